@@ -1,0 +1,32 @@
+"""epilm: pre-train, fine-tune, evaluate and explain epigenomic language models.
+
+Nothing heavy is imported here: `import epilm` costs milliseconds. The public
+functions are found on first use (`epilm.build`, `epilm.pretrain`, ...).
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# name -> module that defines it. One line a public function; each is also a command.
+_PUBLIC = {
+    "build": "epilm.store.build",
+    "evaluate": "epilm.evaluate",
+    "export": "epilm.hub.export",
+    "finetune": "epilm.training.finetune",
+    "inspect": "epilm.store.inspect",
+    "load": "epilm.hub.load",
+    "predict": "epilm.predict",
+    "pretrain": "epilm.experiments.pretrain",
+    "report": "epilm.experiments.report",
+    "simulate": "epilm.simulate",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'epilm' has no attribute {name!r}")

@@ -1,0 +1,72 @@
+"""What is learned, as plain values: one frozen dataclass an objective (protocols 1.3, 2.3, 2.6).
+
+`weight` 0 switches an objective off. `matching.weight` is the paper's lambda.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class MaskSpec:
+    """Masked k-mers (protocols 1.3)."""
+
+    weight: float = 1.0
+    scheme: Literal["dnabert_span", "iid"] = "dnabert_span"
+    rate: float = 0.15
+    late_rate: float = 0.20
+    late_from_step: int = 100_000  # steps before it use `rate`
+    rate_mode: Literal["nominal", "exact"] = "nominal"
+    random_from: Literal["vocab", "kmers_only"] = "vocab"
+    span_tokens: int | None = None  # default k; 2k - 1 hides k whole bases
+
+
+@dataclass(frozen=True)
+class NextSegmentSpec:
+    """Next genome segment (A5, A6)."""
+
+    weight: float = 1.0
+    form: Literal["cross", "bi"] = "cross"
+    unit: Literal["region", "sample", "halves"] = "region"
+    negative: Literal["same_cell", "other_cell", "same_chrom"] = "same_cell"
+
+
+@dataclass(frozen=True)
+class MatchingSpec:
+    """Sequence-region matching (A11, A12, A14, A17, 2.4). `weight` is lambda."""
+
+    weight: float = 0.5
+    form: Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"] = "symmetric"
+    input: Literal["masked", "clean"] = "masked"
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    normalise: bool = True
+    # Samples contrasted with each other, over all devices; None = one micro-batch a device.
+    batch: int | None = 128
+    forbid_shared: bool = True
+
+
+@dataclass(frozen=True)
+class MaskedFactorsSpec:
+    """Masked factor entries (2.6); weight 0 = off."""
+
+    weight: float = 0.0
+    unit: Literal["entry", "region", "factor"] = "entry"
+    rate: float = 0.15
+    loss: Literal["mse", "bce"] = "mse"
+
+
+@dataclass(frozen=True)
+class ContactsSpec:
+    """Alignment of the contact stream with the sequence; weight 0 = off."""
+
+    weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class ObjectivesSpec:
+    masked_kmers: MaskSpec = field(default_factory=MaskSpec)
+    next_segment: NextSegmentSpec = field(default_factory=NextSegmentSpec)
+    matching: MatchingSpec = field(default_factory=MatchingSpec)
+    masked_factors: MaskedFactorsSpec = field(default_factory=MaskedFactorsSpec)
+    contacts: ContactsSpec = field(default_factory=ContactsSpec)

@@ -1,0 +1,129 @@
+"""What travels between batches, models and objectives: plain bundles of tensors.
+
+`batches.py` makes a `Batch`; a model maps it to `Outputs`; each objective reads
+both. A stream that a run does not use is None. Needs torch only.
+Axes: B samples, R regions of a sample, N encoder inputs, L tokens, F factors,
+P segment pairs, M masked positions, V vocabulary, D shared embedding width.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N token sequences for the sequence encoder.
+
+    Attributes
+    ----------
+    ids : int64 (N, L)
+        Token ids after masking, padded on the right with 0 ([PAD]).
+    segments : int64 (N, L)
+        Token type ids.
+    mask : bool (N, L)
+        True where there is a token, False on padding.
+    labels : int64 (N, L) or None
+        The original id on masked positions, -100 elsewhere.
+    """
+
+    ids: Tensor
+    segments: Tensor
+    mask: Tensor
+    labels: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Sequences":
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Sequences(**{k: None if v is None else v.to(device) for k, v in moved.items()})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples, every stream a model may ask for.
+
+    Attributes
+    ----------
+    rows : int64 (B,)
+        Row numbers in the table of samples: masks and draws are a function of them.
+    cells : int64 (B,)
+        Cell type numbers.
+    regions : int64 (B, R)
+        Region rows of the store, -1 where a short tail was padded.
+    dna : Sequences
+        Pass 1, masked. Its N sequences belong to samples by `owner`; with layout
+        per_region N = B * R (region r of sample b is sequence b * R + r), with
+        concat and concat_budget N = B, with chunk_rnn N = the pieces of all samples
+        in order.
+    owner : int64 (N,)
+        The sample (0..B-1) that each sequence of `dna` belongs to.
+    clean : Sequences or None
+        The same sequences unmasked (matching on clean input).
+    factors : float (B, R, F) or None
+        Normalised factor matrix, masked entries already 0.
+    factor_hidden : bool (B, R, F) or None
+        True where an entry was masked.
+    factor_targets : float (B, R, F) or None
+        The matrix before masking.
+    contacts : float (B, R, R) or None
+        Contact sub-matrix, symmetric, 0 where unknown.
+    pairs : Sequences or None
+        Pass 2, [CLS] A [SEP] B [SEP], masked (next segment, form cross).
+    pair_labels : int64 (P,) or None
+        1 where B follows A. With form bi: of the pairs in `pair_index`.
+    pair_index : int64 (P, 2) or None
+        Form bi: indices into the sequences of `dna`.
+    """
+
+    rows: Tensor
+    cells: Tensor
+    regions: Tensor
+    dna: Sequences
+    owner: Tensor
+    clean: Sequences | None = None
+    factors: Tensor | None = None
+    factor_hidden: Tensor | None = None
+    factor_targets: Tensor | None = None
+    contacts: Tensor | None = None
+    pairs: Sequences | None = None
+    pair_labels: Tensor | None = None
+    pair_index: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.rows.shape[0])
+
+    def to(self, device: torch.device | str) -> "Batch":
+        moved = {
+            f.name: value.to(device)
+            for f in fields(self)
+            if (value := getattr(self, f.name)) is not None
+        }
+        return replace(self, **moved)
+
+
+@dataclass
+class Outputs:
+    """What a model says about a batch; each objective takes what it needs.
+
+    Attributes
+    ----------
+    masked_logits : float (M, V), masked_labels : int64 (M,)
+        Vocabulary scores on the masked positions alone, passes 1 and 2 together.
+    pair_logits : float (P, 2), pair_labels : int64 (P,)
+    seq_embedding, region_embedding, contact_embedding : float (B, D)
+        Projected, not normalised.
+    log_temperature : float () or None
+        Natural logarithm of the temperature of the matching loss.
+    factor_prediction : float (B, R, F)
+    """
+
+    masked_logits: Tensor | None = None
+    masked_labels: Tensor | None = None
+    pair_logits: Tensor | None = None
+    pair_labels: Tensor | None = None
+    seq_embedding: Tensor | None = None
+    region_embedding: Tensor | None = None
+    contact_embedding: Tensor | None = None
+    log_temperature: Tensor | None = None
+    factor_prediction: Tensor | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)

@@ -1,0 +1,34 @@
+"""How a run learns, as plain values (protocols 1.4, A17..A19)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class OptimSpec:
+    name: Literal["adamw", "muon"] = "adamw"
+    peak_lr: float = 4e-4
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    weight_decay: float = 0.01  # none on biases and LayerNorm weights
+    warmup_steps: int = 10_000
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    clip: float = 1.0  # gradient norm; 0 = off
+    tower_lr_multiplier: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    steps: int = 120_000
+    batch_size: int = 2000  # samples of one optimiser step, over all devices
+    micro_batch: int = 16  # samples of one forward pass on one device
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1  # processes / GPUs; more than one = DDP
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    log_every: int = 10
+    validate_every: int = 1000
+    validate_samples: int = 512
+    compile: bool = False

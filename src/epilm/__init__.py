@@ -12,15 +12,15 @@ __version__ = "0.1.0"
 # name -> module that defines it. One line a public function; each is also a command.
 _PUBLIC = {
     "build": "epilm.store.build",
-    "evaluate": "epilm.evaluate",
+    "evaluate": "epilm.evaluation",
     "export": "epilm.hub.export",
     "finetune": "epilm.training.finetune",
     "inspect": "epilm.store.inspect",
     "load": "epilm.hub.load",
-    "predict": "epilm.predict",
+    "predict": "epilm.prediction",
     "pretrain": "epilm.experiments.pretrain",
     "report": "epilm.experiments.report",
-    "simulate": "epilm.simulate",
+    "simulate": "epilm.playground.simulate",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

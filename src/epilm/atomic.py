@@ -149,16 +149,26 @@ def locked(path: str | Path) -> Iterator[None]:
     """
     path = Path(path)
     lock = path.parent / f".{path.name}.lock"
-    with open(lock, "w") as handle:
+    while True:
+        handle = open(lock, "w")  # noqa: SIM115 - closed in every branch below
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            handle.close()
             raise EpilmError(
                 "another process is writing this folder",
                 where=str(path),
                 do="Wait for it to end, or choose another folder.",
             ) from None
+        # The former holder may have removed the file between our open and our lock.
         try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+            if os.fstat(handle.fileno()).st_ino == lock.stat().st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        handle.close()
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        handle.close()

@@ -94,9 +94,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         moved = {
-            f.name: value.to(device)
-            for f in fields(self)
-            if (value := getattr(self, f.name)) is not None
+            f.name: value.to(device) for f in fields(self) if (value := getattr(self, f.name)) is not None
         }
         return replace(self, **moved)
 

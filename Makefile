@@ -1,0 +1,44 @@
+# Two commands: `make demo` and `make test`. Both make .venv first, once, from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Two test processes with one thread each: torch threads of several processes fight for the cores.
+TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: demo test lint types layers doctest pytest benchmarks clean
+
+demo: $(VENV)/.installed
+	$(BIN)/epilm demo demo
+
+test: lint types layers doctest pytest
+
+# -c constraints.txt holds torch at a version that has a CPU build: where one is at hand, pip takes it
+# and no CUDA package arrives (docs/how-to/install.md).
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "epilm needs Python 3.11 or newer; set PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+doctest: $(VENV)/.installed
+	$(TEST_ENV) $(BIN)/python -m pytest --doctest-modules src/epilm -n 2 -p no:cacheprovider
+
+pytest: $(VENV)/.installed
+	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=15
+
+benchmarks: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,371 @@
+"""A sequence encoder with BERT's arithmetic, and the head that scores masked tokens.
+
+The numbers are those of `transformers.BertModel` on the same weights (post-norm,
+exact gelu, layer-norm eps 1e-12); the work is less: one product gives queries,
+keys and values, attention runs in torch's fused kernel, and the vocabulary head
+sees masked rows only. `epilm.hub.transformers` translates weights both ways.
+Axes: N sequences, L tokens, H hidden, V vocabulary. Needs torch only.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from epilm.errors import InputError
+
+EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
+INIT_STD = 0.02
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention and feed-forward, each followed by a residual sum and a layer norm.
+
+    Parameters
+    ----------
+    hidden, heads, ffn : int
+        Widths; `hidden` is a multiple of `heads`.
+    dropout, attention_dropout : float
+        After each of the two parts, and on the attention weights.
+    """
+
+    def __init__(self, hidden: int, heads: int, ffn: int, dropout: float, attention_dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_dropout = attention_dropout
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
+        self.attention_norm = nn.LayerNorm(hidden, eps=EPS)
+        self.up = nn.Linear(hidden, ffn)
+        self.down = nn.Linear(ffn, hidden)
+        self.ffn_norm = nn.LayerNorm(hidden, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, attend: Tensor | None, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map (N, L, H) to (N, L, H); `attend` is a bool mask or an additive float bias."""
+        n, length, hidden = x.shape
+        qkv = self.qkv(x).view(n, length, 3, self.heads, hidden // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, L, H / heads)
+        dropout = self.attention_dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            weights = attention_weights(q, k, attend)
+            mixed = F.dropout(weights, dropout) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend, dropout_p=dropout)
+        mixed = mixed.transpose(1, 2).reshape(n, length, hidden)
+        x = self.attention_norm(x + self.dropout(self.out(mixed)))
+        x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+        return x, weights
+
+
+def attention_weights(q: Tensor, k: Tensor, attend: Tensor | None) -> Tensor:
+    """Attention as a table: softmax of scaled products, the plain way.
+
+    Parameters
+    ----------
+    q, k : float (N, heads, L, D)
+    attend : bool or float, broadcastable to (N, heads, L, L), or None
+        True = may be attended; a float is added to the scores.
+
+    Returns
+    -------
+    float (N, heads, L, L)
+        Row = query, column = key; every row sums to 1.
+
+    Examples
+    --------
+    >>> q = torch.zeros(1, 1, 2, 4)
+    >>> attention_weights(q, q, torch.tensor([[[[True, False]]]])).tolist()
+    [[[[1.0, 0.0], [1.0, 0.0]]]]
+    """
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    if attend is not None:
+        if attend.dtype == torch.bool:
+            scores = scores.masked_fill(~attend, -math.inf)
+        else:
+            scores = scores + attend
+    return scores.softmax(-1)
+
+
+def enlarge_positions(weight: Tensor, n: int, how: Literal["tile", "interpolate"]) -> Tensor:
+    """Make n position rows out of the trained ones, so that no index goes beyond the table.
+
+    "tile" repeats the rows from the start; "interpolate" stretches them linearly,
+    first and last row staying where they are. Fewer rows than there are: the first n ("tile") or a
+    squeezed table ("interpolate").
+
+    Parameters
+    ----------
+    weight : float (P, H)
+        The trained table (BERT: 512 rows).
+    n : int
+        Rows wanted, at least 1.
+    how : {"tile", "interpolate"}
+
+    Returns
+    -------
+    float (n, H)
+
+    Raises
+    ------
+    ValueError
+        If `how` is neither, or n < 1.
+
+    Examples
+    --------
+    >>> table = torch.tensor([[0.0], [1.0], [2.0]])
+    >>> enlarge_positions(table, 5, "tile").flatten().tolist()
+    [0.0, 1.0, 2.0, 0.0, 1.0]
+    >>> enlarge_positions(table, 5, "interpolate").flatten().tolist()
+    [0.0, 0.5, 1.0, 1.5, 2.0]
+    """
+    if n < 1:
+        raise ValueError(f"at least one position is needed, not {n}")
+    rows = weight.shape[0]
+    if how == "tile":
+        return weight[torch.arange(n, device=weight.device) % rows].clone()
+    if how == "interpolate":
+        if n == rows:
+            return weight.clone()
+        stretched = F.interpolate(weight.T[None].float(), size=n, mode="linear", align_corners=True)
+        return stretched[0].T.to(weight.dtype).contiguous()
+    raise ValueError(f"enlarge_positions: {how!r} is neither 'tile' nor 'interpolate'")
+
+
+class SequenceEncoder(nn.Module):
+    """Token ids to one vector a token.
+
+    Parameters
+    ----------
+    vocab : int
+        V; id 0 is padding.
+    hidden, layers, heads, ffn : int
+        BERT-base: 768, 12, 12, 3072.
+    max_positions : int
+        Rows of the position table: the longest input, special tokens included.
+    segments : int
+        Kinds of segment (type vocabulary).
+    dropout : float
+        After the embeddings and after both parts of every block.
+    attention_dropout : float, optional
+        On attention weights; `dropout` where not given, as BERT.
+    checkpoint_activations : bool
+        Keep only the blocks' inputs while training and compute the rest again: slower, far less memory.
+
+    Examples
+    --------
+    >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16).eval()
+    >>> hidden, attentions = encoder(torch.tensor([[2, 5, 6, 3]]))
+    >>> tuple(hidden.shape), attentions
+    ((1, 4, 8), None)
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        hidden: int,
+        layers: int,
+        heads: int,
+        ffn: int,
+        max_positions: int = 512,
+        segments: int = 2,
+        dropout: float = 0.1,
+        attention_dropout: float | None = None,
+        checkpoint_activations: bool = False,
+    ) -> None:
+        super().__init__()
+        if hidden % heads:
+            raise ValueError(f"hidden ({hidden}) must be a multiple of heads ({heads})")
+        attention_dropout = dropout if attention_dropout is None else attention_dropout
+        self.checkpoint_activations = checkpoint_activations
+        self.words = nn.Embedding(vocab, hidden, padding_idx=0)
+        self.positions = nn.Embedding(max_positions, hidden)
+        self.types = nn.Embedding(segments, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(hidden, heads, ffn, dropout, attention_dropout) for _ in range(layers)
+        )
+        self.pooler = nn.Linear(hidden, hidden)
+        self.apply(init_weights)
+
+    @property
+    def hidden(self) -> int:
+        """H, the width of a token's vector."""
+        return self.words.embedding_dim
+
+    @property
+    def vocab(self) -> int:
+        """V, the number of token ids."""
+        return self.words.num_embeddings
+
+    @property
+    def max_positions(self) -> int:
+        """The longest input in tokens."""
+        return self.positions.num_embeddings
+
+    def forward(
+        self,
+        ids: Tensor | None,
+        segments: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        inputs_embeds: Tensor | None = None,
+        attention_bias: Tensor | None = None,
+        return_attentions: bool = False,
+    ) -> tuple[Tensor, list[Tensor] | None]:
+        """Encode N sequences.
+
+        Parameters
+        ----------
+        ids : int64 (N, L) or None
+            Token ids; None with `inputs_embeds`.
+        segments : int64 (N, L), optional
+            Token type ids; 0 where not given.
+        mask : bool (N, L), optional
+            True where there is a token; padding is never attended. Not given: no padding.
+        inputs_embeds : float (N, L, H), optional
+            Word vectors in place of `ids` (soft k-mers, gradients with respect to the input).
+        attention_bias : float, broadcastable to (N, heads, L, L), optional
+            Added to the attention scores of every block.
+        return_attentions : bool
+            Also give the attention tables; they are computed without the fused kernel then.
+
+        Returns
+        -------
+        hidden : float (N, L, H)
+            Vectors on padding are finite and meaningless.
+        attentions : list of float (N, heads, L, L), one a block, or None
+
+        Raises
+        ------
+        InputError
+            If L is more than the position table has rows.
+        """
+        if inputs_embeds is None:
+            if ids is None:
+                raise ValueError("give either ids or inputs_embeds")
+            inputs_embeds = self.words(ids)
+        length = inputs_embeds.shape[1]
+        if length > self.max_positions:
+            raise InputError(
+                "the input is longer than the encoder's position table",
+                found=f"{length} tokens",
+                expected=f"at most {self.max_positions}",
+                do="Lower max_tokens, or enlarge the table (encoder.max_positions in the recipe).",
+            )
+        x = inputs_embeds + self.positions.weight[:length]
+        x = x + (self.types.weight[0] if segments is None else self.types(segments))
+        x = self.dropout(self.norm(x))
+        attend = attend_to(mask, attention_bias, dtype=x.dtype)
+        attentions: list[Tensor] = []
+        for block in self.blocks:
+            if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+                x, weights = checkpoint(block, x, attend, return_attentions, use_reentrant=False)
+            else:
+                x, weights = block(x, attend, return_attentions)
+            if return_attentions:
+                attentions.append(weights)
+        return x, attentions if return_attentions else None
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """BERT's pooler: tanh of a dense layer on the first token; (N, L, H) -> (N, H)."""
+        return self.pooler(hidden[:, 0]).tanh()
+
+    def enlarge(self, max_positions: int, how: Literal["tile", "interpolate"] = "tile") -> None:
+        """Give the position table `max_positions` rows, made from those it has, in place."""
+        if max_positions == self.max_positions:
+            return
+        weight = enlarge_positions(self.positions.weight.detach(), max_positions, how)
+        self.positions = nn.Embedding(max_positions, self.hidden, device=weight.device, dtype=weight.dtype)
+        with torch.no_grad():
+            self.positions.weight.copy_(weight)
+
+
+def attend_to(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    """Join a padding mask and an additive bias to what the attention kernel takes.
+
+    A sequence without any token (a padded region) attends to its first position, so
+    that no row of a softmax is empty and nothing becomes NaN.
+
+    Examples
+    --------
+    >>> attend_to(torch.tensor([[True, True], [False, False]]), None, torch.float32)[:, 0, 0].tolist()
+    [[True, True], [True, False]]
+    """
+    if mask is not None and mask.device.type == "cpu" and not torch.compiler.is_compiling() and mask.all():
+        mask = None  # the kernel without a mask is the faster one; looking is free on a CPU
+    if mask is None:
+        return None if bias is None else bias.to(dtype)
+    first = torch.zeros_like(mask)
+    first[:, 0] = True
+    keys = (mask | (first & ~mask.any(1, keepdim=True)))[:, None, None, :]
+    if bias is None:
+        return keys
+    return torch.where(keys, bias.to(dtype), torch.full((), -math.inf, dtype=dtype, device=mask.device))
+
+
+def init_weights(module: nn.Module) -> None:
+    """Draw the weights of one module as BERT does: normal with sd 0.02, biases 0, padding row 0."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=INIT_STD)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+        with torch.no_grad():
+            module.weight[module.padding_idx].zero_()
+
+
+class MaskedHead(nn.Module):
+    """Vocabulary scores of chosen rows: dense, gelu, layer norm, the word table transposed, a bias.
+
+    The word table is the encoder's own parameter. It is trained through both and
+    stored once: the head's part of a state dict does not hold it.
+
+    Parameters
+    ----------
+    hidden, vocab : int
+    weight : Parameter (V, H)
+        `encoder.words.weight`.
+
+    Examples
+    --------
+    >>> words = nn.Embedding(69, 8)
+    >>> head = MaskedHead(8, 69, words.weight)
+    >>> tuple(head(torch.zeros(3, 8)).shape), sorted(head.state_dict())
+    ((3, 69), ['bias', 'dense.bias', 'dense.weight', 'norm.bias', 'norm.weight'])
+    """
+
+    def __init__(self, hidden: int, vocab: int, weight: nn.Parameter) -> None:
+        super().__init__()
+        if tuple(weight.shape) != (vocab, hidden):
+            raise ValueError(f"the tied weight is {tuple(weight.shape)}, not {(vocab, hidden)}")
+        self.dense = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=EPS)
+        self.bias = nn.Parameter(torch.zeros(vocab))
+        self.dense.apply(init_weights)
+        self.weight = weight
+        self.register_state_dict_post_hook(_drop_tied)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Score (M, H) rows; returns logits (M, V)."""
+        return F.linear(self.norm(F.gelu(self.dense(rows))), self.weight, self.bias)
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str],
+        unexpected: list[str], errors: list[str],
+    ) -> None:  # fmt: skip
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+        if f"{prefix}weight" in missing:  # stored once, under the encoder
+            missing.remove(f"{prefix}weight")
+
+
+def _drop_tied(module: nn.Module, state: dict[str, Tensor], prefix: str, _metadata: Any) -> None:
+    state.pop(f"{prefix}weight", None)

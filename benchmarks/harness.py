@@ -32,10 +32,22 @@ from typing import Any, Literal
 
 RESULTS = Path(__file__).parent / "results"
 
-_PACKAGES = (
-    "numpy numba torch transformers tokenizers biopython MOODS-python lightmotif memelite "
-    "genvarloader pyBigWig pybigtools pysam scikit-learn"
-).split()
+_PACKAGES = [
+    "numpy",
+    "numba",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "biopython",
+    "MOODS-python",
+    "lightmotif",
+    "memelite",
+    "genvarloader",
+    "pyBigWig",
+    "pybigtools",
+    "pysam",
+    "scikit-learn",
+]
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""The table of objectives and their weighted sum.
+
+A new objective is one file and one line in OBJECTIVES. Each function takes
+(outputs, batch, its spec) and returns a dict with "loss" and detached metrics.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from epilm.errors import RecipeError, TrainingError
+from epilm.objectives.contacts import contacts_loss
+from epilm.objectives.factors import masked_factors_loss
+from epilm.objectives.masked import masked_kmers_loss
+from epilm.objectives.matching import TEMPERATURE_RANGE, matching_objective
+from epilm.objectives.next_segment import next_segment_loss
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.streams import Batch, Outputs
+
+Objective = Callable[[Outputs, Batch, Any], dict[str, Tensor]]
+
+# Keys are the fields of ObjectivesSpec.
+OBJECTIVES: dict[str, Objective] = {
+    "masked_kmers": masked_kmers_loss,
+    "next_segment": next_segment_loss,
+    "matching": matching_objective,
+    "masked_factors": masked_factors_loss,
+    "contacts": contacts_loss,
+}
+
+
+def active(spec: ObjectivesSpec) -> list[str]:
+    """Names of the objectives with a weight above 0.
+
+    Examples
+    --------
+    >>> active(ObjectivesSpec())
+    ['masked_kmers', 'next_segment', 'matching']
+    """
+    return [name for name in OBJECTIVES if getattr(spec, name).weight > 0]
+
+
+def combine(
+    outputs: Outputs, batch: Batch, spec: ObjectivesSpec, *, skip: Collection[str] = ()
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Weighted sum of the active objectives, and every number they report.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        What the model said about `batch`.
+    batch : Batch
+    spec : ObjectivesSpec
+        Weights and forms.
+    skip : collection of str
+        Objectives left out ("matching" when the step contrasts over micro-batches).
+
+    Returns
+    -------
+    total : 0-d float tensor
+        Sum of weight * loss; differentiable.
+    values : dict
+        "<objective>/<metric>" to a detached 0-d tensor; "<objective>/loss" is unweighted.
+
+    Raises
+    ------
+    TrainingError
+        If nothing is left to learn, or the model lacks what an objective needs.
+    """
+    names = [name for name in active(spec) if name not in skip]
+    if not names and not active(spec):
+        raise TrainingError(
+            "every objective has weight 0", do="Give at least one objective a weight above 0."
+        )
+    total = torch.zeros((), device=batch.rows.device)
+    values: dict[str, Tensor] = {}
+    for name in names:
+        part = getattr(spec, name)
+        result = OBJECTIVES[name](outputs, batch, part)
+        total = total + part.weight * result["loss"]
+        values |= {f"{name}/{key}": torch.as_tensor(value).detach() for key, value in result.items()}
+    return total, values
+
+
+def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
+    """Refuse impossible values, and objectives the model has no part for.
+
+    Parameters
+    ----------
+    spec : ObjectivesSpec
+    model : ModelSpec, optional
+        Anything with its fields `k`, `streams`, `layout`, `next_segment`, `masked_factors`, `contacts`.
+
+    Raises
+    ------
+    RecipeError
+        Naming the key, the value found and the cure.
+    """
+    for field in fields(spec):
+        weight = getattr(spec, field.name).weight
+        if not (0 <= weight < float("inf")):
+            raise _wrong(f"{field.name}.weight", weight, "a finite number, 0 (off) or above")
+    if not active(spec):
+        raise RecipeError(
+            "every objective has weight 0", where="objectives", do="Give at least one a weight above 0."
+        )
+    mask, pairs, match, entries = spec.masked_kmers, spec.next_segment, spec.matching, spec.masked_factors
+    choices = (
+        ("masked_kmers.scheme", mask.scheme, ("dnabert_span", "iid")),
+        ("masked_kmers.rate_mode", mask.rate_mode, ("nominal", "exact")),
+        ("masked_kmers.random_from", mask.random_from, ("vocab", "kmers_only")),
+        ("next_segment.form", pairs.form, ("cross", "bi")),
+        ("next_segment.unit", pairs.unit, ("region", "sample", "halves")),
+        ("next_segment.negative", pairs.negative, ("same_cell", "other_cell", "same_chrom")),
+        ("matching.form", match.form, ("symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal")),
+        ("matching.input", match.input, ("masked", "clean")),
+        ("masked_factors.unit", entries.unit, ("entry", "region", "factor")),
+        ("masked_factors.loss", entries.loss, ("mse", "bce")),
+    )
+    for key, value, known in choices:
+        if value not in known:
+            raise _wrong(key, value, " | ".join(known))
+    for key, rate in (("masked_kmers.rate", mask.rate), ("masked_kmers.late_rate", mask.late_rate)):
+        if not 0 < rate < 1:
+            raise _wrong(key, rate, "above 0 and below 1")
+    if not 0 < entries.rate < 1:
+        raise _wrong("masked_factors.rate", entries.rate, "above 0 and below 1")
+    if mask.late_from_step < 0:
+        raise _wrong("masked_kmers.late_from_step", mask.late_from_step, "0 or above")
+    if mask.span_tokens is not None and mask.span_tokens < 1:
+        raise _wrong("masked_kmers.span_tokens", mask.span_tokens, "null (k tokens) or at least 1")
+    low, high = TEMPERATURE_RANGE
+    if not low <= match.temperature <= high:
+        raise _wrong("matching.temperature", match.temperature, f"{low} to {high}")
+    if match.batch is not None and match.batch < 2:
+        raise _wrong("matching.batch", match.batch, "at least 2 (one sample has no negative), or null")
+    if pairs.weight > 0 and pairs.form == "bi" and pairs.unit != "region":
+        raise _wrong(
+            "next_segment.unit", pairs.unit, "region when form is bi: it compares regions of one pass"
+        )
+    if model is not None:
+        _check_against_model(spec, model)
+
+
+def _check_against_model(spec: ObjectivesSpec, model: Any) -> None:
+    missing = "the model has no part that makes it"
+    if spec.next_segment.weight > 0 and model.next_segment != spec.next_segment.form:
+        raise RecipeError(
+            "the next-segment head of the model is not the one the objective uses",
+            where="recipe, keys model.next_segment and objectives.next_segment.form",
+            found=f"{model.next_segment} and {spec.next_segment.form}",
+            do="Set both to cross or both to bi, or objectives.next_segment.weight to 0.",
+        )
+    if spec.matching.weight > 0 and "factors" not in model.streams:
+        raise _off("matching", "the stream factors", missing, model.streams)
+    if spec.masked_factors.weight > 0 and not model.masked_factors:
+        raise _off("masked_factors", "model.masked_factors: true and a fusion", missing, model.masked_factors)
+    if spec.contacts.weight > 0 and model.contacts != "encoder":
+        raise _off("contacts", "model.contacts: encoder", missing, model.contacts)
+
+
+def _wrong(key: str, found: Any, expected: str) -> RecipeError:
+    return RecipeError(
+        "impossible value", where=f"recipe, key objectives.{key}", found=found, expected=expected
+    )
+
+
+def _off(name: str, needs: str, what: str, found: Any) -> RecipeError:
+    return RecipeError(
+        f"objective {name} is on, but {what}",
+        where=f"recipe, key objectives.{name}.weight",
+        found=found,
+        expected=needs,
+        do=f"Add {needs}, or set the weight to 0.",
+    )

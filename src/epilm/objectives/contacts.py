@@ -1,0 +1,44 @@
+"""Alignment of the contact stream with the sequence: the third stream's own matching term (2.6).
+
+Same mathematics as sequence-region matching, symmetric InfoNCE at the same
+temperature; a switch of `matching` does not change it, but for the temperature.
+"""
+
+from torch import Tensor
+
+from epilm.objectives.matching import gather_across_devices, matching_loss, retrieval_recall
+from epilm.objectives.parts import need
+from epilm.objectives.spec import ContactsSpec
+from epilm.streams import Batch, Outputs
+
+FIXED_TEMPERATURE = 0.07  # where the model has no learned one
+
+
+def contacts_loss(outputs: Outputs, batch: Batch, spec: ContactsSpec) -> dict[str, Tensor]:
+    """Symmetric InfoNCE between sequence and contact embeddings.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        With `seq_embedding` and `contact_embedding`, float (B, D).
+    batch : Batch
+        Not used.
+    spec : ContactsSpec
+        Not used beyond its weight.
+
+    Returns
+    -------
+    dict
+        "loss" 0-d float, differentiable; "recall@1" and "recall@10" detached.
+
+    Raises
+    ------
+    TrainingError
+        If one of the embeddings is missing.
+    """
+    seq = gather_across_devices(need(outputs.seq_embedding, "contacts", "seq_embedding"))
+    contact = gather_across_devices(need(outputs.contact_embedding, "contacts", "contact_embedding"))
+    log_temperature = outputs.log_temperature
+    temperature: float | Tensor = FIXED_TEMPERATURE if log_temperature is None else log_temperature.exp()
+    loss = matching_loss(seq, contact, form="symmetric", temperature=temperature)
+    return {"loss": loss, **retrieval_recall(seq, contact)}

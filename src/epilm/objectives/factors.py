@@ -1,0 +1,57 @@
+"""Masked factor entries: predict hidden cells of the factor matrix (protocols 2.6).
+
+Only hidden entries are scored: an entry the model could see gives no gradient.
+Axes: B samples, R regions, F factors.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from epilm.objectives.parts import need
+from epilm.objectives.spec import MaskedFactorsSpec
+from epilm.streams import Batch, Outputs
+
+
+def masked_factors_loss(outputs: Outputs, batch: Batch, spec: MaskedFactorsSpec) -> dict[str, Tensor]:
+    """Mean squared error or binary cross-entropy over the hidden entries.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        With `factor_prediction` float (B, R, F): values for mse, logits for bce.
+    batch : Batch
+        With `factor_hidden` bool (B, R, F) and `factor_targets` float (B, R, F).
+    spec : MaskedFactorsSpec
+        `loss` says "mse" or "bce". For bce a target above 0 counts as bound, which
+        is right for a binary statistic that was not normalised.
+
+    Returns
+    -------
+    dict
+        "loss" 0-d float, differentiable; "entries" detached; "explained" for mse:
+        1 - error / error of predicting the hidden entries' mean; "accuracy" for bce.
+
+    Raises
+    ------
+    TrainingError
+        If prediction, hidden entries or targets are missing.
+    """
+    prediction = need(outputs.factor_prediction, "masked_factors", "factor_prediction")
+    hidden = need(batch.factor_hidden, "masked_factors", "factor_hidden")
+    targets = need(batch.factor_targets, "masked_factors", "factor_targets")
+    chosen, wanted = prediction[hidden].float(), targets[hidden].float()  # (entries,)
+    count = max(chosen.numel(), 1)
+    result: dict[str, Tensor] = {"entries": torch.tensor(chosen.numel(), device=chosen.device)}
+    if spec.loss == "mse":
+        total = F.mse_loss(chosen, wanted, reduction="sum")
+        with torch.no_grad():
+            spread = (wanted - wanted.mean()).square().sum() if chosen.numel() else chosen.sum()
+            result["explained"] = 1 - total.detach() / spread.clamp(min=1e-8)
+    else:
+        bound = (wanted > 0).float()
+        total = F.binary_cross_entropy_with_logits(chosen, bound, reduction="sum")
+        with torch.no_grad():
+            result["accuracy"] = ((chosen > 0) == (bound > 0)).sum() / count
+    result["loss"] = total / count
+    return result

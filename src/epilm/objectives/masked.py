@@ -1,0 +1,56 @@
+"""Masked k-mers: predict the hidden tokens of passes 1 and 2 (protocols 1.3).
+
+The model hands over scores of the masked positions alone, so the loss is a
+plain cross-entropy over them. Axes: M masked positions, V vocabulary.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from epilm.objectives.parts import need
+from epilm.objectives.spec import MaskSpec
+from epilm.streams import Batch, Outputs
+
+
+def masked_kmers_loss(outputs: Outputs, batch: Batch, spec: MaskSpec) -> dict[str, Tensor]:
+    """Cross-entropy and accuracy over the masked tokens.
+
+    Parameters
+    ----------
+    outputs : Outputs
+        With `masked_logits` float (M, V) and `masked_labels` int64 (M,).
+    batch : Batch
+        Not used.
+    spec : MaskSpec
+        Not used here: rate and scheme act where tokens are masked.
+
+    Returns
+    -------
+    dict
+        "loss" 0-d float, differentiable; "accuracy" and "tokens" detached.
+        With no masked token the loss is 0 (and has a zero gradient).
+
+    Raises
+    ------
+    TrainingError
+        If the model made no masked-token scores.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[0.0, 9.0], [9.0, 0.0]])
+    >>> out = Outputs(masked_logits=logits, masked_labels=torch.tensor([1, 1]))
+    >>> float(masked_kmers_loss(out, None, MaskSpec())["accuracy"])
+    0.5
+    """
+    logits = need(outputs.masked_logits, "masked_kmers", "masked_logits")
+    labels = need(outputs.masked_labels, "masked_kmers", "masked_labels")
+    total = F.cross_entropy(logits.float(), labels, reduction="sum")
+    count = max(labels.numel(), 1)
+    with torch.no_grad():
+        right = (logits.argmax(-1) == labels).sum()
+    return {
+        "loss": total / count,
+        "accuracy": right / count,
+        "tokens": torch.tensor(labels.numel(), device=labels.device),
+    }

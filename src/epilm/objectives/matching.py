@@ -1,0 +1,277 @@
+"""Sequence-region matching, the paper's SRM (A11, A12, A17, protocols 2.4).
+
+Row i of the sequence embeddings belongs to row i of the region embeddings; all
+other pairs are negatives, over all devices. Five forms; the paper's own
+(`literal`) has no exponential and is undefined for some similarities, so it is
+guarded. Axes: B samples, D shared width.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F
+
+from epilm.errors import RecipeError, TrainingError, nearest
+from epilm.objectives.parts import need
+from epilm.objectives.spec import MatchingSpec
+from epilm.streams import Batch, Outputs
+
+Form = Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"]
+
+# CLIP keeps 1 / temperature at most 100; the upper end only stops a run-away.
+TEMPERATURE_RANGE = (0.01, 100.0)
+
+
+def matching_loss(
+    seq: Tensor,
+    reg: Tensor,
+    *,
+    form: Form = "symmetric",
+    temperature: float | Tensor = 0.07,
+    normalise: bool = True,
+) -> Tensor:
+    """How badly each sequence is matched with its own factor matrix.
+
+    Parameters
+    ----------
+    seq, reg : float tensor, shape (B, D)
+        Sequence and region embeddings; row i of one belongs to row i of the other.
+    form : str
+        With S = seq reg' / temperature: "infonce_rows" is the cross-entropy of S[i, :]
+        with target i; "infonce_cols" of S[:, j]; "symmetric" their mean;
+        "pooled_exp" is -ln(sum_i exp S[i, i] / sum_ij exp S[i, j]); "literal" is
+        the paper's equation 3, -ln(sum_i S[i, i] / sum_ij S[i, j]).
+    temperature : float or 0-d tensor
+        Clamped to 0.01 .. 100.
+    normalise : bool
+        Scale each row to length 1 first.
+
+    Returns
+    -------
+    float tensor, 0-d
+
+    Raises
+    ------
+    RecipeError
+        If `form` is unknown.
+    TrainingError
+        If the two embeddings differ in shape.
+
+    Warns
+    -----
+    UserWarning
+        If "literal" is undefined for these similarities (the ratio is not positive).
+        Every similarity then goes through softplus, which is positive and keeps order.
+
+    Notes
+    -----
+    "literal" does not change when S is scaled, so it cannot push similarities apart.
+
+    Examples
+    --------
+    The worked numbers of protocols 2.4, S = [[2, 1], [0, 3]]:
+
+    >>> seq, reg = torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 3.0]])
+    >>> for form in ("literal", "pooled_exp", "infonce_rows", "infonce_cols", "symmetric"):
+    ...     loss = matching_loss(seq, reg, form=form, temperature=1.0, normalise=False)
+    ...     print(form, round(float(loss), 5))
+    literal 0.18232
+    pooled_exp 0.12693
+    infonce_rows 0.18092
+    infonce_cols 0.12693
+    symmetric 0.15393
+    """
+    if form not in get_args(Form):
+        raise RecipeError("unknown form of the matching loss", found=form, do=nearest(form, get_args(Form)))
+    if seq.shape != reg.shape:
+        raise TrainingError(
+            "sequence and region embeddings cannot be compared",
+            found=f"shapes {tuple(seq.shape)} and {tuple(reg.shape)}",
+            expected="the same number of samples and the same width",
+            do="Set projection to linear or mlp, so that both sides get projection_dim columns.",
+        )
+    seq, reg = (x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in (seq, reg))
+    if normalise:
+        seq, reg = F.normalize(seq, dim=-1), F.normalize(reg, dim=-1)
+    scores = seq @ reg.T / clamp_temperature(temperature)  # (B, B)
+    own = torch.arange(len(scores), device=scores.device)
+    if form == "infonce_rows":
+        return F.cross_entropy(scores, own)
+    if form == "infonce_cols":
+        return F.cross_entropy(scores.T, own)
+    if form == "symmetric":
+        return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+    if form == "pooled_exp":
+        return scores.flatten().logsumexp(0) - scores.diagonal().logsumexp(0)
+    return _literal(scores)
+
+
+def _literal(scores: Tensor) -> Tensor:
+    trace, total = scores.diagonal().sum(), scores.sum()
+    if not bool(trace * total > 0):
+        warnings.warn(
+            f"srm.form=literal is undefined here: the matched similarities sum to {float(trace):.4g}, all to "
+            f"{float(total):.4g}, and the logarithm needs a positive ratio. Using softplus of each similarity "
+            "for this batch; form=symmetric is always defined.",
+            stacklevel=3,
+        )
+        scores = F.softplus(scores)
+        trace, total = scores.diagonal().sum(), scores.sum()
+    return -(trace / total).log()
+
+
+def clamp_temperature(temperature: float | Tensor) -> float | Tensor:
+    """Keep a temperature inside 0.01 .. 100.
+
+    Examples
+    --------
+    >>> clamp_temperature(0.0001)
+    0.01
+    """
+    low, high = TEMPERATURE_RANGE
+    if isinstance(temperature, Tensor):
+        return temperature.clamp(low, high)
+    return min(max(temperature, low), high)
+
+
+def temperature_of(log_temperature: Tensor | None, spec: MatchingSpec) -> float | Tensor:
+    """The temperature in use: learned where the recipe says so, else the recipe's.
+
+    Examples
+    --------
+    >>> temperature_of(torch.tensor(0.0), MatchingSpec(learn_temperature=False, temperature=0.1))
+    0.1
+    >>> temperature_of(torch.tensor(0.0), MatchingSpec())
+    tensor(1.)
+    """
+    if spec.learn_temperature and log_temperature is not None:
+        return clamp_temperature(log_temperature.exp())
+    return clamp_temperature(spec.temperature)
+
+
+@torch.no_grad()
+def retrieval_recall(seq: Tensor, reg: Tensor, ks: Sequence[int] = (1, 10)) -> dict[str, Tensor]:
+    """Share of samples whose own partner is among the k most similar.
+
+    Mean of both directions (sequence finds matrix, matrix finds sequence). A tie
+    counts against: a collapsed model, all similarities equal, scores 0. Chance
+    is k / B.
+
+    Parameters
+    ----------
+    seq, reg : float tensor, shape (B, D)
+        Not necessarily normalised; compared by cosine.
+    ks : sequence of int
+
+    Returns
+    -------
+    dict
+        "recall@k" for every k, 0-d float tensors.
+
+    Examples
+    --------
+    >>> x = torch.eye(3)
+    >>> {k: round(float(v), 3) for k, v in retrieval_recall(x, x[[0, 2, 1]], ks=(1, 3)).items()}
+    {'recall@1': 0.333, 'recall@3': 1.0}
+    """
+    scores = F.normalize(seq.float(), dim=-1) @ F.normalize(reg.float(), dim=-1).T  # (B, B)
+    own = scores.diagonal()
+    # How many others are at least as similar; NaN is similar to nothing and never found.
+    ahead_row = (~(scores < own[:, None])).sum(1) - 1  # (B,)
+    ahead_col = (~(scores < own[None, :])).sum(0) - 1
+    # Ties at the last place still count as found once k reaches B.
+    size = len(scores)
+    return {
+        f"recall@{k}": ((ahead_row < min(k, size)).float().mean() + (ahead_col < min(k, size)).float().mean())
+        / 2
+        for k in ks
+    }
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose gradient sums what every device's loss says about a row."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        grad = grad.contiguous()
+        dist.all_reduce(grad)
+        return grad.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def gather_across_devices(x: Tensor) -> Tensor:
+    """Rows of all devices in rank order, with gradient; `x` itself on one device.
+
+    Every device must hold the same number of rows. The gradient of a row is the
+    sum over devices of their losses' gradients; with the mean over devices
+    that DDP takes afterwards, a loss computed on every device has exactly the gradient
+    of one device with the whole batch.
+
+    Parameters
+    ----------
+    x : float tensor, shape (B, D)
+
+    Returns
+    -------
+    float tensor, shape (devices * B, D)
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return x
+    return _Gather.apply(x)
+
+
+def contrast(
+    seq: Tensor, reg: Tensor, log_temperature: Tensor | None, spec: MatchingSpec
+) -> dict[str, Tensor]:
+    """Matching loss and recall of this device's embeddings against those of all devices.
+
+    What the training step calls with the embeddings of all its micro-batches.
+
+    Parameters
+    ----------
+    seq, reg : float tensor, shape (B, D)
+        This device's rows.
+    log_temperature : 0-d tensor or None
+        The model's; used if `spec.learn_temperature`.
+    spec : MatchingSpec
+
+    Returns
+    -------
+    dict
+        "loss" 0-d float, differentiable, not yet times `spec.weight`; "recall@1",
+        "recall@10", "temperature", "samples" detached.
+    """
+    seq, reg = gather_across_devices(seq), gather_across_devices(reg)
+    temperature = temperature_of(log_temperature, spec)
+    loss = matching_loss(seq, reg, form=spec.form, temperature=temperature, normalise=spec.normalise)
+    return {
+        "loss": loss,
+        **retrieval_recall(seq, reg),
+        "temperature": torch.as_tensor(temperature).detach(),
+        "samples": torch.tensor(len(seq), device=seq.device),
+    }
+
+
+def matching_objective(outputs: Outputs, batch: Batch, spec: MatchingSpec) -> dict[str, Tensor]:
+    """`contrast` of the embeddings in `outputs`.
+
+    Raises
+    ------
+    TrainingError
+        If one of the embeddings is missing.
+    """
+    return contrast(
+        need(outputs.seq_embedding, "matching", "seq_embedding"),
+        need(outputs.region_embedding, "matching", "region_embedding"),
+        outputs.log_temperature,
+        spec,
+    )

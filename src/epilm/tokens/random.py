@@ -1,0 +1,164 @@
+"""Random numbers that are a function of their counters: no state, no order, no device.
+
+`hash_bits(seed, row, position)` is splitmix64 over the counters in turn. The same
+counters give the same bits in numpy and torch, on CPU and GPU, alone or in any
+batch, so a mask or a draw survives an interruption and another batch size.
+Needs numpy and torch only; `tokens._fused` computes the same bits in numba.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and its two multipliers (Steele et al. 2014)
+MULTIPLY_1 = 0xBF58476D1CE4E5B9
+MULTIPLY_2 = 0x94D049BB133111EB
+BITS = 53
+
+Array = np.ndarray
+Counter = int | Tensor | Array
+
+
+def _signed(value: int) -> int:
+    """The int64 that has the low 64 bits of a Python integer."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _shifted(z: Any, n: int) -> Any:
+    return (z >> n) & ((1 << (64 - n)) - 1)  # a logical shift: int64 has only the arithmetic one
+
+
+def _mix(z: Any) -> Any:
+    """splitmix64's finaliser on int64 arrays (products wrap around) or Python integers."""
+    keep = _signed if isinstance(z, int) else _same
+    z = keep((z ^ _shifted(z, 30)) * _signed(MULTIPLY_1))
+    z = keep((z ^ _shifted(z, 27)) * _signed(MULTIPLY_2))
+    return z ^ _shifted(z, 31)
+
+
+def _same(z: Any) -> Any:
+    return z
+
+
+def _absorb(z: Any, counter: Counter) -> Any:
+    if isinstance(counter, int):
+        step: Any = _signed((counter + 1) * GOLDEN)
+    else:
+        if not isinstance(counter, Tensor):
+            counter = np.atleast_1d(np.asarray(counter, dtype=np.int64))  # 0-d would warn on wrap-around
+        elif counter.dtype != torch.int64:
+            counter = counter.to(torch.int64)
+        step = (counter + 1) * _signed(GOLDEN)
+    if isinstance(z, int) and isinstance(step, int):
+        return _mix(_signed(z + step))
+    return _mix(z + step)
+
+
+def state(*counters: Any) -> Any:
+    """Absorb counters into a 64-bit generator state; `hash_bits` is its top 53 bits.
+
+    For a caller that absorbs the last, widest counter itself (the compiled masking).
+
+    Examples
+    --------
+    >>> state(0) == -2152535657050944081  # splitmix64's first output for seed 0, 0xE220A8397B1DCDAF
+    True
+    """
+    z: Any = 0
+    for counter in counters:
+        z = _absorb(z, int(counter) if isinstance(counter, np.integer) else counter)
+    return z
+
+
+def hash_bits(*counters: Any) -> Any:
+    """Turn counters into 53 random bits.
+
+    Parameters
+    ----------
+    *counters : int, or int64 tensors, or int64 numpy arrays
+        Broadcast against each other; their order matters. Put the widest last: the
+        work on all of them together is that of one.
+
+    Returns
+    -------
+    int64 tensor (numpy array where a numpy array came in), values in [0, 2**53)
+
+    References
+    ----------
+    Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014.
+
+    Examples
+    --------
+    >>> hash_bits(7, torch.arange(2))
+    tensor([8245173050656144, 3552955418035034])
+    >>> hash_bits(7, np.arange(2))
+    array([8245173050656144, 3552955418035034])
+    >>> int(hash_bits(7, 1))
+    3552955418035034
+    """
+    bits = _shifted(state(*counters), 64 - BITS)
+    return torch.tensor(bits) if isinstance(bits, int) else bits
+
+
+def uniform(*counters: Any) -> Any:
+    """Draw float64 numbers in [0, 1), one for every combination of the counters.
+
+    Examples
+    --------
+    >>> uniform(7, torch.arange(2))
+    tensor([0.9154, 0.3945], dtype=torch.float64)
+    """
+    bits = hash_bits(*counters)
+    return (bits.to(torch.float64) if isinstance(bits, Tensor) else bits.astype(np.float64)) * 2.0**-BITS
+
+
+def integers(high: int, *counters: Any) -> Any:
+    """Draw int64 numbers in [0, high), one for every combination of the counters.
+
+    Parameters
+    ----------
+    high : int
+        1 to 2**31 - 1.
+
+    Examples
+    --------
+    >>> integers(6, 0, torch.arange(8)).tolist()
+    [3, 4, 2, 3, 4, 0, 4, 1]
+    """
+    if not 0 < high < 1 << 31:
+        raise ValueError(f"integers: high is {high}, not in [1, 2**31)")
+    return ((hash_bits(*counters) >> (BITS - 32)) * high) >> 32
+
+
+def threshold(probability: float) -> int:
+    """The bound below which `hash_bits` falls with this probability.
+
+    Examples
+    --------
+    >>> threshold(0.5) == 2**52
+    True
+    """
+    return round(min(max(probability, 0.0), 1.0) * 2**BITS)
+
+
+def permutation(n: int, *counters: int) -> Array:
+    """Shuffle 0..n-1 as a function of the counters alone.
+
+    The rows are sorted by their hash rather than drawn from `numpy.random`, whose
+    streams may change between numpy releases.
+
+    Returns
+    -------
+    int64 numpy array (n,)
+
+    Examples
+    --------
+    >>> permutation(5, 1, 2).tolist()
+    [1, 3, 4, 0, 2]
+    >>> sorted(permutation(100, 3).tolist()) == list(range(100))
+    True
+    """
+    return np.argsort(hash_bits(*counters, np.arange(n)), kind="stable")

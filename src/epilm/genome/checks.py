@@ -1,0 +1,288 @@
+"""Interval tables: the contract, and the check that every table from a file passes.
+
+interval: (chrom, start, end), 0-based and half-open, start < end. A table of
+them is a DataFrame with the columns chrom (str), start, end (int64) and any
+others; functions take a table and return a new one. A table that came from a
+file carries its name in `attrs["source"]` and the line of each row in an index
+named "line", so that a late check can still name the line.
+Nothing is dropped without being counted. What is done with tables: `intervals`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epilm.errors import InputError
+from epilm.genome.chromosomes import check_names, few, natural_key
+
+CORE = ["chrom", "start", "end"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Intervals fit for use, and what it took.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Sorted, unique, inside the genome; index 0..R-1; the input's other columns kept.
+    rows : int64 array, shape (R,)
+        Row of the input table (0-based) behind each row of `table`: reorder what runs beside it with this.
+    counts : dict
+        given, kept, out_of_order (rows that came before their place), duplicates, other_chromosomes.
+    notes : list of str
+        One printable line for everything changed or dropped.
+    """
+
+    table: pd.DataFrame
+    rows: NDArray[np.int64]
+    counts: dict[str, int]
+    notes: list[str] = field(default_factory=list)
+
+
+def make_table(
+    chrom: Iterable[str], start: Iterable[int], end: Iterable[int], **others: Iterable[object]
+) -> pd.DataFrame:
+    """Make an interval table from columns.
+
+    Examples
+    --------
+    >>> make_table(["chr1"], [5], [9])
+      chrom  start  end
+    0  chr1      5    9
+    """
+    table = pd.DataFrame(
+        {
+            "chrom": pd.Series(list(chrom), dtype=object),
+            "start": np.asarray(list(start), dtype=np.int64),
+            "end": np.asarray(list(end), dtype=np.int64),
+        }
+    )
+    for name, values in others.items():
+        table[name] = np.asarray(list(values))
+    return table
+
+
+def place(table: pd.DataFrame, row: int) -> str:
+    """Name a row of a table for a message: file and line where known.
+
+    Parameters
+    ----------
+    table : DataFrame
+    row : int
+        0-based position in the table.
+
+    Examples
+    --------
+    >>> place(make_table(["chr1"], [5], [9]), 0)
+    'row 1'
+    """
+    if table.index.name == "line":
+        return f"line {int(table.index[row])}"
+    return f"row {row + 1}"
+
+
+def show(table: pd.DataFrame, row: int) -> str:
+    """Write an interval as chrom:start-end.
+
+    Examples
+    --------
+    >>> show(make_table(["chr1"], [5], [9]), 0)
+    'chr1:5-9'
+    """
+    chrom, start, end = (table[name].iloc[row] for name in CORE)
+    return f"{chrom}:{start}-{end}"
+
+
+def _source(table: pd.DataFrame, where: str | None) -> str:
+    return where or str(table.attrs.get("source", "intervals"))
+
+
+def check_intervals(
+    table: pd.DataFrame,
+    sizes: Mapping[str, int] | None = None,
+    where: str | None = None,
+    strict: bool = False,
+    unique_by: Sequence[str] = ("chrom", "start", "end"),
+) -> Checked:
+    """Check intervals against each other and the genome; sort them and drop duplicates.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Interval table.
+    sizes : dict of str to int, optional
+        Chromosome lengths in bp; also the order of chromosomes.
+    where : str, optional
+        Name of the file for messages; default `table.attrs["source"]`.
+    strict : bool
+        Refuse unsorted, duplicate and foreign-chromosome rows instead of sorting, dropping and counting them.
+        Sorted means: each chromosome in one block, starts ascending; any order of chromosomes.
+    unique_by : sequence of str
+        Columns that make two rows the same. Add "summit" to keep the several summits of one peak.
+
+    Returns
+    -------
+    Checked
+
+    Raises
+    ------
+    InputError
+        For a missing column, no rows, start < 0, start >= end, an end past its chromosome (another assembly),
+        chromosomes spelled otherwise (`chr20` against `20`) or all unknown; with `strict` also the above.
+
+    Examples
+    --------
+    >>> table = make_table(["chr2", "chr1", "chr1"], [0, 7, 7], [5, 9, 9])
+    >>> checked = check_intervals(table, {"chr1": 100, "chr2": 100})
+    >>> checked.table
+      chrom  start  end
+    0  chr1      7    9
+    1  chr2      0    5
+    >>> checked.rows, checked.counts["duplicates"]
+    (array([1, 0]), 1)
+    """
+    name = _source(table, where)
+    missing = [column for column in CORE if column not in table.columns]
+    if missing:
+        raise InputError(
+            "columns are missing",
+            where=name,
+            found=", ".join(map(str, table.columns)),
+            expected=", ".join(CORE),
+        )
+    if not len(table):
+        raise InputError(
+            "there are no intervals", where=name, found="0 rows", expected="at least one interval"
+        )
+    start, end = _whole(table, "start", name), _whole(table, "end", name)
+    _refuse(
+        start < 0, table, name, "the start is negative", "a start of at least 0",
+        "Coordinates are 0-based, half-open (BED); look for a shift that went too far.",
+    )  # fmt: skip
+    _refuse(
+        start >= end, table, name, "the interval holds no base", "start < end",
+        "Coordinates are 0-based, half-open (BED): the base at 1-based position p is (p - 1, p).",
+    )  # fmt: skip
+    codes, uniques = pd.factorize(table["chrom"])
+    names = [str(value) for value in uniques]
+    counts = {"given": len(table), "kept": 0, "out_of_order": 0, "duplicates": 0, "other_chromosomes": 0}
+    notes: list[str] = []
+    keep = np.ones(len(table), dtype=bool)
+    if sizes is not None:
+        unknown = check_names(names, sizes, name)
+        if unknown:
+            lost = np.isin(codes, [names.index(chrom) for chrom in unknown])
+            counts["other_chromosomes"] = int(lost.sum())
+            if strict:
+                _refuse(
+                    lost, table, name, "the chromosome is not in the genome", few(list(sizes)),
+                    "Remove these rows, or run without --strict to drop and count them.",
+                )  # fmt: skip
+            notes.append(
+                f"{name}: {counts['other_chromosomes']} of {len(table)} regions are on chromosomes "
+                f"the genome does not have ({few(unknown)}): dropped"
+            )
+            keep &= ~lost
+        limit = np.array([sizes.get(chrom, np.iinfo(np.int64).max) for chrom in names], dtype=np.int64)[codes]
+        past = end > limit
+        if past.any():
+            row = int(past.argmax())
+            raise InputError(
+                f"the region ends past its chromosome; {int(past.sum())} of {len(table)} do",
+                where=f"{name}, {place(table, row)}",
+                found=show(table, row),
+                expected=f"an end of at most {int(limit[row])} ({names[codes[row]]} in the genome given)",
+                do="The regions belong to another assembly: pass the genome they were called on, or lift them over.",
+            )
+    descents = _out_of_order(codes, start)
+    counts["out_of_order"] = int(descents.sum())
+    if strict:
+        _refuse(
+            descents, table, name, "the regions are not sorted", "chromosomes in blocks, starts ascending",
+            f"Sort the file (sort -k1,1 -k2,2n {name}), or run without --strict.",
+        )  # fmt: skip
+    elif descents.any():
+        notes.append(f"{name}: {counts['out_of_order']} of {len(table)} regions were not in order: sorted")
+    twice = table.duplicated(subset=list(unique_by)).to_numpy()
+    counts["duplicates"] = int(twice.sum())
+    if strict:
+        _refuse(
+            twice, table, name, "the region occurs twice", "every region once",
+            "Remove the duplicates (sort -u), or run without --strict.",
+        )  # fmt: skip
+    elif twice.any():
+        notes.append(
+            f"{name}: {counts['duplicates']} of {len(table)} regions occur more than once: first one kept"
+        )
+    rank = chromosome_ranks(names, sizes)
+    order = np.lexsort((np.arange(len(table)), end, start, rank[codes]))
+    rows = order[(keep & ~twice)[order]].astype(np.int64)
+    counts["kept"] = len(rows)
+    kept = table.iloc[rows].reset_index(drop=True)
+    kept["start"], kept["end"] = start[rows], end[rows]
+    kept.attrs = dict(table.attrs)
+    return Checked(kept, rows, counts, notes)
+
+
+def _whole(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int64]:
+    values = table[column].to_numpy()
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64, copy=False)
+    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            f"the {column} is not a whole number",
+            where=f"{name}, {place(table, row)}",
+            found=repr(values[row]),
+            expected="a 0-based coordinate in bp",
+        )
+    return numbers.astype(np.int64)
+
+
+def _refuse(
+    bad: NDArray[np.bool_], table: pd.DataFrame, name: str, what: str, expected: str, do: str
+) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        more = int(bad.sum()) - 1
+        raise InputError(
+            what + (f" (and so in {more} more rows)" if more else ""),
+            where=f"{name}, {place(table, row)}",
+            found=show(table, row),
+            expected=expected,
+            do=do,
+        )
+
+
+def _out_of_order(codes: NDArray[np.intp], start: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Rows that stand before the previous row, or reopen a chromosome that was closed."""
+    wrong = np.zeros(len(codes), dtype=bool)
+    same = codes[1:] == codes[:-1]
+    wrong[1:] = same & (start[1:] < start[:-1])
+    # factorize numbers chromosomes by first appearance: a new block must open the next number.
+    opens = np.flatnonzero(~same) + 1
+    if len(opens):
+        seen = np.maximum.accumulate(codes)
+        wrong[opens] |= codes[opens] <= seen[opens - 1]
+    return wrong
+
+
+def chromosome_ranks(names: Sequence[str], sizes: Mapping[str, int] | None = None) -> NDArray[np.int64]:
+    """Number chromosome names in the order of `sizes`; the others after them, chr2 before chr10.
+
+    Examples
+    --------
+    >>> chromosome_ranks(["chr10", "chr2"])
+    array([1, 0])
+    """
+    order = list(sizes) if sizes is not None else []
+    known = {chrom: i for i, chrom in enumerate(order)}
+    rest = sorted((chrom for chrom in names if chrom not in known), key=natural_key)
+    known.update({chrom: len(order) + i for i, chrom in enumerate(rest)})
+    return np.array([known[chrom] for chrom in names], dtype=np.int64)

@@ -1,0 +1,148 @@
+"""Names and lengths of chromosomes: their order, and whether two files mean the same ones."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from epilm.errors import InputError
+from epilm.genome.files import read_text
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Sort key that counts: chr2 before chr10 before chrX.
+
+    Examples
+    --------
+    >>> sorted(["chr10", "chrX", "chr2"], key=natural_key)
+    ['chr2', 'chr10', 'chrX']
+    """
+    return tuple(
+        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
+    )
+
+
+def check_names(
+    names: Iterable[str], known: Iterable[str], where: str, *, other: str = "the genome"
+) -> list[str]:
+    """Return the chromosome names that are unknown; refuse those that are merely spelled otherwise.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Chromosomes of a file.
+    known : iterable of str
+        Chromosomes of the genome.
+    where : str
+        File, for the message.
+    other : str
+        What `known` belongs to, for the message.
+
+    Returns
+    -------
+    list of str
+        Names not known, in natural order. Empty when all are.
+
+    Raises
+    ------
+    InputError
+        If a name would be known with "chr" added or taken away, or if none is known.
+
+    Examples
+    --------
+    >>> check_names(["chr1", "chrUn_7"], ["chr1", "chr2"], "a.bed")
+    ['chrUn_7']
+    >>> check_names(["20"], ["chr20"], "a.bed")
+    Traceback (most recent call last):
+    ...
+    epilm.errors.InputError: a.bed: the chromosomes are named differently than in the genome. Found 20; expected chr20. Rename them in one of the two, for example: sed 's/^/chr/' a.bed.
+    """
+    known = list(known)
+    have = set(known)
+    unknown = sorted({str(name) for name in names} - have, key=natural_key)
+    for name in unknown:
+        bare = name[3:] if name.lower().startswith("chr") else name
+        forms = [f"chr{bare}", bare, f"Chr{bare}"]
+        if bare in ("M", "MT"):
+            forms += ["chrM", "chrMT", "M", "MT"]
+        for form in forms:
+            if form in have and form != name:
+                if bare in ("M", "MT") and len(unknown) == 1:
+                    break  # only the mitochondrion differs: counted by the caller, not worth a refusal
+                if form == f"chr{name}":
+                    how = f"sed 's/^/chr/' {where}"
+                elif name == f"chr{form}":
+                    how = f"sed 's/^chr//' {where}"
+                else:
+                    how = f"sed 's/^{name}\\t/{form}\\t/' {where}"
+                raise InputError(
+                    f"the chromosomes are named differently than in {other}",
+                    where=where,
+                    found=name,
+                    expected=form,
+                    do=f"Rename them in one of the two, for example: {how}",
+                )
+    if unknown and not have & {str(name) for name in names}:
+        raise InputError(
+            f"no chromosome of the file is in {other}",
+            where=where,
+            found=few(unknown),
+            expected=few(sorted(have, key=natural_key)),
+            do="Give the genome these regions belong to.",
+        )
+    return unknown
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """Name the first few of many.
+
+    Examples
+    --------
+    >>> few(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def read_sizes(path: str | Path) -> dict[str, int]:
+    """Read a chrom.sizes file (or a .fai): name, tab, length in bp.
+
+    Parameters
+    ----------
+    path : path
+        Text, plain or gzip; further columns are ignored.
+
+    Returns
+    -------
+    dict of str to int
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If a line has no name and positive length, or a name comes twice.
+    """
+    sizes: dict[str, int] = {}
+    for number, line in enumerate(
+        read_text(path, "a chromosome sizes file").decode("utf-8", "replace").split("\n"), 1
+    ):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split("\t") if "\t" in line else line.split()
+        where = f"{path}, line {number}"
+        if len(fields) < 2 or not fields[1].strip().isdigit() or int(fields[1]) == 0:
+            raise InputError(
+                "not a chromosome and its length",
+                where=where,
+                found=repr(line[:60]),
+                expected="name, tab, length in bp",
+            )
+        if fields[0] in sizes:
+            raise InputError(
+                "the chromosome is declared twice", where=where, found=fields[0], expected="every name once"
+            )
+        sizes[fields[0]] = int(fields[1])
+    if not sizes:
+        raise InputError(
+            "no chromosome is declared", where=str(path), expected="lines of name, tab, length in bp"
+        )
+    return sizes

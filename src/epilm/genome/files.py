@@ -1,0 +1,197 @@
+"""Bytes of an input file, or one message that says why there are none.
+
+Plain and gzip (bgzip is gzip in many members) are told apart by their first
+bytes, never by the name. Every reader of this package opens files here, so a
+missing, empty, cut or foreign file reads the same everywhere.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from epilm.errors import InputError
+
+GZIP = b"\x1f\x8b"
+
+# First bytes of what people hand over by mistake.
+_FOREIGN = {
+    b"BZh": ("bzip2", "Unpack it with bunzip2 first."),
+    b"\xfd7zXZ": ("xz", "Unpack it with unxz first."),
+    b"\x28\xb5\x2f\xfd": ("zstd", "Unpack it with unzstd first."),
+    b"PK\x03\x04": ("zip", "Unpack it with unzip first."),
+    b"\x89HDF": ("HDF5", "An .h5ad matrix goes to counts, a .cool map to contacts."),
+    b"\x89PNG": ("a PNG picture", "Give the data file."),
+    b"%PDF": ("a PDF document", "Give the data file."),
+    b"<!DOCTYPE": ("a web page", "The download probably failed: open the file and read its message."),
+    b"<html": ("a web page", "The download probably failed: open the file and read its message."),
+    b"\xeb\xf2\x89\x87": ("bigBed", "Convert it with bigBedToBed first."),
+    b"\x87\x89\xf2\xeb": ("bigBed", "Convert it with bigBedToBed first."),
+    b"\x26\xfc\x8f\x88": ("bigWig", "Give a BED or narrowPeak file here."),
+    b"\x88\x8f\xfc\x26": ("bigWig", "Give a BED or narrowPeak file here."),
+    b"BAM\x01": ("BAM", "Call peaks on it first, for example with macs3 callpeak."),
+    b"\xff\xfe": ("UTF-16 text", "Save it as plain (UTF-8) text."),
+    b"\xfe\xff": ("UTF-16 text", "Save it as plain (UTF-8) text."),
+    b"version https://git-lfs": ("a git-lfs pointer", "Fetch the real file with git lfs pull."),
+}
+
+
+def check_file(path: str | Path, what: str) -> Path:
+    """Return the path of an existing, non-empty file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    what : str
+        What it should be, for the message: "a FASTA file".
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is a folder, it cannot be read or has no bytes.
+
+    Examples
+    --------
+    >>> check_file("/nowhere/peaks.bed", "a peak file")
+    Traceback (most recent call last):
+    ...
+    epilm.errors.InputError: /nowhere/peaks.bed: there is no such file. Expected a peak file. The folder /nowhere does not exist either.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        if not path.parent.exists():
+            do = f"The folder {path.parent} does not exist either."
+        else:
+            do = f"Check the name; {path.parent} holds {_listing(path.parent)}."
+        raise InputError("there is no such file", where=str(path), expected=what, do=do) from None
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be opened ({error.strerror})", where=str(path), expected=what
+        ) from None
+    if path.is_dir():
+        raise InputError("this is a folder", where=str(path), expected=what, do=f"It holds {_listing(path)}.")
+    if size == 0:
+        raise InputError(
+            "the file is empty",
+            where=str(path),
+            found="0 bytes",
+            expected=what,
+            do="Make or download it again.",
+        )
+    return path
+
+
+def _listing(folder: Path) -> str:
+    try:
+        names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError:
+        return "files that cannot be listed"
+    return (", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")) or "nothing"
+
+
+def is_gzip(path: str | Path) -> bool:
+    """Say whether a file starts with gzip's two bytes."""
+    with open(path, "rb") as handle:
+        return handle.read(2) == GZIP
+
+
+def read_chunks(path: str | Path, what: str, size: int = 1 << 22) -> Iterator[bytes]:
+    """Yield the unpacked bytes of a plain or gzip file, piece by piece.
+
+    Parameters
+    ----------
+    path : path
+        A plain or gzip (bgzip) file.
+    what : str
+        What it should be, for messages.
+    size : int
+        Bytes a piece.
+
+    Yields
+    ------
+    bytes
+        Pieces of at most `size` bytes.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated, damaged or of a foreign format.
+    """
+    path = check_file(path, what)
+    done = 0
+    try:
+        packed = is_gzip(path)
+        with gzip.open(path, "rb") if packed else open(path, "rb") as handle:
+            while piece := handle.read(size):
+                if not done:
+                    _refuse_foreign(piece, path, what)
+                done += len(piece)
+                yield piece
+    except EOFError:
+        raise InputError(
+            "the gzip file is truncated",
+            where=str(path),
+            found=f"the end of the file after {path.stat().st_size} packed bytes ({done} unpacked bytes read)",
+            expected="gzip's closing checksum",
+            do="Copy or download it again; gzip -t should then say nothing.",
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(
+            "the gzip file is damaged",
+            where=str(path),
+            found=str(error),
+            expected=f"{what}, plain or gzip",
+            do="Copy or download it again; gzip -t should then say nothing.",
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read ({error.strerror})", where=str(path), expected=what
+        ) from None
+    if not done:
+        raise InputError(
+            "the gzip file holds nothing",
+            where=str(path),
+            found="0 bytes",
+            expected=what,
+            do="Make or download it again.",
+        )
+
+
+def _refuse_foreign(head: bytes, path: Path, what: str) -> None:
+    for magic, (name, do) in _FOREIGN.items():
+        if head.startswith(magic):
+            raise InputError("wrong format", where=str(path), found=name, expected=what, do=do)
+
+
+def read_text(path: str | Path, what: str) -> bytes:
+    """Return all bytes of a plain or gzip text file, with Unix line ends and no byte-order mark.
+
+    Raises
+    ------
+    InputError
+        As `read_chunks`; also if the bytes are not text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> _ = name.write_bytes(b"chr1\\t1\\r\\nchr2\\t2\\r\\n")
+    >>> read_text(name, "a table")
+    b'chr1\\t1\\nchr2\\t2\\n'
+    """
+    data = b"".join(read_chunks(path, what))
+    if b"\x00" in data:
+        raise InputError(
+            "wrong format",
+            where=str(path),
+            found=f"binary data starting with {data[:8]!r}",
+            expected=what,
+            do="Give a text file, plain or gzip.",
+        )
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return data

@@ -1,0 +1,37 @@
+"""The README.md that lies beside the simulated files."""
+
+from epilm.playground.layout import Size
+
+
+def readme_text(size: Size, seed: int) -> str:
+    """What each file of a playground is, and that all of it is simulated."""
+    bases, cells = sum(size.chroms), ", ".join(size.cell_types)
+    return f"""# SIMULATED data: an invented genome
+
+Made by `epilm simulate --size {size.name} --seed {seed}`. **Nothing here is a measurement.** {bases:,} bp in
+{len(size.chroms)} chromosomes, cell types {cells}. The motifs are real (JASPAR 2018, CC BY 4.0, Khan et al. 2018,
+Nucleic Acids Research 46: D260-D266); where they stand and what they do is invented. Coordinates in BED files are
+0-based and half-open.
+
+| file | what |
+|---|---|
+| `genome.fa`, `genome.fa.fai`, `chrom.sizes` | bases; repeats in lower case; gaps as N |
+| `peaks/<cell>.narrowPeak.gz` | accessible regions of each cell type, ends up to 15 bp off the truth |
+| `counts.h5ad`, `counts/matrix.mtx.gz` + `peaks.tsv` + `cells.tsv` | reads of single cells: cells x regions, and regions x cells (label column `cell_type`) |
+| `motifs.jaspar` | the 36 planted motifs, counts |
+| `states/<cell>.bed.gz` | chromatin states, 200 bp bins, 15 states `i_Name`, runs merged; gaps missing |
+| `signals/<cell>.accessibility.bw` | accessibility, reads per base; nothing where closed |
+| `signals/mappability.bw` | mappability 0 to 1; nothing in gaps |
+| `chip/<cell>.<factor>.conservative.narrowPeak.gz`, `... relaxed ...` | binding of {", ".join(size.chip)} |
+| `promoters.bed`, `promoters.tsv`, `promoters/{{train,dev,test}}.tsv` | transcription starts; 70 bp cores and negatives as 6-mers with labels (DNABERT layout), all and split by chromosome |
+| `genes.gtf`, `splice.tsv` | transcripts; splice junctions in SpliceAI's canonical layout (1-based) |
+| `variants.vcf.gz` | variants with their planted effect in INFO (bgzip) |
+| `contacts.cool`, `contacts/<chrom>.tsv.gz` | raw contacts, {size.contact_bin:,} bp bins; three columns, upper triangle (the .cool needs the package cooler) |
+| `blacklist.bed` | copies of one repeat family |
+| `truth.json` | programmes, grammar, rules, splits |
+| `truth_sites.tsv.gz` | every planted site: place, strand, factor, kind, region, cell types in which it is bound |
+| `truth_regions.tsv.gz` | every region: kind, programme, domain, cell types in which it is open or primed |
+
+Kinds of site: `programme` (a lead factor), `pair` (two factors at their preferred spacing), `apart` (the same two at
+a wrong spacing: hardly bound), `promoter`, `core` (TATA box), `extra` (a factor without a role), `decoy` (closed ground: never bound).
+"""

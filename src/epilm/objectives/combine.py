@@ -15,7 +15,7 @@ from epilm.errors import RecipeError, TrainingError
 from epilm.objectives.contacts import contacts_loss
 from epilm.objectives.factors import masked_factors_loss
 from epilm.objectives.masked import masked_kmers_loss
-from epilm.objectives.matching import TEMPERATURE_RANGE, matching_objective
+from epilm.objectives.matching import matching_objective
 from epilm.objectives.next_segment import next_segment_loss
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.streams import Batch, Outputs
@@ -132,9 +132,8 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
         raise _wrong("masked_kmers.late_from_step", mask.late_from_step, "0 or above")
     if mask.span_tokens is not None and mask.span_tokens < 1:
         raise _wrong("masked_kmers.span_tokens", mask.span_tokens, "null (k tokens) or at least 1")
-    low, high = TEMPERATURE_RANGE
-    if not low <= match.temperature <= high:
-        raise _wrong("matching.temperature", match.temperature, f"{low} to {high}")
+    if not 1e-3 <= match.temperature <= 100:
+        raise _wrong("matching.temperature", match.temperature, "0.001 to 100")
     if match.batch is not None and match.batch < 2:
         raise _wrong("matching.batch", match.batch, "at least 2 (one sample has no negative), or null")
     if pairs.weight > 0 and pairs.form == "bi" and pairs.unit != "region":

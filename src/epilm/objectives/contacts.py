@@ -6,7 +6,7 @@ temperature; a switch of `matching` does not change it, but for the temperature.
 
 from torch import Tensor
 
-from epilm.objectives.matching import gather_across_devices, matching_loss, retrieval_recall
+from epilm.objectives.matching import TEMPERATURE_RANGE, gather_across_devices, matching_loss, retrieval_recall
 from epilm.objectives.parts import need
 from epilm.objectives.spec import ContactsSpec
 from epilm.streams import Batch, Outputs
@@ -39,6 +39,8 @@ def contacts_loss(outputs: Outputs, batch: Batch, spec: ContactsSpec) -> dict[st
     seq = gather_across_devices(need(outputs.seq_embedding, "contacts", "seq_embedding"))
     contact = gather_across_devices(need(outputs.contact_embedding, "contacts", "contact_embedding"))
     log_temperature = outputs.log_temperature
-    temperature: float | Tensor = FIXED_TEMPERATURE if log_temperature is None else log_temperature.exp()
+    temperature: float | Tensor = FIXED_TEMPERATURE
+    if log_temperature is not None:
+        temperature = log_temperature.exp().clamp(*TEMPERATURE_RANGE)
     loss = matching_loss(seq, contact, form="symmetric", temperature=temperature)
     return {"loss": loss, **retrieval_recall(seq, contact)}

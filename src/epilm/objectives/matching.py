@@ -46,7 +46,7 @@ def matching_loss(
         "pooled_exp" is -ln(sum_i exp S[i, i] / sum_ij exp S[i, j]); "literal" is
         the paper's equation 3, -ln(sum_i S[i, i] / sum_ij S[i, j]).
     temperature : float or 0-d tensor
-        Clamped to 0.01 .. 100.
+        Above 0.
     normalise : bool
         Scale each row to length 1 first.
 
@@ -97,7 +97,7 @@ def matching_loss(
     seq, reg = (x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in (seq, reg))
     if normalise:
         seq, reg = F.normalize(seq, dim=-1), F.normalize(reg, dim=-1)
-    scores = seq @ reg.T / clamp_temperature(temperature)  # (B, B)
+    scores = seq @ reg.T / temperature  # (B, B)
     own = torch.arange(len(scores), device=scores.device)
     if form == "infonce_rows":
         return F.cross_entropy(scores, own)
@@ -124,22 +124,8 @@ def _literal(scores: Tensor) -> Tensor:
     return -(trace / total).log()
 
 
-def clamp_temperature(temperature: float | Tensor) -> float | Tensor:
-    """Keep a temperature inside 0.01 .. 100.
-
-    Examples
-    --------
-    >>> clamp_temperature(0.0001)
-    0.01
-    """
-    low, high = TEMPERATURE_RANGE
-    if isinstance(temperature, Tensor):
-        return temperature.clamp(low, high)
-    return min(max(temperature, low), high)
-
-
 def temperature_of(log_temperature: Tensor | None, spec: MatchingSpec) -> float | Tensor:
-    """The temperature in use: learned where the recipe says so, else the recipe's.
+    """The temperature in use: learned (and kept inside 0.01 .. 100) where the recipe says so, else the recipe's.
 
     Examples
     --------
@@ -149,8 +135,8 @@ def temperature_of(log_temperature: Tensor | None, spec: MatchingSpec) -> float 
     tensor(1.)
     """
     if spec.learn_temperature and log_temperature is not None:
-        return clamp_temperature(log_temperature.exp())
-    return clamp_temperature(spec.temperature)
+        return log_temperature.exp().clamp(*TEMPERATURE_RANGE)
+    return spec.temperature
 
 
 @torch.no_grad()
@@ -202,7 +188,7 @@ class _Gather(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         grad = grad.contiguous()
         dist.all_reduce(grad)
         return grad.chunk(dist.get_world_size())[dist.get_rank()]

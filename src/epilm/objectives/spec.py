@@ -29,6 +29,8 @@ class NextSegmentSpec:
     form: Literal["cross", "bi"] = "cross"
     unit: Literal["region", "sample", "halves"] = "region"
     negative: Literal["same_cell", "other_cell", "same_chrom"] = "same_cell"
+    # Pairs drawn from each sample (form cross, unit region); form bi uses all neighbours.
+    pairs: int = 1
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def _kmer_ids_numpy(codes: np.ndarray, k: int, stride: int) -> np.ndarray:
     if 0 in shape:
         return np.zeros(shape, dtype=np.int64)
     flat = codes.reshape(-1, codes.shape[-1])
-    if _fused.AVAILABLE:
+    if _fused.available():
         flat = np.ascontiguousarray(flat, dtype=np.uint8)
         out = np.empty((flat.shape[0], length), dtype=np.int64)
         _fused.kmer_ids(flat, k, stride, out)
@@ -307,10 +307,10 @@ def join_parts(
     n, device = first.shape[0], first.device
     widest = int(cls) + sum(ids.shape[1] + int(sep) for ids, _ in parts)
     room = widest if pad_to is None else pad_to
+    if widest <= room and all(lengths is None for _, lengths in parts):
+        return _join_full(parts, cls, sep, room)
     full = max(widest, room)  # written at full width, then cut where nothing is lost
-    out = torch.zeros(
-        (n, full + 1), dtype=torch.int64, device=device
-    )  # the last column takes what has no place
+    out = torch.full((n, full + 1), PAD, dtype=torch.int64, device=device)  # one column for what has no place
     part_of = torch.zeros_like(out)
     end = torch.full((n,), int(cls), dtype=torch.int64, device=device)
     if cls:
@@ -332,3 +332,25 @@ def join_parts(
         )
     mask = torch.arange(room, device=device) < end[:, None]
     return out[:, :room].contiguous(), part_of[:, :room].contiguous(), mask
+
+
+def _join_full(
+    parts: Sequence[tuple[Tensor, Tensor | None]], cls: bool, sep: bool, room: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Join parts that are all as long as their tables are wide: plain slices."""
+    n, device = parts[0][0].shape[0], parts[0][0].device
+    out = torch.empty((n, room), dtype=torch.int64, device=device)
+    part_of = torch.zeros_like(out)
+    end = int(cls)
+    out[:, :end] = CLS
+    for number, (ids, _) in enumerate(parts):
+        start, end = end, end + ids.shape[1]
+        out[:, start:end] = ids
+        if sep:
+            out[:, end] = SEP
+            end += 1
+        part_of[:, start:end] = number
+    out[:, end:] = PAD
+    mask = torch.ones((n, room), dtype=torch.bool, device=device)
+    mask[:, end:] = False
+    return out, part_of, mask

@@ -209,7 +209,7 @@ def mask_tokens(
         raise InputError("unknown mask.random_from", found=random_from, expected="vocab or kmers_only")
     lowest = 0 if random_from == "vocab" else N_SPECIAL
     draw = (ids, maskable, keys, seed, probability, span, lowest, vocab - lowest)
-    if _fused.AVAILABLE and ids.device.type == "cpu":
+    if ids.device.type == "cpu" and _fused.available():
         return _mask_compiled(*draw)
     return _mask_plain(*draw)
 

@@ -170,11 +170,12 @@ def _parse(
     if n_columns <= max(wanted) or text.count(b"\t") != len(lines) * (n_columns - 1):
         _explain(text, lines, n_columns, names, path, kind)
     types: dict[int, Any] = {i: _TYPES.get(_COLUMNS[i], str) for i in wanted}
+    dots: Any = {i: ["."] for i in wanted if _COLUMNS[i] in _NUMBERS}
     try:
         table = pd.read_csv(
             io.BytesIO(text), sep="\t", header=None, usecols=wanted, dtype=types,
-            quoting=3, keep_default_na=False, na_values={i: ["."] for i in wanted if _COLUMNS[i] in _NUMBERS},
-            skip_blank_lines=False, encoding="utf-8", encoding_errors="replace", index_col=False,
+            quoting=3, keep_default_na=False, na_values=dots,
+            skip_blank_lines=False, encoding="utf-8", encoding_errors="replace",
         )  # fmt: skip
     except (ValueError, OverflowError, pd.errors.ParserError):
         if kind == "bed" and "score" in names and not _score_fits(text, wanted, n_columns):
@@ -202,7 +203,7 @@ def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:
     column = _COLUMNS.index("score")
     scores = pd.read_csv(
         io.BytesIO(text), sep="\t", header=None, usecols=[column], dtype=str,
-        quoting=3, keep_default_na=False, skip_blank_lines=False, encoding_errors="replace", index_col=False,
+        quoting=3, keep_default_na=False, skip_blank_lines=False, encoding_errors="replace",
     )[column]  # fmt: skip
     return bool(pd.to_numeric(scores.where(scores != ".", "0"), errors="coerce").notna().all())
 

@@ -1,0 +1,269 @@
+"""Peak x cell counts and their cell labels, summed to cell types (pseudo-bulk).
+
+A matrix arrives as .h5ad (cells x peaks), .mtx, .npz or R's .RDS (peaks x
+cells) and leaves as regions x cells, with a region table and a label for each
+cell. Its sides are checked against the peak list and the cell table; a matrix
+that stands the other way round is turned and that is said. The readers of the
+formats are in `matrices`, peak names and cell tables in `labels`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from epilm.errors import InputError
+from epilm.genome import labels as labelling
+from epilm.genome import matrices
+from epilm.genome.chromosomes import natural_key
+from epilm.genome.files import check_file
+
+WHAT = "a peak x cell matrix: .h5ad, .mtx (.gz), .npz or .RDS"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A peak x cell matrix that fits its peaks and its labelled cells.
+
+    Attributes
+    ----------
+    matrix : scipy.sparse.csr_array, shape (R, C)
+        Regions x cells; as many as were counted, never negative or NaN.
+    regions : DataFrame, R rows
+        chrom, start, end in the order of the matrix (unchecked: `checks.check_intervals`).
+    cells : str array, shape (C,)
+    labels : str array, shape (C,)
+        Cell type of each cell.
+    notes : list of str
+        One printable line for everything turned, dropped or odd.
+    """
+
+    matrix: sparse.csr_array
+    regions: pd.DataFrame
+    cells: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_counts(
+    path: str | Path,
+    peaks: str | Path | None = None,
+    cells: str | Path | None = None,
+    label: str = "cell_type",
+    missing: Literal["error", "drop"] = "error",
+) -> Counts:
+    """Read a peak x cell matrix with its peaks and cell labels.
+
+    Parameters
+    ----------
+    path : path
+        .h5ad; .mtx or .mtx.gz; .npz of `scipy.sparse.save_npz`; .RDS of a dgCMatrix or a Seurat object (extra "r").
+    peaks : path, optional
+        Peak list in the order of the matrix: BED, or one name a line (chr1:5-9, chr1-5-9, chr1_5_9). Needed for .npz;
+        for .mtx a peaks.* or features.* beside it is found; the others hold their own.
+    cells : path, optional
+        Cell table: tab- or comma-separated with a header, first column (or "cell", "barcode") the cell. Matched by
+        cell name where the matrix has names, else by position. For .mtx a cells.* or metadata.* beside it is found.
+    label : str
+        Column that holds the cell type (any metadata column).
+    missing : {"error", "drop"}
+        What to do with cells without a label.
+
+    Returns
+    -------
+    Counts
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged or of another format; the sides do not fit; the label column or labels of some
+        cells are missing; a count is negative or NaN; a peak name is no interval.
+    """
+    path = check_file(path, WHAT)
+    raw = matrices.read(path)
+    notes = list(raw.notes)
+    matrix = raw.matrix
+    if peaks is None and raw.regions is None:
+        peaks = labelling.find_beside(path, labelling.PEAK_FILES, "peaks", "--counts-peaks")
+    regions = labelling.read_regions(peaks) if peaks is not None else None
+    if regions is None:
+        assert raw.regions is not None
+        regions = labelling.parse_regions(raw.regions, str(path))
+    table = raw.metadata
+    names = raw.cells
+    if cells is not None:
+        table = labelling.read_cells(cells)
+    elif table is None or label not in table.columns:
+        found = labelling.find_beside(
+            path, labelling.CELL_FILES, "cells", "--counts-cells", required=table is None
+        )
+        if found is not None:
+            cells, table = found, labelling.read_cells(found)
+    if names is None and cells is not None:
+        barcodes = labelling.find_beside(path, ("barcodes.tsv",), "cells", "--counts-cells", required=False)
+        if barcodes is not None and barcodes != Path(cells):
+            names = labelling.read_cells(barcodes).index.to_numpy(dtype=str)
+    n_cells = len(names) if names is not None else len(table) if table is not None else 0
+    matrix, turned = _fit(matrix, len(regions), n_cells, path, peaks, cells)
+    if turned:
+        notes.append(f"{path.name}: the matrix is cells x peaks: turned to peaks x cells")
+    assert table is not None
+    source = str(cells) if cells is not None else str(path)
+    given, lacking = labelling.label_cells(table, names, label, source, missing)
+    if lacking.any():
+        notes.append(f"{source}: {int(lacking.sum())} of {len(lacking)} cells have no {label}: dropped")
+        matrix = matrix[:, ~lacking]
+    ids = names if names is not None else table.index.to_numpy(dtype=str)
+    if matrix.nnz == 0:
+        raise InputError("all counts are 0", where=str(path), expected="at least one count above 0")
+    _check_values(matrix, regions, np.asarray(ids)[~lacking], path, notes)
+    return Counts(matrix, regions, np.asarray(ids, dtype=str)[~lacking], given[~lacking].astype(str), notes)
+
+
+def _fit(
+    matrix: sparse.csr_array,
+    n_peaks: int,
+    n_cells: int,
+    path: Path,
+    peaks: str | Path | None,
+    cells: str | Path | None,
+) -> tuple[sparse.csr_array, bool]:
+    """Give the matrix as peaks x cells, or say which side does not fit."""
+    if matrix.shape == (n_peaks, n_cells):
+        return matrix, False
+    if matrix.shape == (n_cells, n_peaks):
+        return sparse.csr_array(matrix.T), True
+    rows, columns = matrix.shape
+    sides = f"{n_peaks} peaks ({peaks or 'in the file'}) and {n_cells} cells ({cells or 'in the file'})"
+    if n_peaks in (rows, columns):
+        what, do = (
+            "the matrix and the cell list have different lengths",
+            "Give the cell table of this matrix (one line a cell, with a header).",
+        )
+    elif n_cells in (rows, columns):
+        what, do = (
+            "the matrix and the peak list have different lengths",
+            "Give the peak list this matrix was counted on, in its order.",
+        )
+    else:
+        what, do = (
+            "the matrix fits neither the peak list nor the cell list",
+            "Give the peak list and cell table of this matrix, in its order.",
+        )
+    raise InputError(what, where=str(path), found=f"a matrix of {rows} x {columns}", expected=sides, do=do)
+
+
+def _check_values(
+    matrix: sparse.csr_array, regions: pd.DataFrame, cells: NDArray[np.str_], path: Path, notes: list[str]
+) -> None:
+    values = matrix.data
+    wrong = ~np.isfinite(values) | (values < 0) if values.dtype.kind == "f" else values < 0
+    if wrong.any():
+        entry = int(wrong.argmax())
+        row = int(np.searchsorted(matrix.indptr, entry, side="right")) - 1
+        column = int(matrix.indices[entry])
+        value = values[entry]
+        what = "a count is negative" if value < 0 else "a count is not a finite number"
+        chrom, start, end = (regions[name].iloc[row] for name in ("chrom", "start", "end"))
+        raise InputError(
+            f"{what}; {int(wrong.sum())} of {len(values)} stored entries are",
+            where=f"{path}, peak {row + 1} ({chrom}:{start}-{end}), cell {column + 1} ({cells[column]})",
+            found=value, expected="raw counts, 0 or more",
+            do="Give the raw count layer, not a normalised, centred or imputed one.",
+        )  # fmt: skip
+    if values.dtype.kind == "f" and (values != np.floor(values)).any():
+        notes.append(f"{path.name}: some counts are not whole numbers (normalised?): used as they are")
+
+
+def pseudo_bulk(counts: Counts) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Sum the cells of each cell type.
+
+    Parameters
+    ----------
+    counts : Counts
+
+    Returns
+    -------
+    P : float64 array, shape (R, T)
+        P[r, t] = sum of the counts of region r over the cells of type t.
+    cell_types : tuple of str, length T
+        In natural order (2 before 10).
+
+    References
+    ----------
+    GeneBERT protocol, section 3.1.
+
+    Examples
+    --------
+    >>> matrix = sparse.csr_array([[0, 2, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
+    >>> cells, labels = np.array(["1", "2", "3", "4"]), np.array(["X", "X", "Y", "Y"])
+    >>> P, cell_types = pseudo_bulk(Counts(matrix, pd.DataFrame(), cells, labels))
+    >>> P.astype(int).tolist(), cell_types
+    ([[2, 1], [0, 1], [1, 0]], ('X', 'Y'))
+    """
+    cell_types = tuple(sorted({str(name) for name in counts.labels}, key=natural_key))
+    number = {name: t for t, name in enumerate(cell_types)}
+    column = np.array([number[str(name)] for name in counts.labels], dtype=np.int64)
+    chosen = sparse.csr_array(
+        (np.ones(len(column)), (np.arange(len(column)), column)), shape=(len(column), len(cell_types))
+    )
+    return np.asarray((counts.matrix.astype(np.float64) @ chosen).todense()), cell_types
+
+
+def accessible(
+    P: NDArray[np.floating],
+    min_count: float = 0,
+    min_cpm: float | None = None,
+    top_n: int | None = None,
+) -> NDArray[np.bool_]:
+    """Say which regions are accessible in which cell type; every rule given must hold.
+
+    Parameters
+    ----------
+    P : float array, shape (R, T)
+        Pseudo-bulk counts.
+    min_count : float
+        P must be above it; default 0, the paper's rule.
+    min_cpm : float, optional
+        Counts per million of the cell type must be above it.
+    top_n : int, optional
+        Only the n regions with most counts of each cell type; of equal ones the earlier region.
+
+    Returns
+    -------
+    bool array, shape (R, T)
+
+    Raises
+    ------
+    ValueError
+        If a limit is negative or top_n below 1.
+
+    Examples
+    --------
+    >>> P = np.array([[2, 1], [0, 1], [1, 0]])
+    >>> accessible(P).astype(int).tolist()
+    [[1, 1], [0, 1], [1, 0]]
+    >>> accessible(P, min_cpm=4e5).astype(int).tolist()
+    [[1, 1], [0, 1], [0, 0]]
+    >>> accessible(P, top_n=1).astype(int).tolist()
+    [[1, 1], [0, 0], [0, 0]]
+    """
+    if min_count < 0 or (min_cpm is not None and min_cpm < 0) or (top_n is not None and top_n < 1):
+        raise ValueError(
+            f"min_count and min_cpm must be at least 0 and top_n at least 1, not {min_count}, {min_cpm}, {top_n}"
+        )
+    P = np.asarray(P, dtype=np.float64)
+    open_ = min_count < P
+    if min_cpm is not None:
+        total = np.maximum(P.sum(axis=0), np.finfo(np.float64).tiny)
+        open_ &= P / total * 1e6 > min_cpm
+    if top_n is not None:
+        best = np.argsort(-P, axis=0, kind="stable")[:top_n]
+        chosen = np.zeros(P.shape, dtype=bool)
+        np.put_along_axis(chosen, best, True, axis=0)
+        open_ &= chosen
+    return open_

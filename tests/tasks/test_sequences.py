@@ -96,7 +96,7 @@ def test_fasta_pair_with_coordinates(tmp_path):
     assert rows.chrom.tolist() == ["chr1", "chr2", ""]
     assert rows.start.tolist() == [10, 5, -1]
     assert rows.codes.shape == (3, 5)
-    with pytest.raises(InputError, match="line 1: the record has no sequence. Found >a"):
+    with pytest.raises(InputError, match=r"line 1: the record has no sequence. Found >a"):
         sequences.load(write(tmp_path, "e.fa", ">a\n>b\nAC\n"), negative=negative)
     with pytest.raises(InputError, match="neither FASTA nor a plain sequence"):
         sequences.load(write(tmp_path, "t.fa", "chr1\t5\t6\n"), negative=negative)

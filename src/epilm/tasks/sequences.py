@@ -9,6 +9,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def join_kmers(text: str, where: str) -> str:
     if len(words) < 2:
         return words[0] if words else ""
     k = len(words[0])
-    for left, right in zip(words, words[1:]):
+    for left, right in pairwise(words):
         if len(right) != k or left[1:] != right[:-1]:
             raise InputError(
                 "neighbouring k-mers do not overlap",
@@ -228,7 +229,8 @@ def read_records(path: str | Path) -> list[Record]:
     [('chr1:5-9', 'ACGT', ('chr1', 5)), ('b', 'TTT', ('', -1))]
     """
     records: list[Record] = []
-    name, start, parts, fasta = "", 0, [], False
+    parts: list[str] = []
+    name, start, fasta = "", 0, False
 
     def close() -> None:
         if not parts:

@@ -14,8 +14,6 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.generic]
-
 
 @dataclass(frozen=True)
 class Motif:
@@ -92,7 +90,9 @@ def planted_motifs() -> tuple[Motif, ...]:
     >>> len(motifs), motifs[0].id, motifs[0].name, motifs[0].width
     (36, 'MA0114.3', 'HNF4A', 16)
     """
-    motifs, rows, head = [], [], ""
+    motifs: list[Motif] = []
+    rows: list[list[float]] = []
+    head = ""
     for line in motif_text().splitlines():
         if line.startswith(">"):
             head, rows = line[1:], []

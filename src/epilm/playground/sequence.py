@@ -297,7 +297,7 @@ def write_genes(
 ) -> list[Gene]:
     """Write promoter cores and gene bodies; return the genes in genomic order."""
     rng = generator(seed, "genes", chrom)
-    genes = []
+    genes: list[Gene] = []
     for row in np.flatnonzero(regions["tss"].to_numpy() >= 0):
         region = regions.iloc[row]
         tss, side = int(region["tss"]), int(region["strand"])

@@ -236,7 +236,9 @@ def contact_map(
         factor = np.where(domain[a] == domain[b], 3.0, np.where(programme[a] == programme[b], 1.5, 1.0))
         seen = rng.poisson(expected * factor * ~(gap[a] | gap[b]))
         keep = seen > 0
-        one.append(a[keep]), two.append(b[keep]), count.append(seen[keep])
+        one.append(a[keep])
+        two.append(b[keep])
+        count.append(seen[keep])
     first, second, number = np.concatenate(one), np.concatenate(two), np.concatenate(count)
     order = np.lexsort((second, first))
     return first[order], second[order], number[order]

@@ -64,7 +64,7 @@ def make_variants(
     begin, finish, side, which, owner = (sites[name].to_numpy().astype(int) for name in columns)
     usable = np.flatnonzero(np.isin(kind, (PROGRAMME_SITE, PAIR, PROMOTER_SITE)))
     for effect in ("breaks_motif", "spares_motif"):
-        for row in rng.permutation(usable)[: number[effect]]:
+        for row in rng.permutation(usable)[: number[effect]].tolist():
             motif, plus = planted_motifs()[which[row]], side[row] > 0
             table = motif.log_odds
             here = codes[begin[row] : finish[row]]
@@ -89,7 +89,7 @@ def make_variants(
             add(pos, int((codes[pos] + rng.integers(1, 4)) % 4), effect, region=gene.region)
     with_tata = np.flatnonzero(kind == CORE)
     for _ in range(number["tata"] if len(with_tata) else 0):
-        row = with_tata[int(rng.integers(len(with_tata)))]
+        row = int(with_tata[int(rng.integers(len(with_tata)))])
         column = int(rng.integers(1, 7))
         pos = int(begin[row] + column) if side[row] > 0 else int(finish[row] - 1 - column)
         add(pos, 2 if side[row] > 0 else 1, "tata", "TBP", region=owner[row])

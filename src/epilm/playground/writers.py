@@ -140,13 +140,14 @@ def vcf_header(size: str, seed: int, sizes: dict[str, int], effects: tuple[str, 
 
 def vcf_lines(chrom: str, variants: pd.DataFrame) -> Iterator[str]:
     """Lines of the VCF, 1-based."""
-    for number, row in enumerate(variants.itertuples(index=False), 1):
-        info = f"EFFECT={row.effect}" + (";CAUSAL" if row.causal else "")
-        if row.factor != ".":
-            info += f";FACTOR={row.factor};DELTA={row.delta:.3f}"
-        if row.cells != ".":
-            info += f";CELLS={row.cells}"
-        yield f"{chrom}\t{row.pos + 1}\tsim_{chrom}_{number}\t{row.ref}\t{row.alt}\t.\tPASS\t{info}\n"
+    for number, row in enumerate(variants.to_dict("records"), 1):
+        info = f"EFFECT={row['effect']}" + (";CAUSAL" if row["causal"] else "")
+        if row["factor"] != ".":
+            info += f";FACTOR={row['factor']};DELTA={row['delta']:.3f}"
+        if row["cells"] != ".":
+            info += f";CELLS={row['cells']}"
+        words = (chrom, row["pos"] + 1, f"sim_{chrom}_{number}", row["ref"], row["alt"], ".", "PASS", info)
+        yield "\t".join(map(str, words)) + "\n"
 
 
 def write_bigwig(path: Path, sizes: dict[str, int], values: Iterable[tuple[str, int, int, float]]) -> None:

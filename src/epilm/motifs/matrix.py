@@ -1,0 +1,294 @@
+"""The factor matrix: one number for each region and motif.
+
+Motif scores depend on the sequence alone, so the union of regions is scored once and indexed per cell type.
+Work goes region block by region block: memory is bounded by the result, which may be a memory map.
+Needs numpy and numba. Used by the store's builder.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import InputError
+from epilm.motifs import kernels, simd
+from epilm.motifs.motif import Motif, duplicate_free
+from epilm.motifs.pwm import (
+    UNIFORM,
+    Floats,
+    Short,
+    base_background,
+    gc_bins,
+    log_odds,
+    tail_table,
+    thresholds,
+)
+from epilm.motifs.scan import BestScorer, HitScanner, as_codes, check_regions, default_threads, spread
+
+Statistic = Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]
+Background = Literal["uniform", "genome", "gc_bins"]
+
+BLOCK = 512
+"""Regions one task scores."""
+
+
+@dataclass(frozen=True)
+class MotifReport:
+    """What was scored, how, and which motifs cannot do what was asked.
+
+    Parameters
+    ----------
+    ids, names : tuple of str
+        Motifs in the order of the columns.
+    statistic, background, short : str
+    p, pseudocount : float
+    thresholds : tuple of float
+        Cut of each motif in nats (mean over GC bins with background "gc_bins"); inf: no hit possible.
+    minimum_p, maximum_score : tuple of float
+        Probability of the best word, and its score (largest over GC bins).
+    unreachable : tuple of str
+        Ids of the motifs whose best word is more likely than `p`.
+    backgrounds : tuple of four-tuples
+        A, C, G, T; one, or one a GC bin.
+    counts, frequencies, scaled : int
+        How many matrices were counts, frequencies used as they are, and frequencies times their known sites.
+    """
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    statistic: str
+    background: str
+    short: str
+    p: float
+    pseudocount: float
+    thresholds: tuple[float, ...]
+    minimum_p: tuple[float, ...]
+    maximum_score: tuple[float, ...]
+    unreachable: tuple[str, ...]
+    backgrounds: tuple[tuple[float, ...], ...]
+    counts: int
+    frequencies: int
+    scaled: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; an impossible cut (inf) becomes None."""
+        out = asdict(self)
+        out["thresholds"] = [value if np.isfinite(value) else None for value in self.thresholds]
+        return out
+
+    def __str__(self) -> str:
+        short = {"allow_best": "their best word alone hits", "exact": "they have no hit"}[self.short]
+        lines = [
+            f"{len(self.ids)} motifs ({self.counts} counts, {self.scaled} frequencies with known sites, "
+            f"{self.frequencies} frequencies as given), pseudocount {self.pseudocount:g}, "
+            f"background {self.background}, statistic {self.statistic}, p {self.p:g}"
+        ]
+        if self.frequencies and self.pseudocount > 0.1:
+            lines.append("frequencies without a number of sites: the pseudocount shrinks their scores")
+        if self.unreachable:
+            shown = ", ".join(self.unreachable[:10]) + (", ..." if len(self.unreachable) > 10 else "")
+            lines.append(f"{len(self.unreachable)} motifs cannot reach p {self.p:g} ({short}): {shown}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Everything that depends on the background: built once a background, shared by threads."""
+
+    work: Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None]
+    thresholds: Floats
+    minimum_p: Floats
+    maximum: Floats
+
+
+def factor_matrix(
+    genome_codes: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    motifs: Sequence[Motif],
+    *,
+    statistic: Statistic = "best",
+    p: float = 1e-4,
+    pseudocount: float = 1.0,
+    background: Background = "uniform",
+    short: Short = "allow_best",
+    out: NDArray[np.float16] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    threads: int | None = None,
+) -> tuple[NDArray[np.float16], MotifReport]:
+    """Score every region with every motif, both strands.
+
+    Parameters
+    ----------
+    genome_codes : uint8 array, shape (G,)
+        A=0 C=1 G=2 T=3 N=4; chromosomes end to end. May be a memory map.
+    starts, ends : int64 arrays, shape (R,)
+        Half-open positions of the regions in `genome_codes`.
+    motifs : sequence of Motif, length F
+    statistic : {"best", "binary", "count", "sum", "occupancy", "neglog10p"}
+        best: highest log-odds, at least 0. binary: 1 where a position reaches the cut. count: positions that
+        do, a palindrome once. sum: of the scores of those. occupancy: ln(1 + sum of odds), the log-sum-exp
+        over positions and strands with an unbound state of weight 1. neglog10p: -log10 of the p-value of the
+        best position (of one position, not of the region).
+    p : float
+        Cut for binary, count and sum; stated in the report for the others.
+    pseudocount : float
+    background : {"uniform", "genome", "gc_bins"}
+        A quarter each; the composition of `genome_codes`; or the regions in 25 quantiles of GC, each scored
+        with the composition of its own regions.
+    short : {"allow_best", "exact"}
+        The rule for motifs that cannot reach `p`, see `epilm.motifs.pwm.thresholds`.
+    out : float16 array, shape (R, F), optional
+        Written in place and returned; may be a memory map.
+    progress : callable, optional
+        Called with (regions done, R) now and then.
+    threads : int, optional
+        All cores of the process when not given.
+
+    Returns
+    -------
+    float16 array, shape (R, F)
+        0 where no window of the region is free of N.
+    MotifReport
+
+    Raises
+    ------
+    InputError
+        A region outside of the genome, two motifs of one id, an unknown statistic or background.
+
+    Examples
+    --------
+    >>> motif = Motif("M1", "x", np.array([[100.0, 0, 0, 0], [0, 100, 0, 0], [0, 0, 100, 0]]), True)
+    >>> codes = np.array([3, 3, 1, 2, 3, 0, 0, 4, 4], dtype=np.uint8)  # TTCGTAANN
+    >>> matrix, report = factor_matrix(codes, np.array([0, 6]), np.array([7, 9]), [motif])
+    >>> matrix.tolist(), report.unreachable
+    ([[4.13671875], [0.0]], ('M1',))
+    """
+    if statistic not in get_args(Statistic):
+        raise InputError(f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic)))
+    if background not in get_args(Background):
+        raise InputError(f"unknown background {background!r}", expected=", ".join(get_args(Background)))
+    codes = as_codes(genome_codes)
+    first, last = check_regions(starts, ends, len(codes))
+    motifs = duplicate_free(motifs, "motifs")
+    shape = (len(first), len(motifs))
+    if out is None:
+        out = np.empty(shape, dtype=np.float16)
+    if out.shape != shape:
+        raise InputError("the result has no room for regions x motifs", found=out.shape, expected=shape)
+    threads = default_threads() if threads is None else threads
+    if background == "gc_bins":
+        group, backgrounds = _gc_groups(codes, first, last)
+    else:
+        group = np.zeros(len(first), dtype=np.int64)
+        backgrounds = (base_background(codes) if background == "genome" else UNIFORM)[None, :]
+    total, done, target = len(first), 0, out
+    made = []
+    for number, bg in enumerate(backgrounds):
+        scored = _prepare(motifs, statistic, p, pseudocount, bg, short, threads)
+        made.append((scored.thresholds, scored.minimum_p, scored.maximum))
+        rows = np.flatnonzero(group == number) if len(backgrounds) > 1 else None
+        count = total if rows is None else len(rows)
+
+        def work(
+            task: tuple[int, int], rows: NDArray[np.int64] | None = rows, scored: _Scored = scored
+        ) -> None:
+            picked: Any = slice(*task) if rows is None else rows[slice(*task)]
+            block = np.empty((task[1] - task[0], len(motifs)), dtype=np.float32)
+            scored.work(codes, first[picked], last[picked], block)
+            target[picked] = block
+
+        tasks = [(a, min(a + BLOCK, count)) for a in range(0, count, BLOCK)]
+        step = 16 * threads
+        for at in range(0, len(tasks) if motifs else 0, step):
+            spread(work, tasks[at : at + step], threads)
+            if progress is not None:
+                progress(done + tasks[min(at + step, len(tasks)) - 1][1], total)
+        done += count
+    cuts, minimum, maximum = (np.stack([m[i] for m in made]) for i in range(3))
+    known = [m.sites is not None and not m.is_counts for m in motifs]
+    lowest = minimum.max(axis=0)
+    report = MotifReport(
+        ids=tuple(m.id for m in motifs),
+        names=tuple(m.name for m in motifs),
+        statistic=statistic,
+        background=background,
+        short=short,
+        p=float(p),
+        pseudocount=float(pseudocount),
+        thresholds=tuple(cuts.mean(axis=0).tolist()),
+        minimum_p=tuple(lowest.tolist()),
+        maximum_score=tuple(maximum.max(axis=0).tolist()),
+        unreachable=tuple(m.id for m, low in zip(motifs, lowest) if low > p),
+        backgrounds=tuple(tuple(bg.tolist()) for bg in backgrounds),
+        counts=sum(m.is_counts for m in motifs),
+        frequencies=sum(not m.is_counts for m in motifs) - sum(known),
+        scaled=sum(known),
+    )
+    return out, report
+
+
+def _gc_groups(
+    codes: NDArray[np.uint8], first: NDArray[np.int64], last: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Floats]:
+    group, backgrounds = gc_bins(codes, first, last)
+    return group, backgrounds if len(backgrounds) else UNIFORM[None, :]
+
+
+def _prepare(
+    motifs: Sequence[Motif],
+    statistic: Statistic,
+    p: float,
+    pseudocount: float,
+    bg: Floats,
+    short: Short,
+    threads: int,
+) -> _Scored:
+    pwms = [log_odds(motif, bg, pseudocount) for motif in motifs]
+    cuts = thresholds(pwms, p, bg, short, threads)
+    maximum = np.array([pwm.max(axis=1).sum() for pwm in pwms])
+    work: Callable[..., None]
+    if statistic == "best":
+        work = BestScorer(pwms, floor=True).best
+    elif statistic == "neglog10p":
+        work = _p_value_work(pwms, bg)
+    elif statistic == "occupancy":
+        work = _occupancy_work(pwms)
+    else:
+        scanner = HitScanner(pwms, cuts.scores)
+
+        def tally(codes: Any, begin: Any, end: Any, out: Any) -> None:
+            scanner.tally(codes, begin, end, out, scores=statistic == "sum")
+            if statistic == "binary":
+                np.minimum(out, 1.0, out=out)
+
+        work = tally
+    return _Scored(work, cuts.scores, cuts.minimum_p, maximum)
+
+
+def _occupancy_work(pwms: Sequence[Floats]) -> Callable[..., None]:
+    width = np.array([len(pwm) for pwm in pwms], dtype=np.int64)
+    triples = (width + 2) // 3
+    first = np.concatenate([[0], np.cumsum(2 * triples)[:-1]]).astype(np.int64)
+    odds = np.concatenate([np.exp(simd.word_sums(m, 3)) for pwm in pwms for m in (pwm, pwm[::-1, ::-1])])
+
+    def work(codes: Any, begin: Any, end: Any, out: Any) -> None:
+        kernels.occupancies(codes, begin, end, odds, first, width, out)
+
+    return work
+
+
+def _p_value_work(pwms: Sequence[Floats], bg: Floats) -> Callable[..., None]:
+    scorer = BestScorer(pwms, floor=False)
+    tables = [tail_table(pwm, bg) for pwm in pwms]
+
+    def work(codes: Any, begin: Any, end: Any, out: Any) -> None:
+        scorer.best(codes, begin, end, out)
+        for m, (table, best, step) in enumerate(tables):
+            reached = np.isfinite(out[:, m])
+            at = np.rint((best - np.where(reached, out[:, m], best)) / step).astype(np.int64)
+            out[:, m] = np.where(reached, -np.log10(table[np.clip(at, 0, len(table) - 1)]) + 0.0, 0.0)
+
+    return work

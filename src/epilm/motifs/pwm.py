@@ -1,0 +1,415 @@
+"""From a motif to scores: log-odds, backgrounds, exact p-value cuts.
+
+A score is a natural logarithm of odds (MOODS' form). A p-value is the chance that one position of one
+strand scores at least as high under independent bases. Cuts come from dynamic programming over scores
+rounded so that the stated p is never exceeded; only the tail that matters is computed, which is why it is fast.
+Needs numpy and numba; no torch. Used by scan and matrix.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from epilm.errors import InputError
+from epilm.motifs.motif import Motif
+
+UNIFORM: NDArray[np.float64] = np.full(4, 0.25)
+"""A quarter each; A, C, G, T."""
+
+SLACK_NATS = 0.01
+"""A cut is at most this much (0.0144 bit) stricter than the exact one."""
+
+Short = Literal["allow_best", "exact"]
+Floats = NDArray[np.float64]
+
+
+def log_odds(motif: Motif | ArrayLike, background: ArrayLike = UNIFORM, pseudocount: float = 1.0) -> Floats:
+    """Log-odds scores of a motif, natural logarithm, MOODS' form.
+
+    ``s_b = ln((c_b + pseudocount * bg_b) / (sum c + pseudocount) / bg_b)`` in each column. Frequencies whose
+    number of sites is known (MEME's nsites) count as that many sites; other frequencies enter as they are,
+    which shrinks the scores (a one-hot column gives 0.9163 instead of 1.3788 for 100 counts).
+
+    Parameters
+    ----------
+    motif : Motif or array, shape (W, 4)
+        Counts or frequencies; bases A, C, G, T.
+    background : array, shape (4,)
+        Probabilities of A, C, G, T, all positive, sum 1.
+    pseudocount : float
+        At least 0, spread over the bases by the background.
+
+    Returns
+    -------
+    float64 array, shape (W, 4)
+        Nats; -inf for an impossible base when `pseudocount` is 0.
+
+    Raises
+    ------
+    InputError
+        If the background is no distribution over four bases, or the pseudocount is negative.
+
+    References
+    ----------
+    Korhonen et al. 2009, "MOODS: fast search for position weight matrix matches in DNA sequences".
+
+    Examples
+    --------
+    >>> log_odds([[1, 0, 0, 0]]).round(4)
+    array([[ 0.9163, -0.6931, -0.6931, -0.6931]])
+    >>> log_odds([[100, 0, 0, 0]]).round(4)
+    array([[ 1.3788, -4.6151, -4.6151, -4.6151]])
+    """
+    bg = check_background(background)
+    if not pseudocount >= 0:
+        raise InputError("a pseudocount must be at least 0", found=pseudocount)
+    if isinstance(motif, Motif):
+        counts = motif.matrix * (motif.sites if motif.sites and not motif.is_counts else 1.0)
+    else:
+        counts = np.asarray(motif, dtype=np.float64)
+    total = counts.sum(axis=1, keepdims=True) + pseudocount
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log((counts + pseudocount * bg) / total / bg))
+
+
+def check_background(background: ArrayLike) -> Floats:
+    """Return four positive probabilities, or say what is wrong with them.
+
+    Examples
+    --------
+    >>> check_background([0.3, 0.2, 0.2, 0.3]).tolist()
+    [0.3, 0.2, 0.2, 0.3]
+    """
+    bg = np.asarray(background, dtype=np.float64)
+    if bg.shape != (4,) or not np.isfinite(bg).all() or (bg <= 0).any() or abs(bg.sum() - 1) > 1e-6:
+        raise InputError(
+            "a background needs four positive probabilities of A, C, G, T with sum 1",
+            found=np.array2string(bg, threshold=8),
+        )
+    return bg
+
+
+def reverse_complement(pwm: Floats) -> Floats:
+    """Scores of the other strand: columns and bases reversed.
+
+    Examples
+    --------
+    >>> reverse_complement(np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])).tolist()
+    [[8.0, 7.0, 6.0, 5.0], [4.0, 3.0, 2.0, 1.0]]
+    """
+    return np.ascontiguousarray(pwm[::-1, ::-1])
+
+
+def base_background(codes: NDArray[np.uint8]) -> Floats:
+    """Base composition of a sequence with both strands averaged (A = T, C = G) and one pseudocount.
+
+    Parameters
+    ----------
+    codes : uint8 array, any shape
+        A=0 C=1 G=2 T=3; other values (N) are not counted.
+
+    Returns
+    -------
+    float64 array, shape (4,)
+
+    Examples
+    --------
+    >>> base_background(np.array([0, 0, 0, 1, 4], dtype=np.uint8)).round(4).tolist()
+    [0.3125, 0.1875, 0.1875, 0.3125]
+    """
+    return _symmetric(_count_bases(np.ascontiguousarray(codes).reshape(-1)))
+
+
+def _symmetric(counts: NDArray[np.int64]) -> Floats:
+    strong = (counts[1] + counts[2]) / 2 + 1.0
+    weak = (counts[0] + counts[3]) / 2 + 1.0
+    return np.array([weak, strong, strong, weak]) / (2 * (weak + strong))
+
+
+@njit(nogil=True, cache=True)
+def _count_bases(codes):
+    counts = np.zeros(4, dtype=np.int64)
+    for code in codes:
+        if code < 4:
+            counts[code] += 1
+    return counts
+
+
+@njit(nogil=True, cache=True)
+def _count_region_bases(codes, starts, ends):
+    counts = np.zeros((len(starts), 4), dtype=np.int64)
+    for r in range(len(starts)):
+        for i in range(starts[r], ends[r]):
+            if codes[i] < 4:
+                counts[r, codes[i]] += 1
+    return counts
+
+
+def gc_bins(
+    codes: NDArray[np.uint8], starts: NDArray[np.int64], ends: NDArray[np.int64], bins: int = 25
+) -> tuple[NDArray[np.int64], Floats]:
+    """Group regions by GC quantile and give each group the background of its own regions.
+
+    Parameters
+    ----------
+    codes : uint8 array, shape (G,)
+    starts, ends : int64 arrays, shape (R,)
+        Half-open positions in `codes`.
+    bins : int
+        Number of quantile groups at most; ties in GC stay together.
+
+    Returns
+    -------
+    int64 array, shape (R,)
+        Group of each region, 0 the poorest in GC.
+    float64 array, shape (groups, 4)
+        Backgrounds, strands averaged, pseudocount 1.
+
+    References
+    ----------
+    Domcke et al. 2020, call_peak_motifs.py (25 bins; a bin is scanned with its own background).
+
+    Examples
+    --------
+    >>> codes = np.array([0, 0, 3, 3, 1, 1, 2, 2], dtype=np.uint8)
+    >>> group, backgrounds = gc_bins(codes, np.array([4, 0]), np.array([8, 4]), bins=2)
+    >>> group.tolist(), backgrounds.round(3).tolist()
+    ([1, 0], [[0.375, 0.125, 0.125, 0.375], [0.125, 0.375, 0.375, 0.125]])
+    """
+    counts = _count_region_bases(codes, starts, ends)
+    if not len(counts):
+        return np.zeros(0, dtype=np.int64), np.zeros((0, 4))
+    total = counts.sum(axis=1)
+    gc = np.where(total > 0, (counts[:, 1] + counts[:, 2]) / np.maximum(total, 1), 0.0)
+    inner = np.unique(np.quantile(gc, np.linspace(0, 1, bins + 1)[1:-1]))
+    _, group = np.unique(np.searchsorted(inner, gc, side="left"), return_inverse=True)
+    backgrounds = [_symmetric(counts[group == g].sum(axis=0)) for g in range(int(group.max()) + 1)]
+    return group.astype(np.int64), np.stack(backgrounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """Score cuts of F motifs at one p-value.
+
+    Parameters
+    ----------
+    scores : float64 array, shape (F,)
+        A hit scores at least this; inf where no hit is possible.
+    minimum_p : float64 array, shape (F,)
+        Probability of the motif's best word: no smaller p exists.
+    p : float
+    short : str
+        The rule for motifs with ``minimum_p > p``.
+    """
+
+    scores: Floats
+    minimum_p: Floats
+    p: float
+    short: str
+
+    @property
+    def unreachable(self) -> NDArray[np.bool_]:
+        """Motifs that cannot reach the cut: their best word is more likely than `p`."""
+        return np.asarray(self.minimum_p > self.p)
+
+
+def thresholds(
+    pwms: Sequence[Floats],
+    p: float,
+    background: ArrayLike = UNIFORM,
+    short: Short = "allow_best",
+    threads: int = 1,
+) -> Thresholds:
+    """Score cuts of many motifs: the lowest score whose p-value does not exceed `p`.
+
+    Parameters
+    ----------
+    pwms : sequence of float64 arrays, shape (W, 4)
+        Log-odds in nats, as `log_odds` gives.
+    p : float
+        Per position and strand, between 0 and 1.
+    background : array, shape (4,)
+    short : {"allow_best", "exact"}
+        A motif whose best word is more likely than `p` can have no hit at that p. "allow_best" puts the cut
+        midway between its best and second-best score, so that the best word alone still hits (as MOODS);
+        "exact" gives it no hit.
+    threads : int
+
+    Returns
+    -------
+    Thresholds
+        P(score >= cut) <= p always holds (except "allow_best"); at most `SLACK_NATS` above the exact cut.
+
+    Examples
+    --------
+    >>> pwm = log_odds(np.eye(4)[[0] * 8])
+    >>> cuts = thresholds([pwm, pwm[:6]], p=1e-4)
+    >>> cuts.scores.round(2).tolist(), cuts.unreachable.tolist()
+    ([5.72, 4.69], [False, True])
+    """
+    bg = check_background(background)
+    if not 0 < p < 1:
+        raise InputError("a p-value must lie between 0 and 1", found=p)
+    if short not in ("allow_best", "exact"):
+        raise InputError(f"unknown rule for short motifs {short!r}", expected="allow_best or exact")
+    widths = np.array([len(pwm) for pwm in pwms], dtype=np.int64)
+    offsets = np.concatenate([[0], np.cumsum(widths)]).astype(np.int64)
+    flat = np.concatenate([*pwms, np.zeros((0, 4))]).astype(np.float64)
+    if not (np.isfinite(flat).any(axis=1).all() and not np.isnan(flat).any()):
+        raise InputError("a score matrix has a column without any finite score, or NaN")
+    scores, minimum = np.empty(len(pwms)), np.empty(len(pwms))
+    allow = short == "allow_best"
+    if threads <= 1 or len(pwms) < 2 * threads:
+        _thresholds(flat, offsets, bg, p, allow, SLACK_NATS, 0, len(pwms), scores, minimum)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            edges = np.linspace(0, len(pwms), 4 * threads + 1).astype(int).tolist()
+            jobs = [
+                pool.submit(_thresholds, flat, offsets, bg, p, allow, SLACK_NATS, a, b, scores, minimum)
+                for a, b in pairwise(edges)
+            ]
+            for job in jobs:
+                job.result()
+    return Thresholds(scores, minimum, float(p), short)
+
+
+def threshold(pwm: Floats, p: float, background: ArrayLike = UNIFORM, short: Short = "allow_best") -> float:
+    """Score cut of one motif; see `thresholds`.
+
+    Examples
+    --------
+    >>> pwm = log_odds(np.eye(4)[[0] * 8])
+    >>> round(threshold(pwm, 1e-7), 4), threshold(pwm, 1e-7, short="exact")
+    (6.5256, inf)
+    """
+    return float(thresholds([pwm], p, background, short).scores[0])
+
+
+def tail_table(pwm: Floats, background: ArrayLike = UNIFORM, bins: int = 8192) -> tuple[Floats, float, float]:
+    """P-values of a motif over its whole score range.
+
+    Parameters
+    ----------
+    pwm : float64 array, shape (W, 4)
+    background : array, shape (4,)
+    bins : int
+        Resolution over the range from best to worst finite score.
+
+    Returns
+    -------
+    table : float64 array, shape (bins + W,)
+        ``table[round((best - score) / step)]`` = P(a position scores at least `score`).
+    best, step : float
+        Best score and bin width, in nats.
+
+    Examples
+    --------
+    >>> table, best, step = tail_table(log_odds(np.eye(4)[[0, 1]]))
+    >>> float(table[0]), float(table[-1])
+    (0.0625, 1.0)
+    """
+    bg = check_background(background)
+    top = pwm.max(axis=1, keepdims=True)
+    deficit = top - pwm
+    finite = np.where(np.isfinite(deficit), deficit, 0.0)
+    step = max(float(finite.max(axis=1).sum()) / bins, 1e-9)
+    size = bins + len(pwm)
+    steps = np.where(np.isfinite(deficit), np.rint(finite / step), size).astype(np.int64)
+    table = np.minimum(np.cumsum(_distribution(steps, bg, size)[:size]), 1.0)
+    if np.isfinite(deficit).all():
+        table[-1] = 1.0
+    return table, float(top.sum()), step
+
+
+@njit(nogil=True, cache=True)
+def _distribution(steps, bg, size):
+    """Probabilities of total deficits 0 .. size-1; steps (W, 4) whole numbers, deficits beyond are dropped."""
+    now = np.zeros(size)
+    now[0] = 1.0
+    end = 1  # now[end:] is zero
+    for w in range(len(steps)):
+        following = np.zeros(size)
+        reach = end
+        for b in range(4):
+            shift = steps[w, b]
+            if shift < size:
+                stop = min(end, size - shift)
+                share = bg[b]
+                for i in range(stop):
+                    following[i + shift] += now[i] * share
+                reach = max(reach, stop + shift)
+        now, end = following, reach
+    return now
+
+
+@njit(nogil=True, cache=True)
+def _last_within(mass, p):
+    """Largest index d with sum(mass[:d+1]) <= p; -1 when already mass[0] exceeds p."""
+    total = 0.0
+    for d in range(len(mass)):
+        total += mass[d]
+        if total > p:
+            return d - 1
+    return len(mass) - 1
+
+
+@njit(nogil=True, cache=True)
+def _floor_steps(deficit, step, size):
+    steps = np.empty(deficit.shape, dtype=np.int64)
+    for w in range(len(deficit)):
+        for b in range(4):
+            value = deficit[w, b] / step
+            steps[w, b] = int(value) if value < size else size
+    return steps
+
+
+@njit(nogil=True, cache=True)
+def _thresholds(flat, offsets, bg, p, allow_best, slack, first, last, scores, minimum):
+    for m in range(first, last):
+        pwm = flat[offsets[m] : offsets[m + 1]]
+        width = len(pwm)
+        best, least, reach, gap = 0.0, 1.0, 0.0, np.inf
+        deficit = np.empty((width, 4))
+        order = np.empty(width)
+        for w in range(width):
+            top = pwm[w].max()
+            best += top
+            share, deepest = 0.0, 0.0
+            for b in range(4):
+                below = top - pwm[w, b]
+                deficit[w, b] = below
+                if below == 0:
+                    share += bg[b]
+                else:
+                    gap = min(gap, below)
+                    if below != np.inf:
+                        deepest = max(deepest, below)
+            least *= share
+            reach += deepest
+            order[w] = deepest
+        minimum[m] = least
+        if least > p:
+            if not allow_best:
+                scores[m] = np.inf
+            elif gap == np.inf:
+                scores[m] = best - 0.5
+            else:
+                scores[m] = best - gap / 2
+            continue
+        deficit = deficit[np.argsort(order)]  # flat columns first keep the occupied range short
+        # Deficits rounded down make every word look better than it is, so the p of a cut is never understated.
+        # A coarse pass over the whole range finds how deep the fine pass must look.
+        coarse = max(reach / 1024, 1e-6)
+        size = 1024 + width + 2
+        found = _last_within(_distribution(_floor_steps(deficit, coarse, size), bg, size), p)
+        step = slack / width
+        size = int((found + 2 + width) * coarse / step) + 2
+        found = _last_within(_distribution(_floor_steps(deficit, step, size), bg, size), p)
+        # a hair below, so that rounding in the sum of the best word does not lose it
+        scores[m] = best - max(found, 0) * step - 1e-9

@@ -1,0 +1,339 @@
+"""The inner loops of motif scanning: 64 positions at a time, one table lookup for three bases.
+
+A score becomes a *deficit*: how far a word falls short of the motif's best word, in steps so coarse that
+every sum that matters fits a byte. Deficits are rounded down, so no hit is ever lost; what passes is
+scored again exactly. A lookup of a byte in a register-wide table is one instruction on most processors,
+and which one there is decides the kind:
+
+kind  lookup                          lanes  bases a lookup  processors
+4     vpermb (AVX-512 VBMI)           64     3               Intel Ice Lake up, AMD Zen 4 up
+3     vpshufb, 512 bits (AVX-512 BW)  64     2               Intel Skylake-X
+2     vpshufb, 256 bits (AVX2)        32     2               x86 since 2013
+1     tbl (NEON)                      16     2               ARM 64
+0     compare and select              16     1               anything LLVM knows
+
+The kind travels as the *length of a tuple*, so that it is part of the type: numba compiles and caches one
+version for each, and a test can run them all. After a change here, touch kernels.py: numba's cache looks
+at the file of the kernel only.
+"""
+
+import os
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+KINDS = {"portable": 0, "neon": 1, "avx2": 2, "avx512": 3, "vbmi": 4}
+_LANES = (16, 16, 32, 64, 64)
+_BASES = (1, 2, 2, 2, 3)
+UNROLLED = 8
+"""Motifs of up to this many lookups keep their tables in registers."""
+PAD = 256
+"""Readable bytes that must follow the last index."""
+
+
+def available_kinds() -> tuple[int, ...]:
+    """Kinds this processor can run, the fastest first."""
+    features = llvm.get_host_cpu_features()
+    machine = llvm.get_process_triple()
+    kinds = []
+    if features.get("avx512vbmi") and features.get("avx512bw"):
+        kinds.append(4)
+    if features.get("avx512bw"):
+        kinds.append(3)
+    if features.get("avx2"):
+        kinds.append(2)
+    if machine.startswith(("aarch64", "arm64")):
+        kinds.append(1)
+    return (*kinds, 0)
+
+
+def chosen_kind() -> tuple[int, ...]:
+    """The kind to use, as a tuple of that length; the environment variable EPILM_SIMD may name a lesser one."""
+    asked = KINDS.get(os.environ.get("EPILM_SIMD", "").lower())
+    available = available_kinds()
+    kind = asked if asked in available else available[0]
+    if os.environ.get("NUMBA_CPU_NAME") == "generic":
+        kind = 0
+    return (0,) * (kind or 0)
+
+
+def bases_per_lookup(kind: tuple[int, ...]) -> int:
+    """Bases one table lookup covers."""
+    return _BASES[len(kind)]
+
+
+def lanes(kind: tuple[int, ...]) -> int:
+    """Positions one block covers."""
+    return _LANES[len(kind)]
+
+
+def build_tables(
+    pwms: list[NDArray[np.float64]], scales: NDArray[np.float64], kind: tuple[int, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Lookup tables of both strands of every motif.
+
+    Parameters
+    ----------
+    pwms : list of float64 arrays, shape (W, 4)
+        Forward scores in nats.
+    scales : float64 array, shape (F,)
+        Steps per nat of deficit.
+    kind : tuple
+
+    Returns
+    -------
+    tables : uint8 array, shape (2 * sum of lookups, 64)
+        Deficits: the forward tables of a motif, then its reverse ones; 64-byte aligned.
+    first, count : int64 arrays, shape (F,)
+        Row of the first forward table, number of lookups a strand.
+    exact : float64 array, shape (2 * sum of triples, 64)
+        Exact score sums of three bases each, same order.
+    exact_first : int64 array, shape (F,)
+    """
+    width = np.array([len(p) for p in pwms], dtype=np.int64)
+    tables, count = _grouped(pwms, scales, bases_per_lookup(kind))
+    first = np.concatenate([[0], np.cumsum(2 * count)[:-1]]).astype(np.int64)
+    triples = (width + 2) // 3
+    exact_first = np.concatenate([[0], np.cumsum(2 * triples)[:-1]]).astype(np.int64)
+    exact = np.empty((int(2 * triples.sum()), 64))
+    for pwm, at, n in zip(pwms, exact_first, triples):
+        for strand, matrix in enumerate((pwm, pwm[::-1, ::-1])):
+            exact[at + strand * n : at + (strand + 1) * n] = word_sums(matrix, 3)
+    store = np.empty(tables.size + 64, dtype=np.uint8)
+    shift = -store.ctypes.data % 64
+    aligned = store[shift : shift + tables.size].reshape(tables.shape)
+    aligned[:] = tables
+    return aligned, first, count, exact, exact_first
+
+
+def word_sums(matrix: NDArray[np.float64], bases: int) -> NDArray[np.float64]:
+    """Sums of each group of `bases` columns over all words of it, shape (groups, 4**bases)."""
+    groups = -(-len(matrix) // bases)
+    padded = np.zeros((groups * bases, 4))
+    padded[: len(matrix)] = matrix
+    out = np.zeros((groups, 1))
+    for column in range(bases):
+        out = (out[:, :, None] + padded[column::bases][:, None, :]).reshape(groups, -1)
+    return out
+
+
+def _grouped(
+    pwms: list[NDArray[np.float64]], scales: NDArray[np.float64], bases: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    count = np.array([-(-len(p) // bases) for p in pwms], dtype=np.int64)
+    tables = np.empty((int(2 * count.sum()), 64), dtype=np.uint8)
+    at = 0
+    for pwm, scale in zip(pwms, scales):
+        deficit = pwm.max(axis=1, keepdims=True) - pwm
+        for matrix in (deficit, deficit[::-1, ::-1]):
+            steps = np.minimum(np.maximum(word_sums(matrix, bases) * scale - 1e-6, 0), 255).astype(np.uint8)
+            repeat = 64 // steps.shape[1]
+            tables[at : at + len(steps)] = np.tile(steps, (1, repeat))
+            at += len(steps)
+    return tables, count
+
+
+# --- intrinsics: vectors of bytes, written out for LLVM -------------------------------------------------
+
+_I8, _I64 = ir.IntType(8), ir.IntType(64)
+
+
+def _call(builder, name, result, arguments):
+    kinds = [a.type for a in arguments]
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
+    return builder.call(function, arguments)
+
+
+def _lookup(builder, kind, table, index):
+    """Bytes of `table` at the positions `index`, both vectors of the kind's lanes."""
+    vector = ir.VectorType(_I8, _LANES[kind])
+    if kind == 4:
+        return _call(builder, "llvm.x86.avx512.permvar.qi.512", vector, [table, index])
+    if kind == 3:
+        return _call(builder, "llvm.x86.avx512.pshuf.b.512", vector, [table, index])
+    if kind == 2:
+        return _call(builder, "llvm.x86.avx2.pshuf.b", vector, [table, index])
+    if kind == 1:
+        return _call(builder, "llvm.aarch64.neon.tbl1.v16i8", vector, [table, index])
+
+    def spread(lane):
+        return builder.shuffle_vector(
+            table, table, ir.Constant(ir.VectorType(ir.IntType(32), 16), [lane] * 16)
+        )
+
+    def bit(value):
+        return builder.icmp_unsigned(
+            "!=", builder.and_(index, _splat(kind, value)), ir.Constant(vector, [0] * 16)
+        )
+
+    low, high = bit(1), bit(2)
+    return builder.select(
+        high, builder.select(low, spread(3), spread(2)), builder.select(low, spread(1), spread(0))
+    )
+
+
+def _splat(kind, value):
+    return ir.Constant(ir.VectorType(_I8, _LANES[kind]), [value] * _LANES[kind])
+
+
+def _broadcast(builder, kind, byte):
+    vector = ir.VectorType(_I8, _LANES[kind])
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES[kind]), [0] * _LANES[kind])
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _load(builder, kind, address, align=1):
+    vector = ir.VectorType(_I8, _LANES[kind])
+    return builder.load(builder.inttoptr(address, vector.as_pointer()), align=align)
+
+
+def _store(builder, value, address, align=1):
+    builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=align)
+
+
+def _const(value):
+    return ir.Constant(_I64, value)
+
+
+def _strand_sums(builder, kind, n, tables, count, index):
+    """A function that emits the deficits of both strands for the block at a given address.
+
+    `n` > 0: unrolled, tables loaded here, before the loop over blocks. `n` == 0: `count` lookups in a loop.
+    """
+    vector = ir.VectorType(_I8, _LANES[kind])
+    if n:
+        held = [_load(builder, kind, builder.add(tables, _const(64 * j)), 64) for j in range(2 * n)]
+
+    def unrolled(address):
+        sums = [None, None]
+        for j in range(n):
+            words = _load(builder, kind, builder.add(address, _const(j * _BASES[kind])))
+            for strand in (0, 1):
+                found = _lookup(builder, kind, held[strand * n + j], words)
+                sums[strand] = (
+                    found
+                    if sums[strand] is None
+                    else _call(builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [sums[strand], found])
+                )
+        return sums
+
+    def looped(address):
+        cells = [cgutils.alloca_once(builder, vector) for _ in range(2)]
+        for cell in cells:
+            builder.store(_splat(kind, 0), cell)
+        with cgutils.for_range(builder, count) as loop:
+            words = _load(builder, kind, builder.add(address, builder.mul(loop.index, _const(_BASES[kind]))))
+            for strand, cell in enumerate(cells):
+                row = loop.index if strand == 0 else builder.add(loop.index, count)
+                table = _load(builder, kind, builder.add(tables, builder.mul(row, _const(64))), 64)
+                found = _lookup(builder, kind, table, words)
+                total = _call(
+                    builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [builder.load(cell), found]
+                )
+                builder.store(total, cell)
+        return [builder.load(cell) for cell in cells]
+
+    return unrolled if n else looped
+
+
+def _mask(builder, kind, value, limit):
+    """Bits of the lanes with value <= limit, as 64 bits."""
+    flags = builder.icmp_unsigned("<=", value, limit)
+    bits = builder.bitcast(flags, ir.IntType(_LANES[kind]))
+    return bits if _LANES[kind] == 64 else builder.zext(bits, _I64)
+
+
+@intrinsic(prefer_literal=True)
+def passing(typingctx, kind, n, tables, count, index, blocks, budget, out):
+    """Write (block, forward bits, reverse bits) of blocks with a lane within the budget; return how many."""
+    which, unroll = len(kind), n.literal_value
+    signature = types.int64(kind, n, *[types.int64] * 6)
+
+    def generate(context, builder, sig, args):
+        _, _, tables, count, index, blocks, budget, out = args
+        limit = _broadcast(builder, which, builder.trunc(budget, _I8))
+        written = cgutils.alloca_once_value(builder, _const(0))
+        sums = _strand_sums(builder, which, unroll, tables, count, index)
+        with cgutils.for_range(builder, blocks) as loop:
+            address = builder.add(index, builder.mul(loop.index, _const(_LANES[which])))
+            forward, reverse = (_mask(builder, which, s, limit) for s in sums(address))
+            at = builder.load(written)
+            place = builder.add(out, builder.mul(at, _const(24)))
+            for slot, value in enumerate((loop.index, forward, reverse)):
+                _store(builder, value, builder.add(place, _const(8 * slot)), 8)
+            some = builder.icmp_unsigned("!=", builder.or_(forward, reverse), _const(0))
+            builder.store(builder.add(at, builder.zext(some, _I64)), written)
+        return builder.load(written)
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def deficits(typingctx, kind, n, tables, count, index, blocks, out):
+    """Write the smaller deficit of the two strands at each position."""
+    which, unroll = len(kind), n.literal_value
+    signature = types.int64(kind, n, *[types.int64] * 5)
+
+    def generate(context, builder, sig, args):
+        _, _, tables, count, index, blocks, out = args
+        vector = ir.VectorType(_I8, _LANES[which])
+        sums = _strand_sums(builder, which, unroll, tables, count, index)
+        with cgutils.for_range(builder, blocks) as loop:
+            offset = builder.mul(loop.index, _const(_LANES[which]))
+            pair = sums(builder.add(index, offset))
+            least = _call(builder, f"llvm.umin.v{_LANES[which]}i8", vector, pair)
+            _store(builder, least, builder.add(out, offset))
+        return _const(0)
+
+    return signature, generate
+
+
+@intrinsic
+def least_byte(typingctx, kind, values, blocks):
+    """Smallest byte of whole blocks."""
+    which = len(kind)
+    signature = types.int64(kind, types.int64, types.int64)
+
+    def generate(context, builder, sig, args):
+        _, values, blocks = args
+        vector = ir.VectorType(_I8, _LANES[which])
+        cell = cgutils.alloca_once_value(builder, _splat(which, 255))
+        with cgutils.for_range(builder, blocks) as loop:
+            block = _load(builder, which, builder.add(values, builder.mul(loop.index, _const(_LANES[which]))))
+            least = _call(builder, f"llvm.umin.v{_LANES[which]}i8", vector, [builder.load(cell), block])
+            builder.store(least, cell)
+        smallest = _call(builder, f"llvm.vector.reduce.umin.v{_LANES[which]}i8", _I8, [builder.load(cell)])
+        return builder.zext(smallest, _I64)
+
+    return signature, generate
+
+
+@intrinsic
+def block_mask(typingctx, kind, address, limit):
+    """Bits of the lanes of one block with a value of at most `limit`."""
+    which = len(kind)
+    signature = types.int64(kind, types.int64, types.int64)
+
+    def generate(context, builder, sig, args):
+        _, address, limit = args
+        bound = _broadcast(builder, which, builder.trunc(limit, _I8))
+        return _mask(builder, which, _load(builder, which, address), bound)
+
+    return signature, generate
+
+
+@intrinsic
+def trailing_zeros(typingctx, bits):
+    """Position of the lowest set bit."""
+    signature = types.int64(types.int64)
+
+    def generate(context, builder, sig, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return signature, generate

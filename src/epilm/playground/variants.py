@@ -89,10 +89,10 @@ def make_variants(
             add(pos, int((codes[pos] + rng.integers(1, 4)) % 4), effect, region=gene.region)
     with_tata = np.flatnonzero(kind == CORE)
     for _ in range(number["tata"] if len(with_tata) else 0):
-        row = int(with_tata[int(rng.integers(len(with_tata)))])
-        column = int(rng.integers(1, 7))
-        pos = int(begin[row] + column) if side[row] > 0 else int(finish[row] - 1 - column)
-        add(pos, 2 if side[row] > 0 else 1, "tata", "TBP", region=owner[row])
+        pick = int(with_tata[int(rng.integers(len(with_tata)))])
+        base = int(rng.integers(1, 7))
+        pos = int(begin[pick] + base) if side[pick] > 0 else int(finish[pick] - 1 - base)
+        add(pos, 2 if side[pick] > 0 else 1, "tata", "TBP", region=owner[pick])
     for _ in range(number["initiator"] if genes else 0):
         gene = genes[int(rng.integers(len(genes)))]
         add(gene.tss, 2 if gene.strand > 0 else 1, "initiator", region=gene.region)

@@ -343,7 +343,7 @@ class MaskedHead(nn.Module):
     ((3, 69), ['bias', 'dense.bias', 'dense.weight', 'norm.bias', 'norm.weight'])
     """
 
-    def __init__(self, hidden: int, vocab: int, weight: nn.Parameter) -> None:
+    def __init__(self, hidden: int, vocab: int, weight: Tensor) -> None:
         super().__init__()
         if tuple(weight.shape) != (vocab, hidden):
             raise ValueError(f"the tied weight is {tuple(weight.shape)}, not {(vocab, hidden)}")

@@ -1,0 +1,320 @@
+"""A model on disk: safetensors, JSON, vocabulary and a card, whole or absent, never a pickle.
+
+A checkpoint says what it is without our code: `spec.json` holds the model's spec
+and everything the run wants remembered (fingerprint of its store, order of the
+factors, held-out chromosomes), `card.md` the same for a reader. `load_model`
+builds the model from the spec and refuses weights that do not fit it.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from epilm.atomic import atomic_folder, write_json
+from epilm.errors import CheckpointError, nearest
+from epilm.models.spec import ModelSpec
+from epilm.tokens.kmers import vocabulary
+
+FORMAT = 1
+WEIGHTS, SPEC, VOCAB, CARD = "model.safetensors", "spec.json", "vocab.txt", "card.md"
+
+Builder = Callable[[ModelSpec, Mapping[str, Any]], nn.Module]
+
+
+def save_model(
+    folder: str | Path,
+    model: nn.Module,
+    spec: ModelSpec,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model, whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+        The checkpoint; its parent is made when missing.
+    model : nn.Module
+        Weights that are tied are written once.
+    spec : ModelSpec
+        What `load_model` builds the model from.
+    extra : mapping, optional
+        JSON values to remember. "store" is the fingerprint of the store it was trained on,
+        "card" (text) goes into the card.
+    overwrite : bool
+        Replace an existing checkpoint.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
+    Raises
+    ------
+    EpilmError
+        If the folder exists, another process writes it, or the disk is full.
+    """
+    extra = dict(extra or {})
+    tensors = unique_tensors(model)
+    with atomic_folder(folder, overwrite=overwrite) as out:
+        save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
+        write_json(
+            out / SPEC,
+            {"format": FORMAT, "epilm": _version(), "model": dataclasses.asdict(spec), "extra": extra},
+        )
+        (out / VOCAB).write_text("\n".join(vocabulary(spec.k)) + "\n", encoding="utf-8")
+        (out / CARD).write_text(model_card(spec, extra, model), encoding="utf-8")
+    return Path(folder)
+
+
+def load_model(
+    folder: str | Path, *, build: Builder | None = None, device: str | torch.device = "cpu"
+) -> tuple[nn.Module, ModelSpec, dict[str, Any]]:
+    """Read a model.
+
+    Parameters
+    ----------
+    folder : path
+        A checkpoint written by `save_model`.
+    build : function (spec, extra) -> nn.Module, optional
+        What makes the empty model; `epilm.models.build.build_model` of the spec where not given.
+    device : str or torch.device
+
+    Returns
+    -------
+    model, spec, extra
+        The model in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing or damaged, or the weights are not those of the spec.
+    """
+    folder = Path(folder)
+    spec, extra = read_spec(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            "the weights cannot be read", where=str(folder / WEIGHTS), found=error,
+            do="The checkpoint is damaged or incomplete; take an earlier one.",
+        ) from error  # fmt: skip
+    model = (build or _build)(spec, extra)
+    load_weights(model, tensors, str(folder / WEIGHTS))
+    return model.to(device).eval(), spec, extra
+
+
+def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
+    from epilm.models.build import build_model
+
+    # Weights that the recipe started from are not needed to open what was trained from them.
+    bare = dataclasses.replace(
+        spec,
+        encoder=dataclasses.replace(spec.encoder, init=None),
+        tower=dataclasses.replace(spec.tower, weights=None),
+    )
+    return build_model(bare)
+
+
+def read_spec(folder: str | Path) -> tuple[ModelSpec, dict[str, Any]]:
+    """Read what a checkpoint is without its weights.
+
+    Returns
+    -------
+    spec, extra
+
+    Raises
+    ------
+    CheckpointError
+        If there is no checkpoint, it is damaged, or a newer epilm wrote it.
+    """
+    path = Path(folder) / SPEC
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        model, extra, number = table["model"], table["extra"], table["format"]
+    except FileNotFoundError:
+        raise CheckpointError(
+            "this is no checkpoint", where=str(folder), expected=f"a folder with {SPEC} and {WEIGHTS}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError("the checkpoint's spec cannot be read", where=str(path), found=error) from error
+    if number != FORMAT:
+        raise CheckpointError(
+            "the checkpoint has another format", where=str(path), found=number, expected=FORMAT,
+            do="Open it with the epilm that wrote it.",
+        )  # fmt: skip
+    return spec_from_dict(ModelSpec, model, str(path)), extra
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: str = "") -> None:
+    """Copy weights into a model of exactly these names and shapes.
+
+    Raises
+    ------
+    CheckpointError
+        If a name or a shape differs.
+    """
+    mine = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    aliases = set(mine) - set(unique_tensors(model, copy=False))
+    missing = sorted(set(mine) - set(tensors) - aliases)
+    unknown = sorted(set(tensors) - set(mine))
+    shapes = sorted(n for n in set(mine) & set(tensors) if mine[n].shape != tensors[n].shape)
+    if missing or unknown or shapes:
+        found = [f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+                 for names, what in ((missing, "missing"), (unknown, "unknown"), (shapes, "of another shape"))
+                 if names]  # fmt: skip
+        raise CheckpointError(
+            "the weights are not those of the model that spec.json describes",
+            where=where or None,
+            found="; ".join(found),
+            do="The checkpoint is of another version or was changed by hand.",
+        )
+    model.load_state_dict(dict(tensors), strict=False)  # names were checked above; tied ones follow
+
+
+def unique_tensors(model: nn.Module, *, copy: bool = True) -> dict[str, Tensor]:
+    """Name every weight and saved buffer once, on the CPU, also where two names share one (tied).
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 2); both = nn.ModuleList([layer, layer])
+    >>> sorted(unique_tensors(both))
+    ['0.bias', '0.weight']
+    """
+    seen: set[tuple[int, torch.Size]] = set()
+    out = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            continue
+        key = (value.data_ptr(), value.shape)
+        if key in seen and value.numel():
+            continue
+        seen.add(key)
+        out[name] = value.detach().cpu().contiguous() if copy else value
+    return out
+
+
+T = typing.TypeVar("T")
+
+
+def spec_from_dict(kind: type[T], values: Any, where: str = "") -> T:
+    """Make a spec dataclass from the plain values of its JSON.
+
+    Raises
+    ------
+    CheckpointError
+        If a key is unknown: a newer epilm wrote it.
+
+    Examples
+    --------
+    >>> spec_from_dict(ModelSpec, {"k": 3, "streams": ["dna"], "encoder": {"size": "tiny"}}).encoder.size
+    'tiny'
+    """
+    if not isinstance(values, Mapping):
+        raise CheckpointError("not a table of values", where=where or None, found=type(values).__name__)
+    hints = typing.get_type_hints(kind)
+    out = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise CheckpointError(
+                "the checkpoint's spec has an unknown key; a newer epilm wrote it",
+                where=where or None, found=key, do=nearest(key, hints),
+            )  # fmt: skip
+        out[key] = _value(hints[key], value, where)
+    return kind(**out)
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        hint = next((arm for arm in typing.get_args(hint) if arm is not type(None)), hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return spec_from_dict(typing.cast(type, hint), value, where)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def check_store(extra: Mapping[str, Any], fingerprint: str, where: str = "the checkpoint") -> None:
+    """Refuse a store that is not the one a checkpoint was trained on.
+
+    Regions, cell types and factors are numbers to a model; in another store the same
+    numbers mean other things. A checkpoint that remembers no store passes.
+
+    Parameters
+    ----------
+    extra : mapping
+        Of `load_model`; its "store" is the fingerprint.
+    fingerprint : str
+        `store.fingerprint`.
+    where : str
+        Names the checkpoint in the message.
+
+    Raises
+    ------
+    CheckpointError
+        If both are known and differ.
+
+    Examples
+    --------
+    >>> check_store({"store": "a1"}, "a1")
+    >>> check_store({"store": "a1"}, "b2", "run/latest")
+    Traceback (most recent call last):
+    epilm.errors.CheckpointError: run/latest: the checkpoint was made with another store. Found fingerprint b2; expected a1. Use the store it was trained on, or train again on this one.
+    """
+    known = extra.get("store")
+    if isinstance(known, Mapping):
+        known = known.get("fingerprint")
+    if known and known != fingerprint:
+        raise CheckpointError(
+            "the checkpoint was made with another store",
+            where=where,
+            found=f"fingerprint {fingerprint}",
+            expected=known,
+            do="Use the store it was trained on, or train again on this one.",
+        )
+
+
+def model_card(spec: ModelSpec, extra: Mapping[str, Any], model: nn.Module | None = None) -> str:
+    """Describe a model for a reader, in Markdown.
+
+    Examples
+    --------
+    >>> print(model_card(ModelSpec(k=3, streams=("dna",)), {"store": "a1"}).splitlines()[0])
+    # genebert, 3-mers
+    """
+    weights = f"{sum(p.numel() for p in model.parameters()):,} weights. " if model is not None else ""
+    lines = [
+        f"# {spec.name}, {spec.k}-mers",
+        "",
+        f"{weights}Streams: {', '.join(spec.streams)}. Written by epilm {_version()}.",
+        "",
+        str(extra.get("card", "Trained as recorded below; intended for research, not for diagnosis.")),
+        "",
+        "## Remembered",
+        "",
+    ]
+    for key, value in sorted(extra.items()):
+        if key == "card":
+            continue
+        text = json.dumps(value)
+        lines.append(f"- {key}: {text if len(text) <= 300 else text[:297] + '...'}")
+    lines += ["", "## Model", "", "```json", json.dumps(dataclasses.asdict(spec), indent=2), "```", ""]
+    return "\n".join(lines)
+
+
+def _version() -> str:
+    try:
+        return version("epilm")
+    except PackageNotFoundError:  # PYTHONPATH=src on a machine where nothing can be installed
+        import epilm
+
+        return epilm.__version__

@@ -1,0 +1,154 @@
+"""A checkpoint as a folder that `transformers.AutoModel` opens without any code of ours.
+
+The sequence encoder and its masked head go out in BERT's layout, with vocabulary,
+tokenizer files and a card. Heads of our own objectives have no place there; they
+are kept beside, in `epilm/`, so that nothing is lost and the way back is exact.
+Needs transformers.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from epilm.atomic import atomic_folder
+from epilm.errors import UsageError
+from epilm.hub.checkpoint import CARD, SPEC, WEIGHTS, unique_tensors
+from epilm.hub.load import Loaded, find_masked_head, is_bert_folder, load
+from epilm.hub.transformers import n_blocks, to_bert_state
+from epilm.nn.encoder import EPS, INIT_STD
+from epilm.tokens.kmers import CLS, MASK, PAD, SEP, UNK, vocabulary
+
+OURS = "epilm"  # the folder inside an export that holds the checkpoint as it was
+
+
+def export(
+    source: str | Path,
+    out: str | Path,
+    to: Literal["transformers"] = "transformers",
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Turn a trained model into a folder that `transformers` opens.
+
+    `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` (whose input is k-mers
+    separated by spaces, as for DNABERT) read it; scores agree to 1e-5 in fp32.
+
+    Parameters
+    ----------
+    source : path
+        A run, a checkpoint, or a folder in DNABERT's layout.
+    out : path
+        The folder to make.
+    to : {"transformers"}
+        The layout.
+    overwrite : bool
+        Replace `out`.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model at `source`.
+    EpilmError
+        If `out` exists.
+    UsageError
+        If `to` is another layout.
+    """
+    if to != "transformers":
+        raise UsageError("there is no such layout", found=to, expected="transformers")
+    out = Path(out)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        loaded = load(source)
+        _write_bert(loaded, folder)
+        _write_tokenizer(loaded, folder)
+        if not is_bert_folder(Path(source)):
+            kept = folder / OURS
+            kept.mkdir()
+            for name in (SPEC, WEIGHTS, CARD, "vocab.txt"):
+                shutil.copyfile(loaded.path / name, kept / name)
+    return out
+
+
+def bert_config(loaded: Loaded) -> Any:
+    """Describe the encoder as a `transformers.BertConfig`."""
+    from transformers import BertConfig
+
+    encoder = loaded.encoder
+    state = encoder.state_dict()
+    block: Any = encoder.blocks[0]
+    return BertConfig(
+        vocab_size=encoder.vocab,
+        hidden_size=encoder.hidden,
+        num_hidden_layers=n_blocks(state),
+        num_attention_heads=block.heads,
+        intermediate_size=state["blocks.0.up.weight"].shape[0],
+        hidden_act="gelu",
+        hidden_dropout_prob=encoder.dropout.p,
+        attention_probs_dropout_prob=block.attention_dropout,
+        max_position_embeddings=encoder.max_positions,
+        type_vocab_size=state["types.weight"].shape[0],
+        initializer_range=INIT_STD,
+        layer_norm_eps=EPS,
+        pad_token_id=PAD,
+        tie_word_embeddings=True,
+    )
+
+
+def _write_bert(loaded: Loaded, folder: Path) -> None:
+    from transformers import BertForPreTraining
+
+    head = find_masked_head(loaded.model)
+    head_state = None if head is None else unique_tensors(head)
+    state = to_bert_state(unique_tensors(loaded.encoder), head_state)
+    # The layout with pooler and masked head at once; AutoModel and AutoModelForMaskedLM take their parts.
+    bert = BertForPreTraining(bert_config(loaded))
+    missing, unexpected = bert.load_state_dict(state, strict=False)
+    allowed = ("cls.seq_relationship.", "cls.predictions." if head is None else "cls.seq_relationship.")
+    wrong = [key for key in missing if not key.startswith(allowed)] + list(unexpected)
+    assert not wrong, f"weights without a place: {wrong}"
+    with torch.no_grad():  # no next-sentence head was trained; zeros say so, noise would not
+        bert.cls.seq_relationship.weight.zero_()
+        bert.cls.seq_relationship.bias.zero_()
+    bert.config.architectures = ["BertForMaskedLM"]
+    bert.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["architectures"] = ["BertForMaskedLM"]
+    config["kmer"] = loaded.spec.k
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_tokenizer(loaded: Loaded, folder: Path) -> None:
+    words = vocabulary(loaded.spec.k)
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    special = {"unk_token": UNK, "sep_token": SEP, "pad_token": PAD, "cls_token": CLS, "mask_token": MASK}
+    names = {name: words[number] for name, number in special.items()}
+    (folder / "special_tokens_map.json").write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+    config = {
+        **names,
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": False,
+        "do_basic_tokenize": False,
+        "tokenize_chinese_chars": False,
+        "model_max_length": loaded.encoder.max_positions,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    k = loaded.spec.k
+    (folder / "README.md").write_text(
+        f"# {loaded.spec.name}, {k}-mers, in the layout of transformers\n\n"
+        f"Written by `epilm export`. Input is the overlapping {k}-mers of a sequence, separated by spaces, upper\n"
+        "case:\n\n```python\nfrom transformers import AutoModel, AutoTokenizer\n\n"
+        'tokenizer = AutoTokenizer.from_pretrained("this folder")\n'
+        'model = AutoModel.from_pretrained("this folder")\n'
+        f'sequence = "ACGTACGTACGT"\n'
+        f'words = " ".join(sequence[i : i + {k}] for i in range(len(sequence) - {k - 1}))\n'
+        'hidden = model(**tokenizer(words, return_tensors="pt")).last_hidden_state\n```\n\n'
+        f"`{OURS}/` holds the checkpoint as epilm reads it, with the heads that have no place in this layout.\n",
+        encoding="utf-8",
+    )

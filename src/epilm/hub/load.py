@@ -1,0 +1,360 @@
+"""Open a run, a checkpoint or a DNABERT folder, and embed sequences with it.
+
+`epilm.load(path)` finds the model in what a user has at hand; `Loaded` turns
+plain sequences into vectors. `initialise` gives a new model's encoder the
+weights a recipe names.
+"""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from epilm.errors import CheckpointError, InputError
+from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
+from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
+from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.nn.encoder import MaskedHead, SequenceEncoder
+from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
+
+log = logging.getLogger(__name__)
+
+# Letters to codes; anything else is no base. genome.sequence has the same table for files.
+_CODES = np.full(256, 4, dtype=np.uint8)
+for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"TtUu")):
+    _CODES[list(_letters)] = _code
+
+
+@dataclasses.dataclass
+class Loaded:
+    """A model and what is known of it.
+
+    Attributes
+    ----------
+    model : nn.Module
+        In evaluation mode.
+    spec : ModelSpec
+    extra : dict
+        What the run remembered (fingerprint of the store, held-out chromosomes).
+    path : Path
+        Where it was read.
+    """
+
+    model: nn.Module
+    spec: ModelSpec
+    extra: dict[str, Any]
+    path: Path
+
+    @property
+    def encoder(self) -> SequenceEncoder:
+        """The sequence encoder."""
+        return find_encoder(self.model)
+
+    def embed(
+        self,
+        sequences: Iterable[str | np.ndarray],
+        *,
+        pooling: Literal["cls", "mean", "pooler"] | None = None,
+        batch_size: int = 32,
+    ) -> np.ndarray:
+        """Turn sequences into vectors.
+
+        A sequence longer than the encoder takes is cut into pieces of equal width, each with its own
+        [CLS] and [SEP]; its vector is the mean of theirs.
+
+        Parameters
+        ----------
+        sequences : iterable of str or uint8 array
+            Letters (either case), or codes A=0 C=1 G=2 T=3; at least k bases each.
+        pooling : {"cls", "mean", "pooler"}, optional
+            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given.
+        batch_size : int
+            Pieces encoded at once.
+
+        Returns
+        -------
+        float32 array (N, H)
+
+        Raises
+        ------
+        InputError
+            If a sequence is shorter than k.
+        """
+        how = pooling or self.spec.pooling
+        encoder = self.encoder
+        device = encoder.words.weight.device
+        pieces, owner = self._pieces(sequences)
+        n = owner[-1] + 1 if owner else 0
+        total = np.zeros((n, encoder.hidden), dtype=np.float64)
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for rows in _batches([len(piece) for piece in pieces], batch_size):
+                    vectors = self._encode([pieces[row] for row in rows], how, encoder, device)
+                    np.add.at(total, [owner[row] for row in rows], vectors.double().cpu().numpy())
+        finally:
+            self.model.train(was_training)
+        counts = np.bincount(owner, minlength=n) if owner else np.ones(0)
+        return (total / counts[:, None]).astype(np.float32)
+
+    def _pieces(self, sequences: Iterable[str | np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
+        k, stride = self.spec.k, self.spec.stride
+        if isinstance(sequences, str):
+            raise InputError("one sequence was given", do="Pass a list of sequences.")
+        room = min(self.spec.max_tokens, self.encoder.max_positions) - 2
+        pieces, owner = [], []
+        for number, sequence in enumerate(sequences):
+            codes = _codes(sequence)
+            length = n_tokens(len(codes), k, stride)
+            if length == 0:
+                raise InputError(
+                    "the sequence is too short", where=f"sequence {number + 1}",
+                    found=f"{len(codes)} bases", expected=f"at least k = {k}",
+                )  # fmt: skip
+            ids = kmer_ids(codes, k, stride)
+            for piece in np.array_split(ids, -(-length // room)):
+                pieces.append(piece)
+                owner.append(number)
+        return pieces, owner
+
+    def _encode(
+        self, pieces: Sequence[np.ndarray], how: str, encoder: SequenceEncoder, device: torch.device
+    ) -> Tensor:
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        table = torch.zeros((len(pieces), int(lengths.max())), dtype=torch.int64)
+        for row, piece in zip(table, pieces, strict=True):
+            row[: len(piece)] = torch.from_numpy(piece)
+        ids, mask = wrap(table, lengths)
+        hidden, _ = encoder(ids.to(device), None, mask.to(device))
+        if how == "cls":
+            return hidden[:, 0]
+        if how == "pooler":
+            return encoder.pool(hidden)
+        inner = mask.clone()
+        inner[:, 0] = False
+        inner[torch.arange(len(pieces)), lengths + 1] = False  # [SEP]
+        weight = inner.to(device, hidden.dtype)[..., None]
+        return (hidden * weight).sum(1) / weight.sum(1)
+
+
+def _codes(sequence: str | np.ndarray) -> np.ndarray:
+    if isinstance(sequence, str):
+        return _CODES[np.frombuffer(sequence.encode("ascii", "replace"), dtype=np.uint8)]
+    return np.asarray(sequence, dtype=np.uint8)
+
+
+def _batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Rows by length, so that a batch holds little padding."""
+    order = np.argsort(lengths, kind="stable").tolist()
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def find_encoder(model: nn.Module) -> SequenceEncoder:
+    """Find the sequence encoder inside a model, whatever its name there.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    found = next((part for part in model.modules() if isinstance(part, SequenceEncoder)), None)
+    if found is None:
+        raise CheckpointError("the model has no sequence encoder", found=type(model).__name__)
+    return found
+
+
+def find_masked_head(model: nn.Module) -> MaskedHead | None:
+    """Find the vocabulary head inside a model; None where there is none."""
+    return next((part for part in model.modules() if isinstance(part, MaskedHead)), None)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Find the model folder in what was named: a checkpoint itself, or a run.
+
+    In a run: `latest`, `model`, `best`, then the newest complete folder of `checkpoints/step_N`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError("there is no such run or checkpoint", where=str(path))
+    steps = [p for p in (path / "checkpoints").glob("step_*") if re.fullmatch(r"step_\d+", p.name)]
+    steps.sort(key=lambda p: int(p.name.removeprefix("step_")), reverse=True)
+    named = [path / name for name in ("latest", "model", "best")]
+    for folder in [path, *named, *steps]:
+        if folder.is_file() and folder.name == "latest":  # a file that names the folder
+            folder = path / folder.read_text(encoding="utf-8").strip()
+        for inner in (folder, folder / "model"):
+            if (inner / SPEC).is_file() and (inner / WEIGHTS).is_file():
+                return inner
+    raise CheckpointError(
+        "there is no checkpoint in it", where=str(path),
+        expected=f"a folder with {SPEC} and {WEIGHTS}, or a run with checkpoints/",
+        do="If the run was stopped before its first checkpoint, start it again; it resumes.",
+    )  # fmt: skip
+
+
+def load(run: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
+    """Open a trained model.
+
+    Parameters
+    ----------
+    run : path
+        A run folder (its latest checkpoint), a checkpoint, or a folder in DNABERT's layout.
+    device : str or torch.device
+
+    Returns
+    -------
+    Loaded
+        With `.model`, `.spec`, `.extra` and `.embed(sequences)`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model, or it is damaged.
+    """
+    path = Path(run)
+    if is_bert_folder(path):
+        return _load_bert(path, device)
+    folder = find_checkpoint(path)
+    model, spec, extra = load_model(folder, device=device)
+    return Loaded(model, spec, extra, folder)
+
+
+def is_bert_folder(path: Path) -> bool:
+    """Whether a folder (or file) holds weights in the standard BERT layout rather than ours."""
+    if path.is_file():
+        return path.suffix in (".bin", ".safetensors") and not (path.parent / SPEC).is_file()
+    has_weights = any((path / name).is_file() for name in (WEIGHTS, "pytorch_model.bin"))
+    return has_weights and not (path / SPEC).is_file() and not (path / "checkpoints").is_dir()
+
+
+def _load_bert(path: Path, device: str | torch.device) -> Loaded:
+    found = read_bert(path)
+    spec = bert_spec(found, str(path))
+    from epilm.models.build import build_model
+
+    model = build_model(spec)
+    load_encoder(find_encoder(model), found.encoder, where=str(path))
+    _load_head(model, found, str(path))
+    return Loaded(model.to(device).eval(), spec, {"source": "DNABERT layout"}, path)
+
+
+def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
+    """Describe weights in BERT's layout as a model of ours.
+
+    Raises
+    ------
+    CheckpointError
+        If the vocabulary is of no k.
+    """
+    state = found.encoder
+    vocab, hidden = state["words.weight"].shape
+    k = next((n for n in range(1, 13) if vocab_size(n) == vocab), None)
+    if k is None:
+        raise CheckpointError(
+            "the vocabulary is not one of k-mers", where=where or None, found=f"{vocab} ids",
+            expected="4**k + 5: 69, 261, 1029, 4101",
+        )  # fmt: skip
+    positions = state["positions.weight"].shape[0]
+    encoder = EncoderSpec(
+        hidden=hidden,
+        layers=n_blocks(state),
+        heads=found.heads,
+        ffn=state["blocks.0.up.weight"].shape[0],
+        max_positions=positions,
+    )
+    return ModelSpec(
+        name="dnabert", streams=("dna",), k=k, encoder=encoder, max_tokens=min(positions, 512),
+        next_segment="none", projection="none", projection_dim=hidden,
+    )  # fmt: skip
+
+
+def _load_head(model: nn.Module, found: BertWeights, where: str) -> None:
+    head = find_masked_head(model)
+    if head is None:
+        return
+    if found.head is None:
+        log.warning("%s: no masked head; it is drawn anew", where)
+    else:
+        head.load_state_dict(found.head)
+
+
+def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
+    """Give a new model's encoder (and masked head) the weights that `spec.encoder.init` names.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Just built.
+    spec : ModelSpec
+        `spec.encoder.init` is a run, a checkpoint or a DNABERT folder; None changes nothing.
+
+    Returns
+    -------
+    list of str
+        What was not taken over as it was.
+
+    Raises
+    ------
+    CheckpointError
+        If there are no weights there, or they are of another size or vocabulary.
+    """
+    if spec.encoder.init is None:
+        return []
+    path = Path(spec.encoder.init)
+    where = str(path)
+    encoder, how = find_encoder(model), spec.encoder.enlarge_positions
+    if path.exists() and not is_bert_folder(path):
+        folder = find_checkpoint(path)
+        source, _ = read_spec(folder)
+        if source.k != spec.k:
+            raise CheckpointError(
+                "the checkpoint has another k", where=str(folder), found=source.k, expected=spec.k,
+                do=f"Set model.k to {source.k}.",
+            )  # fmt: skip
+        tensors = load_file(folder / WEIGHTS)
+        state = _part(tensors, "words.weight", "positions.weight")
+        head_state = _part(tensors, "dense.weight", "norm.weight", "bias")
+        found = BertWeights(state, head_state, heads=0)
+        heads = None
+    else:
+        found = read_bert(path, spec.k)
+        heads = found.heads
+    first = encoder.blocks[0]
+    if heads is not None and getattr(first, "heads", heads) != heads:
+        raise CheckpointError(
+            "the encoders differ in attention heads", where=where, found=heads, expected=first.heads,
+            do="Set encoder.heads of the recipe to the checkpoint's.",
+        )  # fmt: skip
+    notes = load_encoder(encoder, found.encoder, how, where)
+    _load_head(model, found, where)
+    return notes
+
+
+def _part(tensors: dict[str, Tensor], *marks: str) -> dict[str, Tensor]:
+    """The tensors of the one part of a model that has these names, without its prefix.
+
+    Examples
+    --------
+    >>> _part({"a.x": torch.ones(1), "a.y": torch.ones(1), "b.x": torch.ones(1)}, "x", "y").keys()
+    dict_keys(['x', 'y'])
+    """
+    for name in tensors:
+        if name.endswith(marks[0]):
+            prefix = name.removesuffix(marks[0])
+            if all(prefix + mark in tensors for mark in marks):
+                return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+    raise CheckpointError("the checkpoint has no such part", expected=", ".join(marks))

@@ -97,12 +97,13 @@ def open_bgzip(path: Path, fai: Path) -> Opened:
         first = int(np.searchsorted(ends, offset, side="right"))
         if last > (ends[-1] if len(ends) else 0):
             raise stale
-        final = int(np.searchsorted(ends, last, side="left"))
+        final = min(int(np.searchsorted(ends, last + 3, side="left")), len(ends) - 1)
         parts = [_unpack(data, int(starts[i]), int(sizes[i]), path) for i in range(first, final + 1)]
         base = int(ends[first] - sizes[first])
-        found = b"".join(parts)[offset - base : last - base]
-        letters = found.translate(None, b"\n\r")
-        if len(letters) != length or b">" in letters:
+        text = b"".join(parts)
+        letters = text[offset - base : last - base].translate(None, b"\n\r")
+        after = text[last - base : last - base + 3].lstrip(b"\r\n")[:1]  # the next record, or the end
+        if len(letters) != length or b">" in letters or after not in (b"", b">"):
             raise stale
         return letters
 

@@ -210,7 +210,7 @@ def _open_one(
     if head in blocks.TWOBIT:
         return blocks.open_twobit(path)
     if is_gzip(path):
-        fai = path.withrecord_name(path.name + ".fai")
+        fai = path.with_name(path.name + ".fai")
         if fai.exists() and blocks.is_bgzip(path):
             return blocks.open_bgzip(path, fai)
         return _open_gzip(path, genome)

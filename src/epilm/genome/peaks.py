@@ -134,6 +134,11 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _is_whole(text: str) -> bool:
+    """Digits; also 1e+05, which R writes for 100000."""
+    return bool(_INTEGER.fullmatch(text)) or (_is_number(text) and float(text).is_integer())
+
+
 def _kind(fields: list[str], name: str, format: Format) -> tuple[str, int]:
     """Decide the format and how many of its columns the file has."""
     if format not in ("auto", "bed", "narrowPeak", "broadPeak"):
@@ -167,7 +172,7 @@ def _parse(
     """Parse all lines at once; return the name of a BED column that is not what BED says there."""
     kind = "narrowPeak" if "offset" in names else "broadPeak" if "signal" in names else "bed"
     wanted = [_COLUMNS.index(name) for name in names]
-    if n_columns <= max(wanted) or text.count(b"\t") != len(lines) * (n_columns - 1):
+    if n_columns < 3 or n_columns <= max(wanted) or not _is_even(text, len(lines), n_columns - 1):
         _explain(text, lines, n_columns, names, path, kind)
     types: dict[int, Any] = {i: _TYPES.get(_COLUMNS[i], str) for i in wanted}
     dots: Any = {i: ["."] for i in wanted if _COLUMNS[i] in _NUMBERS}
@@ -184,7 +189,7 @@ def _parse(
         raise  # _explain found no line: only we can cause that
     if len(table) != len(lines):
         _explain(text, lines, n_columns, names, path, kind)
-    table.columns = pd.Index([_COLUMNS[i] for i in table.columns])
+    table.columns = pd.Index([_COLUMNS[i] for i in wanted])
     for name in ("chrom", "strand"):
         if name in table:
             values = table[name].cat
@@ -192,11 +197,22 @@ def _parse(
                 if kind == "bed":
                     return "strand"
                 _explain(text, lines, n_columns, names, path, kind)
-            table[name] = np.asarray(values.categories, dtype=object)[values.codes.to_numpy()]
+            words = np.asarray(values.categories, dtype=object)
+            table[name] = words[values.codes.to_numpy()]
     if table["chrom"].eq("").any():
         _explain(text, lines, n_columns, names, path, kind)
     table.index = pd.Index(lines, name="line")
     return table
+
+
+def _is_even(text: bytes, n_lines: int, n_tabs: int) -> bool:
+    """Say whether every line has this many tabs."""
+    letters = np.frombuffer(text, dtype=np.uint8)
+    tabs, ends = np.flatnonzero(letters == 9), np.flatnonzero(letters == 10)
+    if len(tabs) != n_lines * n_tabs or len(ends) != n_lines:
+        return False
+    tabs = tabs.reshape(n_lines, n_tabs)
+    return bool((tabs[:, -1] < ends).all() and (tabs[1:, 0] > ends[:-1]).all())
 
 
 def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:
@@ -231,11 +247,9 @@ def _explain(
             )  # fmt: skip
         for column in names:
             value = fields[_COLUMNS.index(column)]
-            if column in ("start", "end", "offset") and not _INTEGER.fullmatch(value):
+            if column in ("start", "end", "offset") and not _is_whole(value):
                 if number == lines[0] and column == "start" and not any(map(_is_number, fields)):
                     do = "If this is a column header, put # before it or remove it."
-                elif _is_number(value):
-                    do = "Write it out as a whole number (in R: options(scipen = 999) before writing)."
                 else:
                     do = _CURE
                 what = "the summit offset" if column == "offset" else f"the {column}"
@@ -246,7 +260,7 @@ def _explain(
                     expected=f"digits in column {_COLUMNS.index(column) + 1}",
                     do=do,
                 )
-            if column in ("start", "end") and abs(int(value)) > np.iinfo(np.int64).max:
+            if column in ("start", "end") and abs(float(value)) > np.iinfo(np.int64).max:
                 raise InputError(
                     f"the {column} is no position on a chromosome",
                     where=where,

@@ -1,0 +1,254 @@
+"""What a recipe's values must fulfil: ranges of single keys, and keys that must agree.
+
+Every rule is a line here, so that nothing is found out after an hour of training.
+`epilm.experiments.config` calls them; messages name the key and where it stands.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from epilm.errors import RecipeError, nearest
+
+if TYPE_CHECKING:
+    from epilm.experiments.config import Recipe
+
+Where = Callable[[str], str]
+
+# key -> (lowest, highest), both allowed; None = no limit on that side.
+RANGES: dict[str, tuple[float | None, float | None]] = {
+    "model.k": (3, 7),
+    "model.stride": (1, None),
+    "model.max_tokens": (8, None),
+    "model.projection_dim": (1, None),
+    "model.encoder.hidden": (1, None),
+    "model.encoder.layers": (1, None),
+    "model.encoder.heads": (1, None),
+    "model.encoder.ffn": (1, None),
+    "model.encoder.dropout": (0, 0.99),
+    "model.encoder.max_positions": (8, None),
+    "model.tower.embed": (1, None),
+    "model.tower.window": (1, None),
+    "samples.regions": (1, 1000),
+    "samples.group_stride": (1, None),
+    "objectives.masked_kmers.weight": (0, None),
+    "objectives.masked_kmers.rate": (0.001, 0.9),
+    "objectives.masked_kmers.late_rate": (0.001, 0.9),
+    "objectives.masked_kmers.late_from_step": (0, None),
+    "objectives.masked_kmers.span_tokens": (1, None),
+    "objectives.next_segment.weight": (0, None),
+    "objectives.matching.weight": (0, None),
+    "objectives.matching.temperature": (1e-3, 100),
+    "objectives.matching.batch": (2, None),
+    "objectives.masked_factors.weight": (0, None),
+    "objectives.masked_factors.rate": (0.001, 0.95),
+    "objectives.contacts.weight": (0, None),
+    "optim.peak_lr": (1e-9, 10),
+    "optim.eps": (1e-12, 1),
+    "optim.weight_decay": (0, 10),
+    "optim.warmup_steps": (0, None),
+    "optim.clip": (0, None),
+    "optim.tower_lr_multiplier": (0, 100),
+    "train.steps": (1, None),
+    "train.batch_size": (1, None),
+    "train.micro_batch": (1, None),
+    "train.seed": (0, 2**31 - 1),
+    "train.devices": (1, None),
+    "train.checkpoint_every": (1, None),
+    "train.keep_checkpoints": (1, None),
+    "train.log_every": (1, None),
+    "train.validate_every": (1, None),
+    "train.validate_samples": (0, None),
+}
+
+
+def _read(recipe: Any, key: str) -> Any:
+    for part in key.split("."):
+        recipe = getattr(recipe, part)
+    return recipe
+
+
+def _refuse(where: Where, key: str, what: str, **rest: Any) -> None:
+    raise RecipeError(what, where=where(key), **rest)
+
+
+def check_values(recipe: "Recipe", where: Where) -> None:
+    """Refuse a recipe whose values cannot work, whatever the store.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    where : callable
+        Key to "file, line, key", for messages.
+
+    Raises
+    ------
+    RecipeError
+        At the first rule that is broken.
+    """
+    for key, (low, high) in RANGES.items():
+        value = _read(recipe, key)
+        if value is None:
+            continue
+        if (low is not None and value < low) or (high is not None and value > high) or value != value:
+            limits = [f"at least {low:g}"] if low is not None else []
+            limits += [f"at most {high:g}"] if high is not None else []
+            _refuse(where, key, "the value is out of range", found=value, expected=" and ".join(limits))
+    if not all(0 <= beta < 1 for beta in recipe.optim.betas):
+        _refuse(
+            where, "optim.betas", "out of range", found=list(recipe.optim.betas), expected="0 <= beta < 1"
+        )
+    _check_objectives(recipe, where)
+    _check_model(recipe, where)
+    _check_batches(recipe, where)
+
+
+def _check_objectives(recipe: "Recipe", where: Where) -> None:
+    model, objectives = recipe.model, recipe.objectives
+    weights = {name: getattr(objectives, name).weight for name in vars(objectives)}
+    if not any(weight > 0 for weight in weights.values()):
+        _refuse(where, "objectives", "every objective has weight 0: nothing would be learned")
+    if "dna" not in model.streams:
+        _refuse(where, "model.streams", "the dna stream is needed", found=list(model.streams))
+    if len(set(model.streams)) != len(model.streams):
+        _refuse(where, "model.streams", "a stream stands twice", found=list(model.streams))
+    if model.name == "dnabert" and set(model.streams) != {"dna"}:
+        _refuse(
+            where, "model.streams", "dnabert reads dna alone", found=list(model.streams), expected="[dna]"
+        )
+    for name in ("matching", "masked_factors"):
+        if weights[name] > 0 and "factors" not in model.streams:
+            _refuse(
+                where, f"objectives.{name}.weight", "the objective needs the factors stream",
+                found=f"streams {list(model.streams)}", do="Add factors to model.streams, or set the weight to 0.",
+            )  # fmt: skip
+    if weights["masked_factors"] > 0 and model.fusion == "none":
+        _refuse(
+            where, "model.fusion", "masked factors are predicted from both streams, which fusion none keeps apart",
+            found="none", expected="concat or cross_attention",
+        )  # fmt: skip
+    if model.fusion != "none" and "factors" not in model.streams:
+        _refuse(where, "model.fusion", "fusion needs the factors stream", found=model.fusion)
+    if weights["contacts"] > 0 and model.contacts != "encoder":
+        _refuse(
+            where, "model.contacts", "aligning contacts needs their encoder", found=model.contacts,
+            expected="encoder",
+        )  # fmt: skip
+    if ("contacts" in model.streams) != (model.contacts != "none"):
+        _refuse(
+            where, "model.contacts", "the contacts stream and its use must be given together",
+            found=f"streams {list(model.streams)}, contacts {model.contacts}",
+        )  # fmt: skip
+    if weights["next_segment"] > 0 and objectives.next_segment.form == "bi" and model.layout != "per_region":
+        _refuse(
+            where, "objectives.next_segment.form", "bi compares single regions", found=f"layout {model.layout}",
+            expected="model.layout per_region, or form cross",
+        )  # fmt: skip
+    if weights["next_segment"] > 0 and objectives.next_segment.form == "bi" and recipe.samples.regions < 2:
+        _refuse(where, "samples.regions", "next segment needs two regions a sample", found=1)
+
+
+def _check_model(recipe: "Recipe", where: Where) -> None:
+    from epilm.models.sizes import encoder_size
+
+    model = recipe.model
+    size = encoder_size(model.encoder)
+    if size.hidden % size.heads:
+        _refuse(
+            where, "model.encoder.heads", "heads must divide hidden", found=f"{size.hidden}, {size.heads}"
+        )
+    if model.layout != "concat" and model.max_tokens > model.encoder.max_positions:
+        _refuse(
+            where, "model.max_tokens", "more tokens than the encoder has positions", found=model.max_tokens,
+            expected=f"at most model.encoder.max_positions, {model.encoder.max_positions}",
+        )  # fmt: skip
+    if model.layout == "concat_budget":
+        joints = recipe.samples.regions - 1 if model.join == "sep" else 0
+        if (model.max_tokens - 2 - joints) // recipe.samples.regions < 1:
+            _refuse(
+                where, "model.max_tokens", "no token is left for each region", found=model.max_tokens,
+                expected=f"at least {2 * recipe.samples.regions + 1} for {recipe.samples.regions} regions",
+            )  # fmt: skip
+    if model.segment == "region_index" and model.layout == "per_region":
+        _refuse(
+            where, "model.segment", "region_index numbers the regions of one input, per_region has one",
+            found=model.segment, expected="pair, or another layout",
+        )  # fmt: skip
+    if "factors" in model.streams:
+        from epilm.nn.region import REGION_TOWERS
+
+        if model.tower.name not in REGION_TOWERS:
+            _refuse(
+                where, "model.tower.name", "unknown region tower", found=model.tower.name,
+                do=nearest(model.tower.name, REGION_TOWERS),
+            )  # fmt: skip
+
+
+def _check_batches(recipe: "Recipe", where: Where) -> None:
+    train, matching = recipe.train, recipe.objectives.matching
+    together = train.micro_batch * train.devices
+    if train.batch_size % together:
+        _refuse(
+            where, "train.batch_size", "the batch must be whole micro-batches on every device",
+            found=train.batch_size, expected=f"a multiple of micro_batch x devices, {together}",
+        )  # fmt: skip
+    if matching.weight == 0:
+        return
+    group = together if matching.batch is None else matching.batch
+    if group < 2:
+        _refuse(
+            where, "train.micro_batch", "one sample alone has nothing to be contrasted with", found=group,
+            do="Set objectives.matching.batch, or raise train.micro_batch.",
+        )  # fmt: skip
+    if group % together:
+        _refuse(
+            where, "objectives.matching.batch", "the contrastive batch must be whole micro-batches on every device",
+            found=group, expected=f"a multiple of micro_batch x devices, {together}",
+        )  # fmt: skip
+    if group > train.batch_size:
+        _refuse(
+            where, "objectives.matching.batch", "the contrastive batch is larger than the batch", found=group,
+            expected=f"at most train.batch_size, {train.batch_size}",
+        )  # fmt: skip
+    # 2000 is not a multiple of 128: the paper's two numbers leave a last contrast of 80.
+    if train.batch_size % group == 1:
+        _refuse(where, "objectives.matching.batch", "the last contrast would hold one sample", found=group)
+
+
+def check_store(recipe: "Recipe", store: Any, where: str) -> None:
+    """Refuse a store that lacks what the recipe needs.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    store : Store
+        Reads `factors`, `contacts`, `chroms`, `cell_types`.
+    where : str
+        The store's name, for messages.
+
+    Raises
+    ------
+    RecipeError
+        If a stream is missing, or a held-out chromosome or cell type is unknown.
+    """
+    streams = recipe.model.streams
+    if "factors" in streams and store.factors is None:
+        raise RecipeError(
+            "the recipe needs a factor matrix, the store has none", where=where,
+            do="Build the store with motifs: epilm build --motifs FILE.",
+        )  # fmt: skip
+    if "contacts" in streams and store.contacts is None:
+        raise RecipeError(
+            "the recipe needs contacts, the store has none", where=where,
+            do="Build the store with contacts: epilm build --contacts FILE.",
+        )  # fmt: skip
+    _known(recipe.samples.holdout_chroms, store.chroms, "samples.holdout_chroms", where)
+    _known(recipe.samples.holdout_cells, store.cell_types, "samples.holdout_cells", where)
+
+
+def _known(names: Iterable[str], known: Iterable[str], key: str, where: str) -> None:
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise RecipeError(
+                f"{key} names what the store has not", where=where, found=name, do=nearest(name, known)
+            )

@@ -1,0 +1,192 @@
+"""The folder of a run: what it is, written before step 0, and compared before it goes on.
+
+recipe.json (resolved), store.json (which store, by fingerprint), versions.json (versions,
+git state and device of every start), then metrics.jsonl and checkpoints/, at last model/
+and summary.json. Needs the standard library only.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from epilm.atomic import write_json
+from epilm.errors import TrainingError
+from epilm.experiments.config import flat
+
+RECIPE, STORE, STARTS, SUMMARY, MODEL = (
+    "recipe.json", "store.json", "versions.json", "summary.json", "model",
+)  # fmt: skip
+
+# Keys of a recipe that may differ when a run goes on: none of them changes the weights it ends with.
+FREE = frozenset(
+    {
+        "notes",
+        "train.device",
+        "train.log_every",
+        "train.checkpoint_every",
+        "train.keep_checkpoints",
+        "train.validate_every",
+        "train.validate_samples",
+    }
+)
+
+
+def versions() -> dict[str, str]:
+    """Give the versions a result depends on.
+
+    Examples
+    --------
+    >>> "torch" in versions()
+    True
+    """
+    out = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("epilm", "torch", "transformers", "lightning", "numpy", "safetensors"):
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            module = sys.modules.get(name)
+            out[name] = str(getattr(module, "__version__", "not installed"))
+    return out
+
+
+def git_state(folder: Path | None = None) -> dict[str, Any] | None:
+    """Give commit and cleanliness of the source tree, or None outside of one."""
+    folder = folder or Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        if not (Path(git("rev-parse", "--show-toplevel")) / "src" / "epilm").is_dir():
+            return None  # installed inside somebody else's repository
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a run.
+
+    Raises
+    ------
+    TrainingError
+        If it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(
+            "the file of the run cannot be read", where=str(path), found=error,
+            do="Choose another folder with --out.",
+        ) from None  # fmt: skip
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """List the keys whose values differ, dotted.
+
+    Examples
+    --------
+    >>> differing({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    {'a.b': (1, 3)}
+    """
+    old, new = flat(before), flat(now)
+    return {
+        key: (old.get(key), new.get(key))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
+
+
+def prepare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resume: bool) -> str:
+    """Make a run's folder, or check that this very run is what stands there.
+
+    The caller holds the folder's lock.
+
+    Parameters
+    ----------
+    out : path
+    recipe, store : mapping
+        As they go to recipe.json and store.json.
+    resume : bool
+        False: an existing run is an error.
+
+    Returns
+    -------
+    str
+        "new", "resumed" or "complete".
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds something else, or a run of another recipe or store.
+    """
+    if not (out / RECIPE).exists():
+        held = [path.name for path in out.iterdir()] if out.is_dir() else []
+        if out.exists() and not out.is_dir():
+            raise TrainingError("a file stands where the run's folder should be", where=str(out))
+        if held:
+            raise TrainingError(
+                "the folder holds something that is not a run", where=str(out), found=", ".join(sorted(held)[:5]),
+                do="Choose another folder with --out.",
+            )  # fmt: skip
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / STORE, store)
+        write_json(out / RECIPE, recipe)  # last: it says that the folder is a run
+        return "new"
+    if not resume:
+        raise TrainingError(
+            "the run exists already", where=str(out),
+            do="Choose another folder, or leave out resume=False to go on with it.",
+        )  # fmt: skip
+    _same(out, read_json(out / RECIPE), recipe, "recipe", FREE)
+    # The path may change: a store is known by its content.
+    _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
+    return "complete" if (out / SUMMARY).exists() else "resumed"
+
+
+def _same(
+    out: Path, before: Mapping[str, Any], now: Mapping[str, Any], what: str, free: frozenset[str]
+) -> None:
+    others = {key: pair for key, pair in differing(before, now).items() if key not in free}
+    if others:
+        key, (old, new) = next(iter(others.items()))
+        more = f", and {len(others) - 1} more: {', '.join(list(others)[1:4])}" if len(others) > 1 else ""
+        raise TrainingError(
+            f"the folder holds a run of another {what}; going on would mix the two",
+            where=str(out), found=f"{key} = {_short(new)}{more}", expected=f"{_short(old)}, as the run began",
+            do="Choose another folder with --out, or give the command the run was started with.",
+        )  # fmt: skip
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
+def note_start(out: Path, **values: Any) -> None:
+    """Add one start to versions.json: when, with what versions, on what."""
+    path = out / STARTS
+    starts = read_json(path) if path.exists() else []
+    starts.append(
+        {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions(),
+            "git": git_state(),
+            "cpus": os.cpu_count(),
+            **values,
+        }
+    )
+    write_json(path, starts)

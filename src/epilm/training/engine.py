@@ -1,0 +1,155 @@
+"""The one file that imports Lightning, and `fit` is all we take of it.
+
+Lightning finds the cluster, starts the processes and puts the model on its device.
+Row order, accumulation, exact contrasts, state and metrics are ours: its loader
+resumes wrongly in the middle of an epoch, and its gradient hooks know nothing of a
+contrast over many micro-batches. So a step is one call of `Loop.step`, and the
+gradients of several processes are summed there, once a step.
+"""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from epilm.training.ranks import Ranks
+
+
+class Loop(Protocol):
+    """What the engine runs."""
+
+    model: nn.Module
+    steps: int
+
+    def begin(self, device: torch.device, ranks: Ranks) -> int:
+        """Prepare, with the model on its device; return the first step to do."""
+
+    def step(self, step: int, stop: bool) -> bool:
+        """Do one step; `stop`: the user has asked to end. Return False to end after it."""
+
+    def end(self, completed: bool) -> None:
+        """Finish, after the last step; not called after an error."""
+
+
+def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
+    """Run a loop to its end, in as many processes as asked.
+
+    With `devices` above 1, Lightning starts this program again for each further process,
+    unless torchrun or SLURM did so already. Ctrl-C and SIGTERM are passed to the loop as a wish to
+    end after the step; a second Ctrl-C ends at once.
+
+    Parameters
+    ----------
+    loop : Loop
+    device : torch.device
+        Its kind; every process takes the one of its number.
+    devices : int
+        Processes, over all machines.
+
+    Raises
+    ------
+    TrainingError
+        Whatever the loop raises.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        from lightning.pytorch import LightningModule, Trainer
+        from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+        for name in ("lightning.pytorch", "lightning.fabric"):  # importing them sets their level
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+        class PlainProcesses(DDPStrategy):
+            """Process group and placement, without the wrapper that would sum gradients by itself."""
+
+            def configure_ddp(self) -> None:
+                pass
+
+        class Steps:
+            """The numbers of the steps to do; ends when the loop does."""
+
+            first = 0
+            going = True
+
+            def __len__(self) -> int:
+                return max(loop.steps - self.first, 0)
+
+            def __iter__(self) -> Iterator[int]:
+                for step in range(self.first, loop.steps):
+                    if not self.going:
+                        return
+                    yield step
+
+        steps, listener = Steps(), _Listener()
+
+        class Module(LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.automatic_optimization = False
+                self.network = loop.model
+
+            def configure_optimizers(self) -> None:
+                return None
+
+            def train_dataloader(self) -> Any:
+                return steps
+
+            def on_fit_start(self) -> None:
+                steps.first = loop.begin(self.device, Ranks(self.global_rank, self.trainer.world_size))
+
+            def on_train_start(self) -> None:
+                listener.listen()  # after Lightning's own handlers
+
+            def training_step(self, step: int, index: int) -> None:
+                steps.going = loop.step(int(step), listener.asked)
+
+        strategy: Any
+        if devices > 1:
+            strategy = PlainProcesses(process_group_backend="nccl" if device.type == "cuda" else "gloo")
+        else:
+            strategy = SingleDeviceStrategy(device=device)
+        trainer = Trainer(
+            accelerator={"cuda": "gpu"}.get(device.type, device.type),
+            strategy=strategy,
+            devices=devices,
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        try:
+            trainer.fit(Module())
+        finally:
+            listener.restore()
+        loop.end(steps.going)
+
+
+class _Listener:
+    """Ctrl-C and SIGTERM as a wish; a second Ctrl-C as an interrupt."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python delivers signals to the main thread alone
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

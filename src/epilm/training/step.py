@@ -1,0 +1,259 @@
+"""One optimiser step: micro-batches, an exact contrast over many of them, one move of the weights.
+
+The batch is cut into contrasts, a contrast into one share a process, a share into
+micro-batches. A micro-batch's loss counts by its samples, so the sum is the mean
+over the batch. Dropout is a function of (seed, step, place in the batch): the same in
+one process and in several, before and after an interruption. Needs torch only.
+Axes: B samples of the step, over all processes; b of a micro-batch; D embedding width.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from epilm.objectives.combine import combine
+from epilm.objectives.contrast import contrastive_micro_batches
+from epilm.objectives.matching import contrast
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.streams import Batch
+from epilm.tokens.random import state as mixed
+from epilm.training.device import Place
+from epilm.training.optim import Optimiser
+from epilm.training.ranks import Ranks
+from epilm.training.spec import TrainSpec
+from epilm.training.watch import check_finite
+
+Maker = Callable[[np.ndarray, int], Batch]
+
+_COUNTS = ("tokens", "samples")  # metrics of an objective that add up instead of averaging
+
+
+@dataclass
+class Figures:
+    """What this process saw in one or more steps; add up with `+=`, over processes with `summed`.
+
+    Attributes
+    ----------
+    values : dict
+        "<objective>/<metric>" to a 0-d tensor: means over the step's samples, summed over steps.
+        "loss" is the weighted total.
+    tokens : 0-d int64 tensor
+        Tokens read by the encoder, special ones included, padding not.
+    samples, steps : int
+    norm : 0-d tensor
+        Gradient length before clipping, summed over steps.
+    """
+
+    values: dict[str, Tensor] = field(default_factory=dict)
+    tokens: Tensor | None = None
+    samples: int = 0
+    steps: int = 0
+    norm: Tensor | None = None
+
+    def add(self, values: dict[str, Tensor], share: float) -> None:
+        """Add one micro-batch that holds `share` of the step's samples."""
+        for key, value in values.items():
+            if key.rpartition("/")[2] in _COUNTS:
+                continue
+            part = value.detach().float() * share
+            self.values[key] = self.values[key] + part if key in self.values else part
+
+    def __iadd__(self, other: "Figures") -> "Figures":
+        for key, value in other.values.items():
+            self.values[key] = self.values[key] + value if key in self.values else value
+        for name in ("tokens", "norm"):
+            mine, its = getattr(self, name), getattr(other, name)
+            setattr(self, name, its if mine is None else mine if its is None else mine + its)
+        self.samples += other.samples
+        self.steps += other.steps
+        return self
+
+    def summed(self, ranks: Ranks) -> dict[str, float]:
+        """Means over the steps, of all processes together; tokens and samples as counts."""
+        assert self.tokens is not None
+        keys = sorted(self.values)
+        flat = torch.stack([*(self.values[key].double() for key in keys), self.tokens.double()])
+        ranks.sum_([flat])
+        numbers = flat.tolist()
+        out = {key: number / self.steps for key, number in zip(keys, numbers, strict=False)}
+        if self.norm is not None:
+            out["gradient_norm"] = float(self.norm) / self.steps
+        return out | {"tokens": numbers[-1], "samples": float(self.samples)}
+
+
+@dataclass(frozen=True)
+class Micro:
+    """A micro-batch of this process: its samples, and where they stand in the step's batch."""
+
+    rows: np.ndarray
+    offset: int
+
+
+def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Micro]]:
+    """Cut a step's rows into this process's micro-batches, contrast by contrast.
+
+    Parameters
+    ----------
+    rows : int64 (B,)
+        Of all processes.
+    group : int
+        Samples of a contrast; the last may be smaller.
+    micro : int
+        Samples of a micro-batch.
+    ranks : Ranks
+
+    Examples
+    --------
+    >>> parts = cut(np.arange(12), group=8, micro=2, ranks=Ranks(1, 2))
+    >>> [[(m.offset, m.rows.tolist()) for m in group] for group in parts]
+    [[(4, [4, 5]), (6, [6, 7])], [(10, [10, 11])]]
+    """
+    out = []
+    for start in range(0, len(rows), group):
+        members = rows[start : start + group]
+        share = ranks.share(len(members))
+        out.append(
+            [
+                Micro(members[at : min(at + micro, share.stop)], start + at)
+                for at in range(share.start, share.stop, micro)
+            ]
+        )
+    return out
+
+
+def contrast_size(objectives: ObjectivesSpec, train: TrainSpec, world: int) -> int | None:
+    """Say how many samples are contrasted with each other, or None without matching."""
+    if objectives.matching.weight == 0:
+        return None
+    return objectives.matching.batch or train.micro_batch * world
+
+
+def optimiser_step(
+    model: nn.Module,
+    make: Maker,
+    optimiser: Optimiser,
+    rows: np.ndarray,
+    *,
+    step: int,
+    lr: float,
+    objectives: ObjectivesSpec,
+    train: TrainSpec,
+    clip: float,
+    ranks: Ranks,
+    place: Place,
+) -> Figures:
+    """Move the weights once.
+
+    Parameters
+    ----------
+    model : Module
+        Maps a Batch to Outputs; with matching also `encode_matching` and `log_temperature`.
+        In training mode, on `place.device`.
+    make : callable
+        (rows, step) to a Batch on the device.
+    optimiser : Optimiser
+    rows : int64 (B,)
+        The step's samples, of all processes.
+    step, lr : int, float
+        From 0; the rate of this step.
+    objectives, train : spec
+        Reads `train.micro_batch` and `train.seed`.
+    clip : float
+        Largest gradient length; 0 = no limit.
+    ranks, place : Ranks, Place
+
+    Returns
+    -------
+    Figures
+        Of this process alone.
+
+    Raises
+    ------
+    TrainingError
+        If a loss or the gradient is not finite; the weights are not moved then.
+
+    Notes
+    -----
+    Where a contrast holds more than one micro-batch, or several processes share it,
+    its embeddings are taken twice (`objectives.contrast`): gradients are those of one large batch.
+    """
+    n = len(rows)
+    group = contrast_size(objectives, train, ranks.world)
+    exact = group is not None and (group > train.micro_batch or ranks.world > 1)
+    figures = Figures(samples=n, steps=1)
+    seen: list[tuple[Sequence[int], dict[str, Tensor]]] = []
+    totals: list[Tensor] = []
+    skip = ("matching",) if exact else ()
+
+    def load(micro: Micro) -> Batch:
+        batch = make(micro.rows, step)
+        parts = [part for part in (batch.dna, batch.clean, batch.pairs) if part is not None]
+        count = torch.stack([part.mask.sum() for part in parts]).sum()
+        figures.tokens = count if figures.tokens is None else figures.tokens + count
+        return batch
+
+    def dropout_of(micro: Micro) -> None:
+        torch.manual_seed(mixed(train.seed, step, micro.offset) & 0x7FFFFFFFFFFFFFFF)
+
+    def losses(micro: Micro, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+        dropout_of(micro)
+        share = len(micro.rows) / n
+        with place.autocast():
+            outputs = model(batch)
+            total, values = combine(outputs, batch, objectives, skip=skip)
+        figures.add(values | {"loss": total}, share)
+        seen.append((micro.rows.tolist(), values))
+        totals.append(total.detach() * share)
+        if not exact:
+            return (), total * share
+        return (outputs.seq_embedding.float(), outputs.region_embedding.float()), total * share
+
+    def embed(pair: tuple[Micro, Batch]) -> tuple[Tensor, ...]:
+        micro, batch = pair
+        dropout_of(micro)
+        with place.autocast():
+            seq, reg = model.encode_matching(batch)  # type: ignore[operator]
+        return seq.float(), reg.float()
+
+    optimiser.zero_grad()
+    for micros in cut(rows, group or n, train.micro_batch, ranks):
+        if not exact:
+            for micro in micros:
+                _, loss = losses(micro, load(micro))
+                loss.backward()
+            continue
+        share = sum(len(micro.rows) for micro in micros) / n  # of this process, in this contrast
+        mine = [micro.rows.tolist() for micro in micros]
+
+        def contrast_loss(
+            seq: Tensor, reg: Tensor, *shared: Tensor, share: float = share, mine: list[list[int]] = mine
+        ) -> Tensor:
+            found = contrast(seq, reg, shared[0] if shared else None, objectives.matching)
+            values = {f"matching/{key}": value for key, value in found.items()}
+            weighted = objectives.matching.weight * found["loss"]
+            # Every process computes the whole contrast: each counts for its share.
+            figures.add(values | {"loss": weighted}, share)
+            seen.append(([row for part in mine for row in part], values))
+            totals.append(weighted.detach() * share)
+            return weighted * share
+
+        temperature = getattr(model, "log_temperature", None)
+        learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
+        contrastive_micro_batches(
+            [(micro, load(micro)) for micro in micros],
+            embed,
+            contrast_loss,
+            forward=lambda pair: losses(*pair),
+            shared=(temperature,) if learns else (),  # type: ignore[arg-type]
+        )
+    total = torch.stack([part.float() for part in totals]).sum()
+    grads = [weight.grad for weight in optimiser.weights if weight.grad is not None]
+    ranks.sum_([*grads, total])
+    norm = torch.nn.utils.clip_grad_norm_(optimiser.weights, clip if clip > 0 else float("inf"))
+    check_finite(total, norm, seen, step=step, lr=lr)
+    optimiser.step(lr)
+    figures.norm = norm.detach()
+    return figures

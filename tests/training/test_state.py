@@ -1,0 +1,77 @@
+"""A state is whole or not there, keeps what the next step needs, and is never a pickle."""
+
+import json
+
+import pytest
+import torch
+from training_toys import ToyModel
+
+from epilm.errors import CheckpointError
+from epilm.training.optim import Optimiser
+from epilm.training.spec import OptimSpec
+from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
+
+
+def trained():
+    model = ToyModel()
+    optimiser = Optimiser(model, OptimSpec())
+    sum(weight.square().sum() for weight in model.parameters()).backward()
+    optimiser.step(1e-2)
+    return model, optimiser
+
+
+def test_weights_optimiser_and_generator_come_back(tmp_path):
+    model, optimiser = trained()
+    folder = save_state(tmp_path, 7, model, optimiser, {"seconds": 3.5}, keep=2)
+    expected = torch.rand(3)
+    other = ToyModel(seed=9)
+    fresh = Optimiser(other, OptimSpec())
+    assert load_state(folder, other, fresh) == {"seconds": 3.5}
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert {k: v.tolist() for k, v in fresh.tensors().items()} == {
+        k: v.tolist() for k, v in optimiser.tensors().items()
+    }
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json"] + [".safetensors"] * 3
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    model, optimiser = trained()
+    for step in (5, 10, 15):
+        save_state(tmp_path, step, model, optimiser, {}, keep=2)
+    assert [step_of(path) for path in states(tmp_path)] == [10, 15]
+
+
+def test_a_state_cut_short_is_passed_over(tmp_path):
+    model, optimiser = trained()
+    for step in (5, 10):
+        save_state(tmp_path, step, model, optimiser, {}, keep=5)
+    file = tmp_path / "step_00000010" / "optimiser.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    assert [step_of(path) for path in states(tmp_path)] == [5]
+    (tmp_path / "step_00000005" / "state.json").unlink()
+    assert states(tmp_path) == []
+
+
+def test_leftovers_of_a_killed_process_go(tmp_path):
+    (tmp_path / ".step_00000005.abc").mkdir()
+    (tmp_path / ".step_00000005.abc" / "model.safetensors").write_bytes(b"half")
+    (tmp_path / ".step_00000005.lock").touch()
+    assert clean_leftovers(tmp_path) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damage_and_foreign_models_are_named(tmp_path):
+    model, optimiser = trained()
+    folder = save_state(tmp_path, 1, model, optimiser, {}, keep=1)
+    other = ToyModel()
+    other.extra = torch.nn.Linear(2, 2)
+    with pytest.raises(CheckpointError, match=r"another model.*2 missing \['extra.bias', 'extra.weight'\]"):
+        load_state(folder, other, Optimiser(other, OptimSpec()))
+    table = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps(table | {"format": 99}))
+    with pytest.raises(CheckpointError, match="unknown format. Found 99; expected 1"):
+        load_state(folder, model, optimiser)
+    (folder / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(CheckpointError, match="cannot be read.*Remove this folder"):
+        load_state(folder, model, optimiser)

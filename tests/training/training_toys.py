@@ -1,0 +1,82 @@
+"""A model and batches small enough to reason about, with the shapes of the real ones."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from epilm.objectives.spec import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.streams import Batch, Outputs, Sequences
+
+VOCAB, LENGTH, REGIONS, FACTORS, WIDTH = 69, 12, 3, 8, 16
+
+
+class ToyModel(nn.Module):
+    """Mean of embedded tokens; a linear tower; dropout in both."""
+
+    def __init__(self, dropout: float = 0.1, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embed = nn.Embedding(VOCAB, WIDTH)
+            self.mix = nn.Linear(WIDTH, WIDTH)
+            self.norm = nn.LayerNorm(WIDTH)
+            self.head = nn.Linear(WIDTH, VOCAB)
+            self.head.weight = self.embed.weight
+            self.tower = nn.Sequential(nn.Linear(FACTORS, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+        self.drop = nn.Dropout(dropout)
+        self.log_temperature = nn.Parameter(torch.tensor(-1.0))
+
+    def _dna(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        hidden = self.norm(
+            self.drop(torch.tanh(self.mix(self.embed(batch.dna.ids)))) + self.embed(batch.dna.ids)
+        )
+        return hidden, hidden.mean(1).view(len(batch), REGIONS, -1).mean(1)
+
+    def encode_matching(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._dna(batch)[1], self.drop(self.tower(batch.factors)).mean(1)
+
+    def forward(self, batch: Batch) -> Outputs:
+        hidden, seq = self._dna(batch)
+        reg = self.drop(self.tower(batch.factors)).mean(1)
+        scored = batch.dna.labels != -100
+        return Outputs(
+            masked_logits=self.head(hidden[scored]),
+            masked_labels=batch.dna.labels[scored],
+            seq_embedding=seq,
+            region_embedding=reg,
+            log_temperature=self.log_temperature,
+        )
+
+
+def make_batch(rows: np.ndarray, step: int) -> Batch:
+    """A function of rows and step alone, as the real maker is."""
+    made = []
+    for row in rows:
+        draw = np.random.default_rng([int(row), step])
+        same = np.random.default_rng([int(row)])  # what a sample is does not depend on the step
+        ids = same.integers(5, VOCAB, (REGIONS, LENGTH))
+        factors = same.normal(size=(REGIONS, FACTORS))
+        labels = np.where(draw.random((REGIONS, LENGTH)) < 0.3, ids, -100)
+        labels[:, 1] = ids[:, 1]
+        made.append((np.where(labels >= 0, 4, ids), labels, factors))
+    ids, labels, factors = (np.stack(part) for part in zip(*made, strict=True))
+    flat = torch.from_numpy(ids).view(-1, LENGTH)
+    n = len(rows)
+    return Batch(
+        rows=torch.as_tensor(rows),
+        cells=torch.zeros(n, dtype=torch.int64),
+        regions=torch.as_tensor(rows)[:, None] * REGIONS + torch.arange(REGIONS),
+        dna=Sequences(
+            flat, torch.zeros_like(flat), torch.ones_like(flat, dtype=torch.bool), torch.from_numpy(labels).view(-1, LENGTH)
+        ),
+        owner=torch.arange(n).repeat_interleave(REGIONS),
+        factors=torch.from_numpy(factors).float(),
+    )  # fmt: skip
+
+
+def toy_objectives(group: int | None = 8, **matching: object) -> ObjectivesSpec:
+    return ObjectivesSpec(
+        masked_kmers=MaskSpec(),
+        next_segment=NextSegmentSpec(weight=0.0),
+        matching=MatchingSpec(batch=group, **matching),  # type: ignore[arg-type]
+    )

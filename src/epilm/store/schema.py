@@ -1,0 +1,189 @@
+"""What a store is: the words of `store.json`, the files beside it, the fingerprint.
+
+A store is a folder of plain arrays that numpy alone can open. `store.json`
+names each file with its type, shape, size and SHA-256, so that damage is seen
+before a run and not inside it. Needs numpy and the standard library only; the
+writer and the reader share this file, nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epilm.errors import StoreError
+
+SCHEMA = 1
+MANIFEST = "store.json"
+GENOME = "genome.u8.npy"
+REGIONS = "regions.npy"
+REGIONS_BED = "regions.bed"
+ACCESS = "access.npy"
+COUNTS = "counts.npy"
+MOTIFS = "motifs.json"
+FACTORS = "factors.f16.npy"
+FACTOR_SUMS = "factor_sums.npy"
+CONTACT_KEYS = "contacts/keys.npy"
+CONTACT_VALUES = "contacts/values.npy"
+
+# chrom: number in the chromosome table; start, end: 0-based, half-open.
+REGION_TYPE = np.dtype([("chrom", "<u2"), ("start", "<i8"), ("end", "<i8")])
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """All of `store.json`.
+
+    Attributes
+    ----------
+    schema : int
+        Version of this layout.
+    assembly : str
+        The name the user gave, e.g. hg19; free text.
+    chroms, sizes : tuple
+        The chromosome table, in the order of `genome.u8.npy`.
+    cell_types : tuple of str
+        Columns of `access.npy` (bit t of a row) and of `counts.npy`.
+    n_regions, n_factors : int
+    fingerprint : str
+        SHA-256 of chromosome table, regions and motif order.
+    files : dict
+        File name -> {"bytes", "sha256", and "dtype", "shape" of arrays}.
+    factors : dict
+        How the factor matrix was made: statistic, p, pseudocount, background, ...
+    contacts : dict
+        Resolution and source of the contact table; empty when there is none.
+    access : dict
+        How accessibility was decided: from peaks or counts, and the thresholds.
+    sources : list of dict
+        Input files: role, name, bytes, sha256.
+    dropped : dict
+        Reason -> number of regions or peaks left out.
+    notes : list of str
+        What else the user should know.
+    versions : dict
+        Tool -> version.
+    """
+
+    schema: int
+    assembly: str
+    chroms: tuple[str, ...]
+    sizes: tuple[int, ...]
+    cell_types: tuple[str, ...]
+    n_regions: int
+    n_factors: int
+    fingerprint: str
+    files: dict[str, dict[str, Any]]
+    factors: dict[str, Any] = field(default_factory=dict)
+    contacts: dict[str, Any] = field(default_factory=dict)
+    access: dict[str, Any] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the plain value that becomes JSON."""
+        return asdict(self)
+
+
+def read_info(folder: str | Path) -> StoreInfo:
+    """Read `store.json` and check that this code can read the store.
+
+    Parameters
+    ----------
+    folder : path
+        A store.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, the JSON is damaged, a key is missing, or the schema is another one.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise StoreError(
+            "this is not a store",
+            where=str(folder),
+            found="no folder of that name" if not Path(folder).is_dir() else f"a folder without {MANIFEST}",
+            do="Make one with `epilm build`, or give the folder that it wrote.",
+        )
+    again = "Build the store again."
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise StoreError("the file is not valid JSON", where=str(path), found=str(error), do=again) from None
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != SCHEMA:
+        raise StoreError(
+            "the store has another schema version",
+            where=str(path),
+            found=schema,
+            expected=SCHEMA,
+            do="Build the store again with this version of epilm, or use the version that wrote it.",
+        )
+    known = {f.name for f in fields(StoreInfo)}
+    try:
+        info = StoreInfo(**{k: v for k, v in value.items() if k in known})
+    except TypeError as error:
+        raise StoreError("a key is missing", where=str(path), found=str(error), do=again) from None
+    tuples = {k: tuple(getattr(info, k)) for k in ("chroms", "sizes", "cell_types")}
+    return StoreInfo(**{**{f.name: getattr(info, f.name) for f in fields(StoreInfo)}, **tuples})
+
+
+def fingerprint(
+    chroms: Sequence[str], sizes: Sequence[int], regions: np.ndarray, motif_ids: Sequence[str]
+) -> str:
+    """Name the order of regions and motifs by one SHA-256.
+
+    Two stores with the same fingerprint have the same chromosome table, the same
+    regions in the same order and the same motifs in the same order, so a row or
+    column number means the same thing in both.
+
+    Parameters
+    ----------
+    chroms, sizes : sequences of the same length
+        Names and lengths (bp) of the chromosomes, in genome order.
+    regions : structured array (R,)
+        chrom (number in `chroms`), start, end.
+    motif_ids : sequence of str
+        In column order; empty without motifs.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> r = np.array([(0, 5, 9)], REGION_TYPE)
+    >>> fingerprint(["chr1"], [10], r, ["MA0139.1"])[:12]
+    '6a1bf125bbe7'
+    >>> fingerprint(["chr1"], [10], r, ["MA0139.1"]) == fingerprint(["chr1"], [11], r, ["MA0139.1"])
+    False
+    """
+    digest = hashlib.sha256()
+    table = [[c, int(s)] for c, s in zip(chroms, sizes, strict=True)]
+    digest.update(json.dumps([table, list(motif_ids), len(regions)]).encode())
+    for name in ("chrom", "start", "end"):
+        digest.update(np.ascontiguousarray(regions[name], dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a"
+    >>> _ = name.write_bytes(b"ACGT")
+    >>> file_sha256(name)[:8]
+    '1dff3e84'
+    """
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,345 @@
+"""Arrays to a store folder, whole or absent.
+
+Space is reserved before it is used (`posix_fallocate`): a full disk is then an
+error with a message, where a plain memory map would end the process with
+SIGBUS. Needs numpy and the standard library; used by `build`, and directly by
+whoever has arrays of their own (`write_store`).
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epilm import __version__
+from epilm.atomic import atomic_folder, write_json
+from epilm.errors import StoreError
+from epilm.store import schema
+from epilm.store.schema import REGION_TYPE, StoreInfo
+
+
+def allocate(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
+    """Make a .npy file of its final size and map it for writing.
+
+    Parameters
+    ----------
+    path : path
+        The file; must not exist. Its folder is made when missing.
+    dtype, shape
+        As of `numpy.zeros`. An empty array has a header only.
+
+    Returns
+    -------
+    memmap, shape `shape`
+        Zeros. Written to disk on `flush()`.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, before a byte is written through the map.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.npy"
+    >>> m = allocate(name, np.int16, (2, 3)); m[1] = 7; m.flush()
+    >>> np.load(name).tolist()
+    [[0, 0, 0], [7, 7, 7]]
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = np.dtype(dtype)
+    with open(path, "xb") as handle:
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, header)
+        handle.flush()
+        start = handle.tell()
+        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        if size:
+            os.posix_fallocate(handle.fileno(), start, size)
+    if not size:
+        return np.zeros(shape, kind).view(np.memmap)
+    return np.memmap(path, dtype=kind, mode="r+", offset=start, shape=shape)
+
+
+def save_array(path: str | Path, array: np.ndarray) -> None:
+    """Write one .npy file; a full disk is an OSError with its number, unlike `numpy.save`."""
+    target = allocate(path, array.dtype, array.shape)
+    if array.size:
+        target[...] = array
+        target.flush()
+
+
+def pack_access(accessible: np.ndarray) -> np.ndarray:
+    """Bits of a regions x cell types table, eight cell types a byte, first cell type highest.
+
+    Parameters
+    ----------
+    accessible : bool (R, T)
+
+    Returns
+    -------
+    uint8 (R, ceil(T / 8))
+
+    Examples
+    --------
+    >>> pack_access(np.array([[True, False, True], [False, False, True]])).tolist()
+    [[160], [32]]
+    """
+    return np.packbits(np.asarray(accessible, bool), axis=1)
+
+
+def factor_sums(factors: np.ndarray, chrom: np.ndarray, n_chroms: int) -> np.ndarray:
+    """Per chromosome and factor: number, sum, sum of squares, maximum.
+
+    With these the mean and deviation over any set of chromosomes (the training
+    ones) follow at once, without reading the matrix again.
+
+    Parameters
+    ----------
+    factors : float16 (R, F)
+    chrom : int (R,)
+        Chromosome number of each row, ascending.
+    n_chroms : int
+
+    Returns
+    -------
+    float64 (n_chroms, 4, F)
+        -inf as the maximum where a chromosome has no region.
+    """
+    out = np.zeros((n_chroms, 4, factors.shape[1]))
+    out[:, 3] = -np.inf
+    bounds = np.searchsorted(chrom, np.arange(n_chroms + 1))
+    for c in range(n_chroms):
+        for a in range(bounds[c], bounds[c + 1], 4096):
+            block = np.asarray(factors[a : min(a + 4096, bounds[c + 1])], np.float64)
+            out[c, 0] += len(block)
+            out[c, 1] += block.sum(0)
+            out[c, 2] += np.square(block).sum(0)
+            out[c, 3] = np.maximum(out[c, 3], block.max(0))
+    return out
+
+
+def check_parts(
+    chroms: Sequence[str], sizes: Sequence[int], regions: np.ndarray, cell_types: Sequence[str]
+) -> None:
+    """Refuse what no store may hold.
+
+    Raises
+    ------
+    StoreError
+        On duplicate names, no region, no cell type, or regions that are unsorted or leave their chromosome.
+    """
+    for what, names in (("chromosome", chroms), ("cell type", cell_types)):
+        twice = sorted({n for n in names if list(names).count(n) > 1})
+        if twice:
+            raise StoreError(
+                f"a {what} has the name of another",
+                found=", ".join(twice),
+                do=f"Give each {what} its own name.",
+            )
+    if len(regions) == 0:
+        raise StoreError("no region is left", do="Read the counts of dropped regions above.")
+    if not cell_types:
+        raise StoreError("there is no cell type")
+    starts, ends, chrom = regions["start"], regions["end"], regions["chrom"].astype(np.int64)
+    length = np.asarray(sizes, np.int64)
+    bad = np.flatnonzero((starts < 0) | (starts >= ends) | (ends > length[chrom]))
+    if len(bad):
+        r = regions[bad[0]]
+        raise StoreError(
+            "a region lies outside its chromosome",
+            where=f"region {int(bad[0])}",
+            found=f"{chroms[r['chrom']]}:{r['start']}-{r['end']}",
+            expected=f"0 <= start < end <= {sizes[r['chrom']]}",
+        )
+    order = np.lexsort((ends, starts, chrom))
+    if not np.array_equal(order, np.arange(len(regions))):
+        raise StoreError("the regions are not sorted by chromosome, start and end")
+
+
+class StoreWriter:
+    """Fill a store's folder file by file, then `finish` with its manifest.
+
+    Used inside `atomic_folder`, so that a failure leaves nothing. Large arrays
+    (`genome`, `factors`) are given out as memory maps to be filled in place.
+
+    Parameters
+    ----------
+    folder : path
+        An empty folder.
+    chroms, sizes : sequences
+        The chromosome table.
+    """
+
+    def __init__(self, folder: str | Path, chroms: Sequence[str], sizes: Sequence[int]) -> None:
+        self.folder = Path(folder)
+        self.chroms, self.sizes = tuple(chroms), tuple(int(s) for s in sizes)
+        self.offsets = np.concatenate([[0], np.cumsum(np.asarray(self.sizes, np.int64))])
+        self.motif_ids: list[str] = []
+        self._arrays: list[str] = []
+
+    def array(self, name: str, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
+        """Give one file of the store to fill."""
+        self._arrays.append(name)
+        return allocate(self.folder / name, dtype, shape)
+
+    def genome(self) -> np.memmap:
+        """Give the flat genome (sum of sizes,) uint8 to fill."""
+        return self.array(schema.GENOME, np.uint8, (int(self.offsets[-1]),))
+
+    def regions(self, regions: np.ndarray) -> None:
+        """Write the sorted regions, as an array and as BED."""
+        self.array(schema.REGIONS, REGION_TYPE, regions.shape)[...] = regions
+        with open(self.folder / schema.REGIONS_BED, "w", encoding="ascii") as handle:
+            for a in range(0, len(regions), 100_000):
+                block = regions[a : a + 100_000].tolist()
+                handle.write("".join(f"{self.chroms[c]}\t{s}\t{e}\n" for c, s, e in block))
+
+    def access(self, accessible: np.ndarray, counts: np.ndarray | None = None) -> None:
+        """Write the bits (R, T), and pseudo-bulk counts (R, T) where given."""
+        packed = pack_access(accessible)
+        self.array(schema.ACCESS, np.uint8, packed.shape)[...] = packed
+        if counts is not None:
+            self.array(schema.COUNTS, np.float32, counts.shape)[...] = counts
+
+    def motifs(self, motifs: Sequence[Mapping[str, Any]]) -> None:
+        """Write id, name, family and matrix of each motif, in column order."""
+        self.motif_ids = [str(m["id"]) for m in motifs]
+        write_json(self.folder / schema.MOTIFS, list(motifs))
+
+    def contacts(self, keys: np.ndarray, values: np.ndarray) -> None:
+        """Write the contact table (see `reader.ContactTable`)."""
+        self.array(schema.CONTACT_KEYS, np.int64, keys.shape)[...] = keys
+        self.array(schema.CONTACT_VALUES, np.float32, values.shape)[...] = values
+
+    def finish(
+        self,
+        *,
+        assembly: str,
+        regions: np.ndarray,
+        cell_types: Sequence[str],
+        **rest: Any,
+    ) -> StoreInfo:
+        """Write `store.json` with sizes and SHA-256 of all files; other fields of StoreInfo in `rest`."""
+        check_parts(self.chroms, self.sizes, regions, cell_types)
+        files: dict[str, dict[str, Any]] = {}
+        for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
+            name = path.relative_to(self.folder).as_posix()
+            files[name] = {"bytes": path.stat().st_size, "sha256": schema.file_sha256(path)}
+            if name in self._arrays:
+                header = np.load(path, mmap_mode="r") if path.stat().st_size > 128 else np.load(path)
+                files[name] |= {"dtype": _type_name(header.dtype), "shape": list(header.shape)}
+        info = StoreInfo(
+            schema=schema.SCHEMA,
+            assembly=assembly,
+            chroms=self.chroms,
+            sizes=self.sizes,
+            cell_types=tuple(cell_types),
+            n_regions=len(regions),
+            n_factors=len(self.motif_ids),
+            fingerprint=schema.fingerprint(self.chroms, self.sizes, regions, self.motif_ids),
+            files=files,
+            **rest,
+        )
+        text = json.dumps(info.to_dict(), indent=1)
+        with open(self.folder / schema.MANIFEST, "w", encoding="utf-8") as handle:
+            handle.write(text + "\n")
+        return info
+
+
+def _type_name(dtype: np.dtype) -> Any:
+    return dtype.str if dtype.names is None else [[n, dtype[n].str] for n in dtype.names]
+
+
+def write_store(
+    out: str | Path,
+    *,
+    genome: Mapping[str, np.ndarray],
+    regions: np.ndarray,
+    accessible: np.ndarray,
+    cell_types: Sequence[str],
+    counts: np.ndarray | None = None,
+    factors: np.ndarray | None = None,
+    motifs: Sequence[Mapping[str, Any]] = (),
+    contacts: tuple[int, np.ndarray, np.ndarray] | None = None,
+    assembly: str = "unnamed",
+    overwrite: bool = False,
+) -> Path:
+    """Write a store from arrays that are in memory.
+
+    Parameters
+    ----------
+    out : path
+        The folder to appear.
+    genome : dict of str to uint8 (length,)
+        Bases of each chromosome, A=0 C=1 G=2 T=3 N=4, in the order wanted.
+    regions : structured array (R,)
+        `schema.REGION_TYPE`, sorted.
+    accessible : bool (R, T)
+    cell_types : T names
+    counts : float (R, T), optional
+    factors : float (R, F), optional
+        With `motifs`, F dicts with at least "id".
+    contacts : (resolution, keys, values), optional
+        As `reader.ContactTable` holds them.
+    assembly : str
+    overwrite : bool
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    StoreError
+        If parts do not fit each other, or `check_parts` refuses them.
+    """
+    chroms = list(genome)
+    sizes = [len(genome[c]) for c in chroms]
+    regions = np.asarray(regions, REGION_TYPE)
+    check_parts(chroms, sizes, regions, cell_types)
+    shape = (len(regions), len(cell_types))
+    for what, table in (("accessible", accessible), ("counts", counts)):
+        if table is not None and table.shape != shape:
+            raise StoreError(
+                f"{what} has another shape than regions x cell types", found=table.shape, expected=shape
+            )
+    if factors is not None and factors.shape != (len(regions), len(motifs)):
+        raise StoreError(
+            "factors has another shape than regions x motifs",
+            found=factors.shape,
+            expected=(len(regions), len(motifs)),
+        )
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        writer = StoreWriter(folder, chroms, sizes)
+        flat = writer.genome()
+        for c, a, b in zip(chroms, writer.offsets[:-1], writer.offsets[1:], strict=True):
+            flat[a:b] = genome[c]
+        flat.flush()
+        writer.regions(regions)
+        writer.access(accessible, counts)
+        rest: dict[str, Any] = {}
+        if factors is not None:
+            writer.motifs(motifs)
+            writer.array(schema.FACTORS, np.float16, factors.shape)[...] = factors
+            sums = factor_sums(factors.astype(np.float16), regions["chrom"].astype(np.int64), len(chroms))
+            writer.array(schema.FACTOR_SUMS, np.float64, sums.shape)[...] = sums
+            rest["factors"] = {"statistic": "given"}
+        if contacts is not None:
+            resolution, keys, values = contacts
+            writer.contacts(keys, values)
+            rest["contacts"] = {"resolution": int(resolution)}
+        writer.finish(
+            assembly=assembly,
+            regions=regions,
+            cell_types=cell_types,
+            access={"from": "given"},
+            versions={"epilm": __version__, "numpy": np.__version__},
+            **rest,
+        )
+    return Path(out)

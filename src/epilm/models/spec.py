@@ -55,6 +55,7 @@ class ModelSpec:
     encoder: EncoderSpec = field(default_factory=EncoderSpec)
     tower: TowerSpec = field(default_factory=TowerSpec)
     layout: Literal["per_region", "concat", "concat_budget", "chunk_rnn"] = "per_region"
+    chunk_pool: Literal["lstm", "mean"] = "lstm"  # joins the pieces of layout chunk_rnn
     join: Literal["sep", "raw"] = "sep"
     segment: Literal["pair", "region_index"] = "pair"
     max_tokens: int = 512  # ids of one encoder input, special tokens included

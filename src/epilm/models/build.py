@@ -1,0 +1,180 @@
+"""From a `ModelSpec` to a model: the one place that reads a spec and calls the parts.
+
+MODELS has one builder a name; a spec is checked before anything is built.
+"""
+
+from collections.abc import Callable
+from typing import get_args, get_type_hints
+
+import torch
+from torch import nn
+
+from epilm.errors import RecipeError, nearest
+from epilm.models.genebert import GeneBERT
+from epilm.models.grouping import ChunkPool
+from epilm.models.sizes import encoder_from_spec, encoder_size
+from epilm.models.spec import ModelSpec
+from epilm.nn.encoder import MaskedHead
+from epilm.nn.fusion import build_fusion
+from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
+from epilm.nn.region import build_region_tower, count_parameters
+from epilm.tokens.kmers import vocab_size
+
+
+def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT:
+    """Build the model a spec describes, with random weights.
+
+    `spec.encoder.init` is not read: `epilm.hub` loads weights into the model that stands.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        With `factors` and `cells` filled in where the model needs them.
+    seed : int, optional
+        The weights are a function of it, and torch's own state is left as it was. Not
+        given: drawn from torch's state.
+
+    Raises
+    ------
+    RecipeError
+        If a value is impossible, or two do not go together.
+
+    Examples
+    --------
+    >>> from epilm.models.spec import EncoderSpec
+    >>> model = build_model(ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny")))
+    >>> model.encoder.vocab, model.tower
+    (69, None)
+    """
+    check_spec(spec)
+    if seed is None:
+        return MODELS[spec.name](spec)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return MODELS[spec.name](spec)
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Refuse a spec that cannot become a model.
+
+    Raises
+    ------
+    RecipeError
+        Naming the key, the value and the cure.
+    """
+    if spec.name not in MODELS:
+        raise RecipeError("unknown model", where="model.name", found=spec.name, do=nearest(spec.name, MODELS))
+    for key, hint in get_type_hints(ModelSpec).items():
+        known = get_args(hint)
+        value = getattr(spec, key)
+        if known and all(isinstance(choice, str) for choice in known) and value not in known:
+            raise RecipeError(
+                "unknown value", where=f"model.{key}", found=value, do=nearest(str(value), known)
+            )
+    if not 3 <= spec.k <= 7:
+        raise RecipeError(
+            "k-mers of this width have no vocabulary", where="model.k", found=spec.k, expected="3 to 7"
+        )
+    unknown = set(spec.streams) - {"dna", "factors", "contacts"}
+    if unknown or "dna" not in spec.streams:
+        raise RecipeError(
+            "the streams must be dna, and factors and contacts where wanted",
+            where="model.streams", found=list(spec.streams),
+        )  # fmt: skip
+    factors = "factors" in spec.streams
+    rules: tuple[tuple[bool, str, str, object, str], ...] = (
+        (spec.name == "dnabert" and set(spec.streams) != {"dna"}, "streams", "dnabert reads dna alone",
+         list(spec.streams), "Set model.streams to [dna], or model.name to genebert."),
+        (spec.regions < 1, "regions", "a sample needs a region", spec.regions, "Set it to at least 1."),
+        (factors and spec.factors < 1, "factors", "the stream factors needs a factor matrix", spec.factors,
+         "Build the store with motifs, or drop factors from model.streams."),
+        (spec.fusion != "none" and not factors, "fusion", "fusion joins dna and factors", spec.fusion,
+         "Add factors to model.streams, or set fusion to none."),
+        (spec.masked_factors and spec.fusion == "none", "masked_factors",
+         "hidden factor entries are predicted from both streams, which fusion=none keeps apart", spec.fusion,
+         "Set model.fusion to concat or cross_attention."),
+        (spec.fusion != "none" and not spec.masked_factors, "fusion",
+         "no objective would train the fusion", spec.fusion,
+         "Give objectives.masked_factors a weight above 0, or set fusion to none (fine-tuning has its own)."),
+        (spec.masked_factors and spec.tower.prepare == "channels", "tower.prepare",
+         "hidden entries need the third colour for their mark", "channels", "Set tower.prepare to resize."),
+        ((spec.contacts != "none") != ("contacts" in spec.streams), "contacts",
+         "the stream contacts and its use must be given together", spec.contacts,
+         "Add contacts to model.streams and set model.contacts to bias or encoder, or neither."),
+        (spec.contacts == "bias" and spec.layout != "per_region", "contacts",
+         "contacts between regions need one vector a region", spec.layout, "Set model.layout to per_region."),
+        (spec.next_segment == "bi" and spec.layout != "per_region", "next_segment",
+         "form bi compares regions encoded apart", spec.layout, "Set model.layout to per_region."),
+        (spec.cell_embedding and spec.cells < 1, "cell_embedding", "there are no cell types", spec.cells,
+         "Fill cells from the store, or switch cell_embedding off."),
+        (spec.max_tokens < 8, "max_tokens", "an input this short holds nothing", spec.max_tokens, "Use at least 8."),
+        (spec.projection_dim < 1, "projection_dim", "must be at least 1", spec.projection_dim, "Use 256."),
+    )  # fmt: skip
+    for broken, key, what, found, do in rules:
+        if broken:
+            raise RecipeError(what, where=f"model.{key}", found=found, do=do)
+
+
+def _genebert(spec: ModelSpec) -> GeneBERT:
+    size = encoder_size(spec.encoder)
+    hidden, vocab, dropout = size.hidden, vocab_size(spec.k), spec.encoder.dropout
+    encoder = encoder_from_spec(
+        spec.encoder,
+        vocab,
+        segments=2 if spec.segment == "pair" else max(2, spec.regions),
+        # No index ever goes beyond the table (A1).
+        max_positions=max(spec.encoder.max_positions, spec.max_tokens),
+    )
+    words = encoder.words.weight
+    assert isinstance(words, nn.Parameter)
+    tower = None
+    if "factors" in spec.streams:
+        at = spec.tower
+        tower = build_region_tower(
+            at.name, regions=spec.regions, factors=spec.factors, prepare=at.prepare, patch=at.patch, embed=at.embed,
+            depths=at.depths, heads=at.heads, window=at.window, weights=at.weights,
+            channels=2 if spec.masked_factors else None,
+        )  # fmt: skip
+    shared = hidden if spec.projection == "none" else spec.projection_dim
+    aligned = tower is not None or spec.contacts == "encoder"
+    return GeneBERT(
+        encoder,
+        MaskedHead(hidden, vocab, words),
+        layout=spec.layout,
+        pooling=spec.pooling,
+        chunks=ChunkPool(hidden, spec.chunk_pool) if spec.layout == "chunk_rnn" else None,
+        tower=tower,
+        seq_projection=projection(spec.projection, hidden, shared) if aligned else None,
+        region_projection=projection(spec.projection, tower.dim, shared) if tower is not None else None,
+        pair_head=PairHead(hidden, spec.next_segment, dropout) if spec.next_segment != "none" else None,
+        fusion=build_fusion(spec.fusion, hidden, tower.dim if tower is not None else 0, size.heads, dropout),
+        factor_head=FactorHead(hidden, spec.factors) if spec.masked_factors else None,
+        contact_bias=ContactBias(hidden, size.heads) if spec.contacts == "bias" else None,
+        contact_encoder=ContactEncoder(spec.regions, hidden, shared) if spec.contacts == "encoder" else None,
+        cells=_cell_vectors(spec.cells, hidden) if spec.cell_embedding else None,
+        regions=spec.regions,
+    )
+
+
+def _cell_vectors(cells: int, hidden: int) -> nn.Embedding:
+    table = nn.Embedding(cells, hidden)
+    nn.init.normal_(table.weight, std=0.02)
+    return table
+
+
+# DNABERT is GeneBERT without a second stream.
+MODELS: dict[str, Callable[[ModelSpec], GeneBERT]] = {"genebert": _genebert, "dnabert": _genebert}
+
+
+def parameter_table(model: nn.Module) -> dict[str, int]:
+    """Trainable numbers of each part of a model, and "total" with shared ones once.
+
+    Examples
+    --------
+    >>> parameter_table(nn.Sequential(nn.Linear(2, 2), nn.GELU()))
+    {'0': 6, 'total': 6}
+    """
+    parts = {name: count_parameters(part) for name, part in model.named_children()}
+    own = sum(p.numel() for p in model.parameters(recurse=False))
+    parts |= {"own": own} if own else {}
+    return {name: n for name, n in parts.items() if n} | {"total": count_parameters(model)}

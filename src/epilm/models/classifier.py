@@ -1,0 +1,192 @@
+"""A label for a sequence: the encoder, optionally with the motif matrix of the input itself (A20).
+
+Fine-tuning uses the sequence alone by default, as the paper does. With a fusion the
+factor scores of the one input stand in the first row of the matrix, the other rows are absent.
+Axes: B inputs, N pieces (a long input is cut), L tokens, F factors, H hidden.
+"""
+
+import copy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from epilm.errors import RecipeError
+from epilm.models.genebert import GeneBERT
+from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens
+from epilm.nn.encoder import SequenceEncoder
+from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion, build_fusion
+from epilm.nn.heads import LabelHead
+from epilm.nn.region import RegionTower
+from epilm.streams import Sequences
+
+
+class SequenceClassifier(nn.Module):
+    """Encoder, pooling, optional fusion with the factor matrix, one layer of labels.
+
+    Parameters
+    ----------
+    encoder : SequenceEncoder
+        Trained or not; not copied.
+    n_labels : int
+    pooling : {"cls", "pooler", "mean"}
+    fusion : {"none", "concat", "cross_attention"}
+        The last two need `tower`, and `factors` in every call.
+    tower : RegionTower, optional
+    regions : int
+        Rows of the matrix the tower was built for.
+    dropout : float
+        Before the labels.
+    chunks : ChunkPool, optional
+        How pieces of one input are joined; their mean if not given.
+    joined : module, optional
+        A trained fusion of the same kind, instead of a new one.
+
+    Raises
+    ------
+    RecipeError
+        If the fusion has no tower, or is unknown.
+
+    Examples
+    --------
+    >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
+    >>> ids = torch.tensor([[2, 5, 3], [2, 6, 3]])
+    >>> inputs = Sequences(ids, torch.zeros_like(ids), torch.ones_like(ids, dtype=torch.bool))
+    >>> SequenceClassifier(encoder, 2)(inputs).shape
+    torch.Size([2, 2])
+    """
+
+    def __init__(
+        self,
+        encoder: SequenceEncoder,
+        n_labels: int,
+        pooling: Pooling = "cls",
+        fusion: Literal["none", "concat", "cross_attention"] = "none",
+        *,
+        tower: RegionTower | None = None,
+        regions: int = 10,
+        dropout: float = 0.1,
+        chunks: ChunkPool | None = None,
+        joined: ConcatFusion | CrossAttentionFusion | None = None,
+    ) -> None:
+        super().__init__()
+        if fusion != "none" and tower is None:
+            raise RecipeError(
+                f"fusion={fusion} needs a model that was built with the stream factors",
+                found="a model of the sequence alone",
+                do="Set fusion to none, or start from a checkpoint with a region tower.",
+            )
+        self.pooling: Pooling = pooling
+        self.regions = regions
+        self.encoder, self.chunks = encoder, chunks
+        self.tower = tower if fusion != "none" else None
+        width, heads = encoder.hidden, _heads(encoder)
+        self.fusion = joined or build_fusion(fusion, width, tower.dim if tower is not None else 0, heads)
+        self.head = LabelHead(width, n_labels, dropout)
+
+    def forward(
+        self, sequences: Sequences, factors: Tensor | None = None, owner: Tensor | None = None
+    ) -> Tensor:
+        """Score B inputs.
+
+        Parameters
+        ----------
+        sequences : Sequences
+            N of them; `labels` are not used.
+        factors : float tensor, shape (B, 1, F), optional
+            Normalised factor scores of each input; needed with a fusion, refused without.
+        owner : int64 tensor, shape (N,), optional
+            The input (0..B-1, ascending) each sequence is a piece of. Default: one each.
+
+        Returns
+        -------
+        float tensor, shape (B, n_labels)
+
+        Raises
+        ------
+        RecipeError
+            If `factors` are missing or not wanted.
+        """
+        if (factors is None) != (self.fusion is None):
+            raise RecipeError(
+                "the classifier was built with a fusion but got no factors"
+                if factors is None
+                else "the classifier got factors but was built without a fusion",
+                do="Give factors exactly when fusion is concat or cross_attention.",
+            )
+        hidden, _ = self.encoder(sequences.ids, sequences.segments, sequences.mask)
+        n = len(sequences.ids)
+        owner = torch.arange(n, device=sequences.ids.device) if owner is None else owner
+        samples = len(factors) if factors is not None else int(owner.max()) + 1
+        if self.fusion is None:
+            return self.head(self._pool(hidden, sequences.mask, owner, samples))
+        assert factors is not None
+        pooled, patches = self._read_matrix(factors)
+        if isinstance(self.fusion, ConcatFusion):
+            return self.head(self.fusion(self._pool(hidden, sequences.mask, owner, samples), pooled))
+        rows, present = by_sample(hidden, owner, samples)  # (B, P, L, H)
+        masks = by_sample(sequences.mask, owner, samples)[0] & present[..., None]
+        masks = masks.flatten(1)
+        masks[:, 0] = True  # never an empty softmax
+        tokens, seen = self.fusion(rows.flatten(1, 2), masks, patches)  # (B, P L, H), (B, patches, H)
+        pieces = tokens.view(rows.shape)[present]  # (N, L, H)
+        return self.head(self._pool(pieces, sequences.mask, owner, samples) + seen.mean(1))
+
+    def _pool(self, hidden: Tensor, mask: Tensor, owner: Tensor, samples: int) -> Tensor:
+        pooled = pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
+        if self.chunks is not None:
+            return self.chunks(pooled, owner, samples)
+        return masked_mean(*by_sample(pooled, owner, samples))
+
+    def _read_matrix(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """The one row of the input in a matrix of R rows, the others absent."""
+        assert self.tower is not None
+        matrix = F.pad(factors, (0, 0, 0, self.regions - factors.shape[1]))  # (B, R, F)
+        present = torch.zeros(matrix.shape[:2], dtype=torch.bool, device=matrix.device)
+        present[:, : factors.shape[1]] = True
+        if self.tower.channels == 2:  # pre-trained with hidden entries: none is hidden now
+            matrix = torch.stack([matrix, torch.zeros_like(matrix)], -1)
+        return self.tower.encode(matrix, present)
+
+
+def classifier_from(
+    model: GeneBERT,
+    n_labels: int,
+    *,
+    fusion: Literal["none", "concat", "cross_attention"] = "none",
+    pooling: Pooling | None = None,
+    dropout: float = 0.1,
+) -> SequenceClassifier:
+    """A classifier on a copy of a pre-trained model's encoder (and tower).
+
+    Parameters
+    ----------
+    model : GeneBERT
+        Left as it is.
+    n_labels : int
+    fusion : {"none", "concat", "cross_attention"}
+        A fusion of the same kind in `model` is taken over with its weights.
+    pooling : optional
+        The model's own by default.
+    dropout : float
+    """
+    parts = copy.deepcopy((model.encoder, model.tower, model.chunks, model.fusion))
+    encoder, tower, chunks, trained = parts
+    kinds = {"concat": ConcatFusion, "cross_attention": CrossAttentionFusion}
+    joined = trained if fusion in kinds and isinstance(trained, kinds[fusion]) else None
+    return SequenceClassifier(
+        encoder,
+        n_labels,
+        pooling or model.pooling,
+        fusion,
+        tower=tower,
+        regions=model.regions,
+        dropout=dropout,
+        chunks=chunks,
+        joined=joined,
+    )
+
+
+def _heads(encoder: SequenceEncoder) -> int:
+    return encoder.blocks[0].heads  # type: ignore[return-value]

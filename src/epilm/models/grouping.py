@@ -1,0 +1,116 @@
+"""From encoder inputs to samples: which of N sequences belong together, and one vector for each sample.
+
+Axes: B samples, N encoder inputs, P inputs of a sample (regions or pieces), L tokens, H hidden.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from epilm.errors import RecipeError
+
+Pooling = Literal["cls", "pooler", "mean"]
+
+
+def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Put what belongs to N inputs in rows of samples, padded with zeros.
+
+    Parameters
+    ----------
+    x : tensor, shape (N, ...)
+    owner : int64 tensor, shape (N,)
+        Sample of each input, ascending.
+    samples : int
+        B.
+
+    Returns
+    -------
+    rows : tensor, shape (B, P, ...)
+        P is the largest number of inputs of one sample.
+    present : bool tensor, shape (B, P)
+
+    Examples
+    --------
+    >>> rows, present = by_sample(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 0, 1]), 2)
+    >>> rows.tolist(), present.tolist()
+    ([[1.0, 2.0], [3.0, 0.0]], [[True, True], [True, False]])
+    """
+    counts = torch.bincount(owner, minlength=samples)  # (B,)
+    place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
+    width = int(counts.max())
+    rows = x.new_zeros(samples, width, *x.shape[1:]).index_put((owner, place), x)
+    present = torch.arange(width, device=owner.device) < counts[:, None]
+    return rows, present
+
+
+def masked_mean(x: Tensor, present: Tensor) -> Tensor:
+    """Mean over the second axis where `present`; zeros where nothing is.
+
+    Examples
+    --------
+    >>> masked_mean(torch.tensor([[[2.0], [9.0]]]), torch.tensor([[True, False]])).tolist()
+    [[2.0]]
+    """
+    x = torch.where(present[..., None], x, torch.zeros((), dtype=x.dtype, device=x.device))
+    return x.sum(1) / present.sum(1, keepdim=True).clamp(min=1)
+
+
+def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -> Tensor:
+    """One vector an input (A13): the raw [CLS], BERT's tanh pooler of it, or the mean over tokens.
+
+    Parameters
+    ----------
+    hidden : float tensor, shape (N, L, H)
+    mask : bool tensor, shape (N, L)
+    how : {"cls", "pooler", "mean"}
+    pooler : nn.Module
+        Dense layer (H -> H) of "pooler".
+
+    Returns
+    -------
+    float tensor, shape (N, H)
+    """
+    if how == "cls":
+        return hidden[:, 0]
+    if how == "pooler":
+        return pooler(hidden[:, 0]).tanh()
+    if how == "mean":
+        return masked_mean(hidden, mask)
+    raise RecipeError("unknown pooling", where="model.pooling", found=how, expected="cls | pooler | mean")
+
+
+class ChunkPool(nn.Module):
+    """One vector from the pieces of a long sequence, as DNABERT-XL.
+
+    Parameters
+    ----------
+    hidden : int
+        H, even.
+    how : {"lstm", "mean"}
+        "lstm": last states of a bidirectional LSTM over the pieces' vectors, H / 2 from each
+        direction. "mean": their mean.
+
+    Examples
+    --------
+    >>> ChunkPool(4, "lstm")(torch.zeros(3, 4), torch.tensor([0, 0, 1]), 2).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(self, hidden: int, how: Literal["lstm", "mean"]) -> None:
+        super().__init__()
+        self.lstm = (
+            nn.LSTM(hidden, hidden // 2, batch_first=True, bidirectional=True) if how == "lstm" else None
+        )
+
+    def forward(self, x: Tensor, owner: Tensor, samples: int) -> Tensor:
+        """Map (N, H) and owners (N,) to (B, H)."""
+        rows, present = by_sample(x, owner, samples)  # (B, P, H), (B, P)
+        if self.lstm is None:
+            return masked_mean(rows, present)
+        # cuDNN wants lengths on the CPU; a sample without pieces is read as one zero piece.
+        lengths = present.sum(1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(rows, lengths, batch_first=True, enforce_sorted=False)
+        last = self.lstm(packed)[1][0]  # (2, B, H / 2)
+        return last.transpose(0, 1).reshape(samples, -1)

@@ -1,0 +1,93 @@
+"""Every entry of MODELS, REGION_TOWERS and OBJECTIVES at toy size: forward, backward, finite."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from epilm.models.build import MODELS, build_model
+from epilm.models.spec import TowerSpec
+from epilm.nn.region import REGION_TOWERS
+from epilm.objectives.combine import OBJECTIVES, check_objectives, combine
+from epilm.objectives.spec import (
+    ContactsSpec,
+    MaskedFactorsSpec,
+    MaskSpec,
+    MatchingSpec,
+    NextSegmentSpec,
+    ObjectivesSpec,
+)
+
+OFF = ObjectivesSpec(MaskSpec(weight=0), NextSegmentSpec(weight=0), MatchingSpec(weight=0))
+
+# What each objective needs of a model.
+NEEDS = {
+    "masked_kmers": (OFF, {"next_segment": "none"}),
+    "next_segment": (OFF, {}),
+    "matching": (OFF, {"next_segment": "none"}),
+    "masked_factors": (OFF, {"next_segment": "none", "fusion": "concat", "masked_factors": True}),
+    "contacts": (OFF, {"next_segment": "none", "streams": ("dna", "contacts"), "contacts": "encoder"}),
+}
+ON = {
+    "masked_kmers": MaskSpec(),
+    "next_segment": NextSegmentSpec(),
+    "matching": MatchingSpec(),
+    "masked_factors": MaskedFactorsSpec(weight=1.0),
+    "contacts": ContactsSpec(weight=1.0),
+}
+
+
+def learn(toy, spec, objectives):
+    torch.manual_seed(0)
+    check_objectives(objectives, spec)
+    model = build_model(spec)
+    batch = toy.batch(spec)
+    total, values = combine(model(batch), batch, objectives)
+    total.backward()
+    assert torch.isfinite(total)
+    assert all(torch.isfinite(v).all() for v in values.values())
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    assert grads
+    assert all(torch.isfinite(g).all() for g in grads)
+    assert any(g.abs().sum() > 0 for g in grads)
+    return values
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models(toy, name):
+    if name == "dnabert":
+        learn(
+            toy,
+            toy.spec(name=name, streams=("dna",), next_segment="none"),
+            replace(OFF, masked_kmers=MaskSpec()),
+        )
+    else:
+        learn(toy, toy.spec(name=name), ObjectivesSpec())
+
+
+@pytest.mark.parametrize("name", REGION_TOWERS)
+def test_towers(toy, name):
+    stages = REGION_TOWERS[name].family in ("native", "swin")
+    prepare = "native" if name == "native" else "resize"
+    sizes = {"depths": (1, 1), "heads": (1, 2)} if stages else {"depths": (1,), "heads": (2,)}
+    tower = TowerSpec(name=name, prepare=prepare, embed=8, window=2, **sizes)
+    learn(toy, toy.spec(tower=tower, next_segment="none"), replace(OFF, matching=MatchingSpec()))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objectives(toy, name):
+    objectives, changes = NEEDS[name]
+    values = learn(toy, toy.spec(**changes), replace(objectives, **{name: ON[name]}))
+    assert set(values) >= {f"{name}/loss"}
+
+
+@pytest.mark.parametrize("layout", ["per_region", "concat", "concat_budget", "chunk_rnn"])
+@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+@pytest.mark.parametrize("pooling", ["cls", "pooler", "mean"])
+def test_everything_at_once(toy, layout, fusion, pooling):
+    spec = toy.spec(
+        layout=layout, fusion=fusion, pooling=pooling, masked_factors=True, cell_embedding=True,
+        streams=("dna", "factors", "contacts"), contacts="encoder",
+    )  # fmt: skip
+    objectives = ObjectivesSpec(masked_factors=ON["masked_factors"], contacts=ON["contacts"])
+    assert len(learn(toy, spec, objectives)) > 12

@@ -51,7 +51,8 @@ def save_model(
         What `load_model` builds the model from.
     extra : mapping, optional
         JSON values to remember. "store" is the fingerprint of the store it was trained on,
-        "card" (text) goes into the card.
+        "card" (text) goes into the card; with "classifier" (n_labels, and the other arguments
+        of `classifier_from`) the model is a `SequenceClassifier` made from the spec's model.
     overwrite : bool
         Replace an existing checkpoint.
 
@@ -124,7 +125,12 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
         encoder=dataclasses.replace(spec.encoder, init=None),
         tower=dataclasses.replace(spec.tower, weights=None),
     )
-    return build_model(bare)
+    model = build_model(bare)
+    if "classifier" not in extra:
+        return model
+    from epilm.models.classifier import classifier_from
+
+    return classifier_from(model, **extra["classifier"])
 
 
 def read_spec(folder: str | Path) -> tuple[ModelSpec, dict[str, Any]]:

@@ -226,7 +226,9 @@ def mask_span(k: int, scheme: Scheme = "dnabert_span", span_tokens: int | None =
         return 1
     if scheme != "dnabert_span":
         raise InputError("unknown mask.scheme", found=scheme, expected="dnabert_span or iid")
-    return k if span_tokens is None else span_tokens
+    span = k if span_tokens is None else span_tokens
+    span_offsets(span)  # refuses an empty span
+    return span
 
 
 def _mask_plain(

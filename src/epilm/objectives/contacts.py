@@ -6,7 +6,12 @@ temperature; a switch of `matching` does not change it, but for the temperature.
 
 from torch import Tensor
 
-from epilm.objectives.matching import TEMPERATURE_RANGE, gather_across_devices, matching_loss, retrieval_recall
+from epilm.objectives.matching import (
+    TEMPERATURE_RANGE,
+    gather_across_devices,
+    matching_loss,
+    retrieval_recall,
+)
 from epilm.objectives.parts import need
 from epilm.objectives.spec import ContactsSpec
 from epilm.streams import Batch, Outputs

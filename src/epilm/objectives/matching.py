@@ -114,8 +114,8 @@ def _literal(scores: Tensor) -> Tensor:
     trace, total = scores.diagonal().sum(), scores.sum()
     if not bool(trace * total > 0):
         warnings.warn(
-            f"srm.form=literal is undefined here: the matched similarities sum to {float(trace):.4g}, all to "
-            f"{float(total):.4g}, and the logarithm needs a positive ratio. Using softplus of each similarity "
+            f"srm.form=literal is undefined here: the matched similarities sum to {float(trace.detach()):.4g}, all to "
+            f"{float(total.detach()):.4g}, and the logarithm needs a positive ratio. Using softplus of each similarity "
             "for this batch; form=symmetric is always defined.",
             stacklevel=3,
         )

@@ -1,0 +1,152 @@
+"""Sequence-region matching: worked numbers (protocols 2.4), the literal guard, recall, two devices."""
+
+import math
+import warnings
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from epilm.errors import RecipeError, TrainingError
+from epilm.objectives.matching import (
+    contrast,
+    gather_across_devices,
+    matching_loss,
+    matching_objective,
+    retrieval_recall,
+    temperature_of,
+)
+from epilm.objectives.spec import MatchingSpec
+from epilm.streams import Outputs
+
+EYE = torch.eye(2, dtype=torch.float64)
+S = torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=torch.float64)
+
+
+def loss_of(scores, form):
+    """Similarities exactly `scores`: <e_i, reg_j> with reg = scores'."""
+    return float(matching_loss(EYE, scores.T, form=form, temperature=1.0, normalise=False))
+
+
+@pytest.mark.parametrize(
+    ("form", "want"),
+    [
+        ("literal", -math.log(5 / 6)),
+        ("pooled_exp", -math.log((math.e**2 + math.e**3) / (math.e**2 + math.e + 1 + math.e**3))),
+        ("infonce_rows", (0.31326 + 0.04859) / 2),
+        ("infonce_cols", 0.12693),
+        ("symmetric", 0.15393),
+    ],
+)
+def test_the_worked_numbers(form, want):
+    assert loss_of(S, form) == pytest.approx(want, abs=1e-5)
+
+
+def test_literal_is_guarded_where_it_is_undefined_and_says_so():
+    bad = torch.tensor([[2.0, -6.0], [0.0, 3.0]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match=r"matched similarities sum to 5, all to -1.*softplus"):
+        loss = matching_loss(EYE.requires_grad_(), bad.T, form="literal", temperature=1.0, normalise=False)
+    soft = torch.nn.functional.softplus(bad)
+    assert loss.item() == pytest.approx(-math.log((soft[0, 0] + soft[1, 1]) / soft.sum()))
+    loss.backward()
+    assert torch.isfinite(EYE.grad).all()
+    EYE.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss_of(S, "literal")
+
+
+@pytest.mark.parametrize("form", ["literal", "pooled_exp", "infonce_rows", "infonce_cols", "symmetric"])
+def test_only_literal_does_not_see_scale(form):
+    assert (loss_of(2 * S, form) == pytest.approx(loss_of(S, form))) == (form == "literal")
+
+
+def test_temperature_and_normalise_act():
+    torch.manual_seed(0)
+    a, b = torch.randn(4, 3), torch.randn(4, 3)
+    values = {
+        (t, n): float(matching_loss(a, b, temperature=t, normalise=n))
+        for t in (0.07, 1.0)
+        for n in (True, False)
+    }
+    assert len({round(v, 6) for v in values.values()}) == 4
+    assert float(matching_loss(5 * a, b)) == pytest.approx(float(matching_loss(a, b)), rel=1e-5)
+
+
+def test_the_learned_temperature_is_clamped_and_the_fixed_one_is_as_said():
+    learned = torch.tensor(math.log(1e-6), requires_grad=True)
+    assert float(temperature_of(learned, MatchingSpec())) == pytest.approx(0.01)
+    assert temperature_of(learned, MatchingSpec(learn_temperature=False, temperature=0.5)) == 0.5
+    assert temperature_of(None, MatchingSpec(temperature=0.2)) == 0.2
+    log = torch.tensor(math.log(0.07), requires_grad=True)
+    torch.manual_seed(0)
+    contrast(torch.randn(4, 3), torch.randn(4, 3), log, MatchingSpec())["loss"].backward()
+    assert log.grad.abs() > 0
+
+
+def test_recall_by_hand_and_a_collapsed_model_finds_nothing():
+    seq = torch.eye(3)
+    found = retrieval_recall(seq, seq, ks=(1,))
+    assert float(found["recall@1"]) == 1.0
+    assert float(retrieval_recall(torch.ones(8, 3), torch.ones(8, 3), ks=(1,))["recall@1"]) == 0.0
+    # Rows: partners of 0 and 1 swapped, 2 right; second place always holds the partner or not.
+    assert float(retrieval_recall(seq, seq[[1, 0, 2]], ks=(1,))["recall@1"]) == pytest.approx(1 / 3)
+    assert float(retrieval_recall(seq, seq[[1, 0, 2]], ks=(10,))["recall@10"]) == 1.0
+    assert float(retrieval_recall(torch.full((4, 2), math.nan), torch.ones(4, 2), ks=(1,))["recall@1"]) == 0.0
+
+
+def test_bfloat16_embeddings_are_compared_in_float32():
+    a = torch.randn(4, 8).bfloat16()
+    assert matching_loss(a, a).dtype == torch.float32
+
+
+def test_wrong_use_says_so():
+    with pytest.raises(RecipeError, match="Did you mean symmetric"):
+        matching_loss(EYE, EYE, form="symetric")
+    with pytest.raises(TrainingError, match=r"\(2, 2\) and \(2, 3\).*projection to linear"):
+        matching_loss(EYE, torch.zeros(2, 3))
+    with pytest.raises(TrainingError, match=r"gave no region_embedding.*objectives\.matching\.weight to 0"):
+        matching_objective(Outputs(seq_embedding=EYE), None, MatchingSpec())
+
+
+def _device(rank, port, out):
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    seq, reg, weight, log = _inputs()
+    mine = slice(3 * rank, 3 * rank + 3)
+    loss = contrast(seq[mine] @ weight, reg[mine] @ weight, log, MatchingSpec())["loss"]
+    loss.backward()
+    for p in (weight, log):
+        dist.all_reduce(p.grad)
+        p.grad /= 2  # what DDP does
+    if rank == 0:
+        torch.save((loss.detach(), weight.grad, log.grad), out)
+    dist.destroy_process_group()
+
+
+def _inputs():
+    g = torch.Generator().manual_seed(0)
+    seq, reg = (torch.randn(6, 4, generator=g, dtype=torch.float64) for _ in range(2))
+    weight = torch.randn(4, 5, generator=g, dtype=torch.float64).requires_grad_()
+    return seq, reg, weight, torch.tensor(math.log(0.07), dtype=torch.float64, requires_grad=True)
+
+
+def test_two_devices_have_the_gradients_of_one(tmp_path):
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    mp.spawn(_device, args=(port, str(tmp_path / "out.pt")), nprocs=2)
+    loss, grad, grad_log = torch.load(tmp_path / "out.pt", weights_only=True)
+    seq, reg, weight, log = _inputs()
+    want = contrast(seq @ weight, reg @ weight, log, MatchingSpec())["loss"]
+    want.backward()
+    assert torch.allclose(loss, want.detach(), atol=1e-12)
+    assert torch.allclose(grad, weight.grad, atol=1e-12)
+    assert torch.allclose(grad_log, log.grad, atol=1e-12)
+
+
+def test_one_device_gathers_nothing():
+    x = torch.ones(2, 2, requires_grad=True)
+    assert gather_across_devices(x) is x

@@ -1,0 +1,168 @@
+"""Losses by hand, what each scores and what not, the weighted sum, refused values."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from epilm.errors import RecipeError, TrainingError
+from epilm.models.spec import ModelSpec
+from epilm.objectives.combine import OBJECTIVES, active, check_objectives, combine
+from epilm.objectives.contacts import contacts_loss
+from epilm.objectives.factors import masked_factors_loss
+from epilm.objectives.masked import masked_kmers_loss
+from epilm.objectives.next_segment import next_segment_loss
+from epilm.objectives.spec import (
+    ContactsSpec,
+    MaskedFactorsSpec,
+    MaskSpec,
+    MatchingSpec,
+    NextSegmentSpec,
+    ObjectivesSpec,
+)
+from epilm.streams import Batch, Outputs, Sequences
+
+ZERO = torch.zeros(2, dtype=torch.int64)
+NOTHING = Sequences(ZERO[None], ZERO[None], ZERO[None].bool())
+
+
+def batch(**parts):
+    return Batch(rows=ZERO, cells=ZERO, regions=ZERO[:, None], dna=NOTHING, owner=ZERO, **parts)
+
+
+def test_masked_kmers_by_hand():
+    logits = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
+    out = Outputs(masked_logits=logits, masked_labels=torch.tensor([0, 1]))
+    got = masked_kmers_loss(out, batch(), MaskSpec())
+    assert float(got["loss"]) == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 2)
+    assert float(got["accuracy"]) == 0.5
+    assert int(got["tokens"]) == 2
+
+
+def test_no_masked_token_is_a_zero_loss_with_a_gradient():
+    logits = torch.zeros(0, 5, requires_grad=True)
+    got = masked_kmers_loss(Outputs(masked_logits=logits, masked_labels=torch.zeros(0, dtype=torch.int64)), batch(), MaskSpec())  # fmt: skip
+    got["loss"].backward()
+    assert float(got["loss"].detach()) == 0.0
+
+
+def test_next_segment_by_hand():
+    out = Outputs(pair_logits=torch.tensor([[0.0, 0.0], [0.0, 100.0]]), pair_labels=torch.tensor([0, 1]))
+    got = next_segment_loss(out, batch(), NextSegmentSpec())
+    assert float(got["loss"]) == pytest.approx(math.log(2) / 2)
+    assert float(got["accuracy"]) == 1.0
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_visible_factor_entries_give_no_gradient(loss):
+    torch.manual_seed(0)
+    prediction = torch.randn(2, 3, 4, requires_grad=True)
+    hidden = torch.rand(2, 3, 4) < 0.4
+    given = batch(factor_hidden=hidden, factor_targets=torch.randn(2, 3, 4))
+    out = Outputs(factor_prediction=prediction)
+    masked_factors_loss(out, given, MaskedFactorsSpec(weight=1, loss=loss))["loss"].backward()
+    assert (prediction.grad[~hidden] == 0).all()
+    assert (prediction.grad[hidden] != 0).all()
+
+
+def test_masked_factors_by_hand():
+    given = batch(
+        factor_hidden=torch.tensor([[[True, True, False]]]), factor_targets=torch.tensor([[[1.0, 0.0, 9.0]]])
+    )
+    out = Outputs(factor_prediction=torch.tensor([[[2.0, -1.0, 0.0]]]))
+    squared = masked_factors_loss(out, given, MaskedFactorsSpec(loss="mse"))
+    assert float(squared["loss"]) == pytest.approx((1 + 1) / 2)
+    assert float(squared["explained"]) == pytest.approx(1 - 2 / 0.5)
+    binary = masked_factors_loss(out, given, MaskedFactorsSpec(loss="bce"))
+    assert float(binary["loss"]) == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2)
+    assert float(binary["accuracy"]) == 1.0
+
+
+def test_contacts_align_with_the_sequence():
+    x = torch.eye(3)
+    good = contacts_loss(Outputs(seq_embedding=x, contact_embedding=x), batch(), ContactsSpec(weight=1))
+    bad = contacts_loss(
+        Outputs(seq_embedding=x, contact_embedding=x[[1, 2, 0]]), batch(), ContactsSpec(weight=1)
+    )
+    assert float(good["loss"]) < 0.01 < float(bad["loss"])
+    assert float(good["recall@1"]) == 1.0
+
+
+def test_the_sum_is_weighted_and_can_leave_one_out():
+    torch.manual_seed(0)
+    out = Outputs(
+        masked_logits=torch.randn(4, 5), masked_labels=torch.arange(4), pair_logits=torch.randn(2, 2),
+        pair_labels=torch.tensor([0, 1]), seq_embedding=torch.randn(2, 3), region_embedding=torch.randn(2, 3),
+        log_temperature=torch.tensor(0.0),
+    )  # fmt: skip
+    spec = ObjectivesSpec(MaskSpec(weight=2.0), NextSegmentSpec(weight=0.5), MatchingSpec(weight=0.25))
+    total, values = combine(out, batch(), spec)
+    want = (
+        2 * values["masked_kmers/loss"] + 0.5 * values["next_segment/loss"] + 0.25 * values["matching/loss"]
+    )
+    assert float(total) == pytest.approx(float(want))
+    less, fewer = combine(out, batch(), spec, skip={"matching"})
+    assert float(total - less) == pytest.approx(0.25 * float(values["matching/loss"]), rel=1e-5)
+    assert set(values) - set(fewer) == {f"matching/{k}" for k in ("loss", "recall@1", "recall@10", "temperature", "samples")}  # fmt: skip
+    assert set(active(spec)) < set(OBJECTIVES)
+
+
+def test_a_missing_output_names_the_objective():
+    with pytest.raises(TrainingError, match=r"next_segment is on, but the model .* gave no pair_logits"):
+        combine(Outputs(), batch(), replace(ObjectivesSpec(), masked_kmers=MaskSpec(weight=0)))
+
+
+@pytest.mark.parametrize("name", [f.name for f in __import__("dataclasses").fields(ObjectivesSpec)])
+def test_the_table_has_every_objective(name):
+    assert name in OBJECTIVES
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("masked_kmers", MaskSpec(weight=-1), r"masked_kmers\.weight.*Found -1"),
+        ("masked_kmers", MaskSpec(weight=math.nan), r"masked_kmers\.weight"),
+        ("masked_kmers", MaskSpec(rate=0.0), r"masked_kmers\.rate"),
+        ("masked_kmers", MaskSpec(late_rate=1.5), r"masked_kmers\.late_rate"),
+        ("masked_kmers", MaskSpec(scheme="span"), r"scheme.*expected dnabert_span \| iid"),
+        ("masked_kmers", MaskSpec(span_tokens=0), "span_tokens"),
+        ("masked_kmers", MaskSpec(late_from_step=-1), "late_from_step"),
+        ("next_segment", NextSegmentSpec(negative="none"), "next_segment.negative"),
+        ("next_segment", NextSegmentSpec(form="bi", unit="sample"), r"region when form is bi"),
+        ("matching", MatchingSpec(form="x"), "matching.form"),
+        ("matching", MatchingSpec(temperature=0), "0.001 to 100"),
+        ("matching", MatchingSpec(batch=1), "one sample has no negative"),
+        ("masked_factors", MaskedFactorsSpec(weight=1, loss="mae"), "masked_factors.loss"),
+        ("masked_factors", MaskedFactorsSpec(rate=0), "masked_factors.rate"),
+    ],
+)
+def test_impossible_values_are_refused(part, value, message):
+    with pytest.raises(RecipeError, match=message):
+        check_objectives(replace(ObjectivesSpec(), **{part: value}))
+
+
+def test_nothing_to_learn_is_refused():
+    with pytest.raises(RecipeError, match="every objective has weight 0"):
+        check_objectives(
+            ObjectivesSpec(MaskSpec(weight=0), NextSegmentSpec(weight=0), MatchingSpec(weight=0))
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "objectives", "message"),
+    [
+        (ModelSpec(next_segment="bi"), ObjectivesSpec(), "Found bi and cross"),
+        (ModelSpec(streams=("dna",)), ObjectivesSpec(), "objective matching is on.*Add the stream factors"),
+        (
+            ModelSpec(),
+            ObjectivesSpec(masked_factors=MaskedFactorsSpec(weight=1)),
+            r"model\.masked_factors: true",
+        ),
+        (ModelSpec(), ObjectivesSpec(contacts=ContactsSpec(weight=1)), r"model\.contacts: encoder"),
+    ],
+)
+def test_objectives_without_their_part_of_the_model_are_refused(model, objectives, message):
+    with pytest.raises(RecipeError, match=message):
+        check_objectives(objectives, model)
+    check_objectives(ObjectivesSpec(), ModelSpec())

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, nearest
-from epilm.genome.files import check_file, read_text
+from epilm.genome.files import check_file, data_lines, read_text
 
 WHAT = "contacts: .cool, .mcool, or text of bin start, bin start, count"
 
@@ -184,59 +184,52 @@ def _build(
     return ChromContacts(n_bins, keys, values.astype(np.float32))
 
 
+_LAYOUTS = {
+    3: ["start1", "start2", "count"],
+    4: ["chrom", "start1", "start2", "count"],
+    7: ["chrom", "start1", "end1", "chrom2", "start2", "end2", "count"],
+}
+
+
 def _read_text(path: Path, resolution: int | None, chrom: str | None) -> Contacts:
-    text = read_text(path, WHAT)
-    lines = text.split(b"\n", 3)
-    first = next((line for line in text.split(b"\n") if line.strip() and not line.startswith(b"#")), b"")
-    n_columns = len(first.split(b"\t"))
-    names = {3: ["start1", "start2", "count"], 4: ["chrom", "start1", "start2", "count"], 7: ["chrom", "start1", "end1", "chrom2", "start2", "end2", "count"]}  # fmt: skip
-    if n_columns not in names:
+    text, lines = data_lines(read_text(path, WHAT))
+    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").split("\t")
+    if len(first) not in _LAYOUTS:
         raise InputError(
-            "wrong format",
-            where=str(path),
-            found=f"{n_columns} columns: {first[:60].decode('utf-8', 'replace')!r}",
+            "wrong format", where=str(path), found=f"{len(first)} columns: {' '.join(first)[:60]!r}",
             expected="3 (bin start, bin start, count), 4 (chrom first) or 7 tab-separated columns",
-        )
-    skip = sum(1 for line in lines[:3] if line.startswith(b"#"))
-    if any(not part.strip().replace(b".", b"").isdigit() for part in first.split(b"\t")[-1:]):
-        skip += 1  # a header without #
+        )  # fmt: skip
+    names = _LAYOUTS[len(first)]
+    if (
+        not first[-1].replace(".", "").isdigit()
+        and first[names.index("start1")].isalnum()
+        and not first[names.index("start1")].isdigit()
+    ):
+        text, lines = text.split(b"\n", 1)[1], lines[1:]  # a header without #
     try:
         table = pd.read_csv(
-            io.BytesIO(text),
-            sep="\t",
-            header=None,
-            names=names[n_columns],
-            skiprows=skip,
-            comment="#",
-            dtype={"chrom": str, "chrom2": str},
+            io.BytesIO(text), sep="\t", header=None, names=names, dtype=str, keep_default_na=False
         )
-        for name in ("start1", "start2"):
-            table[name] = table[name].astype(np.int64)
-        table["count"] = table["count"].astype(np.float64)
-    except (ValueError, pd.errors.ParserError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(
-            "a line is no contact",
-            where=str(path),
-            found=str(error).split("\n")[0],
-            expected="bin start, bin start, count",
+            "a line is no contact", where=str(path), found=str(error).strip(), expected=" ".join(names)
         ) from None
-    if not len(table):
-        raise InputError("the file holds no contact", where=str(path), expected=WHAT)
-    values = table["count"].to_numpy()
-    wrong = (
-        ~np.isfinite(values)
-        | (values < 0)
-        | (table["start1"].to_numpy() < 0)
-        | (table["start2"].to_numpy() < 0)
-    )
+    numbers = {
+        name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        for name in ("start1", "start2", "count")
+    }
+    wrong = np.zeros(len(table), dtype=bool)
+    for name, column in numbers.items():
+        wrong |= ~np.isfinite(column) | (column < 0) | (name != "count" and column != np.floor(column))
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            "a contact is negative or not a number",
-            where=f"{path}, line {row + 1 + skip}",
-            found="\t".join(map(str, table.iloc[row])),
-            expected="a start and a count of 0 or more",
-        )
+            "a contact is negative or not a number", where=f"{path}, line {int(lines[row])}",
+            found=" ".join(map(str, table.iloc[row])), expected=" ".join(names) + ", starts and counts of 0 or more",
+        )  # fmt: skip
+    table["count"] = numbers["count"]
+    for name in ("start1", "start2"):
+        table[name] = numbers[name].astype(np.int64)
     if "chrom2" in table:
         table = table[table["chrom"] == table["chrom2"]]
     if "chrom" not in table:

@@ -6,13 +6,18 @@ missing, empty, cut or foreign file reads the same everywhere.
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from epilm.errors import InputError
 
 GZIP = b"\x1f\x8b"
+_SKIP = re.compile(rb"\n(?:[ \t]*\n|#|track[ \t\n]|browser[ \t\n])")
 
 # First bytes of what people hand over by mistake.
 _FOREIGN = {
@@ -195,3 +200,39 @@ def read_text(path: str | Path, what: str) -> bytes:
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     return data
+
+
+def data_lines(text: bytes) -> tuple[bytes, NDArray[np.int64]]:
+    """Leave out `track`, `browser`, `#` and blank lines.
+
+    Parameters
+    ----------
+    text : bytes
+        Of `read_text`.
+
+    Returns
+    -------
+    text : bytes
+        The lines left, each with its end; empty if there are none.
+    numbers : int64 array
+        The 1-based line of the file each of them is.
+
+    Examples
+    --------
+    >>> data_lines(b"#h\\nchr1\\t1\\n\\nchr2\\t5")
+    (b'chr1\\t1\\nchr2\\t5\\n', array([2, 4]))
+    """
+    text = text if text.endswith(b"\n") else text + b"\n"
+    total = text.count(b"\n")
+    if not _SKIP.search(b"\n" + text):
+        return text, np.arange(1, total + 1)
+    kept, numbers = [], []
+    for number, line in enumerate(text.split(b"\n")[:-1], 1):
+        if (
+            line.strip()
+            and not line.startswith(b"#")
+            and line.split(None, 1)[0] not in (b"track", b"browser")
+        ):
+            kept.append(line)
+            numbers.append(number)
+    return b"\n".join(kept) + b"\n" if kept else b"", np.array(numbers, dtype=np.int64)

@@ -156,8 +156,9 @@ def read_cells(path: str | Path) -> pd.DataFrame:
     """
     text = read_text(path, "a cell table with a header").decode("utf-8", "replace")
     first = text.split("\n", 1)[0]
-    separator = "\t" if "\t" in first or "," not in first else ","
-    alone = separator not in first
+    head = "\n".join(text.split("\n", 2)[:2])  # R's header may be one name short, so without a separator
+    separator = "\t" if "\t" in head or "," not in head else ","
+    alone = separator not in head
     headed = first.strip().strip('"').lower() in _CELL
     try:
         table = pd.read_csv(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.genome.checks import show
-from epilm.genome.files import read_text
+from epilm.genome.files import data_lines, read_text
 
 Format = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 WHAT = "a peak file: BED, narrowPeak or broadPeak, tab-separated, plain or gzip"
@@ -31,7 +31,6 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(_NUMBERS, np.float64),
 }
 _CURE = "Correct or remove the line; coordinates are 0-based, half-open."
-_SKIP = re.compile(rb"\n(?:[ \t]*\n|#|track[ \t\n]|browser[ \t\n])")
 _INTEGER = re.compile(r"-?[0-9]+")
 
 
@@ -74,7 +73,7 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
     ([['chr1', 10, 20, 1.5, 14]], [2])
     """
     text = read_text(path, WHAT)
-    text, lines = _data_lines(text)
+    text, lines = data_lines(text)
     if not text:
         raise InputError(
             "the file holds no peak",
@@ -106,24 +105,6 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
         table.attrs["summits_at_end"] = int((table["start"].to_numpy() + offset == end).sum())
         table["summit"] = np.where(offset < 0, -1, np.minimum(table["start"].to_numpy() + offset, end - 1))
     return table
-
-
-def _data_lines(text: bytes) -> tuple[bytes, NDArray[np.int64]]:
-    """Leave out header, comment and blank lines; say which line of the file each one left is."""
-    text = text if text.endswith(b"\n") else text + b"\n"
-    total = text.count(b"\n")
-    if not _SKIP.search(b"\n" + text):
-        return text, np.arange(1, total + 1)
-    kept, numbers = [], []
-    for number, line in enumerate(text.split(b"\n")[:-1], 1):
-        if (
-            line.strip()
-            and not line.startswith(b"#")
-            and line.split(None, 1)[0] not in (b"track", b"browser")
-        ):
-            kept.append(line)
-            numbers.append(number)
-    return b"\n".join(kept) + b"\n" if kept else b"", np.array(numbers, dtype=np.int64)
 
 
 def _is_number(text: str) -> bool:

@@ -1,0 +1,235 @@
+"""Checks, merging, union, blacklist: by hand, against a slow plain version, and against bioframe."""
+
+import bioframe
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epilm.errors import InputError
+from epilm.genome.chromosomes import check_names
+from epilm.genome.fasta import open_genome
+from epilm.genome.intervals import (
+    check_intervals,
+    drop_blacklisted,
+    make_table,
+    merge_intervals,
+    n_fraction,
+    overlap_bp,
+    overlaps,
+    sort_intervals,
+    union,
+)
+from epilm.genome.peaks import read_peaks
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["chr1", "chr2", "chr10"]), st.integers(0, 60), st.integers(1, 20)),
+    min_size=1,
+    max_size=14,
+)
+SIZES = {"chr1": 100, "chr2": 100, "chr10": 100}
+
+
+def table_of(rows):
+    return make_table(*zip(*((c, s, s + w) for c, s, w in rows), strict=True))
+
+
+def bases(table):
+    """Slow and plain: every base of every interval."""
+    return [
+        {(c, p) for p in range(s, e)} for c, s, e in table[["chrom", "start", "end"]].itertuples(index=False)
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(ROWS)
+def test_merging_covers_the_same_bases_with_disjoint_sorted_intervals(rows):
+    table = table_of(rows)
+    merged = merge_intervals(table)
+    parts = bases(merged)
+    assert set().union(*parts) == set().union(*bases(table))
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    assert merged["n_intervals"].sum() == len(table)
+    for part, n in zip(parts, merged["n_intervals"], strict=True):
+        assert n == sum(bool(part & one) for one in bases(table))
+    assert sort_intervals(merged).equals(merged)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.integers(0, 5))
+def test_merging_with_a_gap_agrees_with_bioframe(rows, gap):
+    table = table_of(rows)
+    ours = merge_intervals(table, gap=gap)
+    theirs = sort_intervals(bioframe.merge(table, min_dist=gap))
+    for column in ("chrom", "start", "end", "n_intervals"):
+        assert ours[column].tolist() == theirs[column].tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, ROWS)
+def test_overlap_counts_shared_bases(rows, others):
+    table, other = table_of(rows), table_of(others)
+    covered = set().union(*bases(other))
+    assert overlap_bp(table, other).tolist() == [len(one & covered) for one in bases(table)]
+    assert overlaps(table, other).tolist() == [bool(one & covered) for one in bases(table)]
+    left, kept = drop_blacklisted(table, other)
+    assert len(left) == kept.sum() == sum(not (one & covered) for one in bases(table))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(["B", "NK", "HSC"]), ROWS, min_size=1), st.sampled_from(["merge", "keep"])
+)
+def test_union_says_which_cell_type_has_which_region(cells, how):
+    tables = {cell: table_of(rows) for cell, rows in cells.items()}
+    made = union(tables, how=how)
+    assert made.cell_types == tuple(tables)
+    assert made.members.shape == (len(made.table), len(tables))
+    assert made.members.any(axis=1).all()
+    for t, table in enumerate(tables.values()):
+        mine = bases(table)
+        for r, region in enumerate(bases(made.table)):
+            expected = any(one & region for one in mine) if how == "merge" else region in mine
+            assert made.members[r, t] == expected
+    fewer = made.counts["merged" if how == "merge" else "duplicates"]
+    assert made.counts["given"] == made.counts["regions"] + fewer == sum(map(len, tables.values()))
+    assert sort_intervals(made.table).equals(made.table)
+    near = union(tables, how="keep", membership="overlap").members
+    assert (near >= union(tables, how="keep").members).all()
+
+
+def test_touching_intervals_stay_apart_unless_a_gap_is_allowed():
+    table = make_table(["chr1"] * 2, [0, 5], [5, 9])
+    assert len(merge_intervals(table)) == 2
+    assert len(merge_intervals(table, gap=0)) == 1
+
+
+def test_a_union_without_regions_and_unknown_switches_are_refused():
+    empty = make_table([], [], [])
+    with pytest.raises(InputError, match="there are no regions"):
+        union({"B": empty})
+    with pytest.raises(ValueError, match="how must be"):
+        union({"B": empty}, how="both")
+    assert len(merge_intervals(empty)) == 0
+    assert overlaps(make_table(["chr1"], [0], [5]), empty).tolist() == [False]
+
+
+def test_checking_sorts_drops_duplicates_and_counts_them():
+    table = make_table(
+        ["chr10", "chr1", "chr1", "chr2", "chr1"], [5, 9, 3, 1, 9], [6, 12, 8, 2, 12], name=list("abcde")
+    )
+    checked = check_intervals(table, {"chr1": 100, "chr2": 100, "chr10": 100}, "a.bed")
+    assert checked.table["name"].tolist() == ["c", "b", "d", "a"]
+    assert checked.rows.tolist() == [2, 1, 3, 0]
+    assert checked.counts == {
+        "given": 5,
+        "kept": 4,
+        "out_of_order": 2,
+        "duplicates": 1,
+        "other_chromosomes": 0,
+    }
+    assert checked.notes == [
+        "a.bed: 2 of 5 regions were not in order: sorted",
+        "a.bed: 1 of 5 regions occur more than once: first one kept",
+    ]
+    assert table["name"].tolist() == list("abcde"), "the caller's table is untouched"
+    assert len(check_intervals(table, unique_by=("chrom", "start", "end", "name")).table) == 5
+
+
+def test_any_order_of_chromosome_blocks_counts_as_sorted():
+    table = make_table(["chr10", "chr10", "chr2"], [1, 5, 0], [3, 8, 4])
+    assert check_intervals(table, strict=True).counts["out_of_order"] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS)
+def test_checked_tables_are_sorted_unique_and_traceable(rows):
+    table = table_of(rows)
+    checked = check_intervals(table, SIZES)
+    assert checked.table.equals(table.iloc[checked.rows].reset_index(drop=True))
+    assert len(checked.table) == len(set(rows))
+    again = check_intervals(checked.table, SIZES, strict=True)
+    assert again.table.equals(checked.table)
+
+
+def test_regions_on_other_chromosomes_are_dropped_and_said():
+    table = make_table(["chr1", "chrUn_7", "chrM"], [1, 2, 3], [5, 6, 7])
+    checked = check_intervals(table, SIZES, "a.bed")
+    assert checked.counts["other_chromosomes"] == 2
+    assert (
+        "2 of 3 regions are on chromosomes the genome does not have (chrM, chrUn_7): dropped"
+        in checked.notes[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "strict", "words"),
+    [
+        (make_table(["20"], [1], [5]), False, ["named differently", "Found 20; expected chr20", "sed 's/^/chr/' a.bed"]),
+        (make_table(["chr1", "2"], [1, 1], [5, 5]), False, ["named differently", "Found 2; expected chr2"]),
+        (make_table(["chr7"], [1], [5]), False, ["no chromosome of the file is in the genome", "chr7", "chr20"]),
+        (make_table(["chr1", "chr2"], [1, 90], [5, 101]), False, ["a.bed, row 2", "past its chromosome", "chr2:90-101", "at most 100", "another assembly"]),
+        (make_table(["chr1"], [5], [5]), False, ["row 1", "holds no base", "start < end"]),
+        (make_table(["chr1"], [-3], [5]), False, ["row 1", "start is negative"]),
+        (make_table([], [], []), False, ["there are no intervals"]),
+        (pd.DataFrame({"chrom": ["chr1"], "begin": [1]}), False, ["columns are missing", "begin", "chrom, start, end"]),
+        (pd.DataFrame({"chrom": ["chr1"], "start": [1.5], "end": [3]}), False, ["row 1", "not a whole number", "1.5"]),
+        (pd.DataFrame({"chrom": ["chr1"], "start": [np.nan], "end": [3]}), False, ["row 1", "not a whole number", "nan"]),
+        (make_table(["chr1", "chr1"], [9, 3], [12, 5]), True, ["row 2", "not sorted", "chr1:3-5", "sort -k1,1 -k2,2n"]),
+        (make_table(["chr1", "chr2", "chr1"], [1, 1, 9], [5, 5, 12]), True, ["row 3", "not sorted"]),
+        (make_table(["chr1", "chr1"], [3, 3], [5, 5]), True, ["row 2", "occurs twice", "chr1:3-5", "sort -u"]),
+        (make_table(["chr1", "chrY"], [3, 3], [5, 5]), True, ["row 2", "not in the genome", "chrY:3-5"]),
+    ],
+)  # fmt: skip
+def test_a_bad_table_is_refused_by_row_with_the_cure(table, strict, words):
+    with pytest.raises(InputError) as error:
+        check_intervals(table, SIZES | {"chr20": 100}, "a.bed", strict=strict)
+    for word in ["a.bed", *words]:
+        assert word in str(error.value)
+
+
+def test_a_late_check_still_names_the_line_of_the_file(tmp_path):
+    (tmp_path / "a.bed").write_text("track x\nchr1\t1\t5\n#\nchr1\t90\t101\n")
+    with pytest.raises(InputError, match=r"a\.bed, line 4"):
+        check_intervals(read_peaks(tmp_path / "a.bed"), SIZES)
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "cure"),
+    [
+        (["chr3"], ["1", "3"], "sed 's/^chr//'"),
+        (["3"], ["chr3"], "sed 's/^/chr/'"),
+        (["MT", "1"], ["chrM", "chr1"], ""),
+    ],
+)
+def test_other_spellings_are_refused_with_the_command_that_cures(names, known, cure):
+    with pytest.raises(InputError, match="named differently") as error:
+        check_names(names, known, "a.bed")
+    assert cure in str(error.value)
+
+
+def test_only_the_mitochondrion_spelled_otherwise_is_no_reason_to_stop():
+    assert check_names(["chr1", "chrMT"], ["chr1", "chrM"], "a.bed") == ["chrMT"]
+
+
+def test_the_share_of_n_is_measured_for_each_region(tmp_path):
+    (tmp_path / "g.fa").write_text(">chr1\nNNNNACGTNN\n>chr2\nACGTACGT\n")
+    table = make_table(["chr1", "chr2", "chr1", "chr1"], [0, 0, 2, 4], [10, 8, 6, 8])
+    assert n_fraction(open_genome(tmp_path / "g.fa"), table).tolist() == [0.6, 0.0, 0.5, 0.0]
+
+
+def test_real_blood_cells_unite_as_bioframe_says(real_data):
+    files = sorted((real_data / "atac_blood_hg19").glob("*.narrowPeak.gz"))
+    sizes = {"chr20": 63025520, "chr22": 51304566}
+    tables = {path.name.split(".")[0]: check_intervals(read_peaks(path), sizes).table for path in files}
+    assert len(tables) == 14
+    made = union(tables, sizes=sizes)
+    peer = bioframe.merge(
+        pd.concat([table[["chrom", "start", "end"]] for table in tables.values()]), min_dist=None
+    )
+    assert made.table["start"].tolist() == sort_intervals(peer)["start"].tolist()
+    assert made.table["end"].tolist() == sort_intervals(peer)["end"].tolist()
+    for t, table in enumerate(tables.values()):
+        counted = bioframe.count_overlaps(made.table, table)["count"].to_numpy() > 0
+        assert (counted == made.members[:, t]).all()

@@ -7,6 +7,7 @@ Needs numpy only (pyjaspar for "jaspar:2018"). Used by the store's builder and b
 
 import gzip
 import re
+import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -182,7 +183,9 @@ def _from_jaspar_release(source: str) -> list[Motif]:
     known = [str(r) for r in jaspardb().get_releases()]
     if release not in known:
         raise InputError(f"JASPAR has no release {match.group(1)}", found=source, expected=", ".join(known))
-    found = jaspardb(release=release).fetch_motifs(collection="CORE", tax_group=[group])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an empty answer is our error below
+        found = jaspardb(release=release).fetch_motifs(collection="CORE", tax_group=[group])
     motifs = []
     for entry in found:
         matrix = np.array([list(entry.counts[base]) for base in BASES], dtype=np.float64).T

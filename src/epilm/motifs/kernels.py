@@ -167,7 +167,7 @@ def hits(
                         reverse = _reverse(codes, place, pwm, offset[m], width)
                     up, down = forward >= cut[m], reverse >= cut[m]
                     if dedup and up and down:
-                        up = forward >= reverse
+                        up = forward >= reverse - 1e-9  # equal but for the order of summation: forward
                         down = not up
                     if up:
                         if found < room:

@@ -25,13 +25,15 @@ from epilm.motifs.pwm import (
     tail_table,
     thresholds,
 )
-from epilm.motifs.scan import BestScorer, HitScanner, as_codes, check_regions, default_threads, spread
+from epilm.motifs.scan import BestScorer, HitScanner, as_codes, check_regions, checked_threads, spread
 
 Statistic = Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]
 Background = Literal["uniform", "genome", "gc_bins"]
 
 BLOCK = 512
 """Regions one task scores."""
+BLOCKS_A_STEP = 16
+"""Tasks a thread gets between two calls of `progress`."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def factor_matrix(
         out = np.empty(shape, dtype=np.float16)
     if out.shape != shape:
         raise InputError("the result has no room for regions x motifs", found=out.shape, expected=shape)
-    threads = default_threads() if threads is None else threads
+    threads = checked_threads(threads)
     if background == "gc_bins":
         group, backgrounds = _gc_groups(codes, first, last)
     else:
@@ -201,7 +203,7 @@ def factor_matrix(
             target[picked] = block
 
         tasks = [(a, min(a + BLOCK, count)) for a in range(0, count, BLOCK)]
-        step = 16 * threads
+        step = BLOCKS_A_STEP * threads
         for at in range(0, len(tasks) if motifs else 0, step):
             spread(work, tasks[at : at + step], threads)
             if progress is not None:

@@ -408,7 +408,7 @@ def _thresholds(flat, offsets, bg, p, allow_best, slack, first, last, scores, mi
         coarse = max(reach / 1024, 1e-6)
         size = 1024 + width + 2
         found = _last_within(_distribution(_floor_steps(deficit, coarse, size), bg, size), p)
-        step = slack / width
+        step = slack / (width + 1)  # each column loses less than a step, the cut itself one
         size = int((found + 2 + width) * coarse / step) + 2
         found = _last_within(_distribution(_floor_steps(deficit, step, size), bg, size), p)
         # a hair below, so that rounding in the sum of the best word does not lose it

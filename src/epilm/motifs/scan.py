@@ -35,8 +35,18 @@ class Hits(NamedTuple):
     score: Floats
 
 
-def default_threads() -> int:
-    """Cores this process may use."""
+def checked_threads(threads: int | None = None) -> int:
+    """The number asked for, at least 1; the cores this process may use when none is.
+
+    Examples
+    --------
+    >>> checked_threads(3)
+    3
+    """
+    if threads is not None:
+        if threads < 1:
+            raise InputError("at least one thread is needed", found=threads)
+        return threads
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -174,7 +184,7 @@ class HitScanner:
     def hits(self, codes: NDArray[np.uint8], start: int, end: int, *, dedup: bool) -> Hits:
         """Hits with a start in [start, end), motif by motif within each stretch without N."""
         width = int(np.diff(self.offset).max())
-        piece = np.ascontiguousarray(codes[start : end + width - 1])  # memory maps are read here, once
+        piece = as_codes(codes[start : end + width - 1])
         room = 1024 + (end - start) * len(self.count) // 2048
         while True:
             motif, place = np.empty(room, np.int32), np.empty(room, np.int64)
@@ -199,7 +209,7 @@ class HitScanner:
     ) -> None:
         """Number of hits, or sum of their scores, of each region and motif, once a position."""
         kernels.tallies(
-            self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), codes, starts, ends,
+            self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), as_codes(codes), starts, ends,
             self.pwm, self.offset, self.tables, self.first, self.count, self.budget, self.cut, int(scores), out,
         )  # fmt: skip
 
@@ -237,7 +247,7 @@ class BestScorer:
     ) -> None:
         """Write the best scores of the regions into out (R, F)."""
         kernels.best(
-            self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), codes, starts, ends,
+            self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), as_codes(codes), starts, ends,
             self.tables, self.first, self.count, self.exact, self.exact_first, self.width, self.floor,
             0.0 if self.floor else -np.inf, out,
         )  # fmt: skip
@@ -251,9 +261,7 @@ def _common_score(pwm: Floats) -> float:
 
 def spread(work: Callable[[Any], Any], tasks: Sequence[Any], threads: int | None) -> list[Any]:
     """Results of `work` on every task, in order, by so many threads."""
-    threads = default_threads() if threads is None else threads
-    if threads < 1:
-        raise InputError("at least one thread is needed", found=threads)
+    threads = checked_threads(threads)
     if threads == 1 or len(tasks) < 2:
         return [work(task) for task in tasks]
     with ThreadPoolExecutor(threads) as pool:
@@ -285,8 +293,8 @@ def check_regions(
     ...
     epilm.errors.InputError: region 0 does not lie in the sequence. Found 0-9; expected 0 <= start <= end <= 8.
     """
-    first = np.ascontiguousarray(starts, dtype=np.int64).reshape(-1)
-    last = np.ascontiguousarray(ends, dtype=np.int64).reshape(-1)
+    first = np.array(starts, dtype=np.int64).reshape(-1)
+    last = np.array(ends, dtype=np.int64).reshape(-1)
     if len(first) != len(last):
         raise InputError("starts and ends differ in number", found=f"{len(first)} and {len(last)}")
     bad = np.flatnonzero((first < 0) | (last < first) | (last > length))
@@ -312,7 +320,9 @@ def as_codes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise InputError(
             "bases must be one row of uint8 (A=0 C=1 G=2 T=3 N=4)", found=f"{codes.dtype} {codes.shape}"
         )
-    return np.ascontiguousarray(codes)
+    plain = np.ascontiguousarray(codes).view()
+    plain.flags.writeable = False  # one type for arrays and memory maps: one compilation
+    return plain
 
 
 def _extremes(pwms: Sequence[Floats]) -> tuple[Floats, Floats]:

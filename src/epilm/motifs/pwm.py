@@ -384,7 +384,8 @@ def _thresholds(flat, offsets, bg, p, allow_best, slack, first, last, scores, mi
             for b in range(4):
                 below = top - pwm[w, b]
                 deficit[w, b] = below
-                if below == 0:
+                if below < 1e-9:  # equal but for rounding
+                    deficit[w, b] = 0.0
                     share += bg[b]
                 else:
                     gap = min(gap, below)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from epilm.store.reader import ContactTable, Store
+from epilm.store.arrays import ContactTable
+from epilm.store.reader import Store
 from epilm.store.schema import REGION_TYPE
 from epilm.store.writer import write_store
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from epilm.errors import RecipeError, StoreError, nearest
 from epilm.objectives.spec import MaskedFactorsSpec
-from epilm.store.reader import Store, no_factors, take
+from epilm.store.arrays import take
+from epilm.store.reader import Store, no_factors
 from epilm.store.spec import SampleSpec
 from epilm.tokens.random import uniform
 

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from epilm.store.reader import Store, as_tensor
+from epilm.store.arrays import as_tensor
+from epilm.store.reader import Store
 from epilm.tokens.kmers import CLS, PAD, SEP, kmer_ids
 
 

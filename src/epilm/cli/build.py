@@ -1,0 +1,144 @@
+"""`epilm build`: raw files to a store."""
+
+from pathlib import Path
+from typing import Literal
+
+
+def build(
+    *,
+    genome: list[Path],
+    out: Path,
+    peaks: list[str] | None = None,
+    counts: Path | None = None,
+    counts_peaks: Path | None = None,
+    counts_cells: Path | None = None,
+    label: str = "cell_type",
+    unlabelled: Literal["error", "drop"] = "error",
+    motifs: str | None = None,
+    contacts: list[Path] | None = None,
+    contacts_resolution: int | None = None,
+    sizes: Path | None = None,
+    assembly: str | None = None,
+    blacklist: Path | None = None,
+    overlaps: Literal["merge", "keep"] = "merge",
+    max_n_fraction: float = 0.05,
+    min_count: float = 0,
+    min_cpm: float | None = None,
+    top_n: int | None = None,
+    statistic: Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"] = "best",
+    p: float = 1e-4,
+    pseudocount: float = 1.0,
+    background: Literal["uniform", "genome", "gc_bins"] = "uniform",
+    short: Literal["allow_best", "exact"] = "allow_best",
+    strict: bool = False,
+    threads: int | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Build a store from a genome, accessible regions and motifs.
+
+    Examples:
+    epilm build --genome hg19.fa.gz --peaks peaks/ --motifs jaspar:2018 --out my.store
+    epilm build --genome hg19.2bit --counts atlas.h5ad --label cell_type --motifs jaspar.txt --out atlas.store
+
+    Parameters
+    ----------
+    genome
+        FASTA (plain, gzip, bgzip) or .2bit; repeat it for several files of one genome.
+    out
+        Folder to make; nothing is left there when the build fails.
+    peaks
+        BED or narrowPeak files, one a cell type: a folder, a pattern, NAME=FILE; may be repeated.
+    counts
+        Instead of peaks: a peak x cell matrix, .h5ad, .mtx(.gz), .npz or .RDS.
+    counts_peaks
+        Peak list of the matrix, where it does not hold one.
+    counts_cells
+        Cell table of the matrix, where it does not hold one.
+    label
+        Column that says the cell type of a cell.
+    unlabelled
+        What to do with cells without a label.
+    motifs
+        Motif file (JASPAR, MEME, TRANSFAC) or jaspar:YEAR; none gives a store without a factor matrix.
+    contacts
+        Contact maps (.cool, .mcool, text) of one resolution.
+    contacts_resolution
+        Bin width in bp of the contact maps.
+    sizes
+        chrom.sizes with the declared lengths; shorter records are filled with N.
+    assembly
+        Name of the genome, for people.
+    blacklist
+        BED; regions that touch it are left out.
+    overlaps
+        Merge overlapping regions, or keep each.
+    max_n_fraction
+        Leave out regions with a larger share of N.
+    min_count
+        Counts: a region is accessible in a cell type with more counts than this.
+    min_cpm
+        Counts: and with more counts per million than this.
+    top_n
+        Counts: and among this many highest of the cell type.
+    statistic
+        What an entry of the factor matrix is.
+    p
+        p-value of a hit, for binary, count and sum.
+    pseudocount
+        Added to each motif column.
+    background
+        Base composition the motifs are scored against.
+    short
+        Whether the best word of a motif too short for p counts as a hit.
+    strict
+        Refuse unsorted and duplicate regions instead of sorting and counting them.
+    threads
+        For the motif scan; default all cores.
+    overwrite
+        Replace an existing folder.
+    quiet
+        No progress bars and no notes.
+    json
+        Print what is in the store as JSON.
+    """
+    import sys
+
+    from epilm.store.build import build as run
+    from epilm.store.inspect import inspect, print_store
+
+    store = run(
+        genome=genome,
+        out=out,
+        peaks=peaks,
+        counts=counts,
+        counts_peaks=counts_peaks,
+        counts_cells=counts_cells,
+        label=label,
+        unlabelled=unlabelled,
+        motifs=motifs,
+        contacts=contacts,
+        contacts_resolution=contacts_resolution,
+        sizes=sizes,
+        assembly=assembly,
+        blacklist=blacklist,
+        overlaps=overlaps,
+        max_n_fraction=max_n_fraction,
+        min_count=min_count,
+        min_cpm=min_cpm,
+        top_n=top_n,
+        statistic=statistic,
+        p=p,
+        pseudocount=pseudocount,
+        background=background,
+        short=short,
+        strict=strict,
+        threads=threads,
+        overwrite=overwrite,
+        progress=not quiet,
+    )
+    if not quiet and not json:
+        for note in store.info.notes:
+            print(f"note: {note}", file=sys.stderr)
+    print_store(inspect(store), json=json)

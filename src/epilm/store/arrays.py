@@ -1,0 +1,101 @@
+"""Arrays that are memory maps or tensors on a device, read the same way.
+
+Also the table of contacts, which is nothing but two sorted arrays. On the
+training path: needs numpy and torch only; used by the reader and by batches.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = np.ndarray | Tensor
+
+
+def as_tensor(array: Array) -> Tensor:
+    """See an array as a tensor without copying it; a tensor is given back as it is."""
+    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+
+
+def take(array: Array, index: Tensor) -> Tensor:
+    """Gather along the first axis, from a memory map or a tensor, the same values.
+
+    Parameters
+    ----------
+    array : array or tensor (N, ...)
+    index : int64, any shape
+        Where the array is a memory map, on the CPU.
+
+    Returns
+    -------
+    tensor, shape index.shape + array.shape[1:]
+
+    Examples
+    --------
+    >>> take(np.array([5, 6, 7]), torch.tensor([[2, 0]])).tolist()
+    [[7, 5]]
+    """
+    if isinstance(array, Tensor):
+        return array[index]
+    return torch.from_numpy(np.asarray(array[index.numpy()]))
+
+
+@dataclass(frozen=True)
+class ContactTable:
+    """Contacts inside chromosomes, one sorted table for the whole genome.
+
+    Bins are numbered through the genome; a pair i <= j has the key i * n_bins + j.
+
+    Attributes
+    ----------
+    resolution : int
+        Bin width in bp.
+    bin_offsets : int64 (C,)
+        First bin of each chromosome.
+    n_bins : int
+    keys : int64 (K,)
+        Ascending.
+    values : float32 (K,)
+        log(1 + observed / expected at that distance). Pairs that are not here count as 0.
+    """
+
+    resolution: int
+    bin_offsets: np.ndarray
+    n_bins: int
+    keys: Array
+    values: Array
+
+    @staticmethod
+    def bins(sizes: tuple[int, ...], resolution: int) -> np.ndarray:
+        """First bin of each chromosome and, last, the number of bins: int64 (C + 1,).
+
+        Examples
+        --------
+        >>> ContactTable.bins((100, 50), 30).tolist()
+        [0, 4, 6]
+        """
+        return np.concatenate([[0], np.cumsum([-(-s // resolution) for s in sizes])]).astype(np.int64)
+
+    def between(self, bins: Tensor) -> Tensor:
+        """Look up all pairs of bins of a sample.
+
+        Parameters
+        ----------
+        bins : int64 (B, R)
+            Genome-wide bin numbers, -1 where there is no region.
+
+        Returns
+        -------
+        float32 (B, R, R)
+            Symmetric; 0 where a pair is unknown or a bin is -1.
+        """
+        a, b = bins[:, :, None], bins[:, None, :]
+        low, high = torch.minimum(a, b), torch.maximum(a, b)
+        key = low * self.n_bins + high
+        keys = as_tensor(self.keys)
+        if keys.numel() == 0:
+            return torch.zeros(key.shape, dtype=torch.float32, device=bins.device)
+        at = torch.searchsorted(keys, key.contiguous()).clamp(max=keys.numel() - 1)
+        found = (keys[at] == key) & (low >= 0)
+        return torch.where(found, as_tensor(self.values)[at], torch.zeros((), device=bins.device))

@@ -1,0 +1,129 @@
+"""Which files a build reads, what they are called in it, and their SHA-256.
+
+Names of cell types come from file names; two files that would give one name
+are an error here and not a silent overwrite. Standard library only.
+"""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from epilm.errors import InputError
+from epilm.store.schema import file_sha256
+
+PEAK_ENDINGS = (".narrowPeak", ".broadPeak", ".gappedPeak", ".bed")
+
+Peaks = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
+
+
+def cell_name(path: str | Path) -> str:
+    """Name a cell type after its peak file.
+
+    Examples
+    --------
+    >>> cell_name("peaks/CD4.narrowPeak.gz"), cell_name("liver.ATAC.bed")
+    ('CD4', 'liver.ATAC')
+    """
+    name = Path(path).name.removesuffix(".gz")
+    for ending in PEAK_ENDINGS:
+        if name.lower().endswith(ending.lower()):
+            return name[: -len(ending)]
+    return name
+
+
+def peak_files(peaks: Peaks) -> dict[str, Path]:
+    """List the peak file of each cell type.
+
+    Parameters
+    ----------
+    peaks : dict, folder, pattern, file, or several of them
+        A dict gives the names. A folder gives its .bed, .narrowPeak and .broadPeak files
+        (also .gz), each named after the file; a pattern with one `*` names a cell type
+        by what the `*` stands for; "name=path" names one file.
+
+    Returns
+    -------
+    dict of str to Path
+        In the order given; inside a folder or pattern sorted by name.
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or two files give one name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for name in ("B.bed", "A.narrowPeak.gz", "neuron.ATAC.txt", "README.md"): _ = (root / name).write_text("")
+    >>> list(peak_files(root)), list(peak_files(f"{root}/*.ATAC.txt")), list(peak_files(f"x={root}/B.bed"))
+    (['A', 'B'], ['neuron'], ['x'])
+    """
+    found: dict[str, Path] = {}
+    if isinstance(peaks, Mapping):
+        pairs = [(str(name), Path(path)) for name, path in peaks.items()]
+    else:
+        given = [peaks] if isinstance(peaks, str | Path) else list(peaks)
+        pairs = [pair for one in given for pair in _expand(str(one))]
+    for name, path in pairs:
+        if name in found:
+            raise InputError(
+                "two peak files give one cell type",
+                where=str(path),
+                found=f"{name}, which is also {found[name]}",
+                do="Name them: --peaks NAME=FILE.",
+            )
+        found[name] = path
+    if not found:
+        raise InputError("no peak file is given", expected="at least one")
+    return found
+
+
+def _expand(one: str) -> list[tuple[str, Path]]:
+    path = Path(one)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.name.lower().removesuffix(".gz").endswith(_lower()))
+        if not files:
+            raise InputError(
+                "the folder holds no peak file",
+                where=one,
+                expected=f"files that end in {', '.join(PEAK_ENDINGS)} (also .gz)",
+                do="Give a pattern, for example 'peaks/*.txt', or NAME=FILE.",
+            )
+        return [(cell_name(p), p) for p in files]
+    if path.exists():
+        return [(cell_name(path), path)]
+    if glob.has_magic(one):
+        matches = sorted(Path(p) for p in glob.glob(one))
+        if not matches:
+            raise InputError("the pattern matches no file", where=one)
+        return [(_starred(Path(one).name, p), p) for p in matches]
+    if "=" in one:
+        name, _, rest = one.partition("=")
+        return [(name, Path(rest))]
+    raise InputError(
+        "there is no such peak file",
+        where=one,
+        expected="a file, a folder, a pattern with *, or NAME=FILE",
+    )
+
+
+def _lower() -> tuple[str, ...]:
+    return tuple(e.lower() for e in PEAK_ENDINGS)
+
+
+def _starred(pattern: str, path: Path) -> str:
+    """What the only `*` of a pattern stands for; else the name of the file."""
+    before, star, after = pattern.partition("*")
+    inside = path.name[len(before) : len(path.name) - len(after)]
+    return inside if star and inside and not glob.has_magic(before + after) else cell_name(path)
+
+
+def source(role: str, path: str | Path, **more: Any) -> dict[str, Any]:
+    """Describe an input file by role, name, size and SHA-256; a folder or release by its name alone."""
+    file = Path(path)
+    entry: dict[str, Any] = {"role": role, "name": file.name, **more}
+    if file.is_file():
+        entry |= {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+    return entry

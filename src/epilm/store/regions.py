@@ -1,0 +1,249 @@
+"""Accessible regions of each cell type, from peak files or from a peak x cell matrix.
+
+Both ways end in the same table: regions x cell types, true where accessible.
+Everything left out on the way is counted. Needs pandas and `epilm.genome`; used
+by `build` only.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from epilm.errors import InputError, nearest
+from epilm.genome.checks import check_intervals
+from epilm.genome.counts import Counts, accessible, pseudo_bulk
+from epilm.genome.intervals import drop_blacklisted, n_fraction, union
+from epilm.genome.peaks import read_peaks
+from epilm.store.schema import REGION_TYPE
+
+
+@dataclass
+class Regions:
+    """The union of regions while it is being made.
+
+    Attributes
+    ----------
+    table : DataFrame, R rows
+        chrom, start, end; sorted in genome order.
+    accessible : bool (R, T)
+    cell_types : tuple of str
+    counts : float64 (R, T) or None
+        Pseudo-bulk counts.
+    dropped : Counter
+        Reason -> number.
+    notes : list of str
+    """
+
+    table: pd.DataFrame
+    accessible: np.ndarray
+    cell_types: tuple[str, ...]
+    counts: np.ndarray | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def keep(self, rows: np.ndarray, why: str) -> None:
+        """Leave out the regions where `rows` is False, and count them under `why`."""
+        lost = int((~rows).sum())
+        self.dropped[why] += lost
+        if lost:
+            self.table = self.table[rows].reset_index(drop=True)
+            self.accessible = self.accessible[rows]
+            self.counts = None if self.counts is None else self.counts[rows]
+
+    def structured(self, chroms: tuple[str, ...]) -> np.ndarray:
+        """Regions as the store keeps them, `schema.REGION_TYPE`."""
+        out = np.zeros(len(self.table), REGION_TYPE)
+        number = {name: i for i, name in enumerate(chroms)}
+        out["chrom"] = self.table["chrom"].map(number).to_numpy()
+        out["start"], out["end"] = self.table["start"].to_numpy(), self.table["end"].to_numpy()
+        return out
+
+
+def from_peaks(
+    files: Mapping[str, Path], sizes: Mapping[str, int], how: Literal["merge", "keep"], strict: bool
+) -> Regions:
+    """Unite the peaks of cell types.
+
+    Parameters
+    ----------
+    files : dict of cell type to peak file
+    sizes : dict
+        Chromosome lengths, in genome order.
+    how : {"merge", "keep"}
+        "merge": overlapping peaks of any cell types become one region. "keep": each
+        different peak stays a region, accessible in the cell types that have exactly it.
+    strict : bool
+        Refuse unsorted and duplicate peaks and unknown chromosomes instead of counting them.
+
+    Raises
+    ------
+    InputError
+        Naming file and line, if a file cannot be used or belongs to another assembly.
+    """
+    tables, dropped, notes = {}, Counter[str](), []
+    for name, path in files.items():
+        checked = check_intervals(read_peaks(path), sizes, strict=strict)
+        tables[name] = checked.table
+        dropped["peaks on chromosomes the genome lacks"] += checked.counts["other_chromosomes"]
+        dropped["duplicate peaks"] += checked.counts["duplicates"]
+        dropped["peaks out of order (sorted, not dropped)"] += checked.counts["out_of_order"]
+        notes += [note.replace(str(path), path.name) for note in checked.notes]
+    both = union(tables, how, sizes)
+    fewer = both.counts["merged" if how == "merge" else "duplicates"]
+    dropped["peaks merged into another" if how == "merge" else "peaks equal to another"] += fewer
+    return Regions(both.table, both.members, both.cell_types, None, dropped, notes)
+
+
+def from_counts(
+    counts: Counts,
+    sizes: Mapping[str, int],
+    how: Literal["merge", "keep"],
+    strict: bool,
+    where: str,
+    *,
+    min_count: float,
+    min_cpm: float | None,
+    top_n: int | None,
+) -> Regions:
+    """Sum cells to cell types and decide what is accessible (A9).
+
+    Parameters
+    ----------
+    counts : Counts
+    sizes, how, strict
+        As in `from_peaks`; "merge" adds the counts of regions that overlap.
+    where : str
+        Name of the matrix, for messages.
+    min_count, min_cpm, top_n
+        As in `genome.counts.accessible`.
+
+    Raises
+    ------
+    InputError
+        If regions cannot be used, or no region is accessible.
+    """
+    checked = check_intervals(counts.regions, sizes, where=where, strict=strict)
+    table = pd.DataFrame(checked.table[["chrom", "start", "end"]])
+    bulk, cell_types = pseudo_bulk(counts)
+    bulk = bulk[checked.rows]
+    dropped = Counter(
+        {
+            "regions on chromosomes the genome lacks": checked.counts["other_chromosomes"],
+            "duplicate regions": checked.counts["duplicates"],
+        }
+    )
+    if how == "merge":
+        merged = union({"all": table}, "merge", sizes).table
+        group = _group(table, merged, sizes)
+        added = np.zeros((len(merged), bulk.shape[1]))
+        np.add.at(added, group, bulk)
+        dropped["regions merged into another"] += len(table) - len(merged)
+        table, bulk = merged, added
+    out = Regions(
+        table,
+        accessible(bulk, min_count, min_cpm, top_n),
+        cell_types,
+        bulk,
+        dropped,
+        [*counts.notes, *checked.notes],
+    )
+    out.keep(np.asarray(out.accessible.any(axis=1)), "regions accessible in no cell type")
+    if not len(out.table):
+        raise InputError(
+            "no region is accessible in any cell type",
+            where=where,
+            found=f"min_count {min_count}, min_cpm {min_cpm}, top_n {top_n}",
+            do="Lower the thresholds.",
+        )
+    return out
+
+
+def _group(table: pd.DataFrame, merged: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
+    """Row of the merged region that holds each region."""
+    number = {name: i for i, name in enumerate(sizes)}
+    step = max(sizes.values()) + 1
+
+    def place(t: pd.DataFrame) -> np.ndarray:
+        return t["chrom"].map(number).to_numpy(np.int64) * step + t["start"].to_numpy(np.int64)
+
+    return np.searchsorted(place(merged), place(table), side="right") - 1
+
+
+def clean(
+    regions: Regions, genome: Any, blacklist: pd.DataFrame | None, max_n_fraction: float, where: str
+) -> None:
+    """Leave out blacklisted regions and those with too many N, in place.
+
+    Parameters
+    ----------
+    regions : Regions
+    genome
+        Anything with `.sizes` and `.codes(chrom)`.
+    blacklist : DataFrame, optional
+    max_n_fraction : float
+        Largest share of N (A27).
+    where : str
+        Name of the regions' source, for messages.
+
+    Raises
+    ------
+    InputError
+        If most regions are mostly N (another assembly), or none is left.
+    """
+    if blacklist is not None:
+        _, kept = drop_blacklisted(regions.table, blacklist)
+        regions.keep(kept, "regions touching the blacklist")
+        _refuse_empty(regions, where, "the blacklist")
+    share = n_fraction(genome, regions.table)
+    if (share > 0.5).mean() > 0.5:
+        raise InputError(
+            "most regions are mostly N in this genome",
+            where=where,
+            found=f"{int((share > 0.5).sum())} of {len(share)} regions with more than half N",
+            expected="regions that lie on bases",
+            do="The regions belong to another assembly, or the FASTA holds other parts of the chromosomes.",
+        )
+    regions.keep(share <= max_n_fraction, f"regions with more than {max_n_fraction:g} N")
+    _refuse_empty(regions, where, "the N filter")
+
+
+def _refuse_empty(regions: Regions, where: str, what: str) -> None:
+    if not len(regions.table):
+        raise InputError(f"no region is left after {what}", where=where)
+
+
+def check_thresholds(min_count: float, min_cpm: float | None, top_n: int | None, counts: bool) -> None:
+    """Refuse thresholds that are out of range, or given without counts.
+
+    Raises
+    ------
+    InputError
+        Naming the switch.
+    """
+    for name, value, least in (("min_count", min_count, 0), ("min_cpm", min_cpm, 0), ("top_n", top_n, 1)):
+        if value is not None and not value >= least:
+            raise InputError(
+                "the threshold is out of range", where=name, found=value, expected=f"at least {least}"
+            )
+    if not counts and (min_count != 0 or min_cpm is not None or top_n is not None):
+        raise InputError(
+            "min_count, min_cpm and top_n apply to counts, and peaks have none",
+            do="Give --counts, or leave the thresholds out (peak callers have their own).",
+        )
+
+
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Refuse an unknown word.
+
+    Raises
+    ------
+    InputError
+        Naming the nearest known one.
+    """
+    if value not in known:
+        raise InputError("unknown value", where=name, found=value, do=nearest(value, known))

@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from epilm.errors import CheckpointError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
+from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.nn.encoder import MaskedHead, SequenceEncoder
+from epilm.nn.encoder import EncoderBlock, MaskedHead, SequenceEncoder
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
 
 log = logging.getLogger(__name__)
@@ -328,15 +329,13 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
         tensors = load_file(folder / WEIGHTS)
         state = _part(tensors, "words.weight", "positions.weight")
         head_state = _part(tensors, "dense.weight", "norm.weight", "bias")
-        found = BertWeights(state, head_state, heads=0)
-        heads = None
+        found = BertWeights(state, head_state, encoder_size(source.encoder).heads)
     else:
         found = read_bert(path, spec.k)
-        heads = found.heads
-    first = encoder.blocks[0]
-    if heads is not None and getattr(first, "heads", heads) != heads:
+    heads = cast(EncoderBlock, encoder.blocks[0]).heads
+    if heads != found.heads:
         raise CheckpointError(
-            "the encoders differ in attention heads", where=where, found=heads, expected=first.heads,
+            "the encoders differ in attention heads", where=where, found=found.heads, expected=heads,
             do="Set encoder.heads of the recipe to the checkpoint's.",
         )  # fmt: skip
     notes = load_encoder(encoder, found.encoder, how, where)

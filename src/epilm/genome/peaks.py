@@ -192,8 +192,8 @@ def _is_even(text: bytes, n_lines: int, n_tabs: int) -> bool:
     tabs, ends = np.flatnonzero(letters == 9), np.flatnonzero(letters == 10)
     if len(tabs) != n_lines * n_tabs or len(ends) != n_lines:
         return False
-    tabs = tabs.reshape(n_lines, n_tabs)
-    return bool((tabs[:, -1] < ends).all() and (tabs[1:, 0] > ends[:-1]).all())
+    grid = tabs.reshape(n_lines, n_tabs)
+    return bool((grid[:, -1] < ends).all() and (grid[1:, 0] > ends[:-1]).all())
 
 
 def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:

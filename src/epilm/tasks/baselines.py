@@ -108,7 +108,7 @@ def fit_kmer(
     *,
     ks: Sequence[int] = (3, 4, 5, 6),
     both_strands: bool | None = None,
-    penalties: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1),
+    penalties: Sequence[float] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
     seed: int = 0,
 ) -> KmerModel:
     """Fit k-mer logistic regression; k, strands and penalty are chosen by AP on the valid rows.
@@ -263,7 +263,9 @@ def best_motif_scores(rows: LabelledSequences, motifs: Sequence[Any]) -> NDArray
     genome = np.full((len(rows), width), 4, np.uint8)
     genome[:, : rows.codes.shape[1]] = rows.codes
     starts = np.arange(len(rows), dtype=np.int64) * width
-    matrix, _ = factor_matrix(genome.reshape(-1), starts, starts + rows.lengths, list(motifs), statistic="best")
+    matrix, _ = factor_matrix(
+        genome.reshape(-1), starts, starts + rows.lengths, list(motifs), statistic="best"
+    )
     return np.asarray(matrix, np.float32)
 
 

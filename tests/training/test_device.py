@@ -22,7 +22,7 @@ def test_an_idle_gpu_is_said(monkeypatch):
 def test_too_many_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(TrainingError, match="more GPUs than there are.*Found 2; expected at most 1"):
+    with pytest.raises(TrainingError, match=r"more GPUs than there are.*Found 2; expected at most 1"):
         device.choose_device("cuda", 2)
 
 

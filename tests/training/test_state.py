@@ -70,8 +70,8 @@ def test_damage_and_foreign_models_are_named(tmp_path):
         load_state(folder, other, Optimiser(other, OptimSpec()))
     table = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps(table | {"format": 99}))
-    with pytest.raises(CheckpointError, match="unknown format. Found 99; expected 1"):
+    with pytest.raises(CheckpointError, match=r"unknown format\. Found 99; expected 1"):
         load_state(folder, model, optimiser)
     (folder / "model.safetensors").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="cannot be read.*Remove this folder"):
+    with pytest.raises(CheckpointError, match=r"cannot be read.*Remove this folder"):
         load_state(folder, model, optimiser)

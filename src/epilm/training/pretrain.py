@@ -88,12 +88,12 @@ class PretrainLoop:
         train: TrainSpec,
         out: Path,
         place: Place,
-        identity: Mapping[str, Any],
+        beside: Mapping[str, Any],
         tower: Iterable[str],
     ) -> None:
         self.model, self.data, self.objectives = model, data, objectives
         self.optim, self.train, self.out, self.place = optim, train, out, place
-        self.identity, self.tower = dict(identity), tuple(tower)
+        self.beside, self.tower = dict(beside), tuple(tower)
         self.steps = train.steps
         self.outcome = Outcome()
         self.window = Figures()
@@ -210,9 +210,14 @@ class PretrainLoop:
 
     def _save(self, done: int) -> None:
         if self.ranks.first:
-            extra = {"seconds": self._elapsed(), **self.identity}
             save_state(
-                self.out / CHECKPOINTS, done, self.model, self.optimiser, extra, self.train.keep_checkpoints
+                self.out / CHECKPOINTS,
+                done,
+                self.model,
+                self.optimiser,
+                {"seconds": self._elapsed()},
+                self.train.keep_checkpoints,
+                self.beside,
             )
         self.ranks.wait()
 
@@ -226,7 +231,7 @@ def run_pretrain(
     out: str | Path,
     place: Place,
     *,
-    identity: Mapping[str, Any] | None = None,
+    beside: Mapping[str, Any] | None = None,
     tower: Iterable[str] = ("tower.",),
 ) -> Outcome:
     """Train a model to its last step, from the newest state in `out/checkpoints` if there is one.
@@ -242,8 +247,8 @@ def run_pretrain(
         The run's folder, which exists: `metrics.jsonl`, `checkpoints/`, `tensorboard/` go there.
     place : Place
         Device and number format (`training.device.choose_place`).
-    identity : mapping, optional
-        JSON values kept in every state (recipe, store fingerprint).
+    beside : mapping, optional
+        File name to JSON value, written into every state: `spec.json` makes it a checkpoint.
     tower : iterable of str
         Name prefixes of the weights under `optim.tower_lr_multiplier`.
 
@@ -257,7 +262,7 @@ def run_pretrain(
     TrainingError
         If a loss is not finite. What was saved before stays.
     """
-    loop = PretrainLoop(model, data, objectives, optim, train, Path(out), place, identity or {}, tower)
+    loop = PretrainLoop(model, data, objectives, optim, train, Path(out), place, beside or {}, tower)
     gpus = list(range(torch.cuda.device_count())) if place.device.type == "cuda" else []
     try:
         # Dropout draws from torch's own generator: give the caller's back as it was.

@@ -69,7 +69,13 @@ def _generators(device: torch.device) -> dict[str, Tensor]:
 
 
 def save_state(
-    root: Path, step: int, model: nn.Module, optimiser: Optimiser, extra: Mapping[str, Any], keep: int
+    root: Path,
+    step: int,
+    model: nn.Module,
+    optimiser: Optimiser,
+    extra: Mapping[str, Any],
+    keep: int,
+    beside: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep`.
 
@@ -83,6 +89,8 @@ def save_state(
         JSON values to keep beside (fingerprints, figures).
     keep : int
         States to keep, this one included.
+    beside : mapping, optional
+        File name to JSON value: what makes the folder readable to others (`spec.json` of a checkpoint).
 
     Returns
     -------
@@ -98,6 +106,8 @@ def save_state(
             ("generators", _generators(device)),
         ):
             save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, new / f"{name}.safetensors")  # fmt: skip
+        for name, value in (beside or {}).items():
+            write_json(new / name, value)
         sizes = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
         write_json(new / "state.json", {"format": FORMAT, "step": step, "files": sizes, "extra": dict(extra)})
         for path in new.iterdir():  # on the disk before the rename says it is there

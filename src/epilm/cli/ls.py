@@ -1,0 +1,70 @@
+"""`epilm ls`: what can be named on the command line."""
+
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+Kind = Literal["recipes", "tasks", "towers", "objectives"]
+
+
+def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List recipes, tasks, region towers and objectives.
+
+    Parameters
+    ----------
+    kind
+        One kind alone: recipes, tasks, towers or objectives.
+    json
+        Print JSON.
+    """
+    from json import dumps
+
+    found = {name: listing() for name, listing in LISTINGS.items() if kind in (None, name)}
+    if json:
+        print(dumps(found, indent=2))
+        return
+    for name, table in found.items():
+        print(f"{name}")
+        width = max(len(key) for key in table)
+        for key, text in table.items():
+            print(f"  {key:<{width}}  {text}")
+
+
+def _recipes() -> dict[str, str]:
+    from epilm.experiments.config import list_recipes, recipe_sizes
+
+    out = {}
+    for name, path in list_recipes().items():
+        first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        out[name] = f"{first.split('. ')[0].rstrip('.:')} [{', '.join(recipe_sizes(path))}]"
+    return out
+
+
+def _tasks() -> dict[str, str]:
+    from epilm.tasks import TASKS
+
+    return {name: task.description for name, task in TASKS.items()}
+
+
+def _towers() -> dict[str, str]:
+    from epilm.nn.region import REGION_TOWERS
+
+    return {
+        name: f"{plan.family}, {f'{plan.size} x {plan.size}' if plan.size else 'regions x factors'}, depths "
+        f"{'-'.join(map(str, plan.depths))}, width {plan.embed}"
+        for name, plan in REGION_TOWERS.items()
+    }
+
+
+def _objectives() -> dict[str, str]:
+    from epilm.objectives.combine import OBJECTIVES
+
+    return {name: _first_line(function) for name, function in OBJECTIVES.items()}
+
+
+def _first_line(thing: Any) -> str:
+    text = getattr(thing, "summary", None) or thing.__doc__ or ""
+    return str(text).strip().splitlines()[0].rstrip(".") if text else ""
+
+
+LISTINGS = {"recipes": _recipes, "tasks": _tasks, "towers": _towers, "objectives": _objectives}

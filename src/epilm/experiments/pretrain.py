@@ -1,0 +1,309 @@
+"""Pre-train a model from a recipe and a store: the order of things, each of which lives elsewhere.
+
+Refuse what cannot work; write what the run is; build the model, with the weights the
+recipe names; train from the newest state; save the model. The same command goes
+on with a run that was stopped or killed, and says so when nothing is left to do.
+Imports nothing that reads genome files: torch, transformers, lightning, numpy,
+safetensors and yaml are enough.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+import epilm
+from epilm.atomic import locked, write_json
+from epilm.batches import BatchMaker
+from epilm.errors import RecipeError
+from epilm.experiments import runs
+from epilm.experiments.checks import check_store
+from epilm.experiments.config import Recipe, load_recipe, to_dict
+from epilm.hub.checkpoint import FORMAT, SPEC, save_model
+from epilm.hub.load import initialise
+from epilm.models.build import build_model, parameter_table
+from epilm.models.spec import ModelSpec
+from epilm.store.reader import Store
+from epilm.store.samples import Samples, make_samples
+from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
+from epilm.training.device import choose_place
+from epilm.training.pretrain import Data, Outcome, run_pretrain
+from epilm.training.ranks import process_rank
+from epilm.training.state import states
+from epilm.training.step import contrast_size
+from epilm.training.validate import pick_rows
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished run.
+
+    Attributes
+    ----------
+    run : Path
+        Its folder; `epilm.load(run)` opens the model.
+    steps : int
+    seconds : float
+        Of all starts together.
+    train, valid : dict
+        The last metrics on training and on held-out samples.
+    warnings : list of str
+    was_complete : bool
+        True where there was nothing left to do.
+    """
+
+    run: Path
+    steps: int
+    seconds: float
+    train: dict[str, Any]
+    valid: dict[str, Any]
+    warnings: list[str]
+    was_complete: bool = False
+
+
+def pretrain(
+    recipe: str | Path | Recipe,
+    store: str | Path | Store,
+    out: str | Path,
+    size: str | None = None,
+    set: Iterable[str] = (),
+    resume: bool = True,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> Pretrained:
+    """Pre-train a model.
+
+    Parameters
+    ----------
+    recipe : str, path or Recipe
+        Name of a recipe of the package (`epilm ls`), a YAML file, or one already read.
+    store : str, path or Store
+        What `epilm build` made.
+    out : path
+        The run's folder. One that holds this very run goes on where it stopped.
+    size : {"tiny", "small", "base"}, optional
+        A size of the recipe's file.
+    set : iterable of str
+        `key=value`, laid over the recipe: `optim.peak_lr=3e-4`, `samples.holdout_chroms=[chr8]`.
+    resume : bool
+        False: an existing run is an error.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Overrides the recipe's `train.device`.
+
+    Returns
+    -------
+    Pretrained
+
+    Raises
+    ------
+    RecipeError
+        If the recipe is wrong, or the store lacks what it needs.
+    TrainingError
+        If the folder holds another run, the device is not there, or a loss is not finite.
+    EpilmError
+        If another process is writing the run.
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM; the run is saved and the same call goes on with it.
+    """
+    if isinstance(recipe, Recipe):
+        if size is not None or tuple(set):
+            raise RecipeError("size and set change a recipe's file, not a recipe already read")
+    else:
+        recipe = load_recipe(recipe, size, set)
+    if device != "auto":
+        recipe = replace(recipe, train=replace(recipe.train, device=device))
+    opened = store if isinstance(store, Store) else Store.open(store)
+    check_store(recipe, opened, str(opened.path))
+    recipe = for_store(recipe, opened)
+    place = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
+    out = Path(out)
+    first = process_rank() == 0
+    if not first:
+        # Started by the first process (or beside it): it alone writes the folder.
+        return _run(recipe, opened, out, place, say=_silent)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError("the run's folder cannot be made", where=str(out), found=error) from None
+    with locked(out):
+        how = runs.prepare(out, to_dict(recipe), store_identity(opened), resume)
+        if how == "complete":
+            return _complete(out)
+        runs.note_start(out, how=how, place=list(place.said), argv=sys.argv[1:] if resume else [])
+        return _run(recipe, opened, out, place, say=_say)
+
+
+def for_store(recipe: Recipe, store: Store) -> Recipe:
+    """Fill what the store decides: the number of factors and of cell types."""
+    factors = store.n_factors if "factors" in recipe.model.streams else 0
+    return replace(recipe, model=replace(recipe.model, factors=factors, cells=len(store.cell_types)))
+
+
+def store_identity(store: Store) -> dict[str, Any]:
+    """Say which store this is, by content."""
+    files = {name.replace(".", "_"): entry["sha256"] for name, entry in store.info.files.items()}
+    return {
+        "path": str(store.path),
+        "fingerprint": store.fingerprint,
+        "assembly": store.info.assembly,
+        "cell_types": list(store.cell_types),
+        "n_regions": store.n_regions,
+        "n_factors": store.n_factors,
+        "files": files,
+    }
+
+
+def row_order(samples: Samples, recipe: Recipe) -> Callable[[int], np.ndarray]:
+    """Make the function from a step to its samples.
+
+    With `matching.forbid_shared` no contrast holds two samples with a common region. A batch
+    that is no multiple of the contrast (2000 and 128) takes whole contrasts and drops the rest of the last.
+
+    Raises
+    ------
+    TrainingError
+        If there are too few samples.
+    """
+    train, matching = recipe.train, recipe.objectives.matching
+    group = contrast_size(recipe.objectives, train, train.devices)
+    if group is None or not matching.forbid_shared:
+        steps_per_epoch(len(samples), train.batch_size)
+        return lambda step: rows_at(len(samples), batch=train.batch_size, step=step, seed=train.seed)
+    whole = -(-train.batch_size // group) * group
+    epochs = NoSharedOrder(samples, group, train.seed)
+    steps_per_epoch(len(samples), whole)
+
+    def rows(step: int) -> np.ndarray:
+        found = rows_at(len(samples), batch=whole, step=step, seed=train.seed, order_of=epochs)
+        return found[: train.batch_size]
+
+    return rows
+
+
+def batch_maker(
+    store: Store, recipe: Recipe, subset: Literal["train", "holdout"], device: torch.device
+) -> BatchMaker:
+    """Make the batches of a run; on a GPU with room the store is moved there, and batches are made there."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if sum(entry["bytes"] for entry in store.info.files.values()) < free / 4:
+            store = store.to(device)
+    return BatchMaker(
+        store, recipe.model, recipe.objectives, recipe.samples,
+        seed=recipe.train.seed, subset=subset, device=device,
+    )  # fmt: skip
+
+
+def build_initial(spec: ModelSpec, recipe: Recipe, fresh: bool) -> tuple[nn.Module, list[str]]:
+    """Build the model with the weights a run starts from.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    recipe : Recipe
+    fresh : bool
+        False where a state will be loaded anyway: then no other weights are read.
+
+    Returns
+    -------
+    model, notes
+        Notes: what of the named weights was not taken over as it was.
+    """
+    if not fresh:
+        spec = replace(
+            spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
+        )
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(spec, seed=recipe.train.seed)
+    model.start_temperature(recipe.objectives.matching.temperature)
+    return model, initialise(model, spec)
+
+
+def _run(recipe: Recipe, store: Store, out: Path, place: Any, say: Callable[[str], None]) -> Pretrained:
+    spec, train, objectives = recipe.model, recipe.train, recipe.objectives
+    found = states(out / "checkpoints")
+    model, notes = build_initial(spec, recipe, fresh=not found)
+    here = torch.device("cpu")
+    train_maker = batch_maker(store, recipe, "train", here)
+    samples = train_maker.table
+    rows = row_order(samples, recipe)
+    held = make_samples(store, recipe.samples, "holdout")
+    valid_rows = np.zeros(0, np.int64)
+    if len(held) and train.validate_samples:
+        valid_rows = pick_rows(held.regions, train.validate_samples, order(len(held), train.seed, 0))
+    for line in (
+        *place.said,
+        f"{recipe.name} ({recipe.size}): {parameter_table(model)['total']:,} weights",
+        f"{len(samples):,} samples of {recipe.samples.regions} regions, {samples.dropped:,} accessible regions in none; "
+        f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(samples), 1):.3g} passes",
+        f"validation: {len(valid_rows)} of {len(held):,} held-out samples, no region twice"
+        if len(valid_rows)
+        else "validation: none, because nothing is held out (samples.holdout_chroms, samples.holdout_cells)",
+        *notes,
+    ):
+        say(line)
+
+    def on(subset: Literal["train", "holdout"]) -> Callable[[torch.device], BatchMaker]:
+        def build(device: torch.device) -> BatchMaker:
+            if subset == "train" and device == here:
+                return train_maker
+            return batch_maker(store, recipe, subset, device)
+
+        return build
+
+    extra = {
+        "recipe": to_dict(recipe),
+        "store": store.fingerprint,
+        "assembly": store.info.assembly,
+        "cell_types": list(store.cell_types),
+        "factor_ids": list(train_maker.factor_ids),
+        "holdout_chroms": list(recipe.samples.holdout_chroms),
+        "holdout_cells": list(recipe.samples.holdout_cells),
+    }
+    readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
+    outcome = run_pretrain(
+        model,
+        Data(on("train"), rows, on("holdout"), valid_rows),
+        objectives,
+        recipe.optim,
+        train,
+        out,
+        place,
+        beside={SPEC: readable},
+    )
+    if process_rank() == 0:
+        _finish(model, spec, out, outcome, extra)
+    return Pretrained(
+        out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings
+    )
+
+
+def _finish(model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]) -> None:
+    if not outcome.completed:
+        _say(f"stopped after step {outcome.step}; the same command goes on from there")
+        raise KeyboardInterrupt
+    figures = {"steps": outcome.step, "train": outcome.train, "valid": outcome.valid}
+    save_model(out / runs.MODEL, model, spec, extra | {"metrics": figures}, overwrite=True)
+    summary = figures | {"seconds": round(outcome.seconds, 3), "warnings": outcome.warnings}
+    write_json(out / runs.SUMMARY, summary)  # last: it says that the run is complete
+    _say(f"done: {outcome.step} steps in {outcome.seconds:.0f} s; the model is in {out / runs.MODEL}")
+
+
+def _complete(out: Path) -> Pretrained:
+    summary = runs.read_json(out / runs.SUMMARY)
+    _say(f"the run is complete: {summary['steps']} steps, the model is in {out / runs.MODEL}")
+    return Pretrained(
+        out, summary["steps"], summary["seconds"], summary["train"], summary["valid"], summary["warnings"], True
+    )  # fmt: skip
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _silent(line: str) -> None:
+    pass

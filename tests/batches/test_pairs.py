@@ -9,7 +9,7 @@ from epilm.batches.pairs import PairDraws
 from epilm.errors import RecipeError, TrainingError
 from epilm.models.spec import ModelSpec
 from epilm.objectives.spec import NextSegmentSpec, ObjectivesSpec
-from epilm.store.sampling import make_samples
+from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
 from epilm.tokens.kmers import CLS, SEP
 from toy_store import toy_store

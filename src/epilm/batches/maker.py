@@ -21,7 +21,7 @@ from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.spec import ModelSpec
 from epilm.objectives.spec import MaskSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.reader import Store
-from epilm.store.sampling import Samples, Subset, make_samples
+from epilm.store.samples import Samples, Subset, make_samples
 from epilm.store.spec import SampleSpec
 from epilm.streams import Batch, Sequences
 from epilm.tokens.kmers import N_SPECIAL, PAD, check_k, vocab_size

@@ -17,7 +17,7 @@ from torch import Tensor
 from epilm.errors import RecipeError, TrainingError
 from epilm.objectives.spec import NextSegmentSpec
 from epilm.store.reader import Store
-from epilm.store.sampling import CellLists, Samples, Subset, cell_lists
+from epilm.store.samples import CellLists, Samples, Subset, cell_lists
 from epilm.store.spec import SampleSpec
 from epilm.tokens.random import hash_bits, uniform
 

@@ -38,9 +38,11 @@ def build(
 ) -> None:
     """Build a store from a genome, accessible regions and motifs.
 
-    Examples:
+    For example:
+
     epilm build --genome hg19.fa.gz --peaks peaks/ --motifs jaspar:2018 --out my.store
-    epilm build --genome hg19.2bit --counts atlas.h5ad --label cell_type --motifs jaspar.txt --out atlas.store
+
+    epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --out atlas.store
 
     Parameters
     ----------

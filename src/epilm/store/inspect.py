@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from epilm.store.reader import Store
-from epilm.store.sampling import make_samples
+from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
 
 

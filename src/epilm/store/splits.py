@@ -11,7 +11,7 @@ import numpy as np
 
 from epilm.errors import InputError
 from epilm.store.reader import Store
-from epilm.store.sampling import cell_lists, check_spec
+from epilm.store.samples import cell_lists, check_spec
 from epilm.store.spec import SampleSpec
 
 

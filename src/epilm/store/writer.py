@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from epilm import __version__
-from epilm.atomic import atomic_folder, write_json
+from epilm.atomic import atomic_folder
 from epilm.errors import StoreError
 from epilm.store import schema
 from epilm.store.schema import REGION_TYPE, StoreInfo
@@ -209,7 +209,9 @@ class StoreWriter:
     def motifs(self, motifs: Sequence[Mapping[str, Any]]) -> None:
         """Write id, name, family and matrix of each motif, in column order."""
         self.motif_ids = [str(m["id"]) for m in motifs]
-        write_json(self.folder / schema.MOTIFS, list(motifs))
+        lines = ",\n".join(json.dumps(dict(m)) for m in motifs)
+        with open(self.folder / schema.MOTIFS, "w", encoding="utf-8") as handle:
+            handle.write(f"[\n{lines}\n]\n")
 
     def contacts(self, keys: np.ndarray, values: np.ndarray) -> None:
         """Write the contact table (see `reader.ContactTable`)."""

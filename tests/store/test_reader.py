@@ -1,0 +1,244 @@
+import json
+import shutil
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from epilm.errors import EpilmError, StoreError
+from epilm.store import schema
+from epilm.store.reader import Store
+from epilm.store.writer import allocate, save_array, write_store
+from toy_store import toy_regions, toy_store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("reader"), per_chrom=(20, 15), cells=11)
+
+
+@pytest.fixture
+def copy(store, tmp_path):
+    return shutil.copytree(store.path, tmp_path / "copy")
+
+
+def test_opening_takes_milliseconds_and_reads_no_array(store):
+    took = []
+    for _ in range(7):
+        begin = time.perf_counter()
+        opened = Store.open(store.path)
+        took.append(time.perf_counter() - begin)
+    assert min(took) < 0.05
+    assert isinstance(opened.genome, np.memmap)
+    assert isinstance(opened.factors, np.memmap)
+
+
+def test_what_was_written_is_read(store):
+    assert store.chroms == ("chr1", "chr2")
+    assert store.offsets.tolist() == [0, store.sizes[0]]
+    assert store.n_regions == 35
+    assert np.array_equal(store.regions, toy_regions((20, 15)))
+    assert store.factors.dtype == np.float16
+    flat = store.flat_starts
+    assert np.array_equal(flat[:20], store.regions["start"][:20])
+    assert np.array_equal(flat[20:], store.regions["start"][20:] + store.sizes[0])
+
+
+def test_eleven_cell_types_are_two_bytes_and_come_back(tmp_path):
+    rng = np.random.default_rng(1)
+    table = rng.random((35, 11)) < 0.5
+    store = toy_store(tmp_path, per_chrom=(20, 15), accessible=table)
+    assert store.access.shape == (35, 2)
+    for t in range(11):
+        assert np.array_equal(store.accessible(t), table[:, t])
+        assert np.array_equal(store.accessible(f"cell{t}"), table[:, t])
+
+
+def test_unknown_names_are_answered_with_known_ones(store):
+    with pytest.raises(StoreError, match=r"no such cell type.*Did you mean cell1"):
+        store.accessible("cell_1")
+    with pytest.raises(StoreError, match="no such chromosome"):
+        store.chrom_number("x")
+    with pytest.raises(StoreError, match="expected 0 to 10"):
+        store.accessible(11)
+
+
+def test_windows_are_the_bases_from_a_start(store):
+    genome = np.asarray(store.genome)
+    starts = np.array([5, 0, 700])
+    assert np.array_equal(store.windows(starts, 40), np.stack([genome[s : s + 40] for s in starts]))
+    moved = store.to("cpu")
+    assert torch.equal(
+        moved.windows(torch.from_numpy(starts), 40), torch.from_numpy(store.windows(starts, 40))
+    )
+
+
+def test_windows_over_the_genomes_ends_are_n(store):
+    size = len(store.genome)
+    starts = np.array([-3, size - 2, size + 10])
+    for found in (store.windows(starts, 5), store.to("cpu").windows(torch.from_numpy(starts), 5).numpy()):
+        assert found[0].tolist() == [4, 4, 4, *store.genome[:2]]
+        assert found[1].tolist() == [*store.genome[-2:], 4, 4, 4]
+        assert found[2].tolist() == [4] * 5
+    assert store.windows(np.array([0]), size + 3).shape == (1, size + 3)
+
+
+def test_factor_statistics_add_up_over_chromosomes(store):
+    values = np.asarray(store.factors, np.float64)
+    stats = store.factor_stats()
+    np.testing.assert_allclose(stats.mean, values.mean(0))
+    np.testing.assert_allclose(stats.sd, values.std(0))
+    np.testing.assert_allclose(stats.max, values.max(0))
+    part = store.factor_stats(["chr1"])
+    assert part.n == 15
+    np.testing.assert_allclose(part.mean, values[20:].mean(0))
+    with pytest.raises(StoreError, match="no region is left to normalise"):
+        store.factor_stats(["chr1", "chr2"])
+
+
+def test_the_fingerprint_knows_order_assembly_and_motifs(store):
+    regions, ids = store.regions, [m["id"] for m in store.motifs]
+    same = schema.fingerprint(store.chroms, store.sizes, regions, ids)
+    assert same == store.fingerprint
+    moved = regions.copy()
+    moved["end"][3] += 1
+    for other in (
+        schema.fingerprint(store.chroms, store.sizes, regions[::-1], ids),
+        schema.fingerprint(store.chroms, store.sizes, moved, ids),
+        schema.fingerprint(store.chroms, store.sizes, regions, ids[::-1]),
+        schema.fingerprint(("chr1", "chrX"), store.sizes, regions, ids),
+        schema.fingerprint(store.chroms, (store.sizes[0] + 1, store.sizes[1]), regions, ids),
+    ):
+        assert other != same
+
+
+def test_a_foreign_fingerprint_is_refused(store):
+    store.check_same(store.fingerprint, "the checkpoint a")
+    with pytest.raises(
+        StoreError, match=f"the checkpoint a belongs to another store.*{store.fingerprint[:12]}"
+    ):
+        store.check_same("0" * 64, "the checkpoint a")
+
+
+# -- damage ------------------------------------------------------------------------------------------
+
+
+def edit(folder, **changes):
+    path = folder / "store.json"
+    value = json.loads(path.read_text())
+    for key, new in changes.items():
+        if new is None:
+            del value[key]
+        else:
+            value[key] = new
+    path.write_text(json.dumps(value))
+
+
+def test_a_folder_without_a_manifest_is_no_store(tmp_path):
+    with pytest.raises(StoreError, match=r"this is not a store.*without store\.json.*epilm build"):
+        Store.open(tmp_path)
+    with pytest.raises(StoreError, match="no folder of that name"):
+        Store.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "store.json").write_text("{"), "not valid JSON"),
+        (lambda f: (f / "store.json").write_text("[]"), "another schema version"),
+        (lambda f: edit(f, schema=99), "another schema version. Found 99; expected 1"),
+        (lambda f: edit(f, fingerprint=None), "a key is missing.*fingerprint"),
+        (
+            lambda f: (f / "genome.u8.npy").unlink(),
+            r"genome\.u8\.npy: the store is damaged. Found no such file",
+        ),
+        (lambda f: (f / "factors.f16.npy").write_bytes(b"x" * 50), "Found 50 bytes where store.json says"),
+        (lambda f: (f / "motifs.json").write_bytes(b"?" * (f / "motifs.json").stat().st_size), "damaged"),
+        (lambda f: (f / "access.npy").write_bytes(b"?" * (f / "access.npy").stat().st_size), "damaged"),
+    ],
+)
+def test_damage_is_seen_on_opening(copy, damage, message):
+    damage(copy)
+    with pytest.raises(StoreError, match=message):
+        Store.open(copy)
+
+
+def test_an_unknown_key_of_a_later_writer_does_no_harm(copy):
+    edit(copy, states={"cells": 3})
+    assert Store.open(copy).n_regions == 35
+
+
+def test_verify_finds_a_changed_byte(copy):
+    Store.open(copy).verify()
+    with open(copy / "genome.u8.npy", "r+b") as handle:
+        handle.seek(500)
+        handle.write(b"\x07")
+    changed = Store.open(copy)
+    with pytest.raises(StoreError, match=r"genome.*SHA-256"):
+        changed.verify()
+
+
+def test_verify_finds_a_manifest_of_another_store(copy):
+    edit(copy, fingerprint="0" * 64)
+    with pytest.raises(StoreError, match="the fingerprint does not fit"):
+        Store.open(copy).verify()
+
+
+# -- writing -----------------------------------------------------------------------------------------
+
+
+def parts(**change):
+    regions = toy_regions((3,))
+    given = {
+        "genome": {"chr1": np.zeros(2000, np.uint8)},
+        "regions": regions,
+        "accessible": np.ones((3, 2), bool),
+        "cell_types": ["a", "b"],
+    }
+    return {**given, **change}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell_types": ["a", "a"]}, "a cell type has the name of another. Found a"),
+        ({"cell_types": []}, "there is no cell type"),
+        ({"accessible": np.ones((2, 2), bool)}, "accessible has another shape"),
+        ({"counts": np.ones((3, 3))}, "counts has another shape"),
+        ({"factors": np.ones((3, 2)), "motifs": [{"id": "m"}]}, "factors has another shape"),
+        ({"regions": toy_regions((3,))[::-1]}, "not sorted"),
+        ({"regions": toy_regions((3,))[:0]}, "no region is left"),
+        ({"genome": {"chr1": np.zeros(100, np.uint8)}}, "a region lies outside its chromosome"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, change, message):
+    with pytest.raises(StoreError, match=message):
+        write_store(tmp_path / "s", **parts(**change))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_arrays_can_be_written(tmp_path):
+    save_array(tmp_path / "a.npy", np.zeros((0, 3), np.int8))
+    assert np.load(tmp_path / "a.npy").shape == (0, 3)
+    with pytest.raises(FileExistsError):
+        allocate(tmp_path / "a.npy", np.int8, (2,))
+
+
+def test_a_second_write_needs_overwrite(tmp_path):
+    write_store(tmp_path / "s", **parts())
+    with pytest.raises(EpilmError, match="exists already"):
+        write_store(tmp_path / "s", **parts())
+    write_store(tmp_path / "s", **parts(), overwrite=True)
+
+
+def test_to_moves_the_arrays_and_keeps_the_rest(store):
+    moved = store.to("cpu")
+    assert all(
+        isinstance(a, torch.Tensor) for a in (moved.genome, moved.factors, moved.counts, moved.contacts.keys)
+    )
+    assert moved.fingerprint == store.fingerprint
+    assert moved.to("cpu").n_factors == store.n_factors
+    assert "35 regions" in repr(moved)
+    assert replace(store, factors=None).to("cpu").factors is None

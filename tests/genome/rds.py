@@ -31,6 +31,14 @@ class Factor:
     levels: list
 
 
+@dataclass
+class LogMap:
+    """Seurat 5's logical matrix whose row names are the cells or features."""
+
+    rows: list
+    layers: list
+
+
 def _int(n: int) -> bytes:
     return struct.pack(">i", n)
 
@@ -59,6 +67,10 @@ def encode(value) -> bytes:
     if isinstance(value, Factor):
         body = _int(13 | 1 << 8 | 1 << 9) + _int(len(value.codes)) + b"".join(map(_int, value.codes))
         return body + _pairs({"levels": value.levels, "class": ["factor"]})
+    if isinstance(value, LogMap):
+        shape = np.array([len(value.rows), len(value.layers)], np.int32)
+        body = _int(10 | 1 << 8 | 1 << 9 | 16 << 12) + _int(int(shape.prod())) + _int(1) * int(shape.prod())
+        return body + _pairs({"dim": shape, "dimnames": Vec([value.rows, value.layers]), "class": ["LogMap"]})
     if isinstance(value, list):
         return _int(16) + _int(len(value)) + b"".join(map(_char, value))
     value = np.asarray(value)
@@ -96,6 +108,22 @@ def seurat(counts: S4, cells: list, labels, assay: str = "peaks") -> S4:
             "meta.data": table, "active.assay": ["RNA"],
         },
     )  # fmt: skip
+
+
+def seurat5(counts: S4, rows: list, cells: list, labels) -> S4:
+    """As Seurat 5 saves it: layers without names, the names beside them."""
+    counts.slots["Dimnames"] = Vec([None, None])
+    table = Vec([labels], {"names": ["cell_type"], "class": ["data.frame"], "row.names": cells})
+    assay = S4(
+        "Assay5",
+        {
+            "layers": Vec([counts], {"names": ["counts"]}), "cells": LogMap(cells, ["counts"]),
+            "features": LogMap(rows, ["counts"]),
+        },
+    )  # fmt: skip
+    return S4(
+        "Seurat", {"assays": Vec([assay], {"names": ["ATAC"]}), "meta.data": table, "active.assay": ["ATAC"]}
+    )
 
 
 def _nothing(n):

@@ -1,6 +1,7 @@
 """Contact maps by look-up, and start sites."""
 
 import gzip
+import sys
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,14 @@ def test_a_bad_map_is_named(tmp_path, name, text, words):
         read_contacts(tmp_path / name)
     for word in [name, *words]:
         assert word in str(error.value)
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cooler", None)
+    (tmp_path / "a.cool").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(InputError, match="needs the package cooler") as error:
+        read_contacts(tmp_path / "a.cool")
+    assert "pip install 'epilm[hic]'" in str(error.value)
 
 
 def test_a_start_off_the_grid_and_an_unknown_chromosome_are_named(tmp_path):

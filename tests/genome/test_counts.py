@@ -1,6 +1,7 @@
 """Counts from four formats are the same matrix; every misfit is named."""
 
 import gzip
+import sys
 
 import anndata
 import numpy as np
@@ -63,7 +64,10 @@ def write(folder, how):
         (folder / "cells.tsv").write_text(TABLE)
         return {"path": folder / "c.RDS", "cells": folder / "cells.tsv"}
     labels = rds.Factor([1, 1, 2, 2], ["X", "Y"]) if how == "seurat-factor" else LABELS
-    (folder / "c.rds").write_bytes(rds.rds(rds.seurat(matrix, CELLS, labels)))
+    made = (
+        rds.seurat5(matrix, PEAKS, CELLS, labels) if how == "seurat5" else rds.seurat(matrix, CELLS, labels)
+    )
+    (folder / "c.rds").write_bytes(rds.rds(made))
     return {"path": folder / "c.rds"}
 
 
@@ -79,12 +83,13 @@ FORMATS = [
     "dgCMatrix",
     "seurat",
     "seurat-factor",
+    "seurat5",
 ]
 
 
 @pytest.mark.parametrize("how", FORMATS)
 def test_every_format_gives_the_same_counts(tmp_path, how):
-    if how in ("dgCMatrix", "seurat", "seurat-factor"):
+    if how == "dgCMatrix" or "seurat" in how:
         pytest.importorskip("rdata")
     counts = read_counts(**write(tmp_path, how))
     assert counts.matrix.todense().tolist() == C.tolist()
@@ -285,6 +290,14 @@ def test_an_r_object_without_counts_and_a_cut_one_are_named(tmp_path):
     (tmp_path / "c.RDS").write_bytes(rds.rds(broken))
     with pytest.raises(InputError, match="slots of the dgCMatrix do not fit"):
         read_counts(tmp_path / "c.RDS")
+
+
+def test_without_the_extra_the_message_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdata", None)
+    (tmp_path / "c.RDS").write_bytes(b"X")
+    with pytest.raises(InputError, match="needs the package rdata") as error:
+        read_counts(tmp_path / "c.RDS")
+    assert "pip install 'epilm[r]'" in str(error.value)
 
 
 def test_peak_lists_come_as_bed_names_or_ten_x_features(tmp_path):

@@ -133,6 +133,21 @@ def test_pysam_and_py2bit_read_what_we_read(tmp_path):
         assert len(record) == open_genome(plain).sizes[record.name]
 
 
+def test_a_bgzip_made_by_htslib_is_read_at_random(tmp_path):
+    pysam = pytest.importorskip("pysam")
+    rng = np.random.default_rng(3)
+    letters = {f"chr{i}": "".join(rng.choice(list("ACGTacgtN"), 70_000 + i)) for i in (1, 2)}
+    text = "".join(
+        f">{n}\n" + "\n".join(s[j : j + 61] for j in range(0, len(s), 61)) + "\n" for n, s in letters.items()
+    )
+    (tmp_path / "a.fa").write_text(text)
+    pysam.tabix_compress(str(tmp_path / "a.fa"), str(tmp_path / "a.fa.gz"))
+    pysam.faidx(str(tmp_path / "a.fa.gz"))
+    genome = open_genome(tmp_path / "a.fa.gz")
+    for name, seq in letters.items():
+        assert decode(genome.codes(name)) == seq.upper()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

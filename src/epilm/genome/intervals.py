@@ -324,8 +324,9 @@ def n_fraction(genome: Genome, table: pd.DataFrame) -> NDArray[np.float64]:
     codes, names = pd.factorize(table["chrom"])
     for code, chrom in enumerate(names):
         rows = np.flatnonzero(codes == code)
-        is_n = np.zeros(genome.sizes[chrom] + 2, dtype=np.int8)
-        is_n[1:-1] = genome.codes(chrom) > 3
+        bases = genome.codes(chrom)
+        is_n = np.zeros(len(bases) + 2, dtype=np.int8)
+        is_n[1:-1] = bases > 3
         edges = np.flatnonzero(np.diff(is_n))
         runs = edges[::2].astype(np.int64), edges[1::2].astype(np.int64)
         share[rows] = _covered(runs, end[rows]) - _covered(runs, start[rows])

@@ -47,6 +47,33 @@ class Size:
     def cell_types(self) -> tuple[str, ...]:
         return CELL_TYPES[: self.cells]
 
+    @property
+    def chrom_names(self) -> tuple[str, ...]:
+        return tuple(f"chr{i + 1}" for i in range(len(self.chroms)))
+
+    @property
+    def validation_from(self) -> int:
+        """Where the validation part of the last training chromosome begins, in bp; it goes on to its end."""
+        length = self.chroms[-3]
+        part = int(min(0.4 * length, 0.2 * sum(self.chroms[:-2])))
+        return (length - part) // self.slot * self.slot
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """Places to train, choose and test on; the last two chromosomes are for testing.
+
+        Examples
+        --------
+        >>> size_of("small").splits
+        {'train': ['chr1', 'chr2:0-719200'], 'validation': ['chr2:719200-1200000'], 'test': ['chr3', 'chr4']}
+        """
+        names, cut, last = self.chrom_names, self.validation_from, self.chroms[-3]
+        return {
+            "train": [*names[:-3], f"{names[-3]}:0-{cut}"],
+            "validation": [f"{names[-3]}:{cut}-{last}"],
+            "test": list(names[-2:]),
+        }
+
 
 _CHIP = ("CTCF", "REST", "CEBPB", "FOXA1", "SPI1", "JUND", "MAX")
 SIZES = {

@@ -46,5 +46,5 @@ def test_kinds():
     assert build_fusion("none", 4, 4, 2) is None
     assert isinstance(build_fusion("concat", 4, 4, 2), ConcatFusion)
     assert isinstance(build_fusion("cross_attention", 4, 4, 2), CrossAttentionFusion)
-    with pytest.raises(RecipeError, match="none | concat | cross_attention"):
+    with pytest.raises(RecipeError, match=r"none \| concat \| cross_attention"):
         build_fusion("sum", 4, 4, 2)

@@ -76,7 +76,7 @@ def test_temperature_and_normalise_act():
 
 def test_the_learned_temperature_is_clamped_and_the_fixed_one_is_as_said():
     learned = torch.tensor(math.log(1e-6), requires_grad=True)
-    assert float(temperature_of(learned, MatchingSpec())) == pytest.approx(0.01)
+    assert float(temperature_of(learned.detach(), MatchingSpec())) == pytest.approx(0.01)
     assert temperature_of(learned, MatchingSpec(learn_temperature=False, temperature=0.5)) == 0.5
     assert temperature_of(None, MatchingSpec(temperature=0.2)) == 0.2
     log = torch.tensor(math.log(0.07), requires_grad=True)

@@ -232,6 +232,43 @@ def test_an_export_keeps_what_has_no_place_in_the_layout(tmp_path):
                        model.tower.state_dict()[next(iter(model.tower.state_dict()))])  # fmt: skip
 
 
+def test_the_pair_head_is_exported_with_its_classes_the_other_way_round(tmp_path):
+    from transformers import BertForNextSentencePrediction
+
+    spec = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="cross")
+    model = build_model(spec, seed=2).eval()
+    save_model(tmp_path / "c", model, spec)
+    bert = BertForNextSentencePrediction.from_pretrained(export(tmp_path / "c", tmp_path / "out")).eval()
+    ids = torch.tensor([[2, 7, 8, 3, 9, 10, 3]])
+    segments = torch.tensor([[0, 0, 0, 0, 1, 1, 1]])
+    with torch.no_grad():
+        ours = model.pair_head(model.encoder.pool(model.encoder(ids, segments)[0]))
+        theirs = bert(ids, token_type_ids=segments).logits
+    torch.testing.assert_close(theirs.flip(1), ours, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_without_masked_head_is_exported_as_a_plain_encoder(tmp_path):
+    from transformers import AutoModel
+
+    from epilm.models.classifier import classifier_from
+
+    classifier = classifier_from(build_model(DNA, seed=3), n_labels=2).eval()
+    save_model(tmp_path / "c", classifier, DNA, {"classifier": {"n_labels": 2}})
+    out = export(tmp_path / "c", tmp_path / "out")
+    assert json.loads((out / "config.json").read_text())["architectures"] == ["BertModel"]
+    ids = torch.tensor([[2, 7, 8, 3]])
+    with torch.no_grad():
+        hidden = AutoModel.from_pretrained(out).eval()(ids).last_hidden_state
+        torch.testing.assert_close(hidden, classifier.encoder(ids)[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_runs_state_without_card_is_exported(tmp_path, saved):
+    (saved / "card.md").unlink()
+    (saved / "vocab.txt").unlink()
+    out = export(saved, tmp_path / "out")
+    assert sorted(p.name for p in (out / "epilm").iterdir()) == ["model.safetensors", "spec.json"]
+
+
 def test_an_export_can_be_loaded_again(exported, saved):
     first, again = load(saved), load(exported)
     np.testing.assert_allclose(again.embed(["ACGTACGTA"]), first.embed(["ACGTACGTA"]), atol=1e-6)

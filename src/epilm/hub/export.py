@@ -1,8 +1,8 @@
 """A checkpoint as a folder that `transformers.AutoModel` opens without any code of ours.
 
-The sequence encoder and its masked head go out in BERT's layout, with vocabulary,
-tokenizer files and a card. Heads of our own objectives have no place there; they
-are kept beside, in `epilm/`, so that nothing is lost and the way back is exact.
+The sequence encoder, its masked head and its pair head go out in BERT's layout,
+with vocabulary and tokenizer files. What has no place there is kept beside, in
+`epilm/`, so that nothing is lost and the way back is exact.
 Needs transformers.
 """
 
@@ -11,14 +11,13 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from epilm.atomic import atomic_folder
 from epilm.errors import UsageError
-from epilm.hub.checkpoint import CARD, SPEC, WEIGHTS, unique_tensors
+from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, unique_tensors
 from epilm.hub.load import Loaded, find_masked_head, is_bert_folder, load
 from epilm.hub.transformers import n_blocks, to_bert_state
 from epilm.nn.encoder import EPS, INIT_STD
+from epilm.nn.heads import PairHead
 from epilm.tokens.kmers import CLS, MASK, PAD, SEP, UNK, vocabulary
 
 OURS = "epilm"  # the folder inside an export that holds the checkpoint as it was
@@ -71,8 +70,9 @@ def export(
         if not is_bert_folder(Path(source)):
             kept = folder / OURS
             kept.mkdir()
-            for name in (SPEC, WEIGHTS, CARD, "vocab.txt"):
-                shutil.copyfile(loaded.path / name, kept / name)
+            for name in (SPEC, WEIGHTS, CARD, VOCAB):
+                if (loaded.path / name).is_file():  # a run's intermediate state has no card
+                    shutil.copyfile(loaded.path / name, kept / name)
     return out
 
 
@@ -102,26 +102,31 @@ def bert_config(loaded: Loaded) -> Any:
 
 
 def _write_bert(loaded: Loaded, folder: Path) -> None:
-    from transformers import BertForPreTraining
+    from transformers import BertForPreTraining, BertModel
 
     head = find_masked_head(loaded.model)
-    head_state = None if head is None else unique_tensors(head)
-    state = to_bert_state(unique_tensors(loaded.encoder), head_state)
-    # The layout with pooler and masked head at once; AutoModel and AutoModelForMaskedLM take their parts.
-    bert = BertForPreTraining(bert_config(loaded))
+    state = to_bert_state(unique_tensors(loaded.encoder), None if head is None else unique_tensors(head))
+    pair = next((part for part in loaded.model.modules() if isinstance(part, PairHead)), None)
+    if head is not None and pair is not None and pair.form == "cross":
+        # The same head but for the order: BERT's class 0 is "B follows A", ours 1.
+        state["cls.seq_relationship.weight"] = pair.score.weight.detach().cpu().flip(0)
+        state["cls.seq_relationship.bias"] = pair.score.bias.detach().cpu().flip(0)
+    bert: Any
+    if head is None:
+        bert = BertModel(bert_config(loaded))
+        state = {name.removeprefix("bert."): value for name, value in state.items()}
+    else:  # pooler and masked head in one; AutoModel, AutoModelForMaskedLM take their parts
+        bert = BertForPreTraining(bert_config(loaded))
     missing, unexpected = bert.load_state_dict(state, strict=False)
-    allowed = ("cls.seq_relationship.", "cls.predictions." if head is None else "cls.seq_relationship.")
-    wrong = [key for key in missing if not key.startswith(allowed)] + list(unexpected)
+    wrong = [key for key in missing if not key.startswith("cls.seq_relationship.")] + list(unexpected)
     assert not wrong, f"weights without a place: {wrong}"
-    with torch.no_grad():  # no next-sentence head was trained; zeros say so, noise would not
-        bert.cls.seq_relationship.weight.zero_()
-        bert.cls.seq_relationship.bias.zero_()
-    bert.config.architectures = ["BertForMaskedLM"]
-    bert.save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["architectures"] = ["BertForMaskedLM"]
+    # Nothing untrained goes out: a missing next-sentence head is left out, not drawn.
+    bert.save_pretrained(folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state})
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["architectures"] = ["BertModel" if head is None else "BertForMaskedLM"]
     config["kmer"] = loaded.spec.k
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _write_tokenizer(loaded: Loaded, folder: Path) -> None:

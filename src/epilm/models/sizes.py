@@ -66,7 +66,7 @@ def encoder_from_spec(
 ) -> SequenceEncoder:
     """Build the encoder a spec describes, with random weights.
 
-    `spec.init` is not read here: `epilm.hub.transformers.initialise_encoder` loads
+    `spec.init` is not read here: `epilm.hub.load.initialise` loads
     weights into a model that stands.
 
     Parameters

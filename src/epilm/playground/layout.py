@@ -65,7 +65,7 @@ class Size:
         Examples
         --------
         >>> size_of("small").splits
-        {'train': ['chr1', 'chr2:0-719200'], 'validation': ['chr2:719200-1200000'], 'test': ['chr3', 'chr4']}
+        {'train': ['chr1', 'chr2:0-720000'], 'validation': ['chr2:720000-1200000'], 'test': ['chr3', 'chr4']}
         """
         names, cut, last = self.chrom_names, self.validation_from, self.chroms[-3]
         return {

@@ -35,24 +35,23 @@ def promoter_rows(
     size: Size,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Cores and as many negatives of one chromosome: chrom, sequence (letters), label, kind."""
+    """Cores and as many negatives of one chromosome: chrom, tss (or start), sequence (letters), label."""
     rows = []
     free = np.flatnonzero(slots.kind == DISTAL)
     for number, gene in enumerate(genes):
         long = around_start(codes, gene, 249, 50)
-        rows.append((chrom, _text(long[215:285]), 1, "tata" if gene.tata else "island"))
+        rows.append((chrom, gene.tss, _text(long[215:285]), 1))
         if number % 2 or not len(free):
             pieces = long.copy().reshape(20, 15)
             swapped = rng.permutation(20)[:12]
             pieces[swapped] = rng.integers(0, 4, (12, 15))
-            rows.append((chrom, _text(pieces.reshape(-1)[215:285]), 0, "replaced"))
+            rows.append((chrom, gene.tss, _text(pieces.reshape(-1)[215:285]), 0))
         else:
             at = int(free[rng.integers(len(free))]) * size.slot + int(rng.integers(0, size.slot - 70))
             window = codes[at : at + 70]
-            rows.append(
-                (chrom, _text(window if rng.random() < 0.5 else reverse_complement(window)), 0, "genomic")
-            )
-    return pd.DataFrame(rows, columns=["chrom", "sequence", "label", "kind"])
+            word = _text(window if rng.random() < 0.5 else reverse_complement(window))
+            rows.append((chrom, at, word, 0))
+    return pd.DataFrame(rows, columns=["chrom", "tss", "sequence", "label"])
 
 
 def _text(codes: NDArray[np.uint8]) -> str:
@@ -77,13 +76,15 @@ def kmers(sequence: str, k: int = K) -> str:
     return " ".join(sequence[i : i + k] for i in range(len(sequence) - k + 1))
 
 
-def write_promoter_tables(folder: Path, tables: list[pd.DataFrame], chroms: list[str]) -> None:
-    """promoters.tsv (all), and promoters/{train,dev,test}.tsv split by chromosome (last = test, last but one = dev)."""
+def write_promoter_tables(folder: Path, tables: list[pd.DataFrame], size: Size) -> None:
+    """promoters.tsv (all), and promoters/{train,dev,test}.tsv, split as `Size.splits` says."""
     rows = pd.concat(tables, ignore_index=True)
     rows = rows[~rows["sequence"].str.contains("N")]
     plain = pd.DataFrame({"sequence": rows["sequence"].map(kmers), "label": rows["label"]})
     plain.to_csv(folder / "promoters.tsv", sep="\t", index=False, lineterminator="\n")
-    part = rows["chrom"].map(dict.fromkeys(chroms, "train") | {chroms[-1]: "test", chroms[-2]: "dev"})
+    names = size.chrom_names
+    late = (rows["chrom"] == names[-3]) & (rows["tss"] >= size.validation_from)
+    part = np.where(rows["chrom"].isin(names[-2:]), "test", np.where(late, "dev", "train"))
     for name in ("train", "dev", "test"):
         plain[part == name].to_csv(
             folder / f"promoters/{name}.tsv", sep="\t", index=False, lineterminator="\n"

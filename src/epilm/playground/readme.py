@@ -23,7 +23,7 @@ Nucleic Acids Research 46: D260-D266); where they stand and what they do is inve
 | `signals/<cell>.accessibility.bw` | accessibility, reads per base; nothing where closed |
 | `signals/mappability.bw` | mappability 0 to 1; nothing in gaps |
 | `chip/<cell>.<factor>.conservative.narrowPeak.gz`, `... relaxed ...` | binding of {", ".join(size.chip)} |
-| `promoters.bed`, `promoters.tsv`, `promoters/{{train,dev,test}}.tsv` | transcription starts; 70 bp cores and negatives as 6-mers with labels (DNABERT layout), all and split by chromosome |
+| `promoters.bed`, `promoters.tsv`, `promoters/{{train,dev,test}}.tsv` | transcription starts; 70 bp cores and negatives as 6-mers with labels (DNABERT layout), all, and split by place as truth.json says |
 | `genes.gtf`, `splice.tsv` | transcripts; splice junctions in SpliceAI's canonical layout (1-based) |
 | `variants.vcf.gz` | variants with their planted effect in INFO (bgzip) |
 | `contacts.cool`, `contacts/<chrom>.tsv.gz` | raw contacts, {size.contact_bin:,} bp bins; three columns, upper triangle (the .cool needs the package cooler) |

@@ -121,7 +121,7 @@ def _write_by_chromosome(
 
     for name in ("peaks", "states", "chip", "signals", "counts", "contacts", "promoters"):
         (folder / name).mkdir()
-    sizes = {f"chr{i + 1}": length for i, length in enumerate(plan.chroms)}
+    sizes = dict(zip(plan.chrom_names, plan.chroms))
     kept: list[_Chromosome] = []
     promoters: list[pd.DataFrame] = []
     fasta = writers.FastaWriter(folder / "genome.fa")
@@ -199,7 +199,7 @@ def _write_by_chromosome(
             )
     fasta.close(folder / "genome.fa.fai")
     (folder / "chrom.sizes").write_text("".join(f"{n}\t{length}\n" for n, length in sizes.items()))
-    write_promoter_tables(folder, promoters, list(sizes))
+    write_promoter_tables(folder, promoters, plan)
     return kept
 
 
@@ -340,7 +340,6 @@ def _write_contacts(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
 
 def _truth(plan: Size, seed: int, kept: list[_Chromosome]) -> dict[str, Any]:
     active = active_programmes(plan)
-    chroms = [c.name for c in kept]
     return {
         "simulated": True,
         "what": "An invented genome. Nothing here is a measurement.",
@@ -370,12 +369,7 @@ def _truth(plan: Size, seed: int, kept: list[_Chromosome]) -> dict[str, Any]:
             "pair": "55 % of distal regions hold their programme's pair, 70 % of these at the preferred gap and strands",
             "state": "open and primed regions carry their state with 0.90, others with 0.03; 2 % of bins are noise",
         },
-        "splits": {
-            "train_chroms": chroms[:-2] or chroms[:1],
-            "validation_chroms": chroms[-2:-1],
-            "test_chroms": chroms[-1:],
-            "unseen_cell": plan.cell_types[-1],
-        },
+        "splits": plan.splits | {"unseen_cell": plan.cell_types[-1]},
         "files": {"sites": "truth_sites.tsv.gz", "regions": "truth_regions.tsv.gz"},
     }
 

@@ -1,0 +1,111 @@
+"""One HTML file about a pre-training run, a fine-tuned model, or the whole demo.
+
+It is read from the files of the folder: what was run, the data, curves, tables,
+pictures, warnings, how to do it again. Nothing is loaded from outside.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import epilm
+from epilm.errors import InputError
+from epilm.experiments import chapters
+from epilm.experiments.page import Page, Section, write_page
+
+SIMULATED = "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything about biology."
+DEMO = "demo.json"
+
+
+def report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Write a self-contained HTML page about a run or a demo.
+
+    Parameters
+    ----------
+    folder : path
+        A run of `pretrain` or `finetune`, or the folder of `demo`.
+    out : path, optional
+        The HTML file; `report.html` in the folder by default.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    InputError
+        If the folder is none of these.
+    """
+    folder = Path(folder)
+    target = Path(out) if out is not None else folder / "report.html"
+    if (folder / DEMO).is_file():
+        from epilm.experiments.demo_report import demo_page
+
+        page = demo_page(folder)
+    elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():
+        page = _pretraining_page(folder)
+    else:
+        there = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else None
+        raise InputError(
+            "there is no run to report on",
+            where=str(folder),
+            found="no such folder" if there is None else ", ".join(there) or "an empty folder",
+            expected="a folder written by `epilm pretrain`, `epilm finetune` or `epilm demo`",
+            do="Give the folder that was passed to --out.",
+        )
+    return write_page(page, target)
+
+
+def footer() -> str:
+    """The last line of a page."""
+    return f"Written by epilm {epilm.__version__}. The page is complete in itself: nothing is loaded from elsewhere."
+
+
+def is_simulated(store: Path | None) -> bool:
+    """Say whether a store was made from the playground (its assembly is named so)."""
+    info: dict[str, Any] = chapters.load_json(store / "store.json", {}) if store else {}
+    return "simulated" in str(info.get("assembly", "")).lower()
+
+
+def reproduce(run: Path, recipe: dict[str, Any]) -> Section:
+    """The command that makes this run again."""
+    store = chapters.load_json(run / "store.json", {})
+    size = f" --size {recipe['size']}" if recipe.get("size") not in (None, "base") else ""
+    code = f"epilm pretrain {recipe.get('name', 'RECIPE')} --store {store.get('path', 'STORE')} --out {run}{size}"
+    return Section(
+        "How to reproduce",
+        text=[
+            "The resolved recipe above says every value; what differs from the shipped recipe goes behind --set."
+        ],
+        code=code,
+    )
+
+
+def _pretraining_page(run: Path) -> Page:
+    recipe = chapters.load_json(run / "recipe.json", {})
+    store = chapters.find_store(run)
+    valid = chapters.last(chapters.read_lines(run / "metrics.jsonl"), "valid")
+    cards = []
+    for key, name in (
+        ("masked_kmers/accuracy", "Masked k-mer accuracy"),
+        ("next_segment/accuracy", "Next-segment accuracy"),
+        ("matching/recall@1", "Matching recall@1"),
+        ("matching/recall@10", "Matching recall@10"),
+    ):
+        if valid.get(key) is not None:
+            chance = valid.get(f"{key}_chance")
+            cards.append(
+                (name, f"{valid[key]:.3f}", f"held-out; chance {chance:.3f}" if chance else "held-out")
+            )
+    sections = [chapters.pretraining(run)]
+    if store is not None:
+        sections.append(chapters.data(store))
+    sections.append(reproduce(run, recipe))
+    return Page(
+        f"{recipe.get('name', 'run')}: pre-training",
+        f"Run {run.name}, size {recipe.get('size', '?')}",
+        banner=SIMULATED if is_simulated(store) else "",
+        cards=cards,
+        sections=sections,
+        footer=footer(),
+    )

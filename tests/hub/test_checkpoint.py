@@ -10,14 +10,15 @@ from epilm.errors import CheckpointError, EpilmError, InputError, RecipeError
 from epilm.hub.checkpoint import check_store, load_model, read_spec, save_model, spec_from_dict
 from epilm.hub.export import export
 from epilm.hub.load import find_checkpoint, find_encoder, find_masked_head, initialise, load
-from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.tokens.kmers import kmer_ids, vocabulary
 
 build_model = pytest.importorskip("epilm.models.build").build_model
 
 TINY = EncoderSpec(size="tiny", layers=1)
 DNA = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="none")
-GENE = ModelSpec(k=3, regions=3, factors=8, encoder=TINY, projection_dim=16)
+SMALL = TowerSpec(embed=8, depths=(1, 1), heads=(1, 2), window=2)
+GENE = ModelSpec(k=3, regions=4, factors=16, encoder=TINY, tower=SMALL, projection_dim=16)
 
 
 @pytest.fixture(scope="module")

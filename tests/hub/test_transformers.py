@@ -120,6 +120,7 @@ def test_another_vocabulary_is_refused_and_its_k_named(tmp_path):
     assert "Set model.k to 4" in text
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     class Trap:
         def __reduce__(self):

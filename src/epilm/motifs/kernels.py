@@ -20,50 +20,53 @@ from epilm.motifs.simd import (
     trailing_zeros,
 )
 
+PIECE = 4096
+"""Positions that share one pass over the motifs: their words and shifted copies stay in the first cache."""
+
 TOP = 250
 """Steps between the best score and the lowest one that matters; more saturates towards 255."""
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _passing_any(kind, tables, count, words, blocks, budget, out):
+def _passing_any(kind, tables, count, words, stride, blocks, budget, out):
     if count == 1:
-        return passing(kind, 1, tables, count, words, blocks, budget, out)
+        return passing(kind, 1, tables, count, words, stride, blocks, budget, out)
     if count == 2:
-        return passing(kind, 2, tables, count, words, blocks, budget, out)
+        return passing(kind, 2, tables, count, words, stride, blocks, budget, out)
     if count == 3:
-        return passing(kind, 3, tables, count, words, blocks, budget, out)
+        return passing(kind, 3, tables, count, words, stride, blocks, budget, out)
     if count == 4:
-        return passing(kind, 4, tables, count, words, blocks, budget, out)
+        return passing(kind, 4, tables, count, words, stride, blocks, budget, out)
     if count == 5:
-        return passing(kind, 5, tables, count, words, blocks, budget, out)
+        return passing(kind, 5, tables, count, words, stride, blocks, budget, out)
     if count == 6:
-        return passing(kind, 6, tables, count, words, blocks, budget, out)
+        return passing(kind, 6, tables, count, words, stride, blocks, budget, out)
     if count == 7:
-        return passing(kind, 7, tables, count, words, blocks, budget, out)
+        return passing(kind, 7, tables, count, words, stride, blocks, budget, out)
     if count == 8:
-        return passing(kind, 8, tables, count, words, blocks, budget, out)
-    return passing(kind, 0, tables, count, words, blocks, budget, out)
+        return passing(kind, 8, tables, count, words, stride, blocks, budget, out)
+    return passing(kind, 0, tables, count, words, stride, blocks, budget, out)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _deficits_any(kind, tables, count, words, blocks, out):
+def _deficits_any(kind, tables, count, words, stride, blocks, out):
     if count == 1:
-        return deficits(kind, 1, tables, count, words, blocks, out)
+        return deficits(kind, 1, tables, count, words, stride, blocks, out)
     if count == 2:
-        return deficits(kind, 2, tables, count, words, blocks, out)
+        return deficits(kind, 2, tables, count, words, stride, blocks, out)
     if count == 3:
-        return deficits(kind, 3, tables, count, words, blocks, out)
+        return deficits(kind, 3, tables, count, words, stride, blocks, out)
     if count == 4:
-        return deficits(kind, 4, tables, count, words, blocks, out)
+        return deficits(kind, 4, tables, count, words, stride, blocks, out)
     if count == 5:
-        return deficits(kind, 5, tables, count, words, blocks, out)
+        return deficits(kind, 5, tables, count, words, stride, blocks, out)
     if count == 6:
-        return deficits(kind, 6, tables, count, words, blocks, out)
+        return deficits(kind, 6, tables, count, words, stride, blocks, out)
     if count == 7:
-        return deficits(kind, 7, tables, count, words, blocks, out)
+        return deficits(kind, 7, tables, count, words, stride, blocks, out)
     if count == 8:
-        return deficits(kind, 8, tables, count, words, blocks, out)
-    return deficits(kind, 0, tables, count, words, blocks, out)
+        return deficits(kind, 8, tables, count, words, stride, blocks, out)
+    return deficits(kind, 0, tables, count, words, stride, blocks, out)
 
 
 @njit(nogil=True, cache=True)
@@ -83,6 +86,24 @@ def _write_words(codes, start, end, bases, out, at):
     if bases >= 2 and end > start:
         i = at + end - start - 1
         out[i] = out[i] << (2 * (bases - 1))
+
+
+@njit(nogil=True, cache=True)
+def _aligned(size):
+    """Zeroed bytes whose first is at a multiple of 64."""
+    store = np.zeros(size + 64, dtype=np.uint8)
+    shift = -store.ctypes.data % 64
+    return store[shift : shift + size]
+
+
+@njit(nogil=True, cache=True)
+def _copy_shifted(words, stride, copies, bases, length):
+    """Fill words[j * stride:] with words[j * bases:], so that the loads of lookup j are aligned."""
+    for j in range(1, copies):
+        shift = j * bases
+        into, out_of = words[j * stride : j * stride + length], words[shift : shift + length]
+        for i in range(length):
+            into[i] = out_of[i]
 
 
 @njit(nogil=True, cache=True)
@@ -124,20 +145,22 @@ def hits(
     """
     room = len(places)
     found = 0
-    longest = 0
+    longest, copies = 0, 0
     for m in range(len(count)):
         longest = max(longest, offset[m + 1] - offset[m])
-    stop = min(len(codes), end + longest - 1)
-    words = np.zeros(stop - start + PAD, dtype=np.uint8)
-    records = np.empty(3 * ((stop - start) // lanes + 2), dtype=np.int64)
-    _write_words(codes, start, stop, bases, words, 0)
+        copies = max(copies, count[m])
+    stride = (PIECE + longest + PAD + 63) & -64
+    words = _aligned((copies + 1) * stride)
+    records = np.empty(3 * (PIECE // lanes + 2), dtype=np.int64)
     at = start
     while at < end:
-        a, b = _next_run(codes, at, stop)
-        at = b
+        a, b = _next_run(codes, at, min(len(codes), min(at + PIECE, end) + longest - 1))
+        at = b if b < min(at + PIECE, end) else min(at + PIECE, end)
+        _write_words(codes, a, b, bases, words, 0)
+        _copy_shifted(words, stride, copies, bases, b - a)
         for m in range(len(count)):
             width = offset[m + 1] - offset[m]
-            positions = min(b - width + 1, end) - a
+            positions = min(b - width + 1, at) - a
             if positions <= 0 or budget[m] < 0:
                 continue
             blocks = (positions + lanes - 1) // lanes
@@ -145,7 +168,8 @@ def hits(
                 kind,
                 tables.ctypes.data + 64 * first[m],
                 count[m],
-                words.ctypes.data + (a - start),
+                words.ctypes.data,
+                stride,
                 blocks,
                 budget[m],
                 records.ctypes.data,
@@ -203,11 +227,14 @@ def best(
     `floored`: the steps of the tables end at score 0, and what saturates is 0. Otherwise a motif that
     saturates in a region is scored exactly everywhere. `empty` stands where no window fits or all hold N.
     """
-    group = 16  # regions that share one pass over the tables
+    group = 8  # regions that share one pass over the tables
     longest = 0
     for r in range(len(starts)):
         longest = max(longest, ends[r] - starts[r])
-    words = np.zeros(group * longest + PAD, dtype=np.uint8)
+    longest = (longest + 63) & -64
+    stride = group * longest + PAD
+    copies = count.max()
+    words = _aligned((copies + 1) * stride)
     triples = words if bases == 3 else np.zeros(group * longest + PAD, dtype=np.uint8)
     values = np.empty(longest + 2 * lanes, dtype=np.uint8)
     runs = np.empty((64, 3), dtype=np.int64)
@@ -229,9 +256,10 @@ def best(
                         runs = longer
                     runs[known, 0], runs[known, 1], runs[known, 2] = r, filled + a - starts[r], b - a
                     known += 1
-            filled += ends[r] - starts[r]
+            filled += longest
             for m in range(len(count)):
                 out[r, m] = -np.inf
+        _copy_shifted(words, stride, copies, bases, filled)
         for m in range(len(count)):
             n = (width[m] + 2) // 3
             row = exact_first[m]
@@ -246,6 +274,7 @@ def best(
                     tables.ctypes.data + 64 * first[m],
                     count[m],
                     words.ctypes.data + origin,
+                    stride,
                     blocks,
                     values.ctypes.data,
                 )
@@ -287,10 +316,13 @@ def tallies(
     longest = 0
     for r in range(len(starts)):
         longest = max(longest, ends[r] - starts[r])
-    words = np.zeros(longest + PAD, dtype=np.uint8)
+    stride = (longest + PAD + 63) & -64
+    copies = count.max()
+    words = _aligned((copies + 1) * stride)
     records = np.empty(3 * (longest // lanes + 2), dtype=np.int64)
     for r in range(len(starts)):
         _write_words(codes, starts[r], ends[r], bases, words, 0)
+        _copy_shifted(words, stride, copies, bases, ends[r] - starts[r])
         for m in range(len(count)):
             out[r, m] = 0.0
         at = starts[r]
@@ -307,6 +339,7 @@ def tallies(
                     tables.ctypes.data + 64 * first[m],
                     count[m],
                     words.ctypes.data + (a - starts[r]),
+                    stride,
                     (positions + lanes - 1) // lanes,
                     budget[m],
                     records.ctypes.data,

@@ -25,7 +25,15 @@ from epilm.motifs.pwm import (
     tail_table,
     thresholds,
 )
-from epilm.motifs.scan import BestScorer, HitScanner, as_codes, check_regions, checked_threads, spread
+from epilm.motifs.scan import (
+    BestScorer,
+    HitScanner,
+    as_codes,
+    check_regions,
+    checked_threads,
+    flatten,
+    spread,
+)
 
 Statistic = Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]
 Background = Literal["uniform", "genome", "gc_bins"]
@@ -271,10 +279,9 @@ def _prepare(
 
 
 def _occupancy_work(pwms: Sequence[Floats]) -> Callable[..., None]:
-    width = np.array([len(pwm) for pwm in pwms], dtype=np.int64)
-    triples = (width + 2) // 3
-    first = np.concatenate([[0], np.cumsum(2 * triples)[:-1]]).astype(np.int64)
-    odds = np.concatenate([np.exp(simd.word_sums(m, 3)) for pwm in pwms for m in (pwm, pwm[::-1, ::-1])])
+    flat, offset = flatten(pwms)
+    sums, first = simd.exact_tables(flat, offset)
+    odds, width = np.exp(sums), np.diff(offset)
 
     def work(codes: Any, begin: Any, end: Any, out: Any) -> None:
         kernels.occupancies(codes, begin, end, odds, first, width, out)

@@ -330,21 +330,45 @@ def tail_table(pwm: Floats, background: ArrayLike = UNIFORM, bins: int = 8192) -
 @njit(nogil=True, cache=True)
 def _distribution(steps, bg, size):
     """Probabilities of total deficits 0 .. size-1; steps (W, 4) whole numbers, deficits beyond are dropped."""
-    now = np.zeros(size)
+    now, following = np.zeros(size), np.zeros(size)
     now[0] = 1.0
-    end = 1  # now[end:] is zero
+    end = 1  # both are zero from here on
+    shift = np.empty(4, dtype=np.int64)
+    share = np.empty(4)
     for w in range(len(steps)):
-        following = np.zeros(size)
         reach = end
+        for b in range(4):  # shortest shift first
+            at = b
+            while at > 0 and shift[at - 1] > steps[w, b]:
+                shift[at], share[at] = shift[at - 1], share[at - 1]
+                at -= 1
+            shift[at], share[at] = steps[w, b], bg[b]
         for b in range(4):
-            shift = steps[w, b]
-            if shift < size:
-                stop = min(end, size - shift)
-                share = bg[b]
-                for i in range(stop):
-                    following[i + shift] += now[i] * share
-                reach = max(reach, stop + shift)
-        now, end = following, reach
+            if shift[b] < size:
+                reach = min(max(reach, end + shift[b]), size)
+        s0, s1, s2, s3 = (
+            min(shift[0], reach),
+            min(shift[1], reach),
+            min(shift[2], reach),
+            min(shift[3], reach),
+        )
+        g0, g1, g2, g3 = share[0], share[1], share[2], share[3]
+        following[:s0] = 0.0
+        # slices, not sums of indices: the loops become vector instructions
+        into, n0 = following[s0:s1], now[: s1 - s0]
+        for i in range(len(into)):
+            into[i] = n0[i] * g0
+        into, n0, n1 = following[s1:s2], now[s1 - s0 : s2 - s0], now[: s2 - s1]
+        for i in range(len(into)):
+            into[i] = n0[i] * g0 + n1[i] * g1
+        into, n0, n1, n2 = following[s2:s3], now[s2 - s0 : s3 - s0], now[s2 - s1 : s3 - s1], now[: s3 - s2]
+        for i in range(len(into)):
+            into[i] = n0[i] * g0 + n1[i] * g1 + n2[i] * g2
+        into, n0, n1 = following[s3:reach], now[s3 - s0 : reach - s0], now[s3 - s1 : reach - s1]
+        n2, n3 = now[s3 - s2 : reach - s2], now[: reach - s3]
+        for i in range(len(into)):
+            into[i] = n0[i] * g0 + n1[i] * g1 + n2[i] * g2 + n3[i] * g3
+        now, following, end = following, now, reach
     return now
 
 
@@ -384,7 +408,7 @@ def _thresholds(flat, offsets, bg, p, allow_best, slack, first, last, scores, mi
             for b in range(4):
                 below = top - pwm[w, b]
                 deficit[w, b] = below
-                if below < 1e-9:  # equal but for rounding
+                if below < 1e-11:  # equal but for rounding
                     deficit[w, b] = 0.0
                     share += bg[b]
                 else:

@@ -97,11 +97,9 @@ def scan(
     tasks = [(start, min(start + CHUNK, len(codes))) for start in range(0, len(codes), CHUNK)]
     parts = spread(lambda task: scanner.hits(codes, *task, dedup=dedup), tasks, threads)
     columns: list[Any] = [np.concatenate([part[i] for part in parts]) for i in range(4)]
-    if len(parts) > 1 or scanner.split(codes):  # one stretch is in order already
-        small = columns[0].astype(np.uint16) if len(pwms) < 65536 else columns[0]
-        order = np.argsort(small, kind="stable")
-        columns = [column[order] for column in columns]
-    return Hits(*columns)
+    small = columns[0].astype(np.uint16) if len(pwms) < 65536 else columns[0]
+    order = np.argsort(small, kind="stable")  # within a motif they are in order already
+    return Hits(*(column[order] for column in columns))
 
 
 def best_scores(
@@ -170,16 +168,12 @@ class HitScanner:
         self.kind = simd.chosen_kind() if kind is None else kind
         self.cut = cut
         self.pwm, self.offset = flatten(pwms)
-        best, worst = _extremes(pwms)
+        best, worst = _extremes(self.pwm, self.offset)
         allowed = np.clip(best - cut, 1e-3, np.maximum(best - worst, 1e-3) + 1.0)
-        self.tables, self.first, self.count, _, _ = simd.build_tables(
-            list(pwms), kernels.TOP / allowed, self.kind
+        self.tables, self.first, self.count = simd.byte_tables(
+            self.pwm, self.offset, kernels.TOP / allowed, self.kind
         )
         self.budget = np.where(cut <= best + 1e-9, kernels.TOP, -1).astype(np.int64)
-
-    def split(self, codes: NDArray[np.uint8]) -> bool:
-        """Whether hits of one task may come out of order: an N inside."""
-        return bool((codes[:CHUNK] > 3).any())
 
     def hits(self, codes: NDArray[np.uint8], start: int, end: int, *, dedup: bool) -> Hits:
         """Hits with a start in [start, end), motif by motif within each stretch without N."""
@@ -231,12 +225,12 @@ class BestScorer:
         self.kind = simd.chosen_kind() if kind is None else kind
         self.floor = floor
         self.width = np.array([len(pwm) for pwm in pwms], dtype=np.int64)
-        best, _ = _extremes(pwms)
+        flat, offset = flatten(pwms)
+        best, _ = _extremes(flat, offset)
         lowest = np.zeros(len(pwms)) if floor else np.array([_common_score(pwm) for pwm in pwms])
         scale = kernels.TOP / np.maximum(best - lowest, 1e-3)
-        self.tables, self.first, self.count, self.exact, self.exact_first = simd.build_tables(
-            list(pwms), scale, self.kind
-        )
+        self.tables, self.first, self.count = simd.byte_tables(flat, offset, scale, self.kind)
+        self.exact, self.exact_first = simd.exact_tables(flat, offset)
 
     def best(
         self,
@@ -325,7 +319,7 @@ def as_codes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return plain
 
 
-def _extremes(pwms: Sequence[Floats]) -> tuple[Floats, Floats]:
-    best = np.array([pwm.max(axis=1).sum() for pwm in pwms])
-    lowest = [np.where(np.isfinite(pwm), pwm, np.inf).min(axis=1).sum() for pwm in pwms]
-    return best, np.array(lowest)
+def _extremes(flat: Floats, offset: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Best and worst finite score of each motif."""
+    lowest = np.where(np.isfinite(flat), flat, np.inf).min(axis=1)
+    return np.add.reduceat(flat.max(axis=1), offset[:-1]), np.add.reduceat(lowest, offset[:-1])

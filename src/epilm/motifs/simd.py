@@ -22,7 +22,7 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -72,70 +72,92 @@ def lanes(kind: tuple[int, ...]) -> int:
     return _LANES[len(kind)]
 
 
-def build_tables(
-    pwms: list[NDArray[np.float64]], scales: NDArray[np.float64], kind: tuple[int, ...]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
-    """Lookup tables of both strands of every motif.
+def byte_tables(
+    flat: NDArray[np.float64], offset: NDArray[np.int64], scale: NDArray[np.float64], kind: tuple[int, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Lookup tables of the deficits of both strands of every motif.
 
     Parameters
     ----------
-    pwms : list of float64 arrays, shape (W, 4)
-        Forward scores in nats.
-    scales : float64 array, shape (F,)
+    flat : float64 array, shape (columns, 4)
+        Forward scores in nats, motif after motif; motif m has the columns offset[m]:offset[m + 1].
+    offset : int64 array, shape (F + 1,)
+    scale : float64 array, shape (F,)
         Steps per nat of deficit.
     kind : tuple
 
     Returns
     -------
     tables : uint8 array, shape (2 * sum of lookups, 64)
-        Deficits: the forward tables of a motif, then its reverse ones; 64-byte aligned.
+        The forward tables of a motif, then its reverse ones; 64-byte aligned.
     first, count : int64 arrays, shape (F,)
         Row of the first forward table, number of lookups a strand.
-    exact : float64 array, shape (2 * sum of triples, 64)
-        Exact score sums of three bases each, same order.
-    exact_first : int64 array, shape (F,)
     """
-    width = np.array([len(p) for p in pwms], dtype=np.int64)
-    tables, count = _grouped(pwms, scales, bases_per_lookup(kind))
+    bases = bases_per_lookup(kind)
+    count = -(-np.diff(offset) // bases)
     first = np.concatenate([[0], np.cumsum(2 * count)[:-1]]).astype(np.int64)
-    triples = (width + 2) // 3
-    exact_first = np.concatenate([[0], np.cumsum(2 * triples)[:-1]]).astype(np.int64)
-    exact = np.empty((int(2 * triples.sum()), 64))
-    for pwm, at, n in zip(pwms, exact_first, triples):
-        for strand, matrix in enumerate((pwm, pwm[::-1, ::-1])):
-            exact[at + strand * n : at + (strand + 1) * n] = word_sums(matrix, 3)
-    store = np.empty(tables.size + 64, dtype=np.uint8)
+    rows = int(2 * count.sum())
+    store = np.empty(64 * rows + 64, dtype=np.uint8)
     shift = -store.ctypes.data % 64
-    aligned = store[shift : shift + tables.size].reshape(tables.shape)
-    aligned[:] = tables
-    return aligned, first, count, exact, exact_first
+    tables = store[shift : shift + 64 * rows].reshape(rows, 64)
+    _fill_bytes(flat, offset, scale, first, count, bases, tables)
+    return tables, first, count
 
 
-def word_sums(matrix: NDArray[np.float64], bases: int) -> NDArray[np.float64]:
-    """Sums of each group of `bases` columns over all words of it, shape (groups, 4**bases)."""
-    groups = -(-len(matrix) // bases)
-    padded = np.zeros((groups * bases, 4))
-    padded[: len(matrix)] = matrix
-    out = np.zeros((groups, 1))
-    for column in range(bases):
-        out = (out[:, :, None] + padded[column::bases][:, None, :]).reshape(groups, -1)
-    return out
+def exact_tables(
+    flat: NDArray[np.float64], offset: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Exact score sums of three bases each, shape (2 * sum of triples, 64), and the first row of each motif."""
+    count = -(-np.diff(offset) // 3)
+    first = np.concatenate([[0], np.cumsum(2 * count)[:-1]]).astype(np.int64)
+    tables = np.empty((int(2 * count.sum()), 64))
+    _fill_exact(flat, offset, first, count, tables)
+    return tables, first
 
 
-def _grouped(
-    pwms: list[NDArray[np.float64]], scales: NDArray[np.float64], bases: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    count = np.array([-(-len(p) // bases) for p in pwms], dtype=np.int64)
-    tables = np.empty((int(2 * count.sum()), 64), dtype=np.uint8)
-    at = 0
-    for pwm, scale in zip(pwms, scales):
-        deficit = pwm.max(axis=1, keepdims=True) - pwm
-        for matrix in (deficit, deficit[::-1, ::-1]):
-            steps = np.minimum(np.maximum(word_sums(matrix, bases) * scale - 1e-6, 0), 255).astype(np.uint8)
-            repeat = 64 // steps.shape[1]
-            tables[at : at + len(steps)] = np.tile(steps, (1, repeat))
-            at += len(steps)
-    return tables, count
+@njit(nogil=True, cache=True, inline="always")
+def _word_sum(columns, start, bases, word, reverse):
+    """Sum over `bases` columns from `start` of one strand, of the word written base 4."""
+    width = len(columns)
+    total = 0.0
+    for i in range(bases):
+        at = start + i
+        if at < width:
+            base = (word >> (2 * (bases - 1 - i))) & 3
+            total += columns[width - 1 - at, 3 - base] if reverse else columns[at, base]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _fill_bytes(flat, offset, scale, first, count, bases, tables):
+    words = 1 << (2 * bases)
+    for m in range(len(count)):
+        scores = flat[offset[m] : offset[m + 1]]
+        deficit = np.empty(scores.shape)
+        for w in range(len(scores)):
+            top = scores[w].max()
+            for b in range(4):
+                deficit[w, b] = (top - scores[w, b]) * scale[m]
+        for strand in range(2):
+            for j in range(count[m]):
+                row = first[m] + strand * count[m] + j
+                for word in range(words):
+                    steps = _word_sum(deficit, j * bases, bases, word, strand == 1) - 1e-6
+                    tables[row, word] = np.uint8(min(max(steps, 0.0), 255.0))
+                for i in range(words, 64):
+                    tables[row, i] = tables[row, i - words]
+
+
+@njit(nogil=True, cache=True)
+def _fill_exact(flat, offset, first, count, tables):
+    for m in range(len(count)):
+        scores = flat[offset[m] : offset[m + 1]]
+        for strand in range(2):
+            for j in range(count[m]):
+                for word in range(64):
+                    tables[first[m] + strand * count[m] + j, word] = _word_sum(
+                        scores, 3 * j, 3, word, strand == 1
+                    )
 
 
 # --- intrinsics: vectors of bytes, written out for LLVM -------------------------------------------------
@@ -201,9 +223,11 @@ def _const(value):
     return ir.Constant(_I64, value)
 
 
-def _strand_sums(builder, kind, n, tables, count, index):
+def _strand_sums(builder, kind, n, tables, count, stride):
     """A function that emits the deficits of both strands for the block at a given address.
 
+    The words of lookup j stand `stride` bytes after those of lookup j - 1: a copy of the words shifted by the
+    bases of a lookup, so that every load is aligned.
     `n` > 0: unrolled, tables loaded here, before the loop over blocks. `n` == 0: `count` lookups in a loop.
     """
     vector = ir.VectorType(_I8, _LANES[kind])
@@ -213,7 +237,7 @@ def _strand_sums(builder, kind, n, tables, count, index):
     def unrolled(address):
         sums = [None, None]
         for j in range(n):
-            words = _load(builder, kind, builder.add(address, _const(j * _BASES[kind])))
+            words = _load(builder, kind, builder.add(address, builder.mul(stride, _const(j))))
             for strand in (0, 1):
                 found = _lookup(builder, kind, held[strand * n + j], words)
                 sums[strand] = (
@@ -228,7 +252,7 @@ def _strand_sums(builder, kind, n, tables, count, index):
         for cell in cells:
             builder.store(_splat(kind, 0), cell)
         with cgutils.for_range(builder, count) as loop:
-            words = _load(builder, kind, builder.add(address, builder.mul(loop.index, _const(_BASES[kind]))))
+            words = _load(builder, kind, builder.add(address, builder.mul(loop.index, stride)))
             for strand, cell in enumerate(cells):
                 row = loop.index if strand == 0 else builder.add(loop.index, count)
                 table = _load(builder, kind, builder.add(tables, builder.mul(row, _const(64))), 64)
@@ -250,40 +274,41 @@ def _mask(builder, kind, value, limit):
 
 
 @intrinsic(prefer_literal=True)
-def passing(typingctx, kind, n, tables, count, index, blocks, budget, out):
+def passing(typingctx, kind, n, tables, count, index, stride, blocks, budget, out):
     """Write (block, forward bits, reverse bits) of blocks with a lane within the budget; return how many."""
     which, unroll = len(kind), n.literal_value
-    signature = types.int64(kind, n, *[types.int64] * 6)
+    signature = types.int64(kind, n, *[types.int64] * 7)
 
     def generate(context, builder, sig, args):
-        _, _, tables, count, index, blocks, budget, out = args
+        _, _, tables, count, index, stride, blocks, budget, out = args
         limit = _broadcast(builder, which, builder.trunc(budget, _I8))
         written = cgutils.alloca_once_value(builder, _const(0))
-        sums = _strand_sums(builder, which, unroll, tables, count, index)
+        sums = _strand_sums(builder, which, unroll, tables, count, stride)
         with cgutils.for_range(builder, blocks) as loop:
             address = builder.add(index, builder.mul(loop.index, _const(_LANES[which])))
             forward, reverse = (_mask(builder, which, s, limit) for s in sums(address))
-            at = builder.load(written)
-            place = builder.add(out, builder.mul(at, _const(24)))
-            for slot, value in enumerate((loop.index, forward, reverse)):
-                _store(builder, value, builder.add(place, _const(8 * slot)), 8)
             some = builder.icmp_unsigned("!=", builder.or_(forward, reverse), _const(0))
-            builder.store(builder.add(at, builder.zext(some, _I64)), written)
+            with builder.if_then(some, likely=False):
+                at = builder.load(written)
+                place = builder.add(out, builder.mul(at, _const(24)))
+                for slot, value in enumerate((loop.index, forward, reverse)):
+                    _store(builder, value, builder.add(place, _const(8 * slot)), 8)
+                builder.store(builder.add(at, _const(1)), written)
         return builder.load(written)
 
     return signature, generate
 
 
 @intrinsic(prefer_literal=True)
-def deficits(typingctx, kind, n, tables, count, index, blocks, out):
+def deficits(typingctx, kind, n, tables, count, index, stride, blocks, out):
     """Write the smaller deficit of the two strands at each position."""
     which, unroll = len(kind), n.literal_value
-    signature = types.int64(kind, n, *[types.int64] * 5)
+    signature = types.int64(kind, n, *[types.int64] * 6)
 
     def generate(context, builder, sig, args):
-        _, _, tables, count, index, blocks, out = args
+        _, _, tables, count, index, stride, blocks, out = args
         vector = ir.VectorType(_I8, _LANES[which])
-        sums = _strand_sums(builder, which, unroll, tables, count, index)
+        sums = _strand_sums(builder, which, unroll, tables, count, stride)
         with cgutils.for_range(builder, blocks) as loop:
             offset = builder.mul(loop.index, _const(_LANES[which]))
             pair = sums(builder.add(index, offset))

@@ -13,7 +13,7 @@ from epilm.tasks import TASKS, LabelledSequences, find_task
 def test_contract(name, tmp_path):
     task = find_task(name)
     assert task.name == name
-    assert task.description.endswith(".")
+    assert task.about.endswith(".")
     assert task.data
     parameters = inspect.signature(task.load).parameters
     assert {"data", "genome", "negative", "seed"} <= set(parameters)

@@ -87,7 +87,9 @@ def test_flanks_and_other_peaks(world):
 
 
 def test_excluded_peaks_are_avoided(world):
-    with pytest.raises(InputError, match=r"no negatives could be made with negatives='other_peaks'.*22 of 22"):
+    with pytest.raises(
+        InputError, match=r"no negatives could be made with negatives='other_peaks'.*22 of 22"
+    ):
         tfbs.load(
             world / "p.narrowPeak",
             genome=world / "g.fa",

@@ -282,7 +282,7 @@ class Task:
         Names of classes 0..C-1; empty when the file decides.
     metric : str
         The score of `metrics.score_table` that early stopping follows.
-    description : str
+    about : str
     data : str
         Which files it takes.
     """
@@ -291,7 +291,7 @@ class Task:
     load: Callable[..., LabelledSequences]
     label_names: tuple[str, ...]
     metric: str
-    description: str
+    about: str
     data: str
 
 

@@ -1,14 +1,14 @@
 """A classifier as one thing: network, tokeniser settings, motifs, what it was trained on.
 
 Fine-tuning, prediction and evaluation share it. On disk it is a folder of plain
-files: `classifier.json`, `classifier.safetensors`, and `motifs.json` where the
+files: a checkpoint, `classifier.json`, and `motifs.json` where the
 factor scores of the input itself are read. A language model and the small CNN
 stand behind the same face. Axes: N sequences, L tokens, F factors.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +20,15 @@ from torch import Tensor, nn
 from epilm.atomic import write_json
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.models.baselines import SmallCNN, reverse_complement_codes
-from epilm.models.build import build_model
 from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.genebert import GeneBERT
-from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
+from epilm.models.spec import ModelSpec
 from epilm.streams import Sequences
 from epilm.tasks.base import LabelledSequences
 from epilm.tokens import kmers
 
 Fusion = Literal["none", "concat", "cross_attention"]
-SETTINGS, WEIGHTS, MOTIFS = "classifier.json", "classifier.safetensors", "motifs.json"
+SETTINGS, WEIGHTS, MOTIFS = "classifier.json", "model.safetensors", "motifs.json"
 FORMAT = 1
 
 
@@ -189,18 +188,29 @@ class Classifier:
             return self.logits(inputs, at, strand)
 
     def save(self, folder: Path) -> None:
-        """Write the files of the classifier into an existing folder."""
+        """Write the classifier's files to a folder that does not exist yet.
+
+        A language model is a checkpoint that `epilm.load` opens too.
+        """
         from safetensors.torch import save_file
 
-        state = {n: t.detach().cpu().contiguous().clone() for n, t in self.module.state_dict().items()}
-        save_file(state, folder / WEIGHTS)
+        from epilm.hub.checkpoint import save_model
+
+        if self.spec is not None:
+            head = {"n_labels": self.n_labels, "fusion": self.fusion, "dropout": self.dropout}
+            store = (self.about.get("pretraining") or {}).get("store")
+            extra = {"classifier": head, **self.about} | ({"store": store} if store else {})
+            save_model(folder, self.module, self.spec, extra)
+        else:
+            folder.mkdir(parents=True)
+            state = {n: t.detach().cpu().contiguous() for n, t in self.module.state_dict().items()}
+            save_file(state, folder / WEIGHTS)
         if self.motifs:
             write_json(folder / MOTIFS, [_motif_json(m) for m in self.motifs])
         settings = {
             "format": FORMAT,
             "kind": self.kind,
             "n_labels": self.n_labels,
-            "spec": None if self.spec is None else asdict(self.spec),
             "fusion": self.fusion,
             "dropout": self.dropout,
             "both_strands": self.both_strands,
@@ -282,53 +292,31 @@ def load_classifier(folder: str | Path, device: torch.device | str = "cpu") -> C
         )
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        state = load_file(folder / WEIGHTS)
-    except Exception as error:  # safetensors has an exception class of its own
-        raise CheckpointError("the classifier cannot be read", where=str(folder), found=error) from None
+    except ValueError as error:
+        raise CheckpointError("not JSON", where=str(folder / SETTINGS), found=error) from None
     if settings.get("format") != FORMAT:
         raise CheckpointError(
             "unknown format", where=str(folder / SETTINGS), found=settings.get("format"), expected=FORMAT
         )
-    n_labels = settings["n_labels"]
+    rest = {key: settings[key] for key in ("n_labels", "fusion", "dropout", "both_strands", "about")}
     if settings["kind"] == "cnn":
-        out = new_classifier("cnn", None, n_labels, dropout=settings["dropout"])
+        module: nn.Module = SmallCNN(settings["n_labels"])
+        try:
+            module.load_state_dict(load_file(folder / WEIGHTS))
+        except Exception as error:  # safetensors has an exception class of its own
+            raise CheckpointError("the weights cannot be read", where=str(folder), found=error) from None
+        out = Classifier(module, "cnn", **rest)
     else:
-        spec = spec_from(settings["spec"])
-        motifs = []
-        if settings["fusion"] != "none":
-            motifs = _motifs_from(folder / MOTIFS)
-        out = new_classifier(
-            build_model(spec, seed=0),
-            spec,
-            n_labels,
-            fusion=settings["fusion"],
-            dropout=settings["dropout"],
-            both_strands=settings["both_strands"],
-            motifs=motifs,
-        )
+        from epilm.hub.checkpoint import load_model
+
+        module, spec, _ = load_model(folder)
+        out = Classifier(module, "language_model", spec=spec, **rest)
+        if out.fusion != "none":
+            out.motifs = _motifs_from(folder / MOTIFS)
         out.factor_mean = np.array(settings["factor_mean"], np.float32)
         out.factor_sd = np.array(settings["factor_sd"], np.float32)
-    out.about = settings["about"]
-    try:
-        out.module.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(
-            "the weights do not fit the settings",
-            where=str(folder),
-            found=" ".join(str(error).split())[:300],
-        ) from None
     out.module.to(device).eval()
     return out
-
-
-def spec_from(values: dict[str, Any]) -> ModelSpec:
-    """Make a ModelSpec from its JSON."""
-    values = dict(values)
-    tower = dict(values.pop("tower"))
-    for key in ("patch", "depths", "heads"):
-        tower[key] = None if tower.get(key) is None else tuple(tower[key])
-    values["streams"] = tuple(values["streams"])
-    return ModelSpec(encoder=EncoderSpec(**values.pop("encoder")), tower=TowerSpec(**tower), **values)
 
 
 def _wrapped(ids: Tensor, tokens: Tensor) -> Tensor:

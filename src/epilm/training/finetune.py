@@ -241,7 +241,7 @@ def prepare_classifier(
         )
         model, where = build_model(spec, seed=seed), f"a random {size} encoder, k={k}"
     else:
-        model, spec, extra, where = load_pretrained(checkpoint, k)
+        model, spec, extra, where = load_pretrained(checkpoint)
         if init == "random":
             model, where = build_model(spec, seed=seed), f"random weights in the shape of {where}"
     used, notes = _order_motifs(collection, spec, extra, fusion)
@@ -260,7 +260,7 @@ def prepare_classifier(
     return made, [f"model: {where}; {count:,} weights", *notes]
 
 
-def load_pretrained(checkpoint: str | Path, k: int = 6) -> tuple[GeneBERT, ModelSpec, dict[str, Any], str]:
+def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT, ModelSpec, dict[str, Any], str]:
     """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
 
     Returns
@@ -272,6 +272,8 @@ def load_pretrained(checkpoint: str | Path, k: int = 6) -> tuple[GeneBERT, Model
     ------
     CheckpointError
     """
+    from epilm.hub.load import load
+
     path = Path(checkpoint)
     if not path.exists():
         raise CheckpointError(
@@ -279,42 +281,16 @@ def load_pretrained(checkpoint: str | Path, k: int = 6) -> tuple[GeneBERT, Model
             where=str(path),
             expected="the folder of a run or model, 'random' or 'cnn'",
         )
-    for folder in (path, path / "model"):
-        if (folder / "spec.json").is_file():
-            from epilm.hub.checkpoint import load_model
-
-            model, spec, extra = load_model(folder)
-            if not isinstance(model, GeneBERT):
-                raise CheckpointError("not a sequence model", where=str(folder), found=type(model).__name__)
-            return model, spec, dict(extra or {}), str(path)
-    if (path / "recipe.json").is_file():
+    loaded = load(path)
+    if not isinstance(loaded.model, GeneBERT):
         raise CheckpointError(
-            "the run has no finished model yet",
+            "this is no pre-trained model",
             where=str(path),
-            do="Let epilm pretrain end: the same command goes on from its last checkpoint.",
+            found=type(loaded.model).__name__,
+            expected="a run of epilm pretrain, or weights in BERT's layout",
+            do="Give the checkpoint that the classifier was made from.",
         )
-    from epilm.hub.transformers import import_dnabert
-
-    encoder, head = import_dnabert(path, k)
-    encoder_spec = EncoderSpec(
-        hidden=encoder.hidden,
-        layers=len(encoder.blocks),
-        heads=encoder.blocks[0].heads,  # type: ignore[arg-type]
-        ffn=encoder.blocks[0].up.out_features,  # type: ignore[union-attr,arg-type]
-        max_positions=encoder.max_positions,
-    )
-    spec = ModelSpec(
-        name="dnabert",
-        streams=("dna",),
-        k=k,
-        encoder=encoder_spec,
-        next_segment="none",
-        max_tokens=min(512, encoder.max_positions),
-    )
-    model = build_model(spec, seed=0)
-    model.encoder.load_state_dict(encoder.state_dict())
-    model.masked_head.load_state_dict(head.state_dict())
-    return model, spec, {"pretrained": "DNABERT layout", "holdout_chroms": []}, f"{path} (BERT layout)"
+    return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
 
 
 def fit_classifier(
@@ -397,7 +373,7 @@ def fit_classifier(
                     raise TrainingError(
                         "the loss or its gradient is not finite",
                         where=f"epoch {epoch + 1}, step {step + 1}",
-                        found=f"loss {float(loss):g}, gradient norm {float(norm):g} in rows {', '.join(map(str, at[:8]))} (lr {lr:g})",
+                        found=f"loss {float(loss.detach()):g}, gradient norm {float(norm):g} in rows {', '.join(map(str, at[:8]))} (lr {lr:g})",
                         do="Lower --lr, raise --warmup, or look at these rows. Nothing was written.",
                     )
                 optimiser.step(lr)
@@ -498,7 +474,6 @@ def _write(
     init: str,
     settings: FinetuneSpec,
 ) -> None:
-    (folder / "model").mkdir()
     result.classifier.save(folder / "model")
     write_json(folder / "metrics.json", {s: plain(t) for s, t in result.metrics.items()})
     write_json(
@@ -605,10 +580,9 @@ def _order_motifs(
     """The motifs in the order of the model's factors, where the checkpoint says it."""
     if fusion == "none":
         return [], []
-    kept = extra.get("motifs")
-    if not kept:
+    ids = [str(i) for i in extra.get("factor_ids") or []]
+    if not ids or not collection:
         return collection, []
-    ids = [m["id"] if isinstance(m, dict) else str(m) for m in kept]
     have = {m.id: m for m in collection}
     missing = [i for i in ids if i not in have]
     if missing:

@@ -11,6 +11,7 @@ import epilm
 from epilm.errors import InputError
 from epilm.experiments import chapters
 from epilm.experiments.page import Page, Section, write_page
+from epilm.experiments.task_chapters import finetuning, start_of
 
 SIMULATED = "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything about biology."
 DEMO = "demo.json"
@@ -42,6 +43,8 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.experiments.demo_report import demo_page
 
         page = demo_page(folder)
+    elif (folder / "task.json").is_file():
+        page = _finetuning_page(folder)
     elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():
         page = _pretraining_page(folder)
     else:
@@ -78,6 +81,26 @@ def reproduce(run: Path, recipe: dict[str, Any]) -> Section:
             "The resolved recipe above says every value; what differs from the shipped recipe goes behind --set."
         ],
         code=code,
+    )
+
+
+def _finetuning_page(run: Path) -> Page:
+    task = chapters.load_json(run / "task.json", {})
+    scores = chapters.load_json(run / "metrics.json", {})
+    split = "test" if "test" in scores else "valid"
+    cards = [
+        (name, f"{scores[split][key]:.3f}", f"{split} rows")
+        for key, name in (("auroc", "AUROC"), ("ap", "AP"), ("macro_f1", "Macro F1"), ("mcc", "MCC"))
+        if scores.get(split, {}).get(key) is not None
+    ]
+    simulated = "simulated" in str(task.get("about", {})).lower()
+    return Page(
+        f"{task.get('task', 'task')}: fine-tuning",
+        f"Run {run.name}, {start_of(task)}",
+        banner=SIMULATED if simulated else "",
+        cards=cards,
+        sections=[finetuning(run)],
+        footer=footer(),
     )
 
 

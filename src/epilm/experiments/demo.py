@@ -1,0 +1,402 @@
+"""The whole road in minutes: an invented genome, a store, two pre-trained models, two tasks, one page.
+
+Every step is the public function that a user would call, at toy size; the command
+lines are kept beside the results. A step whose output is there already is not done
+again, so an interrupted demo goes on. All of it is simulated and says so.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from epilm.atomic import atomic_folder, write_json
+from epilm.errors import EpilmError
+
+DEMO = "demo.json"
+HELD_OUT = ("chr3", "chr4")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a size of the demo does.
+
+    Attributes
+    ----------
+    world : str
+        Size of the playground.
+    recipe : tuple of str
+        What is laid over the recipes' size tiny.
+    factor, cell : str
+        The binding task: a factor whose sites also lie in closed regions of this cell type.
+    epochs : int
+        Of fine-tuning.
+    embedded : int
+        Held-out regions in the picture of embeddings.
+    """
+
+    world: Literal["tiny", "small"]
+    recipe: tuple[str, ...]
+    factor: str
+    cell: str
+    epochs: int
+    embedded: int
+
+
+# 4-mers with stride 2 read 130 bp around the centre of a region with 64 tokens: sites lie there.
+_READING = (
+    "model.k=4",
+    "model.stride=2",
+    "model.max_tokens=66",
+    "model.pooling=mean",
+    "samples.regions=5",
+    "samples.group_stride=5",
+)
+PLANS = {
+    "small": Plan(
+        "small",
+        (
+            *_READING,
+            "samples.holdout_chroms=[chr3,chr4]",
+            "train.steps=200",
+            "train.batch_size=32",
+            "train.micro_batch=32",
+            "train.validate_every=25",
+            "train.validate_samples=96",
+            "train.log_every=5",
+            "train.checkpoint_every=100",
+            "optim.warmup_steps=20",
+            "optim.peak_lr=2e-3",
+        ),
+        "SPI1",
+        "typeD",
+        8,
+        500,
+    ),
+    "tiny": Plan(
+        "tiny",
+        (*_READING, "samples.holdout_chroms=[chr2,chr3]", "train.steps=4", "train.validate_every=2"),
+        "CTCF",
+        "typeA",
+        1,
+        30,
+    ),
+}
+# Objectives that GeneBERT's recipe needs besides; the sequence-only twin has none of them.
+_MATCHING = ("objectives.matching.batch=32",)
+MODELS = {
+    "genebert": ("genebert_native", "GeneBERT, sequence and factor matrix"),
+    "dnabert": ("dnabert", "sequence only"),
+}
+
+
+@dataclass
+class _Diary:
+    """Stages done, their time and command lines; kept in demo.json."""
+
+    folder: Path
+    say: Callable[[str], None]
+    total: int
+    stages: list[dict[str, Any]] = field(default_factory=list)
+
+    def stage(self, name: str, command: str, target: Path, do: Callable[[], object]) -> None:
+        """Do one stage unless its output is there; say what happens and how long it took."""
+        number = len(self.stages) + 1
+        if target.exists():
+            seconds = self._known(name)
+            self.say(f"[{number}/{self.total}] {name}: there already")
+        else:
+            self.say(f"[{number}/{self.total}] {name} ...")
+            started = time.monotonic()
+            do()
+            seconds = round(time.monotonic() - started, 2)
+            self.say(f"[{number}/{self.total}] {name}: {seconds:.1f} s")
+        self.stages.append({"name": name, "command": command, "seconds": seconds})
+        self._keep(name, seconds)
+
+    def _known(self, name: str) -> float | None:
+        return self._times().get(name)
+
+    def _times(self) -> dict[str, float | None]:
+        path = self.folder / "times.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def _keep(self, name: str, seconds: float | None) -> None:
+        write_json(self.folder / "times.json", self._times() | {name: seconds})
+
+
+def demo(
+    out: str | Path = "demo",
+    seed: int = 0,
+    size: Literal["small", "tiny"] = "small",
+    say: Callable[[str], None] | None = None,
+) -> Path:
+    """Simulate, build, pre-train, fine-tune, evaluate and write one page about it.
+
+    Parameters
+    ----------
+    out : path
+        Folder. One that holds this demo, unfinished, is gone on with.
+    seed : int
+        Of the invented genome and of training.
+    size : {"small", "tiny"}
+        "small" takes minutes on two cores and learns; "tiny" takes seconds and shows that all parts run.
+    say : callable, optional
+        Takes lines of progress; standard output by default.
+
+    Returns
+    -------
+    Path
+        `report.html` in the folder.
+
+    Raises
+    ------
+    EpilmError
+        If the folder holds something else.
+    """
+    say = say or (lambda line: print(line, flush=True))
+    folder, plan = Path(out), PLANS[size]
+    _claim(folder, {"seed": seed, "size": size})
+    started = time.monotonic()
+    diary = _Diary(folder, say, total=2 + len(MODELS) + 2 + 1)
+    data, store = folder / "data", folder / "store"
+    _prepare(diary, plan, data, store, seed)
+    for name, (recipe, title) in MODELS.items():
+        _pretrain(diary, plan, store, folder / "runs" / name, recipe, title, seed)
+    _finetune(diary, plan, data, folder, seed)
+    diary.stage(
+        "pictures of the embedding and of retrieval on held-out regions",
+        "",
+        folder / "pictures",
+        lambda: _pictures(plan, data, store, folder),
+    )
+    done = {"seed": seed, "size": size, "simulated": True, "factor": plan.factor, "cell": plan.cell}
+    spent = sum(stage["seconds"] or 0 for stage in diary.stages)
+    write_json(folder / DEMO, done | {"seconds": round(spent, 1), "stages": diary.stages})
+    from epilm.experiments.report import report
+
+    page = report(folder)
+    say(f"done in {time.monotonic() - started:.0f} s. Open {page}")
+    return page
+
+
+def _claim(folder: Path, mark: dict[str, Any]) -> None:
+    """Take a new folder, or one that holds this very demo."""
+    path = folder / "plan.json"
+    if folder.exists() and not path.is_file() and any(folder.iterdir()):
+        raise EpilmError(
+            "the folder holds something that is not a demo",
+            where=str(folder),
+            do="Choose another name with --out.",
+        )
+    if path.is_file() and (found := json.loads(path.read_text())) != mark:
+        raise EpilmError(
+            "the folder holds a demo of another seed or size",
+            where=str(folder),
+            found=found,
+            expected=mark,
+            do="Choose another name with --out, or remove the folder.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, mark)
+
+
+def _prepare(diary: _Diary, plan: Plan, data: Path, store: Path, seed: int) -> None:
+    from epilm.playground.simulate import simulate
+    from epilm.store.build import build
+
+    diary.stage(
+        f"an invented genome ({plan.world}), raw files in real formats",
+        f"epilm simulate {data} --size {plan.world} --seed {seed}",
+        data,
+        lambda: simulate(data, plan.world, seed),
+    )
+    diary.stage(
+        "the store: regions, cell types, motif scores",
+        f"epilm build --genome {data}/genome.fa --peaks {data}/peaks --motifs {data}/motifs.jaspar "
+        f"--blacklist {data}/blacklist.bed --assembly simulated --out {store}",
+        store,
+        lambda: build(
+            genome=data / "genome.fa",
+            peaks=data / "peaks",
+            motifs=data / "motifs.jaspar",
+            blacklist=data / "blacklist.bed",
+            assembly="simulated",
+            out=store,
+        ),
+    )
+
+
+def _pretrain(diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, title: str, seed: int) -> None:
+    from epilm.experiments.pretrain import pretrain
+
+    changes = [*plan.recipe, f"train.seed={seed}"]
+    if recipe != "dnabert" and plan.world == "small":
+        changes += _MATCHING
+    words = " ".join(f"--set '{change}'" for change in changes)
+    diary.stage(
+        f"pre-training: {title}",
+        f"epilm pretrain {recipe} --store {store} --out {run} --size tiny {words}",
+        run / "summary.json",
+        lambda: pretrain(recipe, store, run, size="tiny", set=changes),
+    )
+
+
+def binding_rows(plan: Plan, data: Path, seed: int) -> Any:
+    """Rows of the binding task: sites of a factor against other open regions of the same cell type."""
+    from epilm.tasks import find_task
+
+    peaks = f"{plan.cell}.{plan.factor}"
+    return find_task("tfbs").load(
+        data / f"chip/{peaks}.conservative.narrowPeak.gz",
+        genome=data / "genome.fa",
+        negatives="other_peaks",
+        other_peaks=data / f"peaks/{plan.cell}.narrowPeak.gz",
+        exclude=data / f"chip/{peaks}.relaxed.narrowPeak.gz",
+        seed=seed,
+    )
+
+
+def _finetune(diary: _Diary, plan: Plan, data: Path, folder: Path, seed: int) -> None:
+    from epilm.playground.simulate import read_truth
+    from epilm.tasks.splits import split_rows
+    from epilm.training.finetune import FinetuneSpec, finetune
+
+    truth = read_truth(data)
+    settings = FinetuneSpec(epochs=plan.epochs, lr=5e-4, seed=seed)
+    quiet: Callable[[str], None] = lambda line: None  # noqa: E731
+    starts: dict[str, tuple[Path, Any]] = {
+        "genebert": (folder / "runs/genebert", "checkpoint"),
+        "dnabert": (folder / "runs/dnabert", "checkpoint"),
+        "random": (folder / "runs/genebert", "random"),
+    }
+    places = {"split": "chromosome", "valid": truth["splits"]["validation"], "test": truth["splits"]["test"]}
+    rows = binding_rows(plan, data, seed)
+    bound = split_rows(rows, how="chromosome", valid=places["valid"], test=places["test"])
+    sets: dict[str, tuple[str, Any, dict[str, Any], str]] = {
+        "promoter": ("promoter", data / "promoters", {"split": "given"}, str(data / "promoters")),
+        "binding": (
+            "tfbs",
+            bound,
+            {"split": "given"},
+            f"{data}/chip/{plan.cell}.{plan.factor}.conservative.narrowPeak.gz --genome {data}/genome.fa "
+            f"--negatives other_peaks --other-peaks {data}/peaks/{plan.cell}.narrowPeak.gz "
+            f"--valid {' '.join(places['valid'])} --test {' '.join(places['test'])}",
+        ),
+    }
+    for name, (task, source, how, words) in sets.items():
+
+        def run_all(task: str = task, source: Any = source, how: Any = how, name: str = name) -> None:
+            with atomic_folder(folder / "tasks" / name) as home:
+                for start, (run, init) in starts.items():
+                    finetune(
+                        task,
+                        source,
+                        home / start,
+                        checkpoint=run,
+                        init=init,
+                        settings=settings,
+                        say=quiet,
+                        **how,
+                    )
+                _baselines(task, source, how, home, plan, data, seed)
+
+        diary.stage(
+            f"fine-tuning and scoring: {name}, three starts and baselines",
+            f"epilm finetune {task} --data {words} --checkpoint {folder}/runs/genebert --epochs {plan.epochs} "
+            f"--lr 5e-4 --seed {seed} --out RUN",
+            folder / "tasks" / name,
+            run_all,
+        )
+
+
+def _baselines(
+    task: str, source: Any, how: dict[str, Any], home: Path, plan: Plan, data: Path, seed: int
+) -> None:
+    """k-mer logistic regression, and motif scores, on the same rows."""
+    from epilm.metrics.classification import score_table
+    from epilm.tasks import find_task
+    from epilm.tasks.base import LabelledSequences
+    from epilm.tasks.baselines import fit_kmer, fit_motif
+    from epilm.tasks.splits import split_rows
+    from epilm.training.log import plain
+
+    rows = source if isinstance(source, LabelledSequences) else find_task(task).load(source)
+    rows = split_rows(rows, how="given")
+    train, valid, test = rows.part("train"), rows.part("valid"), rows.part("test")
+    motifs = data / "motifs.jaspar"
+    models: dict[str, Any] = {"kmer": fit_kmer(train, valid, ks=(3, 4, 5), seed=seed)}
+    if task == "tfbs":
+        models["motif"] = fit_motif(train, valid, motifs=motifs, factor=plan.factor)
+    scores = {
+        name: plain(score_table(test.labels, model.probabilities(test))) for name, model in models.items()
+    }
+    write_json(home / "baselines.json", scores)
+
+
+def _pictures(plan: Plan, data: Path, store: Path, folder: Path) -> None:
+    """Embeddings of held-out regions, and where the true partner of each held-out sample ranks."""
+    import csv
+    import gzip
+
+    from epilm.hub.load import load
+    from epilm.playground.simulate import read_truth
+    from epilm.plots.pictures import project
+    from epilm.store.reader import Store
+
+    opened = Store.open(store)
+    held = read_truth(data)["splits"]["test"]
+    with gzip.open(data / "truth_regions.tsv.gz", "rt") as handle:
+        rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["chrom"] in held]
+    rows = [row for row in rows if row["programme"] != "."][: plan.embedded]
+    width = 130
+    sequences = []
+    for row in rows:
+        number = opened.chroms.index(row["chrom"])
+        middle = (int(row["start"]) + int(row["end"])) // 2
+        start = int(opened.offsets[number]) + max(0, middle - width // 2)
+        sequences.append(np.asarray(opened.genome[start : start + width], np.uint8))
+    with atomic_folder(folder / "pictures") as home:
+        for name in MODELS:
+            vectors = load(folder / "runs" / name).embed(sequences, batch_size=64)
+            points = project(vectors, "tsne")
+            with open(home / f"embedding.{name}.tsv", "w", newline="\n", encoding="utf-8") as out:
+                out.write("x\ty\tprogramme\n")
+                for (x, y), row in zip(points, rows):
+                    out.write(f"{x:.4f}\t{y:.4f}\t{row['programme']}\n")
+        ranks, pool = retrieval_ranks(folder / "runs/genebert", opened)
+        write_json(home / "retrieval.json", {"pool": pool, "ranks": ranks})
+
+
+def retrieval_ranks(run: Path, store: Any, limit: int = 96) -> tuple[list[int], int]:
+    """Rank of the right factor matrix for each held-out sample's sequence, among all of them (1 = first)."""
+    import torch
+
+    from epilm.batches import BatchMaker
+    from epilm.experiments.config import from_dict
+    from epilm.hub.load import load
+    from epilm.store.sampling import make_samples, order
+    from epilm.training.validate import pick_rows
+
+    loaded = load(run)
+    recipe = from_dict(loaded.extra["recipe"])
+    held = make_samples(store, recipe.samples, "holdout")
+    rows = pick_rows(held.regions, limit, order(len(held), recipe.train.seed, 0))
+    maker = BatchMaker(store, loaded.spec, recipe.objectives, recipe.samples, seed=0, subset="holdout")
+    loaded.model.eval()
+    encode: Any = loaded.model.encode_matching
+    seq, region = [], []
+    with torch.no_grad():
+        for at in range(0, len(rows), 32):
+            one, two = encode(maker(rows[at : at + 32], 0))
+            seq.append(one.float())
+            region.append(two.float())
+    left = torch.nn.functional.normalize(torch.cat(seq), dim=1)
+    right = torch.nn.functional.normalize(torch.cat(region), dim=1)
+    scores = left @ right.T
+    better = (scores > scores.diagonal()[:, None]).sum(1) + 1
+    return better.tolist(), len(rows)

@@ -1,0 +1,162 @@
+"""The demo's page: the two tasks side by side, both pre-trainings, the pictures, the commands."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from epilm.experiments import chapters
+from epilm.experiments.demo import DEMO, MODELS
+from epilm.experiments.page import Page, Picture, Section, Table
+from epilm.experiments.report import SIMULATED, footer
+from epilm.experiments.task_chapters import comparison, scores_of
+from epilm.plots.curves import retrieval_curve
+from epilm.plots.pictures import scatter
+from epilm.plots.style import as_image, figure
+
+STARTS = {
+    "genebert": "GeneBERT, pre-trained",
+    "dnabert": "sequence only, pre-trained",
+    "random": "same network, random start",
+    "kmer": "k-mer logistic regression",
+    "motif": "best motif score",
+}
+
+
+def demo_page(folder: Path) -> Page:
+    """Collect the page of a demo folder."""
+    done = chapters.load_json(folder / DEMO, {})
+    truth = chapters.load_json(folder / "data/truth.json", {})
+    tasks = {
+        "Promoters": ("promoter", "Is this 70 bp sequence the core of a promoter? Half of the negatives are promoters "
+                      "with 12 of 20 pieces replaced, half are genomic windows."),
+        f"Binding of {done.get('factor')} in {done.get('cell')}": (
+            "binding", f"Is this 101 bp window bound by {done.get('factor')}? The negatives are other open regions of the same "
+            "cell type."),
+    }  # fmt: skip
+    sections = [_what(done, truth)]
+    tables = {name: _models(folder / "tasks" / task) for name, (task, _) in tasks.items()}
+    for name, (task, text) in tasks.items():
+        home = folder / "tasks" / task
+        runs = {title: home / key for key, title in STARTS.items() if (home / key).is_dir()}
+        if tables[name]:
+            sections.append(comparison(name, tables[name], runs, [text]))
+    sections += [
+        chapters.pretraining(folder / "runs" / key, f"Pre-training: {title}")
+        for key, (_, title) in MODELS.items()
+    ]
+    if pictures := _pictures(folder):
+        sections.append(pictures)
+    sections.append(chapters.data(folder / "store"))
+    sections.append(_reproduce(done))
+    return Page(
+        "epilm demo",
+        "From raw files to a scored model, every step a command of the toolkit.",
+        banner=SIMULATED,
+        cards=_cards(folder, done, tables),
+        sections=sections,
+        footer=footer(),
+    )
+
+
+def _models(home: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Test scores of every model of a task, in the order of STARTS."""
+    known = {key: chapters.load_json(home / key / "metrics.json", {}).get("test") for key in STARTS}
+    known |= chapters.load_json(home / "baselines.json", {})
+    return [(title, [known[key]]) for key, title in STARTS.items() if known.get(key)]
+
+
+def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
+    splits = truth.get("splits", {})
+    return Section(
+        "What was run",
+        text=[
+            "A genome was invented, with real motifs planted by known rules. Its raw files became a store; two models were "
+            "pre-trained on it, one on sequence and factor matrix together, one on sequence alone; both, and a twin without "
+            "pre-training, were fine-tuned on two tasks and scored on chromosomes that neither pre-training nor fine-tuning saw.",
+            "The models are toys that learn within a minute. The page shows that every part works and what its output looks like, "
+            "not how well such models do on real data.",
+        ],
+        facts=[
+            ("Genome", f"{sum(truth.get('chromosomes', {}).values()):,} bp, seed {done.get('seed')}"),
+            ("Regions", f"{truth.get('regions', 0):,} in {len(truth.get('cell_types', []))} cell types"),
+            ("Learned on", ", ".join(splits.get("train", []))),
+            ("Tested on", ", ".join(splits.get("test", []))),
+            ("Time", chapters.duration(done.get("seconds"))),
+        ],
+    )
+
+
+def _cards(folder: Path, done: dict[str, Any], tables: dict[str, Any]) -> list[tuple[str, str, str]]:
+    cards = []
+    for name, models in tables.items():
+        values = {title: seeds[0].get("auroc") for title, seeds in models}
+        ours, twin = values.get(STARTS["genebert"]), values.get(STARTS["random"])
+        if ours is not None:
+            note = f"AUROC; random start {twin:.3f}" if twin is not None else "AUROC"
+            cards.append((name, f"{ours:.3f}", note))
+    valid = chapters.last(chapters.read_lines(folder / "runs/genebert/metrics.jsonl"), "valid")
+    for key, title in (
+        ("matching/recall@10", "Matching recall@10"),
+        ("masked_kmers/accuracy", "Masked k-mer accuracy"),
+    ):
+        if valid.get(key) is not None:
+            cards.append(
+                (title, f"{valid[key]:.3f}", f"held-out; chance {valid.get(f'{key}_chance', 0):.3f}")
+            )
+    cards.append(
+        ("Whole demo", chapters.duration(done.get("seconds")), f"{len(done.get('stages', []))} steps")
+    )
+    return cards
+
+
+def _pictures(folder: Path) -> Section | None:
+    home = folder / "pictures"
+    if not home.is_dir():
+        return None
+    section = Section(
+        "What the models see",
+        text=[
+            "Each dot is a distal region of the test chromosomes, embedded by the sequence encoder and coloured by the "
+            "programme that was planted in it. The models were never told the programmes."
+        ],
+    )
+    for key, (_, title) in MODELS.items():
+        path = home / f"embedding.{key}.tsv"
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as handle:
+                rows = list(csv.DictReader(handle, delimiter="\t"))
+            with figure(5.4, 3.6) as (fig, (ax,)):
+                points = [(float(r["x"]), float(r["y"])) for r in rows]
+                scatter(ax, points, [r["programme"] for r in rows], title=title)
+                section.pictures.append(
+                    Picture(as_image(fig, "png"), f"t-SNE of {len(rows)} held-out regions.")
+                )
+    if found := chapters.load_json(home / "retrieval.json"):
+        with figure(5.4, 3.4) as (fig, (ax,)):
+            retrieval_curve(
+                ax,
+                {"GeneBERT": found["ranks"]},
+                found["pool"],
+                "Which factor matrix belongs to this sequence?",
+            )
+            caption = f"Share of {found['pool']} held-out samples whose own matrix is among the k nearest."
+            section.pictures.append(Picture(as_image(fig), caption))
+    return section
+
+
+def _reproduce(done: dict[str, Any]) -> Section:
+    stages = done.get("stages", [])
+    rows = [[s["name"], s["seconds"]] for s in stages]
+    code = "\n\n".join(s["command"].replace(" --", " \\\n    --") for s in stages if s["command"])
+    size = "" if done.get("size") == "small" else f" --size {done.get('size')}"
+    seed = f" --seed {done.get('seed')}" if done.get("seed") else ""
+    return Section(
+        "How to reproduce",
+        text=["The demo is one command; each step can also be run by itself."],
+        tables=[Table(["step", "seconds"], rows, "Where the time went")],
+        code=f"epilm demo{size}{seed}",
+        details=[("All commands", code)],
+    )
+
+
+__all__ = ["STARTS", "demo_page", "scores_of"]

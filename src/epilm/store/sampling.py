@@ -6,7 +6,6 @@ rows. On the training path: numpy and the standard library only.
 Axes: N samples, R regions of a sample.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -52,7 +51,7 @@ def rows_at(
     batch: int,
     step: int,
     seed: int,
-    order_of: Callable[[int], np.ndarray] | None = None,
+    order_of: "NoSharedOrder | None" = None,
 ) -> np.ndarray:
     """Rows of the samples of one optimiser step, over all devices.
 
@@ -68,8 +67,8 @@ def rows_at(
     step : int
         From 0, through all epochs.
     seed : int
-    order_of : callable, optional
-        epoch -> rows, instead of `order`: `NoSharedOrder`. Each epoch must have as many rows.
+    order_of : NoSharedOrder, optional
+        Gives the rows of an epoch instead of `order`.
 
     Returns
     -------
@@ -87,7 +86,7 @@ def rows_at(
     (4, True)
     """
     if order_of is not None:
-        n = len(order_of(0))
+        n = len(order_of)
     steps = steps_per_epoch(n, batch)
     epoch, at = divmod(step, steps)
     rows = order(n, seed, epoch) if order_of is None else order_of(epoch)
@@ -151,9 +150,12 @@ class NoSharedOrder:
         """Rows of an epoch (`no_shared_order`), remembered for the next call."""
         if epoch not in self._kept:
             rows = no_shared_order(self.samples, self.batch, self.seed, epoch, self.group)
-            # Epoch 0 tells the length; beside it the present one is enough.
-            self._kept = {e: r for e, r in self._kept.items() if e in (0, epoch - 1)} | {epoch: rows}
+            self._kept = {epoch: rows}
         return self._kept[epoch]
+
+    def __len__(self) -> int:
+        """Count the rows of every epoch: whole steps only."""
+        return len(self.samples) // self.batch * self.batch
 
     def repeated(self, epoch: int) -> int:
         """Count the rows of an epoch that were drawn a second time to fill its last groups."""

@@ -15,7 +15,6 @@ from epilm.motifs.simd import (
     PAD,
     block_mask,
     deficits,
-    least_byte,
     passing,
     trailing_zeros,
 )
@@ -49,24 +48,24 @@ def _passing_any(kind, tables, count, words, stride, blocks, budget, out):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _deficits_any(kind, tables, count, words, stride, blocks, out):
+def _deficits_any(kind, tables, count, words, stride, blocks, beyond, out):
     if count == 1:
-        return deficits(kind, 1, tables, count, words, stride, blocks, out)
+        return deficits(kind, 1, tables, count, words, stride, blocks, beyond, out)
     if count == 2:
-        return deficits(kind, 2, tables, count, words, stride, blocks, out)
+        return deficits(kind, 2, tables, count, words, stride, blocks, beyond, out)
     if count == 3:
-        return deficits(kind, 3, tables, count, words, stride, blocks, out)
+        return deficits(kind, 3, tables, count, words, stride, blocks, beyond, out)
     if count == 4:
-        return deficits(kind, 4, tables, count, words, stride, blocks, out)
+        return deficits(kind, 4, tables, count, words, stride, blocks, beyond, out)
     if count == 5:
-        return deficits(kind, 5, tables, count, words, stride, blocks, out)
+        return deficits(kind, 5, tables, count, words, stride, blocks, beyond, out)
     if count == 6:
-        return deficits(kind, 6, tables, count, words, stride, blocks, out)
+        return deficits(kind, 6, tables, count, words, stride, blocks, beyond, out)
     if count == 7:
-        return deficits(kind, 7, tables, count, words, stride, blocks, out)
+        return deficits(kind, 7, tables, count, words, stride, blocks, beyond, out)
     if count == 8:
-        return deficits(kind, 8, tables, count, words, stride, blocks, out)
-    return deficits(kind, 0, tables, count, words, stride, blocks, out)
+        return deficits(kind, 8, tables, count, words, stride, blocks, beyond, out)
+    return deficits(kind, 0, tables, count, words, stride, blocks, beyond, out)
 
 
 @njit(nogil=True, cache=True)
@@ -236,7 +235,9 @@ def best(
     copies = count.max()
     words = _aligned((copies + 1) * stride)
     triples = words if bases == 3 else np.zeros(group * longest + PAD, dtype=np.uint8)
-    values = np.empty(longest + 2 * lanes, dtype=np.uint8)
+    values = _aligned(longest + 2 * lanes)
+    beyond = np.zeros(2 * lanes, dtype=np.uint8)
+    beyond[lanes:] = 255
     runs = np.empty((64, 3), dtype=np.int64)
     shortest = width.min()
     for head in range(0, len(starts), group):
@@ -269,18 +270,16 @@ def best(
                 if positions <= 0:
                     continue
                 blocks = (positions + lanes - 1) // lanes
-                _deficits_any(
+                least = _deficits_any(
                     kind,
                     tables.ctypes.data + 64 * first[m],
                     count[m],
                     words.ctypes.data + origin,
                     stride,
                     blocks,
+                    beyond.ctypes.data + blocks * lanes - positions,
                     values.ctypes.data,
                 )
-                for i in range(positions, blocks * lanes):
-                    values[i] = 255
-                least = least_byte(kind, values.ctypes.data, blocks)
                 top = out[r, m]
                 if least >= TOP:
                     if floored:

@@ -300,41 +300,33 @@ def passing(typingctx, kind, n, tables, count, index, stride, blocks, budget, ou
 
 
 @intrinsic(prefer_literal=True)
-def deficits(typingctx, kind, n, tables, count, index, stride, blocks, out):
-    """Write the smaller deficit of the two strands at each position."""
+def deficits(typingctx, kind, n, tables, count, index, stride, blocks, beyond, out):
+    """Write the smaller deficit of the two strands at each position; return the smallest of all.
+
+    The last block is joined (or) with the bytes at `beyond`: 255 in lanes past the last position.
+    """
     which, unroll = len(kind), n.literal_value
-    signature = types.int64(kind, n, *[types.int64] * 6)
+    signature = types.int64(kind, n, *[types.int64] * 7)
 
     def generate(context, builder, sig, args):
-        _, _, tables, count, index, stride, blocks, out = args
+        _, _, tables, count, index, stride, blocks, beyond, out = args
         vector = ir.VectorType(_I8, _LANES[which])
+        smaller = f"llvm.umin.v{_LANES[which]}i8"
         sums = _strand_sums(builder, which, unroll, tables, count, stride)
-        with cgutils.for_range(builder, blocks) as loop:
+        smallest = cgutils.alloca_once_value(builder, _splat(which, 255))
+        full = builder.sub(blocks, _const(1))
+        with cgutils.for_range(builder, full) as loop:
             offset = builder.mul(loop.index, _const(_LANES[which]))
-            pair = sums(builder.add(index, offset))
-            least = _call(builder, f"llvm.umin.v{_LANES[which]}i8", vector, pair)
+            least = _call(builder, smaller, vector, sums(builder.add(index, offset)))
             _store(builder, least, builder.add(out, offset))
-        return _const(0)
-
-    return signature, generate
-
-
-@intrinsic
-def least_byte(typingctx, kind, values, blocks):
-    """Smallest byte of whole blocks."""
-    which = len(kind)
-    signature = types.int64(kind, types.int64, types.int64)
-
-    def generate(context, builder, sig, args):
-        _, values, blocks = args
-        vector = ir.VectorType(_I8, _LANES[which])
-        cell = cgutils.alloca_once_value(builder, _splat(which, 255))
-        with cgutils.for_range(builder, blocks) as loop:
-            block = _load(builder, which, builder.add(values, builder.mul(loop.index, _const(_LANES[which]))))
-            least = _call(builder, f"llvm.umin.v{_LANES[which]}i8", vector, [builder.load(cell), block])
-            builder.store(least, cell)
-        smallest = _call(builder, f"llvm.vector.reduce.umin.v{_LANES[which]}i8", _I8, [builder.load(cell)])
-        return builder.zext(smallest, _I64)
+            builder.store(_call(builder, smaller, vector, [builder.load(smallest), least]), smallest)
+        offset = builder.mul(full, _const(_LANES[which]))
+        least = _call(builder, smaller, vector, sums(builder.add(index, offset)))
+        least = builder.or_(least, _load(builder, which, beyond))
+        _store(builder, least, builder.add(out, offset))
+        least = _call(builder, smaller, vector, [builder.load(smallest), least])
+        found = _call(builder, f"llvm.vector.reduce.umin.v{_LANES[which]}i8", _I8, [least])
+        return builder.zext(found, _I64)
 
     return signature, generate
 

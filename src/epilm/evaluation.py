@@ -18,6 +18,7 @@ from epilm.prediction import predict
 from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.classifier import Classifier, load_classifier
+from epilm.tasks.options import typed_options
 from epilm.tasks.sequences import read_lines
 from epilm.tasks.splits import split_rows
 
@@ -135,9 +136,12 @@ def evaluate(
             name = task or classifier.about.get("task")
             if name is None:
                 raise UsageError("the model does not say its task", do="Pass --task.")
-            extra = dict(options or {}) | ({"negative": negative} if negative is not None else {})
+            load = find_task(name).load
+            texts = {key: v for key, v in (options or {}).items() if isinstance(v, str)}
+            extra = dict(options or {}) | typed_options(load, texts)
+            extra |= {"negative": negative} if negative is not None else {}
             assert not isinstance(data, LabelledSequences)
-            rows = find_task(name).load(data, genome=genome, seed=data_seed, **extra)
+            rows = load(data, genome=genome, seed=data_seed, **extra)
         if split != "none":
             rows = split_rows(rows, how=split, seed=data_seed, valid=valid, test=test)
         if rows.labels.max() >= classifier.n_labels:

@@ -143,6 +143,19 @@ def test_contacts_are_observed_over_expected(raw, tmp_path):
     assert len(store.contacts.keys) == 21
 
 
+def test_finer_contact_maps_are_joined_to_the_resolution_asked_for(raw, tmp_path):
+    (tmp_path / "chr2.tsv").write_text("0\t500\t3\n500\t500\t2\n0\t1000\t4\n500\t1500\t6\n1000\t1500\t2\n")
+    given = [raw / "chr1.tsv", tmp_path / "chr2.tsv"]
+    store = make(raw, tmp_path / "s", contacts=given, contacts_resolution=1000)
+    table = store.contacts
+    low, high = np.asarray(table.keys) // table.n_bins - 6, np.asarray(table.keys) % table.n_bins - 6
+    held = {(int(i), int(j)): float(v) for i, j, v in zip(low, high, table.values, strict=True) if i >= 0}
+    # counts 5, 10, 2 at (0, 0), (0, 1), (1, 1); expected 3.5 on the diagonal, 10 beside it
+    assert held == pytest.approx({(0, 0): np.log1p(5 / 3.5), (0, 1): np.log(2), (1, 1): np.log1p(2 / 3.5)})
+    with pytest.raises(InputError, match=r"do not have this resolution.*divisors of 1500 bp"):
+        make(raw, tmp_path / "t", contacts=given, contacts_resolution=1500)
+
+
 def test_switches_of_the_factor_matrix_reach_it(raw, tmp_path):
     usual = make(raw, tmp_path / "usual")
     for n, change in enumerate(
@@ -345,7 +358,7 @@ CASES = {
         lambda raw, tmp: {
             "contacts": [raw / "chr1.tsv", broken(raw, tmp, "chr2.tsv", "0\t500\t3\n0\t1000\t3\n")]
         },
-        "different resolutions.*500 bp, 1000 bp",
+        "different resolutions.*500 bp, 1000 bp.*--contacts-resolution 1000",
     ),
     "contacts past the end": (
         lambda raw, tmp: {

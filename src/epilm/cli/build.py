@@ -65,9 +65,9 @@ def build(
     motifs
         Motif file (JASPAR, MEME, TRANSFAC) or jaspar:YEAR; none gives a store without a factor matrix.
     contacts
-        Contact maps (.cool, .mcool, text) of one resolution.
+        Contact maps (.cool, .mcool, text).
     contacts_resolution
-        Bin width in bp of the contact maps.
+        Bin width in bp: which one of an .mcool; finer maps are joined to it.
     sizes
         chrom.sizes with the declared lengths; shorter records are filled with N.
     assembly

@@ -17,7 +17,7 @@ from epilm import __version__
 from epilm.atomic import atomic_folder
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
-from epilm.genome.contacts import read_contacts
+from epilm.genome.contacts import Contacts, read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
@@ -92,9 +92,9 @@ def build(
     motifs : path or "jaspar:2018", optional
         JASPAR, MEME, TRANSFAC; without motifs the store has no factor matrix.
     contacts : path or list of paths, optional
-        .cool, .mcool or text, all of one resolution.
+        .cool, .mcool or text.
     contacts_resolution : int, optional
-        Bin width in bp, for files that have several.
+        Bin width in bp: which one of an .mcool; finer maps are joined to it.
     sizes : path, optional
         Declared chromosome lengths (chrom.sizes); shorter records are filled with N.
     assembly : str, optional
@@ -180,9 +180,8 @@ def build(
             sources.append(source("blacklist", blacklist))
         table = None
         if contacts is not None:
-            table = contact_table(
-                [read_contacts(p, contacts_resolution) for p in _files(contacts)], opened.sizes
-            )
+            maps = [_read_contacts(path, contacts_resolution) for path in _files(contacts)]
+            table = contact_table(maps, opened.sizes, contacts_resolution)
             sources += [source("contacts", path) for path in _files(contacts)]
 
         writer = StoreWriter(folder, tuple(opened.sizes), tuple(opened.sizes.values()))
@@ -233,6 +232,11 @@ def build(
 
 def _files(given: Files) -> list[str | Path]:
     return [given] if isinstance(given, str | Path) else list(given)
+
+
+def _read_contacts(path: str | Path, resolution: int | None) -> Contacts:
+    """Text has one resolution, which is found; an .mcool file is asked for the one wanted."""
+    return read_contacts(path, resolution if Path(path).name.endswith(".mcool") else None)
 
 
 def _versions() -> dict[str, str]:

@@ -3,25 +3,30 @@
 Needs `epilm.genome`; used by `build` only. Reading the table is `arrays.ContactTable`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from epilm.errors import InputError, StoreError
-from epilm.genome.contacts import Contacts
+from epilm.genome.contacts import ChromContacts, Contacts
 from epilm.store.arrays import ContactTable
 
 
-def contact_table(maps: Sequence[Contacts], sizes: Mapping[str, int]) -> tuple[int, np.ndarray, np.ndarray]:
+def contact_table(
+    maps: Sequence[Contacts], sizes: Mapping[str, int], resolution: int | None = None
+) -> tuple[int, np.ndarray, np.ndarray]:
     """Join contact maps of chromosomes into the store's table.
 
     Parameters
     ----------
     maps : sequence of Contacts
-        Of one resolution, each chromosome in one of them.
+        Each chromosome in one of them.
     sizes : dict
         Chromosome lengths, in genome order.
+    resolution : int, optional
+        Bin width in bp, a multiple of those of the maps; default theirs.
 
     Returns
     -------
@@ -33,20 +38,24 @@ def contact_table(maps: Sequence[Contacts], sizes: Mapping[str, int]) -> tuple[i
     Raises
     ------
     InputError
-        If resolutions differ, a chromosome comes twice, or none is in the genome.
+        If resolutions do not fit, a chromosome comes twice, or none is in the genome.
     StoreError
         If a map has bins past its chromosome.
     """
     widths = sorted({one.resolution for one in maps})
-    if len(widths) > 1:
+    width = widths[-1] if resolution is None else resolution
+    if (resolution is None and len(widths) > 1) or any(width % w for w in widths):
+        common = math.lcm(*widths)
         raise InputError(
-            "the contact maps have different resolutions",
+            "the contact maps do not have this resolution"
+            if resolution
+            else "the contact maps have different resolutions",
             where=", ".join(Path(one.source).name for one in maps),
             found=", ".join(f"{w} bp" for w in widths),
-            expected="one resolution",
-            do="Give maps of one resolution, or choose one with --contacts-resolution.",
+            expected="one resolution" if resolution is None else f"divisors of {resolution} bp",
+            do=f"Give --contacts-resolution {common} to join their bins.",
         )
-    width = widths[0]
+    maps = [coarsen(one, width) for one in maps]
     bins = ContactTable.bins(tuple(sizes.values()), width)
     number = {name: i for i, name in enumerate(sizes)}
     parts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -78,3 +87,32 @@ def contact_table(maps: Sequence[Contacts], sizes: Mapping[str, int]) -> tuple[i
         )
     ordered = [parts[c] for c in sorted(parts)]
     return width, np.concatenate([k for k, _ in ordered]), np.concatenate([v for _, v in ordered])
+
+
+def coarsen(one: Contacts, resolution: int) -> Contacts:
+    """Join the bins of a contact map: counts of joined bins are added.
+
+    Parameters
+    ----------
+    one : Contacts
+    resolution : int
+        A multiple of its bin width.
+
+    Examples
+    --------
+    >>> fine = ChromContacts(4, np.array([0, 1, 4 + 1, 2 * 4 + 3]), np.array([8, 2, 4, 1], np.float32))
+    >>> joined = coarsen(Contacts(100, {"chr1": fine}, "a"), 200).chroms["chr1"]
+    >>> joined.n_bins, joined.keys.tolist(), joined.values.tolist()
+    (2, [0, 3], [14.0, 1.0])
+    """
+    factor = resolution // one.resolution
+    if factor == 1:
+        return one
+    chroms = {}
+    for name, fine in one.chroms.items():
+        i, j = fine.keys // fine.n_bins // factor, fine.keys % fine.n_bins // factor
+        n_bins = -(-fine.n_bins // factor)
+        keys, place = np.unique(i * n_bins + j, return_inverse=True)
+        values = np.bincount(place, weights=fine.values).astype(np.float32)
+        chroms[name] = ChromContacts(n_bins, keys, values)
+    return Contacts(resolution, chroms, one.source)

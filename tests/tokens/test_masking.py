@@ -11,6 +11,7 @@ from epilm.errors import InputError
 from epilm.tokens import _fused
 from epilm.tokens.masking import (
     _mask_plain,
+    draws,
     expected_rate,
     grow_spans,
     mask_span,
@@ -138,7 +139,8 @@ def test_compiled_and_plain_versions_agree_to_the_bit(span, length, rate, key):
     ids = torch.randint(0, 69, (2, length), generator=torch.Generator().manual_seed(length))
     arguments = {"k": 3, "rate": rate, "keys": torch.tensor([key, 5]), "seed": 3, "span_tokens": span}
     masked, labels = mask_tokens(ids, ids >= 5, **arguments)
-    plain = _mask_plain(ids, ids >= 5, arguments["keys"], 3, rate_to_probability(rate, span), span, 0, 69)
+    keys = arguments.pop("keys")
+    plain = _mask_plain(ids, ids >= 5, keys, draws(**arguments))
     assert torch.equal(masked, plain[0])
     assert torch.equal(labels, plain[1])
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from epilm.errors import InputError
+from epilm.tokens import _fused
 from epilm.tokens.kmers import kmer_ids
 from epilm.tokens.windows import cut_windows, masked_windows
 
@@ -40,3 +41,20 @@ def test_a_window_does_not_depend_on_its_neighbours(genome):
 def test_a_window_that_leaves_the_genome_is_refused(genome, start):
     with pytest.raises(InputError, match=rf"a window leaves the sequence\. Found {start}-"):
         cut_windows(genome, np.array([5, start]), 50)
+
+
+def test_without_numba_the_inputs_are_the_same(genome, monkeypatch):
+    arguments = {"width": 300, "k": 5, "stride": 2, "rate": 0.3, "seed": 1, "keys": torch.tensor([4, 5])}
+    starts = np.array([980, 4700])
+    fast = masked_windows(genome, starts, **arguments)
+    monkeypatch.setattr(_fused, "available", lambda: False)
+    plain = masked_windows(genome, starts, **arguments)
+    for name in ("ids", "segments", "mask", "labels"):
+        assert torch.equal(getattr(fast, name), getattr(plain, name))
+
+
+def test_a_memory_map_is_read(genome, tmp_path):
+    np.save(tmp_path / "g.npy", genome)
+    arguments = {"width": 100, "k": 6, "rate": 0.3, "seed": 1, "keys": torch.tensor([4])}
+    mapped = masked_windows(np.load(tmp_path / "g.npy", mmap_mode="r"), np.array([3]), **arguments)
+    assert torch.equal(mapped.ids, masked_windows(genome, np.array([3]), **arguments).ids)

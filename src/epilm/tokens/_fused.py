@@ -8,6 +8,7 @@ beside it. Arrays in, arrays filled in place. Speed: benchmarks rows 1 and 2.
 import os
 from functools import lru_cache
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,29 +29,58 @@ def available() -> bool:
     return _loops() is not None
 
 
+class Draws(NamedTuple):
+    """What a mask depends on besides the tokens; see `epilm.tokens.masking.draws`.
+
+    Attributes
+    ----------
+    bases : three generator states, one a question, before the key is absorbed
+    span : tokens hidden before and after a centre
+    limits : bounds below which 53 bits are a centre, [MASK], or a random id
+    random_range : the lowest random id and how many there are
+    """
+
+    bases: tuple[int, int, int]
+    span: tuple[int, int]
+    limits: tuple[int, int, int]
+    random_range: tuple[int, int]
+
+
 def kmer_ids(codes: np.ndarray, k: int, stride: int, out: np.ndarray) -> None:
-    """Fill `out` (N, L) int64 with the ids of `codes` (N, W) uint8; `out` may be a strided view."""
-    buffers = np.empty((4, codes.shape[1]), dtype=np.uint32)
-    _required().kmer_ids(codes, k, stride, buffers, out)
+    """Fill `out` (N, L) int64 with the ids of `codes` (N, W) uint8."""
+    _required().kmer_ids(codes, k, stride, _buffers(codes.shape[1], k), out)
 
 
 def mask_tokens(
     ids: np.ndarray,
     maskable: np.ndarray,
-    states: np.ndarray,
-    left: int,
-    right: int,
-    limits: tuple[int, int, int],
-    random_range: tuple[int, int],
+    keys: np.ndarray,
+    draws: Draws,
     masked: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Fill `masked` and `labels` (N, L) int64; the meaning is that of `epilm.tokens.masking`.
+    """Fill `masked` and `labels` (N, L) int64 from `ids` int64, `maskable` bool and `keys` (N,) int64."""
+    _required().mask_tokens(ids, maskable, keys, *draws, masked, labels)
 
-    `states` int64 (N, 3) are the generator's states before the position is absorbed, one for
-    each of the three draws; `limits` the bounds below which a draw is a centre, [MASK], or random.
-    """
-    _required().mask_tokens(ids, maskable, states, left, right, limits, random_range, masked, labels)
+
+def masked_windows(
+    codes: np.ndarray,
+    starts: np.ndarray,
+    width: int,
+    k: int,
+    stride: int,
+    keys: np.ndarray,
+    draws: Draws,
+    ids: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Fill `ids` and `labels` (N, L) with the masked tokens of windows of `codes` (G,); [UNK] stays."""
+    _required().masked_windows(codes, starts, width, k, stride, _buffers(width, k), keys, *draws, ids, labels)
+
+
+def _buffers(width: int, k: int) -> np.ndarray:
+    # Two bits a base: 16 bits hold 8 bases. Seven words are the most that k <= 12 needs.
+    return np.empty((7, width), dtype=np.uint16 if k <= 8 else np.uint32)
 
 
 def _required() -> ModuleType:

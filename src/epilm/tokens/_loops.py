@@ -7,99 +7,134 @@ Written without carried state where it counts, so that they become vector instru
 from typing import Any
 
 import numpy as np
-from numba import njit, uint8, uint32, uint64
+from numba import njit, uint8, uint64
 
 _fast: Any = njit(cache=True, nogil=True)
 _GOLDEN, _M1, _M2 = uint64(0x9E3779B97F4A7C15), uint64(0xBF58476D1CE4E5B9), uint64(0x94D049BB133111EB)
 
 
 @_fast
-def _bits(state: Any, counter: Any) -> Any:
+def _mixed(state: Any, counter: Any) -> Any:
+    """A counter absorbed into a state: `tokens.random.state`, to the bit."""
     z = uint64(state) + (uint64(counter) + uint64(1)) * _GOLDEN
     z = (z ^ (z >> uint64(30))) * _M1
     z = (z ^ (z >> uint64(27))) * _M2
-    return (z ^ (z >> uint64(31))) >> uint64(11)
+    return z ^ (z >> uint64(31))
 
 
 @_fast
-def _append(a: Any, a_width: int, b: Any, b_width: int, n: int, out: Any) -> None:
-    """Words of a_width + b_width digits from the two; slices, so that no index can be negative."""
-    power, tail = uint32(1 << (2 * b_width)), b[a_width:]
+def _append(left: Any, right: Any, power: int, n: int, out: Any) -> None:
+    """Words of two words, left * 4**(width of right) + right; the product narrows to the type of `out`."""
     for i in range(n):
-        out[i] = uint32(a[i] * power) | tail[i]
+        out[i] = left[i] * power + right[i]
+
+
+@_fast
+def _kmer_row(row: Any, k: int, stride: int, buffers: Any, ids: Any) -> None:
+    """Join single digits to pairs, pairs to fours...: log2(k) passes of vector instructions."""
+    width = row.shape[0]
+    letters = uint8(0)
+    for i in range(width):
+        letters |= row[i]
+    word, done, used = buffers[0], buffers[0], 1
+    for i in range(width):
+        high = (row[i] >> uint8(1)) & uint8(1)
+        word[i] = uint8(high | (((row[i] & uint8(1)) ^ high) << uint8(1)))  # A C G T -> 0 2 3 1
+    word_width, done_width, rest = 1, 0, k
+    while rest > 0:
+        if rest & 1:
+            if done_width == 0:
+                done = word
+            else:
+                n_words = width - done_width - word_width + 1
+                _append(done, word[done_width:], 1 << (2 * word_width), n_words, buffers[used])
+                done, used = buffers[used], used + 1
+            done_width += word_width
+        rest >>= 1
+        if rest > 0:
+            n_words = max(width - 2 * word_width + 1, 0)
+            _append(word, word[word_width:], 1 << (2 * word_width), n_words, buffers[used])
+            word, used = buffers[used], used + 1
+            word_width *= 2
+    if stride == 1:
+        for t in range(ids.shape[0]):
+            ids[t] = np.int64(done[t]) + 5
+    else:
+        for t in range(ids.shape[0]):
+            ids[t] = np.int64(done[t * stride]) + 5
+    if letters > 3:
+        last = -1  # the latest letter that is no base
+        for i in range(width):
+            if row[i] > 3:
+                last = i
+            start = i - k + 1
+            if start >= 0 and last >= start and start % stride == 0:
+                ids[start // stride] = 1
+
+
+@_fast
+def _mask_row(
+    row: Any, allowed: Any, key: Any, bases: Any, span: Any, limits: Any, random_range: Any, out: Any, label: Any,
+    centre: Any,
+) -> None:  # fmt: skip
+    """Mask one sequence; `out` may be `row` itself. Settles every hidden token once, left to right."""
+    length = row.shape[0]
+    centre_state, fate_state = _mixed(bases[0], key), _mixed(bases[1], key)
+    random_state = _mixed(bases[2], key)
+    centre_limit, mask_limit, random_limit = uint64(limits[0]), uint64(limits[1]), uint64(limits[2])
+    for i in range(length):
+        centre[i] = (_mixed(centre_state, i) >> uint64(11)) < centre_limit
+    for i in range(length):
+        out[i] = row[i]
+    for i in range(length):
+        label[i] = -100
+    done = 0  # positions before it have been settled
+    for i in range(length):
+        if centre[i] and allowed[i]:
+            end = min(i + span[1] + 1, length)
+            for j in range(max(i - span[0], done), end):
+                if allowed[j]:
+                    label[j] = row[j]
+                    fate = _mixed(fate_state, j) >> uint64(11)
+                    if fate < mask_limit:
+                        out[j] = 4
+                    elif fate < random_limit:
+                        draw = _mixed(random_state, j) >> uint64(32)
+                        out[j] = random_range[0] + np.int64((draw * uint64(random_range[1])) >> uint64(32))
+            done = max(done, end)
 
 
 @_fast
 def kmer_ids(codes: Any, k: int, stride: int, buffers: Any, out: Any) -> None:
-    width = codes.shape[1]
     for n in range(codes.shape[0]):
-        row, ids = codes[n], out[n]
-        word, done, spare, spare_2 = buffers[0], buffers[1], buffers[2], buffers[3]
-        letters = uint8(0)
-        for i in range(width):
-            letters |= row[i]
-        for i in range(width):
-            high = (row[i] >> uint8(1)) & uint8(1)
-            word[i] = uint8(high | (((row[i] & uint8(1)) ^ high) << uint8(1)))  # A C G T -> 0 2 3 1
-        word_width, done_width, rest = 1, 0, k
-        while rest > 0:
-            if rest & 1:
-                if done_width == 0:
-                    for i in range(width - word_width + 1):
-                        done[i] = word[i]
-                else:
-                    _append(done, done_width, word, word_width, width - done_width - word_width + 1, spare)
-                    done, spare = spare, done
-                done_width += word_width
-            rest >>= 1
-            if rest > 0:
-                _append(word, word_width, word, word_width, max(width - 2 * word_width + 1, 0), spare_2)
-                word, spare_2 = spare_2, word
-                word_width *= 2
-        if stride == 1:
-            for t in range(ids.shape[0]):
-                ids[t] = np.int64(done[t]) + 5
-        else:
-            for t in range(ids.shape[0]):
-                ids[t] = np.int64(done[t * stride]) + 5
-        if letters > 3:
-            last = -1  # the latest letter that is no base
-            for i in range(width):
-                if row[i] > 3:
-                    last = i
-                start = i - k + 1
-                if start >= 0 and last >= start and start % stride == 0:
-                    ids[start // stride] = 1
+        _kmer_row(codes[n], k, stride, buffers, out[n])
 
 
 @_fast
 def mask_tokens(
-    ids: Any, maskable: Any, states: Any, left: int, right: int, limits: Any, random_range: Any, masked: Any,
+    ids: Any, maskable: Any, keys: Any, bases: Any, span: Any, limits: Any, random_range: Any, masked: Any,
     labels: Any,
 ) -> None:  # fmt: skip
-    n_rows, length = ids.shape
-    centre_limit, mask_limit, random_limit = uint64(limits[0]), uint64(limits[1]), uint64(limits[2])
-    lowest, high = random_range[0], uint64(random_range[1])
-    centre = np.zeros(length, dtype=np.bool_)
-    for n in range(n_rows):
-        row, allowed, out, label = ids[n], maskable[n], masked[n], labels[n]
-        centre_state, fate_state, random_state = states[n, 0], states[n, 1], states[n, 2]
+    centre = np.empty(ids.shape[1], dtype=np.bool_)
+    for n in range(ids.shape[0]):
+        _mask_row(
+            ids[n], maskable[n], keys[n], bases, span, limits, random_range, masked[n], labels[n], centre
+        )
+
+
+@_fast
+def masked_windows(
+    codes: Any, starts: Any, width: int, k: int, stride: int, buffers: Any, keys: Any, bases: Any, span: Any,
+    limits: Any, random_range: Any, ids: Any, labels: Any,
+) -> None:  # fmt: skip
+    """Both, a window at a time, while it is in the nearest cache: [CLS] k-mers [SEP]."""
+    length = ids.shape[1]
+    centre = np.empty(length, dtype=np.bool_)
+    allowed = np.empty(length, dtype=np.bool_)
+    for n in range(starts.shape[0]):
+        row = ids[n]
+        row[0], row[length - 1] = 2, 3
+        _kmer_row(codes[starts[n] : starts[n] + width], k, stride, buffers, row[1 : length - 1])
         for i in range(length):
-            centre[i] = _bits(centre_state, i) < centre_limit
-        for i in range(length):
-            out[i] = row[i]
-            label[i] = -100
-        done = 0  # positions before it have been settled
-        for i in range(length):
-            if centre[i] and allowed[i]:
-                end = min(i + right + 1, length)
-                for j in range(max(i - left, done), end):
-                    if allowed[j]:
-                        label[j] = row[j]
-                        fate = _bits(fate_state, j)
-                        if fate < mask_limit:
-                            out[j] = 4
-                        elif fate < random_limit:
-                            draw = _bits(random_state, j) >> uint64(21)
-                            out[j] = lowest + np.int64((draw * high) >> uint64(32))
-                done = max(done, end)
+            allowed[i] = row[i] >= 5
+        _mask_row(row, allowed, keys[n], bases, span, limits, random_range, row, labels[n], centre)

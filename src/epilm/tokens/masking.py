@@ -9,7 +9,7 @@ Axes: N sequences, L tokens. Needs torch; numba where it is there. Source:
 DNABERT examples/run_pretrain.py, mask_tokens.
 """
 
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ from torch import Tensor
 from epilm.errors import InputError
 from epilm.tokens import _fused
 from epilm.tokens.kmers import MASK, N_SPECIAL, vocab_size
-from epilm.tokens.random import hash_bits, integers, state, threshold
+from epilm.tokens.random import hash_bits, scaled, state, threshold
 
 IGNORED = -100  # the label of a token that is not scored
-KEEP_MASK, KEEP_RANDOM = 0.8, 0.1
+TO_MASK, TO_RANDOM = 0.8, 0.1  # the rest stays as it is
 # One stream of draws a question.
 _CENTRE, _FATE, _RANDOM = 0, 1, 2
 
@@ -202,16 +202,38 @@ def mask_tokens(
     >>> bool((masked[0] == ids[0])[~hidden].all()), bool((labels[0] == ids[0])[hidden].all())
     (True, True)
     """
+    how = draws(
+        k=k, rate=rate, seed=seed, scheme=scheme, rate_mode=rate_mode, random_from=random_from,
+        span_tokens=span_tokens, vocab=vocab,
+    )  # fmt: skip
+    if ids.device.type == "cpu" and _fused.available():
+        return _mask_compiled(ids, maskable, keys, how)
+    return _mask_plain(ids, maskable, keys, how)
+
+
+def draws(
+    *,
+    k: int,
+    rate: float,
+    seed: int,
+    scheme: Scheme = "dnabert_span",
+    rate_mode: RateMode = "nominal",
+    random_from: RandomFrom = "vocab",
+    span_tokens: int | None = None,
+    vocab: int | None = None,
+) -> _fused.Draws:
+    """Turn the switches of `mask_tokens` into numbers, and refuse impossible ones."""
     span = mask_span(k, scheme, span_tokens)
     probability = rate_to_probability(rate, span, rate_mode)
-    vocab = vocab_size(k) if vocab is None else vocab
     if random_from not in ("vocab", "kmers_only"):
         raise InputError("unknown mask.random_from", found=random_from, expected="vocab or kmers_only")
     lowest = 0 if random_from == "vocab" else N_SPECIAL
-    draw = (ids, maskable, keys, seed, probability, span, lowest, vocab - lowest)
-    if ids.device.type == "cpu" and _fused.available():
-        return _mask_compiled(*draw)
-    return _mask_plain(*draw)
+    return _fused.Draws(
+        bases=(state(seed, _CENTRE), state(seed, _FATE), state(seed, _RANDOM)),
+        span=span_offsets(span),
+        limits=(threshold(probability), threshold(TO_MASK), threshold(TO_MASK + TO_RANDOM)),
+        random_range=(lowest, (vocab_size(k) if vocab is None else vocab) - lowest),
+    )
 
 
 def mask_span(k: int, scheme: Scheme = "dnabert_span", span_tokens: int | None = None) -> int:
@@ -231,42 +253,19 @@ def mask_span(k: int, scheme: Scheme = "dnabert_span", span_tokens: int | None =
     return span
 
 
-def _mask_plain(
-    ids: Tensor,
-    maskable: Tensor,
-    keys: Tensor,
-    seed: int,
-    probability: float,
-    span: int,
-    lowest: int,
-    high: int,
-) -> tuple[Tensor, Tensor]:
+def _mask_plain(ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws) -> tuple[Tensor, Tensor]:
     keys, at = keys.to(ids.device)[:, None], torch.arange(ids.shape[1], device=ids.device)
-    centres = hash_bits(seed, _CENTRE, keys, at) < threshold(probability)
-    hidden = grow_spans(centres, maskable, span)
-    fate = hash_bits(seed, _FATE, keys, at)
-    random_ids = lowest + integers(high, seed, _RANDOM, keys, at)
-    masked = torch.where(hidden & (fate < threshold(KEEP_MASK + KEEP_RANDOM)), random_ids, ids)
-    masked = torch.where(hidden & (fate < threshold(KEEP_MASK)), MASK, masked)
+    centre, fate, random_bits = (hash_bits(keys, at, start=base) for base in how.bases)
+    hidden = grow_spans(centre < how.limits[0], maskable, sum(how.span) + 1)
+    lowest, high = how.random_range
+    masked = torch.where(hidden & (fate < how.limits[2]), lowest + scaled(high, random_bits), ids)
+    masked = torch.where(hidden & (fate < how.limits[1]), MASK, masked)
     return masked, torch.where(hidden, ids, IGNORED)
 
 
-def _mask_compiled(
-    ids: Tensor,
-    maskable: Tensor,
-    keys: Tensor,
-    seed: int,
-    probability: float,
-    span: int,
-    lowest: int,
-    high: int,
-) -> tuple[Tensor, Tensor]:
-    numbers = np.atleast_1d(keys.numpy())
-    states = np.stack([state(seed, question, numbers) for question in (_CENTRE, _FATE, _RANDOM)], axis=1)
-    source: Any = np.ascontiguousarray(ids.numpy(), dtype=np.int64)
+def _mask_compiled(ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws) -> tuple[Tensor, Tensor]:
+    source = np.ascontiguousarray(ids.numpy(), dtype=np.int64)
+    allowed, numbers = np.ascontiguousarray(maskable.numpy()), np.ascontiguousarray(keys.numpy())
     masked, labels = np.empty_like(source), np.empty_like(source)
-    limits = (threshold(probability), threshold(KEEP_MASK), threshold(KEEP_MASK + KEEP_RANDOM))
-    left, right = span_offsets(span)
-    allowed = np.ascontiguousarray(maskable.numpy())
-    _fused.mask_tokens(source, allowed, states, left, right, limits, (lowest, high), masked, labels)
+    _fused.mask_tokens(source, allowed, numbers.astype(np.int64, copy=False), how, masked, labels)
     return torch.from_numpy(masked), torch.from_numpy(labels)

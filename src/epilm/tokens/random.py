@@ -57,7 +57,7 @@ def _absorb(z: Any, counter: Counter) -> Any:
     return _mix(z + step)
 
 
-def state(*counters: Any) -> Any:
+def state(*counters: Any, start: int = 0) -> Any:
     """Absorb counters into a 64-bit generator state; `hash_bits` is its top 53 bits.
 
     For a caller that absorbs the last, widest counter itself (the compiled masking).
@@ -67,13 +67,13 @@ def state(*counters: Any) -> Any:
     >>> state(0) == -2152535657050944081  # splitmix64's first output for seed 0, 0xE220A8397B1DCDAF
     True
     """
-    z: Any = 0
+    z: Any = start
     for counter in counters:
         z = _absorb(z, int(counter) if isinstance(counter, np.integer) else counter)
     return z
 
 
-def hash_bits(*counters: Any) -> Any:
+def hash_bits(*counters: Any, start: int = 0) -> Any:
     """Turn counters into 53 random bits.
 
     Parameters
@@ -81,6 +81,8 @@ def hash_bits(*counters: Any) -> Any:
     *counters : int, or int64 tensors, or int64 numpy arrays
         Broadcast against each other; their order matters. Put the widest last: the
         work on all of them together is that of one.
+    start : int
+        A `state` that has absorbed the counters before these.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def hash_bits(*counters: Any) -> Any:
     >>> int(hash_bits(7, 1))
     3552955418035034
     """
-    bits = _shifted(state(*counters), 64 - BITS)
+    bits = _shifted(state(*counters, start=start), 64 - BITS)
     return torch.tensor(bits) if isinstance(bits, int) else bits
 
 
@@ -130,7 +132,18 @@ def integers(high: int, *counters: Any) -> Any:
     """
     if not 0 < high < 1 << 31:
         raise ValueError(f"integers: high is {high}, not in [1, 2**31)")
-    return ((hash_bits(*counters) >> (BITS - 32)) * high) >> 32
+    return scaled(high, hash_bits(*counters))
+
+
+def scaled(high: int, bits: Any) -> Any:
+    """Bring 53 random bits to [0, high), with integers alone.
+
+    Examples
+    --------
+    >>> scaled(6, torch.tensor([0, 2**52, 2**53 - 1])).tolist()
+    [0, 3, 5]
+    """
+    return ((bits >> (BITS - 32)) * high) >> 32
 
 
 def threshold(probability: float) -> int:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from epilm.errors import InputError
 from epilm.streams import Sequences
-from epilm.tokens.kmers import N_SPECIAL, kmer_ids, wrap
-from epilm.tokens.masking import mask_tokens
+from epilm.tokens import _fused
+from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, n_tokens, wrap
+from epilm.tokens.masking import draws, mask_tokens
 
 
 def cut_windows(codes: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray:
@@ -56,6 +57,14 @@ def cut_windows(codes: np.ndarray, starts: np.ndarray, width: int) -> np.ndarray
     return np.lib.stride_tricks.sliding_window_view(codes, width)[starts]
 
 
+def _check_inside(length: int, starts: np.ndarray, width: int) -> None:
+    if starts.size and (int(starts.min()) < 0 or int(starts.max()) + width > length):
+        wrong = starts[(starts < 0) | (starts + width > length)][0]
+        raise InputError(
+            "a window leaves the sequence", found=f"{wrong}-{wrong + width}", expected=f"within 0-{length}"
+        )
+
+
 def masked_windows(
     codes: np.ndarray,
     starts: np.ndarray,
@@ -92,8 +101,18 @@ def masked_windows(
     >>> tuple(made.ids.shape), made.ids[:, 0].tolist(), made.ids[:, -1].tolist()
     ((2, 512), [2, 2], [3, 3])
     """
-    whole, mask = wrap(torch.from_numpy(kmer_ids(cut_windows(codes, starts, width), k, stride)))
-    ids, labels = mask_tokens(whole, whole >= N_SPECIAL, k=k, rate=rate, keys=keys, seed=seed, **switches)
     # All zeros: one number seen N x L times.
-    segments = torch.zeros((1, 1), dtype=torch.int64).expand(ids.shape)
-    return Sequences(ids=ids, segments=segments, mask=mask, labels=labels)
+    zero, starts = torch.zeros((1, 1), dtype=torch.int64), np.asarray(starts, dtype=np.int64)
+    if not _fused.available():
+        whole, mask = wrap(torch.from_numpy(kmer_ids(cut_windows(codes, starts, width), k, stride)))
+        ids, labels = mask_tokens(whole, whole >= N_SPECIAL, k=k, rate=rate, keys=keys, seed=seed, **switches)
+        return Sequences(ids=ids, segments=zero.expand(ids.shape), mask=mask, labels=labels)
+    check_k(k, stride)
+    _check_inside(len(codes), starts, width)
+    made = np.empty((2, len(starts), n_tokens(width, k, stride) + 2), dtype=np.int64)
+    numbers = np.ascontiguousarray(keys.numpy(), dtype=np.int64)
+    how = draws(k=k, rate=rate, seed=seed, **switches)
+    # The compiled loop knows plain arrays; a memory map is one with another name.
+    _fused.masked_windows(np.asarray(codes), starts, width, k, stride, numbers, how, made[0], made[1])
+    ids, labels = torch.from_numpy(made[0]), torch.from_numpy(made[1])
+    return Sequences(ids, zero.expand(ids.shape), torch.ones(ids.shape, dtype=torch.bool), labels)

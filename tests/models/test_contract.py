@@ -37,11 +37,11 @@ ON = {
 }
 
 
-def learn(toy, spec, objectives):
+def learn(toy, spec, objectives, size=3):
     torch.manual_seed(0)
     check_objectives(objectives, spec)
     model = build_model(spec)
-    batch = toy.batch(spec)
+    batch = toy.batch(spec, size)
     total, values = combine(model(batch), batch, objectives)
     total.backward()
     assert torch.isfinite(total)
@@ -71,7 +71,7 @@ def test_towers(toy, name):
     prepare = "native" if name == "native" else "resize"
     sizes = {"depths": (1, 1), "heads": (1, 2)} if stages else {"depths": (1,), "heads": (2,)}
     tower = TowerSpec(name=name, prepare=prepare, embed=8, window=2, **sizes)
-    learn(toy, toy.spec(tower=tower, next_segment="none"), replace(OFF, matching=MatchingSpec()))
+    learn(toy, toy.spec(tower=tower, next_segment="none"), replace(OFF, matching=MatchingSpec()), size=2)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -26,8 +26,8 @@ def tiny(name, **kwargs):
     return build_region_tower(name, **(given | TINY[plan.family] | kwargs))
 
 
-@pytest.mark.parametrize("name", [n for n in REGION_TOWERS if not n.startswith("swin_s") and "_l_" not in n])
-def test_every_tower_reads_a_matrix_and_learns_from_it(name):
+@pytest.mark.parametrize("name", ["native", "swin_t_224", "vit_b_384", "deit_s_224", "t2t_14"])
+def test_every_family_reads_a_matrix_and_learns_from_it(name):
     torch.manual_seed(0)
     tower = tiny(name)
     matrix = torch.randn(2, 10, 23)

@@ -5,7 +5,7 @@ spaces, a `tokenizers` WordLevel vocabulary (DNABERT's) behind `PreTrainedTokeni
 DataCollatorForLanguageModeling (its masking is of single tokens and so does less than ours). Both make batches of
 the same windows of 515 bases = 512 tokens, one thread each.
 
-    python benchmarks/row01_masked_sample.py [--batch 128] [--plain]
+    python benchmarks/row01_masked_sample.py [--batch 512] [--plain]
 
 `--plain` measures our numpy / torch path, as on a machine without numba.
 """
@@ -42,7 +42,7 @@ def peer_tokenizer():
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=128, help="samples of one batch, both sides")
+    parser.add_argument("--batch", type=int, default=512, help="samples of one batch, both sides")
     parser.add_argument("--plain", action="store_true", help="our path without numba")
     arguments = parser.parse_args()
     if arguments.plain:
@@ -107,7 +107,7 @@ def main() -> None:
             ours,
             peer,
             check=check,
-            rounds=15,
+            rounds=9,
             goal=60,
             stretch=150,
             peer_name="pysam + tokenizers + transformers DataCollatorForLanguageModeling",

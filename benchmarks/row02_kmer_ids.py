@@ -15,7 +15,7 @@ for _name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-WIDTH, K, N = 515, 6, 128
+WIDTH, K, N = 515, 6, 1024
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         ours,
         peer,
         check=check,
-        rounds=25,
+        rounds=11,
         goal=100,
         stretch=500,
         peer_name="tokenizers WordLevel, with the join",

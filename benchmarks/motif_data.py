@@ -1,3 +1,4 @@
+# ruff: noqa: E402 (threads are set before anything that reads them)
 """What rows 4 to 8 share: 579 JASPAR motifs, a stretch of hg19 chr20, one thread on both sides.
 
 The motifs and the genome are the real files of ../shared/data (EPILM_TEST_DATA names another folder). The
@@ -33,7 +34,7 @@ def pwms() -> list[np.ndarray]:
 
 def sequence(length: int, start: int = START) -> str:
     """Upper-case bases of hg19 chr20."""
-    raw = gzip.open(DATA / "reference_hg19" / "hg19_chr20_to_11095000.fa.gz").read()
+    raw = gzip.decompress((DATA / "reference_hg19" / "hg19_chr20_to_11095000.fa.gz").read_bytes())
     text = raw.split(b"\n", 1)[1].replace(b"\n", b"").upper()
     return text[start : start + length].decode()
 

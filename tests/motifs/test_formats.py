@@ -1,5 +1,6 @@
 """Motif files: every layout reads, the copies of one collection agree, and each bad file says what to do."""
 
+import contextlib
 import gzip
 import io
 
@@ -100,6 +101,11 @@ def test_meme_keeps_frequencies_and_their_sites(tmp_path):
     assert (first.id, first.name, first.is_counts, first.sites) == ("M1", "first", False, 20)
     assert first.matrix.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0.25, 0.75]]
     assert (second.id, second.name, second.sites) == ("M2", "M2", None)
+
+
+@pytest.mark.parametrize("line", ["ALPHABET= ACGT", "ALPHABET=ACGT", 'ALPHABET "DNA" DNA-LIKE'])
+def test_meme_knows_its_alphabet_lines(tmp_path, line):
+    assert len(read_motifs(write(tmp_path, MEME.replace("ALPHABET= ACGT", line)))) == 2
 
 
 def test_transfac_reads_with_and_without_record_ends(tmp_path):
@@ -251,3 +257,22 @@ def test_what_is_written_reads_back_exactly(tmp_path_factory, columns, name):
     again = read_motifs(path)
     assert [(m.id, m.name) for m in again] == [("M1", name), ("M2", name)]
     np.testing.assert_array_equal(again[0].matrix, matrix)
+
+
+FRAGMENTS = st.sampled_from(
+    [">", ">M1", "\t", "\n", "\n", " ", "A ", "C [", "]", "1", "2.5", "-1", "nan", "MOTIF M1", "MEME version 4",
+     "letter-probability matrix: w= 2", "letter-probability matrix: w= x nsites= 1e", "P0 A C G T", "AC M1", "ID x",
+     "01", "//", "XX", "ALPHABET= ACGT", "0 0 0 1", "#", "\r", "0595.588", "é", "1e999"]
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    head=st.sampled_from(["", ">M1\n", "MEME version 4\nMOTIF M1\n", "AC M1\nP0 A C G T\n"]),
+    text=st.one_of(st.text(max_size=60), st.lists(FRAGMENTS, max_size=25).map("".join)),
+)
+def test_any_text_is_read_or_refused_with_a_message(tmp_path_factory, head, text):
+    path = tmp_path_factory.getbasetemp() / "any.txt"
+    path.write_text(head + text, encoding="utf-8")
+    with contextlib.suppress(InputError):  # any other exception fails the test
+        assert all(np.isfinite(m.matrix).all() and m.matrix.shape[1] == 4 for m in read_motifs(path))

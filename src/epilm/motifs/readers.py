@@ -123,8 +123,8 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
         at += 1
         here = f"{path}, line {number}"
         if line.startswith("ALPHABET"):
-            letters = line.split("=", 1)[-1].strip().strip('"')
-            if letters.upper() != BASES and not letters.upper().startswith("DNA"):
+            letters = line.removeprefix("ALPHABET").replace("=", " ").replace('"', " ").split()
+            if letters[:1] not in ([BASES], ["DNA"]) and "DNA-LIKE" not in letters:
                 raise InputError(
                     "the motifs are not over A, C, G, T",
                     where=here,
@@ -154,17 +154,16 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
                     )
                 rows.append(row)
                 at += 1
-            width = int(float(keys.get("w", len(rows))))
+            width, sites = numbers_of([keys.get("w", str(len(rows))), keys.get("nsites", "0")], here)
             if len(rows) != width or not rows:
                 raise InputError(
                     f"motif {id} is not whole",
                     where=here,
                     found=f"{len(rows)} rows",
-                    expected=f"w= {width} rows of A C G T",
+                    expected=f"w= {width:g} rows of A C G T",
                     do="The file may be truncated: copy or download it again.",
                 )
-            sites = float(keys.get("nsites", 0)) or None
-            motif = motif_of(id, name, np.array(rows, dtype=np.float64), here, sites)
+            motif = motif_of(id, name, np.array(rows, dtype=np.float64), here, sites or None)
             if motif.is_counts:
                 raise InputError(
                     f"motif {id}: the probabilities of each row must sum to 1",

@@ -108,7 +108,7 @@ def test_300_bp_sequences_make_their_own_negatives(tmp_path, world):
 
 def test_tss_without_a_genome_or_on_another(world, tmp_path):
     folder, _ = world
-    with pytest.raises(InputError, match="TSS need the genome they lie on.*--genome"):
+    with pytest.raises(InputError, match=r"TSS need the genome they lie on.*--genome"):
         promoter.load(folder / "tss.bed")
     (tmp_path / "x.bed").write_text("1\t5000\t5001\tG_1\t1\t+\n")
     with pytest.raises(InputError, match="named differently"):

@@ -40,6 +40,8 @@ class Competitor:
     checkpoint: str
     init: str = "checkpoint"
     fusion: str = "none"
+    size: str = "small"  # of an encoder without a checkpoint
+    k: int = 6
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,7 @@ def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -
     for entry in read_manifest(manifest, tuple(TASKS)):
         options = dict(entry.options)
         how = {k: options.pop(k) for k in ("split",) if k in options}
+        how = {"how": how["split"]} if how else {}
         places = {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
         factor = options.pop("factor", None)
         path = options.pop("genome", None)
@@ -269,6 +272,8 @@ def _one(
             checkpoint=entry.checkpoint,
             init=entry.init,  # type: ignore[arg-type]
             fusion=entry.fusion,  # type: ignore[arg-type]
+            size=entry.size,  # type: ignore[arg-type]
+            k=entry.k,
             motifs=motifs if entry.fusion != "none" else None,
             settings=replace(settings, lr=lr, seed=seed),
             say=quiet,

@@ -91,3 +91,14 @@ def test_everything_at_once(toy, layout, fusion, pooling):
     )  # fmt: skip
     objectives = ObjectivesSpec(masked_factors=ON["masked_factors"], contacts=ON["contacts"])
     assert len(learn(toy, spec, objectives)) > 12
+
+
+@pytest.mark.parametrize("layout", ["per_region", "chunk_rnn"])
+@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+def test_bfloat16_autocast(toy, layout, fusion):
+    spec = toy.spec(
+        layout=layout, fusion=fusion, masked_factors=True, cell_embedding=True,
+        streams=("dna", "factors", "contacts"), contacts="bias" if layout == "per_region" else "encoder",
+    )  # fmt: skip
+    with torch.autocast("cpu", torch.bfloat16):
+        learn(toy, spec, ObjectivesSpec(masked_factors=ON["masked_factors"]))

@@ -1,15 +1,15 @@
-"""`epilm inspect`: what is in a store."""
+"""`epilm inspect`: what is in a store, a run or a checkpoint."""
 
 from pathlib import Path
 
 
 def inspect(path: Path, *, regions: int = 10, verify: bool = False, json: bool = False) -> None:
-    """Say what is in a store.
+    """Say what is in a store, a run or a checkpoint.
 
     Parameters
     ----------
     path
-        A store.
+        A store, a run or a checkpoint.
     regions
         Regions of a sample, for the number of samples.
     verify

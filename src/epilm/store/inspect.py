@@ -1,25 +1,33 @@
 """What is in a store, as a plain value and as a table to read.
 
 Needs numpy, and rich for the table; reads bits and regions, never the large arrays
-unless `verify` asks for it.
+unless `verify` asks for it. Of a run or a checkpoint the JSON files are told, and
+no weight is read.
 """
 
+import json as json_module
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from epilm.errors import StoreError
 from epilm.store.reader import Store
 from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
 
+# The files that tell a run and a checkpoint; the floors that write them are above and are not imported.
+RUN, CHECKPOINT, METRICS = "recipe.json", "spec.json", "metrics.jsonl"
+
 
 def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = False) -> dict[str, Any]:
-    """Describe a store.
+    """Describe a store, a run or a checkpoint.
 
     Parameters
     ----------
     store : path or Store
+        Of a run or checkpoint the other arguments are not used.
     regions : int
         Regions of a sample, for the number of samples.
     verify : bool
@@ -28,7 +36,7 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
     Returns
     -------
     dict
-        Plain values, ready for JSON.
+        Plain values, ready for JSON; "kind" is "store", "run" or "checkpoint".
 
     Raises
     ------
@@ -36,6 +44,10 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
         If it is no store, or is damaged.
     """
     if not isinstance(store, Store):
+        # A run keeps the identity of its store under the same name, so it is asked first.
+        for kind, name in (("run", RUN), ("checkpoint", CHECKPOINT)):
+            if (Path(store) / name).is_file():
+                return _json_files(Path(store), kind)
         store = Store.open(store)
     if verify:
         store.verify()
@@ -45,6 +57,7 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
     per_cell = [int(store.accessible(t).sum()) for t in range(len(store.cell_types))]
     of_cell = np.bincount(samples.cells, minlength=len(store.cell_types))
     return {
+        "kind": "store",
         "path": str(store.path),
         "assembly": info.assembly,
         "fingerprint": store.fingerprint,
@@ -83,6 +96,43 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
     }
 
 
+def _json_files(folder: Path, kind: str) -> dict[str, Any]:
+    about: dict[str, Any] = {"kind": kind, "path": str(folder)}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            about[path.stem] = json_module.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StoreError("the file is not valid JSON", where=str(path), found=str(error)) from None
+    about["checkpoints"] = sorted(p.parent.name for p in folder.glob(f"checkpoints/*/{CHECKPOINT}"))
+    if (folder / METRICS).is_file():
+        lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+        # A killed run may end in half a line.
+        about["last_metrics"] = next((v for line in reversed(lines) if (v := _value(line))), None)
+    return about
+
+
+def _value(line: str) -> Any:
+    try:
+        return json_module.loads(line)
+    except ValueError:
+        return None
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of nested JSON; a long list is told by its length.
+
+    Examples
+    --------
+    >>> list(_flat({"a": {"b": 1, "c": list(range(40))}}))
+    [('a.b', 1), ('a.c', '40 values')]
+    """
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, f"{len(value)} values" if isinstance(value, list) and len(value) > 24 else value
+
+
 def print_store(about: dict[str, Any], *, json: bool = False) -> None:
     """Print what `inspect` gave, as a table or as JSON.
 
@@ -92,9 +142,11 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
     json : bool
     """
     if json:
-        import json as module
-
-        print(module.dumps(about, indent=2))
+        print(json_module.dumps(about, indent=2))
+        return
+    if about["kind"] != "store":
+        for name, value in _flat(about):
+            print(f"{name:48} {value}")
         return
     from rich.console import Console
     from rich.table import Table

@@ -203,3 +203,78 @@ def test_the_leak_is_counted():
     assert leak_of({"holdout_chroms": []}, *places)["fraction"] == 1
     unknown = leak_of({"holdout_chroms": []}, np.array([""]), np.array([-1]), np.array([-1]))
     assert unknown["fraction"] is None
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A checkpoint of both streams as pre-training leaves it, with three factors."""
+    from epilm.hub.checkpoint import save_model
+    from epilm.models.build import build_model
+    from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
+
+    spec = ModelSpec(
+        k=3,
+        regions=2,
+        factors=3,
+        encoder=EncoderSpec(size="tiny"),
+        tower=TowerSpec(name="native", patch=(1, 1), embed=8, depths=(1,), heads=(2,), window=2),
+        projection_dim=8,
+    )
+    folder = tmp_path_factory.mktemp("pre") / "run" / "model"
+    extra = {"store": "f00d", "factor_ids": ["M2", "M0", "M1"], "holdout_chroms": ["chr22"]}
+    save_model(folder, build_model(spec, seed=3), spec, extra)
+    return folder.parent
+
+
+def three_motifs():
+    from epilm.motifs.formats import Motif
+
+    out = []
+    for i, word in enumerate(("TGACTCA", "GGGCGG", "CACGTG")):
+        matrix = np.ones((len(word), 4))
+        matrix[np.arange(len(word)), ["ACGT".index(b) for b in word]] = 97
+        out.append(Motif(id=f"M{i}", name=word, matrix=matrix, is_counts=True))
+    return out
+
+
+def test_a_pretrained_run_gives_its_weights_and_its_random_twin_does_not(pretrained, tmp_path):
+    from epilm.training.finetune import prepare_classifier
+
+    trained, _ = prepare_classifier(pretrained, 2, settings=QUICK)
+    twin, _ = prepare_classifier(pretrained, 2, init="random", settings=QUICK)
+    one, other = trained.module.encoder.words.weight, twin.module.encoder.words.weight
+    assert one.shape == other.shape
+    assert not torch.allclose(one, other)
+    assert trained.about["pretraining"]["holdout_chroms"] == ["chr22"]
+    assert twin.about["pretraining"] is None
+    result, _ = quick(planted(60), tmp_path / "ft", checkpoint=pretrained)
+    assert evaluate(tmp_path / "ft").leak["fraction"] is None  # planted rows have no place
+    assert result.classifier.spec.regions == 2
+
+
+@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
+def test_fusion_reads_the_motif_scores_of_the_input(pretrained, tmp_path, fusion):
+    result, _ = quick(
+        planted(80), tmp_path / "ft", checkpoint=pretrained, fusion=fusion, motifs=three_motifs()
+    )
+    assert [m.id for m in result.classifier.motifs] == ["M2", "M0", "M1"]  # the model's order
+    loaded = load_classifier(tmp_path / "ft")
+    assert np.allclose(loaded.probabilities(result.rows), result.probabilities, atol=1e-5)
+    with pytest.raises(CheckpointError, match=r"lacks factors of the model. Found 1 missing, M2"):
+        quick(planted(60), checkpoint=pretrained, fusion=fusion, motifs=three_motifs()[:2])
+    with pytest.raises(UsageError, match="Found 0 motifs; expected 3"):
+        quick(planted(60), checkpoint=pretrained, fusion=fusion)
+
+
+def test_a_dnabert_folder_is_a_checkpoint(pretrained, tmp_path):
+    from epilm.hub.export import export
+
+    export(pretrained, tmp_path / "bert")
+    result, _ = quick(planted(60), checkpoint=tmp_path / "bert")
+    assert result.classifier.spec.k == 3
+
+
+def test_a_fine_tuned_run_is_no_start(pretrained, tmp_path):
+    quick(planted(60), tmp_path / "ft", checkpoint=pretrained)
+    with pytest.raises(CheckpointError, match="this is no pre-trained model"):
+        quick(planted(60), checkpoint=tmp_path / "ft")

@@ -43,7 +43,7 @@ def _recipes() -> dict[str, str]:
 def _tasks() -> dict[str, str]:
     from epilm.tasks import TASKS
 
-    return {name: task.description for name, task in TASKS.items()}
+    return {name: _first_line(task) for name, task in TASKS.items()}
 
 
 def _towers() -> dict[str, str]:
@@ -63,7 +63,7 @@ def _objectives() -> dict[str, str]:
 
 
 def _first_line(thing: Any) -> str:
-    text = getattr(thing, "summary", None) or thing.__doc__ or ""
+    text = getattr(thing, "about", None) or getattr(thing, "description", None) or thing.__doc__ or ""
     return str(text).strip().splitlines()[0].rstrip(".") if text else ""
 
 

@@ -346,13 +346,13 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
     for key, why in DERIVED.items():
         if key in flat(table):
             raise RecipeError("the key cannot be set", where=source.of(key), do=f"Leave it out: {why}.")
+    for part in ("model", "samples", "objectives", "optim", "train"):
+        table.setdefault(part, {})
     known = flat(table)
+    recipe = derived(_build(Recipe, table, "", source))
     for key in REQUIRED:
         if key not in known:
             raise RecipeError("a key is missing", where=f"{source.name}, key {key}")
-    for part in ("model", "samples", "objectives", "optim", "train"):
-        table.setdefault(part, {})
-    recipe = derived(_build(Recipe, table, "", source))
     check_values(recipe, source.of)
     return recipe
 

@@ -31,7 +31,7 @@ from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
-from epilm.training.device import choose_place
+from epilm.training.device import Place, choose_place
 from epilm.training.pretrain import Data, Outcome, run_pretrain
 from epilm.training.ranks import process_rank
 from epilm.training.state import states
@@ -120,11 +120,11 @@ def pretrain(
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
     place = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
+    plan = make_plan(recipe, opened)
     out = Path(out)
-    first = process_rank() == 0
-    if not first:
-        # Started by the first process (or beside it): it alone writes the folder.
-        return _run(recipe, opened, out, place, say=_silent)
+    if process_rank() > 0:
+        # Started by the first process (or beside it), which alone writes the folder.
+        return _run(plan, out, place, say=_silent)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -134,7 +134,7 @@ def pretrain(
         if how == "complete":
             return _complete(out)
         runs.note_start(out, how=how, place=list(place.said), argv=sys.argv[1:] if resume else [])
-        return _run(recipe, opened, out, place, say=_say)
+        return _run(plan, out, place, say=_say)
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
@@ -160,8 +160,7 @@ def store_identity(store: Store) -> dict[str, Any]:
 def row_order(samples: Samples, recipe: Recipe) -> Callable[[int], np.ndarray]:
     """Make the function from a step to its samples.
 
-    With `matching.forbid_shared` no contrast holds two samples with a common region. A batch
-    that is no multiple of the contrast (2000 and 128) takes whole contrasts and drops the rest of the last.
+    With `matching.forbid_shared` no contrast holds two samples with a common region.
 
     Raises
     ------
@@ -173,15 +172,10 @@ def row_order(samples: Samples, recipe: Recipe) -> Callable[[int], np.ndarray]:
     if group is None or not matching.forbid_shared:
         steps_per_epoch(len(samples), train.batch_size)
         return lambda step: rows_at(len(samples), batch=train.batch_size, step=step, seed=train.seed)
-    whole = -(-train.batch_size // group) * group
-    epochs = NoSharedOrder(samples, group, train.seed)
-    steps_per_epoch(len(samples), whole)
-
-    def rows(step: int) -> np.ndarray:
-        found = rows_at(len(samples), batch=whole, step=step, seed=train.seed, order_of=epochs)
-        return found[: train.batch_size]
-
-    return rows
+    epochs = NoSharedOrder(samples, train.batch_size, train.seed, group)
+    return lambda step: rows_at(
+        len(samples), batch=train.batch_size, step=step, seed=train.seed, order_of=epochs
+    )
 
 
 def batch_maker(
@@ -223,25 +217,62 @@ def build_initial(spec: ModelSpec, recipe: Recipe, fresh: bool) -> tuple[nn.Modu
     return model, initialise(model, spec)
 
 
-def _run(recipe: Recipe, store: Store, out: Path, place: Any, say: Callable[[str], None]) -> Pretrained:
-    spec, train, objectives = recipe.model, recipe.train, recipe.objectives
-    found = states(out / "checkpoints")
-    model, notes = build_initial(spec, recipe, fresh=not found)
-    here = torch.device("cpu")
-    train_maker = batch_maker(store, recipe, "train", here)
-    samples = train_maker.table
-    rows = row_order(samples, recipe)
+@dataclass(frozen=True)
+class Plan:
+    """What a run will read, checked before anything is written.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    store : Store
+    maker : BatchMaker
+        Of the training samples, on the CPU.
+    rows_at : step -> int64 (batch_size,)
+    valid_rows : int64 (N,)
+        Held-out samples of which no two share a region.
+    held_out : int
+        All held-out samples.
+    """
+
+    recipe: Recipe
+    store: Store
+    maker: BatchMaker
+    rows_at: Callable[[int], np.ndarray]
+    valid_rows: np.ndarray
+    held_out: int
+
+
+def make_plan(recipe: Recipe, store: Store) -> Plan:
+    """Draw up the data of a run.
+
+    Raises
+    ------
+    EpilmError
+        If recipe and store do not fit, or there are too few samples.
+    """
+    train = recipe.train
+    maker = batch_maker(store, recipe, "train", torch.device("cpu"))
+    rows = row_order(maker.table, recipe)
+    rows(0)  # an impossible contrast shows now
     held = make_samples(store, recipe.samples, "holdout")
     valid_rows = np.zeros(0, np.int64)
     if len(held) and train.validate_samples:
         valid_rows = pick_rows(held.regions, train.validate_samples, order(len(held), train.seed, 0))
+    return Plan(recipe, store, maker, rows, valid_rows, len(held))
+
+
+def _run(plan: Plan, out: Path, place: Place, say: Callable[[str], None]) -> Pretrained:
+    recipe, store, samples = plan.recipe, plan.store, plan.maker.table
+    spec, train, objectives = recipe.model, recipe.train, recipe.objectives
+    found = states(out / "checkpoints")
+    model, notes = build_initial(spec, recipe, fresh=not found)
     for line in (
         *place.said,
         f"{recipe.name} ({recipe.size}): {parameter_table(model)['total']:,} weights",
         f"{len(samples):,} samples of {recipe.samples.regions} regions, {samples.dropped:,} accessible regions in none; "
         f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(samples), 1):.3g} passes",
-        f"validation: {len(valid_rows)} of {len(held):,} held-out samples, no region twice"
-        if len(valid_rows)
+        f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out samples, no region twice"
+        if len(plan.valid_rows)
         else "validation: none, because nothing is held out (samples.holdout_chroms, samples.holdout_cells)",
         *notes,
     ):
@@ -249,8 +280,8 @@ def _run(recipe: Recipe, store: Store, out: Path, place: Any, say: Callable[[str
 
     def on(subset: Literal["train", "holdout"]) -> Callable[[torch.device], BatchMaker]:
         def build(device: torch.device) -> BatchMaker:
-            if subset == "train" and device == here:
-                return train_maker
+            if subset == "train" and device.type == "cpu":
+                return plan.maker
             return batch_maker(store, recipe, subset, device)
 
         return build
@@ -260,14 +291,14 @@ def _run(recipe: Recipe, store: Store, out: Path, place: Any, say: Callable[[str
         "store": store.fingerprint,
         "assembly": store.info.assembly,
         "cell_types": list(store.cell_types),
-        "factor_ids": list(train_maker.factor_ids),
+        "factor_ids": list(plan.maker.factor_ids),
         "holdout_chroms": list(recipe.samples.holdout_chroms),
         "holdout_cells": list(recipe.samples.holdout_cells),
     }
     readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
     outcome = run_pretrain(
         model,
-        Data(on("train"), rows, on("holdout"), valid_rows),
+        Data(on("train"), plan.rows_at, on("holdout"), plan.valid_rows),
         objectives,
         recipe.optim,
         train,
@@ -277,9 +308,7 @@ def _run(recipe: Recipe, store: Store, out: Path, place: Any, say: Callable[[str
     )
     if process_rank() == 0:
         _finish(model, spec, out, outcome, extra)
-    return Pretrained(
-        out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings
-    )
+    return Pretrained(out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings)
 
 
 def _finish(model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ from epilm.atomic import write_json
 from epilm.errors import TrainingError
 from epilm.experiments.config import flat
 
-RECIPE, STORE, STARTS, SUMMARY, MODEL = (
-    "recipe.json", "store.json", "versions.json", "summary.json", "model",
+RECIPE, STORE, STARTS, SUMMARY, MODEL, CHECKPOINTS = (
+    "recipe.json", "store.json", "versions.json", "summary.json", "model", "checkpoints",
 )  # fmt: skip
 
 # Keys of a recipe that may differ when a run goes on: none of them changes the weights it ends with.
@@ -133,6 +133,11 @@ def prepare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
     TrainingError
         If the folder holds something else, or a run of another recipe or store.
     """
+    if (out / RECIPE).exists() and not any((out / name).exists() for name in (CHECKPOINTS, SUMMARY, MODEL)):
+        # It failed before its first state: nothing is lost with it.
+        write_json(out / STORE, store)
+        write_json(out / RECIPE, recipe)
+        return "new"
     if not (out / RECIPE).exists():
         held = [path.name for path in out.iterdir()] if out.is_dir() else []
         if out.exists() and not out.is_dir():

@@ -64,7 +64,7 @@ class MetricLog:
     run : path
         The run's folder.
     first : int
-        Optimiser steps already done; later lines are removed.
+        Optimiser steps already done; later lines are removed, at 0 all of them.
     tensorboard : bool
         Write events too, if tensorboard is installed.
     """
@@ -72,7 +72,7 @@ class MetricLog:
     def __init__(self, run: Path, first: int = 0, tensorboard: bool = True) -> None:
         self.path = run / METRICS
         if self.path.is_file():
-            kept = [row for row in read_metrics(self.path) if row["step"] <= first]
+            kept = [row for row in read_metrics(self.path) if 0 < first >= row["step"]]
             with atomic_file(self.path) as new:
                 new.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self.board: Any = None

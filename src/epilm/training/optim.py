@@ -70,7 +70,9 @@ class Optimiser:
     """
 
     def __init__(self, model: nn.Module, spec: OptimSpec, tower: Iterable[str] = ("tower.",)) -> None:
-        self.names = {weight: name for name, weight in model.named_parameters() if weight.requires_grad}
+        self.names: dict[Tensor, str] = {
+            weight: name for name, weight in model.named_parameters() if weight.requires_grad
+        }
         if spec.name not in ("adamw", "muon"):
             raise RecipeError(
                 "unknown optimiser", where="optim.name", found=spec.name, expected="adamw or muon"
@@ -100,9 +102,7 @@ class Optimiser:
             )
         if rules[True]:
             # Updates scaled to AdamW's usual size: one learning rate and decay serve both rules.
-            self.parts.append(
-                torch.optim.Muon(rules[True], lr=0.0, adjust_lr_fn="match_rms_adamw")  # type: ignore[arg-type]
-            )
+            self.parts.append(torch.optim.Muon(rules[True], lr=0.0, adjust_lr_fn="match_rms_adamw"))
 
     @property
     def weights(self) -> list[Tensor]:

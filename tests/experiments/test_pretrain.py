@@ -1,0 +1,145 @@
+"""From recipe and store to a model that opens again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import epilm
+from epilm.atomic import locked
+from epilm.errors import EpilmError, RecipeError, TrainingError
+from epilm.experiments.config import list_recipes, load_recipe
+from epilm.experiments.pretrain import for_store, pretrain, row_order
+from epilm.store.samples import make_samples
+from epilm.store.spec import SampleSpec
+from epilm.training.log import read_metrics
+from toy_store import toy_store
+
+SHORT = (
+    "samples.holdout_chroms=[chr3]", "train.steps=3", "train.checkpoint_every=2", "train.precision=fp32",
+    "model.encoder.layers=1", "model.encoder.hidden=32", "model.encoder.ffn=64",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(150, 120, 60), factors=24)
+
+
+@pytest.mark.parametrize("name", list(list_recipes()))
+def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tmp_path):
+    done = pretrain(name, store.path, tmp_path / "run", "tiny", SHORT, device="cpu")
+    assert done.steps == 3
+    assert not done.was_complete
+    run = done.run
+    assert {
+        "recipe.json",
+        "store.json",
+        "versions.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "model",
+        "summary.json",
+    } <= {path.name for path in run.iterdir()}
+    rows = read_metrics(run)
+    assert [(row["step"], row["split"]) for row in rows] == [(0, "valid"), (3, "train"), (3, "valid")]
+    assert all(value is not None for row in rows for value in row.values())
+    loaded = epilm.load(run)
+    assert loaded.embed(["ACGTACGTACGTACG"]).shape == (1, 32)
+    assert loaded.extra["store"] == store.fingerprint
+    assert loaded.extra["holdout_chroms"] == ["chr3"]
+    # A state is a checkpoint too: a run that was stopped can be opened.
+    assert epilm.load(run / "checkpoints" / "step_00000002").spec == loaded.spec
+
+
+def test_the_same_command_again_says_that_it_is_complete(store, tmp_path, capsys):
+    first = pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    second = pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
+    assert second.was_complete
+    assert second.train == first.train
+    assert "the run is complete: 3 steps" in capsys.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+    with pytest.raises(TrainingError, match=r"Found optim.peak_lr = 0.002; expected 0.001"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", (*SHORT, "optim.peak_lr=2e-3"), device="cpu")
+
+
+def test_two_runs_into_one_folder(store, tmp_path):
+    held = "import sys; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", held, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(EpilmError, match="another process is writing this folder"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
+    assert not (tmp_path / "run").exists()
+    other.communicate("")
+
+
+def test_a_store_without_what_the_recipe_needs(tmp_path):
+    bare = toy_store(tmp_path, per_chrom=(60, 60, 60), factors=0, contacts=False)
+    with pytest.raises(RecipeError, match="needs a factor matrix, the store has none"):
+        pretrain("genebert_native", bare, tmp_path / "run", "tiny", SHORT)
+    with pytest.raises(
+        RecipeError, match=r"holdout_chroms names what the store has not.*Found chr33\. Did you mean chr3"
+    ):
+        pretrain("dnabert", bare, tmp_path / "run", "tiny", ["samples.holdout_chroms=[chr33]"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_left_where_a_run_cannot_start(store, tmp_path):
+    with pytest.raises(TrainingError, match="more samples than there are"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, "train.batch_size=4000"])
+    with pytest.raises(TrainingError, match="no contrastive batch of this size is free of common regions"):
+        pretrain(
+            "genebert_native", store, tmp_path / "run", "tiny",
+            [*SHORT, "train.batch_size=40", "objectives.matching.batch=40"],
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_samples_of_a_contrast_share_no_region_and_steps_repeat(store):
+    recipe = for_store(load_recipe("genebert_native", "tiny"), store)
+    samples = make_samples(store, SampleSpec())
+    rows = row_order(samples, recipe)
+    for step in (0, 3, 11):
+        mine = rows(step)
+        regions = samples.regions[mine]
+        assert len(set(regions.ravel().tolist())) == regions.size
+        assert (row_order(samples, recipe)(step) == mine).all()
+
+
+def test_weights_of_another_run_start_a_run(store, tmp_path):
+    pretrain("dnabert", store, tmp_path / "first", "tiny", SHORT, device="cpu")
+    second = pretrain(
+        "genebert_native", store, tmp_path / "second", "tiny",
+        (*SHORT, f"model.encoder.init={tmp_path / 'first'}", "optim.peak_lr=1e-9"), device="cpu",
+    )  # fmt: skip
+    a = epilm.load(tmp_path / "first").encoder.state_dict()
+    b = epilm.load(second.run).encoder.state_dict()
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_training_needs_torch_and_numpy_alone(store, tmp_path):
+    """Prepared elsewhere, a store trains where no genome reader can be installed."""
+    program = f"""
+import sys
+for name in ("pandas", "sklearn", "numba", "anndata", "bioframe", "Bio", "pyfaidx", "tensorboard"):
+    sys.modules[name] = None
+import epilm.experiments.pretrain
+loaded = {{name for name, module in sys.modules.items() if module is not None}}
+assert not loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}, loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}
+epilm.experiments.pretrain.pretrain("genebert_native", {str(store.path)!r}, {str(tmp_path / "run")!r}, "tiny", {list(SHORT)!r}, device="cpu")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 3
+
+
+def test_locked_is_released(tmp_path):
+    with locked(Path(tmp_path) / "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,114 @@
+"""kill -9 in the middle of a pre-training, and the same command ends with the same bits."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from epilm.training.log import read_metrics
+from epilm.training.state import states, step_of
+from toy_store import toy_store
+
+STEPS = 12
+SWITCHES = (
+    f"train.steps={STEPS}", "train.checkpoint_every=3", "train.validate_every=6", "train.log_every=1",
+    "train.precision=fp32", "model.encoder.dropout=0.2", "samples.holdout_chroms=[chr3]",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    # 5 steps an epoch: the runs below go through three.
+    return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(120, 90, 60), factors=24).path
+
+
+def start(store: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    words = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "epilm", "pretrain", "genebert_native", "--size", "tiny", "--device", "cpu",
+         "--store", str(store), "--out", str(out), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return err
+
+
+def final_weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model" / "model.safetensors")
+
+
+def lines(out: Path) -> list[tuple[int, str, float]]:
+    return [(row["step"], row["split"], row["loss"]) for row in read_metrics(out)]
+
+
+@pytest.fixture(scope="module")
+def whole(store, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    finish(start(store, out))
+    return out
+
+
+def kill_at(process: subprocess.Popen[str], out: Path, step: int, number: int) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if (out / "metrics.jsonl").is_file() and any(row["step"] >= step for row in read_metrics(out)):
+            break
+        time.sleep(0.002)
+    # Somewhere inside the next step, or inside the writing of a state.
+    time.sleep(random.random() * 0.05)
+    process.send_signal(number)
+    process.wait(120)
+
+
+def test_kill_9_at_a_random_step_then_resume_is_bit_identical(store, whole, tmp_path):
+    out = tmp_path / "killed"
+    step = random.randrange(1, STEPS - 2)
+    process = start(store, out)
+    kill_at(process, out, step, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+    assert not (out / "summary.json").exists()
+    kept = [step_of(path) for path in states(out / "checkpoints")]
+    err = finish(start(store, out))
+    if kept:
+        assert f"going on from step {kept[-1]} of {STEPS}" in err
+    expected, found = final_weights(whole), final_weights(out)
+    assert expected.keys() == found.keys()
+    different = [name for name in expected if not torch.equal(expected[name], found[name])]
+    assert different == [], f"killed after step {step}, states {kept}"
+    assert lines(out) == lines(whole)
+    assert "the run is complete" in finish(start(store, out))
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(store, whole, tmp_path):
+    out = tmp_path / "stopped"
+    process = start(store, out)
+    kill_at(process, out, 2, signal.SIGINT)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in process.stderr.read()
+    finish(start(store, out))
+    expected, found = final_weights(whole), final_weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_two_processes_give_the_losses_of_one(store, whole, tmp_path):
+    out = tmp_path / "two"
+    finish(start(store, out, "train.devices=2"))
+    one, two = lines(whole), lines(out)
+    assert [line[:2] for line in one] == [line[:2] for line in two]
+    np.testing.assert_allclose([line[2] for line in two], [line[2] for line in one], rtol=1e-5)
+    expected, found = final_weights(whole), final_weights(out)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=2e-4, msg=name)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_toys import ToyModel, make_batch, toy_objectives
 
 from epilm.training.device import choose_place
 from epilm.training.log import read_metrics
 from epilm.training.pretrain import Data, run_pretrain
 from epilm.training.spec import OptimSpec, TrainSpec
 from epilm.training.state import states, step_of
+from toy_training import ToyModel, make_batch, toy_objectives
 
 
 def run_here(out: Path, make=make_batch, steps: int = 3, dropout: float = 0.1, **train: object):

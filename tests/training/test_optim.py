@@ -3,11 +3,11 @@
 import pytest
 import torch
 from torch import nn
-from training_toys import ToyModel
 
 from epilm.errors import CheckpointError, RecipeError
 from epilm.training.optim import Optimiser, decayed, orthogonalised
 from epilm.training.spec import OptimSpec
+from toy_training import ToyModel
 
 
 class Both(nn.Module):

@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from training_toys import ToyModel
 
 from epilm.errors import CheckpointError
 from epilm.training.optim import Optimiser
 from epilm.training.spec import OptimSpec
 from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
+from toy_training import ToyModel
 
 
 def trained():

@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from training_toys import ToyModel, make_batch, toy_objectives
 
 from epilm.errors import TrainingError
 from epilm.training.device import Place
@@ -13,6 +12,7 @@ from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
 from epilm.training.spec import OptimSpec, TrainSpec
 from epilm.training.step import cut, optimiser_step
+from toy_training import ToyModel, make_batch, toy_objectives
 
 PLACE = Place(torch.device("cpu"), False, ())
 

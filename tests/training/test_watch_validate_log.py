@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from training_toys import ToyModel, make_batch, toy_objectives
 
 from epilm.training.device import Place
 from epilm.training.log import METRICS, MetricLog, read_metrics
 from epilm.training.validate import pick_rows, validate
+from toy_training import ToyModel, make_batch, toy_objectives
 
 PLACE = Place(torch.device("cpu"), False, ())
 

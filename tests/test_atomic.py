@@ -48,6 +48,24 @@ def test_a_file_keeps_its_old_content_when_the_writer_fails(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+DIE = """
+import os, signal, sys
+from epilm.atomic import atomic_folder
+with atomic_folder(sys.argv[1]) as folder:
+    (folder / "half").write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path):
+    out = tmp_path / "out"
+    subprocess.run([sys.executable, "-c", DIE, str(out)], check=False)
+    assert not out.exists()
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
 HOLD = "import sys, time; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
 
 

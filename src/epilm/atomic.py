@@ -17,6 +17,8 @@ from typing import Any
 
 from epilm.errors import EpilmError
 
+_TEMPORARY = ".half-"  # marks a folder that is not yet whole
+
 
 def _explain(error: OSError, path: Path) -> EpilmError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -73,13 +75,16 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
-            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            # What a killed writer of this very folder left: we hold the lock, so nobody is in there.
+            for left in path.parent.glob(f".{path.name}{_TEMPORARY}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent))
             try:
                 yield temporary
                 if path.exists():
                     if not overwrite:
                         raise EpilmError("another run made the folder meanwhile", where=str(path))
-                    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+                    old = Path(tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent))
                     os.replace(path, old / "replaced")
                     os.replace(temporary, path)
                     shutil.rmtree(old, ignore_errors=True)

@@ -12,6 +12,7 @@ def compare(
     data: Path | None = None,
     genome: list[Path] | None = None,
     negative: Path | None = None,
+    negatives: str | None = None,
     option: list[str] | None = None,
     factor: str | None = None,
     split: Literal["auto", "random", "chromosome", "given"] = "auto",
@@ -54,6 +55,8 @@ def compare(
         FASTA, .2bit or a store; repeat it for several files.
     negative
         FASTA of the negatives.
+    negatives
+        How negatives are made, as in epilm finetune.
     option
         More for the task, as name=value.
     factor
@@ -110,7 +113,9 @@ def compare(
     else:
         assert task is not None
         load = find_task(task).load
-        extra = typed_options(load, split_pairs(option or [])) | ({"negative": negative} if negative else {})
+        extra = typed_options(
+            load, split_pairs(option or []) | ({"negatives": negatives} if negatives else {})
+        ) | ({"negative": negative} if negative else {})
         rows = load(data, genome=genome, seed=data_seed, **extra)
         rows = split_rows(rows, how=split, seed=data_seed, valid=valid or (), test=test or ())
         sets = [DataSet(rows.name, rows, task, factor)]

@@ -5,8 +5,8 @@ from typing import Literal
 
 
 def demo(
-    *,
     out: Path = Path("demo"),
+    *,
     seed: int = 0,
     size: Literal["small", "tiny"] = "small",
 ) -> None:

@@ -11,6 +11,7 @@ def evaluate(
     data: Path | None = None,
     genome: list[Path] | None = None,
     negative: Path | None = None,
+    negatives: str | None = None,
     option: list[str] | None = None,
     split: Literal["none", "auto", "random", "chromosome", "given"] = "none",
     valid: list[str] | None = None,
@@ -39,6 +40,8 @@ def evaluate(
         FASTA, .2bit or a store, where the data are intervals.
     negative
         FASTA of the negatives.
+    negatives
+        How negatives are made, as in epilm finetune.
     option
         More for the task, as name=value.
     split
@@ -62,7 +65,7 @@ def evaluate(
     from epilm.tasks.options import split_pairs
 
     found = score(
-        run, task, data, genome=genome, negative=negative, options=dict(split_pairs(option or [])),
+        run, task, data, genome=genome, negative=negative, options=dict(split_pairs(option or [])) | ({"negatives": negatives} if negatives else {}),
         split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device,
     )  # fmt: skip
     print(writer.dumps(found.as_dict(), indent=2) if json else found.text())

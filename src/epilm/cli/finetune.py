@@ -15,6 +15,7 @@ def finetune(
     k: int = 6,
     genome: list[Path] | None = None,
     negative: Path | None = None,
+    negatives: str | None = None,
     option: list[str] | None = None,
     split: Literal["auto", "random", "chromosome", "given"] = "auto",
     valid: list[str] | None = None,
@@ -42,7 +43,7 @@ def finetune(
 
     Examples:
     epilm finetune promoter --data prom-core.tsv.gz --checkpoint RUN --out ft
-    epilm finetune tfbs --data K562.CTCF.narrowPeak.gz --genome hg19.fa --option negatives=gc --test chr22 --checkpoint RUN --out ft
+    epilm finetune tfbs --data K562.CTCF.narrowPeak.gz --genome hg19.fa --negatives gc --test chr22 --checkpoint RUN --out ft
 
     Parameters
     ----------
@@ -64,8 +65,10 @@ def finetune(
         FASTA, .2bit or a store; repeat it for several files.
     negative
         FASTA of the negatives.
+    negatives
+        How negatives are made: shuffle, gc, flank or other_peaks (tfbs); auto, deepromoter, tata or genomic (promoter).
     option
-        More for the task, as name=value: negatives=gc, length=201, window=300, other_peaks=FILE, ratio=2, ...
+        More for the task, as name=value: length=201, window=300, other_peaks=FILE, ratio=2, ...
     split
         How rows are divided; auto keeps a given split, else uses --test, else is random.
     valid
@@ -122,7 +125,7 @@ def finetune(
         freeze=freeze, both_strands=both_strands, patience=patience, seed=seed, device=device, precision=precision,
     )  # fmt: skip
     result = run(
-        task, data, out, checkpoint=checkpoint, init=init, size=size, k=k, genome=genome, negative=negative,
+        task, data, out, checkpoint=checkpoint, init=init, size=size, k=k, genome=genome, negative=negative, negatives=negatives,
         options=typed_options(find_task(task).load, split_pairs(option or [])), split=split, valid=valid or (), test=test or (), data_seed=data_seed,
         fusion=fusion, motifs=motifs, settings=settings, overwrite=overwrite, say=(lambda line: None) if quiet else None,
     )  # fmt: skip

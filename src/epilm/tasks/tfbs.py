@@ -407,7 +407,7 @@ def _other(
 ) -> Windows:
     if not paths:
         raise InputError(
-            "negatives from other peaks need those peaks", where=where, do="Pass --other-peaks FILE."
+            "negatives from other peaks need those peaks", where=where, do="Pass --option other_peaks=FILE."
         )
     chrom, start = [], []
     for path in paths:

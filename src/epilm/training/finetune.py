@@ -29,6 +29,7 @@ from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.classifier import Classifier, Fusion, Inputs, new_classifier
+from epilm.tasks.options import typed_options
 from epilm.tasks.splits import overlap_between, split_rows
 from epilm.training.device import Place, choose_place
 from epilm.training.log import plain
@@ -97,6 +98,7 @@ def finetune(
     k: int = 6,
     genome: Any = None,
     negative: str | Path | None = None,
+    negatives: str | None = None,
     options: dict[str, Any] | None = None,
     split: Literal["auto", "random", "chromosome", "given"] = "auto",
     valid: Sequence[str] = (),
@@ -127,8 +129,11 @@ def finetune(
         Of a random encoder (and the k of a DNABERT folder).
     genome, negative : optional
         For the task's loader.
+    negatives : str, optional
+        How the loader makes negatives (A22): shuffle, gc, flank, other_peaks of tfbs; deepromoter, tata,
+        genomic of promoter.
     options : dict, optional
-        More of the loader's arguments: negatives, length, window, other_peaks, ...
+        More of the loader's arguments: length, window, other_peaks, ...
     split, valid, test
         See `epilm.tasks.splits.split_rows`.
     data_seed : int
@@ -166,6 +171,8 @@ def finetune(
         extra = dict(options or {})
         if negative is not None:
             extra["negative"] = negative
+        if negatives is not None:
+            extra |= typed_options(find_task(task).load, {"negatives": negatives})
         rows = find_task(task).load(data, genome=genome, seed=data_seed, **extra)
     rows = split_rows(rows, how=split, seed=data_seed, valid=valid, test=test)
     for note in rows.notes:

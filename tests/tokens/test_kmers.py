@@ -93,6 +93,20 @@ def test_without_numba_the_ids_are_the_same(monkeypatch):
     assert np.array_equal(kmer_ids(codes, 6, 2), fast)
 
 
+@pytest.mark.parametrize("numba", [True, False])
+def test_ids_are_written_into_an_array_that_is_given(monkeypatch, numba):
+    if not numba:
+        monkeypatch.setattr(_fused, "available", lambda: False)
+    codes = np.random.default_rng(0).integers(0, 5, (2, 70, 20), dtype=np.uint8)
+    out = np.empty((2, 70, 15), dtype=np.int64)
+    assert kmer_ids(codes, 6, out=out) is out
+    assert np.array_equal(out, kmer_ids(codes, 6))
+    with pytest.raises(
+        ValueError, match=r"out must be contiguous int64 \(2, 70, 15\), not int32 \(2, 70, 15\)"
+    ):
+        kmer_ids(codes, 6, out=out.astype(np.int32))
+
+
 def test_a_strided_view_of_the_genome_is_read_in_place():
     genome = np.random.default_rng(1).integers(0, 4, 200, dtype=np.uint8)
     view = np.lib.stride_tricks.sliding_window_view(genome, 40)[::7]

@@ -159,6 +159,16 @@ def test_a_mask_does_not_depend_on_the_batch_nor_on_padding():
     assert not torch.equal(whole[1], mask_tokens(ids, ids > 4, k=6, rate=0.3, keys=keys, seed=5)[1])
 
 
+def test_without_numba_many_sequences_are_masked_the_same(monkeypatch):
+    ids = torch.randint(0, 4101, (150, 30), generator=torch.Generator().manual_seed(0))
+    arguments = {"k": 6, "rate": 0.3, "keys": torch.arange(150), "seed": 4}
+    fast = mask_tokens(ids, ids > 4, **arguments)
+    monkeypatch.setattr(_fused, "available", lambda: False)
+    plain = mask_tokens(ids, ids > 4, **arguments)
+    assert torch.equal(fast[0], plain[0])
+    assert torch.equal(fast[1], plain[1])
+
+
 def test_inputs_are_left_as_they_were():
     ids = torch.arange(5, 45)[None]
     before = ids.clone()

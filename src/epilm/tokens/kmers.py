@@ -22,6 +22,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 N_SPECIAL = len(SPECIAL_TOKENS)
 ALPHABET = "ATCG"  # DNABERT's order, src/transformers/dnabert-config/bert-config-6/vocab.txt
 K_RANGE = range(1, 13)
+_ROWS = 64  # windows at a time without numba: their intermediate arrays stay in the cache
 
 # A, C, G, T, N -> DNABERT's digit; everything above 3 is no base.
 DIGITS = np.array([0, 2, 3, 1], dtype=np.uint8)
@@ -67,8 +68,8 @@ def n_tokens(bases: int, k: int, stride: int = 1) -> int:
 @overload
 def kmer_ids(codes: Tensor, k: int, stride: int = 1) -> Tensor: ...
 @overload
-def kmer_ids(codes: np.ndarray, k: int, stride: int = 1) -> np.ndarray: ...
-def kmer_ids(codes: Any, k: int, stride: int = 1) -> Any:
+def kmer_ids(codes: np.ndarray, k: int, stride: int = 1, *, out: np.ndarray | None = None) -> np.ndarray: ...
+def kmer_ids(codes: Any, k: int, stride: int = 1, *, out: np.ndarray | None = None) -> Any:
     """Turn base codes into k-mer ids, without special tokens.
 
     Token i covers bases [i * stride, i * stride + k); bases after the last whole
@@ -80,6 +81,8 @@ def kmer_ids(codes: Any, k: int, stride: int = 1) -> Any:
         A=0, C=1, G=2, T=3, above 3 no base.
     k, stride : int
         Width and step of a token in bases.
+    out : int64 array (..., L), contiguous, optional
+        Written into and returned; numpy only. Fresh pages of memory can cost more than the ids.
 
     Returns
     -------
@@ -107,22 +110,26 @@ def kmer_ids(codes: Any, k: int, stride: int = 1) -> Any:
         if codes.device.type == "cpu":
             return torch.from_numpy(_kmer_ids_numpy(codes.numpy(), k, stride))
         return _kmer_ids_torch(codes, k, stride)
-    return _kmer_ids_numpy(np.asarray(codes), k, stride)
+    return _kmer_ids_numpy(np.asarray(codes), k, stride, out)
 
 
-def _kmer_ids_numpy(codes: np.ndarray, k: int, stride: int) -> np.ndarray:
+def _kmer_ids_numpy(codes: np.ndarray, k: int, stride: int, out: np.ndarray | None = None) -> np.ndarray:
     length = n_tokens(codes.shape[-1], k, stride)
     shape = (*codes.shape[:-1], length)
+    if out is None:
+        out = np.empty(shape, dtype=np.int64)
+    elif out.shape != shape or out.dtype != np.int64 or not out.flags.c_contiguous:
+        raise ValueError(f"out must be contiguous int64 {shape}, not {out.dtype} {out.shape}")
     if 0 in shape:
-        return np.zeros(shape, dtype=np.int64)
-    flat = codes.reshape(-1, codes.shape[-1])
+        return out
+    flat, rows = codes.reshape(-1, codes.shape[-1]), out.reshape(-1, length)
     if _fused.available():
-        flat = np.ascontiguousarray(flat, dtype=np.uint8)
-        out = np.empty((flat.shape[0], length), dtype=np.int64)
-        _fused.kmer_ids(flat, k, stride, out)
-    else:
-        out = _kmer_ids_plain(flat, k, stride)
-    return out.reshape(shape)
+        _fused.kmer_ids(np.ascontiguousarray(flat, dtype=np.uint8), k, stride, rows)
+        return out
+    for start in range(0, len(flat), _ROWS):
+        part = slice(start, start + _ROWS)
+        rows[part] = _kmer_ids_plain(flat[part], k, stride)
+    return out
 
 
 def _kmer_ids_plain(codes: np.ndarray, k: int, stride: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from epilm.tokens.random import hash_bits, scaled, state, threshold
 
 IGNORED = -100  # the label of a token that is not scored
 TO_MASK, TO_RANDOM = 0.8, 0.1  # the rest stays as it is
+_ROWS = 64  # sequences at a time without numba: their intermediate tables stay in the cache
 # One stream of draws a question.
 _CENTRE, _FATE, _RANDOM = 0, 1, 2
 
@@ -208,7 +209,11 @@ def mask_tokens(
     )  # fmt: skip
     if ids.device.type == "cpu" and _fused.available():
         return _mask_compiled(ids, maskable, keys, how)
-    return _mask_plain(ids, maskable, keys, how)
+    if ids.device.type != "cpu" or len(ids) <= _ROWS:
+        return _mask_plain(ids, maskable, keys, how)
+    tables = zip(ids.split(_ROWS), maskable.split(_ROWS), keys.split(_ROWS), strict=True)
+    masked, labels = zip(*(_mask_plain(*part, how) for part in tables), strict=True)
+    return torch.cat(masked), torch.cat(labels)
 
 
 def draws(

@@ -103,6 +103,7 @@ def bert_config(loaded: Loaded) -> Any:
 
 def _write_bert(loaded: Loaded, folder: Path) -> None:
     from transformers import BertForPreTraining, BertModel
+    from transformers.utils import logging as messages
 
     head = find_masked_head(loaded.model)
     state = to_bert_state(unique_tensors(loaded.encoder), None if head is None else unique_tensors(head))
@@ -121,7 +122,13 @@ def _write_bert(loaded: Loaded, folder: Path) -> None:
     wrong = [key for key in missing if not key.startswith("cls.seq_relationship.")] + list(unexpected)
     assert not wrong, f"weights without a place: {wrong}"
     # Nothing untrained goes out: a missing next-sentence head is left out, not drawn.
-    bert.save_pretrained(folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state})
+    bars = messages.is_progress_bar_enabled()
+    messages.disable_progress_bar()
+    try:
+        bert.save_pretrained(folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state})
+    finally:
+        if bars:
+            messages.enable_progress_bar()
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["architectures"] = ["BertModel" if head is None else "BertForMaskedLM"]

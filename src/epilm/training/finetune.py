@@ -20,6 +20,7 @@ from epilm.metrics.classification import score_table
 from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.classifier import Classifier, Fusion
+from epilm.tasks.options import typed_options
 from epilm.tasks.splits import overlap_between, split_rows
 from epilm.training.device import Place, choose_place
 from epilm.training.fitting import FinetuneSpec, Say, check_settings, fit_classifier

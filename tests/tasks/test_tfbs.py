@@ -110,7 +110,7 @@ def test_pairs_stay_in_one_split(world):
     [
         ({"genome": None}, InputError, "peaks need the genome they lie on.*--genome"),
         ({"negatives": "shufle"}, UsageError, "unknown negatives. Found shufle. Did you mean shuffle"),
-        ({"negatives": "other_peaks"}, InputError, "need those peaks.*--other-peaks"),
+        ({"negatives": "other_peaks"}, InputError, "need those peaks.*--option other_peaks=FILE"),
         ({"length": 0}, UsageError, "length and ratio must be positive"),
         ({"negatives": "flank", "flank_bp": 10}, InputError, "80 flanks that touch a peak left out"),
     ],

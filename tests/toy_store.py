@@ -33,6 +33,7 @@ def toy_store(
     counts=True,
     contacts=True,
     accessible=None,
+    statistics=(),
     seed=0,
 ) -> Store:
     rng = np.random.default_rng(seed)
@@ -55,6 +56,7 @@ def toy_store(
         keys = np.array([a * bins[-1] + b for a, b in pairs], np.int64)
         order = np.argsort(keys)
         contact = (resolution, keys[order], rng.random(len(keys)).astype(np.float32)[order] + 0.1)
+    given = rng.gamma(2.0, 1.0, (len(regions), factors)) if factors else None
     path = write_store(
         Path(folder) / f"toy{seed}",
         genome=genome,
@@ -62,7 +64,8 @@ def toy_store(
         accessible=accessible,
         cell_types=[f"cell{t}" for t in range(accessible.shape[1])],
         counts=table if counts else None,
-        factors=rng.gamma(2.0, 1.0, (len(regions), factors)) if factors else None,
+        factors=given,
+        more_factors={name: rng.poisson(2.0, (len(regions), factors)) for name in statistics},
         motifs=[
             {"id": f"MA{(7 * f) % 10:04d}.{f}", "name": f"F{f}", "family": "ab"[f % 2]}
             for f in range(factors)

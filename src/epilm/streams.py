@@ -59,8 +59,9 @@ class Batch:
         The sample (0..B-1) that each sequence of `dna` belongs to.
     clean : Sequences or None
         The same sequences unmasked (matching on clean input).
-    factors : float (B, R, F) or None
-        Normalised factor matrix, masked entries already 0.
+    factors : float (B, R, F), (B, R, F, 3) or None
+        Normalised factor matrix, masked entries already 0. With tower.prepare=channels
+        three statistics of each motif, each normalised for itself.
     factor_hidden : bool (B, R, F) or None
         True where an entry was masked.
     factor_targets : float (B, R, F) or None

@@ -1,10 +1,12 @@
 """The factor matrix of a batch: gathered, normalised, ordered, weighted, partly hidden.
 
-Normalisation knows the training chromosomes alone. Hidden entries are a
+Normalisation knows the training chromosomes alone, and each statistic for itself. Hidden entries are a
 function of (seed, sample, step), so any micro-batch hides the same ones. Needs
 torch and numpy; used by `maker`.
-Axes: B samples, R regions, F factors.
+Axes: B samples, R regions, F factors, C statistics an entry.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -19,6 +21,8 @@ from epilm.tokens.random import uniform
 
 _HIDE = 31  # first counter of these draws
 _CHUNK = 65_536
+CHANNELS = 3
+"""Statistics that tower.prepare=channels shows as the three colours of an image (A10)."""
 
 
 def factor_order(store: Store, how: str) -> np.ndarray:
@@ -56,6 +60,29 @@ def factor_order(store: Store, how: str) -> np.ndarray:
     return np.array(sorted(range(len(ids)), key=lambda i: (not families[i], families[i], ids[i])), np.int64)
 
 
+def channel_statistics(store: Store) -> tuple[str, str, str]:
+    """Which three factor matrices of a store tower.prepare=channels shows: its first three (A10).
+
+    Raises
+    ------
+    StoreError
+        If the store has fewer.
+    """
+    if store.factors is None:
+        raise no_factors(store)
+    held = store.statistics
+    if len(held) < CHANNELS:
+        raise StoreError(
+            "model.tower.prepare=channels shows three statistics of each motif, and the store has fewer",
+            where=str(store.path),
+            found=", ".join(held),
+            expected="three factor matrices, such as best, count, sum",
+            do="Build the store with epilm build --statistic best --more-statistics count "
+            "--more-statistics sum, or set model.tower.prepare to resize.",
+        )
+    return held[0], held[1], held[2]
+
+
 class FactorReader:
     """Normalised factor matrices of samples.
 
@@ -68,16 +95,25 @@ class FactorReader:
     hide : MaskedFactorsSpec
         Entries to hide; weight 0 hides nothing.
     seed : int
+    statistics : sequence of str, optional
+        Matrices of the store to stack in the last axis; by default the first alone, without that axis.
 
     Raises
     ------
     StoreError
-        If the store lacks factors, or counts where matrix_weight needs them.
+        If the store lacks such factors, or counts where matrix_weight needs them.
     RecipeError
         If a switch has an unknown value.
     """
 
-    def __init__(self, store: Store, samples: SampleSpec, hide: MaskedFactorsSpec, seed: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        samples: SampleSpec,
+        hide: MaskedFactorsSpec,
+        seed: int,
+        statistics: Sequence[str] = (),
+    ) -> None:
         if store.factors is None:
             raise no_factors(store)
         if hide.unit not in ("entry", "region", "factor"):
@@ -95,21 +131,18 @@ class FactorReader:
                 expected="between 0 and 1",
             )
         self.store, self.hide, self.seed = store, hide, seed
+        self.statistics = tuple(statistics)
         columns = factor_order(store, samples.factor_order)
         self.ids = [str(store.motifs[i]["id"]) for i in columns]
         device = store.device
         self._columns = None if samples.factor_order == "store" else torch.from_numpy(columns).to(device)
-        shift, scale = np.zeros(store.n_factors), np.ones(store.n_factors)
-        if samples.normalise_factors != "none":
-            stats = store.factor_stats(samples.holdout_chroms)
-            if samples.normalise_factors == "zscore":
-                shift, scale = stats.mean, stats.sd
-            else:
-                scale = stats.max
-        # A factor that never varies (or never scores) stays 0 rather than becoming infinite.
-        scale = np.where(scale > 0, scale, 1.0)
-        self._shift = torch.from_numpy(shift.astype(np.float32)).to(device)
-        self._scale = torch.from_numpy(scale.astype(np.float32)).to(device)
+        self._parts = [
+            (
+                store.factors_of(statistic),
+                *(torch.from_numpy(v).to(device) for v in _normalisation(store, samples, statistic)),
+            )
+            for statistic in self.statistics or store.statistics[:1]
+        ]
         self._totals = self._levels = None
         if samples.matrix_weight == "accessibility":
             self._totals, self._levels = (torch.from_numpy(v).to(device) for v in accessibility_levels(store))
@@ -126,18 +159,23 @@ class FactorReader:
         Returns
         -------
         float32 (B, R, F)
+            Or (B, R, F, C) where C statistics were asked for.
         """
-        assert self.store.factors is not None
         safe = regions.clamp(min=0)
-        matrix = (take(self.store.factors, safe).to(torch.float32) - self._shift) / self._scale
+        matrices = [
+            (take(stored, safe).to(torch.float32) - shift) / scale for stored, shift, scale in self._parts
+        ]
+        one = len(matrices) == 1
+        matrix = matrices[0][..., None] if one else torch.stack(matrices, -1)  # (B, R, F, C)
         if self._columns is not None:
-            matrix = matrix[..., self._columns]
+            matrix = matrix[:, :, self._columns]
         if self._totals is not None and self._levels is not None:
             counts = take(self.store.counts, safe)  # type: ignore[arg-type]
             mine = counts.gather(2, cells[:, None, None].expand(*safe.shape, 1))[..., 0]
             weight = torch.log1p(mine * 1e6 / self._totals[cells][:, None]) / self._levels[cells][:, None]
-            matrix = matrix * weight[..., None]
-        return matrix.masked_fill((regions < 0)[..., None], 0.0)
+            matrix = matrix * weight[..., None, None]
+        matrix = matrix.masked_fill((regions < 0)[..., None, None], 0.0)
+        return matrix if self.statistics else matrix[..., 0]
 
     def hidden(self, rows: Tensor, regions: Tensor, step: int) -> Tensor:
         """Draw the entries to hide.
@@ -166,6 +204,20 @@ class FactorReader:
             draw = uniform(self.seed, _HIDE, step, row, factor)
         hidden = (draw < self.hide.rate).expand(len(rows), n, f)
         return hidden & (regions >= 0)[..., None]
+
+
+def _normalisation(store: Store, samples: SampleSpec, statistic: str) -> tuple[np.ndarray, np.ndarray]:
+    """What to take away from each factor and what to divide it by, float32 (F,) each."""
+    shift, scale = np.zeros(store.n_factors), np.ones(store.n_factors)
+    if samples.normalise_factors != "none":
+        stats = store.factor_stats(samples.holdout_chroms, statistic)
+        if samples.normalise_factors == "zscore":
+            shift, scale = stats.mean, stats.sd
+        else:
+            scale = stats.max
+    # A factor that never varies (or never scores) stays 0 rather than becoming infinite.
+    scale = np.where(scale > 0, scale, 1.0)
+    return shift.astype(np.float32), scale.astype(np.float32)
 
 
 def accessibility_levels(store: Store) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from epilm.batches.factors import FactorReader
+from epilm.batches.factors import FactorReader, channel_statistics
 from epilm.batches.layout import RegionTokens, Strings, join_pair, n_bases, n_kmers, wrap
 from epilm.batches.pairs import PairDraws, pairs_in_batch
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
@@ -71,6 +71,8 @@ class BatchMaker:
         With regions, factors and cells filled in (`complete_spec`).
     factor_ids : list of str
         Motif ids in the order of the model's columns; save it with the checkpoint.
+    statistics : tuple of str
+        What the entries of `factors` are: one statistic, or the three of tower.prepare=channels.
     width : int
         Tokens of each sequence of `dna`, the same in every batch.
 
@@ -115,8 +117,12 @@ class BatchMaker:
         self.width = self._string_width()
         self._factors: FactorReader | None = None
         if "factors" in spec.streams:
-            self._factors = FactorReader(store, samples, objectives.masked_factors, self.seed)
+            stacked = channel_statistics(store) if spec.tower.prepare == "channels" else ()
+            self._factors = FactorReader(store, samples, objectives.masked_factors, self.seed, stacked)
         self.factor_ids = self._factors.ids if self._factors is not None else []
+        self.statistics = (
+            self._factors.statistics or store.statistics[:1] if self._factors is not None else ()
+        )
         following = objectives.next_segment
         self._pairs: PairDraws | None = None
         self._bi = following.weight > 0 and following.form == "bi"
@@ -369,6 +375,13 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
             where="objectives.masked_factors.weight",
             found=f"streams {', '.join(spec.streams)}",
             do="Add factors to model.streams, or set the weight to 0.",
+        )
+    if objectives.masked_factors.weight > 0 and spec.tower.prepare == "channels":
+        raise RecipeError(
+            "masked factors hide one score an entry, and tower.prepare=channels shows three",
+            where="model.tower.prepare",
+            found="channels",
+            do="Set model.tower.prepare to resize, or objectives.masked_factors.weight to 0.",
         )
     if "contacts" in spec.streams and store.contacts is None:
         raise StoreError(

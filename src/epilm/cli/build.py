@@ -26,6 +26,7 @@ def build(
     min_cpm: float | None = None,
     top_n: int | None = None,
     statistic: Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"] = "best",
+    more_statistics: list[Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]] | None = None,
     p: float = 1e-4,
     pseudocount: float = 1.0,
     background: Literal["uniform", "genome", "gc_bins"] = "uniform",
@@ -86,6 +87,9 @@ def build(
         Counts: and among this many highest of the cell type.
     statistic
         What an entry of the factor matrix is.
+    more_statistics
+        A further matrix of this statistic; may be repeated. Towers with prepare=channels need
+        --more-statistics count --more-statistics sum.
     p
         p-value of a hit, for binary, count and sum.
     pseudocount
@@ -131,6 +135,7 @@ def build(
         min_cpm=min_cpm,
         top_n=top_n,
         statistic=statistic,
+        more_statistics=more_statistics or (),
         p=p,
         pseudocount=pseudocount,
         background=background,

@@ -20,7 +20,7 @@ from torch import nn
 import epilm
 from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker
-from epilm.errors import RecipeError
+from epilm.errors import RecipeError, TrainingError
 from epilm.experiments import runs
 from epilm.experiments.checks import check_store
 from epilm.experiments.config import Recipe, load_recipe, to_dict
@@ -120,21 +120,25 @@ def pretrain(
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
     place = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
-    plan = make_plan(recipe, opened)
     out = Path(out)
     if process_rank() > 0:
         # Started by the first process (or beside it), which alone writes the folder.
-        return _run(plan, out, place, say=_silent)
+        plan = make_plan(recipe, opened)
+        return _run(plan, *build_initial(plan, out), out, place, _silent)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecipeError("the run's folder cannot be made", where=str(out), found=error) from None
+        raise TrainingError("the run's folder cannot be made", where=str(out), found=error) from None
     with locked(out):
-        how = runs.prepare(out, to_dict(recipe), store_identity(opened), resume)
+        written = to_dict(recipe), store_identity(opened)
+        how = runs.compare(out, *written, resume)
         if how == "complete":
             return _complete(out)
-        runs.note_start(out, how=how, place=list(place.said), argv=sys.argv[1:] if resume else [])
-        return _run(plan, out, place, say=_say)
+        # All that can be refused is refused before the folder is touched.
+        plan = make_plan(recipe, opened)
+        model, notes = build_initial(plan, out)
+        runs.begin(out, *written, how, place=list(place.said))
+        return _run(plan, model, notes, out, place, _say)
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
@@ -192,31 +196,6 @@ def batch_maker(
     )  # fmt: skip
 
 
-def build_initial(spec: ModelSpec, recipe: Recipe, fresh: bool) -> tuple[nn.Module, list[str]]:
-    """Build the model with the weights a run starts from.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    recipe : Recipe
-    fresh : bool
-        False where a state will be loaded anyway: then no other weights are read.
-
-    Returns
-    -------
-    model, notes
-        Notes: what of the named weights was not taken over as it was.
-    """
-    if not fresh:
-        spec = replace(
-            spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
-        )
-    with torch.random.fork_rng(devices=[]):
-        model = build_model(spec, seed=recipe.train.seed)
-    model.start_temperature(recipe.objectives.matching.temperature)
-    return model, initialise(model, spec)
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a run will read, checked before anything is written.
@@ -261,11 +240,37 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     return Plan(recipe, store, maker, rows, valid_rows, len(held))
 
 
-def _run(plan: Plan, out: Path, place: Place, say: Callable[[str], None]) -> Pretrained:
+def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str]]:
+    """Build the model with the weights a run starts from.
+
+    Where the run has a state, no other weights are read: it brings all of them.
+
+    Returns
+    -------
+    model, notes
+        Notes: what of the weights named in the recipe was not taken over as it was.
+    """
+    spec, recipe = plan.recipe.model, plan.recipe
+    if states(out / runs.CHECKPOINTS):
+        spec = replace(
+            spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
+        )
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(spec, seed=recipe.train.seed)
+    model.start_temperature(recipe.objectives.matching.temperature)
+    return model, initialise(model, spec)
+
+
+def _run(
+    plan: Plan,
+    model: nn.Module,
+    notes: list[str],
+    out: Path,
+    place: Place,
+    say: Callable[[str], None],
+) -> Pretrained:
     recipe, store, samples = plan.recipe, plan.store, plan.maker.table
     spec, train, objectives = recipe.model, recipe.train, recipe.objectives
-    found = states(out / "checkpoints")
-    model, notes = build_initial(spec, recipe, fresh=not found)
     for line in (
         *place.said,
         f"{recipe.name} ({recipe.size}): {parameter_table(model)['total']:,} weights",
@@ -292,6 +297,7 @@ def _run(plan: Plan, out: Path, place: Place, say: Callable[[str], None]) -> Pre
         "assembly": store.info.assembly,
         "cell_types": list(store.cell_types),
         "factor_ids": list(plan.maker.factor_ids),
+        "factor_statistics": list(plan.maker.statistics),
         "holdout_chroms": list(recipe.samples.holdout_chroms),
         "holdout_cells": list(recipe.samples.holdout_cells),
     }

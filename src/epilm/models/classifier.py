@@ -46,7 +46,7 @@ class SequenceClassifier(nn.Module):
     Raises
     ------
     RecipeError
-        If the fusion has no tower, or is unknown.
+        If the fusion has no tower or one of three statistics, or is unknown.
 
     Examples
     --------
@@ -76,6 +76,12 @@ class SequenceClassifier(nn.Module):
                 f"fusion={fusion} needs a model that was built with the stream factors",
                 found="a model of the sequence alone",
                 do="Set fusion to none, or start from a checkpoint with a region tower.",
+            )
+        if fusion != "none" and tower is not None and tower.channels == 3:
+            raise RecipeError(
+                f"fusion={fusion} reads the best score of each motif alone, and this tower three statistics",
+                found="a model with tower.prepare=channels",
+                do="Set fusion to none, or pre-train with tower.prepare=resize.",
             )
         self.pooling: Pooling = pooling
         self.regions = regions

@@ -1,4 +1,4 @@
-"""The factor matrix: one number for each region and motif.
+"""The factor matrix: one number for each region and motif, or several of them in one pass.
 
 Motif scores depend on the sequence alone, so the union of regions is scored once and indexed per cell type.
 Work goes region block by region block: memory is bounded by the result, which may be a memory map.
@@ -53,6 +53,7 @@ class MotifReport:
     ids, names : tuple of str
         Motifs in the order of the columns.
     statistic, background, short : str
+        `statistic` of the (first) matrix.
     p, pseudocount : float
     thresholds : tuple of float
         Cut of each motif in nats (mean over GC bins with background "gc_bins"); inf: no hit possible.
@@ -64,6 +65,8 @@ class MotifReport:
         A, C, G, T; one, or one a GC bin.
     counts, frequencies, scaled : int
         How many matrices were counts, frequencies used as they are, and frequencies times their known sites.
+    more_statistics : tuple of str
+        Of the further matrices, see `factor_matrices`.
     """
 
     ids: tuple[str, ...]
@@ -81,6 +84,7 @@ class MotifReport:
     counts: int
     frequencies: int
     scaled: int
+    more_statistics: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an impossible cut (inf) becomes None."""
@@ -93,7 +97,7 @@ class MotifReport:
         lines = [
             f"{len(self.ids)} motifs ({self.counts} counts, {self.scaled} frequencies with known sites, "
             f"{self.frequencies} frequencies as given), pseudocount {self.pseudocount:g}, "
-            f"background {self.background}, statistic {self.statistic}, p {self.p:g}"
+            f"background {self.background}, statistic {', '.join((self.statistic, *self.more_statistics))}, p {self.p:g}"
         ]
         if self.frequencies and self.pseudocount > 0.1:
             lines.append("frequencies without a number of sites: the pseudocount shrinks their scores")
@@ -107,7 +111,7 @@ class MotifReport:
 class _Scored:
     """Everything that depends on the background: built once a background, shared by threads."""
 
-    work: Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None]
+    works: tuple[Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None], ...]
     thresholds: Floats
     minimum_p: Floats
     maximum: Floats
@@ -176,28 +180,90 @@ def factor_matrix(
     >>> matrix.tolist(), report.unreachable
     ([[4.13671875], [0.0]], ('M1',))
     """
-    if statistic not in get_args(Statistic):
-        raise InputError(f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic)))
+    matrices, report = factor_matrices(
+        genome_codes, starts, ends, motifs, (statistic,), p=p, pseudocount=pseudocount, background=background,
+        short=short, out=None if out is None else (out,), progress=progress, threads=threads,
+    )  # fmt: skip
+    return matrices[0], report
+
+
+def factor_matrices(
+    genome_codes: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    motifs: Sequence[Motif],
+    statistics: Sequence[Statistic],
+    *,
+    p: float = 1e-4,
+    pseudocount: float = 1.0,
+    background: Background = "uniform",
+    short: Short = "allow_best",
+    out: Sequence[NDArray[np.float16]] | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    threads: int | None = None,
+) -> tuple[list[NDArray[np.float16]], MotifReport]:
+    """Score every region with every motif in several ways, in one pass over the regions.
+
+    Scores and cuts of the motifs are made once; each matrix is what `factor_matrix` gives alone.
+
+    Parameters
+    ----------
+    genome_codes, starts, ends, motifs, p, pseudocount, background, short, progress, threads
+        As of `factor_matrix`.
+    statistics : sequence of str
+        One or more, none twice.
+    out : sequence of float16 arrays, shape (R, F) each, optional
+        Written in place and returned.
+
+    Returns
+    -------
+    list of float16 arrays, shape (R, F)
+        In the order of `statistics`.
+    MotifReport
+
+    Raises
+    ------
+    InputError
+        As `factor_matrix`; a statistic that stands twice, or none.
+
+    Examples
+    --------
+    >>> motif = Motif("M1", "x", np.array([[100.0, 0, 0, 0], [0, 100, 0, 0]]), True)
+    >>> codes = np.array([0, 1, 0, 1, 4], dtype=np.uint8)  # ACACN
+    >>> (best, count), _ = factor_matrices(codes, np.array([0]), np.array([5]), [motif], ("best", "count"), p=0.1)
+    >>> best.tolist(), count.tolist()
+    ([[2.7578125]], [[2.0]])
+    """
+    statistics = tuple(statistics)
+    for statistic in statistics:
+        if statistic not in get_args(Statistic):
+            raise InputError(f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic)))
+    if not statistics or len(set(statistics)) < len(statistics):
+        raise InputError("each matrix needs a statistic of its own", found=", ".join(statistics) or "none")
     if background not in get_args(Background):
         raise InputError(f"unknown background {background!r}", expected=", ".join(get_args(Background)))
     codes = as_codes(genome_codes)
     first, last = check_regions(starts, ends, len(codes))
     motifs = duplicate_free(motifs, "motifs")
     shape = (len(first), len(motifs))
-    if out is None:
-        out = np.empty(shape, dtype=np.float16)
-    if out.shape != shape:
-        raise InputError("the result has no room for regions x motifs", found=out.shape, expected=shape)
+    targets = [np.empty(shape, dtype=np.float16) for _ in statistics] if out is None else list(out)
+    if len(targets) != len(statistics):
+        raise InputError("each statistic needs a result", found=len(targets), expected=len(statistics))
+    for target in targets:
+        if target.shape != shape:
+            raise InputError(
+                "the result has no room for regions x motifs", found=target.shape, expected=shape
+            )
     threads = checked_threads(threads)
     if background == "gc_bins":
         group, backgrounds = _gc_groups(codes, first, last)
     else:
         group = np.zeros(len(first), dtype=np.int64)
         backgrounds = (base_background(codes) if background == "genome" else UNIFORM)[None, :]
-    total, done, target = len(first), 0, out
+    total, done = len(first), 0
     made = []
     for number, bg in enumerate(backgrounds):
-        scored = _prepare(motifs, statistic, p, pseudocount, bg, short, threads)
+        scored = _prepare(motifs, statistics, p, pseudocount, bg, short, threads)
         made.append((scored.thresholds, scored.minimum_p, scored.maximum))
         rows = np.flatnonzero(group == number) if len(backgrounds) > 1 else None
         count = total if rows is None else len(rows)
@@ -207,8 +273,9 @@ def factor_matrix(
         ) -> None:
             picked: Any = slice(*task) if rows is None else rows[slice(*task)]
             block = np.empty((task[1] - task[0], len(motifs)), dtype=np.float32)
-            scored.work(codes, first[picked], last[picked], block)
-            target[picked] = block
+            for one, target in zip(scored.works, targets, strict=True):
+                one(codes, first[picked], last[picked], block)
+                target[picked] = block
 
         tasks = [(a, min(a + BLOCK, count)) for a in range(0, count, BLOCK)]
         step = BLOCKS_A_STEP * threads
@@ -223,7 +290,7 @@ def factor_matrix(
     report = MotifReport(
         ids=tuple(m.id for m in motifs),
         names=tuple(m.name for m in motifs),
-        statistic=statistic,
+        statistic=statistics[0],
         background=background,
         short=short,
         p=float(p),
@@ -236,8 +303,9 @@ def factor_matrix(
         counts=sum(m.is_counts for m in motifs),
         frequencies=sum(not m.is_counts for m in motifs) - sum(known),
         scaled=sum(known),
+        more_statistics=statistics[1:],
     )
-    return out, report
+    return targets, report
 
 
 def _gc_groups(
@@ -249,7 +317,7 @@ def _gc_groups(
 
 def _prepare(
     motifs: Sequence[Motif],
-    statistic: Statistic,
+    statistics: Sequence[Statistic],
     p: float,
     pseudocount: float,
     bg: Floats,
@@ -259,23 +327,25 @@ def _prepare(
     pwms = [log_odds(motif, bg, pseudocount) for motif in motifs]
     cuts = thresholds(pwms, p, bg, short, threads)
     maximum = np.array([pwm.max(axis=1).sum() for pwm in pwms])
-    work: Callable[..., None]
+    works = tuple(_work(statistic, pwms, cuts.scores, bg) for statistic in statistics)
+    return _Scored(works, cuts.scores, cuts.minimum_p, maximum)
+
+
+def _work(statistic: Statistic, pwms: Sequence[Floats], cuts: Floats, bg: Floats) -> Callable[..., None]:
     if statistic == "best":
-        work = BestScorer(pwms, floor=True).best
-    elif statistic == "neglog10p":
-        work = _p_value_work(pwms, bg)
-    elif statistic == "occupancy":
-        work = _occupancy_work(pwms)
-    else:
-        scanner = HitScanner(pwms, cuts.scores)
+        return BestScorer(pwms, floor=True).best
+    if statistic == "neglog10p":
+        return _p_value_work(pwms, bg)
+    if statistic == "occupancy":
+        return _occupancy_work(pwms)
+    scanner = HitScanner(pwms, cuts)
 
-        def tally(codes: Any, begin: Any, end: Any, out: Any) -> None:
-            scanner.tally(codes, begin, end, out, scores=statistic == "sum")
-            if statistic == "binary":
-                np.minimum(out, 1.0, out=out)
+    def tally(codes: Any, begin: Any, end: Any, out: Any) -> None:
+        scanner.tally(codes, begin, end, out, scores=statistic == "sum")
+        if statistic == "binary":
+            np.minimum(out, 1.0, out=out)
 
-        work = tally
-    return _Scored(work, cuts.scores, cuts.minimum_p, maximum)
+    return tally
 
 
 def _occupancy_work(pwms: Sequence[Floats]) -> Callable[..., None]:

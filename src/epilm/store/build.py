@@ -22,16 +22,15 @@ from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
 from epilm.motifs.formats import read_motifs
-from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrix
+from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif
 from epilm.motifs.pwm import Short
-from epilm.store import schema
 from epilm.store.contacts import contact_table
 from epilm.store.inputs import Peaks, peak_files, source
 from epilm.store.progress import Bar, bars
 from epilm.store.reader import Store
 from epilm.store.regions import check_choice, check_thresholds, clean, from_counts, from_peaks
-from epilm.store.writer import StoreWriter, factor_sums
+from epilm.store.writer import StoreWriter
 
 Files = str | Path | Sequence[str | Path]
 # What is told apart in tools by a version: what could change a number of the store.
@@ -61,6 +60,7 @@ def build(
     min_cpm: float | None = None,
     top_n: int | None = None,
     statistic: Statistic = "best",
+    more_statistics: Sequence[Statistic] = (),
     p: float = 1e-4,
     pseudocount: float = 1.0,
     background: Background = "uniform",
@@ -110,6 +110,9 @@ def build(
         the cell type, more than `min_cpm` per million, among the `top_n` highest.
     statistic, p, pseudocount, background, short
         Of the factor matrix, see `epilm.motifs.matrix.factor_matrix` (A8, protocols 4).
+    more_statistics : sequence of str
+        Further matrices of the same regions and motifs, made in the same pass. Towers with
+        prepare=channels show three as colours: ("count", "sum") beside "best" (A10).
     strict : bool
         Refuse unsorted and duplicate regions and unknown chromosomes, which are else sorted,
         left out and counted.
@@ -140,6 +143,7 @@ def build(
         )
     check_choice("overlaps", overlaps, ("merge", "keep"))
     check_choice("statistic", statistic, get_args(Statistic))
+    statistics = _statistics(statistic, more_statistics, motifs is not None)
     check_choice("background", background, get_args(Background))
     check_choice("short", short, get_args(Short))
     check_thresholds(min_count, min_cpm, top_n, counts is not None)
@@ -193,7 +197,7 @@ def build(
         made: dict[str, Any] = {}
         if read is not None:
             report = _write_factors(
-                writer, flat, rows, read, bar, statistic=statistic, p=p, pseudocount=pseudocount,
+                writer, flat, rows, read, bar, statistics, p=p, pseudocount=pseudocount,
                 background=background, short=short, threads=threads,
             )  # fmt: skip
             about = report.to_dict()
@@ -228,6 +232,23 @@ def build(
             versions=_versions(),
         )
     return Store.open(out)
+
+
+def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tuple[Statistic, ...]:
+    """All statistics in order, or a refusal of what no store can hold."""
+    more = (more,) if isinstance(more, str) else tuple(more)
+    for name in more:
+        check_choice("more_statistics", name, get_args(Statistic))
+    if len({first, *more}) <= len(more):
+        raise InputError(
+            "a statistic stands twice", where="more_statistics", found=", ".join((first, *more)),
+            do="Name in more_statistics only what is wanted beside `statistic`.",
+        )  # fmt: skip
+    if more and not motifs:
+        raise InputError(
+            "factor matrices need motifs", where="more_statistics", found=", ".join(more), do="Give --motifs."
+        )
+    return (first, *more)
 
 
 def _files(given: Files) -> list[str | Path]:
@@ -275,18 +296,20 @@ def _write_factors(
     rows: np.ndarray,
     motifs: Sequence[Motif],
     bar: Bar,
+    statistics: Sequence[Statistic],
     **switches: Any,
 ) -> MotifReport:
     starts = writer.offsets[rows["chrom"]] + rows["start"]
     ends = writer.offsets[rows["chrom"]] + rows["end"]
-    matrix = writer.array(schema.FACTORS, np.float16, (len(rows), len(motifs)))
+    names = (None, *statistics[1:])
+    out = [writer.matrix((len(rows), len(motifs)), name) for name in names]
     with bar.counting("motifs", len(rows)) as done:
-        _, report = factor_matrix(
-            np.asarray(flat), starts, ends, motifs, out=matrix, progress=done, **switches
+        _, report = factor_matrices(
+            np.asarray(flat), starts, ends, motifs, statistics, out=out, progress=done, **switches
         )
-    matrix.flush()
-    sums = factor_sums(matrix, rows["chrom"].astype(np.int64), len(writer.chroms))
-    writer.array(schema.FACTOR_SUMS, np.float64, sums.shape)[...] = sums
+    for name, matrix in zip(names, out, strict=True):
+        matrix.flush()
+        writer.sums(matrix, rows["chrom"], name)
     about = report.to_dict()
     writer.motifs(
         [

@@ -164,9 +164,9 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
         "access": ", ".join(f"{key} {value}" for key, value in about["access"].items()),
         "factors": f"{factors['number']}, "
         + ", ".join(
-            f"{key} {factors[key]}"
-            for key in ("statistic", "background", "pseudocount", "p")
-            if key in factors
+            f"{key} {', '.join(shown) if isinstance(shown, list) else shown}"
+            for key in ("statistic", "more_statistics", "background", "pseudocount", "p")
+            if (shown := factors.get(key)) not in (None, [])
         )
         if factors["number"]
         else "none",

@@ -55,6 +55,8 @@ class Store:
     contacts : ContactTable or None
     device : torch.device
         Where genome, counts, factors and contacts are.
+    more_factors, more_sums : dict
+        Further matrices and their sums by statistic; see `statistics` and `factors_of`.
     """
 
     path: Path
@@ -68,6 +70,8 @@ class Store:
     motifs: list[dict[str, Any]]
     contacts: ContactTable | None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    more_factors: dict[str, Array] = field(default_factory=dict)
+    more_sums: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
@@ -92,6 +96,11 @@ class Store:
             return _load(folder, name, info, mode) if name in info.files else None
 
         for name in (schema.GENOME, schema.REGIONS, schema.ACCESS):
+            if name not in info.files:
+                raise _damaged(folder / name, "the store does not list this file")
+        more = info.statistics[1:]
+        further = [form.format(name) for name in more for form in (schema.MORE_FACTORS, schema.MORE_SUMS)]
+        for name in further:
             if name not in info.files:
                 raise _damaged(folder / name, "the store does not list this file")
         contacts = None
@@ -122,6 +131,8 @@ class Store:
             sums=load(schema.FACTOR_SUMS),
             motifs=motifs,
             contacts=contacts,
+            more_factors={name: load(schema.MORE_FACTORS.format(name)) for name in more},
+            more_sums={name: load(schema.MORE_SUMS.format(name)) for name in more},
         )
 
     def __repr__(self) -> str:
@@ -164,6 +175,37 @@ class Store:
     def n_factors(self) -> int:
         """F; 0 without a factor matrix."""
         return 0 if self.factors is None else int(self.factors.shape[1])
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """What each factor matrix of the store holds, that of `factors` first: best, count, ..."""
+        return () if self.factors is None else (self.info.statistics or ("given",))
+
+    def factors_of(self, statistic: str) -> Array:
+        """Give the factor matrix of one statistic, float16 (R, F).
+
+        Raises
+        ------
+        StoreError
+            If the store does not hold it.
+        """
+        return self._matrix(statistic)[0]
+
+    def _matrix(self, statistic: str | None) -> tuple[Array, np.ndarray]:
+        """Matrix and sums of a statistic; None: the first."""
+        if self.factors is None or self.sums is None:
+            raise no_factors(self)
+        if statistic is None or statistic == self.statistics[0]:
+            return self.factors, self.sums
+        if statistic not in self.more_factors:
+            raise StoreError(
+                "the store has no factor matrix of this statistic",
+                where=str(self.path),
+                found=statistic,
+                expected=", ".join(self.statistics),
+                do=f"Build it again with --more-statistics {statistic}.",
+            )
+        return self.more_factors[statistic], self.more_sums[statistic]
 
     @property
     def flat_starts(self) -> np.ndarray:
@@ -252,18 +294,23 @@ class Store:
         # One view a start: each row is a straight copy, no index of N x width is made.
         return np.lib.stride_tricks.sliding_window_view(np.asarray(self.genome), width)[begin]
 
-    def factor_stats(self, without: Sequence[str] = ()) -> FactorStats:
+    def factor_stats(self, without: Sequence[str] = (), statistic: str | None = None) -> FactorStats:
         """Mean, deviation and maximum per factor over the regions of all chromosomes but `without`.
+
+        Parameters
+        ----------
+        without : sequence of str
+        statistic : str, optional
+            Of which matrix; the first by default.
 
         Raises
         ------
         StoreError
-            If the store has no factor matrix, or no region is left.
+            If the store has no such factor matrix, or no region is left.
         """
-        if self.sums is None:
-            raise no_factors(self)
+        sums = self._matrix(statistic)[1]
         out = {self.chrom_number(name) for name in without}
-        part = self.sums[[c for c in range(len(self.chroms)) if c not in out]]
+        part = sums[[c for c in range(len(self.chroms)) if c not in out]]
         n = float(part[:, 0, 0].sum()) if self.n_factors else 0.0
         if n == 0:
             raise StoreError(
@@ -298,6 +345,7 @@ class Store:
             genome=move(self.genome),
             counts=move(self.counts),
             factors=move(self.factors),
+            more_factors={name: move(matrix) for name, matrix in self.more_factors.items()},
             contacts=table,
             device=target,
         )

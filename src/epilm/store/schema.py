@@ -27,6 +27,9 @@ COUNTS = "counts.npy"
 MOTIFS = "motifs.json"
 FACTORS = "factors.f16.npy"
 FACTOR_SUMS = "factor_sums.npy"
+# A store may hold further matrices of the same regions and motifs, one a statistic.
+MORE_FACTORS = "factors.{}.f16.npy"
+MORE_SUMS = "factor_sums.{}.npy"
 CONTACT_KEYS = "contacts/keys.npy"
 CONTACT_VALUES = "contacts/values.npy"
 
@@ -54,7 +57,8 @@ class StoreInfo:
     files : dict
         File name -> {"bytes", "sha256", and "dtype", "shape" of arrays}.
     factors : dict
-        How the factor matrix was made: statistic, p, pseudocount, background, ...
+        How the factor matrix was made: statistic, p, pseudocount, background, ...;
+        more_statistics: of the further matrices (`MORE_FACTORS`).
     contacts : dict
         Resolution and source of the contact table; empty when there is none.
     access : dict
@@ -85,6 +89,13 @@ class StoreInfo:
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """What the factor matrices hold, that of `factors.f16.npy` first; empty without a matrix."""
+        if "statistic" not in self.factors:
+            return ()
+        return (str(self.factors["statistic"]), *map(str, self.factors.get("more_statistics", ())))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain value that becomes JSON."""

@@ -213,6 +213,17 @@ class StoreWriter:
         with open(self.folder / schema.MOTIFS, "w", encoding="utf-8") as handle:
             handle.write(f"[\n{lines}\n]\n")
 
+    def matrix(self, shape: tuple[int, int], statistic: str | None = None) -> np.memmap:
+        """Give a factor matrix (R, F) float16 to fill: the first one, or that of a further statistic."""
+        name = schema.FACTORS if statistic is None else schema.MORE_FACTORS.format(statistic)
+        return self.array(name, np.float16, shape)
+
+    def sums(self, matrix: np.ndarray, chrom: np.ndarray, statistic: str | None = None) -> None:
+        """Write the `factor_sums` of a filled matrix; `chrom` int (R,) is the chromosome of each row."""
+        sums = factor_sums(matrix, np.asarray(chrom, np.int64), len(self.chroms))
+        name = schema.FACTOR_SUMS if statistic is None else schema.MORE_SUMS.format(statistic)
+        self.array(name, np.float64, sums.shape)[...] = sums
+
     def contacts(self, keys: np.ndarray, values: np.ndarray) -> None:
         """Write the contact table (see `reader.ContactTable`)."""
         self.array(schema.CONTACT_KEYS, np.int64, keys.shape)[...] = keys
@@ -266,6 +277,7 @@ def write_store(
     cell_types: Sequence[str],
     counts: np.ndarray | None = None,
     factors: np.ndarray | None = None,
+    more_factors: Mapping[str, np.ndarray] | None = None,
     motifs: Sequence[Mapping[str, Any]] = (),
     contacts: tuple[int, np.ndarray, np.ndarray] | None = None,
     assembly: str = "unnamed",
@@ -286,6 +298,8 @@ def write_store(
     counts : float (R, T), optional
     factors : float (R, F), optional
         With `motifs`, F dicts with at least "id".
+    more_factors : dict of str to float (R, F), optional
+        Further matrices by the name of their statistic.
     contacts : (resolution, keys, values), optional
         As `reader.ContactTable` holds them.
     assembly : str
@@ -311,12 +325,16 @@ def write_store(
             raise StoreError(
                 f"{what} has another shape than regions x cell types", found=table.shape, expected=shape
             )
-    if factors is not None and factors.shape != (len(regions), len(motifs)):
-        raise StoreError(
-            "factors has another shape than regions x motifs",
-            found=factors.shape,
-            expected=(len(regions), len(motifs)),
-        )
+    more = dict(more_factors or {})
+    if more and factors is None:
+        raise StoreError("further factor matrices need a first one", found=", ".join(more))
+    for what, matrix in {"factors": factors, **more}.items():
+        if matrix is not None and matrix.shape != (len(regions), len(motifs)):
+            raise StoreError(
+                f"{what} has another shape than regions x motifs",
+                found=matrix.shape,
+                expected=(len(regions), len(motifs)),
+            )
     with atomic_folder(out, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, chroms, sizes)
         flat = writer.genome()
@@ -328,10 +346,10 @@ def write_store(
         rest: dict[str, Any] = {}
         if factors is not None:
             writer.motifs(motifs)
-            writer.array(schema.FACTORS, np.float16, factors.shape)[...] = factors
-            sums = factor_sums(factors.astype(np.float16), regions["chrom"].astype(np.int64), len(chroms))
-            writer.array(schema.FACTOR_SUMS, np.float64, sums.shape)[...] = sums
-            rest["factors"] = {"statistic": "given"}
+            for name, values in ((None, factors), *more.items()):
+                writer.matrix(values.shape, name)[...] = values
+                writer.sums(values.astype(np.float16), regions["chrom"], name)
+            rest["factors"] = {"statistic": "given", "more_statistics": list(more)}
         if contacts is not None:
             resolution, keys, values = contacts
             writer.contacts(keys, values)

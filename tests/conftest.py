@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Compiled functions take seconds at their first call: a deadline would test the compiler.
+settings.register_profile("epilm", deadline=None)
+settings.load_profile("epilm")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

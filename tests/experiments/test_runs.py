@@ -5,10 +5,16 @@ import json
 import pytest
 
 from epilm.errors import TrainingError
-from epilm.experiments.runs import git_state, note_start, prepare, read_json
+from epilm.experiments.runs import begin, compare, git_state, read_json
 
 RECIPE = {"name": "a", "optim": {"peak_lr": 1e-3}, "train": {"steps": 5, "log_every": 1, "device": "cpu"}}
 STORE = {"path": "a.store", "fingerprint": "f00d"}
+
+
+def prepare(out, recipe, store, resume):
+    how = compare(out, recipe, store, resume)
+    begin(out, recipe, store, how)
+    return how
 
 
 def test_new_then_resumed_then_complete(tmp_path):
@@ -60,11 +66,12 @@ def test_folders_that_are_no_run_and_runs_that_must_be_new(tmp_path):
 
 
 def test_every_start_is_noted(tmp_path):
-    note_start(tmp_path, how="new")
-    note_start(tmp_path, how="resumed")
+    begin(tmp_path, RECIPE, STORE, "new")
+    begin(tmp_path, RECIPE, STORE, "resumed", place=["device cpu"])
     starts = read_json(tmp_path / "versions.json")
     assert [start["how"] for start in starts] == ["new", "resumed"]
     assert {"python", "torch", "lightning"} <= set(starts[0]["versions"])
+    assert starts[1]["place"] == ["device cpu"]
 
 
 def test_git_state_outside_the_source_tree_is_none(tmp_path):

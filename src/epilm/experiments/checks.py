@@ -126,6 +126,11 @@ def _check_objectives(recipe: "Recipe", where: Where) -> None:
             where, "model.fusion", "masked factors are predicted from both streams, which fusion none keeps apart",
             found="none", expected="concat or cross_attention",
         )  # fmt: skip
+    if weights["masked_factors"] > 0 and model.tower.prepare == "channels":
+        _refuse(
+            where, "model.tower.prepare", "masked factors hide one score an entry, channels shows three",
+            found="channels", expected="native, resize, pad or fold, or objectives.masked_factors.weight 0",
+        )  # fmt: skip
     if model.fusion != "none" and "factors" not in model.streams:
         _refuse(where, "model.fusion", "fusion needs the factors stream", found=model.fusion)
     if weights["contacts"] > 0 and model.contacts != "encoder":
@@ -168,11 +173,6 @@ def _check_model(recipe: "Recipe", where: Where) -> None:
                 where, "model.max_tokens", "no token is left for each region", found=model.max_tokens,
                 expected=f"at least {2 * recipe.samples.regions + 1} for {recipe.samples.regions} regions",
             )  # fmt: skip
-    if model.segment == "region_index" and model.layout == "per_region":
-        _refuse(
-            where, "model.segment", "region_index numbers the regions of one input, per_region has one",
-            found=model.segment, expected="pair, or another layout",
-        )  # fmt: skip
     if "factors" in model.streams:
         from epilm.nn.region import REGION_TOWERS
 
@@ -221,7 +221,7 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
     ----------
     recipe : Recipe
     store : Store
-        Reads `factors`, `contacts`, `chroms`, `cell_types`.
+        Reads `factors`, `statistics`, `contacts`, `chroms`, `cell_types`.
     where : str
         The store's name, for messages.
 
@@ -229,6 +229,8 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
     ------
     RecipeError
         If a stream is missing, or a held-out chromosome or cell type is unknown.
+    StoreError
+        If it has fewer factor matrices than tower.prepare=channels shows.
     """
     streams = recipe.model.streams
     if "factors" in streams and store.factors is None:
@@ -236,6 +238,10 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
             "the recipe needs a factor matrix, the store has none", where=where,
             do="Build the store with motifs: epilm build --motifs FILE.",
         )  # fmt: skip
+    if "factors" in streams and recipe.model.tower.prepare == "channels":
+        from epilm.batches.factors import channel_statistics
+
+        channel_statistics(store)
     if "contacts" in streams and store.contacts is None:
         raise RecipeError(
             "the recipe needs contacts, the store has none", where=where,

@@ -110,8 +110,8 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
     }
 
 
-def prepare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resume: bool) -> str:
-    """Make a run's folder, or check that this very run is what stands there.
+def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resume: bool = True) -> str:
+    """Say what a folder is to a run; nothing is written.
 
     The caller holds the folder's lock.
 
@@ -126,30 +126,22 @@ def prepare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
     Returns
     -------
     str
-        "new", "resumed" or "complete".
+        "new", "resumed" or "complete". A run that failed before its first state is new: nothing is lost with it.
 
     Raises
     ------
     TrainingError
         If the folder holds something else, or a run of another recipe or store.
     """
-    if (out / RECIPE).exists() and not any((out / name).exists() for name in (CHECKPOINTS, SUMMARY, MODEL)):
-        # It failed before its first state: nothing is lost with it.
-        write_json(out / STORE, store)
-        write_json(out / RECIPE, recipe)
-        return "new"
-    if not (out / RECIPE).exists():
-        held = [path.name for path in out.iterdir()] if out.is_dir() else []
-        if out.exists() and not out.is_dir():
-            raise TrainingError("a file stands where the run's folder should be", where=str(out))
-        if held:
-            raise TrainingError(
-                "the folder holds something that is not a run", where=str(out), found=", ".join(sorted(held)[:5]),
-                do="Choose another folder with --out.",
-            )  # fmt: skip
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / STORE, store)
-        write_json(out / RECIPE, recipe)  # last: it says that the folder is a run
+    if out.exists() and not out.is_dir():
+        raise TrainingError("a file stands where the run's folder should be", where=str(out))
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if RECIPE not in held and held:
+        raise TrainingError(
+            "the folder holds something that is not a run", where=str(out), found=", ".join(sorted(held)[:5]),
+            do="Choose another folder with --out.",
+        )  # fmt: skip
+    if not held & {CHECKPOINTS, SUMMARY, MODEL}:
         return "new"
     if not resume:
         raise TrainingError(
@@ -159,7 +151,38 @@ def prepare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
     _same(out, read_json(out / RECIPE), recipe, "recipe", FREE)
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
-    return "complete" if (out / SUMMARY).exists() else "resumed"
+    return "complete" if SUMMARY in held else "resumed"
+
+
+def begin(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], how: str, **start: Any) -> None:
+    """Write what a run is (when it is new), and add this start to versions.json.
+
+    Parameters
+    ----------
+    out : path
+    recipe, store : mapping
+    how : str
+        What `compare` said.
+    **start
+        JSON values to note with the start.
+    """
+    if how == "new":
+        out.mkdir(parents=True, exist_ok=True)
+        (out / STARTS).unlink(missing_ok=True)
+        write_json(out / STORE, store)
+        write_json(out / RECIPE, recipe)
+    starts = read_json(out / STARTS) if (out / STARTS).exists() else []
+    starts.append(
+        {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "how": how,
+            "versions": versions(),
+            "git": git_state(),
+            "cpus": os.cpu_count(),
+            **start,
+        }
+    )
+    write_json(out / STARTS, starts)
 
 
 def _same(
@@ -179,19 +202,3 @@ def _same(
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) < 60 else f"{text[:57]}..."
-
-
-def note_start(out: Path, **values: Any) -> None:
-    """Add one start to versions.json: when, with what versions, on what."""
-    path = out / STARTS
-    starts = read_json(path) if path.exists() else []
-    starts.append(
-        {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": versions(),
-            "git": git_state(),
-            "cpus": os.cpu_count(),
-            **values,
-        }
-    )
-    write_json(path, starts)

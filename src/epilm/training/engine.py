@@ -8,6 +8,7 @@ gradients of several processes are summed there, once a step.
 """
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -34,6 +35,14 @@ class Loop(Protocol):
 
     def end(self, completed: bool) -> None:
         """Finish, after the last step; not called after an error."""
+
+
+def machines() -> int:
+    """Count the machines of this run, as torchrun or SLURM says; 1 where neither started it."""
+    for name in ("GROUP_WORLD_SIZE", "SLURM_NNODES"):
+        if os.environ.get(name, "").isdigit() and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
+            return int(os.environ[name])
+    return 1
 
 
 def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
@@ -113,10 +122,12 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
             strategy = PlainProcesses(process_group_backend="nccl" if device.type == "cuda" else "gloo")
         else:
             strategy = SingleDeviceStrategy(device=device)
+        nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
             strategy=strategy,
-            devices=devices,
+            devices=devices // nodes,
+            num_nodes=nodes,
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from epilm.errors import TrainingError
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.training.device import Place
 from epilm.training.engine import fit
@@ -103,6 +104,12 @@ class PretrainLoop:
 
     def begin(self, device: torch.device, ranks: Ranks) -> int:
         """Restore the newest state or start, on the device; return the first step to do."""
+        if ranks.world != self.train.devices:
+            raise TrainingError(
+                "the launcher started another number of processes than the recipe says",
+                where="train.devices", found=ranks.world, expected=self.train.devices,
+                do=f"Set train.devices to {ranks.world}, or start {self.train.devices} processes.",
+            )  # fmt: skip
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim, self.tower)
         self.make = self.data.train(device)

@@ -180,7 +180,7 @@ def run_pictures(run: Path) -> list[Picture]:
     for key in present:
         with figure() as (fig, (ax,)):
             training_curve(ax, rows, key, title=CURVES[key])
-            out.append(Picture(as_image(fig), ""))
+            out.append(Picture(as_image(fig), alt=f"{CURVES[key]} over optimiser steps"))
     return out
 
 

@@ -104,7 +104,7 @@ def _cards(folder: Path, done: dict[str, Any], tables: dict[str, Any]) -> list[t
                 (title, f"{valid[key]:.3f}", f"held-out; chance {valid.get(f'{key}_chance', 0):.3f}")
             )
     cards.append(
-        ("Whole demo", chapters.duration(done.get("seconds")), f"{len(done.get('stages', []))} steps")
+        ("Whole demo", f"{(done.get('seconds') or 0) / 60:.1f} min", f"{len(done.get('stages', []))} steps")
     )
     return cards
 
@@ -146,7 +146,7 @@ def _pictures(folder: Path) -> Section | None:
 
 def _reproduce(done: dict[str, Any]) -> Section:
     stages = done.get("stages", [])
-    rows = [[s["name"], s["seconds"]] for s in stages]
+    rows = [[s["name"], "–" if s["seconds"] is None else f"{s['seconds']:.1f}"] for s in stages]
     code = "\n\n".join(s["command"].replace(" --", " \\\n    --") for s in stages if s["command"])
     size = "" if done.get("size") == "small" else f" --size {done.get('size')}"
     seed = f" --seed {done.get('seed')}" if done.get("seed") else ""

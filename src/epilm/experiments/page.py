@@ -31,6 +31,7 @@ class Picture:
     uri: str
     caption: str = ""
     wide: bool = False
+    alt: str = ""
 
 
 @dataclass

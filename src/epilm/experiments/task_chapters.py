@@ -94,7 +94,7 @@ def start_of(task: Mapping[str, Any]) -> str:
 
 
 def _curves(sets: Mapping[str, tuple[Any, Any]], title: str) -> list[Picture]:
-    with figure(3.6, 3.1, columns=2) as (fig, (left, right)):
+    with figure(5.2, 3.1, columns=2) as (fig, (left, right)):
         roc_curves(left, sets, f"{title}: ROC")
         pr_curves(right, sets, f"{title}: precision and recall")
         return [Picture(as_image(fig), "Dashed: chance.", wide=True)]

@@ -27,7 +27,7 @@ Nucleic Acids Research 46: D260-D266); where they stand and what they do is inve
 | `genes.gtf`, `splice.tsv` | transcripts; splice junctions in SpliceAI's canonical layout (1-based) |
 | `variants.vcf.gz` | variants with their planted effect in INFO (bgzip) |
 | `contacts.cool`, `contacts/<chrom>.tsv.gz` | raw contacts, {size.contact_bin:,} bp bins; three columns, upper triangle (the .cool needs the package cooler) |
-| `blacklist.bed` | copies of one repeat family |
+| `blacklist.bed` | assembly gaps and the copies of one repeat family |
 | `truth.json` | programmes, grammar, rules, splits |
 | `truth_sites.tsv.gz` | every planted site: place, strand, factor, kind, region, cell types in which it is bound |
 | `truth_regions.tsv.gz` | every region: kind, programme, domain, cell types in which it is open or primed |

@@ -25,9 +25,11 @@ from epilm.playground import tracks, writers
 from epilm.playground.factors import PROGRAMMES, PROMOTER_FACTORS, motif_text, planted_motifs
 from epilm.playground.layout import (
     DISTAL,
+    GAP,
     KIND_NAMES,
     Opening,
     Size,
+    Slots,
     active_programmes,
     generator,
     open_regions,
@@ -160,9 +162,7 @@ def _write_by_chromosome(
             fasta.add(name, made.codes, made.soft)
             gtf.writelines(writers.gtf_lines(name, made.genes))
             splice.writelines(writers.splice_lines(name, made.genes, generator(seed, "paralogs", number)))
-            for row in made.repeats.itertuples():
-                if row.family == 0:  # one family collapses in every assay: the blacklist
-                    blacklist.write(f"{name}\t{row.start}\t{row.end}\tsimulated_repeat\n")
+            blacklist.writelines(_blacklist(plan, name, slots, made))
             _write_peaks(peaks, plan, seed, number, name, regions, opening)
             grid = tracks.chromatin_states(plan, seed, number, slots, regions, opening, made.genes)
             for cell, handle in enumerate(states):
@@ -201,6 +201,14 @@ def _write_by_chromosome(
     (folder / "chrom.sizes").write_text("".join(f"{n}\t{length}\n" for n, length in sizes.items()))
     write_promoter_tables(folder, promoters, plan)
     return kept
+
+
+def _blacklist(plan: Size, name: str, slots: Slots, made: Written) -> list[str]:
+    """Assembly gaps, and the copies of one repeat family, which collapses in every assay."""
+    gaps = [(int(s) * plan.slot, (int(s) + 1) * plan.slot, "gap") for s in np.flatnonzero(slots.kind == GAP)]
+    copies = made.repeats[made.repeats["family"] == 0]
+    rows = [*gaps, *((int(s), int(e), "repeat") for s, e in zip(copies["start"], copies["end"]))]
+    return [f"{name}\t{start}\t{end}\tsimulated_{what}\n" for start, end, what in sorted(rows)]
 
 
 def _append(handle: Any, table: pd.DataFrame, header: bool = False) -> None:

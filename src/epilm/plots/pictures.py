@@ -59,7 +59,7 @@ def metric_bars(
     ax.grid(axis="y", visible=False)
     low, high = limits or (0.0, 1.0)
     ax.set_xlim(low, high + 0.12 * (high - low))
-    ax.set_xticks(np.linspace(low, high, 6))
+    ax.set_xticks(np.arange(round(low * 10), round(high * 10) + 1, 1 if high - low <= 0.7 else 2) / 10)
     ax.set_title(title)
     return ax
 
@@ -91,7 +91,7 @@ def factor_heatmap(
     if ax.figure is not None:
         bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.015)
         bar.set_label("sd from the mean", fontsize=8)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     return ax
 
 
@@ -111,7 +111,9 @@ def scatter(ax: Axes, points: ArrayLike, groups: Sequence[str], title: str = "",
     palette = (*COLOURS, "#9aa3af", "#5b6472", "#e0b4c8", "#a9c7e8")
     for name, colour in zip(ordered, palette * 4):
         rows = labels == name
-        ax.scatter(*place[rows].T, s=9, color=colour, alpha=0.75, linewidth=0, label=str(name))
+        ax.scatter(
+            place[rows, 0], place[rows, 1], s=9, color=colour, alpha=0.75, linewidth=0, label=str(name)
+        )
     ax.set(title=title, xlabel=f"{axis} 1", ylabel=f"{axis} 2", xticks=[], yticks=[])
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.8, handletextpad=0.2)
     return ax

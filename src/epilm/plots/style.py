@@ -7,6 +7,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 COLOURS = ("#2b6cb0", "#dd7f2a", "#2f9e77", "#c0457a", "#7a5ea8", "#b09020", "#4aa3c7", "#7d5a46")
 CHANCE = "#8a919c"
 INK = "#2d3440"
-_LOOK = {
+_LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Inter", "Helvetica Neue", "Arial", "DejaVu Sans"],
     "font.size": 9.0,

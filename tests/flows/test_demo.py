@@ -1,0 +1,49 @@
+"""The whole demo at its smallest: every part runs, the page is written, and it goes on after an interruption."""
+
+import json
+import shutil
+
+import pytest
+
+from epilm.errors import EpilmError
+from epilm.experiments.demo import demo
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp_path):
+    said: list[str] = []
+    page = demo(tmp_path / "demo", seed=1, size="tiny", say=said.append)
+    folder = tmp_path / "demo"
+    text = page.read_text()
+    assert page == folder / "report.html"
+    assert "SIMULATED DATA" in text
+    assert "http" not in text
+    for name in ("data/truth.json", "store/store.json", "runs/genebert/model", "runs/dnabert/summary.json"):
+        assert (folder / name).exists()
+    for task in ("promoter", "binding"):
+        for start in ("genebert", "dnabert", "random"):
+            scores = json.loads((folder / "tasks" / task / start / "metrics.json").read_text())
+            assert scores["test"]["n"] > 5
+            assert 0 <= scores["test"]["auroc"] <= 1
+    found = json.loads((folder / "pictures/retrieval.json").read_text())
+    assert all(1 <= rank <= found["pool"] for rank in found["ranks"])
+    times = json.loads((folder / "demo.json").read_text())["stages"]
+    assert len(times) == 7
+    assert said[0].startswith("[1/7]")
+    assert said[-1].endswith(f"Open {page}")
+
+    before = json.loads((folder / "tasks/promoter/random/metrics.json").read_text())
+    shutil.rmtree(folder / "tasks")
+    said.clear()
+    demo(folder, seed=1, size="tiny", say=said.append)
+    assert sum("there already" in line for line in said) == 5
+    assert json.loads((folder / "tasks/promoter/random/metrics.json").read_text()) == before
+    with pytest.raises(EpilmError, match="another seed or size"):
+        demo(folder, seed=2, size="tiny")
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(EpilmError, match="something that is not a demo"):
+        demo(tmp_path, size="tiny")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]

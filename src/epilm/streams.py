@@ -34,8 +34,8 @@ class Sequences:
     labels: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "Sequences":
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Sequences(**{k: None if v is None else v.to(device) for k, v in moved.items()})
+        labels = None if self.labels is None else self.labels.to(device)
+        return Sequences(self.ids.to(device), self.segments.to(device), self.mask.to(device), labels)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from epilm.batches.factors import FactorReader, accessibility_levels, factor_order
+from epilm.batches.factors import FactorReader, accessibility_levels, channel_statistics, factor_order
+from epilm.batches.maker import BatchMaker
 from epilm.errors import RecipeError, StoreError
-from epilm.objectives.spec import MaskedFactorsSpec
+from epilm.models.spec import ModelSpec, TowerSpec
+from epilm.objectives.spec import MaskedFactorsSpec, ObjectivesSpec
 from epilm.store.spec import SampleSpec
 from toy_store import toy_store
 
@@ -95,6 +97,71 @@ def test_accessibility_weights_are_one_on_average_and_differ_between_cell_types(
         counts = np.asarray(store.counts[:, cell])
         expected = np.log1p(counts * 1e6 / totals[cell]) / levels[cell]
         np.testing.assert_allclose(weight, expected, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("three")
+    return toy_store(folder, per_chrom=(40, 30), cells=2, factors=6, statistics=("count", "sum", "binary"))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        {"normalise_factors": "none"},
+        {"normalise_factors": "zscore", "holdout_chroms": ("chr2",)},
+        {"normalise_factors": "max", "factor_order": "family"},
+        {"matrix_weight": "accessibility", "factor_order": "id"},
+    ],
+)
+def test_channels_are_the_plain_matrices_side_by_side(three, samples):
+    names = channel_statistics(three)
+    assert names == ("given", "count", "sum")  # the first three of the store
+    spec = SampleSpec(**samples)
+    stacked = FactorReader(three, spec, MaskedFactorsSpec(), 0, names)(REGIONS, CELLS)
+    assert stacked.shape == (2, 4, 6, 3)
+    for channel, name in enumerate(names):
+        stats = {name: three.more_sums[name]} if name in three.more_sums else {}
+        alone = replace(three, factors=three.factors_of(name), sums=stats.get(name, three.sums))
+        assert torch.equal(
+            stacked[..., channel], FactorReader(alone, spec, MaskedFactorsSpec(), 0)(REGIONS, CELLS)
+        )
+    assert not torch.equal(stacked[..., 1], stacked[..., 2])
+    assert (stacked[0, 3] == 0).all()
+    moved = FactorReader(three.to("cpu"), spec, MaskedFactorsSpec(), 0, names)
+    assert torch.equal(moved(REGIONS, CELLS), stacked)
+
+
+def channels_maker(store, **objectives):
+    spec = ModelSpec(k=3, max_tokens=40, tower=TowerSpec(name="swin_t_224", prepare="channels"))
+    return BatchMaker(
+        store, spec, ObjectivesSpec(**objectives), SampleSpec(regions=4, group_stride=4), seed=0
+    )
+
+
+def test_batches_hold_channels_where_the_tower_wants_them(three):
+    maker = channels_maker(three)
+    assert maker.statistics == ("given", "count", "sum")
+    batch = maker(np.arange(5), 0)
+    assert batch.factors.shape == (5, 4, 6, 3)
+    one = BatchMaker(three, ModelSpec(k=3, max_tokens=40), ObjectivesSpec(), maker.samples, seed=0)
+    assert one.statistics == ("given",)
+    assert torch.equal(one(np.arange(5), 0).factors, batch.factors[..., 0])
+    moved = channels_maker(three.to("cpu"))
+    assert torch.equal(moved(np.arange(5), 0).factors, batch.factors)
+
+
+def test_channels_need_three_statistics_and_hide_nothing(store, three):
+    with pytest.raises(
+        StoreError,
+        match=r"prepare=channels shows three statistics.*Found given; expected three.*"
+        "epilm build --statistic best --more-statistics count --more-statistics sum",
+    ):
+        channels_maker(store)
+    with pytest.raises(RecipeError, match=r"model\.tower\.prepare: masked factors hide one score an entry"):
+        channels_maker(three, masked_factors=MaskedFactorsSpec(weight=1))
+    with pytest.raises(StoreError, match="the store has no factor matrix"):
+        channel_statistics(replace(store, factors=None))
 
 
 @pytest.mark.parametrize("unit", ["entry", "region", "factor"])

@@ -7,7 +7,7 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.motifs.formats import Motif
-from epilm.motifs.matrix import factor_matrix
+from epilm.motifs.matrix import factor_matrices, factor_matrix
 from epilm.motifs.pwm import base_background, gc_bins, log_odds, tail_table, thresholds
 from epilm.motifs.scan import HitScanner, best_scores
 
@@ -101,6 +101,36 @@ def test_a_memory_map_is_filled_and_progress_told(scene, tmp_path, monkeypatch):
     out.flush()
     np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), plain)
     assert told == [(2, 6), (4, 6), (6, 6)]
+
+
+@pytest.mark.parametrize("background", ["uniform", "gc_bins"])
+def test_several_statistics_in_one_pass_are_the_single_ones(scene, background):
+    codes, starts, ends, motifs = scene
+    names = ("sum", "best", "occupancy", "count", "binary", "neglog10p")
+    switches = {"p": 1e-2, "background": background, "threads": 1}
+    matrices, report = factor_matrices(codes, starts, ends, motifs, names, **switches)
+    for name, matrix in zip(names, matrices, strict=True):
+        alone, single = factor_matrix(codes, starts, ends, motifs, statistic=name, **switches)
+        np.testing.assert_array_equal(matrix, alone, err_msg=name)
+        assert single.thresholds == report.thresholds
+        assert single.more_statistics == ()
+    assert (report.statistic, report.more_statistics) == ("sum", names[1:])
+    assert "statistic sum, best, occupancy" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "more", "message"),
+    [
+        ((), {}, "each matrix needs a statistic of its own. Found none"),
+        (("best", "best"), {}, "each matrix needs a statistic of its own. Found best, best"),
+        (("best", "mean"), {}, "unknown statistic 'mean'"),
+        (("best", "sum"), {"out": [np.zeros((6, 4), np.float16)]}, "each statistic needs a result. Found 1"),
+    ],
+)
+def test_wrong_sets_of_statistics_are_refused(scene, statistics, more, message):
+    codes, starts, ends, motifs = scene
+    with pytest.raises(InputError, match=message):
+        factor_matrices(codes, starts, ends, motifs, statistics, **more)
 
 
 def test_the_report_names_motifs_that_cannot_reach_the_cut(scene):

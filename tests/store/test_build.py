@@ -187,6 +187,42 @@ def test_max_n_fraction_decides_about_regions_with_n(raw, tmp_path):
     assert ("chr1", 1080, 1200) not in intervals(make(raw, tmp_path / "t", max_n_fraction=0.1))
 
 
+def test_further_statistics_are_further_matrices_of_the_same_store(raw, tmp_path):
+    from epilm.store.inspect import inspect
+
+    plain = make(raw, tmp_path / "plain", p=1e-2)
+    store = make(raw, tmp_path / "s", p=1e-2, more_statistics=("count", "sum"))
+    assert plain.statistics == ("best",)
+    assert store.statistics == ("best", "count", "sum")
+    assert store.fingerprint == plain.fingerprint  # a row and a column mean the same in both
+    assert np.array_equal(store.factors, plain.factors)
+    assert set(store.info.files) - set(plain.info.files) == {
+        "factors.count.f16.npy", "factors.sum.f16.npy", "factor_sums.count.npy", "factor_sums.sum.npy"
+    }  # fmt: skip
+    for name in store.statistics:
+        alone = make(raw, tmp_path / name, p=1e-2, statistic=name)
+        assert np.array_equal(store.factors_of(name), alone.factors)
+        for mine, theirs in zip(store.factor_stats((), name), alone.factor_stats(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert inspect(store)["factors"]["more_statistics"] == ["count", "sum"]
+    store.verify()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"more_statistics": ("mean",)}, r"more_statistics.*mean"),
+        ({"more_statistics": ("best",)}, "a statistic stands twice. Found best, best"),
+        ({"more_statistics": ("sum", "sum")}, "a statistic stands twice. Found best, sum, sum"),
+        ({"more_statistics": ("sum",), "motifs": None}, "factor matrices need motifs.*Give --motifs"),
+    ],
+)
+def test_impossible_further_statistics_are_refused_at_once(raw, tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        make(raw, tmp_path / "s", **change)
+    assert not (tmp_path / "s").exists()
+
+
 def test_without_motifs_there_is_no_factor_matrix(raw, tmp_path):
     store = make(raw, tmp_path / "s", motifs=None)
     assert store.factors is None
@@ -509,6 +545,11 @@ def test_build_and_inspect_from_the_command_line(raw, tmp_path, capsys):
     assert code == 0
     assert "3, statistic best" in text
     assert Store.open(out).fingerprint in text
+    three = [*words[:-1], tmp_path / "three", "--more-statistics", "count", "--more-statistics", "sum"]
+    code, text, _ = command(capsys, *three, "--quiet")
+    assert code == 0
+    assert "3, statistic best, more_statistics count, sum" in text
+    assert Store.open(tmp_path / "three").statistics == ("best", "count", "sum")
     code, _, err = command(capsys, *words, "--quiet")
     assert code == 1
     assert "exists already" in err

@@ -98,6 +98,64 @@ def test_factor_statistics_add_up_over_chromosomes(store):
         store.factor_stats(["chr1", "chr2"])
 
 
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    return toy_store(
+        tmp_path_factory.mktemp("three"), per_chrom=(20, 15), cells=11, statistics=("count", "sum")
+    )
+
+
+def test_several_factor_matrices_are_read_by_statistic(store, three):
+    assert store.statistics == ("given",)
+    assert three.statistics == three.info.statistics == ("given", "count", "sum")
+    assert three.fingerprint == store.fingerprint
+    assert np.array_equal(three.factors_of("given"), store.factors)
+    assert three.factors_of("given") is three.factors
+    assert isinstance(three.factors_of("sum"), np.memmap)
+    assert not np.array_equal(three.factors_of("count"), three.factors_of("sum"))
+    values = np.asarray(three.factors_of("sum"), np.float64)
+    stats = three.factor_stats(["chr1"], "sum")
+    np.testing.assert_allclose(stats.mean, values[20:].mean(0))
+    np.testing.assert_allclose(stats.max, values[20:].max(0))
+    moved = three.to("cpu")
+    for name in three.statistics:
+        assert isinstance(moved.factors_of(name), torch.Tensor)
+        assert np.array_equal(moved.factors_of(name).numpy(), three.factors_of(name))
+    three.verify()
+
+
+def test_a_statistic_that_is_not_there(store, three, tmp_path):
+    with pytest.raises(
+        StoreError, match=r"no factor matrix of this statistic. Found binary; expected given, count, sum"
+    ):
+        three.factors_of("binary")
+    with pytest.raises(StoreError, match="Build it again with --more-statistics count"):
+        store.factor_stats((), "count")
+    bare = toy_store(tmp_path, factors=0)
+    assert bare.statistics == ()
+    with pytest.raises(StoreError, match="the store has no factor matrix"):
+        bare.factors_of("best")
+
+
+def test_a_further_matrix_that_went_missing_is_damage(three, tmp_path):
+    folder = shutil.copytree(three.path, tmp_path / "copy")
+    (folder / "factors.sum.f16.npy").unlink()
+    with pytest.raises(StoreError, match=r"factors\.sum\.f16\.npy: the store is damaged"):
+        Store.open(folder)
+    value = json.loads((folder / "store.json").read_text())
+    del value["files"]["factors.sum.f16.npy"]
+    (folder / "store.json").write_text(json.dumps(value))
+    with pytest.raises(StoreError, match=r"factors\.sum.*the store does not list this file"):
+        Store.open(folder)
+
+
+def test_a_store_of_before_further_statistics_opens(copy):
+    value = json.loads((copy / "store.json").read_text())
+    del value["factors"]["more_statistics"]
+    (copy / "store.json").write_text(json.dumps(value))
+    assert Store.open(copy).statistics == ("given",)
+
+
 def test_the_fingerprint_knows_order_assembly_and_motifs(store):
     regions, ids = store.regions, [m["id"] for m in store.motifs]
     same = schema.fingerprint(store.chroms, store.sizes, regions, ids)
@@ -208,6 +266,11 @@ def parts(**change):
         ({"accessible": np.ones((2, 2), bool)}, "accessible has another shape"),
         ({"counts": np.ones((3, 3))}, "counts has another shape"),
         ({"factors": np.ones((3, 2)), "motifs": [{"id": "m"}]}, "factors has another shape"),
+        (
+            {"factors": np.ones((3, 1)), "motifs": [{"id": "m"}], "more_factors": {"sum": np.ones((3, 2))}},
+            "sum has another shape than regions x motifs",
+        ),
+        ({"more_factors": {"sum": np.ones((3, 0))}}, "further factor matrices need a first one. Found sum"),
         ({"regions": toy_regions((3,))[::-1]}, "not sorted"),
         ({"regions": toy_regions((3,))[:0]}, "no region is left"),
         ({"genome": {"chr1": np.zeros(100, np.uint8)}}, "a region lies outside its chromosome"),

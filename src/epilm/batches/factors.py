@@ -14,7 +14,7 @@ from torch import Tensor
 
 from epilm.errors import RecipeError, StoreError, nearest
 from epilm.objectives.spec import MaskedFactorsSpec
-from epilm.store.arrays import take
+from epilm.store.arrays import Array, take
 from epilm.store.reader import Store, no_factors
 from epilm.store.spec import SampleSpec
 from epilm.tokens.random import uniform
@@ -136,13 +136,10 @@ class FactorReader:
         self.ids = [str(store.motifs[i]["id"]) for i in columns]
         device = store.device
         self._columns = None if samples.factor_order == "store" else torch.from_numpy(columns).to(device)
-        self._parts = [
-            (
-                store.factors_of(statistic),
-                *(torch.from_numpy(v).to(device) for v in _normalisation(store, samples, statistic)),
-            )
-            for statistic in self.statistics or store.statistics[:1]
-        ]
+        self._parts: list[tuple[Array, Tensor, Tensor]] = []
+        for statistic in self.statistics or store.statistics[:1]:
+            shift, scale = (torch.from_numpy(v).to(device) for v in _normalisation(store, samples, statistic))
+            self._parts.append((store.factors_of(statistic), shift, scale))
         self._totals = self._levels = None
         if samples.matrix_weight == "accessibility":
             self._totals, self._levels = (torch.from_numpy(v).to(device) for v in accessibility_levels(store))

@@ -236,7 +236,6 @@ def build(
 
 def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tuple[Statistic, ...]:
     """All statistics in order, or a refusal of what no store can hold."""
-    more = (more,) if isinstance(more, str) else tuple(more)
     for name in more:
         check_choice("more_statistics", name, get_args(Statistic))
     if len({first, *more}) <= len(more):

@@ -278,3 +278,18 @@ def test_a_fine_tuned_run_is_no_start(pretrained, tmp_path):
     quick(planted(60), tmp_path / "ft", checkpoint=pretrained)
     with pytest.raises(CheckpointError, match="this is no pre-trained model"):
         quick(planted(60), checkpoint=tmp_path / "ft")
+
+
+def test_positions_pretraining_never_used_repeat_those_it_did(tmp_path):
+    from epilm.hub.checkpoint import save_model
+    from epilm.models.build import build_model
+    from epilm.models.spec import EncoderSpec, ModelSpec
+    from epilm.training.starts import prepare_classifier
+
+    spec = ModelSpec(name="dnabert", streams=("dna",), k=3, max_tokens=20, encoder=EncoderSpec(size="tiny"))
+    save_model(tmp_path / "m", build_model(spec, seed=0), spec)
+    made, notes = prepare_classifier(tmp_path / "m", 2, settings=QUICK)
+    table = made.module.encoder.positions.weight
+    assert torch.equal(table[20:40], table[:20])
+    assert "pre-training used 20 of 512 positions: the others repeat them" in notes
+    assert made.inputs(planted(10, width=60)).cropped == 0

@@ -100,6 +100,12 @@ class Classifier:
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
 
+    @property
+    def max_tokens(self) -> int:
+        """Longest input in tokens, special ones included: what the position table holds."""
+        assert isinstance(self.module, SequenceClassifier)
+        return self.module.encoder.max_positions
+
     def scores(self, rows: LabelledSequences) -> NDArray[np.float32]:
         """Give the raw best motif scores (N, F) of the inputs themselves."""
         from epilm.tasks.baselines import best_motif_scores
@@ -133,7 +139,7 @@ class Classifier:
                 found=f"{lengths[row]} bp",
                 expected=f"at least {k} bp",
             )
-        widest = (self.spec.max_tokens - 2 - 1) * stride + k  # bases of the longest input
+        widest = (self.max_tokens - 2 - 1) * stride + k  # bases of the longest input
         cropped = int((lengths > widest).sum())
         if cropped:
             codes, lengths = _centre(codes, lengths, widest)

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
+
 from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.models.build import build_model
 from epilm.models.genebert import GeneBERT
 from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.nn.encoder import enlarge_positions
 from epilm.tasks.classifier import Classifier, Fusion, new_classifier
 from epilm.training.fitting import FinetuneSpec
 
@@ -62,6 +65,7 @@ def prepare_classifier(
         model, spec, extra, where = load_pretrained(checkpoint)
         if init == "random":
             model, where = build_model(spec, seed=seed), f"random weights in the shape of {where}"
+    told = _tile_positions(model, spec) if checkpoint != "random" and init == "checkpoint" else []
     used, notes = _order_motifs(collection, spec, extra, fusion)
     made = new_classifier(
         model,
@@ -75,7 +79,7 @@ def prepare_classifier(
     )
     count = sum(p.numel() for p in made.module.parameters())
     made.about = {"checkpoint": str(checkpoint), "init": init, "pretraining": _pretraining(extra, init)}
-    return made, [f"model: {where}; {count:,} weights", *notes]
+    return made, [f"model: {where}; {count:,} weights", *told, *notes]
 
 
 def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT, ModelSpec, dict[str, Any], str]:
@@ -109,6 +113,17 @@ def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT, ModelSpec, dict[s
             do="Give the checkpoint that the classifier was made from.",
         )
     return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
+
+
+def _tile_positions(model: GeneBERT, spec: ModelSpec) -> list[str]:
+    """Fill the rows of the position table that pre-training never used, from those it did (A1)."""
+    trained, table = spec.max_tokens, model.encoder.positions.weight
+    if trained >= len(table):
+        return []
+    with torch.no_grad():
+        # Tiled whatever the spec says: stretching 60 rows to 512 would move the positions that were learned.
+        table.copy_(enlarge_positions(table[:trained], len(table), "tile"))
+    return [f"pre-training used {trained} of {len(table)} positions: the others repeat them"]
 
 
 def _order_motifs(

@@ -9,6 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 # command -> one line for the overview. The module is epilm.cli.<command>, the function is the command.
 COMMANDS = {
@@ -25,6 +29,40 @@ COMMANDS = {
     "export": "Turn a checkpoint into a folder that transformers.AutoModel opens.",
     "ls": "List recipes, tasks, region towers and objectives.",
 }
+
+
+def application(command: str | None = None) -> "App":
+    """Make the parser of one command, or of the overview.
+
+    An option that takes a list reads all words after it, up to the next option:
+    `--test chr8 chr21` and `--test chr8 --test chr21` say the same.
+
+    Parameters
+    ----------
+    command : str, optional
+        A key of COMMANDS; without it all are there, under their line of the overview.
+
+    Examples
+    --------
+    >>> words = "predict ft peaks.bed --genome chr1.fa chr2.fa".split()
+    >>> [str(path) for path in application("predict").parse_args(words)[1].arguments["genome"]]
+    ['chr1.fa', 'chr2.fa']
+    """
+    from cyclopts import App, Parameter
+
+    import epilm
+
+    app = App(
+        name="epilm",
+        help=(epilm.__doc__ or "").splitlines()[0],
+        version=epilm.__version__,
+        default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+    )
+    for name, line in COMMANDS.items():
+        # One command's own help comes from its docstring; the overview must not import any of them.
+        if command in (None, name):
+            app.command(f"epilm.cli.{name}:{name}", name=name, help=None if command else line)
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,13 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0.1.0
     0
     """
-    from cyclopts import App, CycloptsError
+    from cyclopts import CycloptsError
 
-    import epilm
     from epilm.errors import EpilmError, nearest
 
     words = list(sys.argv[1:] if arguments is None else arguments)
-    app = App(name="epilm", help=(epilm.__doc__ or "").splitlines()[0], version=epilm.__version__)
     command = words[0] if words and not words[0].startswith("-") else None
     if command is not None and command not in COMMANDS:
         print(f"epilm: there is no command {command!r}. {nearest(command, COMMANDS)}", file=sys.stderr)
@@ -60,10 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words and command is None and words[0] not in ("--help", "-h", "--version"):
         print(f"epilm: there is no option {words[0]!r} before a command. See epilm --help", file=sys.stderr)
         return 2
-    for name, line in COMMANDS.items():
-        # One command's own help comes from its docstring; the overview must not import any of them.
-        if command in (None, name):
-            app.command(f"epilm.cli.{name}:{name}", name=name, help=None if command else line)
+    app = application(command)
     try:
         app(words, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:

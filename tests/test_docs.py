@@ -1,0 +1,142 @@
+"""What the documentation says can be typed: every command parses, every option and link exists, the tutorial runs.
+
+`EPILM_TEST_ALL_DOCS=1` also runs the commands of the how-to pages, which takes minutes.
+"""
+
+import importlib
+import inspect
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from epilm.cli import COMMANDS, application, main
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TUTORIAL = DOCS / "tutorials" / "first-run.md"
+HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune")]
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Options of pip, torchrun and other programs that the pages name.
+FOREIGN = {
+    "--find-links", "--extra-index-url", "--compile-bytecode", "--nproc-per-node", "--logdir", "--help", "--version",
+}  # fmt: skip
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of a page's shell blocks that call epilm, continued lines joined."""
+    text = page.read_text(encoding="utf-8")
+    shell = [body for kind, body in BLOCK.findall(text) if kind == "bash"]
+    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("epilm ")]
+
+
+def examples_in_code() -> list[tuple[str, str]]:
+    """Commands in the heads of recipes and in the help of commands; `...` stands for more and is left out."""
+    files = [*ROOT.glob("src/epilm/recipes/*.yaml"), *ROOT.glob("src/epilm/cli/*.py")]
+    found = [
+        (path.name, line.lstrip("# ").rstrip())
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"[# ]+epilm [a-z]+ ", line) and "..." not in line
+    ]
+    return [(name, line) for name, line in found if line.split()[1] in COMMANDS]
+
+
+SAID = [(name_of(page), line) for page in PAGES for line in commands(page)] + examples_in_code()
+
+
+def test_the_pages_are_read():
+    assert len(SAID) > 40
+    assert len(commands(TUTORIAL)) > 5
+
+
+@pytest.mark.parametrize(("where", "line"), SAID)
+def test_a_documented_command_parses(where, line):
+    words = shlex.split(line, comments=True)[1:]
+    assert words[0] in COMMANDS, f"{where}: there is no command {words[0]}"
+    if words[1:] != ["--help"]:
+        application(words[0]).parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_documented_option_exists(page):
+    known = set(FOREIGN)
+    for command in COMMANDS:
+        function = getattr(importlib.import_module(f"epilm.cli.{command}"), command)
+        names = [name.replace("_", "-") for name in inspect.signature(function).parameters]
+        known |= {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
+    said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
+    assert said <= known, f"{name_of(page)} names {sorted(said - known)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_link_leads_somewhere(page):
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing, f"{name_of(page)} links to {missing}"
+
+
+def run(page: Path) -> None:
+    """Type a page's commands in the folder we are in, and write the files it shows."""
+    for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if "file=" in kind:
+            Path(kind.partition("file=")[2]).write_text(body, encoding="utf-8")
+    for line in commands(page):
+        words = shlex.split(line, comments=True)[1:]
+        if words[0] == "simulate" and Path(words[1]).exists():
+            continue
+        assert main(words) == 0, f"{name_of(page)}: {line}"
+
+
+@pytest.fixture(scope="module")
+def tutorial(tmp_path_factory):
+    """A folder in which the tutorial's commands have been typed, and one export."""
+    folder = tmp_path_factory.mktemp("docs")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        run(TUTORIAL)
+        assert main(["export", "runs/play", "bert_play"]) == 0
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(tutorial):
+    for name in ("play.store/store.json", "runs/promoter/report.html", "scores.tsv"):
+        assert (tutorial / name).is_file()
+
+
+BLOCKS = [
+    (name_of(page), body)
+    for page in PAGES
+    for kind, body in BLOCK.findall(page.read_text(encoding="utf-8"))
+    if kind == "python runnable"
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "body"), BLOCKS, ids=[f"{i}-{where}" for i, (where, _) in enumerate(BLOCKS)]
+)
+def test_a_python_example_runs(tutorial, where, body):
+    exec(compile(body, where, "exec"), {"__name__": "example"})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.environ.get("EPILM_TEST_ALL_DOCS"), reason="takes minutes; EPILM_TEST_ALL_DOCS=1 runs it"
+)
+def test_the_how_to_pages_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for page in HOW_TO:
+        run(page)

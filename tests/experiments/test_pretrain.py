@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ import epilm
 from epilm.atomic import locked
 from epilm.errors import EpilmError, RecipeError, TrainingError
 from epilm.experiments.config import list_recipes, load_recipe
-from epilm.experiments.pretrain import for_store, pretrain, row_order
+from epilm.experiments.pretrain import build_initial, for_store, make_plan, pretrain, row_order
 from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
 from epilm.training.log import read_metrics
@@ -110,6 +111,28 @@ def test_samples_of_a_contrast_share_no_region_and_steps_repeat(store):
         regions = samples.regions[mine]
         assert len(set(regions.ravel().tolist())) == regions.size
         assert (row_order(samples, recipe)(step) == mine).all()
+
+
+def test_shared_regions_are_allowed_where_the_recipe_says_so(store):
+    samples = make_samples(store, SampleSpec())
+    free = load_recipe("genebert_native", "tiny", ["objectives.matching.forbid_shared=false"])
+    rows = np.concatenate([row_order(samples, for_store(free, store))(step) for step in range(4)])
+    assert len(set(rows.tolist())) == len(rows)  # every sample once an epoch, whatever it shares
+    strict = load_recipe("genebert_native", "tiny")
+    other = np.concatenate([row_order(samples, for_store(strict, store))(step) for step in range(4)])
+    assert rows.tolist() != other.tolist()
+
+
+def test_another_seed_is_another_order_and_another_start(store):
+    one, two = (
+        make_plan(for_store(load_recipe("dnabert", "tiny", [f"train.seed={seed}"]), store), store)
+        for seed in (0, 1)
+    )
+    assert one.rows_at(0).tolist() != two.rows_at(0).tolist()
+    assert not torch.equal(one.maker(np.arange(4), 0).dna.ids, two.maker(np.arange(4), 0).dna.ids)
+    weights = [build_initial(plan, Path("nowhere"))[0].encoder.words.weight for plan in (one, one, two)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 def test_weights_of_another_run_start_a_run(store, tmp_path):

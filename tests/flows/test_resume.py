@@ -61,7 +61,7 @@ def whole(store, tmp_path_factory) -> Path:
     return out
 
 
-def kill_at(process: subprocess.Popen[str], out: Path, step: int, number: int) -> None:
+def signal_at(process: subprocess.Popen[str], out: Path, step: int, number: int) -> None:
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if (out / "metrics.jsonl").is_file() and any(row["step"] >= step for row in read_metrics(out)):
@@ -73,34 +73,28 @@ def kill_at(process: subprocess.Popen[str], out: Path, step: int, number: int) -
     process.wait(120)
 
 
-def test_kill_9_at_a_random_step_then_resume_is_bit_identical(store, whole, tmp_path):
-    out = tmp_path / "killed"
-    step = random.randrange(1, STEPS - 2)
+def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical(store, whole, tmp_path):
+    out = tmp_path / "run"
     process = start(store, out)
-    kill_at(process, out, step, signal.SIGKILL)
+    signal_at(process, out, 1, signal.SIGINT)
+    assert process.returncode == 130
+    assert "the same command goes on from there" in process.stderr.read()
+    stopped = step_of(states(out / "checkpoints")[-1])
+    assert 1 <= stopped < STEPS
+
+    step = random.randrange(stopped, max(stopped + 1, STEPS - 5))
+    process = start(store, out)
+    signal_at(process, out, step + 1, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
     assert not (out / "summary.json").exists()
-    kept = [step_of(path) for path in states(out / "checkpoints")]
-    err = finish(start(store, out))
-    if kept:
-        assert f"going on from step {kept[-1]} of {STEPS}" in err
+    kept = step_of(states(out / "checkpoints")[-1])
+
+    assert f"going on from step {kept} of {STEPS}" in finish(start(store, out))
     expected, found = final_weights(whole), final_weights(out)
     assert expected.keys() == found.keys()
     different = [name for name in expected if not torch.equal(expected[name], found[name])]
-    assert different == [], f"killed after step {step}, states {kept}"
+    assert different == [], f"stopped after step {stopped}, killed after step {step}, resumed from {kept}"
     assert lines(out) == lines(whole)
-    assert "the run is complete" in finish(start(store, out))
-
-
-def test_ctrl_c_leaves_a_run_that_goes_on(store, whole, tmp_path):
-    out = tmp_path / "stopped"
-    process = start(store, out)
-    kill_at(process, out, 2, signal.SIGINT)
-    assert process.returncode == 130
-    assert "the same command goes on from there" in process.stderr.read()
-    finish(start(store, out))
-    expected, found = final_weights(whole), final_weights(out)
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 def test_two_processes_give_the_losses_of_one(store, whole, tmp_path):

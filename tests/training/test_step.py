@@ -100,3 +100,37 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_move():
 def test_tokens_are_counted():
     _, figures, _ = one_step(4)
     assert int(figures.tokens) == 16 * 3 * 12
+
+
+def test_bf16_changes_the_arithmetic_and_not_the_weights_kind():
+    outcomes = []
+    for bf16 in (False, True):
+        model = ToyModel(0.0).train()
+        optimiser = Optimiser(model, OptimSpec())
+        figures = optimiser_step(
+            model, make_batch, optimiser, np.arange(16), step=0, lr=1e-3, objectives=toy_objectives(8),
+            train=TrainSpec(micro_batch=4), clip=1.0, ranks=Ranks(), place=Place(torch.device("cpu"), bf16, ()),
+        )  # fmt: skip
+        outcomes.append(float(figures.values["loss"]))
+        assert all(weight.dtype == torch.float32 for weight in model.parameters())
+    assert outcomes[0] != outcomes[1]
+    assert outcomes[0] == pytest.approx(outcomes[1], rel=0.02)
+
+
+def test_without_a_contrast_of_its_own_each_micro_batch_is_one():
+    _, figures, _ = one_step(4, group=None)
+    _, same, _ = one_step(4, group=4)
+    assert float(figures.values["matching/loss"]) == pytest.approx(float(same.values["matching/loss"]))
+
+
+def test_a_fixed_temperature_does_not_move():
+    model = ToyModel(0.0).train()
+    optimiser = Optimiser(model, OptimSpec())
+    for learn in (False, True):
+        before = float(model.log_temperature.detach())
+        optimiser_step(
+            model, make_batch, optimiser, np.arange(8), step=0, lr=1e-2,
+            objectives=toy_objectives(8, learn_temperature=learn), train=TrainSpec(micro_batch=4), clip=0.0,
+            ranks=Ranks(), place=PLACE,
+        )  # fmt: skip
+        assert (float(model.log_temperature.detach()) != before) is learn

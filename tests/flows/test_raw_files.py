@@ -20,6 +20,7 @@ from epilm.store.reader import Store
 SHORT = (
     "samples.holdout_chroms=[chr3]", "train.precision=fp32", "model.encoder.layers=1",
     "model.encoder.hidden=32", "model.encoder.ffn=64", "train.steps=1", "train.validate_samples=4",
+    "train.batch_size=4", "train.micro_batch=4", "objectives.matching.batch=4", "model.max_tokens=34",
 )  # fmt: skip
 CHANNELS = "model.tower.prepare=channels"
 

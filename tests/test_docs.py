@@ -3,16 +3,19 @@
 `EPILM_TEST_ALL_DOCS=1` also runs the commands of the how-to pages, which takes minutes.
 """
 
+import dataclasses
 import importlib
 import inspect
 import os
 import re
 import shlex
+import typing
 from pathlib import Path
 
 import pytest
 
 from epilm.cli import COMMANDS, application, main
+from epilm.experiments.config import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -82,6 +85,25 @@ def test_a_link_leads_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing, f"{name_of(page)} links to {missing}"
+
+
+def keys(kind: type, path: str) -> list[str]:
+    hints = typing.get_type_hints(kind)
+    found = [(f"{path}.{field.name}", hints[field.name]) for field in dataclasses.fields(kind)]
+    return [
+        key for name, inner in found
+        for key in (keys(inner, name) if dataclasses.is_dataclass(inner) else [name])
+    ]  # fmt: skip
+
+
+def test_every_key_of_a_recipe_is_documented():
+    text = (DOCS / "reference" / "switches.md").read_text(encoding="utf-8")
+    hints = typing.get_type_hints(Recipe)
+    known = [
+        key for part, kind in hints.items() if dataclasses.is_dataclass(kind) for key in keys(kind, part)
+    ]
+    assert len(known) > 60
+    assert [key for key in known if f"`{key}`" not in text] == []
 
 
 def run(page: Path) -> None:

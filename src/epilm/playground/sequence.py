@@ -42,7 +42,7 @@ from epilm.playground.layout import (
 )
 
 Codes = NDArray[np.uint8]
-ISLAND = N_PROGRAMMES  # the chain of CpG islands
+ISLAND = N_PROGRAMMES  # added to a programme: its chain inside CpG islands
 SITE_COLUMNS = ("chrom", "start", "end", "strand", "motif", "region", "kind", "pair", "score")
 # What a site is for. "pair" binds well, "apart" is the same pair at a wrong spacing and binds badly.
 SITE_KINDS = ("programme", "pair", "apart", "promoter", "extra", "core", "decoy")
@@ -51,14 +51,20 @@ _SLOTS_OF_CASSETTE = 6
 
 
 def chains(seed: int) -> NDArray[np.float32]:
-    """Transition edges of the background chains, float32 (P + 1, 16, 3), cumulative over A, C, G."""
+    """Transition edges of the background chains, float32 (2 P, 16, 3), cumulative over A, C, G.
+
+    Rows P and above are those of CpG islands: the programme's own chain with more G and C,
+    and CpG not depleted.
+    """
     rng = generator(seed, "chains")
-    gc = np.append(rng.permutation(np.linspace(0.36, 0.52, N_PROGRAMMES)), 0.64)
+    gc = rng.permutation(np.linspace(0.34, 0.58, N_PROGRAMMES))
     base = np.stack([(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2], 1)
     tables = np.repeat(base[:, None], 16, 1)
-    depleted = np.where(np.arange(N_PROGRAMMES + 1) == ISLAND, 0.9, 0.3)
-    tables[:, 1::4, 2] *= depleted[:, None]  # CpG is rare outside islands
-    tables[:N_PROGRAMMES] *= np.exp(rng.normal(0, 0.15, (N_PROGRAMMES, 16, 4)))
+    tables *= np.exp(rng.normal(0, 0.3, (N_PROGRAMMES, 16, 4)))
+    islands = tables.copy()
+    islands[:, :, 1:3] *= 1.35
+    tables[:, 1::4, 2] *= 0.3  # CpG is rare outside islands
+    tables = np.concatenate([tables, islands])
     tables /= tables.sum(2, keepdims=True)
     return tables.cumsum(2)[:, :, :3].astype(np.float32)
 
@@ -96,7 +102,7 @@ def _choose_motifs(
         leads = np.array([index[name] for name in rule.leads], np.int16)
         # Up to three different leads besides the pair.
         picked = leads[rng.permuted(np.tile(np.arange(4), (m, 1)), axis=1)[:, :3]]
-        keep = np.arange(3) < 1 + rng.binomial(2, 0.6, m)[:, None]
+        keep = np.arange(3) < 1 + rng.binomial(2, 0.75, m)[:, None]
         motif[rows, 2:5] = np.where(keep, picked, -1)
         assert rule.pair is not None
         paired = rows[rng.random(m) < 0.55]
@@ -113,6 +119,10 @@ def _choose_motifs(
     picked = house[rng.permuted(np.tile(np.arange(len(house)), (len(rows), 1)), axis=1)[:, :3]]
     keep = np.arange(3) < 2 + (rng.random(len(rows)) < 0.4)[:, None]
     motif[rows, :3], kind[rows, :3] = np.where(keep, picked, -1), PROMOTER_SITE
+    # Promoters and insulators often carry a lead factor of the domain they lie in.
+    leads_of = np.array([[index[name] for name in rule.leads] for rule in PROGRAMMES], np.int16)
+    near = np.flatnonzero(np.isin(region_kind, (PROMOTER, GENE, INSULATOR)) & (rng.random(n) < 0.6))
+    motif[near, 3] = leads_of[regions["domain_programme"].to_numpy()[near], rng.integers(0, 4, len(near))]
     motif[region_kind == INSULATOR, 0] = index[CTCF]
     motif[region_kind == SILENCER, 0] = index[REST]
     # A factor of no programme, now and then.
@@ -370,7 +380,7 @@ def write_chromosome(size: Size, seed: int, chrom: int, slots: Slots, regions: p
     is_start = regions["tss"].to_numpy() >= 0
     tata = is_start & (rng.random(len(regions)) < 0.35)
     chain = slots.programme.copy()
-    chain[regions["slot"].to_numpy()[is_start & ~tata]] = ISLAND
+    chain[regions["slot"].to_numpy()[is_start & ~tata]] += ISLAND
     codes = background(size, seed, chrom, chain)
     genes = write_genes(size, seed, chrom, regions, tata, codes)
     sites = pd.concat(

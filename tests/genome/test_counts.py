@@ -243,7 +243,9 @@ def test_normalised_counts_are_used_and_said(tmp_path):
         ),
         (
             "c.mtx.gz",
-            gzip.compress(b"%%MatrixMarket matrix coordinate integer general\n3 4 1\n1 1 1\n" * 9)[:-12],
+            gzip.compress(b"%%MatrixMarket matrix coordinate integer general\n3 4 1\n1 1 1\n" * 9, mtime=0)[
+                :-12
+            ],
             ["truncated"],
         ),
         ("c.npz", b"PK\x03\x04rest", ["this is no sparse matrix of scipy.sparse.save_npz"]),

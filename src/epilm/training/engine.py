@@ -68,7 +68,7 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         from lightning.pytorch import LightningModule, Trainer
-        from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+        from lightning.pytorch.strategies import DDPStrategy
 
         for name in ("lightning.pytorch", "lightning.fabric"):  # importing them sets their level
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -117,11 +117,10 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
             def training_step(self, step: int, index: int) -> None:
                 steps.going = loop.step(int(step), listener.asked)
 
-        strategy: Any
+        # One device: Lightning's own choice, which knows its number (cuda alone has none).
+        strategy: Any = "auto"
         if devices > 1:
             strategy = PlainProcesses(process_group_backend="nccl" if device.type == "cuda" else "gloo")
-        else:
-            strategy = SingleDeviceStrategy(device=device)
         nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),

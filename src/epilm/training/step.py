@@ -75,7 +75,8 @@ class Figures:
         """Means over the steps, of all processes together; tokens and samples as counts."""
         assert self.tokens is not None
         keys = sorted(self.values)
-        flat = torch.stack([*(self.values[key].double() for key in keys), self.tokens.double()])
+        kind = torch.float32 if self.tokens.device.type == "mps" else torch.float64
+        flat = torch.stack([part.to(kind) for part in (*(self.values[key] for key in keys), self.tokens)])
         ranks.sum_([flat])
         numbers = flat.tolist()
         out = {key: number / self.steps for key, number in zip(keys, numbers, strict=False)}

@@ -87,7 +87,7 @@ def mean_cosine(embeddings: Tensor) -> float:
     n = len(embeddings)
     if n < 2:
         return float("nan")
-    unit = F.normalize(embeddings.double(), dim=-1)
+    unit = F.normalize(embeddings.cpu().double(), dim=-1)
     total = unit.sum(0).square().sum() - unit.square().sum()
     return round(float(total) / (n * (n - 1)), 9)
 

@@ -6,6 +6,7 @@ import torch
 from epilm.errors import RecipeError
 from epilm.models.build import build_model
 from epilm.models.classifier import SequenceClassifier, classifier_from
+from epilm.models.spec import TowerSpec
 
 
 @pytest.fixture
@@ -69,3 +70,13 @@ def test_wrong_use_says_so(toy, model):
         classifier_from(model, 2)(toy.sequences(2), torch.zeros(2, 1, 13))
     with pytest.raises(RecipeError, match="model of the sequence alone"):
         SequenceClassifier(model.encoder, 2, fusion="concat")
+
+
+def test_a_tower_of_three_statistics_fuses_with_nothing(toy):
+    tower = TowerSpec("swin_t_224", prepare="channels", embed=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2))
+    model = build_model(toy.spec(tower=tower), seed=0)
+    assert classifier_from(model, 2).tower is None  # the sequence alone is read as ever
+    with pytest.raises(
+        RecipeError, match=r"best score of each motif alone.*prepare=channels.*fusion to none"
+    ):
+        classifier_from(model, 2, fusion="concat")

@@ -229,8 +229,8 @@ def label_cells(
     if label not in table.columns:
         raise InputError(
             "the cell table has no such column", where=where, found=f"no column {label!r}",
-            expected=nearest(label, map(str, table.columns)) if len(table.columns) else "a table with a cell type a cell",
-            do="Name the column that holds the cell types with --label." if len(table.columns) else "Give a cell table with --counts-cells.",
+            do=f"Name the column that holds the cell types with --label. {nearest(label, map(str, table.columns))}"
+            if len(table.columns) else "Give a cell table, with a cell type a cell, with --counts-cells.",
         )  # fmt: skip
     column = table[label]
     if cells is not None:

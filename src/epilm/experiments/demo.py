@@ -32,7 +32,9 @@ class Plan:
     recipe : tuple of str
         What is laid over the recipes' size tiny.
     factor, cell : str
-        The binding task: a factor whose sites also lie in closed regions of this cell type.
+        The binding task: where the factor binds in this cell type.
+    others : tuple of str
+        Peak files (in the playground) that the negatives come from.
     epochs : int
         Of fine-tuning.
     embedded : int
@@ -43,6 +45,7 @@ class Plan:
     recipe: tuple[str, ...]
     factor: str
     cell: str
+    others: tuple[str, ...]
     epochs: int
     embedded: int
 
@@ -54,7 +57,7 @@ _READING = (
     "model.max_tokens=66",
     "model.pooling=mean",
     "samples.regions=5",
-    "samples.group_stride=5",
+    "samples.group_stride=1",
 )
 PLANS = {
     "small": Plan(
@@ -62,10 +65,10 @@ PLANS = {
         (
             *_READING,
             "samples.holdout_chroms=[chr3,chr4]",
-            "train.steps=200",
+            "train.steps=400",
             "train.batch_size=32",
             "train.micro_batch=32",
-            "train.validate_every=25",
+            "train.validate_every=50",
             "train.validate_samples=96",
             "train.log_every=5",
             "train.checkpoint_every=100",
@@ -73,7 +76,9 @@ PLANS = {
             "optim.peak_lr=2e-3",
         ),
         "SPI1",
-        "typeD",
+        "typeA",
+        # SPI1 opens myeloid_like and lymphoid_like regions; in typeA only the first are active.
+        ("chip/typeC.SPI1.conservative.narrowPeak.gz", "chip/typeD.SPI1.conservative.narrowPeak.gz"),
         8,
         500,
     ),
@@ -82,12 +87,13 @@ PLANS = {
         (*_READING, "samples.holdout_chroms=[chr2,chr3]", "train.steps=4", "train.validate_every=2"),
         "CTCF",
         "typeA",
+        ("peaks/typeA.narrowPeak.gz",),
         1,
         30,
     ),
 }
 # Objectives that GeneBERT's recipe needs besides; the sequence-only twin has none of them.
-_MATCHING = ("objectives.matching.batch=32",)
+_MATCHING = ("objectives.matching.batch=32", "objectives.next_segment.form=bi")
 MODELS = {
     "genebert": ("genebert_native", "GeneBERT, sequence and factor matrix"),
     "dnabert": ("dnabert", "sequence only"),
@@ -158,6 +164,8 @@ def demo(
     EpilmError
         If the folder holds something else.
     """
+    from epilm.experiments.demo_tasks import finetune_all
+
     say = say or (lambda line: print(line, flush=True))
     folder, plan = Path(out), PLANS[size]
     _claim(folder, {"seed": seed, "size": size})
@@ -167,7 +175,7 @@ def demo(
     _prepare(diary, plan, data, store, seed)
     for name, (recipe, title) in MODELS.items():
         _pretrain(diary, plan, store, folder / "runs" / name, recipe, title, seed)
-    _finetune(diary, plan, data, folder, seed)
+    finetune_all(diary.stage, plan, data, folder, seed)
     diary.stage(
         "pictures of the embedding and of retrieval on held-out regions",
         "",
@@ -244,98 +252,6 @@ def _pretrain(diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, ti
         run / "summary.json",
         lambda: pretrain(recipe, store, run, size="tiny", set=changes),
     )
-
-
-def binding_rows(plan: Plan, data: Path, seed: int) -> Any:
-    """Rows of the binding task: sites of a factor against other open regions of the same cell type."""
-    from epilm.tasks import find_task
-
-    peaks = f"{plan.cell}.{plan.factor}"
-    return find_task("tfbs").load(
-        data / f"chip/{peaks}.conservative.narrowPeak.gz",
-        genome=data / "genome.fa",
-        negatives="other_peaks",
-        other_peaks=data / f"peaks/{plan.cell}.narrowPeak.gz",
-        exclude=data / f"chip/{peaks}.relaxed.narrowPeak.gz",
-        seed=seed,
-    )
-
-
-def _finetune(diary: _Diary, plan: Plan, data: Path, folder: Path, seed: int) -> None:
-    from epilm.playground.simulate import read_truth
-    from epilm.tasks.splits import split_rows
-    from epilm.training.finetune import FinetuneSpec, finetune
-
-    truth = read_truth(data)
-    settings = FinetuneSpec(epochs=plan.epochs, lr=5e-4, seed=seed)
-    quiet: Callable[[str], None] = lambda line: None  # noqa: E731
-    starts: dict[str, tuple[Path, Any]] = {
-        "genebert": (folder / "runs/genebert", "checkpoint"),
-        "dnabert": (folder / "runs/dnabert", "checkpoint"),
-        "random": (folder / "runs/genebert", "random"),
-    }
-    places = {"split": "chromosome", "valid": truth["splits"]["validation"], "test": truth["splits"]["test"]}
-    rows = binding_rows(plan, data, seed)
-    bound = split_rows(rows, how="chromosome", valid=places["valid"], test=places["test"])
-    sets: dict[str, tuple[str, Any, dict[str, Any], str]] = {
-        "promoter": ("promoter", data / "promoters", {"split": "given"}, str(data / "promoters")),
-        "binding": (
-            "tfbs",
-            bound,
-            {"split": "given"},
-            f"{data}/chip/{plan.cell}.{plan.factor}.conservative.narrowPeak.gz --genome {data}/genome.fa "
-            f"--negatives other_peaks --other-peaks {data}/peaks/{plan.cell}.narrowPeak.gz "
-            f"--valid {' '.join(places['valid'])} --test {' '.join(places['test'])}",
-        ),
-    }
-    for name, (task, source, how, words) in sets.items():
-
-        def run_all(task: str = task, source: Any = source, how: Any = how, name: str = name) -> None:
-            with atomic_folder(folder / "tasks" / name) as home:
-                for start, (run, init) in starts.items():
-                    finetune(
-                        task,
-                        source,
-                        home / start,
-                        checkpoint=run,
-                        init=init,
-                        settings=settings,
-                        say=quiet,
-                        **how,
-                    )
-                _baselines(task, source, how, home, plan, data, seed)
-
-        diary.stage(
-            f"fine-tuning and scoring: {name}, three starts and baselines",
-            f"epilm finetune {task} --data {words} --checkpoint {folder}/runs/genebert --epochs {plan.epochs} "
-            f"--lr 5e-4 --seed {seed} --out RUN",
-            folder / "tasks" / name,
-            run_all,
-        )
-
-
-def _baselines(
-    task: str, source: Any, how: dict[str, Any], home: Path, plan: Plan, data: Path, seed: int
-) -> None:
-    """k-mer logistic regression, and motif scores, on the same rows."""
-    from epilm.metrics.classification import score_table
-    from epilm.tasks import find_task
-    from epilm.tasks.base import LabelledSequences
-    from epilm.tasks.baselines import fit_kmer, fit_motif
-    from epilm.tasks.splits import split_rows
-    from epilm.training.log import plain
-
-    rows = source if isinstance(source, LabelledSequences) else find_task(task).load(source)
-    rows = split_rows(rows, how="given")
-    train, valid, test = rows.part("train"), rows.part("valid"), rows.part("test")
-    motifs = data / "motifs.jaspar"
-    models: dict[str, Any] = {"kmer": fit_kmer(train, valid, ks=(3, 4, 5), seed=seed)}
-    if task == "tfbs":
-        models["motif"] = fit_motif(train, valid, motifs=motifs, factor=plan.factor)
-    scores = {
-        name: plain(score_table(test.labels, model.probabilities(test))) for name, model in models.items()
-    }
-    write_json(home / "baselines.json", scores)
 
 
 def _pictures(plan: Plan, data: Path, store: Path, folder: Path) -> None:

@@ -93,13 +93,27 @@ def _finetuning_page(run: Path) -> Page:
         for key, name in (("auroc", "AUROC"), ("ap", "AP"), ("macro_f1", "Macro F1"), ("mcc", "MCC"))
         if scores.get(split, {}).get(key) is not None
     ]
-    simulated = "simulated" in str(task.get("about", {})).lower()
+    pretrained = chapters.load_json(Path(str(task.get("checkpoint", ""))) / "store.json", {})
+    simulated = "simulated" in f"{task.get('about', {})} {pretrained.get('assembly', '')}".lower()
+    settings = task.get("settings", {})
+    words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
+    code = (
+        f"epilm finetune {task.get('task')} --data {task.get('data')} --checkpoint {task.get('checkpoint')} "
+        f"{' '.join(words)} --out {run}"
+    )
+    again = Section(
+        "How to reproduce",
+        text=[
+            "The settings that are not in this line stand in task.json above; of made sets, so do the options."
+        ],
+        code=code,
+    )
     return Page(
         f"{task.get('task', 'task')}: fine-tuning",
         f"Run {run.name}, {start_of(task)}",
         banner=SIMULATED if simulated else "",
         cards=cards,
-        sections=[finetuning(run)],
+        sections=[finetuning(run), again],
         footer=footer(),
     )
 

@@ -56,13 +56,17 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
         ("Seed", show(settings.get("seed"))),
         *((f"Rows, {name}", " + ".join(f"{n:,}" for n in numbers)) for name, numbers in counts.items()),
     ]
-    section = Section(title, facts=facts, warnings=[str(note) for note in task.get("notes", [])])
+    notes = [str(note) for note in task.get("notes", [])]
+    loud = [note for note in notes if note.startswith("COLLAPSE") or "also in train" in note]
+    section = Section(title, facts=facts, warnings=loud)
+    if quiet := [note for note in notes if note not in loud]:
+        section.details.append(("Notes on the data", "\n".join(quiet)))
     splits = [name for name in ("train", "valid", "test") if name in tables]
     if splits:
         rows = [[METRICS[m], *(tables[s].get(m) for s in splits)] for m in METRICS if m in tables[splits[-1]]]
         section.tables.append(Table(["metric", *splits], rows, "Scores"))
     history = [
-        {"step": row["epoch"], "split": "train", **row}
+        {**row, "step": row["epoch"], "split": "train"}
         for row in read_lines(run / "metrics.jsonl")
         if "epoch" in row
     ]

@@ -65,7 +65,7 @@ PROGRAMMES: tuple[Programme, ...] = (
 )
 N_PROGRAMMES = len(PROGRAMMES)
 PROMOTER_FACTORS = ("SP1", "NRF1", "GABPA", "YY1", "USF1", "MAX", "E2F1", "EGR1")
-INSULATOR, SILENCER, TATA = "CTCF", "REST", "TBP"
+INSULATOR_FACTOR, SILENCER_FACTOR, TATA_FACTOR = "CTCF", "REST", "TBP"
 # Which programmes (by position) are active in the first, second, ... cell type: four each, every pair of types differs.
 ACTIVE = (
     (0, 1, 2, 3),

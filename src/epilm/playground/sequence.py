@@ -13,20 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.playground.factors import (
-    INSULATOR as CTCF,
-)
-from epilm.playground.factors import (
+    INSULATOR_FACTOR,
     N_PROGRAMMES,
     PROGRAMMES,
     PROMOTER_FACTORS,
-    TATA,
+    SILENCER_FACTOR,
+    TATA_FACTOR,
     draw_sites,
     motif_index,
     planted_motifs,
     reverse_complement,
-)
-from epilm.playground.factors import (
-    SILENCER as REST,
 )
 from epilm.playground.layout import (
     DISTAL,
@@ -123,8 +119,8 @@ def _choose_motifs(
     leads_of = np.array([[index[name] for name in rule.leads] for rule in PROGRAMMES], np.int16)
     near = np.flatnonzero(np.isin(region_kind, (PROMOTER, GENE, INSULATOR)) & (rng.random(n) < 0.6))
     motif[near, 3] = leads_of[regions["domain_programme"].to_numpy()[near], rng.integers(0, 4, len(near))]
-    motif[region_kind == INSULATOR, 0] = index[CTCF]
-    motif[region_kind == SILENCER, 0] = index[REST]
+    motif[region_kind == INSULATOR, 0] = index[INSULATOR_FACTOR]
+    motif[region_kind == SILENCER, 0] = index[SILENCER_FACTOR]
     # A factor of no programme, now and then.
     rows = np.flatnonzero((rng.random(n) < 0.25) & ~np.isin(region_kind, (PROMOTER, GENE)))
     motif[rows, 5] = rng.integers(0, len(planted_motifs()) - 1, len(rows))
@@ -177,7 +173,7 @@ def cassettes(seed: int, chrom: int, regions: pd.DataFrame) -> pd.DataFrame:
 
 def promoter_cores(seed: int, chrom: int, regions: pd.DataFrame, tata: NDArray[np.bool_]) -> pd.DataFrame:
     """TATA boxes as sites: the box (index 1 of MA0108.2) starts 31 bp before the start of transcription."""
-    motif = motif_index()[TATA]
+    motif = motif_index()[TATA_FACTOR]
     width = planted_motifs()[motif].width
     row = np.flatnonzero(tata)
     tss, side = regions["tss"].to_numpy()[row], regions["strand"].to_numpy()[row]
@@ -278,6 +274,7 @@ ACCEPTOR = np.array(
     [[10, 33, 10, 47]] * 16 + [[25, 25, 25, 25], [5, 65, 2, 28], [100, 0, 0, 0], [0, 0, 100, 0], [23, 14, 52, 11]]
 ) / 100  # fmt: skip
 BRANCH = _consensus("TACTAAC", 0.85)
+_MARGIN_OF_GENE = 90  # least distance in bp of the end of a gene from the end of its last slot
 _EXON = np.array([0.25, 0.27, 0.27, 0.21])
 
 
@@ -318,7 +315,7 @@ def write_genes(
         # Lengths along the transcript; a promoter without a body has one short exon.
         lengths = [int(rng.integers(90, 120))]
         if region["kind"] == GENE:
-            room = size.body * size.slot + size.slot // 2 - MARGIN_OF_GENE
+            room = size.body * size.slot + size.slot // 2 - _MARGIN_OF_GENE
             lengths = [int(rng.integers(110, 160))]
             while True:
                 intron, exon = int(rng.integers(130, 320)), int(rng.integers(90, 180))
@@ -340,9 +337,6 @@ def write_genes(
         name = f"SIM{chrom + 1}G{len(genes) + 1:05d}"
         genes.append(Gene(name, chrom, side, tss, tuple(sorted(placed)), bool(tata[row]), int(row)))
     return genes
-
-
-MARGIN_OF_GENE = 90
 
 
 def repeats(size: Size, seed: int, chrom: int, slots: Slots, codes: Codes) -> pd.DataFrame:

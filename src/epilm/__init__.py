@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 # name -> module that defines it. One line a public function; each is also a command.
 _PUBLIC = {
     "build": "epilm.store.build",
+    "compare": "epilm.experiments.compare",
+    "demo": "epilm.experiments.demo",
     "evaluate": "epilm.evaluation",
     "export": "epilm.hub.export",
     "finetune": "epilm.training.finetune",

@@ -62,7 +62,7 @@ class Evaluation:
             if any(name in self.table[s] for s in splits):
                 cells = [self.table[s].get(name) for s in splits]
                 lines.append(f"{name:<18}" + "".join(f"{_cell(c):>12}" for c in cells))
-        if self.leak is not None:
+        if self.leak is not None and self.leak["said"] not in self.warnings:
             lines.append(self.leak["said"])
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join(lines)

@@ -181,7 +181,7 @@ def find_masked_head(model: nn.Module) -> MaskedHead | None:
 def find_checkpoint(path: str | Path) -> Path:
     """Find the model folder in what was named: a checkpoint itself, or a run.
 
-    In a run: `latest`, `model`, `best`, then the newest complete folder of `checkpoints/step_N`.
+    In a run: `model`, then the newest complete folder of `checkpoints/step_N`.
 
     Raises
     ------
@@ -193,10 +193,7 @@ def find_checkpoint(path: str | Path) -> Path:
         raise CheckpointError("there is no such run or checkpoint", where=str(path))
     steps = [p for p in (path / "checkpoints").glob("step_*") if re.fullmatch(r"step_\d+", p.name)]
     steps.sort(key=lambda p: int(p.name.removeprefix("step_")), reverse=True)
-    named = [path / name for name in ("latest", "model", "best")]
-    for folder in [path, *named, *steps]:
-        if folder.is_file() and folder.name == "latest":  # a file that names the folder
-            folder = path / folder.read_text(encoding="utf-8").strip()
+    for folder in [path, path / "model", *steps]:
         for inner in (folder, folder / "model"):
             if (inner / SPEC).is_file() and (inner / WEIGHTS).is_file():
                 return inner

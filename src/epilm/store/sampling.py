@@ -213,7 +213,7 @@ def no_shared_order(
                 "no contrastive batch of this size is free of common regions",
                 found=f"{have} samples without a common region",
                 expected=f"{wanted} (objectives.matching.batch)",
-                do=f"Set objectives.matching.batch to about {max(have * 3 // 4, 1)}, "
+                do=f"Set objectives.matching.batch to {1 << max((have * 3 // 4).bit_length() - 1, 0)}, "
                 "or objectives.matching.forbid_shared to false.",
             )
     return np.concatenate(deal.groups)

@@ -157,6 +157,20 @@ def test_a_finetuned_model_has_its_page(tmp_path):
         assert expected in words
 
 
+def test_a_comparison_has_a_section_for_each_set_with_mean_and_sd(tmp_path):
+    rows = [
+        {"set": s, "competitor": c, "seed": n, "n": 50, "auroc": a + n / 10, "ap": 0.5, "prevalence": 0.5, "collapse": None}
+        for s in ("CTCF", "REST") for c, a in (("pre-trained", 0.7), ("k-mer", 0.6)) for n in (0, 1)
+    ]  # fmt: skip
+    rows[-1]["collapse"] = "constant prediction"
+    (tmp_path / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"set": "CT')
+    (tmp_path / "plan.json").write_text(json.dumps({"lrs": [1e-4], "settings": {"epochs": 3}, "models": []}))
+    words = " ".join(parse(report(tmp_path).read_text()).text)
+    for expected in ("CTCF", "REST", "0.750 ± 0.071", "mean ± sd over 2 seeds", "best AUROC: pre-trained",
+                     "k-mer: collapsed, constant prediction"):  # fmt: skip
+        assert expected in words
+
+
 def test_a_folder_that_is_no_run_is_refused_and_nothing_is_written(tmp_path):
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(InputError, match=r"no run to report on.*Found x\.txt; expected a folder written by"):

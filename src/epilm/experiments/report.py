@@ -1,4 +1,4 @@
-"""One HTML file about a pre-training run, a fine-tuned model, or the whole demo.
+"""One HTML file about a pre-training run, a fine-tuned model, a comparison, or the whole demo.
 
 It is read from the files of the folder: what was run, the data, curves, tables,
 pictures, warnings, how to do it again. Nothing is loaded from outside.
@@ -11,7 +11,7 @@ import epilm
 from epilm.errors import InputError
 from epilm.experiments import chapters
 from epilm.experiments.page import Page, Section, write_page
-from epilm.experiments.task_chapters import finetuning, start_of
+from epilm.experiments.task_chapters import comparison, finetuning, start_of
 
 SIMULATED = "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything about biology."
 DEMO = "demo.json"
@@ -23,7 +23,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder : path
-        A run of `pretrain` or `finetune`, or the folder of `demo`.
+        A run of `pretrain` or `finetune`, or the folder of `compare` or `demo`.
     out : path, optional
         The HTML file; `report.html` in the folder by default.
 
@@ -45,6 +45,8 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         page = demo_page(folder)
     elif (folder / "task.json").is_file():
         page = _finetuning_page(folder)
+    elif (folder / "runs.jsonl").is_file():
+        page = _comparison_page(folder)
     elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():
         page = _pretraining_page(folder)
     else:
@@ -53,7 +55,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
             "there is no run to report on",
             where=str(folder),
             found="no such folder" if there is None else ", ".join(there) or "an empty folder",
-            expected="a folder written by `epilm pretrain`, `epilm finetune` or `epilm demo`",
+            expected="a folder written by `epilm pretrain`, `finetune`, `compare` or `demo`",
             do="Give the folder that was passed to --out.",
         )
     return write_page(page, target)
@@ -116,6 +118,39 @@ def _finetuning_page(run: Path) -> Page:
         sections=[finetuning(run), again],
         footer=footer(),
     )
+
+
+def _comparison_page(folder: Path) -> Page:
+    plan = chapters.load_json(folder / "plan.json", {})
+    sets: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in chapters.read_lines(folder / "runs.jsonl"):
+        sets.setdefault(str(row["set"]), {}).setdefault(str(row["competitor"]), []).append(row)
+    sections, cards = [], []
+    for name, models in sets.items():
+        sections.append(comparison(name, list(models.items())))
+        means = {m: [s["auroc"] for s in seeds if s.get("auroc") is not None] for m, seeds in models.items()}
+        top = max((m for m in means if means[m]), key=lambda m: sum(means[m]) / len(means[m]), default=None)
+        if top is not None and len(sets) <= 8:
+            cards.append((name, f"{sum(means[top]) / len(means[top]):.3f}", f"best AUROC: {top}"))
+    seeds = {row.get("seed") for models in sets.values() for rows in models.values() for row in rows}
+    settings = plan.get("settings", {})
+    facts = [
+        ("Sets", f"{len(sets)}"),
+        ("Seeds", f"{len(seeds)}"),
+        ("Learning rates tried", ", ".join(f"{rate:g}" for rate in plan.get("lrs", []))),
+        *(
+            (name.replace("_", " ").capitalize(), str(settings[name]))
+            for name in ("epochs", "batch_size")
+            if name in settings
+        ),
+        *((str(m["name"]), str(m["checkpoint"])) for m in plan.get("models", [])),
+    ]
+    text = [
+        "Every model saw the same rows, the same split and the same tuning budget; the test rows were scored once a seed."
+    ]
+    sections.append(Section("What was run", text=text, facts=[f for f in facts if f[1]]))
+    about = f"{len(sets)} sets, {len(seeds)} seeds" if len(seeds) > 1 else f"{len(sets)} sets"
+    return Page("Comparison of models", about, cards=cards, sections=sections, footer=footer())
 
 
 def _pretraining_page(run: Path) -> Page:

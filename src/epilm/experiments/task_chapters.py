@@ -134,7 +134,7 @@ def comparison(
             if len(values) > 1:
                 cells.append(f"{mean:.3f} ± {values.std(ddof=1):.3f}")
             else:
-                cells.append(mean)
+                cells.append(f"{mean:.3f}" if np.isfinite(mean) else None)
         rows.append(cells)
         means.append(mean_row)
     best = frozenset(

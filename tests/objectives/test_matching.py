@@ -5,7 +5,6 @@ import warnings
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from epilm.errors import RecipeError, TrainingError
@@ -19,6 +18,7 @@ from epilm.objectives.matching import (
 )
 from epilm.objectives.spec import MatchingSpec
 from epilm.streams import Outputs
+from two_devices import device, inputs
 
 EYE = torch.eye(2, dtype=torch.float64)
 S = torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=torch.float64)
@@ -110,36 +110,15 @@ def test_wrong_use_says_so():
         matching_objective(Outputs(seq_embedding=EYE), None, MatchingSpec())
 
 
-def _device(rank, port, out):
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    seq, reg, weight, log = _inputs()
-    mine = slice(3 * rank, 3 * rank + 3)
-    loss = contrast(seq[mine] @ weight, reg[mine] @ weight, log, MatchingSpec())["loss"]
-    loss.backward()
-    for p in (weight, log):
-        dist.all_reduce(p.grad)
-        p.grad /= 2  # what DDP does
-    if rank == 0:
-        torch.save((loss.detach(), weight.grad, log.grad), out)
-    dist.destroy_process_group()
-
-
-def _inputs():
-    g = torch.Generator().manual_seed(0)
-    seq, reg = (torch.randn(6, 4, generator=g, dtype=torch.float64) for _ in range(2))
-    weight = torch.randn(4, 5, generator=g, dtype=torch.float64).requires_grad_()
-    return seq, reg, weight, torch.tensor(math.log(0.07), dtype=torch.float64, requires_grad=True)
-
-
 def test_two_devices_have_the_gradients_of_one(tmp_path):
     import socket
 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    mp.spawn(_device, args=(port, str(tmp_path / "out.pt")), nprocs=2)
+    mp.spawn(device, args=(port, str(tmp_path / "out.pt")), nprocs=2)
     loss, grad, grad_log = torch.load(tmp_path / "out.pt", weights_only=True)
-    seq, reg, weight, log = _inputs()
+    seq, reg, weight, log = inputs()
     want = contrast(seq @ weight, reg @ weight, log, MatchingSpec())["loss"]
     want.backward()
     assert torch.allclose(loss, want.detach(), atol=1e-12)

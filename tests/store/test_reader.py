@@ -1,6 +1,5 @@
 import json
 import shutil
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -24,13 +23,8 @@ def copy(store, tmp_path):
     return shutil.copytree(store.path, tmp_path / "copy")
 
 
-def test_opening_takes_milliseconds_and_reads_no_array(store):
-    took = []
-    for _ in range(7):
-        begin = time.perf_counter()
-        opened = Store.open(store.path)
-        took.append(time.perf_counter() - begin)
-    assert min(took) < 0.05
+def test_opening_reads_no_array(store):
+    opened = Store.open(store.path)
     assert isinstance(opened.genome, np.memmap)
     assert isinstance(opened.factors, np.memmap)
 

@@ -22,7 +22,7 @@ STARTS: dict[str, tuple[str, Any, str]] = {
     "dnabert_frozen": ("dnabert", "checkpoint", "encoder"),
     "random_frozen": ("genebert", "random", "encoder"),
 }
-LR, LR_FROZEN = 5e-4, 5e-3
+LR, LR_FROZEN = 1e-3, 5e-3
 
 
 def binding_rows(plan: "Plan", data: Path, seed: int) -> "LabelledSequences":

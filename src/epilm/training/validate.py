@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from epilm.objectives.combine import combine
 from epilm.objectives.matching import matching_loss, retrieval_recall, temperature_of
 from epilm.objectives.spec import ObjectivesSpec
+from epilm.streams import Batch
+from epilm.tokens.kmers import MASK
 from epilm.training.device import Place
 from epilm.training.step import Figures, Maker
 from epilm.training.watch import constant_prediction, mean_cosine
@@ -75,7 +77,10 @@ def validate(
     -------
     values : dict
         Losses and metrics as in training, over all N samples; `<metric>_chance` beside
-        them: the commonest k-mer and pair label, k / N for recall, ln N for matching.
+        them: the commonest pair label, k / N for recall, ln N for matching. Of the hidden k-mers
+        10 % stand unchanged in their place, so that reading them off gets 10 % right: the chance of
+        `masked_kmers/accuracy` is that of answering what stands there, and the commonest k-mer where
+        [MASK] does. `masked_kmers/covered_accuracy` counts the positions under [MASK] alone.
     warnings : list of str
         What looks collapsed.
     """
@@ -84,6 +89,8 @@ def validate(
     figures = Figures(steps=1, samples=len(rows), tokens=torch.zeros((), dtype=torch.int64))
     labels: dict[str, list[Tensor]] = {"masked_kmers": [], "next_segment": []}
     predicted: list[Tensor] = []
+    shown: list[Tensor] = []
+    right: list[Tensor] = []
     embeddings: dict[str, list[Tensor]] = {"seq": [], "matching": [], "contacts": []}
     temperature: Tensor | None = None
     try:
@@ -103,8 +110,10 @@ def validate(
             ):
                 if value is not None:
                     embeddings[key].append(value.float())
-            if outputs.masked_labels is not None:
+            if outputs.masked_labels is not None and outputs.masked_logits is not None:
                 labels["masked_kmers"].append(outputs.masked_labels)
+                shown.append(_standing(batch))
+                right.append(outputs.masked_logits.argmax(-1) == outputs.masked_labels)
             if outputs.pair_labels is not None and outputs.pair_logits is not None:
                 labels["next_segment"].append(outputs.pair_labels)
                 predicted.append(outputs.pair_logits.argmax(-1))
@@ -115,10 +124,11 @@ def validate(
     out["loss"] = sum(
         weights[key.removesuffix("/loss")] * value for key, value in out.items() if key.endswith("/loss")
     )
-    for name, parts in labels.items():
-        if parts and weights[name] > 0 and torch.cat(parts).numel():
-            counts = torch.cat(parts).bincount()
-            out[f"{name}/accuracy_chance"] = float(counts.max() / counts.sum())
+    if labels["next_segment"] and weights["next_segment"] > 0:
+        counts = torch.cat(labels["next_segment"]).bincount()
+        out["next_segment/accuracy_chance"] = float(counts.max() / counts.sum())
+    if shown and weights["masked_kmers"] > 0:
+        out |= _masked(*(torch.cat(parts) for parts in (shown, labels["masked_kmers"], right)))
     warnings = []
     if predicted and weights["next_segment"] > 0 and constant_prediction(torch.cat(predicted)):
         warnings.append("next segment: every pair gets the same answer")
@@ -130,6 +140,27 @@ def validate(
             if embeddings[name] and weights[name] > 0:
                 out |= _contrast(seq, torch.cat(embeddings[name]), name, objectives, temperature, out)
     return out | {"samples": float(len(rows))}, warnings
+
+
+def _standing(batch: Batch) -> Tensor:
+    """What stands where a k-mer was hidden, in the order of `Outputs.masked_labels`: int64 (M,)."""
+    parts = [part for part in (batch.dna, batch.pairs) if part is not None and part.labels is not None]
+    return torch.cat([part.ids[part.labels != -100] for part in parts])
+
+
+def _masked(shown: Tensor, truth: Tensor, right: Tensor) -> dict[str, float]:
+    """Accuracy under [MASK], and what copying and guessing get; all (M,)."""
+    if not truth.numel():
+        return {}
+    covered = shown == MASK
+    copied = float((shown == truth).sum())
+    guessed = float(truth[covered].bincount().max()) if covered.any() else 0.0
+    out = {"masked_kmers/accuracy_chance": (copied + guessed) / truth.numel()}
+    if covered.any():
+        n = float(covered.sum())
+        out["masked_kmers/covered_accuracy"] = float(right[covered].sum()) / n
+        out["masked_kmers/covered_accuracy_chance"] = guessed / n
+    return out
 
 
 def _contrast(

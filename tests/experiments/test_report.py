@@ -63,12 +63,12 @@ def run(tmp_path):
         "train": {"steps": 20, "batch_size": 8, "seed": 0, "device": "cpu"},
     }  # fmt: skip
     lines = [
-        {"step": 0, "split": "valid", "loss": 9.0, "masked_kmers/loss": 8.0, "masked_kmers/accuracy": 0.001,
-         "masked_kmers/accuracy_chance": 0.01, "matching/recall@10": 0.1, "matching/recall@10_chance": 0.1, "samples": 64.0},
+        {"step": 0, "split": "valid", "loss": 9.0, "masked_kmers/loss": 8.0, "masked_kmers/covered_accuracy": 0.001,
+         "masked_kmers/covered_accuracy_chance": 0.01, "matching/recall@10": 0.1, "matching/recall@10_chance": 0.1, "samples": 64.0},
         *({"step": s, "split": "train", "loss": 9 - s / 10, "masked_kmers/loss": 8 - s / 10, "seconds": s * 1.0,
            "tokens_per_second": 1000.0, "memory_gb": 1.5} for s in (5, 10, 15, 20)),
-        {"step": 20, "split": "valid", "loss": 7.5, "masked_kmers/loss": 6.5, "masked_kmers/accuracy": 0.123,
-         "masked_kmers/accuracy_chance": 0.01, "matching/recall@10": 0.456, "matching/recall@10_chance": 0.1, "samples": 64.0},
+        {"step": 20, "split": "valid", "loss": 7.5, "masked_kmers/loss": 6.5, "masked_kmers/covered_accuracy": 0.123,
+         "masked_kmers/covered_accuracy_chance": 0.01, "matching/recall@10": 0.456, "matching/recall@10_chance": 0.1, "samples": 64.0},
     ]  # fmt: skip
     (folder / "recipe.json").write_text(json.dumps(recipe))
     (folder / "store.json").write_text(json.dumps({"path": "atlas.store", "fingerprint": "abc" * 20}))
@@ -125,13 +125,13 @@ def test_a_run_on_a_playground_store_carries_the_banner(run, tmp_path):
 def test_what_looks_wrong_is_said(run):
     assert run_warnings(run) == []
     lines = (run / "metrics.jsonl").read_text().splitlines()[:-1]
-    last = json.loads(lines[-1]) | {"step": 12, "masked_kmers/accuracy": 0.009}
+    last = json.loads(lines[-1]) | {"step": 12, "masked_kmers/covered_accuracy": 0.009}
     (run / "metrics.jsonl").write_text("\n".join([*lines[:3], json.dumps(last)]))
     (run / "summary.json").write_text(json.dumps({"warnings": ["embeddings are nearly equal"]}))
     assert run_warnings(run) == [
         "embeddings are nearly equal",
         "The run is not finished: 12 of 20 steps. The same command goes on from there.",
-        "masked k-mer accuracy on held-out samples (0.009) is no better than chance (0.010).",
+        "masked k-mer accuracy under [MASK] on held-out samples (0.009) is no better than chance (0.010).",
     ]
     assert "no better than chance" in report(run).read_text()
 

@@ -20,6 +20,7 @@ CURVES = {
     "loss": "Total loss",
     "masked_kmers/loss": "Masked k-mers: loss",
     "masked_kmers/accuracy": "Masked k-mers: accuracy",
+    "masked_kmers/covered_accuracy": "Masked k-mers: accuracy under [MASK]",
     "next_segment/loss": "Next segment: loss",
     "next_segment/accuracy": "Next segment: accuracy",
     "matching/loss": "Sequence-region matching: loss",
@@ -29,7 +30,7 @@ CURVES = {
     "contacts/loss": "Contacts: loss",
 }
 _FINAL = {
-    "masked_kmers/accuracy": "masked k-mer accuracy",
+    "masked_kmers/covered_accuracy": "masked k-mer accuracy under [MASK]",
     "next_segment/accuracy": "next-segment accuracy",
     "matching/recall@1": "matching recall@1",
     "matching/recall@10": "matching recall@10",

@@ -107,7 +107,7 @@ def _cards(folder: Path, done: dict[str, Any], tables: dict[str, Any]) -> list[t
     valid = chapters.last(chapters.read_lines(folder / "runs/genebert/metrics.jsonl"), "valid")
     for key, title in (
         ("matching/recall@10", "Matching recall@10"),
-        ("masked_kmers/accuracy", "Masked k-mer accuracy"),
+        ("next_segment/accuracy", "Next-segment accuracy"),
     ):
         if valid.get(key) is not None:
             cards.append(

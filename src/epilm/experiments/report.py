@@ -159,7 +159,7 @@ def _pretraining_page(run: Path) -> Page:
     valid = chapters.last(chapters.read_lines(run / "metrics.jsonl"), "valid")
     cards = []
     for key, name in (
-        ("masked_kmers/accuracy", "Masked k-mer accuracy"),
+        ("masked_kmers/covered_accuracy", "Accuracy under [MASK]"),
         ("next_segment/accuracy", "Next-segment accuracy"),
         ("matching/recall@1", "Matching recall@1"),
         ("matching/recall@10", "Matching recall@10"),

@@ -7,7 +7,8 @@ again, so an interrupted demo goes on. All of it is simulated and says so.
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -173,15 +174,16 @@ def demo(
     diary = _Diary(folder, say, total=2 + len(MODELS) + 2 + 1)
     data, store = folder / "data", folder / "store"
     _prepare(diary, plan, data, store, seed)
-    for name, (recipe, title) in MODELS.items():
-        _pretrain(diary, plan, store, folder / "runs" / name, recipe, title, seed)
-    finetune_all(diary.stage, plan, data, folder, seed)
-    diary.stage(
-        "pictures of the embedding and of retrieval on held-out regions",
-        "",
-        folder / "pictures",
-        lambda: _pictures(plan, data, store, folder),
-    )
+    with _one_thread():
+        for name, (recipe, title) in MODELS.items():
+            _pretrain(diary, plan, store, folder / "runs" / name, recipe, title, seed)
+        finetune_all(diary.stage, plan, data, folder, seed)
+        diary.stage(
+            "pictures of the embedding and of retrieval on held-out regions",
+            "",
+            folder / "pictures",
+            lambda: _pictures(plan, data, store, folder),
+        )
     done = {"seed": seed, "size": size, "simulated": True, "factor": plan.factor, "cell": plan.cell}
     spent = sum(stage["seconds"] or 0 for stage in diary.stages)
     write_json(folder / DEMO, done | {"seconds": round(spent, 1), "stages": diary.stages})
@@ -190,6 +192,19 @@ def demo(
     page = report(folder)
     say(f"done in {time.monotonic() - started:.0f} s. Open {page}")
     return page
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Networks of this size gain nothing from a second thread, and lose tenfold where another program wants the core."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _claim(folder: Path, mark: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ PLANS = {
         (
             *_READING,
             "samples.holdout_chroms=[chr3,chr4]",
-            "train.steps=400",
+            "train.steps=300",
             "train.batch_size=32",
             "train.micro_batch=32",
             "train.validate_every=50",

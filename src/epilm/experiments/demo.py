@@ -80,7 +80,7 @@ PLANS = {
         "typeA",
         # SPI1 opens myeloid_like and lymphoid_like regions; in typeA only the first are active.
         ("chip/typeC.SPI1.conservative.narrowPeak.gz", "chip/typeD.SPI1.conservative.narrowPeak.gz"),
-        12,
+        10,
         500,
     ),
     "tiny": Plan(

@@ -39,6 +39,43 @@ class Sequences:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """B windows of the genome in a cell type each, as an EBERT-like model reads them, nothing hidden.
+
+    Attributes
+    ----------
+    ids : int64 (B, L)
+        Tokens of the k-mers, special tokens and padding included; [UNK] where a base is N or off the chromosome.
+    mask : bool (B, L)
+        True where there is a token, False on padding.
+    states : int64 (B, L) or None
+        State ids (`tokens.states`): 0 on special tokens and padding, UNKNOWN_STATE where the track has no state.
+    signals : float32 (B, L, S) or None
+        Signals pooled to tokens; 0 on special tokens and padding.
+    codes : uint8 (B, W) or None
+        Bases A=0 C=1 G=2 T=3 N=4, for models that read bases.
+    tracks : float32 (B, W, S) or None
+        Signals base by base, for models that read bases.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    states: Tensor | None = None
+    signals: Tensor | None = None
+    codes: Tensor | None = None
+    tracks: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[0])
+
+    def to(self, device: torch.device | str) -> "Windows":
+        moved = {
+            f.name: value.to(device) for f in fields(self) if (value := getattr(self, f.name)) is not None
+        }
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
 class Batch:
     """B samples, every stream a model may ask for.
 
@@ -74,6 +111,12 @@ class Batch:
         1 where B follows A. With form bi: of the pairs in `pair_index`.
     pair_index : int64 (P, 2) or None
         Form bi: indices into the sequences of `dna`.
+    states : int64 (B, L) or None
+        Windows (N = B, R = 0): the state id of every token of `dna`, hidden ones replaced.
+    state_labels : int64 (B, L) or None
+        The original state id where it is to be predicted, -100 elsewhere.
+    starts : int64 (B,) or None
+        Windows: first base on the chromosome; may be negative. `chroms` int64 (B,): chromosome numbers.
     """
 
     rows: Tensor
@@ -89,6 +132,10 @@ class Batch:
     pairs: Sequences | None = None
     pair_labels: Tensor | None = None
     pair_index: Tensor | None = None
+    states: Tensor | None = None
+    state_labels: Tensor | None = None
+    chroms: Tensor | None = None
+    starts: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])
@@ -114,6 +161,8 @@ class Outputs:
     log_temperature : float () or None
         Natural logarithm of the temperature of the matching loss.
     factor_prediction : float (B, R, F)
+    state_logits : float (M, Vs), state_labels : int64 (M,)
+        Scores of all state ids on the states to be predicted alone.
     """
 
     masked_logits: Tensor | None = None
@@ -125,4 +174,6 @@ class Outputs:
     contact_embedding: Tensor | None = None
     log_temperature: Tensor | None = None
     factor_prediction: Tensor | None = None
+    state_logits: Tensor | None = None
+    state_labels: Tensor | None = None
     extra: dict[str, Tensor] = field(default_factory=dict)

@@ -104,7 +104,7 @@ def check_values(recipe: "Recipe", where: Where) -> None:
 
 def _check_objectives(recipe: "Recipe", where: Where) -> None:
     model, objectives = recipe.model, recipe.objectives
-    weights = {name: getattr(objectives, name).weight for name in vars(objectives)}
+    weights = {name: part.weight for name, part in objectives.parts().items()}
     if not any(weight > 0 for weight in weights.values()):
         _refuse(where, "objectives", "every objective has weight 0: nothing would be learned")
     if "dna" not in model.streams:

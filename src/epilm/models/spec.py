@@ -45,8 +45,8 @@ class TowerSpec:
 class ModelSpec:
     """Streams and parts of a model; the checkpoint's `spec.json`."""
 
-    name: Literal["genebert", "dnabert"] = "genebert"
-    streams: tuple[Literal["dna", "factors", "contacts"], ...] = ("dna", "factors")
+    name: Literal["genebert", "dnabert", "ebert", "dbert"] = "genebert"
+    streams: tuple[Literal["dna", "factors", "contacts", "states"], ...] = ("dna", "factors")
     k: int = 6
     stride: int = 1
     regions: int = 10  # R
@@ -67,3 +67,9 @@ class ModelSpec:
     contacts: Literal["none", "bias", "encoder"] = "none"
     next_segment: Literal["none", "cross", "bi"] = "cross"  # which head is built
     masked_factors: bool = False  # whether the entry head is built
+    # Windows (ebert, dbert; protocols 5.5, 5.7)
+    states: int = 0  # chromatin states, filled from the store
+    state_combine: Literal["sum", "concat"] = "sum"  # concat: both, then a linear layer back to hidden
+    special_tokens: bool = True  # [CLS] before and [SEP] after the tokens of a window
+    tail: Literal["drop", "pad"] = "drop"  # a last k-mer that is not whole: left out, or filled with N
+    pad_to_max: bool = False  # pad windows to max_tokens, as the paper's 150; the answer is the same

@@ -5,7 +5,6 @@ A new objective is one file and one line in OBJECTIVES. Each function takes
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -99,10 +98,9 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
     RecipeError
         Naming the key, the value found and the cure.
     """
-    for field in fields(spec):
-        weight = getattr(spec, field.name).weight
-        if not (0 <= weight < float("inf")):
-            raise _wrong(f"{field.name}.weight", weight, "a finite number, 0 (off) or above")
+    for name, part in spec.parts().items():
+        if not (0 <= part.weight < float("inf")):
+            raise _wrong(f"{name}.weight", part.weight, "a finite number, 0 (off) or above")
     if not active(spec):
         raise RecipeError(
             "every objective has weight 0", where="objectives", do="Give at least one a weight above 0."

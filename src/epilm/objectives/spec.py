@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,36 @@ class ContactsSpec:
 
 
 @dataclass(frozen=True)
+class MaskedStatesSpec:
+    """Masked chromatin states (protocols 5.7); weight 0 = off, in EBERT 1 - alpha."""
+
+    weight: float = 0.0
+    # What is hidden around a centre: flank_bp on either side (the paper), its bin, its run of equal states
+    mode: Literal["flank", "whole_bin", "run"] = "flank"
+    n_centres: int = 1  # of a window; each is hidden and predicted
+    flank_bp: int = 100
+    flank_round: Literal["floor", "ceil"] = "floor"
+    # What stands where a state is hidden: always [MASK], or 80 / 10 / 10 as for DNA
+    replace: Literal["mask", "bert"] = "mask"
+
+
+@dataclass(frozen=True)
 class ObjectivesSpec:
     masked_kmers: MaskSpec = field(default_factory=MaskSpec)
     next_segment: NextSegmentSpec = field(default_factory=NextSegmentSpec)
     matching: MatchingSpec = field(default_factory=MatchingSpec)
     masked_factors: MaskedFactorsSpec = field(default_factory=MaskedFactorsSpec)
     contacts: ContactsSpec = field(default_factory=ContactsSpec)
+    masked_states: MaskedStatesSpec = field(default_factory=MaskedStatesSpec)
+    # EBERT's one number: masked_kmers.weight = alpha, masked_states.weight = 1 - alpha. None: the weights as given.
+    alpha: float | None = None
+
+    def parts(self) -> dict[str, Any]:
+        """Give the spec of each objective by its name.
+
+        Examples
+        --------
+        >>> list(ObjectivesSpec().parts())
+        ['masked_kmers', 'next_segment', 'matching', 'masked_factors', 'contacts', 'masked_states']
+        """
+        return {name: part for name, part in vars(self).items() if hasattr(part, "weight")}

@@ -6,7 +6,9 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """Groups of consecutive accessible regions of one cell type."""
+    """What a sample is: consecutive accessible regions of one cell type, or a window of the genome in one."""
+
+    unit: Literal["regions", "windows"] = "regions"
 
     regions: int = 10
     group_stride: int = 10
@@ -17,3 +19,9 @@ class SampleSpec:
     normalise_factors: Literal["zscore", "max", "none"] = "zscore"
     factor_order: Literal["store", "id", "family"] = "store"
     matrix_weight: Literal["none", "accessibility"] = "none"
+    # Windows (unit windows; protocols 5.4, 5.5)
+    window_bp: int = 1000
+    window_stride: int | None = None  # distance of the grid's windows in bp; None = window_bp
+    window_jitter: int = 0  # a window begins 0 to this many bp after its place on the grid, drawn each time
+    window_max_n: float = 0.05  # windows with a larger share of N are in no sample
+    strands: Literal["forward", "both"] = "forward"  # both: every other window is read from the other strand

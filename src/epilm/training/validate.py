@@ -120,7 +120,7 @@ def validate(
     finally:
         model.train(training)
     out = {key: float(value) for key, value in figures.values.items()}
-    weights = {name: getattr(objectives, name).weight for name in vars(objectives)}
+    weights = {name: part.weight for name, part in objectives.parts().items()}
     out["loss"] = sum(
         weights[key.removesuffix("/loss")] * value for key, value in out.items() if key.endswith("/loss")
     )

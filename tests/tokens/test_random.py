@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epilm.tokens.random import hash_bits, integers, permutation, state, threshold, uniform
+from epilm.tokens.random import hash_bits, integers, permutation, scrambled, state, threshold, uniform
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -95,3 +95,41 @@ def test_threshold_is_the_share_of_bits_below_it():
     assert share == pytest.approx(0.025, abs=0.002)
     assert threshold(0) == 0
     assert threshold(1) == 2**53
+
+
+@given(st.integers(1, 400), st.integers(0, 5), st.integers(0, 5))
+def test_scrambled_is_a_permutation_in_numpy_and_torch(n, seed, epoch):
+    shuffled = scrambled(np.arange(n), n, seed, epoch)
+    assert sorted(shuffled.tolist()) == list(range(n))
+    assert scrambled(torch.arange(n), n, seed, epoch).tolist() == shuffled.tolist()
+
+
+def test_scrambled_gives_a_point_without_the_others_and_in_any_shape():
+    whole = scrambled(np.arange(1000), 1000, 4)
+    assert scrambled(np.array([[7, 3]]), 1000, 4).tolist() == [[whole[7], whole[3]]]
+    assert scrambled(np.array([], dtype=np.int64), 1000, 4).tolist() == []
+
+
+def test_every_number_lands_everywhere_equally_often():
+    counts = np.zeros((7, 7))
+    for seed in range(7_000):
+        counts[np.arange(7), scrambled(np.arange(7), 7, seed)] += 1
+    assert ((counts - 1000) ** 2 / 1000).sum() < 67.9  # 0.1 % point with 36 degrees of freedom
+
+
+def test_neighbours_in_a_large_shuffle_have_nothing_to_do_with_each_other():
+    n = 381_000_000
+    at = scrambled(np.arange(100_000), n, 0, 0)
+    assert len(np.unique(at)) == len(at)
+    assert 0 <= at.min() < at.max() < n
+    assert abs(np.corrcoef(at[1:], at[:-1])[0, 1]) < 0.01
+    assert at.mean() == pytest.approx(n / 2, rel=0.01)
+    assert not np.array_equal(at, scrambled(np.arange(100_000), n, 0, 1))
+    counts = np.bincount(at * 20 // n, minlength=20)
+    assert ((counts - 5_000) ** 2 / 5_000).sum() < 43.8  # 0.1 % point with 19 degrees of freedom
+
+
+@pytest.mark.parametrize(("index", "n"), [([0], 0), ([0], 2**40 + 1), ([5], 5), ([-1], 5)])
+def test_scrambled_refuses_what_is_out_of_range(index, n):
+    with pytest.raises(ValueError, match="scrambled"):
+        scrambled(np.array(index), n, 1)

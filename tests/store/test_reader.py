@@ -218,7 +218,7 @@ def test_damage_is_seen_on_opening(copy, damage, message):
 
 
 def test_an_unknown_key_of_a_later_writer_does_no_harm(copy):
-    edit(copy, states={"cells": 3})
+    edit(copy, plans={"cells": 3})
     assert Store.open(copy).n_regions == 35
 
 

@@ -5,6 +5,7 @@ training path: needs numpy and torch only; used by the reader and by batches.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,56 @@ def take(array: Array, index: Tensor) -> Tensor:
     if isinstance(array, Tensor):
         return array[index]
     return torch.from_numpy(np.asarray(array[index.numpy()]))
+
+
+def spans(flat: Array, begin: Any, low: Any, high: Any, width: int, fill: int) -> Array:
+    """Gather stretches of one width from a flat array, each within its own bounds.
+
+    Parameters
+    ----------
+    flat : array or tensor (M,)
+    begin : int64 (B,)
+        Where each stretch begins in `flat`; may lie outside of it.
+    low, high : int64 (B,)
+        What of `flat` a stretch may show: [low, high). Numpy, or tensors on its device, as `begin`.
+    width : int
+        At least 1.
+    fill : int
+        Stands where a stretch leaves its bounds.
+
+    Returns
+    -------
+    (B, width), the same kind and type as `flat`
+
+    Examples
+    --------
+    >>> flat, begin, low, high = np.arange(6, dtype=np.uint8), np.array([0, 1, 4]), np.array([0, 2, 2]), np.array([3, 6, 6])
+    >>> spans(flat, begin, low, high, 3, 9).tolist()
+    [[0, 1, 2], [9, 2, 3], [4, 5, 9]]
+    >>> spans(torch.from_numpy(flat), *map(torch.from_numpy, (begin, low, high)), 3, 9).tolist()
+    [[0, 1, 2], [9, 2, 3], [4, 5, 9]]
+    """
+    size = len(flat)
+    if isinstance(flat, Tensor):
+        index = begin[:, None] + torch.arange(width, device=flat.device)
+        inside = (index >= low[:, None]) & (index < high[:, None])
+        if not size:
+            return torch.full(index.shape, fill, dtype=flat.dtype, device=flat.device)
+        return torch.where(inside, flat[index.clamp(0, size - 1)], torch.tensor(fill).to(flat))
+    edge = np.flatnonzero((begin < low) | (begin + width > high))
+    if size < width:
+        out = np.full((len(begin), width), fill, flat.dtype)
+    else:
+        # One view a start: each row is a straight copy, no index of B x width is made.
+        out = np.lib.stride_tricks.sliding_window_view(np.asarray(flat), width)[
+            np.clip(begin, 0, size - width)
+        ]
+    if len(edge) and size:
+        index = begin[edge, None] + np.arange(width)
+        inside = (index >= low[edge, None]) & (index < high[edge, None])
+        held = np.asarray(flat[np.clip(index, 0, size - 1)])
+        out[edge] = np.where(inside, held, np.asarray(fill, flat.dtype))
+    return out
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ training path: needs numpy, torch and the standard library only.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from epilm.errors import StoreError, nearest
 from epilm.store import schema
-from epilm.store.arrays import Array, ContactTable
+from epilm.store.arrays import Array, ContactTable, spans
 from epilm.store.schema import StoreInfo
+from epilm.store.tracks import SignalTable, StateTable, bin_offsets
 
 
 class FactorStats(NamedTuple):
@@ -57,6 +58,10 @@ class Store:
         Where genome, counts, factors and contacts are.
     more_factors, more_sums : dict
         Further matrices and their sums by statistic; see `statistics` and `factors_of`.
+    states : StateTable or None
+        Chromatin states of cell types.
+    signals : dict of str to SignalTable
+        "accessibility", "mappability" and others; empty without any.
     """
 
     path: Path
@@ -72,6 +77,8 @@ class Store:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     more_factors: dict[str, Array] = field(default_factory=dict)
     more_sums: dict[str, np.ndarray] = field(default_factory=dict)
+    states: StateTable | None = None
+    signals: dict[str, SignalTable] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
@@ -95,12 +102,12 @@ class Store:
         def load(name: str, mode: Any = "r") -> Any:
             return _load(folder, name, info, mode) if name in info.files else None
 
-        for name in (schema.GENOME, schema.REGIONS, schema.ACCESS):
-            if name not in info.files:
-                raise _damaged(folder / name, "the store does not list this file")
         more = info.statistics[1:]
-        further = [form.format(name) for name in more for form in (schema.MORE_FACTORS, schema.MORE_SUMS)]
-        for name in further:
+        needed = [schema.GENOME, schema.REGIONS, schema.ACCESS]
+        needed += [form.format(name) for name in more for form in (schema.MORE_FACTORS, schema.MORE_SUMS)]
+        needed += [schema.STATES] if info.states else []
+        needed += [schema.SIGNAL.format(name) for name in info.signals]
+        for name in needed:
             if name not in info.files:
                 raise _damaged(folder / name, "the store does not list this file")
         contacts = None
@@ -133,6 +140,10 @@ class Store:
             contacts=contacts,
             more_factors={name: load(schema.MORE_FACTORS.format(name)) for name in more},
             more_sums={name: load(schema.MORE_SUMS.format(name)) for name in more},
+            states=_states(folder, info, load(schema.STATES)),
+            signals={
+                name: _signal(folder, info, name, load(schema.SIGNAL.format(name))) for name in info.signals
+            },
         )
 
     def __repr__(self) -> str:
@@ -294,6 +305,35 @@ class Store:
         # One view a start: each row is a straight copy, no index of N x width is made.
         return np.lib.stride_tricks.sliding_window_view(np.asarray(self.genome), width)[begin]
 
+    def bases(self, chroms: Any, starts: Any, width: int) -> Array:
+        """Gather windows of one width from chromosomes.
+
+        Parameters
+        ----------
+        chroms, starts : int64 (B,)
+            Chromosome number and first base on it, which may be negative. numpy, list, or a tensor.
+        width : int
+            In bp, at least 1.
+
+        Returns
+        -------
+        uint8 (B, width), the same kind as the genome
+            4 (N) outside of the chromosome.
+        """
+        low: Any = self.offsets
+        high: Any = low + np.asarray(self.sizes, np.int64)
+        chrom: Any = chroms
+        at: Any = starts
+        if isinstance(self.genome, Tensor):
+            low, high = torch.from_numpy(low).to(self.device), torch.from_numpy(high).to(self.device)
+            chrom, at = (
+                torch.as_tensor(chroms, device=self.device),
+                torch.as_tensor(starts, device=self.device),
+            )
+        else:
+            chrom, at = np.asarray(chroms), np.asarray(starts)
+        return spans(self.genome, low[chrom] + at, low[chrom], high[chrom], width, 4)
+
     def factor_stats(self, without: Sequence[str] = (), statistic: str | None = None) -> FactorStats:
         """Mean, deviation and maximum per factor over the regions of all chromosomes but `without`.
 
@@ -324,7 +364,7 @@ class Store:
         return FactorStats(mean, np.sqrt(variance), part[:, 3].max(0), int(n))
 
     def to(self, device: torch.device | str) -> "Store":
-        """Give the same store with genome, factors, counts and contacts as tensors on a device.
+        """Give the same store with genome, factors, counts, contacts and tracks as tensors on a device.
 
         Batches made from it are the same as those from the memory maps.
         """
@@ -347,6 +387,8 @@ class Store:
             factors=move(self.factors),
             more_factors={name: move(matrix) for name, matrix in self.more_factors.items()},
             contacts=table,
+            states=None if self.states is None else self.states.to(target),
+            signals={name: signal.to(target) for name, signal in self.signals.items()},
             device=target,
         )
 
@@ -386,7 +428,8 @@ class Store:
             if schema.file_sha256(self.path / name) != entry["sha256"]:
                 raise _damaged(self.path / name, "its SHA-256 is not the one in store.json")
         ids = [m["id"] for m in self.motifs]
-        if schema.fingerprint(self.chroms, self.sizes, self.regions, ids) != self.fingerprint:
+        found = schema.fingerprint(self.chroms, self.sizes, self.regions, ids, self.info.states)
+        if found != self.fingerprint:
             raise _damaged(self.path / schema.MANIFEST, "the fingerprint does not fit regions and motifs")
 
 
@@ -397,6 +440,52 @@ def no_factors(store: Store) -> StoreError:
         where=str(store.path),
         do="Build it with --motifs, or leave the stream `factors` out of the recipe.",
     )
+
+
+def track_rows(cell_types: Sequence[str], tracks: Mapping[str, int] | None) -> np.ndarray | None:
+    """Track of each cell type, -1 without one: int64 (T,); None when one track serves all.
+
+    Examples
+    --------
+    >>> track_rows(("a", "b", "c"), {"c": 0, "a": 1}).tolist()
+    [1, -1, 0]
+    """
+    if tracks is None:
+        return None
+    return np.array([tracks.get(cell, -1) for cell in cell_types], np.int64)
+
+
+def _states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTable | None:
+    if not info.states or codes is None:
+        return None
+    try:
+        width, names = int(info.states["bin"]), tuple(info.states["names"])
+        colours = tuple(info.states["colours"])
+        rows = track_rows(info.cell_types, dict(info.states["cell_types"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / schema.MANIFEST, f"states: {error!r}") from None
+    offsets = bin_offsets(info.sizes, width)
+    _check_shape(folder / schema.STATES, codes, int(offsets[-1]), rows)
+    assert rows is not None
+    return StateTable(codes, rows, width, offsets, names, colours, dict(info.states.get("proxies", {})))
+
+
+def _signal(folder: Path, info: StoreInfo, name: str, values: Array) -> SignalTable:
+    entry = info.signals[name]
+    try:
+        step, pooled, tracks = int(entry["resolution"]), str(entry["pooled"]), entry["cell_types"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / schema.MANIFEST, f"signals.{name}: {error!r}") from None
+    offsets, rows = bin_offsets(info.sizes, step), track_rows(info.cell_types, tracks)
+    _check_shape(folder / schema.SIGNAL.format(name), values, int(offsets[-1]), rows)
+    return SignalTable(name, values, step, rows, offsets, np.asarray(info.sizes, np.int64), pooled)
+
+
+def _check_shape(path: Path, array: Array, places: int, rows: np.ndarray | None) -> None:
+    """A table whose shape does not fit the chromosomes or the cell types would give neighbours' values."""
+    tracks = 1 + (0 if rows is None else int(rows.max(initial=0)))
+    if array.ndim != 2 or array.shape[1] != places or array.shape[0] < tracks:
+        raise _damaged(path, f"shape {tuple(array.shape)} where the chromosomes need ({tracks}, {places})")
 
 
 def _damaged(path: Path, why: str) -> StoreError:

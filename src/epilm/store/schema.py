@@ -8,7 +8,7 @@ writer and the reader share this file, nothing else.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ MORE_FACTORS = "factors.{}.f16.npy"
 MORE_SUMS = "factor_sums.{}.npy"
 CONTACT_KEYS = "contacts/keys.npy"
 CONTACT_VALUES = "contacts/values.npy"
+STATES = "states.u8.npy"
+SIGNAL = "signals/{}.f16.npy"
 
 # chrom: number in the chromosome table; start, end: 0-based, half-open.
 REGION_TYPE = np.dtype([("chrom", "<u2"), ("start", "<i8"), ("end", "<i8")])
@@ -53,7 +55,7 @@ class StoreInfo:
         Columns of `access.npy` (bit t of a row) and of `counts.npy`.
     n_regions, n_factors : int
     fingerprint : str
-        SHA-256 of chromosome table, regions and motif order.
+        SHA-256 of chromosome table, regions and motif order; with states also of their bins, names and tracks.
     files : dict
         File name -> {"bytes", "sha256", and "dtype", "shape" of arrays}.
     factors : dict
@@ -63,6 +65,11 @@ class StoreInfo:
         Resolution and source of the contact table; empty when there is none.
     access : dict
         How accessibility was decided: from peaks or counts, and the thresholds.
+    states : dict
+        bin, names, colours, cell_types (cell type -> track), proxies (cell type -> whose track it
+        reads), sources (a line a track); empty without states.
+    signals : dict
+        name -> resolution, pooled, cell_types (cell type -> track, or None: one for all), sources.
     sources : list of dict
         Input files: role, name, bytes, sha256.
     dropped : dict
@@ -85,6 +92,8 @@ class StoreInfo:
     factors: dict[str, Any] = field(default_factory=dict)
     contacts: dict[str, Any] = field(default_factory=dict)
     access: dict[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+    signals: dict[str, Any] = field(default_factory=dict)
     sources: list[dict[str, Any]] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -147,9 +156,13 @@ def read_info(folder: str | Path) -> StoreInfo:
 
 
 def fingerprint(
-    chroms: Sequence[str], sizes: Sequence[int], regions: np.ndarray, motif_ids: Sequence[str]
+    chroms: Sequence[str],
+    sizes: Sequence[int],
+    regions: np.ndarray,
+    motif_ids: Sequence[str],
+    states: Mapping[str, Any] | None = None,
 ) -> str:
-    """Name the order of regions and motifs by one SHA-256.
+    """Name the order of regions and motifs, and the meaning of states, by one SHA-256.
 
     Two stores with the same fingerprint have the same chromosome table, the same
     regions in the same order and the same motifs in the same order, so a row or
@@ -163,6 +176,9 @@ def fingerprint(
         chrom (number in `chroms`), start, end.
     motif_ids : sequence of str
         In column order; empty without motifs.
+    states : dict, optional
+        `StoreInfo.states`: bin width, names and the track of each cell type count. Without states
+        the fingerprint is what it was before stores had any.
 
     Returns
     -------
@@ -182,6 +198,9 @@ def fingerprint(
     digest.update(json.dumps([table, list(motif_ids), len(regions)]).encode())
     for name in ("chrom", "start", "end"):
         digest.update(np.ascontiguousarray(regions[name], dtype="<i8").tobytes())
+    if states:
+        tracks = [[name, int(row)] for name, row in states["cell_types"].items()]
+        digest.update(json.dumps([int(states["bin"]), list(states["names"]), tracks]).encode())
     return digest.hexdigest()
 
 

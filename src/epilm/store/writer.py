@@ -8,7 +8,9 @@ whoever has arrays of their own (`write_store`).
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from epilm.atomic import atomic_folder
 from epilm.errors import StoreError
 from epilm.store import schema
 from epilm.store.schema import REGION_TYPE, StoreInfo
+from epilm.store.tracks import HIGHEST, MISSING, MOST_STATES, bin_offsets
 
 
 def allocate(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
@@ -124,9 +127,19 @@ def factor_sums(factors: np.ndarray, chrom: np.ndarray, n_chroms: int) -> np.nda
 
 
 def check_parts(
-    chroms: Sequence[str], sizes: Sequence[int], regions: np.ndarray, cell_types: Sequence[str]
+    chroms: Sequence[str],
+    sizes: Sequence[int],
+    regions: np.ndarray,
+    cell_types: Sequence[str],
+    *,
+    regionless: bool = False,
 ) -> None:
     """Refuse what no store may hold.
+
+    Parameters
+    ----------
+    regionless : bool
+        No regions are meant: the store holds a genome, and tracks perhaps.
 
     Raises
     ------
@@ -141,6 +154,8 @@ def check_parts(
                 found=", ".join(twice),
                 do=f"Give each {what} its own name.",
             )
+    if regionless and len(regions) == 0:
+        return
     if len(regions) == 0:
         raise StoreError("no region is left", do="Read the counts of dropped regions above.")
     if not cell_types:
@@ -159,6 +174,76 @@ def check_parts(
     order = np.lexsort((ends, starts, chrom))
     if not np.array_equal(order, np.arange(len(regions))):
         raise StoreError("the regions are not sorted by chromosome, start and end")
+
+
+@dataclass(frozen=True)
+class StateArrays:
+    """States in memory, for `write_store`.
+
+    Attributes
+    ----------
+    codes : uint8 (K, N)
+        As `tracks.StateTable.codes`.
+    cells : dict of str to int
+        Cell type -> track.
+    bin : int
+    names : sequence of str
+    colours : sequence of str, optional
+        "r,g,b" each.
+    proxies : dict, optional
+        Cell type -> whose track it reads.
+    """
+
+    codes: np.ndarray
+    cells: Mapping[str, int]
+    bin: int
+    names: Sequence[str]
+    colours: Sequence[str] = ()
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SignalArrays:
+    """One signal in memory, for `write_store`.
+
+    Attributes
+    ----------
+    values : float (K, M)
+        As `tracks.SignalTable.values`; NaN becomes 0, what float16 cannot hold is cut to its ends.
+    cells : dict of str to int, or None
+        Cell type -> track; None: one track serves all.
+    resolution : int
+        bp a value.
+    pooled : str
+    """
+
+    values: np.ndarray
+    cells: Mapping[str, int] | None = None
+    resolution: int = 1
+    pooled: str = "base"
+
+
+def to_float16(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Signal values as the store keeps them: missing is 0, too large is cut.
+
+    Parameters
+    ----------
+    values : float, any shape
+
+    Returns
+    -------
+    float16, the same shape
+    int
+        How many values were beyond +-65504 and cut to it.
+
+    Examples
+    --------
+    >>> to_float16(np.array([1.5, np.nan, 1e6, -np.inf]))
+    (array([ 1.50e+00,  0.00e+00,  6.55e+04, -6.55e+04], dtype=float16), 2)
+    """
+    whole = np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf)
+    cut = int((np.abs(whole) > HIGHEST).sum())
+    return np.clip(whole, -HIGHEST, HIGHEST).astype(np.float16), cut
 
 
 class StoreWriter:
@@ -229,16 +314,26 @@ class StoreWriter:
         self.array(schema.CONTACT_KEYS, np.int64, keys.shape)[...] = keys
         self.array(schema.CONTACT_VALUES, np.float32, values.shape)[...] = values
 
+    def states(self, n_tracks: int, bin_bp: int) -> np.memmap:
+        """Give the states (K, N) uint8 to fill; see `tracks.StateTable`."""
+        return self.array(schema.STATES, np.uint8, (n_tracks, int(bin_offsets(self.sizes, bin_bp)[-1])))
+
+    def signal(self, name: str, n_tracks: int, resolution: int) -> np.memmap:
+        """Give the values (K, M) float16 of a signal to fill; see `tracks.SignalTable`."""
+        places = int(bin_offsets(self.sizes, resolution)[-1])
+        return self.array(schema.SIGNAL.format(name), np.float16, (n_tracks, places))
+
     def finish(
         self,
         *,
         assembly: str,
         regions: np.ndarray,
         cell_types: Sequence[str],
+        regionless: bool = False,
         **rest: Any,
     ) -> StoreInfo:
         """Write `store.json` with sizes and SHA-256 of all files; other fields of StoreInfo in `rest`."""
-        check_parts(self.chroms, self.sizes, regions, cell_types)
+        check_parts(self.chroms, self.sizes, regions, cell_types, regionless=regionless)
         files: dict[str, dict[str, Any]] = {}
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
             name = path.relative_to(self.folder).as_posix()
@@ -254,7 +349,9 @@ class StoreWriter:
             cell_types=tuple(cell_types),
             n_regions=len(regions),
             n_factors=len(self.motif_ids),
-            fingerprint=schema.fingerprint(self.chroms, self.sizes, regions, self.motif_ids),
+            fingerprint=schema.fingerprint(
+                self.chroms, self.sizes, regions, self.motif_ids, rest.get("states")
+            ),
             files=files,
             **rest,
         )
@@ -262,6 +359,85 @@ class StoreWriter:
         with open(self.folder / schema.MANIFEST, "w", encoding="utf-8") as handle:
             handle.write(text + "\n")
         return info
+
+
+def all_cells(of_regions: Sequence[str], of_tracks: Sequence[Mapping[str, int]]) -> list[str]:
+    """Cell types of a store: those of regions, then further ones of states, then of signals.
+
+    Examples
+    --------
+    >>> all_cells(["b"], [{"a": 0, "b": 1}, {"c": 0}])
+    ['b', 'a', 'c']
+    """
+    return list(dict.fromkeys([*of_regions, *(cell for one in of_tracks for cell in one)]))
+
+
+def widen(table: np.ndarray | None, n_cells: int) -> Any:
+    """Give a regions x cell types table columns of zeros for cell types that have tracks alone."""
+    if table is None or table.shape[1] == n_cells:
+        return table
+    return np.pad(table, ((0, 0), (0, n_cells - table.shape[1])))
+
+
+def about_states(
+    bin_bp: int,
+    names: Sequence[str],
+    colours: Sequence[str],
+    cells: Mapping[str, int],
+    proxies: Mapping[str, str],
+    sources: Sequence[Any],
+) -> dict[str, Any]:
+    """Put together what `store.json` says of states."""
+    return {
+        "bin": int(bin_bp),
+        "names": list(names),
+        "colours": list(colours) or [""] * len(names),
+        "cell_types": {cell: int(row) for cell, row in cells.items()},
+        "proxies": dict(proxies),
+        "sources": list(sources),
+    }
+
+
+def _check_tracks(
+    sizes: Sequence[int], states: StateArrays | None, signals: Mapping[str, SignalArrays]
+) -> None:
+    """Refuse tracks that do not fit the chromosomes, or codes without a name."""
+
+    def fits(what: str, array: np.ndarray, step: int, cells: Mapping[str, int] | None) -> None:
+        tracks = 1 + max(cells.values(), default=0) if cells is not None else 1
+        expected = (max(tracks, len(array)), int(bin_offsets(sizes, step)[-1]))
+        if array.shape != expected:
+            raise StoreError(
+                f"{what} has another shape than tracks x bins", found=array.shape, expected=expected
+            )
+
+    if states is not None:
+        if len(states.names) > MOST_STATES:
+            raise StoreError("there are too many states", found=len(states.names), expected="at most 254")
+        fits("states", states.codes, states.bin, states.cells)
+        beyond = states.codes[(states.codes != MISSING) & (states.codes >= len(states.names))]
+        if len(beyond):
+            raise StoreError(
+                "a state has no name",
+                found=int(beyond[0]),
+                expected=f"0 to {len(states.names) - 1}, or 255 for unknown",
+            )
+    for name, one in signals.items():
+        check_signal_name(name)
+        fits(f"the signal {name}", one.values, one.resolution, one.cells)
+
+
+def check_signal_name(name: str) -> None:
+    """Refuse a name of a signal that makes no file name.
+
+    Raises
+    ------
+    StoreError
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise StoreError(
+            "this is no name of a signal", found=repr(name), expected="letters, digits, dot, dash, underscore"
+        )
 
 
 def _type_name(dtype: np.dtype) -> Any:
@@ -272,14 +448,16 @@ def write_store(
     out: str | Path,
     *,
     genome: Mapping[str, np.ndarray],
-    regions: np.ndarray,
-    accessible: np.ndarray,
-    cell_types: Sequence[str],
+    regions: np.ndarray | None = None,
+    accessible: np.ndarray | None = None,
+    cell_types: Sequence[str] = (),
     counts: np.ndarray | None = None,
     factors: np.ndarray | None = None,
     more_factors: Mapping[str, np.ndarray] | None = None,
     motifs: Sequence[Mapping[str, Any]] = (),
     contacts: tuple[int, np.ndarray, np.ndarray] | None = None,
+    states: StateArrays | None = None,
+    signals: Mapping[str, SignalArrays] | None = None,
     assembly: str = "unnamed",
     overwrite: bool = False,
 ) -> Path:
@@ -291,10 +469,11 @@ def write_store(
         The folder to appear.
     genome : dict of str to uint8 (length,)
         Bases of each chromosome, A=0 C=1 G=2 T=3 N=4, in the order wanted.
-    regions : structured array (R,)
-        `schema.REGION_TYPE`, sorted.
-    accessible : bool (R, T)
+    regions : structured array (R,), optional
+        `schema.REGION_TYPE`, sorted. None: a store of genome and tracks alone.
+    accessible : bool (R, T), with regions
     cell_types : T names
+        Those of regions; further ones of states and signals follow them, accessible nowhere.
     counts : float (R, T), optional
     factors : float (R, F), optional
         With `motifs`, F dicts with at least "id".
@@ -302,6 +481,8 @@ def write_store(
         Further matrices by the name of their statistic.
     contacts : (resolution, keys, values), optional
         As `reader.ContactTable` holds them.
+    states : StateArrays, optional
+    signals : dict of str to SignalArrays, optional
     assembly : str
     overwrite : bool
 
@@ -317,14 +498,21 @@ def write_store(
     """
     chroms = list(genome)
     sizes = [len(genome[c]) for c in chroms]
-    regions = np.asarray(regions, REGION_TYPE)
-    check_parts(chroms, sizes, regions, cell_types)
+    regionless = regions is None
+    regions = np.asarray([] if regions is None else regions, REGION_TYPE)
+    accessible = np.zeros((0, len(cell_types)), bool) if accessible is None else accessible
+    check_parts(chroms, sizes, regions, cell_types, regionless=regionless)
     shape = (len(regions), len(cell_types))
     for what, table in (("accessible", accessible), ("counts", counts)):
         if table is not None and table.shape != shape:
             raise StoreError(
                 f"{what} has another shape than regions x cell types", found=table.shape, expected=shape
             )
+    tracks = dict(signals or {})
+    _check_tracks(sizes, states, tracks)
+    served = [one.cells for one in (states, *tracks.values()) if one is not None and one.cells is not None]
+    named = all_cells(cell_types, served)
+    accessible, counts = (widen(table, len(named)) for table in (accessible, counts))
     more = dict(more_factors or {})
     if more and factors is None:
         raise StoreError("further factor matrices need a first one", found=", ".join(more))
@@ -354,11 +542,28 @@ def write_store(
             resolution, keys, values = contacts
             writer.contacts(keys, values)
             rest["contacts"] = {"resolution": int(resolution)}
+        if states is not None:
+            writer.states(len(states.codes), states.bin)[...] = states.codes
+            rest["states"] = about_states(
+                states.bin, states.names, states.colours, states.cells, states.proxies, []
+            )
+        rest["signals"] = {}
+        for name, one in tracks.items():
+            values, cut = to_float16(one.values)
+            writer.signal(name, len(values), one.resolution)[...] = values
+            rest["signals"][name] = {
+                "resolution": one.resolution,
+                "pooled": one.pooled,
+                "cell_types": None if one.cells is None else dict(one.cells),
+                "cut": cut,
+                "sources": [],
+            }
         writer.finish(
             assembly=assembly,
             regions=regions,
-            cell_types=cell_types,
-            access={"from": "given"},
+            cell_types=named,
+            regionless=regionless,
+            access={"from": "none" if regionless else "given"},
             versions={"epilm": __version__, "numpy": np.__version__},
             **rest,
         )

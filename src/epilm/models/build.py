@@ -10,18 +10,23 @@ import torch
 from torch import nn
 
 from epilm.errors import RecipeError, nearest
+from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import ChunkPool
 from epilm.models.sizes import encoder_from_spec, encoder_size
 from epilm.models.spec import ModelSpec
-from epilm.nn.encoder import MaskedHead
+from epilm.nn.encoder import MaskedHead, init_weights
 from epilm.nn.fusion import build_fusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
 from epilm.nn.region import build_region_tower, count_parameters
 from epilm.tokens.kmers import vocab_size
+from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE
+
+MOST_STATES = 254  # of a store: 255 is a bin without a state, and the issue's limit is 254
+Rule = tuple[bool, str, str, object, str]
 
 
-def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT:
+def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT | EBERT:
     """Build the model a spec describes, with random weights.
 
     `spec.encoder.init` is not read: `epilm.hub` loads weights into the model that stands.
@@ -29,7 +34,7 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT:
     Parameters
     ----------
     spec : ModelSpec
-        With `factors` and `cells` filled in where the model needs them.
+        With `factors`, `cells` and `states` filled in where the model needs them.
     seed : int, optional
         The weights are a function of it, and torch's own state is left as it was. Not
         given: drawn from torch's state.
@@ -45,6 +50,9 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT:
     >>> model = build_model(ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny")))
     >>> model.encoder.vocab, model.tower
     (69, None)
+    >>> model = build_model(ModelSpec(name="ebert", streams=("dna", "states"), k=3, states=36, encoder=EncoderSpec(size="tiny")))
+    >>> model.states.num_embeddings
+    39
     """
     check_spec(spec)
     if seed is None:
@@ -75,16 +83,46 @@ def check_spec(spec: ModelSpec) -> None:
         raise RecipeError(
             "k-mers of this width have no vocabulary", where="model.k", found=spec.k, expected="3 to 7"
         )
-    unknown = set(spec.streams) - {"dna", "factors", "contacts"}
-    if unknown or "dna" not in spec.streams:
+    streams = STREAMS[spec.name]
+    if set(spec.streams) - set(streams) or "dna" not in spec.streams:
         raise RecipeError(
-            "the streams must be dna, and factors and contacts where wanted",
+            f"the streams must be dna, and {' and '.join(streams[1:])} where wanted"
+            if streams[1:]
+            else f"{spec.name} reads dna alone",
             where="model.streams", found=list(spec.streams),
+            do=f"Set model.streams to a choice of [{', '.join(streams)}], or model.name to another model.",
         )  # fmt: skip
-    factors = "factors" in spec.streams
-    rules: tuple[tuple[bool, str, str, object, str], ...] = (
-        (spec.name == "dnabert" and set(spec.streams) != {"dna"}, "streams", "dnabert reads dna alone",
-         list(spec.streams), "Set model.streams to [dna], or model.name to genebert."),
+    factors, states = "factors" in spec.streams, "states" in spec.streams
+    rules: tuple[Rule, ...] = (
+        (spec.stride < 1, "stride", "tokens must move on", spec.stride, "Use 1, or k for tokens side by side."),
+        (spec.max_tokens < 8, "max_tokens", "an input this short holds nothing", spec.max_tokens, "Use at least 8."),
+        *(_window_rules(spec, states) if spec.name in WINDOW_MODELS else _region_rules(spec, factors)),
+    )  # fmt: skip
+    for broken, key, what, found, do in rules:
+        if broken:
+            raise RecipeError(what, where=f"model.{key}", found=found, do=do)
+
+
+def _window_rules(spec: ModelSpec, states: bool) -> tuple[Rule, ...]:
+    """What must hold for a model of windows; (broken, key, what, found, cure)."""
+    return (
+        (spec.name == "ebert" and not states, "streams", "ebert reads dna and states", list(spec.streams),
+         "Set model.streams to [dna, states], or model.name to dbert."),
+        (states and spec.states < 1, "states", "the stream states needs chromatin states", spec.states,
+         "Build the store with states, or set model.name to dbert and model.streams to [dna]."),
+        (spec.states > MOST_STATES, "states", "a state is one byte in a store", spec.states,
+         f"At most {MOST_STATES} states."),
+        (spec.cell_embedding, "cell_embedding", "a model of windows must not know the cell type it is asked about",
+         True, "Switch cell_embedding off: the states say what is particular to a cell type."),
+        (spec.fusion != "none", "fusion", "windows have no factor matrix", spec.fusion, "Set fusion to none."),
+        (spec.masked_factors, "masked_factors", "windows have no factor matrix", True, "Switch it off."),
+        (spec.contacts != "none", "contacts", "windows have no contacts", spec.contacts, "Set contacts to none."),
+    )  # fmt: skip
+
+
+def _region_rules(spec: ModelSpec, factors: bool) -> tuple[Rule, ...]:
+    """What must hold for a model of accessible regions; (broken, key, what, found, cure)."""
+    return (
         (spec.regions < 1, "regions", "a sample needs a region", spec.regions, "Set it to at least 1."),
         (factors and spec.factors < 1, "factors", "the stream factors needs a factor matrix", spec.factors,
          "Build the store with motifs, or drop factors from model.streams."),
@@ -107,12 +145,8 @@ def check_spec(spec: ModelSpec) -> None:
          "form bi compares regions encoded apart", spec.layout, "Set model.layout to per_region."),
         (spec.cell_embedding and spec.cells < 1, "cell_embedding", "there are no cell types", spec.cells,
          "Fill cells from the store, or switch cell_embedding off."),
-        (spec.max_tokens < 8, "max_tokens", "an input this short holds nothing", spec.max_tokens, "Use at least 8."),
         (spec.projection_dim < 1, "projection_dim", "must be at least 1", spec.projection_dim, "Use 256."),
     )  # fmt: skip
-    for broken, key, what, found, do in rules:
-        if broken:
-            raise RecipeError(what, where=f"model.{key}", found=found, do=do)
 
 
 def _genebert(spec: ModelSpec) -> GeneBERT:
@@ -156,14 +190,49 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
     )
 
 
+def _ebert(spec: ModelSpec) -> EBERT:
+    vocab = vocab_size(spec.k)
+    encoder = encoder_from_spec(
+        spec.encoder, vocab, max_positions=max(spec.encoder.max_positions, spec.max_tokens)
+    )
+    hidden = encoder.hidden
+    head = MaskedHead(hidden, vocab, encoder.words.weight)
+    if "states" not in spec.streams:
+        return EBERT(encoder, head, pooling=spec.pooling)
+    rows = spec.states + N_SPECIAL_STATES
+    states = nn.Embedding(rows, hidden, padding_idx=PAD_STATE)
+    states.apply(init_weights)
+    return EBERT(
+        encoder,
+        head,
+        states=states,
+        state_head=MaskedHead(hidden, rows, states.weight),
+        combine=spec.state_combine,
+        pooling=spec.pooling,
+    )
+
+
 def _cell_vectors(cells: int, hidden: int) -> nn.Embedding:
     table = nn.Embedding(cells, hidden)
     nn.init.normal_(table.weight, std=0.02)
     return table
 
 
-# DNABERT is GeneBERT without a second stream.
-MODELS: dict[str, Callable[[ModelSpec], GeneBERT]] = {"genebert": _genebert, "dnabert": _genebert}
+# DNABERT is GeneBERT without a second stream, DBERT is EBERT without one.
+MODELS: dict[str, Callable[[ModelSpec], GeneBERT | EBERT]] = {
+    "genebert": _genebert,
+    "dnabert": _genebert,
+    "ebert": _ebert,
+    "dbert": _ebert,
+}
+# What each may read; dna always.
+STREAMS: dict[str, tuple[str, ...]] = {
+    "genebert": ("dna", "factors", "contacts"),
+    "dnabert": ("dna",),
+    "ebert": ("dna", "states"),
+    "dbert": ("dna",),
+}
+WINDOW_MODELS = ("ebert", "dbert")
 
 
 def parameter_table(model: nn.Module) -> dict[str, int]:

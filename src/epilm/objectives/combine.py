@@ -17,6 +17,7 @@ from epilm.objectives.masked import masked_kmers_loss
 from epilm.objectives.matching import matching_objective
 from epilm.objectives.next_segment import next_segment_loss
 from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.states import masked_states_loss
 from epilm.streams import Batch, Outputs
 
 Objective = Callable[[Outputs, Batch, Any], dict[str, Tensor]]
@@ -28,7 +29,23 @@ OBJECTIVES: dict[str, Objective] = {
     "matching": matching_objective,
     "masked_factors": masked_factors_loss,
     "contacts": contacts_loss,
+    "masked_states": masked_states_loss,
 }
+
+
+def weights(spec: ObjectivesSpec) -> dict[str, float]:
+    """Weight of every objective; `alpha`, where given, decides on masked k-mers and masked states.
+
+    Examples
+    --------
+    >>> found = weights(ObjectivesSpec(alpha=0.25))
+    >>> found["masked_kmers"], found["masked_states"]
+    (0.25, 0.75)
+    """
+    found = {name: getattr(spec, name).weight for name in OBJECTIVES}
+    if spec.alpha is not None:
+        found |= {"masked_kmers": spec.alpha, "masked_states": 1 - spec.alpha}
+    return found
 
 
 def active(spec: ObjectivesSpec) -> list[str]:
@@ -39,7 +56,7 @@ def active(spec: ObjectivesSpec) -> list[str]:
     >>> active(ObjectivesSpec())
     ['masked_kmers', 'next_segment', 'matching']
     """
-    return [name for name in OBJECTIVES if getattr(spec, name).weight > 0]
+    return [name for name, weight in weights(spec).items() if weight > 0]
 
 
 def combine(
@@ -76,10 +93,10 @@ def combine(
         )
     total = torch.zeros((), device=batch.rows.device)
     values: dict[str, Tensor] = {}
+    factor = weights(spec)
     for name in names:
-        part = getattr(spec, name)
-        result = OBJECTIVES[name](outputs, batch, part)
-        total = total + part.weight * result["loss"]
+        result = OBJECTIVES[name](outputs, batch, getattr(spec, name))
+        total = total + factor[name] * result["loss"]
         values |= {f"{name}/{key}": torch.as_tensor(value).detach() for key, value in result.items()}
     return total, values
 
@@ -91,7 +108,7 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
     ----------
     spec : ObjectivesSpec
     model : ModelSpec, optional
-        Anything with its fields `k`, `streams`, `layout`, `next_segment`, `masked_factors`, `contacts`.
+        Anything with its fields `name`, `k`, `streams`, `layout`, `next_segment`, `masked_factors`, `contacts`.
 
     Raises
     ------
@@ -101,11 +118,14 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
     for name, part in spec.parts().items():
         if not (0 <= part.weight < float("inf")):
             raise _wrong(f"{name}.weight", part.weight, "a finite number, 0 (off) or above")
+    if spec.alpha is not None and not 0 <= spec.alpha <= 1:
+        raise _wrong("alpha", spec.alpha, "0 (states alone) to 1 (k-mers alone), or null")
     if not active(spec):
         raise RecipeError(
             "every objective has weight 0", where="objectives", do="Give at least one a weight above 0."
         )
     mask, pairs, match, entries = spec.masked_kmers, spec.next_segment, spec.matching, spec.masked_factors
+    states = spec.masked_states
     choices = (
         ("masked_kmers.scheme", mask.scheme, ("dnabert_span", "iid")),
         ("masked_kmers.rate_mode", mask.rate_mode, ("nominal", "exact")),
@@ -117,6 +137,9 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
         ("matching.input", match.input, ("masked", "clean")),
         ("masked_factors.unit", entries.unit, ("entry", "region", "factor")),
         ("masked_factors.loss", entries.loss, ("mse", "bce")),
+        ("masked_states.mode", states.mode, ("flank", "whole_bin", "run")),
+        ("masked_states.flank_round", states.flank_round, ("floor", "ceil")),
+        ("masked_states.replace", states.replace, ("mask", "bert")),
     )
     for key, value, known in choices:
         if value not in known:
@@ -130,6 +153,10 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
         raise _wrong("masked_kmers.late_from_step", mask.late_from_step, "0 or above")
     if mask.span_tokens is not None and mask.span_tokens < 1:
         raise _wrong("masked_kmers.span_tokens", mask.span_tokens, "null (k tokens) or at least 1")
+    if states.n_centres < 1:
+        raise _wrong("masked_states.n_centres", states.n_centres, "at least 1")
+    if states.flank_bp < 0:
+        raise _wrong("masked_states.flank_bp", states.flank_bp, "0 or above")
     if not 1e-3 <= match.temperature <= 100:
         raise _wrong("matching.temperature", match.temperature, "0.001 to 100")
     if match.batch is not None and match.batch < 2:
@@ -144,6 +171,11 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
 
 def _check_against_model(spec: ObjectivesSpec, model: Any) -> None:
     missing = "the model has no part that makes it"
+    windows = "states" in model.streams or model.name in ("ebert", "dbert")
+    if spec.next_segment.weight > 0 and windows:
+        raise _off("next_segment", "model.name: genebert or dnabert", missing, model.name)
+    if weights(spec)["masked_states"] > 0 and "states" not in model.streams:
+        raise _off("masked_states", "the stream states", missing, model.streams)
     if spec.next_segment.weight > 0 and model.next_segment != spec.next_segment.form:
         raise RecipeError(
             "the next-segment head of the model is not the one the objective uses",

@@ -45,12 +45,17 @@ def masked_kmers_loss(outputs: Outputs, batch: Batch, spec: MaskSpec) -> dict[st
     """
     logits = need(outputs.masked_logits, "masked_kmers", "masked_logits")
     labels = need(outputs.masked_labels, "masked_kmers", "masked_labels")
+    return scored_alone(logits, labels, "tokens")
+
+
+def scored_alone(logits: Tensor, labels: Tensor, count: str) -> dict[str, Tensor]:
+    """Mean cross-entropy and accuracy over M rows that are all scored, and M under the name `count`."""
     total = F.cross_entropy(logits.float(), labels, reduction="sum")
-    count = max(labels.numel(), 1)
+    rows = max(labels.numel(), 1)
     with torch.no_grad():
         right = (logits.argmax(-1) == labels).sum()
     return {
-        "loss": total / count,
-        "accuracy": right / count,
-        "tokens": torch.tensor(labels.numel(), device=labels.device),
+        "loss": total / rows,
+        "accuracy": right / rows,
+        count: torch.tensor(labels.numel(), device=labels.device),
     }

@@ -1,0 +1,167 @@
+"""EBERT: one vector a token from its k-mer and its chromatin state, and what is learned from both.
+
+The two vectors are summed (or joined by a layer) before BERT's positions; the rest is the
+encoder GeneBERT has. Without a state stream the same class is DBERT, with the same arithmetic: a
+state table of zeros gives DBERT's numbers. The heads see hidden tokens alone.
+Builders: `epilm.models.build`. On top for binding sites: `epilm.models.binding`.
+Axes: B windows, L tokens, H hidden, V k-mer ids, Vs state ids, M masked tokens.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from epilm.errors import InputError
+from epilm.models.grouping import Pooling, pool_tokens
+from epilm.nn.encoder import MaskedHead, SequenceEncoder
+from epilm.streams import Batch, Outputs, Sequences, Windows
+from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
+
+Combine = Literal["sum", "concat"]
+
+
+class StateJoin(nn.Module):
+    """K-mer and state vectors side by side, through one layer back to H.
+
+    The layer starts as the sum of the two, so that it can only learn to be more than that.
+
+    Examples
+    --------
+    >>> join = StateJoin(2)
+    >>> join(torch.tensor([1.0, 2.0]), torch.tensor([10.0, 20.0])).tolist()
+    [11.0, 22.0]
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(2 * hidden, hidden)
+        with torch.no_grad():
+            self.dense.weight.copy_(torch.cat([torch.eye(hidden), torch.eye(hidden)], 1))
+            self.dense.bias.zero_()
+
+    def forward(self, words: Tensor, states: Tensor) -> Tensor:
+        """(..., H) and (..., H) to (..., H)."""
+        return self.dense(torch.cat([words, states], -1))
+
+
+class EBERT(nn.Module):
+    """The model; every part but the encoder may be absent.
+
+    Parameters
+    ----------
+    encoder : SequenceEncoder
+    masked_head : MaskedHead, optional
+        Scores k-mers; not needed once pre-training is over.
+    states : nn.Embedding (Vs, H), optional
+        Vectors of state ids; none makes the model DBERT.
+    state_head : MaskedHead, optional
+        Scores states; tied to `states`.
+    combine : {"sum", "concat"}
+        How a token's two vectors become one.
+    pooling : {"cls", "pooler", "mean"}
+        How `embed_sequences` makes one vector of many.
+
+    Attributes
+    ----------
+    log_temperature : None
+        There is no matching loss.
+    """
+
+    log_temperature = None
+
+    def __init__(
+        self,
+        encoder: SequenceEncoder,
+        masked_head: MaskedHead | None = None,
+        *,
+        states: nn.Embedding | None = None,
+        state_head: MaskedHead | None = None,
+        combine: Combine = "sum",
+        pooling: Pooling = "cls",
+    ) -> None:
+        super().__init__()
+        if states is None and state_head is not None:
+            raise ValueError("a state head needs the state table it is tied to")
+        self.combine: Combine = combine
+        self.pooling: Pooling = pooling
+        self.encoder, self.masked_head = encoder, masked_head
+        self.states, self.state_head = states, state_head
+        self.join = StateJoin(encoder.hidden) if states is not None and combine == "concat" else None
+
+    @property
+    def hidden(self) -> int:
+        """H, the width of a token's vector."""
+        return self.encoder.hidden
+
+    def start_temperature(self, temperature: float) -> None:
+        """Do nothing: what starts a run calls this on every model."""
+
+    def embed_tokens(self, ids: Tensor, mask: Tensor, states: Tensor | None = None) -> Tensor:
+        """Vectors (B, L, H) that go into the encoder, before positions; see `encode`."""
+        words = self.encoder.words(ids)
+        if self.states is None:
+            return words
+        if states is None:
+            states = torch.where(real_tokens(ids, mask), UNKNOWN_STATE, PAD_STATE)
+        if self.join is not None:
+            return self.join(words, self.states(states))
+        return words + self.states(states)
+
+    def encode(self, ids: Tensor, mask: Tensor, states: Tensor | None = None) -> Tensor:
+        """Turn tokens into vectors.
+
+        Parameters
+        ----------
+        ids : int64 (B, L)
+            Token ids, special ones and padding included.
+        mask : bool (B, L)
+            True where there is a token.
+        states : int64 (B, L), optional
+            State ids, PAD_STATE on special tokens and padding. Not given: unknown on every k-mer. A model
+            without a state stream does not read them.
+
+        Returns
+        -------
+        float (B, L, H)
+            Vectors on padding are finite and meaningless.
+
+        Raises
+        ------
+        InputError
+            If L is more than the position table has rows, or `states` has another shape than `ids`.
+        """
+        if states is not None and self.states is not None and states.shape != ids.shape:
+            raise InputError(
+                "states and tokens do not stand side by side",
+                found=f"states {tuple(states.shape)}", expected=f"{tuple(ids.shape)}",
+            )  # fmt: skip
+        return self.encoder(None, None, mask, inputs_embeds=self.embed_tokens(ids, mask, states))[0]
+
+    def encode_windows(self, windows: Windows) -> Tensor:
+        """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
+        return self.encode(windows.ids, windows.mask, windows.states)
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """One vector a window: (B, L, H) -> (B, H)."""
+        return pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
+
+    def embed_sequences(self, sequences: Sequences) -> Tensor:
+        """One vector (N, H) for sequences of no known state."""
+        return self.pool(self.encode(sequences.ids, sequences.mask), sequences.mask)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Scores of what is hidden: `batch.dna.labels` and `batch.state_labels` say what that is."""
+        out = Outputs()
+        hidden = self.encode(batch.dna.ids, batch.dna.mask, batch.states)  # (B, L, H)
+        if batch.dna.labels is not None and self.masked_head is not None:
+            out.masked_logits, out.masked_labels = _score(self.masked_head, hidden, batch.dna.labels)
+        if batch.state_labels is not None and self.state_head is not None:
+            out.state_logits, out.state_labels = _score(self.state_head, hidden, batch.state_labels)
+        return out
+
+
+def _score(head: MaskedHead, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (M, ids) and labels (M,) of the tokens that have a label."""
+    chosen = labels != -100
+    return head(hidden[chosen]), labels[chosen]

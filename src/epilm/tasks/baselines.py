@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
-from epilm.metrics.classification import ap, auroc
+from epilm.metrics.curves import ap, auroc
 from epilm.tasks.base import LabelledSequences
 
 Floats = NDArray[np.float64]

@@ -52,7 +52,8 @@ def save_model(
     extra : mapping, optional
         JSON values to remember. "store" is the fingerprint of the store it was trained on,
         "card" (text) goes into the card; with "classifier" (n_labels, and the other arguments
-        of `classifier_from`) the model is a `SequenceClassifier` made from the spec's model.
+        of `classifier_from`) the model is a `SequenceClassifier` made from the spec's model, with
+        "binding" (the arguments of `binding_from`) a `BindingModel`.
     overwrite : bool
         Replace an existing checkpoint.
 
@@ -126,11 +127,15 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
         tower=dataclasses.replace(spec.tower, weights=None),
     )
     model = build_model(bare)
-    if "classifier" not in extra:
-        return model
-    from epilm.models.classifier import classifier_from
+    if "classifier" in extra:
+        from epilm.models.classifier import classifier_from
 
-    return classifier_from(model, **extra["classifier"])
+        return classifier_from(model, **extra["classifier"])
+    if "binding" in extra:
+        from epilm.models.binding import binding_from
+
+        return binding_from(model, **extra["binding"])
+    return model
 
 
 def read_spec(folder: str | Path) -> tuple[ModelSpec, dict[str, Any]]:

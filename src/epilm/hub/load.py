@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from epilm.errors import CheckpointError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
+from epilm.models.ebert import EBERT
 from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import EncoderBlock, MaskedHead, SequenceEncoder
@@ -68,14 +69,16 @@ class Loaded:
         """Turn sequences into vectors.
 
         A sequence longer than the encoder takes is cut into pieces of equal width, each with its own
-        [CLS] and [SEP]; its vector is the mean of theirs.
+        [CLS] and [SEP]; its vector is the mean of theirs. A model with a state stream (EBERT) reads
+        every state as unknown here, and says so: sequences alone have no cell type.
 
         Parameters
         ----------
         sequences : iterable of str or uint8 array
             Letters (either case), or codes A=0 C=1 G=2 T=3; at least k bases each.
         pooling : {"cls", "mean", "pooler"}, optional
-            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given.
+            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given, the mean where
+            it was trained without special tokens.
         batch_size : int
             Pieces encoded at once.
 
@@ -88,8 +91,10 @@ class Loaded:
         InputError
             If a sequence is shorter than k.
         """
-        how = pooling or self.spec.pooling
+        how = pooling or (self.spec.pooling if self.spec.special_tokens else "mean")
         encoder = self.encoder
+        if find_trunk(self.model) is not None and "states" in self.spec.streams:
+            log.warning("%s: states are read as unknown: sequences have no cell type", self.path)
         device = encoder.words.weight.device
         pieces, owner = self._pieces(sequences)
         n = owner[-1] + 1 if owner else 0
@@ -134,7 +139,11 @@ class Loaded:
         for row, piece in zip(table, pieces, strict=True):
             row[: len(piece)] = torch.from_numpy(piece)
         ids, mask = wrap(table, lengths)
-        hidden, _ = encoder(ids.to(device), None, mask.to(device))
+        trunk = find_trunk(self.model)
+        if trunk is not None:
+            hidden = trunk.encode(ids.to(device), mask.to(device))
+        else:
+            hidden, _ = encoder(ids.to(device), None, mask.to(device))
         if how == "cls":
             return hidden[:, 0]
         if how == "pooler":
@@ -174,8 +183,15 @@ def find_encoder(model: nn.Module) -> SequenceEncoder:
 
 
 def find_masked_head(model: nn.Module) -> MaskedHead | None:
-    """Find the vocabulary head inside a model; None where there is none."""
-    return next((part for part in model.modules() if isinstance(part, MaskedHead)), None)
+    """Find the head of the k-mer vocabulary inside a model (EBERT has one of states besides); None without one."""
+    words = next((part.words.weight for part in model.modules() if isinstance(part, SequenceEncoder)), None)
+    heads = (part for part in model.modules() if isinstance(part, MaskedHead))
+    return next((head for head in heads if head.weight is words), None)
+
+
+def find_trunk(model: nn.Module) -> EBERT | None:
+    """Find the EBERT or DBERT inside a model; None where there is none."""
+    return next((part for part in model.modules() if isinstance(part, EBERT)), None)
 
 
 def find_checkpoint(path: str | Path) -> Path:

@@ -1,0 +1,220 @@
+"""Is a factor bound in this window, in this cell type? Two convolutions and two dense layers on token vectors.
+
+EBERT+ is this head with signals: accessibility and mappability pooled to tokens
+(`tokens.pooling`) stand beside the token vectors, after the encoder. Without signals it is the
+head of EBERT, on a model without a state stream that of DBERT.
+Axes: B windows, L tokens, H hidden, S signals, C channels. Source: protocols 5.8.
+"""
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from epilm.errors import InputError, RecipeError, nearest
+from epilm.models.ebert import EBERT
+from epilm.models.genebert import GeneBERT
+from epilm.streams import Windows
+from epilm.tokens.states import real_tokens
+
+TokenPool = Literal["max", "mean", "attention"]
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+
+
+class BindingModel(nn.Module):
+    """Token vectors and signals through convolutions to one logit a factor.
+
+    Parameters
+    ----------
+    trunk : EBERT
+        Trained or not; not copied.
+    signals : int
+        S, the signals of a window; 0 = none (EBERT, DBERT), 2 in the paper's EBERT+.
+    conv_channels : sequence of int
+        One convolution each.
+    kernel : int
+        Tokens of a convolution.
+    activation : {"relu", "gelu", "tanh"}
+    pool : {"max", "mean", "attention"}
+        Over the k-mers of a window.
+    dense : int
+        Width of the first dense layer.
+    dropout : float
+        After every convolution and dense layer.
+    outputs : int
+        Factors asked about at once.
+
+    Raises
+    ------
+    RecipeError
+        If a width is not positive, or a name unknown.
+
+    Notes
+    -----
+    [CLS], [SEP] and padding are no neighbours of a k-mer: their vectors and signals are 0 at the entrance of
+    every convolution, as a convolution's own padding is, and the pool does not see them. That is the same as
+    cutting them out, whatever the windows of a batch look like.
+    The convolution over [vector, signals] is kept as two that are added: the same function. Each starts
+    at the scale of its own inputs, so that two signals are heard beside 768 numbers.
+
+    Examples
+    --------
+    >>> from epilm.nn.encoder import SequenceEncoder
+    >>> trunk = EBERT(SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16))
+    >>> ids = torch.tensor([[2, 5, 9, 3, 0]])
+    >>> windows = Windows(ids, ids > 0, signals=torch.zeros(1, 5, 2))
+    >>> tuple(BindingModel(trunk, signals=2)(windows).shape)
+    (1, 1)
+    """
+
+    def __init__(
+        self,
+        trunk: EBERT,
+        *,
+        signals: int = 0,
+        conv_channels: Sequence[int] = (128, 128),
+        kernel: int = 5,
+        activation: Literal["relu", "gelu", "tanh"] = "relu",
+        pool: TokenPool = "max",
+        dense: int = 128,
+        dropout: float = 0.1,
+        outputs: int = 1,
+    ) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise RecipeError(
+                "unknown value",
+                where="head.activation",
+                found=activation,
+                do=nearest(activation, ACTIVATIONS),
+            )
+        if pool not in get_args(TokenPool):
+            raise RecipeError(
+                "unknown value", where="head.pool", found=pool, do=nearest(pool, get_args(TokenPool))
+            )
+        if not conv_channels or min(*conv_channels, kernel, dense, outputs) < 1 or signals < 0:
+            raise RecipeError(
+                "impossible widths", where="head",
+                found=f"conv_channels {list(conv_channels)}, kernel {kernel}, dense {dense}, outputs {outputs}, "
+                f"signals {signals}", expected="a convolution at least, and widths of 1 or more",
+            )  # fmt: skip
+        self.trunk = trunk
+        self.signals = signals
+        widths = [trunk.hidden, *conv_channels]
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(a, b, kernel, padding="same") for a, b in pairwise(widths)
+        )
+        self.signal_convolution = (
+            nn.Conv1d(signals, conv_channels[0], kernel, padding="same", bias=False) if signals else None
+        )
+        self.activation = ACTIVATIONS[activation]()
+        self.dropout = nn.Dropout(dropout)
+        self.pool = pool
+        self.attention = nn.Linear(widths[-1], 1) if pool == "attention" else None
+        self.dense = nn.Linear(widths[-1], dense)
+        self.out = nn.Linear(dense, outputs)
+
+    def forward(self, windows: Windows, other: Windows | None = None) -> Tensor:
+        """Score windows.
+
+        Parameters
+        ----------
+        windows : Windows
+            With `signals` of S values a token where the model was built with signals.
+        other : Windows, optional
+            The same windows read from the other strand; the logits of both are averaged.
+
+        Returns
+        -------
+        float (B, outputs)
+            Logits: a sigmoid makes them probabilities of the classes as they were sampled for training.
+
+        Raises
+        ------
+        InputError
+            If the signals are missing or of another number.
+        """
+        logits = self.head(self.trunk.encode_windows(windows), windows)
+        return logits if other is None else (logits + self(other)) / 2
+
+    def head(self, hidden: Tensor, windows: Windows) -> Tensor:
+        """Score token vectors (B, L, H) of windows; returns (B, outputs)."""
+        real = real_tokens(windows.ids, windows.mask)[:, None]  # (B, 1, L)
+        x = self.convolutions[0](hidden.transpose(1, 2) * real)  # (B, C, L)
+        if self.signal_convolution is not None:
+            values = self._signals(windows).transpose(1, 2).to(hidden.dtype) * real
+            x = x + self.signal_convolution(values)
+        for n, convolution in enumerate(self.convolutions):
+            if n:
+                x = convolution(x * real)
+            x = self.dropout(self.activation(x))
+        return self.out(self.dropout(self.activation(self.dense(self._pooled(x, real)))))
+
+    def _signals(self, windows: Windows) -> Tensor:
+        found = 0 if windows.signals is None else windows.signals.shape[-1]
+        if windows.signals is None or found != self.signals:
+            raise InputError(
+                "the model reads signals that the windows do not have",
+                found=f"{found} signals", expected=f"{self.signals}",
+                do="Use a store with the signals it was trained on, or a model without signals.",
+            )  # fmt: skip
+        return windows.signals
+
+    def _pooled(self, x: Tensor, real: Tensor) -> Tensor:
+        """One vector a window, (B, C, L) -> (B, C); 0 for a window without any k-mer."""
+        if self.pool == "max":
+            best = x.masked_fill(~real, -torch.inf).amax(-1)
+            return best.masked_fill(~real.any(-1), 0.0)
+        if self.attention is None:
+            return (x * real).sum(-1) / real.sum(-1).clamp(min=1)
+        scores = self.attention(x.transpose(1, 2)).transpose(1, 2)  # (B, 1, L)
+        scores = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
+        return ((x * real) * scores.softmax(-1)).sum(-1)
+
+
+def binding_from(
+    model: EBERT | GeneBERT,
+    *,
+    signals: int = 0,
+    conv_channels: Sequence[int] = (128, 128),
+    kernel: int = 5,
+    activation: Literal["relu", "gelu", "tanh"] = "relu",
+    pool: TokenPool = "max",
+    dense: int = 128,
+    dropout: float = 0.1,
+    outputs: int = 1,
+    seed: int | None = None,
+) -> BindingModel:
+    """Put a new head on a copy of a pre-trained model, without its heads of pre-training.
+
+    The twin that starts from random weights is `binding_from(build_model(spec, seed=...), ...)`.
+
+    Parameters
+    ----------
+    model : EBERT or GeneBERT
+        Left as it is. Of a GeneBERT or DNABERT the sequence encoder alone is taken, as a DBERT.
+    seed : int, optional
+        The head's weights are a function of it, and torch's own state is left as it was.
+    signals, conv_channels, kernel, activation, pool, dense, dropout, outputs
+        See `BindingModel`.
+    """
+    if isinstance(model, GeneBERT):
+        trunk = EBERT(copy.deepcopy(model.encoder), pooling=model.pooling)
+    else:
+        trunk = copy.deepcopy(model)
+        trunk.masked_head = trunk.state_head = None
+
+    def build() -> BindingModel:
+        return BindingModel(
+            trunk, signals=signals, conv_channels=conv_channels, kernel=kernel, activation=activation, pool=pool,
+            dense=dense, dropout=dropout, outputs=outputs,
+        )  # fmt: skip
+
+    if seed is None:
+        return build()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build()

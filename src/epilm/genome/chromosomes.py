@@ -3,9 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 from epilm.errors import InputError
 from epilm.genome.files import read_text
+
+# Of a file that goes past the end of a chromosome: it is of another assembly ("refuse"), or the genome given holds
+# only the first part of its chromosomes ("cut" the file there).
+PastEnd = Literal["refuse", "cut"]
 
 
 def natural_key(name: str) -> tuple[object, ...]:

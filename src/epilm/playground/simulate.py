@@ -21,6 +21,7 @@ from scipy import sparse
 import epilm
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import UsageError
+from epilm.genome.signals import write_bigwig
 from epilm.playground import tracks, writers
 from epilm.playground.factors import PROGRAMMES, PROMOTER_FACTORS, motif_text, planted_motifs
 from epilm.playground.layout import (
@@ -308,9 +309,9 @@ def _write_signals(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
                 yield (chromosome.name, *row)
 
     for cell, cell_type in enumerate(plan.cell_types):
-        writers.write_bigwig(folder / f"signals/{cell_type}.accessibility.bw", sizes, of_cell(cell))
+        write_bigwig(folder / f"signals/{cell_type}.accessibility.bw", sizes, of_cell(cell))
     mapped = ((c.name, *run) for c in kept for run in c.mappability)
-    writers.write_bigwig(folder / "signals/mappability.bw", sizes, mapped)
+    write_bigwig(folder / "signals/mappability.bw", sizes, mapped)
 
 
 def _write_counts(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:

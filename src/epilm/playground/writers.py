@@ -150,13 +150,6 @@ def vcf_lines(chrom: str, variants: pd.DataFrame) -> Iterator[str]:
         yield "\t".join(map(str, words)) + "\n"
 
 
-def write_bigwig(path: Path, sizes: dict[str, int], values: Iterable[tuple[str, int, int, float]]) -> None:
-    """Write a bigWig from sorted (chrom, start, end, value)."""
-    import pybigtools
-
-    pybigtools.open(str(path), "w").write(sizes, iter(values))
-
-
 def write_matrix(path: Path, matrix: sparse.csr_matrix) -> None:
     """Write a Matrix Market file, gzipped: rows regions, columns cells, 1-based."""
     coordinates = matrix.tocoo()

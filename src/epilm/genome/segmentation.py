@@ -1,0 +1,462 @@
+"""Chromatin states of one cell type on a grid of bins, and one list of states for many.
+
+A segmentation file names intervals; here each becomes the bins it covers. What
+no interval covers is *unknown* (255), never state 0. Names stay as the file
+writes them ("1_TssA"), with their leading number where they have one. Reading
+the intervals themselves: `segments`; IDEAS `.state` text: `ideas`.
+
+segment: an interval with a state; runs of equal bins are usually one segment.
+bin: [i * bin_bp, (i + 1) * bin_bp) of a chromosome; the last one may be shorter.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import InputError
+from epilm.genome.checks import chromosome_ranks
+from epilm.genome.chromosomes import PastEnd, check_names, few, natural_key
+from epilm.genome.segments import Segments, read_segments
+
+UNKNOWN = 255
+MOST_STATES = 254
+_NUMBER = re.compile(r"[EU]?([0-9]+)(?:[_ ].*)?")
+_NO_STATE = (".", "NA", "nan")
+_SMALLEST_BIN = 10
+
+
+@dataclass(frozen=True)
+class States:
+    """The chromatin states of one cell type.
+
+    Attributes
+    ----------
+    cell : str
+        The cell type.
+    names : tuple of str, length S
+        States as the file writes them, by number, else by name.
+    numbers : tuple of int, length S, or None
+        The leading number of each name ("1_TssA" 1, "E13" 13); None when the names have none.
+    colours : tuple of str, length S
+        "r,g,b", or "" where the file gives none.
+    bin_bp : int
+        Width of a bin.
+    codes : dict of str to uint8 array, shape (ceil(size / bin_bp),)
+        Per chromosome of the genome the number of each bin's state in `names`; 255 = unknown.
+    notes : tuple of str
+        One printable line for everything left out or put in order.
+    """
+
+    cell: str
+    names: tuple[str, ...]
+    numbers: tuple[int, ...] | None
+    colours: tuple[str, ...]
+    bin_bp: int
+    codes: dict[str, NDArray[np.uint8]]
+    notes: tuple[str, ...] = ()
+
+
+def read_states(
+    path: str | Path,
+    sizes: Mapping[str, int],
+    *,
+    bin_bp: int | None = None,
+    cell: str | None = None,
+    past_end: PastEnd = "refuse",
+) -> States:
+    """Read the segmentation of one cell type.
+
+    Parameters
+    ----------
+    path : path
+        BED4, BED9 (plain or gzip) or bigBed.
+    sizes : dict of str to int
+        Chromosome lengths of the genome in bp.
+    bin_bp : int, optional
+        Width of the bins; by default the widest grid that all segments share.
+    cell : str, optional
+        Name of the cell type; by default the file's name up to its endings.
+    past_end : {"refuse", "cut"}
+        What to do with segments past the end of a chromosome: the file is of another assembly ("refuse"), or the
+        genome given holds only the first part of its chromosomes ("cut": they are cut there, and counted).
+
+    Returns
+    -------
+    States
+        For all chromosomes of `sizes`; what the file does not cover is unknown.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated or no segmentation; for segments off the grid, overlapping, past
+        the end of their chromosome, or on chromosomes named otherwise; for a number with two names, and for more
+        than 254 states. The message names the line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "liver.bed"
+    >>> _ = name.write_text("chr1\\t0\\t400\\t1_TssA\\nchr1\\t600\\t950\\t2_Tx\\n")
+    >>> states = read_states(name, {"chr1": 950})
+    >>> states.cell, states.bin_bp, states.names, states.codes["chr1"].tolist()
+    ('liver', 200, ('1_TssA', '2_Tx'), [0, 0, 255, 1, 1])
+    """
+    if past_end not in ("refuse", "cut"):
+        raise ValueError(f"past_end must be 'refuse' or 'cut', not {past_end!r}")
+    segments = read_segments(path)
+    return states_of(segments, sizes, bin_bp=bin_bp, cell=cell or _stem(path), past_end=past_end)
+
+
+def _stem(path: str | Path) -> str:
+    name = Path(path).name
+    for ending in (".gz", ".bgz", ".bed", ".bed9", ".bb", ".bigBed", ".bigbed", ".txt", ".tsv"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def states_of(
+    segments: Segments,
+    sizes: Mapping[str, int],
+    *,
+    bin_bp: int | None,
+    cell: str,
+    past_end: PastEnd = "refuse",
+) -> States:
+    """Lay segments on the bins of a genome.
+
+    Parameters
+    ----------
+    segments : Segments
+        In any order, not overlapping.
+    sizes, bin_bp, cell, past_end
+        As in `read_states`.
+
+    Returns
+    -------
+    States
+
+    Raises
+    ------
+    InputError
+        As `read_states`.
+    """
+    notes: list[str] = []
+    rows = _on_the_genome(segments, sizes, notes)
+    length = np.array([sizes.get(chrom, 0) for chrom in segments.chroms], dtype=np.int64)[
+        segments.chrom[rows]
+    ]
+    start, end = segments.start[rows], segments.end[rows]
+    width = _width(segments, rows, start, end, length, bin_bp)
+    names, numbers, colours, codes_of = _name_states(segments, notes)
+    end = _inside(segments, rows, start, end, length, width, past_end, notes)
+    keep = end > start  # all false only where past_end cut a whole segment
+    rows, start, end = rows[keep], start[keep], end[keep]
+    rows, start, end = _in_order(segments, sizes, rows, start, end, notes)
+    first = np.flatnonzero(np.diff(segments.chrom[rows], prepend=-1))
+    state = codes_of[segments.label[rows]]
+    codes = {chrom: np.full(-(-size // width), UNKNOWN, np.uint8) for chrom, size in sizes.items()}
+    for i, j in zip(first, [*first[1:], len(rows)]):
+        chrom = segments.chroms[segments.chrom[rows[i]]]
+        codes[chrom] = _fill(start[i:j] // width, -(-end[i:j] // width), state[i:j], len(codes[chrom]))
+    bare = [chrom for chrom, values in codes.items() if not (values != UNKNOWN).any()]
+    if bare:
+        notes.append(f"{segments.source}: no states on {few(bare)}: unknown there")
+    return States(cell, names, numbers, colours, width, codes, tuple(notes))
+
+
+def _fill(
+    first: NDArray[np.int64], last: NDArray[np.int64], state: NDArray[np.uint8], n: int
+) -> NDArray[np.uint8]:
+    """Codes of n bins from sorted, disjoint runs [first, last)."""
+    runs = np.empty(2 * len(first) + 1, np.int64)
+    runs[0:-1:2] = first - np.concatenate([[0], last[:-1]])  # unknown bins before each run
+    runs[1::2] = last - first
+    runs[-1] = n - last[-1]
+    values = np.full(len(runs), UNKNOWN, np.uint8)
+    values[1::2] = state
+    return np.repeat(values, runs)
+
+
+def _on_the_genome(segments: Segments, sizes: Mapping[str, int], notes: list[str]) -> NDArray[np.int64]:
+    """Rows on chromosomes the genome has; the others are counted."""
+    unknown = check_names(segments.chroms, sizes, segments.source)
+    lost = np.isin(segments.chrom, [segments.chroms.index(chrom) for chrom in unknown])
+    if lost.any():
+        notes.append(
+            f"{segments.source}: {int(lost.sum())} of {len(lost)} segments are on chromosomes the genome "
+            f"does not have ({few(unknown)}): left out"
+        )
+    return np.flatnonzero(~lost)
+
+
+def _width(
+    segments: Segments,
+    rows: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    length: NDArray[np.int64],
+    given: int | None,
+) -> int:
+    """The width of a bin: given, or the widest that (nearly) all borders share. Refuses what is off it."""
+    if given is not None and given < 1:
+        raise ValueError(f"bin_bp must be at least 1, not {given}")
+    borders = np.concatenate([start, end[end < length]])
+    width = given or _grid(borders)
+    where = segments.source
+    if width == 0:
+        raise InputError(
+            "the width of a bin cannot be found: every segment is a whole chromosome", where=where,
+            do="Give it (state_bin, --state-bin), for example 200.",
+        )  # fmt: skip
+    off = (start % width != 0) | ((end % width != 0) & (end < length))
+    if given is None and width < _SMALLEST_BIN:
+        one_based = int(np.gcd.reduce(np.concatenate([start - 1, end[end < length]]))) >= _SMALLEST_BIN
+        raise InputError(
+            "the segments share no grid of bins", where=where,
+            found=f"borders whose greatest common divisor is {width}",
+            expected="starts that are multiples of one width, such as 200",
+            do="The starts look 1-based: subtract 1 from column 2." if one_based else
+            "Give a segmentation in bins (not peaks, not lifted over), or the width (state_bin, --state-bin).",
+        )  # fmt: skip
+    if off.any():
+        row = int(off.argmax())
+        shifted = np.unique(start % width)
+        do = "Correct the segments; states lifted over from another assembly are on no grid."
+        if len(shifted) == 1:
+            do = f"All starts are {int(shifted[0])} past a multiple: if they are 1-based, subtract 1."
+        elif given is None:
+            do += f" If finer bins are meant, give their width (state_bin={int(np.gcd.reduce(borders))})."
+        raise InputError(
+            "the segment is off the grid of bins" + _more(off), where=segments.place(rows[row]),
+            found=segments.show(rows[row]),
+            expected=f"a start and an end that are multiples of {width}" + (" (or the end of the chromosome)"),
+            do=do,
+        )  # fmt: skip
+    return int(width)
+
+
+def _grid(borders: NDArray[np.int64]) -> int:
+    """The widest grid that nine in ten borders lie on; 0 if all borders are 0.
+
+    The exact common divisor would let one wrong border pass as a finer grid.
+    """
+    divisor = int(np.gcd.reduce(borders)) if len(borders) else 0
+    if divisor == 0:
+        return 0
+    rest = borders[borders > 0] // divisor
+    n, grown = len(rest), True
+    while grown:
+        grown = False
+        for prime in (2, 3, 5, 7):
+            fits = rest % prime == 0
+            if n - int(fits.sum()) <= n // 10:
+                rest, divisor, grown = rest[fits] // prime, divisor * prime, True
+    return divisor
+
+
+def _more(wrong: NDArray[np.bool_]) -> str:
+    more = int(wrong.sum()) - 1
+    return f" (and so are {more} more)" if more else ""
+
+
+def _inside(
+    segments: Segments,
+    rows: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    length: NDArray[np.int64],
+    width: int,
+    past_end: PastEnd,
+    notes: list[str],
+) -> NDArray[np.int64]:
+    """Ends cut to the chromosome; what passes it by more than its last bin is refused or counted."""
+    whole = -(-length // width) * width
+    past = end > whole
+    if past.any() and past_end == "refuse":
+        row = int(past.argmax())
+        raise InputError(
+            f"the segment ends past its chromosome; {int(past.sum())} of {len(past)} do",
+            where=segments.place(rows[row]), found=segments.show(rows[row]),
+            expected=f"an end of at most {int(length[row])} ({segments.chroms[segments.chrom[rows[row]]]} in the genome given)",
+            do="The states belong to another assembly: give the genome they were made on. If the genome given is "
+            "only the first part of its chromosomes, say so (past_end='cut', --past-end cut).",
+        )  # fmt: skip
+    if past.any():
+        notes.append(
+            f"{segments.source}: {int(past.sum())} of {len(past)} segments reach past the end of their "
+            "chromosome in the genome given: cut there"
+        )
+    return np.minimum(end, length)
+
+
+def _in_order(
+    segments: Segments,
+    sizes: Mapping[str, int],
+    rows: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    notes: list[str],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Sort by chromosome and start; refuse overlaps."""
+    rank = chromosome_ranks(segments.chroms, sizes)[segments.chrom[rows]]
+    key = rank * (1 << 40) + start
+    steps = np.diff(segments.chrom[rows])
+    falls = int(((np.diff(start) < 0) & (steps == 0)).sum())
+    if (np.diff(key) < 0).any():
+        if falls:
+            notes.append(f"{segments.source}: {falls} segments were not in order: sorted")
+        order = np.argsort(key, kind="stable")
+        rows, start, end = rows[order], start[order], end[order]
+    same = segments.chrom[rows][1:] == segments.chrom[rows][:-1]
+    over = same & (start[1:] < end[:-1])
+    if over.any():
+        row = int(over.argmax())
+        one, two = sorted((rows[row], rows[row + 1]))
+        raise InputError(
+            "two segments overlap" + _more(over), where=segments.place(two),
+            found=f"{segments.show(two)}, while {segments.unit} {int(segments.lines[one])} is {segments.show(one)}",
+            expected="at most one state at each base",
+            do="Give one file per cell type; remove the wrong one of the two.",
+        )  # fmt: skip
+    return rows, start, end
+
+
+def _name_states(
+    segments: Segments, notes: list[str]
+) -> tuple[tuple[str, ...], tuple[int, ...] | None, tuple[str, ...], NDArray[np.uint8]]:
+    """Names in order, their numbers and colours, and the code of each label of the file."""
+    labels = [label.strip() for label in segments.labels]
+    used = np.bincount(segments.label, minlength=len(labels))
+    none = [i for i, label in enumerate(labels) if label in _NO_STATE]
+    if none:
+        notes.append(
+            f"{segments.source}: {int(used[none].sum())} segments are named {few([labels[i] for i in none])}: unknown"
+        )
+    kept = [i for i in range(len(labels)) if i not in none and used[i]]
+    if not kept:
+        raise InputError(
+            "no segment has a state", where=segments.source, found=few([repr(label) for label in labels]),
+            expected="state names in column 4, for example 1_TssA",
+        )  # fmt: skip
+
+    def line(i: int) -> str:
+        return segments.place(int((segments.label == i).argmax()))
+
+    found = {i: _NUMBER.fullmatch(labels[i]) for i in kept}
+    numbered = [i for i in kept if found[i]]
+    if len(kept) > MOST_STATES:
+        raise InputError(
+            "there are too many states", where=line(kept[MOST_STATES]),
+            found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})", expected=f"at most {MOST_STATES}",
+            do="Is column 4 the state? Peak names, for example, differ on every line.",
+        )  # fmt: skip
+    if numbered and len(numbered) < len(kept):
+        odd = next(i for i in kept if not found[i]) if 2 * len(numbered) >= len(kept) else numbered[0]
+        raise InputError(
+            "some states have a number and some have none", where=line(odd), found=repr(labels[odd]),
+            expected=f"names like {few([labels[i] for i in kept if i != odd], 3)}",
+            do="Correct the name, or take the numbers away from all.",
+        )  # fmt: skip
+    numbers = {i: int(match[1]) for i, match in found.items() if match}
+    order = sorted(kept, key=lambda i: (numbers.get(i, 0), natural_key(labels[i])))
+    for one, two in pairwise(order):
+        if numbers and numbers[one] == numbers[two]:
+            raise InputError(
+                "one number has two names", where=line(two), found=repr(labels[two]),
+                expected=f"{labels[one]!r} as in {line(one).rsplit(', ', 1)[1]}",
+                do="Give every state one name.",
+            )  # fmt: skip
+    codes = np.full(len(labels), UNKNOWN, np.uint8)
+    codes[order] = np.arange(len(order))
+    return (
+        tuple(labels[i] for i in order),
+        tuple(numbers[i] for i in order) if numbers else None,
+        tuple(segments.colours[i] for i in order),
+        codes,
+    )
+
+
+def join_states(
+    states: Sequence[States],
+) -> tuple[tuple[str, ...], tuple[str, ...], list[NDArray[np.uint8]]]:
+    """Make one list of states for all cell types.
+
+    Parameters
+    ----------
+    states : sequence of States
+        Of the cell types, on bins of one width.
+
+    Returns
+    -------
+    names : tuple of str, length S
+        By number, else by name; at most 254.
+    colours : tuple of str, length S
+        Of the first cell type that has one; "" where none has.
+    maps : list of uint8 array, shape (256,)
+        Per cell type: index in `names` of each of its codes, 255 -> 255. `map[codes]` translates.
+
+    Raises
+    ------
+    InputError
+        If the bins differ in width, a number has two names, some names have numbers and others none, or there are
+        more than 254 states.
+
+    Examples
+    --------
+    >>> one = States("A", ("1_TssA", "3_Tx"), (1, 3), ("255,0,0", ""), 200, {})
+    >>> two = States("B", ("2_Enh", "3_Tx"), (2, 3), ("", "0,128,0"), 200, {})
+    >>> names, colours, maps = join_states([one, two])
+    >>> names, colours
+    (('1_TssA', '2_Enh', '3_Tx'), ('255,0,0', '', '0,128,0'))
+    >>> maps[1][[0, 1, 255]].tolist()
+    [1, 2, 255]
+    """
+    if not states:
+        raise ValueError("join_states needs the states of at least one cell type")
+    first = states[0]
+    colours: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    named: dict[int, str] = {}
+    for one in states:
+        if one.bin_bp != first.bin_bp:
+            raise InputError(
+                "the segmentations have bins of different width", where=one.cell, found=f"{one.bin_bp} bp",
+                expected=f"{first.bin_bp} bp as for {first.cell}",
+                do=f"If they are one segmentation, give the width (state_bin, --state-bin {int(np.gcd(one.bin_bp, first.bin_bp))}); else make two stores.",
+            )  # fmt: skip
+        if (one.numbers is None) != (first.numbers is None):
+            raise InputError(
+                "the states of one cell type have numbers, those of another have none", where=one.cell,
+                found=few(one.names, 3), expected=f"names as for {first.cell}: {few(first.names, 3)}",
+                do="Take all cell types from one segmentation.",
+            )  # fmt: skip
+        for i, name in enumerate(one.names):
+            if one.numbers is not None:
+                other = named.setdefault(one.numbers[i], name)
+                if other != name:
+                    raise InputError(
+                        "one state number has two names", where=one.cell, found=repr(name),
+                        expected=f"{other!r} as for {owner[other]}",
+                        do="Take all cell types from one segmentation, or rename the states.",
+                    )  # fmt: skip
+            owner.setdefault(name, one.cell)
+            colours[name] = colours.get(name) or one.colours[i]
+    by_number = {name: number for number, name in named.items()}
+    names = tuple(sorted(colours, key=lambda name: (by_number.get(name, 0), natural_key(name))))
+    if len(names) > MOST_STATES:
+        raise InputError(
+            "there are too many states", where=f"{len(states)} cell types", found=f"{len(names)} different names ({few(names, 3)})",
+            expected=f"at most {MOST_STATES}", do="Take all cell types from one segmentation.",
+        )  # fmt: skip
+    index = {name: i for i, name in enumerate(names)}
+    maps = []
+    for one in states:
+        table = np.full(256, UNKNOWN, np.uint8)
+        table[: len(one.names)] = [index[name] for name in one.names]
+        maps.append(table)
+    return names, tuple(colours[name] for name in names), maps

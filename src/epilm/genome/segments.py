@@ -1,0 +1,207 @@
+"""Named intervals of a segmentation file as plain arrays: BED4, BED9 and bigBed.
+
+One pass over the bytes, no work per line in Python; only when something is
+wrong are the lines gone through one by one, to name the first that is. What
+the segments mean (bins, states, unknown) is decided in `segmentation`.
+"""
+
+import io
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epilm.errors import InputError
+from epilm.genome.files import check_file, data_lines, read_text
+
+WHAT = "a segmentation: BED (chromosome, start, end, state), plain or gzip, or bigBed"
+_CURE = "Correct or remove the line; coordinates are 0-based, half-open."
+_COLOUR = re.compile(r"[0-9]{1,3},[0-9]{1,3},[0-9]{1,3}")
+BIGBED = (b"\xeb\xf2\x89\x87", b"\x87\x89\xf2\xeb")
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The intervals of one segmentation file, in the order of the file.
+
+    Attributes
+    ----------
+    source : str
+        The file, for messages.
+    chroms : tuple of str
+        Chromosomes met.
+    chrom : int32 array, shape (n,)
+        Number of each segment's chromosome in `chroms`.
+    start, end : int64 array, shape (n,)
+        0-based, half-open, in bp; start < end.
+    labels : tuple of str
+        State names met.
+    label : int32 array, shape (n,)
+        Number of each segment's name in `labels`.
+    colours : tuple of str
+        "r,g,b" of each label, "" where the file gives none.
+    lines : int64 array, shape (n,)
+        1-based line (text) or record (bigBed) of each segment.
+    unit : str
+        "line" or "record": what `lines` counts.
+    """
+
+    source: str
+    chroms: tuple[str, ...]
+    chrom: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    labels: tuple[str, ...]
+    label: NDArray[np.int32]
+    colours: tuple[str, ...]
+    lines: NDArray[np.int64]
+    unit: str = "line"
+
+    def place(self, row: int) -> str:
+        """Name the file and line of a segment, for a message."""
+        return f"{self.source}, {self.unit} {int(self.lines[row])}"
+
+    def show(self, row: int) -> str:
+        """Write a segment as chrom:start-end and its state."""
+        chrom = self.chroms[self.chrom[row]]
+        return f"{chrom}:{self.start[row]}-{self.end[row]} {self.labels[self.label[row]]}"
+
+
+def read_segments(path: str | Path) -> Segments:
+    """Read the segments of a BED or bigBed file.
+
+    Parameters
+    ----------
+    path : path
+        BED with the state's name in column 4, plain or gzip; `track`, `browser`, `#` and blank lines are skipped.
+        Colours are taken from column 9 (BED9), or from a column 5 that looks like r,g,b. Or a bigBed file, told
+        by its first bytes.
+
+    Returns
+    -------
+    Segments
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated or of another format; or for the first line without a name or with
+        impossible coordinates.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.bed"
+    >>> _ = name.write_text("chr1\\t0\\t400\\t1_TssA\\nchr1\\t400\\t600\\t2_Tx\\n")
+    >>> segments = read_segments(name)
+    >>> segments.show(1), segments.lines.tolist()
+    ('chr1:400-600 2_Tx', [1, 2])
+    """
+    path = check_file(path, WHAT)
+    with path.open("rb") as handle:
+        magic = handle.read(4)
+    return _read_bigbed(path) if magic in BIGBED else _read_bed(path)
+
+
+def _read_bed(path: Path) -> Segments:
+    text, lines = data_lines(read_text(path, WHAT))
+    if not text:
+        raise InputError(
+            "the file holds no segment", where=str(path), found="header, comment or blank lines only",
+            expected=WHAT,
+        )  # fmt: skip
+    table = _parse(text, str(path))
+    if table is None or len(table) != len(lines):
+        _explain(text, lines, str(path))
+        raise InputError("the lines cannot be read as BED", where=str(path), expected=WHAT)
+    start, end = table[1].to_numpy(np.int64), table[2].to_numpy(np.int64)
+    chrom, label = table[0].cat, table[3].cat
+    nameless = any(
+        (i.codes < 0).any() or "" in map(str.strip, map(str, i.categories)) for i in (chrom, label)
+    )
+    if nameless or ((start < 0) | (start >= end)).any():
+        _explain(text, lines, str(path))
+    labels = tuple(map(str, label.categories))
+    codes = label.codes.to_numpy().astype(np.int32)
+    colours = [""] * len(labels)
+    if table.shape[1] > 4:
+        shade = table.iloc[:, 4].cat
+        words = list(map(str, shade.categories))
+        # the first line of each label says its colour
+        _, first = np.unique(codes, return_index=True)
+        for row in first:
+            word = words[shade.codes.iloc[row]] if shade.codes.iloc[row] >= 0 else ""
+            colours[codes[row]] = word if _COLOUR.fullmatch(word) else ""
+    return Segments(
+        str(path), tuple(map(str, chrom.categories)), chrom.codes.to_numpy().astype(np.int32), start, end,
+        labels, codes, tuple(colours), lines,
+    )  # fmt: skip
+
+
+def _parse(text: bytes, path: str) -> pd.DataFrame | None:
+    """Columns 0 to 3 and, if there, the colour's, as columns 0 to 4; None where a line does not fit."""
+    head = text[: text.index(b"\n")].decode("utf-8", "replace")
+    fields = head.split("\t") if "\t" in head else head.split()
+    if len(fields) < 4:
+        return None
+    colour = (
+        8 if len(fields) >= 9 else 4 if len(fields) >= 5 and _COLOUR.fullmatch(fields[4].strip()) else None
+    )
+    wanted: Any = [0, 1, 2, 3] + ([colour] if colour else [])
+    types: Any = {0: "category", 1: np.int64, 2: np.int64, 3: "category"}
+    if colour:
+        types[colour] = "category"
+    try:
+        table = pd.read_csv(
+            io.BytesIO(text), sep="\t" if "\t" in head else r"\s+", header=None, usecols=wanted, dtype=types,
+            quoting=3, keep_default_na=False, skip_blank_lines=False, encoding="utf-8",
+            encoding_errors="replace", low_memory=False,
+        )  # fmt: skip
+    except (ValueError, OverflowError, pd.errors.ParserError):
+        return None
+    table.columns = pd.RangeIndex(len(wanted))
+    return table
+
+
+def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
+    """Find the first line that is no segment and raise the message about it."""
+    tabs = b"\t" in text[: text.index(b"\n")]
+    for number, raw in zip(lines, text.split(b"\n"), strict=False):
+        line = raw.decode("utf-8", "replace")
+        fields = line.split("\t") if tabs else line.split()
+        where = f"{path}, line {number}"
+        if line.startswith(("fixedStep", "variableStep")):
+            raise InputError("wrong format", where=where, found="a wiggle file", expected=WHAT)
+        if len(fields) < 4:
+            raise InputError(
+                "the segment has no state" if len(fields) == 3 else "the line is cut short",
+                where=where, found=f"{len(fields)} columns: {line[:60]!r}",
+                expected="chromosome, start, end, state name, tab-separated",
+                do="Column 4 must name the state, for example 1_TssA." if len(fields) == 3 else _CURE,
+            )  # fmt: skip
+        for i, what in ((1, "start"), (2, "end")):
+            if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
+                header = number == lines[0] and not any(map(str.isdigit, fields))
+                raise InputError(
+                    f"the {what} is not a whole number of at least 0", where=where, found=repr(fields[i]),
+                    expected=f"digits in column {i + 1}",
+                    do="If this is a column header, put # before it or remove it." if header else _CURE,
+                )  # fmt: skip
+        if int(fields[1]) >= int(fields[2]):
+            raise InputError(
+                "the segment holds no base", where=where, found=f"{fields[0]}:{fields[1]}-{fields[2]}",
+                expected="start < end", do=_CURE,
+            )  # fmt: skip
+        for i, what in ((0, "chromosome has no name"), (3, "state has no name")):
+            if not fields[i].strip():
+                raise InputError(
+                    f"the {what}", where=where, found=repr(line[:60]), expected=f"a name in column {i + 1}", do=_CURE
+                )  # fmt: skip
+
+
+def _read_bigbed(path: Path) -> Segments:
+    raise NotImplementedError(struct.calcsize("<I"))

@@ -1,0 +1,439 @@
+"""A value per base: bigWig and bedGraph, one chromosome at a time.
+
+What a file says nothing about is missing (NaN), never 0; what a missing value
+means is the caller's business. A chromosome costs its length in float32 and
+one block: bigWig is read in blocks, bedGraph once from end to end into a
+temporary file of runs, so neither is ever held whole.
+"""
+
+import io
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from epilm.atomic import atomic_file
+from epilm.errors import InputError
+from epilm.genome.chromosomes import PastEnd, check_names, few, natural_key
+from epilm.genome.files import check_file, data_lines, read_chunks
+
+WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
+BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
+BLOCK = 1 << 22
+_RUN = np.dtype([("start", "<i4"), ("end", "<i4"), ("value", "<f4")])
+_MISSING = ("nan", "NaN", "NA", ".")
+_CURE = "Correct or remove the line; coordinates are 0-based, half-open."
+
+
+class Signal(Protocol):
+    """A signal file, opened.
+
+    Attributes
+    ----------
+    source : str
+        The file, for messages.
+    sizes : dict of str to int, or None
+        Chromosome lengths as the file says them (bigWig); None where it says none (bedGraph).
+    chroms : tuple of str
+        Chromosomes the file has.
+    """
+
+    source: str
+    sizes: dict[str, int] | None
+    chroms: tuple[str, ...]
+
+    def read(self, chrom: str, length: int, past_end: PastEnd = "refuse") -> NDArray[np.float32]:
+        """Values of a chromosome, base by base.
+
+        Parameters
+        ----------
+        chrom : str
+        length : int
+            Of the chromosome in the genome, in bp.
+        past_end : {"refuse", "cut"}
+            What to do when the file's chromosome is longer: it is of another assembly, or the genome given holds
+            only its first part.
+
+        Returns
+        -------
+        float32 array, shape (length,)
+            NaN where the file has no value.
+
+        Raises
+        ------
+        InputError
+            If the file does not have the chromosome, has it at another length, or is damaged.
+        """
+        ...
+
+    def read_blocks(
+        self, chrom: str, length: int, past_end: PastEnd = "refuse", block: int = BLOCK
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The same in pieces: (first base, values), from base 0 on without gaps."""
+        ...
+
+
+def open_signal(path: str | Path) -> Signal:
+    """Open a bigWig or bedGraph file, told apart by the first bytes.
+
+    Parameters
+    ----------
+    path : path
+        bigWig, or bedGraph (plain or gzip): sorted by chromosome and start, not overlapping.
+
+    Returns
+    -------
+    Signal
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, truncated or of another format; for bedGraph also for the first line that
+        is out of order, overlaps the one before, or is no run of a value.
+
+    Examples
+    --------
+    >>> name = Path(tempfile.mkdtemp()) / "a.bedGraph"
+    >>> _ = name.write_text("chr1\\t1\\t3\\t2.5\\nchr1\\t3\\t4\\t1\\n")
+    >>> open_signal(name).read("chr1", 5).tolist()
+    [nan, 2.5, 2.5, 1.0, nan]
+    """
+    path = check_file(path, WHAT)
+    with path.open("rb") as handle:
+        magic = handle.read(4)
+    return BigWig(path) if magic in BIGWIG else BedGraph(path)
+
+
+def _lacking(source: str, chrom: str, chroms: tuple[str, ...]) -> InputError:
+    """The message for a chromosome that is not in the file, or is named otherwise there."""
+    try:
+        check_names([chrom], chroms, source, other="the file")
+    except InputError as error:
+        if "named differently" in error.what:
+            return InputError(
+                "the chromosomes of the signal are named differently than in the genome", where=source,
+                found=str(error.expected), expected=chrom,
+                do="Rename them in one of the two.",
+            )  # fmt: skip
+    return InputError(
+        "the signal does not have the chromosome", where=source,
+        found=few(sorted(chroms, key=natural_key)) or "no chromosome", expected=chrom,
+        do="Give the signal of the whole genome, or of the genome that was given.",
+    )  # fmt: skip
+
+
+def _check_length(source: str, chrom: str, found: int, length: int, past_end: PastEnd, exact: bool) -> None:
+    """Refuse a chromosome of another length; `found` is exact, or only the greatest end there."""
+    if chrom.removeprefix("chr") in ("M", "MT"):
+        return  # 16,571 bp in UCSC's hg19, 16,569 elsewhere: not worth a refusal
+    if found > length and past_end == "refuse":
+        raise InputError(
+            "the signal's chromosome is longer than the genome's", where=source, found=f"{chrom} of {found} bp",
+            expected=f"{length} bp",
+            do="The signal belongs to another assembly: give the genome it was made on. If the genome given is only "
+            "the first part of its chromosomes, say so (past_end='cut', --past-end cut).",
+        )  # fmt: skip
+    if exact and found < length:
+        raise InputError(
+            "the signal's chromosome is shorter than the genome's", where=source, found=f"{chrom} of {found} bp",
+            expected=f"{length} bp",
+            do="The signal belongs to another assembly: give the genome it was made on.",
+        )  # fmt: skip
+
+
+class BigWig:
+    """A bigWig file; see `Signal`."""
+
+    def __init__(self, path: Path) -> None:
+        import pybigtools
+
+        self.source = str(path)
+        try:
+            self._file: Any = pybigtools.open(str(path))
+            self.sizes: dict[str, int] | None = dict(self._file.chroms())
+        except BaseException as error:  # the reader's panics are no Exception
+            raise _damaged(self.source, error) from None
+        self.chroms = tuple(self.sizes)
+
+    def read(self, chrom: str, length: int, past_end: PastEnd = "refuse") -> NDArray[np.float32]:
+        values = np.full(length, np.nan, np.float32)
+        for first, piece in self.read_blocks(chrom, length, past_end):
+            values[first : first + len(piece)] = piece
+        return values
+
+    def read_blocks(
+        self, chrom: str, length: int, past_end: PastEnd = "refuse", block: int = BLOCK
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        assert self.sizes is not None
+        if chrom not in self.sizes:
+            raise _lacking(self.source, chrom, self.chroms)
+        have = self.sizes[chrom]
+        _check_length(self.source, chrom, have, length, past_end, exact=True)
+        for first in range(0, length, block):
+            piece = np.full(min(block, length - first), np.nan, np.float32)
+            last = min(first + block, length, have)
+            if last > first:
+                try:
+                    piece[: last - first] = self._file.values(chrom, first, last, fillna=None)
+                except BaseException as error:
+                    raise _damaged(self.source, error, f"{chrom}:{first}-{last}") from None
+            yield first, piece
+
+
+def _damaged(source: str, error: BaseException, at: str | None = None) -> BaseException:
+    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+        return error
+    return InputError(
+        "the bigWig file cannot be read" + (f" at {at}" if at else ""), where=source,
+        found=" ".join(str(error).split())[:200] or type(error).__name__, expected="a whole bigWig file",
+        do="It is truncated or damaged: copy or download it again.",
+    )  # fmt: skip
+
+
+class BedGraph:
+    """A bedGraph file, read once into a temporary file of runs; see `Signal`."""
+
+    def __init__(self, path: Path) -> None:
+        self.source = str(path)
+        self.sizes: dict[str, int] | None = None
+        self._runs: IO[bytes] = tempfile.TemporaryFile(prefix="epilm-bedgraph-")  # noqa: SIM115 - lives as long as we
+        self._where: dict[str, list[int]] = {}  # chromosome: first run, one past the last, greatest end
+        n = 0
+        for names, chrom, runs in _runs(self.source):
+            cuts = np.flatnonzero(np.diff(chrom, prepend=-1))
+            for i, j in zip(cuts, [*cuts[1:], len(chrom)]):
+                place = self._where.setdefault(names[chrom[i]], [n + int(i), 0, 0])
+                place[1:] = [n + int(j), int(runs["end"][j - 1])]
+            self._runs.write(runs.tobytes())
+            n += len(runs)
+        self._runs.flush()
+        self.chroms = tuple(self._where)
+
+    def read(self, chrom: str, length: int, past_end: PastEnd = "refuse") -> NDArray[np.float32]:
+        values = np.full(length, np.nan, np.float32)
+        for first, piece in self.read_blocks(chrom, length, past_end):
+            values[first : first + len(piece)] = piece
+        return values
+
+    def read_blocks(
+        self, chrom: str, length: int, past_end: PastEnd = "refuse", block: int = BLOCK
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        if chrom not in self._where:
+            raise _lacking(self.source, chrom, self.chroms)
+        row, stop, greatest = self._where[chrom]
+        _check_length(self.source, chrom, greatest, length, past_end, exact=False)
+        runs = np.zeros(0, _RUN)
+        for first in range(0, length, block):
+            last = min(first + block, length)
+            while row < stop and (not len(runs) or runs["end"][-1] < last):
+                self._runs.seek(row * _RUN.itemsize)
+                more = np.frombuffer(self._runs.read(min(1 << 18, stop - row) * _RUN.itemsize), _RUN)
+                row += len(more)
+                runs = np.concatenate([runs, more])
+            n = int(np.searchsorted(runs["start"], last))
+            yield first, _spread(runs[:n], first, last)
+            runs = runs[int(np.searchsorted(runs["end"], last, side="right")) :]
+
+
+def _spread(runs: NDArray[Any], first: int, last: int) -> NDArray[np.float32]:
+    """Values of the bases [first, last) from sorted, disjoint runs that touch them."""
+    start, end = np.maximum(runs["start"], first), np.minimum(runs["end"], last)
+    lengths = np.empty(2 * len(runs) + 1, np.int64)
+    lengths[0:-1:2] = start - np.concatenate([[first], end[:-1]])
+    lengths[1::2] = end - start
+    lengths[-1] = last - (end[-1] if len(runs) else first)
+    values = np.full(len(lengths), np.nan, np.float32)
+    values[1::2] = runs["value"]
+    return np.repeat(values, lengths)
+
+
+def _runs(path: str) -> Iterator[tuple[list[str], NDArray[np.int64], NDArray[Any]]]:
+    """Blocks of a bedGraph: chromosomes so far, in order; number of each line's; its run."""
+    names: list[str] = []
+    done, chrom, start, end = 0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for text in _blocks_of_lines(path):
+        kept, numbers = data_lines(text)
+        numbers = numbers + done
+        done += text.count(b"\n")
+        if not kept:
+            continue
+        table = _parse(kept)
+        if table is None or len(table) != len(numbers):
+            _explain(kept, numbers, path)
+            raise InputError("the lines cannot be read as bedGraph", where=path, expected=WHAT)
+        before = (chrom[-1:], start[-1:], end[-1:])
+        codes, words = pd.factorize(table[0])
+        for word in words:
+            if word not in names:
+                names.append(str(word))
+        chrom = np.array([names.index(word) for word in words], dtype=np.int64)[codes]
+        start, end = table[1].to_numpy(np.int64), table[2].to_numpy(np.int64)
+        if ((start < 0) | (start >= end) | (end >= 1 << 31)).any():
+            _explain(kept, numbers, path)
+        _check_order(path, numbers, names, before, (chrom, start, end))
+        runs = np.empty(len(table), _RUN)
+        runs["start"], runs["end"], runs["value"] = start, end, table[3].to_numpy(np.float32)
+        yield names, chrom, runs
+    if not names:
+        raise InputError(
+            "the file holds no value", where=path, found="header, comment or blank lines only", expected=WHAT
+        )
+
+
+_Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _check_order(
+    path: str, numbers: NDArray[np.int64], names: list[str], before: _Columns, columns: _Columns
+) -> None:
+    """Refuse the first line out of order; `before` is the last line of the block before, if any.
+
+    Chromosomes are numbered as they come, so a smaller number is one that comes back.
+    """
+    chrom, start, end = (np.concatenate(pair) for pair in zip(before, columns))
+    same = chrom[1:] == chrom[:-1]
+    back, falls, over = chrom[1:] < chrom[:-1], same & (start[1:] < start[:-1]), same & (start[1:] < end[:-1])
+    wrong = back | falls | over
+    if not wrong.any():
+        return
+    i = int(wrong.argmax())
+    shown, other = (f"{names[chrom[k]]}:{start[k]}-{end[k]}" for k in (i + 1, i))
+    raise InputError(
+        "the lines are not sorted" if back[i] or falls[i] else "two runs overlap",
+        where=f"{path}, line {int(numbers[i + 1 - len(before[0])])}",
+        found=f"{shown} after {other}",
+        expected="chromosomes in blocks, starts ascending" if back[i] or falls[i] else "one value at each base",
+        do="Sort it: sort -k1,1 -k2,2n" if back[i] or falls[i] else "Merge the runs first, for example: bedtools merge -d -1 -c 4 -o mean",
+    )  # fmt: skip
+
+
+def _parse(text: bytes) -> pd.DataFrame | None:
+    """The four columns; None where a line does not fit."""
+    head = text[: text.index(b"\n")].decode("utf-8", "replace")
+    wanted: Any = [0, 1, 2, 3]
+    types: Any = {0: "category", 1: np.int64, 2: np.int64, 3: np.float64}
+    try:
+        table = pd.read_csv(
+            io.BytesIO(text), sep="\t" if "\t" in head else r"\s+", header=None, usecols=wanted, dtype=types,
+            quoting=3, keep_default_na=False, na_values={3: list(_MISSING)}, skip_blank_lines=False,
+            encoding="utf-8", encoding_errors="replace", low_memory=False,
+        )  # fmt: skip
+    except (ValueError, OverflowError, pd.errors.ParserError):
+        return None
+    if table[0].isna().any() or "" in table[0].cat.categories or np.isinf(table[3]).any():
+        return None
+    return table
+
+
+def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
+    """Find the first line that is no run of a value and raise the message about it."""
+    tabs = b"\t" in text[: text.index(b"\n")]
+    for number, raw in zip(lines, text.split(b"\n"), strict=False):
+        line = raw.decode("utf-8", "replace")
+        fields = line.split("\t") if tabs else line.split()
+        where = f"{path}, line {number}"
+        if line.startswith(("fixedStep", "variableStep")):
+            raise InputError(
+                "wrong format", where=where, found="a wiggle file", expected=WHAT,
+                do="Convert it: wigToBigWig FILE chrom.sizes OUT.bw",
+            )  # fmt: skip
+        if len(fields) < 4:
+            raise InputError(
+                "the line is cut short", where=where, found=f"{len(fields)} columns: {line[:60]!r}",
+                expected="chromosome, start, end, value", do=_CURE,
+            )  # fmt: skip
+        for i, what in ((1, "start"), (2, "end")):
+            if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
+                raise InputError(
+                    f"the {what} is not a whole number of at least 0", where=where, found=repr(fields[i]),
+                    expected=f"digits in column {i + 1}", do=_CURE,
+                )  # fmt: skip
+        if not int(fields[1]) < int(fields[2]) < 1 << 31:
+            raise InputError(
+                "the run holds no base", where=where, found=f"{fields[0]}:{fields[1]}-{fields[2]}",
+                expected="start < end < 2,147,483,648", do=_CURE,
+            )  # fmt: skip
+        if not _is_finite(fields[3]):
+            raise InputError(
+                "the value is not a finite number", where=where, found=repr(fields[3]),
+                expected=f"a number in column 4, or {few(_MISSING)} for a missing one", do=_CURE,
+            )  # fmt: skip
+        if not fields[0].strip():
+            raise InputError(
+                "the chromosome has no name", where=where, found=repr(line[:60]), expected="a name in column 1",
+                do=_CURE,
+            )  # fmt: skip
+
+
+def _is_finite(text: str) -> bool:
+    if text.strip() in _MISSING:
+        return True
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _blocks_of_lines(path: str) -> Iterator[bytes]:
+    """Text in pieces that end with a line, Unix line ends."""
+    rest = b""
+    for piece in read_chunks(path, WHAT, 1 << 24):
+        text = rest + piece
+        if b"\x00" in piece:
+            raise InputError("wrong format", where=path, found="binary data", expected=WHAT)
+        cut = text.rfind(b"\n") + 1
+        text, rest = text[:cut], text[cut:]
+        if text:
+            yield text.replace(b"\r\n", b"\n") if b"\r" in text else text
+    if rest:
+        yield rest.rstrip(b"\r") + b"\n"
+
+
+def write_bigwig(
+    path: str | Path,
+    sizes: Mapping[str, int],
+    blocks: Iterable[tuple[str, Any, Any, Any]],
+) -> None:
+    """Write a bigWig from runs of a value, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    sizes : dict of str to int
+        Chromosome lengths in bp.
+    blocks : iterable of (chrom, start, end, value)
+        Sorted, in the order of `sizes`, not overlapping. Start, end and value are numbers, or arrays of one length:
+        many runs at once. Runs whose value is NaN are left out.
+
+    Examples
+    --------
+    >>> name = Path(tempfile.mkdtemp()) / "a.bw"
+    >>> write_bigwig(name, {"chr1": 9}, [("chr1", np.array([0, 4]), np.array([2, 6]), np.array([1.5, 2.0]))])
+    >>> open_signal(name).read("chr1", 9).tolist()
+    [1.5, 1.5, nan, nan, 2.0, 2.0, nan, nan, nan]
+    """
+    import pybigtools
+
+    def rows() -> Iterator[tuple[str, int, int, float]]:
+        for chrom, start, end, value in blocks:
+            if np.ndim(start) == 0:
+                if value == value:
+                    yield chrom, int(start), int(end), float(value)
+                continue
+            values = np.asarray(value, np.float64)
+            there = ~np.isnan(values)
+            columns = (
+                np.asarray(start)[there].tolist(),
+                np.asarray(end)[there].tolist(),
+                values[there].tolist(),
+            )
+            for row in zip(*columns, strict=True):
+                yield (chrom, *row)
+
+    with atomic_file(path) as temporary:
+        pybigtools.open(str(temporary), "w").write(dict(sizes), rows())

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections import Counter
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_runs_of_unknown_bases_are_those_of_a_plain_walk(codes):
     found = [list(run) for run in unknown_runs(np.array(codes, np.uint8))]
     plain = [i for i, code in enumerate(codes) if code > 3]
     assert [i for begin, end in found for i in range(begin, end)] == plain
-    assert all(a[1] < b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(found))
 
 
 def test_runs_go_on_over_the_blocks_that_a_genome_is_read_in(monkeypatch):

@@ -1,5 +1,27 @@
 """From rows of a store to tensors: the only floor where training data are made."""
 
-from epilm.batches.maker import BatchMaker, complete_spec
+from typing import Any
 
-__all__ = ["BatchMaker", "complete_spec"]
+from epilm.batches.maker import BatchMaker, complete_spec
+from epilm.batches.windows import WindowMaker, WindowReader
+from epilm.models.spec import ModelSpec
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.store.reader import Store
+from epilm.store.spec import SampleSpec
+
+__all__ = ["BatchMaker", "WindowMaker", "WindowReader", "complete_spec", "make_batches"]
+
+
+def make_batches(
+    store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: SampleSpec, **rest: Any
+) -> BatchMaker | WindowMaker:
+    """Give the maker that `samples.unit` asks for: groups of regions, or windows.
+
+    Parameters
+    ----------
+    store, spec, objectives, samples
+    **rest
+        seed, subset, device: see `BatchMaker`.
+    """
+    kind = WindowMaker if samples.unit == "windows" else BatchMaker
+    return kind(store, spec, objectives, samples, **rest)

@@ -53,7 +53,7 @@ def save_model(
         JSON values to remember. "store" is the fingerprint of the store it was trained on,
         "card" (text) goes into the card; with "classifier" (n_labels, and the other arguments
         of `classifier_from`) the model is a `SequenceClassifier` made from the spec's model, with
-        "binding" (the arguments of `binding_from`) a `BindingModel`.
+        "binding" (signals, factors: their names; head: further arguments of `binding_from`) a `BindingModel`.
     overwrite : bool
         Replace an existing checkpoint.
 
@@ -134,7 +134,9 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
     if "binding" in extra:
         from epilm.models.binding import binding_from
 
-        return binding_from(model, **extra["binding"])
+        about = extra["binding"]
+        head = dict(about.get("head", {}))
+        return binding_from(model, signals=len(about["signals"]), outputs=len(about["factors"]), **head)
     return model
 
 

@@ -25,6 +25,7 @@ from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import EncoderBlock, MaskedHead, SequenceEncoder
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
+from epilm.tokens.states import N_SPECIAL_STATES, real_tokens
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,8 @@ class Loaded:
         table = torch.zeros((len(pieces), int(lengths.max())), dtype=torch.int64)
         for row, piece in zip(table, pieces, strict=True):
             row[: len(piece)] = torch.from_numpy(piece)
-        ids, mask = wrap(table, lengths)
+        special = self.spec.special_tokens
+        ids, mask = wrap(table, lengths, cls=special, sep=special)
         trunk = find_trunk(self.model)
         if trunk is not None:
             hidden = trunk.encode(ids.to(device), mask.to(device))
@@ -148,10 +150,7 @@ class Loaded:
             return hidden[:, 0]
         if how == "pooler":
             return encoder.pool(hidden)
-        inner = mask.clone()
-        inner[:, 0] = False
-        inner[torch.arange(len(pieces)), lengths + 1] = False  # [SEP]
-        weight = inner.to(device, hidden.dtype)[..., None]
+        weight = real_tokens(ids, mask).to(device, hidden.dtype)[..., None]
         return (hidden * weight).sum(1) / weight.sum(1)
 
 
@@ -331,6 +330,7 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
     path = Path(spec.encoder.init)
     where = str(path)
     encoder, how = find_encoder(model), spec.encoder.enlarge_positions
+    tensors: dict[str, Tensor] = {}
     if path.exists() and not is_bert_folder(path):
         folder = find_checkpoint(path)
         source, _ = read_spec(folder)
@@ -341,7 +341,8 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
             )  # fmt: skip
         tensors = load_file(folder / WEIGHTS)
         state = _part(tensors, "words.weight", "positions.weight")
-        head_state = _part(tensors, "dense.weight", "norm.weight", "bias")
+        kmer_head = {name: t for name, t in tensors.items() if not name.startswith("state_head.")}
+        head_state = _part(kmer_head, "dense.weight", "norm.weight", "bias")
         found = BertWeights(state, head_state, encoder_size(source.encoder).heads)
     else:
         found = read_bert(path, spec.k)
@@ -353,6 +354,29 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
         )  # fmt: skip
     notes = load_encoder(encoder, found.encoder, how, where)
     _load_head(model, found, where)
+    trunk = find_trunk(model)
+    return notes if trunk is None else [*notes, *_load_states(trunk, tensors)]
+
+
+def _load_states(trunk: EBERT, tensors: dict[str, Tensor]) -> list[str]:
+    """Take over what belongs to states: their vectors, their head and the layer that joins them."""
+    if trunk.states is None:
+        return ["the checkpoint's states are not read"] if "states.weight" in tensors else []
+    rows = trunk.states.num_embeddings - N_SPECIAL_STATES
+    given = tensors.get("states.weight")
+    if given is None or given.shape != trunk.states.weight.shape:
+        had = "none" if given is None else f"{len(given) - N_SPECIAL_STATES}"
+        return [f"the vectors of the {rows} states are drawn anew (the checkpoint has {had})"]
+    notes = [f"the vectors of {rows} states taken over: number i must mean the same state in both stores"]
+    parts: dict[str, nn.Module | None] = {
+        "states.": trunk.states, "state_head.": trunk.state_head, "join.": trunk.join,
+    }  # fmt: skip
+    for prefix, part in parts.items():
+        own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        if part is not None and own:
+            part.load_state_dict(own)
+        elif part is not None or own:
+            notes.append(f"{prefix.rstrip('.')} is not in both models: left as it was")
     return notes
 
 

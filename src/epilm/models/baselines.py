@@ -1,13 +1,17 @@
-"""A small convolutional network over bases: what a model without pre-training must be compared with.
+"""Networks over bases: what a model without pre-training must be compared with.
 
-Shaped as the motif networks of the DeepBind family: wide first filters (motifs),
-one layer over their arrangement, a maximum over the sequence. With `both_strands`
-the logits are the mean over the sequence and its reverse complement.
+`SmallCNN` is shaped as the motif networks of the DeepBind family: wide first filters (motifs),
+one layer over their arrangement, a maximum over the sequence. `FactorNet` is the published
+CNN-biLSTM over bases and signals, for binding in a cell type. Both read both strands with one
+set of weights and average the logits.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from epilm.errors import InputError
+from epilm.streams import Windows
 
 BASES = 4
 
@@ -92,3 +96,110 @@ class SmallCNN(nn.Module):
         best = first.masked_fill(beyond, 0.0).amax(2)
         both = torch.cat([best, second.amax(2)], 1)
         return self.out(self.dropout(F.relu(self.dense(self.dropout(both)))))
+
+
+class FactorNet(nn.Module):
+    """Bases and signals of a window through filters, a bidirectional LSTM and two dense layers.
+
+    Parameters
+    ----------
+    tracks : int
+        S, signals beside the four bases; 0 = sequence alone.
+    outputs : int
+        Factors asked about at once.
+    window_bp : int
+        W; the layer after the LSTM reads all its steps, so the width is part of the model.
+    filters, width : int
+        First layer, and its width in bp.
+    pool : int
+        Bases joined by the maximum.
+    lstm, dense : int
+        Units of each direction; width of the dense layers.
+    dropout, dropout_late : float
+        After the filters; after the LSTM.
+    both_strands : bool
+        Average the logits of both strands.
+
+    References
+    ----------
+    Quang and Xie, FactorNet, Methods 2019, and uci-cbcl/FactorNet (protocols 7): filters 128 x 34, dense 128 a
+    position, pool 17, biLSTM 64, dropout .5, dense 128. Its 14 meta features (RNA, annotation) are not read.
+
+    Examples
+    --------
+    >>> model = FactorNet(tracks=1, window_bp=100, filters=8, lstm=4, dense=8).eval()
+    >>> codes = torch.randint(0, 4, (2, 100), dtype=torch.uint8)
+    >>> ids = torch.zeros(2, 1, dtype=torch.int64)
+    >>> tuple(model(Windows(ids, ids > 0, codes=codes, tracks=torch.zeros(2, 100, 1))).shape)
+    (2, 1)
+    """
+
+    def __init__(
+        self,
+        tracks: int = 0,
+        outputs: int = 1,
+        window_bp: int = 1000,
+        *,
+        filters: int = 128,
+        width: int = 34,
+        pool: int = 17,
+        lstm: int = 64,
+        dense: int = 128,
+        dropout: float = 0.1,
+        dropout_late: float = 0.5,
+        both_strands: bool = True,
+    ) -> None:
+        super().__init__()
+        steps = (window_bp - width + 1) // pool
+        if steps < 1:
+            raise InputError(
+                "the window is too short for the filters",
+                found=f"{window_bp} bp",
+                expected=f"at least {width + pool - 1}",
+            )
+        self.tracks, self.window_bp, self.both_strands = tracks, window_bp, both_strands
+        self.motifs = nn.Conv1d(BASES + tracks, filters, width)
+        self.mix = nn.Conv1d(filters, filters, 1)  # the dense layer of every position
+        self.pool = nn.MaxPool1d(pool)
+        self.lstm = nn.LSTM(filters, lstm, batch_first=True, bidirectional=True)
+        self.dropout, self.dropout_late = nn.Dropout(dropout), nn.Dropout(dropout_late)
+        self.dense = nn.Linear(2 * lstm * steps, dense)
+        self.dense2 = nn.Linear(dense, dense)
+        self.out = nn.Linear(dense, outputs)
+
+    def forward(self, windows: Windows) -> Tensor:
+        """Score windows with `codes` (B, W) and, where the model reads any, `tracks` (B, W, S).
+
+        Returns
+        -------
+        float (B, outputs)
+            Logits.
+
+        Raises
+        ------
+        InputError
+            If codes or tracks are missing, or the windows are of another width.
+        """
+        found = 0 if windows.tracks is None else windows.tracks.shape[-1]
+        width = None if windows.codes is None else windows.codes.shape[1]
+        if windows.codes is None or found != self.tracks or width != self.window_bp:
+            raise InputError(
+                "the network reads bases and signals that the windows do not have",
+                found=f"{width} bp, {found} signals", expected=f"{self.window_bp} bp, {self.tracks} signals",
+            )  # fmt: skip
+        kind = self.motifs.weight.dtype
+        bases = F.one_hot(windows.codes.long(), BASES + 1)[..., :BASES].to(kind)  # N is zero in all four
+        x = bases if windows.tracks is None else torch.cat([bases, windows.tracks.to(kind)], -1)
+        x = x.transpose(1, 2)  # (B, 4 + S, W)
+        logits = self._one_strand(x)
+        if self.both_strands:
+            # A C G T turned round is T G C A: the bases' complement; signals are only turned in place.
+            other = torch.cat([x[:, :BASES].flip(1, 2), x[:, BASES:].flip(2)], 1)
+            logits = (logits + self._one_strand(other)) / 2
+        return logits
+
+    def _one_strand(self, x: Tensor) -> Tensor:
+        x = self.dropout(F.relu(self.motifs(x)))
+        x = self.pool(F.relu(self.mix(x)))  # (B, filters, steps)
+        x = self.dropout_late(self.lstm(x.transpose(1, 2))[0])  # (B, steps, 2 lstm)
+        return self.out(F.relu(self.dense2(F.relu(self.dense(x.flatten(1))))))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from epilm.errors import RecipeError
+from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens
 from epilm.nn.encoder import SequenceEncoder
@@ -157,7 +158,7 @@ class SequenceClassifier(nn.Module):
 
 
 def classifier_from(
-    model: GeneBERT,
+    model: GeneBERT | EBERT,
     n_labels: int,
     *,
     fusion: Literal["none", "concat", "cross_attention"] = "none",
@@ -168,8 +169,8 @@ def classifier_from(
 
     Parameters
     ----------
-    model : GeneBERT
-        Left as it is.
+    model : GeneBERT or EBERT
+        Left as it is. An EBERT reads sequences alone here, every state as unknown.
     n_labels : int
     fusion : {"none", "concat", "cross_attention"}
         A fusion of the same kind in `model` is taken over with its weights.
@@ -177,6 +178,10 @@ def classifier_from(
         The model's own by default.
     dropout : float
     """
+    if isinstance(model, EBERT):
+        return SequenceClassifier(
+            model.without_states(), n_labels, pooling or model.pooling, fusion, dropout=dropout
+        )
     parts = copy.deepcopy((model.encoder, model.tower, model.chunks, model.fusion))
     encoder, tower, chunks, trained = parts
     kinds = {"concat": ConcatFusion, "cross_attention": CrossAttentionFusion}

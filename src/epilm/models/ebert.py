@@ -7,6 +7,7 @@ Builders: `epilm.models.build`. On top for binding sites: `epilm.models.binding`
 Axes: B windows, L tokens, H hidden, V k-mer ids, Vs state ids, M masked tokens.
 """
 
+import copy
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from epilm.errors import InputError
 from epilm.models.grouping import Pooling, pool_tokens
 from epilm.nn.encoder import MaskedHead, SequenceEncoder
 from epilm.streams import Batch, Outputs, Sequences, Windows
+from epilm.tokens.kmers import PAD
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
 
 Combine = Literal["sum", "concat"]
@@ -141,6 +143,21 @@ class EBERT(nn.Module):
     def encode_windows(self, windows: Windows) -> Tensor:
         """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
         return self.encode(windows.ids, windows.mask, windows.states)
+
+    def without_states(self) -> SequenceEncoder:
+        """A copy of the encoder that gives, on its own, what `encode` gives where no state is known.
+
+        What the unknown state adds to a k-mer goes into the word table, once. Padding's row is left as it is.
+        """
+        encoder = copy.deepcopy(self.encoder)
+        if self.states is None:
+            return encoder
+        words = encoder.words.weight
+        ids = torch.arange(len(words), device=words.device)[None]
+        mask = ids != PAD
+        with torch.no_grad():
+            words.copy_(torch.where(mask[0, :, None], self.embed_tokens(ids, mask)[0], words))
+        return encoder
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One vector a window: (B, L, H) -> (B, H)."""

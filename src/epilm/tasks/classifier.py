@@ -21,6 +21,7 @@ from epilm.atomic import write_json
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.models.baselines import SmallCNN, reverse_complement_codes
 from epilm.models.classifier import SequenceClassifier, classifier_from
+from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.spec import ModelSpec
 from epilm.streams import Sequences
@@ -228,7 +229,7 @@ class Classifier:
 
 
 def new_classifier(
-    source: GeneBERT | Literal["cnn"],
+    source: GeneBERT | EBERT | Literal["cnn"],
     spec: ModelSpec | None,
     n_labels: int,
     *,
@@ -242,7 +243,7 @@ def new_classifier(
 
     Parameters
     ----------
-    source : GeneBERT or "cnn"
+    source : GeneBERT, EBERT or "cnn"
     spec : ModelSpec or None
         Of `source`.
     n_labels : int
@@ -260,7 +261,7 @@ def new_classifier(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        if not isinstance(source, GeneBERT):
+        if not isinstance(source, GeneBERT | EBERT):
             module: nn.Module = SmallCNN(n_labels, both_strands=True)
             return Classifier(module, "cnn", n_labels, dropout=dropout)
         assert spec is not None

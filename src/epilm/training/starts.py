@@ -7,6 +7,7 @@ import torch
 
 from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.models.build import build_model
+from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import enlarge_positions
@@ -82,7 +83,7 @@ def prepare_classifier(
     return made, [f"model: {where}; {count:,} weights", *told, *notes]
 
 
-def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT, ModelSpec, dict[str, Any], str]:
+def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
     """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
 
     Returns
@@ -104,7 +105,7 @@ def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT, ModelSpec, dict[s
             expected="the folder of a run or model, 'random' or 'cnn'",
         )
     loaded = load(path)
-    if not isinstance(loaded.model, GeneBERT):
+    if not isinstance(loaded.model, GeneBERT | EBERT):
         raise CheckpointError(
             "this is no pre-trained model",
             where=str(path),
@@ -115,7 +116,7 @@ def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT, ModelSpec, dict[s
     return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
 
 
-def _tile_positions(model: GeneBERT, spec: ModelSpec) -> list[str]:
+def _tile_positions(model: GeneBERT | EBERT, spec: ModelSpec) -> list[str]:
     """Fill the rows of the position table that pre-training never used, from those it did (A1)."""
     trained, table = spec.max_tokens, model.encoder.positions.weight
     if trained >= len(table):

@@ -11,6 +11,9 @@ from epilm.genome.files import read_text
 # Of a file that goes past the end of a chromosome: it is of another assembly ("refuse"), or the genome given holds
 # only the first part of its chromosomes ("cut" the file there).
 PastEnd = Literal["refuse", "cut"]
+FIRST_PART = (
+    "If the genome given is only the first part of its chromosomes, say so (past_end='cut', --past-end cut)."
+)
 
 
 def natural_key(name: str) -> tuple[object, ...]:
@@ -95,6 +98,52 @@ def check_names(
             do="Give the genome these regions belong to.",
         )
     return unknown
+
+
+def check_length(
+    what: str, where: str, chrom: str, found: int, length: int, past_end: PastEnd, *, exact: bool = True
+) -> None:
+    """Refuse a file whose chromosome is not as long as the genome's.
+
+    Parameters
+    ----------
+    what : str
+        "signal", "segmentation": of what the chromosome is, for the message.
+    where : str
+        File, for the message.
+    chrom : str
+    found : int
+        Length in bp the file says, or (not `exact`) the greatest end in it.
+    length : int
+        Length in bp in the genome.
+    past_end : {"refuse", "cut"}
+        "cut" lets a longer one pass.
+    exact : bool
+        Whether a shorter one is wrong too.
+
+    Raises
+    ------
+    InputError
+        For another length; the mitochondrion (16,571 bp in UCSC's hg19, 16,569 elsewhere) is let pass.
+
+    Examples
+    --------
+    >>> check_length("signal", "a.bw", "chr1", 90, 100, "refuse")
+    Traceback (most recent call last):
+    ...
+    epilm.errors.InputError: a.bw: the signal's chromosome is shorter than the genome's. Found chr1 of 90 bp; expected 100 bp. The signal belongs to another assembly: give the genome it was made on.
+    """
+    if chrom.removeprefix("chr") in ("M", "MT"):
+        return
+    longer = found > length
+    if (longer and past_end == "refuse") or (exact and found < length):
+        do = f"The {what} belongs to another assembly: give the genome it was made on."
+        if longer:
+            do += f" {FIRST_PART}"
+        raise InputError(
+            f"the {what}'s chromosome is {'longer' if longer else 'shorter'} than the genome's", where=where,
+            found=f"{chrom} of {found} bp", expected=f"{length} bp", do=do,
+        )  # fmt: skip
 
 
 def few(names: Sequence[str], most: int = 5) -> str:

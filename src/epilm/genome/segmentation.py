@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.checks import chromosome_ranks
-from epilm.genome.chromosomes import PastEnd, check_names, few, natural_key
+from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_length, check_names, few, natural_key
 from epilm.genome.segments import Segments, read_segments
 
 UNKNOWN = 255
@@ -147,6 +147,9 @@ def states_of(
     """
     notes: list[str] = []
     rows = _on_the_genome(segments, sizes, notes)
+    for chrom, found in (segments.sizes or {}).items():
+        if chrom in sizes:
+            check_length("segmentation", segments.source, chrom, found, sizes[chrom], past_end)
     length = np.array([sizes.get(chrom, 0) for chrom in segments.chroms], dtype=np.int64)[
         segments.chrom[rows]
     ]
@@ -283,8 +286,7 @@ def _inside(
             f"the segment ends past its chromosome; {int(past.sum())} of {len(past)} do",
             where=segments.place(rows[row]), found=segments.show(rows[row]),
             expected=f"an end of at most {int(length[row])} ({segments.chroms[segments.chrom[rows[row]]]} in the genome given)",
-            do="The states belong to another assembly: give the genome they were made on. If the genome given is "
-            "only the first part of its chromosomes, say so (past_end='cut', --past-end cut).",
+            do=f"The states belong to another assembly: give the genome they were made on. {FIRST_PART}",
         )  # fmt: skip
     if past.any():
         notes.append(

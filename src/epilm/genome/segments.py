@@ -7,7 +7,6 @@ the segments mean (bins, states, unknown) is decided in `segmentation`.
 
 import io
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +48,8 @@ class Segments:
         1-based line (text) or record (bigBed) of each segment.
     unit : str
         "line" or "record": what `lines` counts.
+    sizes : dict of str to int, or None
+        Chromosome lengths the file says (bigBed).
     """
 
     source: str
@@ -61,6 +62,7 @@ class Segments:
     colours: tuple[str, ...]
     lines: NDArray[np.int64]
     unit: str = "line"
+    sizes: dict[str, int] | None = None
 
     def place(self, row: int) -> str:
         """Name the file and line of a segment, for a message."""
@@ -204,4 +206,66 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
 
 
 def _read_bigbed(path: Path) -> Segments:
-    raise NotImplementedError(struct.calcsize("<I"))
+    import pybigtools
+
+    source = str(path)
+    chrom, start, end, label, shade = [], [], [], [], []
+    try:
+        file: Any = pybigtools.open(source)
+        sizes = {str(name): int(size) for name, size in file.chroms().items()}
+        n_fields = len(next((row for name in sizes for row in file.records(name)), ()))
+        if n_fields >= 4:
+            for name in sizes:
+                columns = list(zip(*file.records(name)))
+                if columns:
+                    chrom.append(np.full(len(columns[0]), len(chrom), np.int32))
+                    start.append(np.array(columns[0], np.int64))
+                    end.append(np.array(columns[1], np.int64))
+                    label.append(np.array(columns[2], object))
+                    shade.append(np.array(columns[7] if n_fields >= 8 else [""] * len(columns[0]), object))
+                else:
+                    chrom.append(np.zeros(0, np.int32))
+    except BaseException as error:  # the reader's panics are no Exception
+        raise damaged("bigBed", source, error) from None
+    if n_fields < 4:
+        raise InputError(
+            "the segments have no state" if n_fields else "the file holds no segment", where=source,
+            found=f"{n_fields + 1} columns" if n_fields else "no record", expected=WHAT,
+        )  # fmt: skip
+    codes, names = pd.factorize(np.concatenate(label))
+    starts, ends = np.concatenate(start), np.concatenate(end)
+    _, first = np.unique(codes, return_index=True)
+    shades = np.concatenate(shade)[first]
+    return Segments(
+        source, tuple(sizes), np.concatenate(chrom), starts, ends, tuple(map(str, names)), codes.astype(np.int32),
+        tuple(word if _COLOUR.fullmatch(word) else "" for word in map(str, shades)),
+        np.arange(1, len(starts) + 1), "record", sizes,
+    )  # fmt: skip
+
+
+def damaged(kind: str, source: str, error: BaseException, at: str | None = None) -> BaseException:
+    """Say that a bigBed or bigWig file cannot be read, and why; pass on what is not the file's fault.
+
+    Parameters
+    ----------
+    kind : str
+        "bigBed" or "bigWig".
+    source : str
+        The file.
+    error : BaseException
+        What the reader raised.
+    at : str, optional
+        Where in the genome.
+
+    Examples
+    --------
+    >>> print(damaged("bigWig", "a.bw", OSError("failed to fill whole buffer")))
+    a.bw: the bigWig file cannot be read. Found failed to fill whole buffer; expected a whole bigWig file. It is truncated or damaged: copy or download it again.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | InputError):
+        return error
+    return InputError(
+        f"the {kind} file cannot be read" + (f" at {at}" if at else ""), where=source,
+        found=" ".join(str(error).split())[:200] or type(error).__name__, expected=f"a whole {kind} file",
+        do="It is truncated or damaged: copy or download it again.",
+    )  # fmt: skip

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
-from epilm.genome.chromosomes import PastEnd, check_names, few, natural_key
+from epilm.genome.chromosomes import PastEnd, check_length, check_names, few, natural_key
 from epilm.genome.files import check_file, data_lines, read_chunks
+from epilm.genome.segments import damaged
 
 WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
 BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
@@ -127,25 +128,6 @@ def _lacking(source: str, chrom: str, chroms: tuple[str, ...]) -> InputError:
     )  # fmt: skip
 
 
-def _check_length(source: str, chrom: str, found: int, length: int, past_end: PastEnd, exact: bool) -> None:
-    """Refuse a chromosome of another length; `found` is exact, or only the greatest end there."""
-    if chrom.removeprefix("chr") in ("M", "MT"):
-        return  # 16,571 bp in UCSC's hg19, 16,569 elsewhere: not worth a refusal
-    if found > length and past_end == "refuse":
-        raise InputError(
-            "the signal's chromosome is longer than the genome's", where=source, found=f"{chrom} of {found} bp",
-            expected=f"{length} bp",
-            do="The signal belongs to another assembly: give the genome it was made on. If the genome given is only "
-            "the first part of its chromosomes, say so (past_end='cut', --past-end cut).",
-        )  # fmt: skip
-    if exact and found < length:
-        raise InputError(
-            "the signal's chromosome is shorter than the genome's", where=source, found=f"{chrom} of {found} bp",
-            expected=f"{length} bp",
-            do="The signal belongs to another assembly: give the genome it was made on.",
-        )  # fmt: skip
-
-
 class BigWig:
     """A bigWig file; see `Signal`."""
 
@@ -157,7 +139,7 @@ class BigWig:
             self._file: Any = pybigtools.open(str(path))
             self.sizes: dict[str, int] | None = dict(self._file.chroms())
         except BaseException as error:  # the reader's panics are no Exception
-            raise _damaged(self.source, error) from None
+            raise damaged("bigWig", self.source, error) from None
         self.chroms = tuple(self.sizes)
 
     def read(self, chrom: str, length: int, past_end: PastEnd = "refuse") -> NDArray[np.float32]:
@@ -173,7 +155,7 @@ class BigWig:
         if chrom not in self.sizes:
             raise _lacking(self.source, chrom, self.chroms)
         have = self.sizes[chrom]
-        _check_length(self.source, chrom, have, length, past_end, exact=True)
+        check_length("signal", self.source, chrom, have, length, past_end, exact=True)
         for first in range(0, length, block):
             piece = np.full(min(block, length - first), np.nan, np.float32)
             last = min(first + block, length, have)
@@ -181,18 +163,8 @@ class BigWig:
                 try:
                     piece[: last - first] = self._file.values(chrom, first, last, fillna=None)
                 except BaseException as error:
-                    raise _damaged(self.source, error, f"{chrom}:{first}-{last}") from None
+                    raise damaged("bigWig", self.source, error, f"{chrom}:{first}-{last}") from None
             yield first, piece
-
-
-def _damaged(source: str, error: BaseException, at: str | None = None) -> BaseException:
-    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-        return error
-    return InputError(
-        "the bigWig file cannot be read" + (f" at {at}" if at else ""), where=source,
-        found=" ".join(str(error).split())[:200] or type(error).__name__, expected="a whole bigWig file",
-        do="It is truncated or damaged: copy or download it again.",
-    )  # fmt: skip
 
 
 class BedGraph:
@@ -226,7 +198,7 @@ class BedGraph:
         if chrom not in self._where:
             raise _lacking(self.source, chrom, self.chroms)
         row, stop, greatest = self._where[chrom]
-        _check_length(self.source, chrom, greatest, length, past_end, exact=False)
+        check_length("signal", self.source, chrom, greatest, length, past_end, exact=False)
         runs = np.zeros(0, _RUN)
         for first in range(0, length, block):
             last = min(first + block, length)
@@ -316,11 +288,12 @@ def _parse(text: bytes) -> pd.DataFrame | None:
     """The four columns; None where a line does not fit."""
     head = text[: text.index(b"\n")].decode("utf-8", "replace")
     wanted: Any = [0, 1, 2, 3]
+    lacking: Any = {3: list(_MISSING)}
     types: Any = {0: "category", 1: np.int64, 2: np.int64, 3: np.float64}
     try:
         table = pd.read_csv(
             io.BytesIO(text), sep="\t" if "\t" in head else r"\s+", header=None, usecols=wanted, dtype=types,
-            quoting=3, keep_default_na=False, na_values={3: list(_MISSING)}, skip_blank_lines=False,
+            quoting=3, keep_default_na=False, na_values=lacking, skip_blank_lines=False,
             encoding="utf-8", encoding_errors="replace", low_memory=False,
         )  # fmt: skip
     except (ValueError, OverflowError, pd.errors.ParserError):

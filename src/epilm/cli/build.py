@@ -31,19 +31,30 @@ def build(
     pseudocount: float = 1.0,
     background: Literal["uniform", "genome", "gc_bins"] = "uniform",
     short: Literal["allow_best", "exact"] = "allow_best",
+    states: list[str] | None = None,
+    state_bin: int | None = None,
+    cell_map: list[str] | None = None,
+    accessibility: list[str] | None = None,
+    mappability: Path | None = None,
+    signal: list[str] | None = None,
+    signal_resolution: int = 1,
+    signal_pool: list[str] | None = None,
+    past_end: Literal["refuse", "cut"] = "refuse",
     strict: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
 ) -> None:
-    """Build a store from a genome, accessible regions and motifs.
+    """Build a store from a genome, accessible regions and motifs, states and signals.
 
     For example:
 
     epilm build --genome hg19.fa.gz --peaks peaks/ --motifs jaspar:2018 --out my.store
 
     epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --out atlas.store
+
+    epilm build --genome hg19.2bit --states hub/trackDb.txt --accessibility dnase/ --mappability map.bw --out ebert.store
 
     Parameters
     ----------
@@ -98,6 +109,27 @@ def build(
         Base composition the motifs are scored against.
     short
         Whether the best word of a motif too short for p counts as a hit.
+    states
+        Chromatin states, one track a cell type: BED or bigBed files, a folder, a pattern, CELL=FILE; an IDEAS
+        .state table; a hub's trackDb.txt, on disk or a URL; may be repeated.
+    state_bin
+        Width of a state's bin in bp; found in the files by default.
+    cell_map
+        CELL=TRACK, or a file of such pairs (tab): which track of states serves which cell type. A track of other
+        cells is a proxy and said to be one. May be repeated.
+    accessibility
+        bigWig or bedGraph, one a cell type: a folder, a pattern, CELL=FILE; may be repeated.
+    mappability
+        bigWig or bedGraph for all cell types.
+    signal
+        Further signals, NAME:CELL=FILE, or NAME:FILE for all cell types; may be repeated.
+    signal_resolution
+        bp a value; 1 keeps every base.
+    signal_pool
+        How bases become a coarser value: max (default), mean, min; or NAME=HOW for one signal.
+    past_end
+        States and signals past the end of a chromosome: refuse them, or cut them there because the genome holds
+        only the first part of its chromosomes.
     strict
         Refuse unsorted and duplicate regions instead of sorting and counting them.
     threads
@@ -140,6 +172,15 @@ def build(
         pseudocount=pseudocount,
         background=background,
         short=short,
+        states=states,
+        state_bin=state_bin,
+        cell_map=cell_map,
+        accessibility=accessibility,
+        mappability=mappability,
+        signal=signal,
+        signal_resolution=signal_resolution,
+        signal_pool=signal_pool or "max",
+        past_end=past_end,
         strict=strict,
         threads=threads,
         overwrite=overwrite,

@@ -1,4 +1,4 @@
-"""Raw files to a store: genome, accessible regions per cell type, motifs, contacts.
+"""Raw files to a store: genome, accessible regions, states and signals per cell type, motifs, contacts.
 
 The only place where the floors `genome` and `motifs` meet the store. Cheap
 checks come first, so that a mistake in a file name costs seconds and not the
@@ -6,7 +6,7 @@ scan. Whole or absent, as everything that writes here. Not on the training path.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,10 +17,12 @@ from epilm import __version__
 from epilm.atomic import atomic_folder
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
+from epilm.genome.chromosomes import few
 from epilm.genome.contacts import Contacts, read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
+from epilm.genome.segmentation import PastEnd
 from epilm.motifs.formats import read_motifs
 from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif
@@ -29,8 +31,17 @@ from epilm.store.contacts import contact_table
 from epilm.store.inputs import Peaks, peak_files, source
 from epilm.store.progress import Bar, bars
 from epilm.store.reader import Store
-from epilm.store.regions import check_choice, check_thresholds, clean, from_counts, from_peaks
-from epilm.store.writer import StoreWriter
+from epilm.store.regions import (
+    check_choice,
+    check_thresholds,
+    clean,
+    from_counts,
+    from_peaks,
+    no_regions,
+)
+from epilm.store.track_files import Written, write_signals, write_states
+from epilm.store.track_inputs import CellMap, read_cell_map, signal_sources, state_sources
+from epilm.store.writer import StoreWriter, all_cells, widen
 
 Files = str | Path | Sequence[str | Path]
 # What is told apart in tools by a version: what could change a number of the store.
@@ -65,6 +76,15 @@ def build(
     pseudocount: float = 1.0,
     background: Background = "uniform",
     short: Short = "allow_best",
+    states: Peaks | None = None,
+    state_bin: int | None = None,
+    cell_map: CellMap | None = None,
+    accessibility: Peaks | None = None,
+    mappability: str | Path | None = None,
+    signal: Mapping[str, Any] | Sequence[str] | str | None = None,
+    signal_resolution: int = 1,
+    signal_pool: str | Mapping[str, str] | Sequence[str] = "max",
+    past_end: PastEnd = "refuse",
     strict: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
@@ -80,7 +100,8 @@ def build(
         The folder to appear. Nothing is left there when the build fails.
     peaks : dict, folder, pattern, file or list of them
         Accessible regions, one BED or narrowPeak file a cell type (`inputs.peak_files`).
-        Either this or `counts`.
+        Either this or `counts`; with neither the store has no regions, which is enough for
+        recipes that read windows.
     counts : path
         Peak x cell matrix: .h5ad, .mtx(.gz), .npz, .RDS.
     counts_peaks, counts_cells : path, optional
@@ -113,6 +134,27 @@ def build(
     more_statistics : sequence of str
         Further matrices of the same regions and motifs, made in the same pass. Towers with
         prepare=channels show three as colours: ("count", "sum") beside "best" (A10).
+    states : dict, folder, pattern, "CELL=FILE", file, URL or list of them
+        Chromatin states, one track a cell type: BED4/BED9 or bigBed, IDEAS `.state` tables,
+        `trackDb.txt` of a hub (`track_inputs.state_sources`).
+    state_bin : int, optional
+        Bin width in bp; by default that of the files.
+    cell_map : dict, "CELL=TRACK" words or TSV file, optional
+        Which track of states serves which cell type (`track_inputs.read_cell_map`). A track that
+        is not of that cell type is a proxy: kept in the store and said.
+    accessibility : as `peaks`
+        bigWig or bedGraph, one a cell type. Missing is 0.
+    mappability : path
+        bigWig or bedGraph, one for all cell types. Missing is 0.
+    signal : dict of name to files, or "NAME:CELL=FILE" words
+        Further signals.
+    signal_resolution : int
+        bp a value; 1 keeps every base (2 bytes each).
+    signal_pool : {"max", "mean", "min"}, or {name: how}
+        How bases become a value at coarser resolutions.
+    past_end : {"refuse", "cut"}
+        What to do with states and signals past the end of a chromosome: they are of another
+        assembly, or the genome given holds only the first part of its chromosomes.
     strict : bool
         Refuse unsorted and duplicate regions and unknown chromosomes, which are else sorted,
         left out and counted.
@@ -135,12 +177,7 @@ def build(
     EpilmError
         If `out` exists, another process writes it, or the disk is full.
     """
-    if (peaks is None) == (counts is None):
-        raise InputError(
-            "regions come from peaks or from counts",
-            found="both" if peaks is not None else "neither",
-            expected="one of --peaks and --counts",
-        )
+    _check_regions(peaks, counts, {"motifs": motifs, "contacts": contacts, "blacklist": blacklist})
     check_choice("overlaps", overlaps, ("merge", "keep"))
     check_choice("statistic", statistic, get_args(Statistic))
     statistics = _statistics(statistic, more_statistics, motifs is not None)
@@ -152,6 +189,15 @@ def build(
             raise InputError("the value is out of range", where=name, found=value, expected="between 0 and 1")
     if pseudocount < 0:
         raise InputError("the value is out of range", where="pseudocount", found=pseudocount, expected=">= 0")
+    check_choice("past_end", past_end, get_args(PastEnd))
+    for name, least in (("state_bin", state_bin), ("signal_resolution", signal_resolution)):
+        if least is not None and least < 1:
+            raise InputError("the value is out of range", where=name, found=least, expected="at least 1")
+    tracks = [] if states is None else state_sources(states)
+    mapped = read_cell_map(cell_map)
+    if mapped and not tracks:
+        raise InputError("a cell map needs states", where="cell_map", do="Give --states.")
+    signals = signal_sources(accessibility, mappability, signal, signal_pool)
     with atomic_folder(out, overwrite=overwrite) as folder, bars(progress) as bar:
         opened = open_genome(genome, sizes)
         sources = [source("genome", path) for path in _files(genome)]
@@ -163,8 +209,9 @@ def build(
             regions = from_peaks(bar(named, "peaks"), opened.sizes, overlaps, strict)
             sources += [source("peaks", path, cell_type=name) for name, path in named.items()]
             where = "the peaks"
+        elif counts is None:
+            regions, where = no_regions(), ""
         else:
-            assert counts is not None
             where = str(counts)
             regions = from_counts(
                 read_counts(counts, counts_peaks, counts_cells, label, unlabelled),
@@ -190,10 +237,17 @@ def build(
 
         writer = StoreWriter(folder, tuple(opened.sizes), tuple(opened.sizes.values()))
         flat = _write_genome(writer, opened, bar)
-        clean(regions, _Flat(opened.sizes, flat, writer.offsets), black, max_n_fraction, where)
+        if where:
+            clean(regions, _Flat(opened.sizes, flat, writer.offsets), black, max_n_fraction, where)
+        in_bins = in_bases = Written()
+        if tracks:
+            in_bins = write_states(writer, tracks, mapped, bar, state_bin=state_bin, past_end=past_end)
+        if signals:
+            in_bases = write_signals(writer, signals, bar, resolution=signal_resolution, past_end=past_end)
+        cells = all_cells(regions.cell_types, (in_bins.cells, in_bases.cells))
         rows = regions.structured(writer.chroms)
         writer.regions(rows)
-        writer.access(regions.accessible, regions.counts)
+        writer.access(widen(regions.accessible, len(cells)), widen(regions.counts, len(cells)))
         made: dict[str, Any] = {}
         if read is not None:
             report = _write_factors(
@@ -206,24 +260,26 @@ def build(
             sources.append(source("motifs", motifs))  # type: ignore[arg-type]
         if table is not None:
             writer.contacts(table[1], table[2])
-        notes = [*opened.notes, *regions.notes]
+        notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes]
         lonely = [c for c, n in zip(regions.cell_types, regions.accessible.sum(0), strict=True) if n == 0]
         if lonely:
             notes.append(f"cell types without an accessible region: {', '.join(lonely)}")
+        notes += _without(cells, regions.cell_types if where else cells, "an accessible region")
+        notes += _without(cells, in_bins.cells if tracks else cells, "states")
+        for name, about in in_bases.about.items():
+            notes += _without(cells, about["cell_types"] or cells, name)
         writer.finish(
             assembly=assembly or opened.path.name.split(".")[0],
             regions=rows,
-            cell_types=regions.cell_types,
-            access={
-                "from": "peaks" if peaks is not None else "counts",
-                "overlaps": overlaps,
-                "max_n_fraction": max_n_fraction,
-                **(
-                    {}
-                    if counts is None
-                    else {"label": label, "min_count": min_count, "min_cpm": min_cpm, "top_n": top_n}
-                ),
-            },
+            cell_types=cells,
+            regionless=not where,
+            access=_about_access(
+                "peaks" if peaks is not None else "counts" if counts is not None else "none",
+                {"overlaps": overlaps, "max_n_fraction": max_n_fraction},
+                {"label": label, "min_count": min_count, "min_cpm": min_cpm, "top_n": top_n},
+            ),
+            states=in_bins.about,
+            signals=in_bases.about,
             factors=made,
             contacts={} if table is None else {"resolution": table[0], "value": "log1p(observed / expected)"},
             sources=sources,
@@ -232,6 +288,39 @@ def build(
             versions=_versions(),
         )
     return Store.open(out)
+
+
+def _check_regions(peaks: Any, counts: Any, needing: Mapping[str, Any]) -> None:
+    """Regions come from one side, or nothing that is about regions is asked for."""
+    if peaks is not None and counts is not None:
+        raise InputError(
+            "regions come from peaks or from counts",
+            found="both",
+            expected="one of --peaks and --counts",
+        )
+    asked = [name for name, value in needing.items() if value is not None]
+    if peaks is None and counts is None and asked:
+        raise InputError(
+            f"{' and '.join(asked)} are about accessible regions, and there are none",
+            found="neither peaks nor counts",
+            expected="one of --peaks and --counts",
+            do="Give one; without regions a store holds a genome, states and signals alone.",
+        )
+
+
+def _about_access(source: str, usual: dict[str, Any], of_counts: dict[str, Any]) -> dict[str, Any]:
+    """What `store.json` says about how accessibility was decided."""
+    return {
+        "from": source,
+        **({} if source == "none" else usual),
+        **(of_counts if source == "counts" else {}),
+    }
+
+
+def _without(all_of_them: Sequence[str], having: Container[str], what: str) -> list[str]:
+    """One note about cell types that others of the store have something over."""
+    bare = [cell for cell in all_of_them if cell not in having]
+    return [f"cell types without {what}: {few(bare, 12)}"] if bare else []
 
 
 def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tuple[Statistic, ...]:

@@ -17,8 +17,8 @@ PEAK_ENDINGS = (".narrowPeak", ".broadPeak", ".gappedPeak", ".bed")
 Peaks = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 
-def cell_name(path: str | Path) -> str:
-    """Name a cell type after its peak file.
+def cell_name(path: str | Path, endings: Sequence[str] = PEAK_ENDINGS) -> str:
+    """Name a cell type after its file.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def cell_name(path: str | Path) -> str:
     ('CD4', 'liver.ATAC')
     """
     name = Path(path).name.removesuffix(".gz")
-    for ending in PEAK_ENDINGS:
+    for ending in endings:
         if name.lower().endswith(ending.lower()):
             return name[: -len(ending)]
     return name
@@ -60,64 +60,87 @@ def peak_files(peaks: Peaks) -> dict[str, Path]:
     >>> list(peak_files(root)), list(peak_files(f"{root}/*.ATAC.txt")), list(peak_files(f"x={root}/B.bed"))
     (['A', 'B'], ['neuron'], ['x'])
     """
+    return cell_files(peaks, PEAK_ENDINGS, "peak file", "--peaks")
+
+
+def cell_files(given: Peaks, endings: Sequence[str], what: str, option: str) -> dict[str, Path]:
+    """List the file of each cell type, for any kind of file.
+
+    Parameters
+    ----------
+    given
+        As in `peak_files`.
+    endings : sequence of str
+        Of the files a folder gives, without .gz.
+    what, option : str
+        For messages: "peak file", "--peaks".
+
+    Returns
+    -------
+    dict of str to Path
+
+    Raises
+    ------
+    InputError
+        If nothing is found, or two files give one name.
+    """
     found: dict[str, Path] = {}
-    if isinstance(peaks, Mapping):
-        pairs = [(str(name), Path(path)) for name, path in peaks.items()]
+    if isinstance(given, Mapping):
+        pairs = [(str(name), Path(path)) for name, path in given.items()]
     else:
-        given = [peaks] if isinstance(peaks, str | Path) else list(peaks)
-        pairs = [pair for one in given for pair in _expand(str(one))]
+        several = [given] if isinstance(given, str | Path) else list(given)
+        pairs = [pair for one in several for pair in _expand(str(one), endings, what, option)]
     for name, path in pairs:
         if name in found:
             raise InputError(
-                "two peak files give one cell type",
+                f"two {what}s give one cell type",
                 where=str(path),
                 found=f"{name}, which is also {found[name]}",
-                do="Name them: --peaks NAME=FILE.",
+                do=f"Name them: {option} NAME=FILE.",
             )
         found[name] = path
     if not found:
-        raise InputError("no peak file is given", expected="at least one")
+        raise InputError(f"no {what} is given", expected="at least one")
     return found
 
 
-def _expand(one: str) -> list[tuple[str, Path]]:
+def _expand(one: str, endings: Sequence[str], what: str, option: str) -> list[tuple[str, Path]]:
     path = Path(one)
+    lower = tuple(e.lower() for e in endings)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.name.lower().removesuffix(".gz").endswith(_lower()))
+        files = sorted(p for p in path.iterdir() if p.name.lower().removesuffix(".gz").endswith(lower))
         if not files:
             raise InputError(
-                "the folder holds no peak file",
+                f"the folder holds no {what}",
                 where=one,
-                expected=f"files that end in {', '.join(PEAK_ENDINGS)} (also .gz)",
-                do="Give a pattern, for example 'peaks/*.txt', or NAME=FILE.",
+                expected=f"files that end in {', '.join(endings)} (also .gz)",
+                do="Give a pattern, for example 'peaks/*.txt', or NAME=FILE."
+                if option == "--peaks"
+                else "Give a pattern with *, or NAME=FILE.",
             )
-        return [(cell_name(p), p) for p in files]
+        return [(cell_name(p, endings), p) for p in files]
     if path.exists():
-        return [(cell_name(path), path)]
+        return [(cell_name(path, endings), path)]
     if glob.has_magic(one):
         matches = sorted(Path(p) for p in glob.glob(one))
         if not matches:
             raise InputError("the pattern matches no file", where=one)
-        return [(_starred(Path(one).name, p), p) for p in matches]
+        return [(_starred(Path(one).name, p, endings), p) for p in matches]
     if "=" in one:
         name, _, rest = one.partition("=")
         return [(name, Path(rest))]
     raise InputError(
-        "there is no such peak file",
+        f"there is no such {what}",
         where=one,
         expected="a file, a folder, a pattern with *, or NAME=FILE",
     )
 
 
-def _lower() -> tuple[str, ...]:
-    return tuple(e.lower() for e in PEAK_ENDINGS)
-
-
-def _starred(pattern: str, path: Path) -> str:
+def _starred(pattern: str, path: Path, endings: Sequence[str]) -> str:
     """What the only `*` of a pattern stands for; else the name of the file."""
     before, star, after = pattern.partition("*")
     inside = path.name[len(before) : len(path.name) - len(after)]
-    return inside if star and inside and not glob.has_magic(before + after) else cell_name(path)
+    return inside if star and inside and not glob.has_magic(before + after) else cell_name(path, endings)
 
 
 def source(role: str, path: str | Path, **more: Any) -> dict[str, Any]:

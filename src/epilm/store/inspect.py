@@ -6,7 +6,7 @@ no weight is read.
 """
 
 import json as json_module
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,9 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
             "median": float(np.median(width)),
             "mean": round(float(width.mean()), 2),
             "max": int(width.max()),
-        },
+        }
+        if len(width)
+        else {},
         "samples": len(samples),
         "sample_regions": regions,
         "left_over": samples.dropped,
@@ -80,12 +82,20 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
             for name, size, n in zip(store.chroms, store.sizes, per_chrom, strict=True)
         ],
         "cell_types": [
-            {"name": name, "accessible": n, "share": round(n / store.n_regions, 4), "samples": int(s)}
+            {
+                "name": name,
+                "accessible": n,
+                "share": round(n / max(1, store.n_regions), 4),
+                "samples": int(s),
+                **_tracks_of(store, name),
+            }
             for name, n, s in zip(store.cell_types, per_cell, of_cell, strict=True)
         ],
         "access": info.access,
         "counts": store.counts is not None,
         "factors": {"number": store.n_factors, **info.factors},
+        "states": info.states,
+        "signals": info.signals,
         "contacts": {**info.contacts, "pairs": len(store.contacts.keys)} if store.contacts else {},
         "dropped": info.dropped,
         "notes": info.notes,
@@ -94,6 +104,25 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
         "files": {name: entry["bytes"] for name, entry in info.files.items()},
         "verified": verify,
     }
+
+
+def _tracks_of(store: Store, cell: str) -> dict[str, Any]:
+    """What a cell type has of states and signals: the share of bins without a state, names of signals."""
+    about: dict[str, Any] = {}
+    if store.states is not None:
+        row = int(store.states.rows[store.cell_number(cell)])
+        entries = store.info.states.get("sources", [])
+        about["states_unknown"] = (
+            1.0 if row < 0 else entries[row].get("unknown") if row < len(entries) else None
+        )
+        if cell in store.states.proxies:
+            about["proxy"] = store.states.proxies[cell]
+    if store.signals:
+        number = store.cell_number(cell)
+        about["signals"] = [
+            name for name, table in store.signals.items() if table.rows is None or table.rows[number] >= 0
+        ]
+    return about
 
 
 def _json_files(folder: Path, kind: str) -> dict[str, Any]:
@@ -152,15 +181,19 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
     from rich.table import Table
 
     console = Console(soft_wrap=True)
-    width = about["region_width"]
+    width = about["region_width"] or {"min": 0, "max": 0, "median": 0}
     factors = about["factors"]
     lines = {
         "store": about["path"],
         "fingerprint": about["fingerprint"],
         "assembly": f"{about['assembly']}, {len(about['chromosomes'])} chromosomes, {about['genome_bp']:,} bp",
         "regions": f"{about['regions']:,}, {about['regions_bp']:,} bp; width {width['min']} to {width['max']}, "
-        f"median {width['median']:g}",
+        f"median {width['median']:g}"
+        if about["regions"]
+        else "none",
         "samples": f"{about['samples']:,} of {about['sample_regions']} regions ({about['left_over']:,} left over)",
+        "states": _states_line(about["states"]),
+        "signals": ", ".join(_signal_line(name, one) for name, one in about["signals"].items()) or "none",
         "access": ", ".join(f"{key} {value}" for key, value in about["access"].items()),
         "factors": f"{factors['number']}, "
         + ", ".join(
@@ -178,13 +211,101 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
     for name, value in lines.items():
         console.print(f"{name:12} {value}", highlight=False, markup=False)
     table = Table("cell type", box=None, pad_edge=False)
-    for name in ("accessible", "share", "samples"):
+    columns = _cell_columns(about)
+    for name in columns:
         table.add_column(name, justify="right")
     for cell in about["cell_types"]:
-        table.add_row(cell["name"], f"{cell['accessible']:,}", f"{cell['share']:.3f}", f"{cell['samples']:,}")
+        table.add_row(cell["name"], *(show(cell) for show in columns.values()))
     console.print()
     console.print(table)
+    if about["states"]:
+        console.print()
+        console.print(_states_table(about["states"], Table))
+    for cell, track in about["states"].get("proxies", {}).items():
+        console.print(
+            f"\nWARNING: {cell} reads the states of {track}, a declared proxy", highlight=False, markup=False
+        )
     if about["dropped"]:
         console.print("\nleft out, or changed on the way", highlight=False)
         for why, n in about["dropped"].items():
             console.print(f"  {n:>9,}  {why}", highlight=False, markup=False)
+
+
+def _states_line(states: dict[str, Any]) -> str:
+    if not states:
+        return "none"
+    tracks = len(set(states["cell_types"].values()))
+    return f"{len(states['names'])} of {states['bin']} bp in {len(states['cell_types'])} cell types" + (
+        f" ({tracks} tracks)" if tracks != len(states["cell_types"]) else ""
+    )
+
+
+def _signal_line(name: str, one: dict[str, Any]) -> str:
+    """Say a signal in a few words.
+
+    Examples
+    --------
+    >>> _signal_line("dnase", {"resolution": 10, "pooled": "max", "cell_types": {"a": 0}, "sources": [{"mean": 1.5, "max": 9.0}]})
+    'dnase (max of 10 bp, 1 cell type, mean 1.5, highest 9)'
+    """
+    cells = one["cell_types"]
+    of = (
+        "one for all cell types"
+        if cells is None
+        else f"{len(cells)} cell type{'s' if len(cells) != 1 else ''}"
+    )
+    words = [
+        "every base" if one["resolution"] == 1 else f"{one['pooled']} of {one['resolution']} bp",
+        of,
+    ]
+    if one["sources"]:
+        mean = sum(entry["mean"] for entry in one["sources"]) / len(one["sources"])
+        words += [f"mean {mean:.4g}", f"highest {max(entry['max'] for entry in one['sources']):.4g}"]
+    if one.get("cut"):
+        words.append(f"{one['cut']:,} values cut")
+    return f"{name} ({', '.join(words)})"
+
+
+def _cell_columns(about: dict[str, Any]) -> dict[str, Callable[[dict[str, Any]], str]]:
+    """Columns of the table of cell types: those that say something in this store."""
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {}
+    if about["regions"]:
+        columns["accessible"] = lambda cell: f"{cell['accessible']:,}"
+        columns["share"] = lambda cell: f"{cell['share']:.3f}"
+        columns["samples"] = lambda cell: f"{cell['samples']:,}"
+    if about["states"]:
+        columns["states"] = _states_of
+    if about["signals"]:
+        columns["signals"] = lambda cell: ", ".join(cell["signals"]) or "-"
+    return columns
+
+
+def _states_of(cell: dict[str, Any]) -> str:
+    """Where the states of a cell type come from and how much is unknown.
+
+    Examples
+    --------
+    >>> _states_of({"states_unknown": 0.0312, "proxy": "E118"}), _states_of({"states_unknown": 1.0})
+    ('of E118, 3.1% unknown', '-')
+    """
+    unknown = cell["states_unknown"]
+    if unknown == 1.0:
+        return "-"
+    of = f"of {cell['proxy']}, " if "proxy" in cell else ""
+    return of + ("yes" if unknown is None else f"{100 * unknown:.1f}% unknown")
+
+
+def _states_table(states: dict[str, Any], kind: Any) -> Any:
+    """Number of bins and share of each state over all tracks, the unknown last."""
+    table = kind("state", box=None, pad_edge=False)
+    for name in ("bins", "share", "colour"):
+        table.add_column(name, justify="right")
+    if "bins" not in states:
+        for name, colour in zip(states["names"], states["colours"], strict=True):
+            table.add_row(name, "", "", colour)
+        return table
+    total = max(1, sum(states["bins"]) + states["bins_unknown"])
+    for name, n, colour in zip(states["names"], states["bins"], states["colours"], strict=True):
+        table.add_row(name, f"{n:,}", f"{n / total:.4f}", colour)
+    table.add_row("unknown", f"{states['bins_unknown']:,}", f"{states['bins_unknown'] / total:.4f}", "")
+    return table

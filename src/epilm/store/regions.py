@@ -64,6 +64,12 @@ class Regions:
         return out
 
 
+def no_regions() -> Regions:
+    """Regions of a store that has none: a genome, states and signals alone."""
+    table = pd.DataFrame({"chrom": pd.Series(dtype=str), "start": np.zeros(0, int), "end": np.zeros(0, int)})
+    return Regions(table, np.zeros((0, 0), bool), ())
+
+
 def from_peaks(
     files: Mapping[str, Path], sizes: Mapping[str, int], how: Literal["merge", "keep"], strict: bool
 ) -> Regions:

@@ -255,9 +255,9 @@ def _places(
         return _bounds(
             array, torch.zeros_like(chrom) if table.rows is None else rows[cell], offsets, chrom, at
         )
-    chromosome, at = np.asarray(chroms, np.int64), np.asarray(first, np.int64)
+    chromosome, start = np.asarray(chroms, np.int64), np.asarray(first, np.int64)
     row = np.zeros_like(chromosome) if table.rows is None else table.rows[np.asarray(cells)]
-    return _bounds(array, row, table.offsets, chromosome, at)
+    return _bounds(array, row, table.offsets, chromosome, start)
 
 
 def _bounds(array: Array, row: Any, offsets: Any, chrom: Any, at: Any) -> tuple[Array, Any, Any, Any]:

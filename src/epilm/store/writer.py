@@ -380,18 +380,33 @@ def widen(table: np.ndarray | None, n_cells: int) -> Any:
 
 
 def about_states(
+    codes: np.ndarray,
     bin_bp: int,
     names: Sequence[str],
     colours: Sequence[str],
     cells: Mapping[str, int],
     proxies: Mapping[str, str],
-    sources: Sequence[Any],
+    sources: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Put together what `store.json` says of states."""
+    """Put together what `store.json` says of states, and count them on the way.
+
+    Parameters
+    ----------
+    codes : uint8 (K, N)
+    bin_bp, names, colours, cells, proxies
+        As in `StateArrays`.
+    sources : K dicts
+        Each gets "unknown", the share of its bins without a state.
+    """
+    counts = np.stack([np.bincount(row, minlength=256) for row in codes])
+    for entry, unknown in zip(sources, counts[:, MISSING].tolist(), strict=True):
+        entry["unknown"] = round(unknown / max(1, codes.shape[1]), 6)
     return {
         "bin": int(bin_bp),
         "names": list(names),
         "colours": list(colours) or [""] * len(names),
+        "bins": counts.sum(0)[: len(names)].tolist(),
+        "bins_unknown": int(counts[:, MISSING].sum()),
         "cell_types": {cell: int(row) for cell, row in cells.items()},
         "proxies": dict(proxies),
         "sources": list(sources),
@@ -508,9 +523,9 @@ def write_store(
             raise StoreError(
                 f"{what} has another shape than regions x cell types", found=table.shape, expected=shape
             )
-    tracks = dict(signals or {})
-    _check_tracks(sizes, states, tracks)
-    served = [one.cells for one in (states, *tracks.values()) if one is not None and one.cells is not None]
+    given = dict(signals or {})
+    _check_tracks(sizes, states, given)
+    served = [one.cells for one in (states, *given.values()) if one is not None and one.cells is not None]
     named = all_cells(cell_types, served)
     accessible, counts = (widen(table, len(named)) for table in (accessible, counts))
     more = dict(more_factors or {})
@@ -544,11 +559,12 @@ def write_store(
             rest["contacts"] = {"resolution": int(resolution)}
         if states is not None:
             writer.states(len(states.codes), states.bin)[...] = states.codes
+            tracks = [{"role": "states", "name": "given"} for _ in states.codes]
             rest["states"] = about_states(
-                states.bin, states.names, states.colours, states.cells, states.proxies, []
+                states.codes, states.bin, states.names, states.colours, states.cells, states.proxies, tracks
             )
         rest["signals"] = {}
-        for name, one in tracks.items():
+        for name, one in given.items():
             values, cut = to_float16(one.values)
             writer.signal(name, len(values), one.resolution)[...] = values
             rest["signals"][name] = {

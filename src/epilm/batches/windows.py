@@ -19,6 +19,7 @@ from torch import Tensor
 
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.spec import ModelSpec
+from epilm.objectives.combine import weights
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.samples import Subset
@@ -316,6 +317,7 @@ class WindowMaker:
         self.store, self.objectives, self.samples, self.seed = store, objectives, samples, int(seed)
         self.reader = WindowReader(store, spec, samples.window_bp)
         self.table = WindowTable(store, samples, subset, spec.streams)
+        self.weights = weights(objectives)
         self.device = torch.device(device)
         n_states = store.states.n_states if "states" in spec.streams and store.states is not None else 0
         self.spec = replace(spec, states=n_states, factors=0, cells=len(store.cell_types))
@@ -361,7 +363,7 @@ class WindowMaker:
             ids, torch.zeros((1, 1), dtype=torch.int64, device=where).expand_as(ids), windows.mask, labels
         )
         states, state_labels = windows.states, None
-        if states is not None and self.objectives.masked_states.weight > 0:
+        if states is not None and self.weights["masked_states"] > 0:
             bins = None
             if self.objectives.masked_states.mode == "whole_bin":
                 bins = self.reader.bins(starts, turned)
@@ -381,7 +383,7 @@ class WindowMaker:
 
     def _hidden_kmers(self, ids: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
         mask = self.objectives.masked_kmers
-        if mask.weight <= 0:
+        if self.weights["masked_kmers"] <= 0:
             return ids, None
         return mask_tokens(
             ids,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from epilm.errors import RecipeError, nearest
+from epilm.tokens.states import n_window_tokens
 
 if TYPE_CHECKING:
     from epilm.experiments.config import Recipe
@@ -30,6 +31,11 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "model.tower.window": (1, None),
     "samples.regions": (1, 1000),
     "samples.group_stride": (1, None),
+    "samples.window_bp": (1, 1_000_000),
+    "samples.window_stride": (1, None),
+    "samples.window_jitter": (0, None),
+    "samples.window_max_n": (0, 1),
+    "objectives.alpha": (0, 1),
     "objectives.masked_kmers.weight": (0, None),
     "objectives.masked_kmers.rate": (0.001, 0.9),
     "objectives.masked_kmers.late_rate": (0.001, 0.9),
@@ -42,6 +48,9 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "objectives.masked_factors.weight": (0, None),
     "objectives.masked_factors.rate": (0.001, 0.95),
     "objectives.contacts.weight": (0, None),
+    "objectives.masked_states.weight": (0, None),
+    "objectives.masked_states.n_centres": (1, None),
+    "objectives.masked_states.flank_bp": (0, None),
     "optim.peak_lr": (1e-9, 10),
     "optim.eps": (1e-12, 1),
     "optim.weight_decay": (0, 10),
@@ -98,6 +107,7 @@ def check_values(recipe: "Recipe", where: Where) -> None:
             where, "optim.betas", "out of range", found=list(recipe.optim.betas), expected="0 <= beta < 1"
         )
     _check_objectives(recipe, where)
+    _check_windows(recipe, where)
     _check_model(recipe, where)
     _check_batches(recipe, where)
 
@@ -150,6 +160,64 @@ def _check_objectives(recipe: "Recipe", where: Where) -> None:
         )  # fmt: skip
     if weights["next_segment"] > 0 and objectives.next_segment.form == "bi" and recipe.samples.regions < 2:
         _refuse(where, "samples.regions", "next segment needs two regions a sample", found=1)
+
+
+# model.name -> streams of the models that read windows.
+WINDOW_MODELS = {"ebert": {"dna", "states"}, "dbert": {"dna"}}
+
+
+def _check_windows(recipe: "Recipe", where: Where) -> None:
+    """Refuse what does not go with windows, and windows with what does not read them."""
+    model, objectives, samples = recipe.model, recipe.objectives, recipe.samples
+    weights = {name: part.weight for name, part in objectives.parts().items()}
+    if model.name not in WINDOW_MODELS:
+        if samples.unit == "windows":
+            _refuse(
+                where, "samples.unit", f"{model.name} reads regions, not windows", found="windows",
+                expected="regions, or model.name ebert or dbert",
+            )  # fmt: skip
+        if "states" in model.streams:
+            _refuse(
+                where, "model.streams", f"{model.name} reads no chromatin states", found=list(model.streams),
+                do="Leave states out, or set model.name to ebert and samples.unit to windows.",
+            )  # fmt: skip
+    if weights["masked_states"] > 0 and "states" not in model.streams:
+        _refuse(
+            where, "objectives.alpha" if objectives.alpha is not None else "objectives.masked_states.weight",
+            "masked states need the states stream", found=f"streams {list(model.streams)}",
+            do="Add states to model.streams (model.name ebert), or set alpha to 1.",
+        )  # fmt: skip
+    if model.name not in WINDOW_MODELS:
+        return
+    if samples.unit != "windows":
+        _refuse(
+            where, "samples.unit", f"{model.name} reads windows of the genome", found=samples.unit,
+            expected="windows",
+        )  # fmt: skip
+    streams = WINDOW_MODELS[model.name]
+    if set(model.streams) != streams:
+        _refuse(
+            where, "model.streams", f"{model.name} reads {' and '.join(sorted(streams))}",
+            found=list(model.streams), expected=f"[{', '.join(sorted(streams))}]",
+        )  # fmt: skip
+    for name, weight in weights.items():
+        if weight > 0 and name not in ("masked_kmers", "masked_states"):
+            _refuse(
+                where, f"objectives.{name}.weight", "the objective needs regions, and windows have none",
+                found=weight, expected="0",
+            )  # fmt: skip
+    held = n_window_tokens(samples.window_bp, model.k, model.stride, model.tail)
+    if held < 1:
+        _refuse(
+            where, "samples.window_bp", "the window holds no k-mer", found=samples.window_bp,
+            expected=f"at least model.k, {model.k}",
+        )  # fmt: skip
+    held += 2 * model.special_tokens
+    if held > model.max_tokens:
+        _refuse(
+            where, "model.max_tokens", "the tokens of a window do not fit", found=model.max_tokens,
+            expected=f"at least {held}: windows of {samples.window_bp} bp, k {model.k}, stride {model.stride}",
+        )  # fmt: skip
 
 
 def _check_model(recipe: "Recipe", where: Where) -> None:
@@ -221,7 +289,7 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
     ----------
     recipe : Recipe
     store : Store
-        Reads `factors`, `statistics`, `contacts`, `chroms`, `cell_types`.
+        Reads `factors`, `statistics`, `contacts`, `states`, `n_regions`, `chroms`, `cell_types`.
     where : str
         The store's name, for messages.
 
@@ -242,6 +310,16 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
         from epilm.batches.factors import channel_statistics
 
         channel_statistics(store)
+    if "states" in streams and store.states is None:
+        raise RecipeError(
+            "the recipe reads chromatin states, the store has none", where=where,
+            do="Build the store with states: epilm build --states FOLDER; or pre-train dbert, which reads sequence alone.",
+        )  # fmt: skip
+    if recipe.samples.unit == "regions" and not store.n_regions:
+        raise RecipeError(
+            "the recipe reads accessible regions, the store has none", where=where,
+            do="Build the store with peaks: epilm build --peaks FOLDER; or pre-train ebert or dbert, which read windows.",
+        )  # fmt: skip
     if "contacts" in streams and store.contacts is None:
         raise RecipeError(
             "the recipe needs contacts, the store has none", where=where,

@@ -34,7 +34,10 @@ DERIVED = {
     "model.regions": "it is samples.regions",
     "model.next_segment": "it is objectives.next_segment.form, or none where that weight is 0",
     "model.masked_factors": "it is on where objectives.masked_factors.weight is above 0",
+    "model.states": "the store says how many chromatin states there are",
 }
+# Follow from objectives.alpha where that is given.
+ALPHA = ("objectives.masked_kmers.weight", "objectives.masked_states.weight")
 # What a recipe must say itself; everything else has the documented default.
 REQUIRED = (
     "name",
@@ -52,7 +55,7 @@ REQUIRED = (
 class Recipe:
     """Everything that a pre-training run is.
 
-    `model.factors` and `model.cells` are 0 until a store is at hand (`for_store`).
+    `model.factors`, `model.cells` and `model.states` are 0 until a store is at hand (`for_store`).
     """
 
     name: str
@@ -349,6 +352,14 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
     for part in ("model", "samples", "objectives", "optim", "train"):
         table.setdefault(part, {})
     known = flat(table)
+    if known.get("objectives.alpha") is not None:
+        for key in ALPHA:
+            if key in known:
+                raise RecipeError(
+                    "alpha and a weight that follows from it are both given", where=source.of(key),
+                    found=f"{known[key]!r}, and objectives.alpha {known['objectives.alpha']!r}",
+                    do="Leave one of them out: alpha is the weight of masked k-mers, 1 - alpha that of masked states.",
+                )  # fmt: skip
     recipe = derived(_build(Recipe, table, "", source))
     for key in REQUIRED:
         if key not in known:
@@ -390,15 +401,21 @@ def _override(table: dict[str, Any], item: str, source: Source) -> dict[str, Any
 
 
 def derived(recipe: Recipe) -> Recipe:
-    """Fill the model's keys that follow from the samples and objectives."""
+    """Fill the keys that follow from others: two weights from alpha, the model's from samples and objectives."""
     objectives = recipe.objectives
+    if objectives.alpha is not None:
+        objectives = replace(
+            objectives,
+            masked_kmers=replace(objectives.masked_kmers, weight=objectives.alpha),
+            masked_states=replace(objectives.masked_states, weight=1 - objectives.alpha),
+        )
     model = replace(
         recipe.model,
         regions=recipe.samples.regions,
         next_segment=objectives.next_segment.form if objectives.next_segment.weight > 0 else "none",
         masked_factors=objectives.masked_factors.weight > 0,
     )
-    return replace(recipe, model=model)
+    return replace(recipe, model=model, objectives=objectives)
 
 
 def to_dict(recipe: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from torch import nn
 
 import epilm
 from epilm.atomic import locked, write_json
-from epilm.batches import BatchMaker
+from epilm.batches import BatchMaker, WindowMaker, make_batches
 from epilm.errors import RecipeError, TrainingError
 from epilm.experiments import runs
 from epilm.experiments.checks import check_store
@@ -31,6 +31,7 @@ from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
+from epilm.store.windows import WindowTable, validation_rows, window_rows
 from epilm.training.device import Place, choose_place
 from epilm.training.pretrain import Data, Outcome, run_pretrain
 from epilm.training.ranks import process_rank
@@ -142,9 +143,15 @@ def pretrain(
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
-    """Fill what the store decides: the number of factors and of cell types."""
-    factors = store.n_factors if "factors" in recipe.model.streams else 0
-    return replace(recipe, model=replace(recipe.model, factors=factors, cells=len(store.cell_types)))
+    """Fill what the store decides: the number of factors, of cell types and of chromatin states."""
+    streams = recipe.model.streams
+    model = replace(
+        recipe.model,
+        factors=store.n_factors if "factors" in streams else 0,
+        cells=len(store.cell_types),
+        states=store.states.n_states if "states" in streams and store.states is not None else 0,
+    )
+    return replace(recipe, model=model)
 
 
 def store_identity(store: Store) -> dict[str, Any]:
@@ -158,13 +165,21 @@ def store_identity(store: Store) -> dict[str, Any]:
         "n_regions": store.n_regions,
         "n_factors": store.n_factors,
         "files": files,
+        **_states_of(store),
     }
 
 
-def row_order(samples: Samples, recipe: Recipe) -> Callable[[int], np.ndarray]:
+def _states_of(store: Store) -> dict[str, Any]:
+    """Names and bin width of a store's states; nothing where it has none."""
+    table = store.states
+    return {} if table is None else {"state_names": list(table.names), "state_bin": table.bin}
+
+
+def row_order(samples: Samples | WindowTable, recipe: Recipe) -> Callable[[int], np.ndarray]:
     """Make the function from a step to its samples.
 
-    With `matching.forbid_shared` no contrast holds two samples with a common region.
+    With `matching.forbid_shared` no contrast holds two samples with a common region. Windows are drawn
+    point by point: no list of them is made.
 
     Raises
     ------
@@ -172,6 +187,9 @@ def row_order(samples: Samples, recipe: Recipe) -> Callable[[int], np.ndarray]:
         If there are too few samples.
     """
     train, matching = recipe.train, recipe.objectives.matching
+    if isinstance(samples, WindowTable):
+        n = len(samples)
+        return lambda step: window_rows(n, batch=train.batch_size, step=step, seed=train.seed)
     group = contrast_size(recipe.objectives, train, train.devices)
     if group is None or not matching.forbid_shared:
         steps_per_epoch(len(samples), train.batch_size)
@@ -184,13 +202,13 @@ def row_order(samples: Samples, recipe: Recipe) -> Callable[[int], np.ndarray]:
 
 def batch_maker(
     store: Store, recipe: Recipe, subset: Literal["train", "holdout"], device: torch.device
-) -> BatchMaker:
+) -> BatchMaker | WindowMaker:
     """Make the batches of a run; on a GPU with room the store is moved there, and batches are made there."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if sum(entry["bytes"] for entry in store.info.files.values()) < free / 4:
             store = store.to(device)
-    return BatchMaker(
+    return make_batches(
         store, recipe.model, recipe.objectives, recipe.samples,
         seed=recipe.train.seed, subset=subset, device=device,
     )  # fmt: skip
@@ -204,18 +222,18 @@ class Plan:
     ----------
     recipe : Recipe
     store : Store
-    maker : BatchMaker
+    maker : BatchMaker or WindowMaker
         Of the training samples, on the CPU.
     rows_at : step -> int64 (batch_size,)
     valid_rows : int64 (N,)
-        Held-out samples of which no two share a region.
+        Held-out samples: of regions such that no two share one, of windows drawn once.
     held_out : int
         All held-out samples.
     """
 
     recipe: Recipe
     store: Store
-    maker: BatchMaker
+    maker: BatchMaker | WindowMaker
     rows_at: Callable[[int], np.ndarray]
     valid_rows: np.ndarray
     held_out: int
@@ -233,6 +251,10 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     maker = batch_maker(store, recipe, "train", torch.device("cpu"))
     rows = row_order(maker.table, recipe)
     rows(0)  # an impossible contrast shows now
+    if isinstance(maker, WindowMaker):
+        windows = WindowTable(store, recipe.samples, "holdout", recipe.model.streams)
+        valid_rows = validation_rows(len(windows), train.validate_samples, train.seed)
+        return Plan(recipe, store, maker, rows, valid_rows, len(windows))
     held = make_samples(store, recipe.samples, "holdout")
     valid_rows = np.zeros(0, np.int64)
     if len(held) and train.validate_samples:
@@ -269,29 +291,25 @@ def _run(
     place: Place,
     say: Callable[[str], None],
 ) -> Pretrained:
-    recipe, store, samples = plan.recipe, plan.store, plan.maker.table
+    recipe, store = plan.recipe, plan.store
     spec, train, objectives = recipe.model, recipe.train, recipe.objectives
     for line in (
         *place.said,
         f"{recipe.name} ({recipe.size}): {parameter_table(model)['total']:,} weights",
-        f"{len(samples):,} samples of {recipe.samples.regions} regions, {samples.dropped:,} accessible regions in none; "
-        f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(samples), 1):.3g} passes",
-        f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out samples, no region twice"
-        if len(plan.valid_rows)
-        else "validation: none, because nothing is held out (samples.holdout_chroms, samples.holdout_cells)",
+        *_said_of(plan),
         *notes,
     ):
         say(line)
 
-    def on(subset: Literal["train", "holdout"]) -> Callable[[torch.device], BatchMaker]:
-        def build(device: torch.device) -> BatchMaker:
+    def on(subset: Literal["train", "holdout"]) -> Callable[[torch.device], BatchMaker | WindowMaker]:
+        def build(device: torch.device) -> BatchMaker | WindowMaker:
             if subset == "train" and device.type == "cpu":
                 return plan.maker
             return batch_maker(store, recipe, subset, device)
 
         return build
 
-    extra = {
+    extra: dict[str, Any] = {
         "recipe": to_dict(recipe),
         "store": store.fingerprint,
         "assembly": store.info.assembly,
@@ -301,6 +319,10 @@ def _run(
         "holdout_chroms": list(recipe.samples.holdout_chroms),
         "holdout_cells": list(recipe.samples.holdout_cells),
     }
+    if recipe.samples.unit == "windows":
+        extra["window_bp"] = recipe.samples.window_bp
+    if "states" in spec.streams:
+        extra |= _states_of(store)
     readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
     outcome = run_pretrain(
         model,
@@ -315,6 +337,30 @@ def _run(
     if process_rank() == 0:
         _finish(model, spec, out, outcome, extra)
     return Pretrained(out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings)
+
+
+def _said_of(plan: Plan) -> list[str]:
+    """What a run will read, in lines for the user."""
+    table, samples, train = plan.maker.table, plan.recipe.samples, plan.recipe.train
+    passes = f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(table), 1):.3g} passes"
+    held = f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out"
+    nothing = (
+        "validation: none, because nothing is held out (samples.holdout_chroms, samples.holdout_cells)"
+        if train.validate_samples
+        else "validation: none, because train.validate_samples is 0"
+    )
+    if isinstance(table, WindowTable):
+        cells = f" in {len(table.cells)} cell types" if "states" in plan.recipe.model.streams else ""
+        return [
+            f"{len(table):,} windows of {samples.window_bp} bp: {table.windows:,} places{cells}, "
+            f"{table.left_out:,} left out for N; {passes}",
+            *table.notes,
+            f"{held} windows" if len(plan.valid_rows) else nothing,
+        ]
+    return [
+        f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible regions in none; {passes}",
+        f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
+    ]
 
 
 def _finish(model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ A new objective is one file and one line in OBJECTIVES. Each function takes
 (outputs, batch, its spec) and returns a dict with "loss" and detached metrics.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -60,7 +60,12 @@ def active(spec: ObjectivesSpec) -> list[str]:
 
 
 def combine(
-    outputs: Outputs, batch: Batch, spec: ObjectivesSpec, *, skip: Collection[str] = ()
+    outputs: Outputs,
+    batch: Batch,
+    spec: ObjectivesSpec,
+    *,
+    skip: Collection[str] = (),
+    shares: Mapping[str, Tensor | float] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of the active objectives, and every number they report.
 
@@ -73,11 +78,14 @@ def combine(
         Weights and forms.
     skip : collection of str
         Objectives left out ("matching" when the step contrasts over micro-batches).
+    shares : mapping, optional
+        How much of a larger batch each objective's loss here stands for (1 where not given): the
+        totals of the parts add up to that of the whole.
 
     Returns
     -------
     total : 0-d float tensor
-        Sum of weight * loss; differentiable.
+        Sum of weight * share * loss; differentiable.
     values : dict
         "<objective>/<metric>" to a detached 0-d tensor; "<objective>/loss" is unweighted.
 
@@ -96,7 +104,8 @@ def combine(
     factor = weights(spec)
     for name in names:
         result = OBJECTIVES[name](outputs, batch, getattr(spec, name))
-        total = total + factor[name] * result["loss"]
+        share = 1.0 if shares is None else shares.get(name, 1.0)
+        total = total + factor[name] * share * result["loss"]
         values |= {f"{name}/{key}": torch.as_tensor(value).detach() for key, value in result.items()}
     return total, values
 

@@ -1,24 +1,26 @@
 """One optimiser step: micro-batches, an exact contrast over many of them, one move of the weights.
 
 The batch is cut into contrasts, a contrast into one share a process, a share into
-micro-batches. A micro-batch's loss counts by its samples, so the sum is the mean
-over the batch. Dropout is a function of (seed, step, place in the batch): the same in
+micro-batches. Losses of hidden tokens and of hidden states are means over all that the
+step hides, of all processes: a micro-batch counts by what it hides of them, and by its
+samples for the other losses. So the step in pieces is the step in one piece. Dropout is a function of (seed, step, place in the batch): the same in
 one process and in several, before and after an interruption. Needs torch only.
 Axes: B samples of the step, over all processes; b of a micro-batch; D embedding width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from epilm.objectives.combine import combine
+from epilm.objectives.combine import OBJECTIVES, combine
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.streams import Batch
+from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
 from epilm.training.device import Place
 from epilm.training.optim import Optimiser
@@ -28,7 +30,43 @@ from epilm.training.watch import check_finite
 
 Maker = Callable[[np.ndarray, int], Batch]
 
-_COUNTS = ("tokens", "samples")  # metrics of an objective that add up instead of averaging
+_COUNTS = ("tokens", "states", "samples")  # metrics of an objective that add up instead of averaging
+BY_COUNT = (
+    "masked_kmers",
+    "masked_states",
+)  # objectives that are means over what is hidden, not over samples
+
+
+def hidden_counts(batch: Batch) -> Tensor:
+    """Count what a batch hides, for each objective of BY_COUNT.
+
+    Returns
+    -------
+    int64 (2,)
+        K-mers with a label in passes 1 and 2, states with a label.
+    """
+    kmers = [part.labels for part in (batch.dna, batch.pairs) if part is not None]
+    counts = [
+        sum((labels != IGNORED).sum() for labels in found if labels is not None)
+        for found in (kmers, [batch.state_labels])
+    ]
+    return torch.stack([torch.as_tensor(count, device=batch.rows.device) for count in counts])
+
+
+def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | float]:
+    """Say how much of the step each objective's mean over this batch stands for.
+
+    Parameters
+    ----------
+    batch : Batch
+    totals : int64 (2,)
+        `hidden_counts` of the whole step.
+    share : float
+        Of the step's samples.
+    """
+    parts = hidden_counts(batch).float() / totals.clamp(min=1).float()
+    found: dict[str, Tensor | float] = dict.fromkeys(OBJECTIVES, share)
+    return found | dict(zip(BY_COUNT, parts.unbind(), strict=True))
 
 
 @dataclass
@@ -38,7 +76,7 @@ class Figures:
     Attributes
     ----------
     values : dict
-        "<objective>/<metric>" to a 0-d tensor: means over the step's samples, summed over steps.
+        "<objective>/<metric>" to a 0-d tensor: means over the step, summed over steps.
         "loss" is the weighted total.
     tokens : 0-d int64 tensor
         Tokens read by the encoder, special ones included, padding not.
@@ -53,12 +91,13 @@ class Figures:
     steps: int = 0
     norm: Tensor | None = None
 
-    def add(self, values: dict[str, Tensor], share: float) -> None:
-        """Add one micro-batch that holds `share` of the step's samples."""
+    def add(self, values: Mapping[str, Tensor], shares: float | Mapping[str, Tensor | float]) -> None:
+        """Add the values of one micro-batch: its share of the step, one for all or one an objective."""
         for key, value in values.items():
-            if key.rpartition("/")[2] in _COUNTS:
+            objective, _, metric = key.rpartition("/")
+            if metric in _COUNTS:
                 continue
-            part = value.detach().float() * share
+            part = value.detach().float() * (shares[objective] if isinstance(shares, Mapping) else shares)
             self.values[key] = self.values[key] + part if key in self.values else part
 
     def __iadd__(self, other: "Figures") -> "Figures":
@@ -201,16 +240,17 @@ def optimiser_step(
 
     def losses(micro: Micro, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
         dropout_of(micro)
-        share = len(micro.rows) / n
+        shares = shares_of(batch, hidden, len(micro.rows) / n)
         with place.autocast():
             outputs = model(batch)
-            total, values = combine(outputs, batch, objectives, skip=skip)
-        figures.add(values | {"loss": total}, share)
+            total, values = combine(outputs, batch, objectives, skip=skip, shares=shares)
+        figures.add(values, shares)
+        figures.add({"loss": total}, 1.0)
         seen.append((micro.rows.tolist(), values))
-        totals.append(total.detach() * share)
+        totals.append(total.detach())
         if not exact:
-            return (), total * share
-        return (outputs.seq_embedding.float(), outputs.region_embedding.float()), total * share
+            return (), total
+        return (outputs.seq_embedding.float(), outputs.region_embedding.float()), total
 
     def embed(pair: tuple[Micro, Batch]) -> tuple[Tensor, ...]:
         micro, batch = pair
@@ -220,12 +260,19 @@ def optimiser_step(
         return seq.float(), reg.float()
 
     optimiser.zero_grad()
-    for micros in cut(rows, group or n, train.micro_batch, ranks):
+    # All batches first: how much the step hides is known before the first loss counts for its part.
+    loaded = [
+        [(micro, load(micro)) for micro in micros]
+        for micros in cut(rows, group or n, train.micro_batch, ranks)
+    ]
+    hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
+    ranks.sum_([hidden])
+    for pairs in loaded:
         if not exact:
-            for micro in micros:
-                _, loss = losses(micro, load(micro))
-                loss.backward()
+            for micro, batch in pairs:
+                losses(micro, batch)[1].backward()
             continue
+        micros = [micro for micro, _ in pairs]
         share = sum(len(micro.rows) for micro in micros) / n  # of this process, in this contrast
         mine = [micro.rows.tolist() for micro in micros]
 
@@ -244,7 +291,7 @@ def optimiser_step(
         temperature = getattr(model, "log_temperature", None)
         learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
         contrastive_micro_batches(
-            [(micro, load(micro)) for micro in micros],
+            pairs,
             embed,
             contrast_loss,
             forward=lambda pair: losses(*pair),

@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from epilm.objectives.combine import combine
+from epilm.objectives.combine import weights as weights_of
 from epilm.objectives.matching import matching_loss, retrieval_recall, temperature_of
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.streams import Batch
 from epilm.tokens.kmers import MASK
+from epilm.tokens.masking import IGNORED
+from epilm.tokens.states import N_SPECIAL_STATES
 from epilm.training.device import Place
-from epilm.training.step import Figures, Maker
+from epilm.training.step import BY_COUNT, Figures, Maker, hidden_counts, shares_of
 from epilm.training.watch import constant_prediction, mean_cosine
 
 COLLAPSED = 0.999  # mean cosine between samples above which an embedding says nothing
@@ -87,6 +90,8 @@ def validate(
     training = model.training
     model.eval()
     figures = Figures(steps=1, samples=len(rows), tokens=torch.zeros((), dtype=torch.int64))
+    hidden = torch.zeros(len(BY_COUNT), dtype=torch.int64)
+    states: list[Tensor] = []
     labels: dict[str, list[Tensor]] = {"masked_kmers": [], "next_segment": []}
     predicted: list[Tensor] = []
     shown: list[Tensor] = []
@@ -101,7 +106,10 @@ def validate(
                 outputs = model(batch)
                 # Contrasts are over the whole pool, below.
                 _, values = combine(outputs, batch, objectives, skip=("matching", "contacts"))
-            figures.add(values, len(part) / len(rows))
+            counts = hidden_counts(batch)
+            hidden = hidden + counts.cpu()
+            # What is hidden is counted on the way, and divided by in the end.
+            figures.add(values, shares_of(batch, torch.ones_like(counts), len(part) / len(rows)))
             temperature = outputs.log_temperature
             for key, value in (
                 ("seq", outputs.seq_embedding),
@@ -114,13 +122,17 @@ def validate(
                 labels["masked_kmers"].append(outputs.masked_labels)
                 shown.append(_standing(batch))
                 right.append(outputs.masked_logits.argmax(-1) == outputs.masked_labels)
+            if outputs.state_labels is not None and outputs.state_logits is not None:
+                states.append(_standing_states(batch))
             if outputs.pair_labels is not None and outputs.pair_logits is not None:
                 labels["next_segment"].append(outputs.pair_labels)
                 predicted.append(outputs.pair_logits.argmax(-1))
     finally:
         model.train(training)
     out = {key: float(value) for key, value in figures.values.items()}
-    weights = {name: part.weight for name, part in objectives.parts().items()}
+    for name, count in zip(BY_COUNT, hidden.tolist(), strict=True):
+        out |= {key: out[key] / max(count, 1) for key in out if key.startswith(f"{name}/")}
+    weights = weights_of(objectives)
     out["loss"] = sum(
         weights[key.removesuffix("/loss")] * value for key, value in out.items() if key.endswith("/loss")
     )
@@ -129,6 +141,8 @@ def validate(
         out["next_segment/accuracy_chance"] = float(counts.max() / counts.sum())
     if shown and weights["masked_kmers"] > 0:
         out |= _masked(*(torch.cat(parts) for parts in (shown, labels["masked_kmers"], right)))
+    if states and weights["masked_states"] > 0:
+        out |= _states(torch.cat(states))
     warnings = []
     if predicted and weights["next_segment"] > 0 and constant_prediction(torch.cat(predicted)):
         warnings.append("next segment: every pair gets the same answer")
@@ -161,6 +175,29 @@ def _masked(shown: Tensor, truth: Tensor, right: Tensor) -> dict[str, float]:
         out["masked_kmers/covered_accuracy"] = float(right[covered].sum()) / n
         out["masked_kmers/covered_accuracy_chance"] = guessed / n
     return out
+
+
+def _standing_states(batch: Batch) -> Tensor:
+    """Truth, and the nearest state that stands, of every state to predict: int64 (M, 2); of two as near the left one."""
+    assert batch.states is not None
+    assert batch.state_labels is not None
+    window, centre = (batch.state_labels != IGNORED).nonzero().unbind(1)
+    at = torch.arange(batch.states.shape[1], device=centre.device)
+    beside = batch.states[window]
+    far = (at - centre[:, None]).abs().masked_fill(beside < N_SPECIAL_STATES, len(at))
+    nearest = beside.gather(1, far.argmin(1, keepdim=True))[:, 0]
+    return torch.stack([batch.state_labels[window, centre], nearest], 1)
+
+
+def _states(found: Tensor) -> dict[str, float]:
+    """Accuracy of naming the commonest state, and of naming the nearest one in sight."""
+    if not len(found):
+        return {}
+    truth, nearest = found.unbind(1)
+    return {
+        "masked_states/accuracy_chance": float(truth.bincount().max()) / len(truth),
+        "masked_states/accuracy_nearest": float((nearest == truth).float().mean()),
+    }
 
 
 def _contrast(

@@ -18,6 +18,7 @@ _PUBLIC = {
     "export": "epilm.hub.export",
     "finetune": "epilm.training.finetune",
     "inspect": "epilm.store.inspect",
+    "leaderboard": "epilm.experiments.leaderboard",
     "load": "epilm.hub.load",
     "predict": "epilm.prediction",
     "pretrain": "epilm.experiments.pretrain",

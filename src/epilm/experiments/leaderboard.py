@@ -1,0 +1,487 @@
+"""Models ranked over the ENCODE-DREAM datasets: tables of scores in, one table and its pictures out.
+
+Scores come from `epilm evaluate --task dream --json`, or from a CSV, where a peer's
+published numbers can stand. The published ranks are shipped, the peers' metric
+values are not known: both are never mixed.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epilm.atomic import atomic_folder, write_json
+from epilm.errors import InputError, UsageError, nearest
+from epilm.metrics.binding import FOLDS, METRICS, BindingScores
+from epilm.metrics.published import dream_internal_ranks, dream_ranks
+from epilm.metrics.ranking import (
+    METHODS,
+    Leaderboard,
+    Method,
+    overall_scores,
+    rank_by_ranks,
+    rank_models,
+    ranks,
+)
+from epilm.tasks.sequences import read_lines
+
+_KEYS = tuple(BindingScores.__annotations__)
+_COUNTS = ("n", "positives", "ambiguous")
+_SHORT = {"induced_pluripotent_stem_cell": "iPSC"}
+_LONG = {short: long for long, short in _SHORT.items()}
+_UNKNOWN = {"", "na", "n/a", "nan", "none", "null"}
+
+
+@dataclass
+class Entry:
+    """Scores of one model on one dataset (FACTOR:CELL), the ten resamples where known, and where they stand."""
+
+    model: str
+    dataset: str
+    scores: dict[str, Any]
+    where: str
+    resamples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def leaderboard(
+    scores: str | Path | Sequence[str | Path] = (),
+    *,
+    peers: str | Path | None = None,
+    method: Method = "mean_rank",
+    paper: bool = False,
+    common: bool = False,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+) -> Leaderboard:
+    """Rank models over datasets, or give the ranking of the EBERT paper from its published ranks.
+
+    Parameters
+    ----------
+    scores : path or sequence of path
+        JSON of `epilm evaluate --task dream --json` (one table or a list of them), or CSV or TSV with
+        the columns model, dataset (FACTOR:CELL; or factor and cell), auroc, auprc_dg, recall_at_fdr10 and
+        recall_at_fdr50. An optional column `resample` (0 to 9) holds the challenge's ten resamples.
+    peers : path, optional
+        One more CSV, of models that are not ours.
+    method : {"mean_rank", "log_rank", "challenge"}
+        See `metrics.ranking`. "challenge" needs the resamples.
+    paper : bool
+        Table 1 of the paper instead: ranks of five systems on 13 datasets. Takes no scores.
+    common : bool
+        Rank only over the datasets that every model has.
+    out : path, optional
+        Folder to appear: leaderboard.json, ranks.tsv, metrics.tsv and pictures.
+    overwrite : bool
+        Replace that folder.
+
+    Returns
+    -------
+    Leaderboard
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read; names file, line and column.
+    UsageError
+        If there is nothing to rank, or published ranks and scores are to be mixed.
+    """
+    files = [scores] if isinstance(scores, str | Path) else list(scores)
+    if method not in METHODS:
+        raise UsageError(f"there is no method {method!r}", do=nearest(method, METHODS))
+    if paper:
+        if files or peers is not None:
+            raise UsageError(
+                "--paper takes no scores",
+                do="The paper gives ranks alone; its peers' metric values are not published, so your models cannot be put among them.",
+            )
+        board = paper_board(method)
+    else:
+        if not files and peers is None:
+            raise UsageError("there is nothing to rank", do="Give tables of scores, or --paper.")
+        entries = [e for path in [*files, *([peers] if peers is not None else [])] for e in read_scores(path)]
+        board = rank_entries(entries, method, common=common)
+    if out is not None:
+        with atomic_folder(out, overwrite=overwrite) as folder:
+            write_board(board, folder)
+    return board
+
+
+def paper_board(method: Method = "mean_rank") -> Leaderboard:
+    """Rank the five systems of the EBERT paper from its dataset ranks, and say what that is.
+
+    Examples
+    --------
+    >>> paper_board().overall.astype(int).tolist()
+    [3, 1, 2, 4, 5]
+    """
+    if method == "log_rank":
+        raise UsageError(
+            "log_rank needs the ranks of the four metrics, and the paper gives dataset ranks alone",
+            do="Use --method mean_rank (the paper's) or challenge.",
+        )
+    table = dream_ranks()
+    board = rank_by_ranks(table.models, table.datasets, table.ranks, method)
+    inside = dream_internal_ranks()
+    placed = np.stack([ranks(row, ties="min", best="low") for row in inside.ranks])
+    internal = ", ".join(f"{m} {v:.3f}" for m, v in zip(inside.models, overall_scores(placed)))
+    rule = "average rank" if method == "mean_rank" else "mean of min(0.5, rank / 6), without resamples"
+    computed = [int(v) for v in board.overall]
+    agrees = (
+        "as printed there" if computed == list(table.overall) else f"the paper prints {_join(table.overall)}"
+    )
+    board.notes.extend(
+        [
+            f"Source: {table.source}. Published numbers, none of them measured here.",
+            f"The overall line is computed here from the dataset ranks ({rule}): {agrees}.",
+            f"{table.note}.",
+            f"Among the paper's own three models (Table S1), mean dataset rank: {internal}.",
+        ]
+    )
+    return board
+
+
+def rank_entries(
+    entries: Sequence[Entry], method: Method = "mean_rank", *, common: bool = False
+) -> Leaderboard:
+    """Put entries into one table and rank them.
+
+    Raises
+    ------
+    InputError
+        If a model's scores of a dataset are given twice, a metric is missing, or resamples are
+        needed and not there.
+    """
+    table: dict[str, dict[str, dict[str, Any]]] = {}
+    met: dict[tuple[str, str], str] = {}
+    for entry in entries:
+        key = entry.dataset, entry.model
+        if key in met:
+            raise InputError(
+                f"{entry.model} has scores for {entry.dataset} already",
+                where=entry.where,
+                found=f"the first in {met[key]}",
+                do="Keep one of them, or give the models different names.",
+            )
+        met[key] = entry.where
+        for name in METRICS:
+            if name not in entry.scores:
+                raise InputError(
+                    f"the metric {name} is missing", where=entry.where, expected=", ".join(METRICS)
+                )
+        if method == "challenge" and len(entry.resamples) != FOLDS:
+            raise InputError(
+                "the challenge's rule needs the scores of its ten resamples",
+                where=entry.where,
+                found=f"{len(entry.resamples)} for {entry.model} on {entry.dataset}",
+                do="Score the bins with `epilm evaluate --task dream --json`, add them in a column `resample`, or use --method log_rank.",
+            )
+        table.setdefault(entry.dataset, {})[entry.model] = entry.scores | {"resamples": entry.resamples}
+    try:
+        return rank_models(
+            table, method, models=tuple(dict.fromkeys(e.model for e in entries)), common=common
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def dataset_name(factor: str, cell: str) -> str:
+    """Name a dataset FACTOR:CELL, the cell type as the challenge spells it.
+
+    Examples
+    --------
+    >>> dataset_name("CTCF", "iPSC")
+    'CTCF:induced_pluripotent_stem_cell'
+    """
+    return f"{factor}:{_LONG.get(cell, cell)}"
+
+
+def short_name(dataset: str) -> str:
+    """Give a dataset's name for a table or picture.
+
+    Examples
+    --------
+    >>> short_name("CTCF:induced_pluripotent_stem_cell")
+    'CTCF:iPSC'
+    """
+    factor, colon, cell = dataset.partition(":")
+    return f"{factor}{colon}{_SHORT.get(cell, cell)}"
+
+
+def read_scores(path: str | Path) -> list[Entry]:
+    """Read a table of scores: JSON by its first character, otherwise CSV or TSV.
+
+    Raises
+    ------
+    InputError
+        Naming file, line and column (or entry and key).
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("expected a file of scores, not a folder", where=str(path))
+    lines = list(read_lines(path))
+    start = next((text.lstrip()[0] for _, text in lines if text.strip()), "")
+    return (
+        _read_json(path, "\n".join(text for _, text in lines))
+        if start in "[{" and start
+        else _read_csv(path, lines)
+    )
+
+
+def _read_json(path: Path, text: str) -> list[Entry]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            "not valid JSON", where=f"{path}, line {error.lineno}, column {error.colno}", found=error.msg
+        ) from None
+    found = data if isinstance(data, list) else [data]
+    entries = []
+    for number, item in enumerate(found, 1):
+        where = f"{path}, entry {number}" if isinstance(data, list) else str(path)
+        if not isinstance(item, dict) or item.get("task", "dream") != "dream":
+            raise InputError(
+                "not a table of binding scores",
+                where=where,
+                found=f"task {item['task']!r}" if isinstance(item, dict) else type(item).__name__,
+                expected='{"task": "dream", "model": ..., "factor": ..., "cell": ..., "scores": {...}}',
+                do="Write it with `epilm evaluate --task dream --json`.",
+            )
+        for key in ("model", "scores", *(() if item.get("dataset") else ("factor", "cell"))):
+            if item.get(key) in (None, ""):
+                raise InputError(f"the key {key!r} is missing", where=where)
+        if not isinstance(item["scores"], dict):
+            raise InputError(
+                "`scores` must be names with numbers", where=where, found=type(item["scores"]).__name__
+            )
+        given = item.get("resamples") or item["scores"].get("resamples") or []
+        dataset = str(item.get("dataset") or f"{item['factor']}:{item['cell']}")
+        entries.append(
+            Entry(
+                str(item["model"]),
+                _canonical(dataset),
+                _checked(item["scores"], where),
+                where,
+                [_checked(part, f"{where}, resample {i}") for i, part in enumerate(given)],
+            )
+        )
+    if not entries:
+        raise InputError("the list of scores is empty", where=str(path))
+    return entries
+
+
+def _checked(scores: dict[str, Any], where: str) -> dict[str, Any]:
+    """The known scores of a dict, every one a number of its range or None."""
+    out = {}
+    for key, value in scores.items():
+        if key not in _KEYS:
+            continue  # a later version may write more
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InputError(f"{key} is not a number", where=where, found=repr(value))
+        out[key] = _in_range(value, key, where)
+    return out
+
+
+def _in_range(value: float | None, key: str, where: str) -> float | None:
+    if value is None or math.isnan(value):
+        return None
+    if value < 0 or (value > 1 and key not in _COUNTS):
+        raise InputError(f"{key} is out of range", where=where, found=value, expected="0 to 1")
+    return value
+
+
+def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
+    rows = [(n, text) for n, text in lines if text.strip() and not text.startswith("#")]
+    if not rows:
+        raise InputError("the table is empty", where=str(path))
+    number, header = rows[0]
+    cut = "\t" if "\t" in header else ","
+    names = [name.strip() for name in next(csv.reader([header], delimiter=cut))]
+    needed = ("model", *(() if {"factor", "cell"} <= set(names) else ("dataset",)), *METRICS)
+    missing = [name for name in needed if name not in names]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if missing or twice:
+        raise InputError(
+            f"the column {missing[0]} is missing" if missing else f"the column {twice[0]} stands twice",
+            where=f"{path}, line {number}",
+            found=", ".join(names)[:120],
+            expected=", ".join(needed),
+            do=nearest(missing[0], names).partition(" Known")[0] if missing else None,
+        )
+    entries: dict[tuple[str, str], Entry] = {}
+    parts: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for number, text in rows[1:]:
+        where = f"{path}, line {number}"
+        cells = [cell.strip() for cell in next(csv.reader([text], delimiter=cut))]
+        if len(cells) != len(names):
+            raise InputError(
+                "the row does not fit the header",
+                where=where,
+                found=f"{len(cells)} columns",
+                expected=len(names),
+            )
+        row = dict(zip(names, cells))
+        for name in needed[: -len(METRICS)]:
+            if not row[name]:
+                raise InputError(f"the column {name} is empty", where=f"{where}, column {name}")
+        model = row["model"]
+        dataset = _canonical(row["dataset"] if row.get("dataset") else f"{row['factor']}:{row['cell']}")
+        scores = {key: _number(row[key], key, f"{where}, column {key}") for key in _KEYS if key in row}
+        part = row.get("resample", "")
+        if part:
+            if not part.isdigit() or int(part) >= FOLDS:
+                raise InputError(
+                    "no resample", where=f"{where}, column resample", found=repr(part), expected="0 to 9"
+                )
+            mine = parts.setdefault((dataset, model), {})
+            if int(part) in mine:
+                raise InputError(f"resample {part} of {model} on {dataset} stands twice", where=where)
+            mine[int(part)] = scores
+            continue
+        if (dataset, model) in entries:
+            raise InputError(
+                f"{model} has scores for {dataset} already",
+                where=where,
+                found=f"the first in {entries[dataset, model].where}",
+            )
+        entries[dataset, model] = Entry(model, dataset, scores, where)
+    for (dataset, model), found in parts.items():
+        if (dataset, model) not in entries:
+            # Resamples alone: the whole set is stood for by their mean, which is shown and not ranked by "challenge".
+            mean = {k: _mean([s[k] for s in found.values()]) for k in METRICS}
+            entries[dataset, model] = Entry(model, dataset, mean, f"{path}, resamples")
+        entries[dataset, model].resamples = [found[i] for i in sorted(found)]
+    if not entries:
+        raise InputError("the table has a header and no rows", where=str(path))
+    return list(entries.values())
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _number(text: str, key: str, where: str) -> float | None:
+    if text.lower() in _UNKNOWN:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(
+            f"{key} is not a number",
+            where=where,
+            found=repr(text),
+            expected="0 to 1, or empty where undefined",
+        ) from None
+    return _in_range(value, key, where)
+
+
+def _canonical(dataset: str) -> str:
+    factor, colon, cell = dataset.partition(":")
+    return dataset_name(factor, cell) if colon else dataset
+
+
+def write_board(board: Leaderboard, folder: Path) -> None:
+    """Write a leaderboard's tables and pictures into a folder that exists."""
+    write_json(folder / "leaderboard.json", board.as_dict())
+    lines = ["\t".join(("dataset", *board.models))]
+    lines += ["\t".join((d, *map(_rank, row))) for d, row in zip(board.datasets, board.ranks)]
+    lines.append("\t".join((_score_name(board), *(f"{v:.6f}" for v in board.overall_scores))))
+    lines.append("\t".join(("overall", *map(_rank, board.overall))))
+    (folder / "ranks.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if board.values is not None:
+        lines = ["\t".join(("dataset", "model", *board.metrics, "rank"))]
+        for d, dataset in enumerate(board.datasets):
+            for m, model in enumerate(board.models):
+                cells = ["" if np.isnan(v) else f"{v:.6f}" for v in board.values[d, m]]
+                lines.append("\t".join((dataset, model, *cells, _rank(board.ranks[d, m]))))
+        (folder / "metrics.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_pictures(board, folder)
+
+
+def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
+    """Draw a leaderboard as PNG: ranks.png; with metric values auprc.png, gains.png and against.png.
+
+    The last two set the first of the ranking against the next ones, at most three.
+    """
+    from epilm.plots.leaderboard import dataset_points, gain_bars, model_against_model, rank_heatmap
+    from epilm.plots.style import figure
+
+    written = []
+    names = [short_name(d) for d in board.datasets]
+    tall = 1.2 + 0.27 * len(names)
+    with figure(2.0 + 0.85 * len(board.models), tall + 0.8) as (fig, (ax,)):
+        rank_heatmap(ax, names, board.models, board.ranks, board.overall, title=_title(board))
+        fig.savefig(folder / "ranks.png", dpi=160, metadata={"Software": "epilm"})
+        written.append(folder / "ranks.png")
+    if board.values is None:
+        return written
+    area = board.values[:, :, board.metrics.index("auprc_dg")]
+    with figure(6.4, tall + 0.9) as (fig, (ax,)):
+        dataset_points(
+            ax, names, board.models, area, title="auPRC of each dataset", label="auPRC (Davis-Goadrich)"
+        )
+        fig.savefig(folder / "auprc.png", dpi=160, metadata={"Software": "epilm"})
+        written.append(folder / "auprc.png")
+    first, *others = board.order()
+    pairs = [(m, first) for m in others[:3] if np.isfinite(area[:, m] - area[:, first]).any()]
+    if pairs:
+        for name, draw, width, height in (
+            ("gains.png", gain_bars, 4.6, tall + 0.3),
+            ("against.png", model_against_model, 3.7, 4.0),
+        ):
+            with figure(width, height, columns=len(pairs)) as (fig, axes):
+                for ax, (left, ahead) in zip(axes, pairs):
+                    draw(ax, names, area[:, left], area[:, ahead], (board.models[left], board.models[ahead]))
+                fig.savefig(folder / name, dpi=160, metadata={"Software": "epilm"})
+                written.append(folder / name)
+    return written
+
+
+def text_of(board: Leaderboard) -> str:
+    """Give a leaderboard for reading: ranks, the overall line, auPRC where it is known, notes.
+
+    Examples
+    --------
+    >>> text_of(paper_board()).splitlines()[-5].split()
+    ['overall', '3', '1', '2', '4', '5']
+    """
+    names = [short_name(d) for d in board.datasets]
+    first = max(18, *(len(n) + 2 for n in names))
+    wide = max(8, *(len(m) + 1 for m in board.models)) if board.models else 8
+
+    def line(name: str, cells: Sequence[str]) -> str:
+        return f"{name:<{first}}" + "".join(f"{cell:>{wide}}" for cell in cells)
+
+    lines = [_title(board), line("", board.models)]
+    lines += [line(name, [_rank(v) for v in row]) for name, row in zip(names, board.ranks)]
+    lines.append(line(_score_name(board), [f"{v:.3f}" for v in board.overall_scores]))
+    lines.append(line("overall", [_rank(v) for v in board.overall]))
+    if board.values is not None:
+        area = board.values[:, :, board.metrics.index("auprc_dg")]
+        lines += ["", "auPRC (Davis-Goadrich)", line("", board.models)]
+        lines += [
+            line(name, ["–" if np.isnan(v) else f"{v:.4f}" for v in row]) for name, row in zip(names, area)
+        ]
+    return "\n".join([*lines, *board.notes])
+
+
+def _title(board: Leaderboard) -> str:
+    words = {"mean_rank": "mean rank", "log_rank": "log rank", "challenge": "the challenge's rule"}
+    return f"Ranks by {words[board.method]}" + ("" if board.values is not None else " (published)")
+
+
+def _score_name(board: Leaderboard) -> str:
+    return "mean share" if board.method == "challenge" else "mean rank"
+
+
+def _rank(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:g}"
+
+
+def _join(values: Sequence[int]) -> str:
+    return " ".join(map(str, values))

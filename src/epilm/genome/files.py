@@ -202,6 +202,46 @@ def read_text(path: str | Path, what: str) -> bytes:
     return data
 
 
+def blocks_of_lines(path: str | Path, what: str, size: int = 1 << 24) -> Iterator[bytes]:
+    """Yield a text file in pieces that end with a line, with Unix line ends: `read_text` for files that are too big.
+
+    Parameters
+    ----------
+    path, what
+        As `read_chunks`.
+    size : int
+        Unpacked bytes a piece, about.
+
+    Raises
+    ------
+    InputError
+        As `read_chunks`; also if the bytes are not text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> _ = name.write_bytes(b"one\\r\\ntwo\\nthree")
+    >>> list(blocks_of_lines(name, "a list", size=6))
+    [b'one\\n', b'two\\n', b'three\\n']
+    """
+    rest, first = b"", True
+    for piece in read_chunks(path, what, size):
+        if b"\x00" in piece:
+            raise InputError(
+                "wrong format", where=str(path), found=f"binary data starting with {piece[:8]!r}", expected=what,
+                do="Give a text file, plain or gzip.",
+            )  # fmt: skip
+        text = rest + (piece.removeprefix(b"\xef\xbb\xbf") if first else piece)
+        first = False
+        cut = text.rfind(b"\n") + 1
+        text, rest = text[:cut], text[cut:]
+        if text:
+            yield text.replace(b"\r\n", b"\n") if b"\r" in text else text
+    if rest:
+        yield rest.rstrip(b"\r") + b"\n"
+
+
 def data_lines(text: bytes) -> tuple[bytes, NDArray[np.int64]]:
     """Leave out `track`, `browser`, `#` and blank lines.
 

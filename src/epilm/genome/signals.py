@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.genome.chromosomes import PastEnd, check_length, check_names, few, natural_key
-from epilm.genome.files import check_file, data_lines, read_chunks
+from epilm.genome.files import blocks_of_lines, check_file, data_lines
 from epilm.genome.segments import damaged
 
 WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
@@ -228,7 +228,7 @@ def _runs(path: str) -> Iterator[tuple[list[str], NDArray[np.int64], NDArray[Any
     """Blocks of a bedGraph: chromosomes so far, in order; number of each line's; its run."""
     names: list[str] = []
     done, chrom, start, end = 0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for text in _blocks_of_lines(path):
+    for text in blocks_of_lines(path, WHAT):
         kept, numbers = data_lines(text)
         numbers = numbers + done
         done += text.count(b"\n")
@@ -350,21 +350,6 @@ def _is_finite(text: str) -> bool:
         return bool(np.isfinite(float(text)))
     except ValueError:
         return False
-
-
-def _blocks_of_lines(path: str) -> Iterator[bytes]:
-    """Text in pieces that end with a line, Unix line ends."""
-    rest = b""
-    for piece in read_chunks(path, WHAT, 1 << 24):
-        text = rest + piece
-        if b"\x00" in piece:
-            raise InputError("wrong format", where=path, found="binary data", expected=WHAT)
-        cut = text.rfind(b"\n") + 1
-        text, rest = text[:cut], text[cut:]
-        if text:
-            yield text.replace(b"\r\n", b"\n") if b"\r" in text else text
-    if rest:
-        yield rest.rstrip(b"\r") + b"\n"
 
 
 def write_bigwig(

@@ -132,10 +132,13 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
 
         return classifier_from(model, **extra["classifier"])
     if "binding" in extra:
+        from epilm.models.baselines import FactorNet
         from epilm.models.binding import binding_from
 
         about = extra["binding"]
         head = dict(about.get("head", {}))
+        if about.get("kind") == "factornet":
+            return FactorNet(len(about["signals"]), len(about["factors"]), **head)
         return binding_from(model, signals=len(about["signals"]), outputs=len(about["factors"]), **head)
     return model
 

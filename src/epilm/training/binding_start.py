@@ -1,0 +1,194 @@
+"""What a binding model starts from: a pre-trained EBERT or DBERT, its random twin, or a model without a past."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+
+from epilm.errors import CheckpointError, InputError, UsageError, nearest
+from epilm.models.baselines import FactorNet
+from epilm.models.binding import binding_from
+from epilm.models.build import build_model
+from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.prediction_bins import BindingRun, parse_signal
+from epilm.store.reader import Store
+from epilm.tokens.states import n_window_tokens
+
+NAMES = ("random", "ebert", "dbert", "factornet")
+# What of a checkpoint's memory says what pre-training has seen (A21).
+_KEPT = (
+    "holdout_chroms",
+    "holdout_cells",
+    "cell_types",
+    "chroms",
+    "store",
+    "assembly",
+    "state_names",
+    "state_bin",
+)
+
+
+def prepare_binding(
+    checkpoint: str | Path,
+    store: Store,
+    settings: Any,
+    *,
+    factors: tuple[str, ...],
+    width: int = 200,
+    init: str = "checkpoint",
+    size: Literal["tiny", "small", "base", "large"] = "small",
+    k: int = 7,
+) -> tuple[BindingRun, list[str]]:
+    """Build the model that fine-tuning starts from, and lines on where it comes from.
+
+    Parameters
+    ----------
+    checkpoint : path or one of "random", "ebert", "dbert", "factornet"
+    store : Store
+    settings : BindingSpec
+    factors : tuple of str
+        One output each.
+    width : int
+        Of a bin.
+    init, size, k
+        See `finetune_binding`.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is none, of another kind, or of other states than the store's.
+    """
+    if init not in ("checkpoint", "random"):
+        raise UsageError("unknown init", found=init, do=nearest(init, ("checkpoint", "random")))
+    signals = [parse_signal(text) for text in settings.signals]
+    about: dict[str, Any] = {
+        "kind": "ebert",
+        "factors": list(factors),
+        "window_bp": settings.window_bp,
+        "width": width,
+        "signals": [list(signal) for signal in signals],
+        "strands": settings.strands,
+        "checkpoint": str(checkpoint),
+        "init": "random" if str(checkpoint) in NAMES else init,
+        "pretraining": None,
+    }
+    about["head"] = {
+        "conv_channels": list(settings.conv_channels), "kernel": settings.kernel, "activation": settings.activation,
+        "pool": settings.pool, "dense": settings.dense, "dropout": settings.dropout,
+    }  # fmt: skip
+    source: Any = None
+    if str(checkpoint) in NAMES:
+        name: Literal["ebert", "dbert"] = (
+            "dbert" if checkpoint in ("dbert", "factornet") or store.states is None else "ebert"
+        )
+        if checkpoint == "ebert" and store.states is None:
+            raise UsageError(
+                "EBERT reads states and the store has none", where=str(store.path),
+                do="Build the store with --states, or take --checkpoint dbert.",
+            )  # fmt: skip
+        spec = _new_spec(name, store, settings.window_bp, size, k)
+        where = f"a random {size} {name}, k={k}"
+        if checkpoint == "factornet":
+            about |= {"kind": "factornet", "head": {"window_bp": settings.window_bp}}
+            where = "FactorNet's kind of network, from scratch"
+    else:
+        source, spec, extra, where = _load(checkpoint)
+        _check_states(spec, extra, store, where)
+        if init == "random":
+            where = f"random weights in the shape of {where}"
+        else:
+            about["pretraining"] = {key: extra[key] for key in _KEPT if key in extra} | {"checkpoint": where}
+    tokens = n_window_tokens(settings.window_bp, spec.k, spec.stride, spec.tail) + 2 * spec.special_tokens
+    if about["kind"] == "ebert" and source is not None and tokens > source.encoder.max_positions:
+        raise InputError(
+            "the window is longer than the model reads", where=where, found=f"{tokens} tokens",
+            expected=f"at most {source.encoder.max_positions}", do="Lower --window-bp.",
+        )  # fmt: skip
+    if "states" in spec.streams and store.states is not None:
+        about |= {"state_names": list(store.states.names), "state_bin": int(store.states.bin)}
+    seed = settings.seed * 7919 + 31  # trunk and head: functions of the seed
+    model: torch.nn.Module
+    if about["kind"] == "factornet":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = FactorNet(len(signals), len(factors), **about["head"])
+    else:
+        pretrained = source is not None and init == "checkpoint"
+        trunk = source if pretrained else build_model(_bare(spec), seed=seed)
+        model = binding_from(
+            trunk, signals=len(signals), outputs=len(factors), **about["head"], seed=seed + 1
+        )
+    if about["kind"] == "ebert":
+        _set_dropout(model, settings.dropout)
+    count = sum(weight.numel() for weight in model.parameters())
+    names = ", ".join(":".join(signal) for signal in signals)
+    told = [f"model: {where}; {count:,} weights" + (f"; signals {names}" if names else "")]
+    return BindingRun(model, spec, about), told
+
+
+def _new_spec(name: Literal["ebert", "dbert"], store: Store, window_bp: int, size: Any, k: int) -> ModelSpec:
+    tokens = n_window_tokens(window_bp, k, k) + 2
+    streams: tuple[Any, ...] = ("dna", "states") if name == "ebert" else ("dna",)
+    return ModelSpec(
+        name=name,
+        streams=streams,
+        k=k,
+        stride=k,
+        max_tokens=max(tokens, 150),
+        cells=len(store.cell_types),
+        states=store.states.n_states if store.states is not None and name == "ebert" else 0,
+        encoder=EncoderSpec(size=size, max_positions=max(512, tokens)),
+        next_segment="none",
+    )
+
+
+def _bare(spec: ModelSpec) -> ModelSpec:
+    """The spec without the weights its recipe started from."""
+    return replace(spec, encoder=replace(spec.encoder, init=None))
+
+
+def _load(checkpoint: str | Path) -> tuple[Any, ModelSpec, dict[str, Any], str]:
+    from epilm.hub.load import load
+    from epilm.models.ebert import EBERT
+
+    path = Path(checkpoint)
+    if not path.exists():
+        raise CheckpointError(
+            "there is no such checkpoint", where=str(path), expected=f"the folder of a run or model, or one of {', '.join(NAMES)}"
+        )  # fmt: skip
+    loaded = load(path)
+    if not isinstance(loaded.model, EBERT):
+        raise CheckpointError(
+            "binding needs EBERT or DBERT",
+            where=str(path),
+            found=type(loaded.model).__name__,
+            expected="a run of epilm pretrain ebert_... or dbert_...",
+            do="Pre-train one, or use --task tfbs for sequence models.",
+        )
+    return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
+
+
+def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:
+    if "states" not in spec.streams or store.states is None:
+        return  # what is missing is said where tracks are checked
+    names, width = tuple(extra.get("state_names") or ()), extra.get("state_bin")
+    mine = tuple(store.states.names), int(store.states.bin)
+    if (names and (names, width) != mine) or spec.states not in (0, len(mine[0])):
+        raise CheckpointError(
+            "the states of the store are not those of the pre-training",
+            where=where,
+            found=f"{len(mine[0])} states ({', '.join(mine[0][:3])}, ...) in bins of {mine[1]} bp",
+            expected=f"{len(names) or spec.states} ({', '.join(names[:3])}, ...) in bins of {width} bp",
+            do="Build the store with the same segmentation (--states).",
+        )
+
+
+def _set_dropout(model: torch.nn.Module, dropout: float) -> None:
+    """One dropout for trunk and head, whatever pre-training used."""
+    for part in model.modules():
+        part = cast(Any, part)
+        if isinstance(part, torch.nn.Dropout):
+            part.p = dropout
+        if hasattr(part, "attention_dropout"):
+            part.attention_dropout = dropout

@@ -191,7 +191,9 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
         f"median {width['median']:g}"
         if about["regions"]
         else "none",
-        "samples": f"{about['samples']:,} of {about['sample_regions']} regions ({about['left_over']:,} left over)",
+        "samples": f"{about['samples']:,} of {about['sample_regions']} regions ({about['left_over']:,} left over)"
+        if about["regions"]
+        else "none of regions",
         "states": _states_line(about["states"]),
         "signals": ", ".join(_signal_line(name, one) for name, one in about["signals"].items()) or "none",
         "access": ", ".join(f"{key} {value}" for key, value in about["access"].items()),
@@ -298,14 +300,14 @@ def _states_of(cell: dict[str, Any]) -> str:
 def _states_table(states: dict[str, Any], kind: Any) -> Any:
     """Number of bins and share of each state over all tracks, the unknown last."""
     table = kind("state", box=None, pad_edge=False)
-    for name in ("bins", "share", "colour"):
+    for name in ("bins", "share", *(("colour",) if any(states["colours"]) else ())):
         table.add_column(name, justify="right")
     if "bins" not in states:
         for name, colour in zip(states["names"], states["colours"], strict=True):
-            table.add_row(name, "", "", colour)
+            table.add_row(name, "", "", *([colour] if any(states["colours"]) else []))
         return table
     total = max(1, sum(states["bins"]) + states["bins_unknown"])
     for name, n, colour in zip(states["names"], states["bins"], states["colours"], strict=True):
-        table.add_row(name, f"{n:,}", f"{n / total:.4f}", colour)
-    table.add_row("unknown", f"{states['bins_unknown']:,}", f"{states['bins_unknown'] / total:.4f}", "")
+        table.add_row(name, f"{n:,}", f"{n / total:.4f}", *([colour] if any(states["colours"]) else []))
+    table.add_row("unknown", f"{states['bins_unknown']:,}", f"{states['bins_unknown'] / total:.4f}")
     return table

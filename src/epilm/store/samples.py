@@ -167,7 +167,7 @@ def cell_lists(
         bounds[cell] = at + np.searchsorted(rows, chrom_begin)
         at += len(rows)
         parts.append(rows)
-    return CellLists(np.concatenate(parts), bounds)
+    return CellLists(np.concatenate(parts) if parts else np.zeros(0, np.int32), bounds)
 
 
 def _group_starts(length: int, regions: int, stride: int, pad: bool) -> np.ndarray:

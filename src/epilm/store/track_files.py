@@ -156,8 +156,9 @@ class _Tracks:
     def __iter__(self) -> Iterator[tuple[States, dict[str, Any]]]:
         for one in self._given:
             if one.kind == "table":
+                entry = source("states", one.place)
                 for cell, states in self._tables[one.place].items():
-                    yield states, source("states", one.place, track=cell)
+                    yield states, {**entry, "track": cell}
                 continue
             with _local(one.place) as path:
                 states = read_states(path, self._sizes, cell=one.track, **self._how)

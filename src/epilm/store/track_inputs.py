@@ -15,6 +15,7 @@ from epilm.errors import InputError, nearest
 from epilm.genome.files import read_text
 from epilm.store.inputs import Peaks, cell_files
 from epilm.store.regions import check_choice
+from epilm.store.writer import check_signal_name
 
 Pool = Literal["max", "mean", "min"]
 CellMap = Mapping[str, str] | str | Path | Sequence[str]
@@ -367,12 +368,15 @@ def signal_sources(
                     expected="NAME:CELL=FILE, or NAME:FILE for one file that serves all cell types",
                 )
             key, file = (cell, path) if equals and not Path(rest).exists() else ("", rest)
-            if key in found.setdefault(name, {}) or (key == "") != ("" in {*found[name], key}):
+            known = found.setdefault(name, {})
+            if key in known or (known and (key == "" or "" in known)):
                 raise InputError(
                     "a signal has two files for one cell type", where="signal", found=word,
                     expected="one file for each cell type, or one for all",
                 )  # fmt: skip
-            found[name][key] = Path(file)
+            known[key] = Path(file)
+    for name in found:
+        check_signal_name(name)
     how = _pools(pool, tuple(found))
     return [SignalSource(name, files, how[name]) for name, files in found.items()]
 

@@ -46,6 +46,7 @@ class Entry:
     scores: dict[str, Any]
     where: str
     resamples: list[dict[str, Any]] = field(default_factory=list)
+    unread: tuple[str, ...] = ()  # columns or names of the file that mean nothing here
 
 
 def leaderboard(
@@ -105,6 +106,8 @@ def leaderboard(
             raise UsageError("there is nothing to rank", do="Give tables of scores, or --paper.")
         entries = [e for path in [*files, *([peers] if peers is not None else [])] for e in read_scores(path)]
         board = rank_entries(entries, method, common=common)
+        for path, names in dict.fromkeys((e.where.partition(",")[0], e.unread) for e in entries if e.unread):
+            board.notes.append(f"{path}: not used: {', '.join(names)}")
     if out is not None:
         with atomic_folder(out, overwrite=overwrite) as folder:
             write_board(board, folder)
@@ -304,14 +307,17 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
     needed = ("model", *(() if {"factor", "cell"} <= set(names) else ("dataset",)), *METRICS)
     missing = [name for name in needed if name not in names]
     twice = sorted({name for name in names if names.count(name) > 1})
+    hint = nearest(missing[0], names) if missing else ""
     if missing or twice:
         raise InputError(
             f"the column {missing[0]} is missing" if missing else f"the column {twice[0]} stands twice",
             where=f"{path}, line {number}",
             found=", ".join(names)[:120],
             expected=", ".join(needed),
-            do=nearest(missing[0], names).partition(" Known")[0] if missing else None,
+            do=hint.partition(" Known")[0] if hint.startswith("Did") else None,
         )
+    known = {"model", "dataset", "factor", "cell", "resample", *_KEYS}
+    unread = tuple(name for name in names if name not in known)
     entries: dict[tuple[str, str], Entry] = {}
     parts: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for number, text in rows[1:]:
@@ -348,21 +354,18 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
                 where=where,
                 found=f"the first in {entries[dataset, model].where}",
             )
-        entries[dataset, model] = Entry(model, dataset, scores, where)
+        entries[dataset, model] = Entry(model, dataset, scores, where, unread=unread)
     for (dataset, model), found in parts.items():
         if (dataset, model) not in entries:
-            # Resamples alone: the whole set is stood for by their mean, which is shown and not ranked by "challenge".
-            mean = {k: _mean([s[k] for s in found.values()]) for k in METRICS}
-            entries[dataset, model] = Entry(model, dataset, mean, f"{path}, resamples")
+            raise InputError(
+                f"{model} on {dataset} has resamples and no scores of the whole set",
+                where=str(path),
+                do="Add a row with an empty `resample`.",
+            )
         entries[dataset, model].resamples = [found[i] for i in sorted(found)]
     if not entries:
         raise InputError("the table has a header and no rows", where=str(path))
     return list(entries.values())
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _number(text: str, key: str, where: str) -> float | None:
@@ -421,7 +424,7 @@ def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
     if board.values is None:
         return written
     area = board.values[:, :, board.metrics.index("auprc_dg")]
-    with figure(6.4, tall + 0.9) as (fig, (ax,)):
+    with figure(6.4, tall + 0.7) as (fig, (ax,)):
         dataset_points(
             ax, names, board.models, area, title="auPRC of each dataset", label="auPRC (Davis-Goadrich)"
         )
@@ -437,6 +440,10 @@ def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
             with figure(width, height, columns=len(pairs)) as (fig, axes):
                 for ax, (left, ahead) in zip(axes, pairs):
                     draw(ax, names, area[:, left], area[:, ahead], (board.models[left], board.models[ahead]))
+                if draw is gain_bars:  # one scale, or the panels cannot be compared
+                    limits = [ax.get_xlim() for ax in axes]
+                    for ax in axes:
+                        ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
                 fig.savefig(folder / name, dpi=160, metadata={"Software": "epilm"})
                 written.append(folder / name)
     return written

@@ -47,7 +47,7 @@ def dataset_points(
             ax.plot([met.min(), met.max()], [row, row], color="#cfd5de", linewidth=3.0, zorder=1)
     for m, model in enumerate(models):
         ax.scatter(
-            table[order, m], np.arange(len(order)), s=40, marker=_MARKERS[m % len(_MARKERS)],
+            table[order, m], np.arange(len(order)) + 0.1 * (m - (len(models) - 1) / 2), s=40, marker=_MARKERS[m % len(_MARKERS)],
             color=COLOURS[m % len(COLOURS)], edgecolor="white", linewidth=0.7, label=model, zorder=3 + m,
         )  # fmt: skip
     ax.set_yticks(range(len(order)), [datasets[d] for d in order])
@@ -55,7 +55,13 @@ def dataset_points(
     ax.grid(axis="y", visible=False)
     ax.set_xlim(0, max(0.1, float(np.nanmax(table, initial=0.0)) * 1.06))
     ax.set(title=title, xlabel=label)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14 - 0.35 / len(order)), ncols=min(4, len(models)))
+    ax.legend(  # below the axis label, whatever the height
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=4.6,
+        ncols=min(4, len(models)),
+        handletextpad=0.2,
+    )
     return ax
 
 
@@ -74,7 +80,7 @@ def model_against_model(
     ----------
     ax : Axes
     datasets : sequence of str (D,)
-        The four datasets farthest from the diagonal are named.
+        Named where there is room, those farthest from the diagonal first.
     x, y : float (D,)
         NaN is not drawn.
     names : (str, str)
@@ -90,20 +96,49 @@ def model_against_model(
         left[both], up[both], s=34, c=[COLOURS[0] if g >= 0 else COLOURS[1] for g in gain], edgecolor="white",
         linewidth=0.7, zorder=3,
     )  # fmt: skip
-    placed: list[tuple[float, float]] = []
-    for i in both[np.argsort(-np.abs(gain), kind="stable")][:4]:
-        if any(abs(left[i] - a) < 0.22 * top and abs(up[i] - b) < 0.06 * top for a, b in placed):
-            continue  # would stand on another name
-        placed.append((left[i], up[i]))
-        right = left[i] > 0.6 * top
-        ax.annotate(
-            datasets[i], (left[i], up[i]), xytext=(-6 if right else 6, 0), textcoords="offset points", fontsize=7.5,
-            ha="right" if right else "left", va="center",
-        )  # fmt: skip
+    points = [(float(left[i]), float(up[i])) for i in both]
+    taken: list[tuple[float, float, float, float]] = []
+    for i in both[np.argsort(-np.abs(gain), kind="stable")]:
+        here = float(left[i]), float(up[i])
+        box = _free_place(datasets[i], here, points, taken, top)
+        if box is not None:
+            taken.append(box)
+            ax.text(
+                (box[0] + box[1]) / 2,
+                (box[2] + box[3]) / 2,
+                datasets[i],
+                fontsize=7,
+                ha="center",
+                va="center",
+            )
     ax.set(xlim=(0, top), ylim=(0, top), xlabel=f"{label} of {names[0]}", ylabel=f"{label} of {names[1]}")
     ax.set_aspect("equal")
     ax.set_title(f"{names[1]} is better on {int((gain > 0).sum())} of {len(both)}")
     return ax
+
+
+def _free_place(
+    text: str,
+    at: tuple[float, float],
+    points: Sequence[tuple[float, float]],
+    taken: Sequence[tuple[float, float, float, float]],
+    top: float,
+) -> tuple[float, float, float, float] | None:
+    """Box (x0, x1, y0, y1) beside a point where a name covers neither points nor names; None if there is none."""
+    wide, tall, off = 0.0205 * len(text) * top, 0.042 * top, 0.02 * top
+    x, y = at
+    for x0, y0 in (
+        (x + off, y - tall / 2), (x - off - wide, y - tall / 2), (x - wide / 2, y + off), (x - wide / 2, y - off - tall),
+    ):  # fmt: skip
+        x1, y1 = x0 + wide, y0 + tall
+        inside = x0 >= 0 and y0 >= 0 and x1 <= top and y1 <= top
+        pad = 0.008 * top
+        hits = any(x0 - pad < a < x1 + pad and y0 - pad < b < y1 + pad for a, b in points if (a, b) != at)
+        covers = any(x0 < t[1] and t[0] < x1 and y0 < t[3] and t[2] < y1 for t in taken)
+        across = (y0 - x1) * (y1 - x0) < 0  # the diagonal would run through it
+        if inside and not (hits or covers or across):
+            return x0, x1, y0, y1
+    return None
 
 
 def gain_bars(
@@ -140,7 +175,7 @@ def gain_bars(
         )  # fmt: skip
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(order)), [datasets[d] for d in order])
-    ax.set_ylim(len(order) - 0.4, -0.6)
+    ax.set_ylim(len(gain) - 0.4, -0.6)
     low, high = min(0.0, float(np.min(shown, initial=0.0))), max(0.0, float(np.max(shown, initial=0.0)))
     room = 0.2 * max(high - low, 0.01)
     ax.set_xlim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
@@ -200,6 +235,9 @@ def rank_heatmap(
     for spine in ax.spines.values():
         spine.set_visible(False)
     if len(models) > 6 or max(map(len, models)) > 12:
-        ax.tick_params(axis="x", rotation=35)
-    ax.set_title(title, pad=14)
+        ax.xaxis.tick_bottom()
+        ax.set_xticks(range(len(models)), models, rotation=35, ha="right", rotation_mode="anchor")
+        ax.set_title(title)
+    else:
+        ax.set_title(title, y=1.0, pad=24)  # above the names; matplotlib does not see those here
     return ax

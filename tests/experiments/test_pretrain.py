@@ -18,6 +18,7 @@ from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
 from epilm.training.log import read_metrics
 from toy_store import toy_store
+from toy_tracks import toy_track_store
 
 SHORT = (
     "samples.holdout_chroms=[chr3]", "train.steps=3", "train.checkpoint_every=2", "train.precision=fp32",
@@ -30,8 +31,15 @@ def store(tmp_path_factory):
     return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(150, 120, 60), factors=24)
 
 
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    return toy_track_store(tmp_path_factory.mktemp("tracks"), lonely=("typeD",))
+
+
 @pytest.mark.parametrize("name", list(list_recipes()))
-def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tmp_path):
+def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, tmp_path):
+    if load_recipe(name).samples.unit == "windows":
+        store = tracks
     done = pretrain(name, store.path, tmp_path / "run", "tiny", SHORT, device="cpu")
     assert done.steps == 3
     assert not done.was_complete
@@ -66,6 +74,57 @@ def test_the_same_command_again_says_that_it_is_complete(store, tmp_path, capsys
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
     with pytest.raises(TrainingError, match=r"Found optim.peak_lr = 0.002; expected 0.001"):
         pretrain("dnabert", store, tmp_path / "run", "tiny", (*SHORT, "optim.peak_lr=2e-3"), device="cpu")
+
+
+def test_a_checkpoint_over_windows_says_what_its_states_are(tracks, tmp_path, capsys):
+    done = pretrain(
+        "ebert_tiny",
+        tracks,
+        tmp_path / "run",
+        "tiny",
+        [*SHORT, "samples.holdout_cells=[typeC]"],
+        device="cpu",
+    )
+    loaded = epilm.load(done.run)
+    assert loaded.extra["state_names"] == [f"{i}_State{i}" for i in range(1, 6)]
+    assert loaded.extra["state_bin"] == 200
+    assert loaded.extra["window_bp"] == 1000
+    assert loaded.spec.states == 5
+    assert json.loads((done.run / "store.json").read_text())["state_names"] == loaded.extra["state_names"]
+    said = capsys.readouterr().err
+    assert "in 2 cell types" in said
+    assert "1 cell types without a track of states are in no sample: typeD" in said
+    # 256 asked for; chr3 in three cell types and all else in one have fewer with a state.
+    assert "held-out windows" in said
+    valid = done.valid
+    for key in ("masked_kmers/loss", "masked_kmers/accuracy", "masked_states/loss", "masked_states/accuracy"):
+        assert np.isfinite(valid[key])
+    assert 0.2 <= valid["masked_states/accuracy_chance"] < 1
+    assert valid["loss"] == pytest.approx(
+        0.5 * valid["masked_kmers/loss"] + 0.5 * valid["masked_states/loss"]
+    )
+
+
+def test_a_store_without_states_sends_ebert_to_the_build_and_a_store_without_regions_genebert(
+    store, tracks, tmp_path
+):
+    with pytest.raises(
+        RecipeError,
+        match=r"reads chromatin states, the store has none.*epilm build --states.*or pre-train dbert",
+    ):
+        pretrain("ebert_tiny", store, tmp_path / "run")
+    with pytest.raises(
+        RecipeError, match=r"reads accessible regions, the store has none.*epilm build --peaks"
+    ):
+        pretrain("dnabert", tracks, tmp_path / "run", "tiny")
+    with pytest.raises(TrainingError, match=r"a batch takes more windows than there are"):
+        pretrain("dbert_base", tracks, tmp_path / "run", "tiny", ["train.batch_size=32000"])
+    with pytest.raises(
+        TrainingError,
+        match=r"there is no window\. Found subset train, windows of 1000 bp, held out: chr1, chr2, chr3",
+    ):
+        pretrain("ebert_tiny", tracks, tmp_path / "run", set=["samples.holdout_chroms=[chr1, chr2, chr3]"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_runs_into_one_folder(store, tmp_path):

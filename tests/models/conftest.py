@@ -68,6 +68,12 @@ def make_batch(spec, size=3, *, seed=0, clean=False, labels=True):
         )
     if "contacts" in spec.streams:
         batch = replace(batch, contacts=(contacts + contacts.transpose(1, 2)) / 2)
+    if "states" in spec.streams:
+        known = torch.randint(2, 3 + spec.states, dna.ids.shape, generator=g)
+        known[(dna.ids < 4) & ~dna.mask | (dna.ids == 2) | (dna.ids == 3)] = 0
+        answers = torch.full_like(known, -100)
+        answers[:, 2] = 3 + torch.arange(len(known)) % spec.states
+        batch = replace(batch, states=known, state_labels=answers)
     if spec.next_segment == "cross":
         batch = replace(batch, pairs=sequences(5, seed=seed + 7), pair_labels=torch.arange(5) % 2)
     elif spec.next_segment == "bi":

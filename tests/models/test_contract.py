@@ -12,6 +12,7 @@ from epilm.objectives.combine import OBJECTIVES, check_objectives, combine
 from epilm.objectives.spec import (
     ContactsSpec,
     MaskedFactorsSpec,
+    MaskedStatesSpec,
     MaskSpec,
     MatchingSpec,
     NextSegmentSpec,
@@ -27,6 +28,10 @@ NEEDS = {
     "matching": (OFF, {"next_segment": "none"}),
     "masked_factors": (OFF, {"next_segment": "none", "fusion": "concat", "masked_factors": True}),
     "contacts": (OFF, {"next_segment": "none", "streams": ("dna", "contacts"), "contacts": "encoder"}),
+    "masked_states": (
+        OFF,
+        {"name": "ebert", "streams": ("dna", "states"), "states": 5, "next_segment": "none"},
+    ),
 }
 ON = {
     "masked_kmers": MaskSpec(),
@@ -34,6 +39,7 @@ ON = {
     "matching": MatchingSpec(),
     "masked_factors": MaskedFactorsSpec(weight=1.0),
     "contacts": ContactsSpec(weight=1.0),
+    "masked_states": MaskedStatesSpec(weight=1.0),
 }
 
 
@@ -55,12 +61,11 @@ def learn(toy, spec, objectives, size=3):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models(toy, name):
-    if name == "dnabert":
-        learn(
-            toy,
-            toy.spec(name=name, streams=("dna",), next_segment="none"),
-            replace(OFF, masked_kmers=MaskSpec()),
-        )
+    kmers = replace(OFF, masked_kmers=MaskSpec())
+    if name in ("dnabert", "dbert"):
+        learn(toy, toy.spec(name=name, streams=("dna",), next_segment="none"), kmers)
+    elif name == "ebert":
+        learn(toy, toy.spec(**NEEDS["masked_states"][1]), replace(kmers, alpha=0.5))
     else:
         learn(toy, toy.spec(name=name), ObjectivesSpec())
 

@@ -1,0 +1,105 @@
+"""Masked states in the loss: the centres alone count, and alpha mixes two means."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from epilm.errors import RecipeError, TrainingError
+from epilm.models.spec import ModelSpec
+from epilm.objectives.combine import active, check_objectives, combine, weights
+from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.states import masked_states_loss
+from epilm.streams import Batch, Outputs, Sequences
+
+OFF = ObjectivesSpec(MaskSpec(), NextSegmentSpec(weight=0), MatchingSpec(weight=0))
+EBERT = ModelSpec(name="ebert", streams=("dna", "states"), states=5)
+
+
+def outputs(kmers=21, states=1, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return Outputs(
+        masked_logits=torch.randn(kmers, 69, generator=g, requires_grad=True),
+        masked_labels=torch.randint(5, 69, (kmers,), generator=g),
+        state_logits=torch.randn(states, 8, generator=g, requires_grad=True),
+        state_labels=torch.randint(3, 8, (states,), generator=g),
+    )
+
+
+def batch():
+    ids = torch.zeros((1, 1), dtype=torch.int64)
+    return Batch(ids[0], ids[0], ids[:, :0], Sequences(ids, ids, ids > 0), ids[0])
+
+
+def test_loss_and_accuracy_are_those_of_the_centres():
+    out = outputs(states=7)
+    found = masked_states_loss(out, batch(), MaskedStatesSpec())
+    assert float(found["loss"]) == pytest.approx(float(F.cross_entropy(out.state_logits, out.state_labels)))
+    right = (out.state_logits.argmax(1) == out.state_labels).double().mean()
+    assert float(found["accuracy"]) == pytest.approx(float(right))
+    assert int(found["states"]) == 7
+
+
+def test_no_centre_is_a_loss_of_zero_with_a_gradient():
+    out = outputs(states=0)
+    found = masked_states_loss(out, batch(), MaskedStatesSpec())
+    found["loss"].backward()
+    assert float(found["loss"]) == 0
+    assert out.state_logits.grad is not None
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
+def test_alpha_mixes_the_two_means(alpha):
+    """Each is averaged over its own first: 21 k-mers do not outvote one state."""
+    out, spec = outputs(), replace(OFF, alpha=alpha)
+    total, values = combine(out, batch(), spec)
+    kmers = F.cross_entropy(out.masked_logits, out.masked_labels)
+    states = F.cross_entropy(out.state_logits, out.state_labels)
+    assert float(total) == pytest.approx(float(alpha * kmers + (1 - alpha) * states))
+    assert "masked_states/loss" in values or alpha == 1
+
+
+def test_alpha_decides_over_the_weights_and_its_ends_switch_one_off():
+    assert weights(replace(OFF, alpha=0.3))["masked_states"] == pytest.approx(0.7)
+    assert active(replace(OFF, alpha=1.0)) == ["masked_kmers"]
+    assert active(replace(OFF, alpha=0.0)) == ["masked_states"]
+    assert active(replace(OFF, masked_states=MaskedStatesSpec(weight=2.0))) == [
+        "masked_kmers",
+        "masked_states",
+    ]
+    assert weights(OFF)["masked_states"] == 0
+
+
+def test_a_model_without_state_scores_is_told():
+    with pytest.raises(TrainingError, match="masked_states is on, but the model .* gave no state_logits"):
+        combine(Outputs(), batch(), replace(OFF, alpha=0.0))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (replace(OFF, alpha=1.5), r"objectives\.alpha.*Found 1\.5; expected 0 \(states alone\) to 1"),
+        (
+            replace(OFF, masked_states=MaskedStatesSpec(mode="bin")),
+            r"masked_states\.mode.*flank \| whole_bin \| run",
+        ),
+        (replace(OFF, masked_states=MaskedStatesSpec(n_centres=0)), r"masked_states\.n_centres"),
+        (replace(OFF, masked_states=MaskedStatesSpec(flank_bp=-7)), r"masked_states\.flank_bp"),
+        (replace(OFF, masked_states=MaskedStatesSpec(flank_round="up")), r"masked_states\.flank_round"),
+        (replace(OFF, masked_states=MaskedStatesSpec(replace="no")), r"masked_states\.replace"),
+        (replace(OFF, masked_states=MaskedStatesSpec(weight=-1)), r"masked_states\.weight"),
+    ],
+)
+def test_impossible_values_are_refused(spec, message):
+    with pytest.raises(RecipeError, match=message):
+        check_objectives(spec)
+
+
+def test_objectives_and_models_that_do_not_fit_are_refused():
+    check_objectives(replace(OFF, alpha=0.5), EBERT)
+    check_objectives(OFF, replace(EBERT, name="dbert", streams=("dna",)))
+    with pytest.raises(RecipeError, match=r"masked_states is on.*Add the stream states"):
+        check_objectives(replace(OFF, alpha=0.5), replace(EBERT, name="dbert", streams=("dna",)))
+    with pytest.raises(RecipeError, match=r"next_segment is on.*Found ebert"):
+        check_objectives(replace(OFF, next_segment=NextSegmentSpec()), EBERT)

@@ -1,7 +1,10 @@
 """States and signals from files to the store, through `build` and the command line."""
 
+import functools
 import gzip
+import http.server
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -136,6 +139,63 @@ def test_a_table_of_ideas_gives_a_cell_type_a_column(raw, tmp_path):
     assert store.states.names == ("0", "3")
     assert codes(store, "E1") == [0, 1, *[255] * 13, 0]
     assert codes(store, "E2") == [1, 1, *[255] * 13, 0]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A hub of two epigenomes, one bigBed each, as UCSC's browser reads it."""
+    import pybigtools
+
+    folder = tmp_path_factory.mktemp("hub")
+    rows = {
+        "E003": [("chr1", 0, 400, "0_Quies"), ("chr1", 600, 800, "10_Tss"), ("chr2", 0, 200, "0_Quies")],
+        "E123": [("chr1", 200, 600, "10_Tss"), ("chr2", 600, 900, "4_Enh")],
+    }
+    for n, (name, lines) in enumerate(rows.items()):
+        writer = pybigtools.open(str(folder / f"test1.{n + 1}.bb"), "w")
+        writer.write(
+            SIZES, iter([(c, s, e, f"{state}\t1000\t.\t{s}\t{e}\t10,20,30") for c, s, e, state in lines])
+        )
+        with open(folder / "trackDb_test.txt", "a") as handle:
+            handle.write(
+                f"track bigBed{n + 1}\nbigDataUrl test1.{n + 1}.bb\nshortLabel {name} some cells\n"
+                f"longLabel {name}\ntype bigBed 9 .\nitemRgb on\n\n"
+            )
+    return folder
+
+
+def check_hub(store):
+    assert store.cell_types == ("E003", "K562")
+    assert store.states.names == ("0_Quies", "4_Enh", "10_Tss")
+    assert codes(store, "E003") == [0, 0, 255, 2, *[255] * 7, 0, *[255] * 4]
+    assert codes(store, "K562") == [255, 2, 2, *[255] * 11, 1, 1]
+    assert store.states.proxies == {}
+
+
+def test_a_hub_in_a_folder_gives_its_epigenomes(raw, hub, tmp_path):
+    for n, place in enumerate((hub, hub / "trackDb_test.txt")):
+        check_hub(make(raw, tmp_path / f"s{n}", states=place, cell_map="K562=E123"))
+
+
+def test_a_hub_on_a_server_gives_its_epigenomes(raw, hub, tmp_path):
+    handler = functools.partial(QuietHandler, directory=str(hub))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/trackDb_test.txt"
+        store = make(raw, tmp_path / "s", states=url, cell_map=["K562=E123"])
+        check_hub(store)
+        first = store.info.states["sources"][0]
+        assert (first["name"], first["url"]) == ("test1.1.bb", url.replace("trackDb_test.txt", "test1.1.bb"))
+        (hub / "gone.txt").write_text((hub / "trackDb_test.txt").read_text().replace("test1.2", "test9.2"))
+        with pytest.raises(InputError, match=r"test9\.2\.bb.*does not give the file.*404"):
+            make(raw, tmp_path / "t", states=url.replace("trackDb_test", "gone"))
+        server.shutdown()
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 # -- the cell map ------------------------------------------------------------------------------------

@@ -17,12 +17,11 @@ from epilm import __version__
 from epilm.atomic import atomic_folder
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
-from epilm.genome.chromosomes import few
+from epilm.genome.chromosomes import PastEnd, few
 from epilm.genome.contacts import Contacts, read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
-from epilm.genome.segmentation import PastEnd
 from epilm.motifs.formats import read_motifs
 from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif

@@ -211,7 +211,8 @@ def make_samples(store: Store, spec: SampleSpec, subset: Subset = "train") -> Sa
     check_spec(store, spec)
     lists = cell_lists(store, spec, subset)
     size, stride = spec.regions, spec.group_stride
-    firsts, ends, cells = [], [], []
+    none = np.zeros(0, np.int64)  # a store without cell types has no sample
+    firsts, ends, cells = [none], [none], [none.astype(np.int16)]
     used = np.zeros(len(lists.flat), bool)
     for cell, bounds in enumerate(lists.bounds):
         edges = bounds[[0, -1]] if spec.tail == "cross" else bounds

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import InputError
-from epilm.genome.chromosomes import check_names, few
-from epilm.genome.segmentation import PastEnd, States, join_states, read_states
+from epilm.genome.chromosomes import PastEnd, check_names, few
+from epilm.genome.ideas import read_ideas_state
+from epilm.genome.segmentation import States, join_states, read_states
 from epilm.genome.signals import open_signal
+from epilm.genome.trackhub import fetch, is_url
 from epilm.store import schema
 from epilm.store.inputs import source
 from epilm.store.progress import Bar
-from epilm.store.track_inputs import Pool, SignalSource, StateSource, is_url, serve
+from epilm.store.track_inputs import Pool, SignalSource, StateSource, serve
 from epilm.store.tracks import HIGHEST, bin_offsets
 from epilm.store.writer import StoreWriter, about_states, to_float16
 
@@ -163,14 +165,16 @@ class _Tracks:
             with _local(one.place) as path:
                 states = read_states(path, self._sizes, cell=one.track, **self._how)
                 entry = source("states", path, track=one.track)
-            yield states, entry | ({"url": one.place} if is_url(one.place) else {})
+                if is_url(one.place):
+                    entry |= {"name": one.place.rsplit("/", 1)[-1], "url": one.place}
+                    told = tuple(note.replace(str(path), entry["name"]) for note in states.notes)
+                    states = replace(states, notes=told)
+            yield states, entry
 
 
 def _table(
     place: str, sizes: Mapping[str, int], state_bin: int | None, past_end: PastEnd
 ) -> dict[str, States]:
-    from epilm.genome.ideas import read_ideas_state
-
     with _local(place) as path:
         return read_ideas_state(path, sizes, bin_bp=state_bin, past_end=past_end)
 
@@ -181,8 +185,6 @@ def _local(place: str) -> Iterator[Path]:
     if not is_url(place):
         yield Path(place)
         return
-    from epilm.genome.trackhub import fetch
-
     with tempfile.TemporaryDirectory(prefix="epilm-hub-") as folder:
         yield fetch(place, Path(folder))
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 from epilm.errors import InputError, nearest
 from epilm.genome.files import read_text
+from epilm.genome.trackhub import is_url, read_trackdb, state_tracks
 from epilm.store.inputs import Peaks, cell_files
 from epilm.store.regions import check_choice
 from epilm.store.writer import check_signal_name
@@ -58,17 +59,6 @@ class StateSource:
     kind: Literal["file", "table"]
 
 
-def is_url(place: str | Path) -> bool:
-    """Say whether a place is on the network.
-
-    Examples
-    --------
-    >>> is_url("https://a.org/trackDb.txt"), is_url("hubs/trackDb.txt")
-    (True, False)
-    """
-    return str(place).lower().startswith(("http://", "https://", "ftp://"))
-
-
 def state_sources(given: Peaks) -> list[StateSource]:
     """List the tracks of states.
 
@@ -108,12 +98,10 @@ def state_sources(given: Peaks) -> list[StateSource]:
 
 def _one(word: str) -> list[StateSource]:
     path = Path(word)
-    if is_url(word) or (path.is_file() and _is_hub(path)):
-        if _is_file_name(word):
-            return [_source(_stem(word), word)]
-        from epilm.genome.trackhub import read_trackdb
-
-        return [_source(track.cell, str(track.url)) for track in read_trackdb(word)]
+    if is_url(word) and _is_file_name(word):
+        return [_source(_stem(word), word)]
+    if is_url(word) or _is_hub(path):
+        return [_source(cell, track.url) for cell, track in state_tracks(read_trackdb(word)).items()]
     if not path.exists() and "=" in word:
         cell, _, place = word.partition("=")
         if is_url(place):
@@ -132,14 +120,18 @@ def _is_file_name(word: str) -> bool:
 
 
 def _is_hub(path: Path) -> bool:
-    """A trackDb.txt: its first line with a word says `track`, and no tab column of a BED."""
+    """A trackDb.txt or hub.txt by its first line with a word, or a folder that holds one."""
+    if path.is_dir():
+        return (path / "hub.txt").is_file() or any(path.glob("trackDb*.txt"))
+    if not path.is_file():
+        return False
     with open(path, "rb") as handle:
         head = handle.read(4096)
     for line in head.decode("latin-1").splitlines():
         words = line.split()
         if words and not line.startswith("#"):
             # A browser's line over a BED reads `track name=... description=...`.
-            return words[0] == "track" and len(words) == 2 and "=" not in words[1]
+            return words[0] in ("track", "hub", "include") and len(words) == 2 and "=" not in words[1]
     return False
 
 

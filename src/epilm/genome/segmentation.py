@@ -26,7 +26,7 @@ from epilm.genome.segments import Segments, read_segments
 UNKNOWN = 255
 MOST_STATES = 254
 _NUMBER = re.compile(r"[EU]?([0-9]+)(?:[_ ].*)?")
-_NO_STATE = (".", "NA", "nan")
+_NO_STATE = ("", ".", "NA", "nan")
 _SMALLEST_BIN = 10
 
 
@@ -337,7 +337,7 @@ def _name_states(
     none = [i for i, label in enumerate(labels) if label in _NO_STATE]
     if none:
         notes.append(
-            f"{segments.source}: {int(used[none].sum())} segments are named {few([labels[i] for i in none])}: unknown"
+            f"{segments.source}: {int(used[none].sum())} segments are named {few([labels[i] or 'nothing' for i in none])}: unknown"
         )
     kept = [i for i in range(len(labels)) if i not in none and used[i]]
     if not kept:
@@ -368,6 +368,7 @@ def _name_states(
     order = sorted(kept, key=lambda i: (numbers.get(i, 0), natural_key(labels[i])))
     for one, two in pairwise(order):
         if numbers and numbers[one] == numbers[two]:
+            one, two = sorted((one, two), key=lambda i: int((segments.label == i).argmax()))
             raise InputError(
                 "one number has two names", where=line(two), found=repr(labels[two]),
                 expected=f"{labels[one]!r} as in {line(one).rsplit(', ', 1)[1]}",

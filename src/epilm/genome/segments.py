@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
+from epilm.genome.bbi import BIGBED, damaged, open_bbi
 from epilm.genome.files import check_file, data_lines, read_text
 
 WHAT = "a segmentation: BED (chromosome, start, end, state), plain or gzip, or bigBed"
 _CURE = "Correct or remove the line; coordinates are 0-based, half-open."
 _COLOUR = re.compile(r"[0-9]{1,3},[0-9]{1,3},[0-9]{1,3}")
-BIGBED = (b"\xeb\xf2\x89\x87", b"\x87\x89\xf2\xeb")
 
 
 @dataclass(frozen=True)
@@ -206,28 +206,31 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
 
 
 def _read_bigbed(path: Path) -> Segments:
-    import pybigtools
-
     source = str(path)
     chrom, start, end, label, shade = [], [], [], [], []
+    file = open_bbi(path, "bigBed")
     try:
-        file: Any = pybigtools.open(source)
         sizes = {str(name): int(size) for name, size in file.chroms().items()}
         n_fields = len(next((row for name in sizes for row in file.records(name)), ()))
-        if n_fields >= 4:
+        if n_fields >= 3:
             for name in sizes:
                 columns = list(zip(*file.records(name)))
+                n_fields = min(n_fields, len(columns)) if columns else n_fields
+                if n_fields < 3:
+                    break
                 if columns:
                     chrom.append(np.full(len(columns[0]), len(chrom), np.int32))
                     start.append(np.array(columns[0], np.int64))
                     end.append(np.array(columns[1], np.int64))
                     label.append(np.array(columns[2], object))
-                    shade.append(np.array(columns[7] if n_fields >= 8 else [""] * len(columns[0]), object))
+                    shade.append(
+                        np.array(columns[7] if len(columns) >= 8 else [""] * len(columns[0]), object)
+                    )
                 else:
                     chrom.append(np.zeros(0, np.int32))
     except BaseException as error:  # the reader's panics are no Exception
         raise damaged("bigBed", source, error) from None
-    if n_fields < 4:
+    if n_fields < 3:
         raise InputError(
             "the segments have no state" if n_fields else "the file holds no segment", where=source,
             found=f"{n_fields + 1} columns" if n_fields else "no record", expected=WHAT,
@@ -240,32 +243,4 @@ def _read_bigbed(path: Path) -> Segments:
         source, tuple(sizes), np.concatenate(chrom), starts, ends, tuple(map(str, names)), codes.astype(np.int32),
         tuple(word if _COLOUR.fullmatch(word) else "" for word in map(str, shades)),
         np.arange(1, len(starts) + 1), "record", sizes,
-    )  # fmt: skip
-
-
-def damaged(kind: str, source: str, error: BaseException, at: str | None = None) -> BaseException:
-    """Say that a bigBed or bigWig file cannot be read, and why; pass on what is not the file's fault.
-
-    Parameters
-    ----------
-    kind : str
-        "bigBed" or "bigWig".
-    source : str
-        The file.
-    error : BaseException
-        What the reader raised.
-    at : str, optional
-        Where in the genome.
-
-    Examples
-    --------
-    >>> print(damaged("bigWig", "a.bw", OSError("failed to fill whole buffer")))
-    a.bw: the bigWig file cannot be read. Found failed to fill whole buffer; expected a whole bigWig file. It is truncated or damaged: copy or download it again.
-    """
-    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | InputError):
-        return error
-    return InputError(
-        f"the {kind} file cannot be read" + (f" at {at}" if at else ""), where=source,
-        found=" ".join(str(error).split())[:200] or type(error).__name__, expected=f"a whole {kind} file",
-        do="It is truncated or damaged: copy or download it again.",
     )  # fmt: skip

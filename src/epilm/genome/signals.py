@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
+from epilm.genome.bbi import BIGWIG, damaged, open_bbi
 from epilm.genome.chromosomes import PastEnd, check_length, check_names, few, natural_key
 from epilm.genome.files import blocks_of_lines, check_file, data_lines
-from epilm.genome.segments import damaged
 
 WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
-BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
 BLOCK = 1 << 22
 _RUN = np.dtype([("start", "<i4"), ("end", "<i4"), ("value", "<f4")])
 _MISSING = ("nan", "NaN", "NA", ".")
@@ -132,14 +131,9 @@ class BigWig:
     """A bigWig file; see `Signal`."""
 
     def __init__(self, path: Path) -> None:
-        import pybigtools
-
         self.source = str(path)
-        try:
-            self._file: Any = pybigtools.open(str(path))
-            self.sizes: dict[str, int] | None = dict(self._file.chroms())
-        except BaseException as error:  # the reader's panics are no Exception
-            raise damaged("bigWig", self.source, error) from None
+        self._file = open_bbi(path, "bigWig")
+        self.sizes: dict[str, int] | None = {str(k): int(v) for k, v in self._file.chroms().items()}
         self.chroms = tuple(self.sizes)
 
     def read(self, chrom: str, length: int, past_end: PastEnd = "refuse") -> NDArray[np.float32]:

@@ -1,0 +1,644 @@
+"""Scores of ENCODE-DREAM for a model or a file of predictions, and whether the cell type has anything to do with them.
+
+A table comes with what makes it doubtful: test chromosomes and cell types that pre-training or training has met,
+and controls, each one more prediction of the same model: its states shuffled, the other cell types' states in
+their place, the sequence alone, and the best motif score without any model (protocols 6.2, A21).
+Axes: n bins, S states.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import InputError, UsageError, nearest
+from epilm.metrics.binding import METRICS, score_resamples
+from epilm.prediction_bins import BATCH, BindingRun, load_binding, predict_bins
+from epilm.store.reader import Store
+from epilm.store.tracks import MISSING, StateTable
+from epilm.tasks.dream.bins import Bins
+from epilm.tasks.dream.labels import BinLabels
+from epilm.tasks.dream.load import load_bins
+from epilm.tokens.random import permutation
+
+CONTROLS = ("shuffled_states", "mean_of_cells", "sequence_only", "motif")
+SHOWN = (
+    "n", "positives", "prevalence", "auroc", "auprc_dg", "ap", "auprc_trapezoid",
+    "recall_at_fdr10", "recall_at_fdr50", "recall_at_fdr5", "recall_at_fdr25",
+)  # fmt: skip
+_SHUFFLE = 0xD6
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class DreamEvaluation:
+    """Scores of one model for one factor in one cell type.
+
+    Attributes
+    ----------
+    model, factor, cell : str
+    scores : dict
+        Of `metrics.binding.score_bins`.
+    resamples : list of dict
+        The challenge's four metrics on its ten nine-tenths of the bins; empty with too few bins.
+    controls : dict
+        Name of the control -> scores.
+    leak : dict
+        What pre-training and training have met of the test; `said` is a line on it.
+    warnings : list of str
+    """
+
+    model: str
+    factor: str
+    cell: str
+    scores: dict[str, Any]
+    resamples: list[dict[str, Any]] = field(default_factory=list)
+    controls: dict[str, dict[str, Any]] = field(default_factory=dict)
+    leak: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is undefined is None. `epilm leaderboard` reads it."""
+        return {
+            "task": "dream",
+            "model": self.model,
+            "factor": self.factor,
+            "cell": self.cell,
+            "scores": _plain(self.scores),
+            "resamples": [_plain(row) for row in self.resamples],
+            "controls": {name: _plain(table) for name, table in self.controls.items()},
+            "leak": self.leak,
+            "warnings": self.warnings,
+        }
+
+    def text(self) -> str:
+        """A table to print: scores down, the model and its controls across."""
+        columns = {self.model: self.scores, **self.controls}
+        width = max(14, *(len(name) + 2 for name in columns))
+        lines = [f"{self.factor} in {self.cell}"]
+        lines.append(f"{'':<18}" + "".join(f"{name:>{width}}" for name in columns))
+        for key in SHOWN:
+            if key in self.scores:
+                cells = "".join(f"{_cell(table.get(key)):>{width}}" for table in columns.values())
+                lines.append(f"{key:<18}{cells}")
+        if said := self.leak.get("said"):
+            lines.append(said)
+        if self.controls:
+            lines.append(self.verdict())
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+    def verdict(self) -> str:
+        """Say by how much the tracks of this very cell type helped."""
+        parts = []
+        for name, words in (
+            ("mean_of_cells", "the training cell types' tracks in place of its own"),
+            ("shuffled_states", "its own states shuffled along each chromosome"),
+            ("sequence_only", "the sequence alone"),
+        ):
+            if name in self.controls:
+                parts.append(f"{self.scores['auprc_dg'] - self.controls[name]['auprc_dg']:+.4f} over {words}")
+        if not parts:
+            return "no control of the cell type was run"
+        return f"does the cell type matter? auPRC (DG) {self.scores['auprc_dg']:.4f}: " + "; ".join(parts)
+
+
+def evaluate_dream(
+    run: str | Path | BindingRun,
+    data: str | Path | BinLabels | Mapping[str, Any],
+    *,
+    cell: str,
+    store: str | Path | Store | None = None,
+    factor: str | None = None,
+    chroms: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    controls: bool | Sequence[str] = False,
+    motifs: Any = None,
+    name: str | None = None,
+    batch: int = BATCH,
+    device: str = "auto",
+    seed: int = 0,
+    say: Say = lambda line: None,
+) -> DreamEvaluation:
+    """Score a model, or predictions in the challenge's format, as ENCODE-DREAM does.
+
+    Parameters
+    ----------
+    run : path or BindingRun
+        A run of `epilm finetune dream`, or a file of predictions (.tab.gz).
+    data : path or BinLabels
+        Labels: see `tasks.dream.load.load_bins`.
+    cell : str
+        Cell type, by its name in labels and store.
+    store : path or Store, optional
+        Needed to predict; not for a file of predictions.
+    factor : str, optional
+        The run's own, where it has one alone; or from the name of the predictions (F.FACTOR.CELL.tab.gz).
+    chroms : sequence of str
+        Chromosomes, or parts of them, to score; the run's test chromosomes where not given and there, else all of the labels.
+    options : mapping, optional
+        More for `load_bins`: regions, blacklist, rule.
+    controls : bool or sequence of str
+        Which of CONTROLS; True: all that the model and its store allow.
+    motifs : path or sequence of Motif, optional
+        For the control "motif"; those of the store where not given.
+    name : str, optional
+        How the table calls the model; its folder's or file's name by default.
+    batch, device
+        See `predict_bins`.
+    seed : int
+        Of the shuffle.
+    say : callable
+        Takes lines of progress.
+
+    Returns
+    -------
+    DreamEvaluation
+
+    Raises
+    ------
+    InputError, StoreError, CheckpointError, UsageError
+    """
+    model, path = _open(run)
+    if model is None and path is not None:
+        named = path.name.split(".")
+        factor = factor or (named[1] if len(named) > 2 else None)
+    if model is not None and factor is None:
+        if len(model.factors) > 1:
+            raise UsageError("which factor?", found=", ".join(model.factors), do="Name it with --factor.")
+        factor = model.factors[0]
+    if model is not None and factor not in model.factors:
+        raise UsageError(
+            "the model was not made for this factor", found=factor, do=nearest(str(factor), model.factors)
+        )
+    opened = Store.open(store) if isinstance(store, str | Path) else store
+    if model is not None and opened is None:
+        raise UsageError(
+            "to predict, a store is needed",
+            do="Give --store, with the genome and the tracks of the cell type.",
+        )
+    labels = _labels(data, factor, cell, opened, options)
+    warnings = list(labels.notes)
+    labels = _judged(labels, chroms, model, opened, warnings)
+    truth = labels.of(cell)
+    called = name or (path.name if path is not None else "model")
+    tables: dict[str, dict[str, Any]] = {}
+    leak: dict[str, Any]
+    if model is None:
+        assert path is not None
+        scores: NDArray[Any] = _read_scores(path, labels.bins)
+        said = "where these predictions come from is not known: no leak report"
+        leak = {"pretraining": None, "training": None, "said": said}
+        if controls:
+            warnings.append("controls need a model: a file of predictions has none")
+    else:
+        assert opened is not None
+        assert factor is not None
+        column = model.factors.index(factor)
+        model.check(opened, [cell])
+        scores = predicted(model, opened, cell, labels.bins, column, batch=batch, device=device, say=say)
+        leak = leak_of(model, labels.bins, cell)
+        warnings += list(leak.pop("warnings"))
+        if opened.states is not None and model.reads_states and cell in opened.states.proxies:
+            warnings.append(
+                f"the states of {cell} are those of {opened.states.proxies[cell]}, a declared proxy"
+            )
+        tables = _controls(
+            model, opened, cell, factor, labels, controls, motifs, column, batch, device, seed, warnings, say
+        )
+    whole, parts = _scored(truth, scores)
+    if not whole["positives"] or whole["positives"] == whole["n"]:
+        warnings.append(
+            f"the bins are of one class ({whole['positives']} of {whole['n']} bound): every score is undefined"
+        )
+    elif float(np.std(scores.astype(np.float64))) < 1e-6:
+        warnings.append("COLLAPSE: the same score for every bin")
+    if opened is not None and (share := _bare(opened, labels.bins)) > 0.01:
+        warnings.append(
+            f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every model; --regions can leave them out"
+        )
+    return DreamEvaluation(called, factor or labels.factor, cell, whole, parts, tables, leak, warnings)
+
+
+def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]:
+    if isinstance(run, BindingRun):
+        return run, run.path.parent if run.path is not None and run.path.name == "model" else run.path
+    path = Path(run)
+    if path.is_file():
+        return None, path
+    return load_binding(path), path
+
+
+def _labels(
+    data: Any, factor: str | None, cell: str, store: Store | None, options: Mapping[str, Any] | None
+) -> BinLabels:
+    if isinstance(data, BinLabels):
+        data.column(cell)
+        return data
+    sizes = dict(zip(store.chroms, store.sizes, strict=True)) if store is not None else None
+    return load_bins(data, factor=factor, cells=[cell], sizes=sizes, **dict(options or {}))
+
+
+def _judged(
+    labels: BinLabels,
+    chroms: Sequence[str],
+    model: BindingRun | None,
+    store: Store | None,
+    warnings: list[str],
+) -> BinLabels:
+    """The bins to score."""
+    there = [name for name, _, _ in labels.bins.runs()]
+    if not chroms and model is not None:
+        chroms = [p for p in model.about.get("test_chroms", ()) if p.split(":")[0] in there]
+    if chroms:
+        labels = labels.take(labels.bins.inside(chroms))
+    elif model is not None:
+        warnings.append(
+            f"no test chromosome was named: all bins of the labels are scored ({', '.join(there[:6])}{', ...' if len(there) > 6 else ''})"
+        )
+    if store is not None:
+        known = np.array([name in store.chroms for name in labels.bins.chroms] or [True])
+        keep = known[labels.bins.chrom]
+        if not keep.all():
+            warnings.append(f"{int((~keep).sum()):,} bins on chromosomes that the store has not are left out")
+            labels = labels.take(keep)
+    if not len(labels):
+        raise InputError(
+            "no bin is left to score", where=labels.factor or None, found=", ".join(chroms) or "no chromosome", expected=f"among {', '.join(there)}"
+        )  # fmt: skip
+    return labels
+
+
+def predicted(
+    model: BindingRun,
+    store: Store,
+    cell: str,
+    bins: Bins,
+    column: int = 0,
+    *,
+    batch: int = BATCH,
+    device: str = "auto",
+    say: Say = lambda line: None,
+) -> NDArray[np.float32]:
+    """Probabilities of all bins for one factor, float32 (n,)."""
+    import time
+
+    out, began, told = np.empty(len(bins), np.float32), time.monotonic(), 0.0
+    for block in predict_bins(model, store, cell, bins, batch=batch, device=device):
+        out[block.first : block.first + len(block.probabilities)] = block.probabilities[:, column]
+        now = time.monotonic()
+        if now - began - told > 30:
+            told, done = now - began, block.first + len(block.probabilities)
+            say(f"{done:,} of {len(bins):,} bins, {done / told:,.0f} a second")
+    return out
+
+
+def _scored(truth: NDArray[np.int8], scores: NDArray[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one class: said among the table's warnings
+        whole, parts = score_resamples(truth, scores)
+    kept = [{key: dict(part)[key] for key in METRICS} for part in parts]
+    return dict(whole), kept
+
+
+def _read_scores(path: Path, bins: Bins) -> NDArray[np.float64]:
+    """Scores of a prediction file for these bins, which may be some of the file's."""
+    from epilm.tasks.dream.submission import read_submission
+
+    found = read_submission(path)
+    if found.bins.differs(bins) is None:
+        return found.scores
+    if found.bins.width != bins.width:
+        raise InputError(
+            "the predictions are of bins of another width", where=str(path), found=found.bins.width, expected=bins.width
+        )  # fmt: skip
+    number = {name: c for c, name in enumerate(found.bins.chroms)}
+    key = (found.bins.chrom.astype(np.int64) << 40) | found.bins.start
+    chrom = np.array([number.get(name, -1) for name in bins.chroms] or [-1], np.int64)[bins.chrom]
+    wanted = (chrom << 40) | bins.start
+    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    missing = (key[at] != wanted) | (chrom < 0)
+    if missing.any():
+        raise InputError(
+            "the predictions lack bins of the labels",
+            where=str(path),
+            found=f"{int(missing.sum()):,} of {len(bins):,} missing, the first {bins.place(int(missing.argmax()))}",
+            expected=f"bins such as {found.bins.place(0)}",
+            do="Predict all bins that are scored, or name the chromosomes to score (--test).",
+        )
+    return found.scores[at]
+
+
+# -- what the model has met
+
+
+def leak_of(model: BindingRun, bins: Bins, cell: str) -> dict[str, Any]:
+    """Say what of the test pre-training, training and the choice of the best epoch have met.
+
+    Returns
+    -------
+    dict
+        pretraining: {chroms_seen, bins_seen (a share), cell_seen, holdout_chroms, holdout_cells} or None where there was
+        none; training: {bins_seen, bins_choosing, cell_seen, chroms, cells}; said: a line; warnings.
+    """
+    about, there = model.about, [name for name, _, _ in bins.runs()]
+    counts, warnings = bins.counts(), []
+    said = []
+    before = about.get("pretraining")
+    pretraining = None
+    if before:
+        held = list(before.get("holdout_chroms") or ())
+        seen = [name for name in there if name not in held and name in (before.get("chroms") or there)]
+        share = sum(counts[name] for name in seen) / max(len(bins), 1)
+        read = list(before.get("cell_types") or ()) if model.reads_states else []
+        cell_seen = (
+            cell in read and cell not in (before.get("holdout_cells") or ()) if model.reads_states else None
+        )
+        pretraining = {
+            "chroms_seen": seen, "bins_seen": share, "cell_seen": cell_seen,
+            "holdout_chroms": held, "holdout_cells": list(before.get("holdout_cells") or ()),
+        }  # fmt: skip
+        text = f"pre-training has seen {', '.join(seen) if seen else 'none'} of the test chromosomes ({share:.1%} of the bins; no label of them)"
+        if cell_seen is not None:
+            text += f" and {'has' if cell_seen else 'has not'} seen {cell}"
+        said.append(text)
+        if seen:
+            warnings.append(
+                f"pre-training has seen the bases{' and states' if model.reads_states else ''} of {share:.1%} of the test bins ({', '.join(seen)})"
+            )
+    else:
+        said.append("no pre-training")
+    training = _met_in_training(about, bins, cell, there)
+    if training["bins_seen"] > 0:
+        same = f"in {cell} itself" if training["cell_seen"] else "in other cell types"
+        warnings.append(
+            f"LEAK: {training['bins_seen']:.1%} of the test bins lie where training learned, {same}"
+        )
+    if training["bins_choosing"] > 0:
+        warnings.append(f"LEAK: {training['bins_choosing']:.1%} of the test bins chose the best epoch")
+    said.append(
+        f"training has {'met' if training['cell_seen'] else 'not met'} {cell}, and {training['bins_seen']:.1%} of the test bins"
+    )
+    return {"pretraining": pretraining, "training": training, "said": "; ".join(said), "warnings": warnings}
+
+
+def _met_in_training(about: Mapping[str, Any], bins: Bins, cell: str, there: list[str]) -> dict[str, Any]:
+    def inside(texts: Sequence[str]) -> NDArray[np.bool_]:
+        known = [text for text in texts if text.split(":")[0] in there]
+        return bins.inside(known) if known else np.zeros(len(bins), bool)
+
+    chose = inside(about.get("valid_chroms", ()))
+    learned = inside(about.get("train_chroms", ())) & ~chose & ~inside(about.get("test_chroms", ()))
+    cells = list(about.get("cells", ()))
+    return {
+        "bins_seen": float(learned.mean()),
+        "bins_choosing": float(chose.mean()),
+        "cell_seen": cell in cells,
+        "chroms": list(about.get("train_chroms", ())),
+        "cells": cells,
+    }
+
+
+def _bare(store: Store, bins: Bins) -> float:
+    """The share of bins that hold N alone."""
+    from epilm.store.windows import unknown_runs
+
+    bare = 0
+    for name, low, high in bins.runs():
+        if name not in store.chroms:
+            continue
+        number = store.chroms.index(name)
+        first = int(store.offsets[number])
+        runs = unknown_runs(store.genome[first : first + store.sizes[number]])
+        if len(runs):
+            start = bins.start[low:high].astype(np.int64)
+            run = np.searchsorted(runs[:, 0], start, "right") - 1
+            bare += int(((run >= 0) & (start + bins.width <= runs[run, 1])).sum())
+    return bare / max(len(bins), 1)
+
+
+# -- controls
+
+
+def _controls(
+    model: BindingRun,
+    store: Store,
+    cell: str,
+    factor: str,
+    labels: BinLabels,
+    wanted: bool | Sequence[str],
+    motifs: Any,
+    column: int,
+    batch: int,
+    device: str,
+    seed: int,
+    warnings: list[str],
+    say: Say,
+) -> dict[str, dict[str, Any]]:
+    if not wanted:
+        return {}
+    names = list(CONTROLS) if wanted is True else list(wanted)
+    for name in names:
+        if name not in CONTROLS:
+            raise UsageError("unknown control", found=name, do=nearest(name, CONTROLS))
+    own = [name for name, _, _ in model.signals if store.signals[name].rows is not None]
+    if not model.reads_states and not own:
+        warnings.append(
+            "the model reads nothing of a cell type: it says the same of all of them, and no control of that is run"
+        )
+        names = [name for name in names if name == "motif"]
+    out = {}
+    for name in names:
+        if name == "motif":
+            scores = motif_scores(store, labels.bins, factor, motifs)
+            if scores is None:
+                if wanted is not True or motifs is not None:
+                    warnings.append(f"no motif of {factor}: the control `motif` is left out")
+                continue
+        else:
+            if name == "shuffled_states" and not model.reads_states:
+                continue
+            other = controlled(store, cell, name, cells=model.about.get("cells", ()), seed=seed)
+            if other is None:
+                warnings.append(
+                    f"control {name}: no training cell type but {cell} has tracks in this store; left out"
+                )
+                continue
+            say(f"control: {name}")
+            scores = predicted(model, other, cell, labels.bins, column, batch=batch, device=device, say=say)
+        out[name] = _scored(labels.of(cell), scores)[0]
+    return out
+
+
+def controlled(
+    store: Store, cell: str, how: str, *, cells: Sequence[str] = (), seed: int = 0
+) -> Store | None:
+    """Give the same store with other tracks for one cell type.
+
+    Parameters
+    ----------
+    store : Store
+    cell : str
+    how : {"shuffled_states", "mean_of_cells", "sequence_only"}
+        The bins that have a state shuffled within each chromosome, signals as they are; the most common state (of equally
+        common ones the first in the store's list) and the mean signal over `cells`, `cell` itself left out; all states
+        unknown and the cell type's signals 0.
+    cells : sequence of str
+        Cell types the model was trained on.
+    seed : int
+
+    Returns
+    -------
+    Store or None
+        None where no other cell type has a track.
+    """
+    number = store.cell_number(cell)
+    others = [store.cell_types.index(name) for name in cells if name in store.cell_types and name != cell]
+    states = store.states
+    signals: dict[str, Any] = dict(store.signals)
+    if how == "mean_of_cells":
+        others = [n for n in others if states is None or states.rows[n] >= 0]
+        if not others:
+            return None
+    if states is not None:
+        codes = np.array(states.of(number))
+        if how == "shuffled_states":
+            codes = shuffled(codes, states.offsets, seed)
+        elif how == "mean_of_cells":
+            codes = most_common([np.asarray(states.of(n)) for n in others], states.n_states)
+        else:
+            codes[:] = MISSING
+        states = _one_track(states, number, codes)
+    if how != "shuffled_states":
+        for name, table in store.signals.items():
+            if table.rows is not None:
+                rows = [n for n in others if table.rows[n] >= 0] if how == "mean_of_cells" else []
+                signals[name] = _Averaged(table, tuple(rows), number)
+    return replace(store, states=states, signals=signals)
+
+
+def shuffled(codes: NDArray[np.uint8], offsets: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
+    """Permute the known states of each chromosome; unknown bins stay where they are.
+
+    Examples
+    --------
+    >>> codes = np.array([0, 1, 2, 255, 3, 3], np.uint8)
+    >>> out = shuffled(codes, np.array([0, 4, 6]), seed=1)
+    >>> sorted(out[:3].tolist()), out[3:].tolist()
+    ([0, 1, 2], [255, 3, 3])
+    """
+    out = codes.copy()
+    for chrom, (first, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+        known = first + np.flatnonzero(codes[first:end] != MISSING)
+        out[known] = codes[known[permutation(len(known), seed, _SHUFFLE, chrom)]]
+    return out
+
+
+def most_common(tracks: Sequence[NDArray[np.uint8]], n_states: int) -> NDArray[np.uint8]:
+    """The state that most tracks have in each bin; the first of equally common ones, unknown where all are.
+
+    Examples
+    --------
+    >>> most_common([np.array([2, 0, 255]), np.array([2, 1, 255]), np.array([1, 255, 255])], 3).tolist()
+    [2, 0, 255]
+    """
+    best = np.full(len(tracks[0]), MISSING, np.uint8)
+    most = np.zeros(len(tracks[0]), np.uint8)
+    for state in range(n_states):
+        count = np.zeros(len(best), np.uint8)
+        for track in tracks:
+            count += track == state
+        better = count > most
+        best[better], most[better] = state, count[better]
+    return best
+
+
+def _one_track(states: StateTable, cell: int, codes: NDArray[np.uint8]) -> StateTable:
+    rows = np.full(len(states.rows), -1, np.int64)
+    rows[cell] = 0
+    return replace(states, codes=codes[None], rows=rows, _near=None)
+
+
+class _Averaged:
+    """A signal that is the mean of some cell types' signals, or 0; read as a `SignalTable` is."""
+
+    def __init__(self, table: Any, cells: tuple[int, ...], cell: int) -> None:
+        self.table, self.cells = table, cells
+        self.rows = np.full(len(table.rows), -1, np.int64)
+        self.rows[cell] = 0
+
+    def windows(self, cells: Any, chroms: Any, starts: Any, width: int) -> Any:
+        total = np.zeros((len(np.asarray(starts)), width), np.float32)
+        for other in self.cells:
+            total += np.asarray(self.table.windows(np.full(len(total), other), chroms, starts, width))
+        return total / max(len(self.cells), 1)
+
+
+# -- motif score
+
+
+def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> NDArray[np.float32] | None:
+    """Best score of the factor's motifs in each bin, on either strand.
+
+    Parameters
+    ----------
+    store : Store
+        With the genome.
+    bins : Bins
+    factor : str
+    motifs : path or sequence of Motif, optional
+        Those of the store where not given.
+
+    Returns
+    -------
+    float32 (n,) or None
+        Nats; None where there is no motif of this factor.
+    """
+    from epilm.motifs.pwm import log_odds
+    from epilm.motifs.scan import best_scores
+    from epilm.tasks.baselines import motifs_of, read_collection
+
+    try:
+        chosen = motifs_of(_of_store(store) if motifs is None else read_collection(motifs), factor)
+    except InputError:
+        return None
+    pwms = [log_odds(motif) for motif in chosen]
+    out = np.empty(len(bins), np.float32)
+    for name, low, high in bins.runs():
+        number = store.chroms.index(name)
+        first = int(store.offsets[number])
+        codes = np.asarray(store.genome[first : first + store.sizes[number]])
+        for at in range(low, high, 1 << 18):
+            rows = slice(at, min(at + (1 << 18), high))
+            start = bins.start[rows].astype(np.int64)
+            out[rows] = best_scores(codes, start, start + bins.width, pwms).max(1)
+    known = np.isfinite(out)
+    out[~known] = out[known].min() - 1 if known.any() else 0  # bins of N: below every other
+    return out
+
+
+def _of_store(store: Store) -> list[Any]:
+    from epilm.motifs.motif import Motif
+
+    return [
+        Motif(str(m["id"]), str(m.get("name", m["id"])), np.asarray(m["matrix"], np.float64), bool(m.get("is_counts", True)))
+        for m in store.motifs
+        if m.get("matrix")
+    ]  # fmt: skip
+
+
+def _plain(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in table.items()}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "n/a" if not np.isfinite(value) else f"{value:.4f}"
+    return str(value)

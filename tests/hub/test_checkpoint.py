@@ -139,6 +139,20 @@ def test_another_store_is_refused():
         check_store({"store": {"fingerprint": "a1"}}, "b2", "run")
 
 
+def test_a_store_of_another_statistic_is_refused():
+    extra = {"store": "a1", "factor_statistics": ["best", "count"]}
+    check_store(extra, "a1")
+    check_store(extra, "a1", statistics=("best", "sum", "count"))
+    check_store({"store": "a1"}, "a1", statistics=("binary",))  # a model without a tower reads none
+    with pytest.raises(
+        CheckpointError,
+        match=r"another statistic.*a store of binary; expected best, count.*--statistic best --more-statistics count",
+    ):
+        check_store(extra, "a1", statistics=("binary",))
+    with pytest.raises(CheckpointError, match="a store of no factor matrix"):
+        check_store(extra, "a1", statistics=())
+
+
 def test_a_run_is_opened_at_its_newest_checkpoint(tmp_path, model):
     for step in (9, 10, 100):
         save_model(tmp_path / "run" / "checkpoints" / f"step_{step}" / "model", model, DNA, {"step": step})

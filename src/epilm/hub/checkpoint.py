@@ -259,7 +259,12 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def check_store(extra: Mapping[str, Any], fingerprint: str, where: str = "the checkpoint") -> None:
+def check_store(
+    extra: Mapping[str, Any],
+    fingerprint: str,
+    where: str = "the checkpoint",
+    statistics: Sequence[str] | None = None,
+) -> None:
     """Refuse a store that is not the one a checkpoint was trained on.
 
     Regions, cell types and factors are numbers to a model; in another store the same
@@ -273,11 +278,14 @@ def check_store(extra: Mapping[str, Any], fingerprint: str, where: str = "the ch
         `store.fingerprint`.
     where : str
         Names the checkpoint in the message.
+    statistics : sequence of str, optional
+        `store.statistics`: what the store's factor matrices hold. The fingerprint names regions and
+        motifs, not their scores: a tower trained on `best` must not read `binary` as if it were that.
 
     Raises
     ------
     CheckpointError
-        If both are known and differ.
+        If both are known and differ, or the store lacks a factor matrix the checkpoint was trained on.
 
     Examples
     --------
@@ -285,6 +293,9 @@ def check_store(extra: Mapping[str, Any], fingerprint: str, where: str = "the ch
     >>> check_store({"store": "a1"}, "b2", "run/latest")
     Traceback (most recent call last):
     epilm.errors.CheckpointError: run/latest: the checkpoint was made with another store. Found fingerprint b2; expected a1. Use the store it was trained on, or train again on this one.
+    >>> check_store({"store": "a1", "factor_statistics": ["best"]}, "a1", statistics=("binary",))
+    Traceback (most recent call last):
+    epilm.errors.CheckpointError: the checkpoint: the checkpoint was trained on another statistic of the factor matrix. Found a store of binary; expected best. Build the store again with --statistic best.
     """
     known = extra.get("store")
     if isinstance(known, Mapping):
@@ -296,6 +307,17 @@ def check_store(extra: Mapping[str, Any], fingerprint: str, where: str = "the ch
             found=f"fingerprint {fingerprint}",
             expected=known,
             do="Use the store it was trained on, or train again on this one.",
+        )
+    trained = [str(name) for name in extra.get("factor_statistics") or ()]
+    lacking = [name for name in trained if statistics is not None and name not in statistics]
+    if lacking:
+        raise CheckpointError(
+            "the checkpoint was trained on another statistic of the factor matrix",
+            where=where,
+            found=f"a store of {', '.join(statistics or ()) or 'no factor matrix'}",
+            expected=", ".join(trained),
+            do=f"Build the store again with --statistic {trained[0]}"
+            + "".join(f" --more-statistics {name}" for name in trained[1:]),
         )
 
 

@@ -72,7 +72,7 @@ def test_alpha_decides_over_the_weights_and_its_ends_switch_one_off():
 
 
 def test_a_model_without_state_scores_is_told():
-    with pytest.raises(TrainingError, match="masked_states is on, but the model .* gave no state_logits"):
+    with pytest.raises(TrainingError, match=r"masked_states is on, but the model .* gave no state_logits"):
         combine(Outputs(), batch(), replace(OFF, alpha=0.0))
 
 

@@ -114,7 +114,7 @@ def test_the_majority_is_that_of_a_count_base_by_base(drawn):
 
 @given(segmentations())
 def test_bins_are_those_of_a_count_base_by_base(drawn):
-    codes, offset, bin, k, stride, tokens = drawn
+    _, offset, bin, k, stride, tokens = drawn
     found = token_bins(offset, bin=bin, k=k, stride=stride, tokens=tokens)
     for row, into in zip(found, offset.tolist(), strict=True):
         for t, mine in enumerate(row.tolist()):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from epilm.atomic import atomic_folder
 from epilm.errors import UsageError
 from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, unique_tensors
-from epilm.hub.load import Loaded, find_masked_head, is_bert_folder, load
+from epilm.hub.load import Loaded, find_masked_head, find_trunk, is_bert_folder, load
 from epilm.hub.transformers import n_blocks, to_bert_state
 from epilm.nn.encoder import EPS, INIT_STD
 from epilm.nn.heads import PairHead
@@ -33,7 +33,8 @@ def export(
     """Turn a trained model into a folder that `transformers` opens.
 
     `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` (whose input is k-mers
-    separated by spaces, as for DNABERT) read it; scores agree to 1e-5 in fp32.
+    separated by spaces, as for DNABERT) read it; scores agree to 1e-5 in fp32. There is no place
+    for chromatin states: of an EBERT goes out what reads every state as unknown.
 
     Parameters
     ----------
@@ -97,8 +98,13 @@ def bert_config(loaded: Loaded) -> Any:
         initializer_range=INIT_STD,
         layer_norm_eps=EPS,
         pad_token_id=PAD,
-        tie_word_embeddings=True,
+        tie_word_embeddings=not _reads_states(loaded),
     )
+
+
+def _reads_states(loaded: Loaded) -> bool:
+    trunk = find_trunk(loaded.model)
+    return trunk is not None and trunk.states is not None
 
 
 def _write_bert(loaded: Loaded, folder: Path) -> None:
@@ -106,7 +112,11 @@ def _write_bert(loaded: Loaded, folder: Path) -> None:
     from transformers.utils import logging as messages
 
     head = find_masked_head(loaded.model)
-    state = to_bert_state(unique_tensors(loaded.encoder), None if head is None else unique_tensors(head))
+    trunk = find_trunk(loaded.model)
+    encoder = loaded.encoder if trunk is None else trunk.without_states()
+    state = to_bert_state(unique_tensors(encoder), None if head is None else unique_tensors(head))
+    if head is not None:  # EBERT's k-mers carry the unknown state on the way in, not on the way out
+        state["cls.predictions.decoder.weight"] = loaded.encoder.words.weight.detach().cpu().clone()
     pair = next((part for part in loaded.model.modules() if isinstance(part, PairHead)), None)
     if head is not None and pair is not None and pair.form == "cross":
         # The same head but for the order: BERT's class 0 is "B follows A", ours 1.
@@ -151,16 +161,26 @@ def _write_tokenizer(loaded: Loaded, folder: Path) -> None:
         "model_max_length": loaded.encoder.max_positions,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    k = loaded.spec.k
+    k, stride, states = loaded.spec.k, loaded.spec.stride, _reads_states(loaded)
+    how = (
+        f"overlapping {k}-mers of a sequence"
+        if stride == 1
+        else f"{k}-mers of a sequence, {stride} bases apart"
+    )
     (folder / "README.md").write_text(
         f"# {loaded.spec.name}, {k}-mers, in the layout of transformers\n\n"
-        f"Written by `epilm export`. Input is the overlapping {k}-mers of a sequence, separated by spaces, upper\n"
+        f"Written by `epilm export`. Input is the {how}, separated by spaces, upper\n"
         "case:\n\n```python\nfrom transformers import AutoModel, AutoTokenizer\n\n"
         'tokenizer = AutoTokenizer.from_pretrained("this folder")\n'
         'model = AutoModel.from_pretrained("this folder")\n'
         f'sequence = "ACGTACGTACGT"\n'
-        f'words = " ".join(sequence[i : i + {k}] for i in range(len(sequence) - {k - 1}))\n'
+        f'words = " ".join(sequence[i : i + {k}] for i in range(0, len(sequence) - {k - 1}, {stride}))\n'
         'hidden = model(**tokenizer(words, return_tensors="pt")).last_hidden_state\n```\n\n'
-        f"`{OURS}/` holds the checkpoint as epilm reads it, with the heads that have no place in this layout.\n",
+        + (
+            "Chromatin states have no place in this layout: every state is read as unknown.\n\n"
+            if states
+            else ""
+        )
+        + f"`{OURS}/` holds the checkpoint as epilm reads it, with the heads that have no place in this layout.\n",
         encoding="utf-8",
     )

@@ -63,7 +63,7 @@ class Bins:
         start = int(self.start[row])
         return f"{self.chroms[self.chrom[row]]}:{start}-{start + self.width}"
 
-    def take(self, rows: ArrayLike) -> "Bins":
+    def take(self, rows: ArrayLike | slice) -> "Bins":
         """Give chosen bins, by rising number, by a mask or as a slice; all names are kept."""
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
         return Bins(self.chroms, self.chrom[chosen], self.start[chosen], self.width)

@@ -78,7 +78,7 @@ class BinLabels:
         """Give the labels of one cell type, (n,)."""
         return self.values[:, self.column(cell)]
 
-    def take(self, rows: ArrayLike) -> "BinLabels":
+    def take(self, rows: ArrayLike | slice) -> "BinLabels":
         """Give chosen bins, by rising number, a mask or a slice."""
         chosen = rows if isinstance(rows, slice) else np.asarray(rows)
         values = np.asfortranarray(self.values[chosen])

@@ -1,0 +1,114 @@
+"""What the ENCODE-DREAM challenge asked for: pairs of factor and cell type, chromosomes, file names.
+
+The thirteen pairs of its final round, with the cell types and chromosomes to learn from.
+Validation on chr11 is FactorNet's and DeepGRN's choice, not the challenge's. Plain data.
+"""
+
+from typing import Literal, NamedTuple
+
+from epilm.errors import UsageError, nearest
+
+IPSC = "induced_pluripotent_stem_cell"
+TEST_CHROMS = ("chr1", "chr8", "chr21")
+VALID_CHROMS = ("chr11",)
+TRAIN_CHROMS = tuple(
+    f"chr{c}" for c in (*range(2, 8), *range(9, 21), 22, "X") if f"chr{c}" not in VALID_CHROMS
+)
+N_TRAIN_BINS, N_LADDER_BINS, N_TEST_BINS = 51_676_736, 8_843_011, 60_519_747
+ROUNDS = {"F": "final, across cell types", "B": "within-cell-type benchmark", "L": "ladder"}
+
+# Training and ladder cell types of the challenge's table of factors (final round only).
+_CELLS = {
+    "CTCF": ("A549 H1-hESC HeLa-S3 HepG2 IMR-90 K562 MCF-7", "GM12878", f"PC-3 {IPSC}"),
+    "E2F1": ("GM12878 HeLa-S3", "", "K562"),
+    "EGR1": ("GM12878 H1-hESC HCT116 MCF-7", "K562", "liver"),
+    "FOXA1": ("HepG2", "MCF-7", "liver"),
+    "FOXA2": ("HepG2", "", "liver"),
+    "GABPA": ("GM12878 H1-hESC HeLa-S3 HepG2 MCF-7 SK-N-SH", "K562", "liver"),
+    "HNF4A": ("HepG2", "", "liver"),
+    "JUND": ("HCT116 HeLa-S3 HepG2 K562 MCF-7 SK-N-SH", "H1-hESC", "liver"),
+    "MAX": ("A549 GM12878 H1-hESC HCT116 HeLa-S3 HepG2 K562 SK-N-SH", "MCF-7", "liver"),
+    "NANOG": ("H1-hESC", "", IPSC),
+    "REST": ("H1-hESC HeLa-S3 HepG2 MCF-7 Panc1 SK-N-SH", "K562", "liver"),
+    "TAF1": ("GM12878 H1-hESC HeLa-S3 K562 SK-N-SH", "HepG2", "liver"),
+}
+
+
+class Pair(NamedTuple):
+    """One of the thirteen data sets.
+
+    Attributes
+    ----------
+    factor, cell : str
+        What binds, and the cell type to predict.
+    train_cells, ladder_cells : tuple of str
+        Cell types with training labels; those of the ladder board.
+    train_chroms, valid_chroms, test_chroms : tuple of str
+    """
+
+    factor: str
+    cell: str
+    train_cells: tuple[str, ...]
+    ladder_cells: tuple[str, ...]
+    train_chroms: tuple[str, ...] = TRAIN_CHROMS
+    valid_chroms: tuple[str, ...] = VALID_CHROMS
+    test_chroms: tuple[str, ...] = TEST_CHROMS
+
+    @property
+    def name(self) -> str:
+        """As the paper's tables call it, "CTCF:PC-3"."""
+        return f"{self.factor}:{'iPSC' if self.cell == IPSC else self.cell}"
+
+
+PAIRS: tuple[Pair, ...] = tuple(
+    Pair(factor, cell, tuple(train.split()), tuple(ladder.split()))
+    for factor, (train, ladder, final) in _CELLS.items()
+    for cell in final.split()
+)
+
+
+def find_pair(name: str) -> Pair:
+    """Look a pair up: "CTCF:PC-3", "CTCF:iPSC", or a factor that has only one.
+
+    Raises
+    ------
+    UsageError
+        Naming the nearest known one.
+
+    Examples
+    --------
+    >>> find_pair("JUND").cell, find_pair("CTCF:iPSC").cell
+    ('liver', 'induced_pluripotent_stem_cell')
+    >>> find_pair("CTCF")
+    Traceback (most recent call last):
+    ...
+    epilm.errors.UsageError: the factor has several pairs. Found CTCF; expected one of CTCF:PC-3, CTCF:iPSC.
+    """
+    found = [p for p in PAIRS if name in (p.name, f"{p.factor}:{p.cell}", p.factor)]
+    if len(found) > 1:
+        names = ", ".join(p.name for p in found)
+        raise UsageError("the factor has several pairs", found=name, expected=f"one of {names}")
+    if not found:
+        raise UsageError(
+            "the challenge has no such pair", found=name, do=nearest(name, [p.name for p in PAIRS])
+        )
+    return found[0]
+
+
+def file_name(factor: str, cell: str, kind: Literal["F", "B", "L"] = "F") -> str:
+    """Name a prediction file as the challenge does.
+
+    Parameters
+    ----------
+    factor, cell : str
+    kind : {"F", "B", "L"}
+        Final (another cell type), benchmark within the cell type, ladder.
+
+    Examples
+    --------
+    >>> file_name("MAX", "liver")
+    'F.MAX.liver.tab.gz'
+    """
+    if kind not in ROUNDS:
+        raise UsageError("unknown round", found=kind, do=nearest(kind, ROUNDS))
+    return f"{kind}.{factor}.{cell}.tab.gz"

@@ -8,7 +8,7 @@ import pytest
 from epilm.cli import main
 from epilm.errors import InputError, UsageError
 from epilm.experiments.leaderboard import leaderboard, read_scores, short_name, text_of
-from epilm.metrics.binding import METRICS, score_resamples
+from epilm.metrics.binding import METRICS, score_entry
 from epilm.metrics.published import dream_ranks
 
 HEADER = "model,dataset,auroc,auprc_dg,recall_at_fdr10,recall_at_fdr50\n"

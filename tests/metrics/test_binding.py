@@ -1,5 +1,6 @@
 """Bins of ENCODE-DREAM: the worked examples of protocols 6.2, ambiguous bins, and the ten resamples."""
 
+import json
 import warnings
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from sklearn import metrics as peer
 from sklearn.model_selection import StratifiedKFold
 
-from epilm.metrics.binding import METRICS, score_bins, score_resamples
+from epilm.metrics.binding import METRICS, score_bins, score_entry, score_resamples
 from epilm.metrics.thresholded import UndefinedMetricWarning
 
 RANKED = [1, 1, 0, 1, 0, 0, 1, 0, 0, 0]
@@ -105,3 +106,18 @@ def test_ten_resamples_are_those_of_scikit_learn(n, first):
     for part, (train, _) in zip(parts, folds):
         expected = score_bins(y[train], s[train])
         assert part == pytest.approx({**expected, "ambiguous": whole["ambiguous"]}, abs=1e-13)
+
+
+def test_an_entry_is_plain_json_and_undefined_is_none():
+    with pytest.warns(UndefinedMetricWarning):
+        entry = score_entry(
+            "m", "MAX", "liver", np.zeros(12, np.int8), np.linspace(0, 1, 12, dtype=np.float32)
+        )
+    again = json.loads(json.dumps(entry, allow_nan=False))
+    assert again == entry
+    assert again["scores"] | {"prevalence": 0.0, "n": 12} == again["scores"]
+    assert all(again["scores"][name] is None for name in METRICS)
+    labels, scores = bins(4, 300)
+    entry = json.loads(json.dumps(score_entry("m", "MAX", "liver", labels, scores), allow_nan=False))
+    whole, parts = score_resamples(labels, scores)
+    assert (entry["scores"], entry["resamples"]) == (whole, parts)

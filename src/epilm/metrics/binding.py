@@ -8,7 +8,7 @@ numbers in `auprc_dg` alone. Numpy only; areas come from `curves`.
 """
 
 import warnings
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -160,6 +160,44 @@ def score_resamples(
 
     whole = _table(points_without(None), ambiguous, exact)
     return whole, [_table(points_without(i), ambiguous, exact) for i in range(FOLDS)]
+
+
+def score_entry(
+    model: str, factor: str, cell: str, labels: ArrayLike, scores: ArrayLike, *, exact: bool = False
+) -> dict[str, Any]:
+    """Score a model on one dataset in the form that `epilm leaderboard` reads.
+
+    Parameters
+    ----------
+    model, factor, cell : str
+    labels, scores, exact
+        As in `score_bins`.
+
+    Returns
+    -------
+    dict
+        task "dream", model, factor, cell, scores and resamples (ten, or none); plain values for
+        JSON, what is undefined is None.
+
+    Examples
+    --------
+    >>> entry = score_entry("m", "MAX", "liver", [1, 0, 0, -1], [0.9, 0.2, 0.1, 0.5])
+    >>> list(entry), entry["scores"]["auroc"], entry["resamples"]
+    (['task', 'model', 'factor', 'cell', 'scores', 'resamples'], 1.0, [])
+    """
+    whole, parts = score_resamples(labels, scores, exact=exact)
+
+    def plain(table: BindingScores) -> dict[str, Any]:
+        return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in table.items()}
+
+    return {
+        "task": "dream",
+        "model": model,
+        "factor": factor,
+        "cell": cell,
+        "scores": plain(whole),
+        "resamples": [plain(part) for part in parts],
+    }
 
 
 def fold_sizes(bound_first: bool, bound: int, unbound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,7 +7,8 @@ import pytest
 
 from epilm.cli import main
 from epilm.errors import InputError, UsageError
-from epilm.experiments.leaderboard import leaderboard, read_scores, short_name, text_of
+from epilm.experiments.leaderboard import leaderboard, text_of
+from epilm.experiments.score_tables import read_scores, short_name
 from epilm.metrics.binding import METRICS, score_entry
 from epilm.metrics.published import dream_ranks
 
@@ -18,15 +19,7 @@ def simulated(model, factor, cell, quality, seed):
     """Scores of an invented model on invented bins, as `epilm evaluate --task dream --json` writes them."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(600) % 8 == 0).astype(np.int8)
-    whole, parts = score_resamples(labels, rng.normal(quality * labels, 1.0))
-    return {
-        "task": "dream",
-        "model": model,
-        "factor": factor,
-        "cell": cell,
-        "scores": whole,
-        "resamples": parts,
-    }
+    return score_entry(model, factor, cell, labels, rng.normal(quality * labels, 1.0))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ one block: bigWig is read in blocks, bedGraph once from end to end into a
 temporary file of runs, so neither is ever held whole.
 """
 
+import contextlib
 import io
 import re
 import tempfile
@@ -164,13 +165,13 @@ class BigWig:
 class BedGraph:
     """A bedGraph file, read once into a temporary file of runs; see `Signal`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, block: int = 1 << 24) -> None:
         self.source = str(path)
         self.sizes: dict[str, int] | None = None
         self._runs: IO[bytes] = tempfile.TemporaryFile(prefix="epilm-bedgraph-")  # noqa: SIM115 - lives as long as we
         self._where: dict[str, list[int]] = {}  # chromosome: first run, one past the last, greatest end
         n = 0
-        for names, chrom, runs in _runs(self.source):
+        for names, chrom, runs in _runs(self.source, block):
             cuts = np.flatnonzero(np.diff(chrom, prepend=-1))
             for i, j in zip(cuts, [*cuts[1:], len(chrom)]):
                 place = self._where.setdefault(names[chrom[i]], [n + int(i), 0, 0])
@@ -218,11 +219,11 @@ def _spread(runs: NDArray[Any], first: int, last: int) -> NDArray[np.float32]:
     return np.repeat(values, lengths)
 
 
-def _runs(path: str) -> Iterator[tuple[list[str], NDArray[np.int64], NDArray[Any]]]:
+def _runs(path: str, block: int) -> Iterator[tuple[list[str], NDArray[np.int64], NDArray[Any]]]:
     """Blocks of a bedGraph: chromosomes so far, in order; number of each line's; its run."""
     names: list[str] = []
     done, chrom, start, end = 0, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for text in blocks_of_lines(path, WHAT):
+    for text in blocks_of_lines(path, WHAT, block):
         kept, numbers = data_lines(text)
         numbers = numbers + done
         done += text.count(b"\n")
@@ -359,8 +360,13 @@ def write_bigwig(
     sizes : dict of str to int
         Chromosome lengths in bp.
     blocks : iterable of (chrom, start, end, value)
-        Sorted, in the order of `sizes`, not overlapping. Start, end and value are numbers, or arrays of one length:
+        Each chromosome in one block, starts ascending, not overlapping. Start, end and value are numbers, or arrays of one length:
         many runs at once. Runs whose value is NaN are left out.
+
+    Raises
+    ------
+    InputError
+        If runs overlap, are not sorted or pass the end of their chromosome, or there is none.
 
     Examples
     --------
@@ -371,21 +377,62 @@ def write_bigwig(
     """
     import pybigtools
 
+    # pybigtools prints what goes wrong in writing and returns as if all were well: checked and counted here.
+    failed: list[BaseException] = []
+    covered = 0
+
     def rows() -> Iterator[tuple[str, int, int, float]]:
-        for chrom, start, end, value in blocks:
-            if np.ndim(start) == 0:
-                if value == value:
-                    yield chrom, int(start), int(end), float(value)
-                continue
-            values = np.asarray(value, np.float64)
-            there = ~np.isnan(values)
-            columns = (
-                np.asarray(start)[there].tolist(),
-                np.asarray(end)[there].tolist(),
-                values[there].tolist(),
+        nonlocal covered
+        seen: list[str] = []
+        before = 0
+        try:
+            for chrom, *columns in blocks:
+                start, end, value = (np.atleast_1d(column) for column in columns)
+                there = ~np.isnan(value)
+                start, end, value = start[there].astype(np.int64), end[there].astype(np.int64), value[there]
+                if not len(start):
+                    continue
+                if not seen or chrom != seen[-1]:
+                    _check_chromosome(path, chrom, seen, sizes)
+                    seen.append(chrom)
+                    before = 0
+                wrong = (start < np.concatenate([[before], end[:-1]])) | (start >= end) | (end > sizes[chrom])
+                if wrong.any():
+                    k = int(wrong.argmax())
+                    raise InputError(
+                        "the runs to write are not sorted, overlap or pass the end", where=str(path),
+                        found=f"{chrom}:{start[k]}-{end[k]} after base {end[k - 1] if k else before}",
+                        expected=f"ascending, disjoint runs within {sizes[chrom]} bp",
+                    )  # fmt: skip
+                before = int(end[-1])
+                covered += int((end - start).sum())
+                for row in zip(start.tolist(), end.tolist(), value.astype(np.float64).tolist()):
+                    yield (chrom, *row)
+        except BaseException as error:
+            failed.append(error)
+            raise
+        if not seen:
+            failed.append(
+                InputError("there is no value to write", where=str(path), expected="at least one run")
             )
-            for row in zip(*columns, strict=True):
-                yield (chrom, *row)
 
     with atomic_file(path) as temporary:
-        pybigtools.open(str(temporary), "w").write(dict(sizes), rows())
+        with contextlib.suppress(Exception):
+            pybigtools.open(str(temporary), "w").write(dict(sizes), rows())
+        if failed:
+            raise failed[0]
+        found = open_bbi(temporary, "bigWig").info()["summary"]["basesCovered"]
+        if found != covered:
+            raise InputError(
+                "the bigWig was not written whole", where=str(path), found=f"{found} bases", expected=str(covered),
+                do="Is the disk full?",
+            )  # fmt: skip
+
+
+def _check_chromosome(path: str | Path, chrom: str, seen: list[str], sizes: Mapping[str, int]) -> None:
+    """Refuse a chromosome that is not in the genome, or comes back."""
+    if chrom not in sizes or chrom in seen:
+        raise InputError(
+            "the chromosome to write comes back" if chrom in seen else "the chromosome to write is not in the genome",
+            where=str(path), found=chrom, expected=f"each of {few(list(sizes))} in one block",
+        )  # fmt: skip

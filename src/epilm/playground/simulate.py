@@ -301,12 +301,10 @@ def _truth_regions(
 def _write_signals(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
     sizes = {c.name: c.length for c in kept}
 
-    def of_cell(cell: int) -> Iterator[tuple[str, int, int, float]]:
+    def of_cell(cell: int) -> Iterator[tuple[str, Any, Any, Any]]:
         for chromosome in kept:
             height = chromosome.opening.height[:, cell]
-            start, end, value = tracks.accessibility(plan, chromosome.regions, height)
-            for row in zip(start.tolist(), end.tolist(), value.tolist()):
-                yield (chromosome.name, *row)
+            yield (chromosome.name, *tracks.accessibility(plan, chromosome.regions, height))
 
     for cell, cell_type in enumerate(plan.cell_types):
         write_bigwig(folder / f"signals/{cell_type}.accessibility.bw", sizes, of_cell(cell))

@@ -1,0 +1,257 @@
+"""Values base by base: what a file does not say is missing; pyBigWig and a plain loop are the peers."""
+
+import gzip
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epilm.errors import InputError
+from epilm.genome.signals import BedGraph, open_signal, write_bigwig
+
+SIZES = {"chr1": 12, "chr2": 5}
+RUNS = [("chr1", 2, 4, 1.5), ("chr1", 4, 5, 0.0), ("chr1", 9, 12, -2.0), ("chr2", 0, 5, 3.0)]
+NAN = float("nan")
+CHR1 = [NAN, NAN, 1.5, 1.5, 0.0, NAN, NAN, NAN, NAN, -2.0, -2.0, -2.0]
+
+
+def bedgraph(folder: Path, *lines: str, name: str = "a.bedGraph") -> Path:
+    path = folder / name
+    text = "".join(line.replace(" ", "\t") + "\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    return path
+
+
+def files(folder: Path) -> list[Path]:
+    write_bigwig(folder / "a.bw", SIZES, RUNS)
+    lines = [f"{chrom} {start} {end} {value}" for chrom, start, end, value in RUNS]
+    return [
+        folder / "a.bw",
+        bedgraph(folder, *lines),
+        bedgraph(folder, "track type=bedGraph", "#c", *lines, name="b.txt.gz"),
+    ]
+
+
+def test_every_format_gives_the_same_bases(tmp_path):
+    for path in files(tmp_path):
+        signal = open_signal(path)
+        assert signal.chroms == ("chr1", "chr2")
+        assert signal.source == str(path)
+        values = signal.read("chr1", 12)
+        assert values.dtype == np.float32
+        np.testing.assert_array_equal(values, np.array(CHR1, np.float32))
+        assert signal.read("chr2", 5).tolist() == [3.0] * 5
+    assert open_signal(tmp_path / "a.bw").sizes == SIZES
+    assert open_signal(tmp_path / "a.bedGraph").sizes is None
+
+
+@pytest.mark.parametrize("block", [1, 3, 5, 12, 100])
+def test_blocks_joined_are_the_whole(tmp_path, block):
+    for path in files(tmp_path):
+        pieces = list(open_signal(path).read_blocks("chr1", 12, block=block))
+        assert [first for first, _ in pieces] == list(range(0, 12, block))
+        np.testing.assert_array_equal(
+            np.concatenate([piece for _, piece in pieces]), np.array(CHR1, np.float32)
+        )
+
+
+def test_chromosomes_can_be_read_in_any_order_and_again(tmp_path):
+    signal = open_signal(files(tmp_path)[1])
+    assert signal.read("chr2", 5).tolist() == [3.0] * 5
+    assert signal.read("chr1", 12)[2] == 1.5
+    assert signal.read("chr2", 5).tolist() == [3.0] * 5
+
+
+def test_a_chromosome_that_is_lacking_or_named_otherwise(tmp_path):
+    for path in files(tmp_path):
+        signal = open_signal(path)
+        with pytest.raises(
+            InputError, match=r"does not have the chromosome. Found chr1, chr2; expected chr7"
+        ):
+            signal.read("chr7", 5)
+        with pytest.raises(
+            InputError, match=r"named differently than in the genome. Found chr1; expected 1\."
+        ):
+            signal.read("1", 12)
+
+
+def test_another_assembly_is_refused_and_a_first_part_can_be_cut(tmp_path):
+    for path in files(tmp_path):
+        signal = open_signal(path)
+        with pytest.raises(InputError, match=r"longer than the genome's. Found chr1 of 12 bp; expected 4 bp"):
+            signal.read("chr1", 4)
+        np.testing.assert_array_equal(signal.read("chr1", 4, past_end="cut"), np.array(CHR1[:4], np.float32))
+    with pytest.raises(InputError, match=r"shorter than the genome's. Found chr1 of 12 bp; expected 20 bp"):
+        open_signal(tmp_path / "a.bw").read("chr1", 20)
+    longer = open_signal(tmp_path / "a.bedGraph").read("chr1", 20)  # a bedGraph says no length
+    assert np.isnan(longer[12:]).all()
+
+
+def test_the_mitochondrion_may_differ(tmp_path):
+    write_bigwig(tmp_path / "m.bw", {"chrM": 8}, [("chrM", 0, 8, 1.0)])
+    assert open_signal(tmp_path / "m.bw").read("chrM", 6).tolist() == [1.0] * 6
+    assert np.isnan(open_signal(tmp_path / "m.bw").read("chrM", 10)[8:]).all()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("chr1 5 6 1", "chr1 2 3 1"), "a.bedGraph, line 2: the lines are not sorted. Found chr1:2-3 after chr1:5-6; expected chromosomes in blocks, starts ascending. Sort it: sort -k1,1 -k2,2n"),
+        (("chr1 5 6 1", "chr2 2 3 1", "#", "chr1 7 8 1"), "a.bedGraph, line 4: the lines are not sorted. Found chr1:7-8 after chr2:2-3"),
+        (("chr1 2 6 1", "chr1 5 8 1"), "a.bedGraph, line 2: two runs overlap. Found chr1:5-8 after chr1:2-6; expected one value at each base"),
+        (("chr1 2 6 1", "chr1 6 8"), "a.bedGraph, line 2: the line is cut short. Found 3 columns"),
+        (("chr1 2 6 1", "chr1 6 8 high"), "a.bedGraph, line 2: the value is not a finite number. Found 'high'"),
+        (("chr1 2 6 inf",), "a.bedGraph, line 1: the value is not a finite number. Found 'inf'"),
+        (("chr1 2 6 1", "chr1 6 6 1"), "a.bedGraph, line 2: the run holds no base. Found chr1:6-6"),
+        (("chr1 2 6 1", "chr1 6.5 7 1"), "a.bedGraph, line 2: the start is not a whole number of at least 0. Found '6.5'"),
+        (("fixedStep chrom=chr1 start=1 step=1", "1.5"), "a.bedGraph, line 1: wrong format. Found a wiggle file"),
+        (("track type=bedGraph",), "a.bedGraph: the file holds no value"),
+    ],
+)  # fmt: skip
+def test_bad_bedgraphs_are_one_message_with_the_line(tmp_path, lines, message):
+    with pytest.raises(InputError) as caught:
+        open_signal(bedgraph(tmp_path, *lines))
+    assert message in str(caught.value)
+
+
+def test_order_is_checked_across_blocks_of_the_file(tmp_path):
+    path = tmp_path / "long.bedGraph"
+    lines = [f"chr1\t{10 * i}\t{10 * i + 5}\t{i % 7}" for i in range(300)]
+    path.write_text("\n".join(lines) + "\n")
+    for block in (7, 100, 1000):  # bytes: lines are cut anywhere
+        values = BedGraph(path, block).read("chr1", 3000)
+        np.testing.assert_array_equal(values[::10], (np.arange(300) % 7).astype(np.float32))
+        assert np.isnan(values[5::10]).all()
+    for last in ("chr1\t2980\t2990\t1", "chr1\t2994\t2999\t1"):
+        path.write_text("\n".join([*lines, last]))
+        for block in (7, 100, 1000):
+            with pytest.raises(
+                InputError, match=r"long.bedGraph, line 301: (the lines are not sorted|two runs)"
+            ):
+                BedGraph(path, block)
+
+
+def test_a_missing_value_is_missing(tmp_path):
+    signal = open_signal(bedgraph(tmp_path, "chr1 0 2 NA", "chr1 2 3 1", "chr1 3 4 ."))
+    np.testing.assert_array_equal(signal.read("chr1", 5), np.array([NAN, NAN, 1, NAN, NAN], np.float32))
+
+
+def test_files_that_are_none_are_named(tmp_path):
+    whole = files(tmp_path)[0].read_bytes()
+    for n in (40, 100, len(whole) // 2):
+        (tmp_path / "half.bw").write_bytes(whole[:n])
+        with pytest.raises(InputError, match=rf"half.bw: the bigWig file cannot be read.*after {n} bytes"):
+            open_signal(tmp_path / "half.bw")
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"chr1\t0\t1\t1\n" * 3000)[:60])
+    with pytest.raises(InputError, match=r"a.gz: the gzip file is truncated"):
+        open_signal(tmp_path / "a.gz")
+    (tmp_path / "empty.bw").write_bytes(b"")
+    with pytest.raises(InputError, match=r"empty.bw: the file is empty"):
+        open_signal(tmp_path / "empty.bw")
+    (tmp_path / "page.bw").write_bytes(b"<html>404</html>")
+    with pytest.raises(InputError, match=r"page.bw: wrong format. Found a web page"):
+        open_signal(tmp_path / "page.bw")
+
+
+def test_a_damaged_block_is_named_by_its_place(tmp_path):
+    rng = np.random.default_rng(1)
+    start = np.arange(0, 50_000, 5)
+    write_bigwig(
+        tmp_path / "a.bw", {"chr1": 50_000}, [("chr1", start, start + 5, rng.normal(size=len(start)))]
+    )
+    data = bytearray((tmp_path / "a.bw").read_bytes())
+    begin = int.from_bytes(data[16:24], "little") + 100
+    data[begin : begin + 3000] = b"\x07" * 3000
+    (tmp_path / "a.bw").write_bytes(bytes(data))
+    with pytest.raises(InputError, match=r"a.bw: the bigWig file cannot be read at chr1:0-50000"):
+        open_signal(tmp_path / "a.bw").read("chr1", 50_000)
+
+
+def test_written_in_arrays_or_one_by_one_without_missing_values(tmp_path):
+    blocks = [("chr1", np.array([2, 4, 6, 9]), np.array([4, 5, 8, 12]), np.array([1.5, 0, NAN, -2.0])), ("chr2", 0, 5, 3.0)]  # fmt: skip
+    write_bigwig(tmp_path / "a.bw", SIZES, blocks)
+    write_bigwig(tmp_path / "b.bw", SIZES, [*RUNS[:2], ("chr1", 6, 8, NAN), *RUNS[2:]])
+    assert (tmp_path / "a.bw").read_bytes() == (tmp_path / "b.bw").read_bytes()
+    np.testing.assert_array_equal(open_signal(tmp_path / "a.bw").read("chr1", 12), np.array(CHR1, np.float32))
+
+
+def test_a_writer_that_fails_leaves_no_file(tmp_path):
+    def broken():
+        yield RUNS[0]
+        raise RuntimeError("the model fell over")
+
+    with pytest.raises(RuntimeError, match="the model fell over"):
+        write_bigwig(tmp_path / "a.bw", SIZES, broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ([("chr1", 2, 4, 1.0), ("chr1", 3, 5, 1.0)], "a.bw: the runs to write are not sorted, overlap or pass the end. Found chr1:3-5 after base 4"),
+        ([("chr1", np.array([2, 0]), np.array([4, 1]), np.array([1.0, 1.0]))], "Found chr1:0-1 after base 4; expected ascending, disjoint runs within 12 bp"),
+        ([("chr2", 2, 6, 1.0)], "Found chr2:2-6 after base 0; expected ascending, disjoint runs within 5 bp"),
+        ([("chr7", 2, 6, 1.0)], "the chromosome to write is not in the genome. Found chr7; expected each of chr1, chr2 in one block"),
+        ([("chr1", 2, 4, 1.0), ("chr2", 0, 1, 1.0), ("chr1", 6, 7, 1.0)], "the chromosome to write comes back. Found chr1"),
+        ([("chr1", 2, 4, NAN)], "a.bw: there is no value to write"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path, runs, message):
+    with pytest.raises(InputError) as caught:
+        write_bigwig(tmp_path / "a.bw", SIZES, runs)
+    assert message in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_chromosomes_may_come_in_any_order_of_blocks(tmp_path):
+    write_bigwig(
+        tmp_path / "a.bw", {"chr2": 9, "chr10": 9, "chr1": 9}, [("chr10", 1, 2, 1.0), ("chr2", 3, 4, 2.0)]
+    )
+    assert np.nansum(open_signal(tmp_path / "a.bw").read("chr2", 9)) == 2.0
+    assert np.nansum(open_signal(tmp_path / "a.bw").read("chr10", 9)) == 1.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(-3, 3)), min_size=1, max_size=30),
+    st.integers(1, 9),
+)
+@settings(max_examples=40)
+def test_any_runs_against_a_plain_loop(steps, block):
+    """Runs as (gap, length, value)."""
+    runs, at = [], 0
+    for gap, length, value in steps:
+        runs.append((at + gap, at + gap + length, float(value)))
+        at += gap + length
+    expected = np.full(at + 3, np.nan, np.float32)
+    for start, end, value in runs:
+        expected[start:end] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = bedgraph(Path(folder), *(f"c {start} {end} {value}" for start, end, value in runs))
+        write_bigwig(Path(folder) / "a.bw", {"c": at + 3}, [("c", *run) for run in runs])
+        for signal in (open_signal(path), open_signal(Path(folder) / "a.bw")):
+            pieces = [piece for _, piece in signal.read_blocks("c", at + 3, block=block)]
+            np.testing.assert_array_equal(np.concatenate(pieces), expected)
+
+
+def test_real_bigwigs_against_pybigwig(real_data):
+    peer = pytest.importorskip("pyBigWig")
+    for path in sorted((real_data / "signal_hg19").glob("*.bw")):
+        signal, other = open_signal(path), peer.open(str(path))
+        assert signal.sizes == other.chroms()
+        begin, end = 15_000_000, 22_000_000  # where the values are
+        values = signal.read("chr22", end, past_end="cut")
+        np.testing.assert_array_equal(values[begin:end], other.values("chr22", begin, end, numpy=True))
+        assert np.isfinite(values).sum() == other.header()["nBasesCovered"]
+
+
+def test_real_bedgraphs_against_a_plain_loop(real_data):
+    for path in sorted((real_data / "signal_hg19").glob("*.bedGraph.gz")):
+        expected = np.full(22_000_000, np.nan, np.float32)
+        with gzip.open(path, "rt") as handle:
+            for line in handle:
+                _, start, end, value = line.split()
+                expected[int(start) : int(end)] = float(value)
+        np.testing.assert_array_equal(open_signal(path).read("chr22", 22_000_000), expected)

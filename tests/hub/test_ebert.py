@@ -82,6 +82,20 @@ def test_a_binding_model_comes_back(tmp_path):
     assert again.embed(["ACGTAC"]).shape == (1, 64)
 
 
+def test_a_factornet_comes_back_and_has_no_vectors_of_sequences(tmp_path):
+    from epilm.models.baselines import FactorNet
+
+    head = {"window_bp": 100, "filters": 6, "lstm": 4, "dense": 5}
+    about = {"kind": "factornet", "signals": ["accessibility"], "factors": ["CTCF"], "head": head}
+    model = FactorNet(1, 1, **head).eval()
+    save_model(tmp_path / "c", model, DB, {"binding": about})
+    again = load(tmp_path / "c")
+    assert isinstance(again.model, FactorNet)
+    assert torch.equal(again.model.motifs.weight, model.motifs.weight)
+    with pytest.raises(CheckpointError, match=r"no sequence encoder. Found FactorNet"):
+        again.embed(["ACGTAC"])
+
+
 def test_sequences_are_embedded_with_unknown_states_and_this_is_said(tmp_path, caplog):
     model = saved(tmp_path / "c")
     sequence = "ACGTTGCAACGTACG"

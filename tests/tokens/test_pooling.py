@@ -1,6 +1,7 @@
 """Majority of states and pooled signals: worked examples (protocols 5.6, 5.8) and a per-base slow version."""
 
 from collections import Counter
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,9 +9,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epilm.tokens import pooling
 from epilm.tokens.pooling import MISSING, pool_states, pool_to_tokens, token_bins
 
 BINS = np.arange(6, dtype=np.uint8)[None]
+
+
+def as_on_a_gpu(function, *tensors, **how):
+    """The road of tensors that numpy cannot read; on the CPU it gives way to numpy."""
+    with patch.object(pooling, "_on_cpu", lambda _: False):
+        return function(*tensors, **how)
 
 
 def slow_states(codes, offset, bin, k, stride, tokens):
@@ -107,9 +115,10 @@ def test_the_majority_is_that_of_a_count_base_by_base(drawn):
     fast = pool_states(codes, offset, **how)
     assert fast.dtype == np.uint8
     assert np.array_equal(fast, slow_states(codes, offset, bin, k, stride, tokens))
-    same = pool_states(torch.from_numpy(codes), torch.from_numpy(offset), **how)
-    assert same.dtype == torch.uint8
-    assert np.array_equal(same.numpy(), fast)
+    given = torch.from_numpy(codes), torch.from_numpy(offset)
+    for same in (pool_states(*given, **how), as_on_a_gpu(pool_states, *given, **how)):
+        assert same.dtype == torch.uint8
+        assert np.array_equal(same.numpy(), fast)
 
 
 @given(segmentations())
@@ -120,8 +129,13 @@ def test_bins_are_those_of_a_count_base_by_base(drawn):
         for t, mine in enumerate(row.tolist()):
             counts = Counter((into + t * stride + j) // bin for j in range(k))
             assert mine == min(b for b, n in counts.items() if n == max(counts.values()))
-    same = token_bins(torch.from_numpy(offset), bin=bin, k=k, stride=stride, tokens=tokens)
-    assert np.array_equal(same.numpy(), found)
+    how = {"bin": bin, "k": k, "stride": stride, "tokens": tokens}
+    for same in (
+        token_bins(torch.from_numpy(offset), **how),
+        as_on_a_gpu(token_bins, torch.from_numpy(offset), **how),
+    ):
+        assert same.dtype == torch.int64
+        assert np.array_equal(same.numpy(), found)
 
 
 @given(segmentations())
@@ -135,14 +149,17 @@ def test_with_the_codes_a_token_has_the_state_of_its_bin(drawn):
     states = pool_states(codes, offset, **how)
     of_bin = np.take_along_axis(wide, bins, 1)
     assert np.array_equal(states, of_bin)
+    given = torch.from_numpy(offset)
+    for same in (token_bins(given, codes=torch.from_numpy(codes), **how),
+                 as_on_a_gpu(token_bins, given, codes=torch.from_numpy(codes), **how)):  # fmt: skip
+        assert np.array_equal(same.numpy(), bins)
 
 
 def test_no_bins_at_all_is_no_state():
     none = np.zeros((2, 0), dtype=np.uint8)
     assert (pool_states(none, np.zeros(2, int), bin=200, k=7, stride=7, tokens=3) == MISSING).all()
-    same = pool_states(
-        torch.from_numpy(none), torch.zeros(2, dtype=torch.int64), bin=200, k=7, stride=7, tokens=3
-    )
+    given = torch.from_numpy(none), torch.zeros(2, dtype=torch.int64)
+    same = as_on_a_gpu(pool_states, *given, bin=200, k=7, stride=7, tokens=3)
     assert (same == MISSING).all()
 
 

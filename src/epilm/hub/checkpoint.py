@@ -53,7 +53,8 @@ def save_model(
         JSON values to remember. "store" is the fingerprint of the store it was trained on,
         "card" (text) goes into the card; with "classifier" (n_labels, and the other arguments
         of `classifier_from`) the model is a `SequenceClassifier` made from the spec's model, with
-        "binding" (signals, factors: their names; head: further arguments of `binding_from`) a `BindingModel`.
+        "binding" (signals, factors: their names; head: further arguments of `binding_from`) a `BindingModel`,
+        or with kind "factornet" a `FactorNet`.
     overwrite : bool
         Replace an existing checkpoint.
 

@@ -71,6 +71,10 @@ def pool_states(codes: Any, offset: Any, *, bin: int, k: int, stride: int, token
     array([[1, 2]], dtype=uint8)
     """
     tokens = _checked(codes, bin, k, stride, tokens)
+    if _on_cpu(codes):  # numpy is twice as fast here
+        return torch.from_numpy(
+            pool_states(codes.numpy(), _numpy(offset), bin=bin, k=k, stride=stride, tokens=tokens)
+        )
     if k <= bin:
         return _look_up(codes, token_bins(offset, bin=bin, k=k, stride=stride, tokens=tokens, codes=codes))
     return _of_many(codes, offset, bin, k, stride, tokens)
@@ -99,6 +103,10 @@ def token_bins(offset: Any, *, bin: int, k: int, stride: int, tokens: int, codes
     >>> bins[[28, 57, 85, 114]].tolist()
     [0, 2, 2, 4]
     """
+    if _on_cpu(offset):
+        given = None if codes is None else _numpy(codes)
+        found = token_bins(offset.numpy(), bin=bin, k=k, stride=stride, tokens=tokens, codes=given)
+        return torch.from_numpy(found)
     lib = _library(offset)
     start = offset[:, None] + _steps(offset, tokens, stride)  # (B, T), bases from the first bin's start
     first = start // bin
@@ -231,6 +239,14 @@ def _checked(codes: Any, bin: int, k: int, stride: int, tokens: int | None) -> i
     if tokens is None:
         tokens = n_tokens(codes.shape[1] * bin - (bin - 1), k, stride)
     return tokens
+
+
+def _on_cpu(array: Any) -> bool:
+    return isinstance(array, Tensor) and array.device.type == "cpu"
+
+
+def _numpy(array: Any) -> np.ndarray:
+    return array.numpy() if isinstance(array, Tensor) else array
 
 
 def _library(of: Any) -> Any:

@@ -1,6 +1,7 @@
 """Recipes are read strictly, and every shipped one in every size."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from epilm.experiments.config import (
     recipe_sizes,
     to_dict,
 )
+from epilm.models.sizes import encoder_size
 
 SHIPPED = [(name, size) for name, path in list_recipes().items() for size in recipe_sizes(path)]
 
@@ -56,6 +58,11 @@ def test_every_recipe_has_tiny_and_small_and_says_source_and_expectation():
         "genebert_summary",
         "genebert_hic",
         "dnabert",
+        "ebert_base",
+        "dbert_base",
+        "ebert_large",
+        "ebert_small",
+        "ebert_tiny",
     }
     for path in list_recipes().values():
         assert {"tiny", "small"} <= set(recipe_sizes(path))
@@ -172,3 +179,76 @@ def test_nothing_to_learn_is_refused(tmp_path):
     off = [f"objectives.{name}.weight=0" for name in ("masked_kmers", "next_segment", "matching")]
     with pytest.raises(RecipeError, match="every objective has weight 0"):
         load_recipe(written(tmp_path), overrides=off)
+
+
+# -- windows
+
+
+def test_ebert_and_dbert_are_those_of_table_s2():
+    for name, steps, batch, lr, warmup, streams in (
+        ("ebert_base", 70_000, 8192, 6e-5, 30_000, ("dna", "states")),
+        ("dbert_base", 120_000, 4096, 4e-4, 24_000, ("dna",)),
+    ):
+        recipe = load_recipe(name)
+        assert (recipe.train.steps, recipe.train.batch_size) == (steps, batch)
+        assert (recipe.optim.peak_lr, recipe.optim.warmup_steps) == (lr, warmup)
+        assert (recipe.optim.betas, recipe.optim.eps) == ((0.9, 0.98), 1e-4)
+        assert recipe.model.streams == streams
+        assert (recipe.model.k, recipe.model.stride, recipe.samples.window_bp) == (7, 7, 1000)
+        assert recipe.samples.holdout_chroms == ("chr8", "chr21")
+        mask = recipe.objectives.masked_kmers
+        assert (mask.scheme, mask.rate, mask.late_rate) == ("iid", 0.15, 0.15)
+        assert recipe.model.encoder.dropout == 0.1
+    ebert = load_recipe("ebert_base").objectives
+    assert (ebert.masked_kmers.weight, ebert.masked_states.weight) == (0.5, 0.5)
+    assert (ebert.masked_states.mode, ebert.masked_states.flank_bp, ebert.masked_states.n_centres) == (
+        "flank",
+        100,
+        1,
+    )
+    dbert = load_recipe("dbert_base").objectives
+    assert (dbert.masked_kmers.weight, dbert.masked_states.weight) == (1, 0)
+    large = encoder_size(load_recipe("ebert_large").model.encoder)
+    assert (large.layers, large.heads, large.hidden) == (24, 16, 1024)
+
+
+@pytest.mark.parametrize("size", ["small", "tiny"])
+def test_the_small_recipes_are_the_sizes_of_the_large_ones(size):
+    alone = replace(load_recipe(f"ebert_{size}"), name="", size="")
+    assert replace(load_recipe("ebert_base", size), name="", size="") == alone
+    control = load_recipe("dbert_base", size)
+    assert (control.samples, control.train, control.optim) == (alone.samples, alone.train, alone.optim)
+    assert control.model.encoder == alone.model.encoder
+
+
+def test_alpha_is_the_weight_of_both_objectives():
+    objectives = load_recipe("ebert_tiny", overrides=["objectives.alpha=0.8"]).objectives
+    assert objectives.masked_kmers.weight == 0.8
+    assert objectives.masked_states.weight == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("ebert_tiny", ["objectives.masked_kmers.weight=1"],
+         r"--set objectives.masked_kmers.weight=1: alpha and a weight that follows from it are both given\. Found 1, and objectives.alpha 0.5"),
+        ("ebert_tiny", ["objectives.alpha=1.5"], r"objectives.alpha: the value is out of range|alpha=1.5: the value is out of range"),
+        ("ebert_tiny", ["model.states=15"], r"model.states=15: the key cannot be set\. Leave it out: the store says"),
+        ("ebert_tiny", ["model.streams=[dna]"], r"masked states need the states stream.*set alpha to 1"),
+        ("ebert_tiny", ["model.streams=[dna]", "objectives.alpha=1"], r"ebert reads dna and states"),
+        ("dbert_base", ["model.streams=[dna, states]"], r"dbert reads dna\. Found \['dna', 'states'\]; expected \[dna\]"),
+        ("dbert_base", ["objectives.alpha=0.5"], r"masked states need the states stream"),
+        ("ebert_tiny", ["samples.unit=regions"], r"ebert reads windows of the genome\. Found regions"),
+        ("dnabert", ["samples.unit=windows"], r"dnabert reads regions, not windows"),
+        ("genebert_native", ["model.streams=[dna, factors, states]"], r"genebert reads no chromatin states"),
+        ("ebert_tiny", ["objectives.next_segment.weight=1"], r"the objective needs regions, and windows have none"),
+        ("ebert_tiny", ["samples.window_bp=6"], r"the window holds no k-mer\. Found 6; expected at least model.k, 7"),
+        ("ebert_tiny", ["model.k=5", "model.stride=5"], r"tokens of a window do not fit\. Found 150; expected at least 202"),
+        ("ebert_tiny", ["samples.window_max_n=2"], r"window_max_n=2: the value is out of range"),
+        ("ebert_tiny", ["objectives.masked_states.mode=hole"], r"unknown value\. Found hole"),
+        ("ebert_tiny", ["objectives.masked_states.n_centres=0"], r"n_centres=0: the value is out of range"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_windows_is_refused(name, overrides, message):
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(name, "tiny", overrides)

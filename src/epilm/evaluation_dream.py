@@ -166,14 +166,8 @@ def evaluate_dream(
     if model is None and path is not None:
         named = path.name.split(".")
         factor = factor or (named[1] if len(named) > 2 else None)
-    if model is not None and factor is None:
-        if len(model.factors) > 1:
-            raise UsageError("which factor?", found=", ".join(model.factors), do="Name it with --factor.")
-        factor = model.factors[0]
-    if model is not None and factor not in model.factors:
-        raise UsageError(
-            "the model was not made for this factor", found=factor, do=nearest(str(factor), model.factors)
-        )
+    if model is not None:
+        factor = model.factors[model.column(factor)]
     opened = Store.open(store) if isinstance(store, str | Path) else store
     if model is not None and opened is None:
         raise UsageError(
@@ -197,7 +191,7 @@ def evaluate_dream(
     else:
         assert opened is not None
         assert factor is not None
-        column = model.factors.index(factor)
+        column = model.column(factor)
         model.check(opened, [cell])
         scores = predicted(model, opened, cell, labels.bins, column, batch=batch, device=device, say=say)
         leak = leak_of(model, labels.bins, cell)

@@ -6,6 +6,7 @@ share most of their bases: a stretch is tokenised once for all of them (`batches
 which bins. Axes: n bins, F factors.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.streams import Windows
 from epilm.tasks.dream.bins import Bins
+from epilm.tasks.dream.tracks import open_predictions
 
 # How a signal becomes a value of a token, where nothing else is said (protocols 5.8).
 POOLING = {"accessibility": ("max", "log1p"), "mappability": ("min", "raw")}
@@ -108,6 +110,24 @@ class BindingRun:
     def bases(self) -> bool:
         """Whether the model reads bases and not tokens (FactorNet's kind)."""
         return self.about.get("kind") == "factornet"
+
+    def column(self, factor: str | None = None) -> int:
+        """Give the number of a factor; it need not be named where there is one.
+
+        Raises
+        ------
+        UsageError
+            If it is unknown, or there are several and none is named.
+        """
+        if factor is None:
+            if len(self.factors) > 1:
+                raise UsageError("which factor?", found=", ".join(self.factors), do="Name it with --factor.")
+            return 0
+        if factor not in self.factors:
+            raise UsageError(
+                "the model was not made for this factor", found=factor, do=nearest(factor, self.factors)
+            )
+        return self.factors.index(factor)
 
     def check(self, store: Store, cells: Sequence[str]) -> None:
         """Refuse a store whose states are others, or that lacks a track of a cell type.
@@ -344,3 +364,59 @@ def _blocks(
             yield BinBlock(first, logits.sigmoid().cpu().numpy())
     finally:
         model.train(was_training)
+
+
+def write_bins(
+    run: str | Path | BindingRun,
+    store: str | Path | Store,
+    cell: str,
+    bins: Bins,
+    out: str | Path,
+    *,
+    factor: str | None = None,
+    batch: int = BATCH,
+    both_strands: bool | None = None,
+    device: str = "auto",
+    autocast: Autocast | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> float:
+    """Predict bins into a file: the challenge's format (.tab.gz), bigWig or Parquet, by its name; whole or absent.
+
+    Parameters
+    ----------
+    factor : str, optional
+        Which one, where the model knows several.
+    say : callable
+        Takes lines of progress.
+    run, store, cell, bins, batch, both_strands, device, autocast
+        See `predict_bins`.
+
+    Returns
+    -------
+    float
+        The mean probability.
+
+    Raises
+    ------
+    UsageError
+        If the factor is not one of the model's, or the file's kind is unknown.
+    """
+    run = run if isinstance(run, BindingRun) else load_binding(run)
+    store = store if isinstance(store, Store) else Store.open(store)
+    column = run.column(factor)
+    blocks = predict_bins(
+        run, store, cell, bins, batch=batch, both_strands=both_strands, device=device, autocast=autocast
+    )
+    sizes = dict(zip(store.chroms, store.sizes, strict=True))
+    about = {"factor": run.factors[column], "cell": cell, "run": str(run.path)}
+    total, began, told = 0.0, time.monotonic(), 0.0
+    with open_predictions(out, bins, sizes=sizes, about=about) as file:
+        for block in blocks:
+            scores = block.probabilities[:, column]
+            file.write(scores)
+            total += float(scores.sum(dtype=np.float64))
+            spent = time.monotonic() - began
+            if spent - told > 30:
+                told, done = spent, block.first + len(scores)
+                say(f"{done:,} of {len(bins):,} bins, {done / spent:,.0f} a second")
+    return total / max(len(bins), 1)

@@ -1,7 +1,7 @@
 """`epilm evaluate`: scores of a fine-tuned model, with what makes them doubtful."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 def evaluate(
@@ -18,22 +18,34 @@ def evaluate(
     test: list[str] | None = None,
     data_seed: int = 0,
     store: Path | None = None,
+    cell: list[str] | None = None,
+    factor: str | None = None,
+    regions: Path | None = None,
+    blacklist: Path | None = None,
+    controls: bool = False,
+    motifs: str | None = None,
+    name: str | None = None,
+    batch_size: int = 256,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     json: bool = False,
 ) -> None:
     """Score a fine-tuned model on its own test split, or on new labelled data.
 
+    The task dream scores a binding model, or a file of predictions, in bins of the genome as ENCODE-DREAM does.
+
     Examples:
     epilm evaluate ft
     epilm evaluate ft --data other.tsv --json
     epilm evaluate predictions.tsv
+    epilm evaluate ft --task dream --data chip --cell liver --store dream.store --test chr1 chr8 chr21 --controls
+    epilm evaluate F.MAX.liver.tab.gz --task dream --data MAX.test.labels.tsv.gz --cell liver --json
 
     Parameters
     ----------
     run
-        Run of epilm finetune, its model folder, or a table of predictions.
+        Run of epilm finetune, its model folder, or a table of predictions (dream: a .tab.gz of the challenge).
     task
-        Of new data; the run's own by default.
+        Of new data; the run's own by default. dream: see below.
     data
         New labelled data; without it the run's own predictions are scored.
     genome
@@ -49,11 +61,27 @@ def evaluate(
     valid
         Chromosomes or regions of the valid split.
     test
-        Chromosomes or regions of the test split.
+        Chromosomes or regions of the test split; dream: those to score, the run's own where not given.
     data_seed
         Of negatives and random splits.
     store
-        Store of the pre-training: counts the test sequences that overlap its regions.
+        Store of the pre-training: counts the test sequences that overlap its regions. dream: genome and tracks.
+    cell
+        dream: cell types to score, one table each.
+    factor
+        dream: which one, where model or labels know several.
+    regions
+        dream: region file, or BED of regions; only bins in it.
+    blacklist
+        dream: BED of regions; bins that touch it are left out.
+    controls
+        dream: also shuffled states, the other cell types' states, the sequence alone, the motif alone.
+    motifs
+        dream: motif file or jaspar:2018 for the control of motifs; those of the store where not given.
+    name
+        dream: how the table calls the model.
+    batch_size
+        dream: bins of a forward pass.
     device
         Where to compute.
     json
@@ -61,6 +89,14 @@ def evaluate(
     """
     import json as writer
 
+    if task == "dream":
+        options = {"regions": regions, "blacklist": blacklist}
+        _dream(
+            run, data, cell or [], {k: v for k, v in options.items() if v is not None}, json,
+            store=store, factor=factor, chroms=test or (), controls=controls, motifs=motifs, name=name,
+            batch=batch_size, device=device,
+        )  # fmt: skip
+        return
     from epilm.evaluation import evaluate as score
     from epilm.tasks.options import split_pairs
 
@@ -69,3 +105,27 @@ def evaluate(
         split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device,
     )  # fmt: skip
     print(writer.dumps(found.as_dict(), indent=2) if json else found.text())
+
+
+def _dream(
+    run: Path, data: Path | None, cells: list[str], options: dict[str, Any], json: bool, **more: Any
+) -> None:
+    import json as writer
+    import sys
+
+    from epilm.errors import UsageError
+    from epilm.evaluation_dream import evaluate_dream
+
+    if data is None or not cells:
+        raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")
+    found = [
+        evaluate_dream(
+            run, data, cell=cell, options=options, say=lambda line: print(line, file=sys.stderr, flush=True), **more
+        )
+        for cell in cells
+    ]  # fmt: skip
+    if json:
+        tables = [each.as_dict() for each in found]
+        print(writer.dumps(tables if len(tables) > 1 else tables[0], indent=2))
+    else:
+        print("\n\n".join(each.text() for each in found))

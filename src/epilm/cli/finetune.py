@@ -1,7 +1,7 @@
-"""`epilm finetune`: a pre-trained model learns a labelled task."""
+"""`epilm finetune`: a pre-trained model learns a labelled task, or where factors bind along the genome."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 def finetune(
@@ -11,8 +11,8 @@ def finetune(
     out: Path,
     checkpoint: str = "random",
     init: Literal["checkpoint", "random"] = "checkpoint",
-    size: Literal["tiny", "small", "base"] = "small",
-    k: int = 6,
+    size: Literal["tiny", "small", "base", "large"] = "small",
+    k: int | None = None,
     genome: list[Path] | None = None,
     negative: Path | None = None,
     negatives: str | None = None,
@@ -23,44 +23,68 @@ def finetune(
     data_seed: int = 0,
     fusion: Literal["none", "concat", "cross_attention"] = "none",
     motifs: str | None = None,
-    epochs: int = 5,
-    lr: float = 2e-4,
-    batch_size: int = 32,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
     warmup: float = 0.1,
     weight_decay: float = 0.01,
     dropout: float = 0.1,
     freeze: str = "none",
     both_strands: bool = False,
-    patience: int = 0,
+    patience: int | None = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
+    store: Path | None = None,
+    factor: list[str] | None = None,
+    train: list[str] | None = None,
+    train_cells: list[str] | None = None,
+    valid_cells: list[str] | None = None,
+    test_cells: list[str] | None = None,
+    signals: list[str] | None = None,
+    regions: Path | None = None,
+    blacklist: Path | None = None,
+    negatives_per_positive: int = 10,
+    positives_per_epoch: int | None = None,
+    valid_negatives: int = 100_000,
+    micro_batch: int | None = None,
+    window_bp: int = 1000,
+    metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg",
+    conv_channels: list[int] | None = None,
+    kernel: int = 5,
+    activation: Literal["relu", "gelu", "tanh"] = "relu",
+    pool: Literal["max", "mean", "attention"] = "max",
+    dense: int = 128,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
 ) -> None:
     """Fine-tune a model on a labelled task and score it.
 
+    The task dream learns binding in 200 bp bins of the genome, in several cell types of a store; the options from
+    --store to --dense are its own.
+
     Examples:
+    epilm finetune dream --data chip --factor CTCF --store dream.store --checkpoint runs/ebert --test-cells liver --out ft
     epilm finetune promoter --data prom-core.tsv.gz --checkpoint RUN --out ft
     epilm finetune tfbs --data K562.CTCF.narrowPeak.gz --genome hg19.fa --negatives gc --test chr22 --checkpoint RUN --out ft
 
     Parameters
     ----------
     task
-        promoter, tfbs or sequences (epilm ls tasks).
+        promoter, tfbs or sequences (epilm ls tasks), or dream.
     data
-        Labelled table, folder with train/dev/test tables, FASTA, or peaks and TSS with a genome.
+        Labelled table, folder with train/dev/test tables, FASTA, or peaks and TSS with a genome. For dream a label file of the challenge, or a folder of such or of CELL.FACTOR.conservative.narrowPeak.gz.
     out
         Folder of the run; must not exist.
     checkpoint
-        Run of epilm pretrain, model folder, DNABERT folder, random, or cnn.
+        Run of epilm pretrain, model folder, DNABERT folder, random, or cnn; for dream a run of EBERT or DBERT, or random, ebert, dbert, factornet.
     init
         random takes the checkpoint's architecture and not its weights.
     size
         Of a random encoder.
     k
-        k-mer of a random encoder.
+        k-mer of a random encoder; 6, for dream 7.
     genome
         FASTA, .2bit or a store; repeat it for several files.
     negative
@@ -72,9 +96,9 @@ def finetune(
     split
         How rows are divided; auto keeps a given split, else uses --test, else is random.
     valid
-        Chromosomes or regions (chr20:9000000-11095000) of the valid split.
+        Chromosomes or regions (chr20:9000000-11095000) of the valid split; dream: chr11 where not given.
     test
-        Chromosomes or regions of the test split.
+        Chromosomes or regions of the test split; dream: chr1 chr8 chr21 where not given, never read.
     data_seed
         Of negatives and random splits.
     fusion
@@ -82,13 +106,13 @@ def finetune(
     motifs
         Motif file or jaspar:2018: the collection of the model's store.
     epochs
-        Passes over the training rows; the best one by valid AP is kept.
+        Passes over the training rows; the best one by valid AP is kept. 5; dream: 15, a pass being all positives once.
     lr
-        Peak learning rate.
+        Peak learning rate. 2e-4; dream: 1e-4.
     batch_size
-        Rows of a step.
+        Rows of a step. 32; dream: 320.
     warmup
-        Share of all steps in which the rate rises.
+        Share of all steps in which the rate rises; dream also takes steps, from 1 on.
     weight_decay
         Of AdamW.
     dropout
@@ -98,13 +122,53 @@ def finetune(
     both_strands
         Learn from either strand and answer with the mean of both.
     patience
-        Stop after so many epochs without a better valid score; 0 never.
+        Stop after so many epochs without a better valid score; 0 never. 0; dream: 3.
     seed
         Of new weights, order and dropout.
     device
         Where to compute.
     precision
         Number format of the forward pass.
+    store
+        Genome and tracks of the cell types.
+    factor
+        Which factors of --data; several are learned at once.
+    train
+        Chromosomes or regions to learn from; all that are neither valid nor test where not given.
+    train_cells
+        Cell types to learn from; all of the labels but the test ones where not given.
+    valid_cells
+        Cell types that choose the best epoch; those of training where not given.
+    test_cells
+        Cell types to leave alone.
+    signals
+        Signals of the store that make EBERT+: accessibility, mappability, or NAME:POOL:TRANSFORM.
+    regions
+        Region file, or BED of regions: only bins in it. Also where bins are laid over when labels are made from peaks.
+    blacklist
+        BED of regions; bins that touch it are left out.
+    negatives_per_positive
+        Unbound bins for each bound one, drawn anew every epoch.
+    positives_per_epoch
+        For small machines: the epochs walk through all positives by so many.
+    valid_negatives
+        Unbound bins scored after every epoch, the same ones.
+    micro_batch
+        Rows of a forward pass; the step stays the same.
+    window_bp
+        Bases read around a bin.
+    metric
+        What decides which epoch is the best.
+    conv_channels
+        Channels of the convolutions; 128 128 where not given.
+    kernel
+        Tokens of a convolution.
+    activation
+        Of convolutions and dense layers.
+    pool
+        Over the tokens of a window.
+    dense
+        Width of the first dense layer.
     overwrite
         Replace an existing run.
     quiet
@@ -114,6 +178,37 @@ def finetune(
     """
     import json as writer
 
+    say = (lambda line: None) if quiet else None
+    if task == "dream":
+        from epilm.errors import UsageError
+
+        foreign = {
+            "genome": genome,
+            "negative": negative,
+            "negatives": negatives,
+            "option": option,
+            "motifs": motifs,
+        }
+        for name, value in foreign.items():
+            if value:
+                raise UsageError(
+                    "not an option of dream", where=f"--{name}", found=value, do="See epilm finetune --help."
+                )
+        chosen = {
+            "epochs": epochs, "lr": lr, "batch_size": batch_size, "patience": patience, "valid_chroms": valid, "test_chroms": test,
+            "train_chroms": train, "train_cells": train_cells, "valid_cells": valid_cells, "test_cells": test_cells,
+            "signals": signals, "conv_channels": conv_channels, "positives_per_epoch": positives_per_epoch,
+            "micro_batch": micro_batch, "warmup": warmup, "weight_decay": weight_decay, "dropout": dropout, "freeze": freeze,
+            "strands": "both" if both_strands else "forward", "seed": seed, "device": device, "precision": precision,
+            "negatives": negatives_per_positive, "valid_negatives": valid_negatives, "window_bp": window_bp, "metric": metric,
+            "kernel": kernel, "activation": activation, "pool": pool, "dense": dense,
+        }  # fmt: skip
+        given = {key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items() if v is not None}
+        _dream(
+            data, store, checkpoint, out, given, {"regions": regions, "blacklist": blacklist}, json,
+            factor=factor or [], init=init, size=size, k=k, overwrite=overwrite, say=say,
+        )  # fmt: skip
+        return
     from epilm.evaluation import Evaluation
     from epilm.tasks import find_task
     from epilm.tasks.options import split_pairs, typed_options
@@ -121,13 +216,54 @@ def finetune(
     from epilm.training.finetune import finetune as run
 
     settings = FinetuneSpec(
-        epochs=epochs, lr=lr, batch_size=batch_size, warmup=warmup, weight_decay=weight_decay, dropout=dropout,
-        freeze=freeze, both_strands=both_strands, patience=patience, seed=seed, device=device, precision=precision,
+        epochs=_or(epochs, 5), lr=_or(lr, 2e-4), batch_size=_or(batch_size, 32), warmup=warmup, weight_decay=weight_decay,
+        dropout=dropout, freeze=freeze, both_strands=both_strands, patience=_or(patience, 0), seed=seed, device=device, precision=precision,
     )  # fmt: skip
     result = run(
         task, data, out, checkpoint=checkpoint, init=init, size=size, k=k, genome=genome, negative=negative, negatives=negatives,
         options=typed_options(find_task(task).load, split_pairs(option or [])), split=split, valid=valid or (), test=test or (), data_seed=data_seed,
-        fusion=fusion, motifs=motifs, settings=settings, overwrite=overwrite, say=(lambda line: None) if quiet else None,
+        fusion=fusion, motifs=motifs, settings=settings, store=store, factor=factor or (), overwrite=overwrite, say=say,
     )  # fmt: skip
     shown = Evaluation(result.metrics, [n for n in result.notes if "COLLAPSE" in n])
     print(writer.dumps(shown.as_dict(), indent=2) if json else shown.text())
+
+
+def _or(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+def _dream(
+    data: Path,
+    store: Path | None,
+    checkpoint: str,
+    out: Path,
+    settings: dict[str, Any],
+    options: dict[str, Any],
+    json: bool,
+    **more: Any,
+) -> None:
+    import json as writer
+
+    from epilm.training.binding import BindingResult, BindingSpec
+    from epilm.training.finetune import finetune as run
+    from epilm.training.log import plain
+
+    given = {key: value for key, value in options.items() if value is not None}
+    result: Any = run(
+        "dream", data, out, store=store, checkpoint=checkpoint, settings=BindingSpec(**settings), options=given, **more
+    )  # fmt: skip
+    assert isinstance(result, BindingResult)
+    if json:
+        table = {factor: plain(scores) for factor, scores in result.metrics.items()}
+        print(
+            writer.dumps(
+                {"task": "dream", "valid": table, "best_epoch": result.best_epoch, "notes": result.notes},
+                indent=2,
+            )
+        )
+        return
+    for factor, scores in result.metrics.items():
+        shown = ", ".join(
+            f"{key} {scores[key]:.4f}" for key in ("auroc", "auprc_dg", "ap") if scores.get(key) is not None
+        )
+        print(f"{factor}, validation, epoch {result.best_epoch}: {shown}")

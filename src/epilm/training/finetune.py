@@ -59,13 +59,15 @@ class Result:
 
 def finetune(
     task: str,
-    data: str | Path | LabelledSequences,
+    data: Any,
     out: str | Path | None = None,
     *,
     checkpoint: str | Path = "random",
     init: Literal["checkpoint", "random"] = "checkpoint",
-    size: Literal["tiny", "small", "base"] = "small",
-    k: int = 6,
+    size: Literal["tiny", "small", "base", "large"] = "small",
+    k: int | None = None,
+    store: Any = None,
+    factor: str | Sequence[str] = (),
     genome: Any = None,
     negative: str | Path | None = None,
     negatives: str | None = None,
@@ -76,7 +78,7 @@ def finetune(
     data_seed: int = 0,
     fusion: Fusion = "none",
     motifs: Any = None,
-    settings: FinetuneSpec | None = None,
+    settings: Any = None,
     overwrite: bool = False,
     say: Say | None = None,
 ) -> Result:
@@ -85,7 +87,8 @@ def finetune(
     Parameters
     ----------
     task : str
-        Key of `epilm.tasks.TASKS`: promoter, tfbs, sequences.
+        Key of `epilm.tasks.TASKS`: promoter, tfbs, sequences; or dream, binding in bins of the genome
+        in several cell types: then see `training.binding.finetune_binding`, which gets all arguments.
     data : path or LabelledSequences
         What the task reads; see `epilm ls`.
     out : path, optional
@@ -96,7 +99,9 @@ def finetune(
     init : {"checkpoint", "random"}
         "random" takes the architecture of `checkpoint` and not its weights: the twin to compare with.
     size, k
-        Of a random encoder (and the k of a DNABERT folder).
+        Of a random encoder (and the k of a DNABERT folder); k is 6 where not given.
+    store, factor
+        Of the task dream alone: the genome and tracks, and which factors.
     genome, negative : optional
         For the task's loader.
     negatives : str, optional
@@ -113,6 +118,7 @@ def finetune(
     motifs : path or sequence of Motif, optional
         For fusion, the collection the model was trained on.
     settings : FinetuneSpec, optional
+        BindingSpec for dream.
     overwrite : bool
     say : callable, optional
         Takes lines of progress; standard error by default.
@@ -120,6 +126,7 @@ def finetune(
     Returns
     -------
     Result
+        BindingResult for dream.
 
     Raises
     ------
@@ -128,6 +135,21 @@ def finetune(
     TrainingError
         If the loss is not a number.
     """
+    if task == "dream":
+        from epilm.training.binding import finetune_binding
+
+        if store is None:
+            raise UsageError(
+                "binding needs a store", do="Give --store, with the genome and the cell types' tracks."
+            )
+        return finetune_binding(  # type: ignore[return-value]  # said above: of its own kind
+            data, store, checkpoint, out, settings, factor=factor, init=init, size=size, k=k or 7,
+            options=options, overwrite=overwrite, say=say,
+        )  # fmt: skip
+    if store is not None or factor:
+        raise UsageError(
+            "store and factor belong to the task dream", found=f"task {task}", do="Leave them out."
+        )
     settings = settings or FinetuneSpec()
     check_settings(settings)
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
@@ -152,8 +174,8 @@ def finetune(
         checkpoint,
         max(rows.n_labels, len(find_task(task).label_names)),
         init=init,
-        size=size,
-        k=k,
+        size=size,  # type: ignore[arg-type]  # large works too
+        k=k or 6,
         fusion=fusion,
         motifs=motifs,
         settings=settings,

@@ -222,22 +222,22 @@ def scrambled(index: Any, n: int, *counters: int) -> Any:
         raise ValueError(f"scrambled: an index is outside [0, {n})")
     if n == 1 or not len(flat):
         return out
-    key = state(*counters)
-    flat = _feistel(flat, n, key)
+    keys = [state(*counters, turn) for turn in range(_ROUNDS)]
+    flat = _feistel(flat, n, keys)
     while len(away := (flat >= n).nonzero()[:, 0] if torchy else np.flatnonzero(flat >= n)):
-        flat[away] = _feistel(flat[away], n, key)
+        flat[away] = _feistel(flat[away], n, keys)
     return flat.reshape(out.shape)
 
 
 _ROUNDS = 8
 
 
-def _feistel(z: Any, n: int, key: int) -> Any:
+def _feistel(z: Any, n: int, keys: list[int]) -> Any:
     """One bijection of [0, 2**b), b bits being what n - 1 takes: halves of b // 2 bits and the rest in turn."""
     bits = max((n - 1).bit_length(), 2)
     low_bits = bits // 2
     low, high = z & ((1 << low_bits) - 1), z >> low_bits
-    for turn in range(0, _ROUNDS, 2):
-        high = high ^ (state(turn, low, start=key) >> 11) & ((1 << (bits - low_bits)) - 1)
-        low = low ^ (state(turn + 1, high, start=key) >> 11) & ((1 << low_bits) - 1)
+    for first, second in zip(keys[::2], keys[1::2], strict=True):
+        high = high ^ (state(low, start=first) >> 11) & ((1 << (bits - low_bits)) - 1)
+        low = low ^ (state(high, start=second) >> 11) & ((1 << low_bits) - 1)
     return high << low_bits | low

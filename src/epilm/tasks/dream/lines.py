@@ -135,10 +135,11 @@ class Lines:
         one = stop - start == 1
         return np.where(one, self.text[np.minimum(start, len(self.text) - 1)], 0).astype(np.uint8)
 
-    def runs(self) -> Iterator[tuple[str, int, int]]:
-        """Yield (chromosome, first line, end) of each stretch of lines with the same first column."""
-        start, width = self.edges[:, 0] + 1, self.edges[:, 1] - self.edges[:, 0] - 1
-        # A line begins a stretch where its name differs from that of the line before.
+    def runs(self, column: int = 0) -> Iterator[tuple[str, int, int]]:
+        """Yield (text, first line, end) of each stretch of lines with the same text in a column."""
+        start = self.edges[:, column] + 1
+        width = self.edges[:, column + 1] - start
+        # A line begins a stretch where its text differs from that of the line before.
         new = np.zeros(len(self), bool)
         new[:1] = True
         new[1:] = width[1:] != width[:-1]
@@ -147,7 +148,7 @@ class Lines:
             new[1:] |= letter[1:] != letter[:-1]
         at = np.flatnonzero(new)
         for low, high in zip(at, [*at[1:], len(self)], strict=True):
-            yield self.field(int(low), 0), int(low), int(high)
+            yield self.field(int(low), column), int(low), int(high)
 
 
 def iter_lines(

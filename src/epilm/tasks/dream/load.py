@@ -16,6 +16,7 @@ from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.dream.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
 from epilm.tasks.dream.labels import BinLabels, Rule, labels_from_peaks, read_labels
 from epilm.tasks.dream.lines import iter_lines
+from epilm.tasks.dream.wilds import find_wilds, read_wilds
 
 _PEAKS = re.compile(
     r"^(?:ChIPseq\.)?(?P<cell>.+)\.(?P<factor>[^.]+)\.(?P<kind>conservative|relaxed)(?:\.train)?\.(?:narrowPeak|bed)(?:\.gz)?$"
@@ -67,7 +68,8 @@ def load_bins(
     Parameters
     ----------
     data : path or dict
-        The challenge's label file; a folder of label files or of peak files (`find_peaks`); or
+        The challenge's label file; a folder of label files, of peak files (`find_peaks`)
+        or of the WILDS subset (`wilds`); or
         {cell type: conservative peaks, or (conservative, relaxed)}, as paths or tables.
     factor : str, optional
         Needed where a folder holds several.
@@ -106,6 +108,9 @@ def load_bins(
         )
     path = Path(data)
     if path.is_dir():
+        if (subset := find_wilds(path, factor)) is not None:
+            labels = read_wilds(subset, factor=factor, cells=cells, chroms=chroms)
+            return _narrowed(labels, None, regions, blacklist)
         files = {m["factor"]: p for p in sorted(path.iterdir()) if (m := _LABELS.match(p.name))}
         found = {} if files else find_peaks(path)
         name = _factor(factor, list(files or found), path)

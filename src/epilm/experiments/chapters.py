@@ -21,6 +21,8 @@ CURVES = {
     "masked_kmers/loss": "Masked k-mers: loss",
     "masked_kmers/accuracy": "Masked k-mers: accuracy",
     "masked_kmers/covered_accuracy": "Masked k-mers: accuracy under [MASK]",
+    "masked_states/loss": "Masked states: loss",
+    "masked_states/accuracy": "Masked states: accuracy",
     "next_segment/loss": "Next segment: loss",
     "next_segment/accuracy": "Next segment: accuracy",
     "matching/loss": "Sequence-region matching: loss",
@@ -31,6 +33,7 @@ CURVES = {
 }
 _FINAL = {
     "masked_kmers/covered_accuracy": "masked k-mer accuracy under [MASK]",
+    "masked_states/accuracy": "masked-state accuracy",
     "next_segment/accuracy": "next-segment accuracy",
     "matching/recall@1": "matching recall@1",
     "matching/recall@10": "matching recall@10",

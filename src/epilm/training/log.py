@@ -203,6 +203,7 @@ def _line(row: Mapping[str, Any]) -> str:
     short = (
         ("loss", "loss {:.3f}"),
         ("masked_kmers/accuracy", "masked accuracy {:.3f}"),
+        ("masked_states/accuracy", "state accuracy {:.3f}"),
         ("next_segment/accuracy", "next segment {:.3f}"),
         ("matching/recall@1", "recall@1 {:.3f}"),
         ("matching/recall@10", "recall@10 {:.3f}"),
@@ -212,5 +213,7 @@ def _line(row: Mapping[str, Any]) -> str:
     if row.get("split") == "valid":
         if isinstance(row.get("matching/recall@1_chance"), float):
             parts.append(f"chance {row['matching/recall@1_chance']:.3f}")
+        if isinstance(row.get("masked_states/accuracy_chance"), float):
+            parts.append(f"commonest state {row['masked_states/accuracy_chance']:.3f}")
         return "validation: " + ", ".join(parts)
     return ", ".join(parts)

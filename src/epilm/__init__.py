@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 # name -> module that defines it. One line a public function; each is also a command.
 _PUBLIC = {
+    "ablate": "epilm.experiments.ablation",
     "build": "epilm.store.build",
     "compare": "epilm.experiments.compare",
     "demo": "epilm.experiments.demo",

@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks.",
+    "ablate": "Switch one part of a system at a time, over seeds, and judge what each is worth.",
     "report": "Write one HTML page of a run's curves, tables and pictures.",
     "export": "Turn a checkpoint into a folder that transformers.AutoModel opens.",
     "ls": "List recipes, tasks, region towers and objectives.",

@@ -1,4 +1,4 @@
-"""One HTML file about a pre-training run, a fine-tuned model, a comparison, or the whole demo.
+"""One HTML file about a pre-training run, a fine-tuned model, a comparison, an ablation, or the whole demo.
 
 It is read from the files of the folder: what was run, the data, curves, tables,
 pictures, warnings, how to do it again. Nothing is loaded from outside.
@@ -15,6 +15,7 @@ from epilm.experiments.task_chapters import comparison, finetuning, start_of
 
 SIMULATED = "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything about biology."
 DEMO = "demo.json"
+ABLATION = "ablation.json"
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -23,7 +24,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder : path
-        A run of `pretrain` or `finetune`, or the folder of `compare` or `demo`.
+        A run of `pretrain` or `finetune`, or the folder of `compare`, `ablate` or `demo`.
     out : path, optional
         The HTML file; `report.html` in the folder by default.
 
@@ -43,6 +44,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.experiments.demo_report import demo_page
 
         page = demo_page(folder)
+    elif (folder / ABLATION).is_file():
+        from epilm.experiments.ablation_report import ablation_page
+
+        page = ablation_page(folder)
     elif (folder / "task.json").is_file():
         page = _finetuning_page(folder)
     elif (folder / "runs.jsonl").is_file():
@@ -55,7 +60,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
             "there is no run to report on",
             where=str(folder),
             found="no such folder" if there is None else ", ".join(there) or "an empty folder",
-            expected="a folder written by `epilm pretrain`, `finetune`, `compare` or `demo`",
+            expected="a folder written by `epilm pretrain`, `finetune`, `compare`, `ablate` or `demo`",
             do="Give the folder that was passed to --out.",
         )
     return write_page(page, target)

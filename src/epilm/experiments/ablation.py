@@ -1,0 +1,321 @@
+"""An experiment that switches one thing at a time, over seeds: what each part of a system is worth.
+
+A description (YAML, shipped in recipes/ablations) says the world, the models that are
+pre-trained, the arms that are fine-tuned, the controls that only predict, and the claims to
+judge. A seed is a world of its own; within it all arms see the same rows. Each row (seed, arm) is written when
+it is done, and the same call goes on from there. Neighbours: `ablation_seed` does one
+seed, `ablation_table` judges, `ablation_report` draws.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from epilm.atomic import locked, write_json
+from epilm.errors import RecipeError, TrainingError, UsageError, nearest
+from epilm.experiments.ablation_table import Verdict, judge, summarise, text_of, write_tables
+from epilm.experiments.config import RECIPES, Source, flat, read_yaml
+from epilm.experiments.config import _build as build_from
+from epilm.experiments.config import _sized as at_size
+from epilm.playground.layout import SIZES, size_of
+from epilm.training.binding import BindingSpec
+from epilm.training.log import plain
+
+ABLATIONS = RECIPES / "ablations"
+PLAN, ROWS = "ablation.json", "rows.jsonl"
+FIRST_SEED = 1  # the world of seed 0 is the one on which settings are tried out
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A model to pre-train: a recipe, a size of it, and what is laid over it."""
+
+    name: str
+    recipe: str
+    size: str = "base"
+    set: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table that is fine-tuned: which pre-trained model, its weights or random ones, which signals."""
+
+    name: str
+    model: str
+    init: Literal["checkpoint", "random"] = "checkpoint"
+    signals: tuple[str, ...] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A row of the table that is only predicted: an arm with other tracks in place of the cell type's own."""
+
+    name: str
+    arm: str
+    how: Literal["shuffled_states", "mean_of_cells", "sequence_only"]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one row should be to another: above it, or not above it, by two standard errors."""
+
+    say: str
+    more: str
+    less: str
+    kind: Literal["above", "not_above"] = "above"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A whole description. Places are chromosomes or parts of them, "chr2:960000-1200000".
+
+    Attributes
+    ----------
+    world : str
+        Size of the playground.
+    train_cells, test_cell : cell types whose binding is learned, and the one that is tested.
+    train, valid, test : places of the binding labels; pre-training holds out what its recipe says.
+    bin_step : int
+        Distance of the tested bins in bp; those of training stand every 50 bp.
+    finetune : BindingSpec
+        Seed, signals, places and cell types are filled in by the arm.
+    """
+
+    name: str
+    train_cells: tuple[str, ...]
+    test_cell: str
+    factors: tuple[str, ...]
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
+    test: tuple[str, ...]
+    models: tuple[Pretraining, ...]
+    arms: tuple[Arm, ...]
+    controls: tuple[Control, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    finetune: BindingSpec = field(default_factory=BindingSpec)
+    title: str = ""
+    world: str = "small"
+    bin_step: int = 50
+    size: str = "base"
+
+    def titles(self) -> dict[str, str]:
+        """Row names and what people read."""
+        rows: tuple[Arm | Control, ...] = (*self.arms, *self.controls)
+        return {row.name: row.title or row.name for row in rows}
+
+
+@dataclass
+class AblationResult:
+    """What came out.
+
+    Attributes
+    ----------
+    rows : list of dict
+        seed, arm, ap and auprc_dg (means over factors), factors (scores of each), seconds.
+    table : list of dict
+        An arm a row: seeds, mean and sample sd of either score.
+    verdicts : list of Verdict
+        A claim and a score each.
+    report : Path
+    """
+
+    rows: list[dict[str, Any]]
+    table: list[dict[str, Any]]
+    verdicts: list[Verdict]
+    report: Path
+
+    def text(self) -> str:
+        """The table and the verdicts, to print."""
+        return text_of(self.table, self.verdicts)
+
+
+def list_ablations() -> dict[str, Path]:
+    """Give the ablations that come with the package, name to file.
+
+    Examples
+    --------
+    >>> list(list_ablations())
+    ['playground_ebert']
+    """
+    return {path.stem: path for path in sorted(ABLATIONS.glob("*.yaml"))}
+
+
+def load_ablation(name: str | Path, size: str | None = None) -> Ablation:
+    """Read a description, strictly.
+
+    Parameters
+    ----------
+    name : str or path
+        One of the package (`list_ablations`), or a YAML file.
+    size : str, optional
+        A key of the file's `sizes:`; None or "base" takes it as it stands.
+
+    Raises
+    ------
+    RecipeError
+        Naming file, line and key.
+
+    Examples
+    --------
+    >>> plan = load_ablation("playground_ebert")
+    >>> [arm.name for arm in plan.arms]
+    ['dbert', 'ebert', 'ebert_plus', 'ebert_random', 'ebert_plus_random']
+    """
+    shipped = list_ablations()
+    path = shipped.get(str(name), Path(name))
+    if not path.is_file():
+        raise RecipeError(
+            "there is no such ablation", found=str(name), do=nearest(str(name), shipped) or f"Known: {', '.join(shipped)}."
+        )  # fmt: skip
+    source = Source(path.name if path.parent == ABLATIONS else str(path))
+    table = read_yaml(path.read_text(encoding="utf-8"), source)
+    if not isinstance(table, dict):
+        raise RecipeError("an ablation is a table of keys", where=source.name, found=type(table).__name__)
+    plan = build_from(Ablation, at_size(table, size, source), "", source)
+    _check(plan, source)
+    return plan
+
+
+def _check(plan: Ablation, source: Source) -> None:
+    """Refuse names that nothing answers to, and a test that training has seen."""
+
+    def known(key: str, found: str, among: Sequence[str]) -> None:
+        if found not in among:
+            raise RecipeError("unknown name", where=source.of(key), found=found, do=nearest(found, among))
+
+    arms, rows = [arm.name for arm in plan.arms], list(plan.titles())
+    if len(rows) < len(plan.arms) + len(plan.controls):
+        raise RecipeError("two rows have one name", where=source.of("arms"), found=", ".join(rows))
+    known("world", plan.world, list(SIZES))
+    world = size_of(plan.world)
+    for cell in (*plan.train_cells, plan.test_cell):
+        known("train_cells", cell, world.cell_types)
+    for factor in plan.factors:
+        known("factors", factor, world.chip)
+    for arm in plan.arms:
+        known("arms", arm.model, [model.name for model in plan.models])
+    for control in plan.controls:
+        known("controls", control.arm, arms)
+    for claim in plan.claims:
+        known("claims", claim.more, rows)
+        known("claims", claim.less, rows)
+    if plan.test_cell in plan.train_cells:
+        raise RecipeError(
+            "the test cell type is trained on", where=source.of("test_cell"), found=plan.test_cell,
+            do="Take it out of train_cells.",
+        )  # fmt: skip
+
+
+def ablate(
+    name: str | Path,
+    out: str | Path,
+    *,
+    seeds: int | Sequence[int] = 5,
+    size: str | None = None,
+    say: Say | None = None,
+) -> AblationResult:
+    """Run an ablation over seeds into one table, with paired differences and a verdict on each claim.
+
+    Parameters
+    ----------
+    name : str or path
+        One of the package, "playground_ebert", or a YAML file.
+    out : path
+        Folder. Rows (seed, arm) that it holds already are not done again, so a stopped ablation goes on,
+        and more seeds can be added later.
+    seeds : int or sequence of int
+        How many, from 1 on; or which.
+    size : str, optional
+        Of the description: "toy", "tiny"; "full" or None takes it as it stands.
+    say : callable, optional
+        Takes lines of progress; standard error by default.
+
+    Returns
+    -------
+    AblationResult
+        Also in the folder: rows.jsonl, table.json, table.tsv, claims.tsv, report.html.
+
+    Raises
+    ------
+    RecipeError
+        If the description is wrong.
+    TrainingError
+        If the folder holds another ablation, or something else.
+    """
+    from epilm.experiments.ablation_seed import run_seed
+    from epilm.experiments.report import report
+
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    plan = load_ablation(name, None if size in (None, "full") else size)
+    wanted = list(range(FIRST_SEED, FIRST_SEED + seeds)) if isinstance(seeds, int) else list(seeds)
+    if not wanted or min(wanted) < 0:
+        raise UsageError(
+            "impossible value", where="--seeds", found=seeds, expected="at least one seed, none negative"
+        )
+    folder = Path(out)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        rows = _claim_folder(folder, plan)
+        for seed in wanted:
+            done = {row["arm"] for row in rows if row["seed"] == seed}
+            started = time.monotonic()
+            for row in run_seed(plan, folder / f"seed{seed}", seed, done, say):
+                rows.append(row)
+                with open(folder / ROWS, "a", encoding="utf-8") as handle:
+                    handle.write(json.dumps(plain(row)) + "\n")
+                say(
+                    f"seed {seed}, {row['arm']}: ap {row['ap']:.4f}, auprc_dg {row['auprc_dg']:.4f} ({row['seconds']:.0f} s)"
+                )
+                write_tables(folder, plan, rows)
+            if len(done) < len(plan.titles()):
+                say(f"seed {seed}: {time.monotonic() - started:.0f} s in all")
+    rows.sort(key=lambda row: (row["seed"], list(plan.titles()).index(row["arm"])))
+    write_tables(folder, plan, rows)
+    page = report(folder)
+    return AblationResult(rows, summarise(plan, rows), judge(plan, rows), page)
+
+
+def _claim_folder(folder: Path, plan: Ablation) -> list[dict[str, Any]]:
+    """Take a new folder, or one that holds this very ablation; give the rows it has."""
+    path = folder / PLAN
+    mine = json.loads(json.dumps(asdict(plan)))
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        old, new = flat(before), flat(mine)
+        # Titles and claims are read afresh every time: they change no row.
+        other = [k for k in new if old.get(k) != new[k] and k.split(".")[0] not in ("title", "claims")]
+        if other:
+            raise TrainingError(
+                "the folder holds another ablation", where=str(folder),
+                found="; ".join(f"{k} was {old.get(k)!s:.60}, is {new[k]!s:.60}" for k in other[:3]),
+                do="Choose another --out, or the size it was begun with.",
+            )  # fmt: skip
+    elif folder.exists() and any(folder.iterdir()):
+        raise TrainingError(
+            "the folder holds something that is not an ablation", where=str(folder),
+            found=", ".join(sorted(p.name for p in folder.iterdir())[:5]), do="Choose another --out.",
+        )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, mine)
+    return read_rows(folder, plan)
+
+
+def read_rows(folder: Path, plan: Ablation) -> list[dict[str, Any]]:
+    """Rows that a folder holds; a line cut short by a kill and rows of arms no longer there are left out."""
+    path = folder / ROWS
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row["arm"] in plan.titles():
+            rows[row["seed"], row["arm"]] = row
+    return list(rows.values())

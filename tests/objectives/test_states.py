@@ -35,7 +35,7 @@ def batch():
 def test_loss_and_accuracy_are_those_of_the_centres():
     out = outputs(states=7)
     found = masked_states_loss(out, batch(), MaskedStatesSpec())
-    assert float(found["loss"]) == pytest.approx(float(F.cross_entropy(out.state_logits, out.state_labels)))
+    assert found["loss"].item() == pytest.approx(F.cross_entropy(out.state_logits, out.state_labels).item())
     right = (out.state_logits.argmax(1) == out.state_labels).double().mean()
     assert float(found["accuracy"]) == pytest.approx(float(right))
     assert int(found["states"]) == 7
@@ -45,7 +45,7 @@ def test_no_centre_is_a_loss_of_zero_with_a_gradient():
     out = outputs(states=0)
     found = masked_states_loss(out, batch(), MaskedStatesSpec())
     found["loss"].backward()
-    assert float(found["loss"]) == 0
+    assert found["loss"].item() == 0
     assert out.state_logits.grad is not None
 
 
@@ -56,7 +56,7 @@ def test_alpha_mixes_the_two_means(alpha):
     total, values = combine(out, batch(), spec)
     kmers = F.cross_entropy(out.masked_logits, out.masked_labels)
     states = F.cross_entropy(out.state_logits, out.state_labels)
-    assert float(total) == pytest.approx(float(alpha * kmers + (1 - alpha) * states))
+    assert total.item() == pytest.approx((alpha * kmers + (1 - alpha) * states).item())
     assert "masked_states/loss" in values or alpha == 1
 
 

@@ -7,29 +7,27 @@ Axes: n bins, S states.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError, nearest
 from epilm.metrics.binding import METRICS, score_resamples
-from epilm.prediction_bins import BATCH, BindingRun, load_binding, predict_bins
+from epilm.prediction_bins import BATCH, Autocast, BindingRun, load_binding, predict_bins
 from epilm.store.reader import Store
-from epilm.store.tracks import MISSING, StateTable
 from epilm.tasks.dream.bins import Bins
+from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
 from epilm.tasks.dream.labels import BinLabels
 from epilm.tasks.dream.load import load_bins
-from epilm.tokens.random import permutation
+from epilm.training.device import choose_place
 
-CONTROLS = ("shuffled_states", "mean_of_cells", "sequence_only", "motif")
 SHOWN = (
     "n", "positives", "prevalence", "auroc", "auprc_dg", "ap", "auprc_trapezoid",
     "recall_at_fdr10", "recall_at_fdr50", "recall_at_fdr5", "recall_at_fdr25",
 )  # fmt: skip
-_SHUFFLE = 0xD6
 Say = Callable[[str], None]
 
 
@@ -49,6 +47,8 @@ class DreamEvaluation:
     leak : dict
         What pre-training and training have met of the test; `said` is a line on it.
     warnings : list of str
+    notes : list of str
+        How the labels were made, what was left out.
     """
 
     model: str
@@ -59,6 +59,7 @@ class DreamEvaluation:
     controls: dict[str, dict[str, Any]] = field(default_factory=dict)
     leak: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is undefined is None. `epilm leaderboard` reads it."""
@@ -72,6 +73,7 @@ class DreamEvaluation:
             "controls": {name: _plain(table) for name, table in self.controls.items()},
             "leak": self.leak,
             "warnings": self.warnings,
+            "notes": self.notes,
         }
 
     def text(self) -> str:
@@ -88,6 +90,7 @@ class DreamEvaluation:
             lines.append(said)
         if self.controls:
             lines.append(self.verdict())
+        lines += [f"note: {note}" for note in self.notes]
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -119,7 +122,8 @@ def evaluate_dream(
     motifs: Any = None,
     name: str | None = None,
     batch: int = BATCH,
-    device: str = "auto",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
     seed: int = 0,
     say: Say = lambda line: None,
 ) -> DreamEvaluation:
@@ -149,6 +153,8 @@ def evaluate_dream(
         How the table calls the model; its folder's or file's name by default.
     batch, device
         See `predict_bins`.
+    precision : {"auto", "fp32", "bf16"}
+        Number format of the encoder; the head is in float32 always.
     seed : int
         Of the shuffle.
     say : callable
@@ -175,7 +181,7 @@ def evaluate_dream(
             do="Give --store, with the genome and the tracks of the cell type.",
         )
     labels = _labels(data, factor, cell, opened, options)
-    warnings = list(labels.notes)
+    notes, warnings = list(labels.notes), list[str]()
     labels = _judged(labels, chroms, model, opened, warnings)
     truth = labels.of(cell)
     called = name or (path.name if path is not None else "model")
@@ -193,7 +199,24 @@ def evaluate_dream(
         assert factor is not None
         column = model.column(factor)
         model.check(opened, [cell])
-        scores = predicted(model, opened, cell, labels.bins, column, batch=batch, device=device, say=say)
+        place = choose_place(device, precision)
+        for line in place.said:
+            say(line)
+
+        def predict(source: Store) -> NDArray[np.float32]:
+            return predicted(
+                model,
+                source,
+                cell,
+                labels.bins,
+                column,
+                batch=batch,
+                device=place.device.type,
+                autocast=place.autocast,
+                say=say,
+            )
+
+        scores = predict(opened)
         leak = leak_of(model, labels.bins, cell)
         warnings += list(leak.pop("warnings"))
         if opened.states is not None and model.reads_states and cell in opened.states.proxies:
@@ -201,7 +224,7 @@ def evaluate_dream(
                 f"the states of {cell} are those of {opened.states.proxies[cell]}, a declared proxy"
             )
         tables = _controls(
-            model, opened, cell, factor, labels, controls, motifs, column, batch, device, seed, warnings, say
+            model, opened, cell, factor, labels, controls, motifs, predict, seed, warnings, say
         )
     whole, parts = _scored(truth, scores)
     if not whole["positives"] or whole["positives"] == whole["n"]:
@@ -214,7 +237,7 @@ def evaluate_dream(
         warnings.append(
             f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every model; --regions can leave them out"
         )
-    return DreamEvaluation(called, factor or labels.factor, cell, whole, parts, tables, leak, warnings)
+    return DreamEvaluation(called, factor or labels.factor, cell, whole, parts, tables, leak, warnings, notes)
 
 
 def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]:
@@ -275,13 +298,14 @@ def predicted(
     *,
     batch: int = BATCH,
     device: str = "auto",
+    autocast: Autocast | None = None,
     say: Say = lambda line: None,
 ) -> NDArray[np.float32]:
     """Probabilities of all bins for one factor, float32 (n,)."""
     import time
 
     out, began, told = np.empty(len(bins), np.float32), time.monotonic(), 0.0
-    for block in predict_bins(model, store, cell, bins, batch=batch, device=device):
+    for block in predict_bins(model, store, cell, bins, batch=batch, device=device, autocast=autocast):
         out[block.first : block.first + len(block.probabilities)] = block.probabilities[:, column]
         now = time.monotonic()
         if now - began - told > 30:
@@ -427,9 +451,7 @@ def _controls(
     labels: BinLabels,
     wanted: bool | Sequence[str],
     motifs: Any,
-    column: int,
-    batch: int,
-    device: str,
+    predict: Callable[[Store], NDArray[np.float32]],
     seed: int,
     warnings: list[str],
     say: Say,
@@ -464,166 +486,9 @@ def _controls(
                 )
                 continue
             say(f"control: {name}")
-            scores = predicted(model, other, cell, labels.bins, column, batch=batch, device=device, say=say)
+            scores = predict(other)
         out[name] = _scored(labels.of(cell), scores)[0]
     return out
-
-
-def controlled(
-    store: Store, cell: str, how: str, *, cells: Sequence[str] = (), seed: int = 0
-) -> Store | None:
-    """Give the same store with other tracks for one cell type.
-
-    Parameters
-    ----------
-    store : Store
-    cell : str
-    how : {"shuffled_states", "mean_of_cells", "sequence_only"}
-        The bins that have a state shuffled within each chromosome, signals as they are; the most common state (of equally
-        common ones the first in the store's list) and the mean signal over `cells`, `cell` itself left out; all states
-        unknown and the cell type's signals 0.
-    cells : sequence of str
-        Cell types the model was trained on.
-    seed : int
-
-    Returns
-    -------
-    Store or None
-        None where no other cell type has a track.
-    """
-    number = store.cell_number(cell)
-    others = [store.cell_types.index(name) for name in cells if name in store.cell_types and name != cell]
-    states = store.states
-    signals: dict[str, Any] = dict(store.signals)
-    if how == "mean_of_cells":
-        others = [n for n in others if states is None or states.rows[n] >= 0]
-        if not others:
-            return None
-    if states is not None:
-        codes = np.array(states.of(number))
-        if how == "shuffled_states":
-            codes = shuffled(codes, states.offsets, seed)
-        elif how == "mean_of_cells":
-            codes = most_common([np.asarray(states.of(n)) for n in others], states.n_states)
-        else:
-            codes[:] = MISSING
-        states = _one_track(states, number, codes)
-    if how != "shuffled_states":
-        for name, table in store.signals.items():
-            if table.rows is not None:
-                rows = [n for n in others if table.rows[n] >= 0] if how == "mean_of_cells" else []
-                signals[name] = _Averaged(table, tuple(rows), number)
-    return replace(store, states=states, signals=signals)
-
-
-def shuffled(codes: NDArray[np.uint8], offsets: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
-    """Permute the known states of each chromosome; unknown bins stay where they are.
-
-    Examples
-    --------
-    >>> codes = np.array([0, 1, 2, 255, 3, 3], np.uint8)
-    >>> out = shuffled(codes, np.array([0, 4, 6]), seed=1)
-    >>> sorted(out[:3].tolist()), out[3:].tolist()
-    ([0, 1, 2], [255, 3, 3])
-    """
-    out = codes.copy()
-    for chrom, (first, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
-        known = first + np.flatnonzero(codes[first:end] != MISSING)
-        out[known] = codes[known[permutation(len(known), seed, _SHUFFLE, chrom)]]
-    return out
-
-
-def most_common(tracks: Sequence[NDArray[np.uint8]], n_states: int) -> NDArray[np.uint8]:
-    """The state that most tracks have in each bin; the first of equally common ones, unknown where all are.
-
-    Examples
-    --------
-    >>> most_common([np.array([2, 0, 255]), np.array([2, 1, 255]), np.array([1, 255, 255])], 3).tolist()
-    [2, 0, 255]
-    """
-    best = np.full(len(tracks[0]), MISSING, np.uint8)
-    most = np.zeros(len(tracks[0]), np.uint8)
-    for state in range(n_states):
-        count = np.zeros(len(best), np.uint8)
-        for track in tracks:
-            count += track == state
-        better = count > most
-        best[better], most[better] = state, count[better]
-    return best
-
-
-def _one_track(states: StateTable, cell: int, codes: NDArray[np.uint8]) -> StateTable:
-    rows = np.full(len(states.rows), -1, np.int64)
-    rows[cell] = 0
-    return replace(states, codes=codes[None], rows=rows, _near=None)
-
-
-class _Averaged:
-    """A signal that is the mean of some cell types' signals, or 0; read as a `SignalTable` is."""
-
-    def __init__(self, table: Any, cells: tuple[int, ...], cell: int) -> None:
-        self.table, self.cells = table, cells
-        self.rows = np.full(len(table.rows), -1, np.int64)
-        self.rows[cell] = 0
-
-    def windows(self, cells: Any, chroms: Any, starts: Any, width: int) -> Any:
-        total = np.zeros((len(np.asarray(starts)), width), np.float32)
-        for other in self.cells:
-            total += np.asarray(self.table.windows(np.full(len(total), other), chroms, starts, width))
-        return total / max(len(self.cells), 1)
-
-
-# -- motif score
-
-
-def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> NDArray[np.float32] | None:
-    """Best score of the factor's motifs in each bin, on either strand.
-
-    Parameters
-    ----------
-    store : Store
-        With the genome.
-    bins : Bins
-    factor : str
-    motifs : path or sequence of Motif, optional
-        Those of the store where not given.
-
-    Returns
-    -------
-    float32 (n,) or None
-        Nats; None where there is no motif of this factor.
-    """
-    from epilm.motifs.pwm import log_odds
-    from epilm.motifs.scan import best_scores
-    from epilm.tasks.baselines import motifs_of, read_collection
-
-    try:
-        chosen = motifs_of(_of_store(store) if motifs is None else read_collection(motifs), factor)
-    except InputError:
-        return None
-    pwms = [log_odds(motif) for motif in chosen]
-    out = np.empty(len(bins), np.float32)
-    for name, low, high in bins.runs():
-        number = store.chroms.index(name)
-        first = int(store.offsets[number])
-        codes = np.asarray(store.genome[first : first + store.sizes[number]])
-        for at in range(low, high, 1 << 18):
-            rows = slice(at, min(at + (1 << 18), high))
-            start = bins.start[rows].astype(np.int64)
-            out[rows] = best_scores(codes, start, start + bins.width, pwms).max(1)
-    known = np.isfinite(out)
-    out[~known] = out[known].min() - 1 if known.any() else 0  # bins of N: below every other
-    return out
-
-
-def _of_store(store: Store) -> list[Any]:
-    from epilm.motifs.motif import Motif
-
-    return [
-        Motif(str(m["id"]), str(m.get("name", m["id"])), np.asarray(m["matrix"], np.float64), bool(m.get("is_counts", True)))
-        for m in store.motifs
-        if m.get("matrix")
-    ]  # fmt: skip
 
 
 def _plain(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from epilm.batches.overlapping import OverlappingReader
 from epilm.errors import CheckpointError, StoreError, UsageError, nearest
 from epilm.hub.checkpoint import load_model, read_spec, save_model
 from epilm.hub.load import find_checkpoint
+from epilm.models.binding import BindingModel
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.streams import Windows
@@ -248,12 +249,24 @@ def logits_of(
     device: torch.device | None = None,
     autocast: Autocast = nullcontext,
 ) -> Tensor:
-    """Score windows, float32 (B, F); with `turned`, the same windows on the other strand, the mean of both."""
-    with torch.inference_mode(), autocast():
-        logits = model(windows if device is None else windows.to(device)).float()
+    """Score windows, float32 (B, F); with `turned`, the same windows on the other strand, the mean of both.
+
+    The encoder runs in the number format of `autocast`, the head in float32: logits in bf16 have 256 values
+    between two powers of two, and millions of bins would tie.
+    """
+    with torch.inference_mode():
+        logits = _score(model, windows if device is None else windows.to(device), autocast)
         if turned is not None:
-            logits = (logits + model(turned if device is None else turned.to(device)).float()) / 2
+            logits = (logits + _score(model, turned if device is None else turned.to(device), autocast)) / 2
     return logits
+
+
+def _score(model: nn.Module, windows: Windows, autocast: Autocast) -> Tensor:
+    if not isinstance(model, BindingModel):
+        return model(windows).float()
+    with autocast():
+        hidden = model.trunk.encode_windows(windows)
+    return model.head(hidden.float(), windows)
 
 
 class BinBlock(NamedTuple):

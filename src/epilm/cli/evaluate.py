@@ -27,6 +27,7 @@ def evaluate(
     name: str | None = None,
     batch_size: int = 256,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
     json: bool = False,
 ) -> None:
     """Score a fine-tuned model on its own test split, or on new labelled data.
@@ -84,6 +85,8 @@ def evaluate(
         dream: bins of a forward pass.
     device
         Where to compute.
+    precision
+        dream: number format of the encoder.
     json
         Print JSON.
     """
@@ -94,7 +97,7 @@ def evaluate(
         _dream(
             run, data, cell or [], {k: v for k, v in options.items() if v is not None}, json,
             store=store, factor=factor, chroms=test or (), controls=controls, motifs=motifs, name=name,
-            batch=batch_size, device=device,
+            batch=batch_size, device=device, precision=precision,
         )  # fmt: skip
         return
     from epilm.evaluation import evaluate as score

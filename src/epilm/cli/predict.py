@@ -19,6 +19,7 @@ def predict(
     bins: Path | None = None,
     both_strands: bool | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
     json: bool = False,
 ) -> None:
     """Write a fine-tuned model's probabilities for sequences or intervals.
@@ -58,6 +59,8 @@ def predict(
         For bins: the mean over both strands; as in training where not given.
     device
         Where to compute.
+    precision
+        For bins: number format of the encoder.
     json
         Print a summary as JSON.
     """
@@ -73,7 +76,9 @@ def predict(
                 found=str(sequences),
                 do="Leave the file out, or --store and --cell.",
             )
-        found_bins = _bins(model, store, cell, factor, chroms, bins, out, batch_size, both_strands, device)
+        found_bins = _bins(
+            model, store, cell, factor, chroms, bins, out, batch_size, both_strands, device, precision
+        )
         print(
             writer.dumps(found_bins, indent=2)
             if json
@@ -114,7 +119,8 @@ def _bins(
     out: Path | None,
     batch_size: int,
     both_strands: bool | None,
-    device: str,
+    device: Literal["auto", "cpu", "cuda", "mps"],
+    precision: Literal["auto", "fp32", "bf16"],
 ) -> dict[str, Any]:
     import sys
     import time
@@ -123,6 +129,7 @@ def _bins(
     from epilm.prediction_bins import write_bins
     from epilm.store.reader import Store
     from epilm.tasks.dream.bins import grid, read_bins
+    from epilm.training.device import choose_place
 
     if store is None or cell is None or out is None:
         raise UsageError("bins need a store, a cell type and a file", do="Give --store, --cell and --out.")
@@ -134,9 +141,12 @@ def _bins(
         wanted = grid(sizes, chroms=chroms)
     else:
         raise UsageError("which bins?", do="Give --chroms, or --bins FILE.")
+    place = choose_place(device, precision)
+    print("; ".join(place.said), file=sys.stderr)
     began = time.monotonic()
     mean = write_bins(
-        model, opened, cell, wanted, out, factor=factor, batch=batch_size, both_strands=both_strands, device=device,
+        model, opened, cell, wanted, out, factor=factor, batch=batch_size, both_strands=both_strands,
+        device=place.device.type, autocast=place.autocast,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )  # fmt: skip
     seconds = time.monotonic() - began

@@ -160,6 +160,7 @@ MANY = tuple(f"chr1 {200 * i} {200 * i + 200} {1 + i % 2}_S" + "AB"[i % 2] for i
         (("chrom start end state", "chr1 0 400 1_A"), "liver.bed, line 1: the start is not a whole number of at least 0. Found 'start'; expected digits in column 2. If this is a column header, put # before it"),
         (("chr1 0 200 1_A", "chr1 400 400 1_A"), "liver.bed, line 2: the segment holds no base. Found chr1:400-400; expected start < end"),
         (("chr1 0 200 1_A", "chr1 -200 400 1_A"), "line 2: the start is not a whole number of at least 0. Found '-200'"),
+        (("chr1 0 200 1_A", "chr1 200 400 1_A . 7"), "liver.bed, line 2: the line has another number of columns. Found 6: 'chr1\\t200\\t400\\t1_A\\t.\\t7'; expected 4 as in the first line"),
         (("# nothing",), "the file holds no segment. Found header, comment or blank lines only"),
     ],
 )  # fmt: skip

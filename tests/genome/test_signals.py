@@ -108,6 +108,7 @@ def test_the_mitochondrion_may_differ(tmp_path):
         (("chr1 2 6 1", "chr1 6 6 1"), "a.bedGraph, line 2: the run holds no base. Found chr1:6-6"),
         (("chr1 2 6 1", "chr1 6.5 7 1"), "a.bedGraph, line 2: the start is not a whole number of at least 0. Found '6.5'"),
         (("fixedStep chrom=chr1 start=1 step=1", "1.5"), "a.bedGraph, line 1: wrong format. Found a wiggle file"),
+        (("chr1 2 6 1", "chr1 6 7 1 2"), "a.bedGraph, line 2: the line has another number of columns. Found 5"),
         (("track type=bedGraph",), "a.bedGraph: the file holds no value"),
     ],
 )  # fmt: skip

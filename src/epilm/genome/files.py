@@ -276,3 +276,37 @@ def data_lines(text: bytes) -> tuple[bytes, NDArray[np.int64]]:
             kept.append(line)
             numbers.append(number)
     return b"\n".join(kept) + b"\n" if kept else b"", np.array(numbers, dtype=np.int64)
+
+
+def find_separators(
+    text: bytes, n_lines: int, n_separators: int, separator: bytes = b"\t"
+) -> NDArray[np.int64] | None:
+    """Say where the separators of each line are, or None if not every line has this many.
+
+    Parameters
+    ----------
+    text : bytes
+        Lines, each with its end.
+    n_lines, n_separators : int
+    separator : bytes
+        One letter.
+
+    Returns
+    -------
+    int64 array, shape (n_lines, n_separators), or None
+        Places in `text`.
+
+    Examples
+    --------
+    >>> find_separators(b"a\\tb\\nc\\td\\n", 2, 1).tolist()
+    [[1], [5]]
+    >>> find_separators(b"a\\tb\\tc\\nd\\n", 2, 1) is None
+    True
+    """
+    letters = np.frombuffer(text, dtype=np.uint8)
+    marks, ends = np.flatnonzero(letters == separator[0]), np.flatnonzero(letters == 10)
+    if len(marks) != n_lines * n_separators or len(ends) != n_lines:
+        return None
+    grid = marks.reshape(n_lines, n_separators)
+    whole = bool((grid[:, -1] < ends).all() and (grid[1:, 0] > ends[:-1]).all())
+    return grid if whole else None

@@ -4,9 +4,11 @@ Whole genomes of many cell types are gigabytes of text: read in blocks, kept as
 one byte a bin and cell type. Other segmentations: `segmentation`.
 """
 
+import contextlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_names, few
-from epilm.genome.files import blocks_of_lines, data_lines
+from epilm.genome.files import blocks_of_lines, data_lines, find_separators
 from epilm.genome.segmentation import MOST_STATES, UNKNOWN, States
 
 WHAT = "a .state file of IDEAS: a line '#ID CHR POSst POSed CELL... PosClass', then one line a bin"
@@ -76,118 +78,160 @@ def read_ideas_state(
     """
     source = str(path)
     columns: dict[str, int] = {}
-    width = bin_bp or 0
-    n_fields = done = given = 0
-    foreign: dict[str, int] = {}
-    cut = unknown = n_off = 0
-    off: tuple[str, str] | None = None
-    met = np.zeros(256, np.int64)
-    grids: dict[str, NDArray[np.uint8]] = {}
-    filled: dict[str, NDArray[np.bool_]] = {}
+    laying: _Laying | None = None
+    n_fields = done = 0
     for text in blocks_of_lines(path, WHAT):
         if not columns:
             columns, n_fields = _header(text, source, cells)
         kept, lines = data_lines(text)
         lines = lines + done
         done += text.count(b"\n")
-        if not kept:
-            continue
-        names, chrom, start, end, values = _parse(kept, lines, source, n_fields, list(columns.values()))
-        given += len(lines)
-        width = width or int(np.median(end - start))
-        unknown += int((values == UNKNOWN).sum())
-        met += np.bincount(values.ravel(), minlength=256)
-        for code, name in enumerate(names):
-            rows = np.flatnonzero(chrom == code)
-            if name not in sizes:
-                foreign[name] = foreign.get(name, 0) + len(rows)
-                continue
-            if name not in grids:
-                n = -(-sizes[name] // width)
-                grids[name] = np.full((len(columns), n), UNKNOWN, np.uint8)
-                filled[name] = np.zeros(n, bool)
-            past = _past(source, lines, rows, name, start, end, width, sizes[name], past_end)
-            cut += int(past.sum())
-            rows = rows[~past]
-            fits = (start[rows] % width == 0) & (
-                (end[rows] == start[rows] + width) | (end[rows] == sizes[name])
-            )
-            if not fits.all():
-                i = rows[int((~fits).argmax())]
-                off = off or (f"{source}, line {int(lines[i])}", f"{name}:{start[i]}-{end[i]}")
-                n_off += len(fits) - int(fits.sum())
-            inside = rows[fits]
-            bins = start[inside] // width
-            again = filled[name][bins]
-            if len(bins) > 1 and (np.diff(bins) <= 0).any():
-                order = np.argsort(bins, kind="stable")
-                again[order[1:]] |= np.diff(bins[order]) == 0
-            if again.any():
-                row = int(inside[int(again.argmax())])
-                raise InputError(
-                    "the bin has a line already", where=f"{source}, line {int(lines[row])}",
-                    found=f"{name}:{start[row]}-{end[row]}", expected="one line a bin", do=_CURE,
-                )  # fmt: skip
-            filled[name][bins] = True
-            grids[name][:, bins] = values[inside].T
-    if off and n_off * 100 > given:
-        raise InputError(
-            f"{n_off} of {given} bins are off the grid", where=off[0], found=off[1],
-            expected=f"starts that are multiples of {width}, and ends {width} bp on (or the end of the chromosome)",
-            do="Give the width of the bins (state_bin, --state-bin) if it is another.",
-        )  # fmt: skip
-    if not given:
+        if kept:
+            block = _parse(kept, lines, source, n_fields, list(columns.values()))
+            if laying is None:
+                width = bin_bp or int(np.median(block.end - block.start))
+                laying = _Laying(source, sizes, width, len(columns), past_end)
+            laying.add(block)
+    if laying is None:
         raise InputError("the file holds no bin", where=source, found="a header only", expected=WHAT)
-    check_names([*foreign, *grids], sizes, source)
-    notes = []
-    if foreign:
-        notes.append(
-            f"{source}: {sum(foreign.values())} of {given} bins are on chromosomes the genome does not have "
-            f"({few(list(foreign))}): left out"
-        )
-    if cut:
-        notes.append(f"{source}: {cut} of {given} bins are past the end of their chromosome: left out")
-    if n_off:
-        notes.append(f"{source}: {n_off} of {given} bins are off the grid of {width} bp: left out")
-    if unknown:
-        notes.append(f"{source}: {unknown} states of {given} bins are missing: unknown")
-    bare = [chrom for chrom in sizes if chrom not in grids]
-    if bare:
-        notes.append(f"{source}: no states on {few(bare)}: unknown there")
-    return _states(source, list(columns), sizes, width, grids, met, tuple(notes))
+    return laying.finish(list(columns))
 
 
-def _states(
-    source: str,
-    cells: list[str],
-    sizes: Mapping[str, int],
-    width: int,
-    grids: Mapping[str, NDArray[np.uint8]],
-    met: NDArray[np.int64],
-    notes: tuple[str, ...],
-) -> dict[str, States]:
-    """Number the states met from 0 on; one cell type after the other."""
-    numbers = tuple(np.flatnonzero(met[:UNKNOWN]).tolist())
-    if not numbers or len(numbers) > MOST_STATES:
-        raise InputError(
-            "there are too many states" if numbers else "no bin has a state", where=source,
-            found=f"{len(numbers)} states", expected=f"1 to {MOST_STATES}",
-        )  # fmt: skip
-    table = np.full(256, UNKNOWN, np.uint8)
-    table[list(numbers)] = np.arange(len(numbers))
-    for grid in grids.values():
-        table.take(grid, out=grid)
-    return {
-        cell: States(
-            cell, tuple(map(str, numbers)), numbers, ("",) * len(numbers), width,
-            {
-                chrom: grids[chrom][i] if chrom in grids else np.full(-(-size // width), UNKNOWN, np.uint8)
-                for chrom, size in sizes.items()
-            },
-            notes,
+@dataclass(frozen=True)
+class _Block:
+    """Lines of the file: chromosome (a number in `names`), start, end, and states (n, T), 255 where missing."""
+
+    lines: NDArray[np.int64]
+    names: list[str]
+    chrom: NDArray[Any]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    states: NDArray[np.uint8]
+
+    def show(self, row: int) -> str:
+        return f"{self.names[self.chrom[row]]}:{self.start[row]}-{self.end[row]}"
+
+
+class _Laying:
+    """Lays blocks of lines on the bins of a genome, and counts what does not fit."""
+
+    def __init__(
+        self, source: str, sizes: Mapping[str, int], width: int, n_cells: int, past_end: PastEnd
+    ) -> None:
+        self.source, self.sizes, self.width, self.n_cells, self.past_end = (
+            source,
+            sizes,
+            width,
+            n_cells,
+            past_end,
         )
-        for i, cell in enumerate(cells)
-    }  # fmt: skip
+        self.grids: dict[str, NDArray[np.uint8]] = {}  # (T, bins), states as the file numbers them
+        self.filled: dict[str, NDArray[np.bool_]] = {}
+        self.met = np.zeros(256, np.int64)
+        self.foreign: dict[str, int] = {}
+        self.given = self.past = self.missing = self.n_off = 0
+        self.off: tuple[str, str] | None = None  # place and interval of the first line off the grid
+
+    def add(self, block: _Block) -> None:
+        """Lay a block of lines."""
+        self.given += len(block.lines)
+        self.missing += int((block.states == UNKNOWN).sum())
+        self.met += np.bincount(block.states.ravel(), minlength=256)
+        for code, name in enumerate(block.names):
+            rows = np.flatnonzero(block.chrom == code)
+            if name not in self.sizes:
+                self.foreign[name] = self.foreign.get(name, 0) + len(rows)
+                continue
+            if name not in self.grids:
+                n = -(-self.sizes[name] // self.width)
+                self.grids[name] = np.full((self.n_cells, n), UNKNOWN, np.uint8)
+                self.filled[name] = np.zeros(n, bool)
+            rows = self._fitting(block, rows, self.sizes[name])
+            bins = block.start[rows] // self.width
+            self._refuse_repeats(block, rows, bins, self.filled[name])
+            self.filled[name][bins] = True
+            self.grids[name][:, bins] = block.states[rows].T
+
+    def _fitting(self, block: _Block, rows: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+        """Rows inside the chromosome and on the grid."""
+        start, end = block.start[rows], block.end[rows]
+        past = (start >= size) | (end > -(-size // self.width) * self.width)
+        if past.any() and self.past_end == "refuse":
+            i = int(rows[int(past.argmax())])
+            raise InputError(
+                "the bin is past the end of its chromosome", where=f"{self.source}, line {int(block.lines[i])}",
+                found=block.show(i), expected=f"an end of at most {size} in the genome given",
+                do=f"The states belong to another assembly: give the genome they were made on. {FIRST_PART}",
+            )  # fmt: skip
+        self.past += int(past.sum())
+        off = ~past & ((start % self.width != 0) | ((end != start + self.width) & (end != size)))
+        if off.any():
+            i = int(rows[int(off.argmax())])
+            self.n_off += int(off.sum())
+            self.off = self.off or (f"{self.source}, line {int(block.lines[i])}", block.show(i))
+        return rows[~past & ~off]
+
+    def _refuse_repeats(
+        self, block: _Block, rows: NDArray[np.int64], bins: NDArray[np.int64], filled: NDArray[np.bool_]
+    ) -> None:
+        again = filled[bins]
+        if len(bins) > 1 and (np.diff(bins) <= 0).any():
+            order = np.argsort(bins, kind="stable")
+            again[order[1:]] |= np.diff(bins[order]) == 0
+        if again.any():
+            i = int(rows[int(again.argmax())])
+            raise InputError(
+                "the bin has a line already", where=f"{self.source}, line {int(block.lines[i])}",
+                found=block.show(i), expected="one line a bin", do=_CURE,
+            )  # fmt: skip
+
+    def finish(self, cells: list[str]) -> dict[str, States]:
+        """Number the states met from 0 on; one cell type after the other, with what was left out."""
+        check_names([*self.foreign, *self.grids], self.sizes, self.source)
+        if self.off and self.n_off * 100 > self.given:
+            raise InputError(
+                f"{self.n_off} of {self.given} bins are off the grid", where=self.off[0], found=self.off[1],
+                expected=f"starts that are multiples of {self.width}, and ends {self.width} bp on (or the end of the chromosome)",
+                do="Give the width of the bins (state_bin, --state-bin) if it is another.",
+            )  # fmt: skip
+        numbers = tuple(np.flatnonzero(self.met[:UNKNOWN]).tolist())
+        if not numbers or len(numbers) > MOST_STATES:
+            raise InputError(
+                "there are too many states" if numbers else "no bin has a state", where=self.source,
+                found=f"{len(numbers)} states", expected=f"1 to {MOST_STATES}",
+            )  # fmt: skip
+        table = np.full(256, UNKNOWN, np.uint8)
+        table[list(numbers)] = np.arange(len(numbers))
+        for grid in self.grids.values():
+            table.take(grid, out=grid)
+        for chrom, size in self.sizes.items():
+            if chrom not in self.grids:
+                self.grids[chrom] = np.full((len(cells), -(-size // self.width)), UNKNOWN, np.uint8)
+        names, notes = tuple(map(str, numbers)), tuple(self._notes())
+        return {
+            cell: States(
+                cell, names, numbers, ("",) * len(names), self.width,
+                {chrom: self.grids[chrom][i] for chrom in self.sizes}, notes,
+            )
+            for i, cell in enumerate(cells)
+        }  # fmt: skip
+
+    def _notes(self) -> Iterator[str]:
+        of = f"of {self.given} bins are"
+        if self.foreign:
+            yield (
+                f"{self.source}: {sum(self.foreign.values())} {of} on chromosomes the genome does not have "
+                f"({few(list(self.foreign))}): left out"
+            )
+        if self.past:
+            yield f"{self.source}: {self.past} {of} past the end of their chromosome: left out"
+        if self.n_off:
+            yield f"{self.source}: {self.n_off} {of} off the grid of {self.width} bp: left out"
+        if self.missing:
+            yield f"{self.source}: {self.missing} states of {self.given} bins are missing: unknown"
+        bare = [chrom for chrom in self.sizes if chrom not in self.filled]
+        if bare:
+            yield f"{self.source}: no states on {few(bare)}: unknown there"
 
 
 def _header(text: bytes, source: str, cells: Sequence[str] | None) -> tuple[dict[str, int], int]:
@@ -217,67 +261,68 @@ def _header(text: bytes, source: str, cells: Sequence[str] | None) -> tuple[dict
     return {name: 4 + i for i, name in enumerate(names) if cells is None or name in cells}, len(fields)
 
 
-def _parse(
-    text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]
-) -> tuple[list[str], NDArray[Any], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Chromosome names, number of each line's, start, end, and states (lines, cell types); 255 where missing."""
-    head = text[: text.index(b"\n")]
-    separator = "\t" if b"\t" in head else " " if b"  " not in text and b" \n" not in text else r"\s+"
-    wanted: Any = [1, 2, 3, *columns]
-    types: Any = {1: "category", 2: np.int64, 3: np.int64}
-    dots: Any = {i: list(_MISSING) for i in columns}
-    kind: Any
-    for kind, lacking in ((np.int16, None), (np.float32, dots)):
-        try:
+def _parse(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]) -> _Block:
+    """Lines as arrays."""
+    separator = b"\t" if b"\t" in text[: text.index(b"\n")] else b" "
+    if separator == b" " and (b"  " in text or b" \n" in text):
+        text = re.sub(rb" *\n *", b"\n", re.sub(rb" +", b" ", text)).lstrip(b" ")
+    grid = find_separators(text, len(lines), n_fields - 1, separator)
+    table = None
+    if grid is not None:
+        wanted: Any = [1, 2, 3]
+        types: Any = {1: "category", 2: np.int64, 3: np.int64}
+        with contextlib.suppress(ValueError, OverflowError, pd.errors.ParserError):
             table = pd.read_csv(
-                io.BytesIO(text), sep=separator, header=None, usecols=wanted, quoting=3, keep_default_na=False,
-                dtype=types | dict.fromkeys(columns, kind), na_values=lacking, skip_blank_lines=False,
-                names=range(n_fields), index_col=False, encoding_errors="replace", low_memory=False,
+                io.BytesIO(text), sep=separator.decode(), header=None, usecols=wanted, quoting=3, dtype=types,
+                keep_default_na=False, skip_blank_lines=False, encoding_errors="replace", low_memory=False,
             )  # fmt: skip
-            break
-        except (ValueError, OverflowError, pd.errors.ParserError):
-            continue
-    else:
+    if grid is None or table is None or len(table) != len(lines):
         _explain(text, lines, source, n_fields, columns)
         raise InputError("the lines cannot be read", where=source, expected=WHAT)
-    values = table[columns].to_numpy(np.float32 if kind is np.float32 else np.int16)
-    if kind is np.float32:
-        values = np.where(np.isnan(values), UNKNOWN, values)
-        wrong = (values != np.floor(values)) | (values < 0) | (values > UNKNOWN)
-    else:
-        values = np.where(values == -1, np.int16(UNKNOWN), values)
-        wrong = (values < 0) | (values > UNKNOWN)
+    states, wrong = _numbers(text, grid, columns)
     nameless = (table[1].cat.codes < 0).any() or "" in table[1].cat.categories
     backward = (table[2] < 0) | (table[2] >= table[3])
-    if wrong.any() or len(table) != len(lines) or nameless or backward.any():
+    if wrong or nameless or backward.any():
         _explain(text, lines, source, n_fields, columns)
-    return (
-        list(map(str, table[1].cat.categories)), table[1].cat.codes.to_numpy(), table[2].to_numpy(),
-        table[3].to_numpy(), values.astype(np.uint8),
-    )  # fmt: skip
+    chroms = list(map(str, table[1].cat.categories))
+    return _Block(
+        lines, chroms, table[1].cat.codes.to_numpy(), table[2].to_numpy(), table[3].to_numpy(), states
+    )
 
 
-def _past(
-    source: str,
-    lines: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    chrom: str,
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    width: int,
-    size: int,
-    past_end: PastEnd,
-) -> NDArray[np.bool_]:
-    """Which rows are past the end of the chromosome; refuses them, and a start before its beginning."""
-    past = (start[rows] >= size) | (end[rows] > -(-size // width) * width)
-    if past.any() and past_end == "refuse":
-        i = rows[int(past.argmax())]
-        raise InputError(
-            "the bin is past the end of its chromosome", where=f"{source}, line {int(lines[i])}",
-            found=f"{chrom}:{start[i]}-{end[i]}", expected=f"an end of at most {size} ({chrom} in the genome given)",
-            do=f"The states belong to another assembly: give the genome they were made on. {FIRST_PART}",
-        )  # fmt: skip
-    return past
+def _numbers(text: bytes, grid: NDArray[np.int64], columns: list[int]) -> tuple[NDArray[np.uint8], bool]:
+    """States of some columns (lines, columns), 255 where missing; and whether one of them is no state.
+
+    For each letter the number that ends there, and how many digits it has; then one look at the last letter of each
+    field. A parser of fields takes many times longer for a hundred columns.
+    """
+    letters = np.frombuffer(text, np.uint8)
+    digit = letters - np.uint8(ord("0"))  # wraps around: no digit is above 9
+    is_digit = digit < 10
+    digit[~is_digit] = 0
+    value, n_digits = digit.astype(np.int16), is_digit.astype(np.uint8)
+    run = is_digit
+    for back in (1, 2, 3):
+        run = run[1:] & is_digit[: len(is_digit) - back]
+        n_digits[back:] += run
+        if back < 3:
+            value[back:] += digit[: len(digit) - back] * run * np.int16(10**back)
+    begin = np.take(grid, np.array(columns) - 1, axis=1) + 1
+    after = np.take(np.concatenate([grid, np.flatnonzero(letters == 10)[:, None]], axis=1), columns, axis=1)
+    width = after - begin
+    states = value[after - 1]
+    wrong = (width != n_digits[after - 1]) | (width < 1) | (width > 3) | (states >= UNKNOWN)
+    if wrong.any():
+        first, length = begin[wrong], width[wrong]
+        missing = np.zeros(len(first), bool)
+        for word in _MISSING:
+            same = length == len(word)
+            for k, letter in enumerate(word.encode()):
+                same &= letters[np.minimum(first + k, len(letters) - 1)] == letter
+            missing |= same
+        states[wrong] = UNKNOWN
+        return states.astype(np.uint8), not missing.all()
+    return states.astype(np.uint8), False
 
 
 def _explain(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.genome.checks import show
-from epilm.genome.files import data_lines, read_text
+from epilm.genome.files import data_lines, find_separators, read_text
 
 Format = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 WHAT = "a peak file: BED, narrowPeak or broadPeak, tab-separated, plain or gzip"
@@ -153,7 +153,7 @@ def _parse(
     """Parse all lines at once; return the name of a BED column that is not what BED says there."""
     kind = "narrowPeak" if "offset" in names else "broadPeak" if "signal" in names else "bed"
     wanted = [_COLUMNS.index(name) for name in names]
-    if n_columns < 3 or n_columns <= max(wanted) or not _is_even(text, len(lines), n_columns - 1):
+    if n_columns < 3 or n_columns <= max(wanted) or find_separators(text, len(lines), n_columns - 1) is None:
         _explain(text, lines, n_columns, names, path, kind)
     types: dict[int, Any] = {i: _TYPES.get(_COLUMNS[i], str) for i in wanted}
     dots: Any = {i: ["."] for i in wanted if _COLUMNS[i] in _NUMBERS}
@@ -184,16 +184,6 @@ def _parse(
         _explain(text, lines, n_columns, names, path, kind)
     table.index = pd.Index(lines, name="line")
     return table
-
-
-def _is_even(text: bytes, n_lines: int, n_tabs: int) -> bool:
-    """Say whether every line has this many tabs."""
-    letters = np.frombuffer(text, dtype=np.uint8)
-    tabs, ends = np.flatnonzero(letters == 9), np.flatnonzero(letters == 10)
-    if len(tabs) != n_lines * n_tabs or len(ends) != n_lines:
-        return False
-    grid = tabs.reshape(n_lines, n_tabs)
-    return bool((grid[:, -1] < ends).all() and (grid[1:, 0] > ends[:-1]).all())
 
 
 def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.bbi import BIGBED, damaged, open_bbi
-from epilm.genome.files import check_file, data_lines, read_text
+from epilm.genome.files import check_file, data_lines, find_separators, read_text
 
 WHAT = "a segmentation: BED (chromosome, start, end, state), plain or gzip, or bigBed"
 _CURE = "Correct or remove the line; coordinates are 0-based, half-open."
@@ -116,7 +116,7 @@ def _read_bed(path: Path) -> Segments:
             "the file holds no segment", where=str(path), found="header, comment or blank lines only",
             expected=WHAT,
         )  # fmt: skip
-    table = _parse(text, str(path))
+    table = _parse(text, len(lines))
     if table is None or len(table) != len(lines):
         _explain(text, lines, str(path))
         raise InputError("the lines cannot be read as BED", where=str(path), expected=WHAT)
@@ -144,11 +144,11 @@ def _read_bed(path: Path) -> Segments:
     )  # fmt: skip
 
 
-def _parse(text: bytes, path: str) -> pd.DataFrame | None:
+def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
     """Columns 0 to 3 and, if there, the colour's, as columns 0 to 4; None where a line does not fit."""
     head = text[: text.index(b"\n")].decode("utf-8", "replace")
     fields = head.split("\t") if "\t" in head else head.split()
-    if len(fields) < 4:
+    if len(fields) < 4 or ("\t" in head and find_separators(text, n_lines, len(fields) - 1) is None):
         return None
     colour = (
         8 if len(fields) >= 9 else 4 if len(fields) >= 5 and _COLOUR.fullmatch(fields[4].strip()) else None
@@ -172,6 +172,7 @@ def _parse(text: bytes, path: str) -> pd.DataFrame | None:
 def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
     """Find the first line that is no segment and raise the message about it."""
     tabs = b"\t" in text[: text.index(b"\n")]
+    n_first = 0
     for number, raw in zip(lines, text.split(b"\n"), strict=False):
         line = raw.decode("utf-8", "replace")
         fields = line.split("\t") if tabs else line.split()
@@ -203,11 +204,18 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
                 raise InputError(
                     f"the {what}", where=where, found=repr(line[:60]), expected=f"a name in column {i + 1}", do=_CURE
                 )  # fmt: skip
+        n_first = n_first or len(fields)
+        if len(fields) != n_first:
+            raise InputError(
+                "the line has another number of columns", where=where, found=f"{len(fields)}: {line[:60]!r}",
+                expected=f"{n_first} as in the first line", do=_CURE,
+            )  # fmt: skip
 
 
 def _read_bigbed(path: Path) -> Segments:
     source = str(path)
-    chrom, start, end, label, shade = [], [], [], [], []
+    chrom: list[NDArray[np.int32]] = []
+    start, end, label, shade = [], [], [], []
     file = open_bbi(path, "bigBed")
     try:
         sizes = {str(name): int(size) for name, size in file.chroms().items()}

@@ -22,7 +22,7 @@ from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.genome.bbi import BIGWIG, damaged, open_bbi
 from epilm.genome.chromosomes import PastEnd, check_length, check_names, few, natural_key
-from epilm.genome.files import blocks_of_lines, check_file, data_lines
+from epilm.genome.files import blocks_of_lines, check_file, data_lines, find_separators
 
 WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
 BLOCK = 1 << 22
@@ -229,7 +229,7 @@ def _runs(path: str, block: int) -> Iterator[tuple[list[str], NDArray[np.int64],
         done += text.count(b"\n")
         if not kept:
             continue
-        table = _parse(kept)
+        table = _parse(kept, len(numbers))
         if table is None or len(table) != len(numbers):
             _explain(kept, numbers, path)
             raise InputError("the lines cannot be read as bedGraph", where=path, expected=WHAT)
@@ -279,9 +279,11 @@ def _check_order(
     )  # fmt: skip
 
 
-def _parse(text: bytes) -> pd.DataFrame | None:
+def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
     """The four columns; None where a line does not fit."""
     head = text[: text.index(b"\n")].decode("utf-8", "replace")
+    if "\t" in head and find_separators(text, n_lines, head.count("\t")) is None:
+        return None
     wanted: Any = [0, 1, 2, 3]
     lacking: Any = {3: list(_MISSING)}
     types: Any = {0: "category", 1: np.int64, 2: np.int64, 3: np.float64}
@@ -301,6 +303,7 @@ def _parse(text: bytes) -> pd.DataFrame | None:
 def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
     """Find the first line that is no run of a value and raise the message about it."""
     tabs = b"\t" in text[: text.index(b"\n")]
+    n_first = 0
     for number, raw in zip(lines, text.split(b"\n"), strict=False):
         line = raw.decode("utf-8", "replace")
         fields = line.split("\t") if tabs else line.split()
@@ -335,6 +338,12 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
             raise InputError(
                 "the chromosome has no name", where=where, found=repr(line[:60]), expected="a name in column 1",
                 do=_CURE,
+            )  # fmt: skip
+        n_first = n_first or len(fields)
+        if len(fields) != n_first:
+            raise InputError(
+                "the line has another number of columns", where=where, found=f"{len(fields)}: {line[:60]!r}",
+                expected=f"{n_first} as in the first line", do=_CURE,
             )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ training path: needs numpy, torch and the standard library only.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,8 @@ from torch import Tensor
 from epilm.errors import StoreError, nearest
 from epilm.store import schema
 from epilm.store.arrays import Array, ContactTable, spans
-from epilm.store.schema import StoreInfo
-from epilm.store.tracks import SignalTable, StateTable, bin_offsets
+from epilm.store.schema import StoreInfo, damaged
+from epilm.store.tracks import SignalTable, StateTable, open_signal_table, open_states
 
 
 class FactorStats(NamedTuple):
@@ -109,7 +109,7 @@ class Store:
         needed += [schema.SIGNAL.format(name) for name in info.signals]
         for name in needed:
             if name not in info.files:
-                raise _damaged(folder / name, "the store does not list this file")
+                raise damaged(folder / name, "the store does not list this file")
         contacts = None
         if schema.CONTACT_KEYS in info.files:
             resolution = int(info.contacts["resolution"])
@@ -126,7 +126,7 @@ class Store:
             try:
                 motifs = json.loads((folder / schema.MOTIFS).read_text(encoding="utf-8"))
             except ValueError as error:
-                raise _damaged(folder / schema.MOTIFS, str(error)) from None
+                raise damaged(folder / schema.MOTIFS, str(error)) from None
         return cls(
             path=folder,
             info=info,
@@ -140,9 +140,10 @@ class Store:
             contacts=contacts,
             more_factors={name: load(schema.MORE_FACTORS.format(name)) for name in more},
             more_sums={name: load(schema.MORE_SUMS.format(name)) for name in more},
-            states=_states(folder, info, load(schema.STATES)),
+            states=open_states(folder, info, load(schema.STATES)),
             signals={
-                name: _signal(folder, info, name, load(schema.SIGNAL.format(name))) for name in info.signals
+                name: open_signal_table(folder, info, name, load(schema.SIGNAL.format(name)))
+                for name in info.signals
             },
         )
 
@@ -426,11 +427,11 @@ class Store:
         """
         for name, entry in self.info.files.items():
             if schema.file_sha256(self.path / name) != entry["sha256"]:
-                raise _damaged(self.path / name, "its SHA-256 is not the one in store.json")
+                raise damaged(self.path / name, "its SHA-256 is not the one in store.json")
         ids = [m["id"] for m in self.motifs]
         found = schema.fingerprint(self.chroms, self.sizes, self.regions, ids, self.info.states)
         if found != self.fingerprint:
-            raise _damaged(self.path / schema.MANIFEST, "the fingerprint does not fit regions and motifs")
+            raise damaged(self.path / schema.MANIFEST, "the fingerprint does not fit regions and motifs")
 
 
 def no_factors(store: Store) -> StoreError:
@@ -442,62 +443,12 @@ def no_factors(store: Store) -> StoreError:
     )
 
 
-def track_rows(cell_types: Sequence[str], tracks: Mapping[str, int] | None) -> np.ndarray | None:
-    """Track of each cell type, -1 without one: int64 (T,); None when one track serves all.
-
-    Examples
-    --------
-    >>> track_rows(("a", "b", "c"), {"c": 0, "a": 1}).tolist()
-    [1, -1, 0]
-    """
-    if tracks is None:
-        return None
-    return np.array([tracks.get(cell, -1) for cell in cell_types], np.int64)
-
-
-def _states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTable | None:
-    if not info.states or codes is None:
-        return None
-    try:
-        width, names = int(info.states["bin"]), tuple(info.states["names"])
-        colours = tuple(info.states["colours"])
-        rows = track_rows(info.cell_types, dict(info.states["cell_types"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / schema.MANIFEST, f"states: {error!r}") from None
-    offsets = bin_offsets(info.sizes, width)
-    _check_shape(folder / schema.STATES, codes, int(offsets[-1]), rows)
-    assert rows is not None
-    return StateTable(codes, rows, width, offsets, names, colours, dict(info.states.get("proxies", {})))
-
-
-def _signal(folder: Path, info: StoreInfo, name: str, values: Array) -> SignalTable:
-    entry = info.signals[name]
-    try:
-        step, pooled, tracks = int(entry["resolution"]), str(entry["pooled"]), entry["cell_types"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / schema.MANIFEST, f"signals.{name}: {error!r}") from None
-    offsets, rows = bin_offsets(info.sizes, step), track_rows(info.cell_types, tracks)
-    _check_shape(folder / schema.SIGNAL.format(name), values, int(offsets[-1]), rows)
-    return SignalTable(name, values, step, rows, offsets, np.asarray(info.sizes, np.int64), pooled)
-
-
-def _check_shape(path: Path, array: Array, places: int, rows: np.ndarray | None) -> None:
-    """A table whose shape does not fit the chromosomes or the cell types would give neighbours' values."""
-    tracks = 1 + (0 if rows is None else int(rows.max(initial=0)))
-    if array.ndim != 2 or array.shape[1] != places or array.shape[0] < tracks:
-        raise _damaged(path, f"shape {tuple(array.shape)} where the chromosomes need ({tracks}, {places})")
-
-
-def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError("the store is damaged", where=str(path), found=why, do="Copy or build the store again.")
-
-
 def _check_file(folder: Path, name: str, size: int) -> None:
     path = folder / name
     if not path.is_file():
-        raise _damaged(path, "no such file")
+        raise damaged(path, "no such file")
     if path.stat().st_size != size:
-        raise _damaged(path, f"{path.stat().st_size} bytes where store.json says {size}")
+        raise damaged(path, f"{path.stat().st_size} bytes where store.json says {size}")
 
 
 def _load(folder: Path, name: str, info: StoreInfo, mode: Any) -> np.ndarray:
@@ -507,7 +458,7 @@ def _load(folder: Path, name: str, info: StoreInfo, mode: Any) -> np.ndarray:
         # numpy cannot map a file without data.
         array = np.load(path, mmap_mode=None if 0 in shape else mode, allow_pickle=False)
     except ValueError as error:
-        raise _damaged(path, str(error)) from None
+        raise damaged(path, str(error)) from None
     if tuple(array.shape) != shape:
-        raise _damaged(path, f"shape {tuple(array.shape)} where store.json says {shape}")
+        raise damaged(path, f"shape {tuple(array.shape)} where store.json says {shape}")
     return array

@@ -217,3 +217,8 @@ def file_sha256(path: str | Path) -> str:
     """
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def damaged(path: Path, why: str) -> StoreError:
+    """Say that a file of a store is not what `store.json` says."""
+    return StoreError("the store is damaged", where=str(path), found=why, do="Copy or build the store again.")

@@ -26,9 +26,10 @@ from epilm.genome.trackhub import fetch, is_url
 from epilm.store import schema
 from epilm.store.inputs import source
 from epilm.store.progress import Bar
+from epilm.store.track_arrays import about_states, to_float16
 from epilm.store.track_inputs import Pool, SignalSource, StateSource, serve
 from epilm.store.tracks import HIGHEST, bin_offsets
-from epilm.store.writer import StoreWriter, about_states, to_float16
+from epilm.store.writer import StoreWriter
 
 BLOCK = 1 << 22
 

@@ -16,7 +16,7 @@ from epilm.genome.files import read_text
 from epilm.genome.trackhub import is_url, read_trackdb, state_tracks
 from epilm.store.inputs import Peaks, cell_files
 from epilm.store.regions import check_choice
-from epilm.store.writer import check_signal_name
+from epilm.store.track_arrays import check_signal_name
 
 Pool = Literal["max", "mean", "min"]
 CellMap = Mapping[str, str] | str | Path | Sequence[str]

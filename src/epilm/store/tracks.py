@@ -7,15 +7,18 @@ is 0. A memory map and a tensor on a device give the same values, bit for bit,
 without a step of Python per window. On the training path: numpy and torch only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.store import schema
 from epilm.store.arrays import Array, as_tensor, spans
+from epilm.store.schema import StoreInfo, damaged
 
 MISSING = 255
 MOST_STATES = 254
@@ -266,3 +269,57 @@ def _bounds(array: Array, row: Any, offsets: Any, chrom: Any, at: Any) -> tuple[
     # A cell type without a track (row -1) has bounds that hold nothing.
     high = (track + offsets[chrom + 1]) * (row >= 0) + low * (row < 0)
     return array.reshape(-1), low + at, low, high
+
+
+def track_rows(cell_types: Sequence[str], tracks: Mapping[str, int] | None) -> np.ndarray | None:
+    """Track of each cell type, -1 without one: int64 (T,); None when one track serves all.
+
+    Examples
+    --------
+    >>> track_rows(("a", "b", "c"), {"c": 0, "a": 1}).tolist()
+    [1, -1, 0]
+    """
+    if tracks is None:
+        return None
+    return np.array([tracks.get(cell, -1) for cell in cell_types], np.int64)
+
+
+def open_states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTable | None:
+    """Make the table of states of `store.json` and its array; None without states.
+
+    Raises
+    ------
+    StoreError
+        If the entry is damaged or the array does not fit it.
+    """
+    if not info.states or codes is None:
+        return None
+    try:
+        width, names = int(info.states["bin"]), tuple(info.states["names"])
+        colours = tuple(info.states["colours"])
+        rows = track_rows(info.cell_types, dict(info.states["cell_types"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(folder / schema.MANIFEST, f"states: {error!r}") from None
+    offsets = bin_offsets(info.sizes, width)
+    _check_shape(folder / schema.STATES, codes, int(offsets[-1]), rows)
+    assert rows is not None
+    return StateTable(codes, rows, width, offsets, names, colours, dict(info.states.get("proxies", {})))
+
+
+def open_signal_table(folder: Path, info: StoreInfo, name: str, values: Array) -> SignalTable:
+    """Make the table of one signal, as `open_states`."""
+    entry = info.signals[name]
+    try:
+        step, pooled, tracks = int(entry["resolution"]), str(entry["pooled"]), entry["cell_types"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(folder / schema.MANIFEST, f"signals.{name}: {error!r}") from None
+    offsets, rows = bin_offsets(info.sizes, step), track_rows(info.cell_types, tracks)
+    _check_shape(folder / schema.SIGNAL.format(name), values, int(offsets[-1]), rows)
+    return SignalTable(name, values, step, rows, offsets, np.asarray(info.sizes, np.int64), pooled)
+
+
+def _check_shape(path: Path, array: Array, places: int, rows: np.ndarray | None) -> None:
+    """A table whose shape does not fit the chromosomes or the cell types would give neighbours' values."""
+    tracks = 1 + (0 if rows is None else int(rows.max(initial=0)))
+    if array.ndim != 2 or array.shape[1] != places or array.shape[0] < tracks:
+        raise damaged(path, f"shape {tuple(array.shape)} where the chromosomes need ({tracks}, {places})")

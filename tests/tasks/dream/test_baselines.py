@@ -8,7 +8,8 @@ from epilm.metrics.binding import score_bins
 from epilm.motifs.motif import Motif
 from epilm.tasks.baselines import canonical
 from epilm.tasks.dream import BinLabels, grid, split_bins
-from epilm.tasks.dream.baselines import Features, fit_kmer_state, fit_motif, sample_bins, state_shares
+from epilm.tasks.dream.baselines import fit_kmer_state, fit_motif, sample_bins
+from epilm.tasks.dream.features import Features, state_shares
 from toy_tracks import toy_track_store
 
 SIZES = {"chr1": 24_050, "chr2": 16_000, "chr3": 9_990}

@@ -25,7 +25,7 @@ TRAIN, VALID, TEST, NONE = 0, 1, 2, -1
 _WHAT = "a file of bins: chromosome, start, stop, tab-separated, plain or gzip"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bins:
     """n bins of one width, chromosome by chromosome, sorted by start.
 

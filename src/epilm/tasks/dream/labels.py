@@ -28,7 +28,7 @@ _VALUE[ord("B")], _VALUE[ord("U")], _VALUE[ord("A")] = BOUND, UNBOUND, AMBIGUOUS
 _LETTER = np.frombuffer(b"AUB", np.uint8)  # of value + 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BinLabels:
     """Labels of n bins in C cell types.
 

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
 from toy_store import toy_store
+from toy_tracks import toy_track_store
 
 SCRIPT = """
 import sys
@@ -31,16 +34,40 @@ print(sorted(set(sys.modules) & {{"pandas", "scipy", "rich", "numba", "bioframe"
 """
 
 
-def run(path, blocked):
-    code = SCRIPT.format(path=str(path), blocked=blocked)
+WINDOWS = (
+    SCRIPT.partition("from epilm.batches import")[0]
+    + """
+from epilm.batches import make_batches
+from epilm.batches.windows import EBERT_PLUS_SIGNALS, WindowReader
+from epilm.models.spec import ModelSpec
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.store.reader import Store
+from epilm.store.spec import SampleSpec
+from epilm.store.windows import window_rows
+store = Store.open({path!r})
+spec = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7)
+samples = SampleSpec(unit="windows", window_jitter=50, strands="both")
+maker = make_batches(store, spec, ObjectivesSpec(alpha=0.5), samples, seed=0)
+batch = maker(window_rows(len(maker), batch=5, step=3, seed=0), 3)
+read = WindowReader(store, spec, 1000, signals=EBERT_PLUS_SIGNALS)(batch.cells, batch.chroms, batch.starts)
+tensors = [batch.dna.ids, batch.dna.labels, batch.states, batch.state_labels, batch.starts, read.signals]
+print(hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest())
+"""
+    + SCRIPT[SCRIPT.index("print(sorted(") :]
+)
+
+
+def run(path, blocked, script=SCRIPT):
+    code = script.format(path=str(path), blocked=blocked)
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
 
 
-def test_a_batch_needs_torch_and_numpy_alone_and_is_the_same_without_numba(tmp_path):
-    store = toy_store(tmp_path)
+@pytest.mark.parametrize(("make", "script"), [(toy_store, SCRIPT), (toy_track_store, WINDOWS)])
+def test_a_batch_needs_torch_and_numpy_alone_and_is_the_same_without_numba(make, script, tmp_path):
+    store = make(tmp_path)
     bare = ["pandas", "scipy", "rich", "numba", "bioframe", "sklearn", "anndata", "lightning", "transformers"]
-    alone, modules = run(store.path, bare)
+    alone, modules = run(store.path, bare, script)
     assert modules == "[]"
-    assert run(store.path, [])[0] == alone
+    assert run(store.path, [], script)[0] == alone

@@ -27,16 +27,20 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
             assert 0 <= scores["test"]["auroc"] <= 1
     found = json.loads((folder / "pictures/retrieval.json").read_text())
     assert all(1 <= rank <= found["pool"] for rank in found["ranks"])
+    rows = [json.loads(line) for line in (folder / "ebert/rows.jsonl").read_text().splitlines()]
+    assert {row["arm"] for row in rows} >= {"dbert", "ebert", "ebert_plus", "ebert_random", "ebert_shuffled"}
+    assert {row["seed"] for row in rows} == {2}  # not the world of part one
+    assert "Part two: binding in an unseen cell type" in text
     times = json.loads((folder / "demo.json").read_text())["stages"]
-    assert len(times) == 7
-    assert said[0].startswith("[1/7]")
+    assert len(times) == 8
+    assert said[0].startswith("[1/8]")
     assert said[-1].endswith(f"Open {page}")
 
     before = json.loads((folder / "tasks/promoter/random/metrics.json").read_text())
     shutil.rmtree(folder / "tasks")
     said.clear()
     demo(folder, seed=1, size="tiny", say=said.append)
-    assert sum("there already" in line for line in said) == 5
+    assert sum("there already" in line for line in said) == 6
     assert json.loads((folder / "tasks/promoter/random/metrics.json").read_text()) == before
     with pytest.raises(EpilmError, match="another seed or size"):
         demo(folder, seed=2, size="tiny")

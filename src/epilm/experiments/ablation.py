@@ -21,6 +21,7 @@ from epilm.experiments.ablation_table import Verdict, judge, summarise, text_of,
 from epilm.experiments.config import RECIPES, Source, flat, read_yaml
 from epilm.experiments.config import _build as build_from
 from epilm.experiments.config import _sized as at_size
+from epilm.experiments.threads import one_thread
 from epilm.playground.layout import SIZES, size_of
 from epilm.training.binding import BindingSpec
 from epilm.training.log import plain
@@ -261,7 +262,7 @@ def ablate(
         )
     folder = Path(out)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with locked(folder), one_thread():
         rows = _claim_folder(folder, plan)
         for seed in wanted:
             done = {row["arm"] for row in rows if row["seed"] == seed}

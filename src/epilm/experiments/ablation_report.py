@@ -118,7 +118,7 @@ def _what(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
     spec = plan.finetune
     seconds = sum(row["seconds"] for row in rows)
     return Section(
-        "What was run",
+        "How the arms were made",
         text=[
             "Each seed is an invented genome of its own. The models are toys: the table says which part of the system does "
             "what in a world where the truth is known, not how well any of it does on real data.",

@@ -84,8 +84,8 @@ def run_seed(plan: "Ablation", folder: Path, seed: int, done: set[str], say: Say
         started = time.monotonic()
         other = controlled(store, plan.test_cell, control.how, cells=plan.train_cells, seed=seed)
         assert other is not None, "training cell types have tracks"
-        model = load_binding(folder / "arms" / control.arm)
-        yield _row(seed, control.name, _scored(plan, model, other, truth), started)
+        trained = load_binding(folder / "arms" / control.arm)
+        yield _row(seed, control.name, _scored(plan, trained, other, truth), started)
 
 
 def world_store(plan: "Ablation", folder: Path, seed: int, say: Say) -> Store:

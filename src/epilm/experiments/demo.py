@@ -1,5 +1,8 @@
 """The whole road in minutes: an invented genome, a store, two pre-trained models, two tasks, one page.
 
+Part two is the ablation of EBERT at one seed and toy size: where do factors bind in a cell type
+whose binding nobody measured.
+
 Every step is the public function that a user would call, at toy size; the command
 lines are kept beside the results. A step whose output is there already is not done
 again, so an interrupted demo goes on. All of it is simulated and says so.
@@ -7,8 +10,7 @@ again, so an interrupted demo goes on. All of it is simulated and says so.
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +19,9 @@ import numpy as np
 
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import EpilmError
+from epilm.experiments.threads import one_thread
 
-DEMO = "demo.json"
+DEMO, PART_TWO, ABLATION = "demo.json", "ebert", "playground_ebert"
 HELD_OUT = ("chr3", "chr4")
 
 
@@ -40,6 +43,8 @@ class Plan:
         Of fine-tuning.
     embedded : int
         Held-out regions in the picture of embeddings.
+    ablation : str
+        Size of the ablation in part two.
     """
 
     world: Literal["tiny", "small"]
@@ -49,6 +54,7 @@ class Plan:
     others: tuple[str, ...]
     epochs: int
     embedded: int
+    ablation: str
 
 
 # 4-mers with stride 2 read 130 bp around the centre of a region with 64 tokens: sites lie there.
@@ -82,6 +88,7 @@ PLANS = {
         ("chip/typeC.SPI1.conservative.narrowPeak.gz", "chip/typeD.SPI1.conservative.narrowPeak.gz"),
         10,
         500,
+        "toy",
     ),
     "tiny": Plan(
         "tiny",
@@ -91,6 +98,7 @@ PLANS = {
         ("peaks/typeA.narrowPeak.gz",),
         1,
         30,
+        "tiny",
     ),
 }
 # Objectives that GeneBERT's recipe needs besides; the sequence-only twin has none of them.
@@ -171,10 +179,10 @@ def demo(
     folder, plan = Path(out), PLANS[size]
     _claim(folder, {"seed": seed, "size": size})
     started = time.monotonic()
-    diary = _Diary(folder, say, total=2 + len(MODELS) + 2 + 1)
+    diary = _Diary(folder, say, total=2 + len(MODELS) + 2 + 1 + 1)
     data, store = folder / "data", folder / "store"
     _prepare(diary, plan, data, store, seed)
-    with _one_thread():
+    with one_thread():
         for name, (recipe, title) in MODELS.items():
             _pretrain(diary, plan, store, folder / "runs" / name, recipe, title, seed)
         finetune_all(diary.stage, plan, data, folder, seed)
@@ -184,6 +192,7 @@ def demo(
             folder / "pictures",
             lambda: _pictures(plan, data, store, folder),
         )
+    _part_two(diary, plan, folder / PART_TWO, seed)
     done = {"seed": seed, "size": size, "simulated": True, "factor": plan.factor, "cell": plan.cell}
     spent = sum(stage["seconds"] or 0 for stage in diary.stages)
     write_json(folder / DEMO, done | {"seconds": round(spent, 1), "stages": diary.stages})
@@ -192,19 +201,6 @@ def demo(
     page = report(folder)
     say(f"done in {time.monotonic() - started:.0f} s. Open {page}")
     return page
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Networks of this size gain nothing from a second thread, and lose tenfold where another program wants the core."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _claim(folder: Path, mark: dict[str, Any]) -> None:
@@ -266,6 +262,19 @@ def _pretrain(diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, ti
         f"epilm pretrain {recipe} --store {store} --out {run} --size tiny {words}",
         run / "summary.json",
         lambda: pretrain(recipe, store, run, size="tiny", set=changes),
+    )
+
+
+def _part_two(diary: _Diary, plan: Plan, folder: Path, seed: int) -> None:
+    """DBERT, EBERT, EBERT+, random starts and shuffled states in a cell type without binding data, one seed."""
+    from epilm.experiments.ablation import FIRST_SEED, ablate
+
+    first = FIRST_SEED + seed
+    diary.stage(
+        f"part two, EBERT: binding in an unseen cell type, one seed, size {plan.ablation}",
+        f"epilm ablate {ABLATION} --out {folder} --size {plan.ablation} --seeds 1 --first-seed {first}",
+        folder / "report.html",
+        lambda: ablate(ABLATION, folder, seeds=[first], size=plan.ablation, say=lambda line: None),
     )
 
 

@@ -46,6 +46,7 @@ ROWS = (
     Row(8, "row08_thresholds.py", "MOODS", "MOODS-python"),
     Row(13, "row13_region_tower.py", "transformers", "transformers", ("--threads", "1")),
     Row(14, "row14_contrastive.py", "torch", "torch", ("--threads", "1")),
+    Row(15, "row15_track_windows.py", "pyBigWig", "pyBigWig"),
 )
 
 

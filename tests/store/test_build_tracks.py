@@ -415,6 +415,16 @@ CASES = {
         },
         "one state number has two names",
     ),
+    "cut short, the second of two": (
+        lambda raw, tmp: {
+            "states": [f"A={raw}/states/A.bed.gz", f"B={half(raw / 'states' / 'B.bed.gz', tmp)}"]
+        },
+        "truncated",
+    ),
+    "a stanza without a file": (
+        lambda raw, tmp: {"states": write(tmp / "trackDb.txt", "track a\nshortLabel E001\ntype bigBed 9\n")},
+        r"trackDb\.txt, line 1: the track has no file",
+    ),
     "map without states": ({"cell_map": "a=b"}, "a cell map needs states"),
     "no file": ({"states": "none/x.bed"}, "there is no such segmentation"),
     "one name": (
@@ -450,6 +460,12 @@ CASES = {
 def write(path, text):
     path.write_text(text)
     return path
+
+
+def half(path, folder):
+    data = path.read_bytes()
+    (folder / path.name).write_bytes(data[: len(data) // 2])
+    return folder / path.name
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -24,19 +24,19 @@ STATE_ENDINGS = (".bed", ".bb", ".bigBed")
 SIGNAL_ENDINGS = (".bw", ".bigWig", ".bedGraph", ".bdg", ".bg")
 
 # Roadmap's numbers of cell types that carry another name elsewhere (protocols 5.2): the same cells, no proxy.
+# Names as `_plain` gives them.
 SAME = {
-    "A549": ("E114",),
-    "GM12878": ("E116",),
-    "H1": ("E003",),
-    "H1-hESC": ("E003",),
-    "HeLa-S3": ("E117",),
-    "HepG2": ("E118",),
-    "IMR90": ("E017",),
-    "IMR-90": ("E017",),
-    "K562": ("E123",),
-    "liver": ("E066",),
-    "induced_pluripotent_stem_cell": ("E018", "E019", "E020", "E021", "E022"),
-    "iPSC": ("E018", "E019", "E020", "E021", "E022"),
+    "a549": ("e114",),
+    "gm12878": ("e116",),
+    "h1": ("e003",),
+    "h1hesc": ("e003",),
+    "helas3": ("e117",),
+    "hepg2": ("e118",),
+    "imr90": ("e017",),
+    "k562": ("e123",),
+    "liver": ("e066",),
+    "inducedpluripotentstemcell": ("e018", "e019", "e020", "e021", "e022"),
+    "ipsc": ("e018", "e019", "e020", "e021", "e022"),
 }
 
 
@@ -240,8 +240,8 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
     """Give tracks the names of cell types.
 
     A track that the map names goes by the names of the map; any other one by its own. A cell type
-    that reads a track of another name is a proxy, unless the map says "same" or the two are
-    known to be the same cells (`SAME`).
+    that reads a track of another name is a proxy, unless the map says "same", the names differ in
+    case and punctuation alone, or the two are known to be the same cells (`SAME`).
 
     Parameters
     ----------
@@ -286,9 +286,25 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
     proxies = {
         cell: track
         for cell, (track, kind) in given.items()
-        if kind == "proxy" or (kind == "" and cell != track and track not in SAME.get(cell, ()))
+        if kind == "proxy" or (kind == "" and not _same(cell, track))
     }
     return Served(cells, proxies)
+
+
+def _same(cell: str, track: str) -> bool:
+    """Whether two names are known to mean the same cells.
+
+    Examples
+    --------
+    >>> _same("K562", "E123"), _same("HeLa-S3", "Helas3"), _same("PC-3", "E118")
+    (True, True, False)
+    """
+    a, b = _plain(cell), _plain(track)
+    return a == b or b in SAME.get(a, ()) or a in SAME.get(b, ())
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 @dataclass(frozen=True)

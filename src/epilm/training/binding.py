@@ -123,7 +123,7 @@ def finetune_binding(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     opened = store if isinstance(store, Store) else Store.open(store)
     tables = _labels(data, factor, opened, options or {})
-    notes = [note for table in tables for note in table.notes]
+    notes = list(dict.fromkeys(note for table in tables for note in table.notes))
     plan = make_plan(tables, opened, settings)
     notes += plan.notes
     run, told = prepare_binding(

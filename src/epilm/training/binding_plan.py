@@ -113,6 +113,9 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
         rows, valid, judged, negatives=settings.valid_negatives, seed=settings.seed
     )
     notes += [*draw.notes, *said]
+    bound = (rows.take(valid_rows)[3] == 1).any(0)
+    if silent := [factor for factor, any_bound in zip(rows.factors, bound, strict=True) if not any_bound]:
+        notes.append(f"{', '.join(silent)}: no validation bin is bound; the best epoch is chosen without")
     return BindingPlan(rows, split, tuple(chosen), tuple(judged), draw, valid_rows, tuple(notes), places)
 
 

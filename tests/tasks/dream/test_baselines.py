@@ -115,6 +115,8 @@ def test_a_motif_with_accessibility_is_found(store):
     # A motif alone knows nothing of the cell type.
     assert np.array_equal(alone.scores("typeA", bins), alone.scores("typeC", bins))
     assert both.features.names[-1] == "motif M1 F"
+    three = fit_motif(labels, store, states=True, accessibility=True, **settings)
+    assert three.chosen["n_features"] == both.chosen["n_features"] + 2 * 6
     with pytest.raises(InputError, match=r"no motif of this factor in the collection. Found G"):
         fit_motif(labels, store, factor="G", **settings)
 

@@ -251,10 +251,11 @@ def fit_motif(
     motifs: str | Path | Sequence[Any],
     factor: str | None = None,
     accessibility: bool = False,
+    states: bool = False,
     sequence_bp: int = 240,
     **settings: Any,
 ) -> BinModel:
-    """Fit the best score of the factor's own motif, with accessibility if asked for.
+    """Fit the best score of the factor's own motif, with accessibility and states if asked for.
 
     Parameters
     ----------
@@ -265,6 +266,8 @@ def fit_motif(
         As the collection calls it; by default that of the labels.
     accessibility : bool
         Add the store's signal of that name.
+    states : bool
+        Add the shares of states.
     sequence_bp : int
         Around the bin's middle; 240 lets a motif reach 20 bp over its edges.
     **settings
@@ -281,7 +284,7 @@ def fit_motif(
     """
     wanted = motifs_of(read_collection(motifs), factor or labels.factor)
     signals = ("accessibility",) if accessibility else ()
-    features = Features(store, 0, sequence_bp, False, signals, tuple(wanted), width=labels.bins.width)
+    features = Features(store, 0, sequence_bp, states, signals, tuple(wanted), width=labels.bins.width)
     return fit_features(labels, features, **settings)
 
 

@@ -26,6 +26,7 @@ from epilm.genome.files import blocks_of_lines, check_file, data_lines, find_sep
 
 WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
 BLOCK = 1 << 22
+_STEP = 1 << 20  # bases asked of pybigtools at once: half the time of four times as many
 _RUN = np.dtype([("start", "<i4"), ("end", "<i4"), ("value", "<f4")])
 _MISSING = ("nan", "NaN", "NA", ".")
 _CURE = "Correct or remove the line; coordinates are 0-based, half-open."
@@ -154,11 +155,12 @@ class BigWig:
         for first in range(0, length, block):
             piece = np.full(min(block, length - first), np.nan, np.float32)
             last = min(first + block, length, have)
-            if last > first:
+            for at in range(first, last, _STEP):
+                to = min(at + _STEP, last)
                 try:
-                    piece[: last - first] = self._file.values(chrom, first, last, fillna=None)
+                    piece[at - first : to - first] = self._file.values(chrom, at, to, fillna=None)
                 except BaseException as error:
-                    raise damaged("bigWig", self.source, error, f"{chrom}:{first}-{last}") from None
+                    raise damaged("bigWig", self.source, error, f"{chrom}:{at}-{to}") from None
             yield first, piece
 
 

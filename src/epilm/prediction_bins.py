@@ -122,7 +122,9 @@ class BindingRun:
         """
         if factor is None:
             if len(self.factors) > 1:
-                raise UsageError("which factor?", found=", ".join(self.factors), do="Name it with --factor.")
+                raise UsageError(
+                    "the factor is not named", found=", ".join(self.factors), do="Name it with --factor."
+                )
             return 0
         if factor not in self.factors:
             raise UsageError(

@@ -87,7 +87,7 @@ def predict(
         return
     if sequences is None:
         raise UsageError(
-            "what to predict?",
+            "nothing to predict is named",
             do="Give sequences or intervals, or --store and --cell for bins of the genome.",
         )
     from epilm.prediction import predict as run
@@ -140,7 +140,7 @@ def _bins(
         sizes = dict(zip(opened.chroms, opened.sizes, strict=True))
         wanted = grid(sizes, chroms=chroms)
     else:
-        raise UsageError("which bins?", do="Give --chroms, or --bins FILE.")
+        raise UsageError("no bins are named", do="Give --chroms, or --bins FILE.")
     place = choose_place(device, precision)
     print("; ".join(place.said), file=sys.stderr)
     began = time.monotonic()

@@ -195,7 +195,7 @@ def _labels(data: Any, factor: str | Sequence[str], store: Store, options: dict[
         return list(data)
     names = [factor] if isinstance(factor, str) else list(factor)
     if not names:
-        raise UsageError("which factor?", where=str(data), do="Give --factor, e.g. --factor CTCF.")
+        raise UsageError("the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF.")
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
     return [load_bins(data, factor=name, sizes=sizes, **options) for name in names]
 

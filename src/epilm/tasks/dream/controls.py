@@ -97,9 +97,9 @@ def most_common(tracks: Sequence[NDArray[np.uint8]], n_states: int) -> NDArray[n
     [2, 0, 255]
     """
     best = np.full(len(tracks[0]), MISSING, np.uint8)
-    most = np.zeros(len(tracks[0]), np.uint8)
+    most = np.zeros(len(tracks[0]), np.uint16)
     for state in range(n_states):
-        count = np.zeros(len(best), np.uint8)
+        count = np.zeros(len(best), np.uint16)
         for track in tracks:
             count += track == state
         better = count > most

@@ -1,0 +1,182 @@
+"""Bins of a genome in a cell type: the same numbers in any batch and order, three files, what is refused."""
+
+import dataclasses
+import gzip
+
+import numpy as np
+import pybigtools
+import pytest
+import torch
+
+from epilm.batches.windows import WindowReader
+from epilm.errors import CheckpointError, StoreError, UsageError
+from epilm.hub.checkpoint import save_model
+from epilm.models.build import build_model
+from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.prediction_bins import (
+    BindingRun,
+    load_binding,
+    logits_of,
+    parse_signal,
+    predict_bins,
+    save_binding,
+    write_bins,
+)
+from epilm.tasks.dream import Bins, grid
+from epilm.tasks.dream.submission import read_submission
+from epilm.training.binding_start import prepare_binding
+from toy_binding import QUICK, toy_store
+
+SIGNALS = ("accessibility", "mappability")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",), n_share=0.02)
+
+
+@pytest.fixture(scope="module")
+def run(store):
+    """Untrained: what it says is a function of its seed."""
+    made, _ = prepare_binding(
+        "ebert", store, dataclasses.replace(QUICK, signals=SIGNALS), factors=("CTCF", "MAX"), size="tiny"
+    )
+    made.model.eval()
+    return made
+
+
+@pytest.fixture(scope="module")
+def bins(store):
+    sizes = dict(zip(store.chroms, store.sizes, strict=True))
+    return grid(sizes, chroms=["chr2:600-4000", "chr3"], margin=0)
+
+
+def said(run, store, cell, bins, **options):
+    blocks = list(predict_bins(run, store, cell, bins, **options))
+    assert [b.first for b in blocks] == np.cumsum([0, *(len(b.probabilities) for b in blocks)])[:-1].tolist()
+    return np.concatenate([b.probabilities for b in blocks])
+
+
+def test_every_bin_is_its_window_read_alone_through_the_model(run, store, bins):
+    whole = said(run, store, "typeB", bins)
+    assert whole.shape == (len(bins), 2)
+    reader = WindowReader(store, run.spec, 600, signals=run.signals)
+    for row in (0, 17, len(bins) - 1):
+        chrom = store.chroms.index(bins.chroms[bins.chrom[row]])
+        windows = reader([1], [chrom], [int(bins.start[row]) - 200])
+        with torch.inference_mode():
+            alone = run.model(windows).sigmoid().numpy()[0]
+        assert np.allclose(whole[row], alone, atol=1e-5)
+
+
+def test_neither_batch_nor_order_changes_a_prediction(run, store, bins):
+    whole = said(run, store, "typeA", bins, batch=256)
+    assert np.allclose(said(run, store, "typeA", bins, batch=37), whole, atol=1e-5)
+    order = np.random.default_rng(1).permutation(len(bins))[:100]
+    mixed = Bins(bins.chroms, bins.chrom[order], bins.start[order])
+    assert np.allclose(said(run, store, "typeA", mixed), whole[order], atol=1e-5)
+    assert not np.allclose(said(run, store, "typeB", bins), whole, atol=1e-4)
+
+
+def test_blocks_come_one_by_one_and_the_model_is_left_as_it_was(run, store, bins):
+    run.model.train()
+    calls = []
+    handle = run.model.trunk.register_forward_hook(lambda *_: None)
+    original = run.model.head
+    run.model.head = lambda *a: calls.append(1) or original(*a)
+    try:
+        blocks = predict_bins(run, store, "typeA", bins, batch=10)
+        assert not calls
+        next(blocks)
+        assert len(calls) == 1
+        blocks.close()
+        assert run.model.training
+    finally:
+        handle.remove()
+        del run.model.head
+        run.model.eval()
+
+
+def test_both_strands_are_the_mean_of_their_logits(run, store, bins):
+    few = bins.take(slice(0, 8))
+    one = said(run, store, "typeA", few)
+    both = said(run, store, "typeA", few, both_strands=True)
+    reader = run.reader(store)
+    chrom = np.array([store.chroms.index(few.chroms[c]) for c in few.chrom])
+    starts = few.start.astype(np.int64) - 200
+    turned = logits_of(run.model, reader(0, chrom, starts, reverse=True)).numpy()
+    logit = np.log(one / (1 - one))
+    assert np.allclose(both, 1 / (1 + np.exp(-(logit + turned) / 2)), atol=1e-5)
+
+
+def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(run, store, bins):
+    with pytest.raises(StoreError, match=r"no track of states. Found typeD"):
+        predict_bins(run, store, "typeD", bins)
+    with pytest.raises(StoreError, match=r"no such cell type"):
+        predict_bins(run, store, "liver", bins)
+    wide = Bins(bins.chroms, bins.chrom, bins.start, 100)
+    with pytest.raises(UsageError, match=r"not those the model was made for. Found 100 bp; expected 200 bp"):
+        predict_bins(run, store, "typeA", wide)
+    other = Bins(("chr9",), np.zeros(1, np.int16), np.zeros(1, np.int32))
+    with pytest.raises(StoreError, match=r"no such chromosome"):
+        predict_bins(run, store, "typeA", other)
+
+
+def test_a_model_survives_the_disk_and_a_store_of_other_states_is_refused(run, store, bins, tmp_path):
+    save_binding(tmp_path / "model", run)
+    again = load_binding(tmp_path)
+    few = bins.take(slice(0, 20))
+    assert np.array_equal(said(again, store, "typeC", few), said(run, store, "typeC", few))
+    renamed = dataclasses.replace(store, states=dataclasses.replace(store.states, names=("a", "b", "c", "d")))
+    with pytest.raises(StoreError, match=r"not those the model was made with. Found 4 states \(a, b, c"):
+        predict_bins(again, renamed, "typeA", bins)
+    spec = ModelSpec(
+        name="dbert", streams=("dna",), k=5, stride=5, encoder=EncoderSpec(size="tiny"), next_segment="none"
+    )
+    save_model(tmp_path / "plain", build_model(spec), spec)
+    with pytest.raises(CheckpointError, match=r"no binding model.*epilm finetune dream"):
+        load_binding(tmp_path / "plain")
+
+
+def test_predictions_go_to_the_challenges_file_to_bigwig_and_to_parquet(run, store, bins, tmp_path):
+    import pyarrow.parquet
+
+    expected = said(run, store, "typeA", bins)[:, 1]
+    mean = write_bins(run, store, "typeA", bins, tmp_path / "F.MAX.typeA.tab.gz", factor="MAX")
+    assert mean == pytest.approx(expected.mean(), rel=1e-4)
+    found = read_submission(tmp_path / "F.MAX.typeA.tab.gz", bins)
+    assert np.allclose(found.scores, expected, atol=1e-6)
+    with gzip.open(tmp_path / "F.MAX.typeA.tab.gz", "rt") as text:
+        assert text.readline().split("\t")[:3] == ["chr2", "600", "800"]
+    write_bins(run, store, "typeA", bins, tmp_path / "p.bw", factor="MAX")
+    track = pybigtools.open(str(tmp_path / "p.bw"))
+    assert track.values("chr2", 600, 650)[0] == pytest.approx(
+        expected[0], abs=1e-5
+    )  # one bin alone covers it
+    write_bins(run, store, "typeA", bins, tmp_path / "p.parquet", factor="MAX")
+    table = pyarrow.parquet.read_table(tmp_path / "p.parquet")
+    assert np.allclose(table["score"].to_numpy(), expected, atol=1e-6)
+    with pytest.raises(UsageError, match=r"the factor is not named. Found CTCF, MAX"):
+        write_bins(run, store, "typeA", bins, tmp_path / "q.bw")
+    with pytest.raises(UsageError, match=r"not made for this factor. Found MAXX. Did you mean MAX"):
+        write_bins(run, store, "typeA", bins, tmp_path / "q.bw", factor="MAXX")
+    assert not (tmp_path / "q.bw").exists()
+
+
+def test_the_encoder_in_bf16_gives_logits_of_float32(run, store, bins):
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16)
+
+    few = bins.take(slice(0, 40))
+    coarse, fine = said(run, store, "typeA", few, autocast=autocast), said(run, store, "typeA", few)
+    assert np.allclose(coarse, fine, atol=0.02)
+    exact = torch.from_numpy(coarse)
+    assert not torch.equal(exact.to(torch.bfloat16).float(), exact)
+
+
+def test_words_for_signals():
+    assert parse_signal("mappability") == ("mappability", "min", "raw")
+    assert parse_signal("h3k27ac") == ("h3k27ac", "max", "log1p")
+    with pytest.raises(UsageError, match=r"Did you mean min|Known: max, mean, min"):
+        parse_signal("mappability:mim")
+    assert isinstance(BindingRun, type)

@@ -18,7 +18,7 @@ words = st.sampled_from(["chr1", "chr2", "0", "50", "200", "250", "-1", "1e3", "
 text = st.lists(st.lists(words, min_size=1, max_size=6).map("\t".join), max_size=6).map("\n".join)
 
 
-@settings(max_examples=150)
+@settings(max_examples=120)
 @given(st.one_of(text, st.binary(max_size=60)), st.booleans(), st.sampled_from(["", "chr\tstart\tstop\tA\n"]))
 def test_any_text_is_read_or_refused(tmp_path_factory, content, packed, header):
     data = header.encode() + (content if isinstance(content, bytes) else content.encode())
@@ -56,3 +56,11 @@ def test_a_blank_line_within_is_named_by_its_number(tmp_path, size):
     path.write_text("chr1\t0\t200\n\n\nchr1\t50\t250\n")
     with pytest.raises(InputError, match=r"line 2: the line is blank. Expected 3 tab-separated columns"):
         list(iter_lines(path, "bins", size=size))
+
+
+@pytest.mark.parametrize("read", [read_labels, read_submission, read_bins])
+def test_blank_lines_alone_are_refused(tmp_path, read):
+    path = tmp_path / "a.tab"
+    path.write_text("\n\r\n")
+    with pytest.raises(InputError, match=r"the file holds no line. Found blank lines only"):
+        read(path)

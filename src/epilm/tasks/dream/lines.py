@@ -203,7 +203,7 @@ def iter_lines(
 
 def _whole_lines(path: str | Path, what: str, size: int) -> Iterator[bytes]:
     """Pieces that end with a line, with Unix line ends; blank lines at the end of the file dropped."""
-    rest, blank = b"", b""
+    rest, blank, lines = b"", b"", False
     for piece in read_chunks(path, what, size):
         piece = rest + piece
         cut = piece.rfind(b"\n") + 1
@@ -218,10 +218,13 @@ def _whole_lines(path: str | Path, what: str, size: int) -> Iterator[bytes]:
         # The blank lines may be the last of the file (dropped) or not (an error that names them).
         blank = piece[len(kept) + 1 :]
         if kept:
+            lines = True
             yield kept + b"\n"
     rest = rest.rstrip(b"\r\n")
     if rest:
         yield blank + rest + b"\n"
+    elif not lines:
+        raise InputError("the file holds no line", where=str(path), found="blank lines only", expected=what)
 
 
 def _lines(text: bytes, first: int, where: str, columns: int | None) -> Lines:

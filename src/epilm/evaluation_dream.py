@@ -347,7 +347,7 @@ def _read_scores(path: Path, bins: Bins) -> NDArray[np.float64]:
             where=str(path),
             found=f"{int(missing.sum()):,} of {len(bins):,} missing, the first {bins.place(int(missing.argmax()))}",
             expected=f"bins such as {found.bins.place(0)}",
-            do="Predict all bins that are scored, or name the chromosomes to score (--test).",
+            do="Predict all bins that are scored, or name the chromosomes to score (--chroms).",
         )
     return found.scores[at]
 

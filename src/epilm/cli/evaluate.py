@@ -20,6 +20,7 @@ def evaluate(
     store: Path | None = None,
     cell: list[str] | None = None,
     factor: str | None = None,
+    chroms: list[str] | None = None,
     regions: Path | None = None,
     blacklist: Path | None = None,
     controls: bool = False,
@@ -38,7 +39,7 @@ def evaluate(
     epilm evaluate ft
     epilm evaluate ft --data other.tsv --json
     epilm evaluate predictions.tsv
-    epilm evaluate ft --task dream --data chip --cell liver --store dream.store --test chr1 chr8 chr21 --controls
+    epilm evaluate ft --task dream --data chip --cell liver --store dream.store --chroms chr1 chr8 chr21 --controls
     epilm evaluate F.MAX.liver.tab.gz --task dream --data MAX.test.labels.tsv.gz --cell liver --json
 
     Parameters
@@ -62,7 +63,7 @@ def evaluate(
     valid
         Chromosomes or regions of the valid split.
     test
-        Chromosomes or regions of the test split; dream: those to score, the run's own where not given.
+        Chromosomes or regions of the test split; dream: the same as --chroms.
     data_seed
         Of negatives and random splits.
     store
@@ -71,6 +72,8 @@ def evaluate(
         dream: cell types to score, one table each.
     factor
         dream: which one, where model or labels know several.
+    chroms
+        dream: chromosomes, or parts of them, to score; the run's test chromosomes where not given.
     regions
         dream: region file, or BED of regions; only bins in it.
     blacklist
@@ -96,7 +99,7 @@ def evaluate(
         options = {"regions": regions, "blacklist": blacklist}
         _dream(
             run, data, cell or [], {k: v for k, v in options.items() if v is not None}, json,
-            store=store, factor=factor, chroms=test or (), controls=controls, motifs=motifs, name=name,
+            store=store, factor=factor, chroms=chroms or test or (), controls=controls, motifs=motifs, name=name,
             batch=batch_size, device=device, precision=precision,
         )  # fmt: skip
         return

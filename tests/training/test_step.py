@@ -9,7 +9,7 @@ from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
 from epilm.training.spec import OptimSpec, TrainSpec
-from epilm.training.step import cut, optimiser_step
+from epilm.training.step import Ahead, cut, optimiser_step
 from toy_training import ToyModel, make_batch, toy_objectives
 
 PLACE = Place(torch.device("cpu"), False, ())
@@ -127,3 +127,32 @@ def test_a_fixed_temperature_does_not_move():
             ranks=Ranks(), place=PLACE,
         )  # fmt: skip
         assert (float(model.log_temperature.detach()) != before) is learn
+
+
+def test_a_batch_made_ahead_is_given_once_and_others_are_made_when_asked_for():
+    made = []
+
+    def make(rows, step):
+        made.append((rows.tolist(), step))
+        return make_batch(rows, step)
+
+    ahead = Ahead(make)
+    ahead.prepare(np.arange(4), 7)
+    early, late = ahead(np.arange(4), 7), ahead(np.arange(4), 7)
+    assert made == [([0, 1, 2, 3], 7)] * 2
+    assert torch.equal(early.dna.ids, late.dna.ids)
+    ahead.prepare(np.arange(4), 8)
+    ahead(np.arange(4), 9)
+    assert made[-1] == ([0, 1, 2, 3], 9)
+
+
+def test_the_next_batches_are_made_before_the_weights_move():
+    model = ToyModel(0.0).train()
+    before = [weight.detach().clone() for weight in model.parameters()]
+    seen = []
+    optimiser_step(
+        model, make_batch, Optimiser(model, OptimSpec()), np.arange(8), step=0, lr=1e-2, objectives=toy_objectives(8),
+        train=TrainSpec(micro_batch=4), clip=0.0, ranks=Ranks(), place=PLACE,
+        meanwhile=lambda: seen.append(all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))),
+    )  # fmt: skip
+    assert seen == [True]

@@ -26,7 +26,7 @@ from epilm.training.ranks import Ranks
 from epilm.training.schedule import lr_at
 from epilm.training.spec import OptimSpec, TrainSpec
 from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
-from epilm.training.step import Figures, Maker, optimiser_step
+from epilm.training.step import Ahead, Figures, Maker, contrast_size, cut, optimiser_step
 from epilm.training.validate import validate
 
 CHECKPOINTS = "checkpoints"
@@ -112,7 +112,7 @@ class PretrainLoop:
             )  # fmt: skip
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim, self.tower)
-        self.make = self.data.train(device)
+        self.make = Ahead(self.data.train(device))
         self.make_valid = self.data.valid(device) if self.data.valid and len(self.data.valid_rows) else None
         self.model.train()
         root = self.out / CHECKPOINTS
@@ -152,6 +152,7 @@ class PretrainLoop:
             clip=self.optim.clip,
             ranks=self.ranks,
             place=self.place,
+            meanwhile=lambda: self._prepare(step + 1),
         )
         self.window_seconds += time.monotonic() - began
         done, last = step + 1, step + 1 == self.steps
@@ -177,6 +178,16 @@ class PretrainLoop:
             self.progress.close()
         if getattr(self, "log", None) is not None:
             self.log.close()  # type: ignore[union-attr]
+
+    def _prepare(self, step: int) -> None:
+        """Make the batches of a coming step while the device works."""
+        if step == self.steps:
+            return
+        group = contrast_size(self.objectives, self.train, self.ranks.world)
+        rows = self.data.rows_at(step)
+        for micros in cut(rows, group or len(rows), self.train.micro_batch, self.ranks):
+            for micro in micros:
+                self.make.prepare(micro.rows, step)
 
     # -- what is due now and then
 

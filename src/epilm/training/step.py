@@ -164,6 +164,26 @@ def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Mic
     return out
 
 
+class Ahead:
+    """A maker that has the batches of the next step ready, where they were asked for in time.
+
+    Batches are a function of (rows, step), so one made early is the one made late.
+    """
+
+    def __init__(self, make: Maker) -> None:
+        self.make = make
+        self._ready: dict[tuple[int, bytes], Batch] = {}
+
+    def prepare(self, rows: np.ndarray, step: int) -> None:
+        """Make a batch that will be asked for."""
+        self._ready[step, rows.tobytes()] = self.make(rows, step)
+
+    def __call__(self, rows: np.ndarray, step: int) -> Batch:
+        """Give a batch, and forget it."""
+        ready = self._ready.pop((step, rows.tobytes()), None)
+        return self.make(rows, step) if ready is None else ready
+
+
 def contrast_size(objectives: ObjectivesSpec, train: TrainSpec, world: int) -> int | None:
     """Say how many samples are contrasted with each other, or None without matching."""
     if objectives.matching.weight == 0:
@@ -184,6 +204,7 @@ def optimiser_step(
     clip: float,
     ranks: Ranks,
     place: Place,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Figures:
     """Move the weights once.
 
@@ -204,6 +225,9 @@ def optimiser_step(
     clip : float
         Largest gradient length; 0 = no limit.
     ranks, place : Ranks, Place
+    meanwhile : callable, optional
+        Called when all work is handed to the device and before anything waits for it: the time to make the
+        next batches (`Ahead`).
 
     Returns
     -------
@@ -297,6 +321,8 @@ def optimiser_step(
             forward=lambda pair: losses(*pair),
             shared=(temperature,) if learns else (),  # type: ignore[arg-type]
         )
+    if meanwhile is not None:
+        meanwhile()
     total = torch.stack([part.float() for part in totals]).sum()
     grads = [weight.grad for weight in optimiser.weights if weight.grad is not None]
     ranks.sum_([*grads, total])

@@ -511,6 +511,16 @@ def test_words_for_signals():
             signal_sources(None, None, words, "max")
 
 
+def test_one_folder_may_hold_accessibility_and_mappability(tmp_path):
+    for name in ("K562.accessibility.bw", "A549.bigWig", "map.bw", "README.md"):
+        write(tmp_path / name, "x")
+    sources = signal_sources(tmp_path, tmp_path / "map.bw", None, "max")
+    assert [(one.name, list(one.files)) for one in sources] == [
+        ("accessibility", ["A549", "K562"]),
+        ("mappability", [""]),
+    ]
+
+
 def test_kinds_of_places_of_states(tmp_path):
     places = state_sources(["E1=https://a.org/x/E1.bb", "https://a.org/x/E002_15.bb"])
     assert [(one.track, one.place) for one in places] == [

@@ -150,7 +150,10 @@ class Store:
     def __repr__(self) -> str:
         return (
             f"Store({str(self.path)!r}, {self.info.assembly}, {self.n_regions} regions, "
-            f"{len(self.cell_types)} cell types, {self.n_factors} factors, {self.device})"
+            f"{len(self.cell_types)} cell types, {self.n_factors} factors, "
+            + (f"{self.states.n_states} states of {self.states.bin} bp, " if self.states is not None else "")
+            + "".join(f"{name}, " for name in self.signals)
+            + f"{self.device})"
         )
 
     @property

@@ -21,7 +21,9 @@ from epilm.store.track_arrays import check_signal_name
 Pool = Literal["max", "mean", "min"]
 CellMap = Mapping[str, str] | str | Path | Sequence[str]
 STATE_ENDINGS = (".bed", ".bb", ".bigBed")
-SIGNAL_ENDINGS = (".bw", ".bigWig", ".bedGraph", ".bdg", ".bg")
+_PLAIN_SIGNAL = (".bw", ".bigWig", ".bedGraph", ".bdg", ".bg")
+# K562.accessibility.bw is K562's.
+SIGNAL_ENDINGS = (*(f".accessibility{ending}" for ending in _PLAIN_SIGNAL), *_PLAIN_SIGNAL)
 
 # Roadmap's numbers of cell types that carry another name elsewhere (protocols 5.2): the same cells, no proxy.
 # Names as `_plain` gives them.
@@ -341,7 +343,7 @@ def signal_sources(
     Parameters
     ----------
     accessibility : as in `inputs.peak_files`
-        bigWig or bedGraph, one a cell type.
+        bigWig or bedGraph, one a cell type. The file given as mappability is none of them.
     mappability : path
         One for all cell types.
     signal : dict of name to files, or "NAME:CELL=FILE" and "NAME:FILE" words
@@ -355,7 +357,10 @@ def signal_sources(
     """
     found: dict[str, dict[str, Path]] = {}
     if accessibility is not None:
-        found["accessibility"] = cell_files(accessibility, SIGNAL_ENDINGS, "signal file", "--accessibility")
+        files = cell_files(accessibility, SIGNAL_ENDINGS, "signal file", "--accessibility")
+        if mappability is not None:  # one folder may hold both
+            files = {cell: file for cell, file in files.items() if not _one_file(file, mappability)}
+        found["accessibility"] = files
     if mappability is not None:
         found["mappability"] = {"": Path(mappability)}
     if isinstance(signal, Mapping):
@@ -387,6 +392,10 @@ def signal_sources(
         check_signal_name(name)
     how = _pools(pool, tuple(found))
     return [SignalSource(name, files, how[name]) for name, files in found.items()]
+
+
+def _one_file(one: Path, other: str | Path) -> bool:
+    return one.resolve() == Path(other).resolve()
 
 
 def _pools(given: str | Mapping[str, str] | Sequence[str], names: Sequence[str]) -> dict[str, Any]:

@@ -72,13 +72,6 @@ class WindowReader:
         If the window holds no token, or its tokens do not fit max_tokens.
     StoreError
         If the store lacks states or a signal.
-
-    Examples
-    --------
-    >>> import tempfile; from toy_tracks import toy_track_store  # doctest: +SKIP
-    >>> reader = WindowReader(toy_track_store(tempfile.mkdtemp()), ModelSpec(k=7, stride=7), 1000)  # doctest: +SKIP
-    >>> reader([0, 1], [0, 0], [200, -50]).ids.shape  # doctest: +SKIP
-    torch.Size([2, 144])
     """
 
     def __init__(

@@ -9,10 +9,8 @@ segment: an interval with a state; runs of equal bins are usually one segment.
 bin: [i * bin_bp, (i + 1) * bin_bp) of a chromosome; the last one may be shorter.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +20,8 @@ from epilm.errors import InputError
 from epilm.genome.checks import chromosome_ranks
 from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_length, check_names, few, natural_key
 from epilm.genome.segments import Segments, read_segments
+from epilm.genome.state_names import MOST_STATES, UNKNOWN, name_states
 
-UNKNOWN = 255
-MOST_STATES = 254
-_NUMBER = re.compile(r"[EU]?([0-9]+)(?:[_ ].*)?")
-_NO_STATE = ("", ".", "NA", "nan")
 _SMALLEST_BIN = 10
 
 
@@ -155,7 +150,7 @@ def states_of(
     ]
     start, end = segments.start[rows], segments.end[rows]
     width = _width(segments, rows, start, end, length, bin_bp)
-    names, numbers, colours, codes_of = _name_states(segments, notes)
+    names, numbers, colours, codes_of = name_states(segments, notes)
     end = _inside(segments, rows, start, end, length, width, past_end, notes)
     keep = end > start  # all false only where past_end cut a whole segment
     rows, start, end = rows[keep], start[keep], end[keep]
@@ -326,62 +321,6 @@ def _in_order(
             do="Give one file per cell type; remove the wrong one of the two.",
         )  # fmt: skip
     return rows, start, end
-
-
-def _name_states(
-    segments: Segments, notes: list[str]
-) -> tuple[tuple[str, ...], tuple[int, ...] | None, tuple[str, ...], NDArray[np.uint8]]:
-    """Names in order, their numbers and colours, and the code of each label of the file."""
-    labels = [label.strip() for label in segments.labels]
-    used = np.bincount(segments.label, minlength=len(labels))
-    none = [i for i, label in enumerate(labels) if label in _NO_STATE]
-    if none:
-        notes.append(
-            f"{segments.source}: {int(used[none].sum())} segments are named {few([labels[i] or 'nothing' for i in none])}: unknown"
-        )
-    kept = [i for i in range(len(labels)) if i not in none and used[i]]
-    if not kept:
-        raise InputError(
-            "no segment has a state", where=segments.source, found=few([repr(label) for label in labels]),
-            expected="state names in column 4, for example 1_TssA",
-        )  # fmt: skip
-
-    def line(i: int) -> str:
-        return segments.place(int((segments.label == i).argmax()))
-
-    found = {i: _NUMBER.fullmatch(labels[i]) for i in kept}
-    numbered = [i for i in kept if found[i]]
-    if len(kept) > MOST_STATES:
-        raise InputError(
-            "there are too many states", where=line(kept[MOST_STATES]),
-            found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})", expected=f"at most {MOST_STATES}",
-            do="Is column 4 the state? Peak names, for example, differ on every line.",
-        )  # fmt: skip
-    if numbered and len(numbered) < len(kept):
-        odd = next(i for i in kept if not found[i]) if 2 * len(numbered) >= len(kept) else numbered[0]
-        raise InputError(
-            "some states have a number and some have none", where=line(odd), found=repr(labels[odd]),
-            expected=f"names like {few([labels[i] for i in kept if i != odd], 3)}",
-            do="Correct the name, or take the numbers away from all.",
-        )  # fmt: skip
-    numbers = {i: int(match[1]) for i, match in found.items() if match}
-    order = sorted(kept, key=lambda i: (numbers.get(i, 0), natural_key(labels[i])))
-    for one, two in pairwise(order):
-        if numbers and numbers[one] == numbers[two]:
-            one, two = sorted((one, two), key=lambda i: int((segments.label == i).argmax()))
-            raise InputError(
-                "one number has two names", where=line(two), found=repr(labels[two]),
-                expected=f"{labels[one]!r} as in {line(one).rsplit(', ', 1)[1]}",
-                do="Give every state one name.",
-            )  # fmt: skip
-    codes = np.full(len(labels), UNKNOWN, np.uint8)
-    codes[order] = np.arange(len(order))
-    return (
-        tuple(labels[i] for i in order),
-        tuple(numbers[i] for i in order) if numbers else None,
-        tuple(segments.colours[i] for i in order),
-        codes,
-    )
 
 
 def join_states(

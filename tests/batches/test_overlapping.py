@@ -50,6 +50,19 @@ def test_windows_of_neighbouring_bins_are_those_read_one_by_one(store, spec, win
         same(once(cell, chroms, starts, reverse=reverse), expected)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_store_of_tensors_gives_the_same_bits(store, reverse):
+    spec = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, max_tokens=150)
+    held = store.to("cpu")
+    assert isinstance(held.genome, torch.Tensor)
+    starts, chroms = np.arange(-400, 3000, 50), np.zeros(68, np.int64)
+    windows = [
+        OverlappingReader(s, spec, 1000, signals=EBERT_PLUS_SIGNALS)(1, chroms, starts, reverse=reverse)
+        for s in (store, held)
+    ]
+    same(*windows)
+
+
 def test_windows_far_apart_are_left_to_the_plain_reader(store, monkeypatch):
     spec = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, max_tokens=150)
     reader = OverlappingReader(store, spec, 1000)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import InputError
+from epilm.nn.linear import Linear, product
 
 EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
 INIT_STD = 0.02
@@ -37,11 +38,11 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_dropout = attention_dropout
-        self.qkv = nn.Linear(hidden, 3 * hidden)
-        self.out = nn.Linear(hidden, hidden)
+        self.qkv = Linear(hidden, 3 * hidden)
+        self.out = Linear(hidden, hidden)
         self.attention_norm = nn.LayerNorm(hidden, eps=EPS)
-        self.up = nn.Linear(hidden, ffn)
-        self.down = nn.Linear(ffn, hidden)
+        self.up = Linear(hidden, ffn)
+        self.down = Linear(ffn, hidden)
         self.ffn_norm = nn.LayerNorm(hidden, eps=EPS)
         self.dropout = nn.Dropout(dropout)
 
@@ -193,7 +194,7 @@ class SequenceEncoder(nn.Module):
         self.blocks = nn.ModuleList(
             EncoderBlock(hidden, heads, ffn, dropout, attention_dropout) for _ in range(layers)
         )
-        self.pooler = nn.Linear(hidden, hidden)
+        self.pooler = Linear(hidden, hidden)
         self.apply(init_weights)
 
     @property
@@ -347,7 +348,7 @@ class MaskedHead(nn.Module):
         super().__init__()
         if tuple(weight.shape) != (vocab, hidden):
             raise ValueError(f"the tied weight is {tuple(weight.shape)}, not {(vocab, hidden)}")
-        self.dense = nn.Linear(hidden, hidden)
+        self.dense = Linear(hidden, hidden)
         self.norm = nn.LayerNorm(hidden, eps=EPS)
         self.bias = nn.Parameter(torch.zeros(vocab))
         self.dense.apply(init_weights)
@@ -356,7 +357,7 @@ class MaskedHead(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Score (M, H) rows; returns logits (M, V)."""
-        return F.linear(self.norm(F.gelu(self.dense(rows))), self.weight, self.bias)
+        return product(self.norm(F.gelu(self.dense(rows))), self.weight, self.bias)
 
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str],

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from epilm.nn.linear import Linear
+
 
 class StochasticDepth(nn.Module):
     """Drop a residual branch for whole samples while training, and scale up the others.
@@ -75,8 +77,8 @@ class WindowAttention(nn.Module):
         self.after = tuple(
             n * w - g - b for n, w, g, b in zip(self.count, window, grid, self.before, strict=True)
         )
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.out = Linear(dim, dim)
         columns, rows = window
         self.bias = nn.Parameter(torch.zeros(heads, (2 * columns - 1) * (2 * rows - 1)))
         nn.init.trunc_normal_(self.bias, std=0.02)
@@ -147,8 +149,8 @@ class WindowBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = WindowAttention(dim, heads, grid, window, shifted)
         self.ffn_norm = nn.LayerNorm(dim)
-        self.up = nn.Linear(dim, 4 * dim)
-        self.down = nn.Linear(4 * dim, dim)
+        self.up = Linear(dim, 4 * dim)
+        self.down = Linear(4 * dim, dim)
         self.drop = StochasticDepth(drop)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +165,7 @@ class Merge(nn.Module):
         super().__init__()
         self.rows = 2 if rows > 1 else 1
         self.norm = nn.LayerNorm(2 * self.rows * dim)
-        self.reduce = nn.Linear(2 * self.rows * dim, 2 * dim, bias=False)
+        self.reduce = Linear(2 * self.rows * dim, 2 * dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, columns, rows, D) to (B, columns / 2, rows / 2, 2 D), rounded up."""
@@ -230,7 +232,7 @@ class WindowedTower(nn.Module):
         self.patch = patch
         rows, columns = math.ceil(regions / patch[0]), math.ceil(factors / patch[1])
         self.missing = (rows * patch[0] - regions, columns * patch[1] - factors)
-        self.embed = nn.Linear(patch[0] * patch[1] * channels, embed)
+        self.embed = Linear(patch[0] * patch[1] * channels, embed)
         self.position = nn.Parameter(torch.zeros(columns, rows, embed))
         self.norm = nn.LayerNorm(embed)
         rates = iter(rising(drop_path, sum(depths)))

@@ -85,6 +85,8 @@ class Ablation:
     train, valid, test : places of the binding labels; pre-training holds out what its recipe says.
     bin_step : int
         Distance of the tested bins in bp; those of training stand every 50 bp.
+    both_strands : bool
+        Whether a prediction is the mean over both strands; fine-tuning's `strands` says what is learned from.
     finetune : BindingSpec
         Seed, signals, places and cell types are filled in by the arm.
     """
@@ -104,6 +106,7 @@ class Ablation:
     title: str = ""
     world: str = "small"
     bin_step: int = 50
+    both_strands: bool = False
     size: str = "base"
 
     def titles(self) -> dict[str, str]:

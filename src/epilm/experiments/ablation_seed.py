@@ -145,7 +145,7 @@ def _scored(
     """All scores of each factor in the unseen cell type; one forward pass serves all factors."""
     bins = truth[0].bins
     scores: NDArray[np.float32] = np.empty((len(bins), len(run.factors)), np.float32)
-    for block in predict_bins(run, store, plan.test_cell, bins, device="cpu"):
+    for block in predict_bins(run, store, plan.test_cell, bins, both_strands=plan.both_strands, device="cpu"):
         scores[block.first : block.first + len(block.probabilities)] = block.probabilities
     return {
         table.factor: score_bins(table.of(plan.test_cell), scores[:, run.factors.index(table.factor)])

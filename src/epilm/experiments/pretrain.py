@@ -19,7 +19,8 @@ from torch import nn
 
 import epilm
 from epilm.atomic import locked, write_json
-from epilm.batches import BatchMaker, WindowMaker, make_batches
+from epilm.batches import BatchMaker, WindowMaker
+from epilm.batches.placement import place_batches
 from epilm.errors import RecipeError, TrainingError
 from epilm.experiments import runs
 from epilm.experiments.checks import check_store
@@ -201,17 +202,23 @@ def row_order(samples: Samples | WindowTable, recipe: Recipe) -> Callable[[int],
 
 
 def batch_maker(
-    store: Store, recipe: Recipe, subset: Literal["train", "holdout"], device: torch.device
+    store: Store,
+    recipe: Recipe,
+    subset: Literal["train", "holdout"],
+    device: torch.device,
+    say: Callable[[str], None] | None = None,
 ) -> BatchMaker | WindowMaker:
-    """Make the batches of a run; on a GPU with room the store is moved there, and batches are made there."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if sum(entry["bytes"] for entry in store.info.files.values()) < free / 4:
-            store = store.to(device)
-    return make_batches(
-        store, recipe.model, recipe.objectives, recipe.samples,
-        seed=recipe.train.seed, subset=subset, device=device,
+    """Make the batches of a run; on a GPU with room the store is moved there, and batches are made there.
+
+    `say` gets a line on where the store lies, and what it costs where it does not fit.
+    """
+    maker, said = place_batches(
+        store, recipe.model, recipe.objectives, recipe.samples, device=device,
+        micro_batch=recipe.train.micro_batch, seed=recipe.train.seed, subset=subset,
     )  # fmt: skip
+    if say is not None:
+        say(said)
+    return maker
 
 
 @dataclass(frozen=True)
@@ -301,11 +308,17 @@ def _run(
     ):
         say(line)
 
+    homes: dict[torch.device, Store] = {}
+
     def on(subset: Literal["train", "holdout"]) -> Callable[[torch.device], BatchMaker | WindowMaker]:
         def build(device: torch.device) -> BatchMaker | WindowMaker:
             if subset == "train" and device.type == "cpu":
                 return plan.maker
-            return batch_maker(store, recipe, subset, device)
+            # Both subsets read one copy: it is placed, and said, once.
+            placed = homes.get(device)
+            found = batch_maker(placed or store, recipe, subset, device, None if placed else say)
+            homes[device] = found.store
+            return found
 
         return build
 

@@ -31,6 +31,7 @@ EB = ModelSpec(
 )
 DB = replace(EB, name="dbert", streams=("dna",), states=0)
 CONCAT = replace(EB, state_combine="concat", special_tokens=False, tail="pad", pad_to_max=True)
+OWN = replace(EB, state_output="own")
 ABOUT = {"state_names": ["a", "b", "c", "d", "e"], "state_bin": 200, "window_bp": 100}
 
 
@@ -43,7 +44,7 @@ def saved(path, spec=EB, seed=3, extra=ABOUT):
     return model
 
 
-@pytest.mark.parametrize("spec", [EB, DB, CONCAT], ids=["ebert", "dbert", "concat"])
+@pytest.mark.parametrize("spec", [EB, DB, CONCAT, OWN], ids=["ebert", "dbert", "concat", "own"])
 def test_a_model_comes_back_to_the_bit(tmp_path, spec):
     model = saved(tmp_path / "c", spec)
     again, found, extra = load_model(tmp_path / "c")
@@ -54,7 +55,7 @@ def test_a_model_comes_back_to_the_bit(tmp_path, spec):
     assert all(torch.equal(mine[name], other[name]) for name in mine)
     assert again.masked_head.weight is again.encoder.words.weight
     if spec.states:
-        assert again.state_head.weight is again.states.weight
+        assert again.state_head.weight is (again.state_table or again.states).weight
     assert "ebert" in (tmp_path / "c" / "card.md").read_text() or not spec.states
 
 

@@ -67,6 +67,21 @@ def dbert():
     return build_model(DB, seed=1).eval()
 
 
+def test_states_scored_by_a_table_of_their_own_leave_the_input_vectors_alone():
+    own, tied = (build_model(replace(EB, state_output=how), seed=1) for how in ("own", "tied"))
+    for model in (own, tied):
+        model(batch()).state_logits.sum().backward()
+    assert own.state_head.weight is own.state_table.weight
+    assert tied.state_head.weight is tied.states.weight
+    # No window shows a state that is not in the batch: only as an answer is it learned.
+    never = N_SPECIAL_STATES + STATES - 1
+    seen = replace(batch(), states=torch.full_like(batch().states, UNKNOWN_STATE))
+    for model, moved in ((own, False), (tied, True)):
+        model.zero_grad()
+        model(seen).state_logits.square().sum().backward()
+        assert bool(model.states.weight.grad[never].any()) is moved
+
+
 def test_the_heads_see_hidden_tokens_alone(ebert):
     b = batch()
     out = ebert(b)

@@ -369,7 +369,8 @@ def _load_states(trunk: EBERT, tensors: dict[str, Tensor]) -> list[str]:
         return [f"the vectors of the {rows} states are drawn anew (the checkpoint has {had})"]
     notes = [f"the vectors of {rows} states taken over: number i must mean the same state in both stores"]
     parts: dict[str, nn.Module | None] = {
-        "states.": trunk.states, "state_head.": trunk.state_head, "join.": trunk.join,
+        "states.": trunk.states, "state_table.": trunk.state_table, "state_head.": trunk.state_head,
+        "join.": trunk.join,
     }  # fmt: skip
     for prefix, part in parts.items():
         own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

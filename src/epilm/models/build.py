@@ -202,11 +202,15 @@ def _ebert(spec: ModelSpec) -> EBERT:
     rows = spec.states + N_SPECIAL_STATES
     states = nn.Embedding(rows, hidden, padding_idx=PAD_STATE)
     states.apply(init_weights)
+    own = nn.Embedding(rows, hidden) if spec.state_output == "own" else None
+    if own is not None:
+        own.apply(init_weights)
     return EBERT(
         encoder,
         head,
         states=states,
-        state_head=MaskedHead(hidden, rows, states.weight),
+        state_head=MaskedHead(hidden, rows, states.weight if own is None else own.weight),
+        state_table=own,
         combine=spec.state_combine,
         pooling=spec.pooling,
     )

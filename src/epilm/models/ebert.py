@@ -58,7 +58,9 @@ class EBERT(nn.Module):
     states : nn.Embedding (Vs, H), optional
         Vectors of state ids; none makes the model DBERT.
     state_head : MaskedHead, optional
-        Scores states; tied to `states`.
+        Scores states; tied to `states`, or to `state_table`.
+    state_table : nn.Embedding (Vs, H), optional
+        Vectors that `state_head` scores with, where they are not those of `states`.
     combine : {"sum", "concat"}
         How a token's two vectors become one.
     pooling : {"cls", "pooler", "mean"}
@@ -79,6 +81,7 @@ class EBERT(nn.Module):
         *,
         states: nn.Embedding | None = None,
         state_head: MaskedHead | None = None,
+        state_table: nn.Embedding | None = None,
         combine: Combine = "sum",
         pooling: Pooling = "cls",
     ) -> None:
@@ -88,7 +91,8 @@ class EBERT(nn.Module):
         self.combine: Combine = combine
         self.pooling: Pooling = pooling
         self.encoder, self.masked_head = encoder, masked_head
-        self.states, self.state_head = states, state_head
+        # The table first: a tensor shared with the head is called by its name.
+        self.states, self.state_table, self.state_head = states, state_table, state_head
         self.join = StateJoin(encoder.hidden) if states is not None and combine == "concat" else None
 
     @property

@@ -69,6 +69,8 @@ class ModelSpec:
     masked_factors: bool = False  # whether the entry head is built
     # Windows (ebert, dbert; protocols 5.5, 5.7)
     states: int = 0  # chromatin states, filled from the store
+    # tied: states are scored by their input vectors; own: by a table of their own (unstated in the paper)
+    state_output: Literal["tied", "own"] = "tied"
     state_combine: Literal["sum", "concat"] = "sum"  # concat: both, then a linear layer back to hidden
     special_tokens: bool = True  # [CLS] before and [SEP] after the tokens of a window
     tail: Literal["drop", "pad"] = "drop"  # a last k-mer that is not whole: left out, or filled with N

@@ -17,10 +17,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import InputError
+from epilm.nn.attention import Attention, Dropout, Packed, attend, attention_weights, packed
 from epilm.nn.linear import Linear, product
 
 EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
 INIT_STD = 0.02
+WORTH_PACKING = 0.95  # share of tokens above which moving them costs more than the padding
+
+Packing = Literal["auto", "off", "packed"]
 
 
 class EncoderBlock(nn.Module):
@@ -38,61 +42,43 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_dropout = attention_dropout
+        self.attention: Attention = "auto"  # `SequenceEncoder.compute` sets it
         self.qkv = Linear(hidden, 3 * hidden)
         self.out = Linear(hidden, hidden)
         self.attention_norm = nn.LayerNorm(hidden, eps=EPS)
         self.up = Linear(hidden, ffn)
         self.down = Linear(ffn, hidden)
         self.ffn_norm = nn.LayerNorm(hidden, eps=EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
-        self, x: Tensor, attend: Tensor | None, need_weights: bool = False
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        need_weights: bool = False,
+        pack: Packed | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Map (N, L, H) to (N, L, H); `attend` is a bool mask or an additive float bias."""
-        n, length, hidden = x.shape
-        qkv = self.qkv(x).view(n, length, 3, self.heads, hidden // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, L, H / heads)
+        """Map (N, L, H) to (N, L, H); `mask` is a bool mask or an additive float bias.
+
+        With `pack` from (T, H) to (T, H): rows are only laid out with their padding where tokens meet.
+        """
+        qkv = self.qkv(x) if pack is None else pack.spread(self.qkv(x))
+        n, length, width = qkv.shape
+        hidden = width // 3
+        q, k, v = qkv.view(n, length, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
         dropout = self.attention_dropout if self.training else 0.0
         weights = None
         if need_weights:
-            weights = attention_weights(q, k, attend)
+            weights = attention_weights(q, k, mask)
             mixed = F.dropout(weights, dropout) @ v
         else:
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=attend, dropout_p=dropout)
+            mixed = attend(q, k, v, mask, dropout, self.attention)  # (N, heads, L, H / heads)
         mixed = mixed.transpose(1, 2).reshape(n, length, hidden)
+        if pack is not None:
+            mixed = pack.take(mixed)
         x = self.attention_norm(x + self.dropout(self.out(mixed)))
         x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
         return x, weights
-
-
-def attention_weights(q: Tensor, k: Tensor, attend: Tensor | None) -> Tensor:
-    """Attention as a table: softmax of scaled products, the plain way.
-
-    Parameters
-    ----------
-    q, k : float (N, heads, L, D)
-    attend : bool or float, broadcastable to (N, heads, L, L), or None
-        True = may be attended; a float is added to the scores.
-
-    Returns
-    -------
-    float (N, heads, L, L)
-        Row = query, column = key; every row sums to 1.
-
-    Examples
-    --------
-    >>> q = torch.zeros(1, 1, 2, 4)
-    >>> attention_weights(q, q, torch.tensor([[[[True, False]]]])).tolist()
-    [[[[1.0, 0.0], [1.0, 0.0]]]]
-    """
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    if attend is not None:
-        if attend.dtype == torch.bool:
-            scores = scores.masked_fill(~attend, -math.inf)
-        else:
-            scores = scores + attend
-    return scores.softmax(-1)
 
 
 def enlarge_positions(weight: Tensor, n: int, how: Literal["tile", "interpolate"]) -> Tensor:
@@ -186,11 +172,12 @@ class SequenceEncoder(nn.Module):
             raise ValueError(f"hidden ({hidden}) must be a multiple of heads ({heads})")
         attention_dropout = dropout if attention_dropout is None else attention_dropout
         self.checkpoint_activations = checkpoint_activations
+        self.packing: Packing = "auto"
         self.words = nn.Embedding(vocab, hidden, padding_idx=0)
         self.positions = nn.Embedding(max_positions, hidden)
         self.types = nn.Embedding(segments, hidden)
         self.norm = nn.LayerNorm(hidden, eps=EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             EncoderBlock(hidden, heads, ffn, dropout, attention_dropout) for _ in range(layers)
         )
@@ -264,17 +251,48 @@ class SequenceEncoder(nn.Module):
             )
         x = inputs_embeds + self.positions.weight[:length]
         x = x + (self.types.weight[0] if segments is None else self.types(segments))
+        pack = None if return_attentions or mask is None else self._pack(mask)
+        if pack is not None:
+            x = pack.take(x)
         x = self.dropout(self.norm(x))
         attend = attend_to(mask, attention_bias, dtype=x.dtype)
         attentions: list[Tensor] = []
         for block in self.blocks:
             if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-                x, weights = checkpoint(block, x, attend, return_attentions, use_reentrant=False)
+                x, weights = checkpoint(block, x, attend, return_attentions, pack, use_reentrant=False)
             else:
-                x, weights = block(x, attend, return_attentions)
+                x, weights = block(x, attend, return_attentions, pack)
             if return_attentions:
                 attentions.append(weights)
+        if pack is not None:
+            x = pack.spread(x)
         return x, attentions if return_attentions else None
+
+    def compute(self, attention: Attention = "auto", packing: Packing = "auto") -> None:
+        """Choose how, not what, is computed: the kernel of attention, and whether padding is left out."""
+        self.packing = packing
+        for block in self.blocks:
+            block.attention = attention  # type: ignore[assignment]
+
+    def _pack(self, mask: Tensor) -> Packed | None:
+        """Where the tokens are, if leaving the padding out is wanted and pays.
+
+        By itself never in fp32 with dropout on a CPU: other entries would be dropped than with the padding, and
+        a run of before would not be repeated. Never under compilation: shapes would change with every batch.
+        """
+        if self.packing == "off" or torch.compiler.is_compiling() or type(mask) is not Tensor:
+            return None
+        if self.packing == "auto":
+            if mask.device.type != "cpu":
+                return None  # counting tokens would wait for the device
+            drawn = self.training and (
+                self.dropout.p > 0 or any(block.attention_dropout for block in self.blocks)
+            )
+            if drawn and not torch.is_autocast_enabled("cpu"):
+                return None
+        found = packed(mask)
+        worth = len(found.at) < WORTH_PACKING * mask.numel()
+        return found if worth and len(found.at) else None
 
     def pool(self, hidden: Tensor) -> Tensor:
         """BERT's pooler: tanh of a dense layer on the first token; (N, L, H) -> (N, H)."""

@@ -1,0 +1,235 @@
+"""Which kernel computes attention, by chip and number format, and the plain one that all are held to.
+
+Hopper: cuDNN's kernel first (1.7 to 2.3 times the default there, by reports; not measured here), on other
+CUDA chips flash first. On a CPU torch's own choice, except in bf16: there its kernel takes twice to
+four times as long as two matrix products and a softmax, up to 512 tokens. The
+choice follows from device, format and shape alone. Needs torch only.
+Axes: N sequences, L tokens, D width of a head, T tokens that are no padding.
+"""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from epilm.errors import TrainingError
+
+Attention = Literal["auto", "plain", "sdpa", "flash", "cudnn"]
+
+# On a CPU in bf16: up to here the plain way is the faster (measured on Zen 5, 64 to 256 tokens: 1.6 to 5.8 times).
+# Without dropout torch's kernel keeps no table of tokens by tokens for the way back: plain only while it is small.
+PLAIN_UP_TO, PLAIN_UP_TO_WITHOUT_DROPOUT = 512, 256
+
+
+class Kernels(NamedTuple):
+    """What `attention_backend` chose: names in order of preference (none: torch's own), and a line on it."""
+
+    order: tuple[str, ...]
+    said: str
+
+
+@lru_cache(maxsize=16)
+def attention_backend(device: str, wish: Attention = "auto") -> Kernels:
+    """Choose the kernels of a device.
+
+    Parameters
+    ----------
+    device : str
+        "cpu", "cuda", "cuda:1", "mps".
+    wish : {"auto", "plain", "sdpa", "flash", "cudnn"}
+        "sdpa": torch's own choice; "flash", "cudnn": that kernel first, others where it cannot.
+
+    Raises
+    ------
+    TrainingError
+        If a kernel of GPUs is asked for on another device.
+
+    Examples
+    --------
+    >>> attention_backend("cpu").order, attention_backend("cpu", "plain").said
+    ((), 'attention plain (train.attention)')
+    """
+    if wish not in get_args(Attention):
+        raise TrainingError(
+            "unknown attention kernel", where="train.attention", found=wish, expected=", ".join(get_args(Attention))
+        )  # fmt: skip
+    cuda = torch.device(device).type == "cuda"
+    if wish in ("flash", "cudnn"):
+        if not cuda:
+            raise TrainingError(
+                f"the {wish} kernel runs on CUDA devices alone", where="train.attention", found=device,
+                do="Set train.attention to auto.",
+            )  # fmt: skip
+        return Kernels(_ordered(wish), f"attention {wish} first (train.attention)")
+    if wish != "auto":
+        return Kernels((), f"attention {wish} (train.attention)")
+    if not cuda:
+        return Kernels(
+            (), "attention sdpa, in bf16 plain up to 512 tokens" if device == "cpu" else "attention sdpa"
+        )
+    hopper = torch.cuda.get_device_capability(device) == (9, 0)
+    first = "cudnn" if hopper else "flash"
+    return Kernels(_ordered(first), f"attention {first} first ({'Hopper' if hopper else 'not Hopper'})")
+
+
+def _ordered(first: str) -> tuple[str, ...]:
+    """Flash takes no mask: where there is padding the next in line does the work."""
+    return (first, *(name for name in ("flash", "efficient", "math") if name != first))
+
+
+def _context(kernels: tuple[str, ...]) -> AbstractContextManager[Any]:
+    if not kernels:
+        return nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    names = {
+        "cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION,
+        "efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.MATH,
+    }  # fmt: skip
+    return sdpa_kernel([names[name] for name in kernels], set_priority=True)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, wish: Attention = "auto"
+) -> Tensor:
+    """Mix values by attention.
+
+    Parameters
+    ----------
+    q, k, v : float (N, heads, L, D)
+    mask : bool or float, broadcastable to (N, heads, L, L), or None
+        True = may be attended; a float is added to the scores.
+    dropout : float
+        On the attention weights; 0 outside training.
+    wish : {"auto", "plain", "sdpa", "flash", "cudnn"}
+
+    Returns
+    -------
+    float (N, heads, L, D)
+
+    Examples
+    --------
+    >>> x = torch.ones(1, 1, 3, 2)
+    >>> attend(x, x, x, None, 0.0, "plain").flatten().tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    if wish == "plain" or (wish == "auto" and _plain_is_faster(q, dropout)):
+        return _plain(q, k, v, mask, dropout)
+    if q.device.type != "cuda" or wish == "sdpa":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    with _context(attention_backend(str(q.device), wish).order):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+
+
+def _plain_is_faster(q: Tensor, dropout: float) -> bool:
+    most = PLAIN_UP_TO if dropout > 0 else PLAIN_UP_TO_WITHOUT_DROPOUT
+    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] <= most
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    n, heads, length, width = q.shape
+    q, k, v = (x.reshape(n * heads, length, width) for x in (q, k, v))
+    scores = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=width**-0.5)
+    if mask is not None:
+        scores = _masked(scores.view(n, heads, length, length), mask).view(n * heads, length, length)
+    weights = scores.softmax(-1)
+    return torch.bmm(drop(weights, dropout), v).view(n, heads, length, width)
+
+
+def _masked(scores: Tensor, mask: Tensor) -> Tensor:
+    return scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+
+
+def attention_weights(q: Tensor, k: Tensor, attend: Tensor | None) -> Tensor:
+    """Attention as a table: softmax of scaled products, the plain way.
+
+    Parameters
+    ----------
+    q, k : float (N, heads, L, D)
+    attend : bool or float, broadcastable to (N, heads, L, L), or None
+        True = may be attended; a float is added to the scores.
+
+    Returns
+    -------
+    float (N, heads, L, L)
+        Row = query, column = key; every row sums to 1.
+
+    Examples
+    --------
+    >>> q = torch.zeros(1, 1, 2, 4)
+    >>> attention_weights(q, q, torch.tensor([[[[True, False]]]])).tolist()
+    [[[[1.0, 0.0], [1.0, 0.0]]]]
+    """
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    return (scores if attend is None else _masked(scores, attend)).softmax(-1)
+
+
+def drop(x: Tensor, rate: float) -> Tensor:
+    """Set a share of the entries to 0 and scale up the rest.
+
+    On a CPU in bf16 the entries are drawn 16 bits each from torch's generator, a quarter of the time
+    of torch's own draw; `rate` is then rounded to 1 / 65536. Elsewhere `torch.nn.functional.dropout`, bit for bit.
+
+    Examples
+    --------
+    >>> drop(torch.ones(4), 0.0).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    if rate == 0.0:
+        return x
+    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or rate == 1.0:
+        return F.dropout(x, rate)
+    n = x.numel()
+    limit = round(rate * 65536)
+    bits = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:n]
+    keep = (bits >= limit - 32768).to(x.dtype).mul_(1 / (1 - limit / 65536))
+    return x * keep.view(x.shape)
+
+
+class Dropout(nn.Dropout):
+    """`torch.nn.Dropout` through `drop`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return drop(x, self.p) if self.training else x
+
+
+class Packed(NamedTuple):
+    """Where T tokens stand in N rows of L: layers that look at one token work on (T, H) alone.
+
+    Attributes
+    ----------
+    at : int64 (T,)
+        Place in the flattened (N L) rows.
+    rows, length : int
+        N and L.
+    """
+
+    at: Tensor
+    rows: int
+    length: int
+
+    def take(self, x: Tensor) -> Tensor:
+        """(N, L, H) to (T, H)."""
+        return x.flatten(0, 1).index_select(0, self.at)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """(T, H) to (N, L, H), 0 on padding."""
+        out = x.new_zeros(self.rows * self.length, x.shape[-1])
+        return out.index_copy(0, self.at, x).view(self.rows, self.length, x.shape[-1])
+
+
+def packed(mask: Tensor) -> Packed:
+    """Find the tokens of a mask.
+
+    Examples
+    --------
+    >>> found = packed(torch.tensor([[True, False], [True, True]]))
+    >>> found.at.tolist(), found.spread(torch.tensor([[1.0], [2.0], [3.0]])).flatten().tolist()
+    ([0, 2, 3], [1.0, 0.0, 2.0, 3.0])
+    """
+    return Packed(mask.flatten().nonzero()[:, 0], *mask.shape)

@@ -1,0 +1,169 @@
+"""Every kernel and every layout of tokens gives what the plain way gives, with the padding in place."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend
+
+from epilm.errors import TrainingError
+from epilm.nn import attention
+from epilm.nn.attention import attend, attention_backend, attention_weights, drop
+from epilm.nn.encoder import MaskedHead, SequenceEncoder
+
+
+def qkv(dtype=torch.float32, length=9):
+    g = torch.Generator().manual_seed(0)
+    return torch.randn(3, 2, 4, length, 8, generator=g).to(dtype)
+
+
+@pytest.mark.parametrize("kind", ["none", "bool", "bias"])
+@pytest.mark.parametrize("wish", ["auto", "plain", "sdpa"])
+def test_every_wish_is_softmax_of_products_times_values(wish, kind):
+    x = qkv().requires_grad_()
+    mask = {
+        "none": None,
+        "bool": (torch.arange(9) < 6)[None, None, None],
+        "bias": torch.linspace(-2, 2, 81).view(1, 1, 9, 9),
+    }[kind]
+    expected = attention_weights(x[0], x[1], mask) @ x[2]
+    found = attend(*x, mask, 0.0, wish)
+    torch.testing.assert_close(found, expected)
+    cotangent = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    theirs, ours = (torch.autograd.grad(out, x, cotangent)[0] for out in (expected, found))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_dropout_of_the_plain_way_draws_what_torchs_kernel_draws():
+    x = qkv()
+    torch.manual_seed(0)
+    theirs = attend(*x, None, 0.3, "sdpa")
+    torch.manual_seed(0)
+    torch.testing.assert_close(attend(*x, None, 0.3, "plain"), theirs)
+
+
+def test_bf16_on_a_cpu_is_plain_up_to_a_length(monkeypatch):
+    called = []
+    monkeypatch.setattr(attention, "_plain", lambda q, k, v, mask, dropout: called.append(q.shape[2]) or q)
+    for dtype, length, dropout in (
+        (torch.float32, 64, 0.1), (torch.bfloat16, 512, 0.1), (torch.bfloat16, 513, 0.1), (torch.bfloat16, 256, 0.0),
+        (torch.bfloat16, 257, 0.0),
+    ):  # fmt: skip
+        attend(*qkv(dtype, length), None, dropout)
+    assert called == [512, 256]
+
+
+def test_bf16_attention_is_that_of_fp32_to_its_rounding():
+    x = qkv()
+    torch.testing.assert_close(
+        attend(*x.bfloat16(), None, 0.0).float(), attend(*x, None, 0.0), atol=2e-2, rtol=2e-2
+    )
+
+
+def test_a_chip_gets_its_kernels(monkeypatch):
+    for capability, first in (((9, 0), "cudnn"), ((8, 0), "flash"), ((10, 0), "flash")):
+        attention_backend.cache_clear()
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, c=capability: c)
+        found = attention_backend("cuda:0")
+        assert found.order[0] == first
+        assert found.order[-1] == "math"
+        assert f"attention {first} first" in found.said
+    assert attention_backend("cuda", "flash").order[:2] == ("flash", "efficient")
+    assert attention_backend("cuda", "sdpa").order == ()
+    attention_backend.cache_clear()
+
+
+def test_the_chosen_kernels_are_those_torch_is_told():
+    with attention._context(("math", "flash")):
+        assert torch.backends.cuda.math_sdp_enabled()
+        assert not torch.backends.cuda.mem_efficient_sdp_enabled()
+    assert {b.name for b in (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)}  # names that exist
+    assert torch.backends.cuda.mem_efficient_sdp_enabled()
+
+
+@pytest.mark.parametrize("wish", ["flash", "cudnn"])
+def test_a_gpu_kernel_on_a_cpu_is_refused(wish):
+    with pytest.raises(
+        TrainingError, match=rf"train.attention: the {wish} kernel runs on CUDA devices alone.*auto"
+    ):
+        attention_backend("cpu", wish)
+
+
+def test_an_unknown_kernel_names_the_known():
+    with pytest.raises(TrainingError, match=r"Found fast; expected auto, plain, sdpa, flash, cudnn"):
+        attention_backend("cpu", "fast")
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_quick_dropout_hides_its_share_and_keeps_the_mean(rate):
+    x = torch.ones(1000, 1001, dtype=torch.bfloat16, requires_grad=True)
+    torch.manual_seed(0)
+    out = drop(x, rate)
+    kept = out != 0
+    sd = (rate * (1 - rate) / x.numel()) ** 0.5
+    assert abs(kept.double().mean().item() - (1 - rate)) < 5 * sd
+    assert out.unique().numel() == 2
+    assert out.double().mean().item() == pytest.approx(
+        1, abs=5 * sd / (1 - rate) + 4e-3
+    )  # bf16's own rounding
+    torch.manual_seed(0)
+    assert torch.equal(drop(x, rate), out)
+    out.sum().backward()
+    assert torch.equal(x.grad != 0, kept)
+    rows = kept.double().mean(1)  # neighbours are independent: the four values of one draw too
+    assert rows.std() == pytest.approx((rate * (1 - rate) / 1001) ** 0.5, rel=0.15)
+    pairs = (kept[:, :-1] & kept[:, 1:]).double().mean().item()
+    assert pairs == pytest.approx((1 - rate) ** 2, abs=3e-3)
+
+
+def test_dropout_in_fp32_is_torchs_bit_for_bit():
+    x = torch.randn(50, 7)
+    torch.manual_seed(3)
+    theirs = F.dropout(x, 0.2)
+    torch.manual_seed(3)
+    assert torch.equal(drop(x, 0.2), theirs)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_tokens_without_their_padding_give_the_same_losses_and_gradients(checkpointed):
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(
+        69, 32, 2, 2, 64, max_positions=24, dropout=0.0, checkpoint_activations=checkpointed
+    )
+    head = MaskedHead(32, 69, encoder.words.weight)
+    lengths = torch.tensor([24, 7, 1, 0, 13])
+    mask = torch.arange(24) < lengths[:, None]
+    ids = torch.randint(5, 69, mask.shape) * mask
+    labels = torch.where(mask & (ids % 3 == 0), ids, -100)
+    found = []
+    for packing in ("off", "packed"):
+        encoder.compute(packing=packing)
+        encoder.zero_grad()
+        hidden = encoder.train()(ids, None, mask)[0]
+        loss = F.cross_entropy(head(hidden[labels != -100]), labels[labels != -100])
+        loss.backward()
+        found.append(
+            [
+                loss.detach(),
+                hidden[mask].detach(),
+                *(p.grad.clone() for p in encoder.parameters() if p.grad is not None),
+            ]
+        )
+    assert len(found[0]) == len(found[1]) > 10
+    for padded, short in zip(*found, strict=True):
+        torch.testing.assert_close(short, padded, rtol=1e-5, atol=1e-6)
+    assert not hidden[~mask].any()
+
+
+def test_padding_is_left_out_by_itself_only_where_no_run_changes():
+    mask = torch.arange(10) < torch.tensor([[10], [3]])
+    encoder = SequenceEncoder(69, 8, 1, 2, 16, dropout=0.1)
+    assert encoder.train()._pack(mask) is None  # fp32 with dropout: other entries would be dropped
+    with torch.autocast("cpu", torch.bfloat16):
+        assert encoder._pack(mask) is not None
+    assert encoder.eval()._pack(mask) is not None
+    assert encoder._pack(torch.ones(2, 10, dtype=torch.bool)) is None
+    assert encoder._pack(torch.zeros(2, 10, dtype=torch.bool)) is None
+    encoder.compute(packing="packed")
+    assert encoder.train()._pack(mask) is not None
+    encoder.compute(packing="off")
+    assert encoder.eval()._pack(mask) is None

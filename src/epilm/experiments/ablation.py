@@ -141,14 +141,18 @@ class AblationResult:
 
 
 def list_ablations() -> dict[str, Path]:
-    """Give the ablations that come with the package, name to file.
+    """Give the ablations on invented worlds that come with the package, name to file.
+
+    Those on given data: `ablation_data.list_data_ablations`.
 
     Examples
     --------
     >>> list(list_ablations())
     ['playground_ebert']
     """
-    return {path.stem: path for path in sorted(ABLATIONS.glob("*.yaml"))}
+    from epilm.experiments.ablation_data import is_of_data
+
+    return {path.stem: path for path in sorted(ABLATIONS.glob("*.yaml")) if not is_of_data(path)}
 
 
 def load_ablation(name: str | Path, size: str | None = None) -> Ablation:

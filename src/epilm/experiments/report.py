@@ -15,7 +15,7 @@ from epilm.experiments.task_chapters import comparison, finetuning, start_of
 
 SIMULATED = "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything about biology."
 DEMO = "demo.json"
-ABLATION = "ablation.json"
+ABLATION, DATA_ABLATION = "ablation.json", "ablation_data.json"
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -48,6 +48,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.experiments.ablation_report import ablation_page
 
         page = ablation_page(folder)
+    elif (folder / DATA_ABLATION).is_file():
+        from epilm.experiments.ablation_data_report import data_ablation_page
+
+        page = data_ablation_page(folder)
     elif (folder / "task.json").is_file():
         page = _finetuning_page(folder)
     elif (folder / "runs.jsonl").is_file():

@@ -52,7 +52,7 @@ def ablate(
     motifs
         Motif file or jaspar:2018 for the baseline motif; those of the store where not given.
     rule
-        When a bin counts as bound by a peak, where labels are made from peaks.
+        How labels are made from peaks, as in epilm finetune.
     json
         Print JSON.
     """

@@ -23,6 +23,7 @@ def evaluate(
     chroms: list[str] | None = None,
     regions: Path | None = None,
     blacklist: Path | None = None,
+    rule: Literal["challenge", "bin_half"] | None = None,
     controls: bool = False,
     motifs: str | None = None,
     name: str | None = None,
@@ -78,6 +79,8 @@ def evaluate(
         dream: region file, or BED of regions; only bins in it.
     blacklist
         dream: BED of regions; bins that touch it are left out.
+    rule
+        dream: how labels are made from peaks. challenge (where not given): a bin is bound that shares at least half of itself, or of a peak, with it; bin_half: more than half of itself. A label file has its labels.
     controls
         dream: also shuffled states, the other cell types' states, the sequence alone, the motif alone.
     motifs
@@ -96,7 +99,7 @@ def evaluate(
     import json as writer
 
     if task == "dream":
-        options = {"regions": regions, "blacklist": blacklist}
+        options = {"regions": regions, "blacklist": blacklist, "rule": rule}
         _dream(
             run, data, cell or [], {k: v for k, v in options.items() if v is not None}, json,
             store=store, factor=factor, chroms=chroms or test or (), controls=controls, motifs=motifs, name=name,

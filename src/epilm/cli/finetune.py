@@ -44,6 +44,7 @@ def finetune(
     signals: list[str] | None = None,
     regions: Path | None = None,
     blacklist: Path | None = None,
+    rule: Literal["challenge", "bin_half"] | None = None,
     negatives_per_positive: int = 10,
     positives_per_epoch: int | None = None,
     valid_negatives: int = 100_000,
@@ -147,6 +148,8 @@ def finetune(
         Region file, or BED of regions: only bins in it. Also where bins are laid over when labels are made from peaks.
     blacklist
         BED of regions; bins that touch it are left out.
+    rule
+        How labels are made from peaks. challenge (where not given): a bin is bound that shares at least half of itself, or of a peak, with it; bin_half: more than half of itself. A label file has its labels.
     negatives_per_positive
         Unbound bins for each bound one, drawn anew every epoch.
     positives_per_epoch
@@ -205,7 +208,7 @@ def finetune(
         }  # fmt: skip
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items() if v is not None}
         _dream(
-            data, store, checkpoint, out, given, {"regions": regions, "blacklist": blacklist}, json,
+            data, store, checkpoint, out, given, {"regions": regions, "blacklist": blacklist, "rule": rule}, json,
             factor=factor or [], init=init, size=size, k=k, overwrite=overwrite, say=say,
         )  # fmt: skip
         return

@@ -130,7 +130,7 @@ def test_the_table_has_means_sample_deviations_and_the_order_of_the_description(
 def test_shipped_ablations_are_sound_in_every_size(name, size):
     plan = load_ablation(name, size)
     for model in plan.models:
-        recipe = load_recipe(model.recipe, model.size, model.set)
+        recipe = load_recipe(model.recipe, model.size, (*plan.set, *model.set))
         assert recipe.samples.window_bp == plan.finetune.window_bp
         assert {place.split(":")[0] for place in plan.test} == set(recipe.samples.holdout_chroms)
     assert "tiny" in recipe_sizes(list_ablations()[name])

@@ -83,6 +83,8 @@ class Ablation:
         Size of the playground.
     train_cells, test_cell : cell types whose binding is learned, and the one that is tested.
     train, valid, test : places of the binding labels; pre-training holds out what its recipe says.
+    set : tuple of str
+        Laid over the recipe of every model, before the model's own.
     bin_step : int
         Distance of the tested bins in bp; those of training stand every 50 bp.
     both_strands : bool
@@ -100,6 +102,7 @@ class Ablation:
     test: tuple[str, ...]
     models: tuple[Pretraining, ...]
     arms: tuple[Arm, ...]
+    set: tuple[str, ...] = ()
     controls: tuple[Control, ...] = ()
     claims: tuple[Claim, ...] = ()
     finetune: BindingSpec = field(default_factory=BindingSpec)

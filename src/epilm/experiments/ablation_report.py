@@ -131,7 +131,7 @@ def _what(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
             ("Windows", f"{spec.window_bp} bp around bins of 200 bp"),
             ("Fine-tuning", f"{spec.epochs} epochs of {spec.positives_per_epoch} bound windows and {spec.negatives} unbound ones for each, "
                             f"rate {spec.lr:g}, batch {spec.batch_size}, {spec.strands} strands"),
-            *((f"Pre-training of {m.name}", f"{m.recipe}, size {m.size}: {', '.join(m.set)}") for m in plan.models),
+            *((f"Pre-training of {m.name}", f"{m.recipe}, size {m.size}: {', '.join((*plan.set, *m.set))}") for m in plan.models),
             ("Time of fine-tuning and prediction", chapters.duration(seconds)),
         ],
     )  # fmt: skip

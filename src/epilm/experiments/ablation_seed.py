@@ -111,7 +111,7 @@ def _pretrained(plan: "Ablation", model: Any, store: Store, run: Path, seed: int
     """Pre-train, or go on, or find it done; seconds of the training itself."""
     from epilm.experiments.chapters import read_lines
 
-    changes = [*model.set, f"train.seed={seed}"]
+    changes = [*plan.set, *model.set, f"train.seed={seed}"]
     if not (run / "summary.json").is_file():
         pretrain(model.recipe, store, run, size=model.size, set=changes)
     rows = read_lines(run / "metrics.jsonl")

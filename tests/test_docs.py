@@ -28,6 +28,7 @@ BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Options of pip, torchrun and other programs that the pages name.
 FOREIGN = {
     "--find-links", "--extra-index-url", "--compile-bytecode", "--nproc-per-node", "--logdir", "--help", "--version",
+    "--minutes", "--only", "--tiny",  # of benchmarks.gpu
 }  # fmt: skip
 
 

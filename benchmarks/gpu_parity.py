@@ -1,0 +1,298 @@
+"""Is every fast path on this card the function that the plain one is? One short check each, on fresh random numbers.
+
+A check gives the difference it found and the limit it must keep; one that fails or cannot run is written down, and the
+others go on.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks.gpu_subjects import Subject, attention, has, make_subject
+from epilm.nn.encoder import SequenceEncoder
+from epilm.objectives.combine import combine
+from epilm.streams import Batch
+from epilm.training.ranks import Ranks
+from epilm.training.step import optimiser_step
+
+if TYPE_CHECKING:
+    from benchmarks.gpu import Session
+
+Check = Callable[["Session"], tuple[float, float, str]]
+
+
+class Absent(Exception):
+    """A path that this torch, this chip or this store does not have."""
+
+
+def run_checks(session: "Session", over: Callable[[], bool]) -> dict[str, Any]:
+    """Run all checks until the time is over."""
+    rows, counts = [], {"agrees": 0, "differs": 0, "failed": 0, "absent": 0}
+    for name, check in CHECKS.items():
+        row: dict[str, Any] = {"check": name}
+        try:
+            if over():
+                raise Absent("no time left")
+            found, limit, note = check(session)
+            row |= {"found": found, "limit": limit, "note": note}
+            row["verdict"] = "agrees" if math.isfinite(found) and found <= limit else "differs"
+        except Absent as error:
+            row |= {"verdict": "absent", "note": str(error)}
+        except Exception as error:
+            row |= {
+                "verdict": "failed",
+                "note": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}",
+            }
+        counts[row["verdict"]] += 1
+        rows.append(row)
+    return {"checks": rows, **counts}
+
+
+def relative(out: torch.Tensor, reference: torch.Tensor) -> float:
+    """Length of the difference over the length of the reference."""
+    a, b = out.detach().double(), reference.detach().double()
+    return float((a - b).norm() / b.norm().clamp(min=1e-30))
+
+
+def attention_kernel(name: str) -> Check:
+    """Outputs and gradients of one kernel in bf16 (fp32 on a CPU) against the plain form in float64."""
+
+    def check(session: "Session") -> tuple[float, float, str]:
+        device, cuda = session.place.device, session.place.device.type == "cuda"
+        if not cuda and name != "math":
+            raise Absent("a kernel of GPUs")
+        kind, limit = (torch.bfloat16, 2e-2) if cuda else (torch.float32, 1e-5)
+        shape = (2, 3, 16, 8) if session.tiny else (8, 12, 144, 64)
+        worst = 0.0
+        given = [torch.randn(shape, device=device, dtype=torch.float64) for _ in range(4)]
+        q, k, v = (x.to(kind).double().requires_grad_() for x in given[:3])
+        plain = ((q @ k.transpose(-1, -2)) / math.sqrt(shape[-1])).softmax(-1) @ v
+        wanted = (plain, *torch.autograd.grad(plain, (q, k, v), given[3]))
+        inputs = [x.detach().to(kind).requires_grad_() for x in (q, k, v)]
+        with attention(name):
+            out = F.scaled_dot_product_attention(*inputs)
+            got = (out, *torch.autograd.grad(out, inputs, given[3].to(kind)))
+        for a, b in zip(got, wanted, strict=True):
+            worst = max(worst, relative(a, b))
+        return worst, limit, f"{str(kind).removeprefix('torch.')}, out and gradients, {shape}"
+
+    return check
+
+
+def subject_of(session: "Session", name: str, **how: Any) -> Subject:
+    """A small subject of one of the two models, fp32, without dropout."""
+    if not has(session.store, name):
+        raise Absent(f"the store serves no {name}")
+    recipe = {"ebert": "ebert_base", "genebert": "genebert_native"}[name]
+    size = "tiny" if session.tiny else "small"
+    sets = ["train.batch_size=8", "train.micro_batch=4", "model.encoder.dropout=0", *how.pop("set", ())]
+    if name == "genebert":
+        sets.append("objectives.matching.batch=8")
+    return make_subject(recipe, session.store, session.place._replace(bf16=False), size=size, set=sets, **how)
+
+
+def same_batches(name: str) -> Check:
+    """Batches made on the device, and on the host from memory maps: bit for bit."""
+
+    def check(session: "Session") -> tuple[float, float, str]:
+        from epilm.batches import make_batches
+
+        subject = subject_of(session, name)
+        r = subject.recipe
+        host = make_batches(session.store, r.model, r.objectives, r.samples, seed=r.train.seed)
+        rows = subject.rows_at(3)
+        one, other = subject.maker(rows, 3), host(rows, 3)
+        return (
+            float(tensors_that_differ(one, other)),
+            0.0,
+            f"tensors that differ; store on {subject.maker.store.device}",
+        )
+
+    return check
+
+
+def tensors_that_differ(one: Batch, other: Batch) -> int:
+    """Count them: whole numbers bit for bit, normalised factors to rounding."""
+    return sum(_differs(a, b) for a, b in _tensors(one, other))
+
+
+def _tensors(one: Batch, other: Batch) -> list[tuple[Any, Any]]:
+    found = []
+    for name in vars(one):
+        a, b = getattr(one, name), getattr(other, name)
+        if isinstance(a, torch.Tensor):
+            found.append((a, b))
+        elif a is not None:
+            found += [(x, getattr(b, key)) for key, x in vars(a).items() if x is not None]
+    return found
+
+
+def _differs(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if a.is_floating_point():  # normalised factors: the division rounds as the device does
+        return not torch.allclose(a.cpu(), b.cpu(), rtol=1e-6, atol=1e-6)
+    return not torch.equal(a.cpu(), b.cpu())
+
+
+def gradients(subject: Subject, batch: Batch) -> torch.Tensor:
+    """All gradients of the summed losses, end to end."""
+    subject.model.zero_grad(set_to_none=True)
+    with subject.place.autocast():
+        loss, _ = combine(subject.model(batch), batch, subject.recipe.objectives)
+    loss.backward()
+    return torch.cat(
+        [p.grad.float().reshape(-1) for p in subject.model.parameters() if p.grad is not None] + [loss.detach()[None]]
+    )  # fmt: skip
+
+
+def bf16_against_fp32(session: "Session") -> tuple[float, float, str]:
+    if not session.bf16_there:
+        raise Absent("no bf16 here")
+    subject = subject_of(session, "ebert")
+    batch = subject.maker(np.arange(8), 0)
+    exact = gradients(subject, batch)
+    subject.place = subject.place._replace(bf16=True)
+    return relative(gradients(subject, batch), exact), 5e-2, "losses and gradients of a step"
+
+
+def device_against_cpu(session: "Session") -> tuple[float, float, str]:
+    subject = subject_of(session, "ebert")
+    batch = subject.maker(np.arange(8), 0)
+    here = gradients(subject, batch).cpu()
+    subject.model.to("cpu")
+    there = gradients(subject, batch.to("cpu"))
+    return relative(here, there), 1e-3, "fp32 gradients of a step, this device against the CPU"
+
+
+def compiled_against_eager(session: "Session") -> tuple[float, float, str]:
+    if session.tiny or session.place.device.type != "cuda":
+        raise Absent("torch.compile is off by default here, and its start costs more than this script has")
+    subject = subject_of(session, "ebert")
+    batch = subject.maker(np.arange(8), 0)
+    plain = gradients(subject, batch)
+    subject.model.compile()
+    return relative(gradients(subject, batch), plain), 1e-3, "losses and gradients of a step"
+
+
+def checkpointed_against_kept(session: "Session") -> tuple[float, float, str]:
+    subject = subject_of(session, "ebert")
+    batch = subject.maker(np.arange(8), 0)
+    plain = gradients(subject, batch)
+    subject.model.encoder.checkpoint_activations = True
+    return relative(gradients(subject, batch), plain), 1e-4, "gradients with activations computed again"
+
+
+def micro_against_whole(session: "Session") -> tuple[float, float, str]:
+    """An exact contrast in micro-batches and in one piece: the same weights after a step."""
+    moved = []
+    for micro in (2, 8):
+        subject = subject_of(session, "genebert")
+        recipe = replace(subject.recipe, train=replace(subject.recipe.train, micro_batch=micro))
+        for module in subject.model.modules():
+            if type(module).__name__ == "StochasticDepth":
+                module.rate = 0.0
+        torch.manual_seed(0)
+        captured: list[torch.Tensor] = []
+        step, model = subject.optimiser.step, subject.model
+
+        def keep(lr: float, model: Any = model, captured: list[torch.Tensor] = captured) -> None:
+            captured.append(torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None]))
+
+        subject.optimiser.step = keep  # type: ignore[method-assign]
+        optimiser_step(
+            model, subject.maker, subject.optimiser, subject.rows_at(0), step=0, lr=0.0, objectives=recipe.objectives,
+            train=recipe.train, clip=0.0, ranks=Ranks(), place=subject.place,
+        )  # fmt: skip
+        subject.optimiser.step = step  # type: ignore[method-assign]
+        moved.append(captured[0])
+    return (
+        relative(moved[0], moved[1]),
+        1e-3,
+        "gradients of a contrast of 8, micro-batches of 2 against one of 8",
+    )
+
+
+def fused_optimiser(session: "Session") -> tuple[float, float, str]:
+    device = session.place.device
+    weights = [torch.randn(64, 64, device=device) for _ in range(3)]
+    grads = [torch.randn(64, 64, device=device) for _ in range(3)]
+    moved = []
+    for fused in (True, False):
+        params = [torch.nn.Parameter(w.clone()) for w in weights]
+        rule = torch.optim.AdamW(params, lr=1e-2, fused=fused, foreach=False)
+        for _ in range(5):
+            for p, g in zip(params, grads, strict=True):
+                p.grad = g.clone()
+            rule.step()
+        moved.append(torch.cat([p.detach() for p in params]))
+    return relative(moved[0], moved[1]), 1e-5, "weights after 5 steps of AdamW"
+
+
+def masked_rows_head(session: "Session") -> tuple[float, float, str]:
+    """The loss of hidden tokens alone against scores of every token."""
+    subject = subject_of(session, "ebert", set=["objectives.alpha=1.0"])
+    model, batch = subject.model.eval(), subject.maker(np.arange(8), 0)
+    with torch.no_grad():
+        fast = combine(model(batch), batch, subject.recipe.objectives)[0]
+        every = model.masked_head(model.encode(batch.dna.ids, batch.dna.mask, batch.states))
+        plain = F.cross_entropy(every.flatten(0, 1).float(), batch.dna.labels.flatten(), ignore_index=-100)
+    return float((fast - plain).abs()), 1e-4, "loss, hidden tokens alone against every token"
+
+
+def packed_against_padded(session: "Session") -> tuple[float, float, str]:
+    """Rows of unequal length, their padding left out, against each sequence by itself."""
+    device = session.place.device
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(
+        vocab=69, hidden=64, layers=2, heads=2, ffn=128, max_positions=64, dropout=0.0
+    ).to(device)
+    if not hasattr(encoder, "compute"):
+        raise Absent("no packing in this version")
+    lengths = [5, 64, 17, 33]
+    ids = torch.randint(5, 69, (len(lengths), 64), device=device)
+    mask = torch.arange(64, device=device) < torch.tensor(lengths, device=device)[:, None]
+    worst = 0.0
+    for packing in ("off", "packed"):
+        encoder.compute(packing=packing)
+        together = encoder(torch.where(mask, ids, 0), None, mask)[0]
+        for row, length in enumerate(lengths):
+            alone = encoder(ids[row : row + 1, :length])[0]
+            worst = max(worst, relative(together[row, :length], alone[0]))
+    return worst, 1e-4, "fp32 vectors, padded and packed, against each sequence alone"
+
+
+def chosen_against_plain(session: "Session") -> tuple[float, float, str]:
+    """A step under the recipe's own choices of kernels against one with all of them plain."""
+    subject = subject_of(session, "ebert")
+    batch = subject.maker(np.arange(8), 0)
+    encoder = subject.model.encoder
+    if not hasattr(encoder, "compute"):
+        raise Absent("no choice of kernels in this version")
+    encoder.compute(attention="plain", packing="off")
+    plain = gradients(subject, batch)
+    encoder.compute()
+    return (
+        relative(gradients(subject, batch), plain),
+        1e-3,
+        "fp32 gradients of a step, automatic against plain",
+    )
+
+
+CHECKS: dict[str, Check] = {
+    **{f"attention {name}": attention_kernel(name) for name in ("math", "efficient", "flash", "cudnn")},
+    "batches of EBERT, device = host": same_batches("ebert"),
+    "batches of GeneBERT, device = host": same_batches("genebert"),
+    "this device = CPU": device_against_cpu,
+    "bf16 = fp32": bf16_against_fp32,
+    "vocabulary head on hidden tokens": masked_rows_head,
+    "rows of unequal length": packed_against_padded,
+    "kernels as chosen = plain": chosen_against_plain,
+    "activation checkpointing": checkpointed_against_kept,
+    "fused AdamW": fused_optimiser,
+    "exact contrast in micro-batches": micro_against_whole,
+    "torch.compile = eager": compiled_against_eager,
+}

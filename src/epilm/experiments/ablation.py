@@ -102,9 +102,9 @@ class Ablation:
     test: tuple[str, ...]
     models: tuple[Pretraining, ...]
     arms: tuple[Arm, ...]
-    set: tuple[str, ...] = ()
     controls: tuple[Control, ...] = ()
     claims: tuple[Claim, ...] = ()
+    set: tuple[str, ...] = ()
     finetune: BindingSpec = field(default_factory=BindingSpec)
     title: str = ""
     world: str = "small"

@@ -37,6 +37,9 @@ FREE = frozenset(
     }
 )
 
+# Keys that recipes of older runs do not have, and what those runs did.
+ADDED = {"attention": "auto", "packing": "auto"}
+
 
 def versions() -> dict[str, str]:
     """Give the versions a result depends on.
@@ -148,7 +151,10 @@ def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
             "the run exists already", where=str(out),
             do="Choose another folder, or leave out resume=False to go on with it.",
         )  # fmt: skip
-    _same(out, read_json(out / RECIPE), recipe, "recipe", FREE)
+    before = read_json(out / RECIPE)
+    if isinstance(before.get("train"), dict):
+        before = before | {"train": ADDED | before["train"]}
+    _same(out, before, recipe, "recipe", FREE)
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
     return "complete" if SUMMARY in held else "resumed"

@@ -18,6 +18,7 @@ from torch import nn
 
 from epilm.errors import TrainingError
 from epilm.objectives.spec import ObjectivesSpec
+from epilm.training.compute import check_compiler, choose_compute, compiled, is_out_of_memory, out_of_memory
 from epilm.training.device import Place
 from epilm.training.engine import fit
 from epilm.training.log import MetricLog, Progress, peak_memory
@@ -130,7 +131,9 @@ class PretrainLoop:
         self.log = MetricLog(self.out, first) if ranks.first else None
         if first > 0:
             self.progress.say(f"going on from step {first} of {self.steps}")
+        self.progress.say(choose_compute(self.model, self.train, device))
         if self.train.compile:
+            check_compiler(device)
             self.model.compile()
         if first == 0:
             self._validate(0)
@@ -140,20 +143,7 @@ class PretrainLoop:
         """Do one optimiser step and what is due after it."""
         began = time.monotonic()
         lr = lr_at(step, self.optim, self.steps)
-        self.window += optimiser_step(
-            self.model,
-            self.make,
-            self.optimiser,
-            self.data.rows_at(step),
-            step=step,
-            lr=lr,
-            objectives=self.objectives,
-            train=self.train,
-            clip=self.optim.clip,
-            ranks=self.ranks,
-            place=self.place,
-            meanwhile=lambda: self._prepare(step + 1),
-        )
+        self.window += self._optimiser_step(step, lr)
         self.window_seconds += time.monotonic() - began
         done, last = step + 1, step + 1 == self.steps
         self.outcome.step = done
@@ -178,6 +168,34 @@ class PretrainLoop:
             self.progress.close()
         if getattr(self, "log", None) is not None:
             self.log.close()  # type: ignore[union-attr]
+
+    def _optimiser_step(self, step: int, lr: float) -> Figures:
+        rows, failed = self.data.rows_at(step), None
+        try:
+            with compiled():
+                return optimiser_step(
+                    self.model,
+                    self.make,
+                    self.optimiser,
+                    rows,
+                    step=step,
+                    lr=lr,
+                    objectives=self.objectives,
+                    train=self.train,
+                    clip=self.optim.clip,
+                    ranks=self.ranks,
+                    place=self.place,
+                    meanwhile=lambda: self._prepare(step + 1),
+                )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = error.with_traceback(None)  # its frames hold the tensors that were too many
+        self.make.forget()
+        raise out_of_memory(
+            failed, self.model, self.make, self.optimiser, rows, step=step, objectives=self.objectives,
+            micro=self.train.micro_batch, place=self.place,
+        )  # fmt: skip
 
     def _prepare(self, step: int) -> None:
         """Make the batches of a coming step while the device works."""

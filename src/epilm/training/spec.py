@@ -32,3 +32,5 @@ class TrainSpec:
     validate_every: int = 1000
     validate_samples: int = 512
     compile: bool = False
+    attention: Literal["auto", "plain", "sdpa", "flash", "cudnn"] = "auto"  # which kernel; auto: by chip
+    packing: Literal["auto", "off", "packed"] = "auto"  # leave padding out of what looks at single tokens

@@ -178,6 +178,10 @@ class Ahead:
         """Make a batch that will be asked for."""
         self._ready[step, rows.tobytes()] = self.make(rows, step)
 
+    def forget(self) -> None:
+        """Let go of what was made and not asked for."""
+        self._ready.clear()
+
     def __call__(self, rows: np.ndarray, step: int) -> Batch:
         """Give a batch, and forget it."""
         ready = self._ready.pop((step, rows.tobytes()), None)

@@ -1,0 +1,172 @@
+"""How a step is computed, not what: kernels, packing, compilation, and what to say when memory runs out.
+
+What was asked for and does not work here ends the run with a cure, before the first step where that can be
+known; nothing is swapped in silence. Needs torch only.
+"""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from epilm.errors import TrainingError
+from epilm.nn.attention import attention_backend
+from epilm.nn.encoder import SequenceEncoder
+from epilm.objectives.combine import combine
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.streams import Batch
+from epilm.training.device import Place
+from epilm.training.optim import Optimiser
+from epilm.training.spec import TrainSpec
+
+
+def choose_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> str:
+    """Set every encoder to the recipe's kernel and packing; say which.
+
+    Raises
+    ------
+    TrainingError
+        If the kernel is not for this device.
+    """
+    kernels = attention_backend(str(device), train.attention)
+    for part in model.modules():
+        if isinstance(part, SequenceEncoder):
+            part.compute(train.attention, train.packing)
+    return f"{kernels.said}; packing {train.packing}"
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile and run a few operations, so that a compiler that is not there shows before the first step.
+
+    Raises
+    ------
+    TrainingError
+        Naming what failed.
+    """
+
+    def small(x: Tensor) -> Tensor:
+        return (x.sin() * 2).sum()
+
+    with compiled():
+        x = torch.ones(8, device=device, requires_grad=True)
+        torch.compile(small)(x).backward()
+
+
+@contextmanager
+def compiled() -> Iterator[None]:
+    """Turn what a compiler raises into a message.
+
+    Raises
+    ------
+    TrainingError
+        In place of an error of dynamo or inductor.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_compilers(error):
+            raise
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise TrainingError(
+            "the model cannot be compiled here", where="train.compile", found=f"{type(error).__name__}: {first[:200]}",
+            do="Set train.compile to false; or install a C++ compiler (CPU), triton (CUDA).",
+        ) from error  # fmt: skip
+
+
+def _is_compilers(error: BaseException) -> bool:
+    return any(
+        kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether memory ran out, on a GPU or in the machine.
+
+    Examples
+    --------
+    >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), is_out_of_memory(RuntimeError("no"))
+    (True, False)
+    """
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def out_of_memory(
+    error: BaseException,
+    model: nn.Module,
+    make: Callable[[np.ndarray, int], Batch],
+    optimiser: Optimiser,
+    rows: np.ndarray,
+    *,
+    step: int,
+    objectives: ObjectivesSpec,
+    micro: int,
+    place: Place,
+) -> TrainingError:
+    """Find by trial which micro-batch would have fitted, and say it.
+
+    Forward and backward pass of ever smaller divisors of the micro-batch, with room for the optimiser's
+    state; weights are not moved. Divisors, so that batch and contrast stay whole micro-batches.
+
+    Returns
+    -------
+    TrainingError
+        To be raised.
+    """
+    fits: int | None = None
+    for n in (n for n in range(micro // 2, 0, -1) if micro % n == 0):
+        if _fits(model, make, optimiser, rows[:n], step, objectives, place):
+            fits = n
+            break
+    keep = "" if _checkpoints(model) else " Or set model.encoder.checkpoint_activations to true."
+    first = next(iter(str(error).strip().splitlines()), "")
+    if fits is None:
+        cure = f"Not even one sample fits: take a smaller size, or lower model.max_tokens.{keep}"
+    else:
+        cure = (
+            f"The largest micro-batch that fitted in a trial is {fits}: set train.micro_batch to {fits}; "
+            f"train.batch_size, and so what is learned, stays as it is.{keep}"
+        )
+    return TrainingError(
+        "out of memory", where=f"step {step}", found=f"micro-batch {micro} on {place.device} ({first[:160]})", do=cure
+    )  # fmt: skip
+
+
+def _checkpoints(model: nn.Module) -> bool:
+    return any(isinstance(p, SequenceEncoder) and p.checkpoint_activations for p in model.modules())
+
+
+def _fits(
+    model: nn.Module,
+    make: Callable[[np.ndarray, int], Batch],
+    optimiser: Optimiser,
+    rows: np.ndarray,
+    step: int,
+    objectives: ObjectivesSpec,
+    place: Place,
+) -> bool:
+    optimiser.zero_grad()
+    gc.collect()
+    if place.device.type == "cuda":
+        torch.cuda.empty_cache()
+    try:
+        held = (
+            [] if optimiser.tensors() else [torch.empty_like(w) for w in optimiser.weights for _ in range(2)]
+        )
+        batch = make(rows, step)
+        with place.autocast():
+            skip = ("matching",) if objectives.matching.weight > 0 and len(rows) < 2 else ()
+            total, _ = combine(model(batch), batch, objectives, skip=skip)
+        total.backward()
+        del held
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    finally:
+        optimiser.zero_grad()
+    return True

@@ -1,0 +1,160 @@
+"""What does not work on this machine ends a run with a cure, and the way of computing changes no loss."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from epilm.errors import TrainingError
+from epilm.experiments import runs
+from epilm.nn.encoder import SequenceEncoder
+from epilm.training.compute import check_compiler, choose_compute, compiled, is_out_of_memory
+from epilm.training.device import choose_place
+from epilm.training.log import read_metrics
+from epilm.training.pretrain import Data, run_pretrain
+from epilm.training.spec import OptimSpec, TrainSpec
+from toy_training import ToyModel, make_batch, toy_objectives
+
+
+class Small(ToyModel):
+    """A model on a device with room for so many samples."""
+
+    def __init__(self, room: int, error: type[Exception] = torch.OutOfMemoryError) -> None:
+        super().__init__()
+        self.room, self.error = room, error
+        self.checked: list[int] = []
+
+    def forward(self, batch):
+        self.checked.append(len(batch))
+        if len(batch) > self.room:
+            raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return super().forward(batch)
+
+
+def run(out, model, **train):
+    out.mkdir(exist_ok=True)
+    spec = TrainSpec(
+        **{"steps": 2, "batch_size": 24, "micro_batch": 12, "device": "cpu", "validate_samples": 0, "log_every": 1, **train}
+    )  # fmt: skip
+    data = Data(lambda device: make_batch, lambda step: np.arange(24) + step)
+    return run_pretrain(
+        model, data, toy_objectives(12), OptimSpec(peak_lr=1e-2, warmup_steps=1), spec, out, choose_place("cpu", "fp32")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, RuntimeError])
+def test_out_of_memory_names_the_largest_micro_batch_that_fits(tmp_path, error):
+    model = Small(5, error)
+    before = [weight.clone() for weight in model.parameters()]
+    with pytest.raises(
+        TrainingError,
+        match=r"step 0: out of memory\. Found micro-batch 12 on cpu .*largest micro-batch that fitted in a trial is 4: "
+        r"set train\.micro_batch to 4.*checkpoint_activations",
+    ):
+        run(tmp_path / "run", model)
+    assert model.checked[1:] == [6, 4]  # divisors of 12: the batch stays whole micro-batches
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert run(tmp_path / "again", Small(5), micro_batch=4).completed
+
+
+def test_where_not_one_sample_fits_the_cure_is_another(tmp_path):
+    with pytest.raises(TrainingError, match="Not even one sample fits: take a smaller size"):
+        run(tmp_path / "run", Small(0))
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    class Broken(ToyModel):
+        def forward(self, batch):
+            raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        run(tmp_path / "run", Broken())
+    assert not is_out_of_memory(ValueError("can't allocate memory"))
+
+
+def test_a_compiler_that_fails_is_a_message():
+    class Failed(torch._dynamo.exc.BackendCompilerFailed):
+        def __init__(self):
+            RuntimeError.__init__(self, "InvalidCxxCompiler: No working C++ compiler found\nlong trace")
+
+    with pytest.raises(
+        TrainingError, match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*false"
+    ):
+        with compiled():
+            raise Failed
+    with pytest.raises(ValueError, match="mine"), compiled():
+        raise ValueError("mine")
+
+
+def test_a_missing_compiler_shows_before_the_first_step(monkeypatch, tmp_path):
+    def without(_):
+        def call(*_):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", without)
+    with pytest.raises(TrainingError, match=r"train\.compile"):
+        check_compiler(torch.device("cpu"))
+    model = Small(12)
+    with pytest.raises(TrainingError, match=r"train\.compile"):
+        run(tmp_path / "run", model, compile=True)
+    assert model.checked == []
+
+
+def test_the_recipes_choice_reaches_every_encoder(capsys):
+    model = torch.nn.Module()
+    model.one = SequenceEncoder(69, 8, 2, 2, 16)
+    said = choose_compute(model, TrainSpec(attention="plain", packing="off"), torch.device("cpu"))
+    assert said == "attention plain (train.attention); packing off"
+    assert [block.attention for block in model.one.blocks] == ["plain", "plain"]
+    assert model.one.packing == "off"
+
+
+def test_a_kernel_of_gpus_is_refused_before_the_first_step(tmp_path):
+    with pytest.raises(TrainingError, match=r"train\.attention: the cudnn kernel runs on CUDA devices alone"):
+        run(tmp_path / "run", ToyModel(), attention="cudnn")
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    old = {"name": "x", "train": {"steps": 3}}
+    (tmp_path / "recipe.json").write_text(json.dumps(old))
+    (tmp_path / "store.json").write_text("{}")
+    now = {"name": "x", "train": {"steps": 3, "attention": "auto", "packing": "auto"}}
+    assert runs.compare(tmp_path, now, {}) == "resumed"
+    with pytest.raises(TrainingError, match=r"train\.packing = off"):
+        runs.compare(tmp_path, now | {"train": now["train"] | {"packing": "off"}}, {})
+
+
+def test_plain_and_fused_attention_train_alike(tmp_path):
+    """A whole run with each, on a real model and store."""
+    from epilm.batches import WindowMaker
+    from epilm.models.build import build_model
+    from epilm.models.spec import EncoderSpec, ModelSpec
+    from epilm.objectives.spec import MatchingSpec, NextSegmentSpec, ObjectivesSpec
+    from epilm.store.spec import SampleSpec
+    from toy_tracks import toy_track_store
+
+    store = toy_track_store(tmp_path / "store")
+    spec = ModelSpec(
+        name="dbert", streams=("dna",), k=4, pad_to_max=True, max_tokens=128, encoder=EncoderSpec(size="tiny", dropout=0.0),
+        next_segment="none",
+    )  # fmt: skip
+    objectives = ObjectivesSpec(next_segment=NextSegmentSpec(weight=0), matching=MatchingSpec(weight=0))
+    maker = WindowMaker(store, spec, objectives, SampleSpec(unit="windows", window_bp=100), seed=0)
+    train = TrainSpec(steps=4, batch_size=8, micro_batch=4, device="cpu", validate_samples=0, log_every=1)
+    found = []
+    for choice in ({}, {"attention": "plain"}, {"packing": "packed"}, {"packing": "off"}):
+        out = tmp_path / "-".join(("run", *choice.values()))
+        out.mkdir()
+        run_pretrain(
+            build_model(maker.spec, seed=0), Data(lambda device: maker, lambda step: np.arange(8) + 8 * step), objectives,
+            OptimSpec(peak_lr=1e-3, warmup_steps=1), replace(train, **choice), out, choose_place("cpu", "fp32"),
+        )  # fmt: skip
+        rows = [row for row in read_metrics(out) if row["split"] == "train"]
+        found.append([row["loss"] for row in rows])
+    for losses in found[1:]:
+        assert losses == pytest.approx(found[0], rel=1e-5)

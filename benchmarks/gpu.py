@@ -59,6 +59,7 @@ class Session:
     ceiling_from: str = "790 of the goals: an H200's, measured"
     subjects: dict[str, Subject] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
+    eager: dict[str, Any] = field(default_factory=dict)  # H1 without compile
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
@@ -158,6 +159,7 @@ def parts() -> list[Part]:
         Part("parity", parity, 0.12),
         Part("H1", gpu_rates.ebert, 0.18, "ebert"),
         Part("H2", gpu_rates.whole_run, 0.05, "ebert"),
+        Part("plan", gpu_rates.planned, 0.04, "ebert"),
         Part("H3", gpu_rates.peer, 0.13, "ebert"),
         Part("H4", lambda s, t: gpu_rates.genebert(s, t, "concat_budget"), 0.09, "genebert"),
         Part("H5", five, 0.12, "genebert"),

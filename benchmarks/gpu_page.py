@@ -124,6 +124,12 @@ def page(results: dict[str, Any]) -> str:
         lines.append(
             f"| {name} | {part['status']} | {part.get('seconds', 0):.1f} | {_cell(part.get('error', ''))} |"
         )
+    told = results["parts"].get("plan", {}).get("values", {})
+    if "samples_per_second" in told:
+        lines += ["", "## What `epilm plan` foretold of H1", ""]
+        for what in ("time_told_over_measured", "memory_told_over_measured", "flops_told_over_counted"):
+            ratio = told[what]
+            lines.append(f"- {what.replace('_', ' ')}: {'-' if ratio is None else f'{ratio:.3f}'}")
     parity = results["parts"].get("parity", {}).get("values")
     if parity:
         lines += ["", "## Fast paths against the plain ones", "", "| check | verdict | found | limit | note |", "|---|---|---|---|---|"]  # fmt: skip

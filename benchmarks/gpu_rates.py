@@ -15,6 +15,7 @@ import torch
 from benchmarks.gpu_subjects import (
     MEMORY_ERRORS,
     Subject,
+    choose_kernels,
     empty_cache,
     make_subject,
     peak_gb,
@@ -22,6 +23,7 @@ from benchmarks.gpu_subjects import (
 )
 from epilm.errors import EpilmError
 from epilm.experiments.config import load_recipe
+from epilm.streams import Sequences
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Session
@@ -78,7 +80,8 @@ def ebert(session: "Session", limit: float) -> dict[str, Any]:
     """H1: EBERT at base size, data included; then other attention kernels, and torch.compile."""
     batch, sizes = (8, [4]) if session.tiny else (2048, [512, 1024, 256])
     subject, found, tried = best_micro(session, "ebert_base", sizes, batch, limit, [])
-    out = {**found, "tried": tried, "attention": {}, "compile": None}
+    kernels = choose_kernels(subject.model, subject.recipe, session.place.device)
+    out = {**found, "tried": tried, "kernels": kernels, "attention": {}, "compile": None}
     session.subjects["ebert"] = subject
     for name in ("plain",) if session.tiny else ("sdpa", "flash", "cudnn"):
         if time.monotonic() > limit:
@@ -94,6 +97,7 @@ def ebert(session: "Session", limit: float) -> dict[str, Any]:
             out["eager"] = {key: out[key] for key in found}
             out |= out["compile"]
     session.rates["ebert"] = out["samples_per_second"]
+    session.eager = dict(found)
     return out
 
 
@@ -145,6 +149,32 @@ def whole_run(session: "Session", limit: float) -> dict[str, Any]:
     }
 
 
+def planned(session: "Session", limit: float) -> dict[str, Any]:
+    """What `epilm.plan` foretells of the run that H1 measured, beside what was measured (eager, as `pretrain` runs it)."""
+    try:
+        from epilm.experiments.plan import plan
+    except ImportError as error:
+        return {"absent": f"no epilm.plan here: {error}"}
+    subject, seen = session.subjects["ebert"], session.eager
+    sets = [
+        "samples.holdout_chroms=[]", f"train.batch_size={subject.batch}",
+        f"train.micro_batch={subject.recipe.train.micro_batch}",
+    ]  # fmt: skip
+    told = plan(
+        "ebert_base", session.store, session.size, sets, device=session.place.device.type,
+        seconds=1.0 if session.tiny else 8.0,
+    )  # fmt: skip
+    rate_told, memory = told.samples_per_second, told.memory["total"] / 1e9
+    return {
+        "samples_per_second": {"told": rate_told, "measured": seen["samples_per_second"]},
+        "time_told_over_measured": seen["samples_per_second"] / rate_told if rate_told else None,
+        "memory_gb": {"told": memory, "measured": seen["memory_gb"]},
+        "memory_told_over_measured": memory / seen["memory_gb"] if seen["memory_gb"] else None,
+        "flops_told_over_counted": told.flops["model"] / seen["flops_per_step"],
+        "calibrated": told.calibrated,
+    }  # fmt: skip
+
+
 def peer(session: "Session", limit: float) -> dict[str, Any]:
     """H3: BertForMaskedLM of `transformers` at the same size on the same tokens, sdpa, bf16 autocast, compiled.
 
@@ -178,8 +208,17 @@ def peer(session: "Session", limit: float) -> dict[str, Any]:
         return time.perf_counter() - began
 
     runs: dict[str, Any] = {"eager": model}
-    notes = {}
-    step(model)
+    notes: dict[str, Any] = {}
+    while True:  # the peer scores every token: where that does not fit, in smaller pieces
+        try:
+            step(model)
+            break
+        except MEMORY_ERRORS:
+            if len(batches[0].ids) == 1:
+                raise
+        batches = [half for dna in batches for half in halves(dna)]
+        empty_cache(device)
+    notes["peer_micro_batch"] = len(batches[0].ids)
     if device.type == "cuda" and time.monotonic() < limit - 40:
         try:
             fast = torch.compile(model)
@@ -204,6 +243,15 @@ def peer(session: "Session", limit: float) -> dict[str, Any]:
         "ratio": best[fastest] / ours, "peer": fastest, "step_seconds": best, "ours_best_seconds": ours,
         "rounds": len(times["ours"]), **notes,
     }  # fmt: skip
+
+
+def halves(dna: Sequences) -> list[Sequences]:
+    """Cut the sequences of a micro-batch in two."""
+    at = -(-len(dna.ids) // 2)
+    return [
+        Sequences(*(x[part] for x in (dna.ids, dna.segments, dna.mask, dna.labels) if x is not None))
+        for part in (slice(0, at), slice(at, None))
+    ]
 
 
 GENEBERT: dict[str, dict[str, Any]] = {

@@ -162,10 +162,20 @@ def make_subject(
     model = build_model(recipe.model, seed=0)
     model.start_temperature(recipe.objectives.matching.temperature)
     model = model.to(place.device).train()
+    choose_kernels(model, recipe, place.device)
     maker = batch_maker(store, recipe, "train", place.device)
     return Subject(
         recipe, model, maker, Optimiser(model, recipe.optim), place, row_order(maker.table, recipe)
     )
+
+
+def choose_kernels(model: Any, recipe: Recipe, device: torch.device) -> str:
+    """Choose attention and packing as a run does; a line on the choice, "" in versions that have none to make."""
+    try:
+        from epilm.training.compute import choose_compute
+    except ImportError:
+        return ""
+    return str(choose_compute(model, recipe.train, device))
 
 
 def synchronise(device: torch.device) -> None:

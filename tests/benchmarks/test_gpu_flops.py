@@ -1,8 +1,14 @@
 """The operations that MFU divides by are those that torch counts on the same step."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from benchmarks.gpu_flops import step_flops
 from benchmarks.gpu_subjects import make_subject, random_store
 from torch.nn.attention import SDPBackend, sdpa_kernel

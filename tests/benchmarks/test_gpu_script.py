@@ -46,10 +46,11 @@ def ran(tmp_path_factory):
     return out, json.loads((out / "results.json").read_text()), done.stdout
 
 
+@pytest.mark.slow
 def test_every_part_runs(ran):
     _, results, _ = ran
     assert {name: part["status"] for name, part in results["parts"].items()} == dict.fromkeys(
-        ("ceilings", "parity", "H1", "H2", "H3", "H4", "H5", "H6", "profile", "H7", "train small", "train base"), "ok"
+        ("ceilings", "parity", "H1", "H2", "plan", "H3", "H4", "H5", "H6", "profile", "H7", "train small", "train base"), "ok"
     )  # fmt: skip
 
 
@@ -111,7 +112,7 @@ def test_a_part_that_fails_or_runs_too_long_is_written_and_the_next_runs(tmp_pat
         raise RuntimeError("no such kernel\nmore")
 
     def slow(session, limit):
-        while True:
+        for _ in range(400):
             time.sleep(0.05)
 
     chosen = [
@@ -121,7 +122,8 @@ def test_a_part_that_fails_or_runs_too_long_is_written_and_the_next_runs(tmp_pat
         gpu.Part("good", lambda s, t: {"x": float("nan"), "y": 1.5}, 0.5),
     ]
     results = {"parts": {}}
-    assert threading.current_thread() is threading.main_thread()
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("alarms ring in the main thread alone")
     gpu.run_parts(Bare(tmp_path), results, chosen, 1.0, time.monotonic() + 60)
     kept = json.loads((tmp_path / "results.json").read_text())["parts"]
     assert [part["status"] for part in kept.values()] == ["failed", "failed", "failed", "ok"]

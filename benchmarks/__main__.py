@@ -1,18 +1,24 @@
-"""`python -m benchmarks`: run every row this machine can, then write the table of docs/performance.md.
+"""`python -m benchmarks`: run all that this machine can, then write the table of docs/performance.md.
 
-A row whose peer is not installed is skipped with the pip line; a row that fails
-is said and leaves its former result alone. `--table` only writes the table again.
+A row whose peer is not installed is skipped with the pip line, one whose files are not there with their name; a row that
+fails is said and leaves its former result alone. After the numbered rows come those with a name: what building at scale
+takes, cost curves, the profile of a step, plans against measurements. The GPU has a script of its own, `python -m benchmarks.gpu`.
 
-    python -m benchmarks                 # all rows
-    python -m benchmarks 4 7 13          # some
-    python -m benchmarks --table
+    python -m benchmarks                       # all rows, numbered and named
+    python -m benchmarks 4 7 13 curves         # some
+    python -m benchmarks --numbered            # the rows of the table of goals alone
+    python -m benchmarks --list                # what there is, and what would be skipped
+    python -m benchmarks --table               # only write the table again
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,43 +26,115 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- rows: written by python -m benchmarks -->", "<!-- end of rows -->"
+WORK = "{work}"  # in a row's arguments: a scratch folder
+MOTIF_DATA = "motifs/JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One script, the import its peer needs, and the package that brings it."""
+    """One script, the import its peer needs, and the package that brings it.
 
-    number: int
+    Attributes
+    ----------
+    number : int or None
+        Of the table of goals; None for a row with a name, which is the script's.
+    script, module, package : str
+    arguments : tuple of str
+    data : str
+        A file of the real data it reads ("" for none), below the folder EPILM_TEST_DATA or ../shared/data.
+    """
+
+    number: int | None
     script: str
-    module: str
-    package: str
+    module: str = "torch"
+    package: str = "torch"
     arguments: tuple[str, ...] = ()
+    data: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the row is called on the command line."""
+        return self.script.removesuffix(".py") if self.number is None else str(self.number)
 
 
+ONE, TWO = ("--threads", "1"), ("--threads", "2")
 ROWS = (
     Row(1, "row01_masked_sample.py", "pysam", "pysam"),
     Row(1, "row01_masked_sample.py", "pysam", "pysam", ("--plain",)),
     Row(2, "row02_kmer_ids.py", "tokenizers", "tokenizers"),
     Row(2, "row02_kmer_ids.py", "tokenizers", "tokenizers", ("--plain",)),
     Row(3, "row03_windows.py", "genvarloader", "genvarloader"),
-    Row(4, "row04_hits_moods.py", "MOODS", "MOODS-python"),
-    Row(5, "row05_hits_lightmotif.py", "lightmotif", "lightmotif"),
-    Row(6, "row06_hits_memelite.py", "memelite", "memelite"),
-    Row(7, "row07_factor_matrix.py", "lightmotif", "lightmotif"),
-    Row(8, "row08_thresholds.py", "MOODS", "MOODS-python"),
-    Row(13, "row13_region_tower.py", "transformers", "transformers", ("--threads", "1")),
-    Row(14, "row14_contrastive.py", "torch", "torch", ("--threads", "1")),
+    Row(4, "row04_hits_moods.py", "MOODS", "MOODS-python", data=MOTIF_DATA),
+    Row(5, "row05_hits_lightmotif.py", "lightmotif", "lightmotif", data=MOTIF_DATA),
+    Row(6, "row06_hits_memelite.py", "memelite", "memelite", data=MOTIF_DATA),
+    Row(7, "row07_factor_matrix.py", "lightmotif", "lightmotif", data=MOTIF_DATA),
+    Row(8, "row08_thresholds.py", "MOODS", "MOODS-python", data=MOTIF_DATA),
+    Row(9, "row09_bert_step.py", "transformers", "transformers", ONE),
+    Row(9, "row09_bert_step.py", "transformers", "transformers", TWO),
+    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", ONE),
+    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", TWO),
+    Row(11, "row11_bert_step_fp32.py", "transformers", "transformers", ONE),
+    Row(11, "row11_bert_step_fp32.py", "transformers", "transformers", TWO),
+    Row(12, "row12_packing.py", arguments=ONE),
+    Row(13, "row13_region_tower.py", "transformers", "transformers", ONE),
+    Row(14, "row14_contrastive.py", arguments=ONE),
     Row(15, "row15_track_windows.py", "pyBigWig", "pyBigWig"),
+    Row(None, "metrics_dream.py", "sklearn", "scikit-learn"),
+    Row(None, "predict_bins.py"),
+    Row(None, "states_build.py"),
+    Row(None, "scale_build.py", "pyjaspar", "pyjaspar", ("--work", WORK)),
+    Row(None, "data_step.py"),
+    Row(None, "profile_step.py"),
+    Row(None, "curves.py"),
+    Row(None, "plan_check.py"),
 )
+
+
+def skipped(row: Row) -> str | None:
+    """Say why a row cannot run here, and what to do; None where it can."""
+    if not (HERE / row.script).is_file():
+        return f"skipped: benchmarks/{row.script} is not part of this copy"
+    if importlib.util.find_spec(row.module) is None:
+        return f"skipped: {row.package} is not installed (pip install -c constraints.txt '{row.package}')"
+    data = Path(os.environ.get("EPILM_TEST_DATA", HERE.parents[1] / "shared" / "data"))
+    if row.data and not (data / row.data).is_file():
+        return f"skipped: {row.data} is not there (EPILM_TEST_DATA names the folder that holds it)"
+    return None
 
 
 def run(row: Row) -> str | None:
     """Run one script; None when it worked, otherwise why not."""
-    if importlib.util.find_spec(row.module) is None:
-        return f"skipped: {row.package} is not installed (pip install -c constraints.txt '{row.package}')"
-    words = [sys.executable, str(HERE / row.script), *row.arguments]
-    done = subprocess.run(words, cwd=HERE, check=False)
+    why = skipped(row)
+    if why is not None:
+        return why
+    with tempfile.TemporaryDirectory() as work:
+        words = [work if word == WORK else word for word in row.arguments]
+        done = subprocess.run([sys.executable, str(HERE / row.script), *words], cwd=HERE, check=False)
     return None if done.returncode == 0 else f"failed with code {done.returncode}; the former result stays"
+
+
+def chosen(asked: Sequence[str], numbered: bool = False) -> list[Row]:
+    """Pick rows by number or name, in the order of the table; all where none is asked for.
+
+    Raises
+    ------
+    SystemExit
+        If a word is neither.
+
+    Examples
+    --------
+    >>> [row.script for row in chosen(["curves", "7"])]
+    ['row07_factor_matrix.py', 'curves.py']
+    """
+    known = dict.fromkeys(row.name for row in ROWS)
+    unknown = [word for word in asked if word not in known]
+    if unknown:
+        raise SystemExit(f"no such row: {', '.join(unknown)}; known: {', '.join(known)}")
+    return [
+        row
+        for row in ROWS
+        if (row.name in asked if asked else True) and not (numbered and row.number is None)
+    ]
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -71,7 +149,7 @@ def table(results: list[dict[str, Any]]) -> str:
     | 2: ids | tokenizers | 10x | - | **12.0x** | 1.00 / 12.00 ms | ids equal; 1 thread |
     """
     lines = [
-        "| row | peer | goal | stretch | measured | ours / peer | checked in the same run; setup |",
+        "| row | peer | goal | stretch | measured | ours / peer | checked in the same run; setup; what bounds it |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in results:
@@ -82,7 +160,7 @@ def table(results: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {row['name'].removeprefix('row ')} | {row['peer']} | {sign}{row['goal']:g}x | {stretch} | "
             f"{'**' + ratio + '**' if reached else ratio + ' (below the goal)'} | "
-            f"{row['ours_s'] * 1e3:.2f} / {row['peer_s'] * 1e3:.2f} ms | {row['checked']}; {row['setup']} |"
+            f"{row['ours_s'] * 1e3:.2f} / {row['peer_s'] * 1e3:.2f} ms | {row['checked']}; {row['setup']}{bound_of(row)} |"
         )
     machines = {
         f"{row['machine']['cpu']}, {row['machine']['cores']} cores {' '.join(row['machine'].get('simd', []))}".strip()
@@ -99,10 +177,33 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def bound_of(row: dict[str, Any]) -> str:
+    """Say what bounds a row that is below its goal or its stretch, where its script found out.
+
+    Examples
+    --------
+    >>> bound_of({"bound": "matrix products, 71 % of the step", "goal_reached": True, "stretch_reached": False})
+    '; **bound by** matrix products, 71 % of the step'
+    >>> bound_of({"bound": "matrix products", "goal_reached": True, "stretch_reached": None})
+    ''
+    >>> bound_of({"goal_reached": False, "stretch_reached": False})
+    ''
+    """
+    short = row.get("goal_reached") is False or row.get("stretch_reached") is False
+    return f"; **bound by** {row['bound']}" if short and row.get("bound") else ""
+
+
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """Read every result that has two sides: the numbered rows first, then those with a name."""
+    numbered = sorted(folder.glob("row*.json"))
+    named = [file for file in sorted(folder.glob("*.json")) if file not in numbered]
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in (*numbered, *named)]
+    return [row for row in results if "ratio" in row and "peer" in row]
+
+
 def write_table() -> None:
     """Put the table of all stored results between the markers of the page."""
-    files = sorted((HERE / "results").glob("row*.json"))
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    results = read_results(HERE / "results")
     page = PAGE.read_text(encoding="utf-8")
     head, rest = page.split(BEGIN)
     tail = rest.split(END)[1]
@@ -112,21 +213,32 @@ def write_table() -> None:
 
 def main() -> int:
     """Run the rows asked for and write the table; 1 when one failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("rows", nargs="*", type=int, help="numbers of rows; all by default")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", nargs="*", help="numbers or names of rows; all by default")
+    parser.add_argument("--numbered", action="store_true", help="none of the rows with a name")
+    parser.add_argument("--list", action="store_true", help="say what there is, and run nothing")
     parser.add_argument("--table", action="store_true", help="only write the table again")
     arguments = parser.parse_args()
-    failed = False
-    if not arguments.table:
-        for row in ROWS:
-            if arguments.rows and row.number not in arguments.rows:
-                continue
-            why = run(row)
-            if why is not None:
-                print(f"row {row.number} ({row.script}): {why}", file=sys.stderr)
-                failed |= why.startswith("failed")
+    rows = chosen(arguments.rows, arguments.numbered)
+    if arguments.list:
+        for row in rows:
+            print(
+                f"{row.name:>14}  {' '.join((row.script, *row.arguments)):<40}  {skipped(row) or 'can run'}"
+            )
+        return 0
+    failed = []
+    for row in () if arguments.table else rows:
+        print(f"-- {row.name}: {' '.join((row.script, *row.arguments))}", flush=True)
+        why = run(row)
+        if why is not None:
+            print(f"row {row.name} ({row.script}): {why}", file=sys.stderr)
+            failed += [row.name] if why.startswith("failed") else []
     write_table()
-    return int(failed)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ _PUBLIC = {
     "inspect": "epilm.store.inspect",
     "leaderboard": "epilm.experiments.leaderboard",
     "load": "epilm.hub.load",
+    "plan": "epilm.experiments.plan",
     "predict": "epilm.prediction",
     "pretrain": "epilm.experiments.pretrain",
     "report": "epilm.experiments.report",

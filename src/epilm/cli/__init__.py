@@ -20,6 +20,7 @@ COMMANDS = {
     "simulate": "Write the raw files of an invented genome with known truth.",
     "build": "Turn raw files (genome, peaks or counts, motifs) into a store.",
     "inspect": "Say what is in a store, a checkpoint or a run.",
+    "plan": "Say what a pre-training run will need: memory, time, disk, the largest micro-batch.",
     "pretrain": "Pre-train a model from a recipe and a store.",
     "finetune": "Fine-tune a pre-trained model on a labelled task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",

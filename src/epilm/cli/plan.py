@@ -1,0 +1,62 @@
+"""`epilm plan`: what a run will need, before it is started."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def plan(
+    recipe: str,
+    *,
+    store: Path,
+    size: str | None = None,
+    set: Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)] = None,
+    device: str = "auto",
+    devices: int | None = None,
+    calibrate: bool = True,
+    seconds: float = 10.0,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Say what a pre-training run will need: memory, time, disk, the largest micro-batch.
+
+    Takes a few real steps where the device is in this machine. A run that cannot fit is refused, with the cure.
+
+    Parameters
+    ----------
+    recipe
+        Name of a recipe (see `epilm ls`) or a YAML file.
+    store
+        What `epilm build` made.
+    size
+        A size of the recipe: tiny, small or base.
+    set
+        key=value over the recipe, any number of times: --set train.micro_batch=8.
+    device
+        auto, cpu, cuda or mps of this machine; or a GPU that is not here: h200, h100, h100-pcie, a100, a100-40,
+        l40s, a10, l4, rtx4090, rtx3090.
+    devices
+        GPUs, or processes on a CPU; the recipe's train.devices where not given.
+    calibrate
+        With --no-calibrate nothing is measured: memory is counted, a CPU's time stays unknown.
+    seconds
+        About how long the trial steps may take; more of them make a better plan.
+    json
+        Print JSON.
+    """
+    from json import dumps
+
+    from epilm.experiments.plan import DoesNotFit
+    from epilm.experiments.plan import plan as run
+
+    refused = None
+    try:
+        found = run(
+            recipe, store, size=size, set=set or (), device=device, devices=devices, calibrated=calibrate,
+            seconds=seconds,
+        )  # fmt: skip
+    except DoesNotFit as error:
+        found, refused = error.plan, error
+    print(dumps(found.as_dict(), indent=2) if json else found.text())
+    if refused is not None:
+        raise refused

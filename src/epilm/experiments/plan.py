@@ -1,0 +1,167 @@
+"""What a run will need before it is started: memory, time, disk, and whether it fits.
+
+`plan` makes the checks of `pretrain` up to its first step, counts from the model's
+code what a step costs (`plan_cost`), takes a few real steps on the machine
+(`plan_probe`), and computes the rest. A GPU that is not here is planned from a table
+(`plan_chips`), and the plan says so. A run that cannot fit is refused, with the cure.
+Axes: b samples of a micro-batch, P weights.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from epilm.errors import RecipeError, UsageError, nearest
+from epilm.experiments.checks import check_store
+from epilm.experiments.config import Recipe, load_recipe
+from epilm.experiments.plan_answer import DoesNotFit, Plan
+from epilm.experiments.plan_chips import CHIPS, Chip
+from epilm.experiments.plan_cost import Costs, count, without_initialising
+from epilm.experiments.plan_probe import calibrate
+from epilm.experiments.plan_sizing import Sizing
+from epilm.experiments.pretrain import Plan as Data
+from epilm.experiments.pretrain import for_store, make_plan
+from epilm.models.build import build_model, parameter_table
+from epilm.store.reader import Store
+from epilm.training.device import Place, choose_place
+from epilm.training.optim import orthogonalised
+from epilm.training.step import contrast_size, hidden_counts
+
+HERE = ("auto", "cpu", "cuda", "mps")
+
+
+def plan(
+    recipe: str | Path | Recipe,
+    store: str | Path | Store,
+    size: str | None = None,
+    set: Iterable[str] = (),
+    device: str = "auto",
+    devices: int | None = None,
+    calibrated: bool = True,
+    seconds: float = 10.0,
+) -> Plan:
+    """Say what a run will need: memory, time, disk, the largest micro-batch.
+
+    Parameters
+    ----------
+    recipe, store, size, set
+        As `pretrain` takes them.
+    device : str
+        "auto", "cpu", "cuda" or "mps" of this machine, or a GPU of `CHIPS` ("h200", "a100", ...).
+    devices : int, optional
+        Processes or GPUs; the recipe's `train.devices` where not given.
+    calibrated : bool
+        Take real steps where the device is here. Without them a CPU's time is not known.
+    seconds : float
+        About how long those steps may take.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    RecipeError, StoreError, TrainingError
+        As `pretrain`: an impossible recipe, a store that lacks what it needs, a device that is not here.
+    DoesNotFit
+        A TrainingError that names the cure; its `plan` holds the numbers.
+    UsageError
+        If the device's name is unknown.
+    """
+    recipe = _recipe(recipe, size, set, devices)
+    chip, recipe, place = _where(device, recipe)
+    opened = store if isinstance(store, Store) else Store.open(store)
+    check_store(recipe, opened, str(opened.path))
+    recipe = for_store(recipe, opened)
+    data = make_plan(recipe, opened)
+    here = chip is None or place.device.type != "cpu"
+    costs, numbers, states = _counted(recipe, data, place, place.device.type != "cpu" or not here)
+    sizing = Sizing(recipe, data, opened, place, chip, here, costs, numbers, states)
+    found = sizing.plan(None)
+    if here and calibrated and found.largest_micro_batch:
+        most = min(recipe.train.micro_batch, found.largest_micro_batch)
+        layer = costs.at(1, 1).step - costs.at(1, 0).step
+        measured = calibrate(
+            recipe, opened, device=place.device.type, operations=[costs.at(1, 0).step, layer], most=most,
+            seconds=seconds,
+        )  # fmt: skip
+        found = sizing.plan(measured)
+    if not found.fits:
+        raise _refusal(found, recipe, sizing)
+    return found
+
+
+def _recipe(recipe: str | Path | Recipe, size: str | None, set: Iterable[str], devices: int | None) -> Recipe:
+    if isinstance(recipe, Recipe):
+        if size is not None or tuple(set):
+            raise RecipeError("size and set change a recipe's file, not a recipe already read")
+        return recipe if devices is None else replace(recipe, train=replace(recipe.train, devices=devices))
+    more = () if devices is None else (f"train.devices={devices}",)
+    return load_recipe(recipe, size, (*set, *more))
+
+
+def _where(device: str, recipe: Recipe) -> tuple[Chip | None, Recipe, Place]:
+    """Find the device: of this machine, or one of the table."""
+    train = recipe.train
+    if device in HERE:
+        if device != "auto":
+            recipe = replace(recipe, train=replace(train, device=device))  # type: ignore[arg-type]
+        place = choose_place(recipe.train.device, train.precision, train.devices)
+        if place.device.type == "cuda":
+            name = torch.cuda.get_device_name()
+            return next((chip for chip in CHIPS.values() if chip.found_as in name), None), recipe, place
+        return None, recipe, place
+    if device not in CHIPS:
+        raise UsageError(
+            "unknown device", where="--device", found=device, do=nearest(device, [*HERE, *CHIPS])
+        )
+    chip = CHIPS[device]
+    if torch.cuda.is_available() and chip.found_as in torch.cuda.get_device_name():
+        return chip, recipe, choose_place("cuda", train.precision, train.devices)
+    bf16 = train.precision != "fp32"
+    many = f"{train.devices} x " if train.devices > 1 else ""
+    said = (f"device {many}{chip.name}; precision {'bf16' if bf16 else 'fp32'}; not here, not measured",)
+    return chip, recipe, Place(torch.device("cpu"), bf16, said)
+
+
+def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Costs, dict[str, int], float]:
+    """Count the model: the cost of a micro-batch, its weights, and the bytes of the optimiser's state."""
+    with without_initialising():
+        model = build_model(recipe.model, seed=0)
+    rows = data.rows_at(0)
+    few, several = data.maker(rows[:4], 0), data.maker(rows[:32], 0)
+    kmers, states = (hidden_counts(several) / len(several)).tolist()
+    group = contrast_size(recipe.objectives, recipe.train, recipe.train.devices)
+    exact = group is not None and group > recipe.train.micro_batch
+    costs = count(model, few, (kmers, states), place, exact=exact, fused_attention=fused)
+    by_muon = orthogonalised(model) if recipe.optim.name == "muon" else frozenset()
+    moments = sum((4 if name in by_muon else 8) * p.numel() for name, p in model.named_parameters())
+    return costs, parameter_table(model), moments
+
+
+def _refusal(found: Plan, recipe: Recipe, sizing: Sizing) -> DoesNotFit:
+    train = recipe.train
+    cures = []
+    if found.largest_micro_batch:
+        cures.append(f"Set train.micro_batch={found.largest_micro_batch}, the largest that fits")
+    if not recipe.model.encoder.checkpoint_activations:
+        encoder = replace(recipe.model.encoder, checkpoint_activations=True)
+        lighter = replace(recipe, model=replace(recipe.model, encoder=encoder))
+        costs, _, _ = _counted(lighter, sizing.data, sizing.place, not sizing.on_cpu)
+        most = replace(sizing, recipe=lighter, costs=costs).largest(None)
+        if most > found.largest_micro_batch:
+            needed = f" and train.micro_batch={most}" if most < train.micro_batch else ""
+            cures.append(f"{'or set' if cures else 'Set'} model.encoder.checkpoint_activations=true{needed}")
+    if not cures:
+        cures.append("Take a smaller --size, or a device with more memory")
+    error = DoesNotFit(
+        f"the run does not fit into the memory of {found.device}", where=f"{found.name} ({found.size})",
+        found=f"{found.memory['total'] / 1e9:.1f} GB, of which activations of one micro-batch of {train.micro_batch} "
+        f"{found.memory['activations'] / 1e9:.1f} GB",
+        expected=f"at most {found.memory['available'] / 1e9:.1f} GB",
+        do=", ".join(cures) + ".",
+    )  # fmt: skip
+    error.plan = found
+    return error

@@ -1,0 +1,56 @@
+"""GPUs that a plan can be made for without having one: memory, rate, and where the numbers are from.
+
+The rate is what large bf16 matrix products reach; a training step reaches a share of
+it. Only the H200's was measured (../docs/performance.md); the others' are their vendors' dense
+figures times what the H200 reaches of its own.
+"""
+
+from dataclasses import dataclass
+
+# An H200 reaches 790 of the 989 TFLOP/s its vendor names, in a large bf16 product.
+REACHED = 790 / 989
+# Share of that rate a whole step is aimed at: the goal of row H1.
+SHARE = 0.45
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One GPU.
+
+    Attributes
+    ----------
+    name : str
+        As a person would write it.
+    memory : float
+        Bytes.
+    rate : float
+        bf16 operations a second in large matrix products.
+    source : str
+        Where the rate is from.
+    found_as : str
+        What `torch.cuda.get_device_name` holds where it is this one.
+    """
+
+    name: str
+    memory: float
+    rate: float
+    source: str
+    found_as: str
+
+
+def _chip(name: str, gb: float, tflops: float, found_as: str) -> Chip:
+    return Chip(name, gb * 1e9, tflops * 1e12 * REACHED, f"vendor's {tflops:g} TFLOP/s times {REACHED:.2f}", found_as)  # fmt: skip
+
+
+CHIPS: dict[str, Chip] = {
+    "h200": Chip("H200", 141e9, 790e12, "790 TFLOP/s measured on one", "H200"),
+    "h100": _chip("H100 SXM", 80, 989, "H100"),
+    "h100-pcie": _chip("H100 PCIe", 80, 756, "H100 PCIe"),
+    "a100": _chip("A100 80 GB", 80, 312, "A100"),
+    "a100-40": _chip("A100 40 GB", 40, 312, "A100"),
+    "l40s": _chip("L40S", 48, 362, "L40S"),
+    "a10": _chip("A10", 24, 125, "A10"),
+    "l4": _chip("L4", 24, 121, "L4"),
+    "rtx4090": _chip("RTX 4090", 24, 165, "RTX 4090"),
+    "rtx3090": _chip("RTX 3090", 24, 71, "RTX 3090"),
+}

@@ -1,0 +1,274 @@
+"""What a step costs, counted from the model's own code on tensors without numbers.
+
+The model runs on fake tensors: shapes and types go through the very code that trains,
+nothing is computed, and no memory is filled. Counted are multiplications and
+additions of matrix products, attention and convolutions, and the bytes kept for the backward pass. All
+of it is linear in the samples of a micro-batch and in the layers of the encoder, so two small
+counts give every size. Needs torch only.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from epilm.models.grouping import ChunkPool
+from epilm.streams import Batch, Sequences
+from epilm.training.device import Place
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one micro-batch; numbers add up and can be scaled.
+
+    Attributes
+    ----------
+    forward, backward : float
+        Operations (a multiplication and an addition are two).
+    embed : float
+        Operations of the extra pass that an exact contrast needs, without graph.
+    again : float
+        Operations done a second time because activations were not kept.
+    kept : float
+        Bytes kept for the backward pass, weights left out.
+    working : float
+        Bytes of the largest temporaries beside them: gradients of scores, of the widest layer.
+    """
+
+    forward: float = 0.0
+    backward: float = 0.0
+    embed: float = 0.0
+    again: float = 0.0
+    kept: float = 0.0
+    working: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __mul__(self, factor: float) -> "Cost":
+        return Cost(*(getattr(self, f.name) * factor for f in fields(self)))
+
+    @property
+    def step(self) -> float:
+        """Operations of forward and backward pass, recomputation left out: what MFU counts."""
+        return self.forward + self.backward
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The cost of a micro-batch of any size, from the cost of one sample at two depths.
+
+    Attributes
+    ----------
+    shallow, deep : Cost
+        Of one sample, through `depth` and through `depth` + 1 layers.
+    depth, layers : int
+        Layers counted, and layers of the model.
+    casts : float
+        Bytes of the weights in the number format of the products; 0 where it is their own.
+
+    Examples
+    --------
+    >>> costs = Costs(Cost(10), Cost(13), depth=1, layers=3, casts=0)
+    >>> costs.at(1).forward, costs.at(2).forward, costs.at(1, layers=2).forward
+    (16, 32, 13)
+    """
+
+    shallow: Cost
+    deep: Cost
+    depth: int
+    layers: int
+    casts: float
+
+    def at(self, samples: float, layers: int | None = None) -> Cost:
+        """Give the cost of a micro-batch of so many samples, through so many layers (all of them)."""
+        more = (self.layers if layers is None else layers) - self.depth
+        return (self.shallow * (1 - more) + self.deep * more) * samples
+
+
+@contextmanager
+def without_initialising() -> Iterator[None]:
+    """Make weights without drawing them: they take no memory until something writes them."""
+    names = [name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")]
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(mock.patch.object(nn.init, name, lambda tensor, *_, **__: tensor))
+        yield
+
+
+def count(
+    model: nn.Module,
+    batch: Batch,
+    hidden: tuple[float, float],
+    place: Place,
+    *,
+    exact: bool,
+    fused_attention: bool,
+) -> Costs:
+    """Count what micro-batches cost.
+
+    Parameters
+    ----------
+    model : GeneBERT or EBERT
+        In any mode; left as it was.
+    batch : Batch
+        Of a few samples; its shapes are read.
+    hidden : (float, float)
+        K-mers and states under the vocabulary heads, of one sample.
+    place : Place
+        Number format.
+    exact : bool
+        Whether the contrast takes its embeddings twice.
+    fused_attention : bool
+        Whether attention keeps no table of tokens by tokens, as kernels of GPUs do.
+    """
+    encoder: Any = model.encoder
+    blocks, training = encoder.blocks, model.training
+    heads = (round(hidden[0] * len(batch)), round(hidden[1] * len(batch)))
+    found = []
+    model.train()
+    try:
+        for depth in (1, 2):
+            # A model of one layer is counted with that layer twice.
+            encoder.blocks = nn.ModuleList([blocks[0], blocks[min(1, len(blocks) - 1)]][:depth])
+            found.append(_count(model, batch, heads, place, exact, fused_attention) * (1 / len(batch)))
+    finally:
+        encoder.blocks = blocks
+        model.train(training)
+    matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
+    return Costs(found[0], found[1], 1, len(blocks), 2.0 * matrices if place.bf16 else 0.0)
+
+
+def _count(
+    model: nn.Module, batch: Batch, heads: tuple[int, int], place: Place, exact: bool, fused: bool
+) -> Cost:
+    plain = _run(model, batch, heads, place, exact, fused)
+    encoder: Any = model.encoder
+    if not encoder.checkpoint_activations:
+        return plain
+    # A checkpointed block keeps its input, and all of one block when its turn comes.
+    blocks, n = encoder.blocks, len(encoder.blocks)
+    encoder.blocks = nn.ModuleList()
+    try:
+        outside = _run(model, batch, heads, place, exact, fused)
+    finally:
+        encoder.blocks = blocks
+    tokens = sum(part.ids.numel() for part in (batch.dna, batch.clean, batch.pairs) if part is not None)
+    return replace(
+        plain,
+        kept=outside.kept + n * tokens * encoder.hidden * 4,
+        working=plain.working + (plain.kept - outside.kept) / n,
+        again=plain.forward - outside.forward,
+    )
+
+
+def _run(
+    model: nn.Module, batch: Batch, heads: tuple[int, int], place: Place, exact: bool, fused: bool
+) -> Cost:
+    """Forward pass of one micro-batch on fake tensors, and what autograd would keep of it."""
+    kept: dict[int, int] = {}
+    shapes = {(tuple(p.shape), p.dtype) for p in model.parameters()}
+
+    def pack(x: Tensor) -> Tensor:
+        # A weight, or its copy in bf16, is no activation.
+        if not any((tuple(shape), torch.float32) in shapes for shape in (x.shape, x.shape[::-1])):
+            storage = x.untyped_storage()
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(x)
+        return x
+
+    alive: list[Tensor] = []  # so that no two storages have one address
+    with ExitStack() as stack:
+        fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        for patch in _patches(model, fused):
+            stack.enter_context(patch)
+        batch = _faked(batch, fake)
+
+        def amp() -> Any:
+            return torch.autocast("cpu", torch.bfloat16) if place.bf16 else nullcontext()
+
+        with _counter() as forward, torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), amp():
+            scores = _pass(model, batch, heads)
+        embed = 0
+        if exact:
+            with _counter() as extra, torch.no_grad(), amp():
+                model.encode_matching(batch)  # type: ignore[operator]
+            embed = extra.get_total_flops()
+    widest = max(kept.values(), default=0)
+    # Backward: each product has two gradients, each of them a product of the same size.
+    operations = float(forward.get_total_flops())
+    return Cost(operations, 2 * operations, embed, 0, sum(kept.values()), 2 * scores + 3 * widest)
+
+
+def _pass(model: Any, batch: Batch, heads: tuple[int, int]) -> int:
+    """Everything the losses read; give the bytes of the scores."""
+    model(batch)
+    scores = 0
+    for head, rows in zip((model.masked_head, getattr(model, "state_head", None)), heads, strict=True):
+        if head is None or not rows:
+            continue
+        logits = head(torch.zeros(rows, model.encoder.hidden, requires_grad=True))
+        F.cross_entropy(logits.float(), torch.zeros(rows, dtype=torch.int64))
+        scores += logits.numel() * 4
+    return scores
+
+
+def _faked(batch: Batch, fake: FakeTensorMode) -> Batch:
+    """The batch without numbers and labels: what depends on numbers cannot run on fake tensors."""
+
+    def of(value: Any) -> Any:
+        if isinstance(value, Sequences):
+            return Sequences(*(fake.from_tensor(x) for x in (value.ids, value.segments, value.mask)))
+        return fake.from_tensor(value) if isinstance(value, Tensor) else value
+
+    moved = {f.name: of(getattr(batch, f.name)) for f in fields(batch)}
+    return Batch(**moved | {"state_labels": None})
+
+
+def _patches(model: Any, fused: bool) -> list[Any]:
+    """What looks at numbers, replaced by what looks at shapes; all of it is put back."""
+    encoder = model.encoder
+    plain = encoder.forward
+
+    def forward(ids: Any, segments: Any = None, mask: Any = None, **rest: Any) -> Any:
+        return plain(ids, segments, None, **rest)  # a full mask is the same work as none
+
+    def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+        per = -(-x.shape[0] // samples)
+        rows = torch.cat([x, x[: samples * per - x.shape[0]]]).reshape(samples, per, *x.shape[1:])
+        return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
+
+    found: list[Any] = [
+        mock.patch.object(encoder, "forward", forward),
+        mock.patch.object(encoder, "checkpoint_activations", False),
+        mock.patch("epilm.models.genebert.by_sample", by_sample),
+        mock.patch("epilm.models.grouping.by_sample", by_sample),
+    ]
+    if isinstance(getattr(model, "chunks", None), ChunkPool):
+        found.append(
+            mock.patch.object(model.chunks, "lstm", None)
+        )  # H x H a piece: nothing beside the encoder
+    if fused:
+        found += [
+            mock.patch.object(block, "attention_dropout", 0.0)
+            for block in encoder.blocks
+            if hasattr(block, "attention_dropout")
+        ]
+    return found
+
+
+def _counter() -> FlopCounterMode:
+    """Count with the one kernel that torch's own counter does not know."""
+    aten = torch.ops.aten
+    known = {
+        "_scaled_dot_product_flash_attention_for_cpu": lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+    }
+    table = {getattr(aten, name): formula for name, formula in known.items() if hasattr(aten, name)}
+    return FlopCounterMode(display=False, custom_mapping=table)

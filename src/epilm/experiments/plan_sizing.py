@@ -1,0 +1,307 @@
+"""From counts and measurements to a plan: time, memory and disk of a run, at any micro-batch.
+
+Where a trial took the run's own micro-batches, its numbers are taken as they are.
+Elsewhere time follows the line through two trials, or the operations counted; memory
+follows the bytes kept for the backward pass.
+Axes: b samples of a micro-batch, P weights.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from epilm.batches.placement import SHARE as SHARE_OF_DEVICE
+from epilm.batches.placement import batch_bytes, moved_bytes, read_parts
+from epilm.experiments.config import Recipe
+from epilm.experiments.plan_answer import Plan
+from epilm.experiments.plan_chips import SHARE, Chip
+from epilm.experiments.plan_cost import Costs
+from epilm.experiments.plan_probe import Calibration, resident
+from epilm.experiments.pretrain import Plan as Data
+from epilm.store.reader import Store
+from epilm.training.device import Place
+from epilm.training.step import contrast_size
+
+CONTEXT = 1e9  # bytes that CUDA takes on a GPU before the first tensor
+ALLOCATOR = 1.05  # share that torch's allocator on a GPU holds beyond what is in use
+DISK_RATE = 0.5e9  # bytes a second that a checkpoint is written with, assumed
+FAULT = 65536  # bytes that one touch of a memory map brings in
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Everything a plan is computed from."""
+
+    recipe: Recipe
+    data: Data
+    store: Store
+    place: Place
+    chip: Chip | None
+    here: bool
+    costs: Costs
+    numbers: dict[str, int]
+    moments: float
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.here and self.place.device.type != "cuda"
+
+    @property
+    def micros(self) -> int:
+        """Micro-batches of a step on one device."""
+        train = self.recipe.train
+        return train.batch_size // (train.micro_batch * train.devices)
+
+    def plan(self, measured: Calibration | None) -> Plan:
+        """Put the plan together, with what was measured or without."""
+        recipe, train = self.recipe, self.recipe.train
+        several = self.data.maker(self.data.rows_at(0)[:32], 0)
+        parts = [part for part in (several.dna, several.clean, several.pairs) if part is not None]
+        tokens = sum(int(part.mask.sum()) for part in parts) / len(several)
+        step, forward = self.seconds(measured)
+        seconds_of = self._seconds_of(step, forward)
+        memory = self.memory(train.micro_batch, measured)
+        checkpoint = 4.0 * self.numbers["total"] + self.moments
+        whole = self.costs.at(train.batch_size)
+        embed = self._embeds() * self.costs.at(train.micro_batch).embed * train.devices
+        flops = {"model": whole.step, "contrast": embed, "recomputed": whole.again}
+        n = len(self.data.maker)
+        return Plan(
+            name=recipe.name,
+            size=recipe.size,
+            device=self.chip.name if self.chip is not None else self.place.device.type,
+            said=list(self.place.said),
+            here=self.here,
+            calibrated=_words(measured, train.micro_batch, self.costs.layers),
+            parameters=self.numbers,
+            run={
+                "steps": train.steps, "batch_size": train.batch_size, "micro_batch": train.micro_batch,
+                "micro_batches": self.micros, "devices": train.devices, "samples": train.steps * train.batch_size,
+                "available": n, "passes": train.steps * train.batch_size / max(n, 1),
+                "unit": recipe.samples.unit, "tokens_per_sample": tokens,
+            },
+            memory=memory,
+            flops=flops | {"total": sum(flops.values())},
+            step_seconds=step,
+            samples_per_second=None if step is None else train.batch_size / step,
+            tokens_per_second=None if step is None else train.batch_size * tokens / step,
+            hours=None if step is None else sum(seconds_of.values()) / 3600,
+            seconds_of=seconds_of,
+            disk={
+                "checkpoint": checkpoint,
+                "run": checkpoint * (min(train.keep_checkpoints, -(-train.steps // train.checkpoint_every)) + 1)
+                + 4.0 * self.numbers["total"],
+                "store": float(sum(entry["bytes"] for entry in self.store.info.files.values())),
+            },
+            largest_micro_batch=self.largest(measured),
+            fits=memory["total"] <= memory["available"],
+            notes=self._notes(measured),
+        )  # fmt: skip
+
+    # -- time
+
+    def _embeds(self) -> int:
+        """Micro-batches of one device whose embeddings are taken twice in a step."""
+        train = self.recipe.train
+        group = contrast_size(self.recipe.objectives, train, train.devices)
+        if group is None or group <= train.micro_batch:
+            return 0
+        contrasts = -(-train.batch_size // group)
+        return self.micros - contrasts
+
+    def seconds(self, measured: Calibration | None) -> tuple[float | None, float]:
+        """Give the seconds of a step (None: not known), and of a forward pass of one micro-batch."""
+        train, total = self.recipe.train, self.numbers["total"]
+        if measured is None:
+            if self.chip is None:
+                return None, 0.0
+            rate = self.chip.rate * SHARE * (1.0 if self.place.bf16 else 0.5)
+            one = self.costs.at(train.micro_batch)
+            work = self.micros * (one.step + one.again) + self._embeds() * one.embed
+            return work / rate, one.forward / rate
+        b, layers = train.micro_batch, self.costs.layers
+        last = measured.points[-1]
+        again = self._extrapolated([p.pass_ for p in measured.points], measured, b, layers)
+        embed = self._extrapolated([p.embed for p in measured.points], measured, b, layers)
+        move = last.move * total / last.weights
+        step = move + self.micros * again + self._embeds() * embed
+        return step, embed or again * self.costs.at(1).forward / self.costs.at(1).step
+
+    def _extrapolated(self, values: list[float], measured: Calibration, b: int, layers: int) -> float:
+        """From the points to (b, layers): along the line through two of them, or in proportion to the operations."""
+        points, last = measured.points, measured.points[-1]
+        if (last.samples, last.layers) == (b, layers) or not values[-1]:
+            return values[-1]
+        value = values[-1]
+        if len(points) == 2 and points[0].layers == last.layers:
+            slope = (values[1] - values[0]) / (last.samples - points[0].samples)
+            # What does not grow with the samples is at most half: noise must not become a rate.
+            slope = min(max(slope, 0.5 * value / last.samples), value / last.samples)
+            return value + slope * (b - last.samples)
+        if len(points) == 2:
+            layer = max(values[1] - values[0], 0.25 * value)
+            value += layer * (layers - last.layers)
+        else:
+            value *= self.costs.at(1, layers).step / self.costs.at(1, last.layers).step
+        return value * b / last.samples
+
+    def _seconds_of(self, step: float | None, forward: float) -> dict[str, float]:
+        if step is None:
+            return {}
+        train, n = self.recipe.train, len(self.data.valid_rows)
+        validations = train.steps // train.validate_every + 2 if n else 0
+        states = -(-train.steps // train.checkpoint_every)
+        return {
+            "steps": step * train.steps,
+            "validation": validations * forward * n / train.micro_batch,
+            "checkpoints": states * (4.0 * self.numbers["total"] + self.moments) / DISK_RATE,
+        }
+
+    # -- memory
+
+    def memory(self, b: float, measured: Calibration | None) -> dict[str, float]:
+        """Bytes by kind at a micro-batch of b samples."""
+        train, total = self.recipe.train, self.numbers["total"]
+        several = self.data.maker(self.data.rows_at(0)[:8], 0)
+        batches = batch_bytes(several) / len(several) * train.batch_size / train.devices
+        state = {"weights": 4.0 * total, "gradients": 4.0 * total, "optimiser": self.moments}
+        cost = self.costs.at(b)
+        counted = cost.kept + cost.working + self.costs.casts
+        files = self._files()
+        if self.here and self.place.device.type == "cpu":
+            libraries = measured.libraries if measured else resident()
+            work = self._activations(b, counted, measured) if measured else counted
+            # Beyond what the trial touched already.
+            touched = min(files, train.steps * train.batch_size * self._touches() * FAULT)
+            parts = {
+                "libraries": libraries,
+                **state,
+                "activations": work,
+                "batches": batches,
+                "store": touched,
+            }
+            parts = {key: value * train.devices for key, value in parts.items()}
+            parts["store"] = touched  # processes share the pages
+        else:
+            on_device = files if files <= SHARE_OF_DEVICE * self._available() else 0.0
+            parts = {
+                "context": CONTEXT,
+                **state,
+                "activations": counted,
+                "batches": batches,
+                "store": on_device,
+            }
+            if measured:
+                parts["activations"] = self._activations(b, counted, measured)
+            else:
+                parts["allocator"] = (ALLOCATOR - 1) * (counted + 4.0 * total)
+        return parts | {"total": sum(parts.values()), "available": self._available()}
+
+    def _activations(self, b: float, counted: float, measured: Calibration) -> float:
+        """Bytes beyond libraries and state, from the peaks of the trial."""
+        state = 8.0 + self.moments / self.numbers["total"]
+        beyond = [p.peak - measured.libraries - state * p.weights for p in measured.points]
+        last, value = measured.points[-1], beyond[-1]
+        if (last.samples, last.layers) == (b, self.costs.layers):
+            return value
+        there = self.costs.at(last.samples, last.layers)
+        one = self.costs.at(1)
+        slope = one.kept + one.working
+        if len(measured.points) == 2 and measured.points[0].layers == last.layers == self.costs.layers:
+            between = last.samples - measured.points[0].samples
+            slope = min(max((beyond[1] - beyond[0]) / between, 0.9 * one.kept), 1.5 * slope)
+            return value + slope * (b - last.samples)
+        if last.layers == self.costs.layers:
+            return max(value, 0.0) + slope * (b - last.samples)
+        excess = min(max(value / (there.kept + there.working + self.costs.casts), 0.8), 1.5)
+        return counted * excess
+
+    def _touches(self) -> int:
+        """Places of the store that one sample reads."""
+        places = max(self.recipe.samples.regions, 1) if self.recipe.samples.unit == "regions" else 1
+        return places * len(self.recipe.model.streams)
+
+    def _files(self) -> float:
+        """Bytes of the store that this run reads."""
+        return float(moved_bytes(read_parts(self.store, self.recipe.model.streams)))
+
+    def _available(self) -> float:
+        if not self.here:
+            assert self.chip is not None
+            return self.chip.memory
+        if self.place.device.type == "cuda":
+            return float(torch.cuda.mem_get_info(self.place.device)[0])
+        return free_memory()
+
+    def largest(self, measured: Calibration | None) -> int:
+        """Give the largest micro-batch that fits and divides the batch and the contrast; 0: none."""
+        train = self.recipe.train
+        share = train.batch_size // train.devices
+        group = self.recipe.objectives.matching.batch if self.recipe.objectives.matching.weight else None
+        fits = 0
+        for b in range(1, share + 1):
+            if share % b or (group is not None and group % (b * train.devices)):
+                continue
+            memory = self.memory(b, measured)
+            if memory["total"] > memory["available"]:
+                break
+            fits = b
+        return fits
+
+    def _notes(self, measured: Calibration | None) -> list[str]:
+        notes = []
+        if not self.here:
+            assert self.chip is not None
+            notes.append(
+                f"{self.chip.name} is not here: {self.chip.rate / 1e12:.0f} TFLOP/s ({self.chip.source}), of which a "
+                f"step is assumed to reach {SHARE:.0%}; memory is counted, not measured"
+            )
+        elif measured is None:
+            notes.append("not calibrated: memory is counted, not measured" + ("" if self.chip else "; time is not known"))  # fmt: skip
+        if self.recipe.train.devices > 1:
+            notes.append("what the processes send each other once a step is not in the time")
+        if self.recipe.train.compile:
+            notes.append("train.compile: its gain, and the minute it takes at the start, are not in the time")
+        if self.on_cpu and (store := self._files()) > 1e9:
+            notes.append(f"{store / 1e9:.1f} GB of store pages may stay in memory; the system takes them back when needed")  # fmt: skip
+        return notes
+
+
+def _words(measured: Calibration | None, micro: int, layers: int) -> str:
+    if measured is None:
+        return ""
+    last = measured.points[-1]
+    what = f"real steps of {last.micros} x {last.samples} samples"
+    if last.layers != layers:
+        what += f" through {measured.points[0].layers} and {last.layers} of {layers} layers"
+    elif last.samples != micro:
+        what += f" (a micro-batch of the run has {micro})"
+    return f"{what}, {measured.seconds:.0f} s; products {measured.products / 1e9:.0f} GFLOP/s"
+
+
+def free_memory() -> float:
+    """Bytes that this machine, or the container we are in, can still give.
+
+    Examples
+    --------
+    >>> free_memory() > 0
+    True
+    """
+    found = []
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(float(line.split()[1]) * 1024)
+    except OSError:
+        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))
+        except (OSError, ValueError):
+            continue  # no such file, or "max"
+    return max(min(found), 0.0)

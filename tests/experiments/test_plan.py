@@ -1,0 +1,346 @@
+"""A plan before the run: counted operations and bytes, what is computed from a trial, what is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import epilm
+from epilm.batches.placement import batch_bytes
+from epilm.cli import main
+from epilm.errors import RecipeError, TrainingError, UsageError
+from epilm.experiments import plan_sizing
+from epilm.experiments.config import load_recipe
+from epilm.experiments.plan import DoesNotFit, _counted, _where
+from epilm.experiments.plan_answer import Plan
+from epilm.experiments.plan_chips import CHIPS, Chip
+from epilm.experiments.plan_cost import Cost, count, without_initialising
+from epilm.experiments.plan_probe import Calibration, Point, _sizes
+from epilm.experiments.plan_sizing import Sizing
+from epilm.experiments.pretrain import for_store, make_plan
+from epilm.models.build import build_model
+from epilm.training.device import Place, choose_place
+from epilm.training.step import hidden_counts
+from toy_store import toy_store
+from toy_tracks import toy_track_store
+
+FP32 = Place(torch.device("cpu"), False, ())
+MANY = ("samples.holdout_chroms=[]", "samples.window_stride=5")  # windows for a batch of 8,192
+EBERT = ("samples.holdout_chroms=[]", "train.precision=fp32")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(150, 120, 60), factors=24)
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    return toy_track_store(tmp_path_factory.mktemp("tracks"))
+
+
+COUNTED = {}
+
+
+def sizing(name, size, keys, store, place=FP32):
+    """What a plan is computed from; counted once, because fake tensors take a second or two."""
+    key = (name, size, keys, store.path)
+    if key not in COUNTED:
+        recipe = for_store(load_recipe(name, size, keys), store)
+        data = make_plan(recipe, store)
+        costs, numbers, moments = _counted(recipe, data, place, fused=False)
+        COUNTED[key] = Sizing(recipe, data, store, place, None, True, costs, numbers, moments)
+    return COUNTED[key]
+
+
+def with_batches(found, **train):
+    """The same model in other batches; `contrast` is objectives.matching.batch."""
+    recipe, contrast = found.recipe, train.pop("contrast", None)
+    objectives = recipe.objectives
+    if contrast is not None:
+        objectives = replace(objectives, matching=replace(objectives.matching, batch=contrast))
+    return replace(found, recipe=replace(recipe, train=replace(recipe.train, **train), objectives=objectives))
+
+
+def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
+    found = sizing("ebert_base", "tiny", EBERT, tracks)
+    few = found.data.maker(found.data.rows_at(0)[:32], 0)
+    kmers, states = (hidden_counts(few) / 32).tolist()
+    tokens, hidden, ffn, layers = few.dna.ids.shape[1], 64, 256, 2
+    dense = 2 * tokens * layers * (4 * hidden**2 + 2 * hidden * ffn)
+    attention = 2 * 2 * tokens**2 * hidden * layers
+    heads = 2 * kmers * (hidden**2 + hidden * (4**7 + 5)) + 2 * states * (hidden**2 + hidden * (5 + 3))
+    assert found.costs.at(1).forward == pytest.approx(dense + attention + heads, rel=0.01)
+    assert found.costs.at(1).backward == pytest.approx(2 * (dense + attention + heads), rel=0.01)
+    assert found.costs.at(6).forward == 6 * found.costs.at(1).forward
+
+
+def test_bytes_kept_are_those_that_autograd_keeps(tracks):
+    """Counted without computing, against the model really run."""
+    found = sizing("ebert_base", "tiny", EBERT, tracks)
+    model = build_model(found.recipe.model, seed=0).train()
+    batch = found.data.maker(found.data.rows_at(0), 0)
+    kept, weights = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def pack(x):
+        if x.untyped_storage().data_ptr() not in weights:
+            kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        out = model(batch)
+        loss = torch.nn.functional.cross_entropy(out.masked_logits, out.masked_labels)
+        loss = loss + torch.nn.functional.cross_entropy(out.state_logits, out.state_labels)
+    assert found.costs.at(len(batch)).kept == pytest.approx(sum(kept.values()), rel=0.05)
+
+
+def test_counting_leaves_the_model_as_it_was(store):
+    recipe = for_store(load_recipe("genebert_native", "tiny"), store)
+    data = make_plan(recipe, store)
+    model = build_model(recipe.model, seed=0).eval()
+    blocks, before = model.encoder.blocks, [p.clone() for p in model.parameters()]
+    count(model, data.maker(data.rows_at(0)[:2], 0), (3, 0), FP32, exact=True, fused_attention=True)
+    assert not model.training
+    assert model.encoder.blocks is blocks
+    assert "forward" not in vars(model.encoder)
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+    assert blocks[0].attention_dropout > 0
+
+
+def test_weights_that_are_not_drawn_have_the_same_shapes():
+    spec = load_recipe("dnabert", "tiny").model
+    with without_initialising():
+        empty = build_model(spec, seed=0)
+    drawn = build_model(spec, seed=0)
+    assert [p.shape for p in empty.parameters()] == [p.shape for p in drawn.parameters()]
+    assert float(drawn.encoder.words.weight.detach().std()) > 0  # and drawing works again
+
+
+@pytest.mark.parametrize(
+    ("recipe", "keys"), [("genebert_paper", ("model.layout=chunk_rnn",)), ("genebert_summary", ())]
+)
+def test_every_kind_of_model_is_counted(recipe, keys, store):
+    found = sizing(recipe, "tiny", keys, store)
+    assert found.costs.at(2).forward > found.costs.at(2).embed > 0
+    assert found.costs.at(2).kept > 0
+
+
+def test_the_second_pass_of_an_exact_contrast_is_counted(store):
+    """Of g micro-batches in a contrast, g - 1 are embedded twice."""
+    found = sizing("genebert_native", "tiny", (), store)
+    for micro, batch, twice in ((8, 8, 0), (4, 8, 1), (2, 8, 3), (2, 16, 6)):
+        at = with_batches(found, micro_batch=micro, batch_size=batch)
+        assert at.plan(None).flops["contrast"] == pytest.approx(twice * at.costs.at(micro).embed)
+
+
+def test_checkpointed_activations_take_less_memory_and_more_operations(tracks):
+    plain = sizing("ebert_base", "small", EBERT, tracks)
+    light = sizing("ebert_base", "small", (*EBERT, "model.encoder.checkpoint_activations=true"), tracks)
+    assert light.costs.at(1).kept < 0.5 * plain.costs.at(1).kept
+    assert light.costs.at(1).step == plain.costs.at(1).step  # MFU does not count it
+    assert 0 < light.costs.at(1).again < light.costs.at(1).forward
+    assert plain.costs.at(1).again == 0
+
+
+def test_an_ebert_on_an_h200_is_planned_at_the_goal_of_45_percent(tracks):
+    """goals.md, H1 and H2: 4,400 windows a second, 36 hours."""
+    found = epilm.plan("ebert_base", tracks, set=MANY, device="h200")
+    assert isinstance(found, Plan)
+    assert not found.here
+    assert found.samples_per_second == pytest.approx(4400, rel=0.1)
+    assert found.hours == pytest.approx(36, rel=0.1)
+    assert found.fits
+    assert found.run["micro_batches"] == 128
+    text = found.text()
+    assert "device    H200; precision bf16; not here, not measured" in text
+    assert "790 TFLOP/s measured on one" in text
+    two = epilm.plan("ebert_base", tracks, set=MANY, device="h200", devices=2)
+    assert two.step_seconds == pytest.approx(found.step_seconds / 2)
+    assert two.flops == pytest.approx(found.flops)
+
+
+def test_a_plan_that_is_not_calibrated_knows_memory_but_no_time_of_a_cpu(store):
+    found = epilm.plan("genebert_native", store, "tiny", device="cpu", calibrated=False)
+    parts = [value for name, value in found.memory.items() if name not in ("total", "available")]
+    assert sum(parts) == pytest.approx(found.memory["total"])
+    assert found.step_seconds is None
+    assert found.hours is None
+    assert "time not known" in found.text()
+    assert json.loads(json.dumps(found.as_dict()))["parameters"]["total"] == found.parameters["total"]
+    assert found.largest_micro_batch == 8  # the whole batch: nothing larger divides it
+
+
+def test_a_run_that_cannot_fit_is_refused_and_the_cures_work(store, monkeypatch):
+    words = {
+        "size": "tiny",
+        "set": ["train.batch_size=16", "train.micro_batch=16", "objectives.matching.batch=16"],
+    }
+    whole = epilm.plan("genebert_native", store, device="h200", **words)
+    memory = whole.memory
+    room = memory["total"] - 0.7 * memory["activations"]
+    monkeypatch.setitem(CHIPS, "toy", Chip("Toy", room, 1e12, "invented", "no such GPU"))
+    with pytest.raises(DoesNotFit, match="does not fit into the memory of Toy") as refused:
+        epilm.plan("genebert_native", store, device="toy", **words)
+    assert isinstance(refused.value, TrainingError)
+    assert not refused.value.plan.fits
+    cure = refused.value.plan.largest_micro_batch
+    assert 0 < cure < 16
+    assert f"Set train.micro_batch={cure}, the largest that fits" in str(refused.value)
+    assert "DOES NOT FIT" in refused.value.plan.text()
+    words["set"][1] = f"train.micro_batch={cure}"
+    assert epilm.plan("genebert_native", store, device="toy", **words).fits
+    words["set"][1] = f"train.micro_batch={2 * cure}"
+    with pytest.raises(DoesNotFit):
+        epilm.plan("genebert_native", store, device="toy", **words)
+
+
+def test_what_cannot_fit_at_all_says_so(store, monkeypatch):
+    monkeypatch.setitem(CHIPS, "toy", Chip("Toy", 1e8, 1e12, "invented", "no such GPU"))
+    with pytest.raises(DoesNotFit, match="Take a smaller --size, or a device with more memory"):
+        epilm.plan("genebert_native", store, "tiny", device="toy")
+
+
+def test_wrong_words_are_refused_as_pretrain_refuses_them(store, tracks):
+    with pytest.raises(UsageError, match=r"--device: unknown device. Found h20. Did you mean h200\?"):
+        epilm.plan("genebert_native", store, "tiny", device="h20")
+    with pytest.raises(RecipeError, match="the recipe reads chromatin states, the store has none"):
+        epilm.plan("ebert_tiny", store)
+    with pytest.raises(RecipeError, match="the recipe needs a factor matrix, the store has none"):
+        epilm.plan("genebert_native", tracks, "tiny")
+    with pytest.raises(RecipeError, match="multiple of micro_batch x devices"):
+        epilm.plan("genebert_native", store, "tiny", devices=3)
+    if not torch.cuda.is_available():
+        with pytest.raises(TrainingError, match="the run asks for cuda, which is not here"):
+            epilm.plan("genebert_native", store, "tiny", device="cuda")
+
+
+def test_the_device_is_said_as_the_run_says_it():
+    recipe = load_recipe("ebert_tiny")
+    chip, _, place = _where("auto", recipe)
+    assert place.said == choose_place("auto").said
+    if place.device.type == "cpu":
+        assert chip is None
+    chip, _, place = _where("a100", recipe)
+    assert "A100 80 GB" in place.said[0]
+    assert place.bf16
+
+
+# -- what is computed from a trial
+
+
+def asked(recipe, seconds, outside=1e9, layer=1e9):
+    return {"operations": [outside, layer], "most": 10**9, "seconds": seconds}
+
+
+def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
+    recipe = load_recipe("ebert_base", "base", EBERT)  # 12 layers, micro-batches of 64
+    assert _sizes(recipe, asked(recipe, 1e4), 1e12) == ([(64, 12)], 2, False)
+    sizes, micros, _ = _sizes(recipe, asked(recipe, 10), 1e12)
+    assert micros == 2
+    (few, layers), (more, same) = sizes
+    assert 1 <= few < more < 64
+    assert layers == same == 12
+    assert _sizes(recipe, asked(recipe, 0.01), 1e12)[0] == [(1, 1), (1, 2)]
+    limited = _sizes(recipe, asked(recipe, 1e4) | {"most": 10}, 1e12)[0]
+    assert limited == [(5, 12), (10, 12)]
+    gene = load_recipe("genebert_native", "tiny")
+    assert _sizes(gene, asked(gene, 1e4), 1e12) == ([(4, 2)], 2, True)
+
+
+def linear_machine(found, points, *, rate=1e11, fixed=0.002, move=0.5, libraries=4e8):
+    """A machine whose time and memory are what the plan assumes: the trial must give the run exactly."""
+    made = []
+    for samples, layers, micros in points:
+        cost = found.costs.at(samples, layers)
+        embed = cost.embed / rate
+        step = move + micros * (fixed + cost.step / rate) + (micros - 1) * embed
+        weights = found.numbers["total"]
+        peak = (
+            libraries + (8 + found.moments / weights) * weights + cost.kept + cost.working + found.costs.casts
+        )
+        made.append(Point(samples, layers, micros, step, embed, move, 0.0, peak, weights))
+    return Calibration(tuple(made), libraries, rate, 1.0)
+
+
+@pytest.mark.parametrize("points", [[(8, 2, 2)], [(2, 2, 2), (4, 2, 2)]])
+def test_time_of_a_run_follows_from_its_trial(points, tracks):
+    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8)
+    step, _ = found.seconds(linear_machine(found, points))
+    assert step == pytest.approx(0.5 + 8 * (0.002 + found.costs.at(8).step / 1e11))
+
+
+def test_time_through_all_layers_follows_from_one_and_two(tracks):
+    found = with_batches(sizing("ebert_base", "small", EBERT, tracks), micro_batch=8)
+    step, _ = found.seconds(linear_machine(found, [(1, 1, 2), (1, 2, 2)], fixed=0.0))
+    assert step == pytest.approx(0.5 + found.costs.at(32).step / 1e11, rel=0.01)
+
+
+def test_the_contrasts_second_pass_is_in_the_time(store):
+    found = with_batches(
+        sizing("genebert_native", "tiny", (), store), batch_size=16, micro_batch=2, contrast=8
+    )
+    step, _ = found.seconds(linear_machine(found, [(2, 2, 2)]))
+    one = found.costs.at(2)
+    assert step == pytest.approx(0.5 + 8 * (0.002 + one.step / 1e11) + 6 * one.embed / 1e11)
+
+
+@pytest.mark.parametrize("points", [[(8, 2, 2)], [(2, 2, 2), (4, 2, 2)], [(2, 2, 2)]])
+def test_memory_of_a_run_follows_from_its_trial(points, tracks):
+    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), micro_batch=8)
+    memory = found.memory(8, linear_machine(found, points))
+    cost = found.costs.at(8)
+    assert memory["activations"] == pytest.approx(cost.kept + cost.working, rel=0.25)
+    assert memory["libraries"] == 4e8
+    assert memory["optimiser"] == 2 * memory["weights"] == 8 * found.numbers["total"]
+
+
+def test_a_batch_is_counted_with_all_its_tensors(store):
+    data = sizing("genebert_native", "tiny", (), store).data
+    one, two = (data.maker(data.rows_at(0)[:n], 0) for n in (1, 2))
+    assert batch_bytes(two) == 2 * batch_bytes(one) > 0
+
+
+def test_free_memory_is_at_most_the_machines():
+    assert 0 < plan_sizing.free_memory() < 1e15
+
+
+def test_costs_add_up():
+    assert Cost(1, 2, 3) + Cost(1, 1, 1) * 2 == Cost(3, 4, 5)
+    assert Cost(1, 2, 3).step == 3
+
+
+# -- the command
+
+
+def test_the_command_prints_the_plan_and_refuses_with_code_1(store, capsys, monkeypatch):
+    words = ["plan", "genebert_native", "--store", str(store.path), "--size", "tiny"]
+    assert main([*words, "--no-calibrate", "--device", "cpu"]) == 0
+    text = capsys.readouterr().out
+    for line in (
+        "model     genebert_native (tiny)",
+        "largest micro-batch that fits: 8",
+        "note      not calibrated",
+    ):
+        assert line in text
+    assert main([*words, "--device", "a100", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["device"] == "A100 80 GB"
+    monkeypatch.setitem(CHIPS, "toy", replace(CHIPS["l4"], name="Toy", memory=1e8))
+    assert main([*words, "--device", "toy"]) == 1
+    shown = capsys.readouterr()
+    assert "DOES NOT FIT" in shown.out
+    assert "epilm: DoesNotFit: genebert_native (tiny): the run does not fit" in shown.err
+
+
+@pytest.mark.slow
+def test_a_calibrated_plan_comes_from_real_steps(tracks):
+    found = epilm.plan(
+        "ebert_tiny", tracks, set=("train.batch_size=8", "train.micro_batch=4"), device="cpu", seconds=0.2
+    )
+    assert found.calibrated.startswith("real steps of 2 x 4 samples, ")
+    assert found.step_seconds > 0
+    assert found.samples_per_second == pytest.approx(8 / found.step_seconds)
+    assert found.memory["total"] > found.memory["libraries"] > 1e8
+    assert found.memory["activations"] > 0
+    assert f"measured  {found.calibrated}" in found.text()

@@ -202,8 +202,10 @@ def _check_labels(plan: DataAblation, source: Source, given: Given) -> None:
             given.notes.append(
                 f"{setting.name}: {share:.1%} of the tested bins hold N alone and flatter every row; --regions can leave them out"
             )
+    used = {cell for s in plan.settings for cell in (*s.train_cells, s.test_cell)}
     for factor, table in given.tables.items():
-        given.notes += [f"{factor}: {note}" for note in table.notes]
+        idle = tuple(f"{cell}: " for cell in table.cells if cell not in used)
+        given.notes += [f"{factor}: {note}" for note in table.notes if not note.startswith(idle)]
 
 
 def run_rows(

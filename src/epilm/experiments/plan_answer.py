@@ -88,9 +88,8 @@ def text(plan: Plan) -> str:
     """Write a plan; see `Plan.text`."""
     run, memory, flops = plan.run, plan.memory, plan.flops
     each = " on each device" if run["devices"] > 1 and "context" in memory else ""
-    parts = {name: n for name, n in plan.parameters.items() if name != "total"}
     lines = [
-        ("model", f"{plan.name} ({plan.size}): {plan.parameters['total']:,} weights ({', '.join(f'{name} {_short(n)}' for name, n in parts.items())})"),
+        ("model", f"{plan.name} ({plan.size}): {plan.parameters['total']:,} weights"),
         *(("device", line.removeprefix("device ")) for line in plan.said[:1]),
         *(("", line) for line in plan.said[1:]),
         ("measured", plan.calibrated or "nothing"),
@@ -135,20 +134,6 @@ def _beside(plan: Plan) -> str:
         if plan.seconds_of.get(name, 0) > 0.01 * sum(plan.seconds_of.values())
     ]
     return f" (of which {', '.join(more)})" if more else ""
-
-
-def _short(n: float) -> str:
-    """A count in three figures.
-
-    Examples
-    --------
-    >>> _short(98_123_456), _short(1_230), _short(12)
-    ('98.1 M', '1.23 k', '12')
-    """
-    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if n >= factor:
-            return f"{n / factor:.3g}{unit}"
-    return f"{n:.0f}"
 
 
 def _bytes(n: float) -> str:

@@ -29,6 +29,7 @@ from epilm.experiments.config import Recipe, from_dict, to_dict
 from epilm.experiments.pretrain import batch_maker, row_order
 from epilm.models.build import build_model
 from epilm.store.reader import Store
+from epilm.training.compute import choose_compute
 from epilm.training.device import Place, choose_place
 from epilm.training.log import peak_memory
 from epilm.training.optim import Optimiser
@@ -215,6 +216,7 @@ def _measure(
     objectives = replace(recipe.objectives, matching=matching)
     model = build_model(spec, seed=0).to(place.device)
     model.start_temperature(matching.temperature)
+    choose_compute(model, train, place.device)
     model.train()
     optimiser = Optimiser(model, recipe.optim)
     picked = np.resize(rows, batch)

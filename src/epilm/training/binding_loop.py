@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from epilm.atomic import atomic_file
 from epilm.batches.overlapping import OverlappingReader
+from epilm.batches.placement import place_store
 from epilm.errors import TrainingError, UsageError
 from epilm.metrics.binding import score_bins
 from epilm.prediction_bins import BATCH, BindingRun, logits_of
@@ -63,7 +64,7 @@ class BindingLoop:
             say,
             out,
         )
-        self.store = near(store, place.device)
+        self.store = near(store, place.device, say)
         self.reader: OverlappingReader = run.reader(self.store)
         self.model = run.model.to(place.device)
         freeze(self.model, settings.freeze)
@@ -350,12 +351,13 @@ def collapsed(logits: NDArray[np.float32], spread: float = 1e-2) -> str | None:
     return None
 
 
-def near(store: Store, device: torch.device) -> Store:
-    """The store on a GPU that has room for it; batches are the same bits."""
+def near(store: Store, device: torch.device, say: Say) -> Store:
+    """Put the store on a GPU that has room for what binding reads, and say so; batches are the same bits."""
     if device.type != "cuda":
         return store
-    free, _ = torch.cuda.mem_get_info(device)
-    return store.to(device) if sum(e["bytes"] for e in store.info.files.values()) < free / 3 else store
+    placed = place_store(store, device, ("dna", "states"), signals=store.signals)
+    say(placed.said)
+    return placed.store
 
 
 def freeze(model: nn.Module, what: str) -> None:

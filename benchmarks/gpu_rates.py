@@ -162,7 +162,7 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
     ]  # fmt: skip
     told = plan(
         "ebert_base", session.store, session.size, sets, device=session.place.device.type,
-        seconds=1.0 if session.tiny else 8.0,
+        calibrated=not session.tiny, seconds=8.0,
     )  # fmt: skip
     rate_told, memory = told.samples_per_second, told.memory["total"] / 1e9
     return {

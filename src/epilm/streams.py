@@ -26,12 +26,15 @@ class Sequences:
         True where there is a token, False on padding.
     labels : int64 (N, L) or None
         The original id on masked positions, -100 elsewhere.
+    most : int or None
+        No more labels than this: lets a head take that many rows without asking the device how many there are.
     """
 
     ids: Tensor
     segments: Tensor
     mask: Tensor
     labels: Tensor | None = None
+    most: int | None = None
 
     def to(self, device: torch.device | str) -> "Sequences":
         labels = None if self.labels is None else self.labels.to(device)

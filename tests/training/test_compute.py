@@ -79,11 +79,13 @@ def test_a_compiler_that_fails_is_a_message():
         def __init__(self):
             RuntimeError.__init__(self, "InvalidCxxCompiler: No working C++ compiler found\nlong trace")
 
-    with pytest.raises(
-        TrainingError, match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*false"
+    with (
+        pytest.raises(
+            TrainingError, match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*false"
+        ),
+        compiled(),
     ):
-        with compiled():
-            raise Failed
+        raise Failed
     with pytest.raises(ValueError, match="mine"), compiled():
         raise ValueError("mine")
 

@@ -10,13 +10,14 @@ import torch
 from epilm.batches import WindowMaker
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.objectives.combine import combine
 from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.spec import SampleSpec
 from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
 from epilm.training.spec import OptimSpec, TrainSpec
-from epilm.training.step import hidden_counts, optimiser_step
+from epilm.training.step import hidden_counts, optimiser_step, with_counts
 from epilm.training.validate import validate
 from toy_tracks import toy_track_store
 
@@ -130,3 +131,28 @@ def bare_maker(maker, call):
             return call(rows, step)
 
     return Bare()
+
+
+def test_a_fixed_number_of_rows_under_the_head_changes_no_loss_and_no_gradient(maker):
+    """As on a GPU and under compilation: counted once a step, rounded up, the rest ignored."""
+    loaded = [[(None, maker(np.arange(a, a + 8), 0))] for a in (0, 8)]
+    for pairs, fixed in zip(loaded, with_counts(loaded), strict=True):
+        batch, other = pairs[0][1], fixed[0][1]
+        n = int((batch.dna.labels != -100).sum())
+        assert other.dna.most == min(-(-n // 64) * 64, batch.dna.labels.numel())
+        found = []
+        for each in (batch, other):
+            model = build_model(maker.spec, seed=1).train()
+            out = model(each)
+            total, values = combine(out, each, OBJECTIVES)
+            total.backward()
+            found.append(
+                [
+                    total.detach(),
+                    *values.values(),
+                    *(p.grad for p in model.parameters() if p.grad is not None),
+                ]
+            )
+        assert len(out.masked_labels) == other.dna.most > n
+        for plain, static in zip(*found, strict=True):
+            torch.testing.assert_close(static, plain, rtol=1e-5, atol=1e-7)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from epilm.errors import InputError
 from epilm.models.grouping import Pooling, pool_tokens
-from epilm.nn.encoder import MaskedHead, SequenceEncoder
+from epilm.nn.encoder import MaskedHead, SequenceEncoder, scored_rows
 from epilm.streams import Batch, Outputs, Sequences, Windows
 from epilm.tokens.kmers import PAD
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
@@ -176,13 +176,17 @@ class EBERT(nn.Module):
         out = Outputs()
         hidden = self.encode(batch.dna.ids, batch.dna.mask, batch.states)  # (B, L, H)
         if batch.dna.labels is not None and self.masked_head is not None:
-            out.masked_logits, out.masked_labels = _score(self.masked_head, hidden, batch.dna.labels)
+            out.masked_logits, out.masked_labels = _score(
+                self.masked_head, hidden, batch.dna.labels, batch.dna.most
+            )
         if batch.state_labels is not None and self.state_head is not None:
             out.state_logits, out.state_labels = _score(self.state_head, hidden, batch.state_labels)
         return out
 
 
-def _score(head: MaskedHead, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _score(
+    head: MaskedHead, hidden: Tensor, labels: Tensor, most: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Scores (M, ids) and labels (M,) of the tokens that have a label."""
-    chosen = labels != -100
-    return head(hidden[chosen]), labels[chosen]
+    rows, found = scored_rows(hidden, labels, most)
+    return head(rows), found

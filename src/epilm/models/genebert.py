@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens
-from epilm.nn.encoder import MaskedHead, SequenceEncoder
+from epilm.nn.encoder import MaskedHead, SequenceEncoder, scored_rows
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
 from epilm.nn.region import RegionTower
@@ -210,8 +210,8 @@ class GeneBERT(nn.Module):
         """Vectors and labels of the masked positions: the vocabulary head sees no other."""
         if sequences.labels is None:
             return [], []
-        chosen = sequences.labels != -100  # (N, L)
-        return [hidden[chosen]], [sequences.labels[chosen]]  # (M, H), (M,)
+        rows, labels = scored_rows(hidden, sequences.labels, sequences.most)  # (M, H), (M,)
+        return [rows], [labels]
 
     def _factors(
         self, hidden: Tensor, states: Tensor, pooled: Tensor, patches: Tensor, batch: Batch

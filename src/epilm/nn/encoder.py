@@ -331,6 +331,38 @@ def attend_to(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> T
     return torch.where(keys, bias.to(dtype), torch.full((), -math.inf, dtype=dtype, device=mask.device))
 
 
+def scored_rows(hidden: Tensor, labels: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Take the vectors that have a label.
+
+    Parameters
+    ----------
+    hidden : float (N, L, H)
+    labels : int64 (N, L)
+        -100 where nothing is to be predicted.
+    most : int, optional
+        Take this many rows, whatever the labels are: shapes stay, and nothing waits for the
+        device. Rows too many come last and carry -100. Never less than there are labels.
+
+    Returns
+    -------
+    rows : float (M, H), labels : int64 (M,)
+
+    Examples
+    --------
+    >>> hidden, labels = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[-100, 7, 8]])
+    >>> [part.flatten().tolist() for part in scored_rows(hidden, labels)]
+    [[2.0, 3.0], [7, 8]]
+    >>> [part.flatten().tolist() for part in scored_rows(hidden, labels, 3)]
+    [[2.0, 3.0, 1.0], [7, 8, -100]]
+    """
+    if most is None:
+        chosen = labels != -100
+        return hidden[chosen], labels[chosen]
+    flat = labels.flatten()
+    at = (flat == -100).to(torch.uint8).argsort(stable=True)[:most]
+    return hidden.flatten(0, 1).index_select(0, at), flat.index_select(0, at)
+
+
 def init_weights(module: nn.Module) -> None:
     """Draw the weights of one module as BERT does: normal with sd 0.02, biases 0, padding row 0."""
     if isinstance(module, nn.Linear | nn.Embedding):

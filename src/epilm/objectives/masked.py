@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from epilm.objectives.parts import need
 from epilm.objectives.spec import MaskSpec
 from epilm.streams import Batch, Outputs
+from epilm.tokens.masking import IGNORED
 
 
 def masked_kmers_loss(outputs: Outputs, batch: Batch, spec: MaskSpec) -> dict[str, Tensor]:
@@ -49,13 +50,10 @@ def masked_kmers_loss(outputs: Outputs, batch: Batch, spec: MaskSpec) -> dict[st
 
 
 def scored_alone(logits: Tensor, labels: Tensor, count: str) -> dict[str, Tensor]:
-    """Mean cross-entropy and accuracy over M rows that are all scored, and M under the name `count`."""
-    total = F.cross_entropy(logits.float(), labels, reduction="sum")
-    rows = max(labels.numel(), 1)
+    """Mean cross-entropy and accuracy over M rows, and M under the name `count`; rows labelled -100 are none."""
+    total = F.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=IGNORED)
     with torch.no_grad():
+        scored = (labels != IGNORED).sum()
+        rows = scored.clamp(min=1)
         right = (logits.argmax(-1) == labels).sum()
-    return {
-        "loss": total / rows,
-        "accuracy": right / rows,
-        count: torch.tensor(labels.numel(), device=labels.device),
-    }
+    return {"loss": total / rows, "accuracy": right / rows, count: scored}

@@ -9,7 +9,7 @@ Axes: B samples of the step, over all processes; b of a micro-batch; D embedding
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from epilm.objectives.combine import OBJECTIVES, combine
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
 from epilm.objectives.spec import ObjectivesSpec
-from epilm.streams import Batch
+from epilm.streams import Batch, Sequences
 from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
 from epilm.training.device import Place
@@ -164,6 +164,41 @@ def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Mic
     return out
 
 
+ROUND = (
+    64  # hidden tokens are counted up to a multiple: few shapes, and one compiled program serves many steps
+)
+
+
+def with_counts(loaded: list[list[tuple[Micro, Batch]]]) -> list[list[tuple[Micro, Batch]]]:
+    """Write into every batch how many tokens it hides at most, with one question to the device for all.
+
+    Without it the head of each micro-batch would ask for itself, and the device would run dry.
+    """
+    parts = [
+        part.labels
+        for pairs in loaded
+        for _, batch in pairs
+        for part in (batch.dna, batch.pairs)
+        if part is not None and part.labels is not None
+    ]
+    if not parts:
+        return loaded
+    counts = iter(torch.stack([(labels != IGNORED).sum() for labels in parts]).tolist())
+
+    def counted(part: Sequences | None) -> Sequences | None:
+        if part is None or part.labels is None:
+            return part
+        return replace(part, most=min(-(-next(counts) // ROUND) * ROUND, part.labels.numel()))
+
+    return [
+        [
+            (micro, replace(batch, dna=counted(batch.dna), pairs=counted(batch.pairs)))
+            for micro, batch in pairs
+        ]
+        for pairs in loaded
+    ]
+
+
 class Ahead:
     """A maker that has the batches of the next step ready, where they were asked for in time.
 
@@ -293,6 +328,8 @@ def optimiser_step(
         [(micro, load(micro)) for micro in micros]
         for micros in cut(rows, group or n, train.micro_batch, ranks)
     ]
+    if place.device.type == "cuda" or train.compile:
+        loaded = with_counts(loaded)
     hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
     ranks.sum_([hidden])
     for pairs in loaded:

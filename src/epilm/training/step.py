@@ -185,14 +185,14 @@ def with_counts(loaded: list[list[tuple[Micro, Batch]]]) -> list[list[tuple[Micr
         return loaded
     counts = iter(torch.stack([(labels != IGNORED).sum() for labels in parts]).tolist())
 
-    def counted(part: Sequences | None) -> Sequences | None:
-        if part is None or part.labels is None:
+    def counted(part: Sequences) -> Sequences:
+        if part.labels is None:
             return part
         return replace(part, most=min(-(-next(counts) // ROUND) * ROUND, part.labels.numel()))
 
     return [
         [
-            (micro, replace(batch, dna=counted(batch.dna), pairs=counted(batch.pairs)))
+            (micro, replace(batch, dna=counted(batch.dna), pairs=batch.pairs and counted(batch.pairs)))
             for micro, batch in pairs
         ]
         for pairs in loaded

@@ -38,7 +38,9 @@ class Sequences:
 
     def to(self, device: torch.device | str) -> "Sequences":
         labels = None if self.labels is None else self.labels.to(device)
-        return Sequences(self.ids.to(device), self.segments.to(device), self.mask.to(device), labels)
+        return Sequences(
+            self.ids.to(device), self.segments.to(device), self.mask.to(device), labels, self.most
+        )
 
 
 @dataclass(frozen=True)

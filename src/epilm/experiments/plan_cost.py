@@ -225,7 +225,8 @@ def _faked(batch: Batch, fake: FakeTensorMode) -> Batch:
 
     def of(value: Any) -> Any:
         if isinstance(value, Sequences):
-            return Sequences(*(fake.from_tensor(x) for x in (value.ids, value.segments, value.mask)))
+            ids, segments, mask = map(fake.from_tensor, (value.ids, value.segments, value.mask))
+            return Sequences(ids, segments, mask)
         return fake.from_tensor(value) if isinstance(value, Tensor) else value
 
     moved = {f.name: of(getattr(batch, f.name)) for f in fields(batch)}

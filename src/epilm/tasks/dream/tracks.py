@@ -231,7 +231,7 @@ def open_predictions(
     --------
     >>> import tempfile
     >>> from epilm.tasks.dream.bins import grid
-    >>> name = Path(tempfile.mkdtemp()) / "p.parquet"
+    >>> name = Path(tempfile.mkdtemp()) / "p.tab.gz"
     >>> with open_predictions(name, grid({"chr1": 1450})) as out:
     ...     out.write(np.array([0.5, 0.25], np.float32))
     >>> name.exists()

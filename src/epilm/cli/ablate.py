@@ -10,7 +10,7 @@ def ablate(
     out: Path,
     seeds: int | None = None,
     first_seed: int = 1,
-    size: Literal["full", "few", "toy", "tiny"] = "full",
+    size: Literal["full", "many", "toy", "tiny"] = "full",
     store: Path | None = None,
     labels: Path | None = None,
     regions: Path | None = None,
@@ -40,7 +40,7 @@ def ablate(
     first_seed
         The seeds are this one and those after it. The sizes were tried out on seed 0.
     size
-        full takes about six minutes a seed on one core, few (few labels) five, toy two, tiny seconds (shows that all parts run).
+        full takes about six minutes a seed on one core, many (four times the labels) six, toy two, tiny seconds (shows that all parts run).
     store
         Genome and tracks of the cell types.
     labels

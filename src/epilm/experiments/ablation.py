@@ -244,7 +244,7 @@ def ablate(
     seeds : int or sequence of int
         How many, from 1 on; or which.
     size : str, optional
-        Of the description: "few", "toy", "tiny"; "full" or None takes it as it stands.
+        Of the description: "many", "toy", "tiny"; "full" or None takes it as it stands.
     say : callable, optional
         Takes lines of progress; standard error by default.
 

@@ -153,7 +153,8 @@ def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
         )  # fmt: skip
     before = read_json(out / RECIPE)
     if isinstance(before.get("train"), dict):
-        before = before | {"train": ADDED | before["train"]}
+        added = {key: value for key, value in ADDED.items() if key in recipe.get("train", {})}
+        before = before | {"train": added | before["train"]}
     _same(out, before, recipe, "recipe", FREE)
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))

@@ -150,14 +150,17 @@ def test_a_point_is_measured_in_a_process_of_its_own(monkeypatch):
     def prepare(x, folder):
         (folder / "ready").write_text(str(x))
 
-    curve = curve_points.Curve("made_up", "made up", "MB", (40,), (40,), prepare, start, (1.0, 1.0), "-", "-")
+    curve = curve_points.Curve(
+        "made_up", "made up", "MB", (300,), (300,), prepare, start, (1.0, 1.0), "-", "-"
+    )
     monkeypatch.setattr(curves, "CURVES", (curve,))
     if sys.platform != "linux":
         pytest.skip("memory of a process and fork are read as Linux has them")
     monkeypatch.setattr(curves, "warm", lambda: None)
-    point = curves.measure(curve, 40, 0.0, 1)
+    point = curves.measure(curve, 300, 0.0, 1)
     assert point["rounds"] >= 2
-    assert 35 < point["memory_mb"] < 60
+    # 286 MiB. The child is a fork of the test process, whose own garbage (some MB) may go meanwhile.
+    assert 250 < point["memory_mb"] < 330
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fork")

@@ -11,7 +11,7 @@ from epilm.models.spec import ModelSpec
 from epilm.objectives.combine import OBJECTIVES, active, check_objectives, combine
 from epilm.objectives.contacts import contacts_loss
 from epilm.objectives.factors import masked_factors_loss
-from epilm.objectives.masked import masked_kmers_loss
+from epilm.objectives.masked import count_right, masked_kmers_loss
 from epilm.objectives.next_segment import next_segment_loss
 from epilm.objectives.spec import (
     ContactsSpec,
@@ -38,6 +38,19 @@ def test_masked_kmers_by_hand():
     assert float(got["loss"]) == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 2)
     assert float(got["accuracy"]) == 0.5
     assert int(got["tokens"]) == 2
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_right_rows_are_those_argmax_finds_with_many_equal_scores(kind):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randint(0, 5, (400, 9), generator=generator).to(kind)  # every row has ties
+    labels = torch.randint(0, 9, (400,), generator=generator)
+    labels[::7] = -100
+    expected = sum(
+        int(label) == row.float().tolist().index(row.max()) for row, label in zip(logits, labels, strict=True)
+    )
+    assert 20 < expected < 200
+    assert int(count_right(logits, labels)) == expected
 
 
 def test_no_masked_token_is_a_zero_loss_with_a_gradient():

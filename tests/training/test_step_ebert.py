@@ -134,7 +134,7 @@ def bare_maker(maker, call):
 
 
 def test_a_fixed_number_of_rows_under_the_head_changes_no_loss_and_no_gradient(maker):
-    """As on a GPU and under compilation: counted once a step, rounded up, the rest ignored."""
+    """As in every step: counted once, rounded up, the rest ignored."""
     loaded = [[(None, maker(np.arange(a, a + 8), 0))] for a in (0, 8)]
     for pairs, fixed in zip(loaded, with_counts(loaded), strict=True):
         batch, other = pairs[0][1], fixed[0][1]
@@ -156,3 +156,20 @@ def test_a_fixed_number_of_rows_under_the_head_changes_no_loss_and_no_gradient(m
         assert len(out.masked_labels) == other.dna.most > n
         for plain, static in zip(*found, strict=True):
             torch.testing.assert_close(static, plain, rtol=1e-5, atol=1e-7)
+
+
+def test_the_head_sees_few_shapes(maker):
+    """OneDNN and compiled programs keep something for every number of rows they ever saw."""
+    seen = []
+    model = build_model(maker.spec, seed=1).train()
+    hook = model.masked_head.register_forward_hook(lambda head, rows, out: seen.append(len(out)))
+    optimiser = Optimiser(model, OptimSpec())
+    for step in range(8):
+        optimiser_step(
+            model, maker, optimiser, np.arange(64) + 64 * step, step=step, lr=1e-3, objectives=OBJECTIVES,
+            train=TrainSpec(micro_batch=64), clip=1.0, ranks=Ranks(), place=PLACE,
+        )  # fmt: skip
+    hook.remove()
+    hidden = [int(hidden_counts(maker(np.arange(64) + 64 * step, step))[0]) for step in range(8)]
+    assert len(set(hidden)) > 5
+    assert [-(-n // 64) * 64 for n in hidden] == seen

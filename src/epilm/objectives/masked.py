@@ -55,5 +55,34 @@ def scored_alone(logits: Tensor, labels: Tensor, count: str) -> dict[str, Tensor
     with torch.no_grad():
         scored = (labels != IGNORED).sum()
         rows = scored.clamp(min=1)
-        right = (logits.argmax(-1) == labels).sum()
+        right = count_right(logits, labels)
     return {"loss": total / rows, "accuracy": right / rows, count: scored}
+
+
+def count_right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count the rows whose highest score is that of their label; of equal scores the first one counts.
+
+    On a CPU the place of a maximum over a large vocabulary costs 3 times (fp32) to 15 times (bf16) its
+    value, so it is looked for only in rows whose label reaches the value. On a GPU it costs nothing, and
+    choosing rows would wait for the device.
+
+    Parameters
+    ----------
+    logits : float (M, V)
+    labels : int64 (M,)
+        -100 for a row that is not scored.
+
+    Returns
+    -------
+    int64, 0-d
+
+    Examples
+    --------
+    >>> count_right(torch.tensor([[1.0, 2.0], [3.0, 3.0], [3.0, 3.0]]), torch.tensor([1, 0, 1])).item()
+    2
+    """
+    if logits.device.type != "cpu" or torch.compiler.is_compiling():
+        return (logits.argmax(-1) == labels).sum()
+    of_label = logits.gather(-1, labels.clamp(min=0)[:, None])[:, 0]
+    reached = (labels != IGNORED) & (of_label >= logits.amax(-1))
+    return (logits[reached].argmax(-1) == labels[reached]).sum()

@@ -265,6 +265,34 @@ def packed_against_padded(session: "Session") -> tuple[float, float, str]:
     return worst, 1e-4, "fp32 vectors, padded and packed, against each sequence alone"
 
 
+def any_length_against_plain(session: "Session") -> tuple[float, float, str]:
+    """Torch's kernel for rows of any length, in bf16, against each row by itself in float64."""
+    from epilm.nn.attention import attention_weights
+    from epilm.nn.packing import attend_packed, packed, takes_any_length
+
+    device, heads, width = session.place.device, 12, 64
+    lengths = torch.tensor([5, 512, 170, 333])
+    mask = (torch.arange(512) < lengths[:, None]).to(device)
+    pack = packed(mask)
+    given = torch.randn(len(pack.at), 3 * heads * width, device=device).to(torch.bfloat16)
+    if not takes_any_length(given, width, 0.0):
+        raise Absent("no kernel for rows of any length here (torch.nn.attention.varlen, CUDA)")
+    weights = torch.randn(len(pack.at), heads * width, device=device, dtype=torch.float64)
+    fast, plain = given.clone().requires_grad_(), given.double().requires_grad_()
+    out = attend_packed(fast, pack, heads, 0.0)
+    rows = []
+    for a, b in zip(pack.ends.tolist()[:-1], pack.ends.tolist()[1:], strict=True):
+        q, k, v = plain[a:b].view(b - a, 3, heads, width).permute(1, 2, 0, 3)
+        rows.append((attention_weights(q[None], k[None], None)[0] @ v).transpose(0, 1).flatten(1))
+    wanted = torch.cat(rows)
+    (out.double() * weights).sum().backward()
+    (wanted * weights).sum().backward()
+    assert fast.grad is not None
+    assert plain.grad is not None
+    worst = max(relative(out, wanted), relative(fast.grad, plain.grad))
+    return worst, 2e-2, "bf16, out and gradients, rows of 5 to 512 tokens"
+
+
 def chosen_against_plain(session: "Session") -> tuple[float, float, str]:
     """A step under the recipe's own choices of kernels against one with all of them plain."""
     subject = subject_of(session, "ebert")
@@ -290,6 +318,7 @@ CHECKS: dict[str, Check] = {
     "bf16 = fp32": bf16_against_fp32,
     "vocabulary head on hidden tokens": masked_rows_head,
     "rows of unequal length": packed_against_padded,
+    "kernel for rows of any length = plain": any_length_against_plain,
     "kernels as chosen = plain": chosen_against_plain,
     "activation checkpointing": checkpointed_against_kept,
     "fused AdamW": fused_optimiser,

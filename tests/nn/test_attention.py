@@ -154,16 +154,13 @@ def test_tokens_without_their_padding_give_the_same_losses_and_gradients(checkpo
     assert not hidden[~mask].any()
 
 
-def test_padding_is_left_out_by_itself_only_where_no_run_changes():
+def test_padding_is_left_out_where_there_is_some():
     mask = torch.arange(10) < torch.tensor([[10], [3]])
     encoder = SequenceEncoder(69, 8, 1, 2, 16, dropout=0.1)
-    assert encoder.train()._pack(mask) is None  # fp32 with dropout: other entries would be dropped
-    with torch.autocast("cpu", torch.bfloat16):
-        assert encoder._pack(mask) is not None
+    assert encoder.train()._pack(mask) is not None
     assert encoder.eval()._pack(mask) is not None
     assert encoder._pack(torch.ones(2, 10, dtype=torch.bool)) is None
     assert encoder._pack(torch.zeros(2, 10, dtype=torch.bool)) is None
-    encoder.compute(packing="packed")
-    assert encoder.train()._pack(mask) is not None
+    assert encoder._pack(mask.to("meta")) is None  # by itself on a CPU alone
     encoder.compute(packing="off")
     assert encoder.eval()._pack(mask) is None

@@ -3,8 +3,8 @@
 Hopper: cuDNN's kernel first (1.7 to 2.3 times the default there, by reports; not measured here), on other
 CUDA chips flash first. On a CPU torch's own choice, except in bf16: there its kernel takes twice to
 four times as long as two matrix products and a softmax, up to 512 tokens. The
-choice follows from device, format and shape alone. Needs torch only.
-Axes: N sequences, L tokens, D width of a head, T tokens that are no padding.
+choice follows from device, format and shape alone. Rows without their padding: `epilm.nn.packing`.
+Needs torch only. Axes: N sequences, L tokens, D width of a head.
 """
 
 import math
@@ -196,40 +196,3 @@ class Dropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
         return drop(x, self.p) if self.training else x
-
-
-class Packed(NamedTuple):
-    """Where T tokens stand in N rows of L: layers that look at one token work on (T, H) alone.
-
-    Attributes
-    ----------
-    at : int64 (T,)
-        Place in the flattened (N L) rows.
-    rows, length : int
-        N and L.
-    """
-
-    at: Tensor
-    rows: int
-    length: int
-
-    def take(self, x: Tensor) -> Tensor:
-        """(N, L, H) to (T, H)."""
-        return x.flatten(0, 1).index_select(0, self.at)
-
-    def spread(self, x: Tensor) -> Tensor:
-        """(T, H) to (N, L, H), 0 on padding."""
-        out = x.new_zeros(self.rows * self.length, x.shape[-1])
-        return out.index_copy(0, self.at, x).view(self.rows, self.length, x.shape[-1])
-
-
-def packed(mask: Tensor) -> Packed:
-    """Find the tokens of a mask.
-
-    Examples
-    --------
-    >>> found = packed(torch.tensor([[True, False], [True, True]]))
-    >>> found.at.tolist(), found.spread(torch.tensor([[1.0], [2.0], [3.0]])).flatten().tolist()
-    ([0, 2, 3], [1.0, 0.0, 2.0, 3.0])
-    """
-    return Packed(mask.flatten().nonzero()[:, 0], *mask.shape)

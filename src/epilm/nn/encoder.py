@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import InputError
-from epilm.nn.attention import Attention, Dropout, Packed, attend, attention_weights, packed
+from epilm.nn.attention import Attention, Dropout, attend, attention_weights
 from epilm.nn.linear import Linear, product
+from epilm.nn.packing import Packed, attend_packed, packed
 
 EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
 INIT_STD = 0.02
@@ -60,9 +61,20 @@ class EncoderBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Map (N, L, H) to (N, L, H); `mask` is a bool mask or an additive float bias.
 
-        With `pack` from (T, H) to (T, H): rows are only laid out with their padding where tokens meet.
+        With `pack` from (T, H) to (T, H), tokens as they stand there.
         """
-        qkv = self.qkv(x) if pack is None else pack.spread(self.qkv(x))
+        weights = None
+        if pack is not None:
+            dropout = self.attention_dropout if self.training else 0.0
+            mixed = attend_packed(self.qkv(x), pack, self.heads, dropout, self.attention)
+        else:
+            mixed, weights = self._mix(self.qkv(x), mask, need_weights)
+        x = self.attention_norm(x + self.dropout(self.out(mixed)))
+        x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+        return x, weights
+
+    def _mix(self, qkv: Tensor, mask: Tensor | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Attention of rows with their padding: (N, L, 3 H) to (N, L, H)."""
         n, length, width = qkv.shape
         hidden = width // 3
         q, k, v = qkv.view(n, length, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
@@ -73,12 +85,7 @@ class EncoderBlock(nn.Module):
             mixed = F.dropout(weights, dropout) @ v
         else:
             mixed = attend(q, k, v, mask, dropout, self.attention)  # (N, heads, L, H / heads)
-        mixed = mixed.transpose(1, 2).reshape(n, length, hidden)
-        if pack is not None:
-            mixed = pack.take(mixed)
-        x = self.attention_norm(x + self.dropout(self.out(mixed)))
-        x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
-        return x, weights
+        return mixed.transpose(1, 2).reshape(n, length, hidden), weights
 
 
 def enlarge_positions(weight: Tensor, n: int, how: Literal["tile", "interpolate"]) -> Tensor:
@@ -251,11 +258,12 @@ class SequenceEncoder(nn.Module):
             )
         x = inputs_embeds + self.positions.weight[:length]
         x = x + (self.types.weight[0] if segments is None else self.types(segments))
-        pack = None if return_attentions or mask is None else self._pack(mask)
+        padded = mask is None or attention_bias is not None or return_attentions
+        pack = None if padded or mask is None else self._pack(mask)
         if pack is not None:
             x = pack.take(x)
         x = self.dropout(self.norm(x))
-        attend = attend_to(mask, attention_bias, dtype=x.dtype)
+        attend = None if pack is not None else attend_to(mask, attention_bias, dtype=x.dtype)
         attentions: list[Tensor] = []
         for block in self.blocks:
             if self.checkpoint_activations and self.training and torch.is_grad_enabled():
@@ -277,22 +285,14 @@ class SequenceEncoder(nn.Module):
     def _pack(self, mask: Tensor) -> Packed | None:
         """Where the tokens are, if leaving the padding out is wanted and pays.
 
-        By itself never in fp32 with dropout on a CPU: other entries would be dropped than with the padding, and
-        a run of before would not be repeated. Never under compilation: shapes would change with every batch.
+        By itself on a CPU alone: on a GPU counting tokens waits for the device. Never under compilation: shapes
+        would change with every batch.
         """
         if self.packing == "off" or torch.compiler.is_compiling() or type(mask) is not Tensor:
             return None
-        if self.packing == "auto":
-            if mask.device.type != "cpu":
-                return None  # counting tokens would wait for the device
-            drawn = self.training and (
-                self.dropout.p > 0 or any(block.attention_dropout for block in self.blocks)
-            )
-            if drawn and not torch.is_autocast_enabled("cpu"):
-                return None
-        found = packed(mask)
-        worth = len(found.at) < WORTH_PACKING * mask.numel()
-        return found if worth and len(found.at) else None
+        if self.packing == "auto" and mask.device.type != "cpu":
+            return None
+        return packed(mask) if 0 < int(mask.sum()) < WORTH_PACKING * mask.numel() else None
 
     def pool(self, hidden: Tensor) -> Tensor:
         """BERT's pooler: tanh of a dense layer on the first token; (N, L, H) -> (N, H)."""

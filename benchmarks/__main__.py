@@ -15,6 +15,7 @@ import argparse
 import importlib.util
 import json
 import os
+import string
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ class Row:
     arguments : tuple of str
     data : str
         A file of the real data it reads ("" for none), below the folder EPILM_TEST_DATA or ../shared/data.
+    bf16 : bool
+        Whether it is about bf16, which a processor without it only emulates.
     """
 
     number: int | None
@@ -50,6 +53,7 @@ class Row:
     package: str = "torch"
     arguments: tuple[str, ...] = ()
     data: str = ""
+    bf16: bool = False
 
     @property
     def name(self) -> str:
@@ -71,11 +75,12 @@ ROWS = (
     Row(8, "row08_thresholds.py", "MOODS", "MOODS-python", data=MOTIF_DATA),
     Row(9, "row09_bert_step.py", "transformers", "transformers", ONE),
     Row(9, "row09_bert_step.py", "transformers", "transformers", TWO),
-    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", ONE),
-    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", TWO),
+    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", ONE, bf16=True),
+    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", TWO, bf16=True),
     Row(11, "row11_bert_step_fp32.py", "transformers", "transformers", ONE),
     Row(11, "row11_bert_step_fp32.py", "transformers", "transformers", TWO),
     Row(12, "row12_packing.py", arguments=ONE),
+    Row(12, "row12_packing.py", arguments=(*ONE, "--samples", "4", "--tokens", "512")),
     Row(13, "row13_region_tower.py", "transformers", "transformers", ONE),
     Row(14, "row14_contrastive.py", arguments=ONE),
     Row(15, "row15_track_windows.py", "pyBigWig", "pyBigWig"),
@@ -99,6 +104,11 @@ def skipped(row: Row) -> str | None:
     data = Path(os.environ.get("EPILM_TEST_DATA", HERE.parents[1] / "shared" / "data"))
     if row.data and not (data / row.data).is_file():
         return f"skipped: {row.data} is not there (EPILM_TEST_DATA names the folder that holds it)"
+    if row.bf16:
+        from epilm.training.device import cpu_bf16
+
+        if cpu_bf16() is None:
+            return "skipped: this processor has no bf16 instructions (avx512_bf16 or amx_bf16) and would only emulate them"
     return None
 
 
@@ -152,7 +162,10 @@ def table(results: list[dict[str, Any]]) -> str:
         "| row | peer | goal | stretch | measured | ours / peer | checked in the same run; setup; what bounds it |",
         "|---|---|---|---|---|---|---|",
     ]
+    machines = sorted({machine_of(row) for row in results})
+    letters = dict(zip(machines, string.ascii_uppercase, strict=False)) if len(machines) > 1 else {}
     for row in results:
+        on = f", machine {letters[machine_of(row)]}" if letters else ""
         sign = "" if row["better"] == "higher" else "at most "
         stretch = "-" if row["stretch"] is None else f"{sign}{row['stretch']:g}x"
         ratio = f"{row['ratio']:.1f}x" if row["ratio"] >= 10 else f"{row['ratio']:.2f}x"
@@ -160,21 +173,29 @@ def table(results: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {row['name'].removeprefix('row ')} | {row['peer']} | {sign}{row['goal']:g}x | {stretch} | "
             f"{'**' + ratio + '**' if reached else ratio + ' (below the goal)'} | "
-            f"{row['ours_s'] * 1e3:.2f} / {row['peer_s'] * 1e3:.2f} ms | {row['checked']}; {row['setup']}{bound_of(row)} |"
+            f"{row['ours_s'] * 1e3:.2f} / {row['peer_s'] * 1e3:.2f} ms | {row['checked']}; {row['setup']}{on}{bound_of(row)} |"
         )
-    machines = {
-        f"{row['machine']['cpu']}, {row['machine']['cores']} cores {' '.join(row['machine'].get('simd', []))}".strip()
-        for row in results
-    }
     versions = {f"{name} {number}" for row in results for name, number in row["versions"].items()}
     loads = [row["machine"]["load_1min"] for row in results if row["machine"].get("load_1min") is not None]
     dates = sorted(row["date"] for row in results)
     lines += [
         "",
-        f"Machine: {'; '.join(sorted(machines))}. One-minute load while measuring: {min(loads):.1f} to {max(loads):.1f}. "
+        f"Machine{'s' if letters else ''}: {'; '.join(f'{letters[m]} = {m}' if letters else m for m in machines)}. One-minute load while measuring: {min(loads):.1f} to {max(loads):.1f}. "
         f"Dates: {dates[0]} to {dates[-1]}. Versions: {', '.join(sorted(versions))}.",
     ]
     return "\n".join(lines)
+
+
+def machine_of(row: dict[str, Any]) -> str:
+    """Name the machine of a row by what decides its speed.
+
+    Examples
+    --------
+    >>> machine_of({"machine": {"cpu": "X", "cores": 2, "simd": ["avx2"]}})
+    'X, 2 cores avx2'
+    """
+    about = row["machine"]
+    return f"{about['cpu']}, {about['cores']} cores {' '.join(about.get('simd', []))}".strip()
 
 
 def bound_of(row: dict[str, Any]) -> str:

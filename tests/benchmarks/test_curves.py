@@ -256,6 +256,24 @@ def test_a_row_from_before_there_was_a_bound_is_printed(runner):
     assert "| 0: nothing |" in runner.table([row])
 
 
+def test_rows_of_two_machines_say_which(runner):
+    one, other = compared(), compared()
+    other["machine"] = other["machine"] | {"simd": ["none"]}
+    assert "machine A" not in runner.table([one, one])
+    text = runner.table([one, other])
+    assert text.count("; none, machine A |") == text.count("; none, machine B |") == 1
+    assert "Machines: A = " in text
+    assert "; B = " in text
+
+
+def test_a_row_about_bf16_is_skipped_where_it_would_be_emulated(runner, monkeypatch):
+    row = runner.Row(10, "row10_bert_step_bf16.py", bf16=True)
+    monkeypatch.setattr("epilm.training.device.cpu_bf16", lambda: None)
+    assert runner.skipped(row).startswith("skipped: this processor has no bf16 instructions")
+    monkeypatch.setattr("epilm.training.device.cpu_bf16", lambda: "avx512_bf16")
+    assert runner.skipped(row) is None
+
+
 def test_results_are_read_in_order_and_only_where_they_have_two_sides(runner, tmp_path):
     for name, content in {
         "metrics.json": compared() | {"name": "named"},

@@ -86,6 +86,7 @@ ROWS = (
     Row(15, "row15_track_windows.py", "pyBigWig", "pyBigWig"),
     Row(None, "metrics_dream.py", "sklearn", "scikit-learn"),
     Row(None, "predict_bins.py"),
+    Row(None, "predict_genome.py"),
     Row(None, "states_build.py"),
     Row(None, "scale_build.py", "pyjaspar", "pyjaspar", ("--work", WORK)),
     Row(None, "data_step.py"),

@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,21 @@ def profile_of(run: Steps, steps: int) -> dict[str, Any]:
         "shares": {kind: seconds / whole for kind, seconds in kinds.items()},
         "largest": {name: seconds / whole for name, seconds in largest},
     }
+
+
+def bound_of(step: Callable[[], Any], steps: int = 2) -> str:
+    """Say what a step's time goes to, largest first: what bounds a row that falls short."""
+    from torch.profiler import ProfilerActivity, profile, record_function
+
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(steps):
+            with record_function(STEP):
+                step()
+    kinds, _ = shares(found.events())
+    whole = sum(kinds.values())
+    largest = sorted(kinds.items(), key=lambda item: -item[1])[:4]
+    return ", ".join(f"{kind} {seconds / whole:.0%}" for kind, seconds in largest) + " of our step"
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -24,6 +24,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from harness import compare, write_row
+from profile_step import bound_of
 from transformers import BertConfig, BertForMaskedLM
 
 from epilm.hub.transformers import to_bert_state
@@ -199,7 +200,7 @@ def main(number: Literal[9, 10, 11] = 9) -> None:
             f"{'bf16' if row.ours_bf16 else 'fp32'}, peer {'bf16' if row.peer_bf16 else 'fp32'}, fused AdamW and clipping "
             f"on both sides, {given.threads} thread{'s' if given.threads > 1 else ''}"
         ),
-        threads=given.threads,
+        threads=given.threads, bound=bound_of(ours.step),
     )  # fmt: skip
     result["command"] += "".join(f" {word}" for word in sys.argv[1:])
     write_row(result, f"row{number:02d}_{given.threads}t.json")

@@ -10,7 +10,6 @@ import pytest
 from epilm.errors import RecipeError, TrainingError, UsageError
 from epilm.experiments.ablation import (
     PLAN,
-    ROWS,
     Ablation,
     Arm,
     Claim,
@@ -21,6 +20,7 @@ from epilm.experiments.ablation import (
     load_ablation,
     read_rows,
 )
+from epilm.experiments.ablation_folder import ROWS
 from epilm.experiments.ablation_table import judge, paired, summarise, text_of
 from epilm.experiments.config import load_recipe, recipe_sizes
 from epilm.experiments.report import report

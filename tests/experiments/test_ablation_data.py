@@ -9,7 +9,7 @@ import pytest
 
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
-from epilm.experiments.ablation import ROWS, list_ablations
+from epilm.experiments.ablation import list_ablations
 from epilm.experiments.ablation_data import (
     DATA_PLAN,
     ablate_data,
@@ -18,6 +18,7 @@ from epilm.experiments.ablation_data import (
     read_data_rows,
 )
 from epilm.experiments.ablation_data_table import judge, summarise
+from epilm.experiments.ablation_folder import ROWS
 from epilm.experiments.config import load_recipe
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate

@@ -7,7 +7,6 @@ it is done, and the same call goes on from there. Neighbours: `ablation_seed` do
 seed, `ablation_table` judges, `ablation_report` draws.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,20 +14,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from epilm.atomic import locked, write_json
-from epilm.errors import RecipeError, TrainingError, UsageError, nearest
+from epilm.atomic import locked
+from epilm.errors import RecipeError, nearest
+from epilm.experiments.ablation_folder import (
+    ABLATIONS,
+    append_row,
+    claim_folder,
+    read_table,
+    rows_in,
+    seeds_of,
+)
 from epilm.experiments.ablation_table import Verdict, judge, summarise, text_of, write_tables
-from epilm.experiments.config import RECIPES, Source, flat, read_yaml
+from epilm.experiments.config import Source, flat
 from epilm.experiments.config import _build as build_from
 from epilm.experiments.config import _sized as at_size
 from epilm.experiments.threads import one_thread
 from epilm.playground.layout import SIZES, size_of
 from epilm.training.binding import BindingSpec
-from epilm.training.log import plain
 
-ABLATIONS = RECIPES / "ablations"
-PLAN, ROWS = "ablation.json", "rows.jsonl"
-FIRST_SEED = 1  # the world of seed 0 is the one on which settings are tried out
+PLAN = "ablation.json"
 Say = Callable[[str], None]
 
 
@@ -185,10 +189,7 @@ def load_ablation(name: str | Path, size: str | None = None) -> Ablation:
         raise RecipeError(
             "there is no such ablation", found=str(name), do=nearest(str(name), shipped) or f"Known: {', '.join(shipped)}."
         )  # fmt: skip
-    source = Source(path.name if path.parent == ABLATIONS else str(path))
-    table = read_yaml(path.read_text(encoding="utf-8"), source)
-    if not isinstance(table, dict):
-        raise RecipeError("an ablation is a table of keys", where=source.name, found=type(table).__name__)
+    table, source = read_table(path)
     plan = build_from(Ablation, at_size(table, size, source), "", source)
     _check(plan, source)
     return plan
@@ -265,11 +266,7 @@ def ablate(
 
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     plan = load_ablation(name, None if size in (None, "full") else size)
-    wanted = list(range(FIRST_SEED, FIRST_SEED + seeds)) if isinstance(seeds, int) else list(seeds)
-    if not wanted or min(wanted) < 0:
-        raise UsageError(
-            "impossible value", where="--seeds", found=seeds, expected="at least one seed, none negative"
-        )
+    wanted = seeds_of(seeds)
     folder = Path(out)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder), one_thread():
@@ -279,8 +276,7 @@ def ablate(
             started = time.monotonic()
             for row in run_seed(plan, folder / f"seed{seed}", seed, done, say):
                 rows.append(row)
-                with open(folder / ROWS, "a", encoding="utf-8") as handle:
-                    handle.write(json.dumps(plain(row)) + "\n")
+                append_row(folder, row)
                 say(
                     f"seed {seed}, {row['arm']}: ap {row['ap']:.4f}, auprc_dg {row['auprc_dg']:.4f} ({row['seconds']:.0f} s)"
                 )
@@ -295,38 +291,20 @@ def ablate(
 
 def _claim_folder(folder: Path, plan: Ablation) -> list[dict[str, Any]]:
     """Take a new folder, or one that holds this very ablation; give the rows it has."""
-    path = folder / PLAN
-    mine = json.loads(json.dumps(asdict(plan)))
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        old, new = flat(before), flat(mine)
+
+    def changed(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        old, new = flat(before), flat(now)
         # Titles and claims are read afresh every time: they change no row.
-        other = [k for k in new if old.get(k) != new[k] and k.split(".")[0] not in ("title", "claims")]
-        if other:
-            raise TrainingError(
-                "the folder holds another ablation", where=str(folder),
-                found="; ".join(f"{k} was {old.get(k)!s:.60}, is {new[k]!s:.60}" for k in other[:3]),
-                do="Choose another --out, or the size it was begun with.",
-            )  # fmt: skip
-    elif folder.exists() and any(folder.iterdir()):
-        raise TrainingError(
-            "the folder holds something that is not an ablation", where=str(folder),
-            found=", ".join(sorted(p.name for p in folder.iterdir())[:5]), do="Choose another --out.",
-        )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, mine)
+        rows = [key for key in new if key.split(".")[0] not in ("title", "claims")]
+        return [(key, old.get(key), new[key]) for key in rows if old.get(key) != new[key]]
+
+    claim_folder(
+        folder, PLAN, asdict(plan), changed, do="Choose another --out, or the size it was begun with."
+    )
     return read_rows(folder, plan)
 
 
 def read_rows(folder: Path, plan: Ablation) -> list[dict[str, Any]]:
-    """Rows that a folder holds; a line cut short by a kill and rows of arms no longer there are left out."""
-    path = folder / ROWS
-    rows: dict[tuple[int, str], dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if row["arm"] in plan.titles():
-            rows[row["seed"], row["arm"]] = row
-    return list(rows.values())
+    """Rows (seed, arm) that a folder holds of what the plan describes."""
+    titles = plan.titles()
+    return rows_in(folder, lambda row: (row["seed"], row["arm"]), lambda row: row["arm"] in titles)

@@ -7,7 +7,6 @@ Each row (seed, setting, arm) is written when it is done, and the same call goes
 Neighbours: `ablation_data_rows` does rows, `ablation_data_table` adds up, `ablation_data_report` draws.
 """
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -15,18 +14,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from epilm.atomic import locked, write_json
-from epilm.errors import InputError, RecipeError, TrainingError, UsageError, nearest
-from epilm.experiments.ablation import ABLATIONS, FIRST_SEED, ROWS, Claim, Control, Say
+from epilm.atomic import locked
+from epilm.errors import InputError, RecipeError, nearest
+from epilm.experiments.ablation import Claim, Control, Say
 from epilm.experiments.ablation_data_table import judge, summarise, text_of, write_tables
+from epilm.experiments.ablation_folder import (
+    ABLATIONS,
+    append_row,
+    claim_folder,
+    read_table,
+    rows_in,
+    seeds_of,
+)
 from epilm.experiments.ablation_table import Verdict
-from epilm.experiments.config import Source, flat, load_recipe, read_yaml
+from epilm.experiments.config import Source, flat, load_recipe
 from epilm.experiments.config import _build as build_from
 from epilm.experiments.config import _sized as at_size
 from epilm.tasks.dream.labels import Rule
 from epilm.tasks.splits import Place, parse_place
 from epilm.training.binding import BindingSpec
-from epilm.training.log import plain
 
 DATA_PLAN = "ablation_data.json"
 _SETTINGS = re.compile(r"^settings\s*:", re.MULTILINE)
@@ -228,10 +234,7 @@ def read_description(name: str | Path, size: str | None = None) -> tuple[DataAbl
     path = find_data_ablation(name)
     if path is None:
         raise RecipeError("there is no such description of given data", found=str(name), expected="a YAML file with settings:")  # fmt: skip
-    source = Source(path.name if path.parent == ABLATIONS else str(path))
-    table = read_yaml(path.read_text(encoding="utf-8"), source)
-    if not isinstance(table, dict):
-        raise RecipeError("an ablation is a table of keys", where=source.name, found=type(table).__name__)
+    table, source = read_table(path)
     if "world" in table:
         raise RecipeError(
             "the key cannot be set", where=source.of("world"), do="A description says a world, or settings on given data."
@@ -382,11 +385,7 @@ def ablate_data(
 
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     plan, source = read_description(name, None if size in (None, "full") else size)
-    wanted = list(range(FIRST_SEED, FIRST_SEED + seeds)) if isinstance(seeds, int) else list(seeds)
-    if not wanted or min(wanted) < 0:
-        raise UsageError(
-            "impossible value", where="--seeds", found=seeds, expected="at least one seed, none negative"
-        )
+    wanted = seeds_of(seeds)
     given = open_given(
         plan, source, store, labels, regions=regions, blacklist=blacklist, motifs=motifs, rule=rule
     )
@@ -397,9 +396,7 @@ def ablate_data(
     with locked(folder):
         rows = _claim_folder(folder, plan, given.identity(), given.about)
         for row in run_rows(plan, given, folder, wanted, {key_of(row) for row in rows}, say):
-            rows.append(plain(row))
-            with open(folder / ROWS, "a", encoding="utf-8") as handle:
-                handle.write(json.dumps(rows[-1]) + "\n")
+            rows.append(append_row(folder, row))
             shown = ", ".join(f"{key} {row[key]:.4f}" for key in ("auprc_dg", "ap", "auroc"))
             say(f"seed {row['seed']}, {row['setting']}, {row['arm']}: {shown} ({row['seconds']:.0f} s)")
             write_tables(folder, plan, rows)
@@ -418,25 +415,16 @@ def _claim_folder(
     folder: Path, plan: DataAblation, given: dict[str, Any], about: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Take a new folder, or one that holds this very ablation; give the rows it has."""
-    path = folder / DATA_PLAN
-    mine = json.loads(json.dumps({"plan": asdict(plan), "given": given, "about": about}))
-    if path.is_file():
-        old, new = (_by_name(table) for table in (json.loads(path.read_text(encoding="utf-8")), mine))
+
+    def changed(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        old, new = _by_name(before), _by_name(now)
         # What is not among the old keys is a row more; titles and claims change no row.
-        other = [k for k in old if k in new and old[k] != new[k] and not re.search(r"(^|\.)(title|only)$", k)]
-        if other:
-            raise TrainingError(
-                "the folder holds another ablation", where=str(folder),
-                found="; ".join(f"{k} was {old[k]!s:.60}, is {new[k]!s:.60}" for k in other[:3]),
-                do="Choose another --out, or give the data and the size it was begun with.",
-            )  # fmt: skip
-    elif folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
-        raise TrainingError(
-            "the folder holds something that is not an ablation", where=str(folder),
-            found=", ".join(sorted(p.name for p in folder.iterdir())[:5]), do="Choose another --out.",
-        )  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, mine)
+        rows = [key for key in old if key in new and not re.search(r"(^|\.)(title|only)$", key)]
+        return [(key, old[key], new[key]) for key in rows if old[key] != new[key]]
+
+    mine = {"plan": asdict(plan), "given": given, "about": about}
+    cure = "Choose another --out, or give the data and the size it was begun with."
+    claim_folder(folder, DATA_PLAN, mine, changed, do=cure)
     return read_data_rows(folder, plan)
 
 
@@ -449,15 +437,6 @@ def _by_name(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_data_rows(folder: Path, plan: DataAblation) -> list[dict[str, Any]]:
-    """Rows that a folder holds; a line cut short by a kill and rows no longer described are left out."""
-    path = folder / ROWS
+    """Rows (seed, setting, arm) that a folder holds of what the plan describes."""
     described = {(s.name, row.name) for s in plan.settings for row in plan.rows_of(s)}
-    rows: dict[tuple[int, str, str], dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if (row["setting"], row["arm"]) in described:
-            rows[key_of(row)] = row
-    return list(rows.values())
+    return rows_in(folder, key_of, lambda row: (row["setting"], row["arm"]) in described)

@@ -8,11 +8,12 @@ import numpy as np
 from epilm.experiments import chapters
 from epilm.experiments.ablation_data import DATA_PLAN, DataAblation, Setting, read_data_rows
 from epilm.experiments.ablation_data_table import HEADS, SCORES, judge, name_of, shown, summarise
+from epilm.experiments.ablation_report import claims_section
 from epilm.experiments.config import Source
 from epilm.experiments.config import _build as build_from
 from epilm.experiments.page import Page, Picture, Section, Table
 from epilm.experiments.report import SIMULATED, footer
-from epilm.plots.paired import paired_gaps, paired_points
+from epilm.plots.paired import paired_points
 from epilm.plots.style import as_image, figure
 
 
@@ -117,26 +118,14 @@ def _known(lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _claims(plan: DataAblation, rows: list[dict[str, Any]]) -> Section:
-    verdicts, titles = judge(plan, rows), plan.titles()
-    lines = [
-        [v.say, f"{titles[v.more]} − {titles[v.less]}", HEADS[v.score], v.mean, None if np.isnan(v.se) else v.se, v.word]
-        for v in verdicts
-    ]  # fmt: skip
-    section = Section(
-        "Claims",
-        text=[
-            "A seed is the randomness of training; the data are the same. A claim is shown where the mean difference within seeds is above two of "
-            "its standard errors, over the factors that both rows have. That is certainty about these data and no others: "
-            "one test cell type and a part of one chromosome are one sample of the world."
-        ],
-        tables=[Table(["claim", "difference", "score", "mean", "standard error", "verdict"], lines)],
+    return claims_section(
+        judge(plan, rows),
+        plan.titles(),
+        HEADS,
+        "A seed is the randomness of training; the data are the same. A claim is shown where the mean difference within seeds is above two of "
+        "its standard errors, over the factors that both rows have. That is certainty about these data and no others: "
+        "one test cell type and a part of one chromosome are one sample of the world.",
     )
-    drawn = [(v.say, v.differences, v.mean, v.se) for v in verdicts if v.score == "auprc_dg"]
-    if drawn and max(len(gaps) for _, gaps, _, _ in drawn) > 1:
-        with figure(8.0, 0.8 + 0.42 * len(drawn)) as (fig, (ax,)):
-            paired_gaps(ax, drawn, title="Differences in auPRC")
-            section.pictures.append(Picture(as_image(fig), "", wide=True))
-    return section
 
 
 def _what(plan: DataAblation, about: dict[str, Any], rows: list[dict[str, Any]]) -> Section:

@@ -1,5 +1,6 @@
 """The page of an ablation: rows over seeds, the claims with their verdicts, each factor, how it was done."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from epilm.experiments import chapters
 from epilm.experiments.ablation import PLAN, Ablation, read_rows
-from epilm.experiments.ablation_table import judge, summarise
+from epilm.experiments.ablation_table import Verdict, judge, summarise
 from epilm.experiments.config import Source
 from epilm.experiments.config import _build as build_from
 from epilm.experiments.page import Page, Picture, Section, Table
@@ -91,19 +92,17 @@ def ablation_sections(plan: Ablation, rows: list[dict[str, Any]]) -> list[Sectio
     return [scores, _claims(plan, rows), _what(plan, rows)]
 
 
-def _claims(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
-    verdicts, titles = judge(plan, rows), plan.titles()
+def claims_section(
+    verdicts: Sequence[Verdict], titles: Mapping[str, str], heads: Mapping[str, str], text: str
+) -> Section:
+    """Claims with their differences and verdicts, and a picture of them where there is more than one seed."""
     lines = [
-        [v.say, f"{titles[v.more]} − {titles[v.less]}", NAMES[v.score], v.mean, None if np.isnan(v.se) else v.se, v.word]
+        [v.say, f"{titles[v.more]} − {titles[v.less]}", heads[v.score], v.mean, None if np.isnan(v.se) else v.se, v.word]
         for v in verdicts
     ]  # fmt: skip
     section = Section(
         "Claims",
-        text=[
-            "All rows of a seed share its world, so differences are taken within seeds. A claim is shown where the mean "
-            "difference is above two of its standard errors (sample sd over seeds / √seeds); a claim of “not above” where it is not. "
-            "One seed has no standard error and shows nothing."
-        ],
+        text=[text],
         tables=[Table(["claim", "difference", "score", "mean", "standard error", "verdict"], lines)],
     )
     drawn = [(v.say, v.differences, v.mean, v.se) for v in verdicts if v.score == "auprc_dg"]
@@ -112,6 +111,17 @@ def _claims(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
             paired_gaps(ax, drawn, title="Differences in auPRC")
             section.pictures.append(Picture(as_image(fig), "", wide=True))
     return section
+
+
+def _claims(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
+    return claims_section(
+        judge(plan, rows),
+        plan.titles(),
+        NAMES,
+        "All rows of a seed share its world, so differences are taken within seeds. A claim is shown where the mean "
+        "difference is above two of its standard errors (sample sd over seeds / √seeds); a claim of “not above” where it is not. "
+        "One seed has no standard error and shows nothing.",
+    )
 
 
 def _what(plan: Ablation, rows: list[dict[str, Any]]) -> Section:

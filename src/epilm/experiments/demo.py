@@ -267,7 +267,8 @@ def _pretrain(diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, ti
 
 def _part_two(diary: _Diary, plan: Plan, folder: Path, seed: int) -> None:
     """DBERT, EBERT, EBERT+, random starts and shuffled states in a cell type without binding data, one seed."""
-    from epilm.experiments.ablation import FIRST_SEED, ablate
+    from epilm.experiments.ablation import ablate
+    from epilm.experiments.ablation_folder import FIRST_SEED
 
     first = FIRST_SEED + seed
     diary.stage(

@@ -200,8 +200,9 @@ def main(number: Literal[9, 10, 11] = 9) -> None:
             f"{'bf16' if row.ours_bf16 else 'fp32'}, peer {'bf16' if row.peer_bf16 else 'fp32'}, fused AdamW and clipping "
             f"on both sides, {given.threads} thread{'s' if given.threads > 1 else ''}"
         ),
-        threads=given.threads, bound=bound_of(ours.step),
+        threads=given.threads,
     )  # fmt: skip
+    result["bound"] = bound_of(ours.step)  # after the rounds: it takes steps
     result["command"] += "".join(f" {word}" for word in sys.argv[1:])
     write_row(result, f"row{number:02d}_{given.threads}t.json")
 

@@ -108,8 +108,9 @@ def main() -> None:
             f"{given.size}, {given.samples} x {given.tokens} tokens, {share:.2f} of them real (so at most {1 / share:.2f}x), "
             f"{'bf16' if bf16 else 'fp32'}, dropout 0.1, {given.threads} thread{'s' if given.threads > 1 else ''}"
         ),
-        threads=given.threads, bound=bound_of(sides["packed"].step),
+        threads=given.threads,
     )  # fmt: skip
+    row["bound"] = bound_of(sides["packed"].step)  # after the rounds: it takes steps
     row["command"] += "".join(f" {word}" for word in sys.argv[1:])
     write_row(row, "row12.json" if given.tokens == 128 else f"row12_{given.tokens}.json")
 

@@ -242,7 +242,11 @@ def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
     (few, layers), (more, same) = sizes
     assert 1 <= few < more < 64
     assert layers == same == 12
-    assert _sizes(recipe, asked(recipe, 0.01), 1e12)[0] == [(1, 1), (1, 2)]
+    assert _sizes(recipe, asked(recipe, 0.01), 1e12)[0] == [(1, 1), (1, 3)]
+    # Not half of a micro-batch through all layers: as many samples through one and three as twice the seconds allow.
+    (wide, one), (same, three) = _sizes(recipe, asked(recipe, 2), 1e12)[0]
+    assert (one, three) == (1, 3)
+    assert wide == same == int(2 * 2 / (6e9 / 5e11 * 2 * 3 * 1.2))
     limited = _sizes(recipe, asked(recipe, 1e4) | {"most": 10}, 1e12)[0]
     assert limited == [(5, 12), (10, 12)]
     gene = load_recipe("genebert_native", "tiny")
@@ -271,9 +275,13 @@ def test_time_of_a_run_follows_from_its_trial(points, tracks):
     assert step == pytest.approx(0.5 + 8 * (0.002 + found.costs.at(8).step / 1e11))
 
 
-def test_time_through_all_layers_follows_from_one_and_two(tracks):
+@pytest.mark.parametrize("points", [[(1, 1, 2), (1, 2, 2)], [(2, 1, 2), (2, 3, 2)], [(8, 1, 2), (8, 3, 2)]])
+def test_time_and_memory_through_all_layers_follow_from_two_depths(points, tracks):
     found = with_batches(sizing("ebert_base", "small", EBERT, tracks), micro_batch=8)
-    step, _ = found.seconds(linear_machine(found, [(1, 1, 2), (1, 2, 2)], fixed=0.0))
+    trial = linear_machine(found, points, fixed=0.0)
+    cost = found.costs.at(8)
+    assert found.memory(8, trial)["activations"] == pytest.approx(cost.kept + cost.working, rel=0.1)
+    step, _ = found.seconds(trial)
     assert step == pytest.approx(0.5 + found.costs.at(32).step / 1e11, rel=0.01)
 
 

@@ -38,6 +38,8 @@ from epilm.training.step import contrast_size, optimiser_step
 
 REPEATS = 2  # at least; the smallest time counts
 STEADY = 8  # where there is time: a heap takes about so many steps to grow to its size
+FEW_LAYERS = (1, 3)  # where all of them take too long
+LONGER = 2.0  # a large model may take this times the seconds asked for
 WARM = 1  # steps that do not count: moments are made, the heap grows
 
 
@@ -183,11 +185,15 @@ def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tup
     samples = max(1, min(micro, fit, asked["most"]))
     if samples == micro:
         return [(micro, layers)], micros, exact
-    if samples >= 2:
+    if samples >= max(2, min(micro, asked["most"]) // 2):
         return [(max(1, samples // 2), layers), (samples, layers)], micros, exact
-    if one * passes <= 4 * asked["seconds"] or layers < 4:
-        return [(1, layers)], micros, exact
-    return [(1, 1), (1, 2)], micros, exact
+    few = FEW_LAYERS if layers >= 2 * FEW_LAYERS[1] else (1, 2)
+    if layers < 4:
+        return [(max(1, samples // 2), layers), (samples, layers)][samples < 2 :], micros, exact
+    # Few rows in a product reach less of the chip: rather a few layers on as many samples as there is time for.
+    each = sum(outside + n * layer for n in few) / (0.5 * rate) * passes
+    wide = max(1, min(micro, asked["most"], int(LONGER * asked["seconds"] / each)))
+    return [(wide, n) for n in few], micros, exact
 
 
 def _layers(recipe: Recipe) -> int:

@@ -141,7 +141,8 @@ class Sizing:
             slope = min(max(slope, 0.5 * value / last.samples), value / last.samples)
             return value + slope * (b - last.samples)
         if len(points) == 2:
-            layer = max(values[1] - values[0], 0.25 * value)
+            between = last.layers - points[0].layers
+            layer = max((values[1] - values[0]) / between, 0.25 * value / last.layers)
             value += layer * (layers - last.layers)
         else:
             value *= self.costs.at(1, layers).step / self.costs.at(1, last.layers).step
@@ -215,6 +216,12 @@ class Sizing:
             return value + slope * (b - last.samples)
         if last.layers == self.costs.layers:
             return max(value, 0.0) + slope * (b - last.samples)
+        if len(measured.points) == 2:
+            # A layer's memory from two depths; held near what is counted, as its error is multiplied by all the others.
+            layer = self.costs.at(last.samples, 2).kept - self.costs.at(last.samples, 1).kept
+            grown = (beyond[1] - beyond[0]) / (last.layers - measured.points[0].layers)
+            more = min(max(grown, 0.9 * layer), 1.5 * layer) * (self.costs.layers - last.layers)
+            return max(value, 0.0) + more + slope * (b - last.samples)
         excess = min(max(value / (there.kept + there.working + self.costs.casts), 0.8), 1.5)
         return counted * excess
 

@@ -187,9 +187,10 @@ def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tup
         return [(micro, layers)], micros, exact
     if samples >= max(2, min(micro, asked["most"]) // 2):
         return [(max(1, samples // 2), layers), (samples, layers)], micros, exact
-    few = FEW_LAYERS if layers >= 2 * FEW_LAYERS[1] else (1, 2)
     if layers < 4:
-        return [(max(1, samples // 2), layers), (samples, layers)][samples < 2 :], micros, exact
+        fewer = [(samples // 2, layers)] if samples >= 2 else []
+        return [*fewer, (samples, layers)], micros, exact
+    few = FEW_LAYERS if layers >= 2 * FEW_LAYERS[1] else (1, 2)
     # Few rows in a product reach less of the chip: rather a few layers on as many samples as there is time for.
     each = sum(outside + n * layer for n in few) / (0.5 * rate) * passes
     wide = max(1, min(micro, asked["most"], int(LONGER * asked["seconds"] / each)))

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from epilm.errors import InputError, UsageError
-from epilm.evaluation_dream import evaluate_dream, leak_of
+from epilm.evaluation_dream import evaluate_dream
 from epilm.metrics.binding import score_bins
 from epilm.motifs.motif import Motif
 from epilm.prediction_bins import BindingRun, load_binding
 from epilm.tasks.dream import BinLabels, grid
 from epilm.tasks.dream.controls import controlled, most_common, motif_scores
+from epilm.tasks.dream.leak import leak_of
 from epilm.tasks.dream.submission import write_submission
 from epilm.training.binding import finetune_binding
 from epilm.training.binding_start import prepare_binding
@@ -83,14 +84,14 @@ def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
         "train_chroms": ["chr2"], "valid_chroms": ["chr11"], "test_chroms": ["chr1", "chr8", "chr21"], "cells": ["typeA"],
     }  # fmt: skip
     paper = grid({"chr1": 4000, "chr8": 3000, "chr21": 2000})
-    leak = leak_of(run, paper, "typeB")
+    leak = leak_of(run.about, paper, "typeB", reads_states=True)
     assert leak["pretraining"]["chroms_seen"] == ["chr1"]  # as in the paper
     assert leak["pretraining"]["cell_seen"]
     assert leak["pretraining"]["bins_seen"] == paper.counts()["chr1"] / len(paper)
     assert "pre-training has seen the bases and states of" in leak["warnings"][0]
-    assert not leak_of(run, paper, "typeC")["pretraining"]["cell_seen"]
+    assert not leak_of(run.about, paper, "typeC", reads_states=True)["pretraining"]["cell_seen"]
     dbert = BindingRun(run.model, dataclasses.replace(run.spec, streams=("dna",)), run.about)
-    assert leak_of(dbert, paper, "typeB")["pretraining"]["cell_seen"] is None
+    assert leak_of(dbert.about, paper, "typeB", reads_states=dbert.reads_states)["pretraining"]["cell_seen"] is None
 
 
 # -- controls

@@ -21,6 +21,7 @@ from epilm.store.reader import Store
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
 from epilm.tasks.dream.labels import BinLabels
+from epilm.tasks.dream.leak import leak_of, share_of_n
 from epilm.tasks.dream.load import load_bins
 from epilm.training.device import choose_place
 
@@ -217,7 +218,7 @@ def evaluate_dream(
             )
 
         scores = predict(opened)
-        leak = leak_of(model, labels.bins, cell)
+        leak = leak_of(model.about, labels.bins, cell, reads_states=model.reads_states)
         warnings += list(leak.pop("warnings"))
         if opened.states is not None and model.reads_states and cell in opened.states.proxies:
             warnings.append(
@@ -233,7 +234,7 @@ def evaluate_dream(
         )
     elif float(np.std(scores.astype(np.float64))) < 1e-6:
         warnings.append("COLLAPSE: the same score for every bin")
-    if opened is not None and (share := _bare(opened, labels.bins)) > 0.01:
+    if opened is not None and (share := share_of_n(opened, labels.bins)) > 0.01:
         warnings.append(
             f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every model; --regions can leave them out"
         )
@@ -350,94 +351,6 @@ def _read_scores(path: Path, bins: Bins) -> NDArray[np.float64]:
             do="Predict all bins that are scored, or name the chromosomes to score (--chroms).",
         )
     return found.scores[at]
-
-
-# -- what the model has met
-
-
-def leak_of(model: BindingRun, bins: Bins, cell: str) -> dict[str, Any]:
-    """Say what of the test pre-training, training and the choice of the best epoch have met.
-
-    Returns
-    -------
-    dict
-        pretraining: {chroms_seen, bins_seen (a share), cell_seen, holdout_chroms, holdout_cells} or None where there was
-        none; training: {bins_seen, bins_choosing, cell_seen, chroms, cells}; said: a line; warnings.
-    """
-    about, there = model.about, [name for name, _, _ in bins.runs()]
-    counts, warnings = bins.counts(), []
-    said = []
-    before = about.get("pretraining")
-    pretraining = None
-    if before:
-        held = list(before.get("holdout_chroms") or ())
-        seen = [name for name in there if name not in held and name in (before.get("chroms") or there)]
-        share = sum(counts[name] for name in seen) / max(len(bins), 1)
-        read = list(before.get("cell_types") or ()) if model.reads_states else []
-        cell_seen = (
-            cell in read and cell not in (before.get("holdout_cells") or ()) if model.reads_states else None
-        )
-        pretraining = {
-            "chroms_seen": seen, "bins_seen": share, "cell_seen": cell_seen,
-            "holdout_chroms": held, "holdout_cells": list(before.get("holdout_cells") or ()),
-        }  # fmt: skip
-        text = f"pre-training has seen {', '.join(seen) if seen else 'none'} of the test chromosomes ({share:.1%} of the bins; no label of them)"
-        if cell_seen is not None:
-            text += f" and {'has' if cell_seen else 'has not'} seen {cell}"
-        said.append(text)
-        if seen:
-            warnings.append(
-                f"pre-training has seen the bases{' and states' if model.reads_states else ''} of {share:.1%} of the test bins ({', '.join(seen)})"
-            )
-    else:
-        said.append("no pre-training")
-    training = _met_in_training(about, bins, cell, there)
-    if training["bins_seen"] > 0:
-        same = f"in {cell} itself" if training["cell_seen"] else "in other cell types"
-        warnings.append(
-            f"LEAK: {training['bins_seen']:.1%} of the test bins lie where training learned, {same}"
-        )
-    if training["bins_choosing"] > 0:
-        warnings.append(f"LEAK: {training['bins_choosing']:.1%} of the test bins chose the best epoch")
-    said.append(
-        f"training has {'met' if training['cell_seen'] else 'not met'} {cell}, and {training['bins_seen']:.1%} of the test bins"
-    )
-    return {"pretraining": pretraining, "training": training, "said": "; ".join(said), "warnings": warnings}
-
-
-def _met_in_training(about: Mapping[str, Any], bins: Bins, cell: str, there: list[str]) -> dict[str, Any]:
-    def inside(texts: Sequence[str]) -> NDArray[np.bool_]:
-        known = [text for text in texts if text.split(":")[0] in there]
-        return bins.inside(known) if known else np.zeros(len(bins), bool)
-
-    chose = inside(about.get("valid_chroms", ()))
-    learned = inside(about.get("train_chroms", ())) & ~chose & ~inside(about.get("test_chroms", ()))
-    cells = list(about.get("cells", ()))
-    return {
-        "bins_seen": float(learned.mean()),
-        "bins_choosing": float(chose.mean()),
-        "cell_seen": cell in cells,
-        "chroms": list(about.get("train_chroms", ())),
-        "cells": cells,
-    }
-
-
-def _bare(store: Store, bins: Bins) -> float:
-    """The share of bins that hold N alone."""
-    from epilm.store.windows import unknown_runs
-
-    bare = 0
-    for name, low, high in bins.runs():
-        if name not in store.chroms:
-            continue
-        number = store.chroms.index(name)
-        first = int(store.offsets[number])
-        runs = unknown_runs(store.genome[first : first + store.sizes[number]])
-        if len(runs):
-            start = bins.start[low:high].astype(np.int64)
-            run = np.searchsorted(runs[:, 0], start, "right") - 1
-            bare += int(((run >= 0) & (start + bins.width <= runs[run, 1])).sum())
-    return bare / max(len(bins), 1)
 
 
 # -- controls

@@ -25,9 +25,7 @@ from epilm.experiments.ablation_folder import (
     seeds_of,
 )
 from epilm.experiments.ablation_table import Verdict, judge, summarise, text_of, write_tables
-from epilm.experiments.config import Source, flat
-from epilm.experiments.config import _build as build_from
-from epilm.experiments.config import _sized as at_size
+from epilm.experiments.config import Source, at_size, build_from, flat
 from epilm.experiments.threads import one_thread
 from epilm.playground.layout import SIZES, size_of
 from epilm.training.binding import BindingSpec

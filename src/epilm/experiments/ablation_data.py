@@ -27,9 +27,7 @@ from epilm.experiments.ablation_folder import (
     seeds_of,
 )
 from epilm.experiments.ablation_table import Verdict
-from epilm.experiments.config import Source, flat, load_recipe
-from epilm.experiments.config import _build as build_from
-from epilm.experiments.config import _sized as at_size
+from epilm.experiments.config import Source, at_size, build_from, flat, load_recipe
 from epilm.tasks.dream.labels import Rule
 from epilm.tasks.splits import Place, parse_place
 from epilm.training.binding import BindingSpec

@@ -9,8 +9,7 @@ from epilm.experiments import chapters
 from epilm.experiments.ablation_data import DATA_PLAN, DataAblation, Setting, read_data_rows
 from epilm.experiments.ablation_data_table import HEADS, SCORES, judge, name_of, shown, summarise
 from epilm.experiments.ablation_report import claims_section
-from epilm.experiments.config import Source
-from epilm.experiments.config import _build as build_from
+from epilm.experiments.config import Source, build_from
 from epilm.experiments.page import Page, Picture, Section, Table
 from epilm.experiments.report import SIMULATED, footer
 from epilm.plots.paired import paired_points

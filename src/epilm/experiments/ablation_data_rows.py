@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import CheckpointError, InputError, RecipeError, nearest
-from epilm.evaluation_dream import _bare as share_of_n
-from epilm.evaluation_dream import controlled, leak_of
 from epilm.experiments.ablation import Control, Say
 from epilm.experiments.ablation_data import DataAblation, DataArm, DataModel, Setting, place_of
 from epilm.experiments.ablation_data_table import SCORES
@@ -30,9 +28,10 @@ from epilm.store.reader import Store
 from epilm.tasks.baselines import motifs_of, read_collection
 from epilm.tasks.dream.baselines import BinModel, fit_features
 from epilm.tasks.dream.bins import Bins
-from epilm.tasks.dream.controls import _of_store as motifs_of_store
+from epilm.tasks.dream.controls import controlled, motifs_of_store
 from epilm.tasks.dream.features import Features, chrom_numbers
 from epilm.tasks.dream.labels import BinLabels, Rule
+from epilm.tasks.dream.leak import leak_of, share_of_n
 from epilm.tasks.dream.load import load_bins
 from epilm.training.binding import finetune_binding
 from epilm.training.device import choose_place
@@ -264,7 +263,7 @@ def _tuned(
         init=arm.init, size=arm.size, k=arm.k or 7, say=_quiet,
     )  # fmt: skip
     scores = _predicted(plan, given, setting, result.run, given.store, truth)
-    leak = leak_of(result.run, truth[0].bins, setting.test_cell)
+    leak = leak_of(result.run.about, truth[0].bins, setting.test_cell, reads_states=result.run.reads_states)
     more = {"best_epoch": result.best_epoch, "pretraining_seconds": spent, "met": leak["said"]}
     return _row(scores, started, leak["warnings"]) | more
 

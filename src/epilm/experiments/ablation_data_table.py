@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from epilm.atomic import write_json
-from epilm.experiments.ablation_table import JUDGED, Verdict
-from epilm.experiments.ablation_table import _write as write_tsv
+from epilm.experiments.ablation_table import JUDGED, Verdict, write_tsv
 from epilm.experiments.ablation_table import judge as judge_rows
 from epilm.training.log import plain
 

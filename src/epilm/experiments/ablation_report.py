@@ -9,8 +9,7 @@ import numpy as np
 from epilm.experiments import chapters
 from epilm.experiments.ablation import PLAN, Ablation, read_rows
 from epilm.experiments.ablation_table import Verdict, judge, summarise
-from epilm.experiments.config import Source
-from epilm.experiments.config import _build as build_from
+from epilm.experiments.config import Source, build_from
 from epilm.experiments.page import Page, Picture, Section, Table
 from epilm.experiments.report import SIMULATED, footer
 from epilm.plots.paired import paired_gaps, paired_points

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.evaluation_dream import controlled
 from epilm.experiments.pretrain import pretrain
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate
@@ -21,6 +20,7 @@ from epilm.prediction_bins import BindingRun, load_binding, predict_bins
 from epilm.store.build import build
 from epilm.store.reader import Store
 from epilm.tasks.dream.bins import grid
+from epilm.tasks.dream.controls import controlled
 from epilm.tasks.dream.labels import BinLabels
 from epilm.tasks.dream.load import load_bins
 from epilm.training.binding import finetune_binding

@@ -151,16 +151,16 @@ def write_tables(folder: Path, plan: "Ablation", rows: Sequence[Mapping[str, Any
     write_json(folder / "table.json", {"arms": [plain(line) for line in table], "claims": claims})
     heads = ["arm", "seeds", *(f"{s}_{w}" for s in ("auprc_dg", "ap", "auroc") for w in ("mean", "sd"))]
     lines = [[*(line.get(head) for head in heads), *line["factors"].values()] for line in table]
-    _write(folder / "table.tsv", [*heads, *(f"auprc_dg_{factor}" for factor in plan.factors)], lines)
+    write_tsv(folder / "table.tsv", [*heads, *(f"auprc_dg_{factor}" for factor in plan.factors)], lines)
     heads = ["claim", "more", "less", "score", "seeds", "difference", "se", "verdict"]
-    _write(
+    write_tsv(
         folder / "claims.tsv",
         heads,
         [[v.say, v.more, v.less, v.score, v.seeds, v.mean, v.se, v.word] for v in verdicts],
     )
 
 
-def _write(path: Path, heads: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
+def write_tsv(path: Path, heads: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
     def cell(value: Any) -> str:
         if value is None or (isinstance(value, float) and np.isnan(value)):
             return ""

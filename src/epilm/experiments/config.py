@@ -190,7 +190,7 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
     origin, inside = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         if isinstance(value, Mapping):
-            return _build(kind, value, key, source)
+            return build_from(kind, value, key, source)
     elif origin in (Union, types.UnionType):
         if value is None and type(None) in inside:
             return None
@@ -226,7 +226,8 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
     )  # fmt: skip
 
 
-def _build(cls: type[T], table: Mapping[str, Any], path: str, source: Source) -> T:
+def build_from(cls: type[T], table: Mapping[str, Any], path: str, source: Source) -> T:
+    """Make a dataclass from a table, each value checked against the field's type; `path` is its key in the file."""
     hints = get_type_hints(cls)
     known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
     values = {}
@@ -343,7 +344,7 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
     table = read_yaml(text, source)
     if not isinstance(table, dict):
         raise RecipeError("a recipe is a table of keys", where=source.name, found=type(table).__name__)
-    table = _sized(table, size, source)
+    table = at_size(table, size, source)
     for item in overrides:
         table = _override(table, item, source)
     for key, why in DERIVED.items():
@@ -360,7 +361,7 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
                     found=f"{known[key]!r}, and objectives.alpha {known['objectives.alpha']!r}",
                     do="Leave one of them out: alpha is the weight of masked k-mers, 1 - alpha that of masked states.",
                 )  # fmt: skip
-    recipe = derived(_build(Recipe, table, "", source))
+    recipe = derived(build_from(Recipe, table, "", source))
     for key in REQUIRED:
         if key not in known:
             raise RecipeError("a key is missing", where=f"{source.name}, key {key}")
@@ -368,7 +369,8 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
     return recipe
 
 
-def _sized(table: dict[str, Any], size: str | None, source: Source) -> dict[str, Any]:
+def at_size(table: dict[str, Any], size: str | None, source: Source) -> dict[str, Any]:
+    """Apply one of the sizes that the table holds under `sizes`, and drop the others."""
     sizes = table.pop("sizes", None) or {}
     if "size" in table:
         raise RecipeError("the key cannot be set", where=source.of("size"), do="Pass --size instead.")
@@ -444,4 +446,4 @@ def from_dict(table: Mapping[str, Any], where: str = "recipe.json") -> Recipe:
     RecipeError
         If a key is unknown or a value has the wrong type.
     """
-    return _build(Recipe, table, "", Source(where))
+    return build_from(Recipe, table, "", Source(where))

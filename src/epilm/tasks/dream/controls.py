@@ -150,7 +150,7 @@ def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> N
     from epilm.tasks.baselines import motifs_of, read_collection
 
     try:
-        chosen = motifs_of(_of_store(store) if motifs is None else read_collection(motifs), factor)
+        chosen = motifs_of(motifs_of_store(store) if motifs is None else read_collection(motifs), factor)
     except InputError:
         return None
     pwms = [log_odds(motif) for motif in chosen]
@@ -168,7 +168,8 @@ def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> N
     return out
 
 
-def _of_store(store: Store) -> list[Any]:
+def motifs_of_store(store: Store) -> list[Any]:
+    """Read the motifs that the store was built with; without their matrices there are none."""
     from epilm.motifs.motif import Motif
 
     return [

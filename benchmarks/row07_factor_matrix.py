@@ -13,8 +13,9 @@ from harness import compare, write_row
 from row05_hits_lightmotif import scoring_matrix
 
 from epilm.motifs.matrix import factor_matrix
-from epilm.motifs.pwm import log_odds, reverse_complement
+from epilm.motifs.pwm import reverse_complement
 from epilm.motifs.scan import best_scores
+from epilm.motifs.scores import log_odds
 
 
 def main() -> None:

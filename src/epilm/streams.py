@@ -120,6 +120,8 @@ class Batch:
         Windows (N = B, R = 0): the state id of every token of `dna`, hidden ones replaced.
     state_labels : int64 (B, L) or None
         The original state id where it is to be predicted, -100 elsewhere.
+    motif_sites : bool (B, L, M) or None
+        Windows: whether the middle of a site of each motif of the store, on either strand, lies in the token.
     starts : int64 (B,) or None
         Windows: first base on the chromosome; may be negative. `chroms` int64 (B,): chromosome numbers.
     """
@@ -139,6 +141,7 @@ class Batch:
     pair_index: Tensor | None = None
     states: Tensor | None = None
     state_labels: Tensor | None = None
+    motif_sites: Tensor | None = None
     chroms: Tensor | None = None
     starts: Tensor | None = None
 
@@ -168,6 +171,8 @@ class Outputs:
     factor_prediction : float (B, R, F)
     state_logits : float (M, Vs), state_labels : int64 (M,)
         Scores of all state ids on the states to be predicted alone.
+    motif_logits : float (B, L, M)
+        Whether a motif has a site at the token.
     """
 
     masked_logits: Tensor | None = None
@@ -181,4 +186,5 @@ class Outputs:
     factor_prediction: Tensor | None = None
     state_logits: Tensor | None = None
     state_labels: Tensor | None = None
+    motif_logits: Tensor | None = None
     extra: dict[str, Tensor] = field(default_factory=dict)

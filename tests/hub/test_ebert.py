@@ -234,3 +234,17 @@ def test_transformers_opens_an_export_and_reads_states_as_unknown(tmp_path, spec
     said = "every state is read as unknown" in (out / "README.md").read_text()
     assert said == (spec.states > 0)
     assert "len(sequence) - 2, 3)" in (out / "README.md").read_text()
+
+
+def test_rotary_positions_come_back_and_are_no_bert(tmp_path):
+    spec = replace(EB, encoder=replace(EB.encoder, rotary=True))
+    path = tmp_path / "model"
+    again = saved(path, spec)
+    loaded = load(path)
+    assert loaded.encoder.rotary
+    ids = torch.randint(5, 60, (2, 12), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(2, 12, dtype=torch.bool)
+    assert torch.equal(loaded.model.encode(ids, mask), again.encode(ids, mask))
+    with pytest.raises(CheckpointError, match="no rotary positions"):
+        export(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

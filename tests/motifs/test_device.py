@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.motifs.device import DeviceScorer
-from epilm.motifs.pwm import log_odds
 from epilm.motifs.scan import best_scores
+from epilm.motifs.scores import log_odds
 
 
 def motifs(seed, n=9, pseudocount=0.1):

@@ -11,15 +11,14 @@ from epilm.errors import InputError
 from epilm.motifs.formats import Motif
 from epilm.motifs.pwm import (
     SLACK_NATS,
-    UNIFORM,
     base_background,
     gc_bins,
-    log_odds,
     reverse_complement,
     tail_table,
     threshold,
     thresholds,
 )
+from epilm.motifs.scores import UNIFORM, log_odds
 
 ONE_HOT = np.eye(4)[[0] * 12]
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.motifs import scan as scan_module
-from epilm.motifs.pwm import log_odds, reverse_complement, thresholds
+from epilm.motifs.pwm import reverse_complement, thresholds
 from epilm.motifs.scan import BestScorer, HitScanner, best_scores, scan
+from epilm.motifs.scores import log_odds
 from epilm.motifs.simd import available_kinds, chosen_kind
 
 from .reference import plain_best, plain_hits, random_motifs

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.batches.motif_sites import SiteFinder
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.spec import ModelSpec
 from epilm.objectives.combine import weights
@@ -312,8 +313,18 @@ class WindowMaker:
         self.table = WindowTable(store, samples, subset, spec.streams)
         self.weights = weights(objectives)
         self.device = torch.device(device)
+        asked = self.weights["motif_sites"] > 0
+        self.sites = SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
+        if asked:
+            self.reader.codes = True
         n_states = store.states.n_states if "states" in spec.streams and store.states is not None else 0
-        self.spec = replace(spec, states=n_states, factors=0, cells=len(store.cell_types))
+        self.spec = replace(
+            spec,
+            states=n_states,
+            factors=0,
+            cells=len(store.cell_types),
+            motif_sites=self.sites.n if self.sites else 0,
+        )
         if len(self.table) == 0:
             held = ", ".join((*samples.holdout_chroms, *samples.holdout_cells)) or "nothing"
             raise TrainingError(
@@ -369,10 +380,17 @@ class WindowMaker:
             owner=torch.arange(len(row), device=where),
             states=states,
             state_labels=state_labels,
+            motif_sites=None if windows.codes is None else self._motif_sites(windows.codes),
             chroms=torch.from_numpy(chroms).to(where),
             starts=torch.from_numpy(starts).to(where),
         )
         return batch if self.device == self.store.device else batch.to(self.device)
+
+    def _motif_sites(self, codes: Tensor) -> Tensor | None:
+        if self.sites is None:
+            return None
+        found = self.sites(codes, self.spec.stride, self.reader.tokens)
+        return beside_tokens(found, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0)
 
     def _hidden_kmers(self, ids: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
         mask = self.objectives.masked_kmers

@@ -98,6 +98,8 @@ def world_store(plan: "Ablation", folder: Path, seed: int, say: Say) -> Store:
         cells = (*plan.train_cells, plan.test_cell)
         build(
             genome=data / "genome.fa",
+            peaks={cell: data / f"peaks/{cell}.narrowPeak.gz" for cell in cells},
+            motifs=data / "motifs.jaspar",
             states={cell: data / f"states/{cell}.bed.gz" for cell in cells},
             accessibility={cell: data / f"signals/{cell}.accessibility.bw" for cell in cells},
             mappability=data / "signals/mappability.bw",

@@ -23,6 +23,8 @@ CURVES = {
     "masked_kmers/covered_accuracy": "Masked k-mers: accuracy under [MASK]",
     "masked_states/loss": "Masked states: loss",
     "masked_states/accuracy": "Masked states: accuracy",
+    "motif_sites/loss": "Motif sites: loss",
+    "motif_sites/recall": "Motif sites: recall at probability 0.5",
     "next_segment/loss": "Next segment: loss",
     "next_segment/accuracy": "Next segment: accuracy",
     "matching/loss": "Sequence-region matching: loss",

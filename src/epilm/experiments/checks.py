@@ -51,6 +51,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "objectives.masked_states.weight": (0, None),
     "objectives.masked_states.n_centres": (1, None),
     "objectives.masked_states.flank_bp": (0, None),
+    "objectives.motif_sites.weight": (0, None),
     "optim.peak_lr": (1e-9, 10),
     "optim.eps": (1e-12, 1),
     "optim.weight_decay": (0, 10),
@@ -171,6 +172,11 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
     model, objectives, samples = recipe.model, recipe.objectives, recipe.samples
     weights = {name: part.weight for name, part in objectives.parts().items()}
     if model.name not in WINDOW_MODELS:
+        if weights["motif_sites"] > 0:
+            _refuse(
+                where, "objectives.motif_sites.weight", f"{model.name} reads regions; motif sites are asked of windows",
+                found=weights["motif_sites"], expected="0, or model.name ebert or dbert; objectives.matching is for regions",
+            )  # fmt: skip
         if samples.unit == "windows":
             _refuse(
                 where, "samples.unit", f"{model.name} reads regions, not windows", found="windows",
@@ -201,7 +207,7 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
             found=list(model.streams), expected=f"[{', '.join(sorted(streams))}]",
         )  # fmt: skip
     for name, weight in weights.items():
-        if weight > 0 and name not in ("masked_kmers", "masked_states"):
+        if weight > 0 and name not in ("masked_kmers", "masked_states", "motif_sites"):
             _refuse(
                 where, f"objectives.{name}.weight", "the objective needs regions, and windows have none",
                 found=weight, expected="0",
@@ -228,6 +234,10 @@ def _check_model(recipe: "Recipe", where: Where) -> None:
     if size.hidden % size.heads:
         _refuse(
             where, "model.encoder.heads", "heads must divide hidden", found=f"{size.hidden}, {size.heads}"
+        )
+    if model.encoder.rotary and size.hidden // size.heads % 2:
+        _refuse(
+            where, "model.encoder.rotary", "rotary positions need heads of even width", found=size.hidden // size.heads
         )
     if model.layout != "concat" and model.max_tokens > model.encoder.max_positions:
         _refuse(
@@ -289,7 +299,7 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
     ----------
     recipe : Recipe
     store : Store
-        Reads `factors`, `statistics`, `contacts`, `states`, `n_regions`, `chroms`, `cell_types`.
+        Reads `factors`, `motifs`, `statistics`, `contacts`, `states`, `n_regions`, `chroms`, `cell_types`.
     where : str
         The store's name, for messages.
 
@@ -314,6 +324,11 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
         raise RecipeError(
             "the recipe reads chromatin states, the store has none", where=where,
             do="Build the store with states: epilm build --states FOLDER; or pre-train dbert, which reads sequence alone.",
+        )  # fmt: skip
+    if recipe.objectives.motif_sites.weight > 0 and not store.motifs:
+        raise RecipeError(
+            "the recipe asks for motif sites, the store has no motifs", where=where,
+            do="Build the store with --motifs FILE (and --peaks), or set objectives.motif_sites.weight to 0.",
         )  # fmt: skip
     if recipe.samples.unit == "regions" and not store.n_regions:
         raise RecipeError(

@@ -34,6 +34,7 @@ DERIVED = {
     "model.regions": "it is samples.regions",
     "model.next_segment": "it is objectives.next_segment.form, or none where that weight is 0",
     "model.masked_factors": "it is on where objectives.masked_factors.weight is above 0",
+    "model.motif_sites": "the store says how many motifs there are",
     "model.states": "the store says how many chromatin states there are",
 }
 # Follow from objectives.alpha where that is given.

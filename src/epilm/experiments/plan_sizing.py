@@ -27,6 +27,7 @@ from epilm.training.step import contrast_size
 CONTEXT = 1e9  # bytes that CUDA takes on a GPU before the first tensor
 ALLOCATOR = 1.05  # share that torch's allocator on a GPU holds beyond what is in use
 DISK_RATE = 0.5e9  # bytes a second that a checkpoint is written with, assumed
+MOST_HELD = 2.5  # times the counted bytes that a heap may hold, as far as a trial of few layers is believed
 FAULT = 65536  # bytes that one touch of a memory map brings in
 
 
@@ -217,11 +218,12 @@ class Sizing:
         if last.layers == self.costs.layers:
             return max(value, 0.0) + slope * (b - last.samples)
         if len(measured.points) == 2:
-            # A layer's memory from two depths; held near what is counted, as its error is multiplied by all the others.
+            # A layer's memory from two depths: what is counted, and what a heap holds besides (1.4 times for EBERT base, twice for
+            # GeneBERT base). Held near what is counted, as its error is multiplied by all the other layers.
             layer = self.costs.at(last.samples, 2).kept - self.costs.at(last.samples, 1).kept
             grown = (beyond[1] - beyond[0]) / (last.layers - measured.points[0].layers)
-            more = min(max(grown, 0.9 * layer), 1.5 * layer) * (self.costs.layers - last.layers)
-            return max(value, 0.0) + more + slope * (b - last.samples)
+            held = min(max(grown / layer, 0.9), MOST_HELD)
+            return max(value, 0.0) + held * (layer * (self.costs.layers - last.layers) + slope * (b - last.samples))
         excess = min(max(value / (there.kept + there.working + self.costs.casts), 0.8), 1.5)
         return counted * excess
 

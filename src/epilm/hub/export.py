@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from epilm.atomic import atomic_folder
-from epilm.errors import UsageError
+from epilm.errors import CheckpointError, UsageError
 from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, unique_tensors
 from epilm.hub.load import Loaded, find_masked_head, find_trunk, is_bert_folder, load
 from epilm.hub.transformers import n_blocks, to_bert_state
@@ -60,12 +60,19 @@ def export(
         If `out` exists.
     UsageError
         If `to` is another layout.
+    CheckpointError
+        If the model has rotary positions.
     """
     if to != "transformers":
         raise UsageError("there is no such layout", found=to, expected="transformers")
     out = Path(out)
     with atomic_folder(out, overwrite=overwrite) as folder:
         loaded = load(source)
+        if loaded.encoder.rotary:
+            raise CheckpointError(
+                "the layout is BERT's, which has no rotary positions", where=str(source), found="encoder.rotary: true",
+                do="Export a model pre-trained without model.encoder.rotary; this one opens with epilm.load.",
+            )  # fmt: skip
         _write_bert(loaded, folder)
         _write_tokenizer(loaded, folder)
         if not is_bert_folder(Path(source)):

@@ -205,7 +205,7 @@ def binding_from(
         trunk = EBERT(copy.deepcopy(model.encoder), pooling=model.pooling)
     else:
         trunk = copy.deepcopy(model)
-        trunk.masked_head = trunk.state_head = trunk.state_table = None
+        trunk.masked_head = trunk.state_head = trunk.state_table = trunk.motif_head = None
 
     def build() -> BindingModel:
         return BindingModel(

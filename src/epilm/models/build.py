@@ -197,8 +197,14 @@ def _ebert(spec: ModelSpec) -> EBERT:
     )
     hidden = encoder.hidden
     head = MaskedHead(hidden, vocab, encoder.words.weight)
+    motifs = None
+    if spec.motif_sites:
+        motifs = nn.Linear(hidden, spec.motif_sites)
+        motifs.apply(init_weights)
+        # Sites are rare: begin there, so that the first steps are not spent on it.
+        nn.init.constant_(motifs.bias, MOTIF_BIAS)
     if "states" not in spec.streams:
-        return EBERT(encoder, head, pooling=spec.pooling)
+        return EBERT(encoder, head, motif_head=motifs, pooling=spec.pooling)
     rows = spec.states + N_SPECIAL_STATES
     states = nn.Embedding(rows, hidden, padding_idx=PAD_STATE)
     states.apply(init_weights)
@@ -211,6 +217,7 @@ def _ebert(spec: ModelSpec) -> EBERT:
         states=states,
         state_head=MaskedHead(hidden, rows, states.weight if own is None else own.weight),
         state_table=own,
+        motif_head=motifs,
         combine=spec.state_combine,
         pooling=spec.pooling,
     )
@@ -237,6 +244,8 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "dbert": ("dna",),
 }
 WINDOW_MODELS = ("ebert", "dbert")
+# Logit of one in a thousand: about how many tokens hold the middle of one motif's site.
+MOTIF_BIAS = -7.0
 
 
 def parameter_table(model: nn.Module) -> dict[str, int]:

@@ -61,6 +61,8 @@ class EBERT(nn.Module):
         Scores states; tied to `states`, or to `state_table`.
     state_table : nn.Embedding (Vs, H), optional
         Vectors that `state_head` scores with, where they are not those of `states`.
+    motif_head : nn.Linear (H, M), optional
+        Scores motifs at each token.
     combine : {"sum", "concat"}
         How a token's two vectors become one.
     pooling : {"cls", "pooler", "mean"}
@@ -82,6 +84,7 @@ class EBERT(nn.Module):
         states: nn.Embedding | None = None,
         state_head: MaskedHead | None = None,
         state_table: nn.Embedding | None = None,
+        motif_head: nn.Linear | None = None,
         combine: Combine = "sum",
         pooling: Pooling = "cls",
     ) -> None:
@@ -93,6 +96,7 @@ class EBERT(nn.Module):
         self.encoder, self.masked_head = encoder, masked_head
         # The table first: a tensor shared with the head is called by its name.
         self.states, self.state_table, self.state_head = states, state_table, state_head
+        self.motif_head = motif_head
         self.join = StateJoin(encoder.hidden) if states is not None and combine == "concat" else None
 
     @property
@@ -181,6 +185,8 @@ class EBERT(nn.Module):
             )
         if batch.state_labels is not None and self.state_head is not None:
             out.state_logits, out.state_labels = _score(self.state_head, hidden, batch.state_labels)
+        if batch.motif_sites is not None and self.motif_head is not None:
+            out.motif_logits = self.motif_head(hidden)
         return out
 
 

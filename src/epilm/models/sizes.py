@@ -96,4 +96,5 @@ def encoder_from_spec(
         segments=segments,
         dropout=spec.dropout,
         checkpoint_activations=spec.checkpoint_activations,
+        rotary=spec.rotary,
     )

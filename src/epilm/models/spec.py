@@ -21,6 +21,8 @@ class EncoderSpec:
     max_positions: int = 512
     # How 512 trained position rows serve longer inputs.
     enlarge_positions: Literal["tile", "interpolate"] = "tile"
+    # Distances in the attention, beside BERT's position table; ours (docs/explanation/rotary.md)
+    rotary: bool = False
     checkpoint_activations: bool = False
     init: str | None = None  # folder of a DNABERT-layout or epilm checkpoint
 
@@ -69,6 +71,7 @@ class ModelSpec:
     masked_factors: bool = False  # whether the entry head is built
     # Windows (ebert, dbert; protocols 5.5, 5.7)
     states: int = 0  # chromatin states, filled from the store
+    motif_sites: int = 0  # M, motifs asked about (objectives.motif_sites), filled from the store
     # tied: states are scored by their input vectors; own: by a table of their own (unstated in the paper)
     state_output: Literal["tied", "own"] = "tied"
     state_combine: Literal["sum", "concat"] = "sum"  # concat: both, then a linear layer back to hidden

@@ -49,7 +49,7 @@ class DeviceScorer:
 
     Examples
     --------
-    >>> from epilm.motifs.pwm import log_odds
+    >>> from epilm.motifs.scores import log_odds
     >>> scorer = DeviceScorer([log_odds([[100, 0, 0, 0], [0, 100, 0, 0], [0, 0, 100, 0]])])
     >>> scorer.best(torch.tensor([[3, 3, 1, 2, 3, 0, 0], [2, 4, 3, 2, 4, 4, 0]], dtype=torch.uint8))
     tensor([[4.1365],

@@ -15,16 +15,7 @@ from numpy.typing import NDArray
 from epilm.errors import InputError
 from epilm.motifs import kernels, simd
 from epilm.motifs.motif import Motif, duplicate_free
-from epilm.motifs.pwm import (
-    UNIFORM,
-    Floats,
-    Short,
-    base_background,
-    gc_bins,
-    log_odds,
-    tail_table,
-    thresholds,
-)
+from epilm.motifs.pwm import Short, base_background, gc_bins, tail_table, thresholds
 from epilm.motifs.scan import (
     BestScorer,
     HitScanner,
@@ -34,6 +25,7 @@ from epilm.motifs.scan import (
     flatten,
     spread,
 )
+from epilm.motifs.scores import UNIFORM, Floats, log_odds
 
 Statistic = Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]
 Background = Literal["uniform", "genome", "gc_bins"]

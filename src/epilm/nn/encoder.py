@@ -20,6 +20,7 @@ from epilm.errors import InputError
 from epilm.nn.attention import Attention, Dropout, attend, attention_weights
 from epilm.nn.linear import Linear, product
 from epilm.nn.packing import Packed, attend_packed, packed
+from epilm.nn.rotary import Turns, turned, turns
 
 EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
 INIT_STD = 0.02
@@ -58,17 +59,19 @@ class EncoderBlock(nn.Module):
         mask: Tensor | None,
         need_weights: bool = False,
         pack: Packed | None = None,
+        by: Turns | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Map (N, L, H) to (N, L, H); `mask` is a bool mask or an additive float bias.
 
-        With `pack` from (T, H) to (T, H), tokens as they stand there.
+        With `pack` from (T, H) to (T, H), tokens as they stand there. `by` turns queries and keys.
         """
         weights = None
+        qkv = self.qkv(x) if by is None else turned(self.qkv(x), by, self.heads)
         if pack is not None:
             dropout = self.attention_dropout if self.training else 0.0
-            mixed = attend_packed(self.qkv(x), pack, self.heads, dropout, self.attention)
+            mixed = attend_packed(qkv, pack, self.heads, dropout, self.attention)
         else:
-            mixed, weights = self._mix(self.qkv(x), mask, need_weights)
+            mixed, weights = self._mix(qkv, mask, need_weights)
         x = self.attention_norm(x + self.dropout(self.out(mixed)))
         x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
         return x, weights
@@ -150,6 +153,8 @@ class SequenceEncoder(nn.Module):
         After the embeddings and after both parts of every block.
     attention_dropout : float, optional
         On attention weights; `dropout` where not given, as BERT.
+    rotary : bool
+        Turn queries and keys by their place, beside the position table (`epilm.nn.rotary`); not BERT's arithmetic.
     checkpoint_activations : bool
         Keep only the blocks' inputs while training and compute the rest again: slower, far less memory.
 
@@ -173,10 +178,14 @@ class SequenceEncoder(nn.Module):
         dropout: float = 0.1,
         attention_dropout: float | None = None,
         checkpoint_activations: bool = False,
+        rotary: bool = False,
     ) -> None:
         super().__init__()
         if hidden % heads:
             raise ValueError(f"hidden ({hidden}) must be a multiple of heads ({heads})")
+        if rotary and hidden // heads % 2:
+            raise ValueError(f"rotary positions need heads of even width, not {hidden // heads}")
+        self.rotary = rotary
         attention_dropout = dropout if attention_dropout is None else attention_dropout
         self.checkpoint_activations = checkpoint_activations
         self.packing: Packing = "auto"
@@ -264,12 +273,16 @@ class SequenceEncoder(nn.Module):
             x = pack.take(x)
         x = self.dropout(self.norm(x))
         attend = None if pack is not None else attend_to(mask, attention_bias, dtype=x.dtype)
+        by = None
+        if self.rotary:
+            width = self.hidden // self.blocks[0].heads  # type: ignore[operator]
+            by = turns(length, width, x.device, None if pack is None else pack.at % length)
         attentions: list[Tensor] = []
         for block in self.blocks:
             if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-                x, weights = checkpoint(block, x, attend, return_attentions, pack, use_reentrant=False)
+                x, weights = checkpoint(block, x, attend, return_attentions, pack, by, use_reentrant=False)
             else:
-                x, weights = block(x, attend, return_attentions, pack)
+                x, weights = block(x, attend, return_attentions, pack, by)
             if return_attentions:
                 attentions.append(weights)
         if pack is not None:

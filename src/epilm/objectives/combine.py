@@ -15,6 +15,7 @@ from epilm.objectives.contacts import contacts_loss
 from epilm.objectives.factors import masked_factors_loss
 from epilm.objectives.masked import masked_kmers_loss
 from epilm.objectives.matching import matching_objective
+from epilm.objectives.motif_sites import motif_sites_loss
 from epilm.objectives.next_segment import next_segment_loss
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.objectives.states import masked_states_loss
@@ -30,6 +31,7 @@ OBJECTIVES: dict[str, Objective] = {
     "masked_factors": masked_factors_loss,
     "contacts": contacts_loss,
     "masked_states": masked_states_loss,
+    "motif_sites": motif_sites_loss,
 }
 
 
@@ -185,6 +187,8 @@ def _check_against_model(spec: ObjectivesSpec, model: Any) -> None:
         raise _off("next_segment", "model.name: genebert or dnabert", missing, model.name)
     if weights(spec)["masked_states"] > 0 and "states" not in model.streams:
         raise _off("masked_states", "the stream states", missing, model.streams)
+    if spec.motif_sites.weight > 0 and not windows:
+        raise _off("motif_sites", "model.name: ebert or dbert", missing, model.name)
     if spec.next_segment.weight > 0 and model.next_segment != spec.next_segment.form:
         raise RecipeError(
             "the next-segment head of the model is not the one the objective uses",

@@ -80,6 +80,14 @@ class MaskedStatesSpec:
 
 
 @dataclass(frozen=True)
+class MotifSitesSpec:
+    """Which of the store's motifs have a site at a token (ours, in no paper); weight 0 = off."""
+
+    weight: float = 0.0
+    factors: tuple[str, ...] = ()  # names or ids of the motifs asked about; all of the store where none is given
+
+
+@dataclass(frozen=True)
 class ObjectivesSpec:
     masked_kmers: MaskSpec = field(default_factory=MaskSpec)
     next_segment: NextSegmentSpec = field(default_factory=NextSegmentSpec)
@@ -87,6 +95,7 @@ class ObjectivesSpec:
     masked_factors: MaskedFactorsSpec = field(default_factory=MaskedFactorsSpec)
     contacts: ContactsSpec = field(default_factory=ContactsSpec)
     masked_states: MaskedStatesSpec = field(default_factory=MaskedStatesSpec)
+    motif_sites: MotifSitesSpec = field(default_factory=MotifSitesSpec)
     # EBERT's one number: masked_kmers.weight = alpha, masked_states.weight = 1 - alpha. None: the weights as given.
     alpha: float | None = None
 
@@ -96,6 +105,6 @@ class ObjectivesSpec:
         Examples
         --------
         >>> list(ObjectivesSpec().parts())
-        ['masked_kmers', 'next_segment', 'matching', 'masked_factors', 'contacts', 'masked_states']
+        ['masked_kmers', 'next_segment', 'matching', 'masked_factors', 'contacts', 'masked_states', 'motif_sites']
         """
         return {name: part for name, part in vars(self).items() if hasattr(part, "weight")}

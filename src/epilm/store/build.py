@@ -405,6 +405,7 @@ def _write_factors(
                 "name": motif.name,
                 "family": motif.family,
                 "is_counts": motif.is_counts,
+                "sites": motif.sites,
                 "threshold": about["thresholds"][i],
                 "minimum_p": about["minimum_p"][i],
                 "maximum_score": about["maximum_score"][i],

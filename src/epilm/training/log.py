@@ -204,6 +204,7 @@ def _line(row: Mapping[str, Any]) -> str:
         ("loss", "loss {:.3f}"),
         ("masked_kmers/accuracy", "masked accuracy {:.3f}"),
         ("masked_states/accuracy", "state accuracy {:.3f}"),
+        ("motif_sites/recall", "motif recall {:.3f}"),
         ("next_segment/accuracy", "next segment {:.3f}"),
         ("matching/recall@1", "recall@1 {:.3f}"),
         ("matching/recall@10", "recall@10 {:.3f}"),

@@ -145,8 +145,8 @@ def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> N
     float32 (n,) or None
         Nats; None where there is no motif of this factor.
     """
-    from epilm.motifs.pwm import log_odds
     from epilm.motifs.scan import best_scores
+    from epilm.motifs.scores import log_odds
     from epilm.tasks.baselines import motifs_of, read_collection
 
     try:

@@ -91,7 +91,10 @@ def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
     assert "pre-training has seen the bases and states of" in leak["warnings"][0]
     assert not leak_of(run.about, paper, "typeC", reads_states=True)["pretraining"]["cell_seen"]
     dbert = BindingRun(run.model, dataclasses.replace(run.spec, streams=("dna",)), run.about)
-    assert leak_of(dbert.about, paper, "typeB", reads_states=dbert.reads_states)["pretraining"]["cell_seen"] is None
+    assert (
+        leak_of(dbert.about, paper, "typeB", reads_states=dbert.reads_states)["pretraining"]["cell_seen"]
+        is None
+    )
 
 
 # -- controls

@@ -23,8 +23,8 @@ from epilm.objectives.spec import MotifSitesSpec
 from epilm.playground.simulate import simulate
 from epilm.store.build import build
 from epilm.store.reader import Store
-from epilm.training.binding_start import prepare_binding
 from epilm.training.binding_spec import BindingSpec
+from epilm.training.binding_start import prepare_binding
 
 ASKED = ("objectives.motif_sites.weight=1", "samples.window_bp=300", "model.max_tokens=64", "train.steps=3",
          "train.batch_size=8", "train.micro_batch=4", "optim.warmup_steps=1", "train.validate_samples=8")  # fmt: skip
@@ -140,7 +140,9 @@ def test_what_cannot_be_asked_is_refused_with_the_key(raw, store, tmp_path):
     with pytest.raises(RecipeError, match="motif sites are asked of windows"):
         load_recipe("genebert_native", "tiny", ["objectives.motif_sites.weight=1"])
     with pytest.raises(RecipeError, match="no motif of that name"):
-        pretrain("ebert_tiny", store, tmp_path / "run", set=[*ASKED, "objectives.motif_sites.factors=[CEBPC]"])
+        pretrain(
+            "ebert_tiny", store, tmp_path / "run", set=[*ASKED, "objectives.motif_sites.factors=[CEBPC]"]
+        )
     bare = build(genome=raw / "genome.fa", states=raw / "states", assembly="toy", out=tmp_path / "bare")
     with pytest.raises(RecipeError, match="the store has no motifs"):
         pretrain("ebert_tiny", bare.path, tmp_path / "run", set=ASKED)

@@ -237,7 +237,10 @@ def _check_model(recipe: "Recipe", where: Where) -> None:
         )
     if model.encoder.rotary and size.hidden // size.heads % 2:
         _refuse(
-            where, "model.encoder.rotary", "rotary positions need heads of even width", found=size.hidden // size.heads
+            where,
+            "model.encoder.rotary",
+            "rotary positions need heads of even width",
+            found=size.hidden // size.heads,
         )
     if model.layout != "concat" and model.max_tokens > model.encoder.max_positions:
         _refuse(

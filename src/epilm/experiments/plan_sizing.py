@@ -223,7 +223,9 @@ class Sizing:
             layer = self.costs.at(last.samples, 2).kept - self.costs.at(last.samples, 1).kept
             grown = (beyond[1] - beyond[0]) / (last.layers - measured.points[0].layers)
             held = min(max(grown / layer, 0.9), MOST_HELD)
-            return max(value, 0.0) + held * (layer * (self.costs.layers - last.layers) + slope * (b - last.samples))
+            return max(value, 0.0) + held * (
+                layer * (self.costs.layers - last.layers) + slope * (b - last.samples)
+            )
         excess = min(max(value / (there.kept + there.working + self.costs.casts), 0.8), 1.5)
         return counted * excess
 

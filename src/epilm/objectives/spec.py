@@ -84,7 +84,8 @@ class MotifSitesSpec:
     """Which of the store's motifs have a site at a token (ours, in no paper); weight 0 = off."""
 
     weight: float = 0.0
-    factors: tuple[str, ...] = ()  # names or ids of the motifs asked about; all of the store where none is given
+    # Names or ids of the motifs asked about; all of the store where none is given
+    factors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -247,6 +247,8 @@ def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
     (wide, one), (same, three) = _sizes(recipe, asked(recipe, 2), 1e12)[0]
     assert (one, three) == (1, 3)
     assert wide == same == int(2 * 2 / (6e9 / 5e11 * 2 * 3 * 1.2))
+    # Time for one sample (0.0864 s each): four are worth three times of it, as the memory of one says little of many.
+    assert _sizes(recipe, asked(recipe, 0.06), 1e12)[0] == [(4, 1), (4, 3)]
     limited = _sizes(recipe, asked(recipe, 1e4) | {"most": 10}, 1e12)[0]
     assert limited == [(5, 12), (10, 12)]
     gene = load_recipe("genebert_native", "tiny")

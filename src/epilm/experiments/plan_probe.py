@@ -40,6 +40,8 @@ REPEATS = 2  # at least; the smallest time counts
 STEADY = 8  # where there is time: a heap takes about so many steps to grow to its size
 FEW_LAYERS = (1, 3)  # where all of them take too long
 LONGER = 2.0  # a large model may take this times the seconds asked for
+SEVERAL = 4  # samples from which on the memory grows as it will; for so many a large model may take
+LONGEST = 6.0  # times the seconds
 WARM = 1  # steps that do not count: moments are made, the heap grows
 
 
@@ -211,6 +213,9 @@ def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tup
     # Few rows in a product reach less of the chip: rather a few layers on as many samples as there is time for.
     each = sum(outside + n * layer for n in few) / (0.5 * rate) * passes
     wide = max(1, min(micro, asked["most"], int(LONGER * asked["seconds"] / each)))
+    several = min(SEVERAL, micro, asked["most"])
+    if wide < several and several * each <= LONGEST * asked["seconds"]:
+        wide = several
     return [(wide, n) for n in few], micros, exact
 
 

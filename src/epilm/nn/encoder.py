@@ -185,7 +185,7 @@ class SequenceEncoder(nn.Module):
             raise ValueError(f"hidden ({hidden}) must be a multiple of heads ({heads})")
         if rotary and hidden // heads % 2:
             raise ValueError(f"rotary positions need heads of even width, not {hidden // heads}")
-        self.rotary = rotary
+        self.rotary, self.width_of_head = rotary, hidden // heads
         attention_dropout = dropout if attention_dropout is None else attention_dropout
         self.checkpoint_activations = checkpoint_activations
         self.packing: Packing = "auto"
@@ -275,8 +275,7 @@ class SequenceEncoder(nn.Module):
         attend = None if pack is not None else attend_to(mask, attention_bias, dtype=x.dtype)
         by = None
         if self.rotary:
-            width = self.hidden // self.blocks[0].heads  # type: ignore[operator]
-            by = turns(length, width, x.device, None if pack is None else pack.at % length)
+            by = turns(length, self.width_of_head, x.device, None if pack is None else pack.at % length)
         attentions: list[Tensor] = []
         for block in self.blocks:
             if self.checkpoint_activations and self.training and torch.is_grad_enabled():

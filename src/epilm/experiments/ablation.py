@@ -178,8 +178,8 @@ def load_ablation(name: str | Path, size: str | None = None) -> Ablation:
     Examples
     --------
     >>> plan = load_ablation("playground_ebert")
-    >>> [arm.name for arm in plan.arms]
-    ['dbert', 'ebert', 'ebert_plus', 'ebert_random', 'ebert_plus_random']
+    >>> [model.name for model in plan.models]
+    ['ebert', 'dbert', 'ebert_motifs']
     """
     shipped = list_ablations()
     path = shipped.get(str(name), Path(name))

@@ -242,6 +242,7 @@ def tail_table(pwm: Floats, background: ArrayLike = UNIFORM, bins: int = 8192) -
 
     Examples
     --------
+    >>> from epilm.motifs.scores import log_odds
     >>> table, best, step = tail_table(log_odds(np.eye(4)[[0, 1]]))
     >>> float(table[0]), float(table[-1])
     (0.0625, 1.0)

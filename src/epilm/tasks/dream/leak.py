@@ -39,7 +39,7 @@ def leak_of(about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bo
     --------
     >>> from epilm.tasks.dream.bins import grid
     >>> about = {"pretraining": {"holdout_chroms": ["chr8"]}, "train_chroms": ["chr2"], "cells": ["K562"]}
-    >>> leak_of(about, grid({"chr1": 1000, "chr8": 1000}), "HepG2", reads_states=False)["said"]
+    >>> leak_of(about, grid({"chr1": 4000, "chr8": 4000}), "HepG2", reads_states=False)["said"]
     'pre-training has seen chr1 of the test chromosomes (50.0% of the bins; no label of them); training has not met HepG2, and 0.0% of the test bins'
     """
     there = [name for name, _, _ in bins.runs()]

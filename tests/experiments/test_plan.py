@@ -346,7 +346,7 @@ def test_the_command_prints_the_plan_and_refuses_with_code_1(store, capsys, monk
 @pytest.mark.slow
 def test_a_calibrated_plan_comes_from_real_steps(tracks):
     found = epilm.plan(
-        "ebert_tiny", tracks, set=("train.batch_size=8", "train.micro_batch=4"), device="cpu", seconds=0.2
+        "ebert_tiny", tracks, set=("train.batch_size=8", "train.micro_batch=4"), device="cpu", seconds=2
     )
     assert found.calibrated.startswith("real steps of 2 x 4 samples, ")
     assert found.step_seconds > 0

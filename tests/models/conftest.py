@@ -74,6 +74,8 @@ def make_batch(spec, size=3, *, seed=0, clean=False, labels=True):
         answers = torch.full_like(known, -100)
         answers[:, 2] = 3 + torch.arange(len(known)) % spec.states
         batch = replace(batch, states=known, state_labels=answers)
+    if spec.motif_sites:
+        batch = replace(batch, motif_sites=torch.rand((*dna.ids.shape, spec.motif_sites), generator=g) < 0.1)
     if spec.next_segment == "cross":
         batch = replace(batch, pairs=sequences(5, seed=seed + 7), pair_labels=torch.arange(5) % 2)
     elif spec.next_segment == "bi":

@@ -15,6 +15,7 @@ from epilm.objectives.spec import (
     MaskedStatesSpec,
     MaskSpec,
     MatchingSpec,
+    MotifSitesSpec,
     NextSegmentSpec,
     ObjectivesSpec,
 )
@@ -32,6 +33,7 @@ NEEDS = {
         OFF,
         {"name": "ebert", "streams": ("dna", "states"), "states": 5, "next_segment": "none"},
     ),
+    "motif_sites": (OFF, {"name": "dbert", "streams": ("dna",), "motif_sites": 4, "next_segment": "none"}),
 }
 ON = {
     "masked_kmers": MaskSpec(),
@@ -40,6 +42,7 @@ ON = {
     "masked_factors": MaskedFactorsSpec(weight=1.0),
     "contacts": ContactsSpec(weight=1.0),
     "masked_states": MaskedStatesSpec(weight=1.0),
+    "motif_sites": MotifSitesSpec(weight=1.0),
 }
 
 

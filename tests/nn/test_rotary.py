@@ -90,3 +90,16 @@ def test_gradients_agree_with_activation_checkpointing_and_the_state_is_berts():
 def test_odd_heads_are_refused():
     with pytest.raises(ValueError, match="even width"):
         SequenceEncoder(vocab=69, hidden=6, layers=1, heads=2, ffn=8, rotary=True)
+
+
+def test_nothing_of_fake_or_inference_tensors_is_kept():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    model, ids = encoder(), torch.randint(5, 69, (2, 17))
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        turns(17, 8, CPU)
+    with torch.inference_mode():
+        model(ids)
+    model.train()
+    model(ids)[0].sum().backward()  # as after a plan, or a prediction, in one process
+    assert torch.isfinite(model.words.weight.grad).all()

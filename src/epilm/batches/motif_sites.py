@@ -13,8 +13,8 @@ from torch import Tensor
 
 from epilm.errors import RecipeError, StoreError, nearest
 from epilm.motifs.device import LOW
-from epilm.motifs.motif import Motif
 from epilm.motifs.scores import UNIFORM, log_odds
+from epilm.store.motifs import stored_motif
 from epilm.store.reader import Store
 
 LETTERS = 5  # A, C, G, T, N
@@ -83,19 +83,7 @@ class SiteFinder:
                 expected="one", do="Build it with --background uniform or genome.",
             )  # fmt: skip
         how = backgrounds[0], float(about.get("pseudocount", 1.0))
-        pwms = [
-            log_odds(
-                Motif(
-                    str(m["id"]),
-                    "",
-                    np.asarray(m["matrix"], np.float64),
-                    bool(m.get("is_counts", True)),
-                    sites=m.get("sites"),
-                ),
-                *how,
-            )
-            for m in motifs
-        ]
+        pwms = [log_odds(stored_motif(row), *how) for row in motifs]
         self.n = len(pwms)
         # None: no word of the motif is rare enough, and it has no site.
         cuts = [np.inf if m["threshold"] is None else float(m["threshold"]) for m in motifs]

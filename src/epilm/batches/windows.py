@@ -309,14 +309,12 @@ class WindowMaker:
         device: torch.device | str = "cpu",
     ) -> None:
         self.store, self.objectives, self.samples, self.seed = store, objectives, samples, int(seed)
-        self.reader = WindowReader(store, spec, samples.window_bp)
-        self.table = WindowTable(store, samples, subset, spec.streams)
         self.weights = weights(objectives)
-        self.device = torch.device(device)
         asked = self.weights["motif_sites"] > 0
+        self.reader = WindowReader(store, spec, samples.window_bp, codes=asked)
+        self.table = WindowTable(store, samples, subset, spec.streams)
+        self.device = torch.device(device)
         self.sites = SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
-        if asked:
-            self.reader.codes = True
         n_states = store.states.n_states if "states" in spec.streams and store.states is not None else 0
         self.spec = replace(
             spec,
@@ -380,14 +378,14 @@ class WindowMaker:
             owner=torch.arange(len(row), device=where),
             states=states,
             state_labels=state_labels,
-            motif_sites=None if windows.codes is None else self._motif_sites(windows.codes),
+            motif_sites=self._motif_sites(windows.codes),
             chroms=torch.from_numpy(chroms).to(where),
             starts=torch.from_numpy(starts).to(where),
         )
         return batch if self.device == self.store.device else batch.to(self.device)
 
-    def _motif_sites(self, codes: Tensor) -> Tensor | None:
-        if self.sites is None:
+    def _motif_sites(self, codes: Tensor | None) -> Tensor | None:
+        if self.sites is None or codes is None:
             return None
         found = self.sites(codes, self.spec.stride, self.reader.tokens)
         return beside_tokens(found, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0)

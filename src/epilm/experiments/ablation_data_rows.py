@@ -24,11 +24,12 @@ from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint
 from epilm.metrics.binding import score_bins
 from epilm.prediction_bins import BindingRun, check_tracks, load_binding, parse_signal, predict_bins
+from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.baselines import motifs_of, read_collection
 from epilm.tasks.dream.baselines import BinModel, fit_features
 from epilm.tasks.dream.bins import Bins
-from epilm.tasks.dream.controls import controlled, motifs_of_store
+from epilm.tasks.dream.controls import controlled
 from epilm.tasks.dream.features import Features, chrom_numbers
 from epilm.tasks.dream.labels import BinLabels, Rule
 from epilm.tasks.dream.leak import leak_of, share_of_n

@@ -5,7 +5,6 @@ apart two stand, which a small model does not learn from a table in the time it 
 Source: Su et al., RoFormer, 2021. Axes: N rows, L or T tokens, D width of a head.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -19,13 +18,6 @@ class Turns(NamedTuple):
 
     cos: Tensor
     sin: Tensor
-
-
-@lru_cache(maxsize=8)
-def _table(length: int, half: int, device: torch.device) -> Turns:
-    rates = BASE ** (-torch.arange(half, dtype=torch.float64) / half)
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
-    return Turns(angles.cos().float().to(device), angles.sin().float().to(device))
 
 
 def turns(length: int, width: int, device: torch.device, at: Tensor | None = None) -> Turns:
@@ -46,7 +38,11 @@ def turns(length: int, width: int, device: torch.device, at: Tensor | None = Non
     >>> turns(3, 4, torch.device("cpu")).sin[:, 0].round(decimals=3).tolist()  # the first pair turns by one radian a token
     [0.0, 0.8410000205039978, 0.9089999794960022]
     """
-    table = _table(length, width // 2, device)
+    # Made anew each time: a kept one could be of fake tensors (`plan`) or of inference, which no backward pass takes.
+    half = width // 2
+    rates = BASE ** (-torch.arange(half, dtype=torch.float64) / half)
+    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
+    table = Turns(angles.cos().float().to(device), angles.sin().float().to(device))
     return table if at is None else Turns(table.cos.index_select(0, at), table.sin.index_select(0, at))
 
 

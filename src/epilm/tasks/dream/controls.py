@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError, nearest
+from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.store.tracks import MISSING, StateTable
 from epilm.tasks.dream.bins import Bins
@@ -166,14 +167,3 @@ def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> N
     known = np.isfinite(out)
     out[~known] = out[known].min() - 1 if known.any() else 0  # bins of N: below every other
     return out
-
-
-def motifs_of_store(store: Store) -> list[Any]:
-    """Read the motifs that the store was built with; without their matrices there are none."""
-    from epilm.motifs.motif import Motif
-
-    return [
-        Motif(str(m["id"]), str(m.get("name", m["id"])), np.asarray(m["matrix"], np.float64), bool(m.get("is_counts", True)))
-        for m in store.motifs
-        if m.get("matrix")
-    ]  # fmt: skip

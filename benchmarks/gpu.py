@@ -59,7 +59,7 @@ class Session:
     ceiling_from: str = "790 of the goals: an H200's, measured"
     subjects: dict[str, Subject] = field(default_factory=dict)
     rates: dict[str, float] = field(default_factory=dict)
-    eager: dict[str, Any] = field(default_factory=dict)  # H1 without compile
+    measured: dict[str, Any] = field(default_factory=dict)  # of H1
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
@@ -164,6 +164,7 @@ def parts() -> list[Part]:
         Part("H4", lambda s, t: gpu_rates.genebert(s, t, "concat_budget"), 0.09, "genebert"),
         Part("H5", five, 0.12, "genebert"),
         Part("H6", gpu_rates.data_share, 0.06),
+        Part("waits", gpu_profile.waits, 0.04),
         Part("profile", gpu_profile.step_shares, 0.05),
         Part("H7", gpu_motifs.motif_scores, 0.08),
         Part("train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07),

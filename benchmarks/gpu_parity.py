@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from benchmarks.gpu_subjects import Subject, attention, has, make_subject
 from epilm.nn.encoder import SequenceEncoder
 from epilm.objectives.combine import combine
-from epilm.streams import Batch
+from epilm.streams import Batch, Sequences
 from epilm.training.ranks import Ranks
 from epilm.training.step import optimiser_step
 
@@ -90,7 +90,9 @@ def subject_of(session: "Session", name: str, **how: Any) -> Subject:
         raise Absent(f"the store serves no {name}")
     recipe = {"ebert": "ebert_base", "genebert": "genebert_native"}[name]
     size = "tiny" if session.tiny else "small"
-    sets = ["train.batch_size=8", "train.micro_batch=4", "model.encoder.dropout=0", *how.pop("set", ())]
+    sets = [
+        "train.batch_size=8", "train.micro_batch=4", "train.compile=off", "model.encoder.dropout=0", *how.pop("set", ()),
+    ]  # fmt: skip
     if name == "genebert":
         sets.append("objectives.matching.batch=8")
     return make_subject(recipe, session.store, session.place._replace(bf16=False), size=size, set=sets, **how)
@@ -127,8 +129,8 @@ def _tensors(one: Batch, other: Batch) -> list[tuple[Any, Any]]:
         a, b = getattr(one, name), getattr(other, name)
         if isinstance(a, torch.Tensor):
             found.append((a, b))
-        elif a is not None:
-            found += [(x, getattr(b, key)) for key, x in vars(a).items() if x is not None]
+        elif isinstance(a, Sequences):
+            found += [(x, getattr(b, key)) for key, x in vars(a).items() if isinstance(x, torch.Tensor)]
     return found
 
 
@@ -174,8 +176,27 @@ def compiled_against_eager(session: "Session") -> tuple[float, float, str]:
     subject = subject_of(session, "ebert")
     batch = subject.maker(np.arange(8), 0)
     plain = gradients(subject, batch)
-    subject.model.compile()
-    return relative(gradients(subject, batch), plain), 1e-3, "losses and gradients of a step"
+    subject.model.encoder.compile_blocks()
+    return relative(gradients(subject, batch), plain), 1e-3, "fp32 losses and gradients of a step"
+
+
+def compiled_drops_the_same(session: "Session") -> tuple[float, float, str]:
+    """An exact contrast embeds twice, without and with gradients: compiled dropout must be the same both times."""
+    if session.tiny or session.place.device.type != "cuda":
+        raise Absent("torch.compile is off by default here")
+    subject = subject_of(session, "ebert", set=["model.encoder.dropout=0.1"])
+    subject.model.encoder.compile_blocks()
+    dna, place = subject.maker(np.arange(8), 0).dna, session.place
+
+    def vectors() -> torch.Tensor:
+        torch.manual_seed(7)
+        with place.autocast():
+            return subject.model.encode(dna.ids, dna.mask, full=dna.full)
+
+    with torch.no_grad():
+        first = vectors()
+    torch.clear_autocast_cache()
+    return relative(first, vectors()), 1e-6, "vectors of one seed, without and with gradients"
 
 
 def checkpointed_against_kept(session: "Session") -> tuple[float, float, str]:
@@ -324,4 +345,5 @@ CHECKS: dict[str, Check] = {
     "fused AdamW": fused_optimiser,
     "exact contrast in micro-batches": micro_against_whole,
     "torch.compile = eager": compiled_against_eager,
+    "dropout of torch.compile, twice": compiled_drops_the_same,
 }

@@ -4,6 +4,9 @@ Shares are of the device's busy time (of the processor's own time on a CPU), by 
 which. "idle" is the part of the step in which the device did nothing: what starves it.
 """
 
+import warnings
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 # The first word found in a kernel's name decides.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("elementwise and norms", ("triton_",)),  # what torch.compile makes: named after all that it holds
     ("optimiser", ("adam", "fusedadam", "multi_tensor", "_foreach", "muon")),
     ("attention", ("fmha", "flash", "attention", "cudnn_generated", "sdpa", "mha_")),
     ("matrix products", ("gemm", "nvjet", "cutlass", "cublas", "addmm", "bmm", "aten::mm", "linear", "splitkreduce", "conv", "matmul")),
@@ -45,6 +49,29 @@ def step_shares(session: "Session", limit: float) -> dict[str, Any]:
         out[name] = _shares(subject, 1 if session.tiny else 2)
     if not out:
         raise RuntimeError("no model was measured before")
+    return out
+
+
+def waits(session: "Session", limit: float) -> dict[str, Any]:
+    """Where the host waits for the device within a step: lines of code, and how often."""
+    if session.place.device.type != "cuda":
+        return {"note": "only a GPU is waited for"}
+    out: dict[str, Any] = {}
+    for name, subject in session.subjects.items():
+        subject.steps(1)
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                subject.steps(1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        lines = Counter(
+            f"{'/'.join(Path(w.filename).parts[-3:])}:{w.lineno}"
+            for w in found
+            if "synchroniz" in str(w.message)
+        )
+        out[name] = dict(lines.most_common(20))
     return out
 
 

@@ -23,6 +23,7 @@ from epilm.store.reader import Store
 from epilm.store.schema import REGION_TYPE
 from epilm.store.track_arrays import StateArrays
 from epilm.store.writer import write_store
+from epilm.training.compute import choose_compute
 from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
@@ -83,6 +84,7 @@ class Subject:
     done: int = 0  # steps so far
     fed: int = 0  # those of them with data of their own
     ready: Any = None
+    said: str = ""  # which kernels
 
     @property
     def batch(self) -> int:
@@ -162,20 +164,10 @@ def make_subject(
     model = build_model(recipe.model, seed=0)
     model.start_temperature(recipe.objectives.matching.temperature)
     model = model.to(place.device).train()
-    choose_kernels(model, recipe, place.device)
+    said = choose_compute(model, recipe.train, place.device)
     maker = batch_maker(store, recipe, "train", place.device)
-    return Subject(
-        recipe, model, maker, Optimiser(model, recipe.optim), place, row_order(maker.table, recipe)
-    )
-
-
-def choose_kernels(model: Any, recipe: Recipe, device: torch.device) -> str:
-    """Choose attention and packing as a run does; a line on the choice, "" in versions that have none to make."""
-    try:
-        from epilm.training.compute import choose_compute
-    except ImportError:
-        return ""
-    return str(choose_compute(model, recipe.train, device))
+    rows_at = row_order(maker.table, recipe)
+    return Subject(recipe, model, maker, Optimiser(model, recipe.optim), place, rows_at, said=said)
 
 
 def synchronise(device: torch.device) -> None:

@@ -7,6 +7,7 @@ P segment pairs, M masked positions, V vocabulary, D shared embedding width.
 """
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ class Sequences:
         The original id on masked positions, -100 elsewhere.
     most : int or None
         No more labels than this: lets a head take that many rows without asking the device how many there are.
+    full : bool
+        Known without asking the device: there is no padding, so attention needs no mask.
     """
 
     ids: Tensor
@@ -35,12 +38,14 @@ class Sequences:
     mask: Tensor
     labels: Tensor | None = None
     most: int | None = None
+    full: bool = False
 
     def to(self, device: torch.device | str) -> "Sequences":
         labels = None if self.labels is None else self.labels.to(device)
-        return Sequences(
-            self.ids.to(device), self.segments.to(device), self.mask.to(device), labels, self.most
-        )
+        return replace(
+            self, ids=self.ids.to(device), segments=self.segments.to(device), mask=self.mask.to(device),
+            labels=labels,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Windows:
         Bases A=0 C=1 G=2 T=3 N=4, for models that read bases.
     tracks : float32 (B, W, S) or None
         Signals base by base, for models that read bases.
+    full : bool
+        Known without asking the device: there is no padding.
     """
 
     ids: Tensor
@@ -69,13 +76,16 @@ class Windows:
     signals: Tensor | None = None
     codes: Tensor | None = None
     tracks: Tensor | None = None
+    full: bool = False
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
 
     def to(self, device: torch.device | str) -> "Windows":
-        moved = {
-            f.name: value.to(device) for f in fields(self) if (value := getattr(self, f.name)) is not None
+        moved: dict[str, Any] = {
+            f.name: value.to(device)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
         }
         return replace(self, **moved)
 
@@ -120,6 +130,8 @@ class Batch:
         Windows (N = B, R = 0): the state id of every token of `dna`, hidden ones replaced.
     state_labels : int64 (B, L) or None
         The original state id where it is to be predicted, -100 elsewhere.
+    states_most : int or None
+        No more states than this have a label, as `Sequences.most`.
     motif_sites : bool (B, L, M) or None
         Windows: whether the middle of a site of each motif of the store, on either strand, lies in the token.
     starts : int64 (B,) or None
@@ -141,6 +153,7 @@ class Batch:
     pair_index: Tensor | None = None
     states: Tensor | None = None
     state_labels: Tensor | None = None
+    states_most: int | None = None
     motif_sites: Tensor | None = None
     chroms: Tensor | None = None
     starts: Tensor | None = None
@@ -149,8 +162,10 @@ class Batch:
         return int(self.rows.shape[0])
 
     def to(self, device: torch.device | str) -> "Batch":
-        moved = {
-            f.name: value.to(device) for f in fields(self) if (value := getattr(self, f.name)) is not None
+        moved: dict[str, Any] = {
+            f.name: value.to(device)
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor | Sequences)
         }
         return replace(self, **moved)
 

@@ -81,7 +81,7 @@ def test_a_compiler_that_fails_is_a_message():
 
     with (
         pytest.raises(
-            TrainingError, match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*false"
+            TrainingError, match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*off"
         ),
         compiled(),
     ):
@@ -102,7 +102,7 @@ def test_a_missing_compiler_shows_before_the_first_step(monkeypatch, tmp_path):
         check_compiler(torch.device("cpu"))
     model = Small(12)
     with pytest.raises(TrainingError, match=r"train\.compile"):
-        run(tmp_path / "run", model, compile=True)
+        run(tmp_path / "run", model, compile="blocks")
     assert model.checked == []
 
 
@@ -110,7 +110,7 @@ def test_the_recipes_choice_reaches_every_encoder(capsys):
     model = torch.nn.Module()
     model.one = SequenceEncoder(69, 8, 2, 2, 16)
     said = choose_compute(model, TrainSpec(attention="plain", packing="off"), torch.device("cpu"))
-    assert said == "attention plain (train.attention); packing off"
+    assert said == "attention plain (train.attention); packing off; compile off (cpu)"
     assert [block.attention for block in model.one.blocks] == ["plain", "plain"]
     assert model.one.packing == "off"
 

@@ -86,7 +86,7 @@ class OverlappingReader:
             states = beside_tokens(states, special_tokens=special, width=width, fill=PAD_STATE)
         if signals is not None:
             signals = beside_tokens(signals, special_tokens=special, width=width, fill=0)
-        return Windows(tokens, mask, states=states, signals=signals)
+        return Windows(tokens, mask, states=states, signals=signals, full=self.plain.full)
 
     def _stretch(
         self, cell: int, chrom: int, starts: NDArray[np.int64], reverse: bool

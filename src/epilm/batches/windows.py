@@ -101,6 +101,7 @@ class WindowReader:
                 expected=f"at least {held} for windows of {window_bp} bp",
             )  # fmt: skip
         self.length = spec.max_tokens if spec.pad_to_max else held
+        self.full = self.length == held  # no padding
         # Bases that the tokens reach: beyond the window where tail=pad fills the last one.
         self._reach = max(window_bp, (self.tokens - 1) * spec.stride + spec.k)
         self._states = None
@@ -163,7 +164,7 @@ class WindowReader:
                 parts["tracks"] = bases
         if self.codes:
             parts["codes"] = codes[:, : self.window_bp]
-        return Windows(ids=ids, mask=mask, **parts)
+        return Windows(ids=ids, mask=mask, full=self.full, **parts)
 
     def bins(self, starts: Any, strands: Any = None) -> Tensor:
         """Number the bins of the segmentation along windows, in the order they are read.
@@ -361,9 +362,8 @@ class WindowMaker:
         numbers = torch.from_numpy(row).to(where)
         keys = hash_bits(_MASK, step, numbers)
         ids, labels = self._hidden_kmers(windows.ids, keys, step)
-        dna = Sequences(
-            ids, torch.zeros((1, 1), dtype=torch.int64, device=where).expand_as(ids), windows.mask, labels
-        )
+        zero = torch.zeros((1, 1), dtype=torch.int64, device=where)
+        dna = Sequences(ids, zero.expand_as(ids), windows.mask, labels, full=windows.full)
         states, state_labels = windows.states, None
         if states is not None and self.weights["masked_states"] > 0:
             bins = None

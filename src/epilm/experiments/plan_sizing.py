@@ -273,8 +273,10 @@ class Sizing:
             notes.append("not calibrated: memory is counted, not measured" + ("" if self.chip else "; time is not known"))  # fmt: skip
         if self.recipe.train.devices > 1:
             notes.append("what the processes send each other once a step is not in the time")
-        if self.recipe.train.compile:
-            notes.append("train.compile: its gain, and the minute it takes at the start, are not in the time")
+        if self.recipe.train.compile == "blocks" and not self.here:
+            notes.append(
+                "train.compile: its gain, and the half minute it takes at the start, are not in the time"
+            )
         if self.on_cpu and (store := self._files()) > 1e9:
             notes.append(f"{store / 1e9:.1f} GB of store pages may stay in memory; the system takes them back when needed")  # fmt: skip
         return notes

@@ -118,7 +118,9 @@ class EBERT(nn.Module):
             return self.join(words, self.states(states))
         return words + self.states(states)
 
-    def encode(self, ids: Tensor, mask: Tensor, states: Tensor | None = None) -> Tensor:
+    def encode(
+        self, ids: Tensor, mask: Tensor, states: Tensor | None = None, *, full: bool = False
+    ) -> Tensor:
         """Turn tokens into vectors.
 
         Parameters
@@ -130,6 +132,8 @@ class EBERT(nn.Module):
         states : int64 (B, L), optional
             State ids, PAD_STATE on special tokens and padding. Not given: unknown on every k-mer. A model
             without a state stream does not read them.
+        full : bool
+            The mask is known to be True everywhere: attention goes without it.
 
         Returns
         -------
@@ -146,11 +150,12 @@ class EBERT(nn.Module):
                 "states and tokens do not stand side by side",
                 found=f"states {tuple(states.shape)}", expected=f"{tuple(ids.shape)}",
             )  # fmt: skip
-        return self.encoder(None, None, mask, inputs_embeds=self.embed_tokens(ids, mask, states))[0]
+        embedded = self.embed_tokens(ids, mask, states)
+        return self.encoder(None, None, None if full else mask, inputs_embeds=embedded)[0]
 
     def encode_windows(self, windows: Windows) -> Tensor:
         """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
-        return self.encode(windows.ids, windows.mask, windows.states)
+        return self.encode(windows.ids, windows.mask, windows.states, full=windows.full)
 
     def without_states(self) -> SequenceEncoder:
         """A copy of the encoder that gives, on its own, what `encode` gives where no state is known.
@@ -178,13 +183,14 @@ class EBERT(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Scores of what is hidden: `batch.dna.labels` and `batch.state_labels` say what that is."""
         out = Outputs()
-        hidden = self.encode(batch.dna.ids, batch.dna.mask, batch.states)  # (B, L, H)
-        if batch.dna.labels is not None and self.masked_head is not None:
-            out.masked_logits, out.masked_labels = _score(
-                self.masked_head, hidden, batch.dna.labels, batch.dna.most
-            )
+        dna = batch.dna
+        hidden = self.encode(dna.ids, dna.mask, batch.states, full=dna.full)  # (B, L, H)
+        if dna.labels is not None and self.masked_head is not None:
+            out.masked_logits, out.masked_labels = _score(self.masked_head, hidden, dna.labels, dna.most)
         if batch.state_labels is not None and self.state_head is not None:
-            out.state_logits, out.state_labels = _score(self.state_head, hidden, batch.state_labels)
+            out.state_logits, out.state_labels = _score(
+                self.state_head, hidden, batch.state_labels, batch.states_most
+            )
         if batch.motif_sites is not None and self.motif_head is not None:
             out.motif_logits = self.motif_head(hidden)
         return out

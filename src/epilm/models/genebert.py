@@ -101,11 +101,12 @@ class GeneBERT(nn.Module):
 
     def encode(self, sequences: Sequences, cells: Tensor | None = None) -> Tensor:
         """Token vectors (N, L, H); `cells` int64 (N,) adds the cell type's vector to [CLS]."""
+        mask = None if sequences.full else sequences.mask
         if self.cells is None or cells is None:
-            return self.encoder(sequences.ids, sequences.segments, sequences.mask)[0]
+            return self.encoder(sequences.ids, sequences.segments, mask)[0]
         words = self.encoder.words(sequences.ids)
         words[:, 0] += self.cells(cells)
-        return self.encoder(None, sequences.segments, sequences.mask, inputs_embeds=words)[0]
+        return self.encoder(None, sequences.segments, mask, inputs_embeds=words)[0]
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """One vector an input: (N, L, H) -> (N, H)."""

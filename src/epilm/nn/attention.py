@@ -93,6 +93,11 @@ def _context(kernels: tuple[str, ...]) -> AbstractContextManager[Any]:
     return sdpa_kernel([names[name] for name in kernels], set_priority=True)
 
 
+def kernels_around(device: torch.device, wish: Attention) -> AbstractContextManager[Any]:
+    """Open the choice of kernels that `attend` makes by itself, around code in which it cannot: compiled programs."""
+    return _context(attention_backend(str(device), wish).order)
+
+
 def attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, wish: Attention = "auto"
 ) -> Tensor:
@@ -119,7 +124,7 @@ def attend(
     """
     if wish == "plain" or (wish == "auto" and _plain_is_faster(q, dropout)):
         return _plain(q, k, v, mask, dropout)
-    if q.device.type != "cuda" or wish == "sdpa":
+    if q.device.type != "cuda" or wish == "sdpa" or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     with _context(attention_backend(str(q.device), wish).order):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
@@ -181,7 +186,7 @@ def drop(x: Tensor, rate: float) -> Tensor:
     """
     if rate == 0.0:
         return x
-    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or rate == 1.0:
+    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or rate == 1.0 or torch.compiler.is_compiling():
         return F.dropout(x, rate)
     n = x.numel()
     limit = round(rate * 65536)

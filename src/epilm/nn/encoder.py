@@ -9,6 +9,7 @@ Axes: N sequences, L tokens, H hidden, V vocabulary. Needs torch only.
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import InputError
-from epilm.nn.attention import Attention, Dropout, attend, attention_weights
+from epilm.nn.attention import Attention, Dropout, attend, attention_weights, kernels_around
 from epilm.nn.linear import Linear, product
 from epilm.nn.packing import Packed, attend_packed, packed
 from epilm.nn.rotary import Turns, turned, turns
@@ -277,13 +278,17 @@ class SequenceEncoder(nn.Module):
         if self.rotary:
             by = turns(length, self.width_of_head, x.device, None if pack is None else pack.at % length)
         attentions: list[Tensor] = []
-        for block in self.blocks:
-            if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-                x, weights = checkpoint(block, x, attend, return_attentions, pack, by, use_reentrant=False)
-            else:
-                x, weights = block(x, attend, return_attentions, pack, by)
-            if return_attentions:
-                attentions.append(weights)
+        first: EncoderBlock = self.blocks[0]  # type: ignore[assignment]
+        # Inside a program the kernel is that of the moment it was made: chosen around it, not within.
+        with kernels_around(x.device, first.attention) if self.compiled else nullcontext():
+            for block in self.blocks:
+                run = block if self.training else block.forward  # only training's shapes come often enough
+                if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+                    x, weights = checkpoint(run, x, attend, return_attentions, pack, by, use_reentrant=False)
+                else:
+                    x, weights = run(x, attend, return_attentions, pack, by)
+                if return_attentions:
+                    attentions.append(weights)
         if pack is not None:
             x = pack.spread(x)
         return x, attentions if return_attentions else None
@@ -294,6 +299,20 @@ class SequenceEncoder(nn.Module):
         for block in self.blocks:
             block.attention = attention  # type: ignore[assignment]
 
+    def compile_blocks(self, **how: Any) -> None:
+        """Train through `torch.compile`, block by block: one small program serves all of them.
+
+        Tables, heads and everything outside training stay as they are, so that shapes are few. `how` goes
+        to `torch.compile`.
+        """
+        for block in self.blocks:
+            block.compile(**{"dynamic": False, **how})
+
+    @property
+    def compiled(self) -> bool:
+        """Whether blocks train through `torch.compile`; a copy's do not."""
+        return self.blocks[0]._compiled_call_impl is not None
+
     def _pack(self, mask: Tensor) -> Packed | None:
         """Where the tokens are, if leaving the padding out is wanted and pays.
 
@@ -301,6 +320,8 @@ class SequenceEncoder(nn.Module):
         would change with every batch.
         """
         if self.packing == "off" or torch.compiler.is_compiling() or type(mask) is not Tensor:
+            return None
+        if self.compiled and self.training:
             return None
         if self.packing == "auto" and mask.device.type != "cpu":
             return None

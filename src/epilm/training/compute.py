@@ -5,6 +5,7 @@ known; nothing is swapped in silence. Needs torch only.
 """
 
 import gc
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,20 +23,45 @@ from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.spec import TrainSpec
 
+# Encoders as wide as this are compiled on CUDA: a program of narrow ones is not worth its making (half a minute).
+WIDE = 512
+MOST_PROGRAMS = 64  # more than a run has shapes: beyond it torch would go on uncompiled
+
 
 def choose_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> str:
-    """Set every encoder to the recipe's kernel and packing; say which.
+    """Set every encoder to the recipe's kernel, packing and compilation; say which.
 
     Raises
     ------
     TrainingError
-        If the kernel is not for this device.
+        If the kernel is not for this device, or what was asked to be compiled cannot be.
     """
     kernels = attention_backend(str(device), train.attention)
-    for part in model.modules():
-        if isinstance(part, SequenceEncoder):
-            part.compute(train.attention, train.packing)
-    return f"{kernels.said}; packing {train.packing}"
+    encoders = [part for part in model.modules() if isinstance(part, SequenceEncoder)]
+    wanted, said = _compiles(train, max((part.hidden for part in encoders), default=0), device)
+    if wanted:
+        check_compiler(device)
+        # A program a shape: those with and without gradients, of whole and of last micro-batches, of pairs.
+        limit = "recompile_limit"
+        setattr(torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit, 0), MOST_PROGRAMS))
+    for part in encoders:
+        part.compute(train.attention, train.packing)
+        if wanted:
+            part.compile_blocks()
+    return f"{kernels.said}; packing {train.packing}; compile {said}"
+
+
+def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool, str]:
+    """Whether an encoder's blocks are compiled, and why."""
+    if train.compile != "auto":
+        return train.compile == "blocks", f"{train.compile} (train.compile)"
+    if device.type != "cuda":
+        return False, f"off ({device.type})"
+    if hidden < WIDE:
+        return False, f"off (an encoder of width {hidden} is too narrow for it to pay)"
+    if importlib.util.find_spec("triton") is None:
+        return False, "off (no triton here: pip install triton)"
+    return True, "blocks"
 
 
 def check_compiler(device: torch.device) -> None:
@@ -72,7 +98,7 @@ def compiled() -> Iterator[None]:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise TrainingError(
             "the model cannot be compiled here", where="train.compile", found=f"{type(error).__name__}: {first[:200]}",
-            do="Set train.compile to false; or install a C++ compiler (CPU), triton (CUDA).",
+            do="Set train.compile to off; or install a C++ compiler (CPU), triton (CUDA).",
         ) from error  # fmt: skip
 
 

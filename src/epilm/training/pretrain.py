@@ -18,7 +18,7 @@ from torch import nn
 
 from epilm.errors import TrainingError
 from epilm.objectives.spec import ObjectivesSpec
-from epilm.training.compute import check_compiler, choose_compute, compiled, is_out_of_memory, out_of_memory
+from epilm.training.compute import choose_compute, compiled, is_out_of_memory, out_of_memory
 from epilm.training.device import Place
 from epilm.training.engine import fit
 from epilm.training.log import MetricLog, Progress, peak_memory
@@ -132,9 +132,6 @@ class PretrainLoop:
         if first > 0:
             self.progress.say(f"going on from step {first} of {self.steps}")
         self.progress.say(choose_compute(self.model, self.train, device))
-        if self.train.compile:
-            check_compiler(device)
-            self.model.compile()
         if first == 0:
             self._validate(0)
         return first

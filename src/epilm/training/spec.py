@@ -31,6 +31,8 @@ class TrainSpec:
     log_every: int = 10
     validate_every: int = 1000
     validate_samples: int = 512
-    compile: bool = False
+    compile: Literal["auto", "blocks", "off"] = (
+        "auto"  # torch.compile of the encoder's blocks; auto: wide ones on CUDA
+    )
     attention: Literal["auto", "plain", "sdpa", "flash", "cudnn"] = "auto"  # which kernel; auto: by chip
     packing: Literal["auto", "off", "packed"] = "auto"  # leave padding out of what looks at single tokens

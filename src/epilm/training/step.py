@@ -170,34 +170,46 @@ ROUND = (
 
 
 def with_counts(loaded: list[list[tuple[Micro, Batch]]]) -> list[list[tuple[Micro, Batch]]]:
-    """Write into every batch how many tokens it hides at most, with one question to the device for all.
+    """Write into every batch how much it hides at most and whether it has padding: one question to the device for all.
 
-    Without it the head of each micro-batch would ask for itself, and a GPU would run dry; on a CPU
-    oneDNN would keep a program of its own for every number of rows it ever saw, some MB each.
+    Without it the heads of each micro-batch would ask for themselves, and a GPU would run dry, and attention would
+    have to heed a mask; on a CPU oneDNN would keep a program of its own for every number of rows it ever saw,
+    some MB each.
     """
-    parts = [
-        part.labels
-        for pairs in loaded
-        for _, batch in pairs
-        for part in (batch.dna, batch.pairs)
-        if part is not None and part.labels is not None
-    ]
-    if not parts:
+    asked: list[Tensor] = []
+    for batch in (batch for pairs in loaded for _, batch in pairs):
+        asked += [_n_labels(batch.state_labels)] if batch.state_labels is not None else []
+        for part in _sequences(batch):
+            asked += [] if part.full else [part.mask.all().long()]
+            asked += [_n_labels(part.labels)] if part.labels is not None else []
+    if not asked:
         return loaded
-    counts = iter(torch.stack([(labels != IGNORED).sum() for labels in parts]).tolist())
+    answers = iter(torch.stack(asked).tolist())
 
-    def counted(part: Sequences) -> Sequences:
-        if part.labels is None:
-            return part
-        return replace(part, most=min(-(-next(counts) // ROUND) * ROUND, part.labels.numel()))
+    def most(labels: Tensor) -> int:
+        return min(-(-next(answers) // ROUND) * ROUND, labels.numel())
 
-    return [
-        [
-            (micro, replace(batch, dna=counted(batch.dna), pairs=batch.pairs and counted(batch.pairs)))
-            for micro, batch in pairs
-        ]
-        for pairs in loaded
-    ]
+    def answered(part: Sequences | None) -> Sequences | None:
+        if part is None:
+            return None
+        full = part.full or bool(next(answers))
+        return replace(part, full=full, most=part.most if part.labels is None else most(part.labels))
+
+    def of(batch: Batch) -> Batch:
+        states_most = None if batch.state_labels is None else most(batch.state_labels)
+        dna, clean, pairs = (answered(part) for part in (batch.dna, batch.clean, batch.pairs))
+        assert dna is not None
+        return replace(batch, dna=dna, clean=clean, pairs=pairs, states_most=states_most)
+
+    return [[(micro, of(batch)) for micro, batch in pairs] for pairs in loaded]
+
+
+def _sequences(batch: Batch) -> list[Sequences]:
+    return [part for part in (batch.dna, batch.clean, batch.pairs) if part is not None]
+
+
+def _n_labels(labels: Tensor) -> Tensor:
+    return (labels != IGNORED).sum()
 
 
 class Ahead:
@@ -294,8 +306,7 @@ def optimiser_step(
 
     def load(micro: Micro) -> Batch:
         batch = make(micro.rows, step)
-        parts = [part for part in (batch.dna, batch.clean, batch.pairs) if part is not None]
-        count = torch.stack([part.mask.sum() for part in parts]).sum()
+        count = torch.stack([part.mask.sum() for part in _sequences(batch)]).sum()
         figures.tokens = count if figures.tokens is None else figures.tokens + count
         return batch
 

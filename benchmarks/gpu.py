@@ -140,7 +140,7 @@ def ceilings(session: Session, limit: float) -> dict[str, Any]:
 
 def parts() -> list[Part]:
     """All parts in order. Shares are of the whole time; training takes what is left."""
-    from benchmarks import gpu_motifs, gpu_parity, gpu_profile, gpu_rates, gpu_train
+    from benchmarks import gpu_motifs, gpu_parity, gpu_profile, gpu_rates, gpu_train, gpu_tuning
 
     def parity(session: Session, limit: float) -> dict[str, Any]:
         return gpu_parity.run_checks(session, lambda: time.monotonic() > limit)
@@ -156,11 +156,12 @@ def parts() -> list[Part]:
 
     return [
         Part("ceilings", ceilings, 0.03),
-        Part("parity", parity, 0.12),
-        Part("H1", gpu_rates.ebert, 0.18, "ebert"),
+        Part("parity", parity, 0.08),
+        Part("shapes", gpu_tuning.shapes, 0.15),
+        Part("H1", gpu_rates.ebert, 0.12, "ebert"),
         Part("H2", gpu_rates.whole_run, 0.05, "ebert"),
         Part("plan", gpu_rates.planned, 0.04, "ebert"),
-        Part("H3", gpu_rates.peer, 0.13, "ebert"),
+        Part("H3", gpu_rates.peer, 0.25, "ebert"),
         Part("H4", lambda s, t: gpu_rates.genebert(s, t, "concat_budget"), 0.09, "genebert"),
         Part("H5", five, 0.12, "genebert"),
         Part("H6", gpu_rates.data_share, 0.06),

@@ -52,9 +52,13 @@ def motif_scores(session: "Session", limit: float) -> dict[str, Any]:
     on_device = torch.from_numpy(codes).to(device)
     forms: list[dict[str, Any]] = [{"form": "product", "kind": "fp32"}, {"form": "product", "kind": "tf32x3"}]
     if device.type == "cuda":
-        forms += [{"form": "product", "kind": "bf16x3", "chunk_bytes": size} for size in (1 << 25, 1 << 28)]
-        forms += [{"form": "product", "kind": "tf32x3", "chunk_bytes": 1 << 28}]
-        forms += [{"form": "lookup", "compiled": True, "chunk_bytes": 1 << 31}]
+        large = {"form": "product", "chunk_bytes": 1 << 28}
+        forms = [
+            {"form": "kernel"},
+            {**large, "kind": "bf16x3"},
+            {**large, "kind": "tf32x3"},
+            {**large, "kind": "fp32"},
+        ]
     else:
         forms += [{"form": "lookup"}]
     rows: list[dict[str, Any]] = []

@@ -97,7 +97,7 @@ def _shares(subject: Subject, steps: int) -> dict[str, Any]:
 
 
 def _profiled(run: Any, subject: Subject) -> tuple[dict[str, float], float, list[dict[str, Any]]]:
-    """Seconds of each kind, the wall time, and the ten largest kernels."""
+    """Seconds of each kind, the wall time, and the largest kernels."""
     import time
 
     cuda = subject.place.device.type == "cuda"
@@ -120,4 +120,4 @@ def _profiled(run: Any, subject: Subject) -> tuple[dict[str, float], float, list
         kind = kind_of(event.key)
         shares[kind] = shares.get(kind, 0.0) + micros / 1e6
         rows.append({"name": event.key[:90], "kind": kind, "seconds": micros / 1e6, "calls": event.count})
-    return shares, wall, sorted(rows, key=lambda row: -row["seconds"])[:10]
+    return shares, wall, sorted(rows, key=lambda row: -row["seconds"])[:24]

@@ -13,6 +13,28 @@ import torch
 from torch import Tensor
 
 
+def to_device(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Give numbers of the host as a tensor on a device, without waiting for what a GPU still has to do.
+
+    Parameters
+    ----------
+    values : Tensor, array or list
+    device : torch.device
+    dtype : torch.dtype, optional
+        That of the values where not given.
+
+    Examples
+    --------
+    >>> to_device([1, 2], torch.device("cpu"), torch.int32)
+    tensor([1, 2], dtype=torch.int32)
+    """
+    found = torch.as_tensor(values, dtype=dtype)
+    if device.type != "cuda" or found.device.type != "cpu":
+        return found.to(device)
+    # Only from pinned memory is a copy queued behind the device's work; else the host waits for all of it.
+    return found.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Sequences:
     """N token sequences for the sequence encoder.

@@ -45,7 +45,7 @@ def flat(batch):
             out |= {f"{f.name}.{g.name}": getattr(value, g.name) for g in fields(value)}
         else:
             out[f.name] = value
-    return {k: v for k, v in out.items() if v is not None}
+    return {k: v for k, v in out.items() if isinstance(v, torch.Tensor)}
 
 
 def same(a, b):

@@ -146,7 +146,7 @@ def join_pair(
     length = max(first.shape[1], second.shape[1])
     both = torch.stack([torch.nn.functional.pad(s, (0, length - s.shape[1])) for s in (first, second)], 1)
     counts = torch.stack([n_first, n_second], 1)
-    gaps = torch.tensor([[True, False]], device=first.device).expand(len(first), 2)
+    gaps = (torch.arange(2, device=first.device) == 0).expand(len(first), 2)
     string, _, total = pack(both, counts, gaps, SEP, PAD, width - 2)
     ids = wrap(string, total, width)
     place = torch.arange(width, device=first.device)[None, :]

@@ -23,7 +23,7 @@ from epilm.objectives.spec import MaskSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.samples import Samples, Subset, make_samples
 from epilm.store.spec import SampleSpec
-from epilm.streams import Batch, Sequences
+from epilm.streams import Batch, Sequences, to_device
 from epilm.tokens.kmers import N_SPECIAL, PAD, check_k, vocab_size
 from epilm.tokens.masking import mask_tokens, rate_at
 from epilm.tokens.random import hash_bits
@@ -154,7 +154,7 @@ class BatchMaker:
         -------
         Batch
         """
-        row = torch.as_tensor(rows, dtype=torch.int64).to(self.store.device)
+        row = to_device(rows, self.store.device, torch.int64)
         regions, cells = self._regions[row].to(torch.int64), self._cells[row]
         strings = self._strings(regions)
         dna = self._sequences(strings, row, step)

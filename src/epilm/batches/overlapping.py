@@ -19,7 +19,7 @@ from torch import Tensor
 from epilm.batches.windows import WindowReader
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
-from epilm.streams import Windows
+from epilm.streams import Windows, to_device
 from epilm.tokens.kmers import kmer_ids, wrap
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens
 from epilm.tokens.states import PAD_STATE, beside_tokens, state_ids
@@ -103,7 +103,7 @@ class OverlappingReader:
         every = kmer_ids(codes, k, 1)[0]  # the token that would begin at each base
         # Read backwards, the stretch begins where its last window ends.
         begins = first + span - width - starts if reverse else starts - first
-        at = torch.from_numpy(begins[:, None] + self.spec.stride * np.arange(self.tokens)).to(every.device)
+        at = to_device(begins[:, None] + self.spec.stride * np.arange(self.tokens), every.device)
         states = signals = None
         if "states" in self.spec.streams and self.store.states is not None:
             table = self.store.states
@@ -113,7 +113,7 @@ class OverlappingReader:
             held = _tensor(table.gather(cells, chroms, np.array([first_bin]), bins))
             if reverse:
                 held, offset = held.flip(1), bins * table.bin - offset - span
-            into = torch.tensor([offset], device=held.device)
+            into = torch.full((1,), offset, device=held.device)
             pooled = pool_states(held, into, bin=table.bin, k=k, stride=1, tokens=len(every))
             states = state_ids(pooled)[0][at]
         if self.signals:

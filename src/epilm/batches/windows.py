@@ -26,7 +26,7 @@ from epilm.store.reader import Store
 from epilm.store.samples import Subset
 from epilm.store.spec import SampleSpec
 from epilm.store.windows import WindowTable
-from epilm.streams import Batch, Sequences, Windows
+from epilm.streams import Batch, Sequences, Windows, to_device
 from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, vocab_size, wrap
 from epilm.tokens.masking import IGNORED, mask_tokens, rate_at
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens, token_bins
@@ -186,12 +186,12 @@ class WindowReader:
 
     def _on_device(self, numbers: Any) -> Any:
         if isinstance(self.store.genome, Tensor):
-            return torch.as_tensor(numbers, dtype=torch.int64, device=self.store.device)
+            return to_device(numbers, self.store.device, torch.int64)
         return np.asarray(numbers, dtype=np.int64)
 
     def _flags(self, strands: Any) -> Any:
         if isinstance(self.store.genome, Tensor):
-            return torch.as_tensor(strands, dtype=torch.bool, device=self.store.device)
+            return to_device(strands, self.store.device, torch.bool)
         return np.asarray(strands, dtype=bool)
 
     def _beside(self, values: Tensor, fill: float) -> Tensor:
@@ -359,7 +359,7 @@ class WindowMaker:
             turned = (hash_bits(_STRAND, self.seed, step, row) & 1).astype(bool)
         windows = self.reader(cells, chroms, starts, turned)
         where = self.store.device
-        numbers = torch.from_numpy(row).to(where)
+        numbers = to_device(row, where)
         keys = hash_bits(_MASK, step, numbers)
         ids, labels = self._hidden_kmers(windows.ids, keys, step)
         zero = torch.zeros((1, 1), dtype=torch.int64, device=where)
@@ -372,15 +372,15 @@ class WindowMaker:
             states, state_labels = self._hidden_states(states, labels, bins, keys)
         batch = Batch(
             rows=numbers,
-            cells=torch.from_numpy(cells).to(where),
+            cells=to_device(cells, where),
             regions=torch.zeros((len(row), 0), dtype=torch.int64, device=where),
             dna=dna,
             owner=torch.arange(len(row), device=where),
             states=states,
             state_labels=state_labels,
             motif_sites=self._motif_sites(windows.codes),
-            chroms=torch.from_numpy(chroms).to(where),
-            starts=torch.from_numpy(starts).to(where),
+            chroms=to_device(chroms, where),
+            starts=to_device(starts, where),
         )
         return batch if self.device == self.store.device else batch.to(self.device)
 

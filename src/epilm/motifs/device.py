@@ -1,6 +1,7 @@
 """Best motif scores of regions on a GPU, every position scored exactly in fp32.
 
-Two forms that give the same numbers. "product": one-hot bases times the score matrices; for the
+Three forms that give the same numbers. "kernel": one triton kernel for GPUs, which keeps no score but the best
+(`kernels_triton`). "product": one-hot bases times the score matrices; for the
 matrix units the scores are cut into three parts of 8 bits, which bf16 and tf32 hold
 exactly and whose products with 0 and 1 are exact, so only the fp32 sum rounds. "lookup": the
 scores of three bases at once from a table of 125 words, which `torch.compile` makes one kernel.
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from epilm.errors import InputError
 
-Form = Literal["product", "lookup"]
+Form = Literal["kernel", "product", "lookup"]
 Kind = Literal["fp32", "tf32x3", "bf16x3"]
 
 # Stands for minus infinity: a power of two is exact in every format, and no sum of scores comes near half of it.
@@ -34,7 +35,8 @@ class DeviceScorer:
     pwms : sequence of float arrays, shape (w, 4)
         Log-odds in nats, as `pwm.log_odds` gives; -inf is allowed.
     device : torch.device or str
-    form : {"product", "lookup"}
+    form : {"kernel", "product", "lookup"}
+        "kernel" asks for CUDA and triton, and for motifs of at most 32 bases.
     kind : {"fp32", "tf32x3", "bf16x3"}, optional
         Format of the products. fp32 by default; the others are for GPUs' matrix units.
     chunk_bytes : int
@@ -71,6 +73,9 @@ class DeviceScorer:
                 raise InputError("a score matrix has another shape", where=f"motif {number}", found=np.shape(pwm), expected="(w, 4)")  # fmt: skip
         self.device, self.form, self.kind = torch.device(device), form, kind
         self.chunk_bytes, self.n = chunk_bytes, len(pwms)
+        if form == "kernel":
+            self._groups_of_kernel(pwms)
+            return
         if kind == "bf16x3" and form == "product":
             _bf16_product(torch.ones(16, 16, device=self.device), torch.ones(16, 16, device=self.device))
         size: Callable[[int], int] = (lambda w: w) if form == "product" else (lambda w: -(-w // LETTERS))
@@ -93,6 +98,47 @@ class DeviceScorer:
         whole = torch.from_numpy(table).float()
         return whole if self.kind == "fp32" else torch.cat(_parts(whole))
 
+    def _groups_of_kernel(self, pwms: Sequence[np.ndarray]) -> None:
+        """Motifs by the K they need, with their parts (3, K, C) and the widths of the columns."""
+        kernels = _kernels()
+        widest = max(map(len, pwms), default=0)
+        if widest > kernels.WIDEST:
+            raise InputError(
+                "the kernel takes no motif as wide", found=f"{widest} bases", expected=f"at most {kernels.WIDEST}",
+                do="Take form='product'.",
+            )  # fmt: skip
+        groups: dict[int, list[int]] = {}
+        for number, pwm in enumerate(pwms):
+            groups.setdefault(kernels.room(len(pwm)), []).append(number)
+        self.kernel_groups: list[tuple[Tensor, Tensor, Tensor]] = []
+        for k, members in sorted(groups.items()):
+            columns = kernels.padded_columns(2 * len(members))
+            table, widths = np.zeros((k, columns)), np.zeros(columns, np.int16)
+            for place, member in enumerate(members):
+                for column, strand in (
+                    (place, pwms[member]),
+                    (place + len(members), pwms[member][::-1, ::-1]),
+                ):
+                    table[: strand.size, column] = np.maximum(strand, LOW).reshape(-1)
+                    widths[column] = len(strand)
+            parts = torch.stack(_parts(torch.from_numpy(table).float()))
+            parts = parts.bfloat16() if self.device.type == "cuda" else parts
+            moved = (torch.tensor(members), parts, torch.from_numpy(widths))
+            self.kernel_groups.append(tuple(x.to(self.device) for x in moved))  # type: ignore[arg-type]
+
+    def _best_by_kernel(self, codes: Tensor) -> Tensor:
+        kernels = _kernels()
+        codes = codes.contiguous()
+        out = torch.full((len(codes), self.n), -torch.inf, device=self.device)
+        if codes.numel() == 0:
+            return out
+        reaches = kernels.reach(codes)
+        for members, table, widths in self.kernel_groups:
+            found = kernels.best_of_columns(codes, reaches, table, widths, LOW)
+            best = torch.maximum(found[:, : len(members)], found[:, len(members) : 2 * len(members)])
+            out[:, members] = best.masked_fill(best < LOW / 2, -torch.inf)
+        return out
+
     def best(self, codes: Tensor) -> Tensor:
         """Best score of each motif in each region, over positions and both strands.
 
@@ -106,6 +152,8 @@ class DeviceScorer:
         float32 (R, F)
             Nats; -inf where no position is free of N, or the region is shorter than the motif.
         """
+        if self.form == "kernel":
+            return self._best_by_kernel(codes)
         regions, bases = codes.shape
         out = torch.full((regions, self.n), -torch.inf, device=self.device)
         for width, members, table in self.groups:
@@ -139,6 +187,17 @@ class DeviceScorer:
             x = x.repeat(1, 3)
             scores = _bf16_product(x, table) if self.kind == "bf16x3" else _tf32_product(x, table)
         return scores.view(regions, places, -1).amax(1)
+
+
+def _kernels() -> Any:
+    """The kernels' module, or an error where triton is not installed."""
+    try:
+        from epilm.motifs import kernels_triton
+    except ImportError as error:
+        raise InputError(
+            "the kernel form needs triton", found=error, do="Install triton (CUDA), or take form='product'."
+        ) from None
+    return kernels_triton
 
 
 def _parts(values: Tensor) -> list[Tensor]:

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from epilm.errors import InputError
 from epilm.nn.attention import Attention, Dropout, attend, attention_weights, kernels_around
 from epilm.nn.linear import Linear, product
+from epilm.nn.norms import add_norm
 from epilm.nn.packing import Packed, attend_packed, packed
 from epilm.nn.rotary import Turns, turned, turns
 
@@ -73,8 +74,8 @@ class EncoderBlock(nn.Module):
             mixed = attend_packed(qkv, pack, self.heads, dropout, self.attention)
         else:
             mixed, weights = self._mix(qkv, mask, need_weights)
-        x = self.attention_norm(x + self.dropout(self.out(mixed)))
-        x = self.ffn_norm(x + self.dropout(self.down(F.gelu(self.up(x)))))
+        x = add_norm(x, self.out(mixed), self.attention_norm, self.dropout)
+        x = add_norm(x, self.down(F.gelu(self.up(x))), self.ffn_norm, self.dropout)
         return x, weights
 
     def _mix(self, qkv: Tensor, mask: Tensor | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
@@ -289,6 +290,7 @@ class SequenceEncoder(nn.Module):
                     x, weights = run(x, attend, return_attentions, pack, by)
                 if return_attentions:
                     attentions.append(weights)
+        x = x.to(inputs_embeds.dtype)  # fused sums leave it in that of autocast
         if pack is not None:
             x = pack.spread(x)
         return x, attentions if return_attentions else None

@@ -243,7 +243,7 @@ def contrast(
         "loss": loss,
         **retrieval_recall(seq, reg),
         "temperature": torch.as_tensor(temperature).detach(),
-        "samples": torch.tensor(len(seq), device=seq.device),
+        "samples": torch.full((), len(seq), device=seq.device),
     }
 
 

@@ -20,6 +20,7 @@ from epilm.store import schema
 from epilm.store.arrays import Array, ContactTable, spans
 from epilm.store.schema import StoreInfo, damaged
 from epilm.store.tracks import SignalTable, StateTable, open_signal_table, open_states
+from epilm.streams import to_device
 
 
 class FactorStats(NamedTuple):
@@ -296,9 +297,7 @@ class Store:
         """
         size = len(self.genome)
         if isinstance(self.genome, Tensor):
-            at = torch.as_tensor(starts, device=self.device)[:, None] + torch.arange(
-                width, device=self.device
-            )
+            at = to_device(starts, self.device)[:, None] + torch.arange(width, device=self.device)
             inside = (at >= 0) & (at < size)
             return torch.where(inside, self.genome[at.clamp(0, size - 1)], 4).to(torch.uint8)
         begin = np.asarray(starts)
@@ -329,11 +328,7 @@ class Store:
         chrom: Any = chroms
         at: Any = starts
         if isinstance(self.genome, Tensor):
-            low, high = torch.from_numpy(low).to(self.device), torch.from_numpy(high).to(self.device)
-            chrom, at = (
-                torch.as_tensor(chroms, device=self.device),
-                torch.as_tensor(starts, device=self.device),
-            )
+            low, high, chrom, at = (to_device(x, self.device) for x in (low, high, chroms, starts))
         else:
             chrom, at = np.asarray(chroms), np.asarray(starts)
         return spans(self.genome, low[chrom] + at, low[chrom], high[chrom], width, 4)

@@ -19,6 +19,7 @@ from torch import Tensor
 from epilm.store import schema
 from epilm.store.arrays import Array, as_tensor, spans
 from epilm.store.schema import StoreInfo, damaged
+from epilm.streams import to_device
 
 MISSING = 255
 MOST_STATES = 254
@@ -222,12 +223,12 @@ class SignalTable:
         n = (width + step - 2) // step + 1
         if isinstance(self.values, Tensor):
             device = self.values.device
-            at, chrom = torch.as_tensor(starts, device=device), torch.as_tensor(chroms, device=device)
+            at, chrom = to_device(starts, device), to_device(chroms, device)
             first = at // step  # rounds down, also below 0
             coarse = spans(*_places(self, self.values, cells, chrom, first), n, 0)
             base = at[:, None] + torch.arange(width, device=device)
             fine = torch.gather(torch.as_tensor(coarse).float(), 1, base // step - first[:, None])
-            sizes = torch.as_tensor(self.sizes, device=device)
+            sizes = to_device(self.sizes, device)
             return torch.where(base < sizes[chrom][:, None], fine, 0.0)
         start = np.asarray(starts, np.int64)
         begin = start // step
@@ -254,7 +255,7 @@ def _places(
     """The tracks as one flat array; where each window begins in it, and the bounds of its chromosome there."""
     if isinstance(array, Tensor):
         rows, offsets = table._near or _nearby(table, array.device)
-        cell, chrom, at = (torch.as_tensor(x, device=array.device).long() for x in (cells, chroms, first))
+        cell, chrom, at = (to_device(x, array.device, torch.int64) for x in (cells, chroms, first))
         return _bounds(
             array, torch.zeros_like(chrom) if table.rows is None else rows[cell], offsets, chrom, at
         )

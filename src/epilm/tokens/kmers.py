@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from epilm.errors import InputError
+from epilm.streams import to_device
 from epilm.tokens import _fused
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -148,7 +149,7 @@ def _kmer_ids_torch(codes: Tensor, k: int, stride: int) -> Tensor:
     width = codes.shape[-1]
     if width < k:
         return torch.zeros((*codes.shape[:-1], 0), dtype=torch.int64, device=codes.device)
-    digits = torch.as_tensor(DIGITS, device=codes.device)[(codes & 3).long()].to(torch.int32)
+    digits = to_device(DIGITS, codes.device)[(codes & 3).long()].to(torch.int32)
     ids = _joined(digits, k)[..., ::stride].to(torch.int64) + N_SPECIAL
     bad = torch.cumsum(codes > 3, dim=-1, dtype=torch.int32)
     before = torch.nn.functional.pad(bad[..., : width - k], (1, 0))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from epilm.errors import TrainingError
 from epilm.nn.attention import attention_backend
 from epilm.nn.encoder import SequenceEncoder
+from epilm.nn.norms import kernels_there
 from epilm.objectives.combine import combine
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.streams import Batch
@@ -48,7 +49,10 @@ def choose_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> 
         part.compute(train.attention, train.packing)
         if wanted:
             part.compile_blocks()
-    return f"{kernels.said}; packing {train.packing}; compile {said}"
+    norms = (
+        ["norms fused"] if device.type == "cuda" and not wanted and kernels_there(device.index or 0) else []
+    )
+    return "; ".join([kernels.said, *norms, f"packing {train.packing}", f"compile {said}"])
 
 
 def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool, str]:
@@ -57,6 +61,8 @@ def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool
         return train.compile == "blocks", f"{train.compile} (train.compile)"
     if device.type != "cuda":
         return False, f"off ({device.type})"
+    if kernels_there(device.index or 0):
+        return False, "off (the fused kernels are faster)"
     if hidden < WIDE:
         return False, f"off (an encoder of width {hidden} is too narrow for it to pay)"
     if importlib.util.find_spec("triton") is None:

@@ -46,11 +46,12 @@ def hidden_counts(batch: Batch) -> Tensor:
         K-mers with a label in passes 1 and 2, states with a label.
     """
     kmers = [part.labels for part in (batch.dna, batch.pairs) if part is not None]
+    none = torch.zeros((), dtype=torch.int64, device=batch.rows.device)
     counts = [
-        sum((labels != IGNORED).sum() for labels in found if labels is not None)
+        sum((_n_labels(labels) for labels in found if labels is not None), none)
         for found in (kmers, [batch.state_labels])
     ]
-    return torch.stack([torch.as_tensor(count, device=batch.rows.device) for count in counts])
+    return torch.stack(counts)
 
 
 def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | float]:

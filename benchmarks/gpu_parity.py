@@ -118,6 +118,28 @@ def same_batches(name: str) -> Check:
     return check
 
 
+def made_ahead(session: "Session") -> tuple[float, float, str]:
+    """Batches made in a stream of their own while the device is busy with other work, against those of the host."""
+    from epilm.batches import make_batches
+    from epilm.training.step import Ahead
+
+    subject = subject_of(session, "ebert")
+    r, device = subject.recipe, session.place.device
+    host = make_batches(session.store, r.model, r.objectives, r.samples, seed=r.train.seed)
+    ahead = Ahead(subject.maker, device)
+    busy = torch.randn(2048, 2048, device=device) if device.type == "cuda" else torch.randn(64, 64)
+    differ = 0
+    for step in range(8):
+        rows = np.resize(subject.rows_at(step), 64)
+        for _ in range(20):
+            busy = (busy @ busy).tanh()
+        ahead.prepare(rows, step)
+        found = ahead(rows, step)
+        busy = busy + float(step)  # memory of what was dropped is asked for again
+        differ += tensors_that_differ(found, host(rows, step))
+    return float(differ), 0.0, "tensors that differ, 8 batches"
+
+
 def tensors_that_differ(one: Batch, other: Batch) -> int:
     """Count them: whole numbers bit for bit, normalised factors to rounding."""
     return sum(_differs(a, b) for a, b in _tensors(one, other))
@@ -389,6 +411,7 @@ CHECKS: dict[str, Check] = {
     **{f"attention {name}": attention_kernel(name) for name in ("math", "efficient", "flash", "cudnn")},
     "batches of EBERT, device = host": same_batches("ebert"),
     "batches of GeneBERT, device = host": same_batches("genebert"),
+    "batches made ahead = at once": made_ahead,
     "this device = CPU": device_against_cpu,
     "bf16 = fp32": bf16_against_fp32,
     "vocabulary head on hidden tokens": masked_rows_head,

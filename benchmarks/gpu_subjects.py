@@ -126,7 +126,7 @@ class Subject:
             # Micro-batches of a step may differ in length: one of each is kept.
             kept = {len(rows): self.maker(rows, 0) for rows in self.micros(0)}
         elif self.ready is None:
-            self.ready = Ahead(self.maker)
+            self.ready = Ahead(self.maker, self.place.device)
             self.prepare()
         found: list[float] = []
         for _ in range(n):

@@ -6,7 +6,8 @@ Axes: B samples, R regions of a sample, N encoder inputs, L tokens, F factors,
 P segment pairs, M masked positions, V vocabulary, D shared embedding width.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +34,33 @@ def to_device(values: Any, device: torch.device, dtype: torch.dtype | None = Non
         return found.to(device)
     # Only from pinned memory is a copy queued behind the device's work; else the host waits for all of it.
     return found.pin_memory().to(device, non_blocking=True)
+
+
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """Give all tensors of a bundle, those of bundles within it too.
+
+    Examples
+    --------
+    >>> ids = torch.tensor([[2, 5, 3]])
+    >>> len(list(tensors_of(Sequences(ids, torch.zeros_like(ids), ids > 0))))
+    3
+    """
+    if isinstance(value, Tensor):
+        yield value
+    elif is_dataclass(value):
+        for f in fields(value):
+            yield from tensors_of(getattr(value, f.name))
+
+
+def _moved(bundle: Any, device: torch.device) -> Any:
+    """The bundle with all its tensors on a device."""
+    values = {f.name: getattr(bundle, f.name) for f in fields(bundle)}
+    moved = {
+        name: _moved(value, device) if is_dataclass(value) else to_device(value, device)
+        for name, value in values.items()
+        if isinstance(value, Tensor) or is_dataclass(value)
+    }
+    return replace(bundle, **moved)
 
 
 @dataclass(frozen=True)
@@ -63,11 +91,8 @@ class Sequences:
     full: bool = False
 
     def to(self, device: torch.device | str) -> "Sequences":
-        labels = None if self.labels is None else self.labels.to(device)
-        return replace(
-            self, ids=self.ids.to(device), segments=self.segments.to(device), mask=self.mask.to(device),
-            labels=labels,
-        )  # fmt: skip
+        moved: Sequences = _moved(self, torch.device(device))
+        return moved
 
 
 @dataclass(frozen=True)
@@ -104,12 +129,8 @@ class Windows:
         return int(self.ids.shape[0])
 
     def to(self, device: torch.device | str) -> "Windows":
-        moved: dict[str, Any] = {
-            f.name: value.to(device)
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
-        }
-        return replace(self, **moved)
+        moved: Windows = _moved(self, torch.device(device))
+        return moved
 
 
 @dataclass(frozen=True)
@@ -184,12 +205,8 @@ class Batch:
         return int(self.rows.shape[0])
 
     def to(self, device: torch.device | str) -> "Batch":
-        moved: dict[str, Any] = {
-            f.name: value.to(device)
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor | Sequences)
-        }
-        return replace(self, **moved)
+        moved: Batch = _moved(self, torch.device(device))
+        return moved
 
 
 @dataclass

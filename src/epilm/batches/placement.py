@@ -8,7 +8,7 @@ what that costs. What no batch of the recipe reads is not moved. Needs torch and
 
 import time
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from epilm.models.spec import ModelSpec
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.spec import SampleSpec
+from epilm.streams import tensors_of
 
 # Of the device's free memory, what a store may take: the rest is for weights, optimiser and activations.
 SHARE = 0.5
@@ -192,8 +193,4 @@ def host_cost(maker: BatchMaker | WindowMaker, micro_batch: int) -> str:
 
 def batch_bytes(batch: Any) -> int:
     """Bytes of all tensors of a batch; what an expanded tensor repeats is counted, because a copy holds it."""
-    if isinstance(batch, Tensor):
-        return batch.numel() * batch.element_size()
-    if is_dataclass(batch):
-        return sum(batch_bytes(getattr(batch, f.name)) for f in fields(batch))
-    return 0
+    return sum(x.numel() * x.element_size() for x in tensors_of(batch))

@@ -26,6 +26,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "model.encoder.heads": (1, None),
     "model.encoder.ffn": (1, None),
     "model.encoder.dropout": (0, 0.99),
+    "model.encoder.attention_dropout": (0, 0.99),
     "model.encoder.max_positions": (8, None),
     "model.tower.embed": (1, None),
     "model.tower.window": (1, None),

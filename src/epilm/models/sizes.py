@@ -95,6 +95,7 @@ def encoder_from_spec(
         max_positions=spec.max_positions if max_positions is None else max_positions,
         segments=segments,
         dropout=spec.dropout,
+        attention_dropout=spec.attention_dropout,
         checkpoint_activations=spec.checkpoint_activations,
         rotary=spec.rotary,
     )

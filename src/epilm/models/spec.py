@@ -18,6 +18,7 @@ class EncoderSpec:
     heads: int | None = None
     ffn: int | None = None
     dropout: float = 0.1
+    attention_dropout: float | None = None  # on attention weights; None: as `dropout`, as BERT
     max_positions: int = 512
     # How 512 trained position rows serve longer inputs.
     enlarge_positions: Literal["tile", "interpolate"] = "tile"

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Rows a program holds at a time, threads in warps, programs a multiprocessor on the way back.
-FORWARD_ROWS, FORWARD_WARPS = 4, 8
-BACKWARD_ROWS, BACKWARD_WARPS, BACKWARD_PROGRAMS = 4, 8, 4
+FORWARD_ROWS, FORWARD_WARPS = 4, 4
+BACKWARD_ROWS, BACKWARD_WARPS, BACKWARD_PROGRAMS = 4, 4, 4
 
 
 @triton.jit

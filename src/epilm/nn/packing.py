@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from epilm.nn.attention import Attention, attend
+from epilm.nn.attention import Attention, attend, split_heads
 
 CLASSES, SHORTEST_CLASS = 8, 16  # rows of like length: L / 8 tokens apart, 16 at least
 
@@ -167,8 +167,7 @@ def attend_packed(qkv: Tensor, pack: Packed, heads: int, dropout: float, wish: A
         return mixed.reshape(tokens, hidden)
     parts = []
     for group in pack.groups:
-        x = group.spread(qkv)
-        q, k, v = x.view(group.rows, group.length, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4)
+        q, k, v = split_heads(group.spread(qkv), heads)
         out = attend(q, k, v, group.mask, dropout, wish)  # (rows, heads, length, D)
         parts.append(group.take(out.transpose(1, 2).reshape(group.rows, group.length, hidden)))
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from epilm.streams import to_device
+
 BASE = 10_000.0
 
 
@@ -42,7 +44,7 @@ def turns(length: int, width: int, device: torch.device, at: Tensor | None = Non
     half = width // 2
     rates = BASE ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
-    table = Turns(angles.cos().float().to(device), angles.sin().float().to(device))
+    table = Turns(to_device(angles.cos().float(), device), to_device(angles.sin().float(), device))
     return table if at is None else Turns(table.cos.index_select(0, at), table.sin.index_select(0, at))
 
 

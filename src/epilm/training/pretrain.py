@@ -113,7 +113,7 @@ class PretrainLoop:
             )  # fmt: skip
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim, self.tower)
-        self.make = Ahead(self.data.train(device))
+        self.make = Ahead(self.data.train(device), device)
         self.make_valid = self.data.valid(device) if self.data.valid and len(self.data.valid_rows) else None
         self.model.train()
         root = self.out / CHECKPOINTS

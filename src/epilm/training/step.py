@@ -19,7 +19,7 @@ from epilm.objectives.combine import OBJECTIVES, combine
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
 from epilm.objectives.spec import ObjectivesSpec
-from epilm.streams import Batch, Sequences
+from epilm.streams import Batch, Sequences, tensors_of
 from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
 from epilm.training.device import Place
@@ -216,16 +216,26 @@ def _n_labels(labels: Tensor) -> Tensor:
 class Ahead:
     """A maker that has the batches of the next step ready, where they were asked for in time.
 
-    Batches are a function of (rows, step), so one made early is the one made late.
+    Batches are a function of (rows, step), so one made early is the one made late. On CUDA they are made in a
+    stream of their own: the many small kernels of gathering and masking fill gaps of the step before.
     """
 
-    def __init__(self, make: Maker) -> None:
+    def __init__(self, make: Maker, device: torch.device | None = None) -> None:
         self.make = make
-        self._ready: dict[tuple[int, bytes], Batch] = {}
+        self._ready: dict[tuple[int, bytes], tuple[Batch, torch.cuda.Event | None]] = {}
+        self._aside: torch.cuda.Stream | None = None
+        if device is not None and device.type == "cuda":
+            self._aside = torch.cuda.Stream(device)
+            # What the maker reads was put there in the stream of now.
+            self._aside.wait_stream(torch.cuda.current_stream(device))
 
     def prepare(self, rows: np.ndarray, step: int) -> None:
         """Make a batch that will be asked for."""
-        self._ready[step, rows.tobytes()] = self.make(rows, step)
+        if self._aside is None:
+            self._ready[step, rows.tobytes()] = self.make(rows, step), None
+            return
+        with torch.cuda.stream(self._aside):
+            self._ready[step, rows.tobytes()] = self.make(rows, step), self._aside.record_event()
 
     def forget(self) -> None:
         """Let go of what was made and not asked for."""
@@ -233,8 +243,15 @@ class Ahead:
 
     def __call__(self, rows: np.ndarray, step: int) -> Batch:
         """Give a batch, and forget it."""
-        ready = self._ready.pop((step, rows.tobytes()), None)
-        return self.make(rows, step) if ready is None else ready
+        batch, made = self._ready.pop((step, rows.tobytes()), (None, None))
+        if batch is None:
+            return self.make(rows, step)
+        if made is not None:
+            stream = torch.cuda.current_stream(batch.rows.device)
+            stream.wait_event(made)
+            for tensor in tensors_of(batch):
+                tensor.record_stream(stream)  # its memory is not given away while this stream may read it
+        return batch
 
 
 def contrast_size(objectives: ObjectivesSpec, train: TrainSpec, world: int) -> int | None:

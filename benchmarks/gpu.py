@@ -149,25 +149,25 @@ def parts() -> list[Part]:
         first = gpu_rates.genebert(session, limit - (limit - time.monotonic()) / 2, "concat")
         if not session.tiny:
             try:
-                first["per_region"] = gpu_rates.genebert(session, limit, "per_region")
+                first["with dropout of attention"] = gpu_rates.genebert(session, limit, "concat_dropped")
             except Exception as error:
-                first["per_region"] = {"error": str(error).splitlines()[0][:300]}
+                first["with dropout of attention"] = {"error": str(error).splitlines()[0][:300]}
         return first
 
     return [
         Part("ceilings", ceilings, 0.03),
-        Part("parity", parity, 0.08),
-        Part("shapes", gpu_tuning.shapes, 0.15),
+        Part("parity", parity, 0.1),
+        Part("shapes", gpu_tuning.shapes, 0.12),
         Part("H1", gpu_rates.ebert, 0.12, "ebert"),
         Part("H2", gpu_rates.whole_run, 0.05, "ebert"),
-        Part("plan", gpu_rates.planned, 0.04, "ebert"),
-        Part("H3", gpu_rates.peer, 0.25, "ebert"),
         Part("H4", lambda s, t: gpu_rates.genebert(s, t, "concat_budget"), 0.09, "genebert"),
         Part("H5", five, 0.12, "genebert"),
         Part("H6", gpu_rates.data_share, 0.06),
-        Part("waits", gpu_profile.waits, 0.04),
-        Part("profile", gpu_profile.step_shares, 0.05),
         Part("H7", gpu_motifs.motif_scores, 0.08),
+        Part("H3", gpu_rates.peer, 0.28, "ebert"),
+        Part("plan", gpu_rates.planned, 0.16, "ebert"),
+        Part("waits", gpu_profile.waits, 0.04),
+        Part("profile", gpu_profile.step_shares, 0.08),
         Part("train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07),
         Part("train base", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "base"), 1.0),
     ]

@@ -8,7 +8,7 @@ TITLES = {
     "H2": "the paper's whole pre-training, EBERT / DBERT, extrapolated",
     "H3": "against transformers BertForMaskedLM (sdpa, same precision, compiled where it can be)",
     "H4": "GeneBERT, 512 tokens + native tower, exact contrast",
-    "H5": "GeneBERT on all ten regions, about 5,000 tokens",
+    "H5": "GeneBERT on all ten regions, about 5,000 tokens, attention weights without dropout",
     "H6": "step with data / step on one constant batch (the worse model)",
     "H7": "exact fp32 motif scores, both strands, 579 motifs",
 }

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 # Rows a program, warps; and on the way back programs a multiprocessor.
 FORWARD = ((4, 4), (1, 1), (2, 2), (4, 2))
-BACKWARD = ((4, 4, 4), (1, 1, 16), (2, 1, 16), (2, 2, 8), (4, 2, 8), (4, 4, 8), (8, 4, 4))
+BACKWARD = ((4, 4, 4), (1, 1, 16), (2, 1, 16), (2, 2, 8), (4, 2, 8), (4, 4, 8))
 # Places, columns, regions a program, warps.
-MOTIFS = ((64, 64, 8, 4), (64, 128, 8, 4), (64, 64, 16, 4), (64, 32, 8, 4), (32, 128, 8, 4))
+MOTIFS = ((64, 64, 8, 4), (64, 64, 16, 4), (64, 32, 16, 4))
 
 
 def shapes(session: "Session", limit: float) -> dict[str, Any]:

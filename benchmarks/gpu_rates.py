@@ -254,8 +254,8 @@ GENEBERT: dict[str, dict[str, Any]] = {
         "sets": ["model.layout=concat_budget", "model.max_tokens=512"],
         "card": (512, [128, 256]),
     },
-    "concat": {"sets": [*LONG, "model.encoder.attention_dropout=0"], "card": (64, [16, 8])},
-    "concat_dropped": {"sets": LONG, "card": (64, [16])},
+    "concat": {"sets": [*LONG, "model.encoder.attention_dropout=0"], "card": (64, [32, 16])},
+    "concat_dropped": {"sets": LONG, "card": (64, [32])},
 }
 
 

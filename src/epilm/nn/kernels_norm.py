@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # Rows a program holds at a time, threads in warps, programs a multiprocessor on the way back.
-FORWARD_ROWS, FORWARD_WARPS = 4, 4
-BACKWARD_ROWS, BACKWARD_WARPS, BACKWARD_PROGRAMS = 4, 4, 4
+# The best of several on an H200 (benchmarks/gpu_tuning.py).
+FORWARD_ROWS, FORWARD_WARPS = 2, 2
+BACKWARD_ROWS, BACKWARD_WARPS, BACKWARD_PROGRAMS = 4, 4, 8
 
 
 @triton.jit

@@ -10,7 +10,7 @@ from epilm.errors import InputError
 from epilm.hub.transformers import from_bert_state, to_bert_state
 from epilm.models.sizes import ENCODER_SIZES, encoder_from_spec, encoder_size
 from epilm.models.spec import EncoderSpec
-from epilm.nn.encoder import MaskedHead, SequenceEncoder, enlarge_positions
+from epilm.nn.encoder import MaskedHead, SequenceEncoder, aligned_product, enlarge_positions
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -253,3 +253,15 @@ def test_base_has_the_parameters_of_bert_base():
         encoder = encoder_from_spec(EncoderSpec(size="base"), vocab=4101)
         bert = BertModel(BertConfig(vocab_size=4101))
     assert sum(p.numel() for p in encoder.parameters()) == sum(p.numel() for p in bert.parameters())
+
+
+def test_a_product_filled_up_to_a_multiple_is_the_product():
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((7, 6), (69, 6), (69,)))
+    filled, plain = aligned_product(x, weight, bias), torch.nn.functional.linear(x, weight, bias)
+    torch.testing.assert_close(filled, plain)
+    weights = torch.randn(7, 69)
+    for a, b in zip(
+        torch.autograd.grad(filled, (x, weight, bias), weights), torch.autograd.grad(plain, (x, weight, bias), weights), strict=True
+    ):  # fmt: skip
+        torch.testing.assert_close(a, b)

@@ -10,6 +10,7 @@ import torch
 from epilm.errors import TrainingError
 from epilm.experiments import runs
 from epilm.nn.encoder import SequenceEncoder
+from epilm.training import compute
 from epilm.training.compute import check_compiler, choose_compute, compiled, is_out_of_memory
 from epilm.training.device import choose_place
 from epilm.training.log import read_metrics
@@ -113,6 +114,49 @@ def test_the_recipes_choice_reaches_every_encoder(capsys):
     assert said == "attention plain (train.attention); packing off; compile off (cpu)"
     assert [block.attention for block in model.one.blocks] == ["plain", "plain"]
     assert model.one.packing == "off"
+
+
+@pytest.mark.parametrize(
+    ("wish", "device", "hidden", "fused", "want"),
+    [
+        ("auto", "cpu", 768, False, (False, "off (cpu)")),
+        ("auto", "cuda", 768, True, (False, "off (the fused kernels are faster)")),
+        ("auto", "cuda", 128, False, (False, "off (an encoder of width 128 is too narrow for it to pay)")),
+        ("blocks", "cpu", 64, False, (True, "blocks (train.compile)")),
+        ("off", "cuda", 768, False, (False, "off (train.compile)")),
+    ],
+)
+def test_what_is_compiled_follows_from_wish_chip_and_width(monkeypatch, wish, device, hidden, fused, want):
+    monkeypatch.setattr(compute, "kernels_there", lambda device: fused)
+    assert compute._compiles(TrainSpec(compile=wish), hidden, torch.device(device)) == want
+
+
+def test_compiled_blocks_are_the_same_function_and_one_program():
+    """Traced whole: a break in the graph would be an error."""
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(69, 16, 3, 2, 32, max_positions=16, dropout=0.1)
+    ids = torch.randint(5, 69, (4, 12))
+
+    def run():
+        encoder.zero_grad(set_to_none=True)
+        torch.manual_seed(1)
+        out = encoder(ids)[0]
+        out.square().sum().backward()
+        return [out.detach(), *(p.grad.clone() for p in encoder.parameters() if p.grad is not None)]
+
+    plain = run()
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    encoder.compile_blocks(backend="aot_eager", fullgraph=True)
+    assert encoder.compiled
+    for a, b in zip(run(), plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before + 1  # three blocks, one program
+    again = run()[0]
+    torch.manual_seed(1)
+    with torch.no_grad():  # an exact contrast embeds without gradients first: the same dropout
+        torch.testing.assert_close(encoder(ids)[0], again)
+    encoder.eval()
+    assert tuple(encoder(ids[:1, :5])[0].shape) == (1, 5, 16)
 
 
 def test_a_kernel_of_gpus_is_refused_before_the_first_step(tmp_path):

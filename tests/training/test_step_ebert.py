@@ -173,3 +173,22 @@ def test_the_head_sees_few_shapes(maker):
     hidden = [int(hidden_counts(maker(np.arange(64) + 64 * step, step))[0]) for step in range(8)]
     assert len(set(hidden)) > 5
     assert [-(-n // 64) * 64 for n in hidden] == seen
+
+
+def test_one_question_says_what_is_hidden_and_whether_there_is_padding(maker):
+    """Full batches go without a mask; one padded token anywhere keeps it."""
+    batch = replace(maker(np.arange(8), 0), states_most=None)
+    assert batch.dna.full  # windows are known to be: nobody is asked
+    unknown = replace(batch, dna=replace(batch.dna, full=False))
+    holes = batch.dna.mask.clone()
+    holes[3, -1] = False
+    padded = replace(batch, dna=replace(batch.dna, full=False, mask=holes))
+    found = [pair[1] for pairs in with_counts([[(None, unknown), (None, padded)]]) for pair in pairs]
+    assert [each.dna.full for each in found] == [True, False]
+    labels = int((batch.state_labels != -100).sum())
+    assert labels <= found[0].states_most <= max(labels + 63, 64)
+    model = build_model(maker.spec, seed=1).eval()
+    with torch.no_grad():
+        with_mask, without = model(unknown), model(found[0])
+    torch.testing.assert_close(without.masked_logits[: len(with_mask.masked_logits)], with_mask.masked_logits)
+    torch.testing.assert_close(without.state_logits[: len(with_mask.state_logits)], with_mask.state_logits)

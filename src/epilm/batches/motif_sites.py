@@ -5,14 +5,16 @@ Needs torch and numpy alone. Axes: B windows, W bases, T tokens, M motifs.
 """
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from epilm.errors import RecipeError, StoreError, nearest
+from epilm.errors import InputError, RecipeError, StoreError
 from epilm.motifs.device import LOW
+from epilm.motifs.names import motifs_of
 from epilm.motifs.scores import UNIFORM, log_odds
 from epilm.store.motifs import stored_motif
 from epilm.store.reader import Store
@@ -22,23 +24,30 @@ AT_ONCE = 1 << 25  # bytes of scores, or of the bases spread out for them
 
 
 def asked_motifs(store: Store, factors: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Choose motifs of a store by name or id, whatever the case, in its order; all where none is named.
+    """Choose motifs of a store by factor, in the store's order; all where none is named.
 
     Raises
     ------
     RecipeError
-        If the store has none of a name.
+        If the store has none of a factor.
     """
     if not factors:
         return list(store.motifs)
-    names = {key.upper() for motif in store.motifs for key in (str(motif["id"]), str(motif.get("name", "")))}
+    rows = [
+        SimpleNamespace(id=i, name=row.get("name") or row["id"], row=row)
+        for i, row in enumerate(store.motifs)
+    ]
+    wanted: set[int] = set()
     for factor in factors:
-        if factor.upper() not in names:
+        by_id = [row.id for row in rows if str(row.row["id"]).upper() == factor.upper()]
+        try:
+            wanted |= set(by_id or [row.id for row in motifs_of(rows, factor)])
+        except InputError as error:
             raise RecipeError(
-                "the store has no motif of that name", where="objectives.motif_sites.factors", found=factor, do=nearest(factor.upper(), sorted(names))
-            )  # fmt: skip
-    wanted = {factor.upper() for factor in factors}
-    return [m for m in store.motifs if {str(m["id"]).upper(), str(m.get("name", "")).upper()} & wanted]
+                "the store has no motif of that name", where="objectives.motif_sites.factors", found=factor,
+                expected=error.expected,
+            ) from None  # fmt: skip
+    return [row for i, row in enumerate(store.motifs) if i in wanted]
 
 
 class SiteFinder:

@@ -23,10 +23,11 @@ from epilm.experiments.pretrain import pretrain
 from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint
 from epilm.metrics.binding import score_bins
+from epilm.motifs.names import motifs_of
 from epilm.prediction_bins import BindingRun, check_tracks, load_binding, parse_signal, predict_bins
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
-from epilm.tasks.baselines import motifs_of, read_collection
+from epilm.tasks.baselines import read_collection
 from epilm.tasks.dream.baselines import BinModel, fit_features
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.controls import controlled

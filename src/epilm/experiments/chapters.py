@@ -85,6 +85,12 @@ def last(rows: Sequence[Mapping[str, Any]], split: str) -> dict[str, Any]:
     return dict(next((r for r in reversed(rows) if r.get("split") == split), {}))
 
 
+def _samples(model: dict[str, Any], samples: dict[str, Any]) -> str:
+    if samples.get("unit") == "windows":
+        return f"windows of {samples.get('window_bp', '?')} bp"
+    return f"{samples.get('regions', '?')} regions, layout {model.get('layout', '?')}"
+
+
 def run_facts(run: Path) -> list[tuple[str, str]]:
     """What a pre-training run was: recipe, model, objectives, data, versions."""
     recipe = load_json(run / "recipe.json", {})
@@ -107,7 +113,7 @@ def run_facts(run: Path) -> list[tuple[str, str]]:
             "Encoder",
             f"{encoder.get('size', '?')}, {model.get('k', '?')}-mers, {model.get('max_tokens')} tokens",
         ),
-        ("Layout", f"{model.get('layout', '?')}, {samples.get('regions', '?')} regions a sample"),
+        ("Samples", _samples(model, samples)),
     ]
     if "factors" in model.get("streams", []):
         facts.append(("Region tower", f"{model.get('tower', {}).get('name', '?')}"))

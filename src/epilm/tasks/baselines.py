@@ -5,7 +5,6 @@ they stand in one table with the models. Choices (k, strength of the penalty) ar
 made on the valid rows, never on test. Needs scikit-learn; motifs need `epilm.motifs`.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.errors import InputError
 from epilm.metrics.curves import ap, auroc
+from epilm.motifs.names import motifs_of
 from epilm.tasks.base import LabelledSequences
 
 Floats = NDArray[np.float64]
@@ -217,35 +216,6 @@ def read_collection(motifs: str | Path | Sequence[Any]) -> list[Any]:
 
         return list(read_motifs(motifs))
     return list(motifs)
-
-
-def motifs_of(motifs: Sequence[Any], factor: str) -> list[Any]:
-    """Find the motifs of a factor by name: the name itself, else dimers that hold it.
-
-    Raises
-    ------
-    InputError
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace as M
-    >>> names = [M(id="1", name="JUND"), M(id="2", name="FOS::JUND"), M(id="3", name="JUND(var.2)")]
-    >>> [m.id for m in motifs_of(names, "jund")], [m.id for m in motifs_of(names, "FOS")]
-    (['1', '3'], ['2'])
-    """
-    wanted = factor.upper()
-    plain = {m.id: re.sub(r"\(.*?\)", "", str(m.name)).upper() for m in motifs}
-    found = [m for m in motifs if plain[m.id] == wanted or str(m.id).upper() == wanted]
-    found = found or [m for m in motifs if wanted in re.split(r"::|_", plain[m.id])]
-    if not found:
-        near = sorted({str(m.name) for m in motifs if str(m.name).upper().startswith(wanted[:3])})[:6]
-        raise InputError(
-            "no motif of this factor in the collection",
-            found=factor,
-            expected=f"a name such as {', '.join(near)}" if near else "a name in the collection",
-            do="Give --factor the name the collection uses.",
-        )
-    return found
 
 
 def best_motif_scores(rows: LabelledSequences, motifs: Sequence[Any]) -> NDArray[np.float32]:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.metrics.binding import score_bins
-from epilm.tasks.baselines import motifs_of, read_collection
+from epilm.motifs.names import motifs_of
+from epilm.tasks.baselines import read_collection
 from epilm.tasks.dream.bins import TRAIN, VALID, Bins, split_bins
 from epilm.tasks.dream.features import Features, Floats, chrom_numbers
 from epilm.tasks.dream.labels import BinLabels

@@ -146,9 +146,10 @@ def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> N
     float32 (n,) or None
         Nats; None where there is no motif of this factor.
     """
+    from epilm.motifs.names import motifs_of
     from epilm.motifs.scan import best_scores
     from epilm.motifs.scores import log_odds
-    from epilm.tasks.baselines import motifs_of, read_collection
+    from epilm.tasks.baselines import read_collection
 
     try:
         chosen = motifs_of(motifs_of_store(store) if motifs is None else read_collection(motifs), factor)

@@ -1,6 +1,6 @@
 """Everything one GPU is asked for, in one run that stops inside its minutes: parity, H1 to H7, a profile, pre-training.
 
-    PYTHONPATH=src python -m benchmarks.gpu --minutes 10 --out DIR [--store my.store] [--model ebert|genebert]
+    PYTHONPATH=src python -m benchmarks.gpu --minutes 10 --out DIR [--store my.store] [--labels peaks --regions where.bed] [--model ebert|genebert]
     PYTHONPATH=src python -m benchmarks.gpu --minutes 2 --out DIR --tiny --device cpu     # a rehearsal without a card
 
 Needs torch, transformers, lightning, numpy, safetensors and yaml beside this repository. Each part has its own seconds; one
@@ -49,7 +49,8 @@ class OutOfTime(Exception):
 class Session:
     """What the parts share."""
 
-    store: Store
+    store: Store  # of the rows: random numbers
+    training: Store  # of the trainings: the one that was carried
     place: Place
     out: Path
     scratch: Path
@@ -61,6 +62,8 @@ class Session:
     rates: dict[str, float] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)  # of H1
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    labels: Path | None = None
+    regions: Path | None = None
 
     @property
     def size(self) -> str | None:
@@ -140,7 +143,7 @@ def ceilings(session: Session, limit: float) -> dict[str, Any]:
 
 def parts() -> list[Part]:
     """All parts in order. Shares are of the whole time; training takes what is left."""
-    from benchmarks import gpu_motifs, gpu_parity, gpu_profile, gpu_rates, gpu_train, gpu_tuning
+    from benchmarks import gpu_motifs, gpu_parity, gpu_profile, gpu_rates, gpu_slices, gpu_train, gpu_tuning
 
     def parity(session: Session, limit: float) -> dict[str, Any]:
         return gpu_parity.run_checks(session, lambda: time.monotonic() > limit)
@@ -169,6 +172,7 @@ def parts() -> list[Part]:
         Part("waits", gpu_profile.waits, 0.04),
         Part("profile", gpu_profile.step_shares, 0.08),
         Part("train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07),
+        Part("slices", gpu_slices.slices, 0.6, "labels"),
         Part("train base", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "base"), 1.0),
     ]
 
@@ -200,10 +204,14 @@ def run_parts(
         left = end - time.monotonic()
         entry: dict[str, Any] = {"status": "skipped", "seconds": 0.0}
         results["parts"][part.name] = entry
-        serves = not part.needs or has(session.store, part.needs)
+        serves = not part.needs or (
+            session.labels is not None if part.needs == "labels" else has(session.store, part.needs)
+        )
         room = min(left, part.share * minutes * 60)
         if not serves:
-            entry["error"] = f"the store serves no {part.needs}"
+            entry["error"] = (
+                "no --labels given" if part.needs == "labels" else f"the store serves no {part.needs}"
+            )
         elif left < 3 or (room < 1 and not session.tiny):
             entry["error"] = "no time left"
         else:
@@ -273,7 +281,13 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--minutes", type=float, default=10.0, help="of the whole run, its start included")
     parser.add_argument("--out", required=True, help="folder of the results; made where missing")
-    parser.add_argument("--store", help="a store carried here; without it one of random numbers is made")
+    parser.add_argument(
+        "--store", help="a store carried here, to train on; rows are measured on one of random numbers"
+    )
+    parser.add_argument(
+        "--labels", type=Path, help="folder of the challenge's peaks, for base size on real slices"
+    )
+    parser.add_argument("--regions", type=Path, help="BED of where those were called")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument(
         "--model", default="ebert", choices=("ebert", "genebert"), help="which is pre-trained"
@@ -295,14 +309,16 @@ def main(words: list[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     watchdog(end + (60 if given.tiny else RESERVE - 2))
     with tempfile.TemporaryDirectory(prefix="epilm-gpu-") as scratch:
-        store = Store.open(given.store) if given.store else random_store(Path(scratch), given.tiny)
-        session = Session(store, place, out, Path(scratch), given.tiny, given.model)
+        store = random_store(Path(scratch), given.tiny)
+        training = Store.open(given.store) if given.store else store
+        session = Session(store, training, place, out, Path(scratch), given.tiny, given.model)
+        session.labels, session.regions = given.labels, given.regions
         results: dict[str, Any] = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
             "command": " ".join(["python -m benchmarks.gpu", *_said(given)]), "tiny": given.tiny,
             "minutes": given.minutes, "environment": environment(place.device), "place": list(place.said),
-            "store": f"{store.path.name}, {sum(store.sizes) / 1e6:.4g} Mb, {len(store.cell_types)} cell types, "
-            f"{store.n_regions} regions" + ("" if given.store else " (random numbers: losses mean nothing)"),
+            "store": about(store) + " (random numbers: losses mean nothing)",
+            "training_store": about(training) if given.store else "the same",
             "ceiling": session.ceiling, "ceiling_from": session.ceiling_from, "parts": {},
         }  # fmt: skip
         try:
@@ -312,6 +328,12 @@ def main(words: list[str] | None = None) -> int:
         text = (out / "results.md").read_text(encoding="utf-8")
         print(text.split("## Fast paths")[0])
         return int(any(part["status"] == "failed" for part in results["parts"].values()))
+
+
+def about(store: Store) -> str:
+    """A store in a few words."""
+    size = f"{sum(store.sizes) / 1e6:.4g} Mb, {len(store.cell_types)} cell types, {store.n_regions} regions"
+    return f"{store.path.name}, {size}"
 
 
 def _said(given: argparse.Namespace) -> list[str]:

@@ -159,6 +159,13 @@ def page(results: dict[str, Any]) -> str:
                 f"- {values['model']} {values['size']}: {values['steps_done']} of {values['steps_planned']} steps of "
                 f"{values['batch']}, held out {values['held_out']}: {shown or values.get('stopped', '-')}"
             )
+    slices = results["parts"].get("slices", {}).get("values")
+    if slices:
+        stopped = f" ({slices['stopped']})" if "stopped" in slices else ""
+        lines += ["", f"## Base size on real slices{stopped}", "", "| seed | arm | auPRC (DG) | AP | auROC | seconds |", "|---|---|---|---|---|---|"]  # fmt: skip
+        for row in slices["rows"]:
+            scores = " | ".join(f"{row[key]:.4f}" for key in ("auprc_dg", "ap", "auroc"))
+            lines.append(f"| {row['seed']} | {row['arm']} | {scores} | {row['seconds']:.0f} |")
     return "\n".join([*lines, ""])
 
 

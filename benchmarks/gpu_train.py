@@ -22,8 +22,8 @@ MOST_BYTES = 16 << 20
 
 def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
     """Train for the seconds up to `limit`; curves go into the session, the small model into its folder."""
-    what = session.model if has(session.store, session.model) else next(
-        name for name in ("ebert", "genebert") if has(session.store, name)
+    what = session.model if has(session.training, session.model) else next(
+        name for name in ("ebert", "genebert") if has(session.training, name)
     )  # fmt: skip
     name = {"ebert": "ebert_base", "genebert": "genebert_native"}[what]
     micro, batch = (4, 8) if session.tiny else (64, 64) if what == "genebert" else (256, 256)
@@ -35,7 +35,7 @@ def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
     ]  # fmt: skip
     label = None if size == "base" else size
     began = time.monotonic()
-    subject = make_subject(name, session.store, session.place, size=label, set=sets[:2] + sets[3:])
+    subject = make_subject(name, session.training, session.place, size=label, set=sets[:2] + sets[3:])
     subject.steps(1)
     seconds = subject.steps(2 if session.tiny else 5)
     step = sorted(seconds)[len(seconds) // 2]
@@ -57,7 +57,7 @@ def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
     }  # fmt: skip
     stopped = None
     try:
-        done = pretrain(name, session.store, run, size=label, set=sets, device=session.place.device.type)
+        done = pretrain(name, session.training, run, size=label, set=sets, device=session.place.device.type)
         out |= {"seconds": done.seconds, "train": done.train, "valid": done.valid, "warnings": done.warnings}
         if size != "base":
             out["checkpoint"] = keep(run / "model", session.out / "model")
@@ -74,9 +74,9 @@ def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
 
 def held_out(session: "Session") -> str:
     """The smallest chromosome that has what the model reads; one is left to train on."""
-    names, sizes = session.store.chroms, session.store.sizes
+    names, sizes = session.training.chroms, session.training.sizes
     order = sorted(range(len(names)), key=sizes.__getitem__)
-    held = set(session.store.regions["chrom"].tolist())
+    held = set(session.training.regions["chrom"].tolist())
     with_regions = [i for i in order if not held or i in held]
     return names[with_regions[0]] if len(names) > 1 and with_regions else ""
 

@@ -1,0 +1,47 @@
+"""Base size on real slices: EBERT and DBERT pre-trained, fine-tuned and tested as `dream_base.yaml` says, seed by seed while there is time.
+
+Everything is `epilm.ablate`'s own code in a scratch folder; rows that are done when the time is over are kept.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.gpu_train import read_curve
+
+if TYPE_CHECKING:
+    from benchmarks.gpu import Session
+
+DESCRIPTION = Path(__file__).with_name("dream_base.yaml")
+SEEDS = (1, 2, 3)
+
+
+def slices(session: "Session", limit: float) -> dict[str, Any]:
+    """Run the description on the carried store and labels; losses of both pre-trainings go into the session's curves."""
+    from epilm.experiments.ablation_data import ablate_data
+
+    folder = session.scratch / "slices"
+    out: dict[str, Any] = {"seeds": [], "rows": []}
+    try:
+        for seed in SEEDS:
+            if out["seeds"] and time.monotonic() > limit:
+                break
+            found = ablate_data(
+                DESCRIPTION, folder, store=session.training.path, labels=session.labels, regions=session.regions,
+                seeds=[*out["seeds"], seed], size="tiny" if session.tiny else None,
+            )  # fmt: skip
+            out["seeds"].append(seed)
+            out["table"] = found.text()
+    except Exception as error:  # time is over, or the chip refuses: what was done before counts
+        out["stopped"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+    rows = folder / "rows.jsonl"
+    if rows.is_file():
+        out["rows"] = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    for run in sorted(folder.glob("runs/*")):
+        session.curves[f"slices_{run.name}"] = read_curve(run)
+    if not out["rows"] and not any(
+        session.curves[name] for name in session.curves if name.startswith("slices_")
+    ):
+        raise RuntimeError(out.get("stopped", "nothing was done"))
+    return out

@@ -132,7 +132,7 @@ class DeviceScorer:
         out = torch.full((len(codes), self.n), -torch.inf, device=self.device)
         if codes.numel() == 0:
             return out
-        reaches = kernels.reach(codes)
+        reaches = reach(codes, kernels.WIDEST)
         for members, table, widths in self.kernel_groups:
             found = kernels.best_of_columns(codes, reaches, table, widths, LOW)
             best = torch.maximum(found[:, : len(members)], found[:, len(members) : 2 * len(members)])
@@ -187,6 +187,21 @@ class DeviceScorer:
             x = x.repeat(1, 3)
             scores = _bf16_product(x, table) if self.kind == "bf16x3" else _tf32_product(x, table)
         return scores.view(regions, places, -1).amax(1)
+
+
+def reach(codes: Tensor, most: int) -> Tensor:
+    """Bases from each position to the next N or the end: int16 (R, W), at most `most`.
+
+    Examples
+    --------
+    >>> reach(torch.tensor([[0, 1, 4, 2]], dtype=torch.uint8), 32).tolist()
+    [[2, 1, 0, 1]]
+    """
+    bases = codes.shape[1]
+    place = torch.arange(bases, dtype=torch.int32, device=codes.device)
+    stops = torch.where(codes > 3, place, bases)
+    following = stops.flip(1).cummin(1).values.flip(1)
+    return (following - place).clamp(max=most).to(torch.int16)
 
 
 def _kernels() -> Any:

@@ -58,21 +58,6 @@ def room(width: int) -> int:
     return max(32, triton.next_power_of_2(4 * width))
 
 
-def reach(codes: Tensor) -> Tensor:
-    """Bases from each position to the next N or the end: int16 (R, W), at most WIDEST.
-
-    Examples
-    --------
-    >>> reach(torch.tensor([[0, 1, 4, 2]], dtype=torch.uint8)).tolist()
-    [[2, 1, 0, 1]]
-    """
-    bases = codes.shape[1]
-    place = torch.arange(bases, dtype=torch.int32, device=codes.device)
-    stops = torch.where(codes > 3, place, bases)
-    following = stops.flip(1).cummin(1).values.flip(1)
-    return (following - place).clamp(max=WIDEST).to(torch.int16)
-
-
 def best_of_columns(codes: Tensor, reaches: Tensor, table: Tensor, widths: Tensor, low: float) -> Tensor:
     """Best score of each column in each region: float32 (R, C).
 
@@ -80,7 +65,7 @@ def best_of_columns(codes: Tensor, reaches: Tensor, table: Tensor, widths: Tenso
     ----------
     codes : uint8 (R, W)
     reaches : int16 (R, W)
-        `reach` of the codes.
+        `device.reach` of the codes, at most WIDEST.
     table : bf16 (3, K, C); fp32 under triton's interpreter
         Parts of the scores, rows base by base; 0 beyond a motif's end.
     widths : int16 (C,)

@@ -95,12 +95,25 @@ def test_bytes_kept_are_those_that_autograd_keeps(tracks):
     assert found.costs.at(len(batch)).kept == pytest.approx(sum(kept.values()), rel=0.05)
 
 
+def test_a_gpus_kernels_keep_sixteen_vectors_a_token_and_layer(tracks):
+    """In bf16, by hand: what is read (1), queries, keys, values (3), mixed (1), sums before both norms (2), what the
+    feed-forward reads (1), its inner vectors before and after gelu (4 + 4); and a number a row and head, two a row and norm."""
+    recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
+    data = make_plan(recipe, tracks)
+    model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:4], 0)
+    place = Place(torch.device("cpu"), True, ())
+    costs = count(model, batch, (3, 1), place, exact=False, fused=True)
+    tokens, hidden, heads = batch.dna.ids.shape[1], 64, 2
+    layer = costs.at(1, 2).kept - costs.at(1, 1).kept
+    assert layer == pytest.approx(tokens * (16 * hidden * 2 + (heads + 4) * 4), rel=1e-6)
+
+
 def test_counting_leaves_the_model_as_it_was(store):
     recipe = for_store(load_recipe("genebert_native", "tiny"), store)
     data = make_plan(recipe, store)
     model = build_model(recipe.model, seed=0).eval()
     blocks, before = model.encoder.blocks, [p.clone() for p in model.parameters()]
-    count(model, data.maker(data.rows_at(0)[:2], 0), (3, 0), FP32, exact=True, fused_attention=True)
+    count(model, data.maker(data.rows_at(0)[:2], 0), (3, 0), FP32, exact=True, fused=True)
     assert not model.training
     assert model.encoder.blocks is blocks
     assert "forward" not in vars(model.encoder)

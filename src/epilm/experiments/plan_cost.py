@@ -110,7 +110,7 @@ def count(
     place: Place,
     *,
     exact: bool,
-    fused_attention: bool,
+    fused: bool,
 ) -> Costs:
     """Count what micro-batches cost.
 
@@ -126,8 +126,9 @@ def count(
         Number format.
     exact : bool
         Whether the contrast takes its embeddings twice.
-    fused_attention : bool
-        Whether attention keeps no table of tokens by tokens, as kernels of GPUs do.
+    fused : bool
+        Whether kernels of GPUs run: attention keeps no table of tokens by tokens, sums and norms keep what
+        `nn.kernels_norm` keeps.
     """
     encoder: Any = model.encoder
     blocks, training = encoder.blocks, model.training
@@ -138,7 +139,7 @@ def count(
         for depth in (1, 2):
             # A model of one layer is counted with that layer twice.
             encoder.blocks = nn.ModuleList([blocks[0], blocks[min(1, len(blocks) - 1)]][:depth])
-            found.append(_count(model, batch, heads, place, exact, fused_attention) * (1 / len(batch)))
+            found.append(_count(model, batch, heads, place, exact, fused) * (1 / len(batch)))
     finally:
         encoder.blocks = blocks
         model.train(training)
@@ -257,12 +258,49 @@ def _patches(model: Any, fused: bool) -> list[Any]:
             mock.patch.object(model.chunks, "lstm", None)
         )  # H x H a piece: nothing beside the encoder
     if fused:
-        found += [
-            mock.patch.object(block, "attention_dropout", 0.0)
-            for block in encoder.blocks
-            if hasattr(block, "attention_dropout")
-        ]
+        found.append(mock.patch("epilm.nn.encoder.attend", _attend_of_gpus))
+        found.append(mock.patch("epilm.nn.encoder.add_norm", _add_norm_of_gpus))
     return found
+
+
+class _KeptByAttention(torch.autograd.Function):
+    """Keeps what a kernel of GPUs keeps: what it reads, what it gives with tokens before heads, one number a row."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        F.scaled_dot_product_attention(q, k, v)  # for its operations
+        n, heads, length, width = q.shape
+        out = torch.empty(n, length, heads, width, dtype=q.dtype).transpose(1, 2)
+        ctx.save_for_backward(q, k, v, out, torch.empty(n, heads, length))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise NotImplementedError("counted, never run")
+
+
+def _attend_of_gpus(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
+    out: Tensor = _KeptByAttention.apply(q, k, v)
+    return out
+
+
+class _KeptByKernel(torch.autograd.Function):
+    """Keeps for the way back what `nn.kernels_norm.AddNorm` keeps: the sum, and two numbers a row."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, update: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        rows = torch.empty(update.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(x + update, rows, torch.empty_like(rows))
+        return torch.empty_like(update)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise NotImplementedError("counted, never run")
+
+
+def _add_norm_of_gpus(x: Tensor, update: Tensor, norm: nn.LayerNorm, dropout: nn.Module) -> Tensor:
+    out: Tensor = _KeptByKernel.apply(x.to(update.dtype), update, norm.weight, norm.bias)
+    return out
 
 
 def _counter() -> FlopCounterMode:

@@ -191,6 +191,7 @@ class SequenceEncoder(nn.Module):
         attention_dropout = dropout if attention_dropout is None else attention_dropout
         self.checkpoint_activations = checkpoint_activations
         self.packing: Packing = "auto"
+        self.attention: Attention = "auto"
         self.words = nn.Embedding(vocab, hidden, padding_idx=0)
         self.positions = nn.Embedding(max_positions, hidden)
         self.types = nn.Embedding(segments, hidden)
@@ -279,11 +280,11 @@ class SequenceEncoder(nn.Module):
         if self.rotary:
             by = turns(length, self.width_of_head, x.device, None if pack is None else pack.at % length)
         attentions: list[Tensor] = []
-        first: EncoderBlock = self.blocks[0]  # type: ignore[assignment]
         # Inside a program the kernel is that of the moment it was made: chosen around it, not within.
-        with kernels_around(x.device, first.attention) if self.compiled else nullcontext():
+        with kernels_around(x.device, self.attention) if self.compiled else nullcontext():
             for block in self.blocks:
-                run = block if self.training else block.forward  # only training's shapes come often enough
+                # Only training's shapes come often enough for a program.
+                run = block.forward if self.compiled and not self.training else block
                 if self.checkpoint_activations and self.training and torch.is_grad_enabled():
                     x, weights = checkpoint(run, x, attend, return_attentions, pack, by, use_reentrant=False)
                 else:
@@ -297,7 +298,7 @@ class SequenceEncoder(nn.Module):
 
     def compute(self, attention: Attention = "auto", packing: Packing = "auto") -> None:
         """Choose how, not what, is computed: the kernel of attention, and whether padding is left out."""
-        self.packing = packing
+        self.packing, self.attention = packing, attention
         for block in self.blocks:
             block.attention = attention  # type: ignore[assignment]
 
@@ -313,7 +314,7 @@ class SequenceEncoder(nn.Module):
     @property
     def compiled(self) -> bool:
         """Whether blocks train through `torch.compile`; a copy's do not."""
-        return self.blocks[0]._compiled_call_impl is not None
+        return any(block._compiled_call_impl is not None for block in self.blocks)
 
     def _pack(self, mask: Tensor) -> Packed | None:
         """Where the tokens are, if leaving the padding out is wanted and pays.

@@ -31,6 +31,7 @@ from epilm.models.build import build_model
 from epilm.store.reader import Store
 from epilm.training.compute import choose_compute
 from epilm.training.device import Place, choose_place
+from epilm.training.heap import kept_heap
 from epilm.training.log import peak_memory
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
@@ -170,6 +171,11 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
     _import_the_rest()
     recipe, store = from_dict(asked["recipe"]), Store.open(asked["store"])
     place = choose_place(asked["device"], recipe.train.precision)
+    with kept_heap(place.device):
+        return _tried(asked, recipe, store, place)
+
+
+def _tried(asked: dict[str, Any], recipe: Recipe, store: Store, place: Place) -> dict[str, Any]:
     maker = batch_maker(store, recipe, "train", place.device)
     rows = row_order(maker.table, recipe)(0)
     libraries = resident()

@@ -32,6 +32,7 @@ from epilm.training.binding_data import BindingRows
 from epilm.training.binding_plan import BindingPlan
 from epilm.training.binding_spec import BindingSpec
 from epilm.training.device import Place
+from epilm.training.heap import kept_heap
 from epilm.training.log import plain
 from epilm.training.optim import Optimiser
 from epilm.training.schedule import lr_at
@@ -92,7 +93,7 @@ class BindingLoop:
         settings, notes = self.settings, list(notes)
         gpus = [self.place.device.index or 0] if self.place.device.type == "cuda" else []
         # Dropout draws from torch's own generator: the caller's is given back as it was.
-        with torch.random.fork_rng(devices=gpus):
+        with torch.random.fork_rng(devices=gpus), kept_heap(self.place.device):
             done = self._resume()
             for epoch in range(done, settings.epochs):
                 if settings.patience and self.waited >= settings.patience:

@@ -22,6 +22,7 @@ from epilm.metrics.classification import score_table
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.classifier import Classifier, Inputs
 from epilm.training.device import Place, choose_place
+from epilm.training.heap import kept_heap
 from epilm.training.log import plain
 from epilm.training.optim import Optimiser
 from epilm.training.schedule import lr_at
@@ -112,7 +113,7 @@ def fit_classifier(
     best, best_state, waited, step = -np.inf, None, 0, 0
     gpus = [place.device.index or 0] if place.device.type == "cuda" else []
     # Dropout draws from torch's own generator: the caller's is given back as it was.
-    with torch.random.fork_rng(devices=gpus):
+    with torch.random.fork_rng(devices=gpus), kept_heap(place.device):
         torch.manual_seed(settings.seed * 7919 + 17)
         for epoch in range(settings.epochs):
             module.train()

@@ -21,6 +21,7 @@ from epilm.objectives.spec import ObjectivesSpec
 from epilm.training.compute import choose_compute, compiled, is_out_of_memory, out_of_memory
 from epilm.training.device import Place
 from epilm.training.engine import fit
+from epilm.training.heap import kept_heap
 from epilm.training.log import MetricLog, Progress, peak_memory
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
@@ -299,7 +300,7 @@ def run_pretrain(
     gpus = list(range(torch.cuda.device_count())) if place.device.type == "cuda" else []
     try:
         # Dropout draws from torch's own generator: give the caller's back as it was.
-        with torch.random.fork_rng(devices=gpus):
+        with torch.random.fork_rng(devices=gpus), kept_heap(place.device):
             fit(loop, place.device, train.devices)
     finally:
         loop.close()

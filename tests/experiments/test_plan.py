@@ -256,12 +256,13 @@ def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
     assert 1 <= few < more < 64
     assert layers == same == 12
     assert _sizes(recipe, asked(recipe, 0.01), 1e12)[0] == [(1, 1), (1, 3)]
-    # Not half of a micro-batch through all layers: as many samples through one and three as twice the seconds allow.
-    (wide, one), (same, three) = _sizes(recipe, asked(recipe, 2), 1e12)[0]
-    assert (one, three) == (1, 3)
-    assert wide == same == int(2 * 2 / (6e9 / 5e11 * 2 * 3 * 1.2))
-    # Time for one sample (0.0864 s each): four are worth three times of it, as the memory of one says little of many.
-    assert _sizes(recipe, asked(recipe, 0.06), 1e12)[0] == [(4, 1), (4, 3)]
+    # Not half of a micro-batch: as many samples through all layers, one micro-batch a step, as twice the seconds allow.
+    one = 13e9 / 5e11 * 3 * 1.2  # half the rate, one step that does not count and two that do
+    assert _sizes(recipe, asked(recipe, 2), 1e12) == ([(int(2 * 2 / one), 12)], 1, False)
+    # Four are worth three times of it, as the memory of one says little of many; where not even that is there, few layers.
+    assert _sizes(recipe, asked(recipe, 4 * one / 5.9), 1e12) == ([(4, 12)], 1, False)
+    few = asked(recipe, 4 * one / 6.1)
+    assert [layers for _, layers in _sizes(recipe, few, 1e12)[0]] == [1, 3]
     limited = _sizes(recipe, asked(recipe, 1e4) | {"most": 10}, 1e12)[0]
     assert limited == [(5, 12), (10, 12)]
     gene = load_recipe("genebert_native", "tiny")

@@ -215,13 +215,19 @@ def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tup
     if layers < 4:
         fewer = [(samples // 2, layers)] if samples >= 2 else []
         return [*fewer, (samples, layers)], micros, exact
-    few = FEW_LAYERS if layers >= 2 * FEW_LAYERS[1] else (1, 2)
-    # Few rows in a product reach less of the chip: rather a few layers on as many samples as there is time for.
-    each = sum(outside + n * layer for n in few) / (0.5 * rate) * passes
-    wide = max(1, min(micro, asked["most"], int(LONGER * asked["seconds"] / each)))
     several = min(SEVERAL, micro, asked["most"])
-    if wide < several and several * each <= LONGEST * asked["seconds"]:
-        wide = several
+
+    def widest(each: float) -> int:
+        wide = max(1, min(micro, asked["most"], int(LONGER * asked["seconds"] / each)))
+        return several if wide < several and several * each <= LONGEST * asked["seconds"] else wide
+
+    # Few rows in a product reach less of the chip, and what a layer takes is known from two depths only as well as the machine
+    # is steady: rather all layers on several samples, one micro-batch a step; else a few layers on as many as there is time for.
+    wide = widest(one * (WARM + REPEATS) * 1.2)
+    if wide >= several:
+        return [(wide, layers)], 1, exact
+    few = FEW_LAYERS if layers >= 2 * FEW_LAYERS[1] else (1, 2)
+    wide = widest(sum(outside + n * layer for n in few) / (0.5 * rate) * passes)
     return [(wide, n) for n in few], micros, exact
 
 

@@ -301,6 +301,13 @@ def test_time_and_memory_through_all_layers_follow_from_two_depths(points, track
     assert step == pytest.approx(0.5 + found.costs.at(32).step / 1e11, rel=0.01)
 
 
+def test_a_trial_of_one_micro_batch_has_not_seen_the_gradients_beside_the_activations(tracks):
+    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8)
+    two, one = (linear_machine(found, [(4, 2, micros)]) for micros in (2, 1))
+    lower = replace(one.points[0], peak=one.points[0].peak - 4 * found.numbers["total"])
+    assert found.memory(8, replace(one, points=(lower,))) == found.memory(8, two)
+
+
 def test_the_contrasts_second_pass_is_in_the_time(store):
     found = with_batches(
         sizing("genebert_native", "tiny", (), store), batch_size=16, micro_batch=2, contrast=8

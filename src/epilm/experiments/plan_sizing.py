@@ -204,11 +204,9 @@ class Sizing:
     def _activations(self, b: float, counted: float, measured: Calibration) -> float:
         """Bytes beyond libraries and state, from the peaks of the trial."""
         state = 8.0 + self.moments / self.numbers["total"]
-        # With one micro-batch a step the gradients come when the activations go; with more the next ones find them there. Where a
-        # contrast embeds twice a trial of one is high enough without (measured: GeneBERT base +9 %).
-        unseen = 0.0 if self._embeds() else 4.0
+        # With one micro-batch a step the gradients come when the activations go; with more the next ones find them there.
         beyond = [
-            p.peak - measured.libraries - (state - unseen * (self.micros > p.micros == 1)) * p.weights
+            p.peak - measured.libraries - (state - 4.0 * (self.micros > p.micros == 1)) * p.weights
             for p in measured.points
         ]
         last, value = measured.points[-1], beyond[-1]

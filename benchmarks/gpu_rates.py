@@ -157,8 +157,8 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
         calibrated=not session.tiny, seconds=4.0,
     )  # fmt: skip
     # Measured is what torch gave out: without what CUDA and the allocator hold beside.
-    given = [told.memory["total"], -told.memory["context"], -told.memory["allocator"]]
-    rate_told, memory = told.samples_per_second, sum(given) / 1e9
+    beside = told.memory.get("context", 0.0) + told.memory.get("allocator", 0.0)
+    rate_told, memory = told.samples_per_second, (told.memory["total"] - beside) / 1e9
     return {
         "samples_per_second": {"told": rate_told, "measured": seen["samples_per_second"]},
         "time_told_over_measured": seen["samples_per_second"] / rate_told if rate_told else None,

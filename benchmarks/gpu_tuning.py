@@ -93,6 +93,8 @@ def _best(
                 {"shape": shape, "seconds": float("inf"), "note": (str(error).splitlines() or [""])[0][:200]}
             )
     best = min(found, key=lambda one: one["seconds"])
+    if "note" in best:
+        raise RuntimeError(f"no shape of {module.__name__} runs here: {best['note']}")
     for name, value in zip(names, best["shape"], strict=True):
         setattr(module, name, value)
     return found

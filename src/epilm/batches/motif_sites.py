@@ -33,21 +33,17 @@ def asked_motifs(store: Store, factors: Sequence[str] = ()) -> list[dict[str, An
     """
     if not factors:
         return list(store.motifs)
-    rows = [
-        SimpleNamespace(id=i, name=row.get("name") or row["id"], row=row)
-        for i, row in enumerate(store.motifs)
-    ]
-    wanted: set[int] = set()
+    rows = [SimpleNamespace(id=str(row["id"]), name=row.get("name") or row["id"]) for row in store.motifs]
+    wanted: set[str] = set()
     for factor in factors:
-        by_id = [row.id for row in rows if str(row.row["id"]).upper() == factor.upper()]
         try:
-            wanted |= set(by_id or [row.id for row in motifs_of(rows, factor)])
+            wanted |= {row.id for row in motifs_of(rows, factor)}
         except InputError as error:
             raise RecipeError(
                 "the store has no motif of that name", where="objectives.motif_sites.factors", found=factor,
                 expected=error.expected,
             ) from None  # fmt: skip
-    return [row for i, row in enumerate(store.motifs) if i in wanted]
+    return [row for row in store.motifs if str(row["id"]) in wanted]
 
 
 class SiteFinder:

@@ -274,10 +274,6 @@ class _KeptByAttention(torch.autograd.Function):
         ctx.save_for_backward(q, k, v, out, torch.empty(n, heads, length))
         return out
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise NotImplementedError("counted, never run")
-
 
 def _attend_of_gpus(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
     out: Tensor = _KeptByAttention.apply(q, k, v)
@@ -292,10 +288,6 @@ class _KeptByKernel(torch.autograd.Function):
         rows = torch.empty(update.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(x + update, rows, torch.empty_like(rows))
         return torch.empty_like(update)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise NotImplementedError("counted, never run")
 
 
 def _add_norm_of_gpus(x: Tensor, update: Tensor, norm: nn.LayerNorm, dropout: nn.Module) -> Tensor:

@@ -33,16 +33,12 @@ STARTED = time.monotonic()  # before torch, whose import is part of the minutes
 
 import torch  # noqa: E402
 
-from benchmarks.gpu_subjects import Subject, empty_cache, has, random_store, synchronise  # noqa: E402
+from benchmarks.gpu_subjects import OutOfTime, Subject, empty_cache, has, random_store, synchronise  # noqa: E402
 from epilm.store.reader import Store  # noqa: E402
 from epilm.training.device import Place, choose_place  # noqa: E402
 
 CEILING = 790e12  # TFLOP/s of a large bf16 product on an H200, measured (goals)
 RESERVE = 12.0  # seconds kept for writing the page
-
-
-class OutOfTime(Exception):
-    """A part's seconds are over."""
 
 
 @dataclass
@@ -230,6 +226,8 @@ def run_parts(
                 BaseException
             ) as error:  # also what a library raises to end a program: the next part still runs
                 text = (str(error).splitlines() or [""])[0][:400]
+                if had := getattr(error, "values", None):
+                    entry["values"] = had
                 entry |= {"status": "failed", "error": f"{type(error).__name__}: {text}"}
                 print(f"{part.name}: {entry['error']}", file=sys.stderr, flush=True)
             entry["seconds"] = time.monotonic() - began

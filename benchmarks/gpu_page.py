@@ -177,7 +177,7 @@ def curves(all_curves: dict[str, list[dict[str, Any]]], key: str = "loss") -> st
     >>> curves({"a": [{"step": 1, "split": "train", "loss": 2.0}, {"step": 2, "split": "train", "loss": 1.0}]}).count("<polyline")
     1
     """
-    width, height, edge = 640, 360, 48
+    width, height, edge, legend = 820, 360, 48, 230
     colours = ("#1b6ca8", "#c7522a", "#3a7d44", "#7b4b94")
     lines: list[tuple[str, Sequence[tuple[float, float]], str, bool]] = []
     for number, (name, rows) in enumerate(all_curves.items()):
@@ -198,17 +198,17 @@ def curves(all_curves: dict[str, list[dict[str, Any]]], key: str = "loss") -> st
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="4" y="{edge}">{high:.3g}</text><text x="4" y="{height - edge}">{low:.3g}</text>',
-        f'<text x="{width // 2 - 60}" y="{height - 10}">steps, each run to its last</text><text x="4" y="16">{key}</text>',
+        f'<text x="{(width - legend) // 2 - 60}" y="{height - 10}">steps, each run to its last</text><text x="4" y="16">{key}</text>',
     ]
     for number, (name, points, colour, dashed) in enumerate(lines):
         last = max(x for x, _ in points) or 1.0
         at = " ".join(
-            f"{edge + x / last * (width - 2 * edge):.1f},{height - edge - (y - low) / span * (height - 2 * edge):.1f}"
+            f"{edge + x / last * (width - edge - legend):.1f},{height - edge - (y - low) / span * (height - 2 * edge):.1f}"
             for x, y in points
         )
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         parts.append(
             f'<polyline points="{at}" fill="none" stroke="{colour}" stroke-width="1.5"{dash}/>'
-            f'<text x="{width - 200}" y="{edge + 16 * number}" fill="{colour}">{name} (to step {last:.0f})</text>'
+            f'<text x="{width - legend + 12}" y="{edge + 16 * number}" fill="{colour}">{name} (to step {last:.0f})</text>'
         )
     return "\n".join([*parts, "</svg>", ""])

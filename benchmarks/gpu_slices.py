@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.gpu_subjects import OutOfTime
 from benchmarks.gpu_train import read_curve
 
 if TYPE_CHECKING:
@@ -33,15 +34,24 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
             )  # fmt: skip
             out["seeds"].append(seed)
             out["table"] = found.text()
-    except Exception as error:  # time is over, or the chip refuses: what was done before counts
-        out["stopped"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+    except OutOfTime as error:  # what was done before counts
+        out["stopped"] = str(error)
+    except Exception as error:
+        error.values = collected(session, folder, out)  # type: ignore[attr-defined]
+        raise
+    collected(session, folder, out)
+    if not out["rows"] and not any(
+        rows for name, rows in session.curves.items() if name.startswith("slices_")
+    ):
+        raise RuntimeError(out.get("stopped", "nothing was done"))
+    return out
+
+
+def collected(session: "Session", folder: Path, out: dict[str, Any]) -> dict[str, Any]:
+    """Add the rows that are done; losses of the pre-trainings go into the session's curves."""
     rows = folder / "rows.jsonl"
     if rows.is_file():
         out["rows"] = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
     for run in sorted(folder.glob("runs/*")):
         session.curves[f"slices_{run.name}"] = read_curve(run)
-    if not out["rows"] and not any(
-        session.curves[name] for name in session.curves if name.startswith("slices_")
-    ):
-        raise RuntimeError(out.get("stopped", "nothing was done"))
     return out

@@ -32,6 +32,10 @@ from epilm.training.step import Ahead, contrast_size, cut, optimiser_step
 MEMORY_ERRORS = (torch.cuda.OutOfMemoryError, MemoryError)
 
 
+class OutOfTime(Exception):
+    """A part's seconds are over."""
+
+
 def random_store(folder: Path, tiny: bool) -> Store:
     """Make a store of random numbers, as large as the rows need: bases, 15 states of 8 cell types, regions, 579 motifs."""
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.batches.motif_signals import is_motif
 from epilm.errors import InputError, UsageError, nearest
 from epilm.metrics.binding import METRICS, score_resamples
 from epilm.prediction_bins import BATCH, Autocast, BindingRun, load_binding, predict_bins
@@ -375,7 +376,7 @@ def _controls(
     for name in names:
         if name not in CONTROLS:
             raise UsageError("unknown control", found=name, do=nearest(name, CONTROLS))
-    own = [name for name, _, _ in model.signals if store.signals[name].rows is not None]
+    own = [n for n, _, _ in model.signals if not is_motif(n) and store.signals[n].rows is not None]
     if not model.reads_states and not own:
         warnings.append(
             "the model reads nothing of a cell type: it says the same of all of them, and no control of that is run"

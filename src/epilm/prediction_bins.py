@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from epilm.batches.motif_signals import Matrices, is_motif
 from epilm.batches.overlapping import OverlappingReader
 from epilm.errors import CheckpointError, StoreError, UsageError, nearest
 from epilm.hub.checkpoint import load_model, read_spec, save_model
@@ -37,7 +38,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 
 def parse_signal(text: str) -> Signal:
-    """Read "accessibility" or "accessibility:max:raw": name, pooling over a token, transform.
+    """Read "accessibility" or "accessibility:max:raw": name, pooling over a token, transform; or "motif:CTCF".
 
     Raises
     ------
@@ -48,7 +49,11 @@ def parse_signal(text: str) -> Signal:
     --------
     >>> parse_signal("mappability"), parse_signal("accessibility:mean:raw")
     (('mappability', 'min', 'raw'), ('accessibility', 'mean', 'raw'))
+    >>> parse_signal("motif:CTCF")
+    ('motif:CTCF', 'max', 'raw')
     """
+    if is_motif(text):
+        return text, "max", "raw"
     name, *more = text.split(":")
     pool, transform = POOLING.get(name, ("max", "log1p"))
     pool = more[0] if more else pool
@@ -72,7 +77,7 @@ class BindingRun:
     spec : ModelSpec
         Of the trunk; the tokens of a window are its own.
     about : dict
-        JSON values: kind, head, factors, window_bp, width, signals, strands, cells, splits, state_names,
+        JSON values: kind, head, factors, window_bp, width, signals, motifs, strands, cells, splits, state_names,
         state_bin, pretraining, settings, notes.
     path : Path or None
     """
@@ -101,6 +106,11 @@ class BindingRun:
     def signals(self) -> tuple[Signal, ...]:
         """Name, pooling, transform of each signal that is read."""
         return tuple((str(n), str(p), str(t)) for n, p, t in self.about["signals"])
+
+    @property
+    def motifs(self) -> dict[str, Matrices]:
+        """Matrices of the signals that are motifs' scores."""
+        return dict(self.about.get("motifs", {}))
 
     @property
     def reads_states(self) -> bool:
@@ -163,6 +173,7 @@ class BindingRun:
             self.spec,
             self.window_bp,
             signals=self.signals,
+            motifs=self.motifs,
             codes=self.bases,
             tracks=self.bases and bool(self.signals),
         )
@@ -194,6 +205,8 @@ def check_tracks(store: Store, cells: Sequence[str], *, states: bool, signals: S
                     do=f"Build the store with --states {cell}=FILE, or declare a proxy: --cell-map {cell}=SOURCE.",
                 )
     for name in signals:
+        if is_motif(name):
+            continue  # worked out from the bases
         if name not in store.signals:
             raise StoreError(
                 "the store has no such signal",

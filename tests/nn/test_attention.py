@@ -8,7 +8,8 @@ from torch.nn.attention import SDPBackend
 from epilm.errors import TrainingError
 from epilm.nn import attention
 from epilm.nn.attention import attend, attention_backend, attention_weights, drop
-from epilm.nn.encoder import MaskedHead, SequenceEncoder
+from epilm.nn.encoder import SequenceEncoder
+from epilm.nn.vocabulary import MaskedHead
 
 
 def qkv(dtype=torch.float32, length=9):

@@ -10,7 +10,8 @@ from epilm.errors import InputError
 from epilm.hub.transformers import from_bert_state, to_bert_state
 from epilm.models.sizes import ENCODER_SIZES, encoder_from_spec, encoder_size
 from epilm.models.spec import EncoderSpec
-from epilm.nn.encoder import MaskedHead, SequenceEncoder, aligned_product, enlarge_positions
+from epilm.nn.encoder import SequenceEncoder, enlarge_positions
+from epilm.nn.vocabulary import MaskedHead, aligned_product
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 

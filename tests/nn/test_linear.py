@@ -91,7 +91,8 @@ def test_the_choice_is_made_by_the_processor_and_never_fails(monkeypatch):
 
 
 def test_an_encoder_is_the_same_on_both_roads(everywhere):
-    from epilm.nn.encoder import MaskedHead, SequenceEncoder
+    from epilm.nn.encoder import SequenceEncoder
+    from epilm.nn.vocabulary import MaskedHead
 
     torch.manual_seed(0)
     encoder = SequenceEncoder(69, 32, 2, 2, 64, max_positions=16, dropout=0.1).train()

@@ -362,6 +362,26 @@ def test_what_is_frozen_does_not_move(store, checkpoint):
     assert not torch.equal(trunk.encoder.blocks[0].up.weight, before.encoder.blocks[0].up.weight)
 
 
+def test_the_head_takes_larger_steps_than_the_encoder(store):
+    """AdamW's first step moves a weight by the rate, whatever its gradient: ten times as far in the head."""
+    start = prepare_binding("ebert", store, QUICK, factors=("TF",), size="tiny")[0].model
+    before = {name: weight.clone() for name, weight in start.named_parameters()}
+    changes = {"epochs": 1, "positives_per_epoch": 21, "batch_size": 64, "warmup": 0, "weight_decay": 0.0,
+               "decay": "constant", "lr": 1e-4, "eps": 1e-12}  # fmt: skip
+    moved = {}
+    for multiplier in (1.0, 10.0):
+        result, _ = quick(store, head_lr_multiplier=multiplier, **changes)
+        assert result.history[0]["step"] == 1
+        for name, weight in result.run.model.named_parameters():
+            moved[multiplier, name] = float((weight - before[name]).abs().max().detach())
+    for name in ("dense.weight", "convolutions.0.weight", "out.bias"):
+        assert moved[1.0, name] == pytest.approx(1e-4, rel=0.02)
+        assert moved[10.0, name] == pytest.approx(1e-3, rel=0.02)
+    assert moved[10.0, "trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
+    with pytest.raises(UsageError, match="no head"):
+        quick(store, checkpoint="factornet", head_lr_multiplier=2.0, signals=("accessibility", "mappability"))
+
+
 def test_a_store_of_other_states_is_refused(store, checkpoint, tmp_path):
     other = toy_store(tmp_path, n_states=6)
     with pytest.raises(CheckpointError, match=r"not those of the pre-training. Found 6 states .*expected 4"):

@@ -7,7 +7,7 @@ and a window picks every stride-th of them. The same numbers as `WindowReader`, 
 reads whatever does not overlap. Axes: B windows, W bases, L tokens, S signals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from epilm.batches.motif_signals import Matrices
 from epilm.batches.windows import WindowReader
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
@@ -35,6 +36,8 @@ class OverlappingReader:
         Whose tokens.
     window_bp : int
     signals : sequence of (name, pool, transform)
+    motifs : mapping
+        Matrices of the signals "motif:NAME".
     codes, tracks : bool
         As `WindowReader`'s; windows are then read one by one.
     """
@@ -46,11 +49,14 @@ class OverlappingReader:
         window_bp: int,
         *,
         signals: Sequence[tuple[str, str, str]] = (),
+        motifs: Mapping[str, Matrices] | None = None,
         codes: bool = False,
         tracks: bool = False,
     ) -> None:
         self.store, self.spec, self.window_bp, self.signals = store, spec, window_bp, tuple(signals)
-        self.plain = WindowReader(store, spec, window_bp, signals=self.signals, codes=codes, tracks=tracks)
+        self.plain = WindowReader(
+            store, spec, window_bp, signals=self.signals, motifs=motifs, codes=codes, tracks=tracks
+        )
         self.tokens = self.plain.tokens
         # A k-mer filled up with N, and bases themselves, are the plain reader's business.
         self.shares = spec.tail == "drop" and not codes and not tracks
@@ -118,8 +124,8 @@ class OverlappingReader:
             states = state_ids(pooled)[0][at]
         if self.signals:
             values = []
-            for name, how, transform in self.signals:
-                signal = _tensor(self.store.signals[name].windows(cells, chroms, np.array([first]), span))
+            for (_, how, transform), source in zip(self.signals, self.plain.tables, strict=True):
+                signal = _tensor(source.windows(cells, chroms, np.array([first]), span))
                 pooled = pool_to_tokens(signal.flip(1) if reverse else signal, k, 1, cast(SignalPool, how))[0]
                 values.append((pooled.log1p() if transform == "log1p" else pooled)[at])
             signals = torch.stack(values, -1)

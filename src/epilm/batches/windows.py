@@ -9,7 +9,7 @@ On the training path: torch, numpy and the standard library only.
 Axes: B windows, W bases, L tokens with special ones and padding, T without, S signals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.batches.motif_signals import Matrices, MotifSignal, is_motif
 from epilm.batches.motif_sites import SiteFinder
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.spec import ModelSpec
@@ -57,6 +58,8 @@ class WindowReader:
     signals : sequence of (name, pooling, transform)
         Signals of the store in the order of the result: pooling "max", "min" or "mean" over
         a token's bases, transform "raw" or "log1p". None by default; `EBERT_PLUS_SIGNALS` are the paper's.
+    motifs : mapping
+        Matrices of the signals "motif:NAME" (`motif_signals.choose_motifs`).
     codes, tracks : bool
         Whether to give the bases, and the signals base by base, too.
 
@@ -66,6 +69,8 @@ class WindowReader:
         T, k-mers of a window.
     length : int
         L.
+    tables : list of SignalTable or MotifSignal
+        What each signal is read from.
 
     Raises
     ------
@@ -82,6 +87,7 @@ class WindowReader:
         window_bp: int,
         *,
         signals: Sequence[SignalUse] = (),
+        motifs: Mapping[str, Matrices] | None = None,
         codes: bool = False,
         tracks: bool = False,
     ) -> None:
@@ -112,8 +118,13 @@ class WindowReader:
                     do="Build it with --states, or leave the stream `states` out of the recipe.",
                 )  # fmt: skip
             self._states = store.states
+        self.tables: list[Any] = []
         for name, how, transform in self.signals:
-            if name not in store.signals:
+            if is_motif(name):
+                self.tables.append(MotifSignal(store, (motifs or {})[name]))
+            elif name in store.signals:
+                self.tables.append(store.signals[name])
+            else:
                 raise StoreError(
                     f"the store has no signal {name}", where=str(store.path),
                     found=", ".join(store.signals) or "no signals",
@@ -244,8 +255,8 @@ class WindowReader:
     def _signal_tokens(self, cells: Any, chroms: Any, starts: Any, turned: Any) -> tuple[Tensor, Tensor]:
         k, stride = self.spec.k, self.spec.stride
         pooled, bases = [], []
-        for name, how, transform in self.signals:
-            values = _tensor(self.store.signals[name].windows(cells, chroms, starts, self.window_bp))
+        for (_, how, transform), table in zip(self.signals, self.tables, strict=True):
+            values = _tensor(table.windows(cells, chroms, starts, self.window_bp))
             if turned is not None:
                 values = torch.where(_tensor(turned)[:, None], values.flip(1), values)
             of_tokens = pool_to_tokens(values, k, stride, cast(SignalPool, how), self.tokens)

@@ -51,6 +51,7 @@ def finetune(
     micro_batch: int | None = None,
     window_bp: int = 1000,
     metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg",
+    head_lr_multiplier: float = 1.0,
     conv_channels: list[int] | None = None,
     kernel: int = 5,
     activation: Literal["relu", "gelu", "tanh"] = "relu",
@@ -105,7 +106,7 @@ def finetune(
     fusion
         Also read the motif scores of the input itself; needs --motifs.
     motifs
-        Motif file or jaspar:2018: the collection of the model's store.
+        Motif file or jaspar:2018: the collection of the model's store; for dream, where --signals name motifs (the store's own where not given).
     epochs
         Passes over the training rows; the best one by valid AP is kept. 5; dream: 15, a pass being all positives once.
     lr
@@ -143,7 +144,7 @@ def finetune(
     test_cells
         Cell types to leave alone.
     signals
-        Signals of the store that make EBERT+: accessibility, mappability, or NAME:POOL:TRANSFORM.
+        Signals of the store that make EBERT+: accessibility, mappability, or NAME:POOL:TRANSFORM. Also motif:FACTOR, the score of its motif along the sequence; motifs is that of every --factor.
     regions
         Region file, or BED of regions: only bins in it. Also where bins are laid over when labels are made from peaks.
     blacklist
@@ -162,6 +163,8 @@ def finetune(
         Bases read around a bin.
     metric
         What decides which epoch is the best.
+    head_lr_multiplier
+        Of --lr, for the weights outside of the encoder: convolutions and dense layers, which begin at random.
     conv_channels
         Channels of the convolutions; 128 128 where not given.
     kernel
@@ -190,7 +193,6 @@ def finetune(
             "negative": negative,
             "negatives": negatives,
             "option": option,
-            "motifs": motifs,
         }
         for name, value in foreign.items():
             if value:
@@ -204,12 +206,13 @@ def finetune(
             "micro_batch": micro_batch, "warmup": warmup, "weight_decay": weight_decay, "dropout": dropout, "freeze": freeze,
             "strands": "both" if both_strands else "forward", "seed": seed, "device": device, "precision": precision,
             "negatives": negatives_per_positive, "valid_negatives": valid_negatives, "window_bp": window_bp, "metric": metric,
+            "head_lr_multiplier": head_lr_multiplier,
             "kernel": kernel, "activation": activation, "pool": pool, "dense": dense,
         }  # fmt: skip
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items() if v is not None}
         _dream(
             data, store, checkpoint, out, given, {"regions": regions, "blacklist": blacklist, "rule": rule}, json,
-            factor=factor or [], init=init, size=size, k=k, overwrite=overwrite, say=say,
+            factor=factor or [], init=init, size=size, k=k, motifs=motifs, overwrite=overwrite, say=say,
         )  # fmt: skip
         return
     from epilm.evaluation import Evaluation

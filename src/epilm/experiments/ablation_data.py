@@ -72,6 +72,8 @@ class DataArm:
     baseline : str
         kmer_state: k-mers (`k`, 4 where not given), states where the store has them, signals. motif: best score of
         the factor's own motif, signals. `states` switches the states of either.
+    freeze : str
+        Where other than fine-tuning's: none, embeddings, encoder, layers:N.
     only : tuple of str
         Settings it is for; all where not given.
     """
@@ -85,6 +87,7 @@ class DataArm:
     k: int | None = None
     signals: tuple[str, ...] = ()
     states: bool | None = None
+    freeze: str = ""
     only: tuple[str, ...] = ()
     title: str = ""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.batches.motif_signals import is_motif
 from epilm.errors import CheckpointError, InputError, RecipeError, nearest
 from epilm.experiments.ablation import Control, Say
 from epilm.experiments.ablation_data import DataAblation, DataArm, DataModel, Setting, place_of
@@ -130,7 +131,7 @@ def open_given(
     about = paths | {"assembly": opened.info.assembly}
     given = Given(opened, tables, collection, about)
     _check_labels(plan, source, given)
-    if any(arm.baseline == "motif" for arm in plan.arms):
+    if any(arm.baseline == "motif" or any(map(is_motif, arm.signals)) for arm in plan.arms):
         without = [factor for factor in factors if not _own_motifs(given, factor)]
         if len(without) == len(factors):
             raise RecipeError(
@@ -257,12 +258,13 @@ def _tuned(
     started = time.monotonic()
     inside = setting.test_cell in setting.train_cells
     settings = replace(
-        plan.finetune, signals=arm.signals, train_chroms=setting.train, valid_chroms=setting.valid, test_chroms=setting.test,
+        plan.finetune, signals=arm.signals, freeze=arm.freeze or plan.finetune.freeze,
+        train_chroms=setting.train, valid_chroms=setting.valid, test_chroms=setting.test,
         train_cells=setting.train_cells, test_cells=() if inside else (setting.test_cell,), seed=seed,
     )  # fmt: skip
     result = finetune_binding(
         given.learned(plan, setting), given.store, checkpoint, home / arm.name, settings,
-        init=arm.init, size=arm.size, k=arm.k or 7, say=_quiet,
+        init=arm.init, size=arm.size, k=arm.k or 7, motifs=given.motifs, say=_quiet,
     )  # fmt: skip
     scores = _predicted(plan, given, setting, result.run, given.store, truth)
     leak = leak_of(result.run.about, truth[0].bins, setting.test_cell, reads_states=result.run.reads_states)

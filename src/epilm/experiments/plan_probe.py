@@ -108,7 +108,7 @@ class Calibration:
     points : tuple of Point
         Small to large.
     libraries : float
-        Bytes of the process with everything imported and the store opened, without a model.
+        Bytes of the process with everything imported and the store opened, without a model; on a GPU torch's there.
     products : float
         Operations a second in one large matrix product in the run's number format.
     seconds : float
@@ -178,7 +178,7 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
 def _tried(asked: dict[str, Any], recipe: Recipe, store: Store, place: Place) -> dict[str, Any]:
     maker = batch_maker(store, recipe, "train", place.device)
     rows = row_order(maker.table, recipe)(0)
-    libraries = resident()
+    libraries = held(place)
     rate = _products(place, recipe)
     sizes, micros, exact = _sizes(recipe, asked, rate)
     share = asked["seconds"] / sum(samples * layers for samples, layers in sizes)
@@ -378,6 +378,11 @@ def resident() -> float:
     return peak_memory(torch.device("cpu"))["memory_gb"] * 1e9 if now is None else now
 
 
+def held(place: Place) -> float:
+    """Bytes that are in use where the model will be: of this process, or of torch on the GPU."""
+    return float(torch.cuda.memory_allocated(place.device)) if place.device.type == "cuda" else resident()
+
+
 @contextmanager
 def _peak(place: Place) -> Iterator[dict[str, float]]:
     """Find the highest memory inside the block; where the system cannot forget the one before, of the process so far."""
@@ -385,7 +390,8 @@ def _peak(place: Place) -> Iterator[dict[str, float]]:
     if place.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place.device)
         yield found
-        found["bytes"] = float(torch.cuda.max_memory_reserved(place.device))
+        # Not what the allocator reserved: that depends on what came before, and is given back when memory is short.
+        found["bytes"] = float(torch.cuda.max_memory_allocated(place.device))
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -197,8 +197,7 @@ class Sizing:
             }
             if measured:
                 parts["activations"] = self._activations(b, counted, measured)
-            else:
-                parts["allocator"] = (ALLOCATOR - 1) * (counted + 4.0 * total)
+            parts["allocator"] = (ALLOCATOR - 1) * (parts["activations"] + 4.0 * total)
         return parts | {"total": sum(parts.values()), "available": self._available()}
 
     def _activations(self, b: float, counted: float, measured: Calibration) -> float:

@@ -23,7 +23,8 @@ from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_ber
 from epilm.models.ebert import EBERT
 from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.nn.encoder import EncoderBlock, MaskedHead, SequenceEncoder
+from epilm.nn.encoder import EncoderBlock, SequenceEncoder
+from epilm.nn.vocabulary import MaskedHead
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
 from epilm.tokens.states import N_SPECIAL_STATES, real_tokens
 

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from epilm.errors import CheckpointError
-from epilm.nn.encoder import MaskedHead, SequenceEncoder, enlarge_positions
+from epilm.nn.encoder import SequenceEncoder, enlarge_positions
+from epilm.nn.vocabulary import MaskedHead
 from epilm.tokens.kmers import vocab_size
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from epilm.errors import InputError
 from epilm.models.grouping import Pooling, pool_tokens
-from epilm.nn.encoder import MaskedHead, SequenceEncoder, scored_rows
+from epilm.nn.encoder import SequenceEncoder
+from epilm.nn.vocabulary import MaskedHead, scored_rows
 from epilm.streams import Batch, Outputs, Sequences, Windows
 from epilm.tokens.kmers import PAD
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens

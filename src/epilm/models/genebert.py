@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens
-from epilm.nn.encoder import MaskedHead, SequenceEncoder, scored_rows
+from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
 from epilm.nn.region import RegionTower
+from epilm.nn.vocabulary import MaskedHead, scored_rows
 from epilm.streams import Batch, Outputs, Sequences
 
 Layout = Literal["per_region", "concat", "concat_budget", "chunk_rnn"]

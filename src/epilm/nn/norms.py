@@ -55,6 +55,9 @@ def _fused(update: Tensor) -> bool:
 @lru_cache(maxsize=8)
 def kernels_there(device: int = 0) -> bool:
     """Whether a CUDA device can run the kernels: triton is installed, and the chip is an Ampere or later."""
-    if importlib.util.find_spec("triton") is None:
-        return False
-    return torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
+    return triton_there() and torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def triton_there() -> bool:
+    """Whether triton is installed."""
+    return importlib.util.find_spec("triton") is not None

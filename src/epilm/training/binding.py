@@ -76,6 +76,7 @@ def finetune_binding(
     init: Literal["checkpoint", "random"] = "checkpoint",
     size: Literal["tiny", "small", "base", "large"] = "small",
     k: int = 7,
+    motifs: str | Path | Sequence[Any] | None = None,
     options: dict[str, Any] | None = None,
     overwrite: bool = False,
     say: Say | None = None,
@@ -100,6 +101,8 @@ def finetune_binding(
         "random" takes the architecture of `checkpoint` and not its weights: the twin to compare with (Figure S1).
     size, k
         Of a model without pre-trained weights.
+    motifs : path, "jaspar:2018" or sequence of Motif, optional
+        Where `settings.signals` name motifs: the collection; the store's own where not given.
     options : dict, optional
         More for `tasks.dream.labels.load_bins`: regions, blacklist.
     overwrite : bool
@@ -135,6 +138,7 @@ def finetune_binding(
         init=init,
         size=size,
         k=k,
+        motifs=motifs,
     )
     run.check(opened, sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)}))
     place = choose_place(settings.device, settings.precision)
@@ -152,6 +156,7 @@ def finetune_binding(
                 "store": opened.fingerprint,
                 "weights": _digest_of(model_tensors(run.model).values()),
             }
+            | ({"motifs": run.about["motifs"]} if run.motifs else {})
         )
     )
     if out is None:

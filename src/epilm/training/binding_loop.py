@@ -80,8 +80,9 @@ class BindingLoop:
             warmup_steps=int(warmup),
             decay=settings.decay,
             clip=settings.clip,
+            tower_lr_multiplier=settings.head_lr_multiplier,
         )
-        self.optimiser = Optimiser(self.model, self.optim)
+        self.optimiser = Optimiser(self.model, self.optim, head_of(self.model, settings.head_lr_multiplier))
         self.history: list[dict[str, Any]] = []
         self.tables: dict[str, dict[str, Any]] = {}
         self.best_epoch, self.best, self.waited, self.step = 0, -np.inf, 0, 0
@@ -359,6 +360,24 @@ def near(store: Store, device: torch.device, say: Say) -> Store:
     placed = place_store(store, device, ("dna", "states"), signals=store.signals)
     say(placed.said)
     return placed.store
+
+
+def head_of(model: nn.Module, multiplier: float) -> tuple[str, ...]:
+    """Prefixes of the weights that take a learning rate of their own: those outside of the encoder; none at 1.
+
+    Raises
+    ------
+    UsageError
+        If the model is no encoder with a head.
+    """
+    if multiplier == 1:
+        return ()
+    if not hasattr(model, "trunk"):
+        raise UsageError(
+            "the model has no head to learn at a rate of its own", where="--head-lr-multiplier", found=multiplier, expected="1",
+            do="Change --lr.",
+        )  # fmt: skip
+    return tuple(f"{name}." for name, _ in model.named_children() if name != "trunk")
 
 
 def freeze(model: nn.Module, what: str) -> None:

@@ -12,6 +12,9 @@ class BindingSpec:
 
     epochs: int = 15
     lr: float = 1e-4
+    head_lr_multiplier: float = (
+        1.0  # of what is not the encoder: new weights may take larger steps than trained ones
+    )
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-5
     weight_decay: float = 0.01
@@ -30,7 +33,7 @@ class BindingSpec:
     valid_cells: tuple[str, ...] = ()  # those of training
     test_cells: tuple[str, ...] = ()
     window_bp: int = 1000
-    signals: tuple[str, ...] = ()  # NAME or NAME:POOL:TRANSFORM; they make EBERT+
+    signals: tuple[str, ...] = ()  # NAME, NAME:POOL:TRANSFORM (they make EBERT+), motif:FACTOR, or motifs
     patience: int = 3  # epochs without a better validation score; 0 = never stop early
     metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg"
     conv_channels: tuple[int, ...] = (128, 128)
@@ -61,6 +64,7 @@ def check_settings(settings: BindingSpec) -> None:
         (settings.negatives < 1, "negatives-per-positive", settings.negatives, "at least 1"),
         (cap is not None and cap < 1, "positives-per-epoch", cap, "at least 1"),
         (not settings.lr > 0, "lr", settings.lr, "above 0"),
+        (not settings.head_lr_multiplier > 0, "head-lr-multiplier", settings.head_lr_multiplier, "above 0"),
         (settings.warmup < 0, "warmup", settings.warmup, "a share of the steps below 1, or steps"),
         (not 0 <= settings.dropout < 1, "dropout", settings.dropout, "0 to below 1"),
         (settings.weight_decay < 0, "weight-decay", settings.weight_decay, "at least 0"),

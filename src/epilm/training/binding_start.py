@@ -1,18 +1,22 @@
 """What a binding model starts from: a pre-trained EBERT or DBERT, its random twin, or a model without a past."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 
+from epilm.batches.motif_signals import choose_motifs, is_motif
 from epilm.errors import CheckpointError, InputError, UsageError, nearest
 from epilm.models.baselines import FactorNet
 from epilm.models.binding import binding_from
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.prediction_bins import BindingRun, parse_signal
+from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
+from epilm.tasks.baselines import read_collection
 from epilm.tokens.states import n_window_tokens
 
 NAMES = ("random", "ebert", "dbert", "factornet")
@@ -39,6 +43,7 @@ def prepare_binding(
     init: str = "checkpoint",
     size: Literal["tiny", "small", "base", "large"] = "small",
     k: int = 7,
+    motifs: str | Path | Sequence[Any] | None = None,
 ) -> tuple[BindingRun, list[str]]:
     """Build the model that fine-tuning starts from, and lines on where it comes from.
 
@@ -51,7 +56,7 @@ def prepare_binding(
         One output each.
     width : int
         Of a bin.
-    init, size, k
+    init, size, k, motifs
         See `finetune_binding`.
 
     Raises
@@ -61,7 +66,11 @@ def prepare_binding(
     """
     if init not in ("checkpoint", "random"):
         raise UsageError("unknown init", found=init, do=nearest(init, ("checkpoint", "random")))
-    signals = [parse_signal(text) for text in settings.signals]
+    names, matrices, told = list(settings.signals), {}, []
+    if any(map(is_motif, names)):
+        collection = motifs_of_store(store) if motifs is None else read_collection(motifs)
+        names, matrices, told = choose_motifs(names, factors, collection)
+    signals = [parse_signal(text) for text in names]
     about: dict[str, Any] = {
         "kind": "ebert",
         "factors": list(factors),
@@ -72,7 +81,7 @@ def prepare_binding(
         "checkpoint": str(checkpoint),
         "init": "random" if str(checkpoint) in NAMES else init,
         "pretraining": None,
-    }
+    } | ({"motifs": matrices} if matrices else {})
     about["head"] = {
         "conv_channels": list(settings.conv_channels), "kernel": settings.kernel, "activation": settings.activation,
         "pool": settings.pool, "dense": settings.dense, "dropout": settings.dropout,
@@ -122,8 +131,8 @@ def prepare_binding(
     if about["kind"] == "ebert":
         _set_dropout(model, settings.dropout)
     count = sum(weight.numel() for weight in model.parameters())
-    names = ", ".join(":".join(signal) for signal in signals)
-    told = [f"model: {where}; {count:,} weights" + (f"; signals {names}" if names else "")]
+    used = ", ".join(":".join(signal) for signal in signals)
+    told.append(f"model: {where}; {count:,} weights" + (f"; signals {used}" if used else ""))
     return BindingRun(model, spec, about), told
 
 

@@ -5,7 +5,6 @@ known; nothing is swapped in silence. Needs torch only.
 """
 
 import gc
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from epilm.errors import TrainingError
 from epilm.nn.attention import attention_backend
 from epilm.nn.encoder import SequenceEncoder
-from epilm.nn.norms import kernels_there
+from epilm.nn.norms import kernels_there, triton_there
 from epilm.objectives.combine import combine
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.streams import Batch
@@ -65,7 +64,7 @@ def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool
         return False, "off (the fused kernels are faster)"
     if hidden < WIDE:
         return False, f"off (an encoder of width {hidden} is too narrow for it to pay)"
-    if importlib.util.find_spec("triton") is None:
+    if not triton_there():
         return False, "off (no triton here: pip install triton)"
     return True, "blocks"
 

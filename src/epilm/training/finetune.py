@@ -116,7 +116,7 @@ def finetune(
     fusion : {"none", "concat", "cross_attention"}
         Also read the motif scores of the input itself (A20).
     motifs : path or sequence of Motif, optional
-        For fusion, the collection the model was trained on.
+        For fusion, the collection the model was trained on; for dream's motif signals, the collection.
     settings : FinetuneSpec, optional
         BindingSpec for dream.
     overwrite : bool
@@ -144,7 +144,7 @@ def finetune(
             )
         return finetune_binding(  # type: ignore[return-value]  # said above: of its own kind
             data, store, checkpoint, out, settings, factor=factor, init=init, size=size, k=k or 7,
-            options=options, overwrite=overwrite, say=say,
+            motifs=motifs, options=options, overwrite=overwrite, say=say,
         )  # fmt: skip
     if store is not None or factor:
         raise UsageError(

@@ -168,7 +168,7 @@ def parts() -> list[Part]:
         Part("waits", gpu_profile.waits, 0.04),
         Part("profile", gpu_profile.step_shares, 0.08),
         Part("train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07),
-        Part("slices", gpu_slices.slices, 0.6, "labels"),
+        Part("slices", gpu_slices.slices, 1.0, "labels"),
         Part("train base", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "base"), 1.0),
     ]
 

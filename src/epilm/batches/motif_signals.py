@@ -1,4 +1,4 @@
-"""A factor's motif along the genome, read as a signal of the windows: how near to the motif's best word is the site here?
+"""A factor's motif along the genome, read as a signal of the windows: the log-odds of the best site at each base.
 
 What `--signals motif:CTCF` adds to a binding model beside accessibility. The scores are worked out from
 the bases while windows are made, so they need no file, no cell type, and are the same for every reader. A model carries its matrices
@@ -119,9 +119,9 @@ class MotifSignal:
 
     Notes
     -----
-    The value of a base is the score of the site whose middle it is (of an even number of bases the right one of two),
-    the better strand, over the score of the motif's best word: 1 is that word. Scores below 0, and sites with an N or past
-    an end of the chromosome, are 0. Sums go position by position, so that all readers and devices give the same bits.
+    The value of a base is the score in nats of the site whose middle it is (of an even number of bases the right one of two), on
+    the better strand; as in the store's factor matrix (A8) nothing is below 0. Sites with an N or past an end of the
+    chromosome are 0. Sums go position by position, so that all readers and devices give the same bits.
     """
 
     rows = None  # of no cell type, as mappability
@@ -132,11 +132,10 @@ class MotifSignal:
         self._tables: list[tuple[int, Tensor, Tensor]] = []
         for motif in motifs:
             pwm = np.asarray(motif["scores"], np.float64)
-            best = max(float(pwm.max(1).sum()), 1e-9)
             pair = []
             for scores in (pwm, pwm[::-1, ::-1]):
                 table = np.full((len(pwm), 5), LOW, np.float32)
-                table[:, :4] = np.maximum(scores / best, LOW)
+                table[:, :4] = np.maximum(scores, LOW)
                 pair.append(torch.from_numpy(table).to(device))
             self._tables.append((len(pwm), pair[0], pair[1]))
         self._before = max(width // 2 for width, *_ in self._tables)

@@ -57,6 +57,7 @@ def finetune(
     activation: Literal["relu", "gelu", "tanh"] = "relu",
     pool: Literal["max", "mean", "attention"] = "max",
     dense: int = 128,
+    shortcut: Literal["motifs", "signals", "none"] = "motifs",
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -175,6 +176,8 @@ def finetune(
         Over the tokens of a window.
     dense
         Width of the first dense layer.
+    shortcut
+        Which signals' best values, over the window and over the bin, also go straight to the output: those of motifs, all, or none.
     overwrite
         Replace an existing run.
     quiet
@@ -208,6 +211,7 @@ def finetune(
             "negatives": negatives_per_positive, "valid_negatives": valid_negatives, "window_bp": window_bp, "metric": metric,
             "head_lr_multiplier": head_lr_multiplier,
             "kernel": kernel, "activation": activation, "pool": pool, "dense": dense,
+            "shortcut": shortcut,
         }  # fmt: skip
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items() if v is not None}
         _dream(

@@ -34,6 +34,7 @@ class BindingSpec:
     test_cells: tuple[str, ...] = ()
     window_bp: int = 1000
     signals: tuple[str, ...] = ()  # NAME, NAME:POOL:TRANSFORM (they make EBERT+), motif:FACTOR, or motifs
+    shortcut: Literal["motifs", "signals", "none"] = "motifs"  # whose best values also go straight to the logits
     patience: int = 3  # epochs without a better validation score; 0 = never stop early
     metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg"
     conv_channels: tuple[int, ...] = (128, 128)
@@ -70,6 +71,7 @@ def check_settings(settings: BindingSpec) -> None:
         (settings.weight_decay < 0, "weight-decay", settings.weight_decay, "at least 0"),
         (settings.patience < 0, "patience", settings.patience, "at least 0"),
         (settings.metric not in ("auprc_dg", "ap", "auroc"), "metric", settings.metric, "auprc_dg, ap or auroc"),
+        (settings.shortcut not in ("motifs", "signals", "none"), "shortcut", settings.shortcut, "motifs, signals or none"),
         (settings.strands not in ("forward", "both"), "strands", settings.strands, "forward or both"),
         (settings.freeze not in ("none", "embeddings", "encoder") and not (settings.freeze.startswith("layers:") and layers.isdigit()),
          "freeze", settings.freeze, "none, embeddings, encoder, or layers:N"),

@@ -116,6 +116,12 @@ def prepare_binding(
         )  # fmt: skip
     if "states" in spec.streams and store.states is not None:
         about |= {"state_names": list(store.states.names), "state_bin": int(store.states.bin)}
+    short = [n for n, name in enumerate(names) if settings.shortcut == "signals" or is_motif(name)]
+    if about["kind"] == "ebert" and short and settings.shortcut != "none":
+        about["head"] |= {
+            "shortcut": short,
+            "middle": bin_tokens(settings.window_bp, width, spec.stride, special=spec.special_tokens),
+        }
     seed = settings.seed * 7919 + 31  # trunk and head: functions of the seed
     model: torch.nn.Module
     if about["kind"] == "factornet":
@@ -134,6 +140,18 @@ def prepare_binding(
     used = ", ".join(":".join(signal) for signal in signals)
     told.append(f"model: {where}; {count:,} weights" + (f"; signals {used}" if used else ""))
     return BindingRun(model, spec, about), told
+
+
+def bin_tokens(window_bp: int, width: int, stride: int, *, special: bool) -> tuple[int, int]:
+    """Number the first token that begins in the bin in the middle of a window, or holds its first base, and the one after its last.
+
+    Examples
+    --------
+    >>> bin_tokens(1000, 200, 7, special=True)  # bases 400 to 600; token 57 holds base 400, token 85 base 599
+    (58, 87)
+    """
+    first = (window_bp - width) // 2
+    return first // stride + special, -(-(first + width) // stride) + special
 
 
 def _new_spec(name: Literal["ebert", "dbert"], store: Store, window_bp: int, size: Any, k: int) -> ModelSpec:

@@ -72,8 +72,8 @@ class DataArm:
     baseline : str
         kmer_state: k-mers (`k`, 4 where not given), states where the store has them, signals. motif: best score of
         the factor's own motif, signals. `states` switches the states of either.
-    freeze : str
-        Where other than fine-tuning's: none, embeddings, encoder, layers:N.
+    freeze, lr : str, float
+        Where other than fine-tuning's.
     only : tuple of str
         Settings it is for; all where not given.
     """
@@ -88,6 +88,7 @@ class DataArm:
     signals: tuple[str, ...] = ()
     states: bool | None = None
     freeze: str = ""
+    lr: float = 0.0
     only: tuple[str, ...] = ()
     title: str = ""
 

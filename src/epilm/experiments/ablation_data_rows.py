@@ -258,7 +258,7 @@ def _tuned(
     started = time.monotonic()
     inside = setting.test_cell in setting.train_cells
     settings = replace(
-        plan.finetune, signals=arm.signals, freeze=arm.freeze or plan.finetune.freeze,
+        plan.finetune, signals=arm.signals, freeze=arm.freeze or plan.finetune.freeze, lr=arm.lr or plan.finetune.lr,
         train_chroms=setting.train, valid_chroms=setting.valid, test_chroms=setting.test,
         train_cells=setting.train_cells, test_cells=() if inside else (setting.test_cell,), seed=seed,
     )  # fmt: skip

@@ -20,12 +20,13 @@ from epilm.experiments.ablation_folder import (
     ABLATIONS,
     append_row,
     claim_folder,
+    other_rows,
     read_table,
     rows_in,
     seeds_of,
 )
 from epilm.experiments.ablation_table import Verdict, judge, summarise, text_of, write_tables
-from epilm.experiments.config import Source, at_size, build_from, flat
+from epilm.experiments.config import Source, at_size, build_from
 from epilm.experiments.threads import one_thread
 from epilm.playground.layout import SIZES, size_of
 from epilm.training.binding import BindingSpec
@@ -291,10 +292,7 @@ def _claim_folder(folder: Path, plan: Ablation) -> list[dict[str, Any]]:
     """Take a new folder, or one that holds this very ablation; give the rows it has."""
 
     def changed(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        old, new = flat(before), flat(now)
-        # Titles and claims are read afresh every time: they change no row.
-        rows = [key for key in new if key.split(".")[0] not in ("title", "claims")]
-        return [(key, old.get(key), new[key]) for key in rows if old.get(key) != new[key]]
+        return other_rows(before, now, ("models", "arms", "controls"))
 
     claim_folder(
         folder, PLAN, asdict(plan), changed, do="Choose another --out, or the size it was begun with."

@@ -22,12 +22,13 @@ from epilm.experiments.ablation_folder import (
     ABLATIONS,
     append_row,
     claim_folder,
+    other_rows,
     read_table,
     rows_in,
     seeds_of,
 )
 from epilm.experiments.ablation_table import Verdict
-from epilm.experiments.config import Source, at_size, build_from, flat, load_recipe
+from epilm.experiments.config import Source, at_size, build_from, load_recipe
 from epilm.tasks.dream.labels import Rule
 from epilm.tasks.splits import Place, parse_place
 from epilm.training.binding import BindingSpec
@@ -419,23 +420,13 @@ def _claim_folder(
     """Take a new folder, or one that holds this very ablation; give the rows it has."""
 
     def changed(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-        old, new = _by_name(before), _by_name(now)
-        # What is not among the old keys is a row more; titles and claims change no row.
-        rows = [key for key in old if key in new and not re.search(r"(^|\.)(title|only)$", key)]
-        return [(key, old[key], new[key]) for key in rows if old[key] != new[key]]
+        old, new = (table["plan"] | {"given": table["given"]} for table in (before, now))
+        return other_rows(old, new, ("models", "arms", "controls", "settings"))
 
     mine = {"plan": asdict(plan), "given": given, "about": about}
     cure = "Choose another --out, or give the data and the size it was begun with."
     claim_folder(folder, DATA_PLAN, mine, changed, do=cure)
     return read_data_rows(folder, plan)
-
-
-def _by_name(table: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys of what makes rows: models, arms, controls and settings by their names."""
-    plan = {k: v for k, v in table["plan"].items() if k != "claims"}
-    for key in ("models", "arms", "controls", "settings"):
-        plan[key] = {item["name"]: item for item in plan[key]}
-    return flat(plan | {"given": table["given"]})
 
 
 def read_data_rows(folder: Path, plan: DataAblation) -> list[dict[str, Any]]:

@@ -4,13 +4,14 @@ Neighbours: `ablation` (invented worlds), `ablation_data` (given data).
 """
 
 import json
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from epilm.atomic import write_json
 from epilm.errors import RecipeError, TrainingError, UsageError
-from epilm.experiments.config import RECIPES, Source, read_yaml
+from epilm.experiments.config import RECIPES, Source, flat, read_yaml
 from epilm.training.log import plain
 
 ABLATIONS = RECIPES / "ablations"
@@ -97,6 +98,36 @@ def claim_folder(
         )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, dict(mine))
+
+
+def other_rows(
+    before: Mapping[str, Any], now: Mapping[str, Any], lists: Sequence[str]
+) -> list[tuple[str, Any, Any]]:
+    """Name the keys of two descriptions that differ and make other rows, with both values.
+
+    Items of `lists` (models, arms, ...) are told apart by their names: what the old one has not is a row more. Titles,
+    claims and the settings an arm is for change no row.
+
+    Examples
+    --------
+    >>> old = {"epochs": 3, "claims": [], "arms": [{"name": "a", "lr": 1, "title": "A"}]}
+    >>> other_rows(old, {"epochs": 3, "arms": [{"name": "a", "lr": 1}, {"name": "b", "lr": 2}]}, ["arms"])
+    []
+    >>> other_rows(old, {"epochs": 3, "arms": [{"name": "a", "lr": 2}]}, ["arms"])
+    [('arms.a.lr', 1, 2)]
+    """
+    old, new = (
+        flat(
+            {
+                key: {item["name"]: item for item in value} if key in lists else value
+                for key, value in table.items()
+                if key != "claims"
+            }
+        )
+        for table in (before, now)
+    )
+    rows = [key for key in old if key in new and not re.search(r"(^|\.)(title|only)$", key)]
+    return [(key, old[key], new[key]) for key in rows if old[key] != new[key]]
 
 
 def append_row(folder: Path, row: Mapping[str, Any]) -> Row:

@@ -109,7 +109,9 @@ class BindingModel(nn.Module):
                 found=f"conv_channels {list(conv_channels)}, kernel {kernel}, dense {dense}, outputs {outputs}, "
                 f"signals {signals}", expected="a convolution at least, and widths of 1 or more",
             )  # fmt: skip
-        if any(not 0 <= number < signals for number in shortcut) or (shortcut and not 0 <= middle[0] < middle[1]):
+        if any(not 0 <= number < signals for number in shortcut) or (
+            shortcut and not 0 <= middle[0] < middle[1]
+        ):
             raise RecipeError(
                 "impossible shortcut", where="head.shortcut", found=f"signals {list(shortcut)}, tokens {list(middle)}",
                 expected=f"numbers below {signals}, and a bin of one token at least",

@@ -34,7 +34,9 @@ class BindingSpec:
     test_cells: tuple[str, ...] = ()
     window_bp: int = 1000
     signals: tuple[str, ...] = ()  # NAME, NAME:POOL:TRANSFORM (they make EBERT+), motif:FACTOR, or motifs
-    shortcut: Literal["motifs", "signals", "none"] = "motifs"  # whose best values also go straight to the logits
+    shortcut: Literal["motifs", "signals", "none"] = (
+        "motifs"  # whose best values also go straight to the logits
+    )
     patience: int = 3  # epochs without a better validation score; 0 = never stop early
     metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg"
     conv_channels: tuple[int, ...] = (128, 128)

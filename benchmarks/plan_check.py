@@ -49,7 +49,9 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="tiny only, one round")
     parser.add_argument("--seconds", type=float, default=10, help="of calibration")
-    parser.add_argument("--only", default="", help="cases whose name has these words; the file of results stays")
+    parser.add_argument(
+        "--only", default="", help="cases whose name has these words; the file of results stays"
+    )
     given = parser.parse_args()
     cases = [case for case in (CASES[:2] if given.quick else CASES) if given.only in case[0]]
     rounds = 1 if given.quick else given.rounds

@@ -104,6 +104,20 @@ def test_a_window_alone_gives_what_it_gives_in_a_batch():
         assert torch.allclose(m(alone)[0], whole[n], atol=1e-5)
 
 
+def test_the_shortcut_adds_the_best_of_a_signal_over_window_and_bin():
+    w, plain = windows(pad=4), model()
+    short = model(shortcut=(1,), middle=(8, 13))
+    assert torch.equal(short(w), plain(w))  # its weights begin at 0, the others are those without it
+    with torch.no_grad():
+        short.shortcut.weight[:] = torch.tensor([[2.0, -3.0]])
+    track = w.signals[..., 1]
+    expected = plain(w)[:, 0] + 2 * track[:, 1 : 1 + TOKENS].amax(1) - 3 * track[:, 8:13].amax(1)
+    assert torch.allclose(short(w)[:, 0], expected, atol=1e-6)
+    noisy = w.signals.clone()
+    noisy[:, 0] = noisy[:, TOKENS + 1 :] = 50.0  # beside [CLS], [SEP] and padding
+    assert torch.equal(short(replace(w, signals=noisy)), short(w))
+
+
 def test_both_strands_are_averaged():
     m, one, two = model(), windows(), windows(seed=9)
     assert torch.allclose(m(one, two), (m(one) + m(two)) / 2)
@@ -182,6 +196,8 @@ def test_windows_without_the_signals_are_refused():
         ({"conv_channels": ()}, "a convolution at least"),
         ({"kernel": 0}, "kernel 0"),
         ({"outputs": 0}, "outputs 0"),
+        ({"shortcut": (2,), "middle": (8, 13)}, "impossible shortcut"),
+        ({"shortcut": (0,)}, "a bin of one token at least"),
     ],
 )
 def test_impossible_heads_are_refused(changes, message):

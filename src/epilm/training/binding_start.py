@@ -66,7 +66,8 @@ def prepare_binding(
     """
     if init not in ("checkpoint", "random"):
         raise UsageError("unknown init", found=init, do=nearest(init, ("checkpoint", "random")))
-    names, matrices, told = list(settings.signals), {}, []
+    names, told = list(settings.signals), list[str]()
+    matrices: dict[str, Any] = {}
     if any(map(is_motif, names)):
         collection = motifs_of_store(store) if motifs is None else read_collection(motifs)
         names, matrices, told = choose_motifs(names, factors, collection)

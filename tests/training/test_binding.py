@@ -16,9 +16,10 @@ from epilm.prediction_bins import load_binding, predict_bins
 from epilm.tasks.dream import BinLabels, Bins
 from epilm.tokens.random import scrambled
 from epilm.training.binding import BindingSpec, finetune_binding
-from epilm.training.binding_data import Draw, join_labels, split_bins, validation_rows
+from epilm.training.binding_data import Draw, join_labels, validation_rows
 from epilm.training.binding_loop import collapsed, masked_bce, score_factors
 from epilm.training.binding_plan import make_plan
+from epilm.training.binding_split import split_bins
 from epilm.training.binding_start import prepare_binding
 from epilm.training.finetune import finetune
 from toy_binding import QUICK, toy_labels, toy_store

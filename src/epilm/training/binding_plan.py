@@ -13,13 +13,12 @@ from epilm.store.windows import unknown_runs
 from epilm.tasks.dream.labels import BinLabels
 from epilm.training.binding_data import (
     BindingRows,
-    BinningSplit,
     Draw,
     join_labels,
-    split_bins,
     validation_rows,
 )
 from epilm.training.binding_spec import BindingSpec
+from epilm.training.binding_split import BinningSplit, split_bins
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,7 @@ def parts() -> list[Part]:
         Part("H7", gpu_motifs.motif_scores, 0.08),
         Part("H3", gpu_rates.peer, 0.28, "ebert"),
         Part("plan", gpu_rates.planned, 0.16, "ebert"),
+        Part("predict", gpu_rates.predicted, 0.05, "ebert"),
         Part("waits", gpu_profile.waits, 0.04),
         Part("profile", gpu_profile.step_shares, 0.08),
         Part("train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07),

@@ -130,6 +130,10 @@ def page(results: dict[str, Any]) -> str:
         for what in ("time_told_over_measured", "memory_told_over_measured", "flops_told_over_counted"):
             ratio = told[what]
             lines.append(f"- {what.replace('_', ' ')}: {'-' if ratio is None else f'{ratio:.3f}'}")
+    bins = results["parts"].get("predict", {}).get("values")
+    if bins:
+        lines += ["", "## Prediction of bins", "", f"- EBERT, windows of {bins['window_bp']} bp: {bins['bins_per_second']:,.0f} bins a second in batches of {bins['batch']}"]  # fmt: skip
+        lines += [f"- {what}: {hours:.2f} h" for what, hours in bins["hours"].items()]
     parity = results["parts"].get("parity", {}).get("values")
     if parity:
         lines += ["", "## Fast paths against the plain ones", "", "| check | verdict | found | limit | note |", "|---|---|---|---|---|"]  # fmt: skip

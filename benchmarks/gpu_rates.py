@@ -169,6 +169,39 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def predicted(session: "Session", limit: float) -> dict[str, Any]:
+    """Bins a second of `predict_bins` with EBERT (random weights: the work is the same), one in 50 bp, at several batches."""
+    from epilm.prediction_bins import predict_bins
+    from epilm.tasks.dream.bins import grid
+    from epilm.training.binding_spec import BindingSpec
+    from epilm.training.binding_start import prepare_binding
+
+    store, place = session.store, session.place
+    run, _ = prepare_binding("ebert", store, BindingSpec(), factors=("F",), size=session.size or "base")
+    chrom = max(range(len(store.sizes)), key=store.sizes.__getitem__)
+    bins = grid({store.chroms[chrom]: int(store.sizes[chrom])}, margin=0)
+    cell = next(name for name, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0)
+    tried = []
+    for batch in (64,) if session.tiny else (256, 1024, 4096):
+        if tried and time.monotonic() > limit - 4:
+            break
+        done, began = 0, 0.0
+        for block in predict_bins(
+            run, store, cell, bins, batch=batch, device=place.device.type, autocast=place.autocast
+        ):
+            synchronise(place.device)
+            if not began:  # the first block warms up
+                began = time.monotonic()
+                continue
+            done += len(block.probabilities)
+            if time.monotonic() - began > (0.2 if session.tiny else 3):
+                break
+        tried.append({"batch": batch, "bins_per_second": done / max(time.monotonic() - began, 1e-9)})
+    best = max(tried, key=lambda row: row["bins_per_second"])
+    hours = {what: n / best["bins_per_second"] / 3600 for what, n in (("test chromosomes", 8_843_011), ("all training bins", 51_676_736))}  # fmt: skip
+    return best | {"tried": tried, "window_bp": run.window_bp, "hours": hours}
+
+
 def peer(session: "Session", limit: float) -> dict[str, Any]:
     """H3: BertForMaskedLM of `transformers` at the same size on the same tokens, sdpa, bf16 autocast, compiled.
 

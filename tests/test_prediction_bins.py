@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from epilm.batches.windows import WindowReader
-from epilm.errors import CheckpointError, StoreError, UsageError
+from epilm.errors import CheckpointError, InputError, StoreError, UsageError
 from epilm.hub.checkpoint import save_model
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
@@ -120,6 +120,29 @@ def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(run
     other = Bins(("chr9",), np.zeros(1, np.int16), np.zeros(1, np.int32))
     with pytest.raises(StoreError, match=r"no such chromosome"):
         predict_bins(run, store, "typeA", other)
+
+
+def test_bins_of_another_assembly_are_refused(run, store):
+    past = Bins(store.chroms, np.array([0, 2], np.int16), np.array([0, store.sizes[2] - 150]), 200)
+    with pytest.raises(InputError, match=r"a bin ends past its chromosome; 1 do.*two assemblies"):
+        next(iter(predict_bins(run, store, "typeA", past)))
+
+
+def test_a_declared_proxy_is_said(run, store, bins, tmp_path):
+    declared = dataclasses.replace(
+        store, states=dataclasses.replace(store.states, proxies={"typeA": "typeB"})
+    )
+    told = []
+    write_bins(
+        run,
+        declared,
+        "typeA",
+        bins.take(slice(4)),
+        tmp_path / "F.MAX.typeA.tab",
+        factor="MAX",
+        say=told.append,
+    )
+    assert told == ["WARNING: the states of typeA are those of typeB, a declared proxy"]
 
 
 def test_a_model_survives_the_disk_and_a_store_of_other_states_is_refused(run, store, bins, tmp_path):

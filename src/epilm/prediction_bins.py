@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 from epilm.batches.motif_signals import Matrices, is_motif
 from epilm.batches.overlapping import OverlappingReader
-from epilm.errors import CheckpointError, StoreError, UsageError, nearest
+from epilm.batches.placement import place_store
+from epilm.errors import CheckpointError, InputError, StoreError, UsageError, nearest
 from epilm.hub.checkpoint import load_model, read_spec, save_model
 from epilm.hub.load import find_checkpoint
 from epilm.models.binding import BindingModel
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
+from epilm.store.windows import proxy_notes
 from epilm.streams import Windows
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.tracks import open_predictions
@@ -340,6 +342,8 @@ def predict_bins(
     ------
     StoreError
         If the store lacks a track, has other states, or the bins lie on chromosomes it has not.
+    InputError
+        If a bin ends past its chromosome.
     CheckpointError
     """
     run = run if isinstance(run, BindingRun) else load_binding(run)
@@ -352,8 +356,21 @@ def predict_bins(
             found=f"{bins.width} bp",
             expected=f"{run.width} bp",
         )
-    for name in (bins.chroms[c] for c in np.unique(bins.chrom)):
-        store.chrom_number(name)
+    used = {bins.chroms[c] for c in np.unique(bins.chrom)}
+    sizes = np.array(
+        [store.sizes[store.chrom_number(name)] if name in used else 0 for name in bins.chroms], np.int64
+    )
+    past = np.asarray(bins.start, np.int64) + bins.width > sizes[bins.chrom]
+    if past.any():
+        row = int(past.argmax())
+        raise InputError(
+            f"a bin ends past its chromosome; {int(past.sum()):,} do", found=bins.place(row),
+            expected=f"an end of at most {sizes[bins.chrom[row]]}", do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
+        )  # fmt: skip
+    if (
+        place.type == "cuda"
+    ):  # where it has no room for the store, windows are read from memory maps: the same bits
+        store = place_store(store, place, ("dna", "states"), signals=store.signals).store
     return _blocks(run, store, cell, bins, batch, both_strands, place, autocast or nullcontext)
 
 
@@ -436,6 +453,8 @@ def write_bins(
         run, store, cell, bins, batch=batch, both_strands=both_strands, device=device, autocast=autocast
     )
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
+    for note in proxy_notes(store, [cell]) if run.reads_states else []:
+        say(f"WARNING: {note}")
     about = {"factor": run.factors[column], "cell": cell, "run": str(run.path)}
     total, began, told = 0.0, time.monotonic(), 0.0
     with open_predictions(out, bins, sizes=sizes, about=about) as file:

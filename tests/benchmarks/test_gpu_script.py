@@ -55,7 +55,7 @@ def test_every_part_runs(ran):
     assert slices["status"] == "skipped"
     assert slices["error"] == "no --labels given"
     assert {name: part["status"] for name, part in parts.items()} == dict.fromkeys(
-        ("ceilings", "parity", "H1", "H2", "plan", "H3", "H4", "H5", "H6", "waits", "profile", "H7", "shapes", "train small", "train base"), "ok"
+        ("ceilings", "parity", "H1", "H2", "plan", "H3", "H4", "H5", "H6", "predict", "waits", "profile", "H7", "shapes", "train small", "train base"), "ok"
     )  # fmt: skip
 
 

@@ -293,6 +293,7 @@ def test_a_state_head_needs_its_table(ebert):
         (replace(EB, state_combine="product"), r"model\.state_combine.*Found product"),
         (replace(EB, tail="cut"), r"model\.tail"),
         (replace(EB, stride=0), "tokens must move on"),
+        (replace(EB, stride=4), r"bases between two 3-mers would never be read.*model\.stride=3"),
     ],
 )
 def test_impossible_specs_are_refused(spec, message):

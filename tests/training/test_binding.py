@@ -429,6 +429,8 @@ def test_it_is_no_checkpoint(store, tmp_path):
         ({"metric": "f1"}, "auprc_dg, ap or auroc"),
         ({"positives_per_epoch": 0}, "--positives-per-epoch"),
         ({"signals": ("accessibility:median",)}, "not a signal"),
+        ({"head_lr_multiplier": 0.0}, "--head-lr-multiplier"),
+        ({"window_bp": 150}, "the window is narrower than a bin. Found 150; expected at least 200"),
     ],
 )
 def test_impossible_settings_are_refused(store, change, words):

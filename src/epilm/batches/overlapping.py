@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epilm.batches.motif_signals import Matrices
-from epilm.batches.windows import WindowReader
+from epilm.batches.windows import WindowReader, transformed
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.streams import Windows, to_device
@@ -127,7 +127,7 @@ class OverlappingReader:
             for (_, how, transform), source in zip(self.signals, self.plain.tables, strict=True):
                 signal = _tensor(source.windows(cells, chroms, np.array([first]), span))
                 pooled = pool_to_tokens(signal.flip(1) if reverse else signal, k, 1, cast(SignalPool, how))[0]
-                values.append((pooled.log1p() if transform == "log1p" else pooled)[at])
+                values.append(transformed(pooled, transform)[at])
             signals = torch.stack(values, -1)
         return every[at], states, signals
 

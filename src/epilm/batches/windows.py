@@ -260,9 +260,20 @@ class WindowReader:
             if turned is not None:
                 values = torch.where(_tensor(turned)[:, None], values.flip(1), values)
             of_tokens = pool_to_tokens(values, k, stride, cast(SignalPool, how), self.tokens)
-            pooled.append(of_tokens.log1p() if transform == "log1p" else of_tokens)
-            bases.append(values.log1p() if transform == "log1p" and self.tracks else values)
+            pooled.append(transformed(of_tokens, transform))
+            bases.append(transformed(values, transform) if self.tracks else values)
         return self._beside(torch.stack(pooled, -1), 0), torch.stack(bases, -1)
+
+
+def transformed(values: Tensor, transform: str) -> Tensor:
+    """Give log(1 + x) of a signal, x below 0 (a track of log-ratios) as 0; or the signal as it is ("raw").
+
+    Examples
+    --------
+    >>> transformed(torch.tensor([0.0, -3.0, 1.0]), "log1p")
+    tensor([0.0000, 0.0000, 0.6931])
+    """
+    return values.clamp(min=0).log1p() if transform == "log1p" else values
 
 
 def _tensor(array: Any) -> Tensor:

@@ -37,6 +37,7 @@ def finetune(
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     store: Path | None = None,
     factor: list[str] | None = None,
+    pair: str | None = None,
     train: list[str] | None = None,
     train_cells: list[str] | None = None,
     valid_cells: list[str] | None = None,
@@ -136,6 +137,8 @@ def finetune(
         Genome and tracks of the cell types.
     factor
         Which factors of --data; several are learned at once.
+    pair
+        One of the challenge's thirteen (epilm ls pairs), e.g. CTCF:PC-3: its factor, its cell types and chromosomes of training, validation and test.
     train
         Chromosomes or regions to learn from; all that are neither valid nor test where not given.
     train_cells
@@ -190,6 +193,7 @@ def finetune(
     say = (lambda line: None) if quiet else None
     if task == "dream":
         from epilm.errors import UsageError
+        from epilm.tasks.dream.challenge import find_pair
 
         foreign = {
             "genome": genome,
@@ -214,6 +218,18 @@ def finetune(
             "shortcut": shortcut,
         }  # fmt: skip
         given = {key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items() if v is not None}
+        if pair is not None:
+            if clash := sorted(
+                {"train_chroms", "valid_chroms", "test_chroms", "train_cells", "test_cells"} & set(given)
+            ) + ["factor"] * bool(factor):
+                raise UsageError(
+                    "--pair says it already", found=", ".join(clash), do="Leave these out, or --pair."
+                )
+            known = find_pair(pair)
+            factor = [known.factor]
+            given |= {
+                "train_cells": known.train_cells, "test_cells": (known.cell,), "valid_chroms": known.valid_chroms, "test_chroms": known.test_chroms,
+            }  # fmt: skip
         _dream(
             data, store, checkpoint, out, given, {"regions": regions, "blacklist": blacklist, "rule": rule}, json,
             factor=factor or [], init=init, size=size, k=k, motifs=motifs, overwrite=overwrite, say=say,

@@ -4,16 +4,16 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-Kind = Literal["recipes", "tasks", "towers", "objectives"]
+Kind = Literal["recipes", "tasks", "towers", "objectives", "pairs"]
 
 
 def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """List recipes, tasks, region towers and objectives.
+    """List recipes, tasks, region towers, objectives, and the pairs of the ENCODE-DREAM challenge.
 
     Parameters
     ----------
     kind
-        One kind alone: recipes, tasks, towers or objectives.
+        One kind alone: recipes, tasks, towers, objectives or pairs.
     json
         Print JSON.
     """
@@ -63,9 +63,17 @@ def _objectives() -> dict[str, str]:
     return {name: _first_line(function) for name, function in OBJECTIVES.items()}
 
 
+def _pairs() -> dict[str, str]:
+    from epilm.tasks.dream.challenge import PAIRS
+
+    return {pair.name: f"learned in {', '.join(pair.train_cells)}" for pair in PAIRS}
+
+
 def _first_line(thing: Any) -> str:
     text = getattr(thing, "about", None) or getattr(thing, "description", None) or thing.__doc__ or ""
     return str(text).strip().splitlines()[0].rstrip(".") if text else ""
 
 
-LISTINGS = {"recipes": _recipes, "tasks": _tasks, "towers": _towers, "objectives": _objectives}
+LISTINGS = {
+    "recipes": _recipes, "tasks": _tasks, "towers": _towers, "objectives": _objectives, "pairs": _pairs,
+}  # fmt: skip

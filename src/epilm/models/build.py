@@ -96,6 +96,8 @@ def check_spec(spec: ModelSpec) -> None:
     factors, states = "factors" in spec.streams, "states" in spec.streams
     rules: tuple[Rule, ...] = (
         (spec.stride < 1, "stride", "tokens must move on", spec.stride, "Use 1, or k for tokens side by side."),
+        (spec.stride > spec.k, "stride", f"bases between two {spec.k}-mers would never be read", spec.stride,
+         f"Set model.stride={spec.k} too (tokens side by side), or less."),
         (spec.max_tokens < 8, "max_tokens", "an input this short holds nothing", spec.max_tokens, "Use at least 8."),
         *(_window_rules(spec, states) if spec.name in WINDOW_MODELS else _region_rules(spec, factors)),
     )  # fmt: skip

@@ -362,7 +362,17 @@ def _cells(store: Any, spec: SampleSpec, streams: Sequence[str]) -> tuple[np.nda
     if without:
         shown = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         notes.append(f"{len(without)} cell types without a track of states are in no sample: {shown}")
-    return np.flatnonzero(rows >= 0), out, notes
+    return np.flatnonzero(rows >= 0), out, [*notes, *proxy_notes(store)]
+
+
+def proxy_notes(store: Any, cells: Sequence[str] | None = None) -> list[str]:
+    """Say which cell types (all where not given) read the states of another one, as was declared when the store was built."""
+    proxies = {} if store.states is None else store.states.proxies
+    return [
+        f"the states of {cell} are those of {proxies[cell]}, a declared proxy"
+        for cell in (store.cell_types if cells is None else cells)
+        if cell in proxies
+    ]
 
 
 def _check(spec: SampleSpec) -> None:

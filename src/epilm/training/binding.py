@@ -23,6 +23,7 @@ from epilm.atomic import locked, write_json
 from epilm.errors import TrainingError, UsageError
 from epilm.prediction_bins import BindingRun, load_binding, save_binding
 from epilm.store.reader import Store
+from epilm.store.windows import proxy_notes
 from epilm.tasks.dream.labels import BinLabels
 from epilm.tasks.dream.load import load_bins
 from epilm.training.binding_data import BindingRows
@@ -140,7 +141,9 @@ def finetune_binding(
         k=k,
         motifs=motifs,
     )
-    run.check(opened, sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)}))
+    used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
+    run.check(opened, used)
+    notes += proxy_notes(opened, used) if run.reads_states else []
     place = choose_place(settings.device, settings.precision)
     for line in (*place.said, *told, *plan.said(), *notes):
         say(line)

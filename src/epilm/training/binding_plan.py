@@ -89,6 +89,10 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
     rows = join_labels(
         tables, chroms=store.chroms, sizes=store.sizes, cell_types=store.cell_types, cells=wanted
     )
+    if settings.window_bp < rows.width:
+        raise UsageError(
+            "the window is narrower than a bin", where="--window-bp", found=settings.window_bp, expected=f"at least {rows.width}"
+        )  # fmt: skip
     places = {"train": settings.train_chroms, "valid": settings.valid_chroms, "test": settings.test_chroms}
     split = split_bins(rows, **places, window_bp=settings.window_bp)
     notes = [*rows.notes, *split.notes]

@@ -200,6 +200,15 @@ def test_254_states_fit_and_255_do_not(tmp_path):
         read_states(bed(tmp_path, *lines), sizes)
 
 
+def test_the_line_of_one_state_too_many_is_the_first_with_the_255th_name(tmp_path):
+    # Names in falling order: by letters the last to come would be among the first.
+    names = [str(999 - i) for i in range(254)]
+    rows = [*names, names[0], "100", names[1], "101"]
+    lines = [f"chr1 {10 * i} {10 * i + 10} {name}" for i, name in enumerate(rows)]
+    with pytest.raises(InputError, match=r"liver.bed, line 256: there are too many states. Found 256 diff"):
+        read_states(bed(tmp_path, *lines), {"chr1": 10_000})
+
+
 def test_files_that_are_none_are_named(tmp_path):
     with pytest.raises(InputError, match=r"there is no such file"):
         read_states(tmp_path / "none.bed", SIZES)
@@ -304,6 +313,23 @@ def test_states_that_do_not_belong_together_are_refused(states, message):
     with pytest.raises(InputError) as caught:
         join_states(states)
     assert message in str(caught.value)
+
+
+def test_states_that_do_not_belong_together_are_refused_by_file_where_it_is_known():
+    files = ["x/a.bed", "x/b.bed"]
+    numbered = [one("A", "1_X", numbers=(1,)), one("B", "1_Y", numbers=(1,))]
+    many = [one("A", *(f"a{i}" for i in range(200))), one("B", *(f"b{i:02}" for i in range(60)))]
+    with pytest.raises(InputError) as caught:
+        join_states(numbered, files)
+    assert (
+        "B (x/b.bed): one state number has two names. Found '1_Y'; expected '1_X' as for A (x/a.bed)"
+        in str(caught.value)
+    )
+    with pytest.raises(InputError) as caught:
+        join_states(many, files)
+    assert "Found 260 different names (a0, a1, a2 and 257 more); name 255 is 'b54' in B (x/b.bed)" in str(
+        caught.value
+    )
 
 
 def by_hand(path: Path, chrom: str, width: int, size: int) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.genome.segmentation import read_states
-from epilm.genome.trackhub import fetch, read_trackdb, state_tracks
+from epilm.genome.trackhub import check_places, fetch, read_trackdb, state_tracks
 
 HUB = """# Roadmap, 20 states
 track bb114
@@ -162,6 +162,28 @@ def test_one_segmentation_a_cell_type(tmp_path):
         InputError, match=r"the hub has no segmentation. Found a \(bigWig\); expected bigBed tracks"
     ):
         state_tracks(read_trackdb(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("none.bb", "line 4, track b: there is no such file. Found {folder}/none.bb; expected the file of a track. Check the name; {folder} holds a.bb, empty.bb, trackDb.txt"),
+        ("empty.bb", "line 4, track b: the file is empty. Found {folder}/empty.bb, 0 bytes"),
+        ("ftp://x/a.bb", "line 4, track b: the address cannot be fetched. Found ftp://x/a.bb; expected http, https or a path"),
+        ("s3://x/a.bb", "line 4, track b: the address cannot be fetched. Found s3://x/a.bb"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_there_is_said_with_its_stanza(tmp_path, url, message):
+    (tmp_path / "a.bb").write_bytes(b"1")
+    (tmp_path / "empty.bb").write_bytes(b"")
+    (tmp_path / "trackDb.txt").write_text(f"track a\nbigDataUrl a.bb\n\ntrack b\nbigDataUrl {url}\n")
+    with pytest.raises(InputError) as caught:
+        check_places(read_trackdb(tmp_path))
+    assert f"{tmp_path}/trackDb.txt, {message.format(folder=tmp_path)}" in str(caught.value)
+    (tmp_path / "trackDb.txt").write_text(
+        f"track a\nbigDataUrl a.bb\n\ntrack b\nbigDataUrl http://nowhere/a.bb\n\ntrack c\nbigDataUrl file://{tmp_path}/a.bb\n"
+    )
+    check_places(read_trackdb(tmp_path))  # a server is not asked
 
 
 def test_a_hub_on_a_server_that_fails_twice(server, tmp_path):

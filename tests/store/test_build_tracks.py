@@ -193,6 +193,50 @@ def test_a_hub_on_a_server_gives_its_epigenomes(raw, hub, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
+def test_what_is_wrong_in_a_file_of_a_server_is_said_of_its_url_and_stanza(raw, tmp_path):
+    web = tmp_path / "web"
+    web.mkdir()
+    (web / "a.bb").write_bytes(b"%PDF-1.4")
+    write(web / "trackDb.txt", "# a hub\n\ntrack a\nbigDataUrl a.bb\n")
+    write(web / "run.state", "#ID CHR POSst POSed E1 PosClass\n1 chr1 0 200 x 1\n")
+    write(web / "good.state", "#ID CHR POSst POSed E1 PosClass\n1 chr1 0 200 0 1\n")
+    handler = functools.partial(QuietHandler, directory=str(web))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        cases = {
+            f"{url}/trackDb.txt": f"{url}/a.bb (named in {url}/trackDb.txt, line 3): wrong format. Found a PDF",
+            f"E1={url}/a.bb": f"{url}/a.bb: wrong format. Found a PDF",
+            f"E1={url}/run.state": f"{url}/run.state, line 2: ",
+        }
+        for given_, message in cases.items():
+            with pytest.raises(InputError) as caught:
+                make(raw, tmp_path / "s", states=given_)
+            assert str(caught.value).startswith(message)
+            assert "epilm-hub" not in str(caught.value)
+        store = make(raw, tmp_path / "s", states=f"E1={url}/good.state")
+        assert "good.state: no states on chr2: unknown there" in store.info.notes
+        server.shutdown()
+
+
+def test_a_hub_is_told_by_any_first_setting_or_by_its_name(raw, hub, tmp_path):
+    text = (hub / "trackDb_test.txt").read_text()
+    for n in (1, 2):
+        text = text.replace(f"track bigBed{n}\n", f"type bigBed 9 .\ntrack bigBed{n}\n")
+    (tmp_path / "hub").mkdir()
+    for name in ("trackDb_x.txt", "tracks.txt"):
+        write(tmp_path / "hub" / name, text.replace("bigDataUrl ", f"bigDataUrl {hub}/"))
+        check_hub(make(raw, tmp_path / name, states=tmp_path / "hub" / name, cell_map="K562=E123"))
+    # by the name alone: no file is named near the top
+    write(tmp_path / "hub" / "trackDb.txt", "shortLabel x\nsuperTrack on\ntrack x\n")
+    with pytest.raises(InputError, match="the hub has no track with a file"):
+        make(raw, tmp_path / "s", states=tmp_path / "hub" / "trackDb.txt")
+    # a browser's line over a BED makes no hub of it
+    text = 'track name="bigDataUrl a.bb"\nchr1\t0\t200\t1_Tss\n'
+    store = make(raw, tmp_path / "b", states=write(tmp_path / "A.bed", text))
+    assert store.states.names == ("1_Tss",)
+
+
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
@@ -203,8 +247,8 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 def test_a_proxy_is_kept_and_said(raw, tmp_path, capsys):
     store = make(raw, tmp_path / "s", states=raw / "states", cell_map={"K562": "A", "PC-3": "B", "B": "B"})
-    assert store.cell_types == ("K562", "PC-3", "B")
-    assert store.states.rows.tolist() == [0, 1, 1]
+    assert store.cell_types == ("A", "K562", "PC-3", "B")
+    assert store.states.rows.tolist() == [0, 0, 1, 1]
     assert codes(store, "PC-3") == codes(store, "B") == B
     assert store.states.proxies == store.info.states["proxies"] == {"K562": "A", "PC-3": "B"}
     assert (
@@ -215,13 +259,38 @@ def test_a_proxy_is_kept_and_said(raw, tmp_path, capsys):
     print_store(inspect(store))
     said = capsys.readouterr().out
     assert "WARNING: PC-3 reads the states of B, a declared proxy" in said
-    assert "3 of 200 bp in 3 cell types (2 tracks)" in said
+    assert "3 of 200 bp in 4 cell types (2 tracks)" in said
+
+
+def test_a_proxy_takes_no_states_away(raw, tmp_path):
+    store = make(
+        raw, tmp_path / "s", states=raw / "states", cell_map="PC-3=B", accessibility=[f"B={raw}/B.bedGraph"]
+    )
+    assert codes(store, "B") == codes(store, "PC-3") == B
+    assert store.states.proxies == {"PC-3": "B"}
+    assert not any(note.startswith("cell types without states") for note in store.info.notes)
+    assert "one track of states (B) serves B, PC-3" in store.info.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "cells"),
+    [
+        ({"PC-3": ("B", "proxy")}, {"A": "A", "B": "B", "PC-3": "B"}),
+        ({"neuron": ("B", "same")}, {"A": "A", "neuron": "B"}),
+        ({"neuron": ("B", "same"), "PC-3": ("B", "")}, {"A": "A", "neuron": "B", "PC-3": "B"}),
+        # what another track is called is no longer this one's name
+        ({"A": ("B", ""), "A.own": ("A", "")}, {"A.own": "A", "A": "B", "B": "B"}),
+        ({"A": ("B", ""), "B": ("A", "")}, {"B": "A", "A": "B"}),
+    ],
+)
+def test_a_track_named_by_proxies_alone_keeps_its_own_name(given, cells):
+    assert serve(["A", "B"], given).cells == cells
 
 
 def test_the_map_may_be_a_file_and_say_that_cells_are_the_same(raw, tmp_path):
     (tmp_path / "map.tsv").write_text("# cell\ttrack\nneuron\tA\tsame\nPC-3\tB\tproxy\n")
     store = make(raw, tmp_path / "s", states=raw / "states", cell_map=tmp_path / "map.tsv")
-    assert store.cell_types == ("neuron", "PC-3")
+    assert store.cell_types == ("neuron", "B", "PC-3")
     assert store.states.proxies == {"PC-3": "B"}
     (tmp_path / "map.tsv").write_text("neuron\tA\nPC-3 B\n")
     with pytest.raises(InputError, match=r"map\.tsv, line 2: this is no line of a cell map"):
@@ -231,7 +300,7 @@ def test_the_map_may_be_a_file_and_say_that_cells_are_the_same(raw, tmp_path):
 def test_names_known_to_be_the_same_cells_are_no_proxy():
     served = serve(["E123", "E066", "E118"], read_cell_map(["K562=E123", "liver=E066", "PC-3=E118"]))
     assert served.proxies == {"PC-3": "E118"}
-    assert served.cells == {"K562": "E123", "liver": "E066", "PC-3": "E118"}
+    assert served.cells == {"K562": "E123", "liver": "E066", "E118": "E118", "PC-3": "E118"}
 
 
 @pytest.mark.parametrize(
@@ -318,6 +387,18 @@ def test_values_too_large_for_the_store_are_cut_and_said(raw, tmp_path):
     assert store.signals["accessibility"].windows([0], [0], [0], 4)[0].tolist() == [65504] * 4
     assert store.info.signals["accessibility"]["cut"] == 3
     assert any("3 values beyond 65504" in note for note in store.info.notes)
+
+
+def test_negative_accessibility_is_counted_and_said(raw, tmp_path):
+    ratio = write(tmp_path / "r.bedGraph", "chr1\t0\t1500\t-0.5\nchr1\t1500\t1501\t2\nchr2\t0\t9\t-1\n")
+    store = make(
+        raw, tmp_path / "s", accessibility=[f"A={ratio}", f"B={raw}/B.bedGraph"], signal=f"ratio:A={ratio}"
+    )
+    assert [note for note in store.info.notes if "negative" in note] == [
+        "accessibility of A: 1,509 negative values: read as 0"
+    ]
+    shared = make(raw, tmp_path / "t", signal=f"accessibility:{ratio}", signal_resolution=100)
+    assert "accessibility: 15 negative values: read as 0" in shared.info.notes  # chr2's step holds zeros
 
 
 def test_a_chromosome_the_signal_lacks_is_0_and_said(raw, tmp_path):
@@ -413,7 +494,7 @@ CASES = {
             "states": [f"A={raw}/states/A.bed.gz", f"C={bed(tmp / 'C.bed', [('chr1', 0, 200, '2_Other')])}"],
             "state_bin": 200,
         },
-        "one state number has two names",
+        r"C \(.*C\.bed\): one state number has two names.*as for A \(.*A\.bed\.gz\)",
     ),
     "cut short, the second of two": (
         lambda raw, tmp: {
@@ -425,6 +506,23 @@ CASES = {
         lambda raw, tmp: {"states": write(tmp / "trackDb.txt", "track a\nshortLabel E001\ntype bigBed 9\n")},
         r"trackDb\.txt, line 1: the track has no file",
     ),
+    "a stanza whose file is not there": (
+        lambda raw, tmp: {
+            "states": write(tmp / "trackDb.txt", "# x\ntrack a\ntype bigBed 9\nbigDataUrl none.bb\n")
+        },
+        r"trackDb\.txt, line 2, track a: there is no such file\. Found .*none\.bb",
+    ),
+    "a stanza of an address that cannot be read": (
+        lambda raw, tmp: {
+            "states": write(tmp / "trackDb.txt", "track a\ntype bigBed 9\nbigDataUrl ftp://x/a.bb\n")
+        },
+        r"trackDb\.txt, line 1, track a: the address cannot be fetched\. Found ftp://x/a\.bb",
+    ),
+    "an address that cannot be read": (
+        {"states": "A=ftp://x/a.bb"},
+        r"ftp://x/a\.bb: the address cannot be fetched\. Expected http, https or a path",
+    ),
+    "another such": ({"states": {"A": "s3://x/a.bb"}}, r"s3://x/a\.bb: the address cannot be fetched"),
     "map without states": ({"cell_map": "a=b"}, "a cell map needs states"),
     "no file": ({"states": "none/x.bed"}, "there is no such segmentation"),
     "one name": (

@@ -325,6 +325,7 @@ def _in_order(
 
 def join_states(
     states: Sequence[States],
+    files: Sequence[str] | None = None,
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[NDArray[np.uint8]]]:
     """Make one list of states for all cell types.
 
@@ -332,6 +333,8 @@ def join_states(
     ----------
     states : sequence of States
         Of the cell types, on bins of one width.
+    files : sequence of str, as many, optional
+        Where each was read from, for messages.
 
     Returns
     -------
@@ -361,20 +364,23 @@ def join_states(
     if not states:
         raise ValueError("join_states needs the states of at least one cell type")
     first = states[0]
+    places = [one.cell for one in states]
+    if files is not None:
+        places = [f"{one.cell} ({file})" for one, file in zip(states, files, strict=True)]
     colours: dict[str, str] = {}
-    owner: dict[str, str] = {}
+    owner: dict[str, str] = {}  # in the order the names are met
     named: dict[int, str] = {}
-    for one in states:
+    for one, place in zip(states, places, strict=True):
         if one.bin_bp != first.bin_bp:
             raise InputError(
-                "the segmentations have bins of different width", where=one.cell, found=f"{one.bin_bp} bp",
-                expected=f"{first.bin_bp} bp as for {first.cell}",
+                "the segmentations have bins of different width", where=place, found=f"{one.bin_bp} bp",
+                expected=f"{first.bin_bp} bp as for {places[0]}",
                 do=f"If they are one segmentation, give the width (state_bin, --state-bin {int(np.gcd(one.bin_bp, first.bin_bp))}); else make two stores.",
             )  # fmt: skip
         if (one.numbers is None) != (first.numbers is None):
             raise InputError(
-                "the states of one cell type have numbers, those of another have none", where=one.cell,
-                found=few(one.names, 3), expected=f"names as for {first.cell}: {few(first.names, 3)}",
+                "the states of one cell type have numbers, those of another have none", where=place,
+                found=few(one.names, 3), expected=f"names as for {places[0]}: {few(first.names, 3)}",
                 do="Take all cell types from one segmentation.",
             )  # fmt: skip
         for i, name in enumerate(one.names):
@@ -382,17 +388,19 @@ def join_states(
                 other = named.setdefault(one.numbers[i], name)
                 if other != name:
                     raise InputError(
-                        "one state number has two names", where=one.cell, found=repr(name),
+                        "one state number has two names", where=place, found=repr(name),
                         expected=f"{other!r} as for {owner[other]}",
                         do="Take all cell types from one segmentation, or rename the states.",
                     )  # fmt: skip
-            owner.setdefault(name, one.cell)
+            owner.setdefault(name, place)
             colours[name] = colours.get(name) or one.colours[i]
     by_number = {name: number for number, name in named.items()}
     names = tuple(sorted(colours, key=lambda name: (by_number.get(name, 0), natural_key(name))))
     if len(names) > MOST_STATES:
+        over = list(owner)[MOST_STATES]
         raise InputError(
-            "there are too many states", where=f"{len(states)} cell types", found=f"{len(names)} different names ({few(names, 3)})",
+            "there are too many states", where=f"{len(states)} cell types",
+            found=f"{len(names)} different names ({few(names, 3)}); name {MOST_STATES + 1} is {over!r} in {owner[over]}",
             expected=f"at most {MOST_STATES}", do="Take all cell types from one segmentation.",
         )  # fmt: skip
     index = {name: i for i, name in enumerate(names)}

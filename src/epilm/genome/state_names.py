@@ -65,8 +65,11 @@ def name_states(
     found = {i: _NUMBER.fullmatch(labels[i]) for i in kept}
     numbered = [i for i in kept if found[i]]
     if len(kept) > MOST_STATES:
+        # Labels come in the order of their letters: the name that is one too many is found by rows.
+        met, first = np.unique(segments.label, return_index=True)
+        rows = np.sort(first[np.isin(met, kept)])
         raise InputError(
-            "there are too many states", where=line(kept[MOST_STATES]),
+            "there are too many states", where=segments.place(int(rows[MOST_STATES])),
             found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})", expected=f"at most {MOST_STATES}",
             do="Is column 4 the state? Peak names, for example, differ on every line.",
         )  # fmt: skip

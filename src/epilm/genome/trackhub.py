@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,6 +191,41 @@ def state_tracks(tracks: list[HubTrack]) -> dict[str, HubTrack]:
     return chosen
 
 
+def check_places(tracks: Iterable[HubTrack]) -> None:
+    """Refuse tracks whose file cannot be there, before the first is read.
+
+    Local files are looked at; what a server has is found when it is asked.
+
+    Parameters
+    ----------
+    tracks : iterable of HubTrack
+
+    Raises
+    ------
+    InputError
+        If a local file is missing or empty, or an address is neither http(s) nor a path. The message names the
+        line of the stanza.
+
+    Examples
+    --------
+    >>> check_places([HubTrack("a", "E116", "", "E116", "ftp://host/a.bb", "bigBed", "trackDb.txt, line 3")])
+    Traceback (most recent call last):
+    ...
+    epilm.errors.InputError: trackDb.txt, line 3, track a: the address cannot be fetched. Found ftp://host/a.bb; expected http, https or a path.
+    """
+    for track in tracks:
+        if is_url(track.url):
+            continue
+        try:
+            fetch(track.url, ".")  # local or refused: nothing is fetched
+        except InputError as error:
+            raise InputError(
+                error.what, where=f"{track.place}, track {track.track}",
+                found=track.url if error.found is None else f"{track.url}, {error.found}",
+                expected=error.expected, do=error.do,
+            ) from None  # fmt: skip
+
+
 class _Stanza(dict[str, str]):
     """Settings of one stanza, and where it begins."""
 
@@ -273,7 +308,7 @@ def _trackdb_of_hub(address: str, stanzas: list[_Stanza], reach: Reach) -> str:
 
 def _join(base: str, name: str) -> str:
     """An address given in a file, relative to that file."""
-    if is_url(name) or name.startswith("ftp://"):
+    if "://" in name and not name.startswith("file://"):
         return name
     if is_url(base):
         return urllib.parse.urljoin(base, name)

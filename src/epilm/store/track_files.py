@@ -89,9 +89,7 @@ def write_states(
         If a file cannot be used, files do not fit each other, or the cell map names a track that is not there.
     """
     sizes = dict(zip(writer.chroms, writer.sizes, strict=True))
-    tables = {
-        one.place: _table(one.place, sizes, state_bin, past_end) for one in given if one.kind == "table"
-    }
+    tables = {one.place: _table(one, sizes, state_bin, past_end) for one in given if one.kind == "table"}
     tracks = [track for one in given for track in (tables[one.place] if one.kind == "table" else [one.track])]
     twice = [name for name, n in Counter(tracks).items() if n > 1]
     if twice:
@@ -129,7 +127,8 @@ def write_states(
         notes += one.notes
     assert codes is not None
     assert width is not None
-    names, colours, maps = join_states([replace(head, bin_bp=width) for head in heads])
+    files = [one.place for one in given for _ in (tables[one.place] if one.kind == "table" else [one.track])]
+    names, colours, maps = join_states([replace(head, bin_bp=width) for head in heads], files)
     for row, table in enumerate(maps):
         if not np.array_equal(table[: len(names)], np.arange(len(names))):
             codes[row] = table[codes[row]]
@@ -163,31 +162,53 @@ class _Tracks:
                 for cell, states in self._tables[one.place].items():
                     yield states, {**entry, "track": cell}
                 continue
-            with _local(one.place) as path:
-                states = read_states(path, self._sizes, cell=one.track, **self._how)
+            with _local(one) as path:
+                states = _renamed(
+                    read_states(path, self._sizes, cell=one.track, **self._how), path, one.place
+                )
                 entry = source("states", path, track=one.track)
                 if is_url(one.place):
                     entry |= {"name": one.place.rsplit("/", 1)[-1], "url": one.place}
-                    told = tuple(note.replace(str(path), entry["name"]) for note in states.notes)
-                    states = replace(states, notes=told)
             yield states, entry
 
 
 def _table(
-    place: str, sizes: Mapping[str, int], state_bin: int | None, past_end: PastEnd
+    one: StateSource, sizes: Mapping[str, int], state_bin: int | None, past_end: PastEnd
 ) -> dict[str, States]:
-    with _local(place) as path:
-        return read_ideas_state(path, sizes, bin_bp=state_bin, past_end=past_end)
+    with _local(one) as path:
+        tracks = read_ideas_state(path, sizes, bin_bp=state_bin, past_end=past_end)
+        return {cell: _renamed(states, path, one.place) for cell, states in tracks.items()}
+
+
+def _renamed(states: States, path: Path, place: str) -> States:
+    """The same with the file's own name in its notes, where it was read from a copy."""
+    name = place.rsplit("/", 1)[-1] if is_url(place) else str(path)
+    return replace(states, notes=tuple(note.replace(str(path), name) for note in states.notes))
 
 
 @contextmanager
-def _local(place: str) -> Iterator[Path]:
-    """A file here: the place itself, or what a URL gives, for as long as it is read."""
-    if not is_url(place):
-        yield Path(place)
+def _local(one: StateSource) -> Iterator[Path]:
+    """A file here: the place itself, or what a URL gives, for as long as it is read.
+
+    The copy is gone when a message about it is read: what is wrong in it is said of its URL.
+    """
+    if "://" not in one.place:
+        yield Path(one.place)
         return
     with tempfile.TemporaryDirectory(prefix="epilm-hub-") as folder:
-        yield fetch(place, Path(folder))
+        copy = ""
+        try:
+            path = fetch(one.place, Path(folder))
+            copy = str(path)
+            yield path
+        except InputError as error:
+            where, found, expected, do = (
+                said.replace(copy, one.place) if copy and isinstance(said, str) else said
+                for said in (error.where, error.found, error.expected, error.do)
+            )
+            if one.stanza:
+                where = f"{where or one.place} (named in {one.stanza})"
+            raise InputError(error.what, where=where, found=found, expected=expected, do=do) from None
 
 
 def _spread(codes: np.ndarray, times: int, size: int, width: int) -> np.ndarray:
@@ -267,10 +288,16 @@ def write_signals(
         values = writer.signal(signal.name, len(signal.files), resolution)
         entries: list[dict[str, Any]] = []
         notes: list[str] = []
+        below: list[str] = []
         for row, (cell, path) in enumerate(bar(signal.files, signal.name).items()):
             entry = source(f"signal {signal.name}", path, **({"cell_type": cell} if cell else {}))
-            entry |= _write_track(writer, values[row], path, resolution, signal.pool, past_end, notes)
-            entries.append(entry)
+            told, negative = _write_track(writer, values[row], path, resolution, signal.pool, past_end, notes)
+            entries.append(entry | told)
+            # Log-ratios, for example: the store keeps them, but accessibility is read from 0 up.
+            if signal.name == "accessibility" and negative:
+                below.append(
+                    f"accessibility{f' of {cell}' if cell else ''}: {negative:,} negative values: read as 0"
+                )
         values.flush()
         cells = {cell: row for row, cell in enumerate(signal.files)}
         done.about[signal.name] = {
@@ -282,7 +309,7 @@ def write_signals(
         }
         if not signal.shared:
             done.cells |= cells
-        done.notes += few_notes(notes)
+        done.notes += [*few_notes(notes), *below]
     return done
 
 
@@ -294,8 +321,8 @@ def _write_track(
     pool: Pool,
     past_end: PastEnd,
     notes: list[str],
-) -> dict[str, Any]:
-    """Fill one track; give mean and greatest value, and the numbers of bases missing and values cut."""
+) -> tuple[dict[str, Any], int]:
+    """Fill one track; give mean and greatest value, share missing and values cut; and how many are negative."""
     signal = open_signal(path)
     absent = [chrom for chrom in writer.chroms if chrom not in signal.chroms]
     check_names(signal.chroms, writer.chroms, str(path))
@@ -303,7 +330,7 @@ def _write_track(
         notes.append(f"{path}: no values on {few(absent)}: 0 there")
     block = max(1, BLOCK // resolution) * resolution
     begin = bin_offsets(writer.sizes, resolution)
-    missing, cut, total, greatest = 0, 0, 0.0, -math.inf
+    missing, cut, negative, total, greatest = 0, 0, 0, 0.0, -math.inf
     for chrom, at, size in zip(writer.chroms, begin[:-1].tolist(), writer.sizes, strict=True):
         if chrom in absent:
             missing += size
@@ -313,7 +340,9 @@ def _write_track(
             lost = np.isnan(piece)
             missing += int(lost.sum())
             piece[lost] = 0
-            halves, over = to_float16(pooled(piece, resolution, pool))
+            steps = pooled(piece, resolution, pool)
+            negative += int((steps < 0).sum())
+            halves, over = to_float16(steps)
             cut += over
             held = np.clip(piece, -HIGHEST, HIGHEST) if over else piece
             total += float(held.sum(dtype=np.float64))
@@ -322,12 +351,13 @@ def _write_track(
     bases = sum(writer.sizes)
     if cut:
         notes.append(f"{path}: {cut} values beyond 65504 (the largest the store keeps): cut to it")
-    return {
+    told = {
         "mean": float(f"{total / bases:.6g}"),
         "max": float(f"{greatest:.6g}"),
         "missing": round(missing / bases, 6),
         "cut": cut,
     }
+    return told, negative
 
 
 def pooled(values: np.ndarray, resolution: int, how: Pool) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from epilm.errors import InputError, nearest
 from epilm.genome.files import read_text
-from epilm.genome.trackhub import is_url, read_trackdb, state_tracks
+from epilm.genome.trackhub import check_places, is_url, read_trackdb, state_tracks
 from epilm.store.inputs import Peaks, cell_files
 from epilm.store.regions import check_choice
 from epilm.store.track_arrays import check_signal_name
@@ -54,11 +54,14 @@ class StateSource:
         Path or URL.
     kind : {"file", "table"}
         One cell type (BED, bigBed), or one a column (IDEAS `.state`).
+    stanza : str
+        File and line of the hub's stanza that names it, for messages; "" where none does.
     """
 
     track: str
     place: str
     kind: Literal["file", "table"]
+    stanza: str = ""
 
 
 def state_sources(given: Peaks) -> list[StateSource]:
@@ -78,7 +81,7 @@ def state_sources(given: Peaks) -> list[StateSource]:
     Raises
     ------
     InputError
-        If nothing is found, a file does not exist, or two give one name.
+        If nothing is found, a file does not exist (also one that a hub names), or two give one name.
     """
     found: list[StateSource] = []
     if isinstance(given, Mapping):
@@ -100,21 +103,23 @@ def state_sources(given: Peaks) -> list[StateSource]:
 
 def _one(word: str) -> list[StateSource]:
     path = Path(word)
-    if is_url(word) and _is_file_name(word):
+    cell, _, place = word.partition("=")
+    # An address of another kind than http goes on as one: `fetch` says what can be read.
+    if "://" in place and "://" not in cell:
+        return [_source(cell, place)]
+    if "://" in word and (_is_file_name(word) or not is_url(word)):
         return [_source(_stem(word), word)]
     if is_url(word) or _is_hub(path):
-        return [_source(cell, track.url) for cell, track in state_tracks(read_trackdb(word)).items()]
-    if not path.exists() and "=" in word:
-        cell, _, place = word.partition("=")
-        if is_url(place):
-            return [_source(cell, place)]
+        tracks = state_tracks(read_trackdb(word))
+        check_places(tracks.values())
+        return [_source(cell, track.url, track.place) for cell, track in tracks.items()]
     files = cell_files(word, (*STATE_ENDINGS, ".state"), "segmentation", "--states")
     return [_source(cell, str(place)) for cell, place in files.items()]
 
 
-def _source(track: str, place: str) -> StateSource:
+def _source(track: str, place: str, stanza: str = "") -> StateSource:
     table = Path(place).name.removesuffix(".gz").endswith(".state")
-    return StateSource(track, place, "table" if table else "file")
+    return StateSource(track, place, "table" if table else "file", stanza)
 
 
 def _is_file_name(word: str) -> bool:
@@ -122,14 +127,19 @@ def _is_file_name(word: str) -> bool:
 
 
 def _is_hub(path: Path) -> bool:
-    """A trackDb.txt or hub.txt by its first line with a word, or a folder that holds one."""
+    """A trackDb.txt or hub.txt by its name or its first lines, or a folder that holds one."""
     if path.is_dir():
         return (path / "hub.txt").is_file() or any(path.glob("trackDb*.txt"))
     if not path.is_file():
         return False
+    if path.match("trackDb*.txt"):
+        return True
     with open(path, "rb") as handle:
-        head = handle.read(4096)
-    for line in head.decode("latin-1").splitlines():
+        lines = handle.read(4096).decode("latin-1").splitlines()
+    # A stanza may begin with any of its settings, but no line of a BED begins so.
+    if any(line.split()[:1] == ["bigDataUrl"] for line in lines):
+        return True
+    for line in lines:
         words = line.split()
         if words and not line.startswith("#"):
             # A browser's line over a BED reads `track name=... description=...`.
@@ -243,7 +253,9 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
 
     A track that the map names goes by the names of the map; any other one by its own. A cell type
     that reads a track of another name is a proxy, unless the map says "same", the names differ in
-    case and punctuation alone, or the two are known to be the same cells (`SAME`).
+    case and punctuation alone, or the two are known to be the same cells (`SAME`). A proxy only
+    borrows: a track that the map names for proxies alone goes by its own name as well, unless the
+    map gives that name another track.
 
     Parameters
     ----------
@@ -261,6 +273,8 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
     >>> served = serve(["E118", "E123"], read_cell_map(["K562=E123", "HepG2=E118", "PC-3=E118"]))
     >>> served.cells, served.proxies
     ({'HepG2': 'E118', 'PC-3': 'E118', 'K562': 'E123'}, {'PC-3': 'E118'})
+    >>> serve(["typeA", "typeB"], read_cell_map(["PC-3=typeB"])).cells
+    {'typeA': 'typeA', 'typeB': 'typeB', 'PC-3': 'typeB'}
     >>> serve(["E118", "E123"], read_cell_map({"K562": "E12"}))
     Traceback (most recent call last):
     ...
@@ -274,9 +288,18 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
                 found=track,
                 do=nearest(track, tracks),
             )
+    proxies = {
+        cell: track
+        for cell, (track, kind) in given.items()
+        if kind == "proxy" or (kind == "" and not _same(cell, track))
+    }
     cells: dict[str, str] = {}
     for track in tracks:
-        for cell in [cell for cell, (of, _) in given.items() if of == track] or [track]:
+        names = [cell for cell, (of, _) in given.items() if of == track]
+        borrowed = all(cell in proxies for cell in names)
+        if not names or (borrowed and track not in given):
+            names = [track, *names]
+        for cell in names:
             if cells.get(cell, track) != track:
                 raise InputError(
                     "two tracks of states would serve one cell type",
@@ -285,11 +308,6 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
                     do=f"Give the track {cell} another name in the map, for example {cell}.own={cell}.",
                 )
             cells[cell] = track
-    proxies = {
-        cell: track
-        for cell, (track, kind) in given.items()
-        if kind == "proxy" or (kind == "" and not _same(cell, track))
-    }
     return Served(cells, proxies)
 
 

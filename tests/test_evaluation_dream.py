@@ -11,7 +11,8 @@ from epilm.evaluation_dream import evaluate_dream
 from epilm.metrics.binding import score_bins
 from epilm.motifs.motif import Motif
 from epilm.prediction_bins import BindingRun, load_binding
-from epilm.tasks.dream import BinLabels, grid
+from epilm.tasks.dream import BinLabels, grid, write_labels
+from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.controls import controlled, most_common, motif_scores
 from epilm.tasks.dream.leak import leak_of
 from epilm.tasks.dream.submission import write_submission
@@ -177,7 +178,7 @@ def test_a_file_of_predictions_is_scored_as_it_is(store, labels, tmp_path):
     part = evaluate_dream(path, labels, cell="typeA", chroms=["chr2"])
     here = labels.bins.inside(["chr2"])
     assert part.scores["auroc"] == pytest.approx(score_bins(labels.of("typeA")[here], scores[here])["auroc"])
-    short = tmp_path / "F.TF.short.tab.gz"
+    short = tmp_path / "F.TF.typeA.short.tab.gz"
     write_submission(short, labels.bins.take(slice(5, None)), scores[5:])
     with pytest.raises(
         InputError, match=r"lack bins of the labels. Found 5 of .* missing, the first chr1:0-200"
@@ -193,6 +194,12 @@ def test_one_class_alone_and_one_score_for_all_are_said(labels, tmp_path):
     found = evaluate_dream(path, empty, cell="typeA")
     assert found.as_dict()["scores"]["auroc"] is None
     assert any("every score is undefined" in w for w in found.warnings)
+    unknown = BinLabels(labels.bins, labels.cells, -np.ones_like(labels.values), "TF")
+    found = evaluate_dream(path, unknown, cell="typeA")
+    assert f"every bin is ambiguous ({len(labels):,} of them): every score is undefined" in found.warnings
+    assert not any("of one class" in w for w in found.warnings)
+    (row,) = [line.split() for line in found.text().splitlines() if line.startswith("ambiguous")]
+    assert row == ["ambiguous", str(len(labels))]
     assert "n/a" in found.text()
 
 
@@ -211,3 +218,51 @@ def test_what_is_missing_is_named(folder, store, labels, tmp_path):
     run = load_binding(folder)
     found = evaluate_dream(run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
     assert any("hold N alone" in warning for warning in found.warnings)
+
+
+def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels, tmp_path):
+    path = tmp_path / "F.MAX.typeB.tab"
+    write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
+    data = tmp_path / "TF.train.labels.tsv"
+    write_labels(data, labels)
+    with pytest.raises(InputError, match=r"typeB.tab: the predictions are of another cell type. Found typeB in the file's name; expected typeA, as --cell says. Give the predictions of typeA, or --cell typeB"):  # fmt: skip
+        evaluate_dream(path, data, cell="typeA")
+    with pytest.raises(InputError, match=r"typeB.tab: the predictions are of another factor. Found MAX in the file's name; expected TF, as the labels are named \(.*TF.train.labels.tsv\). Give the predictions of TF, or the labels of MAX"):  # fmt: skip
+        evaluate_dream(path, data, cell="typeB")
+    with pytest.raises(
+        InputError, match=r"another factor. Found MAX .* expected TF, as the labels are named\. "
+    ):
+        evaluate_dream(path, labels, cell="typeB")
+    with pytest.raises(InputError, match=r"another factor. Found MAX .* expected TF, as --factor says"):
+        evaluate_dream(path, data, cell="typeB", factor="TF")
+    path.rename(tmp_path / "F.tf.TYPEB.tab")  # upper and lower case are one
+    assert evaluate_dream(tmp_path / "F.tf.TYPEB.tab", data, cell="typeB").factor == "tf"
+
+
+def test_a_name_not_of_the_challenges_form_says_no_factor(labels, tmp_path):
+    path = tmp_path / "my.run.v2.tab.gz"
+    write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
+    assert evaluate_dream(path, labels, cell="typeB").factor == "TF"  # that of the labels
+    with pytest.raises(InputError, match=r"the labels are of another factor. Found TF .* expected MAX"):
+        evaluate_dream(path, labels, cell="typeB", factor="MAX")
+
+
+def test_bins_past_the_end_of_a_chromosome_are_refused_for_a_model_and_for_predictions(
+    folder, store, labels, tmp_path
+):
+    far = Bins(("chr1", "chr3"), np.array([0, 1, 1], np.int16), np.array([0, 19_800, 19_850], np.int32))
+    other = BinLabels(far, ("typeA",), np.array([[1], [0], [1]], np.int8), "TF")
+    data, path = tmp_path / "TF.train.labels.tsv", tmp_path / "F.TF.typeA.tab"
+    write_labels(data, other)
+    write_submission(path, far, np.array([0.5, 0.25, 1.0]))
+    said = r"TF.train.labels.tsv: a bin of the labels ends past its chromosome; 1 on chr3 do. Found chr3:19850-20050; expected an end of at most 20000 \(chr3 in the store .*\). The labels are of another assembly"
+    for run in (folder, path):
+        for chroms in ((), ["chr1"]):  # one bin is enough to show the assembly, scored or not
+            with pytest.raises(InputError, match=said):
+                evaluate_dream(run, data, cell="typeA", store=store, chroms=chroms, device="cpu")
+    assert evaluate_dream(path, data, cell="typeA").scores["n"] == 3  # without a store no size is known
+
+
+def test_a_path_that_is_not_there_says_what_may_be_given(labels, tmp_path):
+    with pytest.raises(InputError, match=r"nothere.tab: there is no such run or file of predictions. Expected a run of epilm finetune dream, its model folder, or predictions .*\.tab\.gz"):  # fmt: skip
+        evaluate_dream(tmp_path / "nothere.tab", labels, cell="typeA")

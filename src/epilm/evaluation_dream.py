@@ -20,14 +20,15 @@ from epilm.metrics.binding import METRICS, score_resamples
 from epilm.prediction_bins import BATCH, Autocast, BindingRun, load_binding, predict_bins
 from epilm.store.reader import Store
 from epilm.tasks.dream.bins import Bins
+from epilm.tasks.dream.challenge import names_cell, read_name
 from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
 from epilm.tasks.dream.labels import BinLabels
 from epilm.tasks.dream.leak import leak_of, share_of_n
-from epilm.tasks.dream.load import load_bins
+from epilm.tasks.dream.load import check_factor, factor_named, load_bins
 from epilm.training.device import choose_place
 
 SHOWN = (
-    "n", "positives", "prevalence", "auroc", "auprc_dg", "ap", "auprc_trapezoid",
+    "n", "ambiguous", "positives", "prevalence", "auroc", "auprc_dg", "ap", "auprc_trapezoid",
     "recall_at_fdr10", "recall_at_fdr50", "recall_at_fdr5", "recall_at_fdr25",
 )  # fmt: skip
 Say = Callable[[str], None]
@@ -172,8 +173,7 @@ def evaluate_dream(
     """
     model, path = _open(run)
     if model is None and path is not None:
-        named = path.name.split(".")
-        factor = factor or (named[1] if len(named) > 2 else None)
+        factor = _named_factor(path, data, factor, cell)
     if model is not None:
         factor = model.factors[model.column(factor)]
     opened = Store.open(store) if isinstance(store, str | Path) else store
@@ -184,6 +184,8 @@ def evaluate_dream(
         )
     labels = _labels(data, factor, cell, opened, options)
     notes, warnings = list(labels.notes), list[str]()
+    if opened is not None:
+        _check_ends(labels, opened, str(data) if isinstance(data, str | Path) else labels.factor)
     labels = _judged(labels, chroms, model, opened, warnings)
     truth = labels.of(cell)
     called = name or (path.name if path is not None else "model")
@@ -229,7 +231,9 @@ def evaluate_dream(
             model, opened, cell, factor, labels, controls, motifs, predict, seed, warnings, say
         )
     whole, parts = _scored(truth, scores)
-    if not whole["positives"] or whole["positives"] == whole["n"]:
+    if not whole["n"]:
+        warnings.append(f"every bin is ambiguous ({whole['ambiguous']:,} of them): every score is undefined")
+    elif not whole["positives"] or whole["positives"] == whole["n"]:
         warnings.append(
             f"the bins are of one class ({whole['positives']} of {whole['n']} bound): every score is undefined"
         )
@@ -248,7 +252,43 @@ def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]
     path = Path(run)
     if path.is_file():
         return None, path
+    if not path.exists():
+        raise InputError(
+            "there is no such run or file of predictions",
+            where=str(path),
+            expected="a run of epilm finetune dream, its model folder, or predictions in the challenge's format (.tab, .tab.gz)",
+            do="Correct the path; epilm predict --out F.FACTOR.CELL.tab.gz writes such predictions.",
+        )
     return load_binding(path), path
+
+
+def _named_factor(path: Path, data: Any, factor: str | None, cell: str) -> str | None:
+    """The factor of predictions: as asked for, else by their name; refused where the two or the labels differ.
+
+    Only a name of the challenge's own form says anything: the second word of my.run.v2.tab.gz is no factor.
+    """
+    named = read_name(path.name)
+    if named is None:
+        return factor
+    rename = "rename a file that is named wrongly"
+    if not names_cell(path.name, cell):
+        raise InputError(
+            "the predictions are of another cell type",
+            where=str(path),
+            found=f"{named[1]} in the file's name",
+            expected=f"{cell}, as --cell says",
+            do=f"Give the predictions of {cell}, or --cell {named[1]}; {rename}.",
+        )
+    for other, who in ((factor, "as --factor says"), (factor_named(data), "as the labels are named")):
+        if other is not None and other.lower() != named[0].lower():
+            raise InputError(
+                "the predictions are of another factor",
+                where=str(path),
+                found=f"{named[0]} in the file's name",
+                expected=f"{other}, {who}{'' if isinstance(data, BinLabels) else f' ({data})'}",
+                do=f"Give the predictions of {other}, or the labels of {named[0]} (--data); {rename}.",
+            )
+    return factor or named[0]
 
 
 def _labels(
@@ -256,9 +296,31 @@ def _labels(
 ) -> BinLabels:
     if isinstance(data, BinLabels):
         data.column(cell)
+        check_factor(data, factor)
         return data
     sizes = dict(zip(store.chroms, store.sizes, strict=True)) if store is not None else None
     return load_bins(data, factor=factor, cells=[cell], sizes=sizes, **dict(options or {}))
+
+
+def _check_ends(labels: BinLabels, store: Store, where: str) -> None:
+    """Refuse a bin past the end of its chromosome: it would be scored from N alone.
+
+    All bins of the labels are looked at, not only those to score: one shows that the assembly is another.
+    """
+    bins = labels.bins
+    for name, low, high in bins.runs():
+        if name not in store.chroms:
+            continue
+        size = store.sizes[store.chroms.index(name)]
+        past = bins.start[low:high].astype(np.int64) + bins.width > size
+        if past.any():
+            raise InputError(
+                f"a bin of the labels ends past its chromosome; {int(past.sum()):,} on {name} do",
+                where=where or None,
+                found=bins.place(low + int(past.argmax())),
+                expected=f"an end of at most {size} ({name} in the store {store.path})",
+                do="The labels are of another assembly: give a store of the genome they were made on, or lift them over.",
+            )
 
 
 def _judged(

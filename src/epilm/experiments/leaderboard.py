@@ -14,6 +14,7 @@ import numpy as np
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import InputError, UsageError, nearest
 from epilm.experiments.score_tables import Entry, read_scores, short_name
+from epilm.genome.chromosomes import few
 from epilm.metrics.binding import FOLDS, METRICS
 from epilm.metrics.published import dream_internal_ranks, dream_ranks
 from epilm.metrics.ranking import (
@@ -162,12 +163,36 @@ def rank_entries(
                 do="Score the bins with `epilm evaluate --task dream --json`, add them in a column `resample`, or use --method log_rank.",
             )
         table.setdefault(entry.dataset, {})[entry.model] = entry.scores | {"resamples": entry.resamples}
+    lacking = {
+        (e.dataset, e.model): (", ".join(name for name in METRICS if e.scores[name] is None), e.where)
+        for e in entries
+        if any(e.scores[name] is None for name in METRICS)
+    }
     try:
-        return rank_models(
+        board = rank_models(
             table, method, models=tuple(dict.fromkeys(e.model for e in entries)), common=common
         )
     except ValueError as error:
-        raise InputError(str(error)) from None
+        listed = [f"no {names} of {m} for {d} ({where})" for (d, m), (names, where) in lacking.items()]
+        raise InputError(str(error), found=few(listed, 3) or None) from None
+    _note_undefined(board, lacking, table)
+    return board
+
+
+def _note_undefined(
+    board: Leaderboard, lacking: dict[tuple[str, str], tuple[str, str]], table: dict[str, dict[str, Any]]
+) -> None:
+    """Name the metric for which a model is not ranked on a dataset that it has other scores of."""
+    for model in dict.fromkeys(m for _, m in lacking):
+        if all(model in table[d] for d in board.datasets):
+            # It has scores of all of them: the ranking's own note, that it has none, would be wrong.
+            board.notes[:] = [n for n in board.notes if not n.startswith(f"{model} has no scores for ")]
+    cost = "0.5" if board.method == "challenge" else "last"
+    for (dataset, model), (names, where) in lacking.items():
+        counts = f": it is ranked by all {len(METRICS)} metrics or not, and counts as {cost} there"
+        board.notes.append(
+            f"{model} has no {names} for {dataset} ({where}){counts if dataset in board.datasets else ''}"
+        )
 
 
 def write_board(board: Leaderboard, folder: Path) -> None:

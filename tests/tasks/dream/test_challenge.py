@@ -3,7 +3,17 @@
 import pytest
 
 from epilm.errors import UsageError
-from epilm.tasks.dream.challenge import N_LADDER_BINS, N_TEST_BINS, N_TRAIN_BINS, PAIRS, file_name, find_pair
+from epilm.tasks.dream.challenge import (
+    IPSC,
+    N_LADDER_BINS,
+    N_TEST_BINS,
+    N_TRAIN_BINS,
+    PAIRS,
+    file_name,
+    find_pair,
+    names_cell,
+    read_name,
+)
 
 
 def test_there_are_the_thirteen_published_pairs():
@@ -42,3 +52,21 @@ def test_unknown_pairs_and_rounds_name_the_known():
     with pytest.raises(UsageError, match=r"unknown round. Found X"):
         file_name("MAX", "liver", "X")
     assert file_name("MAX", "K562", "B") == "B.MAX.K562.tab.gz"
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda p: p.name)
+def test_the_name_of_a_prediction_file_says_its_factor_and_cell_type(pair):
+    name = file_name(pair.factor, pair.cell)
+    assert read_name(name) == (pair.factor, pair.cell)
+    assert names_cell(name, pair.cell)
+    assert names_cell(name, "iPSC") == (pair.cell == IPSC)
+
+
+@pytest.mark.parametrize("name", ["my.run.v2.tab.gz", "F.MAX.tab.gz", "F.MAX.liver", "f.MAX.liver.tab", "FF.MAX.liver.tab"])  # fmt: skip
+def test_another_name_says_nothing(name):
+    assert read_name(name) is None
+
+
+def test_a_cell_type_may_have_dots_and_a_longer_name_is_another_one():
+    assert names_cell("L.MAX.MCF-7.v2.tab.gz", "mcf-7.V2")
+    assert not names_cell("L.MAX.MCF-70.tab.gz", "MCF-7")

@@ -179,6 +179,8 @@ def test_chosen_chromosomes_and_cell_types_alone_are_kept(tmp_path):
         ("chr\tstart\tstop\tA\nchr1\t50\t250\tB\tU\n", "line 2: the line has another number of columns. Found 5: 'chr1"),
         ("chr1\t50\t250\tB\n", "line 1: the header is not that of a label file"),
         ("chr\tstart\tstop\nchr1\t50\t250\n", "line 1: the header is not that of a label file"),
+        ("chr\tstart\tstop\nchr1\t50\t250\tB\n", "line 1: the header is not that of a label file. Found 'chr\\tstart\\tstop'; expected chr, start, stop and the cell types"),
+        ("chr start stop A\nchr1\t50\t250\tB\n", "line 1: the header is not that of a label file. Found 'chr start stop A'"),
         ("chr\tstart\tstop\tA\tA\nchr1\t50\t250\tB\tB\n", "line 1: a cell type is there twice. Found A"),
         ("chr\tstart\tstop\tA\n", "the label file holds no bin. Found a header alone"),
     ],
@@ -253,7 +255,10 @@ def test_what_a_folder_lacks_is_named(tmp_path):
         load_bins(folder, factor="CTFC", sizes={"chr1": 10_000})
     with pytest.raises(InputError, match=r"there are no conservative peaks of CTCF in this cell type. Found typeC. Did you mean"):  # fmt: skip
         load_bins(folder, factor="CTCF", cells=["typeC"], sizes={"chr1": 10_000})
-    with pytest.raises(UsageError, match=r"nothing says where those lie"):
+    with pytest.raises(
+        UsageError,
+        match=r"nothing says where those lie. Give the store, .* \(--store\), or regions \(--regions FILE\)",
+    ):
         load_bins(folder, factor="CTCF")
     with pytest.raises(InputError, match=r"named differently than in the bins. Found chr1; expected 1"):
         load_bins(folder, factor="CTCF", sizes={"1": 10_000})
@@ -287,3 +292,35 @@ def test_region_files_of_bins_and_of_regions_and_a_blacklist_narrow_the_bins(tmp
     narrowed = load_bins(tmp_path / "CTCF.labels.tsv", regions=tmp_path / "bins.bed.gz")
     assert narrowed.bins.start.tolist() == [2950, 3000, 7000]
     assert any("3 of 6 bins are not in the region file" in note for note in narrowed.notes)
+
+
+def test_labels_of_another_factor_than_the_one_asked_for_are_refused(tmp_path):
+    path = tmp_path / "CTCF.train.labels.tsv"
+    write_labels(path, toy())
+    with pytest.raises(
+        InputError,
+        match=r"CTCF.train.labels.tsv: the labels are of another factor. Found CTCF in the name; expected MAX. Give the labels of MAX \(--data\), or ask for CTCF \(--factor CTCF\); .* MAX.train.labels.tsv.gz",
+    ):
+        load_bins(path, factor="MAX")
+    with pytest.raises(InputError, match=r"another factor. Found CTCF in BinLabels.factor; expected MAX"):
+        load_bins(toy(), factor="MAX")
+    assert load_bins(path, factor="ctcf").factor == "ctcf"
+    assert load_bins(path).factor == "CTCF"
+    shutil.copy(path, tmp_path / "of_today.tsv")  # a name that says nothing
+    assert load_bins(tmp_path / "of_today.tsv", factor="MAX").factor == "MAX"
+
+
+@pytest.mark.parametrize("kind", ["conservative", "relaxed"])
+def test_a_peak_past_the_end_of_its_chromosome_is_refused_by_line(tmp_path, kind):
+    folder = peak_folder(tmp_path / "chip")
+    path = folder / f"typeA.CTCF.{kind}.narrowPeak.gz"
+    write_narrow_peak(path, make_table(["chr1", "chr1", "chr9"], [3000, 9900, 0], [3200, 10_001, 99_999]))
+    with pytest.raises(InputError) as error:
+        load_bins(folder, sizes={"chr1": 10_000})
+    assert str(error.value).startswith(
+        f"{path}, line 2: the peak ends past its chromosome; 1 of 3 do. Found chr1:9900-10001; "
+        "expected an end of at most 10000 (chr1 in the genome given). Peaks and genome are of two assemblies"
+    )
+    load_bins(folder, sizes={"chr1": 10_001})  # chr9 is not in the genome: it reaches no bin
+    with pytest.raises(InputError, match=r"typeA, row 2: the peak ends past its chromosome; 1 of 2 do"):
+        load_bins({"typeA": make_table(["chr1"] * 2, [0, 9900], [9, 10_001])}, sizes={"chr1": 10_000})

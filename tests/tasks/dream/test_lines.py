@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.tasks.dream import read_bins, read_labels
-from epilm.tasks.dream.lines import iter_lines
+from epilm.tasks.dream.lines import first_line, iter_lines
 from epilm.tasks.dream.submission import read_submission
 from epilm.tasks.dream.write import decimals, digits, lines
 
@@ -64,3 +64,10 @@ def test_blank_lines_alone_are_refused(tmp_path, read):
     path.write_text("\n\r\n")
     with pytest.raises(InputError, match=r"the file holds no line. Found blank lines only"):
         read(path)
+
+
+@pytest.mark.parametrize("text", ["a\tb\n1\n", "a\tb", "a\tb\r\n1\t2\t3\r\n"])
+def test_the_first_line_is_read_whatever_follows(tmp_path, text):
+    path = tmp_path / "a.tab"
+    path.write_text(text, newline="")
+    assert (first_line(path, "lines").line(0), first_line(path, "lines").columns) == ("a\tb", 2)

@@ -54,3 +54,12 @@ def test_a_wrong_subset_is_refused(tmp_path, rows, y, message):
 
 def test_the_subset_s_chromosomes_do_not_overlap():
     assert len({*TRAIN_CHROMS, *VALID_CHROMS, *TEST_CHROMS}) == 17 + 3 + 3
+
+
+def test_a_subset_named_as_another_factor_is_refused(tmp_path):
+    root = subset(tmp_path, [("chr1", 0, 6400, "A")], np.zeros((1, 128)))
+    with pytest.raises(InputError, match=r"labels/MAX: the labels are of another factor. Found MAX in the name; expected JUND"):  # fmt: skip
+        load_bins(root / "labels" / "MAX", factor="JUND")
+    assert load_bins(root / "labels" / "MAX", factor="max").factor == "max"
+    (root / "labels" / "MAX").rename(tmp_path / "download")  # a folder's name that is no factor
+    assert load_bins(tmp_path / "download", factor="JUND").factor == "JUND"

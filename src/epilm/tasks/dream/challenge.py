@@ -4,6 +4,7 @@ The thirteen pairs of its final round, with the cell types and chromosomes to le
 Validation on chr11 is FactorNet's and DeepGRN's choice, not the challenge's. Plain data.
 """
 
+import re
 from typing import Literal, NamedTuple
 
 from epilm.errors import UsageError, nearest
@@ -16,6 +17,9 @@ TRAIN_CHROMS = tuple(
 )
 N_TRAIN_BINS, N_LADDER_BINS, N_TEST_BINS = 51_676_736, 8_843_011, 60_519_747
 ROUNDS = {"F": "final, across cell types", "B": "within-cell-type benchmark", "L": "ladder"}
+
+# "F.CTCF.tab.gz" is no such name: what stands third is its ending.
+_NAME = re.compile(r"^[FBL]\.(?P<factor>[^.]+)\.(?!(?:tab|tsv)\.gz$)(?P<cell>[^.]+)\.")
 
 # Training and ladder cell types of the challenge's table of factors (final round only).
 _CELLS = {
@@ -112,3 +116,32 @@ def file_name(factor: str, cell: str, kind: Literal["F", "B", "L"] = "F") -> str
     if kind not in ROUNDS:
         raise UsageError("unknown round", found=kind, do=nearest(kind, ROUNDS))
     return f"{kind}.{factor}.{cell}.tab.gz"
+
+
+def read_name(name: str) -> tuple[str, str] | None:
+    """Give factor and cell type from the name of a prediction file; None where it has not the challenge's form.
+
+    Examples
+    --------
+    >>> read_name("F.MAX.liver.tab.gz"), read_name("my.run.v2.tab.gz"), read_name("F.MAX.tab.gz")
+    (('MAX', 'liver'), None, None)
+    """
+    found = _NAME.match(name)
+    return (found["factor"], found["cell"]) if found else None
+
+
+def names_cell(name: str, cell: str) -> bool:
+    """Say whether the name of a prediction file, in the challenge's form, names this cell type.
+
+    Upper and lower case are one, so are the two names of the iPS cells; a cell type may have dots itself.
+
+    Examples
+    --------
+    >>> names_cell("F.MAX.liver.seed1.tab.gz", "Liver"), names_cell("F.MAX.liver_2.tab.gz", "liver")
+    (True, False)
+    >>> names_cell("F.CTCF.iPSC.tab.gz", "induced_pluripotent_stem_cell")
+    True
+    """
+    said = name.split(".", 2)[2].lower()
+    known = (IPSC, "iPSC") if cell in (IPSC, "iPSC") else (cell,)
+    return any(said.startswith(f"{each.lower()}.") for each in known)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import few
 from epilm.tasks.dream.bins import WIDTH, BinOrder, Bins, joined, read_intervals
-from epilm.tasks.dream.lines import Lines, iter_lines
+from epilm.tasks.dream.lines import Lines, first_line, iter_lines
 from epilm.tasks.dream.write import Columns, digits, words, write_rows
 
 BOUND, UNBOUND, AMBIGUOUS = 1, 0, -1
@@ -155,7 +155,7 @@ class BinLabels:
 
 def _cells(path: str | Path) -> tuple[str, ...]:
     """Cell types of a label file's first line."""
-    first = next(iter(iter_lines(path, _WHAT, size=1 << 16)))
+    first = first_line(path, _WHAT)
     names = [first.field(0, c).strip() for c in range(first.columns)]
     if [n.lower() for n in names[:3]] not in (["chr", "start", "stop"], ["chrom", "start", "stop"], ["chr", "start", "end"], ["chrom", "start", "end"]) or len(names) < 4:  # fmt: skip
         raise InputError(

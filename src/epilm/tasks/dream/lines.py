@@ -201,6 +201,26 @@ def iter_lines(
         yield block
 
 
+def first_line(path: str | Path, what: str) -> Lines:
+    """Read the first line alone, whatever the lines after it are like: a header is judged before the rows.
+
+    Raises
+    ------
+    InputError
+        As `read_chunks`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.tsv"
+    >>> _ = name.write_text("chr\\tstart\\tstop\\nchr1\\t600\\t800\\tB\\n")
+    >>> first_line(name, "labels").line(0)
+    'chr\\tstart\\tstop'
+    """
+    piece = next(iter(_whole_lines(path, what, 1 << 16)))
+    return _lines(piece[: piece.index(b"\n") + 1], 1, str(path), None)
+
+
 def _whole_lines(path: str | Path, what: str, size: int) -> Iterator[bytes]:
     """Pieces that end with a line, with Unix line ends; blank lines at the end of the file dropped."""
     rest, blank, lines = b"", b"", False

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import InputError, UsageError, nearest
+from epilm.genome.checks import place, show
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.dream.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
+from epilm.tasks.dream.challenge import PAIRS
 from epilm.tasks.dream.labels import BinLabels, Rule, labels_from_peaks, read_labels
 from epilm.tasks.dream.lines import iter_lines
-from epilm.tasks.dream.wilds import find_wilds, read_wilds
+from epilm.tasks.dream.wilds import PLACES, find_wilds, read_wilds
 
 _PEAKS = re.compile(
     r"^(?:ChIPseq\.)?(?P<cell>.+)\.(?P<factor>[^.]+)\.(?P<kind>conservative|relaxed)(?:\.train)?\.(?:narrowPeak|bed)(?:\.gz)?$"
@@ -51,6 +53,47 @@ def find_peaks(folder: str | Path) -> dict[str, dict[str, dict[str, Path]]]:
     return out
 
 
+def factor_named(data: Any) -> str | None:
+    """Give the factor that labels say they are of, by their own name; None where they do not say.
+
+    Examples
+    --------
+    >>> factor_named("chip/CTCF.train.labels.tsv.gz"), factor_named("chip/of_today.tsv")
+    ('CTCF', None)
+    """
+    if isinstance(data, BinLabels):
+        return data.factor or None
+    if not isinstance(data, str | Path):
+        return None
+    path = Path(data)
+    if path.is_dir():
+        # A WILDS subset has its factor in the folder's name alone; any other name of a folder means nothing.
+        known = path.name.upper() in {pair.factor for pair in PAIRS}
+        return path.name if known and (path / PLACES).is_file() else None
+    found = _LABELS.match(path.name)
+    return found["factor"] if found else None
+
+
+def check_factor(data: Any, factor: str | None) -> None:
+    """Refuse labels whose name says another factor than the one asked for; upper and lower case are one.
+
+    Raises
+    ------
+    InputError
+    """
+    named = factor_named(data)
+    if factor is None or named is None or named.lower() == factor.lower():
+        return
+    held = isinstance(data, BinLabels)
+    raise InputError(
+        "the labels are of another factor",
+        where=None if held else str(data),
+        found=f"{named} in {'BinLabels.factor' if held else 'the name'}",
+        expected=factor,
+        do=f"Give the labels of {factor} (--data), or ask for {named} (--factor {named}); if the name alone is wrong, call them {factor}.train.labels.tsv.gz.",
+    )
+
+
 def load_bins(
     data: Any,
     *,
@@ -72,11 +115,12 @@ def load_bins(
         or of the WILDS subset (`wilds`); or
         {cell type: conservative peaks, or (conservative, relaxed)}, as paths or tables.
     factor : str, optional
-        Needed where a folder holds several.
+        Needed where a folder holds several. Labels whose name says another one are refused.
     cells : sequence of str, optional
         Which cell types, in which order; by default all.
     sizes : dict of chromosome to bp
-        The genome's; needed to lay bins when labels are rebuilt without `regions`.
+        The genome's; needed to lay bins when labels are rebuilt without `regions`. Peaks that end past them
+        are refused.
     chroms : sequence of str, optional
         Keep bins inside these chromosomes or parts of them.
     regions : path, DataFrame or sequence of places, optional
@@ -96,8 +140,10 @@ def load_bins(
     Raises
     ------
     InputError
-        Naming what is missing and what there is.
+        Naming what is missing and what there is; if the labels are named as those of another factor, or a peak
+        ends past its chromosome.
     """
+    check_factor(data, factor)
     if isinstance(data, BinLabels):
         labels = data if cells is None else data.select(cells)
         return _narrowed(labels, chroms, regions, blacklist)
@@ -202,9 +248,30 @@ def _rebuilt(
             )
         if wide is None:
             notes.append(f"{cell}: no relaxed peaks, so only the edges of conservative peaks are ambiguous")
+        for peaks_of in (core, wide):
+            if sizes and peaks_of is not None:
+                _check_ends(peaks_of, sizes, cell)
         values[:, c] = labels_from_peaks(bins, core, wide, rule=rule)
     notes.append(f"labels rebuilt from peaks by the rule {rule!r}")
     return BinLabels(bins, tuple(wanted), values, factor, tuple(notes))
+
+
+def _check_ends(peaks: Any, sizes: Mapping[str, int], cell: str) -> None:
+    """Refuse a peak that ends past its chromosome: of another assembly, it would make every bin unbound."""
+    chrom, end = np.asarray(peaks["chrom"]).astype(str), np.asarray(peaks["end"], np.int64)
+    past = np.zeros(len(end), bool)
+    for name in np.unique(chrom):
+        if name in sizes:  # peaks on chromosomes that the genome has not reach no bin, and are of no harm
+            past |= (chrom == name) & (end > sizes[name])
+    if past.any():
+        row = int(past.argmax())
+        raise InputError(
+            f"the peak ends past its chromosome; {int(past.sum()):,} of {len(past):,} do",
+            where=f"{getattr(peaks, 'attrs', {}).get('source', cell)}, {place(peaks, row)}",
+            found=show(peaks, row),
+            expected=f"an end of at most {sizes[chrom[row]]} ({chrom[row]} in the genome given)",
+            do="Peaks and genome are of two assemblies: give peaks called on this genome, or lift them over.",
+        )
 
 
 def _bins(sizes: Mapping[str, int] | None, chroms: Sequence[str] | None, regions: Any, margin: int, where: str) -> Bins:  # fmt: skip
@@ -212,7 +279,7 @@ def _bins(sizes: Mapping[str, int] | None, chroms: Sequence[str] | None, regions
         if sizes is None:
             raise UsageError(
                 "labels are rebuilt on bins, and nothing says where those lie", where=where,
-                do="Give the genome (--genome), or regions (--regions FILE).",
+                do="Give the store, whose genome they lie on (--store), or regions (--regions FILE).",
             )  # fmt: skip
         return grid(sizes, chroms=chroms, margin=margin)
     if isinstance(regions, Bins):

@@ -1,8 +1,9 @@
 """`python -m benchmarks`: run all that this machine can, then write the table of docs/performance.md.
 
-A row whose peer is not installed is skipped with the pip line, one whose files are not there with their name; a row that
+A row whose peer is not installed is skipped with the pip line, one whose files are not there with what they are; a row that
 fails is said and leaves its former result alone. After the numbered rows come those with a name: what building at scale
-takes, cost curves, the profile of a step, plans against measurements. The GPU has a script of its own, `python -m benchmarks.gpu`.
+takes, cost curves, the profile of a step, plans against measurements, and last `gpu`, rows H1 to H7 where there is a GPU
+(`python -m benchmarks.gpu`; its results are a folder of their own, not rows of the table).
 
     python -m benchmarks                       # all rows, numbered and named
     python -m benchmarks 4 7 13 curves         # some
@@ -28,32 +29,44 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- rows: written by python -m benchmarks -->", "<!-- end of rows -->"
 WORK = "{work}"  # in a row's arguments: a scratch folder
-MOTIF_DATA = "motifs/JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz"
+MOTIFS = "motifs/JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz"
+GENOME = "reference_hg19/hg19_chr20_to_11095000.fa.gz"
+# What would do in the place of a file that is not there (motif_data.py reads them).
+WHAT = {
+    MOTIFS: "any gzipped JASPAR file of the counts of JASPAR 2018 CORE vertebrates, 579 motifs, does under that name",
+    GENOME: "any gzipped FASTA of hg19 chr20 alone, cut to its first 11,095,000 bp, does under that name",
+}
+# Where the package is not called what is imported.
+PACKAGES = {"MOODS": "MOODS-python", "sklearn": "scikit-learn"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One script, the import its peer needs, and the package that brings it.
+    """One script, and what it needs: imports, files, a kind of processor.
 
     Attributes
     ----------
     number : int or None
         Of the table of goals; None for a row with a name, which is the script's.
-    script, module, package : str
+    script : str
+    module : tuple of str
+        What it imports, its peer first; `PACKAGES` names the package where that is called otherwise.
     arguments : tuple of str
-    data : str
-        A file of the real data it reads ("" for none), below the folder EPILM_TEST_DATA or ../shared/data.
+    data : tuple of str
+        Files of the real data it reads, below the folder EPILM_TEST_DATA or ../shared/data.
     bf16 : bool
         Whether it is about bf16, which a processor without it only emulates.
+    gpu : bool
+        Whether it needs a GPU. Such a script is a module of this package, run from the folder above it.
     """
 
     number: int | None
     script: str
-    module: str = "torch"
-    package: str = "torch"
+    module: tuple[str, ...] = ("torch",)
     arguments: tuple[str, ...] = ()
-    data: str = ""
+    data: tuple[str, ...] = ()
     bf16: bool = False
+    gpu: bool = False
 
     @property
     def name(self) -> str:
@@ -63,36 +76,37 @@ class Row:
 
 ONE, TWO = ("--threads", "1"), ("--threads", "2")
 ROWS = (
-    Row(1, "row01_masked_sample.py", "pysam", "pysam"),
-    Row(1, "row01_masked_sample.py", "pysam", "pysam", ("--plain",)),
-    Row(2, "row02_kmer_ids.py", "tokenizers", "tokenizers"),
-    Row(2, "row02_kmer_ids.py", "tokenizers", "tokenizers", ("--plain",)),
-    Row(3, "row03_windows.py", "genvarloader", "genvarloader"),
-    Row(4, "row04_hits_moods.py", "MOODS", "MOODS-python", data=MOTIF_DATA),
-    Row(5, "row05_hits_lightmotif.py", "lightmotif", "lightmotif", data=MOTIF_DATA),
-    Row(6, "row06_hits_memelite.py", "memelite", "memelite", data=MOTIF_DATA),
-    Row(7, "row07_factor_matrix.py", "lightmotif", "lightmotif", data=MOTIF_DATA),
-    Row(8, "row08_thresholds.py", "MOODS", "MOODS-python", data=MOTIF_DATA),
-    Row(9, "row09_bert_step.py", "transformers", "transformers", ONE),
-    Row(9, "row09_bert_step.py", "transformers", "transformers", TWO),
-    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", ONE, bf16=True),
-    Row(10, "row10_bert_step_bf16.py", "transformers", "transformers", TWO, bf16=True),
-    Row(11, "row11_bert_step_fp32.py", "transformers", "transformers", ONE),
-    Row(11, "row11_bert_step_fp32.py", "transformers", "transformers", TWO),
-    Row(12, "row12_packing.py", arguments=ONE),
-    Row(12, "row12_packing.py", arguments=(*ONE, "--samples", "4", "--tokens", "512")),
-    Row(13, "row13_region_tower.py", "transformers", "transformers", ONE),
+    Row(1, "row01_masked_sample.py", ("pysam", "tokenizers", "transformers")),
+    Row(1, "row01_masked_sample.py", ("pysam", "tokenizers", "transformers"), ("--plain",)),
+    Row(2, "row02_kmer_ids.py", ("tokenizers",)),
+    Row(2, "row02_kmer_ids.py", ("tokenizers",), ("--plain",)),
+    Row(3, "row03_windows.py", ("genvarloader",)),
+    Row(4, "row04_hits_moods.py", ("MOODS",), data=(MOTIFS, GENOME)),
+    Row(5, "row05_hits_lightmotif.py", ("lightmotif",), data=(MOTIFS, GENOME)),
+    Row(6, "row06_hits_memelite.py", ("memelite",), data=(MOTIFS, GENOME)),
+    Row(7, "row07_factor_matrix.py", ("lightmotif",), data=(MOTIFS, GENOME)),
+    Row(8, "row08_thresholds.py", ("MOODS",), data=(MOTIFS,)),
+    Row(9, "row09_bert_step.py", ("transformers",), ONE),
+    Row(9, "row09_bert_step.py", ("transformers",), TWO),
+    Row(10, "row10_bert_step_bf16.py", ("transformers",), ONE, bf16=True),
+    Row(10, "row10_bert_step_bf16.py", ("transformers",), TWO, bf16=True),
+    Row(11, "row11_bert_step_fp32.py", ("transformers",), ONE),
+    Row(11, "row11_bert_step_fp32.py", ("transformers",), TWO),
+    Row(12, "row12_packing.py", ("transformers",), ONE),
+    Row(12, "row12_packing.py", ("transformers",), (*ONE, "--samples", "4", "--tokens", "512")),
+    Row(13, "row13_region_tower.py", ("transformers",), ONE),
     Row(14, "row14_contrastive.py", arguments=ONE),
-    Row(15, "row15_track_windows.py", "pyBigWig", "pyBigWig"),
-    Row(None, "metrics_dream.py", "sklearn", "scikit-learn"),
+    Row(15, "row15_track_windows.py", ("pyBigWig",)),
+    Row(None, "metrics_dream.py", ("sklearn",)),
     Row(None, "predict_bins.py"),
     Row(None, "predict_genome.py"),
     Row(None, "states_build.py"),
-    Row(None, "scale_build.py", "pyjaspar", "pyjaspar", ("--work", WORK)),
+    Row(None, "scale_build.py", ("pyjaspar",), ("--work", WORK)),
     Row(None, "data_step.py"),
     Row(None, "profile_step.py"),
     Row(None, "curves.py"),
     Row(None, "plan_check.py"),
+    Row(None, "gpu.py", arguments=("--minutes", "10", "--out", "benchmarks/results/gpu/here"), gpu=True),
 )
 
 
@@ -100,16 +114,24 @@ def skipped(row: Row) -> str | None:
     """Say why a row cannot run here, and what to do; None where it can."""
     if not (HERE / row.script).is_file():
         return f"skipped: benchmarks/{row.script} is not part of this copy"
-    if importlib.util.find_spec(row.module) is None:
-        return f"skipped: {row.package} is not installed (pip install -c constraints.txt '{row.package}')"
+    missing = [PACKAGES.get(name, name) for name in row.module if importlib.util.find_spec(name) is None]
+    if missing:
+        said = (f"{name} is not installed (pip install -c constraints.txt '{name}')" for name in missing)
+        return f"skipped: {'; '.join(said)}"
     data = Path(os.environ.get("EPILM_TEST_DATA", HERE.parents[1] / "shared" / "data"))
-    if row.data and not (data / row.data).is_file():
-        return f"skipped: {row.data} is not there (EPILM_TEST_DATA names the folder that holds it)"
+    absent = [f"{name} ({WHAT[name]})" for name in row.data if not (data / name).is_file()]
+    if absent:
+        return f"skipped: not in {data}: {'; '.join(absent)}; EPILM_TEST_DATA names another folder"
     if row.bf16:
         from epilm.training.device import cpu_bf16
 
         if cpu_bf16() is None:
             return "skipped: this processor has no bf16 instructions (avx512_bf16 or amx_bf16) and would only emulate them"
+    if row.gpu:
+        import torch
+
+        if not torch.cuda.is_available():
+            return "skipped: no GPU here (python -m benchmarks.gpu --minutes 10 --out DIR runs on one)"
     return None
 
 
@@ -120,7 +142,11 @@ def run(row: Row) -> str | None:
         return why
     with tempfile.TemporaryDirectory() as work:
         words = [work if word == WORK else word for word in row.arguments]
-        done = subprocess.run([sys.executable, str(HERE / row.script), *words], cwd=HERE, check=False)
+        if row.gpu:
+            script, folder = ["-m", f"benchmarks.{row.script.removesuffix('.py')}"], HERE.parent
+        else:
+            script, folder = [str(HERE / row.script)], HERE
+        done = subprocess.run([sys.executable, *script, *words], cwd=folder, check=False)
     return None if done.returncode == 0 else f"failed with code {done.returncode}; the former result stays"
 
 
@@ -159,6 +185,8 @@ def table(results: list[dict[str, Any]]) -> str:
     >>> print(table([row]).splitlines()[2])
     | 2: ids | tokenizers | 10x | - | **12.0x** | 1.00 / 12.00 ms | ids equal; 1 thread |
     """
+    if not results:
+        return "No results yet."
     lines = [
         "| row | peer | goal | stretch | measured | ours / peer | checked in the same run; setup; what bounds it |",
         "|---|---|---|---|---|---|---|",
@@ -178,10 +206,11 @@ def table(results: list[dict[str, Any]]) -> str:
         )
     versions = {f"{name} {number}" for row in results for name, number in row["versions"].items()}
     loads = [row["machine"]["load_1min"] for row in results if row["machine"].get("load_1min") is not None]
+    load = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "not known"
     dates = sorted(row["date"] for row in results)
     lines += [
         "",
-        f"Machine{'s' if letters else ''}: {'; '.join(f'{letters[m]} = {m}' if letters else m for m in machines)}. One-minute load while measuring: {min(loads):.1f} to {max(loads):.1f}. "
+        f"Machine{'s' if letters else ''}: {'; '.join(f'{letters[m]} = {m}' if letters else m for m in machines)}. One-minute load while measuring: {load}. "
         f"Dates: {dates[0]} to {dates[-1]}. Versions: {', '.join(sorted(versions))}.",
     ]
     return "\n".join(lines)
@@ -224,8 +253,11 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_table() -> None:
-    """Put the table of all stored results between the markers of the page."""
+    """Put the table of all stored results between the markers of the page; without any, leave the page alone."""
     results = read_results(HERE / "results")
+    if not results:
+        print(f"no results yet; {PAGE.name} stays as it is")
+        return
     page = PAGE.read_text(encoding="utf-8")
     head, rest = page.split(BEGIN)
     tail = rest.split(END)[1]

@@ -1,8 +1,8 @@
 # ruff: noqa: E402 (threads are set before anything that reads them)
 """What rows 4 to 8 share: 579 JASPAR motifs, a stretch of hg19 chr20, one thread on both sides.
 
-The motifs and the genome are the real files of ../shared/data (EPILM_TEST_DATA names another folder). The
-stretch keeps its runs of N.
+The motifs and the genome are the real files of ../shared/data (EPILM_TEST_DATA names another folder); what would do in
+their place, the runner says (WHAT in __main__.py). The stretch keeps its runs of N.
 """
 
 import os

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from epilm.errors import InputError, UsageError
 from epilm.metrics.classification import score_table
 from epilm.prediction import predict
+from epilm.streams import found_device
 from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.classifier import Classifier, load_classifier
@@ -128,9 +129,7 @@ def evaluate(
         if isinstance(run, Classifier):
             classifier = run
         else:
-            from epilm.prediction import _device
-
-            classifier = load_classifier(run, _device(device))
+            classifier = load_classifier(run, found_device(device))
         rows = data if isinstance(data, LabelledSequences) else None
         if rows is None:
             name = task or classifier.about.get("task")

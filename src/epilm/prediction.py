@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
-from epilm.errors import EpilmError, InputError, UsageError
+from epilm.errors import InputError, UsageError
+from epilm.streams import found_device
 from epilm.tasks.base import LabelledSequences, encode_text, labelled
 from epilm.tasks.classifier import Classifier, load_classifier
 from epilm.tasks.reference import open_reference
@@ -118,7 +118,7 @@ def predict(
     ------
     InputError, CheckpointError
     """
-    classifier = model if isinstance(model, Classifier) else load_classifier(model, _device(device))
+    classifier = model if isinstance(model, Classifier) else load_classifier(model, found_device(device))
     notes: list[str] = []
     tables, names, chroms, starts, ends = [], [], [], [], []
     cropped = 0
@@ -242,15 +242,6 @@ def _intervals(
             codes, np.zeros(len(codes)), chrom=chrom[here].tolist(), start=start[here], origin=origin
         )
         yield rows, names[here]
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError):
-        raise EpilmError("the device is not here", found=name, do="Pass --device auto.") from None
 
 
 def _name(sequences: Any) -> str | None:

@@ -28,7 +28,7 @@ from epilm.models.binding import BindingModel
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.store.windows import proxy_notes
-from epilm.streams import Windows
+from epilm.streams import Windows, found_device
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.tracks import open_predictions
 
@@ -349,7 +349,7 @@ def predict_bins(
     run = run if isinstance(run, BindingRun) else load_binding(run)
     store = store if isinstance(store, Store) else Store.open(store)
     run.check(store, [cell])
-    place = torch.device(_choose(device))
+    place = found_device(device)
     if bins.width != run.width:
         raise UsageError(
             "the bins are not those the model was made for",
@@ -372,12 +372,6 @@ def predict_bins(
     ):  # where it has no room for the store, windows are read from memory maps: the same bits
         store = place_store(store, place, ("dna", "states"), signals=store.signals).store
     return _blocks(run, store, cell, bins, batch, both_strands, place, autocast or nullcontext)
-
-
-def _choose(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def _blocks(

@@ -13,6 +13,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from epilm.errors import EpilmError
+
+
+def found_device(name: "torch.device | str") -> torch.device:
+    """Give a device by its name; "auto" is a GPU where there is one.
+
+    Raises
+    ------
+    EpilmError
+        If it is not here.
+
+    Examples
+    --------
+    >>> found_device("cpu")
+    device(type='cpu')
+    >>> found_device("abacus")
+    Traceback (most recent call last):
+    ...
+    epilm.errors.EpilmError: the device is not here. Found abacus; expected cpu, cuda or mps, where torch has it. Pass auto, or cpu.
+    """
+    if str(name) == "auto":
+        gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        name = next((kind for kind, there in gpus.items() if there), "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError):
+        raise EpilmError(
+            "the device is not here", found=name, expected="cpu, cuda or mps, where torch has it", do="Pass auto, or cpu.",
+        ) from None  # fmt: skip
+
 
 def to_device(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Give numbers of the host as a tensor on a device, without waiting for what a GPU still has to do.

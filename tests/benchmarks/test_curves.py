@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic: exponents of made-up numbers, the table and its bounds, what is skipped and how that is said."""
+"""The benchmarks' own arithmetic: exponents of made-up numbers, the table and its bounds, which rows there are."""
 
 import importlib.util
 import json
@@ -283,22 +283,6 @@ def test_results_are_read_in_order_and_only_where_they_have_two_sides(runner, tm
     }.items():
         (tmp_path / name).write_text(json.dumps(content))
     assert [row["name"] for row in runner.read_results(tmp_path)] == ["one", "two", "named"]
-
-
-def test_a_peer_that_is_not_installed_is_skipped_with_the_pip_line(runner, monkeypatch):
-    monkeypatch.setattr(runner.importlib.util, "find_spec", lambda name: None)
-    row = runner.Row(4, "row04_hits_moods.py", "MOODS", "MOODS-python")
-    assert runner.run(row) == (
-        "skipped: MOODS-python is not installed (pip install -c constraints.txt 'MOODS-python')"
-    )
-
-
-def test_files_that_are_not_there_are_named(runner, monkeypatch, tmp_path):
-    monkeypatch.setenv("EPILM_TEST_DATA", str(tmp_path))
-    row = runner.Row(8, "row08_thresholds.py", data="motifs/none.gz")
-    assert runner.run(row) == (
-        "skipped: motifs/none.gz is not there (EPILM_TEST_DATA names the folder that holds it)"
-    )
 
 
 def test_rows_are_chosen_by_number_and_by_name(runner):

@@ -11,7 +11,7 @@ from epilm.errors import TrainingError
 from epilm.experiments import runs
 from epilm.nn.encoder import SequenceEncoder
 from epilm.training import compute
-from epilm.training.compute import check_compiler, choose_compute, compiled, is_out_of_memory
+from epilm.training.compute import batch_fits, check_compiler, choose_compute, compiled, is_out_of_memory
 from epilm.training.device import choose_place
 from epilm.training.log import read_metrics
 from epilm.training.pretrain import Data, run_pretrain
@@ -204,3 +204,41 @@ def test_plain_and_fused_attention_train_alike(tmp_path):
         found.append([row["loss"] for row in rows])
     for losses in found[1:]:
         assert losses == pytest.approx(found[0], rel=1e-5)
+
+
+def test_running_out_of_memory_names_the_largest_batch_of_a_trial():
+    tried = []
+
+    def again(n):
+        tried.append(n)
+        if n > 12:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with (
+        pytest.raises(TrainingError, match=r"epoch 1, step 2: out of memory.*Found 100 rows on cpu.*set --batch-size to 12"),
+        batch_fits(100, again, option="--batch-size", where="epoch 1, step 2", device=torch.device("cpu")),
+    ):  # fmt: skip
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+    assert tried == [50, 25, 12]
+    with pytest.raises(RuntimeError, match="another"), batch_fits(8, again, option="-", where="-", device=torch.device("cpu")):  # fmt: skip
+        raise RuntimeError("another")
+
+
+def test_fine_tuning_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypatch):
+    """Forward passes of more than 10 rows fail as a full card does."""
+    from epilm.models.binding import BindingModel
+    from epilm.training.binding import finetune_binding
+    from toy_binding import QUICK, toy_labels, toy_store
+
+    store, plain = toy_store(tmp_path / "store"), BindingModel.forward
+
+    def full(self, windows, other=None):
+        if len(windows.ids) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(self, windows, other)
+
+    monkeypatch.setattr(BindingModel, "forward", full)
+    with pytest.raises(TrainingError, match=r"epoch 1, step 1: out of memory.*set --micro-batch to 8"):
+        finetune_binding(
+            toy_labels(store), store, "dbert", tmp_path / "run", QUICK, size="tiny", say=lambda line: None
+        )

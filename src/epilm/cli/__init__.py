@@ -68,6 +68,17 @@ def application(command: str | None = None) -> "App":
     return app
 
 
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch is not imported for the question."""
+    if isinstance(error, MemoryError):
+        return True
+    if "torch" not in sys.modules:
+        return False
+    from epilm.training.compute import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -109,6 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("EPILM_DEBUG"):
             traceback.print_exc()
         return error.exit_code
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        print(
+            f"epilm: out of memory. Found {first[:200]}. Lower --batch-size or --micro-batch.",
+            file=sys.stderr,
+        )
+        if os.environ.get("EPILM_DEBUG"):
+            traceback.print_exc()
+        return 1
     except KeyboardInterrupt:
         print("epilm: stopped by Ctrl-C", file=sys.stderr)
         return 130

@@ -117,6 +117,12 @@ def evaluate(
             expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
             do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task dream.",
         )
+    if data is not None:  # then it predicts
+        import sys
+
+        from epilm.training.device import choose_place
+
+        print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
     found = score(
         run, task, data, genome=genome, negative=negative, options=dict(split_pairs(option or [])) | ({"negatives": negatives} if negatives else {}),
         split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device,

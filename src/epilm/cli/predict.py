@@ -92,7 +92,9 @@ def predict(
         )
     from epilm.prediction import predict as run
     from epilm.prediction import summary
+    from epilm.training.device import choose_place
 
+    print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
     found = run(model, sequences, genome=genome, batch_size=batch_size, device=device, window=window)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import CheckpointError, nearest
 from epilm.models.spec import ModelSpec
+from epilm.streams import found_device
 from epilm.tokens.kmers import vocabulary
 
 FORMAT = 1
@@ -104,7 +105,7 @@ def load_model(
     CheckpointError
         If a file is missing or damaged, or the weights are not those of the spec.
     """
-    folder = Path(folder)
+    folder, place = Path(folder), found_device(device)
     spec, extra = read_spec(folder)
     try:
         tensors = load_file(folder / WEIGHTS)
@@ -115,7 +116,7 @@ def load_model(
         ) from error  # fmt: skip
     model = (build or _build)(spec, extra)
     load_weights(model, tensors, str(folder / WEIGHTS))
-    return model.to(device).eval(), spec, extra
+    return model.to(place).eval(), spec, extra
 
 
 def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:

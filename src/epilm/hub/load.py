@@ -25,6 +25,7 @@ from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead
+from epilm.streams import found_device
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
 from epilm.tokens.states import N_SPECIAL_STATES, real_tokens
 
@@ -263,7 +264,7 @@ def _load_bert(path: Path, device: str | torch.device) -> Loaded:
     model = build_model(spec)
     load_encoder(find_encoder(model), found.encoder, where=str(path))
     _load_head(model, found, str(path))
-    return Loaded(model.to(device).eval(), spec, {"source": "DNABERT layout"}, path)
+    return Loaded(model.to(found_device(device)).eval(), spec, {"source": "DNABERT layout"}, path)
 
 
 def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from epilm.errors import InputError
+from epilm.streams import found_device
 
 Form = Literal["kernel", "product", "lookup"]
 Kind = Literal["fp32", "tf32x3", "bf16x3"]
@@ -71,7 +72,7 @@ class DeviceScorer:
         for number, pwm in enumerate(pwms):
             if np.ndim(pwm) != 2 or np.shape(pwm)[1] != 4 or not len(pwm):
                 raise InputError("a score matrix has another shape", where=f"motif {number}", found=np.shape(pwm), expected="(w, 4)")  # fmt: skip
-        self.device, self.form, self.kind = torch.device(device), form, kind
+        self.device, self.form, self.kind = found_device(device), form, kind
         self.chunk_bytes, self.n = chunk_bytes, len(pwms)
         if form == "kernel":
             self._groups_of_kernel(pwms)

@@ -20,7 +20,7 @@ from epilm.store import schema
 from epilm.store.arrays import Array, ContactTable, spans
 from epilm.store.schema import StoreInfo, damaged
 from epilm.store.tracks import SignalTable, StateTable, open_signal_table, open_states
-from epilm.streams import to_device
+from epilm.streams import found_device, to_device
 
 
 class FactorStats(NamedTuple):
@@ -367,7 +367,7 @@ class Store:
 
         Batches made from it are the same as those from the memory maps.
         """
-        target = torch.device(device)
+        target = found_device(device)
 
         def move(array: Array | None) -> Any:
             if array is None:

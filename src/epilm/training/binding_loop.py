@@ -31,6 +31,7 @@ from epilm.tokens.random import hash_bits
 from epilm.training.binding_data import BindingRows
 from epilm.training.binding_plan import BindingPlan
 from epilm.training.binding_spec import BindingSpec
+from epilm.training.compute import batch_fits
 from epilm.training.device import Place
 from epilm.training.heap import kept_heap
 from epilm.training.log import plain
@@ -165,8 +166,8 @@ class BindingLoop:
         piece = settings.micro_batch or len(rows)
         self.optimiser.zero_grad()
         total = torch.zeros((), device=device)
-        for at in range(0, len(rows), piece):
-            here = slice(at, at + piece)
+
+        def backward(here: slice) -> Tensor:
             windows = self.reader.plain(
                 cells[here], chroms[here], starts[here], None if strands is None else strands[here]
             ).to(device)
@@ -174,7 +175,17 @@ class BindingLoop:
                 logits = self.model(windows)
             loss = masked_bce(logits.float(), torch.from_numpy(labels[here]).to(device)) / known
             loss.backward()
-            total += loss.detach()
+            return loss.detach()
+
+        def trial(n: int) -> None:
+            self.optimiser.zero_grad()
+            backward(slice(0, n))
+
+        for at in range(0, len(rows), piece):
+            with batch_fits(
+                min(piece, len(rows) - at), trial, option="--micro-batch", where=f"epoch {epoch + 1}, step {self.step + 1}", device=device
+            ):  # fmt: skip
+                total += backward(slice(at, at + piece))
         norm = nn.utils.clip_grad_norm_(
             self.optimiser.weights, settings.clip if settings.clip > 0 else float("inf")
         )

@@ -167,6 +167,54 @@ def out_of_memory(
     )  # fmt: skip
 
 
+@contextmanager
+def batch_fits(
+    batch: int, again: Callable[[int], object], *, option: str, where: str, device: torch.device
+) -> Iterator[None]:
+    """Turn running out of memory into a message that names the largest batch of which a trial fits.
+
+    Parameters
+    ----------
+    batch : int
+        Rows that are tried inside.
+    again : function (rows)
+        Does the same on the first rows, gradients included, and moves no weight.
+    option : str
+        What sets the batch, e.g. "--batch-size".
+    where : str
+        Epoch and step.
+
+    Raises
+    ------
+    TrainingError
+    """
+    try:
+        yield
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        first = next(iter(str(error).strip().splitlines()), "")
+    # Outside of the handler: the error held the tensors of the step.
+    fits = None
+    for n in (batch >> shift for shift in range(1, batch.bit_length())):
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            again(n)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            continue
+        fits = n
+        break
+    cure = "Not even one row fits: take a smaller model." if fits is None else f"The largest that fitted in a trial is {fits}: set {option} to {fits}."  # fmt: skip
+    raise TrainingError(
+        "out of memory", where=where, found=f"{batch} rows on {device} ({first[:160]})", do=cure
+    )
+
+
 def _checkpoints(model: nn.Module) -> bool:
     return any(isinstance(p, SequenceEncoder) and p.checkpoint_activations for p in model.modules())
 

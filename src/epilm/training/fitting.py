@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from epilm.errors import TrainingError, UsageError
 from epilm.metrics.classification import score_table
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.classifier import Classifier, Inputs
+from epilm.training.compute import batch_fits
 from epilm.training.device import Place, choose_place
 from epilm.training.heap import kept_heap
 from epilm.training.log import plain
@@ -121,11 +122,21 @@ def fit_classifier(
             for at, strand in _batches(inputs, settings, epoch):
                 lr = lr_at(step, schedule, total)
                 rows = torch.from_numpy(at).to(place.device)
-                with place.autocast():
-                    logits = classifier.logits(inputs, rows, strand)
-                loss = F.cross_entropy(logits.float(), labels[rows], label_smoothing=settings.label_smoothing)
-                optimiser.zero_grad()
-                loss.backward()
+
+                def backward(n: int, rows: Tensor = rows, strand: int = strand) -> Tensor:
+                    optimiser.zero_grad()
+                    with place.autocast():
+                        logits = classifier.logits(inputs, rows[:n], strand)
+                    found = F.cross_entropy(
+                        logits.float(), labels[rows[:n]], label_smoothing=settings.label_smoothing
+                    )
+                    found.backward()
+                    return found.detach()
+
+                with batch_fits(
+                    len(at), backward, option="--batch-size", where=f"epoch {epoch + 1}, step {step + 1}", device=place.device
+                ):  # fmt: skip
+                    loss = backward(len(at))
                 norm = nn.utils.clip_grad_norm_(weights, settings.clip if settings.clip > 0 else float("inf"))
                 if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
                     raise TrainingError(

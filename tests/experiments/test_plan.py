@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ import epilm
 from epilm.batches.placement import batch_bytes
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError, UsageError
-from epilm.experiments import plan_sizing
+from epilm.experiments import plan_probe, plan_sizing
 from epilm.experiments.config import load_recipe
 from epilm.experiments.plan import DoesNotFit, _counted, _where
 from epilm.experiments.plan_answer import Plan
-from epilm.experiments.plan_chips import CHIPS, Chip
+from epilm.experiments.plan_chips import CHIPS, Chip, chip_of
 from epilm.experiments.plan_cost import Cost, count, without_initialising
-from epilm.experiments.plan_probe import Calibration, Point, _sizes
+from epilm.experiments.plan_probe import Calibration, Point, _sizes, calibrate
 from epilm.experiments.plan_sizing import Sizing
 from epilm.experiments.pretrain import for_store, make_plan
 from epilm.models.build import build_model
@@ -238,6 +239,106 @@ def test_the_device_is_said_as_the_run_says_it():
     chip, _, place = _where("a100", recipe)
     assert "A100 80 GB" in place.said[0]
     assert place.bf16
+
+
+NAMES = [
+    ("NVIDIA A100-SXM4-80GB", 85.1e9, "a100"), ("NVIDIA A100 80GB PCIe", 85.0e9, "a100"),
+    ("NVIDIA A100-SXM4-40GB", 42.4e9, "a100-40"), ("A100-PCIE-40GB", 42.3e9, "a100-40"),
+    ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 10.2e9, None),
+    ("NVIDIA H200", 150.1e9, "h200"), ("NVIDIA GH200 480GB", 102.0e9, None),
+    ("NVIDIA H100 80GB HBM3", 85.0e9, "h100"), ("NVIDIA H100 PCIe", 85.0e9, "h100-pcie"),
+    ("NVIDIA H100 NVL", 99.9e9, None),
+    ("NVIDIA L40S", 47.7e9, "l40s"), ("NVIDIA L40", 47.7e9, None), ("NVIDIA L4", 23.7e9, "l4"),
+    ("NVIDIA A10", 24.1e9, "a10"), ("NVIDIA A10G", 24.1e9, None),
+    ("NVIDIA GeForce RTX 4090", 25.4e9, "rtx4090"), ("NVIDIA GeForce RTX 4090 Laptop GPU", 17.2e9, None),
+    ("NVIDIA GeForce RTX 3090", 25.4e9, "rtx3090"), ("NVIDIA GeForce RTX 3090 Ti", 25.4e9, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "memory", "key"), NAMES)
+def test_a_gpu_is_found_by_the_words_of_its_name_and_its_memory(name, memory, key):
+    assert chip_of(name, memory) is (None if key is None else CHIPS[key])
+
+
+@pytest.mark.parametrize(
+    ("asked", "here"), [("a100", True), ("a100-40", False), ("a10", False), ("auto", True)]
+)
+def test_a_device_of_the_table_is_here_only_where_it_is_this_gpu(asked, here, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "NVIDIA A100-SXM4-80GB")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda *_: SimpleNamespace(total_memory=85_100_000_000)
+    )
+    gpu = Place(torch.device("cuda"), True, ("device cuda",))
+    monkeypatch.setattr("epilm.experiments.plan.choose_place", lambda *_: gpu)
+    chip, _, place = _where(asked, load_recipe("ebert_tiny"))
+    assert chip is CHIPS["a100" if asked == "auto" else asked]
+    assert (place is gpu) == here
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_trial_of_no_time_is_refused(seconds, store):
+    with pytest.raises(UsageError, match=r"--seconds: the trial steps cannot take so long. Found .* above 0"):
+        epilm.plan("genebert_native", store, "tiny", device="cpu", seconds=seconds)
+
+
+@pytest.mark.parametrize("kernel", ["flash", "cudnn"])
+def test_a_kernel_that_this_device_has_not_is_refused_without_a_trial(kernel, store):
+    words = {"size": "tiny", "set": [f"train.attention={kernel}"], "calibrated": False}
+    with pytest.raises(TrainingError, match=f"the {kernel} kernel runs on CUDA devices alone"):
+        epilm.plan("genebert_native", store, device="cpu", **words)
+    assert epilm.plan("genebert_native", store, device="h200", **words).fits
+
+
+def test_a_compiler_that_is_not_here_is_refused_without_a_trial(store, monkeypatch):
+    def none_here(device):
+        raise TrainingError("the model cannot be compiled here", where="train.compile")
+
+    monkeypatch.setattr("epilm.experiments.plan.check_compiler", none_here)
+    words = {"size": "tiny", "set": ["train.compile=blocks"], "calibrated": False}
+    with pytest.raises(TrainingError, match=r"train\.compile: the model cannot be compiled here"):
+        epilm.plan("genebert_native", store, device="cpu", **words)
+    assert epilm.plan("genebert_native", store, device="h200", **words).fits  # another machine's compiler
+
+
+@pytest.mark.parametrize(
+    ("last", "kind", "said"),
+    [
+        ("epilm.errors.RecipeError: train.x: no. Set it to 1.", RecipeError, "train.x: no. Set it to 1."),
+        ("RuntimeError: broken", TrainingError, "the calibration failed. Found RuntimeError: broken. Plan with --no-calibrate"),
+    ],
+)  # fmt: skip
+def test_an_error_inside_the_trial_is_said_as_the_run_says_it(last, kind, said, store, monkeypatch):
+    done = SimpleNamespace(returncode=1, stderr=f"Traceback:\n{last}\n", stdout="")
+    monkeypatch.setattr(plan_probe.subprocess, "run", lambda *_, **__: done)
+    recipe = load_recipe("genebert_native", "tiny")
+    with pytest.raises(kind) as refused:
+        calibrate(recipe, store, device="cpu", operations=[1.0, 1.0], most=1, seconds=1.0)
+    assert said in str(refused.value)
+    assert ("--no-calibrate" in str(refused.value)) == ("--no-calibrate" in said)
+
+
+def test_a_store_too_large_for_the_gpu_stays_on_the_host_and_the_plan_says_so(store, monkeypatch):
+    whole = epilm.plan("genebert_native", store, "tiny", device="h200")
+    assert whole.memory["store"] > 0
+    assert not any("memory maps" in note for note in whole.notes)
+    monkeypatch.setattr(plan_sizing.Sizing, "_files", lambda _: 100e9)
+    found = epilm.plan("genebert_native", store, "tiny", device="h200")
+    assert found.memory["store"] == 0
+    (note,) = (note for note in found.notes if "memory maps" in note)
+    assert "the store's 100 GB do not fit into 50% of the 141 GB of the device" in note
+    assert f"each micro-batch of {found.run['micro_batch']} samples costs" in note
+    assert "over the bus" in note
+
+
+@pytest.mark.parametrize(
+    ("size", "micro", "noted"), [("base", 2048, False), ("base", 256, True), ("small", 2048, True)]
+)
+def test_small_models_and_micro_batches_are_said_to_be_slower_than_planned(size, micro, noted, tracks):
+    batches = [f"train.micro_batch={micro}", "train.batch_size=2048"]
+    found = epilm.plan("ebert_base", tracks, size, set=(*MANY, *batches), device="h200")
+    assert any("bound by starting kernels" in note for note in found.notes) == noted
 
 
 # -- what is computed from a trial

@@ -7,6 +7,7 @@ code what a step costs (`plan_cost`), takes a few real steps on the machine
 Axes: b samples of a micro-batch, P weights.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +18,16 @@ from epilm.errors import RecipeError, UsageError, nearest
 from epilm.experiments.checks import check_store
 from epilm.experiments.config import Recipe, load_recipe
 from epilm.experiments.plan_answer import DoesNotFit, Plan
-from epilm.experiments.plan_chips import CHIPS, Chip
+from epilm.experiments.plan_chips import CHIPS, Chip, chip_of
 from epilm.experiments.plan_cost import Costs, count, without_initialising
 from epilm.experiments.plan_probe import calibrate
 from epilm.experiments.plan_sizing import Sizing
 from epilm.experiments.pretrain import Plan as Data
 from epilm.experiments.pretrain import for_store, make_plan
 from epilm.models.build import build_model, parameter_table
+from epilm.nn.attention import attention_backend
 from epilm.store.reader import Store
+from epilm.training.compute import check_compiler
 from epilm.training.device import Place, choose_place
 from epilm.training.optim import orthogonalised
 from epilm.training.step import contrast_size, hidden_counts
@@ -55,7 +58,7 @@ def plan(
     calibrated : bool
         Take real steps where the device is here. Without them a CPU's time is not known.
     seconds : float
-        About how long those steps may take.
+        About how long those steps may take; more than 0.
 
     Returns
     -------
@@ -64,12 +67,18 @@ def plan(
     Raises
     ------
     RecipeError, StoreError, TrainingError
-        As `pretrain`: an impossible recipe, a store that lacks what it needs, a device that is not here.
+        As `pretrain`: an impossible recipe, a store that lacks what it needs, a device that is not here,
+        a kernel or a compiler that the device here has not.
     DoesNotFit
         A TrainingError that names the cure; its `plan` holds the numbers.
     UsageError
-        If the device's name is unknown.
+        If the device's name is unknown, or `seconds` is no number above 0.
     """
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise UsageError(
+            "the trial steps cannot take so long", where="--seconds", found=seconds, expected="a number above 0",
+            do="Give about how many seconds they may take, such as 10; --no-calibrate takes no steps.",
+        )  # fmt: skip
     recipe = _recipe(recipe, size, set, devices)
     chip, recipe, place = _where(device, recipe)
     opened = store if isinstance(store, Store) else Store.open(store)
@@ -77,6 +86,11 @@ def plan(
     recipe = for_store(recipe, opened)
     data = make_plan(recipe, opened)
     here = chip is None or place.device.type != "cpu"
+    if here:
+        # The calibration would find it too: without one, a run that `pretrain` refuses must not be planned.
+        attention_backend(str(place.device), recipe.train.attention)
+        if recipe.train.compile == "blocks":
+            check_compiler(place.device)
     costs, numbers, states = _counted(recipe, data, place, place.device.type != "cpu" or not here)
     sizing = Sizing(recipe, data, opened, place, chip, here, costs, numbers, states)
     found = sizing.plan(None)
@@ -110,20 +124,25 @@ def _where(device: str, recipe: Recipe) -> tuple[Chip | None, Recipe, Place]:
             recipe = replace(recipe, train=replace(train, device=device))  # type: ignore[arg-type]
         place = choose_place(recipe.train.device, train.precision, train.devices)
         if place.device.type == "cuda":
-            name = torch.cuda.get_device_name()
-            return next((chip for chip in CHIPS.values() if chip.found_as in name), None), recipe, place
+            return _gpu(), recipe, place
         return None, recipe, place
     if device not in CHIPS:
         raise UsageError(
             "unknown device", where="--device", found=device, do=nearest(device, [*HERE, *CHIPS])
         )
     chip = CHIPS[device]
-    if torch.cuda.is_available() and chip.found_as in torch.cuda.get_device_name():
+    if torch.cuda.is_available() and _gpu() is chip:
         return chip, recipe, choose_place("cuda", train.precision, train.devices)
     bf16 = train.precision != "fp32"
     many = f"{train.devices} x " if train.devices > 1 else ""
     said = (f"device {many}{chip.name}; precision {'bf16' if bf16 else 'fp32'}; not here, not measured",)
     return chip, recipe, Place(torch.device("cpu"), bf16, said)
+
+
+def _gpu() -> Chip | None:
+    """Find what this machine's GPU is in the table."""
+    device = torch.cuda.current_device()
+    return chip_of(torch.cuda.get_device_name(device), torch.cuda.get_device_properties(device).total_memory)
 
 
 def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Costs, dict[str, int], float]:

@@ -5,10 +5,15 @@ it. Only the H200's was measured (../docs/performance.md); the others' are their
 figures times what the H200 reaches of its own.
 """
 
+import re
 from dataclasses import dataclass
 
 # An H200 reaches 790 of the 989 TFLOP/s its vendor names, in a large bf16 product.
 REACHED = 790 / 989
+# Words of a name that make it another GPU than the one of the table.
+OTHERS = {"d", "laptop", "nvl", "super", "ti"}
+# Total memory is not the round number of the name: of those known it is 0.98 to 1.07 times of it.
+LEAST, MOST = 0.9, 1.15
 # Share of that rate a whole step is aimed at: the goal of row H1.
 SHARE = 0.45
 
@@ -28,7 +33,7 @@ class Chip:
     source : str
         Where the rate is from.
     found_as : str
-        What `torch.cuda.get_device_name` holds where it is this one.
+        Words that `torch.cuda.get_device_name` holds where it is this one; see `chip_of`.
     """
 
     name: str
@@ -54,3 +59,40 @@ CHIPS: dict[str, Chip] = {
     "rtx4090": _chip("RTX 4090", 24, 165, "RTX 4090"),
     "rtx3090": _chip("RTX 3090", 24, 71, "RTX 3090"),
 }
+
+
+def chip_of(name: str, total_memory: float) -> Chip | None:
+    """Find the chip of the table that a GPU is, by the words of its name and its memory.
+
+    Parameters
+    ----------
+    name : str
+        As `torch.cuda.get_device_name` gives it.
+    total_memory : float
+        Bytes, as `torch.cuda.get_device_properties` gives them. They tell an A100 of 40 GB from one
+        of 80 GB, and a slice of a GPU from a whole one.
+
+    Returns
+    -------
+    Chip or None
+        None where the table has no such chip.
+
+    Examples
+    --------
+    >>> chip_of("NVIDIA A100-SXM4-80GB", 85e9).name, chip_of("NVIDIA A100-SXM4-40GB", 42e9).name
+    ('A100 80 GB', 'A100 40 GB')
+    >>> chip_of("NVIDIA GH200 480GB", 102e9) is None
+    True
+    """
+    words = _words(name)
+    if words & OTHERS:
+        return None
+    # The most words first: an "H100 PCIe" is also an "H100".
+    for chip in sorted(CHIPS.values(), key=lambda chip: -len(_words(chip.found_as))):
+        if _words(chip.found_as) <= words and LEAST * chip.memory <= total_memory <= MOST * chip.memory:
+            return chip
+    return None
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall("[a-z0-9]+", name.lower()))

@@ -24,6 +24,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from epilm import errors
 from epilm.errors import TrainingError
 from epilm.experiments.config import Recipe, from_dict, to_dict
 from epilm.experiments.pretrain import batch_maker, row_order
@@ -141,8 +142,10 @@ def calibrate(
 
     Raises
     ------
+    EpilmError
+        What the run itself would refuse, as it says it.
     TrainingError
-        If the process fails; with its last line.
+        If the process fails in another way; with its last line.
     """
     began = time.monotonic()
     asked = {
@@ -156,6 +159,11 @@ def calibrate(
     )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"])[-1]
+        kind, _, message = last.partition(": ")
+        refused = getattr(errors, kind.removeprefix("epilm.errors."), None)
+        if kind.startswith("epilm.errors.") and refused is not None:
+            # The run would end the same way: it names its own cure, and a plan without a trial is none.
+            raise refused(message)
         raise TrainingError(
             "the calibration failed", where=f"{recipe.name} on {device}", found=last,
             do="Plan with --no-calibrate, or with --seconds 1 for a smaller trial.",

@@ -13,13 +13,14 @@ from pathlib import Path
 import torch
 
 from epilm.batches.placement import SHARE as SHARE_OF_DEVICE
-from epilm.batches.placement import batch_bytes, moved_bytes, read_parts
+from epilm.batches.placement import batch_bytes, host_cost, moved_bytes, read_parts
 from epilm.experiments.config import Recipe
 from epilm.experiments.plan_answer import Plan
 from epilm.experiments.plan_chips import SHARE, Chip
 from epilm.experiments.plan_cost import Costs
 from epilm.experiments.plan_probe import Calibration, resident
 from epilm.experiments.pretrain import Plan as Data
+from epilm.models.sizes import encoder_size
 from epilm.store.reader import Store
 from epilm.training.device import Place
 from epilm.training.step import contrast_size
@@ -29,6 +30,9 @@ ALLOCATOR = 1.05  # share that torch's allocator on a GPU holds beyond what is i
 DISK_RATE = 0.5e9  # bytes a second that a checkpoint is written with, assumed
 MOST_HELD = 2.5  # times the counted bytes that a heap may hold, as far as a trial of few layers is believed
 MORE_HELD = 1.25  # the same where the trial went through all layers
+# Below either, starting kernels takes longer than their work: EBERT small (4 layers) needs 45 ms for 256 windows on an H200,
+# where the operations alone would take 1 ms (../docs/performance.md).
+NARROW, FEW_TOKENS = 512, 100_000
 FAULT = 65536  # bytes that one touch of a memory map brings in
 
 
@@ -59,9 +63,7 @@ class Sizing:
     def plan(self, measured: Calibration | None) -> Plan:
         """Put the plan together, with what was measured or without."""
         recipe, train = self.recipe, self.recipe.train
-        several = self.data.maker(self.data.rows_at(0)[:32], 0)
-        parts = [part for part in (several.dna, several.clean, several.pairs) if part is not None]
-        tokens = sum(int(part.mask.sum()) for part in parts) / len(several)
+        tokens = self._tokens()
         step, forward = self.seconds(measured)
         seconds_of = self._seconds_of(step, forward)
         memory = self.memory(train.micro_batch, measured)
@@ -101,6 +103,12 @@ class Sizing:
             fits=memory["total"] <= memory["available"],
             notes=self._notes(measured),
         )  # fmt: skip
+
+    def _tokens(self) -> float:
+        """Tokens of a sample that the encoder reads, padding left out."""
+        several = self.data.maker(self.data.rows_at(0)[:32], 0)
+        parts = [part for part in (several.dna, several.clean, several.pairs) if part is not None]
+        return sum(int(part.mask.sum()) for part in parts) / len(several)
 
     # -- time
 
@@ -188,7 +196,7 @@ class Sizing:
             parts = {key: value * train.devices for key, value in parts.items()}
             parts["store"] = touched  # processes share the pages
         else:
-            on_device = files if files <= SHARE_OF_DEVICE * self._available() else 0.0
+            on_device = 0.0 if self._stays_on_host() else files
             parts = {
                 "context": CONTEXT,
                 **state,
@@ -244,6 +252,10 @@ class Sizing:
         """Bytes of the store that this run reads."""
         return float(moved_bytes(read_parts(self.store, self.recipe.model.streams)))
 
+    def _stays_on_host(self) -> bool:
+        """Whether the store is too large for the GPU; as `place_store` decides."""
+        return not self.on_cpu and self._files() > SHARE_OF_DEVICE * self._available()
+
     def _available(self) -> float:
         if not self.here:
             assert self.chip is not None
@@ -275,6 +287,12 @@ class Sizing:
                 f"{self.chip.name} is not here: {self.chip.rate / 1e12:.0f} TFLOP/s ({self.chip.source}), of which a "
                 f"step is assumed to reach {SHARE:.0%}; memory is counted, not measured"
             )
+            narrow = encoder_size(self.recipe.model.encoder).hidden < NARROW
+            if narrow or self.recipe.train.micro_batch * self._tokens() < FEW_TOKENS:
+                notes.append(
+                    "small models and small micro-batches are bound by starting kernels, which is not in the time (EBERT "
+                    "small took 45 ms a micro-batch of 256 on an H200): expect far fewer samples a second"
+                )
         elif measured is None:
             notes.append("not calibrated: memory is counted, not measured" + ("" if self.chip else "; time is not known"))  # fmt: skip
         if self.recipe.train.devices > 1:
@@ -282,6 +300,12 @@ class Sizing:
         if self.recipe.train.compile == "blocks" and not self.here:
             notes.append(
                 "train.compile: its gain, and the half minute it takes at the start, are not in the time"
+            )
+        if self._stays_on_host():
+            notes.append(
+                f"the store's {self._files() / 1e9:.3g} GB do not fit into {SHARE_OF_DEVICE:.0%} of the "
+                f"{self._available() / 1e9:.3g} GB of the device: it stays on the host as memory maps; measured on this "
+                f"machine, {host_cost(self.data.maker, self.recipe.train.micro_batch)}"
             )
         if self.on_cpu and (store := self._files()) > 1e9:
             notes.append(f"{store / 1e9:.1f} GB of store pages may stay in memory; the system takes them back when needed")  # fmt: skip

@@ -24,7 +24,7 @@ def sizes_alone(sizes, cells, rows=None):
         chroms=tuple(f"chr{c + 1}" for c in range(len(sizes))),
         sizes=tuple(sizes),
         cell_types=tuple(f"cell{t}" for t in range(cells)),
-        states=SimpleNamespace(rows=np.arange(cells) if rows is None else np.array(rows)),
+        states=SimpleNamespace(rows=np.arange(cells) if rows is None else np.array(rows), proxies={}),
     )
 
 

@@ -180,7 +180,7 @@ def load_ablation(name: str | Path, size: str | None = None) -> Ablation:
     --------
     >>> plan = load_ablation("playground_ebert")
     >>> [model.name for model in plan.models]
-    ['ebert', 'dbert', 'ebert_motifs']
+    ['ebert', 'dbert', 'ebert_motifs', 'dbert_motifs']
     """
     shipped = list_ablations()
     path = shipped.get(str(name), Path(name))

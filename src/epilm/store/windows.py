@@ -190,7 +190,7 @@ class WindowTable:
     --------
     >>> from types import SimpleNamespace
     >>> store = SimpleNamespace(chroms=("chr1", "chr2"), sizes=(3000, 2000), cell_types=("a", "b"),
-    ...                         states=SimpleNamespace(rows=np.array([0, 1])))
+    ...                         states=SimpleNamespace(rows=np.array([0, 1]), proxies={}))
     >>> table = WindowTable(store, SampleSpec(unit="windows", holdout_chroms=("chr2",)), "train", ("dna", "states"),
     ...                     unknown=[np.array([[1900, 3000]]), np.zeros((0, 2), int)])
     >>> len(table), table.left_out, [column.tolist() for column in table.at([0, 1])]

@@ -12,7 +12,7 @@ from epilm.experiments.ablation_report import claims_section
 from epilm.experiments.config import Source, build_from
 from epilm.experiments.page import Page, Picture, Section, Table
 from epilm.experiments.report import SIMULATED, footer
-from epilm.plots.paired import paired_points
+from epilm.plots.paired import paired_points, size_of_points
 from epilm.plots.style import as_image, figure
 
 
@@ -92,7 +92,7 @@ def _setting(
     }  # fmt: skip
     if columns := {title: column for title, column in columns.items() if column}:
         chance = float(np.mean([of["positives"] / of["n"] for of in _known(mine).values()] or [0.0]))
-        with figure(max(6.4, 1.25 * len(columns)), 3.4) as (fig, (ax,)):
+        with figure(*size_of_points(len(columns))) as (fig, (ax,)):
             paired_points(ax, columns, title="auPRC of every seed", chance=chance)
             text = "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share of bound bins."
             section.pictures.append(Picture(as_image(fig), text, wide=True))

@@ -12,7 +12,7 @@ from epilm.experiments.ablation_table import Verdict, judge, summarise
 from epilm.experiments.config import Source, build_from
 from epilm.experiments.page import Page, Picture, Section, Table
 from epilm.experiments.report import SIMULATED, footer
-from epilm.plots.paired import paired_gaps, paired_points
+from epilm.plots.paired import paired_gaps, paired_points, size_of_points
 from epilm.plots.style import as_image, figure
 
 NAMES = {"auprc_dg": "auPRC (Davis-Goadrich)", "ap": "average precision"}
@@ -82,7 +82,7 @@ def ablation_sections(plan: Ablation, rows: list[dict[str, Any]]) -> list[Sectio
     }
     columns = {title: column for title, column in columns.items() if column}
     if columns:
-        with figure(max(6.4, 1.25 * len(columns)), 3.4) as (fig, (ax,)):
+        with figure(*size_of_points(len(columns))) as (fig, (ax,)):
             paired_points(
                 ax, columns, title="auPRC of every seed", chance=float(np.mean(shares)) if shares else None
             )

@@ -10,6 +10,19 @@ from matplotlib.axes import Axes
 
 from epilm.plots.style import CHANCE, COLOURS, INK
 
+MANY = 8  # columns from which on their names are turned
+
+
+def size_of_points(columns: int) -> tuple[float, float]:
+    """Width and height in inches at which so many columns can be read.
+
+    Examples
+    --------
+    >>> size_of_points(5), size_of_points(15)
+    ((6.4, 3.4), (10.5, 4.8))
+    """
+    return (10.5, 4.8) if columns > MANY else (max(6.4, 1.25 * columns), 3.4)
+
 
 def paired_points(
     ax: Axes,
@@ -51,7 +64,10 @@ def paired_points(
         )
     if chance is not None:
         ax.axhline(chance, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2)
-    ax.set_xticks(range(len(arms)), [arm.replace(", ", ",\n") for arm in arms])
+    if len(arms) > MANY:
+        ax.set_xticks(range(len(arms)), arms, rotation=35, ha="right", rotation_mode="anchor")
+    else:
+        ax.set_xticks(range(len(arms)), [arm.replace(", ", ",\n") for arm in arms])
     ax.set_xlim(-0.5, len(arms) - 0.2)
     ax.set_ylim(0, top * 1.1 or 1.0)
     ax.grid(axis="x", visible=False)

@@ -128,6 +128,26 @@ def test_bins_of_another_assembly_are_refused(run, store):
         next(iter(predict_bins(run, store, "typeA", past)))
 
 
+def test_a_store_on_a_device_gives_the_same_and_a_controls_tracks_stay_where_they_are(
+    run, store, bins, monkeypatch
+):
+    """What a card does, with tensors on the CPU in its place."""
+    import epilm.prediction_bins as module
+    from epilm.batches.placement import Placed, read_parts
+    from epilm.tasks.dream.controls import controlled
+
+    def placed(given, device, streams, signals):
+        return Placed(read_parts(given, streams, signals).to(device), True, 0, "")
+
+    monkeypatch.setattr(module, "place_store", placed)
+    held = module._near(store, run, torch.device("cpu"))
+    assert isinstance(held.genome, torch.Tensor)
+    few = bins.take(slice(40))
+    assert np.array_equal(said(run, held, "typeA", few), said(run, store, "typeA", few))
+    other = controlled(store, "typeA", "mean_of_cells", cells=["typeB"], seed=0)
+    assert module._near(other, run, torch.device("cpu")) is other
+
+
 def test_a_declared_proxy_is_said(run, store, bins, tmp_path):
     declared = dataclasses.replace(
         store, states=dataclasses.replace(store.states, proxies={"typeA": "typeB"})

@@ -367,11 +367,17 @@ def predict_bins(
             f"a bin ends past its chromosome; {int(past.sum()):,} do", found=bins.place(row),
             expected=f"an end of at most {sizes[bins.chrom[row]]}", do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
         )  # fmt: skip
-    if (
-        place.type == "cuda"
-    ):  # where it has no room for the store, windows are read from memory maps: the same bits
-        store = place_store(store, place, ("dna", "states"), signals=store.signals).store
+    if place.type == "cuda":
+        store = _near(store, run, place)
     return _blocks(run, store, cell, bins, batch, both_strands, place, autocast or nullcontext)
+
+
+def _near(store: Store, run: BindingRun, device: torch.device) -> Store:
+    """Put what the model reads on a GPU that has room; else, and for a control's made-up tracks, memory maps give the same bits."""
+    names = [name for name, _, _ in run.signals if not is_motif(name)]
+    if not all(hasattr(store.signals[name], "to") for name in names):
+        return store
+    return place_store(store, device, ("dna", "states"), signals=names).store
 
 
 def _blocks(

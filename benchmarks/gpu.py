@@ -227,7 +227,7 @@ def run_parts(
                 BaseException
             ) as error:  # also what a library raises to end a program: the next part still runs
                 text = (str(error).splitlines() or [""])[0][:400]
-                if had := getattr(error, "values", None):
+                if had := getattr(error, "done_until_then", None):
                     entry["values"] = had
                 entry |= {"status": "failed", "error": f"{type(error).__name__}: {text}"}
                 print(f"{part.name}: {entry['error']}", file=sys.stderr, flush=True)

@@ -37,7 +37,7 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
     except OutOfTime as error:  # what was done before counts
         out["stopped"] = str(error)
     except Exception as error:
-        error.values = collected(session, folder, out)  # type: ignore[attr-defined]
+        error.done_until_then = collected(session, folder, out)  # type: ignore[attr-defined]
         raise
     collected(session, folder, out)
     if not out["rows"] and not any(

@@ -124,7 +124,7 @@ def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(run
 
 def test_bins_of_another_assembly_are_refused(run, store):
     past = Bins(store.chroms, np.array([0, 2], np.int16), np.array([0, store.sizes[2] - 150]), 200)
-    with pytest.raises(InputError, match=r"a bin ends past its chromosome; 1 do.*two assemblies"):
+    with pytest.raises(InputError, match=r"a bin ends past its chromosome; 1 on chr3 do.*two assemblies"):
         next(iter(predict_bins(run, store, "typeA", past)))
 
 

@@ -111,6 +111,12 @@ def evaluate(
     ------
     InputError, CheckpointError, UsageError
     """
+    if not isinstance(run, Classifier) and not Path(run).exists():
+        raise InputError(
+            "there is no such run or table of predictions", where=str(run),
+            expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
+            do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task dream.",
+        )  # fmt: skip
     if data is None:
         if isinstance(run, Classifier):
             raise UsageError("an open classifier has no predictions", do="Pass data.")

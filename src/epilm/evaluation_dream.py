@@ -22,6 +22,7 @@ from epilm.store.reader import Store
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.challenge import names_cell, read_name
 from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
+from epilm.tasks.dream.inside import check_inside
 from epilm.tasks.dream.labels import BinLabels
 from epilm.tasks.dream.leak import leak_of, share_of_n
 from epilm.tasks.dream.load import check_factor, factor_named, load_bins
@@ -185,7 +186,12 @@ def evaluate_dream(
     labels = _labels(data, factor, cell, opened, options)
     notes, warnings = list(labels.notes), list[str]()
     if opened is not None:
-        _check_ends(labels, opened, str(data) if isinstance(data, str | Path) else labels.factor)
+        # All bins of the labels, not only those to score: one shows that the assembly is another.
+        check_inside(
+            labels.bins, dict(zip(opened.chroms, opened.sizes, strict=True)), store=opened.path, what="a bin of the labels",
+            where=(str(data) if isinstance(data, str | Path) else labels.factor) or None,
+            do="The labels are of another assembly: give a store of the genome they were made on, or lift them over.",
+        )  # fmt: skip
     labels = _judged(labels, chroms, model, opened, warnings)
     truth = labels.of(cell)
     called = name or (path.name if path is not None else "model")
@@ -300,27 +306,6 @@ def _labels(
         return data
     sizes = dict(zip(store.chroms, store.sizes, strict=True)) if store is not None else None
     return load_bins(data, factor=factor, cells=[cell], sizes=sizes, **dict(options or {}))
-
-
-def _check_ends(labels: BinLabels, store: Store, where: str) -> None:
-    """Refuse a bin past the end of its chromosome: it would be scored from N alone.
-
-    All bins of the labels are looked at, not only those to score: one shows that the assembly is another.
-    """
-    bins = labels.bins
-    for name, low, high in bins.runs():
-        if name not in store.chroms:
-            continue
-        size = store.sizes[store.chroms.index(name)]
-        past = bins.start[low:high].astype(np.int64) + bins.width > size
-        if past.any():
-            raise InputError(
-                f"a bin of the labels ends past its chromosome; {int(past.sum()):,} on {name} do",
-                where=where or None,
-                found=bins.place(low + int(past.argmax())),
-                expected=f"an end of at most {size} ({name} in the store {store.path})",
-                do="The labels are of another assembly: give a store of the genome they were made on, or lift them over.",
-            )
 
 
 def _judged(

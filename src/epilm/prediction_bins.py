@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from epilm.batches.motif_signals import Matrices, is_motif
 from epilm.batches.overlapping import OverlappingReader
 from epilm.batches.placement import place_store
-from epilm.errors import CheckpointError, InputError, StoreError, UsageError, nearest
+from epilm.errors import CheckpointError, StoreError, UsageError, nearest
 from epilm.hub.checkpoint import load_model, read_spec, save_model
 from epilm.hub.load import find_checkpoint
 from epilm.models.binding import BindingModel
@@ -30,6 +30,7 @@ from epilm.store.reader import Store
 from epilm.store.windows import proxy_notes
 from epilm.streams import Windows, found_device
 from epilm.tasks.dream.bins import Bins
+from epilm.tasks.dream.inside import check_inside
 from epilm.tasks.dream.tracks import open_predictions
 
 # How a signal becomes a value of a token, where nothing else is said (protocols 5.8).
@@ -356,17 +357,12 @@ def predict_bins(
             found=f"{bins.width} bp",
             expected=f"{run.width} bp",
         )
-    used = {bins.chroms[c] for c in np.unique(bins.chrom)}
-    sizes = np.array(
-        [store.sizes[store.chrom_number(name)] if name in used else 0 for name in bins.chroms], np.int64
-    )
-    past = np.asarray(bins.start, np.int64) + bins.width > sizes[bins.chrom]
-    if past.any():
-        row = int(past.argmax())
-        raise InputError(
-            f"a bin ends past its chromosome; {int(past.sum()):,} do", found=bins.place(row),
-            expected=f"an end of at most {sizes[bins.chrom[row]]}", do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
-        )  # fmt: skip
+    for name in (bins.chroms[c] for c in np.unique(bins.chrom)):
+        store.chrom_number(name)
+    check_inside(
+        bins, dict(zip(store.chroms, store.sizes, strict=True)), store=store.path,
+        do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
+    )  # fmt: skip
     if place.type == "cuda":
         store = _near(store, run, place)
     return _blocks(run, store, cell, bins, batch, both_strands, place, autocast or nullcontext)

@@ -106,17 +106,9 @@ def evaluate(
             batch=batch_size, device=device, precision=precision,
         )  # fmt: skip
         return
-    from epilm.errors import InputError
     from epilm.evaluation import evaluate as score
     from epilm.tasks.options import split_pairs
 
-    if not run.exists():
-        raise InputError(
-            "there is no such run or table of predictions",
-            where=str(run),
-            expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
-            do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task dream.",
-        )
     if data is not None:  # then it predicts
         import sys
 

@@ -40,7 +40,7 @@ def ablate(
     first_seed
         The seeds are this one and those after it. The sizes were tried out on seed 0.
     size
-        full takes about six minutes a seed on one core, many (four times the labels) six, toy two, tiny seconds (shows that all parts run).
+        full takes about six minutes a seed on one core, many (four times the labels) six, toy three, tiny seconds (shows that all parts run).
     store
         Genome and tracks of the cell types.
     labels

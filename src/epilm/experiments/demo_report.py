@@ -86,7 +86,7 @@ def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
             "pre-training, were fine-tuned on two tasks and scored on chromosomes that neither pre-training nor fine-tuning saw.",
             "The models are toys that learn within a minute. The page shows that every part works and what its output looks like, "
             "not how well such models do on real data. Part two, further down, does the same for EBERT: one seed, toy size. "
-            "Both parts together are made for less than six minutes on two cores.",
+            "Both parts together are made for less than six minutes on two cores, a part on each.",
         ],
         facts=[
             ("Genome", f"{sum(truth.get('chromosomes', {}).values()):,} bp, seed {done.get('seed')}"),
@@ -179,7 +179,13 @@ def _part_two(folder: Path) -> list[Section]:
 
 def _reproduce(done: dict[str, Any]) -> Section:
     stages = done.get("stages", [])
-    rows = [[s["name"], "–" if s["seconds"] is None else f"{s['seconds']:.1f}"] for s in stages]
+    rows = [
+        [
+            s["name"] + (", beside the others" if s.get("beside") else ""),
+            "–" if s["seconds"] is None else f"{s['seconds']:.1f}",
+        ]
+        for s in stages
+    ]
     code = "\n\n".join(s["command"].replace(" --", " \\\n    --") for s in stages if s["command"])
     size = "" if done.get("size") == "small" else f" --size {done.get('size')}"
     seed = f" --seed {done.get('seed')}" if done.get("seed") else ""

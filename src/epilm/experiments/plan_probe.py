@@ -10,7 +10,6 @@ memory of a process cannot be measured twice.
 import ctypes
 import gc
 import json
-import os
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ import torch
 
 from epilm import errors
 from epilm.errors import TrainingError
+from epilm.experiments.beside import same_modules
 from epilm.experiments.config import Recipe, from_dict, to_dict
 from epilm.experiments.pretrain import batch_maker, row_order
 from epilm.models.build import build_model
@@ -154,8 +154,7 @@ def calibrate(
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "epilm.experiments.plan_probe"],
-        input=json.dumps(asked), capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        input=json.dumps(asked), capture_output=True, text=True, check=False, env=same_modules(),
     )  # fmt: skip
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"])[-1]

@@ -162,37 +162,19 @@ def rank_entries(
                 found=f"{len(entry.resamples)} for {entry.model} on {entry.dataset}",
                 do="Score the bins with `epilm evaluate --task dream --json`, add them in a column `resample`, or use --method log_rank.",
             )
-        table.setdefault(entry.dataset, {})[entry.model] = entry.scores | {"resamples": entry.resamples}
-    lacking = {
-        (e.dataset, e.model): (", ".join(name for name in METRICS if e.scores[name] is None), e.where)
-        for e in entries
-        if any(e.scores[name] is None for name in METRICS)
-    }
+        about = {"resamples": entry.resamples, "where": entry.where}
+        table.setdefault(entry.dataset, {})[entry.model] = entry.scores | about
     try:
-        board = rank_models(
+        return rank_models(
             table, method, models=tuple(dict.fromkeys(e.model for e in entries)), common=common
         )
     except ValueError as error:
-        listed = [f"no {names} of {m} for {d} ({where})" for (d, m), (names, where) in lacking.items()]
+        listed = [
+            f"no {', '.join(names)} of {e.model} for {e.dataset} ({e.where})"
+            for e in entries
+            if (names := [name for name in METRICS if e.scores[name] is None])
+        ]
         raise InputError(str(error), found=few(listed, 3) or None) from None
-    _note_undefined(board, lacking, table)
-    return board
-
-
-def _note_undefined(
-    board: Leaderboard, lacking: dict[tuple[str, str], tuple[str, str]], table: dict[str, dict[str, Any]]
-) -> None:
-    """Name the metric for which a model is not ranked on a dataset that it has other scores of."""
-    for model in dict.fromkeys(m for _, m in lacking):
-        if all(model in table[d] for d in board.datasets):
-            # It has scores of all of them: the ranking's own note, that it has none, would be wrong.
-            board.notes[:] = [n for n in board.notes if not n.startswith(f"{model} has no scores for ")]
-    cost = "0.5" if board.method == "challenge" else "last"
-    for (dataset, model), (names, where) in lacking.items():
-        counts = f": it is ranked by all {len(METRICS)} metrics or not, and counts as {cost} there"
-        board.notes.append(
-            f"{model} has no {names} for {dataset} ({where}){counts if dataset in board.datasets else ''}"
-        )
 
 
 def write_board(board: Leaderboard, folder: Path) -> None:

@@ -235,7 +235,7 @@ def rank_models(
     ----------
     table : mapping
         Dataset -> model -> scores: the metrics by name; for "challenge" also
-        "resamples", a list of ten such dicts (`score_resamples`).
+        "resamples", a list of ten such dicts (`score_resamples`). "where", a file, is named in notes.
     method : {"mean_rank", "log_rank", "challenge"}
     metrics : sequence of str
         Ranked with equal weight, higher is better.
@@ -273,7 +273,7 @@ def rank_models(
         for m, model in enumerate(names):
             if model in table[dataset]:
                 values[d, m] = [_metric(table[dataset][model], k, dataset, model) for k in metrics]
-    _note_missing(values, datasets, names, method, notes)
+    _note_missing(table, datasets, names, metrics, method, notes)
     if method != "challenge":
         scores = np.stack([dataset_scores(_metric_ranks(v), method) for v in values])
         ranked = np.stack([ranks(s, ties="min", best="low") for s in scores])
@@ -350,14 +350,34 @@ def _usable(
 
 
 def _note_missing(
-    values: Floats, datasets: tuple[str, ...], names: tuple[str, ...], method: str, notes: list[str]
+    table: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    datasets: tuple[str, ...],
+    names: tuple[str, ...],
+    metrics: Sequence[str],
+    method: str,
+    notes: list[str],
 ) -> None:
-    for m, model in enumerate(names):
-        missing = [datasets[d] for d in np.flatnonzero(np.isnan(values[:, m]).any(1))]
+    """Name the models without scores for a dataset, and those of which one metric is not defined there."""
+    cost = "0.5 there" if method == "challenge" else "last there"
+    lacking = {
+        (dataset, model): [k for k in metrics if not _finite(row[model].get(k, 0.0))]
+        if model in row
+        else list(metrics)
+        for dataset, row in table.items()
+        for model in names
+    }
+    for model in names:
+        missing = [dataset for dataset in datasets if len(lacking[dataset, model]) == len(metrics)]
         if missing:
             shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-            cost = "0.5 there" if method == "challenge" else "last there"
             notes.append(f"{model} has no scores for {shown}: it counts as {cost}")
+    counts = f": it is ranked by all {len(metrics)} metrics or not, and counts as {cost}"
+    for (dataset, model), undefined in lacking.items():
+        if 0 < len(undefined) < len(metrics):
+            where = f" ({table[dataset][model]['where']})" if table[dataset][model].get("where") else ""
+            notes.append(
+                f"{model} has no {', '.join(undefined)} for {dataset}{where}{counts if dataset in datasets else ''}"
+            )
 
 
 def _resampled(

@@ -118,6 +118,18 @@ def test_the_shortcut_adds_the_best_of_a_signal_over_window_and_bin():
     assert torch.equal(short(replace(w, signals=noisy)), short(w))
 
 
+def test_means_of_a_signal_over_window_and_bin_go_the_same_way():
+    w, plain = windows(pad=4), model()
+    short = model(shortcut=(1,), means=(0,), middle=(8, 13))
+    with torch.no_grad():
+        short.shortcut.weight[:] = torch.tensor(
+            [[0.0, 5.0, 0.0, -2.0]]
+        )  # window: best, mean; bin: best, mean
+    track = w.signals[..., 0]
+    expected = plain(w)[:, 0] + 5 * track[:, 1 : 1 + TOKENS].mean(1) - 2 * track[:, 8:13].mean(1)
+    assert torch.allclose(short(w)[:, 0], expected, atol=1e-5)
+
+
 def test_both_strands_are_averaged():
     m, one, two = model(), windows(), windows(seed=9)
     assert torch.allclose(m(one, two), (m(one) + m(two)) / 2)

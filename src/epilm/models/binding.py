@@ -48,6 +48,8 @@ class BindingModel(nn.Module):
         Factors asked about at once.
     shortcut : sequence of int
         Signals whose best values, over the window and over the bin, also go straight to the logits; none in the paper.
+    means : sequence of int
+        Signals whose means, over the window and over the bin, go there too.
     middle : (int, int)
         First token of the bin, and the one after its last, for the shortcut.
 
@@ -89,6 +91,7 @@ class BindingModel(nn.Module):
         dropout: float = 0.1,
         outputs: int = 1,
         shortcut: Sequence[int] = (),
+        means: Sequence[int] = (),
         middle: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
@@ -109,11 +112,12 @@ class BindingModel(nn.Module):
                 found=f"conv_channels {list(conv_channels)}, kernel {kernel}, dense {dense}, outputs {outputs}, "
                 f"signals {signals}", expected="a convolution at least, and widths of 1 or more",
             )  # fmt: skip
-        if any(not 0 <= number < signals for number in shortcut) or (
-            shortcut and not 0 <= middle[0] < middle[1]
+        straight = [*shortcut, *means]
+        if any(not 0 <= number < signals for number in straight) or (
+            straight and not 0 <= middle[0] < middle[1]
         ):
             raise RecipeError(
-                "impossible shortcut", where="head.shortcut", found=f"signals {list(shortcut)}, tokens {list(middle)}",
+                "impossible shortcut", where="head.shortcut", found=f"signals {straight}, tokens {list(middle)}",
                 expected=f"numbers below {signals}, and a bin of one token at least",
             )  # fmt: skip
         self.trunk = trunk
@@ -131,8 +135,8 @@ class BindingModel(nn.Module):
         self.attention = nn.Linear(widths[-1], 1) if pool == "attention" else None
         self.dense = nn.Linear(widths[-1], dense)
         self.out = nn.Linear(dense, outputs)
-        self.short, self.middle = tuple(shortcut), slice(*middle)
-        self.shortcut = nn.Linear(2 * len(self.short), outputs, bias=False) if self.short else None
+        self.short, self.means, self.middle = tuple(shortcut), tuple(means), slice(*middle)
+        self.shortcut = nn.Linear(2 * len(straight), outputs, bias=False) if straight else None
         if self.shortcut is not None:
             nn.init.zeros_(self.shortcut.weight)
 
@@ -172,10 +176,19 @@ class BindingModel(nn.Module):
             x = self.dropout(self.activation(x))
         logits: Tensor = self.out(self.dropout(self.activation(self.dense(self._pooled(x, real)))))
         if self.shortcut is not None:
-            chosen = (self._signals(windows) * real.transpose(1, 2))[..., list(self.short)]  # (B, L, n)
-            best = torch.cat([chosen.amax(1), chosen[:, self.middle].amax(1)], 1)
-            logits = logits + self.shortcut(best.to(hidden.dtype))
+            logits = logits + self.shortcut(self._straight(windows, real.transpose(1, 2)).to(hidden.dtype))
         return logits
+
+    def _straight(self, windows: Windows, real: Tensor) -> Tensor:
+        """What goes past the pool, (B, 2 short + 2 means): best and mean values, over the window and over the bin."""
+        values = self._signals(windows) * real  # (B, L, S); real (B, L, 1)
+        found = []
+        for part, there in ((values, real), (values[:, self.middle], real[:, self.middle])):
+            if self.short:
+                found.append(part[..., list(self.short)].amax(1))
+            if self.means:
+                found.append(part[..., list(self.means)].sum(1) / there.sum(1).clamp(min=1))
+        return torch.cat(found, 1)
 
     def _signals(self, windows: Windows) -> Tensor:
         found = 0 if windows.signals is None else windows.signals.shape[-1]
@@ -211,6 +224,7 @@ def binding_from(
     dropout: float = 0.1,
     outputs: int = 1,
     shortcut: Sequence[int] = (),
+    means: Sequence[int] = (),
     middle: tuple[int, int] = (0, 0),
     seed: int | None = None,
 ) -> BindingModel:
@@ -224,7 +238,7 @@ def binding_from(
         Left as it is. Of a GeneBERT or DNABERT the sequence encoder alone is taken, as a DBERT.
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
-    signals, conv_channels, kernel, activation, pool, dense, dropout, outputs, shortcut, middle
+    signals, conv_channels, kernel, activation, pool, dense, dropout, outputs, shortcut, means, middle
         See `BindingModel`.
     """
     if isinstance(model, GeneBERT):
@@ -236,7 +250,8 @@ def binding_from(
     def build() -> BindingModel:
         return BindingModel(
             trunk, signals=signals, conv_channels=conv_channels, kernel=kernel, activation=activation, pool=pool,
-            dense=dense, dropout=dropout, outputs=outputs, shortcut=shortcut, middle=middle,
+            dense=dense, dropout=dropout, outputs=outputs, shortcut=shortcut,
+            means=means, middle=middle,
         )  # fmt: skip
 
     if seed is None:

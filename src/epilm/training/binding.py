@@ -30,7 +30,7 @@ from epilm.training.binding_data import BindingRows
 from epilm.training.binding_loop import STATES, BindingLoop, Say
 from epilm.training.binding_plan import make_plan
 from epilm.training.binding_spec import BindingSpec, check_settings
-from epilm.training.binding_start import prepare_binding
+from epilm.training.binding_start import prepare_binding, start_at_prior
 from epilm.training.device import choose_place
 from epilm.training.log import plain
 from epilm.training.state import model_tensors
@@ -141,6 +141,8 @@ def finetune_binding(
         k=k,
         motifs=motifs,
     )
+    if run.about.get("head", {}).get("shortcut"):
+        start_at_prior(run.model, plan.rows.take(plan.draw.epoch(0))[3])
     used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
     run.check(opened, used)
     notes += proxy_notes(opened, used) if run.reads_states else []

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from epilm.batches.motif_signals import choose_motifs, is_motif
 from epilm.errors import CheckpointError, InputError, UsageError, nearest
@@ -121,6 +123,7 @@ def prepare_binding(
     if about["kind"] == "ebert" and short and settings.shortcut != "none":
         about["head"] |= {
             "shortcut": short,
+            "means": [n for n in short if not is_motif(names[n])],  # a site is a maximum; openness is a level
             "middle": bin_tokens(settings.window_bp, width, spec.stride, special=spec.special_tokens),
         }
     seed = settings.seed * 7919 + 31  # trunk and head: functions of the seed
@@ -141,6 +144,35 @@ def prepare_binding(
     used = ", ".join(":".join(signal) for signal in signals)
     told.append(f"model: {where}; {count:,} weights" + (f"; signals {used}" if used else ""))
     return BindingRun(model, spec, about), told
+
+
+def start_at_prior(model: torch.nn.Module, labels: NDArray[np.int8]) -> None:
+    """Let a model with a shortcut begin at the log-odds of the labels it will see.
+
+    A shortcut's values are at or above 0. From an output bias of 0, which is far above the log-odds of one bound bin in
+    eleven, its weights would first turn negative, as a second bias, and rank bins the wrong way round for tens of steps.
+
+    Parameters
+    ----------
+    model : BindingModel
+    labels : int8 (n, F)
+        Of an epoch: 1 bound, 0 unbound, -1 not known. A factor that has one of the two alone counts as having half of the other.
+
+    Examples
+    --------
+    >>> from epilm.models.binding import BindingModel
+    >>> from epilm.models.ebert import EBERT
+    >>> from epilm.nn.encoder import SequenceEncoder
+    >>> trunk = EBERT(SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16))
+    >>> model = BindingModel(trunk, signals=1, shortcut=(0,), middle=(2, 4))
+    >>> start_at_prior(model, np.array([[1], [0], [0], [0], [-1]], np.int8))
+    >>> round(float(model.out.bias.detach()[0]), 4)  # ln(1/3)
+    -1.0986
+    """
+    bound = np.maximum((labels == 1).sum(0), 0.5)
+    unbound = np.maximum((labels == 0).sum(0), 0.5)
+    with torch.no_grad():
+        cast(torch.nn.Linear, model.out).bias.copy_(torch.from_numpy(np.log(bound / unbound)))
 
 
 def bin_tokens(window_bp: int, width: int, stride: int, *, special: bool) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 A row is a (bin, cell type). An epoch is every positive row once and so many negatives for
 each, drawn anew: a pure function of (seed, epoch), never a list of all rows. Ambiguous bins
 are in neither (protocols 6.1). Axes: n bins, C cell types of the labels, F factors.
-Needs numpy only; used by `training.binding`.
+Used by `training.binding`.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, nearest
+from epilm.tasks.dream.inside import check_inside
 from epilm.tokens.random import hash_bits, permutation, scrambled
 
 _NEGATIVES, _ORDER, _PASS, _VALID = 0xD0, 0xD1, 0xD2, 0xD3  # keep the draws apart
@@ -149,17 +150,10 @@ def join_labels(
                 expected=", ".join(list(chroms)[:4]),
                 do="Check the names (chr1 or 1) and the assembly.",
             )
-        past = here & (start + width > np.asarray(sizes, np.int64)[np.maximum(at, 0)])
-        if past.any():
-            row = int(past.argmax())
-            name = table.bins.chroms[table.bins.chrom[row]]
-            raise InputError(
-                f"a bin ends past its chromosome; {int(past.sum()):,} do",
-                where=str(table.factor),
-                found=f"{name}:{start[row]}-{start[row] + width}",
-                expected=f"an end of at most {sizes[number[name]]}",
-                do="Labels and store are of two assemblies, or the genome was cut: build the labels on the store's chromosome sizes.",
-            )
+        check_inside(
+            table.bins, dict(zip(chroms, sizes, strict=True)), store="that is trained on", where=str(table.factor),
+            do="Labels and store are of two assemblies, or the genome was cut: build the labels on the store's chromosome sizes.",
+        )  # fmt: skip
         keys.append((at[here] << 40) | start[here])
         kept.append(here)
     first = keys[0]

@@ -56,10 +56,10 @@ def write_store_of(folder: Path) -> Path:
 
 def smallest_model(store: Any) -> Any:
     """EBERT+ of one layer, 16 wide, with random weights."""
+    from epilm.binding_run import BindingRun, parse_signal
     from epilm.models.binding import binding_from
     from epilm.models.build import build_model
     from epilm.models.spec import EncoderSpec, ModelSpec
-    from epilm.prediction_bins import BindingRun, parse_signal
 
     spec = ModelSpec(
         name="ebert", streams=("dna", "states"), k=K, stride=K, max_tokens=64, cells=2, states=15, next_segment="none",

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from epilm.binding_run import BindingRun, load_binding
 from epilm.errors import InputError, UsageError
 from epilm.evaluation_dream import evaluate_dream
 from epilm.metrics.binding import score_bins
 from epilm.motifs.motif import Motif
-from epilm.prediction_bins import BindingRun, load_binding
 from epilm.tasks.dream import BinLabels, grid, write_labels
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.controls import controlled, most_common, motif_scores

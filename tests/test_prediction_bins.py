@@ -9,19 +9,12 @@ import pytest
 import torch
 
 from epilm.batches.windows import WindowReader
+from epilm.binding_run import load_binding, save_binding
 from epilm.errors import CheckpointError, InputError, StoreError, UsageError
 from epilm.hub.checkpoint import save_model
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.prediction_bins import (
-    BindingRun,
-    load_binding,
-    logits_of,
-    parse_signal,
-    predict_bins,
-    save_binding,
-    write_bins,
-)
+from epilm.prediction_bins import logits_of, predict_bins, write_bins
 from epilm.tasks.dream import Bins, grid
 from epilm.tasks.dream.submission import read_submission
 from epilm.training.binding_start import prepare_binding
@@ -215,11 +208,3 @@ def test_the_encoder_in_bf16_gives_logits_of_float32(run, store, bins):
     assert np.allclose(coarse, fine, atol=0.02)
     exact = torch.from_numpy(coarse)
     assert not torch.equal(exact.to(torch.bfloat16).float(), exact)
-
-
-def test_words_for_signals():
-    assert parse_signal("mappability") == ("mappability", "min", "raw")
-    assert parse_signal("h3k27ac") == ("h3k27ac", "max", "log1p")
-    with pytest.raises(UsageError, match=r"Did you mean min|Known: max, mean, min"):
-        parse_signal("mappability:mim")
-    assert isinstance(BindingRun, type)

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.batches.motif_signals import is_motif
+from epilm.binding_run import BindingRun, load_binding
 from epilm.errors import InputError, UsageError, nearest
 from epilm.metrics.binding import METRICS, score_resamples
-from epilm.prediction_bins import BATCH, Autocast, BindingRun, load_binding, predict_bins
+from epilm.prediction_bins import BATCH, Autocast, predict_bins
 from epilm.store.reader import Store
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.challenge import names_cell, read_name

@@ -10,10 +10,11 @@ import torch
 from epilm.batches.motif_signals import MotifSignal, choose_motifs
 from epilm.batches.overlapping import OverlappingReader
 from epilm.batches.windows import WindowReader
+from epilm.binding_run import load_binding
 from epilm.errors import InputError
 from epilm.models.spec import ModelSpec
 from epilm.motifs.motif import Motif
-from epilm.prediction_bins import load_binding, predict_bins
+from epilm.prediction_bins import predict_bins
 from epilm.store.reader import Store
 from epilm.tasks.dream import BinLabels, grid
 from epilm.training.binding import finetune_binding

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from epilm.binding_run import load_binding
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
 from epilm.experiments.ablation import list_ablations
@@ -22,7 +23,7 @@ from epilm.experiments.ablation_folder import ROWS
 from epilm.experiments.config import load_recipe
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate
-from epilm.prediction_bins import load_binding, predict_bins
+from epilm.prediction_bins import predict_bins
 from epilm.store.build import build
 from epilm.store.reader import Store
 from epilm.tasks.dream.baselines import fit_kmer_state

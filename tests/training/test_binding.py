@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from epilm.binding_run import load_binding
 from epilm.errors import CheckpointError, InputError, StoreError, TrainingError, UsageError
 from epilm.hub.checkpoint import save_model
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.prediction_bins import load_binding, predict_bins
+from epilm.prediction_bins import predict_bins
 from epilm.tasks.dream import BinLabels, Bins
 from epilm.tokens.random import scrambled
 from epilm.training.binding import BindingSpec, finetune_binding

@@ -180,7 +180,7 @@ def finetune(
     dense
         Width of the first dense layer.
     shortcut
-        Which signals' best values, over the window and over the bin, also go straight to the output: those of motifs, all, or none.
+        Which signals' best values, over the window and over the bin, also go straight to the output: those of motifs, all (of tracks their means too), or none.
     overwrite
         Replace an existing run.
     quiet

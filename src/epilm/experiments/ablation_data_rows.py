@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.batches.motif_signals import is_motif
+from epilm.binding_run import BindingRun, check_tracks, load_binding, parse_signal
 from epilm.errors import CheckpointError, InputError, RecipeError, nearest
 from epilm.experiments.ablation import Control, Say
 from epilm.experiments.ablation_data import DataAblation, DataArm, DataModel, Setting, place_of
@@ -25,7 +26,7 @@ from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint
 from epilm.metrics.binding import score_bins
 from epilm.motifs.names import motifs_of
-from epilm.prediction_bins import BindingRun, check_tracks, load_binding, parse_signal, predict_bins
+from epilm.prediction_bins import predict_bins
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.baselines import read_collection

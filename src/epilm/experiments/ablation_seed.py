@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.binding_run import BindingRun, load_binding
 from epilm.experiments.pretrain import pretrain
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate
-from epilm.prediction_bins import BindingRun, load_binding, predict_bins
+from epilm.prediction_bins import predict_bins
 from epilm.store.build import build
 from epilm.store.reader import Store
 from epilm.tasks.dream.bins import grid

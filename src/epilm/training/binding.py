@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from epilm.atomic import locked, write_json
+from epilm.binding_run import BindingRun, load_binding, save_binding
 from epilm.errors import TrainingError, UsageError
-from epilm.prediction_bins import BindingRun, load_binding, save_binding
 from epilm.store.reader import Store
 from epilm.store.windows import proxy_notes
 from epilm.tasks.dream.labels import BinLabels

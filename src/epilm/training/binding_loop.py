@@ -23,9 +23,10 @@ from torch.nn import functional as F
 from epilm.atomic import atomic_file
 from epilm.batches.overlapping import OverlappingReader
 from epilm.batches.placement import place_store
+from epilm.binding_run import BindingRun
 from epilm.errors import TrainingError, UsageError
 from epilm.metrics.binding import score_bins
-from epilm.prediction_bins import BATCH, BindingRun, logits_of
+from epilm.prediction_bins import BATCH, logits_of
 from epilm.store.reader import Store
 from epilm.tokens.random import hash_bits
 from epilm.training.binding_data import BindingRows

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from epilm.batches.motif_signals import choose_motifs, is_motif
+from epilm.binding_run import BindingRun, parse_signal
 from epilm.errors import CheckpointError, InputError, UsageError, nearest
 from epilm.models.baselines import FactorNet
 from epilm.models.binding import binding_from
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.prediction_bins import BindingRun, parse_signal
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.baselines import read_collection

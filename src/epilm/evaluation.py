@@ -203,7 +203,7 @@ def leak_of(
     Parameters
     ----------
     pretraining : dict
-        `holdout_chroms` of the pre-training, as the checkpoint keeps it.
+        What the checkpoint keeps of its pre-training (`hub.memory`).
     chrom, start, end : (n,)
         Test intervals; "" where the place is unknown.
     store : path, optional
@@ -220,27 +220,47 @@ def leak_of(
     >>> leak_of({"holdout_chroms": ["chr22"]}, *places)["said"]
     'pre-training has seen the chromosomes of 50.0 % of the test sequences (held out: chr22)'
     """
-    held = list(pretraining.get("holdout_chroms") or [])
+    from epilm.hub.memory import chroms_seen, held_out, unknown_starts
+
+    held = held_out(pretraining)
     known = chrom != ""
     out = f"held out: {', '.join(held) or 'none'}"
+
+    def answer(fraction: float | None, how: str, said: str) -> dict[str, Any]:
+        return {"fraction": fraction, "how": how, "holdout_chroms": held, "said": said}
+
+    if unknown := unknown_starts(pretraining):
+        return answer(
+            None,
+            "unknown",
+            f"what the weights of {', '.join(unknown)} have read is not known: they may have seen any of the test sequences",
+        )
     if not known.any():
-        said = f"whether pre-training has seen the test sequences is unknown: they carry no place ({out})"
-        return {"fraction": None, "how": "unknown", "holdout_chroms": held, "said": said}
+        return answer(
+            None,
+            "unknown",
+            f"whether pre-training has seen the test sequences is unknown: they carry no place ({out})",
+        )
     if store is not None:
         from epilm.store.reader import Store
         from epilm.store.spec import SampleSpec
         from epilm.store.splits import leak_report
 
-        spec = SampleSpec(
-            holdout_chroms=tuple(held), holdout_cells=tuple(pretraining.get("holdout_cells") or ())
-        )
+        spec = SampleSpec(holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells")))
         total = leak_report(Store.open(store), spec, chrom[known], start[known], end[known])[-1]
         fraction = float(total.fraction)
-        said = f"{100 * fraction:.1f} % of the test sequences overlap regions of the pre-training ({out})"
-        return {"fraction": fraction, "how": "regions", "holdout_chroms": held, "said": said}
-    fraction = float((~np.isin(chrom[known], held)).mean())
-    said = f"pre-training has seen the chromosomes of {100 * fraction:.1f} % of the test sequences ({out})"
-    return {"fraction": fraction, "how": "chromosomes", "holdout_chroms": held, "said": said}
+        return answer(
+            fraction,
+            "regions",
+            f"{100 * fraction:.1f} % of the test sequences overlap regions of the pre-training ({out})",
+        )
+    seen = chroms_seen(pretraining, np.unique(chrom[known]).tolist())
+    fraction = float(np.isin(chrom[known], seen).mean())
+    return answer(
+        fraction,
+        "chromosomes",
+        f"pre-training has seen the chromosomes of {100 * fraction:.1f} % of the test sequences ({out})",
+    )
 
 
 def read_predictions(path: str | Path) -> tuple[Any, ...]:

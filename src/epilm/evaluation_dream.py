@@ -20,6 +20,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.metrics.binding import METRICS, score_resamples
 from epilm.prediction_bins import BATCH, Autocast, predict_bins
 from epilm.store.reader import Store
+from epilm.store.windows import same_track
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.challenge import names_cell, read_name
 from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
@@ -228,7 +229,9 @@ def evaluate_dream(
             )
 
         scores = predict(opened)
-        leak = leak_of(model.about, labels.bins, cell, reads_states=model.reads_states)
+        leak = leak_of(
+            model.about, labels.bins, cell, reads_states=model.reads_states, same_track=same_track(opened, cell)
+        )  # fmt: skip
         warnings += list(leak.pop("warnings"))
         if opened.states is not None and model.reads_states and cell in opened.states.proxies:
             warnings.append(

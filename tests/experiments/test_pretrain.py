@@ -1,6 +1,7 @@
 """From recipe and store to a model that opens again."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from epilm.experiments.config import list_recipes, load_recipe
 from epilm.experiments.pretrain import build_initial, for_store, make_plan, pretrain, row_order
 from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
+from epilm.tasks.dream import grid
+from epilm.tasks.dream.leak import leak_of
 from epilm.training.log import read_metrics
 from toy_store import toy_store
 from toy_tracks import toy_track_store
@@ -225,3 +228,46 @@ def test_locked_is_released(tmp_path):
     with locked(Path(tmp_path) / "x"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_remembers_what_the_weights_it_began_with_had_read(tracks, tmp_path):
+    """What the second run holds out was read by the first; a leak report has to say so, also after a resume (A21)."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    pretrain(
+        "ebert_tiny",
+        tracks,
+        first,
+        set=[*SHORT, "samples.holdout_chroms=[chr2]", "samples.holdout_cells=[typeC]"],
+    )
+    chained = [*SHORT, f"model.encoder.init={first}"]  # holds out chr3
+    pretrain("ebert_tiny", tracks, second, set=chained)
+    (second / "summary.json").unlink()
+    shutil.rmtree(second / "model")
+    first.rename(tmp_path / "gone")
+    pretrain("ebert_tiny", tracks, second, set=chained)  # goes on from its last state
+    memory = epilm.load(second).extra
+    assert memory["chroms"] == ["chr1", "chr2", "chr3"]
+    assert [m["holdout_chroms"] for m in memory["before"]] == [["chr2"]]
+    bins = grid({"chr2": 3000, "chr3": 3000, "chr9": 3000})
+    told = leak_of({"pretraining": memory}, bins, "typeC", reads_states=True)
+    assert told["pretraining"]["chroms_seen"] == ["chr2", "chr3"]  # never chr9, which the store has not
+    assert told["pretraining"]["holdout_chroms"] == []
+    assert told["pretraining"]["cell_seen"]
+    alone = leak_of({"pretraining": epilm.load(tmp_path / "gone").extra}, bins, "typeC", reads_states=True)
+    assert alone["pretraining"]["chroms_seen"] == ["chr3"]
+    assert not alone["pretraining"]["cell_seen"]
+
+
+def test_weights_from_elsewhere_have_read_nobody_knows_what(tracks, tmp_path):
+    run = tmp_path / "run"
+    pretrain("dbert_base", tracks, run, "tiny", SHORT)
+    epilm.export(run, tmp_path / "bert")
+    pretrain(
+        "dbert_base", tracks, tmp_path / "second", "tiny", [*SHORT, f"model.encoder.init={tmp_path / 'bert'}"]
+    )
+    memory = epilm.load(tmp_path / "second").extra
+    told = leak_of({"pretraining": memory}, grid({"chr3": 3000}), "typeA", reads_states=False)
+    assert told["pretraining"]["unknown"] == ["bert"]
+    assert any(
+        "not known (bert): they may have seen any of the test bins" in line for line in told["warnings"]
+    )

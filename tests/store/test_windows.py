@@ -94,6 +94,16 @@ def test_held_out_chromosomes_and_cell_types_share_no_row_with_training():
     assert not rows["train"] & rows["holdout"]
 
 
+def test_a_cell_type_is_not_held_out_while_its_track_is_trained_under_another_name():
+    spec = SampleSpec(unit="windows", holdout_cells=("cell2",))  # reads the track of cell0
+    with pytest.raises(
+        RecipeError, match=r"very track.*Found cell2: the track of cell0.*Hold out cell0 as well"
+    ):
+        table_of([4000], 3, spec, rows=[0, 1, 0])
+    both = SampleSpec(unit="windows", holdout_cells=("cell2", "cell0"))
+    assert set(table_of([4000], 3, both, rows=[0, 1, 0]).at([0, 1])[0].tolist()) == {1}
+
+
 def test_without_states_a_row_is_a_place_alone():
     spec = SampleSpec(unit="windows", holdout_cells=("cell0",))
     table = table_of([4000, 3000], 3, spec, streams=("dna",))

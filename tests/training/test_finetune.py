@@ -201,6 +201,13 @@ def test_the_leak_is_counted():
     places = np.array(["chr1", "chr22", "chr22"]), np.array([0, 5, 9]), np.array([9, 14, 20])
     assert leak_of({"holdout_chroms": ["chr22"]}, *places)["fraction"] == pytest.approx(1 / 3)
     assert leak_of({"holdout_chroms": []}, *places)["fraction"] == 1
+    began = {
+        "holdout_chroms": ["chr22"],
+        "chroms": ["chr20", "chr22"],
+        "before": [{"checkpoint": "bert", "unknown": True}],
+    }
+    assert leak_of(began, *places)["fraction"] is None
+    assert "the weights of bert have read is not known" in leak_of(began, *places)["said"]
     unknown = leak_of({"holdout_chroms": []}, np.array([""]), np.array([-1]), np.array([-1]))
     assert unknown["fraction"] is None
 

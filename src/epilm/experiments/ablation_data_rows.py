@@ -29,6 +29,7 @@ from epilm.motifs.names import motifs_of
 from epilm.prediction_bins import predict_bins
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
+from epilm.store.windows import same_track
 from epilm.tasks.baselines import read_collection
 from epilm.tasks.dream.baselines import BinModel, fit_features
 from epilm.tasks.dream.bins import Bins
@@ -268,7 +269,10 @@ def _tuned(
         init=arm.init, size=arm.size, k=arm.k or 7, motifs=given.motifs, say=_quiet,
     )  # fmt: skip
     scores = _predicted(plan, given, setting, result.run, given.store, truth)
-    leak = leak_of(result.run.about, truth[0].bins, setting.test_cell, reads_states=result.run.reads_states)
+    leak = leak_of(
+        result.run.about, truth[0].bins, setting.test_cell, reads_states=result.run.reads_states,
+        same_track=same_track(given.store, setting.test_cell),
+    )  # fmt: skip
     more = {"best_epoch": result.best_epoch, "pretraining_seconds": spent, "met": leak["said"]}
     return _row(scores, started, leak["warnings"]) | more
 

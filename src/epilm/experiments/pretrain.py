@@ -26,8 +26,9 @@ from epilm.errors import RecipeError, TrainingError
 from epilm.experiments import runs
 from epilm.experiments.checks import check_store
 from epilm.experiments.config import Recipe, load_recipe, to_dict
-from epilm.hub.checkpoint import FORMAT, SPEC, save_model
+from epilm.hub.checkpoint import FORMAT, SPEC, read_spec, save_model
 from epilm.hub.load import initialise
+from epilm.hub.memory import memory_of
 from epilm.models.build import build_model, parameter_table
 from epilm.models.spec import ModelSpec
 from epilm.store.reader import Store
@@ -139,9 +140,9 @@ def pretrain(
             return _complete(out)
         # All that can be refused is refused before the folder is touched.
         plan = make_plan(recipe, opened)
-        model, notes = build_initial(plan, out)
+        initial = build_initial(plan, out)
         runs.begin(out, *written, how, place=list(place.said))
-        return _run(plan, model, notes, out, place, _say)
+        return _run(plan, *initial, out, place, _say)
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
@@ -271,31 +272,36 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     return Plan(recipe, store, maker, rows, valid_rows, len(held))
 
 
-def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str]]:
+def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dict[str, Any]]]:
     """Build the model with the weights a run starts from.
 
     Where the run has a state, no other weights are read: it brings all of them.
 
     Returns
     -------
-    model, notes
-        Notes: what of the weights named in the recipe was not taken over as it was.
+    model, notes, before
+        Notes: what of the weights named in the recipe was not taken over as it was; before: what those weights had read.
     """
     spec, recipe = plan.recipe.model, plan.recipe
-    if states(out / runs.CHECKPOINTS):
+    before: list[dict[str, Any]] = []
+    if done := states(out / runs.CHECKPOINTS):
+        before = read_spec(done[-1])[1].get("before", [])
         spec = replace(
             spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
         )
+    elif spec.encoder.init is not None:
+        before = memory_of(spec.encoder.init)
     with torch.random.fork_rng(devices=[]):
         model = build_model(spec, seed=recipe.train.seed)
     model.start_temperature(recipe.objectives.matching.temperature)
-    return model, initialise(model, spec)
+    return model, initialise(model, spec), before
 
 
 def _run(
     plan: Plan,
     model: nn.Module,
     notes: list[str],
+    before: list[dict[str, Any]],
     out: Path,
     place: Place,
     say: Callable[[str], None],
@@ -329,6 +335,8 @@ def _run(
         "store": store.fingerprint,
         "assembly": store.info.assembly,
         "cell_types": list(store.cell_types),
+        "chroms": list(store.chroms),
+        "before": before,
         "factor_ids": list(plan.maker.factor_ids),
         "factor_statistics": list(plan.maker.statistics),
         "holdout_chroms": list(recipe.samples.holdout_chroms),

@@ -357,12 +357,38 @@ def _cells(store: Any, spec: SampleSpec, streams: Sequence[str]) -> tuple[np.nda
             do="Build the store with states: epilm build --states FOLDER.",
         )  # fmt: skip
     rows = np.asarray(table.rows)
+    for held in np.flatnonzero(out & (rows >= 0)):
+        if open_ones := [
+            cell for cell in same_track(store, store.cell_types[held]) if cell not in spec.holdout_cells
+        ]:
+            raise RecipeError(
+                "a cell type is held out whose very track of states another one is trained with",
+                where="samples.holdout_cells", found=f"{store.cell_types[held]}: the track of {', '.join(open_ones)}",
+                do=f"Hold out {' and '.join(open_ones)} as well, or build the store without the proxy (--cell-map).",
+            )  # fmt: skip
     without = [store.cell_types[t] for t in np.flatnonzero(rows < 0)]
     notes = []
     if without:
         shown = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
         notes.append(f"{len(without)} cell types without a track of states are in no sample: {shown}")
     return np.flatnonzero(rows >= 0), out, [*notes, *proxy_notes(store)]
+
+
+def same_track(store: Any, cell: str) -> list[str]:
+    """Name the other cell types that read the very track of states of this one: a proxy and its source.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> store = SimpleNamespace(cell_types=("a", "b", "c"), states=SimpleNamespace(rows=np.array([0, 1, 0])))
+    >>> same_track(store, "c"), same_track(store, "b")
+    (['a'], [])
+    """
+    if store.states is None:
+        return []
+    rows = np.asarray(store.states.rows)
+    mine = rows[list(store.cell_types).index(cell)]
+    return [name for name, row in zip(store.cell_types, rows) if row == mine >= 0 and name != cell]
 
 
 def proxy_notes(store: Any, cells: Sequence[str] | None = None) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from epilm.batches.motif_signals import choose_motifs, is_motif
 from epilm.binding_run import BindingRun, parse_signal
 from epilm.errors import CheckpointError, InputError, UsageError, nearest
+from epilm.hub.memory import memory
 from epilm.models.baselines import FactorNet
 from epilm.models.binding import binding_from
 from epilm.models.build import build_model
@@ -22,17 +23,6 @@ from epilm.tasks.baselines import read_collection
 from epilm.tokens.states import n_window_tokens
 
 NAMES = ("random", "ebert", "dbert", "factornet")
-# What of a checkpoint's memory says what pre-training has seen (A21).
-_KEPT = (
-    "holdout_chroms",
-    "holdout_cells",
-    "cell_types",
-    "chroms",
-    "store",
-    "assembly",
-    "state_names",
-    "state_bin",
-)
 
 
 def prepare_binding(
@@ -110,7 +100,7 @@ def prepare_binding(
         if init == "random":
             where = f"random weights in the shape of {where}"
         else:
-            about["pretraining"] = {key: extra[key] for key in _KEPT if key in extra} | {"checkpoint": where}
+            about["pretraining"] = memory(extra, where)
     tokens = n_window_tokens(settings.window_bp, spec.k, spec.stride, spec.tail) + 2 * spec.special_tokens
     if about["kind"] == "ebert" and source is not None and tokens > source.encoder.max_positions:
         raise InputError(

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from epilm.errors import CheckpointError, UsageError, nearest
+from epilm.hub.memory import memory
 from epilm.models.build import build_model
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
@@ -79,7 +80,9 @@ def prepare_classifier(
         seed=seed,
     )
     count = sum(p.numel() for p in made.module.parameters())
-    made.about = {"checkpoint": str(checkpoint), "init": init, "pretraining": _pretraining(extra, init)}
+    # A random start and weights without a past have seen nothing.
+    seen = None if init == "random" or checkpoint == "random" else memory(extra, Path(checkpoint).name)
+    made.about = {"checkpoint": str(checkpoint), "init": init, "pretraining": seen}
     return made, [f"model: {where}; {count:,} weights", *told, *notes]
 
 
@@ -146,21 +149,3 @@ def _order_motifs(
             do="Pass that collection with --motifs.",
         )
     return [have[i] for i in ids], []
-
-
-def _pretraining(extra: dict[str, Any], init: str) -> dict[str, Any] | None:
-    """What pre-training saw, for the leak report of an evaluation (A21); None where it saw nothing."""
-    if init == "random" or not extra:
-        return None
-    keep = (
-        "holdout_chroms",
-        "holdout_cells",
-        "store",
-        "fingerprint",
-        "chroms",
-        "recipe",
-        "steps",
-        "step",
-        "pretrained",
-    )
-    return {key: extra[key] for key in keep if key in extra}

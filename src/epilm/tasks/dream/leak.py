@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.hub.memory import cell_seen as has_read
+from epilm.hub.memory import chroms_seen, held_out, unknown_starts
 from epilm.store.reader import Store
 from epilm.store.windows import unknown_runs
 from epilm.tasks.dream.bins import Bins
 
 
-def leak_of(about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bool) -> dict[str, Any]:
+def leak_of(
+    about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bool, same_track: Sequence[str] = ()
+) -> dict[str, Any]:
     """Say what of the test pre-training, training and the choice of the best epoch have met.
 
     Parameters
@@ -28,12 +32,14 @@ def leak_of(about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bo
         The test's cell type.
     reads_states : bool
         Whether pre-training could read anything of a cell type.
+    same_track : sequence of str
+        Other cell types whose states are the very track of this one's (a proxy): who has read theirs has read its.
 
     Returns
     -------
     dict
-        pretraining: {chroms_seen, bins_seen (a share), cell_seen, holdout_chroms, holdout_cells} or None where there was
-        none; training: {bins_seen, bins_choosing, cell_seen, chroms, cells}; said: a line; warnings.
+        pretraining: {chroms_seen, bins_seen (a share), cell_seen, unknown, holdout_chroms, holdout_cells} or None where
+        there was none; training: {bins_seen, bins_choosing, cell_seen, chroms, cells}; said: a line; warnings.
 
     Examples
     --------
@@ -45,29 +51,34 @@ def leak_of(about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bo
     there = [name for name, _, _ in bins.runs()]
     counts, warnings = bins.counts(), []
     said = []
+    called = cell + (
+        f" (whose states are those of {', '.join(same_track)})" if same_track and reads_states else ""
+    )
     before = about.get("pretraining")
     pretraining = None
     if before:
-        held = list(before.get("holdout_chroms") or ())
-        seen = [name for name in there if name not in held and name in (before.get("chroms") or there)]
+        seen = chroms_seen(before, there)
         share = sum(counts[name] for name in seen) / max(len(bins), 1)
-        read = list(before.get("cell_types") or ()) if reads_states else []
-        cell_seen = cell in read and cell not in (before.get("holdout_cells") or ()) if reads_states else None
+        cell_seen = has_read(before, (cell, *same_track)) if reads_states else None
+        unknown = unknown_starts(before)
         pretraining = {
-            "chroms_seen": seen, "bins_seen": share, "cell_seen": cell_seen,
-            "holdout_chroms": held, "holdout_cells": list(before.get("holdout_cells") or ()),
+            "chroms_seen": seen, "bins_seen": share, "cell_seen": cell_seen, "unknown": unknown,
+            "holdout_chroms": held_out(before), "holdout_cells": held_out(before, "cells"),
         }  # fmt: skip
         text = f"pre-training has seen {', '.join(seen) if seen else 'none'} of the test chromosomes ({share:.1%} of the bins; no label of them)"
         if cell_seen is not None:
-            text += f" and {'has' if cell_seen else 'has not'} seen {cell}"
+            text += f" and {'has' if cell_seen else 'has not'} seen {called}"
         said.append(text)
         if seen:
             warnings.append(
                 f"pre-training has seen the bases{' and states' if reads_states else ''} of {share:.1%} of the test bins ({', '.join(seen)})"
             )
+        if unknown:
+            said.append(f"what the weights it began with have read is not known ({', '.join(unknown)})")
+            warnings.append(f"{said[-1]}: they may have seen any of the test bins")
     else:
         said.append("no pre-training")
-    training = _met_in_training(about, bins, cell, there)
+    training = _met_in_training(about, bins, (cell, *(same_track if reads_states else ())), there)
     if training["bins_seen"] > 0:
         same = f"in {cell} itself" if training["cell_seen"] else "in other cell types"
         warnings.append(
@@ -76,12 +87,14 @@ def leak_of(about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bo
     if training["bins_choosing"] > 0:
         warnings.append(f"LEAK: {training['bins_choosing']:.1%} of the test bins chose the best epoch")
     said.append(
-        f"training has {'met' if training['cell_seen'] else 'not met'} {cell}, and {training['bins_seen']:.1%} of the test bins"
+        f"training has {'met' if training['cell_seen'] else 'not met'} {called}, and {training['bins_seen']:.1%} of the test bins"
     )
     return {"pretraining": pretraining, "training": training, "said": "; ".join(said), "warnings": warnings}
 
 
-def _met_in_training(about: Mapping[str, Any], bins: Bins, cell: str, there: list[str]) -> dict[str, Any]:
+def _met_in_training(
+    about: Mapping[str, Any], bins: Bins, same: Sequence[str], there: list[str]
+) -> dict[str, Any]:
     def inside(texts: Sequence[str]) -> NDArray[np.bool_]:
         known = [text for text in texts if text.split(":")[0] in there]
         return bins.inside(known) if known else np.zeros(len(bins), bool)
@@ -92,7 +105,7 @@ def _met_in_training(about: Mapping[str, Any], bins: Bins, cell: str, there: lis
     return {
         "bins_seen": float(learned.mean()),
         "bins_choosing": float(chose.mean()),
-        "cell_seen": cell in cells,
+        "cell_seen": any(cell in cells for cell in same),
         "chroms": list(about.get("train_chroms", ())),
         "cells": cells,
     }

@@ -78,6 +78,12 @@ def test_bins_that_were_learned_from_or_chose_the_epoch_are_called_a_leak(folder
     assert found.leak["training"]["bins_seen"] == pytest.approx(2 / 3, abs=0.01)
 
 
+def test_a_file_of_motifs_that_cannot_be_read_is_no_missing_motif(folder, store, labels, tmp_path):
+    about = {"cell": "typeC", "store": store, "chroms": ["chr3"], "controls": True, "device": "cpu"}
+    with pytest.raises(InputError, match=r"nothere\.jaspar"):
+        evaluate_dream(folder, labels, motifs=tmp_path / "nothere.jaspar", **about)
+
+
 def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
     run, _ = prepare_binding("ebert", store, QUICK, factors=("TF",), size="tiny")
     run.about |= {

@@ -21,6 +21,7 @@ from epilm.metrics.binding import METRICS, score_resamples
 from epilm.prediction_bins import BATCH, Autocast, predict_bins
 from epilm.store.reader import Store
 from epilm.store.windows import same_track
+from epilm.tasks.baselines import read_collection
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.challenge import names_cell, read_name
 from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
@@ -174,6 +175,8 @@ def evaluate_dream(
     ------
     InputError, StoreError, CheckpointError, UsageError
     """
+    # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this factor".
+    motifs = None if motifs is None else read_collection(motifs)
     model, path = _open(run)
     if model is None and path is not None:
         factor = _named_factor(path, data, factor, cell)

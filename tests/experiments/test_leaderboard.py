@@ -141,6 +141,25 @@ def test_one_table_alone_and_one_with_undefined_metrics(tmp_path):
     assert "overall" in text_of(board)
 
 
+def test_by_the_challenges_rule_an_undefined_dataset_counts_as_missing(tmp_path):
+    """As `evaluate --json` writes a set of one class: no metrics, and so no resamples."""
+    undefined = simulated("b", "CTCF", "liver", 1.0, 0)
+    undefined |= {"scores": dict.fromkeys(undefined["scores"]), "resamples": []}
+    given = [
+        simulated("a", "MAX", "liver", 1.0, 0),
+        simulated("b", "MAX", "liver", 1.2, 0),
+        simulated("a", "CTCF", "liver", 1.0, 1),
+    ]
+    (tmp_path / "all.json").write_text(json.dumps([*given, undefined]))
+    board = leaderboard(tmp_path / "all.json", method="challenge")
+    assert board.datasets == ("MAX:liver", "CTCF:liver")
+    assert "b has no scores for CTCF:liver: it counts as 0.5 there" in board.notes
+    assert np.isnan(board.ranks[1]).tolist() == [False, True]
+    (tmp_path / "lost.json").write_text(json.dumps([given[0] | {"resamples": []}]))
+    with pytest.raises(InputError, match="needs the scores of its ten resamples"):
+        leaderboard(tmp_path / "lost.json", method="challenge")
+
+
 def test_resamples_in_a_csv_are_those_of_the_json(tmp_path):
     found = [simulated(m, "MAX", "liver", q, 1) for m, q in (("a", 1.0), ("b", 1.2))]
     (tmp_path / "s.json").write_text(json.dumps(found))

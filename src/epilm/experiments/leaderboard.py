@@ -155,7 +155,9 @@ def rank_entries(
                 raise InputError(
                     f"the metric {name} is missing", where=entry.where, expected=", ".join(METRICS)
                 )
-        if method == "challenge" and len(entry.resamples) != FOLDS:
+        # A model whose metrics are not defined there (all ambiguous, one class) has no resamples: it counts as missing.
+        defined = all(entry.scores[name] is not None for name in METRICS)
+        if method == "challenge" and defined and len(entry.resamples) != FOLDS:
             raise InputError(
                 "the challenge's rule needs the scores of its ten resamples",
                 where=entry.where,

@@ -151,8 +151,9 @@ def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> N
     from epilm.motifs.scores import log_odds
     from epilm.tasks.baselines import read_collection
 
+    collection = motifs_of_store(store) if motifs is None else read_collection(motifs)
     try:
-        chosen = motifs_of(motifs_of_store(store) if motifs is None else read_collection(motifs), factor)
+        chosen = motifs_of(collection, factor)
     except InputError:
         return None
     pwms = [log_odds(motif) for motif in chosen]

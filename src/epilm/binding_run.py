@@ -228,6 +228,14 @@ def save_binding(folder: str | Path, run: BindingRun, *, overwrite: bool = False
     return save_model(folder, run.model, run.spec, extra, overwrite=overwrite)
 
 
+def is_binding(path: str | Path) -> bool:
+    """Say whether a path is a run of `epilm finetune dream`, or its model folder."""
+    try:
+        return Path(path).is_dir() and "binding" in read_spec(find_checkpoint(path))[1]
+    except CheckpointError:
+        return False
+
+
 def load_binding(path: str | Path, device: str | torch.device = "cpu") -> BindingRun:
     """Open a run of `epilm finetune dream`, or its model folder.
 

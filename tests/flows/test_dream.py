@@ -100,6 +100,22 @@ def test_raw_files_become_a_row_of_a_leaderboard(made, capsys):
     if ours["scores"]["auroc"] is not None:
         assert main(["leaderboard", str(made / "ours.json")]) == 0
         assert "ours" in capsys.readouterr().out
+    # The run says itself what it is.
+    assert main(["evaluate", str(run), *labels[2:], *store, "--json", "--precision", "fp32"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == ours["scores"]
+    assert main(["inspect", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "run"
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    for words in (
+        "Run ctcf: CTCF",
+        "typeA, typeB",
+        "Held out of pre-training",
+        "1 of 1, the best 1",
+        "accessibility:max:log1p",
+        "--factor CTCF",
+    ):
+        assert words in page
 
 
 @pytest.mark.slow

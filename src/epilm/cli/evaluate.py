@@ -90,7 +90,7 @@ def evaluate(
     batch_size
         dream: bins of a forward pass.
     device
-        Where to compute.
+        Where to compute, if anything is predicted.
     precision
         dream: number format of the encoder.
     json
@@ -98,6 +98,15 @@ def evaluate(
     """
     import json as writer
 
+    if device != "auto" and (run.is_file() if task == "dream" else data is None):
+        import sys
+
+        from epilm.training.device import choose_device
+
+        choose_device(device)  # absent is refused, as everywhere
+        print(f"--device {device} is not used: predictions made before are scored", file=sys.stderr)
+    if task is None and _is_binding(run):
+        task = "dream"
     if task == "dream":
         options = {"regions": regions, "blacklist": blacklist, "rule": rule}
         _dream(
@@ -120,6 +129,13 @@ def evaluate(
         split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device,
     )  # fmt: skip
     print(writer.dumps(found.as_dict(), indent=2) if json else found.text())
+
+
+def _is_binding(run: Path) -> bool:
+    """Say whether a run is one of `epilm finetune dream`: its own task, where none is named."""
+    from epilm.binding_run import is_binding
+
+    return is_binding(run)
 
 
 def _dream(

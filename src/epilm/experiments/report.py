@@ -10,6 +10,7 @@ from typing import Any
 import epilm
 from epilm.errors import InputError
 from epilm.experiments import chapters
+from epilm.experiments.binding_page import binding_page, is_binding_folder
 from epilm.experiments.page import Page, Section, write_page
 from epilm.experiments.task_chapters import comparison, finetuning, start_of
 
@@ -54,6 +55,8 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         page = data_ablation_page(folder)
     elif (folder / "task.json").is_file():
         page = _finetuning_page(folder)
+    elif is_binding_folder(folder):
+        page = binding_page(folder, SIMULATED, footer())
     elif (folder / "runs.jsonl").is_file():
         page = _comparison_page(folder)
     elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():

@@ -19,6 +19,7 @@ from epilm.store.spec import SampleSpec
 
 # The files that tell a run and a checkpoint; the floors that write them are above and are not imported.
 RUN, CHECKPOINT, METRICS = "recipe.json", "spec.json", "metrics.jsonl"
+FINETUNED = ("task.json", "run.json")  # of a classifier, of a model of binding
 
 
 def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = False) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
     """
     if not isinstance(store, Store):
         # A run keeps the identity of its store under the same name, so it is asked first.
-        for kind, name in (("run", RUN), ("checkpoint", CHECKPOINT)):
+        for kind, name in (("run", RUN), *(("run", name) for name in FINETUNED), ("checkpoint", CHECKPOINT)):
             if (Path(store) / name).is_file():
                 return _json_files(Path(store), kind)
         store = Store.open(store)

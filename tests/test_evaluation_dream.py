@@ -224,6 +224,9 @@ def test_what_is_missing_is_named(folder, store, labels, tmp_path):
     run = load_binding(folder)
     found = evaluate_dream(run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
     assert any("hold N alone" in warning for warning in found.warnings)
+    none = dataclasses.replace(toy_labels(gaps), values=-np.ones_like(toy_labels(gaps).values))
+    found = evaluate_dream(run, none, cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
+    assert not any("hold N alone" in warning for warning in found.warnings)  # none is scored
 
 
 def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels, tmp_path):
@@ -243,6 +246,28 @@ def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels,
         evaluate_dream(path, data, cell="typeB", factor="TF")
     path.rename(tmp_path / "F.tf.TYPEB.tab")  # upper and lower case are one
     assert evaluate_dream(tmp_path / "F.tf.TYPEB.tab", data, cell="typeB").factor == "tf"
+
+
+def test_labels_that_name_their_chromosomes_without_chr_are_refused_by_name(folder, store, labels, tmp_path):
+    bins = dataclasses.replace(
+        labels.bins, chroms=tuple(name.removeprefix("chr") for name in labels.bins.chroms)
+    )
+    bare = dataclasses.replace(labels, bins=bins)
+    with pytest.raises(InputError, match=r"named differently than in the store. Found 1; expected chr1"):
+        evaluate_dream(folder, bare, cell="typeC", store=store, device="cpu")
+    path = tmp_path / "F.TF.typeA.tab"
+    write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
+    with pytest.raises(
+        InputError, match=r"typeA.tab: the chromosomes are named differently than in the predictions"
+    ):
+        evaluate_dream(path, bare, cell="typeA")
+
+
+def test_predictions_of_another_kind_of_file_are_named(labels, tmp_path):
+    path = tmp_path / "F.TF.typeA.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"Found .parquet; expected .tab or .tab.gz"):
+        evaluate_dream(path, labels, cell="typeA")
 
 
 def test_a_name_not_of_the_challenges_form_says_no_factor(labels, tmp_path):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from epilm.batches.motif_signals import is_motif
 from epilm.binding_run import BindingRun, load_binding
 from epilm.errors import InputError, UsageError, nearest
+from epilm.genome.chromosomes import check_names
 from epilm.metrics.binding import METRICS, score_resamples
 from epilm.prediction_bins import BATCH, Autocast, predict_bins
 from epilm.store.reader import Store
@@ -191,6 +192,10 @@ def evaluate_dream(
     labels = _labels(data, factor, cell, opened, options)
     notes, warnings = list(labels.notes), list[str]()
     if opened is not None:
+        met = [name for name, _, _ in labels.bins.runs()]
+        check_names(
+            met, opened.chroms, str(data) if isinstance(data, str | Path) else "the labels", other="the store"
+        )
         # All bins of the labels, not only those to score: one shows that the assembly is another.
         check_inside(
             labels.bins, dict(zip(opened.chroms, opened.sizes, strict=True)), store=opened.path, what="a bin of the labels",
@@ -252,7 +257,7 @@ def evaluate_dream(
         )
     elif float(np.std(scores.astype(np.float64))) < 1e-6:
         warnings.append("COLLAPSE: the same score for every bin")
-    if opened is not None and (share := share_of_n(opened, labels.bins)) > 0.01:
+    if opened is not None and whole["n"] and (share := share_of_n(opened, labels.bins)) > 0.01:
         warnings.append(
             f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every model; --regions can leave them out"
         )
@@ -264,6 +269,11 @@ def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]
         return run, run.path.parent if run.path is not None and run.path.name == "model" else run.path
     path = Path(run)
     if path.is_file():
+        if path.suffix.lower() in (".parquet", ".bw", ".bigwig"):
+            raise InputError(
+                "predictions are scored from the challenge's format", where=str(path), found=path.suffix, expected=".tab or .tab.gz",
+                do="Write them with epilm predict --out F.FACTOR.CELL.tab.gz, or give the run itself.",
+            )  # fmt: skip
         return None, path
     if not path.exists():
         raise InputError(
@@ -391,6 +401,7 @@ def _read_scores(path: Path, bins: Bins) -> NDArray[np.float64]:
         raise InputError(
             "the predictions are of bins of another width", where=str(path), found=found.bins.width, expected=bins.width
         )  # fmt: skip
+    check_names([name for name, _, _ in bins.runs()], found.bins.chroms, str(path), other="the predictions")
     number = {name: c for c, name in enumerate(found.bins.chroms)}
     key = (found.bins.chrom.astype(np.int64) << 40) | found.bins.start
     chrom = np.array([number.get(name, -1) for name in bins.chroms] or [-1], np.int64)[bins.chrom]

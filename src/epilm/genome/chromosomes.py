@@ -29,6 +29,26 @@ def natural_key(name: str) -> tuple[object, ...]:
     )
 
 
+def _renaming(where: str, script: str) -> str:
+    """Write the command that renames chromosomes in a file of this kind.
+
+    Examples
+    --------
+    >>> _renaming("a.bed", "s/^/chr/"), _renaming("a.bw", "s/^/chr/")
+    ("sed 's/^/chr/' a.bed", "bigWigToBedGraph a.bw /dev/stdout | sed 's/^/chr/' > renamed.bedGraph")
+    """
+    lower = where.lower()
+    if lower.endswith((".gz", ".bgz")):
+        return f"gzip -dc {where} | sed '{script}' | gzip > renamed.gz"
+    for tool, endings, kind in (
+        ("bigWigToBedGraph", (".bw", ".bigwig"), "bedGraph"),
+        ("bigBedToBed", (".bb", ".bigbed"), "bed"),
+    ):
+        if lower.endswith(endings):
+            return f"{tool} {where} /dev/stdout | sed '{script}' > renamed.{kind}"
+    return f"sed '{script}' {where}"
+
+
 def check_names(
     names: Iterable[str], known: Iterable[str], where: str, *, other: str = "the genome"
 ) -> list[str]:
@@ -77,17 +97,17 @@ def check_names(
                 if bare in ("M", "MT") and len(unknown) == 1:
                     break  # only the mitochondrion differs: counted by the caller, not worth a refusal
                 if form == f"chr{name}":
-                    how = f"sed 's/^/chr/' {where}"
+                    script = "s/^/chr/"
                 elif name == f"chr{form}":
-                    how = f"sed 's/^chr//' {where}"
+                    script = "s/^chr//"
                 else:
-                    how = f"sed 's/^{name}\\t/{form}\\t/' {where}"
+                    script = f"s/^{name}\\t/{form}\\t/"
                 raise InputError(
                     f"the chromosomes are named differently than in {other}",
                     where=where,
                     found=name,
                     expected=form,
-                    do=f"Rename them in one of the two, for example: {how}",
+                    do=f"Rename them in one of the two, for example: {_renaming(where, script)}",
                 )
     if unknown and not have & {str(name) for name in names}:
         raise InputError(

@@ -339,7 +339,7 @@ class BinOrder:
                 where=block.place(row),
                 found=f"{block.field(row, 0)}:{start[row]}-{stop[row]}, {stop[row] - start[row]} bp",
                 expected=f"{max(self.width, 1)} bp as in the lines before",
-                do="Give one line a bin; regions of any width are given with --regions.",
+                do="Give one line a bin, all of one width.",
             )
         if (far := start > 2**31 - 1 - self.width).any():
             row = int(far.argmax())

@@ -33,7 +33,16 @@ STARTED = time.monotonic()  # before torch, whose import is part of the minutes
 
 import torch  # noqa: E402
 
-from benchmarks.gpu_subjects import OutOfTime, Subject, empty_cache, has, random_store, synchronise  # noqa: E402
+from benchmarks.gpu_subjects import (  # noqa: E402
+    OutOfTime,
+    Subject,
+    empty_cache,
+    has,
+    model_to_train,
+    random_store,
+    synchronise,
+)
+from epilm.errors import EpilmError  # noqa: E402
 from epilm.store.reader import Store  # noqa: E402
 from epilm.training.device import Place, choose_place  # noqa: E402
 
@@ -51,7 +60,7 @@ class Session:
     out: Path
     scratch: Path
     tiny: bool
-    model: str
+    model: str  # which the trainings train
     ceiling: float = CEILING
     ceiling_from: str = "790 of the goals: an H200's, measured"
     subjects: dict[str, Subject] = field(default_factory=dict)
@@ -276,7 +285,15 @@ def finish(session: Session, results: dict[str, Any]) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run everything; 0 where every part ran or was skipped for a reason, 1 where one failed."""
+    """Run everything; 0 where every part ran or was skipped for a reason, 1 where one failed, or as the error of a wrong use says."""
+    try:
+        return _main(words)
+    except EpilmError as error:
+        print(f"benchmarks.gpu: {type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _main(words: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--minutes", type=float, default=10.0, help="of the whole run, its start included")
     parser.add_argument("--out", required=True, help="folder of the results; made where missing")
@@ -289,7 +306,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--regions", type=Path, help="BED of where those were called")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument(
-        "--model", default="ebert", choices=("ebert", "genebert"), help="which is pre-trained"
+        "--model",
+        choices=("ebert", "genebert"),
+        help="which is pre-trained; ebert where the store has states",
     )
     parser.add_argument(
         "--tiny", action="store_true", help="tiny sizes, a few steps: does the script work here?"
@@ -304,20 +323,24 @@ def main(words: list[str] | None = None) -> int:
     chosen = [part for part in known if not given.only or part.name in given.only]
     # Refuses a device that is not there, with a message: no silent run on another one.
     place = choose_place(given.device, "auto")
+    carried = Store.open(given.store) if given.store else None
+    trains = any(part.name.startswith("train ") for part in chosen)
+    # One of random numbers serves both models.
+    model = model_to_train(carried, given.model) if carried and trains else given.model or "ebert"
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
     watchdog(end + (60 if given.tiny else RESERVE - 2))
     with tempfile.TemporaryDirectory(prefix="epilm-gpu-") as scratch:
         store = random_store(Path(scratch), given.tiny)
-        training = Store.open(given.store) if given.store else store
-        session = Session(store, training, place, out, Path(scratch), given.tiny, given.model)
+        training = carried or store
+        session = Session(store, training, place, out, Path(scratch), given.tiny, model)
         session.labels, session.regions = given.labels, given.regions
         results: dict[str, Any] = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
-            "command": " ".join(["python -m benchmarks.gpu", *_said(given)]), "tiny": given.tiny,
+            "command": " ".join(["python -m benchmarks.gpu", *_said(given, model)]), "tiny": given.tiny,
             "minutes": given.minutes, "environment": environment(place.device), "place": list(place.said),
             "store": about(store) + " (random numbers: losses mean nothing)",
-            "training_store": about(training) if given.store else "the same",
+            "training_store": about(training) if carried else "the same",
             "ceiling": session.ceiling, "ceiling_from": session.ceiling_from, "parts": {},
         }  # fmt: skip
         try:
@@ -335,9 +358,9 @@ def about(store: Store) -> str:
     return f"{store.path.name}, {size}"
 
 
-def _said(given: argparse.Namespace) -> list[str]:
+def _said(given: argparse.Namespace, model: str) -> list[str]:
     """The options without folders: results name no path of a machine."""
-    words = [f"--minutes {given.minutes:g}", f"--device {given.device}", f"--model {given.model}"]
+    words = [f"--minutes {given.minutes:g}", f"--device {given.device}", f"--model {model}"]
     return [*words, *(["--tiny"] if given.tiny else []), *(["--store ..."] if given.store else [])]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_flops import step_flops
+from epilm.errors import UsageError
 from epilm.experiments.checks import check_store
 from epilm.experiments.config import Recipe, load_recipe
 from epilm.experiments.pretrain import batch_maker, for_store, row_order
@@ -73,6 +74,27 @@ def random_store(folder: Path, tiny: bool) -> Store:
 def has(store: Store, what: str) -> bool:
     """Whether a store can serve "ebert" (states) or "genebert" (regions and factors)."""
     return store.states is not None if what == "ebert" else store.factors is not None and store.n_regions > 0
+
+
+def model_to_train(store: Store, asked: str | None = None) -> str:
+    """Name the model that is pre-trained on a store: the one asked for, else ebert where it can.
+
+    Raises
+    ------
+    UsageError
+        If the store lacks what that one reads.
+    """
+    served = [name for name in ("ebert", "genebert") if has(store, name)]
+    if asked in served or (asked is None and served):
+        return asked or served[0]
+    reads = {"ebert": "chromatin states", "genebert": "regions with motif scores"}
+    raise UsageError(
+        "the store has not what the model reads" if asked else "the store serves no model", where=store.path.name,
+        found=f"a store for {', '.join(served)}" if served else "neither states nor regions with motif scores",
+        expected=reads[asked] if asked else " or ".join(reads.values()),
+        do=f"Pass --model {served[0]}, or another --store." if served
+        else "Build the store with --states, or with --peaks and --motifs; or leave the trainings out with --only.",
+    )  # fmt: skip
 
 
 @dataclass

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gpu_subjects import empty_cache, has, make_subject
+from benchmarks.gpu_subjects import empty_cache, make_subject
 from epilm.experiments.pretrain import pretrain
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ MOST_BYTES = 16 << 20
 
 def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
     """Train for the seconds up to `limit`; curves go into the session, the small model into its folder."""
-    what = session.model if has(session.training, session.model) else next(
-        name for name in ("ebert", "genebert") if has(session.training, name)
-    )  # fmt: skip
+    what = session.model
     name = {"ebert": "ebert_base", "genebert": "genebert_native"}[what]
     micro, batch = (4, 8) if session.tiny else (64, 64) if what == "genebert" else (256, 256)
     held = held_out(session)

@@ -133,12 +133,36 @@ def test_a_store_on_a_device_gives_the_same_and_a_controls_tracks_stay_where_the
         return Placed(read_parts(given, streams, signals).to(device), True, 0, "")
 
     monkeypatch.setattr(module, "place_store", placed)
-    held = module._near(store, run, torch.device("cpu"))
+    held = module._near(store, run, torch.device("cpu"), lambda step: None, "batch", None)
     assert isinstance(held.genome, torch.Tensor)
     few = bins.take(slice(40))
     assert np.array_equal(said(run, held, "typeA", few), said(run, store, "typeA", few))
     other = controlled(store, "typeA", "mean_of_cells", cells=["typeB"], seed=0)
-    assert module._near(other, run, torch.device("cpu")) is other
+    assert module._near(other, run, torch.device("cpu"), lambda step: None, "batch", None) is other
+
+
+def test_a_store_without_room_on_the_gpu_is_said_with_what_a_batch_costs(
+    run, store, bins, monkeypatch, caplog
+):
+    """A card without memory, the reading of a batch on the CPU."""
+    import epilm.batches.placement as placement
+    import epilm.prediction_bins as module
+
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1000)
+    few, told = bins.take(slice(40)), []
+    read = module._reading(run, store, "typeA", few, both=True)
+    near = (store, run, torch.device("cuda"), lambda step: read(slice(8)), "batch of 8 bins")
+    assert module._near(*near, told.append) is store
+    windows, turned = read(slice(8))
+    size = placement.batch_bytes(windows) + placement.batch_bytes(turned)
+    (line,) = told
+    assert "do not fit into 50% of the 1e-06 GB free on cuda: it stays on the host as memory maps" in line
+    assert "each batch of 8 bins costs" in line
+    assert line.endswith(f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead")
+    assert not caplog.records
+    module._near(*near, None)  # from Python without `say`: not in silence either
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "each batch of 8 bins costs" in caplog.text
 
 
 def test_a_declared_proxy_is_said(run, store, bins, tmp_path):

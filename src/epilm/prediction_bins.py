@@ -5,6 +5,7 @@ share most of their bases: a stretch is tokenised once for all of them (`batches
 Axes: n bins, F factors.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epilm.batches.motif_signals import is_motif
-from epilm.batches.placement import place_store
+from epilm.batches.placement import making_cost, place_store
 from epilm.binding_run import BindingRun, load_binding
 from epilm.errors import UsageError
 from epilm.models.binding import BindingModel
@@ -30,6 +31,10 @@ from epilm.tasks.dream.tracks import open_predictions
 
 BATCH = 256
 Autocast = Callable[[], AbstractContextManager[object]]
+Say = Callable[[str], None]
+Read = Callable[[slice], tuple[Windows, Windows | None]]
+
+log = logging.getLogger(__name__)
 
 
 def logits_of(
@@ -84,6 +89,7 @@ def predict_bins(
     both_strands: bool | None = None,
     device: str = "auto",
     autocast: Autocast | None = None,
+    say: Say | None = None,
 ) -> Iterator[BinBlock]:
     """Say for every bin how probable it is that the factors bind there, block by block.
 
@@ -107,6 +113,9 @@ def predict_bins(
     device : {"auto", "cpu", "cuda", "mps"}
     autocast : callable, optional
         Number format; fp32 where not given.
+    say : callable, optional
+        Takes a line on where the store lies beside a GPU. Without it a store that finds no room there is a
+        warning of the log.
 
     Yields
     ------
@@ -136,44 +145,64 @@ def predict_bins(
         bins, dict(zip(store.chroms, store.sizes, strict=True)), store=store.path,
         do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
     )  # fmt: skip
+    both = run.about.get("strands") == "both" if both_strands is None else both_strands
+    both = both and not run.bases  # FactorNet reads both strands by itself
+    read = _reading(run, store, cell, bins, both)
     if place.type == "cuda":
-        store = _near(store, run, place)
-    return _blocks(run, store, cell, bins, batch, both_strands, place, autocast or nullcontext)
+        n = min(batch, len(bins))
+        store = _near(store, run, place, lambda step: read(slice(n)), f"batch of {n} bins", say)
+        read = _reading(run, store, cell, bins, both)
+    return _blocks(run, read, len(bins), batch, place, autocast or nullcontext)
 
 
-def _near(store: Store, run: BindingRun, device: torch.device) -> Store:
-    """Put what the model reads on a GPU that has room; else, and for a control's made-up tracks, memory maps give the same bits."""
+def _near(
+    store: Store,
+    run: BindingRun,
+    device: torch.device,
+    make: Callable[[int], object],
+    what: str,
+    say: Say | None,
+) -> Store:
+    """Put what the model reads on a GPU that has room; else, and for a control's made-up tracks, memory maps give the same bits.
+
+    `make` reads a batch, `what`, on the host: what that costs is said where there is no room.
+    """
     names = [name for name, _, _ in run.signals if not is_motif(name)]
     if not all(hasattr(store.signals[name], "to") for name in names):
         return store
-    return place_store(store, device, ("dna", "states"), signals=names).store
+    placed = place_store(store, device, ("dna", "states"), signals=names)
+    line = placed.said
+    if not placed.on_device:
+        line = f"{line}, {making_cost(make, what)}, and none is made ahead"
+        say = say or log.warning
+    if say is not None:
+        say(line)
+    return placed.store
+
+
+def _reading(run: BindingRun, store: Store, cell: str, bins: Bins, both: bool) -> Read:
+    """Make the function that reads a slice of bins; with `both` on the other strand too."""
+    reader, number = run.reader(store), store.cell_number(cell)
+    flank = (run.window_bp - run.width) // 2
+    to_store = np.array([store.chroms.index(n) if n in store.chroms else -1 for n in bins.chroms], np.int64)
+
+    def read(rows: slice) -> tuple[Windows, Windows | None]:
+        chrom = to_store[np.asarray(bins.chrom[rows])]
+        start = np.asarray(bins.start[rows], np.int64) - flank
+        return reader(number, chrom, start), reader(number, chrom, start, reverse=True) if both else None
+
+    return read
 
 
 def _blocks(
-    run: BindingRun,
-    store: Store,
-    cell: str,
-    bins: Bins,
-    batch: int,
-    both: bool | None,
-    device: torch.device,
-    autocast: Autocast,
+    run: BindingRun, read: Read, n: int, batch: int, device: torch.device, autocast: Autocast
 ) -> Iterator[BinBlock]:
-    both = run.about.get("strands") == "both" if both is None else both
-    both = both and not run.bases  # FactorNet reads both strands by itself
-    reader, number = run.reader(store), store.cell_number(cell)
     model = run.model.to(device)
     was_training = model.training
     model.eval()
-    flank = (run.window_bp - run.width) // 2
-    to_store = np.array([store.chroms.index(n) if n in store.chroms else -1 for n in bins.chroms], np.int64)
     try:
-        for first in range(0, len(bins.start), batch):
-            rows = slice(first, first + batch)
-            chrom = to_store[np.asarray(bins.chrom[rows])]
-            start = np.asarray(bins.start[rows], np.int64) - flank
-            windows = reader(number, chrom, start)
-            turned = reader(number, chrom, start, reverse=True) if both else None
+        for first in range(0, n, batch):
+            windows, turned = read(slice(first, first + batch))
             logits = logits_of(model, windows, turned, device=device, autocast=autocast)
             yield BinBlock(first, logits.sigmoid().cpu().numpy())
     finally:
@@ -192,7 +221,7 @@ def write_bins(
     both_strands: bool | None = None,
     device: str = "auto",
     autocast: Autocast | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> float:
     """Predict bins into a file: the challenge's format (.tab.gz), bigWig or Parquet, by its name; whole or absent.
 
@@ -201,7 +230,7 @@ def write_bins(
     factor : str, optional
         Which one, where the model knows several.
     say : callable
-        Takes lines of progress.
+        Takes lines of progress, and on where the store lies.
     run, store, cell, bins, batch, both_strands, device, autocast
         See `predict_bins`.
 
@@ -219,7 +248,15 @@ def write_bins(
     store = store if isinstance(store, Store) else Store.open(store)
     column = run.column(factor)
     blocks = predict_bins(
-        run, store, cell, bins, batch=batch, both_strands=both_strands, device=device, autocast=autocast
+        run,
+        store,
+        cell,
+        bins,
+        batch=batch,
+        both_strands=both_strands,
+        device=device,
+        autocast=autocast,
+        say=say,
     )
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
     for note in proxy_notes(store, [cell]) if run.reads_states else []:

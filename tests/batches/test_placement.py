@@ -99,7 +99,10 @@ def test_the_cost_of_the_host_counts_the_bytes_of_a_batch(tracks):
     assert batch_bytes(batch) == tokens * (5 * 8 + 1) + sum(
         t.numel() * 8 for t in (batch.rows, batch.cells, batch.owner, batch.chroms, batch.starts)
     )
-    assert "micro-batch of 4 samples costs" in host_cost(maker, 4)
+    said = host_cost(maker, 4)
+    assert said.startswith("each micro-batch of 4 samples costs")
+    assert said.endswith("MB over the bus, while the device works on the step before")
+    assert batch_bytes((batch, batch.dna, None)) == batch_bytes(batch) + batch_bytes(batch.dna)
 
 
 def test_the_batch_at_a_step_is_computed_not_replayed(tracks):

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from benchmarks.gpu_profile import kind_of
+from benchmarks.gpu_subjects import model_to_train
 
 from benchmarks import gpu, gpu_page
+from epilm.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 # What only the preparation of data needs. Packages that lightning looks for in the list of installed ones stay.
@@ -92,15 +94,64 @@ def test_what_comes_back_is_small_and_opens(ran):
     assert all(rows[-1]["step"] == 3 for rows in curves.values())
 
 
-def test_a_device_that_is_not_there_is_an_error_with_a_cure(tmp_path):
+def test_a_device_that_is_not_there_is_an_error_with_a_cure(tmp_path, capsys):
     import torch
-
-    from epilm.errors import TrainingError
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(TrainingError, match="cuda, which is not here"):
-        gpu.main(["--minutes", "1", "--tiny", "--out", str(tmp_path)])
+    assert gpu.main(["--minutes", "1", "--tiny", "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "benchmarks.gpu: TrainingError: train.device: the run asks for cuda, which is not here"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory):
+    """Stores with states alone, with regions and motifs alone, with the genome alone."""
+    import dataclasses
+
+    from toy_store import toy_store
+    from toy_tracks import toy_track_store
+
+    states = toy_track_store(tmp_path_factory.mktemp("states"))
+    return {
+        "states": states,
+        "regions": toy_store(tmp_path_factory.mktemp("regions")),
+        "genome": dataclasses.replace(states, states=None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "model"),
+    [("states", None, "ebert"), ("regions", None, "genebert"), ("regions", "genebert", "genebert")],
+)
+def test_the_model_follows_from_the_store_where_none_is_asked_for(carried, name, asked, model):
+    assert model_to_train(carried[name], asked) == model
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "said"),
+    [
+        ("states", "genebert", r"not what the model reads\. Found a store for ebert; expected regions with motif scores\. Pass --model ebert"),
+        ("regions", "ebert", r"Found a store for genebert; expected chromatin states\. Pass --model genebert"),
+        ("genome", None, r"serves no model\. Found neither states nor regions.*Build the store with --states"),
+        ("genome", "ebert", r"Found neither states nor regions.*expected chromatin states"),
+    ],
+)  # fmt: skip
+def test_a_store_that_lacks_what_the_model_reads_is_refused(carried, name, asked, said):
+    with pytest.raises(UsageError, match=said):
+        model_to_train(carried[name], asked)
+
+
+def test_a_wrong_store_is_one_message_before_anything_is_made(carried, tmp_path, capsys):
+    words = ["--minutes", "1", "--tiny", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert gpu.main([*words, "--store", str(tmp_path / "nowhere.store")]) == 1
+    assert "benchmarks.gpu: StoreError: " in capsys.readouterr().err
+    assert gpu.main([*words, "--store", str(carried["states"].path), "--model", "genebert"]) == 2
+    assert "Pass --model ebert" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 class Bare:

@@ -1,6 +1,7 @@
 """`epilm evaluate`: what it says of a path that is not there."""
 
 import pytest
+import torch
 
 from epilm.cli import main
 
@@ -13,3 +14,21 @@ def test_a_run_that_is_not_there_says_what_may_be_given(tmp_path, capsys, words)
         "nothere.tab: there is no such run or table of predictions. Expected a run of epilm finetune" in said
     )
     assert "(.tab, .tab.gz) are scored with --task dream" in said
+
+
+def test_a_device_is_refused_where_it_is_not_and_said_to_be_unused_where_nothing_is_predicted(
+    tmp_path, capsys, monkeypatch
+):
+    table = tmp_path / "predictions.tsv"
+    table.write_text(
+        "origin\tchrom\tstart\tend\tsplit\tlabel\tp_0\tp_1\n"
+        "a\tchr1\t0\t9\ttest\t0\t0.9\t0.1\nb\tchr1\t9\t18\ttest\t1\t0.2\t0.8\n"
+    )
+    assert main(["evaluate", str(table), "--device", "cpu"]) == 0
+    assert "--device cpu is not used: predictions made before are scored" in capsys.readouterr().err
+    assert main(["evaluate", str(table)]) == 0
+    assert "not used" not in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for more in ([], ["--task", "dream"]):
+        assert main(["evaluate", str(table), "--device", "cuda", *more]) == 1
+        assert "the run asks for cuda, which is not here" in " ".join(capsys.readouterr().err.split())

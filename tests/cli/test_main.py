@@ -1,11 +1,12 @@
 """The command line's frame: overview, exit codes, messages."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
-from epilm.cli import COMMANDS, main
+from epilm.cli import COMMANDS, MEMORY, main
 
 
 def test_the_overview_names_every_command_without_importing_any(capsys):
@@ -28,6 +29,39 @@ def test_an_unknown_command_is_wrong_use_and_the_nearest_is_named(capsys):
 def test_every_command_has_help_with_its_options(command, capsys):
     assert main([command, "--help"]) == 0
     assert "Usage: epilm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted(MEMORY))
+def test_the_cure_for_memory_names_options_that_the_command_has(command, capsys):
+    assert main([command, "--help"]) == 0
+    there = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert set(re.findall(r"--[a-z-]+", MEMORY[command])) <= there
+
+
+@pytest.mark.parametrize(
+    ("words", "module", "cure"),
+    [
+        (["pretrain", "x", "--store", "s", "--out", "o"], "epilm.experiments.pretrain", "--set train.micro_batch=N"),
+        (["predict", "ft", "x.fa", "--device", "cpu"], "epilm.prediction", "Lower --batch-size"),
+        (["evaluate", "ft"], "epilm.evaluation", "Of the task dream lower --batch-size"),
+        (["plan", "x", "--store", "s"], "epilm.experiments.plan", "Run it where there is more memory"),
+    ],
+)  # fmt: skip
+def test_running_out_of_memory_names_the_cure_of_the_command(words, module, cure, monkeypatch, capsys):
+    import importlib
+
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(
+        importlib.import_module(module),
+        module.rpartition(".")[2].replace("prediction", "predict").replace("evaluation", "evaluate"),
+        full,
+    )
+    assert main(words) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "epilm: out of memory. Found DefaultCPUAllocator" in said
+    assert cure in said
 
 
 def test_an_unknown_option_is_wrong_use(capsys):

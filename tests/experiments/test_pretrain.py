@@ -164,6 +164,57 @@ def test_nothing_is_left_where_a_run_cannot_start(store, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("wish", ["train.attention=cudnn", "train.compile=blocks"])
+def test_what_the_device_cannot_compute_is_refused_before_the_folder_is_touched(
+    store, tmp_path, monkeypatch, wish
+):
+    def without(_):
+        def call(*_):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", without)
+    with pytest.raises(TrainingError, match=wish.partition("=")[0]):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, wish], device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_does_not_fit_leaves_nothing_and_sends_to_a_smaller_one(store, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("epilm.experiments.pretrain.build_model", full)
+    with pytest.raises(TrainingError, match=r"while the model was built.*take a smaller --size"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_another_micro_batch_and_ends_as_it_would_have_but_for_rounding(
+    store, tmp_path, capsys
+):
+    still = [*SHORT, "model.encoder.dropout=0", "train.batch_size=8"]
+    first = [*still, "train.micro_batch=8"]
+    run = tmp_path / "run"
+    pretrain("dnabert", store, run, "tiny", first, device="cpu")
+    expected = epilm.load(run).model.state_dict()
+    (run / "summary.json").unlink()
+    shutil.rmtree(run / "model")
+    shutil.rmtree(run / "checkpoints" / "step_00000003")  # as if killed after step 2
+    capsys.readouterr()
+    done = pretrain("dnabert", store, run, "tiny", [*still, "train.micro_batch=4"], device="cpu")
+    assert done.steps == 3
+    assert "train.micro_batch is 4, the run began with 8" in capsys.readouterr().err
+    found = epilm.load(run)
+    for name, weight in found.model.state_dict().items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=2e-4, msg=name)
+    # What was done is written where it was done.
+    assert json.loads((run / "recipe.json").read_text())["train"]["micro_batch"] == 8
+    starts = json.loads((run / "versions.json").read_text())
+    assert [start["changed"] for start in starts] == [{}, {"train.micro_batch": 4}]
+    assert found.extra["recipe"]["train"]["micro_batch"] == 4
+
+
 def test_samples_of_a_contrast_share_no_region_and_steps_repeat(store):
     recipe = for_store(load_recipe("genebert_native", "tiny"), store)
     samples = make_samples(store, SampleSpec())

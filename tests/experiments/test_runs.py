@@ -5,7 +5,7 @@ import json
 import pytest
 
 from epilm.errors import TrainingError
-from epilm.experiments.runs import begin, compare, git_state, read_json
+from epilm.experiments.runs import begin, changed_keys, compare, git_state, read_json
 
 RECIPE = {"name": "a", "optim": {"peak_lr": 1e-3}, "train": {"steps": 5, "log_every": 1, "device": "cpu"}}
 STORE = {"path": "a.store", "fingerprint": "f00d"}
@@ -35,6 +35,16 @@ def test_what_changes_no_weight_may_differ(tmp_path):
     (tmp_path / "run" / "checkpoints").mkdir()
     changed = {**RECIPE, "train": {**RECIPE["train"], "log_every": 7, "device": "cuda"}}
     assert prepare(tmp_path / "run", changed, {**STORE, "path": "elsewhere"}, True) == "resumed"
+
+
+def test_what_a_run_that_goes_on_does_otherwise_is_listed(tmp_path):
+    prepare(tmp_path / "run", RECIPE, STORE, True)
+    assert changed_keys(tmp_path / "run", RECIPE) == {}
+    now = {**RECIPE, "train": {**RECIPE["train"], "log_every": 7, "micro_batch": 4}}
+    assert changed_keys(tmp_path / "run", now) == {
+        "train.log_every": (1, 7),
+        "train.micro_batch": (None, 4),
+    }
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,19 @@ def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical
     assert lines(out) == lines(whole)
 
 
+def test_a_killed_run_ends_with_another_micro_batch(store, tmp_path):
+    """As out of memory advises."""
+    out = tmp_path / "run"
+    process = start(store, out)
+    signal_at(process, out, 4, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+    kept = step_of(states(out / "checkpoints")[-1])
+    said = finish(start(store, out, "train.micro_batch=2"))
+    assert f"going on from step {kept} of {STEPS}" in said
+    assert "train.micro_batch is 2, the run began with" in said
+    assert [step for step, split, _ in lines(out) if split == "train"] == list(range(1, STEPS + 1))
+
+
 def test_two_processes_give_the_losses_of_one(store, whole, tmp_path):
     out = tmp_path / "two"
     finish(start(store, out, "train.devices=2"))

@@ -128,6 +128,8 @@ def test_rows_are_a_pure_function_of_seed_and_step():
 def test_a_batch_larger_than_the_samples_says_how_many_there_are():
     with pytest.raises(TrainingError, match="Found 7 samples; expected at least 8"):
         rows_at(7, batch=8, step=0, seed=0)
+    with pytest.raises(TrainingError, match=r"Lower the batch \(train\.batch_size, "):
+        rows_at(7, batch=8, step=0, seed=0)
     with pytest.raises(TrainingError, match="at least 1"):
         steps_per_epoch(7, 0)
 

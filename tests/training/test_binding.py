@@ -18,7 +18,7 @@ from epilm.tasks.dream import BinLabels, Bins
 from epilm.tokens.random import scrambled
 from epilm.training.binding import BindingSpec, finetune_binding
 from epilm.training.binding_data import Draw, join_labels, validation_rows
-from epilm.training.binding_loop import collapsed, masked_bce, score_factors
+from epilm.training.binding_loop import collapsed, masked_bce, near, score_factors
 from epilm.training.binding_plan import make_plan
 from epilm.training.binding_split import split_bins
 from epilm.training.binding_start import prepare_binding
@@ -264,6 +264,21 @@ def test_micro_batches_make_the_same_step_and_the_best_epoch_is_kept(store):
     scores = [row["valid_auprc_dg"] for row in one.history]
     assert one.best_epoch == int(np.argmax(scores)) + 1
     assert one.metrics["TF"]["auprc_dg"] == max(scores)
+
+
+def test_a_store_without_room_on_the_gpu_is_said_with_what_a_micro_batch_costs(store, monkeypatch):
+    """A card without memory; only the reading is done, on the host."""
+    import epilm.batches.placement as placement
+
+    monkeypatch.setattr(placement, "free_bytes", lambda device: 1000)
+    settings, told = replace(QUICK, micro_batch=8), []
+    plan = make_plan([toy_labels(store)], store, settings)
+    run, _ = prepare_binding("ebert", store, settings, factors=plan.rows.factors, size="tiny")
+    assert near(store, run, plan, settings, torch.device("cuda"), told.append) is store
+    cells, chroms, starts, _ = plan.rows.take(plan.draw.epoch(0)[:8])
+    size = placement.batch_bytes(run.reader(store).plain(cells, chroms, starts - 200, None))
+    assert "free on cuda: it stays on the host as memory maps, each micro-batch of 8 windows costs" in told[0]
+    assert told[0].endswith(f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead")
 
 
 def test_several_factors_are_learned_at_once_and_what_is_not_known_is_masked(store):

@@ -11,7 +11,14 @@ from epilm.errors import TrainingError
 from epilm.experiments import runs
 from epilm.nn.encoder import SequenceEncoder
 from epilm.training import compute
-from epilm.training.compute import batch_fits, check_compiler, choose_compute, compiled, is_out_of_memory
+from epilm.training.compute import (
+    batch_fits,
+    check_compiler,
+    choose_compute,
+    compiled,
+    is_out_of_memory,
+    weights_fit,
+)
 from epilm.training.device import choose_place
 from epilm.training.log import read_metrics
 from epilm.training.pretrain import Data, run_pretrain
@@ -242,3 +249,16 @@ def test_fine_tuning_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypat
         finetune_binding(
             toy_labels(store), store, "dbert", tmp_path / "run", QUICK, size="tiny", say=lambda line: None
         )
+
+
+def test_weights_that_do_not_fit_are_not_blamed_on_the_batch():
+    with (
+        pytest.raises(
+            TrainingError,
+            match=r"out of memory while the model was built\. Found .*can't allocate memory.*no micro-batch helps: take a smaller --size",
+        ),
+        weights_fit(),
+    ):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    with pytest.raises(RuntimeError, match="another"), weights_fit():
+        raise RuntimeError("another")

@@ -7,7 +7,7 @@ what that costs. What no batch of the recipe reads is not moved. Needs torch and
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -179,18 +179,30 @@ def place_batches(
 
 
 def host_cost(maker: BatchMaker | WindowMaker, micro_batch: int) -> str:
-    """Measure what making a micro-batch on the host costs, in a line for the user."""
+    """Measure what making a micro-batch of pre-training on the host costs, in a line for the user."""
     rows = np.arange(min(micro_batch, len(maker)))
-    maker(rows, 0)  # the first call reads the pages
+    cost = making_cost(lambda step: maker(rows, step), f"micro-batch of {len(rows)} samples")
+    return f"{cost}, while the device works on the step before"
+
+
+def making_cost(make: Callable[[int], Any], what: str) -> str:
+    """Measure what making a batch on the host costs, in words for the user.
+
+    Parameters
+    ----------
+    make : function (step)
+        Makes the batch, or several as a tuple, on the host.
+    what : str
+        Its name, e.g. "micro-batch of 64 samples".
+    """
+    make(0)  # the first call reads the pages
     began = time.perf_counter()
-    batch = maker(rows, 1)
+    batch = make(1)
     spent = time.perf_counter() - began
-    return (
-        f"each micro-batch of {len(rows)} samples costs {spent * 1e3:.3g} ms of the host and "
-        f"{batch_bytes(batch) / 1e6:.3g} MB over the bus, while the device works on the step before"
-    )
+    return f"each {what} costs {spent * 1e3:.3g} ms of the host and {batch_bytes(batch) / 1e6:.3g} MB over the bus"
 
 
 def batch_bytes(batch: Any) -> int:
-    """Bytes of all tensors of a batch; what an expanded tensor repeats is counted, because a copy holds it."""
-    return sum(x.numel() * x.element_size() for x in tensors_of(batch))
+    """Bytes of all tensors of a batch, or of a tuple of them; what an expanded tensor repeats is counted, because a copy holds it."""
+    parts = batch if isinstance(batch, tuple) else (batch,)
+    return sum(x.numel() * x.element_size() for part in parts for x in tensors_of(part))

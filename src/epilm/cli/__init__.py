@@ -33,6 +33,16 @@ COMMANDS = {
     "ls": "List recipes, tasks, region towers and objectives.",
 }
 
+# What to do when memory runs out where nothing more exact is known.
+MEMORY = {
+    "pretrain": "Set a lower train.micro_batch (--set train.micro_batch=N: what is learned stays as it is); where the "
+    "weights themselves do not fit, take a smaller --size.",
+    "finetune": "Lower --batch-size, of the task dream --micro-batch; where the weights themselves do not fit, take a smaller model.",
+    "compare": "Lower --batch-size, or take smaller models.",
+    "predict": "Lower --batch-size (256 where not given), or compute where there is more memory (--device).",
+    "evaluate": "Of the task dream lower --batch-size (256 where not given); else compute where there is more memory (--device).",
+}
+
 
 def application(command: str | None = None) -> "App":
     """Make the parser of one command, or of the overview.
@@ -125,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         print(
-            f"epilm: out of memory. Found {first[:200]}. Lower --batch-size or --micro-batch.",
+            f"epilm: out of memory. Found {first[:200]}. "
+            + MEMORY.get(command or "", "Run it where there is more memory, or on less data."),
             file=sys.stderr,
         )
         if os.environ.get("EPILM_DEBUG"):

@@ -98,6 +98,8 @@ def evaluate(
     """
     import json as writer
 
+    if task is None and _is_binding(run):
+        task = "dream"
     if device != "auto" and (run.is_file() if task == "dream" else data is None):
         import sys
 
@@ -105,8 +107,6 @@ def evaluate(
 
         choose_device(device)  # absent is refused, as everywhere
         print(f"--device {device} is not used: predictions made before are scored", file=sys.stderr)
-    if task is None and _is_binding(run):
-        task = "dream"
     if task == "dream":
         options = {"regions": regions, "blacklist": blacklist, "rule": rule}
         _dream(

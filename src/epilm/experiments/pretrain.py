@@ -35,12 +35,15 @@ from epilm.store.reader import Store
 from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.windows import WindowTable, validation_rows, window_rows
+from epilm.training.compute import check_compute, weights_fit
 from epilm.training.device import Place, choose_place
 from epilm.training.pretrain import Data, Outcome, run_pretrain
 from epilm.training.ranks import process_rank
 from epilm.training.state import states
 from epilm.training.step import contrast_size
 from epilm.training.validate import pick_rows
+
+MICRO = "train.micro_batch"
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,22 @@ def pretrain(
         # All that can be refused is refused before the folder is touched.
         plan = make_plan(recipe, opened)
         initial = build_initial(plan, out)
-        runs.begin(out, *written, how, place=list(place.said))
+        check_compute(initial[0], recipe.train, place.device)
+        # recipe.json stays as the run began; each start notes what it does otherwise.
+        changed = runs.changed_keys(out, written[0]) if how == "resumed" else {}
+        runs.begin(
+            out,
+            *written,
+            how,
+            place=list(place.said),
+            changed={key: new for key, (_, new) in changed.items()},
+        )
+        if MICRO in changed:
+            began, now = changed[MICRO]
+            _say(
+                f"{MICRO} is {now}, the run began with {began}: the steps have the same samples, but sums are rounded in "
+                "another order and dropout is drawn in other pieces, so the weights are not the same bits"
+            )
         return _run(plan, *initial, out, place, _say)
 
 
@@ -272,6 +290,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     return Plan(recipe, store, maker, rows, valid_rows, len(held))
 
 
+@weights_fit()
 def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dict[str, Any]]]:
     """Build the model with the weights a run starts from.
 

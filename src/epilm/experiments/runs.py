@@ -24,11 +24,13 @@ RECIPE, STORE, STARTS, SUMMARY, MODEL, CHECKPOINTS = (
     "recipe.json", "store.json", "versions.json", "summary.json", "model", "checkpoints",
 )  # fmt: skip
 
-# Keys of a recipe that may differ when a run goes on: none of them changes the weights it ends with.
+# Keys of a recipe that may differ when a run goes on: none of them changes what is learned. The micro-batch changes
+# rounding and the places that dropout takes: a run that goes on with another one says so (`changed_keys`).
 FREE = frozenset(
     {
         "notes",
         "train.device",
+        "train.micro_batch",
         "train.log_every",
         "train.checkpoint_every",
         "train.keep_checkpoints",
@@ -159,6 +161,19 @@ def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
     return "complete" if SUMMARY in held else "resumed"
+
+
+def changed_keys(out: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """List what a run that goes on may change and does: key to (in recipe.json, now).
+
+    Parameters
+    ----------
+    out : path
+        Of a run that `compare` calls resumed.
+    recipe : mapping
+    """
+    pairs = differing(read_json(out / RECIPE), recipe)
+    return {key: pair for key, pair in pairs.items() if key in FREE}
 
 
 def begin(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], how: str, **start: Any) -> None:

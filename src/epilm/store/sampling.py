@@ -113,7 +113,7 @@ def steps_per_epoch(n: int, batch: int) -> int:
             "a batch takes more samples than there are",
             found=f"{n} samples",
             expected=f"at least {batch}",
-            do="Lower the batch (train.batch, objectives.matching.batch), group regions with a smaller "
+            do="Lower the batch (train.batch_size, objectives.matching.batch), group regions with a smaller "
             "samples.group_stride or samples.regions, or hold out less.",
         )
     return n // batch

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from epilm.atomic import atomic_file
 from epilm.batches.overlapping import OverlappingReader
-from epilm.batches.placement import place_store
+from epilm.batches.placement import making_cost, place_store
 from epilm.binding_run import BindingRun
 from epilm.errors import TrainingError, UsageError
 from epilm.metrics.binding import score_bins
@@ -67,7 +67,7 @@ class BindingLoop:
             say,
             out,
         )
-        self.store = near(store, place.device, say)
+        self.store = near(store, run, plan, settings, place.device, say)
         self.reader: OverlappingReader = run.reader(self.store)
         self.model = run.model.to(place.device)
         freeze(self.model, settings.freeze)
@@ -365,12 +365,24 @@ def collapsed(logits: NDArray[np.float32], spread: float = 1e-2) -> str | None:
     return None
 
 
-def near(store: Store, device: torch.device, say: Say) -> Store:
-    """Put the store on a GPU that has room for what binding reads, and say so; batches are the same bits."""
+def near(
+    store: Store, run: BindingRun, plan: BindingPlan, settings: BindingSpec, device: torch.device, say: Say
+) -> Store:
+    """Put the store on a GPU that has room for what binding reads; else say what reading it on the host costs. Batches are the same bits."""
     if device.type != "cuda":
         return store
     placed = place_store(store, device, ("dna", "states"), signals=store.signals)
-    say(placed.said)
+    line = placed.said
+    if not placed.on_device:
+        cells, chroms, starts, _ = plan.rows.take(
+            plan.draw.epoch(0)[: settings.micro_batch or settings.batch_size]
+        )
+        starts, reader = starts - (settings.window_bp - plan.rows.width) // 2, run.reader(store)
+        cost = making_cost(
+            lambda step: reader.plain(cells, chroms, starts, None), f"micro-batch of {len(starts)} windows"
+        )
+        line = f"{line}, {cost}, and none is made ahead"
+    say(line)
     return placed.store
 
 

@@ -36,11 +36,11 @@ def choose_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> 
     TrainingError
         If the kernel is not for this device, or what was asked to be compiled cannot be.
     """
+    check_compute(model, train, device)
     kernels = attention_backend(str(device), train.attention)
-    encoders = [part for part in model.modules() if isinstance(part, SequenceEncoder)]
-    wanted, said = _compiles(train, max((part.hidden for part in encoders), default=0), device)
+    encoders = _encoders(model)
+    wanted, said = _compiles(train, _widest(encoders), device)
     if wanted:
-        check_compiler(device)
         # A program a shape: those with and without gradients, of whole and of last micro-batches, of pairs.
         limit = "recompile_limit"
         setattr(torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit, 0), MOST_PROGRAMS))
@@ -52,6 +52,27 @@ def choose_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> 
         ["norms fused"] if device.type == "cuda" and not wanted and kernels_there(device.index or 0) else []
     )
     return "; ".join([kernels.said, *norms, f"packing {train.packing}", f"compile {said}"])
+
+
+def check_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> None:
+    """Refuse what a recipe asks of a device and cannot have there; the model is left as it is.
+
+    Raises
+    ------
+    TrainingError
+        As `choose_compute`, which asks this first.
+    """
+    attention_backend(str(device), train.attention)
+    if _compiles(train, _widest(_encoders(model)), device)[0]:
+        check_compiler(device)
+
+
+def _encoders(model: nn.Module) -> list[SequenceEncoder]:
+    return [part for part in model.modules() if isinstance(part, SequenceEncoder)]
+
+
+def _widest(encoders: list[SequenceEncoder]) -> int:
+    return max((part.hidden for part in encoders), default=0)
 
 
 def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool, str]:
@@ -126,6 +147,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+@contextmanager
+def weights_fit() -> Iterator[None]:
+    """Turn running out of memory while a model is built into a message: no batch is to blame.
+
+    Raises
+    ------
+    TrainingError
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "out of memory while the model was built", found=_first_line(error),
+            do="The weights themselves do not fit, and no micro-batch helps: take a smaller --size, or lower model.encoder.hidden, ffn or layers.",
+        ) from None  # fmt: skip
+
+
+def _first_line(error: BaseException) -> str:
+    """What went wrong, short enough for a message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
+
+
 def out_of_memory(
     error: BaseException,
     model: nn.Module,
@@ -154,16 +199,15 @@ def out_of_memory(
             fits = n
             break
     keep = "" if _checkpoints(model) else " Or set model.encoder.checkpoint_activations to true."
-    first = next(iter(str(error).strip().splitlines()), "")
     if fits is None:
         cure = f"Not even one sample fits: take a smaller size, or lower model.max_tokens.{keep}"
     else:
         cure = (
             f"The largest micro-batch that fitted in a trial is {fits}: set train.micro_batch to {fits}; "
-            f"train.batch_size, and so what is learned, stays as it is.{keep}"
+            f"train.batch_size, and so what is learned, stays as it is, and a run that has begun goes on with it.{keep}"
         )
     return TrainingError(
-        "out of memory", where=f"step {step}", found=f"micro-batch {micro} on {place.device} ({first[:160]})", do=cure
+        "out of memory", where=f"step {step}", found=f"micro-batch {micro} on {place.device} ({_first_line(error)})", do=cure
     )  # fmt: skip
 
 
@@ -194,7 +238,7 @@ def batch_fits(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        first = next(iter(str(error).strip().splitlines()), "")
+        first = _first_line(error)
     # Outside of the handler: the error held the tensors of the step.
     fits = None
     for n in (batch >> shift for shift in range(1, batch.bit_length())):
@@ -210,13 +254,11 @@ def batch_fits(
         fits = n
         break
     cure = "Not even one row fits: take a smaller model." if fits is None else f"The largest that fitted in a trial is {fits}: set {option} to {fits}."  # fmt: skip
-    raise TrainingError(
-        "out of memory", where=where, found=f"{batch} rows on {device} ({first[:160]})", do=cure
-    )
+    raise TrainingError("out of memory", where=where, found=f"{batch} rows on {device} ({first})", do=cure)
 
 
 def _checkpoints(model: nn.Module) -> bool:
-    return any(isinstance(p, SequenceEncoder) and p.checkpoint_activations for p in model.modules())
+    return any(part.checkpoint_activations for part in _encoders(model))
 
 
 def _fits(

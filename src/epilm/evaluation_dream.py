@@ -371,7 +371,9 @@ def predicted(
     import time
 
     out, began, told = np.empty(len(bins), np.float32), time.monotonic(), 0.0
-    for block in predict_bins(model, store, cell, bins, batch=batch, device=device, autocast=autocast):
+    for block in predict_bins(
+        model, store, cell, bins, batch=batch, device=device, autocast=autocast, say=say
+    ):
         out[block.first : block.first + len(block.probabilities)] = block.probabilities[:, column]
         now = time.monotonic()
         if now - began - told > 30:

@@ -35,6 +35,8 @@ from epilm.training.device import choose_place
 from epilm.training.log import plain
 from epilm.training.state import model_tensors
 
+# May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's places, no more).
+_FREE = {"device": None, "micro_batch": None}
 RUN, RESULT, MODEL = "run.json", "metrics.json", "model"
 __all__ = ["BindingResult", "BindingSpec", "finetune_binding"]
 
@@ -154,7 +156,7 @@ def finetune_binding(
     identity = json.loads(
         json.dumps(
             {
-                "settings": asdict(settings) | {"device": None},
+                "settings": asdict(settings) | _FREE,
                 "labels": _digest(plan.rows),
                 "checkpoint": str(checkpoint),
                 "init": init,
@@ -225,7 +227,7 @@ def _begin(out: Path, identity: dict[str, Any], say: Say) -> BindingResult | Non
         write_json(out / RUN, identity)
         return None
     before = json.loads((out / RUN).read_text(encoding="utf-8"))
-    flat = {f"settings.{k}": v for k, v in before.get("settings", {}).items()} | before
+    flat = {f"settings.{k}": v for k, v in (before.get("settings", {}) | _FREE).items()} | before
     now = {f"settings.{k}": v for k, v in identity["settings"].items()} | identity
     other = [key for key in now if key != "settings" and flat.get(key) != now[key]]
     if other:

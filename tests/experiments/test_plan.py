@@ -10,14 +10,14 @@ import torch
 import epilm
 from epilm.batches.placement import batch_bytes
 from epilm.cli import main
-from epilm.errors import RecipeError, TrainingError, UsageError
+from epilm.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from epilm.experiments import plan_probe, plan_sizing
 from epilm.experiments.config import load_recipe
 from epilm.experiments.plan import DoesNotFit, _counted, _where
 from epilm.experiments.plan_answer import Plan
-from epilm.experiments.plan_chips import CHIPS, Chip, chip_of
+from epilm.experiments.plan_chips import CHIPS, DRAW, REACHED, SHARE, chip_of
 from epilm.experiments.plan_cost import Cost, count, without_initialising
-from epilm.experiments.plan_probe import Calibration, Point, _sizes, calibrate
+from epilm.experiments.plan_probe import Calibration, Point, _sizes, calibrate, threads_of
 from epilm.experiments.plan_sizing import Sizing
 from epilm.experiments.pretrain import for_store, make_plan
 from epilm.models.build import build_model
@@ -77,10 +77,12 @@ def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
     assert found.costs.at(6).forward == 6 * found.costs.at(1).forward
 
 
-def test_bytes_kept_are_those_that_autograd_keeps(tracks):
+@pytest.mark.parametrize("attention", ["auto", "plain"])
+def test_bytes_kept_are_those_that_autograd_keeps(attention, tracks):
     """Counted without computing, against the model really run."""
-    found = sizing("ebert_base", "tiny", EBERT, tracks)
+    found = sizing("ebert_base", "tiny", (*EBERT, f"train.attention={attention}"), tracks)
     model = build_model(found.recipe.model, seed=0).train()
+    model.encoder.compute(attention)
     batch = found.data.maker(found.data.rows_at(0), 0)
     kept, weights = {}, {p.untyped_storage().data_ptr() for p in model.parameters()}
 
@@ -96,17 +98,57 @@ def test_bytes_kept_are_those_that_autograd_keeps(tracks):
     assert found.costs.at(len(batch)).kept == pytest.approx(sum(kept.values()), rel=0.05)
 
 
-def test_a_gpus_kernels_keep_sixteen_vectors_a_token_and_layer(tracks):
+@pytest.mark.parametrize("attention", ["auto", "plain"])
+def test_a_gpus_kernels_keep_sixteen_vectors_a_token_and_layer(attention, tracks):
     """In bf16, by hand: what is read (1), queries, keys, values (3), mixed (1), sums before both norms (2), what the
     feed-forward reads (1), its inner vectors before and after gelu (4 + 4); and a number a row and head, two a row and norm."""
     recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
     data = make_plan(recipe, tracks)
     model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:4], 0)
+    model.encoder.compute(attention)
     place = Place(torch.device("cpu"), True, ())
     costs = count(model, batch, (3, 1), place, exact=False, fused=True)
     tokens, hidden, heads = batch.dna.ids.shape[1], 64, 2
+    # The plain way keeps tables in place of the number a row and head: softmax in fp32, what dropout left (a byte), and
+    # the product of both in bf16.
+    mixing = {"auto": heads * 4, "plain": heads * tokens * (4 + 1 + 2)}[attention]
     layer = costs.at(1, 2).kept - costs.at(1, 1).kept
-    assert layer == pytest.approx(tokens * (16 * hidden * 2 + (heads + 4) * 4), rel=1e-6)
+    assert layer == pytest.approx(tokens * (16 * hidden * 2 + 4 * 4 + mixing), rel=1e-6)
+
+
+def test_numbers_for_dropout_of_attention_are_counted_where_a_gpu_draws_them(store):
+    """One for each pair of tokens, head and layer: on the way there and, without a table, again on the way back."""
+    recipe = for_store(load_recipe("genebert_native", "tiny", ("model.layout=concat",)), store)
+    data = make_plan(recipe, store)
+    batch = data.maker(data.rows_at(0)[:2], 0)
+    parts = (batch.dna, batch.clean, batch.pairs)
+    tables = 2 * 2 * sum(p.ids.shape[0] * p.ids.shape[1] ** 2 for p in parts if p is not None) / len(batch)
+
+    def draws(attention="auto", fused=True, **encoder):
+        spec = replace(recipe.model, encoder=replace(recipe.model.encoder, **encoder))
+        model = build_model(spec, seed=0)
+        model.encoder.compute(attention)
+        one = count(model, batch, (3, 0), FP32, exact=True, fused=fused).at(1)
+        return one.draws / tables, one.embed_draws > 0
+
+    assert draws() == (2, True)
+    assert draws("plain") == (1, True)
+    assert draws(checkpoint_activations=True) == (3, True)
+    assert draws(attention_dropout=0.0) == (0, False)
+    assert draws(fused=False) == (0, False)
+
+
+def test_dropout_of_attention_takes_the_time_that_was_measured(tracks):
+    """../docs/performance.md, H5: 144 tables of 5,111 tokens a sample, drawn 2.5 times (half of them are embedded twice)."""
+    more = 1 / 44.1 - 1 / 58.6
+    assert 2.5 * 144 * 5111**2 * DRAW / CHIPS["h200"].fp32 == pytest.approx(more, rel=0.02)
+    keys = (*MANY, "train.micro_batch=2048", "model.max_tokens=512")
+    with_it, without = (
+        epilm.plan("ebert_base", tracks, set=(*keys, f"model.encoder.attention_dropout={p}"), device="h200")
+        for p in (0.1, 0)
+    )
+    assert 1.01 < with_it.step_seconds / without.step_seconds < 1.036  # 4,880 to 4,709 windows/s measured
+    assert with_it.flops == without.flops
 
 
 def test_counting_leaves_the_model_as_it_was(store):
@@ -175,6 +217,28 @@ def test_an_ebert_on_an_h200_is_planned_at_the_goal_of_45_percent(tracks):
     assert two.flops == pytest.approx(found.flops)
 
 
+@pytest.mark.parametrize(("device", "peak"), [("h200", 67e12), ("a100", 19.5e12)])
+def test_fp32_on_a_gpu_is_planned_at_its_rate_without_tf32(device, peak, tracks):
+    keys = (*MANY, "train.precision=fp32", "model.encoder.attention_dropout=0")
+    found = epilm.plan("ebert_base", tracks, set=keys, device=device)
+    assert found.flops["total"] / found.step_seconds == pytest.approx(peak * REACHED * SHARE)
+    assert f"{peak * REACHED / 1e12:.0f} TFLOP/s in fp32 (vendor's {peak / 1e12:g} TFLOP/s" in found.text()
+
+
+def test_the_plain_attention_of_a_recipe_is_counted_with_its_tables(tracks):
+    def planned(attention, device):
+        # Without dropout: with it torch's own way on a CPU keeps the tables as well.
+        keys = (*EBERT, "model.encoder.attention_dropout=0", f"train.attention={attention}")
+        return epilm.plan("ebert_base", tracks, "tiny", set=keys, device=device, calibrated=False)
+
+    kept = {wish: planned(wish, "h200").memory["activations"] for wish in ("auto", "sdpa", "flash", "plain")}
+    assert kept["auto"] == kept["sdpa"] == kept["flash"] < kept["plain"]
+    note = "train.attention=plain: its tables are in the memory; moving them is not in the time"
+    assert note in planned("plain", "h200").text()
+    assert note not in planned("plain", "cpu").text()
+    assert planned("plain", "cpu").memory["activations"] > planned("sdpa", "cpu").memory["activations"]
+
+
 def test_a_plan_that_is_not_calibrated_knows_memory_but_no_time_of_a_cpu(store):
     found = epilm.plan("genebert_native", store, "tiny", device="cpu", calibrated=False)
     parts = [value for name, value in found.memory.items() if name not in ("total", "available")]
@@ -194,7 +258,7 @@ def test_a_run_that_cannot_fit_is_refused_and_the_cures_work(store, monkeypatch)
     whole = epilm.plan("genebert_native", store, device="h200", **words)
     memory = whole.memory
     room = memory["total"] - 0.7 * memory["activations"]
-    monkeypatch.setitem(CHIPS, "toy", Chip("Toy", room, 1e12, "invented", "no such GPU"))
+    monkeypatch.setitem(CHIPS, "toy", replace(CHIPS["l4"], name="Toy", memory=room))
     with pytest.raises(DoesNotFit, match="does not fit into the memory of Toy") as refused:
         epilm.plan("genebert_native", store, device="toy", **words)
     assert isinstance(refused.value, TrainingError)
@@ -211,14 +275,56 @@ def test_a_run_that_cannot_fit_is_refused_and_the_cures_work(store, monkeypatch)
 
 
 def test_what_cannot_fit_at_all_says_so(store, monkeypatch):
-    monkeypatch.setitem(CHIPS, "toy", Chip("Toy", 1e8, 1e12, "invented", "no such GPU"))
+    monkeypatch.setitem(CHIPS, "toy", replace(CHIPS["l4"], name="Toy", memory=1e8))
     with pytest.raises(DoesNotFit, match="Take a smaller --size, or a device with more memory"):
         epilm.plan("genebert_native", store, "tiny", device="toy")
+
+
+def test_a_cpu_with_too_many_processes_is_told_how_many_fit(store, monkeypatch):
+    words = {
+        "size": "tiny", "device": "cpu", "calibrated": False,
+        "set": ["train.batch_size=16", "train.micro_batch=2", "objectives.matching.batch=16"],
+    }  # fmt: skip
+    memory = epilm.plan("genebert_native", store, devices=4, **words).memory
+    monkeypatch.setattr(plan_sizing, "free_memory", lambda: 1.01 * memory["total"])
+    with pytest.raises(DoesNotFit, match=r"Set train\.devices=4, the most processes that fit"):
+        epilm.plan("genebert_native", store, devices=8, **words)
+    assert epilm.plan("genebert_native", store, devices=4, **words).fits
+
+
+def test_a_limit_of_the_address_space_is_a_limit_of_memory(store, monkeypatch):
+    monkeypatch.setattr(plan_sizing.resource, "getrlimit", lambda _: (12_000_000_000, -1))
+    monkeypatch.setattr(plan_sizing, "reserved", lambda: 2e9)
+    monkeypatch.setattr(plan_sizing, "free_memory", lambda: 1e12)
+    found = epilm.plan("genebert_native", store, "tiny", device="cpu", calibrated=False)
+    assert found.memory["available"] == 10e9
+    assert "ulimit -v leaves a process room for 10 GB" in found.text()
+    two = epilm.plan("genebert_native", store, "tiny", device="cpu", devices=2, calibrated=False)
+    assert two.memory["available"] == 20e9  # each process has a limit of its own
+    on_gpu = epilm.plan("genebert_native", store, "tiny", device="h200")
+    assert on_gpu.memory["available"] == 141e9
+
+
+@pytest.mark.parametrize("device", ["cpu", "h200"])
+def test_weights_to_start_from_are_refused_as_pretrain_refuses_them(device, store, tmp_path):
+    def said(call, *more, **words):
+        with pytest.raises(CheckpointError) as refused:
+            call("genebert_native", store, *more, size="tiny", **words)
+        return str(refused.value)
+
+    for key in ("model.encoder.init=/nosuch", f"model.encoder.init={tmp_path}"):
+        planned = said(epilm.plan, set=[key], device=device, calibrated=False)
+        assert planned == said(epilm.pretrain, tmp_path.parent / f"run_{device}", set=[key], device="cpu")
+    tower = ["model.tower.name=swin_t_224", "model.tower.prepare=resize", "model.tower.patch=[4,4]"]
+    shape = ["model.tower.depths=[1,1,1,1]", "model.tower.heads=[1,1,2,2]", "model.tower.weights=/nosuch"]
+    assert "/nosuch: no folder of tower weights" in said(epilm.plan, set=[*tower, *shape], device=device)
 
 
 def test_wrong_words_are_refused_as_pretrain_refuses_them(store, tracks):
     with pytest.raises(UsageError, match=r"--device: unknown device. Found h20. Did you mean h200\?"):
         epilm.plan("genebert_native", store, "tiny", device="h20")
+    with pytest.raises(UsageError, match=r"Found gpu\. Did you mean cuda\?"):
+        epilm.plan("genebert_native", store, "tiny", device="gpu")
     with pytest.raises(RecipeError, match="the recipe reads chromatin states, the store has none"):
         epilm.plan("ebert_tiny", store)
     with pytest.raises(RecipeError, match="the recipe needs a factor matrix, the store has none"):
@@ -390,6 +496,45 @@ def test_time_of_a_run_follows_from_its_trial(points, tracks):
     found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8)
     step, _ = found.seconds(linear_machine(found, points))
     assert step == pytest.approx(0.5 + 8 * (0.002 + found.costs.at(8).step / 1e11))
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "set_threads", "longer"),
+    [(1, None, 4), (2, None, 2), (4, None, 1), (16, None, 1), (16, 4, 1), (16, 8, 2), (2, 8, 4)],
+)
+def test_processes_share_the_cores_that_are_there(n_cores, set_threads, longer, tracks, monkeypatch):
+    """Four of them: as a run's, they have cores / 4 threads each, or as many as OMP_NUM_THREADS says."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if set_threads is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", str(set_threads))
+        monkeypatch.setattr(torch, "get_num_threads", lambda: set_threads)
+    monkeypatch.setattr(plan_probe, "cores", lambda: n_cores)
+    monkeypatch.setattr(plan_sizing, "cores", lambda: n_cores)
+    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8, devices=4)
+    trial = linear_machine(found, [(8, 2, 2)])
+    alone = 0.5 + 2 * (0.002 + found.costs.at(8).step / 1e11)
+    assert found.seconds(trial)[0] == pytest.approx(longer * alone)
+    note = f"4 processes of {set_threads or max(1, n_cores // 4)} threads on {n_cores} cores"
+    more = f": a step is counted {longer} times as long as the trial's" if longer > 1 else ""
+    assert note + more in found.plan(trial).notes
+
+
+def test_a_trial_has_the_threads_of_one_process_of_the_run(store, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(plan_probe, "cores", lambda: 12)
+    done, asked = SimpleNamespace(returncode=1, stderr="", stdout=""), {}
+
+    def run(*_, **words):
+        asked.update(json.loads(words["input"]))
+        return done
+
+    monkeypatch.setattr(plan_probe.subprocess, "run", run)
+    recipe = load_recipe("genebert_native", "tiny")
+    for devices, threads in ((1, torch.get_num_threads()), (4, 3), (24, 1)):
+        many = replace(recipe, train=replace(recipe.train, devices=devices))
+        with pytest.raises(TrainingError):
+            calibrate(many, store, device="cpu", operations=[1.0, 1.0], most=1, seconds=1.0)
+        assert asked["threads"] == threads_of(devices) == threads
 
 
 @pytest.mark.parametrize("points", [[(1, 1, 2), (1, 2, 2)], [(2, 1, 2), (2, 3, 2)], [(8, 1, 2), (8, 3, 2)]])

@@ -251,7 +251,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights_as_one_that_was_not(s
     again, lines = quick(store, out=tmp_path / "cut", **settings)  # complete: nothing is done
     assert lines[-1].startswith("the run is complete: best epoch")
     assert again.best_epoch == second.best_epoch
-    _, lines = quick(store, out=tmp_path / "cut", **settings, micro_batch=8)  # what out of memory is cured with
+    _, lines = quick(
+        store, out=tmp_path / "cut", **settings, micro_batch=8
+    )  # what out of memory is cured with
     assert lines[-1].startswith("the run is complete: best epoch")
     with pytest.raises(TrainingError, match=r"another run. Found settings.lr was 0.002, is 0.1.*--overwrite"):
         quick(store, out=tmp_path / "cut", **settings | {"lr": 0.1})

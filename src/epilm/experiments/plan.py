@@ -20,10 +20,11 @@ from epilm.experiments.config import Recipe, load_recipe
 from epilm.experiments.plan_answer import DoesNotFit, Plan
 from epilm.experiments.plan_chips import CHIPS, Chip, chip_of
 from epilm.experiments.plan_cost import Costs, count, without_initialising
-from epilm.experiments.plan_probe import calibrate
+from epilm.experiments.plan_probe import Calibration, calibrate
 from epilm.experiments.plan_sizing import Sizing
 from epilm.experiments.pretrain import Plan as Data
 from epilm.experiments.pretrain import for_store, make_plan
+from epilm.hub.load import initialise
 from epilm.models.build import build_model, parameter_table
 from epilm.nn.attention import attention_backend
 from epilm.store.reader import Store
@@ -66,9 +67,9 @@ def plan(
 
     Raises
     ------
-    RecipeError, StoreError, TrainingError
-        As `pretrain`: an impossible recipe, a store that lacks what it needs, a device that is not here,
-        a kernel or a compiler that the device here has not.
+    RecipeError, StoreError, CheckpointError, TrainingError
+        As `pretrain`: an impossible recipe, a store that lacks what it needs, weights to start from that are not there
+        or do not fit, a device that is not here, a kernel or a compiler that the device here has not.
     DoesNotFit
         A TrainingError that names the cure; its `plan` holds the numbers.
     UsageError
@@ -91,9 +92,11 @@ def plan(
         attention_backend(str(place.device), recipe.train.attention)
         if recipe.train.compile == "blocks":
             check_compiler(place.device)
+    _check_weights(recipe)
     costs, numbers, states = _counted(recipe, data, place, place.device.type != "cpu" or not here)
     sizing = Sizing(recipe, data, opened, place, chip, here, costs, numbers, states)
-    found = sizing.plan(None)
+    measured = None
+    found = sizing.plan(measured)
     if here and calibrated and found.largest_micro_batch:
         most = min(recipe.train.micro_batch, found.largest_micro_batch)
         layer = costs.at(1, 1).step - costs.at(1, 0).step
@@ -103,7 +106,7 @@ def plan(
         )  # fmt: skip
         found = sizing.plan(measured)
     if not found.fits:
-        raise _refusal(found, recipe, sizing)
+        raise _refusal(found, recipe, sizing, measured)
     return found
 
 
@@ -127,9 +130,8 @@ def _where(device: str, recipe: Recipe) -> tuple[Chip | None, Recipe, Place]:
             return _gpu(), recipe, place
         return None, recipe, place
     if device not in CHIPS:
-        raise UsageError(
-            "unknown device", where="--device", found=device, do=nearest(device, [*HERE, *CHIPS])
-        )
+        meant = "cuda" if device == "gpu" else device  # by its letters it would be cpu
+        raise UsageError("unknown device", where="--device", found=device, do=nearest(meant, [*HERE, *CHIPS]))
     chip = CHIPS[device]
     if torch.cuda.is_available() and _gpu() is chip:
         return chip, recipe, choose_place("cuda", train.precision, train.devices)
@@ -145,10 +147,19 @@ def _gpu() -> Chip | None:
     return chip_of(torch.cuda.get_device_name(device), torch.cuda.get_device_properties(device).total_memory)
 
 
+def _check_weights(recipe: Recipe) -> None:
+    """Refuse weights to start from as `pretrain` does; those of a tower are read when the model is built."""
+    if recipe.model.encoder.init is not None:
+        with without_initialising():
+            model = build_model(recipe.model, seed=0)
+        initialise(model, recipe.model)
+
+
 def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Costs, dict[str, int], float]:
     """Count the model: the cost of a micro-batch, its weights, and the bytes of the optimiser's state."""
     with without_initialising():
         model = build_model(recipe.model, seed=0)
+    model.encoder.compute(recipe.train.attention)
     rows = data.rows_at(0)
     few, several = data.maker(rows[:4], 0), data.maker(rows[:32], 0)
     kmers, states = (hidden_counts(several) / len(several)).tolist()
@@ -160,7 +171,7 @@ def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Cos
     return costs, parameter_table(model), moments
 
 
-def _refusal(found: Plan, recipe: Recipe, sizing: Sizing) -> DoesNotFit:
+def _refusal(found: Plan, recipe: Recipe, sizing: Sizing, measured: Calibration | None) -> DoesNotFit:
     train = recipe.train
     cures = []
     if found.largest_micro_batch:
@@ -173,6 +184,8 @@ def _refusal(found: Plan, recipe: Recipe, sizing: Sizing) -> DoesNotFit:
         if most > found.largest_micro_batch:
             needed = f" and train.micro_batch={most}" if most < train.micro_batch else ""
             cures.append(f"{'or set' if cures else 'Set'} model.encoder.checkpoint_activations=true{needed}")
+    if sizing.on_cpu and (fewer := _fewer_processes(sizing, measured)):
+        cures.append(f"{'or set' if cures else 'Set'} {fewer}")
     if not cures:
         cures.append("Take a smaller --size, or a device with more memory")
     error = DoesNotFit(
@@ -184,3 +197,18 @@ def _refusal(found: Plan, recipe: Recipe, sizing: Sizing) -> DoesNotFit:
     )  # fmt: skip
     error.plan = found
     return error
+
+
+def _fewer_processes(sizing: Sizing, measured: Calibration | None) -> str:
+    """Name the most processes of a CPU that fit: with the run's micro-batch, else with a smaller one; "" where none do."""
+    train, smaller = sizing.recipe.train, ""
+    for n in range(train.devices - 1, 0, -1):
+        if train.batch_size % n:
+            continue
+        fewer = replace(sizing, recipe=replace(sizing.recipe, train=replace(train, devices=n)))
+        most = fewer.largest(measured, train.micro_batch)
+        if most == train.micro_batch:
+            return f"train.devices={n}, the most processes that fit"
+        if most and not smaller:
+            smaller = f"train.devices={n} and train.micro_batch={most}"
+    return smaller

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from epilm.models.grouping import ChunkPool
+from epilm.nn.attention import Attention
 from epilm.streams import Batch, Sequences
 from epilm.training.device import Place
 
@@ -40,6 +41,8 @@ class Cost:
         Bytes kept for the backward pass, weights left out.
     working : float
         Bytes of the largest temporaries beside them: gradients of scores, of the widest layer.
+    draws, embed_draws : float
+        Random numbers for dropout of attention weights on a GPU: of the passes there, again and back; of the extra one.
     """
 
     forward: float = 0.0
@@ -48,6 +51,8 @@ class Cost:
     again: float = 0.0
     kept: float = 0.0
     working: float = 0.0
+    draws: float = 0.0
+    embed_draws: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -127,8 +132,8 @@ def count(
     exact : bool
         Whether the contrast takes its embeddings twice.
     fused : bool
-        Whether kernels of GPUs run: attention keeps no table of tokens by tokens, sums and norms keep what
-        `nn.kernels_norm` keeps.
+        Whether kernels of GPUs run: attention keeps no table of tokens by tokens unless the encoder was told to
+        compute it the plain way (`SequenceEncoder.compute`), sums and norms keep what `nn.kernels_norm` keeps.
     """
     encoder: Any = model.encoder
     blocks, training = encoder.blocks, model.training
@@ -186,9 +191,10 @@ def _run(
         return x
 
     alive: list[Tensor] = []  # so that no two storages have one address
+    drawn: list[int] = []
     with ExitStack() as stack:
         fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        for patch in _patches(model, fused):
+        for patch in _patches(model, fused, drawn):
             stack.enter_context(patch)
         batch = _faked(batch, fake)
 
@@ -197,7 +203,7 @@ def _run(
 
         with _counter() as forward, torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), amp():
             scores = _pass(model, batch, heads)
-        embed = 0
+        draws, embed = sum(drawn), 0
         if exact:
             with _counter() as extra, torch.no_grad(), amp():
                 model.encode_matching(batch)  # type: ignore[operator]
@@ -205,7 +211,9 @@ def _run(
     widest = max(kept.values(), default=0)
     # Backward: each product has two gradients, each of them a product of the same size.
     operations = float(forward.get_total_flops())
-    return Cost(operations, 2 * operations, embed, 0, sum(kept.values()), 2 * scores + 3 * widest)
+    return Cost(
+        operations, 2 * operations, embed, 0, sum(kept.values()), 2 * scores + 3 * widest, draws, sum(drawn) - draws
+    )  # fmt: skip
 
 
 def _pass(model: Any, batch: Batch, heads: tuple[int, int]) -> int:
@@ -234,10 +242,10 @@ def _faked(batch: Batch, fake: FakeTensorMode) -> Batch:
     return Batch(**moved | {"state_labels": None})
 
 
-def _patches(model: Any, fused: bool) -> list[Any]:
-    """What looks at numbers, replaced by what looks at shapes; all of it is put back."""
+def _patches(model: Any, fused: bool, drawn: list[int]) -> list[Any]:
+    """What looks at numbers, replaced by what looks at shapes; all of it is put back. Draws are added to `drawn`."""
     encoder = model.encoder
-    plain = encoder.forward
+    plain, again = encoder.forward, encoder.checkpoint_activations
 
     def forward(ids: Any, segments: Any = None, mask: Any = None, **rest: Any) -> Any:
         return plain(ids, segments, None, **rest)  # a full mask is the same work as none
@@ -246,6 +254,16 @@ def _patches(model: Any, fused: bool) -> list[Any]:
         per = -(-x.shape[0] // samples)
         rows = torch.cat([x, x[: samples * per - x.shape[0]]]).reshape(samples, per, *x.shape[1:])
         return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout: float, wish: Attention) -> Tensor:
+        if dropout > 0:
+            # A kernel draws again on the way back, a table is kept; checkpointed blocks draw once more.
+            passes = 1 + (again + (wish != "plain")) * torch.is_grad_enabled()
+            drawn.append(passes * q.shape[0] * q.shape[1] * q.shape[2] ** 2)
+        if wish == "plain":
+            return _plain_on_gpus(q, k, v, dropout)
+        out: Tensor = _KeptByAttention.apply(q, k, v)
+        return out
 
     found: list[Any] = [
         mock.patch.object(encoder, "forward", forward),
@@ -258,7 +276,7 @@ def _patches(model: Any, fused: bool) -> list[Any]:
             mock.patch.object(model.chunks, "lstm", None)
         )  # H x H a piece: nothing beside the encoder
     if fused:
-        found.append(mock.patch("epilm.nn.encoder.attend", _attend_of_gpus))
+        found.append(mock.patch("epilm.nn.encoder.attend", attend))
         found.append(mock.patch("epilm.nn.encoder.add_norm", _add_norm_of_gpus))
     return found
 
@@ -275,9 +293,12 @@ class _KeptByAttention(torch.autograd.Function):
         return out
 
 
-def _attend_of_gpus(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
-    out: Tensor = _KeptByAttention.apply(q, k, v)
-    return out
+def _plain_on_gpus(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+    """`nn.attention._plain` with the tables of CUDA: autocast takes the softmax in fp32, dropout keeps one byte a number."""
+    weights = (q @ k.transpose(-1, -2)).softmax(-1, dtype=torch.float32)
+    if dropout > 0:
+        weights = torch.native_dropout(weights, dropout, True)[0]
+    return weights @ v
 
 
 class _KeptByKernel(torch.autograd.Function):

@@ -10,6 +10,7 @@ memory of a process cannot be measured twice.
 import ctypes
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from epilm.experiments.beside import same_modules
 from epilm.experiments.config import Recipe, from_dict, to_dict
 from epilm.experiments.pretrain import batch_maker, row_order
 from epilm.models.build import build_model
+from epilm.motifs.scan import checked_threads
 from epilm.store.reader import Store
 from epilm.training.compute import choose_compute
 from epilm.training.device import Place, choose_place
@@ -150,7 +152,7 @@ def calibrate(
     began = time.monotonic()
     asked = {
         "recipe": to_dict(recipe), "store": str(Path(store.path).resolve()), "device": device,
-        "operations": operations, "most": most, "seconds": seconds, "threads": torch.get_num_threads(),
+        "operations": operations, "most": most, "seconds": seconds, "threads": threads_of(recipe.train.devices),
     }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "epilm.experiments.plan_probe"],
@@ -383,6 +385,29 @@ def resident() -> float:
     """Bytes of this process that are in memory now."""
     now = _status("VmRSS:")
     return peak_memory(torch.device("cpu"))["memory_gb"] * 1e9 if now is None else now
+
+
+def reserved() -> float:
+    """Bytes of this process's address space that hold no memory: files not read yet, room for stacks and heaps."""
+    return (_status("VmSize:") or 0.0) - (_status("VmRSS:") or 0.0)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return checked_threads()
+
+
+def threads_of(processes: int) -> int:
+    """Threads that each process of a run will have: what Lightning's launcher sets.
+
+    Examples
+    --------
+    >>> threads_of(1) == torch.get_num_threads()
+    True
+    """
+    if processes == 1 or "OMP_NUM_THREADS" in os.environ:
+        return torch.get_num_threads()
+    return max(1, cores() // processes)
 
 
 def held(place: Place) -> float:

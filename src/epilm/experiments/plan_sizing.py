@@ -6,7 +6,9 @@ follows the bytes kept for the backward pass.
 Axes: b samples of a micro-batch, P weights.
 """
 
+import math
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from epilm.batches.placement import SHARE as SHARE_OF_DEVICE
 from epilm.batches.placement import batch_bytes, host_cost, moved_bytes, read_parts
 from epilm.experiments.config import Recipe
 from epilm.experiments.plan_answer import Plan
-from epilm.experiments.plan_chips import SHARE, Chip
+from epilm.experiments.plan_chips import DRAW, SHARE, Chip
 from epilm.experiments.plan_cost import Costs
-from epilm.experiments.plan_probe import Calibration, resident
+from epilm.experiments.plan_probe import Calibration, cores, reserved, resident, threads_of
 from epilm.experiments.pretrain import Plan as Data
 from epilm.models.sizes import encoder_size
 from epilm.store.reader import Store
@@ -33,6 +35,7 @@ MORE_HELD = 1.25  # the same where the trial went through all layers
 # Below either, starting kernels takes longer than their work: EBERT small (4 layers) needs 45 ms for 256 windows on an H200,
 # where the operations alone would take 1 ms (../docs/performance.md).
 NARROW, FEW_TOKENS = 512, 100_000
+NOTED = 0.05  # share of a step above which dropout of attention weights is worth a line
 FAULT = 65536  # bytes that one touch of a memory map brings in
 
 
@@ -127,17 +130,29 @@ class Sizing:
         if measured is None:
             if self.chip is None:
                 return None, 0.0
-            rate = self.chip.rate * SHARE * (1.0 if self.place.bf16 else 0.5)
+            rate = SHARE * (self.chip.rate if self.place.bf16 else self.chip.fp32)
             one = self.costs.at(train.micro_batch)
             work = self.micros * (one.step + one.again) + self._embeds() * one.embed
-            return work / rate, one.forward / rate
+            return work / rate + self._drawing(self.chip), one.forward / rate
         b, layers = train.micro_batch, self.costs.layers
         last = measured.points[-1]
         again = self._extrapolated([p.pass_ for p in measured.points], measured, b, layers)
         embed = self._extrapolated([p.embed for p in measured.points], measured, b, layers)
         move = last.move * total / last.weights
-        step = move + self.micros * again + self._embeds() * embed
+        step = (move + self.micros * again + self._embeds() * embed) * self._crowding()
         return step, embed or again * self.costs.at(1).forward / self.costs.at(1).step
+
+    def _drawing(self, chip: Chip) -> float:
+        """Seconds of a step in which numbers for dropout of attention weights are drawn; no operations of MFU's."""
+        one = self.costs.at(self.recipe.train.micro_batch)
+        return (self.micros * one.draws + self._embeds() * one.embed_draws) * DRAW / chip.fp32
+
+    def _crowding(self) -> float:
+        """How many times longer a step takes where the run's processes have fewer cores than the trial's one had for itself."""
+        processes = self.recipe.train.devices
+        if self.place.device.type != "cpu":
+            return 1.0
+        return max(1.0, processes * min(threads_of(processes), cores()) / cores())
 
     def _extrapolated(self, values: list[float], measured: Calibration, b: int, layers: int) -> float:
         """From the points to (b, layers): along the line through two of them, or in proportion to the operations."""
@@ -262,15 +277,15 @@ class Sizing:
             return self.chip.memory
         if self.place.device.type == "cuda":
             return float(torch.cuda.mem_get_info(self.place.device)[0])
-        return free_memory()
+        return min(free_memory(), self.recipe.train.devices * address_room())
 
-    def largest(self, measured: Calibration | None) -> int:
-        """Give the largest micro-batch that fits and divides the batch and the contrast; 0: none."""
+    def largest(self, measured: Calibration | None, most: int | None = None) -> int:
+        """Give the largest micro-batch, up to `most`, that fits and divides the batch and the contrast; 0: none."""
         train = self.recipe.train
         share = train.batch_size // train.devices
         group = self.recipe.objectives.matching.batch if self.recipe.objectives.matching.weight else None
         fits = 0
-        for b in range(1, share + 1):
+        for b in range(1, min(share, most or share) + 1):
             if share % b or (group is not None and group % (b * train.devices)):
                 continue
             memory = self.memory(b, measured)
@@ -283,9 +298,13 @@ class Sizing:
         notes = []
         if not self.here:
             assert self.chip is not None
+            chip = self.chip
+            rate, source, of = (
+                (chip.rate, chip.source, "bf16") if self.place.bf16 else (chip.fp32, chip.fp32_source, "fp32")
+            )
             notes.append(
-                f"{self.chip.name} is not here: {self.chip.rate / 1e12:.0f} TFLOP/s ({self.chip.source}), of which a "
-                f"step is assumed to reach {SHARE:.0%}; memory is counted, not measured"
+                f"{chip.name} is not here: {rate / 1e12:.0f} TFLOP/s in {of} ({source}), of which a step is assumed to reach "
+                f"{SHARE:.0%}; memory is counted, not measured"
             )
             narrow = encoder_size(self.recipe.model.encoder).hidden < NARROW
             if narrow or self.recipe.train.micro_batch * self._tokens() < FEW_TOKENS:
@@ -295,9 +314,18 @@ class Sizing:
                 )
         elif measured is None:
             notes.append("not calibrated: memory is counted, not measured" + ("" if self.chip else "; time is not known"))  # fmt: skip
-        if self.recipe.train.devices > 1:
+        notes += self._notes_on_attention(measured)
+        train = self.recipe.train
+        if train.devices > 1 and self.on_cpu:
+            line = f"{train.devices} processes of {threads_of(train.devices)} threads on {cores()} cores"
+            if measured and (longer := self._crowding()) > 1:
+                line += f": a step is counted {longer:.3g} times as long as the trial's"
+            notes.append(line)
+        if self.on_cpu and address_room() < math.inf:
+            notes.append(f"ulimit -v leaves a process room for {address_room() / 1e9:.3g} GB")
+        if train.devices > 1:
             notes.append("what the processes send each other once a step is not in the time")
-        if self.recipe.train.compile == "blocks" and not self.here:
+        if train.compile == "blocks" and not self.here:
             notes.append(
                 "train.compile: its gain, and the half minute it takes at the start, are not in the time"
             )
@@ -305,10 +333,27 @@ class Sizing:
             notes.append(
                 f"the store's {self._files() / 1e9:.3g} GB do not fit into {SHARE_OF_DEVICE:.0%} of the "
                 f"{self._available() / 1e9:.3g} GB of the device: it stays on the host as memory maps; measured on this "
-                f"machine, {host_cost(self.data.maker, self.recipe.train.micro_batch)}"
+                f"machine, {host_cost(self.data.maker, train.micro_batch)}"
             )
         if self.on_cpu and (store := self._files()) > 1e9:
             notes.append(f"{store / 1e9:.1f} GB of store pages may stay in memory; the system takes them back when needed")  # fmt: skip
+        return notes
+
+    def _notes_on_attention(self, measured: Calibration | None) -> list[str]:
+        if measured is not None or self.chip is None:
+            return []
+        notes = []
+        step, drawing = self.seconds(None)[0], self._drawing(self.chip)
+        assert step is not None
+        if drawing > NOTED * step:
+            notes.append(
+                f"dropout of attention weights is {drawing / step:.0%} of the time of a step, from one constant (on an H200 it took "
+                "GeneBERT at 5,111 tokens from 58.6 to 44.1 samples/s); model.encoder.attention_dropout=0 leaves it out"
+            )
+        if self.recipe.train.attention == "plain":
+            notes.append(
+                "train.attention=plain: its tables are in the memory; moving them is not in the time: expect a slower step"
+            )
         return notes
 
 
@@ -322,6 +367,18 @@ def _words(measured: Calibration | None, micro: int, layers: int) -> str:
     elif last.samples != micro:
         what += f" (a micro-batch of the run has {micro})"
     return f"{what}, {measured.seconds:.0f} s; products {measured.products / 1e9:.0f} GFLOP/s"
+
+
+def address_room() -> float:
+    """Bytes that a process like this one can fill under `ulimit -v`, what it has filled already included; inf without a limit.
+
+    Examples
+    --------
+    >>> address_room() > 0
+    True
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return math.inf if limit == resource.RLIM_INFINITY else max(limit - reserved(), 0.0)
 
 
 def free_memory() -> float:

@@ -69,6 +69,7 @@ class Session:
     curves: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     labels: Path | None = None
     regions: Path | None = None
+    partial: dict[str, Any] | None = None  # what a part has done before it failed
 
     @property
     def size(self) -> str | None:
@@ -221,6 +222,7 @@ def run_parts(
         elif left < 3 or (room < 1 and not session.tiny):
             entry["error"] = "no time left"
         else:
+            session.partial = None
             print(f"{part.name}: up to {left if session.tiny else room:.0f} s", flush=True)
             began = time.monotonic()
             # The limit asks a part to come to its end; the alarm, a third later, ends it.
@@ -236,8 +238,8 @@ def run_parts(
                 BaseException
             ) as error:  # also what a library raises to end a program: the next part still runs
                 text = (str(error).splitlines() or [""])[0][:400]
-                if had := getattr(error, "done_until_then", None):
-                    entry["values"] = had
+                if session.partial is not None:
+                    entry["values"] = session.partial
                 entry |= {"status": "failed", "error": f"{type(error).__name__}: {text}"}
                 print(f"{part.name}: {entry['error']}", file=sys.stderr, flush=True)
             entry["seconds"] = time.monotonic() - began

@@ -36,8 +36,8 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
             out["table"] = found.text()
     except OutOfTime as error:  # what was done before counts
         out["stopped"] = str(error)
-    except Exception as error:
-        error.done_until_then = collected(session, folder, out)  # type: ignore[attr-defined]
+    except Exception:
+        session.partial = collected(session, folder, out)
         raise
     collected(session, folder, out)
     if not out["rows"] and not any(

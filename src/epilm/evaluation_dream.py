@@ -24,12 +24,12 @@ from epilm.store.reader import Store
 from epilm.store.windows import same_track
 from epilm.tasks.baselines import read_collection
 from epilm.tasks.dream.bins import Bins
-from epilm.tasks.dream.challenge import names_cell, read_name
 from epilm.tasks.dream.controls import CONTROLS, controlled, motif_scores
 from epilm.tasks.dream.inside import check_inside
 from epilm.tasks.dream.labels import BinLabels
 from epilm.tasks.dream.leak import leak_of, share_of_n
-from epilm.tasks.dream.load import check_factor, factor_named, load_bins
+from epilm.tasks.dream.load import check_factor, factor_of_predictions, load_bins
+from epilm.tasks.dream.submission import scores_of
 from epilm.training.device import choose_place
 
 SHOWN = (
@@ -180,7 +180,7 @@ def evaluate_dream(
     motifs = None if motifs is None else read_collection(motifs)
     model, path = _open(run)
     if model is None and path is not None:
-        factor = _named_factor(path, data, factor, cell)
+        factor = factor_of_predictions(path, data, factor, cell)
     if model is not None:
         factor = model.factors[model.column(factor)]
     opened = Store.open(store) if isinstance(store, str | Path) else store
@@ -209,7 +209,7 @@ def evaluate_dream(
     leak: dict[str, Any]
     if model is None:
         assert path is not None
-        scores: NDArray[Any] = _read_scores(path, labels.bins)
+        scores: NDArray[Any] = scores_of(path, labels.bins)
         said = "where these predictions come from is not known: no leak report"
         leak = {"pretraining": None, "training": None, "said": said}
         if controls:
@@ -283,35 +283,6 @@ def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]
             do="Correct the path; epilm predict --out F.FACTOR.CELL.tab.gz writes such predictions.",
         )
     return load_binding(path), path
-
-
-def _named_factor(path: Path, data: Any, factor: str | None, cell: str) -> str | None:
-    """The factor of predictions: as asked for, else by their name; refused where the two or the labels differ.
-
-    Only a name of the challenge's own form says anything: the second word of my.run.v2.tab.gz is no factor.
-    """
-    named = read_name(path.name)
-    if named is None:
-        return factor
-    rename = "rename a file that is named wrongly"
-    if not names_cell(path.name, cell):
-        raise InputError(
-            "the predictions are of another cell type",
-            where=str(path),
-            found=f"{named[1]} in the file's name",
-            expected=f"{cell}, as --cell says",
-            do=f"Give the predictions of {cell}, or --cell {named[1]}; {rename}.",
-        )
-    for other, who in ((factor, "as --factor says"), (factor_named(data), "as the labels are named")):
-        if other is not None and other.lower() != named[0].lower():
-            raise InputError(
-                "the predictions are of another factor",
-                where=str(path),
-                found=f"{named[0]} in the file's name",
-                expected=f"{other}, {who}{'' if isinstance(data, BinLabels) else f' ({data})'}",
-                do=f"Give the predictions of {other}, or the labels of {named[0]} (--data); {rename}.",
-            )
-    return factor or named[0]
 
 
 def _labels(
@@ -390,35 +361,6 @@ def _scored(truth: NDArray[np.int8], scores: NDArray[Any]) -> tuple[dict[str, An
         whole, parts = score_resamples(truth, scores)
     kept = [{key: dict(part)[key] for key in METRICS} for part in parts]
     return dict(whole), kept
-
-
-def _read_scores(path: Path, bins: Bins) -> NDArray[np.float64]:
-    """Scores of a prediction file for these bins, which may be some of the file's."""
-    from epilm.tasks.dream.submission import read_submission
-
-    found = read_submission(path)
-    if found.bins.differs(bins) is None:
-        return found.scores
-    if found.bins.width != bins.width:
-        raise InputError(
-            "the predictions are of bins of another width", where=str(path), found=found.bins.width, expected=bins.width
-        )  # fmt: skip
-    check_names([name for name, _, _ in bins.runs()], found.bins.chroms, str(path), other="the predictions")
-    number = {name: c for c, name in enumerate(found.bins.chroms)}
-    key = (found.bins.chrom.astype(np.int64) << 40) | found.bins.start
-    chrom = np.array([number.get(name, -1) for name in bins.chroms] or [-1], np.int64)[bins.chrom]
-    wanted = (chrom << 40) | bins.start
-    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
-    missing = (key[at] != wanted) | (chrom < 0)
-    if missing.any():
-        raise InputError(
-            "the predictions lack bins of the labels",
-            where=str(path),
-            found=f"{int(missing.sum()):,} of {len(bins):,} missing, the first {bins.place(int(missing.argmax()))}",
-            expected=f"bins such as {found.bins.place(0)}",
-            do="Predict all bins that are scored, or name the chromosomes to score (--chroms).",
-        )
-    return found.scores[at]
 
 
 # -- controls

@@ -508,8 +508,8 @@ def test_processes_share_the_cores_that_are_there(n_cores, set_threads, longer, 
     if set_threads is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", str(set_threads))
         monkeypatch.setattr(torch, "get_num_threads", lambda: set_threads)
-    monkeypatch.setattr(plan_probe, "cores", lambda: n_cores)
-    monkeypatch.setattr(plan_sizing, "cores", lambda: n_cores)
+    monkeypatch.setattr(plan_probe, "checked_threads", lambda: n_cores)
+    monkeypatch.setattr(plan_sizing, "checked_threads", lambda: n_cores)
     found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8, devices=4)
     trial = linear_machine(found, [(8, 2, 2)])
     alone = 0.5 + 2 * (0.002 + found.costs.at(8).step / 1e11)
@@ -521,7 +521,7 @@ def test_processes_share_the_cores_that_are_there(n_cores, set_threads, longer, 
 
 def test_a_trial_has_the_threads_of_one_process_of_the_run(store, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(plan_probe, "cores", lambda: 12)
+    monkeypatch.setattr(plan_probe, "checked_threads", lambda: 12)
     done, asked = SimpleNamespace(returncode=1, stderr="", stdout=""), {}
 
     def run(*_, **words):

@@ -322,3 +322,11 @@ def test_weights_from_elsewhere_have_read_nobody_knows_what(tracks, tmp_path):
     assert any(
         "not known (bert): they may have seen any of the test bins" in line for line in told["warnings"]
     )
+    alone = leak_of(
+        {"pretraining": {"checkpoint": "bert", "unknown": True}},
+        grid({"chr3": 3000}),
+        "typeA",
+        reads_states=False,
+    )
+    assert "has seen none" not in alone["said"]  # nobody can say so
+    assert alone["said"].startswith("what the weights it began with have read is not known (bert)")

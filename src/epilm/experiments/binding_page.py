@@ -8,19 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from epilm.experiments import chapters
+from epilm.experiments.ablation_data_table import HEADS
 from epilm.experiments.page import Page, Picture, Section, Table
+from epilm.hub.memory import held_out
 from epilm.plots.curves import training_curve
 from epilm.plots.style import as_image, figure
 
-SCORES = {
-    "auprc_dg": "auPRC (DG)",
-    "ap": "AP",
-    "auroc": "auROC",
-    "recall_at_fdr10": "recall at 10 % FDR",
-    "recall_at_fdr50": "recall at 50 % FDR",
-    "positives": "bound",
-    "n": "bins",
-}
+SCORES = HEADS | {"positives": "bound", "n": "bins"}
 
 
 def is_binding_folder(run: Path) -> bool:
@@ -119,7 +113,7 @@ def _facts(
         ("Start", f"{given.get('checkpoint', '?')} ({given.get('init', '?')})"),
         (
             "Held out of pre-training",
-            ", ".join([*before.get("holdout_chroms", []), *before.get("holdout_cells", [])]),
+            ", ".join([*held_out(before), *held_out(before, "cells")]),
         ),
         ("Epochs", f"{epochs} of {settings.get('epochs', '?')}, the best {found.get('best_epoch', '?')}"),
         (

@@ -12,7 +12,7 @@ again, so an interrupted demo goes on. All of it is simulated and says so.
 import json
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -196,12 +196,12 @@ def demo(
     started = time.monotonic()
     diary = _Diary(folder, say, total=2 + len(MODELS) + 2 + 1 + 1)
     data, store = folder / "data", folder / "store"
-    with ExitStack() as stack:
-        beside = None
-        second = _part_two_words(plan, folder / PART_TWO, seed)
-        if checked_threads() > 1 and not (folder / PART_TWO / "report.html").exists():
-            say("part two runs beside the others on the second core: " + " ".join(["epilm", *second]))
-            beside = stack.enter_context(Beside(second, folder / f"{PART_TWO}.log"))
+    second = _part_two_words(plan, folder / PART_TWO, seed)
+    running: Beside | nullcontext[None] = nullcontext()
+    if checked_threads() > 1 and not (folder / PART_TWO / "report.html").exists():
+        say("part two runs beside the others on the second core: " + " ".join(["epilm", *second]))
+        running = Beside(second, folder / f"{PART_TWO}.log")
+    with running as beside:
         _prepare(diary, plan, data, store, seed)
         with one_thread():
             for name, (recipe, title) in MODELS.items():

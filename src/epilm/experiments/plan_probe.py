@@ -392,11 +392,6 @@ def reserved() -> float:
     return (_status("VmSize:") or 0.0) - (_status("VmRSS:") or 0.0)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return checked_threads()
-
-
 def threads_of(processes: int) -> int:
     """Threads that each process of a run will have: what Lightning's launcher sets.
 
@@ -407,7 +402,7 @@ def threads_of(processes: int) -> int:
     """
     if processes == 1 or "OMP_NUM_THREADS" in os.environ:
         return torch.get_num_threads()
-    return max(1, cores() // processes)
+    return max(1, checked_threads() // processes)
 
 
 def held(place: Place) -> float:

@@ -20,9 +20,10 @@ from epilm.experiments.config import Recipe
 from epilm.experiments.plan_answer import Plan
 from epilm.experiments.plan_chips import DRAW, SHARE, Chip
 from epilm.experiments.plan_cost import Costs
-from epilm.experiments.plan_probe import Calibration, cores, reserved, resident, threads_of
+from epilm.experiments.plan_probe import Calibration, reserved, resident, threads_of
 from epilm.experiments.pretrain import Plan as Data
 from epilm.models.sizes import encoder_size
+from epilm.motifs.scan import checked_threads
 from epilm.store.reader import Store
 from epilm.training.device import Place
 from epilm.training.step import contrast_size
@@ -152,7 +153,7 @@ class Sizing:
         processes = self.recipe.train.devices
         if self.place.device.type != "cpu":
             return 1.0
-        return max(1.0, processes * min(threads_of(processes), cores()) / cores())
+        return max(1.0, processes * min(threads_of(processes), checked_threads()) / checked_threads())
 
     def _extrapolated(self, values: list[float], measured: Calibration, b: int, layers: int) -> float:
         """From the points to (b, layers): along the line through two of them, or in proportion to the operations."""
@@ -317,7 +318,7 @@ class Sizing:
         notes += self._notes_on_attention(measured)
         train = self.recipe.train
         if train.devices > 1 and self.on_cpu:
-            line = f"{train.devices} processes of {threads_of(train.devices)} threads on {cores()} cores"
+            line = f"{train.devices} processes of {threads_of(train.devices)} threads on {checked_threads()} cores"
             if measured and (longer := self._crowding()) > 1:
                 line += f": a step is counted {longer:.3g} times as long as the trial's"
             notes.append(line)

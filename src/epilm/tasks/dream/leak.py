@@ -68,7 +68,8 @@ def leak_of(
         text = f"pre-training has seen {', '.join(seen) if seen else 'none'} of the test chromosomes ({share:.1%} of the bins; no label of them)"
         if cell_seen is not None:
             text += f" and {'has' if cell_seen else 'has not'} seen {called}"
-        said.append(text)
+        if not before.get("unknown"):
+            said.append(text)
         if seen:
             warnings.append(
                 f"pre-training has seen the bases{' and states' if reads_states else ''} of {share:.1%} of the test bins ({', '.join(seen)})"

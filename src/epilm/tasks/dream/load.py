@@ -15,7 +15,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.checks import place, show
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.dream.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
-from epilm.tasks.dream.challenge import PAIRS
+from epilm.tasks.dream.challenge import PAIRS, names_cell, read_name
 from epilm.tasks.dream.labels import BinLabels, Rule, labels_from_peaks, read_labels
 from epilm.tasks.dream.lines import iter_lines
 from epilm.tasks.dream.wilds import PLACES, find_wilds, read_wilds
@@ -92,6 +92,44 @@ def check_factor(data: Any, factor: str | None) -> None:
         expected=factor,
         do=f"Give the labels of {factor} (--data), or ask for {named} (--factor {named}); if the name alone is wrong, call them {factor}.train.labels.tsv.gz.",
     )
+
+
+def factor_of_predictions(path: Path, data: Any, factor: str | None, cell: str) -> str | None:
+    """Give the factor of a file of predictions: as asked for, else by its name; refused where the two or the labels differ.
+
+    Only a name of the challenge's own form says anything: the second word of my.run.v2.tab.gz is no factor.
+
+    Raises
+    ------
+    InputError
+
+    Examples
+    --------
+    >>> factor_of_predictions(Path("F.CTCF.liver.tab.gz"), "labels.tsv", None, "liver")
+    'CTCF'
+    """
+    named = read_name(path.name)
+    if named is None:
+        return factor
+    rename = "rename a file that is named wrongly"
+    if not names_cell(path.name, cell):
+        raise InputError(
+            "the predictions are of another cell type",
+            where=str(path),
+            found=f"{named[1]} in the file's name",
+            expected=f"{cell}, as --cell says",
+            do=f"Give the predictions of {cell}, or --cell {named[1]}; {rename}.",
+        )
+    for other, who in ((factor, "as --factor says"), (factor_named(data), "as the labels are named")):
+        if other is not None and other.lower() != named[0].lower():
+            raise InputError(
+                "the predictions are of another factor",
+                where=str(path),
+                found=f"{named[0]} in the file's name",
+                expected=f"{other}, {who}{'' if isinstance(data, BinLabels) else f' ({data})'}",
+                do=f"Give the predictions of {other}, or the labels of {named[0]} (--data); {rename}.",
+            )
+    return factor or named[0]
 
 
 def load_bins(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epilm.errors import InputError
+from epilm.genome.chromosomes import check_names
 from epilm.tasks.dream.bins import WIDTH, BinOrder, Bins
 from epilm.tasks.dream.lines import Lines, iter_lines
 from epilm.tasks.dream.write import decimals, digits, lines, open_rows, words
@@ -271,3 +272,40 @@ def read_submission(
         return out
     keep = found.inside(chroms)
     return Predictions(found.take(keep), out.scores[keep])
+
+
+def scores_of(path: Path, bins: Bins) -> NDArray[np.float64]:
+    """Read the scores of a prediction file for these bins, which may be some of the file's.
+
+    Returns
+    -------
+    float64 (n,)
+
+    Raises
+    ------
+    InputError
+        If the file is of other bins, or lacks some.
+    """
+    found = read_submission(path)
+    if found.bins.differs(bins) is None:
+        return found.scores
+    if found.bins.width != bins.width:
+        raise InputError(
+            "the predictions are of bins of another width", where=str(path), found=found.bins.width, expected=bins.width
+        )  # fmt: skip
+    check_names([name for name, _, _ in bins.runs()], found.bins.chroms, str(path), other="the predictions")
+    number = {name: c for c, name in enumerate(found.bins.chroms)}
+    key = (found.bins.chrom.astype(np.int64) << 40) | found.bins.start
+    chrom = np.array([number.get(name, -1) for name in bins.chroms] or [-1], np.int64)[bins.chrom]
+    wanted = (chrom << 40) | bins.start
+    at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+    missing = (key[at] != wanted) | (chrom < 0)
+    if missing.any():
+        raise InputError(
+            "the predictions lack bins of the labels",
+            where=str(path),
+            found=f"{int(missing.sum()):,} of {len(bins):,} missing, the first {bins.place(int(missing.argmax()))}",
+            expected=f"bins such as {found.bins.place(0)}",
+            do="Predict all bins that are scored, or name the chromosomes to score (--chroms).",
+        )
+    return found.scores[at]

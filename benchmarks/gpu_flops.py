@@ -1,8 +1,8 @@
 """How many operations a training step is, written down once: what every MFU of `benchmarks.gpu` divides by.
 
 A multiplication and an addition are two operations. Counted: matrix products, attention, the tower's convolutions.
-Counted once forward and twice backward; tokens that are there, not padding; the vocabulary heads on hidden tokens
-alone. Not counted: anything done a second time (activation checkpointing, the second embedding of an exact
+Counted once forward and twice backward; tokens that are there, not padding; the vocabulary heads, and what follows the
+last attention, on the tokens that are read alone (blocks that are compiled do more). Not counted: anything done a second time (activation checkpointing, the second embedding of an exact
 contrast), norms, softmax, gelu, embeddings, the optimiser. `tests/benchmarks/test_gpu_flops.py` compares it
 with torch's FlopCounterMode.
 Axes: l tokens of a sequence, H hidden, F feed-forward, V words, M hidden tokens.
@@ -15,14 +15,16 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from epilm.models.ebert import EBERT
+from epilm.nn.fusion import CrossAttentionFusion
 from epilm.streams import Batch, Sequences
 from epilm.tokens.masking import IGNORED
 
 FORWARD_AND_BACKWARD = 3
 
 
-def encoder_flops(lengths: torch.Tensor, hidden: int, ffn: int, layers: int) -> float:
-    """Forward operations of the encoder on sequences of these lengths (tokens, int64 (N,)).
+def encoder_flops(lengths: torch.Tensor, hidden: int, ffn: int, layers: int, read: int | None = None) -> float:
+    """Forward operations of the encoder on sequences of these lengths (tokens, int64 (N,)), of which `read` tokens are read.
 
     A layer: query, key, value and output products 4 H^2, feed-forward 2 H F a token; scores and their sum l H each
     a token.
@@ -31,9 +33,12 @@ def encoder_flops(lengths: torch.Tensor, hidden: int, ffn: int, layers: int) -> 
     --------
     >>> encoder_flops(torch.tensor([2]), hidden=1, ffn=3, layers=1)  # 2 * 2 * (4 + 6) + 4 * 2 * 2
     56.0
+    >>> encoder_flops(torch.tensor([2]), hidden=1, ffn=3, layers=1, read=1)  # 2 * (1 + 6) less
+    42.0
     """
     tokens, squares = float(lengths.sum()), float((lengths.double() ** 2).sum())
-    return layers * (2 * tokens * (4 * hidden**2 + 2 * hidden * ffn) + 4 * squares * hidden)
+    spared = 0.0 if read is None else max(0.0, tokens - read) * 2 * (hidden**2 + 2 * hidden * ffn)
+    return layers * (2 * tokens * (4 * hidden**2 + 2 * hidden * ffn) + 4 * squares * hidden) - spared
 
 
 def head_flops(rows: int, hidden: int, words: int) -> float:
@@ -81,7 +86,7 @@ def step_flops(model: Any, batch: Batch) -> float:
     total = 0.0
     for part in (batch.dna, batch.clean, batch.pairs):
         if part is not None:
-            total += encoder_flops(part.mask.sum(1), *size)
+            total += encoder_flops(part.mask.sum(1), *size, read=_read(model, batch, part))
             total += head_flops(_hidden(part), encoder.hidden, encoder.vocab)
     if batch.state_labels is not None and getattr(model, "states", None) is not None:
         rows = int((batch.state_labels != IGNORED).sum())
@@ -91,6 +96,18 @@ def step_flops(model: Any, batch: Batch) -> float:
     for name in ("seq_projection", "region_projection"):
         total += linear_flops(getattr(model, name, None), len(batch))
     return FORWARD_AND_BACKWARD * (total + tower_flops(model, batch))
+
+
+def _read(model: Any, batch: Batch, part: Sequences) -> int | None:
+    """Tokens whose vectors something reads; None where all are."""
+    if isinstance(model, EBERT):
+        if model.motif_head is not None and batch.motif_sites is not None:
+            return None
+        states = batch.state_labels if model.state_head is not None else None
+        return _hidden(part) + (0 if states is None else int((states != IGNORED).sum()))
+    if model.pooling == "mean" or isinstance(model.fusion, CrossAttentionFusion):
+        return None
+    return _hidden(part) + len(part.ids)
 
 
 def _hidden(part: Sequences) -> int:

@@ -100,5 +100,5 @@ def test_the_embedding_of_a_tail_is_that_of_its_regions_alone(store):
     model, batch = padded_batch(store, SPEC)
     row = int(((batch.regions >= 0).sum(1) < 4).nonzero()[0, 0])
     real = batch.regions[row] >= 0
-    pooled = model.pool(model.encode(batch.dna), batch.dna.mask).view(len(batch), 4, -1)[row]
+    pooled = model.pool(model.read(batch.dna).tokens, batch.dna.mask).view(len(batch), 4, -1)[row]
     torch.testing.assert_close(model.embed_samples(batch)[row], pooled[real].mean(0))

@@ -95,6 +95,31 @@ def test_the_heads_see_hidden_tokens_alone(ebert):
     assert torch.allclose(out.state_logits, ebert.state_head(hidden)[centres], atol=1e-6)
 
 
+@pytest.mark.parametrize("most", [None, 40])
+@pytest.mark.parametrize("pad", [0, 3])
+def test_scores_are_those_of_all_token_vectors(ebert, pad, most):
+    """The last block works on hidden tokens alone: against the heads on every token's vector, and the same gradients."""
+    b = batch(pad=pad)
+    b = replace(b, dna=replace(b.dna, most=most), states_most=most)
+    out = ebert(b)
+    hidden = ebert.encode(b.dna.ids, b.dna.mask, b.states)
+    plain = ebert.masked_head(hidden), ebert.state_head(hidden)
+    labels = b.dna.labels, b.state_labels
+    losses = []
+    for logits, asked in zip((out.masked_logits, out.state_logits), (out.masked_labels, out.state_labels), strict=True):
+        losses.append(nn.functional.cross_entropy(logits, asked))
+        assert (asked != -100).sum() == (labels[len(losses) - 1] != -100).sum()
+        assert most is None or len(asked) == most
+    slow = [nn.functional.cross_entropy(x.flatten(0, 1), y.flatten()) for x, y in zip(plain, labels, strict=True)]
+    grads = []
+    for pair in (losses, slow):
+        ebert.zero_grad()
+        sum(pair).backward()
+        grads.append([p.grad for p in ebert.parameters() if p.grad is not None])
+    torch.testing.assert_close(losses, slow)
+    torch.testing.assert_close(*grads, atol=1e-6, rtol=1e-4)
+
+
 @pytest.mark.parametrize("combine_by", ["sum", "concat"])
 def test_without_states_it_is_dbert(combine_by):
     """A state table of zeros: the same hidden states as DBERT with the same weights."""

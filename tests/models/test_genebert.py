@@ -75,7 +75,7 @@ def test_per_region_is_the_mean_over_present_regions(toy):
     model, batch, spec = outputs(toy)
     present = batch.regions.clone()
     present[0, 2:] = -1
-    pooled = model.pool(model.encode(batch.dna), batch.dna.mask).view(3, spec.regions, -1)
+    pooled = model.pool(model.read(batch.dna).tokens, batch.dna.mask).view(3, spec.regions, -1)
     got = model.embed_samples(replace(batch, regions=present))
     assert torch.allclose(got[0], pooled[0, :2].mean(0), atol=1e-6)
     assert torch.allclose(got[1], pooled[1].mean(0), atol=1e-6)
@@ -175,7 +175,7 @@ def test_pairs_of_both_forms(toy):
     assert cross(batch).pair_logits.shape == (5, 2)
     bi, batch, _ = outputs(toy, next_segment="bi")
     out = bi(batch)
-    vectors = bi.pool(bi.encode(batch.dna), batch.dna.mask)
+    vectors = bi.pool(bi.read(batch.dna).tokens, batch.dna.mask)
     a, b = vectors[[0, 1, 2]], vectors[[1, 5, 3]]
     want = bi.pair_head.score(torch.cat([a, b, (a - b).abs(), a * b], -1))
     assert torch.allclose(out.pair_logits, want, atol=1e-6)
@@ -192,6 +192,27 @@ def test_the_vocabulary_head_sees_masked_rows_only(toy):
     assert out.masked_labels.tolist() == [
         *batch.dna.labels[batch.dna.labels != -100].tolist(), *batch.pairs.labels[batch.pairs.labels != -100].tolist(),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("clean", [False, True])
+@pytest.mark.parametrize("pooling", ["cls", "pooler", "mean"])
+def test_scores_and_embeddings_are_those_of_all_token_vectors(toy, pooling, clean):
+    """The last block works on what is read alone: against the same model when it reads every token."""
+    model, batch, spec = outputs(toy, pooling=pooling)
+    batch = toy.batch(spec, clean=clean)
+    out = model(batch)
+    encoder = model.encoder
+
+    def every(part):
+        return encoder(part.ids, part.segments, part.mask)[0]
+
+    rows = torch.cat([every(part)[part.labels != -100] for part in (batch.dna, batch.pairs)])
+    torch.testing.assert_close(out.masked_logits, model.masked_head(rows))
+    torch.testing.assert_close(out.pair_logits, model.pair_head(encoder.pool(every(batch.pairs))))
+    source = batch.clean if clean else batch.dna
+    pooled = model.pool(every(source), source.mask)
+    embedding = model._samples(pooled, batch)[1]
+    torch.testing.assert_close(out.seq_embedding, model.seq_projection(embedding))
 
 
 def test_encode_matching_is_the_beginning_of_forward_with_dropout_on(toy):

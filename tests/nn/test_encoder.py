@@ -266,3 +266,45 @@ def test_a_product_filled_up_to_a_multiple_is_the_product():
         torch.autograd.grad(filled, (x, weight, bias), weights), torch.autograd.grad(plain, (x, weight, bias), weights), strict=True
     ):  # fmt: skip
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("how", ["full", "padded", "packed", "rotary", "bias", "attentions", "checkpointed", "all"])
+def test_tokens_that_are_read_are_what_they_are_among_all(how):
+    """Leaving the others out after the last attention changes no vector that is read, and no gradient."""
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(69, 32, 3, 4, 64, max_positions=40, dropout=0.0, rotary=how == "rotary").double()
+    encoder.compute(packing="packed" if how == "packed" else "off")
+    encoder.checkpoint_activations = how == "checkpointed"
+    x = inputs()
+    if how == "full":
+        x["mask"] = None
+    if how == "bias":
+        x["attention_bias"] = torch.randn(3, 1, 17, 17, dtype=torch.float64)
+    x["return_attentions"] = how == "attentions"
+    rows = torch.tensor([33, 5, 0, 5, 17, 34])  # out of order, one twice, tokens of all three sequences; 33 is padding
+    if how == "all":
+        rows = torch.arange(3 * 17)
+    real = torch.ones(51, dtype=torch.bool) if x["mask"] is None else x["mask"].flatten()
+    weights = torch.randn(len(rows), 32, dtype=torch.float64) * real[rows, None]
+    found = []
+    for read in (rows, None):
+        encoder.zero_grad()
+        hidden, attentions = encoder(**x, rows=read)
+        assert (attentions is None) == (how != "attentions")
+        hidden = hidden if read is not None else hidden.flatten(0, 1)[rows]
+        assert hidden.shape == (len(rows), 32)
+        assert torch.isfinite(hidden).all()
+        (hidden * weights).sum().backward()
+        grads = [p.grad for p in encoder.parameters() if p.grad is not None]
+        found.append((hidden[real[rows]].detach(), grads))
+    torch.testing.assert_close(*found, atol=1e-12, rtol=1e-9)
+
+
+def test_no_layers_and_no_rows_are_fine_too():
+    encoder = SequenceEncoder(69, 32, 2, 4, 64, max_positions=40).eval()
+    x = inputs()
+    with torch.no_grad():
+        assert encoder(**x, rows=torch.zeros(0, dtype=torch.int64))[0].shape == (0, 32)
+        encoder.blocks = torch.nn.ModuleList()
+        rows = torch.tensor([20, 3])
+        torch.testing.assert_close(encoder(**x, rows=rows)[0], encoder(**x)[0].flatten(0, 1)[rows])

@@ -159,18 +159,20 @@ def _count(
     encoder: Any = model.encoder
     if not encoder.checkpoint_activations:
         return plain
-    # A checkpointed block keeps its input, and all of one block when its turn comes.
+    # A checkpointed block keeps its input, and all of one block when its turn comes; the last one is the lightest.
     blocks, n = encoder.blocks, len(encoder.blocks)
-    encoder.blocks = nn.ModuleList()
     try:
+        encoder.blocks = nn.ModuleList()
         outside = _run(model, batch, heads, place, exact, fused)
+        encoder.blocks = nn.ModuleList([blocks[0], *blocks])
+        more = _run(model, batch, heads, place, exact, fused)
     finally:
         encoder.blocks = blocks
     tokens = sum(part.ids.numel() for part in (batch.dna, batch.clean, batch.pairs) if part is not None)
     return replace(
         plain,
         kept=outside.kept + n * tokens * encoder.hidden * 4,
-        working=plain.working + (plain.kept - outside.kept) / n,
+        working=plain.working + more.kept - plain.kept,
         again=plain.forward - outside.forward,
     )
 
@@ -196,13 +198,13 @@ def _run(
         fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         for patch in _patches(model, fused, drawn):
             stack.enter_context(patch)
-        batch = _faked(batch, fake)
+        batch = _faked(batch, fake, heads)
 
         def amp() -> Any:
             return torch.autocast("cpu", torch.bfloat16) if place.bf16 else nullcontext()
 
         with _counter() as forward, torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), amp():
-            scores = _pass(model, batch, heads)
+            scores = _pass(model, batch)
         draws, embed = sum(drawn), 0
         if exact:
             with _counter() as extra, torch.no_grad(), amp():
@@ -216,30 +218,33 @@ def _run(
     )  # fmt: skip
 
 
-def _pass(model: Any, batch: Batch, heads: tuple[int, int]) -> int:
+def _pass(model: Any, batch: Batch) -> int:
     """Everything the losses read; give the bytes of the scores."""
-    model(batch)
+    out = model(batch)
     scores = 0
-    for head, rows in zip((model.masked_head, getattr(model, "state_head", None)), heads, strict=True):
-        if head is None or not rows:
-            continue
-        logits = head(torch.zeros(rows, model.encoder.hidden, requires_grad=True))
-        F.cross_entropy(logits.float(), torch.zeros(rows, dtype=torch.int64))
-        scores += logits.numel() * 4
+    for logits, labels in ((out.masked_logits, out.masked_labels), (out.state_logits, out.state_labels)):
+        if logits is not None and len(logits):
+            F.cross_entropy(logits.float(), labels)
+            scores += logits.numel() * 4
     return scores
 
 
-def _faked(batch: Batch, fake: FakeTensorMode) -> Batch:
-    """The batch without numbers and labels: what depends on numbers cannot run on fake tensors."""
+def _faked(batch: Batch, fake: FakeTensorMode, heads: tuple[int, int]) -> Batch:
+    """The batch without numbers; `heads` k-mers and states are hidden, as what depends on numbers cannot run on fake tensors."""
+    hiding = [part for part in (batch.dna, batch.pairs) if part is not None and part.labels is not None]
+    tokens = sum(part.ids.numel() for part in hiding)
 
     def of(value: Any) -> Any:
-        if isinstance(value, Sequences):
-            ids, segments, mask = map(fake.from_tensor, (value.ids, value.segments, value.mask))
+        if not isinstance(value, Sequences):
+            return fake.from_tensor(value) if isinstance(value, Tensor) else value
+        ids, segments, mask = map(fake.from_tensor, (value.ids, value.segments, value.mask))
+        if value.labels is None:
             return Sequences(ids, segments, mask)
-        return fake.from_tensor(value) if isinstance(value, Tensor) else value
+        most = round(heads[0] * ids.numel() / tokens)
+        return Sequences(ids, segments, mask, labels=fake.from_tensor(value.labels), most=most)
 
     moved = {f.name: of(getattr(batch, f.name)) for f in fields(batch)}
-    return Batch(**moved | {"state_labels": None})
+    return Batch(**moved | {"states_most": heads[1]})
 
 
 def _patches(model: Any, fused: bool, drawn: list[int]) -> list[Any]:

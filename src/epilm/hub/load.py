@@ -21,6 +21,7 @@ from epilm.errors import CheckpointError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
+from epilm.models.grouping import first_tokens
 from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
@@ -144,14 +145,15 @@ class Loaded:
         special = self.spec.special_tokens
         ids, mask = wrap(table, lengths, cls=special, sep=special)
         trunk = find_trunk(self.model)
+        rows = first_tokens(ids.to(device)) if how in ("cls", "pooler") else None
         if trunk is not None:
-            hidden = trunk.encode(ids.to(device), mask.to(device))
+            hidden = trunk.encode(ids.to(device), mask.to(device), rows=rows)
         else:
-            hidden, _ = encoder(ids.to(device), None, mask.to(device))
+            hidden, _ = encoder(ids.to(device), None, mask.to(device), rows=rows)
         if how == "cls":
-            return hidden[:, 0]
+            return hidden
         if how == "pooler":
-            return encoder.pool(hidden)
+            return encoder.pool(hidden[:, None])
         weight = real_tokens(ids, mask).to(device, hidden.dtype)[..., None]
         return (hidden * weight).sum(1) / weight.sum(1)
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from epilm.errors import InputError
-from epilm.models.grouping import Pooling, pool_tokens
+from epilm.models.grouping import Pooling, first_tokens, pool_tokens
 from epilm.nn.encoder import SequenceEncoder
-from epilm.nn.vocabulary import MaskedHead, scored_rows
+from epilm.nn.vocabulary import MaskedHead, labelled
 from epilm.streams import Batch, Outputs, Sequences, Windows
 from epilm.tokens.kmers import PAD
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
@@ -120,7 +120,13 @@ class EBERT(nn.Module):
         return words + self.states(states)
 
     def encode(
-        self, ids: Tensor, mask: Tensor, states: Tensor | None = None, *, full: bool = False
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        states: Tensor | None = None,
+        *,
+        full: bool = False,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Turn tokens into vectors.
 
@@ -135,10 +141,12 @@ class EBERT(nn.Module):
             without a state stream does not read them.
         full : bool
             The mask is known to be True everywhere: attention goes without it.
+        rows : int64 (M,), optional
+            The tokens that are read, as places in the flattened (B, L).
 
         Returns
         -------
-        float (B, L, H)
+        float (B, L, H), or (M, H) with `rows`
             Vectors on padding are finite and meaningless.
 
         Raises
@@ -152,7 +160,7 @@ class EBERT(nn.Module):
                 found=f"states {tuple(states.shape)}", expected=f"{tuple(ids.shape)}",
             )  # fmt: skip
         embedded = self.embed_tokens(ids, mask, states)
-        return self.encoder(None, None, None if full else mask, inputs_embeds=embedded)[0]
+        return self.encoder(None, None, None if full else mask, inputs_embeds=embedded, rows=rows)[0]
 
     def encode_windows(self, windows: Windows) -> Tensor:
         """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
@@ -179,27 +187,30 @@ class EBERT(nn.Module):
 
     def embed_sequences(self, sequences: Sequences) -> Tensor:
         """One vector (N, H) for sequences of no known state."""
-        return self.pool(self.encode(sequences.ids, sequences.mask), sequences.mask)
+        rows = None if self.pooling == "mean" else first_tokens(sequences.ids)
+        hidden = self.encode(sequences.ids, sequences.mask, rows=rows)
+        return self.pool(hidden if rows is None else hidden[:, None], sequences.mask)
 
     def forward(self, batch: Batch) -> Outputs:
         """Scores of what is hidden: `batch.dna.labels` and `batch.state_labels` say what that is."""
-        out = Outputs()
-        dna = batch.dna
-        hidden = self.encode(dna.ids, dna.mask, batch.states, full=dna.full)  # (B, L, H)
+        out, dna = Outputs(), batch.dna
+        kmers = states = None
         if dna.labels is not None and self.masked_head is not None:
-            out.masked_logits, out.masked_labels = _score(self.masked_head, hidden, dna.labels, dna.most)
+            kmers = labelled(dna.labels, dna.most)
         if batch.state_labels is not None and self.state_head is not None:
-            out.state_logits, out.state_labels = _score(
-                self.state_head, hidden, batch.state_labels, batch.states_most
-            )
-        if batch.motif_sites is not None and self.motif_head is not None:
+            states = labelled(batch.state_labels, batch.states_most)
+        asked = [found[0] for found in (kmers, states) if found is not None]
+        rows = torch.cat(asked) if asked else None  # a token under both heads is computed once for each
+        sites = batch.motif_sites is not None and self.motif_head is not None
+        hidden = self.encode(dna.ids, dna.mask, batch.states, full=dna.full, rows=None if sites else rows)
+        if sites:
+            assert self.motif_head is not None
             out.motif_logits = self.motif_head(hidden)
+            hidden = hidden if rows is None else hidden.flatten(0, 1).index_select(0, rows)
+        if kmers is not None:
+            assert self.masked_head is not None
+            out.masked_logits, out.masked_labels = self.masked_head(hidden[: len(kmers[0])]), kmers[1]
+        if states is not None:
+            assert self.state_head is not None
+            out.state_logits, out.state_labels = self.state_head(hidden[len(hidden) - len(states[0]) :]), states[1]
         return out
-
-
-def _score(
-    head: MaskedHead, hidden: Tensor, labels: Tensor, most: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Scores (M, ids) and labels (M,) of the tokens that have a label."""
-    rows, found = scored_rows(hidden, labels, most)
-    return head(rows), found

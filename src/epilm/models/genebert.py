@@ -10,20 +10,36 @@ Dt the tower's width, D the shared embedding, P pairs, M masked tokens.
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens
+from epilm.models.grouping import ChunkPool, Pooling, by_sample, first_tokens, masked_mean, pool_tokens
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
 from epilm.nn.region import RegionTower
-from epilm.nn.vocabulary import MaskedHead, scored_rows
+from epilm.nn.vocabulary import MaskedHead, labelled
 from epilm.streams import Batch, Outputs, Sequences
 
 Layout = Literal["per_region", "concat", "concat_budget", "chunk_rnn"]
+
+
+class Read(NamedTuple):
+    """What one pass through the encoder gives.
+
+    Attributes
+    ----------
+    tokens : float (N, L, H), or (N, 1, H)
+        All of them only where the model reads more of a sequence than its first token.
+    rows : float (M, H), labels : int64 (M,)
+        Masked tokens and what stood there: the vocabulary head sees no other.
+    """
+
+    tokens: Tensor
+    rows: Tensor
+    labels: Tensor
 
 
 class GeneBERT(nn.Module):
@@ -100,17 +116,28 @@ class GeneBERT(nn.Module):
 
     # --- pieces -------------------------------------------------------------
 
-    def encode(self, sequences: Sequences, cells: Tensor | None = None) -> Tensor:
-        """Token vectors (N, L, H); `cells` int64 (N,) adds the cell type's vector to [CLS]."""
+    def read(self, sequences: Sequences, cells: Tensor | None = None) -> Read:
+        """Encode N sequences; `cells` int64 (N,) adds the cell type's vector to [CLS]."""
+        words = None
+        if self.cells is not None and cells is not None:
+            words = self.encoder.words(sequences.ids)
+            words[:, 0] += self.cells(cells)
         mask = None if sequences.full else sequences.mask
-        if self.cells is None or cells is None:
-            return self.encoder(sequences.ids, sequences.segments, mask)[0]
-        words = self.encoder.words(sequences.ids)
-        words[:, 0] += self.cells(cells)
-        return self.encoder(None, sequences.segments, mask, inputs_embeds=words)[0]
+        at = labels = torch.zeros(0, dtype=torch.int64, device=sequences.ids.device)
+        if sequences.labels is not None:
+            at, labels = labelled(sequences.labels, sequences.most)
+        n = len(sequences.ids)
+        whole = self.pooling == "mean" or isinstance(self.fusion, CrossAttentionFusion)
+        rows = None if whole else torch.cat([first_tokens(sequences.ids), at])
+        hidden, _ = self.encoder(
+            sequences.ids if words is None else None, sequences.segments, mask, inputs_embeds=words, rows=rows
+        )
+        if whole:
+            return Read(hidden, hidden.flatten(0, 1).index_select(0, at), labels)
+        return Read(hidden[:n, None], hidden[n:], labels)
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """One vector an input: (N, L, H) -> (N, H)."""
+        """One vector an input: `Read.tokens` -> (N, H)."""
         return pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
 
     def _samples(self, pooled: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -138,22 +165,22 @@ class GeneBERT(nn.Module):
         values = torch.where(hidden, self.hidden_value.to(batch.factors.dtype), batch.factors)
         return torch.stack([values, hidden.to(values.dtype)], -1)
 
-    def _read(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Pass of matching: tokens (N, L, H), region vectors (B, R or 1, H) and E_seq (B, H)."""
+    def _match(self, batch: Batch) -> tuple[Read, Tensor, Tensor]:
+        """Pass of matching: what it read, region vectors (B, R or 1, H) and E_seq (B, H)."""
         source = batch.dna if batch.clean is None else batch.clean
-        hidden = self.encode(source, batch.cells[batch.owner])
-        states, embedding = self._samples(self.pool(hidden, source.mask), batch)
-        return hidden, states, embedding
+        found = self.read(source, batch.cells[batch.owner])
+        states, embedding = self._samples(self.pool(found.tokens, source.mask), batch)
+        return found, states, embedding
 
     # --- what is asked of the model -----------------------------------------
 
     def embed_samples(self, batch: Batch) -> Tensor:
         """E_seq, (B, H): of the clean sequences where the batch has them, else of the masked."""
-        return self._read(batch)[2]
+        return self._match(batch)[2]
 
     def embed_sequences(self, sequences: Sequences, owner: Tensor | None = None) -> Tensor:
         """One vector (N, H) for any sequences; with `owner` (N,) one for each sample (B, H)."""
-        pooled = self.pool(self.encode(sequences), sequences.mask)
+        pooled = self.pool(self.read(sequences).tokens, sequences.mask)
         if owner is None:
             return pooled
         samples = int(owner.max()) + 1
@@ -169,14 +196,14 @@ class GeneBERT(nn.Module):
         assert self.tower is not None
         assert self.seq_projection is not None
         assert self.region_projection is not None
-        embedding = self._read(batch)[2]
+        embedding = self._match(batch)[2]
         region = self.tower(self.matrix(batch), batch.regions >= 0)
         return self.seq_projection(embedding), self.region_projection(region)
 
     def forward(self, batch: Batch) -> Outputs:
         """Everything the objectives may need from a batch."""
         out = Outputs(log_temperature=self.log_temperature)
-        hidden, states, embedding = self._read(batch)
+        found, states, embedding = self._match(batch)
         out.extra["embedding"] = embedding
         if self.seq_projection is not None:
             out.seq_embedding = self.seq_projection(embedding)
@@ -185,35 +212,27 @@ class GeneBERT(nn.Module):
             assert self.region_projection is not None
             out.region_embedding = self.region_projection(pooled)
             if self.factor_head is not None:
-                out.factor_prediction = self._factors(hidden, states, pooled, patches, batch)
+                out.factor_prediction = self._factors(found.tokens, states, pooled, patches, batch)
         if self.contact_encoder is not None and batch.contacts is not None:
             out.contact_embedding = self.contact_encoder(batch.contacts)
         # Only now the passes that matching has no part in.
-        dna = hidden if batch.clean is None else self.encode(batch.dna, batch.cells[batch.owner])
-        rows, labels = self._masked(dna, batch.dna)
+        dna = found if batch.clean is None else self.read(batch.dna, batch.cells[batch.owner])
+        masked = [(dna, batch.dna)]
         if batch.pairs is not None and self.pair_head is not None:
-            read = self.encode(batch.pairs)
-            more_rows, more_labels = self._masked(read, batch.pairs)
-            rows, labels = rows + more_rows, labels + more_labels
-            out.pair_logits = self.pair_head(self.encoder.pool(read))
+            pairs = self.read(batch.pairs)
+            masked.append((pairs, batch.pairs))
+            out.pair_logits = self.pair_head(self.encoder.pool(pairs.tokens))
             out.pair_labels = batch.pair_labels
         elif batch.pair_index is not None and self.pair_head is not None:
-            vectors = self.pool(dna, batch.dna.mask)
+            vectors = self.pool(dna.tokens, batch.dna.mask)
             first, second = batch.pair_index.T
             out.pair_logits = self.pair_head(vectors[first], vectors[second])
             out.pair_labels = batch.pair_labels
-        if rows:
-            out.masked_logits = self.masked_head(torch.cat(rows))
-            out.masked_labels = torch.cat(labels)
+        asked = [read for read, sequences in masked if sequences.labels is not None]
+        if asked:
+            out.masked_logits = self.masked_head(torch.cat([read.rows for read in asked]))
+            out.masked_labels = torch.cat([read.labels for read in asked])
         return out
-
-    @staticmethod
-    def _masked(hidden: Tensor, sequences: Sequences) -> tuple[list[Tensor], list[Tensor]]:
-        """Vectors and labels of the masked positions: the vocabulary head sees no other."""
-        if sequences.labels is None:
-            return [], []
-        rows, labels = scored_rows(hidden, sequences.labels, sequences.most)  # (M, H), (M,)
-        return [rows], [labels]
 
     def _factors(
         self, hidden: Tensor, states: Tensor, pooled: Tensor, patches: Tensor, batch: Batch

@@ -63,6 +63,7 @@ def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -
     Parameters
     ----------
     hidden : float tensor, shape (N, L, H)
+        Of the first token alone, (N, 1, H), for "cls" and "pooler".
     mask : bool tensor, shape (N, L)
     how : {"cls", "pooler", "mean"}
     pooler : nn.Module
@@ -79,6 +80,17 @@ def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -
     if how == "mean":
         return masked_mean(hidden, mask)
     raise RecipeError("unknown pooling", where="model.pooling", found=how, expected="cls | pooler | mean")
+
+
+def first_tokens(ids: Tensor) -> Tensor:
+    """Places (N,) of the tokens that "cls" and "pooler" read, in the flattened (N, L).
+
+    Examples
+    --------
+    >>> first_tokens(torch.zeros(3, 4)).tolist()
+    [0, 4, 8]
+    """
+    return torch.arange(ids.shape[0], device=ids.device) * ids.shape[1]
 
 
 class ChunkPool(nn.Module):

@@ -61,10 +61,12 @@ class EncoderBlock(nn.Module):
         need_weights: bool = False,
         pack: Packed | None = None,
         by: Turns | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Map (N, L, H) to (N, L, H); `mask` is a bool mask or an additive float bias.
 
-        With `pack` from (T, H) to (T, H), tokens as they stand there. `by` turns queries and keys.
+        With `pack` from (T, H) to (T, H), tokens as they stand there. `by` turns queries and keys. With `rows`
+        int64 (M,) to (M, H): every token is attended to, the rest is done for those tokens alone.
         """
         weights = None
         qkv = self.qkv(x) if by is None else turned(self.qkv(x), by, self.heads)
@@ -73,6 +75,8 @@ class EncoderBlock(nn.Module):
             mixed = attend_packed(qkv, pack, self.heads, dropout, self.attention)
         else:
             mixed, weights = self._mix(qkv, mask, need_weights)
+        if rows is not None:
+            x, mixed = (part.flatten(0, -2).index_select(0, rows) for part in (x, mixed))
         x = add_norm(x, self.out(mixed), self.attention_norm, self.dropout)
         x = add_norm(x, self.down(F.gelu(self.up(x))), self.ffn_norm, self.dropout)
         return x, weights
@@ -226,6 +230,7 @@ class SequenceEncoder(nn.Module):
         inputs_embeds: Tensor | None = None,
         attention_bias: Tensor | None = None,
         return_attentions: bool = False,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor] | None]:
         """Encode N sequences.
 
@@ -243,10 +248,13 @@ class SequenceEncoder(nn.Module):
             Added to the attention scores of every block.
         return_attentions : bool
             Also give the attention tables; they are computed without the fused kernel then.
+        rows : int64 (M,), optional
+            The tokens that are read, as places in the flattened (N, L); one may come twice. After the last attention the
+            others are left out, three quarters of the products of the last block.
 
         Returns
         -------
-        hidden : float (N, L, H)
+        hidden : float (N, L, H), or (M, H) with `rows`
             Vectors on padding are finite and meaningless.
         attentions : list of float (N, heads, L, L), one a block, or None
 
@@ -279,20 +287,25 @@ class SequenceEncoder(nn.Module):
         if self.rotary:
             by = turns(length, self.width_of_head, x.device, None if pack is None else pack.at % length)
         attentions: list[Tensor] = []
+        # A program is made for one shape, and how many rows are read may change with every batch.
+        early = rows is not None and not self.compiled and len(rows) < x.shape[:-1].numel()
+        read = rows if pack is None or rows is None or not early else pack.places(rows)
         # Inside a program the kernel is that of the moment it was made: chosen around it, not within.
         with kernels_around(x.device, self.attention) if self.compiled else nullcontext():
-            for block in self.blocks:
+            for n, block in enumerate(self.blocks, 1):
                 # Only training's shapes come often enough for a program.
                 run = block.forward if self.compiled and not self.training else block
+                given = (x, attend, return_attentions, pack, by, read if early and n == len(self.blocks) else None)
                 if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-                    x, weights = checkpoint(run, x, attend, return_attentions, pack, by, use_reentrant=False)
+                    x, weights = checkpoint(run, *given, use_reentrant=False)
                 else:
-                    x, weights = run(x, attend, return_attentions, pack, by)
+                    x, weights = run(*given)
                 if return_attentions:
                     attentions.append(weights)
         x = x.to(inputs_embeds.dtype)  # fused sums leave it in that of autocast
-        if pack is not None:
-            x = pack.spread(x)
+        if not (early and len(self.blocks)):
+            x = x if pack is None else pack.spread(x)
+            x = x if rows is None else x.flatten(0, 1).index_select(0, rows)
         return x, attentions if return_attentions else None
 
     def compute(self, attention: Attention = "auto", packing: Packing = "auto") -> None:

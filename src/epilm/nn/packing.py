@@ -82,6 +82,12 @@ class Packed(NamedTuple):
         """(T, H) to (N, L, H), 0 on padding."""
         return _spread(x, self.at, self.rows, self.length)
 
+    def places(self, at: Tensor) -> Tensor:
+        """Places in the flattened (N, L) to those among the T tokens; padding becomes the first token."""
+        among = torch.zeros(self.rows * self.length, dtype=torch.int64, device=at.device)
+        among[self.at] = torch.arange(len(self.at), device=at.device)
+        return among[at]
+
 
 def _spread(x: Tensor, at: Tensor | None, rows: int, length: int) -> Tensor:
     if at is None:

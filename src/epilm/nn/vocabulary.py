@@ -16,12 +16,11 @@ from epilm.nn.linear import Linear, product
 ALIGNED = 64  # columns of a product that the matrix units of a GPU take without a rest
 
 
-def scored_rows(hidden: Tensor, labels: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
-    """Take the vectors that have a label.
+def labelled(labels: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Find the tokens that have a label: `rows` for `SequenceEncoder.forward`, and what stands there.
 
     Parameters
     ----------
-    hidden : float (N, L, H)
     labels : int64 (N, L)
         -100 where nothing is to be predicted.
     most : int, optional
@@ -30,22 +29,24 @@ def scored_rows(hidden: Tensor, labels: Tensor, most: int | None = None) -> tupl
 
     Returns
     -------
-    rows : float (M, H), labels : int64 (M,)
+    at : int64 (M,)
+        Places in the flattened (N, L).
+    labels : int64 (M,)
 
     Examples
     --------
-    >>> hidden, labels = torch.tensor([[[1.0], [2.0], [3.0]]]), torch.tensor([[-100, 7, 8]])
-    >>> [part.flatten().tolist() for part in scored_rows(hidden, labels)]
-    [[2.0, 3.0], [7, 8]]
-    >>> [part.flatten().tolist() for part in scored_rows(hidden, labels, 3)]
-    [[2.0, 3.0, 1.0], [7, 8, -100]]
+    >>> labels = torch.tensor([[-100, 7, 8]])
+    >>> [part.tolist() for part in labelled(labels)]
+    [[1, 2], [7, 8]]
+    >>> [part.tolist() for part in labelled(labels, 3)]
+    [[1, 2, 0], [7, 8, -100]]
     """
-    if most is None:
-        chosen = labels != -100
-        return hidden[chosen], labels[chosen]
     flat = labels.flatten()
-    at = (flat == -100).to(torch.uint8).argsort(stable=True)[:most]
-    return hidden.flatten(0, 1).index_select(0, at), flat.index_select(0, at)
+    if most is None:
+        at = (flat != -100).nonzero()[:, 0]
+    else:
+        at = (flat == -100).to(torch.uint8).argsort(stable=True)[:most]
+    return at, flat.index_select(0, at)
 
 
 def aligned_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

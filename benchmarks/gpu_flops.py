@@ -23,7 +23,9 @@ from epilm.tokens.masking import IGNORED
 FORWARD_AND_BACKWARD = 3
 
 
-def encoder_flops(lengths: torch.Tensor, hidden: int, ffn: int, layers: int, read: int | None = None) -> float:
+def encoder_flops(
+    lengths: torch.Tensor, hidden: int, ffn: int, layers: int, read: int | None = None
+) -> float:
     """Forward operations of the encoder on sequences of these lengths (tokens, int64 (N,)), of which `read` tokens are read.
 
     A layer: query, key, value and output products 4 H^2, feed-forward 2 H F a token; scores and their sum l H each

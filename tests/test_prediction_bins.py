@@ -71,6 +71,21 @@ def test_neither_batch_nor_order_changes_a_prediction(run, store, bins):
     assert not np.allclose(said(run, store, "typeB", bins), whole, atol=1e-4)
 
 
+def test_running_out_of_memory_names_the_largest_batch_of_a_trial(run, store, bins, monkeypatch):
+    """Forward passes of more than 10 windows fail as a full card does."""
+    encode = type(run.model.trunk).encode_windows
+
+    def full(self, windows):
+        if len(windows.ids) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(self, windows)
+
+    monkeypatch.setattr(type(run.model.trunk), "encode_windows", full)
+    with pytest.raises(UsageError, match=r"bins from 0 on: out of memory.*64 rows.*set --batch-size to 8"):
+        said(run, store, "typeB", bins, batch=64)
+    assert len(said(run, store, "typeB", bins, batch=8)) == len(bins)
+
+
 def test_blocks_come_one_by_one_and_the_model_is_left_as_it_was(run, store, bins):
     run.model.train()
     calls = []

@@ -83,6 +83,7 @@ def evaluate(
     data_seed: int = 0,
     store: str | Path | None = None,
     device: str = "auto",
+    batch_size: int = 256,
 ) -> Evaluation:
     """Score a fine-tuned model.
 
@@ -102,6 +103,8 @@ def evaluate(
     store : path, optional
         The store of the pre-training: the leak is then counted region by region.
     device : {"auto", "cpu", "cuda", "mps"}
+    batch_size : int
+        Sequences of a forward pass.
 
     Returns
     -------
@@ -156,7 +159,7 @@ def evaluate(
                 found=f"label {rows.labels.max()}",
                 expected=f"0 to {classifier.n_labels - 1}",
             )
-        probabilities = predict(classifier, rows).probabilities
+        probabilities = predict(classifier, rows, batch_size=batch_size).probabilities
         labels, splits, chrom = rows.labels, rows.split, rows.chrom
         start, end = rows.start, rows.start + rows.lengths
     return score(labels, probabilities, splits, chrom, start, end, classifier, store)

@@ -21,6 +21,7 @@ from epilm.batches.motif_signals import is_motif
 from epilm.batches.placement import making_cost, place_store
 from epilm.binding_run import BindingRun, load_binding
 from epilm.errors import UsageError
+from epilm.memory import batch_fits
 from epilm.models.binding import BindingModel
 from epilm.store.reader import Store
 from epilm.store.windows import proxy_notes
@@ -202,9 +203,23 @@ def _blocks(
     model.eval()
     try:
         for first in range(0, n, batch):
-            windows, turned = read(slice(first, first + batch))
-            logits = logits_of(model, windows, turned, device=device, autocast=autocast)
-            yield BinBlock(first, logits.sigmoid().cpu().numpy())
+            rows = min(batch, n - first)
+
+            def scored(count: int, first: int = first) -> Tensor:
+                windows, turned = read(slice(first, first + count))
+                logits = logits_of(model, windows, turned, device=device, autocast=autocast)
+                return logits.sigmoid().cpu()
+
+            with batch_fits(
+                rows,
+                scored,
+                option="--batch-size",
+                where=f"bins from {first:,} on",
+                device=device,
+                kind=UsageError,
+            ):
+                probabilities = scored(rows)
+            yield BinBlock(first, probabilities.numpy())
     finally:
         model.train(was_training)
 

@@ -43,7 +43,7 @@ def test_the_cure_for_memory_names_options_that_the_command_has(command, capsys)
     [
         (["pretrain", "x", "--store", "s", "--out", "o"], "epilm.experiments.pretrain", "--set train.micro_batch=N"),
         (["predict", "ft", "x.fa", "--device", "cpu"], "epilm.prediction", "Lower --batch-size"),
-        (["evaluate", "ft"], "epilm.evaluation", "Of the task dream lower --batch-size"),
+        (["evaluate", "ft"], "epilm.evaluation", "Lower --batch-size (256"),
         (["plan", "x", "--store", "s"], "epilm.experiments.plan", "Run it where there is more memory"),
     ],
 )  # fmt: skip

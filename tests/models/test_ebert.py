@@ -106,11 +106,15 @@ def test_scores_are_those_of_all_token_vectors(ebert, pad, most):
     plain = ebert.masked_head(hidden), ebert.state_head(hidden)
     labels = b.dna.labels, b.state_labels
     losses = []
-    for logits, asked in zip((out.masked_logits, out.state_logits), (out.masked_labels, out.state_labels), strict=True):
+    for logits, asked in zip(
+        (out.masked_logits, out.state_logits), (out.masked_labels, out.state_labels), strict=True
+    ):
         losses.append(nn.functional.cross_entropy(logits, asked))
         assert (asked != -100).sum() == (labels[len(losses) - 1] != -100).sum()
         assert most is None or len(asked) == most
-    slow = [nn.functional.cross_entropy(x.flatten(0, 1), y.flatten()) for x, y in zip(plain, labels, strict=True)]
+    slow = [
+        nn.functional.cross_entropy(x.flatten(0, 1), y.flatten()) for x, y in zip(plain, labels, strict=True)
+    ]
     grads = []
     for pair in (losses, slow):
         ebert.zero_grad()

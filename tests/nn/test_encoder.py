@@ -268,11 +268,15 @@ def test_a_product_filled_up_to_a_multiple_is_the_product():
         torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("how", ["full", "padded", "packed", "rotary", "bias", "attentions", "checkpointed", "all"])
+@pytest.mark.parametrize(
+    "how", ["full", "padded", "packed", "rotary", "bias", "attentions", "checkpointed", "all"]
+)
 def test_tokens_that_are_read_are_what_they_are_among_all(how):
     """Leaving the others out after the last attention changes no vector that is read, and no gradient."""
     torch.manual_seed(0)
-    encoder = SequenceEncoder(69, 32, 3, 4, 64, max_positions=40, dropout=0.0, rotary=how == "rotary").double()
+    encoder = SequenceEncoder(
+        69, 32, 3, 4, 64, max_positions=40, dropout=0.0, rotary=how == "rotary"
+    ).double()
     encoder.compute(packing="packed" if how == "packed" else "off")
     encoder.checkpoint_activations = how == "checkpointed"
     x = inputs()
@@ -281,7 +285,9 @@ def test_tokens_that_are_read_are_what_they_are_among_all(how):
     if how == "bias":
         x["attention_bias"] = torch.randn(3, 1, 17, 17, dtype=torch.float64)
     x["return_attentions"] = how == "attentions"
-    rows = torch.tensor([33, 5, 0, 5, 17, 34])  # out of order, one twice, tokens of all three sequences; 33 is padding
+    rows = torch.tensor(
+        [33, 5, 0, 5, 17, 34]
+    )  # out of order, one twice, tokens of all three sequences; 33 is padding
     if how == "all":
         rows = torch.arange(3 * 17)
     real = torch.ones(51, dtype=torch.bool) if x["mask"] is None else x["mask"].flatten()

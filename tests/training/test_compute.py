@@ -9,14 +9,13 @@ import torch
 
 from epilm.errors import TrainingError
 from epilm.experiments import runs
+from epilm.memory import batch_fits, is_out_of_memory
 from epilm.nn.encoder import SequenceEncoder
 from epilm.training import compute
 from epilm.training.compute import (
-    batch_fits,
     check_compiler,
     choose_compute,
     compiled,
-    is_out_of_memory,
     weights_fit,
 )
 from epilm.training.device import choose_place

@@ -197,6 +197,24 @@ def test_predict_reads_letters_fasta_and_intervals(tmp_path):
         predict(tmp_path, texts)
 
 
+def test_predict_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypatch):
+    """Passes of more than 10 sequences fail as a full card does."""
+    result, _ = quick(planted(80), tmp_path / "run")
+    plain = type(result.classifier).logits
+
+    def full(self, inputs, at, strand=0):
+        if len(at) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(self, inputs, at, strand)
+
+    monkeypatch.setattr(type(result.classifier), "logits", full)
+    texts = [result.rows.text(i) for i in range(40)]
+    with pytest.raises(UsageError, match=r"out of memory. Found 40 rows on cpu.*set --batch-size to 10"):
+        predict(tmp_path / "run", texts, device="cpu")
+    fitting = predict(tmp_path / "run", texts, device="cpu", batch_size=10)
+    assert np.allclose(fitting.probabilities, result.probabilities[:40], atol=1e-6)
+
+
 def test_the_leak_is_counted():
     places = np.array(["chr1", "chr22", "chr22"]), np.array([0, 5, 9]), np.array([9, 14, 20])
     assert leak_of({"holdout_chroms": ["chr22"]}, *places)["fraction"] == pytest.approx(1 / 3)

@@ -40,7 +40,7 @@ MEMORY = {
     "finetune": "Lower --batch-size, of the task dream --micro-batch; where the weights themselves do not fit, take a smaller model.",
     "compare": "Lower --batch-size, or take smaller models.",
     "predict": "Lower --batch-size (256 where not given), or compute where there is more memory (--device).",
-    "evaluate": "Of the task dream lower --batch-size (256 where not given); else compute where there is more memory (--device).",
+    "evaluate": "Lower --batch-size (256 where not given), or compute where there is more memory (--device).",
 }
 
 
@@ -84,7 +84,7 @@ def _out_of_memory(error: BaseException) -> bool:
         return True
     if "torch" not in sys.modules:
         return False
-    from epilm.training.compute import is_out_of_memory
+    from epilm.memory import is_out_of_memory
 
     return is_out_of_memory(error)
 

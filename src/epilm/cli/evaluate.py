@@ -88,7 +88,7 @@ def evaluate(
     name
         dream: how the table calls the model.
     batch_size
-        dream: bins of a forward pass.
+        Sequences, or of dream bins, of a forward pass.
     device
         Where to compute, if anything is predicted.
     precision
@@ -126,7 +126,7 @@ def evaluate(
         print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
     found = score(
         run, task, data, genome=genome, negative=negative, options=dict(split_pairs(option or [])) | ({"negatives": negatives} if negatives else {}),
-        split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device,
+        split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device, batch_size=batch_size,
     )  # fmt: skip
     print(writer.dumps(found.as_dict(), indent=2) if json else found.text())
 

@@ -212,5 +212,8 @@ class EBERT(nn.Module):
             out.masked_logits, out.masked_labels = self.masked_head(hidden[: len(kmers[0])]), kmers[1]
         if states is not None:
             assert self.state_head is not None
-            out.state_logits, out.state_labels = self.state_head(hidden[len(hidden) - len(states[0]) :]), states[1]
+            out.state_logits, out.state_labels = (
+                self.state_head(hidden[len(hidden) - len(states[0]) :]),
+                states[1],
+            )
         return out

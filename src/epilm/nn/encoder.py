@@ -295,7 +295,14 @@ class SequenceEncoder(nn.Module):
             for n, block in enumerate(self.blocks, 1):
                 # Only training's shapes come often enough for a program.
                 run = block.forward if self.compiled and not self.training else block
-                given = (x, attend, return_attentions, pack, by, read if early and n == len(self.blocks) else None)
+                given = (
+                    x,
+                    attend,
+                    return_attentions,
+                    pack,
+                    by,
+                    read if early and n == len(self.blocks) else None,
+                )
                 if self.checkpoint_activations and self.training and torch.is_grad_enabled():
                     x, weights = checkpoint(run, *given, use_reentrant=False)
                 else:

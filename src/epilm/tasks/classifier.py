@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from epilm.atomic import write_json
 from epilm.errors import CheckpointError, InputError, UsageError
+from epilm.memory import batch_fits
 from epilm.models.baselines import SmallCNN, reverse_complement_codes
 from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.ebert import EBERT
@@ -181,9 +182,21 @@ class Classifier:
         self.module.eval()
         try:
             for at in order.split(batch_size):
-                logits = [self._scored(inputs, at, strand, autocast) for strand in range(len(inputs.ids))]
-                mean = torch.stack(logits).double().mean(0)
-                out[at.cpu().numpy()] = mean.softmax(-1).cpu().numpy()
+
+                def scored(rows: int, at: Tensor = at) -> Tensor:
+                    several = range(len(inputs.ids))
+                    logits = [self._scored(inputs, at[:rows], strand, autocast) for strand in several]
+                    return torch.stack(logits).double().mean(0).softmax(-1).cpu()
+
+                with batch_fits(
+                    len(at),
+                    scored,
+                    option="--batch-size",
+                    where="prediction",
+                    device=self.device,
+                    kind=UsageError,
+                ):
+                    out[at.cpu().numpy()] = scored(len(at)).numpy()
         finally:
             self.module.train(was_training)
         return out

@@ -25,6 +25,7 @@ from epilm.batches.overlapping import OverlappingReader
 from epilm.batches.placement import making_cost, place_store
 from epilm.binding_run import BindingRun
 from epilm.errors import TrainingError, UsageError
+from epilm.memory import batch_fits
 from epilm.metrics.binding import score_bins
 from epilm.prediction_bins import BATCH, logits_of
 from epilm.store.reader import Store
@@ -32,7 +33,6 @@ from epilm.tokens.random import hash_bits
 from epilm.training.binding_data import BindingRows
 from epilm.training.binding_plan import BindingPlan
 from epilm.training.binding_spec import BindingSpec
-from epilm.training.compute import batch_fits
 from epilm.training.device import Place
 from epilm.training.heap import kept_heap
 from epilm.training.log import plain

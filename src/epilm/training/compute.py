@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from epilm.errors import TrainingError
+from epilm.memory import first_line, is_out_of_memory
 from epilm.nn.attention import attention_backend
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.norms import kernels_there, triton_there
@@ -134,19 +135,6 @@ def _is_compilers(error: BaseException) -> bool:
     )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether memory ran out, on a GPU or in the machine.
-
-    Examples
-    --------
-    >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), is_out_of_memory(RuntimeError("no"))
-    (True, False)
-    """
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
-
-
 @contextmanager
 def weights_fit() -> Iterator[None]:
     """Turn running out of memory while a model is built into a message: no batch is to blame.
@@ -161,14 +149,9 @@ def weights_fit() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            "out of memory while the model was built", found=_first_line(error),
+            "out of memory while the model was built", found=first_line(error),
             do="The weights themselves do not fit, and no micro-batch helps: take a smaller --size, or lower model.encoder.hidden, ffn or layers.",
         ) from None  # fmt: skip
-
-
-def _first_line(error: BaseException) -> str:
-    """What went wrong, short enough for a message."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:160]
 
 
 def out_of_memory(
@@ -207,54 +190,8 @@ def out_of_memory(
             f"train.batch_size, and so what is learned, stays as it is, and a run that has begun goes on with it.{keep}"
         )
     return TrainingError(
-        "out of memory", where=f"step {step}", found=f"micro-batch {micro} on {place.device} ({_first_line(error)})", do=cure
+        "out of memory", where=f"step {step}", found=f"micro-batch {micro} on {place.device} ({first_line(error)})", do=cure
     )  # fmt: skip
-
-
-@contextmanager
-def batch_fits(
-    batch: int, again: Callable[[int], object], *, option: str, where: str, device: torch.device
-) -> Iterator[None]:
-    """Turn running out of memory into a message that names the largest batch of which a trial fits.
-
-    Parameters
-    ----------
-    batch : int
-        Rows that are tried inside.
-    again : function (rows)
-        Does the same on the first rows, gradients included, and moves no weight.
-    option : str
-        What sets the batch, e.g. "--batch-size".
-    where : str
-        Epoch and step.
-
-    Raises
-    ------
-    TrainingError
-    """
-    try:
-        yield
-        return
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        first = _first_line(error)
-    # Outside of the handler: the error held the tensors of the step.
-    fits = None
-    for n in (batch >> shift for shift in range(1, batch.bit_length())):
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        try:
-            again(n)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            continue
-        fits = n
-        break
-    cure = "Not even one row fits: take a smaller model." if fits is None else f"The largest that fitted in a trial is {fits}: set {option} to {fits}."  # fmt: skip
-    raise TrainingError("out of memory", where=where, found=f"{batch} rows on {device} ({first})", do=cure)
 
 
 def _checkpoints(model: nn.Module) -> bool:

@@ -216,7 +216,7 @@ def _run(
     log = None if folder is None else folder / "metrics.jsonl"
     metric = find_task(task).metric
     history = fit_classifier(classifier, train, valid, settings, metric=metric, place=place, say=say, log=log)
-    probabilities = classifier.probabilities(rows, autocast=place.autocast)
+    probabilities = classifier.probabilities(rows, settings.batch_size, autocast=place.autocast)
     metrics: dict[str, dict[str, Any]] = {}
     notes = list(rows.notes)
     for name in ("train", "valid", "test"):

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from epilm.errors import TrainingError, UsageError
+from epilm.memory import batch_fits
 from epilm.metrics.classification import score_table
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.classifier import Classifier, Inputs
-from epilm.training.compute import batch_fits
 from epilm.training.device import Place, choose_place
 from epilm.training.heap import kept_heap
 from epilm.training.log import plain
@@ -157,7 +157,7 @@ def fit_classifier(
             }
             score = None
             if checked is not None:
-                said = classifier.probabilities(checked, autocast=place.autocast)
+                said = classifier.probabilities(checked, settings.batch_size, autocast=place.autocast)
                 row |= {f"valid_{k}": v for k, v in score_table(valid.labels, said).items() if k != "n"}
                 score = row[f"valid_{metric}"]
             history.append(row)

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from epilm.errors import TrainingError
+from epilm.memory import is_out_of_memory
 from epilm.objectives.spec import ObjectivesSpec
-from epilm.training.compute import choose_compute, compiled, is_out_of_memory, out_of_memory
+from epilm.training.compute import choose_compute, compiled, out_of_memory
 from epilm.training.device import Place
 from epilm.training.engine import fit
 from epilm.training.heap import kept_heap

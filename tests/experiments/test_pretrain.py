@@ -180,6 +180,17 @@ def test_what_the_device_cannot_compute_is_refused_before_the_folder_is_touched(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_launcher_of_another_number_of_processes_is_refused_before_the_folder_is_touched(
+    store, tmp_path, monkeypatch
+):
+    """As torchrun --nproc-per-node 3 says it."""
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(TrainingError, match=r"another number of processes.*Found 3.*Set train.devices to 3"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_that_does_not_fit_leaves_nothing_and_sends_to_a_smaller_one(store, tmp_path, monkeypatch):
     def full(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")

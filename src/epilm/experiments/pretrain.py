@@ -38,7 +38,7 @@ from epilm.store.windows import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
 from epilm.training.device import Place, choose_place
 from epilm.training.pretrain import Data, Outcome, run_pretrain
-from epilm.training.ranks import process_rank
+from epilm.training.ranks import check_processes, process_rank, processes_started
 from epilm.training.state import states
 from epilm.training.step import contrast_size
 from epilm.training.validate import pick_rows
@@ -126,6 +126,7 @@ def pretrain(
     opened = store if isinstance(store, Store) else Store.open(store)
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
+    check_processes(processes_started(), recipe.train.devices)
     place = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
     out = Path(out)
     if process_rank() > 0:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from epilm.errors import TrainingError
 from epilm.memory import is_out_of_memory
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.training.compute import choose_compute, compiled, out_of_memory
@@ -25,7 +24,7 @@ from epilm.training.engine import fit
 from epilm.training.heap import kept_heap
 from epilm.training.log import MetricLog, Progress, peak_memory
 from epilm.training.optim import Optimiser
-from epilm.training.ranks import Ranks
+from epilm.training.ranks import Ranks, check_processes
 from epilm.training.schedule import lr_at
 from epilm.training.spec import OptimSpec, TrainSpec
 from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
@@ -107,12 +106,7 @@ class PretrainLoop:
 
     def begin(self, device: torch.device, ranks: Ranks) -> int:
         """Restore the newest state or start, on the device; return the first step to do."""
-        if ranks.world != self.train.devices:
-            raise TrainingError(
-                "the launcher started another number of processes than the recipe says",
-                where="train.devices", found=ranks.world, expected=self.train.devices,
-                do=f"Set train.devices to {ranks.world}, or start {self.train.devices} processes.",
-            )  # fmt: skip
+        check_processes(ranks.world, self.train.devices)
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim, self.tower)
         self.make = Ahead(self.data.train(device), device)

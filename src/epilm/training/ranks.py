@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from epilm.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -88,3 +90,24 @@ def process_rank() -> int:
                 continue
             return int(os.environ[name])
     return 0
+
+
+def check_processes(started: int | None, devices: int) -> None:
+    """Refuse another number of processes than `train.devices`; None: not known yet.
+
+    Raises
+    ------
+    TrainingError
+    """
+    if started is not None and started != devices:
+        raise TrainingError(
+            "the launcher started another number of processes than the recipe says",
+            where="train.devices", found=started, expected=devices,
+            do=f"Set train.devices to {started}, or start {devices} processes.",
+        )  # fmt: skip
+
+
+def processes_started() -> int | None:
+    """Give how many processes torchrun started; None where it did not (SLURM's are counted when they have met)."""
+    started = os.environ.get("WORLD_SIZE", "")
+    return int(started) if "RANK" in os.environ and started.isdigit() else None

@@ -11,6 +11,17 @@ from types import TracebackType
 
 from epilm.errors import EpilmError
 
+# The command, and a thread that waits for the end of its input: that comes when this process is gone, however it went.
+_CHILD = """
+import os, signal, sys, threading
+def watch():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=watch, daemon=True).start()
+from epilm.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
 
 def same_modules() -> dict[str, str]:
     """Give the environment in which a child process finds the modules where this one found them, installed or not."""
@@ -18,7 +29,7 @@ def same_modules() -> dict[str, str]:
 
 
 class Beside:
-    """Run an `epilm` command beside this process; left by an error, it ends with it.
+    """Run an `epilm` command beside this process; left by an error, or killed with this process, it ends with it.
 
     Parameters
     ----------
@@ -41,13 +52,14 @@ class Beside:
         started = time.monotonic()
         with open(log, "wb") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "epilm", *self.words],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=same_modules(),
+                [sys.executable, "-c", _CHILD, *self.words],
+                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=same_modules(),
             )  # fmt: skip
         self._seconds = 0.0
 
         def watch() -> None:
             self._process.wait()
+            self._process.stdin.close()  # type: ignore[union-attr]
             self._seconds = time.monotonic() - started
 
         self._watcher = threading.Thread(target=watch, daemon=True)

@@ -403,6 +403,24 @@ def test_the_head_takes_larger_steps_than_the_encoder(store):
         quick(store, checkpoint="factornet", head_lr_multiplier=2.0, signals=("accessibility", "mappability"))
 
 
+def test_the_shortcut_takes_larger_steps_still(store):
+    """As above: two times as far as the head, which goes five times as far as the encoder."""
+    signals = {"signals": ("accessibility",), "shortcut": "signals"}
+    settings = dataclasses.replace(QUICK, **signals)
+    start = prepare_binding("ebert", store, settings, factors=("TF",), size="tiny")[0].model
+    before = {name: weight.clone() for name, weight in start.named_parameters()}
+    result, _ = quick(
+        store, epochs=1, positives_per_epoch=21, batch_size=64, warmup=0, weight_decay=0.0, decay="constant", lr=1e-4, eps=1e-12,
+        head_lr_multiplier=5.0, shortcut_lr_multiplier=2.0, **signals,
+    )  # fmt: skip
+    moved = {n: float((w - before[n]).abs().max().detach()) for n, w in result.run.model.named_parameters()}
+    assert moved["shortcut.weight"] == pytest.approx(1e-3, rel=0.02)
+    assert moved["dense.weight"] == pytest.approx(5e-4, rel=0.02)
+    assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
+    with pytest.raises(UsageError, match="no shortcut to learn at a rate of its own"):
+        quick(store, shortcut_lr_multiplier=2.0)
+
+
 def test_a_store_of_other_states_is_refused(store, checkpoint, tmp_path):
     other = toy_store(tmp_path, n_states=6)
     with pytest.raises(CheckpointError, match=r"not those of the pre-training. Found 6 states .*expected 4"):
@@ -450,6 +468,7 @@ def test_it_is_no_checkpoint(store, tmp_path):
         ({"positives_per_epoch": 0}, "--positives-per-epoch"),
         ({"signals": ("accessibility:median",)}, "not a signal"),
         ({"head_lr_multiplier": 0.0}, "--head-lr-multiplier"),
+        ({"shortcut_lr_multiplier": -1.0}, "--shortcut-lr-multiplier"),
         ({"window_bp": 150}, "the window is narrower than a bin. Found 150; expected at least 200"),
     ],
 )

@@ -30,6 +30,19 @@ def test_muon_moves_inner_matrices_only():
     assert orthogonalised(Both()) == {"up.weight"}
 
 
+def test_the_longest_beginning_of_a_name_sets_the_rate():
+    model = Both()
+    optimiser = Optimiser(
+        model, OptimSpec(tower_lr_multiplier=0.1), {"": 3.0, "tower.": 2.0, "tower.we": 4.0}
+    )
+    rates = {
+        optimiser.names[w]: group["scale"] for part in optimiser.parts for group in part.param_groups for w in group["params"]
+    }  # fmt: skip
+    assert rates == {
+        name: 4.0 if name == "tower.weight" else 2.0 if name.startswith("tower.") else 3.0 for name in rates
+    }
+
+
 def test_the_tower_takes_its_multiplier():
     model = Both()
     optimiser = Optimiser(model, OptimSpec(tower_lr_multiplier=0.1))

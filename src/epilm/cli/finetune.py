@@ -53,6 +53,7 @@ def finetune(
     window_bp: int = 1000,
     metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg",
     head_lr_multiplier: float = 1.0,
+    shortcut_lr_multiplier: float = 1.0,
     conv_channels: list[int] | None = None,
     kernel: int = 5,
     activation: Literal["relu", "gelu", "tanh"] = "relu",
@@ -169,6 +170,8 @@ def finetune(
         What decides which epoch is the best.
     head_lr_multiplier
         Of --lr, for the weights outside of the encoder: convolutions and dense layers, which begin at random.
+    shortcut_lr_multiplier
+        Of the head's rate, for the weights of --shortcut: they are few, and may learn before the layers remember.
     conv_channels
         Channels of the convolutions; 128 128 where not given.
     kernel
@@ -213,7 +216,7 @@ def finetune(
             "micro_batch": micro_batch, "warmup": warmup, "weight_decay": weight_decay, "dropout": dropout, "freeze": freeze,
             "strands": "both" if both_strands else "forward", "seed": seed, "device": device, "precision": precision,
             "negatives": negatives_per_positive, "valid_negatives": valid_negatives, "window_bp": window_bp, "metric": metric,
-            "head_lr_multiplier": head_lr_multiplier,
+            "head_lr_multiplier": head_lr_multiplier, "shortcut_lr_multiplier": shortcut_lr_multiplier,
             "kernel": kernel, "activation": activation, "pool": pool, "dense": dense,
             "shortcut": shortcut,
         }  # fmt: skip

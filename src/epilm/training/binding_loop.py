@@ -82,9 +82,8 @@ class BindingLoop:
             warmup_steps=int(warmup),
             decay=settings.decay,
             clip=settings.clip,
-            tower_lr_multiplier=settings.head_lr_multiplier,
         )
-        self.optimiser = Optimiser(self.model, self.optim, head_of(self.model, settings.head_lr_multiplier))
+        self.optimiser = Optimiser(self.model, self.optim, rates_of(self.model, settings))
         self.history: list[dict[str, Any]] = []
         self.tables: dict[str, dict[str, Any]] = {}
         self.best_epoch, self.best, self.waited, self.step = 0, -np.inf, 0, 0
@@ -386,22 +385,27 @@ def near(
     return placed.store
 
 
-def head_of(model: nn.Module, multiplier: float) -> tuple[str, ...]:
-    """Prefixes of the weights that take a learning rate of their own: those outside of the encoder; none at 1.
+def rates_of(model: nn.Module, settings: BindingSpec) -> dict[str, float]:
+    """Multiples of the learning rate, by the beginning of a weight's name; what is not named takes it as it is.
 
     Raises
     ------
     UsageError
-        If the model is no encoder with a head.
+        If the model is no encoder with a head, or has no shortcut, and a multiple of it is asked for.
     """
-    if multiplier == 1:
-        return ()
-    if not hasattr(model, "trunk"):
+    head, shortcut = settings.head_lr_multiplier, settings.shortcut_lr_multiplier
+    if head != 1 and not hasattr(model, "trunk"):
         raise UsageError(
-            "the model has no head to learn at a rate of its own", where="--head-lr-multiplier", found=multiplier, expected="1",
+            "the model has no head to learn at a rate of its own", where="--head-lr-multiplier", found=head, expected="1",
             do="Change --lr.",
         )  # fmt: skip
-    return tuple(f"{name}." for name, _ in model.named_children() if name != "trunk")
+    if shortcut != 1 and getattr(model, "shortcut", None) is None:
+        raise UsageError(
+            "the model has no shortcut to learn at a rate of its own", where="--shortcut-lr-multiplier", found=shortcut,
+            expected="1", do="Give --signals motifs, or --signals with --shortcut signals.",
+        )  # fmt: skip
+    rates = {f"{name}.": head for name, _ in model.named_children() if name != "trunk"}
+    return rates | ({} if shortcut == 1 else {"shortcut.": head * shortcut})
 
 
 def freeze(model: nn.Module, what: str) -> None:

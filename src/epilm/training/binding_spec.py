@@ -15,6 +15,9 @@ class BindingSpec:
     head_lr_multiplier: float = (
         1.0  # of what is not the encoder: new weights may take larger steps than trained ones
     )
+    shortcut_lr_multiplier: float = (
+        1.0  # of the shortcut, on top of the head's: it has few weights and may learn first
+    )
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-5
     weight_decay: float = 0.01
@@ -68,6 +71,7 @@ def check_settings(settings: BindingSpec) -> None:
         (cap is not None and cap < 1, "positives-per-epoch", cap, "at least 1"),
         (not settings.lr > 0, "lr", settings.lr, "above 0"),
         (not settings.head_lr_multiplier > 0, "head-lr-multiplier", settings.head_lr_multiplier, "above 0"),
+        (not settings.shortcut_lr_multiplier > 0, "shortcut-lr-multiplier", settings.shortcut_lr_multiplier, "above 0"),
         (settings.warmup < 0, "warmup", settings.warmup, "a share of the steps below 1, or steps"),
         (not 0 <= settings.dropout < 1, "dropout", settings.dropout, "0 to below 1"),
         (settings.weight_decay < 0, "weight-decay", settings.weight_decay, "at least 0"),

@@ -5,7 +5,7 @@ a learning rate of its own (A19). State goes in and out as named tensors, so tha
 a checkpoint needs no pickle. Needs torch only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +60,9 @@ class Optimiser:
     model : Module
         Its trainable weights, as they are now, on their device.
     spec : OptimSpec
-    tower : iterable of str
-        Name prefixes of the weights that take `tower_lr_multiplier`.
+    scales : mapping of str to float, optional
+        Multiples of the learning rate by the beginning of a weight's name; the longest that fits counts. Not given: the
+        tower's `tower_lr_multiplier`.
 
     Raises
     ------
@@ -69,7 +70,7 @@ class Optimiser:
         If the rule is unknown.
     """
 
-    def __init__(self, model: nn.Module, spec: OptimSpec, tower: Iterable[str] = ("tower.",)) -> None:
+    def __init__(self, model: nn.Module, spec: OptimSpec, scales: Mapping[str, float] | None = None) -> None:
         self.names: dict[Tensor, str] = {
             weight: name for name, weight in model.named_parameters() if weight.requires_grad
         }
@@ -78,18 +79,20 @@ class Optimiser:
                 "unknown optimiser", where="optim.name", found=spec.name, expected="adamw or muon"
             )
         muon = orthogonalised(model) if spec.name == "muon" else set()
-        decay, prefixes = decayed(model), tuple(tower)
-        groups: dict[tuple[bool, bool, bool], list[Tensor]] = {}
+        decay = decayed(model)
+        scales = {"tower.": spec.tower_lr_multiplier} if scales is None else scales
+        groups: dict[tuple[bool, bool, float], list[Tensor]] = {}
         for weight, name in self.names.items():
-            key = (name in muon, name in decay, name.startswith(prefixes))
+            longest = max((start for start in scales if name.startswith(start)), key=len, default=None)
+            key = (name in muon, name in decay, 1.0 if longest is None else scales[longest])
             groups.setdefault(key, []).append(weight)
         rules: dict[bool, list[dict[str, object]]] = {False: [], True: []}
-        for (by_muon, with_decay, in_tower), weights in groups.items():
+        for (by_muon, with_decay, scale), weights in groups.items():
             rules[by_muon].append(
                 {
                     "params": weights,
                     "weight_decay": spec.weight_decay if with_decay else 0.0,
-                    "scale": spec.tower_lr_multiplier if in_tower else 1.0,
+                    "scale": scale,
                 }
             )
         device = next(iter(self.names)).device.type

@@ -7,7 +7,7 @@ Needs torch, numpy, safetensors; the engine brings Lightning.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,10 @@ class PretrainLoop:
         out: Path,
         place: Place,
         beside: Mapping[str, Any],
-        tower: Iterable[str],
     ) -> None:
         self.model, self.data, self.objectives = model, data, objectives
         self.optim, self.train, self.out, self.place = optim, train, out, place
-        self.beside, self.tower = dict(beside), tuple(tower)
+        self.beside = dict(beside)
         self.steps = train.steps
         self.outcome = Outcome()
         self.window = Figures()
@@ -108,7 +107,7 @@ class PretrainLoop:
         """Restore the newest state or start, on the device; return the first step to do."""
         check_processes(ranks.world, self.train.devices)
         self.ranks, self.place = ranks, self.place._replace(device=device)
-        self.optimiser = Optimiser(self.model, self.optim, self.tower)
+        self.optimiser = Optimiser(self.model, self.optim)
         self.make = Ahead(self.data.train(device), device)
         self.make_valid = self.data.valid(device) if self.data.valid and len(self.data.valid_rows) else None
         self.model.train()
@@ -261,7 +260,6 @@ def run_pretrain(
     place: Place,
     *,
     beside: Mapping[str, Any] | None = None,
-    tower: Iterable[str] = ("tower.",),
 ) -> Outcome:
     """Train a model to its last step, from the newest state in `out/checkpoints` if there is one.
 
@@ -278,8 +276,6 @@ def run_pretrain(
         Device and number format (`training.device.choose_place`).
     beside : mapping, optional
         File name to JSON value, written into every state: `spec.json` makes it a checkpoint.
-    tower : iterable of str
-        Name prefixes of the weights under `optim.tower_lr_multiplier`.
 
     Returns
     -------
@@ -291,7 +287,7 @@ def run_pretrain(
     TrainingError
         If a loss is not finite. What was saved before stays.
     """
-    loop = PretrainLoop(model, data, objectives, optim, train, Path(out), place, beside or {}, tower)
+    loop = PretrainLoop(model, data, objectives, optim, train, Path(out), place, beside or {})
     gpus = list(range(torch.cuda.device_count())) if place.device.type == "cuda" else []
     try:
         # Dropout draws from torch's own generator: give the caller's back as it was.

@@ -287,22 +287,16 @@ class SequenceEncoder(nn.Module):
         if self.rotary:
             by = turns(length, self.width_of_head, x.device, None if pack is None else pack.at % length)
         attentions: list[Tensor] = []
+        last, at = 0, rows  # the block that goes on with some tokens alone, and their places
         # A program is made for one shape, and how many rows are read may change with every batch.
-        early = rows is not None and not self.compiled and len(rows) < x.shape[:-1].numel()
-        read = rows if pack is None or rows is None or not early else pack.places(rows)
+        if rows is not None and not self.compiled and len(rows) < x.shape[:-1].numel():
+            last, at = len(self.blocks), rows if pack is None else pack.places(rows)
         # Inside a program the kernel is that of the moment it was made: chosen around it, not within.
         with kernels_around(x.device, self.attention) if self.compiled else nullcontext():
             for n, block in enumerate(self.blocks, 1):
                 # Only training's shapes come often enough for a program.
                 run = block.forward if self.compiled and not self.training else block
-                given = (
-                    x,
-                    attend,
-                    return_attentions,
-                    pack,
-                    by,
-                    read if early and n == len(self.blocks) else None,
-                )
+                given = (x, attend, return_attentions, pack, by, at if n == last else None)
                 if self.checkpoint_activations and self.training and torch.is_grad_enabled():
                     x, weights = checkpoint(run, *given, use_reentrant=False)
                 else:
@@ -310,7 +304,7 @@ class SequenceEncoder(nn.Module):
                 if return_attentions:
                     attentions.append(weights)
         x = x.to(inputs_embeds.dtype)  # fused sums leave it in that of autocast
-        if not (early and len(self.blocks)):
+        if not last:
             x = x if pack is None else pack.spread(x)
             x = x if rows is None else x.flatten(0, 1).index_select(0, rows)
         return x, attentions if return_attentions else None

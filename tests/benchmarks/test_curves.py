@@ -1,5 +1,6 @@
 """The benchmarks' own arithmetic: exponents of made-up numbers, the table and its bounds, which rows there are."""
 
+import gc
 import importlib.util
 import json
 import subprocess
@@ -16,6 +17,14 @@ import curve_points  # noqa: E402
 import curves  # noqa: E402
 import harness  # noqa: E402
 import profile_step  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_collect():
+    """Each timed call collects garbage first: seconds of looking through torch's objects where nothing is timed."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,13 @@ def test_what_the_device_cannot_compute_is_refused_before_the_folder_is_touched(
     with pytest.raises(TrainingError, match=wish.partition("=")[0]):
         pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, wish], device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_signals_go_where_they_went_before(store, tmp_path):
+    """Lightning's own handler, left behind, swallowed the SIGTERM of everything that followed a pre-training."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_launcher_of_another_number_of_processes_is_refused_before_the_folder_is_touched(

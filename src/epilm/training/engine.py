@@ -143,17 +143,19 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
 
 
 class _Listener:
-    """Ctrl-C and SIGTERM as a wish; a second Ctrl-C as an interrupt."""
+    """Ctrl-C and SIGTERM as a wish; a second Ctrl-C as an interrupt. Made before Lightning puts its own handlers there."""
 
     def __init__(self) -> None:
         self.asked = False
-        self._before: dict[int, Any] = {}
+        # Python delivers signals to the main thread alone.
+        here = threading.current_thread() is threading.main_thread()
+        self._before = {
+            number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here
+        }
 
     def listen(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python delivers signals to the main thread alone
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        for number in self._before:
+            signal.signal(number, self._note)
 
     def _note(self, number: int, frame: Any) -> None:
         if self.asked and number == signal.SIGINT:
@@ -162,4 +164,4 @@ class _Listener:
 
     def restore(self) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

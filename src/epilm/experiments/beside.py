@@ -59,7 +59,8 @@ class Beside:
 
         def watch() -> None:
             self._process.wait()
-            self._process.stdin.close()  # type: ignore[union-attr]
+            assert self._process.stdin is not None  # a pipe, made above
+            self._process.stdin.close()
             self._seconds = time.monotonic() - started
 
         self._watcher = threading.Thread(target=watch, daemon=True)

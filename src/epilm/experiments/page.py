@@ -88,13 +88,19 @@ def show(value: Any, digits: int = 3) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a table cell is set to the right."""
+    """Say whether a table cell is set to the right.
+
+    Examples
+    --------
+    >>> is_number("0.3 ± 0.1"), is_number("-"), is_number("CTCF")
+    (True, True, False)
+    """
     if isinstance(value, str):
         head = value.replace(",", "").split(" ")[0].rstrip("%x×")
         try:
             float(head)
         except ValueError:
-            return value == "–"
+            return value in ("–", "-")  # no value among numbers
         return True
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 

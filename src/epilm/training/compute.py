@@ -122,9 +122,8 @@ def compiled() -> Iterator[None]:
     except Exception as error:
         if not _is_compilers(error):
             raise
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise TrainingError(
-            "the model cannot be compiled here", where="train.compile", found=f"{type(error).__name__}: {first[:200]}",
+            "the model cannot be compiled here", where="train.compile", found=f"{type(error).__name__}: {first_line(error)}",
             do="Set train.compile to off; or install a C++ compiler (CPU), triton (CUDA).",
         ) from error  # fmt: skip
 

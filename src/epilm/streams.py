@@ -7,7 +7,7 @@ P segment pairs, M masked positions, V vocabulary, D shared embedding width.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -271,4 +271,3 @@ class Outputs:
     state_logits: Tensor | None = None
     state_labels: Tensor | None = None
     motif_logits: Tensor | None = None
-    extra: dict[str, Tensor] = field(default_factory=dict)

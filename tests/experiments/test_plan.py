@@ -79,6 +79,20 @@ def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
     assert found.costs.at(6).forward == 6 * found.costs.at(1).forward
 
 
+def test_compiled_blocks_are_counted_with_every_token(tracks):
+    """Programs keep one shape: in the last block too."""
+    recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
+    data = make_plan(recipe, tracks)
+    model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:4], 0)
+    cut, whole = (
+        count(model, batch, (3, 1), FP32, exact=False, fused=False, compiled=compiled).at(1)
+        for compiled in (False, True)
+    )
+    left_out = 2 * (batch.dna.ids.shape[1] - 3 - 1) * (64**2 + 2 * 64 * 256)
+    assert whole.forward - cut.forward == pytest.approx(left_out, rel=1e-6)
+    assert whole.kept > cut.kept
+
+
 @pytest.mark.parametrize("attention", ["auto", "plain"])
 def test_bytes_kept_are_those_that_autograd_keeps(attention, tracks):
     """Counted without computing, against the model really run."""

@@ -185,6 +185,11 @@ def test_embeddings_are_the_encoders(saved, model):
     np.testing.assert_allclose(pooled[0], model.encoder.pool(hidden)[0].detach().numpy(), atol=1e-5)
 
 
+def test_a_pooling_that_is_none_is_refused(saved):
+    with pytest.raises(InputError, match=r"unknown pooling. Found first; expected cls \| pooler \| mean"):
+        load(saved).embed(["ACGTACGTA"], pooling="first")
+
+
 def test_a_long_sequence_is_the_mean_of_its_pieces(saved):
     loaded = load(saved)
     generator = np.random.default_rng(0)

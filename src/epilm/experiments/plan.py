@@ -165,7 +165,8 @@ def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Cos
     kmers, states = (hidden_counts(several) / len(several)).tolist()
     group = contrast_size(recipe.objectives, recipe.train, recipe.train.devices)
     exact = group is not None and group > recipe.train.micro_batch
-    costs = count(model, few, (kmers, states), place, exact=exact, fused=fused)
+    compiled = recipe.train.compile == "blocks"
+    costs = count(model, few, (kmers, states), place, exact=exact, fused=fused, compiled=compiled)
     by_muon = orthogonalised(model) if recipe.optim.name == "muon" else frozenset()
     moments = sum((4 if name in by_muon else 8) * p.numel() for name, p in model.named_parameters())
     return costs, parameter_table(model), moments

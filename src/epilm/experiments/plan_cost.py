@@ -116,6 +116,7 @@ def count(
     *,
     exact: bool,
     fused: bool,
+    compiled: bool = False,
 ) -> Costs:
     """Count what micro-batches cost.
 
@@ -134,6 +135,8 @@ def count(
     fused : bool
         Whether kernels of GPUs run: attention keeps no table of tokens by tokens unless the encoder was told to
         compute it the plain way (`SequenceEncoder.compute`), sums and norms keep what `nn.kernels_norm` keeps.
+    compiled : bool
+        Whether blocks are programs of `torch.compile`: the last one works on all tokens then, not on those that are read.
     """
     encoder: Any = model.encoder
     blocks, training = encoder.blocks, model.training
@@ -144,7 +147,7 @@ def count(
         for depth in (1, 2):
             # A model of one layer is counted with that layer twice.
             encoder.blocks = nn.ModuleList([blocks[0], blocks[min(1, len(blocks) - 1)]][:depth])
-            found.append(_count(model, batch, heads, place, exact, fused) * (1 / len(batch)))
+            found.append(_count(model, batch, heads, place, exact, fused, compiled) * (1 / len(batch)))
     finally:
         encoder.blocks = blocks
         model.train(training)
@@ -153,9 +156,18 @@ def count(
 
 
 def _count(
-    model: nn.Module, batch: Batch, heads: tuple[int, int], place: Place, exact: bool, fused: bool
+    model: nn.Module,
+    batch: Batch,
+    heads: tuple[int, int],
+    place: Place,
+    exact: bool,
+    fused: bool,
+    compiled: bool,
 ) -> Cost:
-    plain = _run(model, batch, heads, place, exact, fused)
+    def run() -> Cost:
+        return _run(model, batch, heads, place, exact, fused, compiled)
+
+    plain = run()
     encoder: Any = model.encoder
     if not encoder.checkpoint_activations:
         return plain
@@ -163,9 +175,9 @@ def _count(
     blocks, n = encoder.blocks, len(encoder.blocks)
     try:
         encoder.blocks = nn.ModuleList()
-        outside = _run(model, batch, heads, place, exact, fused)
+        outside = run()
         encoder.blocks = nn.ModuleList([blocks[0], *blocks])
-        more = _run(model, batch, heads, place, exact, fused)
+        more = run()
     finally:
         encoder.blocks = blocks
     tokens = sum(part.ids.numel() for part in (batch.dna, batch.clean, batch.pairs) if part is not None)
@@ -178,7 +190,13 @@ def _count(
 
 
 def _run(
-    model: nn.Module, batch: Batch, heads: tuple[int, int], place: Place, exact: bool, fused: bool
+    model: nn.Module,
+    batch: Batch,
+    heads: tuple[int, int],
+    place: Place,
+    exact: bool,
+    fused: bool,
+    compiled: bool,
 ) -> Cost:
     """Forward pass of one micro-batch on fake tensors, and what autograd would keep of it."""
     kept: dict[int, int] = {}
@@ -196,7 +214,7 @@ def _run(
     drawn: list[int] = []
     with ExitStack() as stack:
         fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        for patch in _patches(model, fused, drawn):
+        for patch in _patches(model, fused, compiled, drawn):
             stack.enter_context(patch)
         batch = _faked(batch, fake, heads)
 
@@ -247,13 +265,17 @@ def _faked(batch: Batch, fake: FakeTensorMode, heads: tuple[int, int]) -> Batch:
     return Batch(**moved | {"states_most": heads[1]})
 
 
-def _patches(model: Any, fused: bool, drawn: list[int]) -> list[Any]:
+def _patches(model: Any, fused: bool, compiled: bool, drawn: list[int]) -> list[Any]:
     """What looks at numbers, replaced by what looks at shapes; all of it is put back. Draws are added to `drawn`."""
     encoder = model.encoder
     plain, again = encoder.forward, encoder.checkpoint_activations
 
-    def forward(ids: Any, segments: Any = None, mask: Any = None, **rest: Any) -> Any:
-        return plain(ids, segments, None, **rest)  # a full mask is the same work as none
+    def forward(ids: Any, segments: Any = None, mask: Any = None, *, rows: Any = None, **rest: Any) -> Any:
+        # A full mask is the same work as none.
+        if rows is None or not compiled:
+            return plain(ids, segments, None, rows=rows, **rest)
+        hidden, tables = plain(ids, segments, None, **rest)
+        return hidden.flatten(0, 1).index_select(0, rows), tables
 
     def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         per = -(-x.shape[0] // samples)

@@ -187,17 +187,7 @@ def check_intervals(
                 f"the genome does not have ({few(unknown)}): dropped"
             )
             keep &= ~lost
-        limit = np.array([sizes.get(chrom, np.iinfo(np.int64).max) for chrom in names], dtype=np.int64)[codes]
-        past = end > limit
-        if past.any():
-            row = int(past.argmax())
-            raise InputError(
-                f"the region ends past its chromosome; {int(past.sum())} of {len(table)} do",
-                where=f"{name}, {place(table, row)}",
-                found=show(table, row),
-                expected=f"an end of at most {int(limit[row])} ({names[codes[row]]} in the genome given)",
-                do="The regions belong to another assembly: pass the genome they were called on, or lift them over.",
-            )
+        check_ends(table, sizes, name)
     descents = _out_of_order(codes, start)
     counts["out_of_order"] = int(descents.sum())
     if strict:
@@ -226,6 +216,48 @@ def check_intervals(
     kept["start"], kept["end"] = start[rows], end[rows]
     kept.attrs = dict(table.attrs)
     return Checked(kept, rows, counts, notes)
+
+
+def check_ends(
+    table: pd.DataFrame, sizes: Mapping[str, int], where: str | None = None, what: str = "region"
+) -> None:
+    """Refuse an interval that ends past its chromosome; those on chromosomes that `sizes` has not pass.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Interval table.
+    sizes : dict of str to int
+        Chromosome lengths in bp.
+    where : str, optional
+        Name of the file for messages; default `table.attrs["source"]`.
+    what : str
+        What an interval of the table is called: region, peak.
+
+    Raises
+    ------
+    InputError
+        With the first such row: intervals and genome are of two assemblies.
+
+    Examples
+    --------
+    >>> check_ends(make_table(["chr1", "chrUn"], [5, 5], [9, 900]), {"chr1": 9})
+    """
+    name = _source(table, where)
+    end = _whole(table, "end", name)
+    codes, names = pd.factorize(table["chrom"])
+    lengths = [sizes.get(str(chrom), np.iinfo(np.int64).max) for chrom in names]
+    limit = np.array(lengths, dtype=np.int64)[codes]
+    past = end > limit
+    if past.any():
+        row = int(past.argmax())
+        raise InputError(
+            f"the {what} ends past its chromosome; {int(past.sum()):,} of {len(table):,} do",
+            where=f"{name}, {place(table, row)}",
+            found=show(table, row),
+            expected=f"an end of at most {int(limit[row])} ({names[codes[row]]} in the genome given)",
+            do=f"The {what}s belong to another assembly: pass the genome they were called on, or lift them over.",
+        )
 
 
 def _whole(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int64]:

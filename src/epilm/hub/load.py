@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from epilm.errors import CheckpointError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
-from epilm.models.grouping import first_tokens
+from epilm.models.grouping import Pooling, pooled_places
 from epilm.models.sizes import encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
@@ -67,7 +67,7 @@ class Loaded:
         self,
         sequences: Iterable[str | np.ndarray],
         *,
-        pooling: Literal["cls", "mean", "pooler"] | None = None,
+        pooling: Pooling | None = None,
         batch_size: int = 32,
     ) -> np.ndarray:
         """Turn sequences into vectors.
@@ -93,9 +93,11 @@ class Loaded:
         Raises
         ------
         InputError
-            If a sequence is shorter than k.
+            If a sequence is shorter than k, or there is no such pooling.
         """
-        how = pooling or (self.spec.pooling if self.spec.special_tokens else "mean")
+        if pooling not in (None, *get_args(Pooling)):
+            raise InputError("unknown pooling", found=str(pooling), expected=" | ".join(get_args(Pooling)))
+        how: Pooling = pooling or (self.spec.pooling if self.spec.special_tokens else "mean")
         encoder = self.encoder
         if find_trunk(self.model) is not None and "states" in self.spec.streams:
             log.warning("%s: states are read as unknown: sequences have no cell type", self.path)
@@ -136,7 +138,7 @@ class Loaded:
         return pieces, owner
 
     def _encode(
-        self, pieces: Sequence[np.ndarray], how: str, encoder: SequenceEncoder, device: torch.device
+        self, pieces: Sequence[np.ndarray], how: Pooling, encoder: SequenceEncoder, device: torch.device
     ) -> Tensor:
         lengths = torch.tensor([len(piece) for piece in pieces])
         table = torch.zeros((len(pieces), int(lengths.max())), dtype=torch.int64)
@@ -145,7 +147,7 @@ class Loaded:
         special = self.spec.special_tokens
         ids, mask = wrap(table, lengths, cls=special, sep=special)
         trunk = find_trunk(self.model)
-        rows = first_tokens(ids.to(device)) if how in ("cls", "pooler") else None
+        rows = pooled_places(ids.to(device), how)
         if trunk is not None:
             hidden = trunk.encode(ids.to(device), mask.to(device), rows=rows)
         else:

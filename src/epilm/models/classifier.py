@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from epilm.errors import RecipeError
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
-from epilm.models.grouping import ChunkPool, Pooling, by_sample, first_tokens, masked_mean, pool_tokens
+from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens, pooled_places
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion, build_fusion
 from epilm.nn.heads import LabelHead
@@ -122,10 +122,10 @@ class SequenceClassifier(nn.Module):
                 else "the classifier got factors but was built without a fusion",
                 do="Give factors exactly when fusion is concat or cross_attention.",
             )
-        whole = self.pooling == "mean" or isinstance(self.fusion, CrossAttentionFusion)
-        read = None if whole else first_tokens(sequences.ids)
+        fused = isinstance(self.fusion, CrossAttentionFusion)  # which attends to all tokens
+        read = None if fused else pooled_places(sequences.ids, self.pooling)
         hidden, _ = self.encoder(sequences.ids, sequences.segments, sequences.mask, rows=read)
-        hidden = hidden if whole else hidden[:, None]  # (N, L or 1, H)
+        hidden = hidden if read is None else hidden[:, None]  # (N, L or 1, H)
         n = len(sequences.ids)
         owner = torch.arange(n, device=sequences.ids.device) if owner is None else owner
         samples = len(factors) if factors is not None else int(owner.max()) + 1

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from epilm.errors import InputError
-from epilm.models.grouping import Pooling, first_tokens, pool_tokens
+from epilm.models.grouping import Pooling, pool_tokens, pooled_places
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead, labelled
 from epilm.streams import Batch, Outputs, Sequences, Windows
@@ -187,7 +187,7 @@ class EBERT(nn.Module):
 
     def embed_sequences(self, sequences: Sequences) -> Tensor:
         """One vector (N, H) for sequences of no known state."""
-        rows = None if self.pooling == "mean" else first_tokens(sequences.ids)
+        rows = pooled_places(sequences.ids, self.pooling)
         hidden = self.encode(sequences.ids, sequences.mask, rows=rows)
         return self.pool(hidden if rows is None else hidden[:, None], sequences.mask)
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from epilm.models.grouping import ChunkPool, Pooling, by_sample, first_tokens, masked_mean, pool_tokens
+from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens, pooled_places
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
@@ -127,12 +127,13 @@ class GeneBERT(nn.Module):
         if sequences.labels is not None:
             at, labels = labelled(sequences.labels, sequences.most)
         n = len(sequences.ids)
-        whole = self.pooling == "mean" or isinstance(self.fusion, CrossAttentionFusion)
-        rows = None if whole else torch.cat([first_tokens(sequences.ids), at])
+        fused = isinstance(self.fusion, CrossAttentionFusion)  # which attends to all tokens
+        pooled = None if fused else pooled_places(sequences.ids, self.pooling)
+        rows = None if pooled is None else torch.cat([pooled, at])
         hidden, _ = self.encoder(
             sequences.ids if words is None else None, sequences.segments, mask, inputs_embeds=words, rows=rows
         )
-        if whole:
+        if rows is None:
             return Read(hidden, hidden.flatten(0, 1).index_select(0, at), labels)
         return Read(hidden[:n, None], hidden[n:], labels)
 
@@ -204,7 +205,6 @@ class GeneBERT(nn.Module):
         """Everything the objectives may need from a batch."""
         out = Outputs(log_temperature=self.log_temperature)
         found, states, embedding = self._match(batch)
-        out.extra["embedding"] = embedding
         if self.seq_projection is not None:
             out.seq_embedding = self.seq_projection(embedding)
         if self.tower is not None and batch.factors is not None:

@@ -82,15 +82,16 @@ def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -
     raise RecipeError("unknown pooling", where="model.pooling", found=how, expected="cls | pooler | mean")
 
 
-def first_tokens(ids: Tensor) -> Tensor:
-    """Places (N,) of the tokens that "cls" and "pooler" read, in the flattened (N, L).
+def pooled_places(ids: Tensor, how: Pooling) -> Tensor | None:
+    """Places (N,) of the tokens that a pooling reads, in the flattened (N, L); None where it reads all of them.
 
     Examples
     --------
-    >>> first_tokens(torch.zeros(3, 4)).tolist()
+    >>> pooled_places(torch.zeros(3, 4), "cls").tolist()
     [0, 4, 8]
+    >>> pooled_places(torch.zeros(3, 4), "mean")
     """
-    return torch.arange(ids.shape[0], device=ids.device) * ids.shape[1]
+    return None if how == "mean" else torch.arange(ids.shape[0], device=ids.device) * ids.shape[1]
 
 
 class ChunkPool(nn.Module):

@@ -319,7 +319,7 @@ def test_a_peak_past_the_end_of_its_chromosome_is_refused_by_line(tmp_path, kind
         load_bins(folder, sizes={"chr1": 10_000})
     assert str(error.value).startswith(
         f"{path}, line 2: the peak ends past its chromosome; 1 of 3 do. Found chr1:9900-10001; "
-        "expected an end of at most 10000 (chr1 in the genome given). Peaks and genome are of two assemblies"
+        "expected an end of at most 10000 (chr1 in the genome given). The peaks belong to another assembly"
     )
     load_bins(folder, sizes={"chr1": 10_001})  # chr9 is not in the genome: it reaches no bin
     with pytest.raises(InputError, match=r"typeA, row 2: the peak ends past its chromosome; 1 of 2 do"):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import InputError, UsageError, nearest
-from epilm.genome.checks import place, show
+from epilm.genome.checks import check_ends
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.dream.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
 from epilm.tasks.dream.challenge import PAIRS, names_cell, read_name
@@ -288,28 +288,10 @@ def _rebuilt(
             notes.append(f"{cell}: no relaxed peaks, so only the edges of conservative peaks are ambiguous")
         for peaks_of in (core, wide):
             if sizes and peaks_of is not None:
-                _check_ends(peaks_of, sizes, cell)
+                check_ends(peaks_of, sizes, peaks_of.attrs.get("source", cell), "peak")
         values[:, c] = labels_from_peaks(bins, core, wide, rule=rule)
     notes.append(f"labels rebuilt from peaks by the rule {rule!r}")
     return BinLabels(bins, tuple(wanted), values, factor, tuple(notes))
-
-
-def _check_ends(peaks: Any, sizes: Mapping[str, int], cell: str) -> None:
-    """Refuse a peak that ends past its chromosome: of another assembly, it would make every bin unbound."""
-    chrom, end = np.asarray(peaks["chrom"]).astype(str), np.asarray(peaks["end"], np.int64)
-    past = np.zeros(len(end), bool)
-    for name in np.unique(chrom):
-        if name in sizes:  # peaks on chromosomes that the genome has not reach no bin, and are of no harm
-            past |= (chrom == name) & (end > sizes[name])
-    if past.any():
-        row = int(past.argmax())
-        raise InputError(
-            f"the peak ends past its chromosome; {int(past.sum()):,} of {len(past):,} do",
-            where=f"{getattr(peaks, 'attrs', {}).get('source', cell)}, {place(peaks, row)}",
-            found=show(peaks, row),
-            expected=f"an end of at most {sizes[chrom[row]]} ({chrom[row]} in the genome given)",
-            do="Peaks and genome are of two assemblies: give peaks called on this genome, or lift them over.",
-        )
 
 
 def _bins(sizes: Mapping[str, int] | None, chroms: Sequence[str] | None, regions: Any, margin: int, where: str) -> Bins:  # fmt: skip

@@ -128,7 +128,7 @@ def skipped(row: Row) -> str | None:
         if cpu_bf16() is None:
             return (
                 "skipped: this processor has no bf16 instructions (avx512_bf16 or amx_bf16) and would only emulate them; "
-                f"python benchmarks/{row.script} --threads 2 --samples 2 measures that, in half an hour"
+                f"python benchmarks/{row.script} --threads 2 --samples 2 measures that, in a quarter of an hour"
             )
     if row.gpu:
         import torch

@@ -57,6 +57,7 @@ def test_other_formats_and_wishes_take_torchs_road(everywhere, monkeypatch):
     with pytest.raises(AssertionError, match="oneDNN"):
         layer(x)
     product(x.double(), layer.weight.double())
+    monkeypatch.setattr(linear, "onednn_has_bf16", lambda: True)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
     with torch.backends.mkldnn.flags(enabled=False):
@@ -68,6 +69,43 @@ def test_other_formats_and_wishes_take_torchs_road(everywhere, monkeypatch):
     layer(x)
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (2, 3, 7), (0, 7)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_bf16_that_onednn_has_not_is_the_same_arithmetic(monkeypatch, shape, with_bias):
+    """Against float64 on the rounded numbers, rounded once: what the instructions give; and against torch's own."""
+    monkeypatch.setattr(linear, "onednn_has_bf16", lambda: False)
+    g = torch.Generator().manual_seed(0)
+    numbers = [torch.randn(*shape, generator=g), torch.randn(4, 7, generator=g)]
+    numbers += [torch.randn(4, generator=g)] * with_bias
+    aim = torch.randn(*shape[:-1], 4, generator=g).bfloat16()
+
+    def run(multiply, dtype=torch.float32):
+        leaves = [t.to(dtype).requires_grad_() for t in numbers]
+        out = multiply(*leaves)
+        return out, *torch.autograd.grad(out, leaves, aim.to(out.dtype))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, torchs = run(product), run(F.linear)
+    assert ours[0].grad_fn.name().startswith("_Rounded")
+    exact = run(
+        lambda *rest: F.linear(*(t + (t.bfloat16().double() - t).detach() for t in rest)), torch.float64
+    )
+    for mine, other, true in zip(ours, torchs, exact, strict=True):
+        assert (mine.dtype, mine.shape) == (other.dtype, other.shape)
+        torch.testing.assert_close(mine.double(), true, rtol=2**-8, atol=1e-5)
+        torch.testing.assert_close(mine, other, rtol=2**-6, atol=2**-6)
+
+
+def test_bf16_that_onednn_has_stays_with_torch(monkeypatch):
+    monkeypatch.setattr(linear, "onednn_has_bf16", lambda: True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not Linear(7, 4)(torch.randn(3, 7)).grad_fn.name().startswith("_Rounded")
+    monkeypatch.setattr(linear, "onednn_has_bf16", lambda: False)
+    with torch.autocast("cpu", torch.float16):
+        assert Linear(7, 4)(torch.randn(3, 7)).dtype == torch.float16
+    assert not Linear(7, 4)(torch.randn(3, 7)).grad_fn.name().startswith("_Rounded")
+
+
 def test_small_products_stay_with_torch(monkeypatch):
     monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
     monkeypatch.setattr(linear, "_multiply", lambda *_: 1 / 0)
@@ -75,15 +113,8 @@ def test_small_products_stay_with_torch(monkeypatch):
 
 
 def test_the_choice_is_made_by_the_processor_and_never_fails(monkeypatch):
-    class Unknown:
-        def __init__(self, _):
-            pass
-
-        def read_text(self, encoding):
-            raise OSError
-
     linear.onednn_is_faster.cache_clear()
-    monkeypatch.setattr(linear, "Path", Unknown)
+    monkeypatch.setattr(linear, "cpu_flags", frozenset)
     assert linear.onednn_is_faster() is False
     linear.onednn_is_faster.cache_clear()
     monkeypatch.undo()

@@ -6,13 +6,12 @@ Needs torch only.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 
 from epilm.errors import TrainingError
+from epilm.nn.processor import cpu_bf16
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -27,20 +26,6 @@ class Place(NamedTuple):
     def autocast(self) -> AbstractContextManager[object]:
         """Open the forward pass's number format."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
-
-
-@lru_cache(maxsize=1)
-def cpu_bf16() -> str | None:
-    """Name the processor's bf16 instructions, or None where it has none.
-
-    Without them bf16 is emulated, slower than fp32.
-    """
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return None  # not Linux: stay with fp32
-    flags = {word for line in text.splitlines() if line.startswith("flags") for word in line.split()}
-    return next((flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags), None)
 
 
 def choose_device(name: str = "auto", devices: int = 1) -> torch.device:

@@ -30,11 +30,12 @@ from transformers import BertConfig, BertForMaskedLM
 from epilm.hub.transformers import to_bert_state
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.nn.processor import cpu_bf16
 from epilm.objectives.spec import MatchingSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.streams import Batch, Sequences
 from epilm.tokens.kmers import CLS, N_SPECIAL, SEP, vocab_size
 from epilm.tokens.masking import mask_tokens
-from epilm.training.device import Place, cpu_bf16
+from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
 from epilm.training.spec import OptimSpec, TrainSpec

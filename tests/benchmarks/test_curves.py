@@ -277,9 +277,9 @@ def test_rows_of_two_machines_say_which(runner):
 
 def test_a_row_about_bf16_is_skipped_where_it_would_be_emulated(runner, monkeypatch):
     row = runner.Row(10, "row10_bert_step_bf16.py", bf16=True)
-    monkeypatch.setattr("epilm.training.device.cpu_bf16", lambda: None)
+    monkeypatch.setattr("epilm.nn.processor.cpu_bf16", lambda: None)
     assert runner.skipped(row).startswith("skipped: this processor has no bf16 instructions")
-    monkeypatch.setattr("epilm.training.device.cpu_bf16", lambda: "avx512_bf16")
+    monkeypatch.setattr("epilm.nn.processor.cpu_bf16", lambda: "avx512_bf16")
     assert runner.skipped(row) is None
 
 

@@ -10,7 +10,7 @@ counts give every size. Needs torch only.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
@@ -108,6 +108,15 @@ def without_initialising() -> Iterator[None]:
         yield
 
 
+class _How(NamedTuple):
+    """How a pass is run, as `count` takes it."""
+
+    place: Place
+    exact: bool
+    fused: bool
+    compiled: bool
+
+
 def count(
     model: nn.Module,
     batch: Batch,
@@ -140,6 +149,7 @@ def count(
     """
     encoder: Any = model.encoder
     blocks, training = encoder.blocks, model.training
+    how = _How(place, exact, fused, compiled)
     heads = (round(hidden[0] * len(batch)), round(hidden[1] * len(batch)))
     found = []
     model.train()
@@ -147,7 +157,7 @@ def count(
         for depth in (1, 2):
             # A model of one layer is counted with that layer twice.
             encoder.blocks = nn.ModuleList([blocks[0], blocks[min(1, len(blocks) - 1)]][:depth])
-            found.append(_count(model, batch, heads, place, exact, fused, compiled) * (1 / len(batch)))
+            found.append(_count(model, batch, heads, how) * (1 / len(batch)))
     finally:
         encoder.blocks = blocks
         model.train(training)
@@ -155,19 +165,8 @@ def count(
     return Costs(found[0], found[1], 1, len(blocks), 2.0 * matrices if place.bf16 else 0.0)
 
 
-def _count(
-    model: nn.Module,
-    batch: Batch,
-    heads: tuple[int, int],
-    place: Place,
-    exact: bool,
-    fused: bool,
-    compiled: bool,
-) -> Cost:
-    def run() -> Cost:
-        return _run(model, batch, heads, place, exact, fused, compiled)
-
-    plain = run()
+def _count(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> Cost:
+    plain = _run(model, batch, heads, how)
     encoder: Any = model.encoder
     if not encoder.checkpoint_activations:
         return plain
@@ -175,9 +174,9 @@ def _count(
     blocks, n = encoder.blocks, len(encoder.blocks)
     try:
         encoder.blocks = nn.ModuleList()
-        outside = run()
+        outside = _run(model, batch, heads, how)
         encoder.blocks = nn.ModuleList([blocks[0], *blocks])
-        more = run()
+        more = _run(model, batch, heads, how)
     finally:
         encoder.blocks = blocks
     tokens = sum(part.ids.numel() for part in (batch.dna, batch.clean, batch.pairs) if part is not None)
@@ -189,15 +188,7 @@ def _count(
     )
 
 
-def _run(
-    model: nn.Module,
-    batch: Batch,
-    heads: tuple[int, int],
-    place: Place,
-    exact: bool,
-    fused: bool,
-    compiled: bool,
-) -> Cost:
+def _run(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> Cost:
     """Forward pass of one micro-batch on fake tensors, and what autograd would keep of it."""
     kept: dict[int, int] = {}
     shapes = {(tuple(p.shape), p.dtype) for p in model.parameters()}
@@ -214,17 +205,17 @@ def _run(
     drawn: list[int] = []
     with ExitStack() as stack:
         fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        for patch in _patches(model, fused, compiled, drawn):
+        for patch in _patches(model, how, drawn):
             stack.enter_context(patch)
         batch = _faked(batch, fake, heads)
 
         def amp() -> Any:
-            return torch.autocast("cpu", torch.bfloat16) if place.bf16 else nullcontext()
+            return torch.autocast("cpu", torch.bfloat16) if how.place.bf16 else nullcontext()
 
         with _counter() as forward, torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), amp():
             scores = _pass(model, batch)
         draws, embed = sum(drawn), 0
-        if exact:
+        if how.exact:
             with _counter() as extra, torch.no_grad(), amp():
                 model.encode_matching(batch)  # type: ignore[operator]
             embed = extra.get_total_flops()
@@ -265,14 +256,14 @@ def _faked(batch: Batch, fake: FakeTensorMode, heads: tuple[int, int]) -> Batch:
     return Batch(**moved | {"states_most": heads[1]})
 
 
-def _patches(model: Any, fused: bool, compiled: bool, drawn: list[int]) -> list[Any]:
+def _patches(model: Any, how: _How, drawn: list[int]) -> list[Any]:
     """What looks at numbers, replaced by what looks at shapes; all of it is put back. Draws are added to `drawn`."""
     encoder = model.encoder
     plain, again = encoder.forward, encoder.checkpoint_activations
 
     def forward(ids: Any, segments: Any = None, mask: Any = None, *, rows: Any = None, **rest: Any) -> Any:
         # A full mask is the same work as none.
-        if rows is None or not compiled:
+        if rows is None or not how.compiled:
             return plain(ids, segments, None, rows=rows, **rest)
         hidden, tables = plain(ids, segments, None, **rest)
         return hidden.flatten(0, 1).index_select(0, rows), tables
@@ -302,7 +293,7 @@ def _patches(model: Any, fused: bool, compiled: bool, drawn: list[int]) -> list[
         found.append(
             mock.patch.object(model.chunks, "lstm", None)
         )  # H x H a piece: nothing beside the encoder
-    if fused:
+    if how.fused:
         found.append(mock.patch("epilm.nn.encoder.attend", attend))
         found.append(mock.patch("epilm.nn.encoder.add_norm", _add_norm_of_gpus))
     return found

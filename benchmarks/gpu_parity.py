@@ -302,7 +302,7 @@ def fused_norms(session: "Session") -> tuple[float, float, str]:
 def fused_dropout(session: "Session") -> tuple[float, float, str]:
     """What the kernel drops: the right share, the same places both ways, and torch's answer on those places."""
     from epilm.nn import norms
-    from epilm.nn.attention import Dropout
+    from epilm.nn.dropout import Dropout
 
     device = session.place.device
     if device.type != "cuda" or not norms.kernels_there():

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend
 
 from epilm.errors import TrainingError
 from epilm.nn import attention
-from epilm.nn.attention import attend, attention_backend, attention_weights, drop
+from epilm.nn.attention import attend, attention_backend, attention_weights
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead
 
@@ -34,23 +34,34 @@ def test_every_wish_is_softmax_of_products_times_values(wish, kind):
     torch.testing.assert_close(ours, theirs)
 
 
-def test_dropout_of_the_plain_way_draws_what_torchs_kernel_draws():
-    x = qkv()
+def test_dropout_of_the_plain_way_takes_weights_out_of_a_table_that_is_otherwise_the_same():
+    x = qkv(length=8)  # as many tokens as a head is wide
+    values = torch.eye(8).expand(x[2].shape)  # the mixture of these is the table itself
     torch.manual_seed(0)
-    theirs = attend(*x, None, 0.3, "sdpa")
+    table = attend(x[0], x[1], values, None, 0.3, "plain")
+    full = attend(x[0], x[1], values, None, 0.0, "sdpa")
+    kept = table != 0
+    assert 0.2 < 1 - kept.float().mean() < 0.4
+    torch.testing.assert_close(table[kept], full[kept] / (1 - round(0.3 * 65536) / 65536))
     torch.manual_seed(0)
-    torch.testing.assert_close(attend(*x, None, 0.3, "plain"), theirs)
+    torch.testing.assert_close(attend(*x, None, 0.3, "plain"), table @ x[2])
 
 
-def test_bf16_on_a_cpu_is_plain_up_to_a_length(monkeypatch):
-    called = []
-    monkeypatch.setattr(attention, "_plain", lambda q, k, v, mask, dropout: called.append(q.shape[2]) or q)
-    for dtype, length, dropout in (
-        (torch.float32, 64, 0.1), (torch.bfloat16, 512, 0.1), (torch.bfloat16, 513, 0.1), (torch.bfloat16, 256, 0.0),
-        (torch.bfloat16, 257, 0.0),
+def test_a_cpus_ways_follow_from_format_length_and_dropout(monkeypatch):
+    taken = []
+    monkeypatch.setattr(attention, "_plain", lambda q, *_: taken.append("plain") or q)
+    monkeypatch.setattr(attention, "attend_in_blocks", lambda q, *_: taken.append("blocks") or q)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, *_, **__: taken.append("sdpa") or q)
+    bias, padding = torch.zeros(1, 1, 256, 256), torch.ones(2, 1, 1, 256, dtype=torch.bool)
+    for dtype, length, dropout, mask, way in (
+        (torch.float32, 255, 0.1, None, "plain"), (torch.float32, 256, 0.1, None, "blocks"),
+        (torch.float32, 256, 0.1, padding, "blocks"), (torch.float32, 256, 0.1, bias, "plain"),
+        (torch.float32, 256, 0.0, None, "sdpa"), (torch.float64, 256, 0.1, None, "sdpa"),
+        (torch.bfloat16, 512, 0.1, None, "plain"), (torch.bfloat16, 513, 0.1, None, "sdpa"),
+        (torch.bfloat16, 256, 0.0, None, "plain"), (torch.bfloat16, 257, 0.0, None, "sdpa"),
     ):  # fmt: skip
-        attend(*qkv(dtype, length), None, dropout)
-    assert called == [512, 256]
+        attend(*qkv(dtype, length), mask, dropout)
+        assert taken.pop() == way, (dtype, length, dropout)
 
 
 def test_bf16_attention_is_that_of_fp32_to_its_rounding():
@@ -92,36 +103,6 @@ def test_a_gpu_kernel_on_a_cpu_is_refused(wish):
 def test_an_unknown_kernel_names_the_known():
     with pytest.raises(TrainingError, match=r"Found fast; expected auto, plain, sdpa, flash, cudnn"):
         attention_backend("cpu", "fast")
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_quick_dropout_hides_its_share_and_keeps_the_mean(rate):
-    x = torch.ones(1000, 1001, dtype=torch.bfloat16, requires_grad=True)
-    torch.manual_seed(0)
-    out = drop(x, rate)
-    kept = out != 0
-    sd = (rate * (1 - rate) / x.numel()) ** 0.5
-    assert abs(kept.double().mean().item() - (1 - rate)) < 5 * sd
-    assert out.unique().numel() == 2
-    assert out.double().mean().item() == pytest.approx(
-        1, abs=5 * sd / (1 - rate) + 4e-3
-    )  # bf16's own rounding
-    torch.manual_seed(0)
-    assert torch.equal(drop(x, rate), out)
-    out.sum().backward()
-    assert torch.equal(x.grad != 0, kept)
-    rows = kept.double().mean(1)  # neighbours are independent: the four values of one draw too
-    assert rows.std() == pytest.approx((rate * (1 - rate) / 1001) ** 0.5, rel=0.15)
-    pairs = (kept[:, :-1] & kept[:, 1:]).double().mean().item()
-    assert pairs == pytest.approx((1 - rate) ** 2, abs=3e-3)
-
-
-def test_dropout_in_fp32_is_torchs_bit_for_bit():
-    x = torch.randn(50, 7)
-    torch.manual_seed(3)
-    theirs = F.dropout(x, 0.2)
-    torch.manual_seed(3)
-    assert torch.equal(drop(x, 0.2), theirs)
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])

@@ -1,9 +1,10 @@
 """Which kernel computes attention, by chip and number format, and the plain one that all are held to.
 
 Hopper: cuDNN's kernel first (with dropout 5 % of a step of 5,111 tokens faster than flash, 6 % of 144; measured on an
-H200), on other CUDA chips flash first. On a CPU torch's own choice, except in bf16: there its kernel takes twice to
-four times as long as two matrix products and a softmax, up to 512 tokens. The
-choice follows from device, format and shape alone. Rows without their padding: `epilm.nn.packing`.
+H200), on other CUDA chips flash first. On a CPU torch's kernel takes no dropout: with dropout two matrix products and a
+softmax, in fp32 from 256 tokens on in blocks (`epilm.nn.attention_blocks`). Without dropout torch's own choice, except
+in bf16 up to 256 tokens, where it takes twice to four times as long. The choice follows from device, format and shape
+alone. Rows without their padding: `epilm.nn.packing`.
 Needs torch only. Axes: N sequences, L tokens, D width of a head.
 """
 
@@ -14,15 +15,19 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from epilm.errors import TrainingError
+from epilm.nn.attention_blocks import attend_in_blocks
+from epilm.nn.dropout import drop
 
 Attention = Literal["auto", "plain", "sdpa", "flash", "cudnn"]
 
 # On a CPU in bf16: up to here the plain way is the faster (measured on Zen 5, 64 to 256 tokens: 1.6 to 5.8 times).
 # Without dropout torch's kernel keeps no table of tokens by tokens for the way back: plain only while it is small.
 PLAIN_UP_TO, PLAIN_UP_TO_WITHOUT_DROPOUT = 512, 256
+# In fp32 with dropout: while tables are smaller, computing them again costs more than it spares.
+BLOCKS_FROM = 256
 
 
 class Kernels(NamedTuple):
@@ -69,7 +74,7 @@ def attention_backend(device: str, wish: Attention = "auto") -> Kernels:
         return Kernels((), f"attention {wish} (train.attention)")
     if not cuda:
         return Kernels(
-            (), "attention sdpa, in bf16 plain up to 512 tokens" if device == "cpu" else "attention sdpa"
+            (), "attention sdpa, plain with dropout or in bf16" if device == "cpu" else "attention sdpa"
         )
     hopper = torch.cuda.get_device_capability(device) == (9, 0)
     first = "cudnn" if hopper else "flash"
@@ -138,6 +143,10 @@ def attend(
     >>> attend(x, x, x, None, 0.0, "plain").flatten().tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
+    if wish == "auto" and _blocks_are_faster(q, k, mask, dropout):
+        hidden = None if mask is None else ~mask.expand(*q.shape[:2], *mask.shape[2:]).flatten(0, 1)
+        tables = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
+        return attend_in_blocks(*tables, dropout, hidden).view(q.shape)
     if wish == "plain" or (wish == "auto" and _plain_is_faster(q, dropout)):
         return _plain(q, k, v, mask, dropout)
     if q.device.type != "cuda" or wish == "sdpa" or torch.compiler.is_compiling():
@@ -146,9 +155,22 @@ def attend(
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
 
 
+def _blocks_are_faster(q: Tensor, k: Tensor, mask: Tensor | None, dropout: float) -> bool:
+    """Of what `attend_in_blocks` takes: fp32 and, if any, a mask of keys that is the same for all queries."""
+    if q.device.type != "cpu" or q.dtype != torch.float32 or torch.compiler.is_compiling():
+        return False
+    takes = mask is None or (mask.dtype == torch.bool and mask.ndim == 4 and mask.shape[2] == 1)
+    return takes and q.shape == k.shape and 0 < dropout < 1 and q.shape[2] >= BLOCKS_FROM
+
+
 def _plain_is_faster(q: Tensor, dropout: float) -> bool:
-    most = PLAIN_UP_TO if dropout > 0 else PLAIN_UP_TO_WITHOUT_DROPOUT
-    return q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] <= most
+    if q.device.type != "cpu":
+        return False
+    if q.dtype == torch.float32:
+        return dropout > 0
+    return q.dtype == torch.bfloat16 and q.shape[2] <= (
+        PLAIN_UP_TO if dropout > 0 else PLAIN_UP_TO_WITHOUT_DROPOUT
+    )
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
@@ -187,33 +209,3 @@ def attention_weights(q: Tensor, k: Tensor, attend: Tensor | None) -> Tensor:
     """
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     return (scores if attend is None else _masked(scores, attend)).softmax(-1)
-
-
-def drop(x: Tensor, rate: float) -> Tensor:
-    """Set a share of the entries to 0 and scale up the rest.
-
-    On a CPU in bf16 the entries are drawn 16 bits each from torch's generator, a quarter of the time
-    of torch's own draw; `rate` is then rounded to 1 / 65536. Elsewhere `torch.nn.functional.dropout`, bit for bit.
-
-    Examples
-    --------
-    >>> drop(torch.ones(4), 0.0).tolist()
-    [1.0, 1.0, 1.0, 1.0]
-    """
-    if rate == 0.0:
-        return x
-    if x.device.type != "cpu" or x.dtype != torch.bfloat16 or rate == 1.0 or torch.compiler.is_compiling():
-        return F.dropout(x, rate)
-    n = x.numel()
-    limit = round(rate * 65536)
-    bits = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:n]
-    keep = (bits >= limit - 32768).to(x.dtype).mul_(1 / (1 - limit / 65536))
-    return x * keep.view(x.shape)
-
-
-class Dropout(nn.Dropout):
-    """`torch.nn.Dropout` through `drop`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
-        return drop(x, self.p) if self.training else x

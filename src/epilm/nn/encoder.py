@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import InputError
-from epilm.nn.attention import Attention, Dropout, attend, attention_weights, kernels_around, split_heads
+from epilm.nn.attention import Attention, attend, attention_weights, kernels_around, split_heads
+from epilm.nn.dropout import Dropout
 from epilm.nn.linear import Linear
 from epilm.nn.norms import add_norm
 from epilm.nn.packing import Packed, attend_packed, packed

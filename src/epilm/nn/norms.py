@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from epilm.nn.attention import Dropout
+from epilm.nn.dropout import Dropout
 
 WIDEST = 4096  # H that a program of the kernel can hold
 

@@ -195,11 +195,20 @@ def test_a_folder_without_a_manifest_is_no_store(tmp_path):
         Store.open(tmp_path / "none")
 
 
+def test_the_folder_of_a_run_is_told_from_a_store(tmp_path):
+    (tmp_path / "store.json").write_text('{"path": "my.store", "fingerprint": "0"}')
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(
+        StoreError, match=r"this is not a store. Found the folder of a run.*Give the store itself"
+    ):
+        Store.open(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda f: (f / "store.json").write_text("{"), "not valid JSON"),
-        (lambda f: (f / "store.json").write_text("[]"), "another schema version"),
+        (lambda f: (f / "store.json").write_text("[]"), "not a store. Found a store.json without a schema"),
         (lambda f: edit(f, schema=99), "another schema version. Found 99; expected 1"),
         (lambda f: edit(f, fingerprint=None), "a key is missing.*fingerprint"),
         (

@@ -138,6 +138,14 @@ def read_info(folder: str | Path) -> StoreInfo:
     except (ValueError, UnicodeDecodeError) as error:
         raise StoreError("the file is not valid JSON", where=str(path), found=str(error), do=again) from None
     schema = value.get("schema") if isinstance(value, dict) else None
+    if schema is None:
+        run = path.with_name("recipe.json").is_file()
+        raise StoreError(
+            "this is not a store",
+            where=str(folder),
+            found=f"the folder of a run: its {MANIFEST} says which store it read" if run else f"a {MANIFEST} without a schema",
+            do=f"Give the store itself{', its path stands in that file' if run else ''}; `epilm build` makes one.",
+        )  # fmt: skip
     if schema != SCHEMA:
         raise StoreError(
             "the store has another schema version",

@@ -27,34 +27,34 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _shifted(z: Any, n: int) -> Any:
-    return (z >> n) & ((1 << (64 - n)) - 1)  # a logical shift: int64 has only the arithmetic one
+# int64 has only the arithmetic shift: these bits of it are the logical one.
+_AFTER_30, _AFTER_27, _AFTER_31, _AFTER_11 = ((1 << (64 - n)) - 1 for n in (30, 27, 31, 64 - BITS))
+_GOLDEN, _FIRST, _SECOND = _signed(GOLDEN), _signed(MULTIPLY_1), _signed(MULTIPLY_2)
 
 
 def _mix(z: Any) -> Any:
-    """splitmix64's finaliser on int64 arrays (products wrap around) or Python integers."""
-    keep = _signed if isinstance(z, int) else _same
-    z = keep((z ^ _shifted(z, 30)) * _signed(MULTIPLY_1))
-    z = keep((z ^ _shifted(z, 27)) * _signed(MULTIPLY_2))
-    return z ^ _shifted(z, 31)
+    """splitmix64's finaliser on int64 arrays: products wrap around."""
+    z = (z ^ (z >> 30) & _AFTER_30) * _FIRST
+    z = (z ^ (z >> 27) & _AFTER_27) * _SECOND
+    return z ^ (z >> 31) & _AFTER_31
 
 
-def _same(z: Any) -> Any:
-    return z
+def _mix_one(z: int) -> int:
+    """`_mix` of a Python integer."""
+    z = _signed((z ^ (z >> 30) & _AFTER_30) * _FIRST)
+    z = _signed((z ^ (z >> 27) & _AFTER_27) * _SECOND)
+    return z ^ (z >> 31) & _AFTER_31
 
 
 def _absorb(z: Any, counter: Counter) -> Any:
     if isinstance(counter, int):
         step: Any = _signed((counter + 1) * GOLDEN)
-    else:
-        if not isinstance(counter, Tensor):
-            counter = np.atleast_1d(np.asarray(counter, dtype=np.int64))  # 0-d would warn on wrap-around
-        elif counter.dtype != torch.int64:
-            counter = counter.to(torch.int64)
-        step = (counter + 1) * _signed(GOLDEN)
-    if isinstance(z, int) and isinstance(step, int):
-        return _mix(_signed(z + step))
-    return _mix(z + step)
+        return _mix_one(_signed(z + step)) if isinstance(z, int) else _mix(z + step)
+    if not isinstance(counter, Tensor):
+        counter = np.atleast_1d(np.asarray(counter, dtype=np.int64))  # 0-d would warn on wrap-around
+    elif counter.dtype != torch.int64:
+        counter = counter.to(torch.int64)
+    return _mix(z + (counter + 1) * _GOLDEN)
 
 
 def state(*counters: Any, start: int = 0) -> Any:
@@ -101,7 +101,7 @@ def hash_bits(*counters: Any, start: int = 0) -> Any:
     >>> int(hash_bits(7, 1))
     3552955418035034
     """
-    bits = _shifted(state(*counters, start=start), 64 - BITS)
+    bits = (state(*counters, start=start) >> (64 - BITS)) & _AFTER_11
     return torch.tensor(bits) if isinstance(bits, int) else bits
 
 
@@ -222,7 +222,8 @@ def scrambled(index: Any, n: int, *counters: int) -> Any:
         raise ValueError(f"scrambled: an index is outside [0, {n})")
     if n == 1 or not len(flat):
         return out
-    keys = [state(*counters, turn) for turn in range(_ROUNDS)]
+    begun = state(*counters)
+    keys = [_absorb(begun, turn) for turn in range(_ROUNDS)]
     flat = _feistel(flat, n, keys)
     while len(away := (flat >= n).nonzero()[:, 0] if torchy else np.flatnonzero(flat >= n)):
         flat[away] = _feistel(flat[away], n, keys)

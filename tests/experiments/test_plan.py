@@ -16,7 +16,7 @@ from epilm.experiments.config import load_recipe
 from epilm.experiments.plan import DoesNotFit, _counted, _where
 from epilm.experiments.plan_answer import Plan
 from epilm.experiments.plan_chips import CHIPS, DRAW, REACHED, SHARE, chip_of
-from epilm.experiments.plan_cost import Cost, count, without_initialising
+from epilm.experiments.plan_cost import Cost, _count, _How, count, without_initialising
 from epilm.experiments.plan_probe import Calibration, Point, _sizes, calibrate, threads_of
 from epilm.experiments.plan_sizing import Sizing
 from epilm.experiments.pretrain import for_store, make_plan
@@ -91,6 +91,19 @@ def test_compiled_blocks_are_counted_with_every_token(tracks):
     left_out = 2 * (batch.dna.ids.shape[1] - 3 - 1) * (64**2 + 2 * 64 * 256)
     assert whole.forward - cut.forward == pytest.approx(left_out, rel=1e-6)
     assert whole.kept > cut.kept
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_two_small_counts_are_the_count_of_all_layers(checkpointed, tracks):
+    """Six blocks counted as they are: what is kept adds up, the largest temporaries are those of one block."""
+    recipe = for_store(load_recipe("ebert_base", "tiny", (*EBERT, "model.k=3", "model.stride=3", "model.max_tokens=350", "model.encoder.layers=6")), tracks)
+    batch = (data := make_plan(recipe, tracks)).maker(data.rows_at(0)[:4], 0)
+    model = build_model(recipe.model, seed=0).train()
+    model.encoder.checkpoint_activations = checkpointed
+    found = count(model, batch, (3, 1), FP32, exact=False, fused=False).at(4)
+    whole = _count(model, batch, (12, 4), _How(FP32, False, False, False))
+    for name in ("forward", "backward", "again", "kept", "working"):
+        assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-3), name
 
 
 @pytest.mark.parametrize("attention", ["auto", "plain"])

@@ -95,7 +95,9 @@ class Costs:
     def at(self, samples: float, layers: int | None = None) -> Cost:
         """Give the cost of a micro-batch of so many samples, through so many layers (all of them)."""
         more = (self.layers if layers is None else layers) - self.depth
-        return (self.shallow * (1 - more) + self.deep * more) * samples
+        # Temporaries are those of one layer at a time. The last one is the lightest: alone it says nothing of the others.
+        working = (self.deep if more else self.shallow).working
+        return replace(self.shallow * (1 - more) + self.deep * more, working=working) * samples
 
 
 @contextmanager

@@ -32,7 +32,7 @@ CONTEXT = 1e9  # bytes that CUDA takes on a GPU before the first tensor
 ALLOCATOR = 1.05  # share that torch's allocator on a GPU holds beyond what is in use
 DISK_RATE = 0.5e9  # bytes a second that a checkpoint is written with, assumed
 MOST_HELD = 2.5  # times the counted bytes that a heap may hold, as far as a trial of few layers is believed
-MORE_HELD = 1.25  # the same where the trial went through all layers
+MORE_HELD = 1.1  # the same where the trial went through all layers
 # Below either, starting kernels takes longer than their work: EBERT small (4 layers) needs 45 ms for 256 windows on an H200,
 # where the operations alone would take 1 ms (../docs/performance.md).
 NARROW, FEW_TOKENS = 512, 100_000
@@ -244,7 +244,7 @@ class Sizing:
             slope = min(max((beyond[1] - beyond[0]) / between, 0.9 * one.kept), 1.5 * slope)
             return value + slope * (b - last.samples)
         if last.layers == self.costs.layers:
-            # A heap holds more than what is kept: between 4 and 32 samples of EBERT base grew 1.24 times of it.
+            # A heap holds more than what is kept: from 4 or 5 samples to 32 EBERT base grew 1.07 to 1.10 times of it.
             held = min(max(value / (there.kept + there.working + self.costs.casts), 1.0), MORE_HELD)
             return max(value, 0.0) + held * slope * (b - last.samples)
         if len(measured.points) == 2:

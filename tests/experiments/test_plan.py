@@ -96,7 +96,14 @@ def test_compiled_blocks_are_counted_with_every_token(tracks):
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_two_small_counts_are_the_count_of_all_layers(checkpointed, tracks):
     """Six blocks counted as they are: what is kept adds up, the largest temporaries are those of one block."""
-    recipe = for_store(load_recipe("ebert_base", "tiny", (*EBERT, "model.k=3", "model.stride=3", "model.max_tokens=350", "model.encoder.layers=6")), tracks)
+    recipe = for_store(
+        load_recipe(
+            "ebert_base",
+            "tiny",
+            (*EBERT, "model.k=3", "model.stride=3", "model.max_tokens=350", "model.encoder.layers=6"),
+        ),
+        tracks,
+    )
     batch = (data := make_plan(recipe, tracks)).maker(data.rows_at(0)[:4], 0)
     model = build_model(recipe.model, seed=0).train()
     model.encoder.checkpoint_activations = checkpointed

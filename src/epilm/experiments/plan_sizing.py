@@ -31,8 +31,9 @@ from epilm.training.step import contrast_size
 CONTEXT = 1e9  # bytes that CUDA takes on a GPU before the first tensor
 ALLOCATOR = 1.05  # share that torch's allocator on a GPU holds beyond what is in use
 DISK_RATE = 0.5e9  # bytes a second that a checkpoint is written with, assumed
-MOST_HELD = 2.5  # times the counted bytes that a heap may hold, as far as a trial of few layers is believed
-MORE_HELD = 1.1  # the same where the trial went through all layers
+# A heap holds so many times what is counted, as far as a trial is believed. Grown from 4 or 5 samples to 32, EBERT base held 1.2;
+# from 4 to 16 GeneBERT base 1.1, from three layers to twelve 1.2.
+HELD, HELD_GPU = (1.1, 1.2), (1.0, 1.25)
 # Below either, starting kernels takes longer than their work: EBERT small (4 layers) needs 45 ms for 256 windows on an H200,
 # where the operations alone would take 1 ms (../docs/performance.md).
 NARROW, FEW_TOKENS = 512, 100_000
@@ -244,20 +245,23 @@ class Sizing:
             slope = min(max((beyond[1] - beyond[0]) / between, 0.9 * one.kept), 1.5 * slope)
             return value + slope * (b - last.samples)
         if last.layers == self.costs.layers:
-            # A heap holds more than what is kept: from 4 or 5 samples to 32 EBERT base grew 1.07 to 1.10 times of it.
-            held = min(max(value / (there.kept + there.working + self.costs.casts), 1.0), MORE_HELD)
+            held = self._held(value / (there.kept + there.working + self.costs.casts))
             return max(value, 0.0) + held * slope * (b - last.samples)
         if len(measured.points) == 2:
-            # A layer's memory from two depths: what is counted, and what a heap holds besides (1.4 times for EBERT base, twice for
-            # GeneBERT base). Held near what is counted, as its error is multiplied by all the other layers.
+            # A layer's memory from two depths: the little that they differ by says less of the other layers than what is counted.
             layer = self.costs.at(last.samples, 2).kept - self.costs.at(last.samples, 1).kept
             grown = (beyond[1] - beyond[0]) / (last.layers - measured.points[0].layers)
-            held = min(max(grown / layer, 0.9), MOST_HELD)
+            held = self._held(grown / layer)
             return max(value, 0.0) + held * (
                 layer * (self.costs.layers - last.layers) + slope * (b - last.samples)
             )
         excess = min(max(value / (there.kept + there.working + self.costs.casts), 0.8), 1.5)
         return counted * excess
+
+    def _held(self, seen: float) -> float:
+        """What a heap holds over what is counted, as seen in the trial and as far as that is believed."""
+        least, most = HELD if self.place.device.type == "cpu" else HELD_GPU
+        return min(max(seen, least), most)
 
     def _touches(self) -> int:
         """Places of the store that one sample reads."""

@@ -6,6 +6,9 @@ follow each other, so that both meet the same machine; the smallest of several r
 Goals: time within 15 %, memory within 10 %.
 
     python benchmarks/plan_check.py [--rounds 2] [--store play.store] [--quick] [--seconds 10]
+    python benchmarks/plan_check.py --only "EBERT tiny" --rounds 4 --add
+
+On a machine whose speed moves, two rounds may meet it in two states: `--add` puts more rounds beside the stored ones.
 """
 
 import argparse
@@ -37,6 +40,7 @@ CASES: tuple[tuple[str, str, str, tuple[str, ...], int], ...] = (
     ("EBERT base, micro-batch 32, from smaller ones", "ebert_base", "base",
      (*EBERT_BASE, "train.micro_batch=32", "train.batch_size=32"), 4),
 )  # fmt: skip
+STORED = Path(__file__).parent / "results" / "plan_check.json"
 EPILM = (sys.executable, "-m", "epilm")
 
 
@@ -52,15 +56,18 @@ def main() -> int:
     parser.add_argument(
         "--only", default="", help="cases whose name has these words; the file of results stays"
     )
+    parser.add_argument("--add", action="store_true", help="add the rounds of these cases to the stored ones")
     given = parser.parse_args()
+    stored = {row["case"]: row for row in json.loads(STORED.read_text())["rows"]} if given.add else {}
     cases = [case for case in (CASES[:2] if given.quick else CASES) if given.only in case[0]]
     rounds = 1 if given.quick else given.rounds
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         store = given.store or simulated(Path(folder))
         for case in cases:
-            rows.append(row := check(case, store, Path(folder), rounds, given.seconds))
+            rows.append(row := check(case, store, Path(folder), rounds, given.seconds, stored.get(case[0])))
             print(line(row), flush=True)
+    rows = [*({row["case"]: row for row in [*stored.values(), *rows]}).values()]
     result = {
         "name": "plan: predicted against measured", "rows": rows, "goal_time": TIME, "goal_memory": MEMORY,
         "goal_reached": all(abs(row["time"] - 1) <= TIME and abs(row["memory"] - 1) <= MEMORY for row in rows),
@@ -68,7 +75,7 @@ def main() -> int:
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
         "command": "python benchmarks/plan_check.py",
     }  # fmt: skip
-    if not given.quick and not given.only:
+    if given.add or not (given.quick or given.only):
         write_row(result, "plan_check.json")
     return int(not result["goal_reached"])
 
@@ -85,10 +92,15 @@ def simulated(folder: Path) -> Path:
 
 
 def check(
-    case: tuple[str, str, str, tuple[str, ...], int], store: Path, folder: Path, rounds: int, seconds: float
+    case: tuple[str, str, str, tuple[str, ...], int],
+    store: Path,
+    folder: Path,
+    rounds: int,
+    seconds: float,
+    before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Plan and run one case."""
-    name, recipe, size, keys, steps = case
+    """Plan and run one case; `before` is its row of earlier rounds."""
+    name, recipe, size, keys, n_steps = case
     sets = [f"--set={key}" for key in keys]
     plans, steps_taken, peaks = [], [], []
     began = time.monotonic()
@@ -103,7 +115,7 @@ def check(
             "--device",
             "cpu",
             *sets,
-            f"--set=train.steps={steps}",
+            f"--set=train.steps={n_steps}",
         ]
         plans.append(json.loads(call("plan", *words, "--seconds", seconds, "--json")[0]))
         short = ["train.log_every=1", "train.validate_samples=0", "train.checkpoint_every=1000"]
@@ -112,13 +124,17 @@ def check(
         taken = [json.loads(text)["step_seconds"] for text in lines][2:]
         steps_taken += taken
         peaks.append(peak)
-    predicted, measured = min(plan["step_seconds"] for plan in plans), min(steps_taken)
-    memory = [plan["memory"]["total"] for plan in plans]
+    before = before or {}
+    steps = [plan["step_seconds"] for plan in plans] + before.get("all_predicted_s", [])
+    steps_taken += before.get("all_measured_s", [])
+    memory = [plan["memory"]["total"] for plan in plans] + before.get("all_predicted_bytes", [])
+    peaks += before.get("all_measured_bytes", [])
+    predicted, measured = min(steps), min(steps_taken)
     return {
         "case": name, "parameters": plans[0]["parameters"]["total"], "calibrated": plans[-1]["calibrated"],
         "predicted_s": predicted, "measured_s": measured, "time": predicted / measured,
         "predicted_bytes": max(memory), "measured_bytes": max(peaks), "memory": max(memory) / max(peaks),
-        "all_predicted_s": [plan["step_seconds"] for plan in plans], "all_measured_s": steps_taken,
+        "all_predicted_s": steps, "all_measured_s": steps_taken,
         "all_predicted_bytes": memory, "all_measured_bytes": peaks, "seconds": time.monotonic() - began,
     }  # fmt: skip
 

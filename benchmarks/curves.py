@@ -349,7 +349,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> int:
             ax.set(xscale="log", yscale="log", title=row["title"], xlabel=row["axis"])
             ax.title.set_fontsize(8.5)
             ax.set_xticks(xs, [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in xs])
-            ax.set_ylim(0.6, max(ax.get_ylim()[1], 4.0))
+            ax.set_ylim(min(ax.get_ylim()[0], 0.6), max(ax.get_ylim()[1], 4.0))
             ax.yaxis.set_major_locator(LogLocator(10, (1.0, 2.0, 5.0)))
             ax.yaxis.set_major_formatter("{x:g}x")
             for axis in (ax.xaxis, ax.yaxis):

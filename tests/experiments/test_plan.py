@@ -587,7 +587,9 @@ def test_a_trial_of_one_micro_batch_has_not_seen_the_gradients_beside_the_activa
     found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8)
     two, one = (linear_machine(found, [(4, 2, micros)]) for micros in (2, 1))
     lower = replace(one.points[0], peak=one.points[0].peak - 4 * found.numbers["total"])
-    assert found.memory(8, replace(one, points=(lower,))) == found.memory(8, two)
+    told, expected = (found.memory(8, trial) for trial in (replace(one, points=(lower,)), two))
+    here = {"available": 0.0}  # what the machine has free may change between two looks
+    assert told | here == expected | here
 
 
 def test_the_contrasts_second_pass_is_in_the_time(store):

@@ -1,9 +1,11 @@
-"""`python -m benchmarks`: run all that this machine can, then write the table of docs/performance.md.
+"""`python -m benchmarks`: run all that this machine can, then write the table of
+docs/performance.md.
 
-A row whose peer is not installed is skipped with the pip line, one whose files are not there with what they are; a row that
-fails is said and leaves its former result alone. After the numbered rows come those with a name: what building at scale
-takes, cost curves, the profile of a step, plans against measurements, and last `gpu`, rows H1 to H7 where there is a GPU
-(`python -m benchmarks.gpu`; its results are a folder of their own, not rows of the table).
+A row whose peer is not installed is skipped with the pip line, one whose files are not there with
+what they are; a row that fails is said and leaves its former result alone. After the numbered rows
+come those with a name: what building at scale takes, cost curves, the profile of a step, plans
+against measurements, and last `gpu`, rows H1 to H7 where there is a GPU (`python -m
+benchmarks.gpu`; its results are a folder of their own, not rows of the table).
 
     python -m benchmarks                       # all rows, numbered and named
     python -m benchmarks 4 7 13 curves         # some
@@ -33,8 +35,14 @@ MOTIFS = "motifs/JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz"
 GENOME = "reference_hg19/hg19_chr20_to_11095000.fa.gz"
 # What would do in the place of a file that is not there (motif_data.py reads them).
 WHAT = {
-    MOTIFS: "any gzipped JASPAR file of the counts of JASPAR 2018 CORE vertebrates, 579 motifs, does under that name",
-    GENOME: "any gzipped FASTA of hg19 chr20 alone, cut to its first 11,095,000 bp, does under that name",
+    MOTIFS: (
+        "any gzipped JASPAR file of the counts of JASPAR 2018 CORE vertebrates, 579 motifs, does"
+        " under that name"
+    ),
+    GENOME: (
+        "any gzipped FASTA of hg19 chr20 alone, cut to its first 11,095,000 bp, does under that"
+        " name"
+    ),
 }
 # Where the package is not called what is imported.
 PACKAGES = {"MOODS": "MOODS-python", "sklearn": "scikit-learn"}
@@ -50,14 +58,16 @@ class Row:
         Of the table of goals; None for a row with a name, which is the script's.
     script : str
     module : tuple of str
-        What it imports, its peer first; `PACKAGES` names the package where that is called otherwise.
+        What it imports, its peer first; `PACKAGES` names the package where that is called
+        otherwise.
     arguments : tuple of str
     data : tuple of str
         Files of the real data it reads, below the folder EPILM_TEST_DATA or ../shared/data.
     bf16 : bool
         Whether it is about bf16, which a processor without it only emulates.
     gpu : bool
-        Whether it needs a GPU. Such a script is a module of this package, run from the folder above it.
+        Whether it needs a GPU. Such a script is a module of this package, run from the folder above
+        it.
     """
 
     number: int | None
@@ -106,7 +116,12 @@ ROWS = (
     Row(None, "profile_step.py"),
     Row(None, "curves.py"),
     Row(None, "plan_check.py"),
-    Row(None, "gpu.py", arguments=("--minutes", "10", "--out", "benchmarks/results/gpu/here"), gpu=True),
+    Row(
+        None,
+        "gpu.py",
+        arguments=("--minutes", "10", "--out", "benchmarks/results/gpu/here"),
+        gpu=True,
+    ),
 )
 
 
@@ -114,9 +129,13 @@ def skipped(row: Row) -> str | None:
     """Say why a row cannot run here, and what to do; None where it can."""
     if not (HERE / row.script).is_file():
         return f"skipped: benchmarks/{row.script} is not part of this copy"
-    missing = [PACKAGES.get(name, name) for name in row.module if importlib.util.find_spec(name) is None]
+    missing = [
+        PACKAGES.get(name, name) for name in row.module if importlib.util.find_spec(name) is None
+    ]
     if missing:
-        said = (f"{name} is not installed (pip install -c constraints.txt '{name}')" for name in missing)
+        said = (
+            f"{name} is not installed (pip install -c constraints.txt '{name}')" for name in missing
+        )
         return f"skipped: {'; '.join(said)}"
     data = Path(os.environ.get("EPILM_TEST_DATA", HERE.parents[1] / "shared" / "data"))
     absent = [f"{name} ({WHAT[name]})" for name in row.data if not (data / name).is_file()]
@@ -127,14 +146,17 @@ def skipped(row: Row) -> str | None:
 
         if cpu_bf16() is None:
             return (
-                "skipped: this processor has no bf16 instructions (avx512_bf16 or amx_bf16) and would only emulate them; "
-                f"python benchmarks/{row.script} --threads 2 --samples 2 measures that, in a quarter of an hour"
+                "skipped: this processor has no bf16 instructions (avx512_bf16 or amx_bf16) and"
+                f" would only emulate them; python benchmarks/{row.script} --threads 2 --samples 2"
+                " measures that, in a quarter of an hour"
             )
     if row.gpu:
         import torch
 
         if not torch.cuda.is_available():
-            return "skipped: no GPU here (python -m benchmarks.gpu --minutes 10 --out DIR runs on one)"
+            return (
+                "skipped: no GPU here (python -m benchmarks.gpu --minutes 10 --out DIR runs on one)"
+            )
     return None
 
 
@@ -150,7 +172,11 @@ def run(row: Row) -> str | None:
         else:
             script, folder = [str(HERE / row.script)], HERE
         done = subprocess.run([sys.executable, *script, *words], cwd=folder, check=False)
-    return None if done.returncode == 0 else f"failed with code {done.returncode}; the former result stays"
+    return (
+        None
+        if done.returncode == 0
+        else f"failed with code {done.returncode}; the former result stays"
+    )
 
 
 def chosen(asked: Sequence[str], numbered: bool = False) -> list[Row]:
@@ -182,16 +208,31 @@ def table(results: list[dict[str, Any]]) -> str:
 
     Examples
     --------
-    >>> row = {"name": "row 2: ids", "peer": "tokenizers", "setup": "1 thread", "ratio": 12.0, "goal": 10,
-    ...        "better": "higher", "stretch": None, "ours_s": 0.001, "peer_s": 0.012, "checked": "ids equal",
-    ...        "date": "2026-01-01T00:00Z", "machine": {"cpu": "X", "cores": 2, "load_1min": 0.1}, "versions": {"python": "3.11"}}
+    >>> row = {
+    ...     "name": "row 2: ids",
+    ...     "peer": "tokenizers",
+    ...     "setup": "1 thread",
+    ...     "ratio": 12.0,
+    ...     "goal": 10,
+    ...     "better": "higher",
+    ...     "stretch": None,
+    ...     "ours_s": 0.001,
+    ...     "peer_s": 0.012,
+    ...     "checked": "ids equal",
+    ...     "date": "2026-01-01T00:00Z",
+    ...     "machine": {"cpu": "X", "cores": 2, "load_1min": 0.1},
+    ...     "versions": {"python": "3.11"},
+    ... }
     >>> print(table([row]).splitlines()[2])
     | 2: ids | tokenizers | 10x | - | **12.0x** | 1.00 / 12.00 ms | ids equal; 1 thread |
     """
     if not results:
         return "No results yet."
     lines = [
-        "| row | peer | goal | stretch | measured | ours / peer | checked in the same run; setup; what bounds it |",
+        (
+            "| row | peer | goal | stretch | measured | ours / peer | checked in the same run;"
+            " setup; what bounds it |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     machines = sorted({machine_of(row) for row in results})
@@ -201,20 +242,33 @@ def table(results: list[dict[str, Any]]) -> str:
         sign = "" if row["better"] == "higher" else "at most "
         stretch = "-" if row["stretch"] is None else f"{sign}{row['stretch']:g}x"
         ratio = f"{row['ratio']:.1f}x" if row["ratio"] >= 10 else f"{row['ratio']:.2f}x"
-        reached = row["ratio"] >= row["goal"] if row["better"] == "higher" else row["ratio"] <= row["goal"]
+        reached = (
+            row["ratio"] >= row["goal"]
+            if row["better"] == "higher"
+            else row["ratio"] <= row["goal"]
+        )
         lines.append(
-            f"| {row['name'].removeprefix('row ')} | {row['peer']} | {sign}{row['goal']:g}x | {stretch} | "
-            f"{'**' + ratio + '**' if reached else ratio + ' (below the goal)'} | "
-            f"{row['ours_s'] * 1e3:.2f} / {row['peer_s'] * 1e3:.2f} ms | {row['checked']}; {row['setup']}{on}{bound_of(row)} |"
+            f"| {row['name'].removeprefix('row ')} | {row['peer']} | {sign}{row['goal']:g}x |"
+            f" {stretch} | {'**' + ratio + '**' if reached else ratio + ' (below the goal)'} |"
+            f" {row['ours_s'] * 1e3:.2f} / {row['peer_s'] * 1e3:.2f} ms | {row['checked']};"
+            f" {row['setup']}{on}{bound_of(row)} |"
         )
     versions = {f"{name} {number}" for row in results for name, number in row["versions"].items()}
-    loads = [row["machine"]["load_1min"] for row in results if row["machine"].get("load_1min") is not None]
+    loads = [
+        row["machine"]["load_1min"]
+        for row in results
+        if row["machine"].get("load_1min") is not None
+    ]
     load = f"{min(loads):.1f} to {max(loads):.1f}" if loads else "not known"
     dates = sorted(row["date"] for row in results)
     lines += [
         "",
-        f"Machine{'s' if letters else ''}: {'; '.join(f'{letters[m]} = {m}' if letters else m for m in machines)}. One-minute load while measuring: {load}. "
-        f"Dates: {dates[0]} to {dates[-1]}. Versions: {', '.join(sorted(versions))}.",
+        (
+            f"Machine{'s' if letters else ''}:"
+            f" {'; '.join(f'{letters[m]} = {m}' if letters else m for m in machines)}. One-minute"
+            f" load while measuring: {load}. Dates: {dates[0]} to {dates[-1]}. Versions:"
+            f" {', '.join(sorted(versions))}."
+        ),
     ]
     return "\n".join(lines)
 
@@ -236,7 +290,13 @@ def bound_of(row: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> bound_of({"bound": "matrix products, 71 % of the step", "goal_reached": True, "stretch_reached": False})
+    >>> bound_of(
+    ...     {
+    ...         "bound": "matrix products, 71 % of the step",
+    ...         "goal_reached": True,
+    ...         "stretch_reached": False,
+    ...     }
+    ... )
     '; **bound by** matrix products, 71 % of the step'
     >>> bound_of({"bound": "matrix products", "goal_reached": True, "stretch_reached": None})
     ''
@@ -256,7 +316,9 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_table() -> None:
-    """Put the table of all stored results between the markers of the page; without any, leave the page alone."""
+    """Put the table of all stored results between the markers of the page; without any, leave the
+    page alone.
+    """
     results = read_results(HERE / "results")
     if not results:
         print(f"no results yet; {PAGE.name} stays as it is")
@@ -271,7 +333,9 @@ def write_table() -> None:
 def main() -> int:
     """Run the rows asked for and write the table; 1 when one failed."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("rows", nargs="*", help="numbers or names of rows; all by default")
     parser.add_argument("--numbered", action="store_true", help="none of the rows with a name")
@@ -282,7 +346,8 @@ def main() -> int:
     if arguments.list:
         for row in rows:
             print(
-                f"{row.name:>14}  {' '.join((row.script, *row.arguments)):<40}  {skipped(row) or 'can run'}"
+                f"{row.name:>14}  {' '.join((row.script, *row.arguments)):<40} "
+                f" {skipped(row) or 'can run'}"
             )
         return 0
     failed = []

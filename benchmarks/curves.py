@@ -1,16 +1,20 @@
 # ruff: noqa: E402 (threads are set before anything that reads them)
-"""Cost curves: time and memory against genome size, regions, motifs, cell types, window length and model size.
+"""Cost curves: time and memory against genome size, regions, motifs, cell types, window length and
+model size.
 
-Each point runs in a process of its own (forked where the system can): its files are made before, in another one. Time is
-the smallest of a few rounds. Memory is the highest anonymous memory of the process (its arrays; not the pages of mapped
-files) above what it held after its imports: a model, its optimiser and what the work keeps. Exponents are the slopes of
-least squares on logarithms, with their standard error; the slope between the last two points says where it is going; a line
-`fixed + slope x` through all points, relative errors, says how much of the smallest point does not grow.
+Each point runs in a process of its own (forked where the system can): its files are made before, in
+another one. Time is the smallest of a few rounds. Memory is the highest anonymous memory of the
+process (its arrays; not the pages of mapped files) above what it held after its imports: a model,
+its optimiser and what the work keeps. Exponents are the slopes of least squares on logarithms, with
+their standard error; the slope between the last two points says where it is going; a line `fixed +
+slope x` through all points, relative errors, says how much of the smallest point does not grow.
 What is varied and why it should cost what it does: `curve_points.py`.
 
-    python benchmarks/curves.py [--only build_genome step_window] [--threads 1] [--quick] [--seconds 1.5]
+    python benchmarks/curves.py [--only build_genome step_window] [--threads 1] [--quick] [--seconds
+    1.5]
 
-Writes results/curves.json, results/curves.md and docs/pictures/cost_curves.svg (`--quick` only prints).
+Writes results/curves.json, results/curves.md and docs/pictures/cost_curves.svg (`--quick` only
+prints).
 """
 
 import argparse
@@ -128,7 +132,10 @@ def verdict(found: Fit, expected: float | None) -> str:
     if found.exponent > expected:
         return f"above {expected:g}"
     if found.fixed > 0.1:
-        return f"below {expected:g}: {found.fixed:.0%} of the smallest point is fixed, {found.last:.2f} at the end"
+        return (
+            f"below {expected:g}: {found.fixed:.0%} of the smallest point is fixed,"
+            f" {found.last:.2f} at the end"
+        )
     return f"below {expected:g}"
 
 
@@ -148,7 +155,9 @@ def _by_key(key: str) -> Curve:
 
 
 def _in_child(target: Callable[..., None], *words: Any) -> dict[str, float]:
-    """Run a function in a process of its own and follow its memory until it says that it is done."""
+    """Run a function in a process of its own and follow its memory until it says that it is
+    done.
+    """
     ways = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     mine, its = ways.Pipe()
     process = ways.Process(target=target, args=(its, *words))
@@ -205,7 +214,9 @@ def _work(pipe: Any, key: str, x: int, folder: Path, seconds: float, threads: in
 
 
 def timed(call: Callable[[], Any], seconds: float) -> dict[str, float]:
-    """Run a call until `seconds` are over, 2 to 40 times, after one that does not count where it is short."""
+    """Run a call until `seconds` are over, 2 to 40 times, after one that does not count where it is
+    short.
+    """
     begin, used = time.perf_counter(), time.process_time()
     call()
     first, of_it = time.perf_counter() - begin, time.process_time() - used
@@ -227,7 +238,8 @@ def _answering(pipe: Any, run: Callable[[], dict[str, float] | None]) -> None:
 
 @cache
 def warm() -> None:
-    """Import what any point needs and build a tiny store: imports and compiled loops are nobody's memory or time.
+    """Import what any point needs and build a tiny store: imports and compiled loops are nobody's
+    memory or time.
 
     No backward pass here: threads of torch do not survive a fork.
     """
@@ -252,7 +264,9 @@ def _give_back() -> None:
 # ---- all of it
 
 
-def run_curve(curve: Curve, *, quick: bool, seconds: float, threads: int, clock: str) -> dict[str, Any]:
+def run_curve(
+    curve: Curve, *, quick: bool, seconds: float, threads: int, clock: str
+) -> dict[str, Any]:
     """Measure all points of a curve, and fit them."""
     values = curve.quick if quick else curve.values
     points = []
@@ -261,23 +275,35 @@ def run_curve(curve: Curve, *, quick: bool, seconds: float, threads: int, clock:
         at = in_blocks(x) / 1e6 if curve.key == "step_size" else float(x)
         points.append({"x": at, **point})
         print(
-            f"  {curve.title} {at:g} {curve.axis}: {point[clock] * 1e3:.1f} ms, {point['memory_mb']:.1f} MB",
+            f"  {curve.title} {at:g} {curve.axis}: {point[clock] * 1e3:.1f} ms,"
+            f" {point['memory_mb']:.1f} MB",
             flush=True,
         )
     return with_fits(curve, points, clock)
 
 
-def with_fits(curve: Curve, points: list[dict[str, float]], clock: str = "seconds") -> dict[str, Any]:
-    """Add the exponents to the points of a curve; no exponent where memory is too small to be told."""
+def with_fits(
+    curve: Curve, points: list[dict[str, float]], clock: str = "seconds"
+) -> dict[str, Any]:
+    """Add the exponents to the points of a curve; no exponent where memory is too small to be
+    told.
+    """
     xs = [point["x"] for point in points]
     time_fit = fit(xs, [point[clock] for point in points])
     held = [point["memory_mb"] for point in points]
     memory_fit = fit(xs, held) if min(held) >= SMALLEST_MB else None
     return {
-        "key": curve.key, "title": curve.title, "axis": curve.axis, "setup": curve.setup, "why": curve.why,
-        "points": points, "clock": clock, "expected": curve.expected, "time": time_fit._asdict(),
+        "key": curve.key,
+        "title": curve.title,
+        "axis": curve.axis,
+        "setup": curve.setup,
+        "why": curve.why,
+        "points": points,
+        "clock": clock,
+        "expected": curve.expected,
+        "time": time_fit._asdict(),
         "memory": None if memory_fit is None else memory_fit._asdict(),
-    }  # fmt: skip
+    }
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -290,12 +316,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         first, last = row["points"][0], row["points"][-1]
         fits = [None if row[key] is None else Fit(**row[key]) for key in ("time", "memory")]
         times, memory = (
-            _exponent(found, expected) for found, expected in zip(fits, row["expected"], strict=True)
+            _exponent(found, expected)
+            for found, expected in zip(fits, row["expected"], strict=True)
         )
         lines.append(
-            f"| {row['title']} | {len(row['points'])}, {first['x']:g} to {last['x']:g} {row['axis']} | "
-            f"{_time(first[row['clock']])} to {_time(last[row['clock']])} | {times} | "
-            f"{_memory(first['memory_mb'])} to {_memory(last['memory_mb'])} | {memory} |"
+            f"| {row['title']} | {len(row['points'])}, {first['x']:g} to {last['x']:g}"
+            f" {row['axis']} | {_time(first[row['clock']])} to {_time(last[row['clock']])} |"
+            f" {times} | {_memory(first['memory_mb'])} to {_memory(last['memory_mb'])} | {memory} |"
         )
     lines += ["", *(f"- **{row['title']}** ({row['setup']}): {row['why']}." for row in rows)]
     return "\n".join(lines)
@@ -305,7 +332,10 @@ def _exponent(found: Fit | None, expected: float | None) -> str:
     if found is None:
         return f"(under {SMALLEST_MB:g} MB at the smallest)"
     said = verdict(found, expected)
-    return f"**{found.exponent:.2f}** ± {found.error:.2f}{f' ({said})' if said else f' ({found.last:.2f} at the end)'}"
+    return (
+        f"**{found.exponent:.2f}** ±"
+        f" {found.error:.2f}{f' ({said})' if said else f' ({found.last:.2f} at the end)'}"
+    )
 
 
 def _time(seconds: float) -> str:
@@ -345,7 +375,9 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> int:
                     continue
                 ys = [point[value] / row["points"][0][value] for point in row["points"]]
                 label = f"{key}, {row[key]['exponent']:.2f}"
-                ax.plot(xs, ys, color=colour, marker="o", markersize=3.0, linewidth=1.4, label=label)
+                ax.plot(
+                    xs, ys, color=colour, marker="o", markersize=3.0, linewidth=1.4, label=label
+                )
             ax.set(xscale="log", yscale="log", title=row["title"], xlabel=row["axis"])
             ax.title.set_fontsize(8.5)
             ax.set_xticks(xs, [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in xs])
@@ -357,7 +389,9 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> int:
                 axis.set_minor_formatter(NullFormatter())
             ax.legend(loc="upper left")
         text = io.StringIO()
-        with matplotlib.rc_context({"svg.fonttype": "none", "font.sans-serif": ["Arial", "DejaVu Sans"]}):
+        with matplotlib.rc_context(
+            {"svg.fonttype": "none", "font.sans-serif": ["Arial", "DejaVu Sans"]}
+        ):
             fig.savefig(text, format="svg", metadata={"Date": None, "Creator": "epilm"})
     # Half of the bytes are turns by nothing, indentation, and digits nobody sees.
     short = re.sub(r' transform="rotate\(-0 [^"]*"', "", text.getvalue())
@@ -374,10 +408,14 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", default=known, choices=known, metavar="CURVE", help=", ".join(known)
     )
-    parser.add_argument("--quick", action="store_true", help="tiny points, nothing written unless --out")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny points, nothing written unless --out"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--cpu-time", action="store_true", help="fit the processor's time: for a busy machine, one thread"
+        "--cpu-time",
+        action="store_true",
+        help="fit the processor's time: for a busy machine, one thread",
     )
     parser.add_argument("--seconds", type=float, help="of rounds a point; 1.5, 0.1 with --quick")
     parser.add_argument(
@@ -394,11 +432,13 @@ def main() -> int:
             continue
         start = time.perf_counter()
         print(f"{curve.title} ({curve.setup})", flush=True)
-        rows.append(run_curve(curve, quick=given.quick, seconds=seconds, threads=given.threads, clock=clock))
+        rows.append(
+            run_curve(curve, quick=given.quick, seconds=seconds, threads=given.threads, clock=clock)
+        )
         found = Fit(**rows[-1]["time"])
         print(
-            f"  time x^{found.exponent:.2f} +- {found.error:.2f}; {time.perf_counter() - start:.0f} s, "
-            f"{time.perf_counter() - begin:.0f} s in all",
+            f"  time x^{found.exponent:.2f} +- {found.error:.2f}; {time.perf_counter() - start:.0f}"
+            f" s, {time.perf_counter() - begin:.0f} s in all",
             flush=True,
         )
     text = table(rows)
@@ -406,16 +446,23 @@ def main() -> int:
     if given.quick and given.out is None:
         return 0
     result = {
-        "name": "cost curves", "curves": rows, "clock": clock, "threads": given.threads, "seconds": time.perf_counter() - begin,
-        "machine": machine(), "versions": versions(), "command": "python benchmarks/curves.py",
+        "name": "cost curves",
+        "curves": rows,
+        "clock": clock,
+        "threads": given.threads,
+        "seconds": time.perf_counter() - begin,
+        "machine": machine(),
+        "versions": versions(),
+        "command": "python benchmarks/curves.py",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
-    }  # fmt: skip
+    }
     folder = given.out or RESULTS
     write_row(result, folder / "curves.json")
     (folder / "curves.md").write_text(text + "\n", encoding="utf-8")
     picture = given.out / "cost_curves.svg" if given.out else PICTURE
     print(
-        f"{picture.name}: {draw(rows, picture) / 1000:.0f} KB; table and points in {folder.name}/curves.md, curves.json"
+        f"{picture.name}: {draw(rows, picture) / 1000:.0f} KB; table and points in"
+        f" {folder.name}/curves.md, curves.json"
     )
     return 0
 

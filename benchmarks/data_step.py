@@ -1,13 +1,16 @@
-"""A training step with its data, against the same step on one constant batch: what feeding the model costs.
+"""A training step with its data, against the same step on one constant batch: what feeding the
+model costs.
 
-The step is the one of `epilm pretrain`, its batches made from memory maps while no worker process helps: on a CPU all of it
-is time of the same cores. Checked: a maker that never saw the steps before gives the batch of a step bit for bit as one
-that did (a resume computes its place, it does not replay), and every loss is finite. Goal: at most 1.02 on two cores.
+The step is the one of `epilm pretrain`, its batches made from memory maps while no worker process
+helps: on a CPU all of it is time of the same cores. Checked: a maker that never saw the steps
+before gives the batch of a step bit for bit as one that did (a resume computes its place, it does
+not replay), and every loss is finite. Goal: at most 1.02 on two cores.
 
-    python benchmarks/data_step.py [--size small|base|tiny] [--threads 2] [--rounds 7] [--only ebert|genebert] [--store S]
+    python benchmarks/data_step.py [--size small|base|tiny] [--threads 2] [--rounds 7] [--only
+    ebert|genebert] [--store S]
 
-Without --store the store holds random numbers: 48 Mb of bases, states of 8 cell types, 30,000 regions x 579 factors.
-Tokens masked and windows read are the same work on real ones.
+Without --store the store holds random numbers: 48 Mb of bases, states of 8 cell types, 30,000
+regions x 579 factors. Tokens masked and windows read are the same work on real ones.
 """
 
 import argparse
@@ -32,14 +35,18 @@ from epilm.training.device import choose_place
 
 RECIPES = {"ebert": "ebert_base", "genebert": "genebert_native"}
 SIZES = ("tiny", "small", "base")
-BASE = 4  # samples a step at size base, where one of the recipe takes an hour; the other sizes take the recipe's own
+# samples a step at size base, where one of the recipe takes an hour; the other sizes take the
+# recipe's own
+BASE = 4
 
 
 def check_of(subject: Subject) -> Any:
-    """Compare the batch of a late step with that of a maker which begins there, and time the making alone.
+    """Compare the batch of a late step with that of a maker which begins there, and time the making
+    alone.
 
-    The ratio of two steps of seconds holds the machine's noise twice; a batch made by itself tells the same cost to a tenth
-    of a per cent. Processor caches are its own there, so it is a lower bound.
+    The ratio of two steps of seconds holds the machine's noise twice; a batch made by itself tells
+    the same cost to a tenth of a per cent. Processor caches are its own there, so it is a lower
+    bound.
     """
 
     def check(_ours: Any, peer: Any) -> str:
@@ -50,8 +57,8 @@ def check_of(subject: Subject) -> Any:
         assert not differ, f"{differ} tensors of step {step} differ"
         alone = min(making(subject, step + i) for i in range(20)) / peer[0]
         return (
-            f"the batch of step {step} made from there on is bit for bit that of the run; all losses finite; "
-            f"making a batch by itself takes {alone:.2%} of a step"
+            f"the batch of step {step} made from there on is bit for bit that of the run; all"
+            f" losses finite; making a batch by itself takes {alone:.2%} of a step"
         )
 
     return check
@@ -66,18 +73,26 @@ def making(subject: Subject, step: int) -> float:
 
 
 def main(words: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="small", choices=SIZES)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", choices=tuple(RECIPES))
     parser.add_argument("--store")
-    parser.add_argument("--out", default="", help="folder of the rows; benchmarks/results by default")
+    parser.add_argument(
+        "--out", default="", help="folder of the rows; benchmarks/results by default"
+    )
     given = parser.parse_args(words)
     torch.set_num_threads(given.threads)
     place = choose_place("cpu")
     with tempfile.TemporaryDirectory() as folder:
-        store = Store.open(given.store) if given.store else random_store(Path(folder), given.size == "tiny")
+        store = (
+            Store.open(given.store)
+            if given.store
+            else random_store(Path(folder), given.size == "tiny")
+        )
         for name, recipe in RECIPES.items():
             if given.only not in (None, name):
                 continue
@@ -99,11 +114,18 @@ def main(words: list[str] | None = None) -> None:
                 f"data: a step of {name} with its data, against one constant batch",
                 lambda subject=subject: subject.steps(1),  # type: ignore[misc]
                 lambda subject=subject: subject.steps(1, constant=True),  # type: ignore[misc]
-                check=check_of(subject), rounds=given.rounds, goal=1.02, stretch=1.01, better="lower",
-                peer_name="the same step on one constant batch", threads=given.threads,
-                setup_note=f"{recipe}, size {given.size}, {samples}, {'bf16' if place.bf16 else 'fp32'}, memory maps, "
-                f"{given.threads} threads",
-            )  # fmt: skip
+                check=check_of(subject),
+                rounds=given.rounds,
+                goal=1.02,
+                stretch=1.01,
+                better="lower",
+                peer_name="the same step on one constant batch",
+                threads=given.threads,
+                setup_note=(
+                    f"{recipe}, size {given.size}, {samples}, {'bf16' if place.bf16 else 'fp32'},"
+                    f" memory maps, {given.threads} threads"
+                ),
+            )
             target = f"data_step_{name}_{given.size}.json"
             write_row(row, Path(given.out) / target if given.out else target)
 

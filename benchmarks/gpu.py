@@ -1,13 +1,15 @@
-"""Everything one GPU is asked for, in one run that stops inside its minutes: parity, H1 to H7, a profile, pre-training.
+"""Everything one GPU is asked for, in one run that stops inside its minutes: parity, H1 to H7, a
+profile, pre-training.
 
     PYTHONPATH=src python -m benchmarks.gpu --minutes 10 --out DIR [--store my.store] [--labels peaks --regions where.bed] [--model ebert|genebert]
     PYTHONPATH=src python -m benchmarks.gpu --minutes 2 --out DIR --tiny --device cpu     # a rehearsal without a card
 
-Needs torch, transformers, lightning, numpy, safetensors and yaml beside this repository. Each part has its own seconds; one
-that fails, or runs out of them, is written down with its reason and the next begins. `results.json` is written again
-after every part, so that a run which is killed leaves all that it had. A watchdog ends the process at its last second.
-In DIR at the end, at most 8 files: results.json, results.md, curves.json, curves.svg, model/ (weights and spec of
-a small model trained here; `epilm.load(DIR + "/model")` opens it).
+Needs torch, transformers, lightning, numpy, safetensors and yaml beside this repository. Each part
+has its own seconds; one that fails, or runs out of them, is written down with its reason and the
+next begins. `results.json` is written again after every part, so that a run which is killed leaves
+all that it had. A watchdog ends the process at its last second. In DIR at the end, at most 8 files:
+results.json, results.md, curves.json, curves.svg, model/ (weights and spec of a small model trained
+here; `epilm.load(DIR + "/model")` opens it).
 """
 
 import argparse
@@ -84,7 +86,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its function (session, limit) -> values, its share of the minutes, and what the store must serve."""
+    """One part: its function (session, limit) -> values, its share of the minutes, and what the
+    store must serve.
+    """
 
     name: str
     run: Callable[[Session, float], dict[str, Any]]
@@ -95,10 +99,14 @@ class Part:
 def environment(device: torch.device) -> dict[str, Any]:
     """What this is measured on."""
     found: dict[str, Any] = {
-        "python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda,
-        "is_gpu": device.type == "cuda", "device": device.type, "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "is_gpu": device.type == "cuda",
+        "device": device.type,
+        "cores": os.cpu_count(),
         "cpu_threads": torch.get_num_threads(),
-    }  # fmt: skip
+    }
     for name in ("transformers", "lightning", "numpy", "safetensors", "triton"):
         try:
             found[name] = metadata.version(name)
@@ -107,15 +115,20 @@ def environment(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         about = torch.cuda.get_device_properties(device)
         found |= {
-            "device": about.name, "memory_gb": about.total_memory / 1e9, "capability": f"{about.major}.{about.minor}",
-            "multiprocessors": about.multi_processor_count, "cudnn": torch.backends.cudnn.version(),
+            "device": about.name,
+            "memory_gb": about.total_memory / 1e9,
+            "capability": f"{about.major}.{about.minor}",
+            "multiprocessors": about.multi_processor_count,
+            "cudnn": torch.backends.cudnn.version(),
             "bf16": torch.cuda.is_bf16_supported(including_emulation=False),
-        }  # fmt: skip
+        }
     return found
 
 
 def ceilings(session: Session, limit: float) -> dict[str, Any]:
-    """Measure a large matrix product and a large copy on random numbers: the two rates nothing can exceed."""
+    """Measure a large matrix product and a large copy on random numbers: the two rates nothing can
+    exceed.
+    """
     device = session.place.device
     cuda = device.type == "cuda"
     n, kind = (8192, torch.bfloat16) if cuda else (256, torch.float32)
@@ -142,14 +155,24 @@ def ceilings(session: Session, limit: float) -> dict[str, Any]:
     elif not cuda:
         session.ceiling, session.ceiling_from = product, "an fp32 product on this CPU"
     return {
-        "product_flops_per_second": product, "product": f"{n} x {n} x {n} {kind}",
-        "copy_bytes_per_second": 2 * len(source) / sorted(seconds)[4], "ceiling_of_mfu": session.ceiling,
-    }  # fmt: skip
+        "product_flops_per_second": product,
+        "product": f"{n} x {n} x {n} {kind}",
+        "copy_bytes_per_second": 2 * len(source) / sorted(seconds)[4],
+        "ceiling_of_mfu": session.ceiling,
+    }
 
 
 def parts() -> list[Part]:
     """All parts in order. Shares are of the whole time; training takes what is left."""
-    from benchmarks import gpu_motifs, gpu_parity, gpu_profile, gpu_rates, gpu_slices, gpu_train, gpu_tuning
+    from benchmarks import (
+        gpu_motifs,
+        gpu_parity,
+        gpu_profile,
+        gpu_rates,
+        gpu_slices,
+        gpu_train,
+        gpu_tuning,
+    )
 
     def parity(session: Session, limit: float) -> dict[str, Any]:
         return gpu_parity.run_checks(session, lambda: time.monotonic() > limit)
@@ -158,7 +181,9 @@ def parts() -> list[Part]:
         first = gpu_rates.genebert(session, limit - (limit - time.monotonic()) / 2, "concat")
         if not session.tiny:
             try:
-                first["with dropout of attention"] = gpu_rates.genebert(session, limit, "concat_dropped")
+                first["with dropout of attention"] = gpu_rates.genebert(
+                    session, limit, "concat_dropped"
+                )
             except Exception as error:
                 first["with dropout of attention"] = {"error": str(error).splitlines()[0][:300]}
         return first
@@ -178,7 +203,9 @@ def parts() -> list[Part]:
         Part("predict", gpu_rates.predicted, 0.05, "ebert"),
         Part("waits", gpu_profile.waits, 0.04),
         Part("profile", gpu_profile.step_shares, 0.08),
-        Part("train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07),
+        Part(
+            "train small", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "small"), 0.07
+        ),
         Part("slices", gpu_slices.slices, 1.0, "labels"),
         Part("train base", lambda s, t: gpu_train.train(s, t, "tiny" if s.tiny else "base"), 1.0),
     ]
@@ -187,7 +214,10 @@ def parts() -> list[Part]:
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """Raise OutOfTime in the main thread after so many seconds."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+    if (
+        not hasattr(signal, "setitimer")
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield
         return
 
@@ -217,7 +247,9 @@ def run_parts(
         room = min(left, part.share * minutes * 60)
         if not serves:
             entry["error"] = (
-                "no --labels given" if part.needs == "labels" else f"the store serves no {part.needs}"
+                "no --labels given"
+                if part.needs == "labels"
+                else f"the store serves no {part.needs}"
             )
         elif left < 3 or (room < 1 and not session.tiny):
             entry["error"] = "no time left"
@@ -287,7 +319,9 @@ def finish(session: Session, results: dict[str, Any]) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run everything; 0 where every part ran or was skipped for a reason, 1 where one failed, or as the error of a wrong use says."""
+    """Run everything; 0 where every part ran or was skipped for a reason, 1 where one failed, or as
+    the error of a wrong use says.
+    """
     try:
         return _main(words)
     except EpilmError as error:
@@ -296,11 +330,18 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _main(words: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=10.0, help="of the whole run, its start included")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of the whole run, its start included"
+    )
     parser.add_argument("--out", required=True, help="folder of the results; made where missing")
     parser.add_argument(
-        "--store", help="a store carried here, to train on; rows are measured on one of random numbers"
+        "--store",
+        help="a store carried here, to train on; rows are measured on one of random numbers",
     )
     parser.add_argument(
         "--labels", type=Path, help="folder of the challenge's peaks, for base size on real slices"
@@ -315,13 +356,19 @@ def _main(words: list[str] | None) -> int:
     parser.add_argument(
         "--tiny", action="store_true", help="tiny sizes, a few steps: does the script work here?"
     )
-    parser.add_argument("--only", nargs="*", help="names of parts: ceilings parity H1 ... profile 'train small' 'train base'")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        help="names of parts: ceilings parity H1 ... profile 'train small' 'train base'",
+    )
     given = parser.parse_args(words)
     end = STARTED + given.minutes * 60 - (2 if given.tiny else RESERVE)
     known = parts()
     unknown = sorted(set(given.only or ()) - {part.name for part in known})
     if unknown:
-        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(part.name for part in known)}")
+        parser.error(
+            f"no part {', '.join(unknown)}; there are {', '.join(part.name for part in known)}"
+        )
     chosen = [part for part in known if not given.only or part.name in given.only]
     # Refuses a device that is not there, with a message: no silent run on another one.
     place = choose_place(given.device, "auto")
@@ -339,12 +386,17 @@ def _main(words: list[str] | None) -> int:
         session.labels, session.regions = given.labels, given.regions
         results: dict[str, Any] = {
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
-            "command": " ".join(["python -m benchmarks.gpu", *_said(given, model)]), "tiny": given.tiny,
-            "minutes": given.minutes, "environment": environment(place.device), "place": list(place.said),
+            "command": " ".join(["python -m benchmarks.gpu", *_said(given, model)]),
+            "tiny": given.tiny,
+            "minutes": given.minutes,
+            "environment": environment(place.device),
+            "place": list(place.said),
             "store": about(store) + " (random numbers: losses mean nothing)",
             "training_store": about(training) if carried else "the same",
-            "ceiling": session.ceiling, "ceiling_from": session.ceiling_from, "parts": {},
-        }  # fmt: skip
+            "ceiling": session.ceiling,
+            "ceiling_from": session.ceiling_from,
+            "parts": {},
+        }
         try:
             run_parts(session, results, chosen, given.minutes, end)
         finally:
@@ -356,7 +408,10 @@ def _main(words: list[str] | None) -> int:
 
 def about(store: Store) -> str:
     """A store in a few words."""
-    size = f"{sum(store.sizes) / 1e6:.4g} Mb, {len(store.cell_types)} cell types, {store.n_regions} regions"
+    size = (
+        f"{sum(store.sizes) / 1e6:.4g} Mb, {len(store.cell_types)} cell types, {store.n_regions}"
+        " regions"
+    )
     return f"{store.path.name}, {size}"
 
 

@@ -1,10 +1,12 @@
-"""How many operations a training step is, written down once: what every MFU of `benchmarks.gpu` divides by.
+"""How many operations a training step is, written down once: what every MFU of `benchmarks.gpu`
+divides by.
 
-A multiplication and an addition are two operations. Counted: matrix products, attention, the tower's convolutions.
-Counted once forward and twice backward; tokens that are there, not padding; the vocabulary heads, and what follows the
-last attention, on the tokens that are read alone (blocks that are compiled do more). Not counted: anything done a second time (activation checkpointing, the second embedding of an exact
-contrast), norms, softmax, gelu, embeddings, the optimiser. `tests/benchmarks/test_gpu_flops.py` compares it
-with torch's FlopCounterMode.
+A multiplication and an addition are two operations. Counted: matrix products, attention, the
+tower's convolutions. Counted once forward and twice backward; tokens that are there, not padding;
+the vocabulary heads, and what follows the last attention, on the tokens that are read alone (blocks
+that are compiled do more). Not counted: anything done a second time (activation checkpointing, the
+second embedding of an exact contrast), norms, softmax, gelu, embeddings, the optimiser.
+`tests/benchmarks/test_gpu_flops.py` compares it with torch's FlopCounterMode.
 Axes: l tokens of a sequence, H hidden, F feed-forward, V words, M hidden tokens.
 """
 
@@ -26,10 +28,11 @@ FORWARD_AND_BACKWARD = 3
 def encoder_flops(
     lengths: torch.Tensor, hidden: int, ffn: int, layers: int, read: int | None = None
 ) -> float:
-    """Forward operations of the encoder on sequences of these lengths (tokens, int64 (N,)), of which `read` tokens are read.
+    """Forward operations of the encoder on sequences of these lengths (tokens, int64 (N,)), of
+    which `read` tokens are read.
 
-    A layer: query, key, value and output products 4 H^2, feed-forward 2 H F a token; scores and their sum l H each
-    a token.
+    A layer: query, key, value and output products 4 H^2, feed-forward 2 H F a token; scores and
+    their sum l H each a token.
 
     Examples
     --------
@@ -40,7 +43,9 @@ def encoder_flops(
     """
     tokens, squares = float(lengths.sum()), float((lengths.double() ** 2).sum())
     spared = 0.0 if read is None else max(0.0, tokens - read) * 2 * (hidden**2 + 2 * hidden * ffn)
-    return layers * (2 * tokens * (4 * hidden**2 + 2 * hidden * ffn) + 4 * squares * hidden) - spared
+    return (
+        layers * (2 * tokens * (4 * hidden**2 + 2 * hidden * ffn) + 4 * squares * hidden) - spared
+    )
 
 
 def head_flops(rows: int, hidden: int, words: int) -> float:
@@ -62,7 +67,9 @@ def linear_flops(module: nn.Module | None, rows: int) -> float:
 
 
 def tower_flops(model: Any, batch: Batch) -> float:
-    """Forward operations of the region tower: torch's own count on one sample, times the samples."""
+    """Forward operations of the region tower: torch's own count on one sample, times the
+    samples.
+    """
     if getattr(model, "tower", None) is None or batch.factors is None:
         return 0.0
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:

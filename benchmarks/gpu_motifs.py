@@ -1,6 +1,8 @@
-"""Row H7: exact motif scores on the device, both strands, 579 motifs of JASPAR's widths; checked in float64.
+"""Row H7: exact motif scores on the device, both strands, 579 motifs of JASPAR's widths; checked in
+float64.
 
-A position x motif is both strands of it. Every form of `epilm.motifs.device` runs; the fastest that agrees counts.
+A position x motif is both strands of it. Every form of `epilm.motifs.device` runs; the fastest that
+agrees counts.
 """
 
 import time
@@ -29,13 +31,17 @@ def random_motifs(n: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def plain_best(codes: np.ndarray, pwms: list[np.ndarray]) -> np.ndarray:
-    """The plain form in float64: every position of both strands, one motif at a time; float64 (R, F)."""
+    """The plain form in float64: every position of both strands, one motif at a time; float64 (R,
+    F).
+    """
     out = np.full((len(codes), len(pwms)), -np.inf)
     for column, pwm in enumerate(pwms):
         for strand in (pwm, pwm[::-1, ::-1]):
             table = np.concatenate([strand, np.full((len(strand), 1), -np.inf)], 1)
             places = codes.shape[1] - len(strand) + 1
-            scores = sum(table[i][np.minimum(codes[:, i : i + places], 4)] for i in range(len(strand)))
+            scores = sum(
+                table[i][np.minimum(codes[:, i : i + places], 4)] for i in range(len(strand))
+            )
             out[:, column] = np.maximum(out[:, column], np.asarray(scores).max(1))
     return out
 
@@ -50,7 +56,10 @@ def motif_scores(session: "Session", limit: float) -> dict[str, Any]:
     some = codes[: 8 if session.tiny else 64]
     want = plain_best(some, pwms)
     on_device = torch.from_numpy(codes).to(device)
-    forms: list[dict[str, Any]] = [{"form": "product", "kind": "fp32"}, {"form": "product", "kind": "tf32x3"}]
+    forms: list[dict[str, Any]] = [
+        {"form": "product", "kind": "fp32"},
+        {"form": "product", "kind": "tf32x3"},
+    ]
     if device.type == "cuda":
         large = {"form": "product", "chunk_bytes": 1 << 28}
         forms = [
@@ -70,18 +79,31 @@ def motif_scores(session: "Session", limit: float) -> dict[str, Any]:
             rows.append({**form, **_one(form, pwms, on_device, want, session)})
         except Exception as error:  # a form that this torch or chip does not have
             rows.append(
-                {**form, "note": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"}
+                {
+                    **form,
+                    "note": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}",
+                }
             )
         empty_cache(device)
     good = [row for row in rows if row.get("worst_error", 1.0) <= 1e-4]
     best = max(good, key=lambda row: row["per_second"], default=None)
     if best is None:
         raise RuntimeError(f"no form agrees: {rows}")
-    return {"per_second": best["per_second"], "best": best, "forms": rows, "motifs": n, "bases": width}
+    return {
+        "per_second": best["per_second"],
+        "best": best,
+        "forms": rows,
+        "motifs": n,
+        "bases": width,
+    }
 
 
 def _one(
-    form: dict[str, Any], pwms: list[np.ndarray], codes: torch.Tensor, want: np.ndarray, session: "Session"
+    form: dict[str, Any],
+    pwms: list[np.ndarray],
+    codes: torch.Tensor,
+    want: np.ndarray,
+    session: "Session",
 ) -> dict[str, Any]:
     scorer = DeviceScorer(pwms, codes.device, **form)
     got = scorer.best(codes[: len(want)]).cpu().double().numpy()

@@ -1,7 +1,8 @@
-"""Is every fast path on this card the function that the plain one is? One short check each, on fresh random numbers.
+"""Is every fast path on this card the function that the plain one is? One short check each, on
+fresh random numbers.
 
-A check gives the difference it found and the limit it must keep; one that fails or cannot run is written down, and the
-others go on.
+A check gives the difference it found and the limit it must keep; one that fails or cannot run is
+written down, and the others go on.
 """
 
 import math
@@ -60,7 +61,9 @@ def relative(out: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def attention_kernel(name: str) -> Check:
-    """Outputs and gradients of one kernel in bf16 (fp32 on a CPU) against the plain form in float64."""
+    """Outputs and gradients of one kernel in bf16 (fp32 on a CPU) against the plain form in
+    float64.
+    """
 
     def check(session: "Session") -> tuple[float, float, str]:
         device, cuda = session.place.device, session.place.device.type == "cuda"
@@ -91,11 +94,17 @@ def subject_of(session: "Session", name: str, **how: Any) -> Subject:
     recipe = {"ebert": "ebert_base", "genebert": "genebert_native"}[name]
     size = "tiny" if session.tiny else "small"
     sets = [
-        "train.batch_size=8", "train.micro_batch=4", "train.compile=off", "model.encoder.dropout=0", *how.pop("set", ()),
-    ]  # fmt: skip
+        "train.batch_size=8",
+        "train.micro_batch=4",
+        "train.compile=off",
+        "model.encoder.dropout=0",
+        *how.pop("set", ()),
+    ]
     if name == "genebert":
         sets.append("objectives.matching.batch=8")
-    return make_subject(recipe, session.store, session.place._replace(bf16=False), size=size, set=sets, **how)
+    return make_subject(
+        recipe, session.store, session.place._replace(bf16=False), size=size, set=sets, **how
+    )
 
 
 def same_batches(name: str) -> Check:
@@ -119,7 +128,9 @@ def same_batches(name: str) -> Check:
 
 
 def made_ahead(session: "Session") -> tuple[float, float, str]:
-    """Batches made in a stream of their own while the device is busy with other work, against those of the host."""
+    """Batches made in a stream of their own while the device is busy with other work, against those
+    of the host.
+    """
     from epilm.batches import make_batches
     from epilm.training.step import Ahead
 
@@ -152,7 +163,9 @@ def _tensors(one: Batch, other: Batch) -> list[tuple[Any, Any]]:
         if isinstance(a, torch.Tensor):
             found.append((a, b))
         elif isinstance(a, Sequences):
-            found += [(x, getattr(b, key)) for key, x in vars(a).items() if isinstance(x, torch.Tensor)]
+            found += [
+                (x, getattr(b, key)) for key, x in vars(a).items() if isinstance(x, torch.Tensor)
+            ]
     return found
 
 
@@ -169,8 +182,9 @@ def gradients(subject: Subject, batch: Batch) -> torch.Tensor:
         loss, _ = combine(subject.model(batch), batch, subject.recipe.objectives)
     loss.backward()
     return torch.cat(
-        [p.grad.float().reshape(-1) for p in subject.model.parameters() if p.grad is not None] + [loss.detach()[None]]
-    )  # fmt: skip
+        [p.grad.float().reshape(-1) for p in subject.model.parameters() if p.grad is not None]
+        + [loss.detach()[None]]
+    )
 
 
 def bf16_against_fp32(session: "Session") -> tuple[float, float, str]:
@@ -194,7 +208,9 @@ def device_against_cpu(session: "Session") -> tuple[float, float, str]:
 
 def compiled_against_eager(session: "Session") -> tuple[float, float, str]:
     if session.tiny or session.place.device.type != "cuda":
-        raise Absent("torch.compile is off by default here, and its start costs more than this script has")
+        raise Absent(
+            "torch.compile is off by default here, and its start costs more than this script has"
+        )
     subject = subject_of(session, "ebert")
     batch = subject.maker(np.arange(8), 0)
     plain = gradients(subject, batch)
@@ -203,7 +219,9 @@ def compiled_against_eager(session: "Session") -> tuple[float, float, str]:
 
 
 def compiled_drops_the_same(session: "Session") -> tuple[float, float, str]:
-    """An exact contrast embeds twice, without and with gradients: compiled dropout must be the same both times."""
+    """An exact contrast embeds twice, without and with gradients: compiled dropout must be the same
+    both times.
+    """
     if session.tiny or session.place.device.type != "cuda":
         raise Absent("torch.compile is off by default here")
     subject = subject_of(session, "ebert", set=["model.encoder.dropout=0.1"])
@@ -230,7 +248,11 @@ def checkpointed_against_kept(session: "Session") -> tuple[float, float, str]:
     batch = subject.maker(np.arange(8), 0)
     plain = gradients(subject, batch)
     subject.model.encoder.checkpoint_activations = True
-    return relative(gradients(subject, batch), plain), 1e-4, "gradients with activations computed again"
+    return (
+        relative(gradients(subject, batch), plain),
+        1e-4,
+        "gradients with activations computed again",
+    )
 
 
 def micro_against_whole(session: "Session") -> tuple[float, float, str]:
@@ -247,13 +269,24 @@ def micro_against_whole(session: "Session") -> tuple[float, float, str]:
         step, model = subject.optimiser.step, subject.model
 
         def keep(lr: float, model: Any = model, captured: list[torch.Tensor] = captured) -> None:
-            captured.append(torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None]))
+            captured.append(
+                torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.grad is not None])
+            )
 
         subject.optimiser.step = keep  # type: ignore[method-assign]
         optimiser_step(
-            model, subject.maker, subject.optimiser, subject.rows_at(0), step=0, lr=0.0, objectives=recipe.objectives,
-            train=recipe.train, clip=0.0, ranks=Ranks(), place=subject.place,
-        )  # fmt: skip
+            model,
+            subject.maker,
+            subject.optimiser,
+            subject.rows_at(0),
+            step=0,
+            lr=0.0,
+            objectives=recipe.objectives,
+            train=recipe.train,
+            clip=0.0,
+            ranks=Ranks(),
+            place=subject.place,
+        )
         subject.optimiser.step = step  # type: ignore[method-assign]
         moved.append(captured[0])
     return (
@@ -280,7 +313,9 @@ def fused_optimiser(session: "Session") -> tuple[float, float, str]:
 
 
 def fused_norms(session: "Session") -> tuple[float, float, str]:
-    """The kernel of residual sum, dropout and norm against torch's operations: out and gradients, then a whole step."""
+    """The kernel of residual sum, dropout and norm against torch's operations: out and gradients,
+    then a whole step.
+    """
     from epilm.nn import norms
 
     if session.place.device.type != "cuda" or not norms.kernels_there():
@@ -300,7 +335,9 @@ def fused_norms(session: "Session") -> tuple[float, float, str]:
 
 
 def fused_dropout(session: "Session") -> tuple[float, float, str]:
-    """What the kernel drops: the right share, the same places both ways, and torch's answer on those places."""
+    """What the kernel drops: the right share, the same places both ways, and torch's answer on
+    those places.
+    """
     from epilm.nn import norms
     from epilm.nn.dropout import Dropout
 
@@ -336,7 +373,9 @@ def masked_rows_head(session: "Session") -> tuple[float, float, str]:
     with torch.no_grad():
         fast = combine(model(batch), batch, subject.recipe.objectives)[0]
         every = model.masked_head(model.encode(batch.dna.ids, batch.dna.mask, batch.states))
-        plain = F.cross_entropy(every.flatten(0, 1).float(), batch.dna.labels.flatten(), ignore_index=-100)
+        plain = F.cross_entropy(
+            every.flatten(0, 1).float(), batch.dna.labels.flatten(), ignore_index=-100
+        )
     return float((fast - plain).abs()), 1e-4, "loss, hidden tokens alone against every token"
 
 
@@ -408,7 +447,10 @@ def chosen_against_plain(session: "Session") -> tuple[float, float, str]:
 
 
 CHECKS: dict[str, Check] = {
-    **{f"attention {name}": attention_kernel(name) for name in ("math", "efficient", "flash", "cudnn")},
+    **{
+        f"attention {name}": attention_kernel(name)
+        for name in ("math", "efficient", "flash", "cudnn")
+    },
     "batches of EBERT, device = host": same_batches("ebert"),
     "batches of GeneBERT, device = host": same_batches("genebert"),
     "batches made ahead = at once": made_ahead,

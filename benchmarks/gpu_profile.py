@@ -1,7 +1,8 @@
 """Where the time of a step goes: kernels sorted by what they do, beside the time the device waited.
 
-Shares are of the device's busy time (of the processor's own time on a CPU), by the names of kernels: a rule below says
-which. "idle" is the part of the step in which the device did nothing: what starves it.
+Shares are of the device's busy time (of the processor's own time on a CPU), by the names of
+kernels: a rule below says which. "idle" is the part of the step in which the device did nothing:
+what starves it.
 """
 
 import warnings
@@ -19,13 +20,44 @@ if TYPE_CHECKING:
 
 # The first word found in a kernel's name decides.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("elementwise and norms", ("triton_",)),  # what torch.compile makes: named after all that it holds
+    (
+        "elementwise and norms",
+        ("triton_",),
+    ),  # what torch.compile makes: named after all that it holds
     ("optimiser", ("adam", "fusedadam", "multi_tensor", "_foreach", "muon")),
     ("attention", ("fmha", "flash", "attention", "cudnn_generated", "sdpa", "mha_")),
-    ("matrix products", ("gemm", "nvjet", "cutlass", "cublas", "addmm", "bmm", "aten::mm", "linear", "splitkreduce", "conv", "matmul")),
-    ("gather and index", ("index", "gather", "scatter", "embedding", "unique", "sort", "nonzero", "masked_select", "scan")),
+    (
+        "matrix products",
+        (
+            "gemm",
+            "nvjet",
+            "cutlass",
+            "cublas",
+            "addmm",
+            "bmm",
+            "aten::mm",
+            "linear",
+            "splitkreduce",
+            "conv",
+            "matmul",
+        ),
+    ),
+    (
+        "gather and index",
+        (
+            "index",
+            "gather",
+            "scatter",
+            "embedding",
+            "unique",
+            "sort",
+            "nonzero",
+            "masked_select",
+            "scan",
+        ),
+    ),
     ("copies", ("memcpy", "memset", "copy", "_to_copy", "catarray", "aten::cat")),
-)  # fmt: skip
+)
 
 
 def kind_of(name: str) -> str:
@@ -33,17 +65,23 @@ def kind_of(name: str) -> str:
 
     Examples
     --------
-    >>> kind_of("sm90_xmma_gemm_bf16bf16"), kind_of("void at::native::vectorized_elementwise_kernel<4>")
+    >>> (
+    ...     kind_of("sm90_xmma_gemm_bf16bf16"),
+    ...     kind_of("void at::native::vectorized_elementwise_kernel<4>"),
+    ... )
     ('matrix products', 'elementwise and norms')
     """
     lowered = name.lower()
     return next(
-        (kind for kind, words in RULES if any(word in lowered for word in words)), "elementwise and norms"
+        (kind for kind, words in RULES if any(word in lowered for word in words)),
+        "elementwise and norms",
     )
 
 
 def step_shares(session: "Session", limit: float) -> dict[str, Any]:
-    """Profile two steps of each model that was measured, and the making of one step's data by itself."""
+    """Profile two steps of each model that was measured, and the making of one step's data by
+    itself.
+    """
     out: dict[str, Any] = {}
     for name, subject in session.subjects.items():
         out[name] = _shares(subject, 1 if session.tiny else 2)
@@ -79,11 +117,15 @@ def _shares(subject: Subject, steps: int) -> dict[str, Any]:
     subject.steps(1, constant=True)
     whole, wall, kernels = _profiled(lambda: subject.steps(steps, constant=True), subject)
     data, _, _ = _profiled(
-        lambda: [subject.maker(rows, step) for step in range(steps) for rows in subject.micros(step)], subject
+        lambda: [
+            subject.maker(rows, step) for step in range(steps) for rows in subject.micros(step)
+        ],
+        subject,
     )
     busy, of_data = sum(whole.values()), sum(data.values())
     shares = {
-        kind: value / (busy + of_data) for kind, value in sorted(whole.items(), key=lambda item: -item[1])
+        kind: value / (busy + of_data)
+        for kind, value in sorted(whole.items(), key=lambda item: -item[1])
     }
     cuda = subject.place.device.type == "cuda"
     return {
@@ -114,10 +156,14 @@ def _profiled(run: Any, subject: Subject) -> tuple[dict[str, float], float, list
         # On a GPU the kernels themselves, not the calls that start them.
         if cuda and getattr(event, "device_type", None) != torch.autograd.DeviceType.CUDA:
             continue
-        micros = float(getattr(event, "self_device_time_total", 0.0) if cuda else event.self_cpu_time_total)
+        micros = float(
+            getattr(event, "self_device_time_total", 0.0) if cuda else event.self_cpu_time_total
+        )
         if micros <= 0:
             continue
         kind = kind_of(event.key)
         shares[kind] = shares.get(kind, 0.0) + micros / 1e6
-        rows.append({"name": event.key[:90], "kind": kind, "seconds": micros / 1e6, "calls": event.count})
+        rows.append(
+            {"name": event.key[:90], "kind": kind, "seconds": micros / 1e6, "calls": event.count}
+        )
     return shares, wall, sorted(rows, key=lambda row: -row["seconds"])[:24]

@@ -1,4 +1,5 @@
-"""Rows H1 to H6: what a training step reaches of the card, beside `transformers`, and with data beside without.
+"""Rows H1 to H6: what a training step reaches of the card, beside `transformers`, and with data
+beside without.
 
 Each function takes the session, measures, and returns plain values; the page is made elsewhere.
 """
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 
 def rate(subject: Subject, n: int, limit: float, ceiling: float, **how: Any) -> dict[str, Any]:
-    """Samples a second, operations a second and their share of the ceiling: the median of n steps after one."""
+    """Samples a second, operations a second and their share of the ceiling: the median of n steps
+    after one.
+    """
     empty_cache(subject.place.device)
     subject.steps(1, **how)
     seconds = subject.steps(n, limit=limit, **how)
@@ -60,9 +63,12 @@ def best_micro(
         subject = None
         try:
             subject = make_subject(
-                recipe, session.store, session.place, size=session.size,
+                recipe,
+                session.store,
+                session.place,
+                size=session.size,
                 set=[f"train.batch_size={batch}", f"train.micro_batch={micro}", *sets],
-            )  # fmt: skip
+            )
             found = rate(subject, 2, limit, session.ceiling)
         except (*MEMORY_ERRORS, EpilmError) as error:
             tried.append({"micro_batch": micro, "error": str(error).splitlines()[0][:300]})
@@ -76,7 +82,9 @@ def best_micro(
 
 
 def ebert(session: "Session", limit: float) -> dict[str, Any]:
-    """H1: EBERT at base size, data included, as `epilm pretrain` does it; then other ways to compute the same step."""
+    """H1: EBERT at base size, data included, as `epilm pretrain` does it; then other ways to
+    compute the same step.
+    """
     batch, sizes = (8, [4]) if session.tiny else (2048, [1024, 2048])
     subject, found, tried = best_micro(session, "ebert_base", sizes, batch, limit, [])
     session.subjects["ebert"] = subject
@@ -88,14 +96,20 @@ def ebert(session: "Session", limit: float) -> dict[str, Any]:
             break
         try:
             with held_to(subject, name):
-                out["attention"][name] = rate(subject, 2, limit, session.ceiling)["samples_per_second"]
+                out["attention"][name] = rate(subject, 2, limit, session.ceiling)[
+                    "samples_per_second"
+                ]
         except Exception as error:  # a kernel that refuses the shape is a finding, not an end
             out["attention"][name] = f"refused: {(str(error).splitlines() or [''])[0][:200]}"
     for key in ("model.encoder.attention_dropout=0",):
         if time.monotonic() > limit:
             break
         other = make_subject(
-            "ebert_base", session.store, session.place, size=session.size, set=[*same_size(subject), key]
+            "ebert_base",
+            session.store,
+            session.place,
+            size=session.size,
+            set=[*same_size(subject), key],
         )
         out["other"][key] = rate(other, 2, limit, session.ceiling)["samples_per_second"]
     return out
@@ -103,12 +117,17 @@ def ebert(session: "Session", limit: float) -> dict[str, Any]:
 
 def same_size(subject: Subject) -> list[str]:
     """Batch and micro-batch of a subject, for another one."""
-    return [f"train.batch_size={subject.batch}", f"train.micro_batch={subject.recipe.train.micro_batch}"]
+    return [
+        f"train.batch_size={subject.batch}",
+        f"train.micro_batch={subject.recipe.train.micro_batch}",
+    ]
 
 
 @contextmanager
 def held_to(subject: Subject, kernel: str) -> Iterator[None]:
-    """Let a subject compute attention one way (`train.attention`), and as it did before afterwards."""
+    """Let a subject compute attention one way (`train.attention`), and as it did before
+    afterwards.
+    """
     recipe, encoder = subject.recipe, subject.model.encoder
     before = encoder.blocks[0].attention
     if hasattr(recipe.train, "attention"):
@@ -125,9 +144,12 @@ def whole_run(session: "Session", limit: float) -> dict[str, Any]:
     """H2: the paper's whole pre-training at the rates measured, EBERT and DBERT."""
     subject = session.subjects["ebert"]
     other = make_subject(
-        "dbert_base", session.store, session.place, size=session.size,
+        "dbert_base",
+        session.store,
+        session.place,
+        size=session.size,
         set=same_size(subject),
-    )  # fmt: skip
+    )
     found = rate(other, 3, limit, session.ceiling)
     rates = {"ebert": session.rates["ebert"], "dbert": found["samples_per_second"]}
     papers = {name: load_recipe(f"{name}_base").train for name in rates}
@@ -149,13 +171,19 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
     empty_cache(session.place.device)  # the trial is another process
     subject, seen = session.subjects["ebert"], session.measured
     sets = [
-        "samples.holdout_chroms=[]", f"train.batch_size={subject.batch}",
+        "samples.holdout_chroms=[]",
+        f"train.batch_size={subject.batch}",
         f"train.micro_batch={subject.recipe.train.micro_batch}",
-    ]  # fmt: skip
+    ]
     told = plan(
-        "ebert_base", session.store, session.size, sets, device=session.place.device.type,
-        calibrated=not session.tiny, seconds=4.0,
-    )  # fmt: skip
+        "ebert_base",
+        session.store,
+        session.size,
+        sets,
+        device=session.place.device.type,
+        calibrated=not session.tiny,
+        seconds=4.0,
+    )
     # Measured is what torch gave out: without what CUDA and the allocator hold beside.
     beside = told.memory.get("context", 0.0) + told.memory.get("allocator", 0.0)
     rate_told, memory = told.samples_per_second, (told.memory["total"] - beside) / 1e9
@@ -166,21 +194,27 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
         "memory_told_over_measured": memory / seen["memory_gb"] if seen["memory_gb"] else None,
         "flops_told_over_counted": told.flops["model"] / seen["flops_per_step"],
         "calibrated": told.calibrated,
-    }  # fmt: skip
+    }
 
 
 def predicted(session: "Session", limit: float) -> dict[str, Any]:
-    """Bins a second of `predict_bins` with EBERT (random weights: the work is the same), one in 50 bp, at several batches."""
+    """Bins a second of `predict_bins` with EBERT (random weights: the work is the same), one in 50
+    bp, at several batches.
+    """
     from epilm.prediction_bins import predict_bins
     from epilm.tasks.dream.bins import grid
     from epilm.training.binding_spec import BindingSpec
     from epilm.training.binding_start import prepare_binding
 
     store, place = session.store, session.place
-    run, _ = prepare_binding("ebert", store, BindingSpec(), factors=("F",), size=session.size or "base")
+    run, _ = prepare_binding(
+        "ebert", store, BindingSpec(), factors=("F",), size=session.size or "base"
+    )
     chrom = max(range(len(store.sizes)), key=store.sizes.__getitem__)
     bins = grid({store.chroms[chrom]: int(store.sizes[chrom])}, margin=0)
-    cell = next(name for name, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0)
+    cell = next(
+        name for name, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0
+    )
     tried = []
     for batch in (64,) if session.tiny else (256, 1024, 4096):
         if tried and time.monotonic() > limit - 4:
@@ -196,16 +230,23 @@ def predicted(session: "Session", limit: float) -> dict[str, Any]:
             done += len(block.probabilities)
             if time.monotonic() - began > (0.2 if session.tiny else 3):
                 break
-        tried.append({"batch": batch, "bins_per_second": done / max(time.monotonic() - began, 1e-9)})
+        tried.append(
+            {"batch": batch, "bins_per_second": done / max(time.monotonic() - began, 1e-9)}
+        )
     best = max(tried, key=lambda row: row["bins_per_second"])
-    hours = {what: n / best["bins_per_second"] / 3600 for what, n in (("test chromosomes", 8_843_011), ("all training bins", 51_676_736))}  # fmt: skip
+    hours = {
+        what: n / best["bins_per_second"] / 3600
+        for what, n in (("test chromosomes", 8_843_011), ("all training bins", 51_676_736))
+    }
     return best | {"tried": tried, "window_bp": run.window_bp, "hours": hours}
 
 
 def peer(session: "Session", limit: float) -> dict[str, Any]:
-    """H3: BertForMaskedLM of `transformers` at the same size on the same tokens, sdpa, bf16 autocast, compiled.
+    """H3: BertForMaskedLM of `transformers` at the same size on the same tokens, sdpa, bf16
+    autocast, compiled.
 
-    It reads k-mers alone: EBERT's state stream is work that only our side does. Rounds are interleaved.
+    It reads k-mers alone: EBERT's state stream is work that only our side does. Rounds are
+    interleaved.
     """
     from transformers import BertConfig, BertForMaskedLM
 
@@ -213,10 +254,14 @@ def peer(session: "Session", limit: float) -> dict[str, Any]:
     device, encoder = session.place.device, subject.model.encoder
     block = encoder.blocks[0]
     config = BertConfig(
-        vocab_size=encoder.vocab, hidden_size=encoder.hidden, num_hidden_layers=len(encoder.blocks),
-        num_attention_heads=block.heads, intermediate_size=block.up.out_features,
-        max_position_embeddings=encoder.max_positions, attn_implementation="sdpa",
-    )  # fmt: skip
+        vocab_size=encoder.vocab,
+        hidden_size=encoder.hidden,
+        num_hidden_layers=len(encoder.blocks),
+        num_attention_heads=block.heads,
+        intermediate_size=block.up.out_features,
+        max_position_embeddings=encoder.max_positions,
+        attn_implementation="sdpa",
+    )
     model: Any = BertForMaskedLM(config).to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=device.type == "cuda")
     batches = [subject.maker(rows, 0).dna for rows in subject.micros(0)]
@@ -226,8 +271,12 @@ def peer(session: "Session", limit: float) -> dict[str, Any]:
         began = time.perf_counter()
         optimiser.zero_grad()
         for dna in batches:
-            with torch.autocast(device.type, torch.bfloat16) if session.place.bf16 else nullcontext():
-                loss = run(input_ids=dna.ids, attention_mask=dna.mask.to(torch.int64), labels=dna.labels).loss
+            with (
+                torch.autocast(device.type, torch.bfloat16) if session.place.bf16 else nullcontext()
+            ):
+                loss = run(
+                    input_ids=dna.ids, attention_mask=dna.mask.to(torch.int64), labels=dna.labels
+                ).loss
             (loss / len(batches)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -265,16 +314,22 @@ def peer(session: "Session", limit: float) -> dict[str, Any]:
     best = {name: min(found) for name, found in times.items()}
     fastest = min((name for name in runs), key=best.__getitem__)
     return {
-        "ratio": best[fastest] / best["ours"], "peer": fastest, "step_seconds": best, "ours": subject.said,
-        "rounds": len(times["ours"]), **notes,
-    }  # fmt: skip
+        "ratio": best[fastest] / best["ours"],
+        "peer": fastest,
+        "step_seconds": best,
+        "ours": subject.said,
+        "rounds": len(times["ours"]),
+        **notes,
+    }
 
 
 def halves(dna: Sequences) -> list[Sequences]:
     """Cut the sequences of a micro-batch in two."""
     at = -(-len(dna.ids) // 2)
     return [
-        Sequences(*(x[part] for x in (dna.ids, dna.segments, dna.mask, dna.labels) if x is not None))
+        Sequences(
+            *(x[part] for x in (dna.ids, dna.segments, dna.mask, dna.labels) if x is not None)
+        )
         for part in (slice(0, at), slice(at, None))
     ]
 
@@ -295,20 +350,29 @@ GENEBERT: dict[str, dict[str, Any]] = {
 
 
 def genebert(session: "Session", limit: float, layout: str) -> dict[str, Any]:
-    """H4 and H5: GeneBERT with the native tower and an exact contrast over all samples of the step."""
+    """H4 and H5: GeneBERT with the native tower and an exact contrast over all samples of the
+    step.
+    """
     plan = GENEBERT[layout]
     batch, sizes = (8, [4]) if session.tiny else plan["card"]
     sets = [*plan["sets"], f"objectives.matching.batch={batch}"]
     if session.tiny:  # the size's own 66 tokens, or what ten short regions make
         sets = [text for text in sets if "max_tokens" not in text]
-        sets += ["model.max_tokens=700"] if layout.startswith("concat") and layout != "concat_budget" else []
+        sets += (
+            ["model.max_tokens=700"]
+            if layout.startswith("concat") and layout != "concat_budget"
+            else []
+        )
     subject, found, tried = best_micro(session, "genebert_native", sizes, batch, limit, sets)
     tokens = int(subject.maker(subject.micros(0)[0], 0).dna.mask[0].sum())
     session.subjects.setdefault("genebert", subject)  # of H4, where it was measured
     return {
-        **found, "tried": tried, "layout": layout, "tokens_of_a_sequence": tokens,
+        **found,
+        "tried": tried,
+        "layout": layout,
+        "tokens_of_a_sequence": tokens,
         "exact_contrast": subject.recipe.objectives.matching.batch,
-    }  # fmt: skip
+    }
 
 
 def data_share(session: "Session", limit: float) -> dict[str, Any]:

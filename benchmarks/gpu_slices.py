@@ -1,6 +1,8 @@
-"""Base size on real slices: EBERT and DBERT pre-trained, fine-tuned and tested as `dream_base.yaml` says, seed by seed while there is time.
+"""Base size on real slices: EBERT and DBERT pre-trained, fine-tuned and tested as `dream_base.yaml`
+says, seed by seed while there is time.
 
-Everything is `epilm.ablate`'s own code in a scratch folder; rows that are done when the time is over are kept.
+Everything is `epilm.ablate`'s own code in a scratch folder; rows that are done when the time is
+over are kept.
 """
 
 import json
@@ -19,7 +21,9 @@ SEEDS = (1, 2, 3)
 
 
 def slices(session: "Session", limit: float) -> dict[str, Any]:
-    """Run the description on the carried store and labels; losses of both pre-trainings go into the session's curves."""
+    """Run the description on the carried store and labels; losses of both pre-trainings go into the
+    session's curves.
+    """
     from epilm.experiments.ablation_data import ablate_data
 
     folder = session.scratch / "slices"
@@ -29,9 +33,14 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
             if out["seeds"] and time.monotonic() > limit:
                 break
             found = ablate_data(
-                DESCRIPTION, folder, store=session.training.path, labels=session.labels, regions=session.regions,
-                seeds=[*out["seeds"], seed], size="tiny" if session.tiny else None,
-            )  # fmt: skip
+                DESCRIPTION,
+                folder,
+                store=session.training.path,
+                labels=session.labels,
+                regions=session.regions,
+                seeds=[*out["seeds"], seed],
+                size="tiny" if session.tiny else None,
+            )
             out["seeds"].append(seed)
             out["table"] = found.text()
     except OutOfTime as error:  # what was done before counts

@@ -1,7 +1,8 @@
-"""What `benchmarks.gpu` measures: a store, models with all that one training step needs, and how a step is timed.
+"""What `benchmarks.gpu` measures: a store, models with all that one training step needs, and how a
+step is timed.
 
-Everything goes through the functions that `epilm pretrain` uses: the recipe, the store's place on the device, the batches
-made ahead, `optimiser_step`. Needs torch, numpy, safetensors, yaml.
+Everything goes through the functions that `epilm pretrain` uses: the recipe, the store's place on
+the device, the batches made ahead, `optimiser_step`. Needs torch, numpy, safetensors, yaml.
 """
 
 import time
@@ -38,7 +39,9 @@ class OutOfTime(Exception):
 
 
 def random_store(folder: Path, tiny: bool) -> Store:
-    """Make a store of random numbers, as large as the rows need: bases, 15 states of 8 cell types, regions, 579 motifs."""
+    """Make a store of random numbers, as large as the rows need: bases, 15 states of 8 cell types,
+    regions, 579 motifs.
+    """
     rng = np.random.default_rng(0)
     bases, n_regions, width, motifs, cells = (
         (40_000, 400, 60, 32, 3) if tiny else (24_000_000, 30_000, 515, 579, 8)
@@ -48,12 +51,19 @@ def random_store(folder: Path, tiny: bool) -> Store:
     names = [f"type{i}" for i in range(cells)]
     bins = 2 * -(-bases // 200)
     lengths = rng.integers(1, 13, bins)
-    codes = np.stack([np.repeat(rng.integers(0, 15, bins, dtype=np.uint8), lengths)[:bins] for _ in names])
+    codes = np.stack(
+        [np.repeat(rng.integers(0, 15, bins, dtype=np.uint8), lengths)[:bins] for _ in names]
+    )
     gap = bases * 2 // n_regions
     regions = np.array(
-        [(c, at, at + width) for c in (0, 1) for at in range(0, (n_regions // 2) * gap, gap) if at + width < bases],
+        [
+            (c, at, at + width)
+            for c in (0, 1)
+            for at in range(0, (n_regions // 2) * gap, gap)
+            if at + width < bases
+        ],
         REGION_TYPE,
-    )  # fmt: skip
+    )
     shape = (len(regions), motifs)
     path = write_store(
         folder / "random.store",
@@ -64,7 +74,10 @@ def random_store(folder: Path, tiny: bool) -> Store:
         factors=rng.standard_normal(shape, dtype=np.float32),
         motifs=[{"id": f"M{i:04d}.1", "name": f"F{i}", "family": ""} for i in range(motifs)],
         states=StateArrays(
-            codes, {n: i for i, n in enumerate(names)}, 200, [f"{i + 1}_S{i + 1}" for i in range(15)]
+            codes,
+            {n: i for i, n in enumerate(names)},
+            200,
+            [f"{i + 1}_S{i + 1}" for i in range(15)],
         ),
         assembly="random",
     )
@@ -73,7 +86,11 @@ def random_store(folder: Path, tiny: bool) -> Store:
 
 def has(store: Store, what: str) -> bool:
     """Whether a store can serve "ebert" (states) or "genebert" (regions and factors)."""
-    return store.states is not None if what == "ebert" else store.factors is not None and store.n_regions > 0
+    return (
+        store.states is not None
+        if what == "ebert"
+        else store.factors is not None and store.n_regions > 0
+    )
 
 
 def model_to_train(store: Store, asked: str | None = None) -> str:
@@ -89,12 +106,23 @@ def model_to_train(store: Store, asked: str | None = None) -> str:
         return asked or served[0]
     reads = {"ebert": "chromatin states", "genebert": "regions with motif scores"}
     raise UsageError(
-        "the store has not what the model reads" if asked else "the store serves no model", where=store.path.name,
-        found=f"a store for {', '.join(served)}" if served else "neither states nor regions with motif scores",
+        "the store has not what the model reads" if asked else "the store serves no model",
+        where=store.path.name,
+        found=(
+            f"a store for {', '.join(served)}"
+            if served
+            else "neither states nor regions with motif scores"
+        ),
         expected=reads[asked] if asked else " or ".join(reads.values()),
-        do=f"Pass --model {served[0]}, or another --store." if served
-        else "Build the store with --states, or with --peaks and --motifs; or leave the trainings out with --only.",
-    )  # fmt: skip
+        do=(
+            f"Pass --model {served[0]}, or another --store."
+            if served
+            else (
+                "Build the store with --states, or with --peaks and --motifs; or leave the"
+                " trainings out with --only."
+            )
+        ),
+    )
 
 
 @dataclass
@@ -138,7 +166,8 @@ class Subject:
         return step_flops(self.model, self.maker(rows[0], 0)) * self.batch / len(rows[0])
 
     def steps(self, n: int, *, constant: bool = False, limit: float | None = None) -> list[float]:
-        """Seconds of each of n steps, the device waited for at the ends of each; one with data also makes the next one's.
+        """Seconds of each of n steps, the device waited for at the ends of each; one with data also
+        makes the next one's.
 
         Parameters
         ----------
@@ -164,10 +193,19 @@ class Subject:
             synchronise(self.place.device)
             began = time.perf_counter()
             optimiser_step(
-                self.model, make, self.optimiser, self.rows_at(step), step=step, lr=1e-5,
-                objectives=self.recipe.objectives, train=self.recipe.train, clip=self.recipe.optim.clip, ranks=Ranks(),
-                place=self.place, meanwhile=None if constant else self.prepare,
-            )  # fmt: skip
+                self.model,
+                make,
+                self.optimiser,
+                self.rows_at(step),
+                step=step,
+                lr=1e-5,
+                objectives=self.recipe.objectives,
+                train=self.recipe.train,
+                clip=self.recipe.optim.clip,
+                ranks=Ranks(),
+                place=self.place,
+                meanwhile=None if constant else self.prepare,
+            )
             synchronise(self.place.device)
             found.append(time.perf_counter() - began)
             self.done += 1
@@ -215,7 +253,9 @@ def peak_gb(device: torch.device) -> float | None:
 
 
 def attention(name: str) -> AbstractContextManager[Any]:
-    """Hold attention to one of torch's kernels: cudnn, flash, efficient, math; "" leaves the choice as it is."""
+    """Hold attention to one of torch's kernels: cudnn, flash, efficient, math; "" leaves the choice
+    as it is.
+    """
     if not name:
         return nullcontext()
     from torch.nn.attention import SDPBackend, sdpa_kernel

@@ -1,8 +1,9 @@
-"""Pre-training for the minutes that are left, through `epilm.pretrain` itself: curves, and a checkpoint small enough to carry.
+"""Pre-training for the minutes that are left, through `epilm.pretrain` itself: curves, and a
+checkpoint small enough to carry.
 
-First the small size (its weights fit into one file of 16 MiB and come back), then base size for the rest. The number of
-steps follows from the rate that was measured; a run that is slower than that is stopped by its part's alarm, and
-its curve up to there is kept.
+First the small size (its weights fit into one file of 16 MiB and come back), then base size for the
+rest. The number of steps follows from the rate that was measured; a run that is slower than that is
+stopped by its part's alarm, and its curve up to there is kept.
 """
 
 import json
@@ -21,19 +22,33 @@ MOST_BYTES = 16 << 20
 
 
 def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
-    """Train for the seconds up to `limit`; curves go into the session, the small model into its folder."""
+    """Train for the seconds up to `limit`; curves go into the session, the small model into its
+    folder.
+    """
     what = session.model
     name = {"ebert": "ebert_base", "genebert": "genebert_native"}[what]
     micro, batch = (4, 8) if session.tiny else (64, 64) if what == "genebert" else (256, 256)
     held = held_out(session)
     sets = [
-        f"train.batch_size={batch}", f"train.micro_batch={micro}", f"samples.holdout_chroms=[{held}]",
-        *(["samples.window_stride=200", "samples.window_jitter=199", "samples.strands=both"] if what == "ebert" else []),
-        *(["objectives.masked_states.mode=whole_bin"] if what == "ebert" else [f"objectives.matching.batch={batch}"]),
-    ]  # fmt: skip
+        f"train.batch_size={batch}",
+        f"train.micro_batch={micro}",
+        f"samples.holdout_chroms=[{held}]",
+        *(
+            ["samples.window_stride=200", "samples.window_jitter=199", "samples.strands=both"]
+            if what == "ebert"
+            else []
+        ),
+        *(
+            ["objectives.masked_states.mode=whole_bin"]
+            if what == "ebert"
+            else [f"objectives.matching.batch={batch}"]
+        ),
+    ]
     label = None if size == "base" else size
     began = time.monotonic()
-    subject = make_subject(name, session.training, session.place, size=label, set=sets[:2] + sets[3:])
+    subject = make_subject(
+        name, session.training, session.place, size=label, set=sets[:2] + sets[3:]
+    )
     subject.steps(1)
     seconds = subject.steps(2 if session.tiny else 5)
     step = sorted(seconds)[len(seconds) // 2]
@@ -44,19 +59,37 @@ def train(session: "Session", limit: float, size: str) -> dict[str, Any]:
     steps = 3 if session.tiny else max(20, int(0.75 * left / step))
     every = max(1, steps // 100)
     sets += [
-        f"train.steps={steps}", f"train.log_every={every}", f"train.validate_every={max(1, steps // 6)}",
-        f"train.checkpoint_every={steps}", "train.keep_checkpoints=1", f"train.validate_samples={8 if session.tiny else 256}",
-        f"optim.warmup_steps={max(1, steps // 10)}", f"optim.peak_lr={'1e-3' if size != 'base' else '2e-4'}", "optim.eps=1e-6",
-    ]  # fmt: skip
+        f"train.steps={steps}",
+        f"train.log_every={every}",
+        f"train.validate_every={max(1, steps // 6)}",
+        f"train.checkpoint_every={steps}",
+        "train.keep_checkpoints=1",
+        f"train.validate_samples={8 if session.tiny else 256}",
+        f"optim.warmup_steps={max(1, steps // 10)}",
+        f"optim.peak_lr={'1e-3' if size != 'base' else '2e-4'}",
+        "optim.eps=1e-6",
+    ]
     run = session.scratch / f"run{len(session.curves)}_{what}_{size}"
     out: dict[str, Any] = {
-        "model": what, "size": size, "steps_planned": steps, "batch": batch, "step_seconds_before": step,
-        "held_out": held, "settings": sets,
-    }  # fmt: skip
+        "model": what,
+        "size": size,
+        "steps_planned": steps,
+        "batch": batch,
+        "step_seconds_before": step,
+        "held_out": held,
+        "settings": sets,
+    }
     stopped = None
     try:
-        done = pretrain(name, session.training, run, size=label, set=sets, device=session.place.device.type)
-        out |= {"seconds": done.seconds, "train": done.train, "valid": done.valid, "warnings": done.warnings}
+        done = pretrain(
+            name, session.training, run, size=label, set=sets, device=session.place.device.type
+        )
+        out |= {
+            "seconds": done.seconds,
+            "train": done.train,
+            "valid": done.valid,
+            "warnings": done.warnings,
+        }
         if size != "base":
             out["checkpoint"] = keep(run / "model", session.out / "model")
     except Exception as error:

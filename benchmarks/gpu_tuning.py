@@ -1,6 +1,8 @@
-"""Shapes of our own kernels on this card: each of a few, how fast it is; the rows after it run with the best.
+"""Shapes of our own kernels on this card: each of a few, how fast it is; the rows after it run with
+the best.
 
-The constants of `epilm.nn.kernels_norm` and `epilm.motifs.kernels_triton` are the best ones of an H200.
+The constants of `epilm.nn.kernels_norm` and `epilm.motifs.kernels_triton` are the best ones of an
+H200.
 """
 
 import time
@@ -33,7 +35,9 @@ def shapes(session: "Session", limit: float) -> dict[str, Any]:
     from epilm.nn import kernels_norm
 
     device, rows, hidden = session.place.device, 147_456, 768
-    x, update, grad = (torch.randn(rows, hidden, device=device, dtype=torch.bfloat16) for _ in range(3))
+    x, update, grad = (
+        torch.randn(rows, hidden, device=device, dtype=torch.bfloat16) for _ in range(3)
+    )
     norm = torch.nn.LayerNorm(hidden, device=device)
     x.requires_grad_()
     update.requires_grad_()
@@ -52,10 +56,15 @@ def shapes(session: "Session", limit: float) -> dict[str, Any]:
 
     found: dict[str, Any] = {"bytes_of_one_way": 8 * x.numel()}
     ways = [f"BACKWARD_{name}" for name in ("ROWS", "WARPS", "PROGRAMS")]
-    found["forward"] = _best(kernels_norm, ["FORWARD_ROWS", "FORWARD_WARPS"], FORWARD, lambda: forward, limit)
+    found["forward"] = _best(
+        kernels_norm, ["FORWARD_ROWS", "FORWARD_WARPS"], FORWARD, lambda: forward, limit
+    )
     found["backward"] = _best(kernels_norm, ways, BACKWARD, lambda: back(forward()), limit)
     found["forward without dropout"] = _seconds(lambda: forward(0.0))
-    found["torch, bf16 autocast"] = {"forward": _seconds(torchs), "backward": _seconds(back(torchs()))}
+    found["torch, bf16 autocast"] = {
+        "forward": _seconds(torchs),
+        "backward": _seconds(back(torchs())),
+    }
     empty_cache(device)
 
     pwms = random_motifs(579)
@@ -90,7 +99,11 @@ def _best(
             found.append({"shape": shape, "seconds": _seconds(make())})
         except Exception as error:  # a shape that does not fit the chip
             found.append(
-                {"shape": shape, "seconds": float("inf"), "note": (str(error).splitlines() or [""])[0][:200]}
+                {
+                    "shape": shape,
+                    "seconds": float("inf"),
+                    "note": (str(error).splitlines() or [""])[0][:200],
+                }
             )
     best = min(found, key=lambda one: one["seconds"])
     if "note" in best:

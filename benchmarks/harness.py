@@ -1,19 +1,28 @@
-"""Two sides of one comparison in one process: interleaved rounds, the minimum of each, the answer checked.
+"""Two sides of one comparison in one process: interleaved rounds, the minimum of each, the answer
+checked.
 
-The rules are those of the table of goals: both sides in the same process, rounds interleaved (ours, peer,
-peer, ours, ...) so that a noisy neighbour hits both, the minimum of at least 7 rounds, the same threads on
-both sides, and correctness checked in the same script, on the very results that were timed.
-Standard library only, so that every row's script can use it.
+The rules are those of the table of goals: both sides in the same process, rounds interleaved (ours,
+peer, peer, ours, ...) so that a noisy neighbour hits both, the minimum of at least 7 rounds, the
+same threads on both sides, and correctness checked in the same script, on the very results that
+were timed. Standard library only, so that every row's script can use it.
 
 Usage::
 
-    row = compare("row 4: hits", ours, peer, check=check, goal=3, stretch=10,
-                  peer_name="MOODS-python", setup_note="2 Mb of hg19 chr20, 579 motifs, 1 thread")
+    row = compare(
+        "row 4: hits",
+        ours,
+        peer,
+        check=check,
+        goal=3,
+        stretch=10,
+        peer_name="MOODS-python",
+        setup_note="2 Mb of hg19 chr20, 579 motifs, 1 thread",
+    )
     write_row(row, "benchmarks/results/row04.json")
 
-`check(ours_result, peer_result)` raises AssertionError when the two disagree; a string it returns is kept in
-the row (say what was compared and how many). A ratio is peer time / ours, larger is better; with
-``better="lower"`` it is ours / peer and must stay below the goal (row 14).
+`check(ours_result, peer_result)` raises AssertionError when the two disagree; a string it returns
+is kept in the row (say what was compared and how many). A ratio is peer time / ours, larger is
+better; with ``better="lower"`` it is ours / peer and must stay below the goal (row 14).
 """
 
 import datetime
@@ -70,8 +79,12 @@ def machine() -> dict[str, Any]:
         memory = 0.0
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "simd": [name for name in ("avx2", "avx512bw", "avx512_bf16", "amx_bf16") if f" {name} " in flags],
+        "cores": (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
+        "simd": [
+            name for name in ("avx2", "avx512bw", "avx512_bf16", "amx_bf16") if f" {name} " in flags
+        ],
         "memory_gb": memory,
         "system": f"{platform.system()} {platform.machine()}",
         "load_1min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
@@ -125,7 +138,8 @@ def compare(
     ours, peer : callable
         Take nothing, return the result to check. Set-up stays outside of them.
     check : callable
-        ``check(ours_result, peer_result)``: raises AssertionError when they disagree; may return a sentence.
+        ``check(ours_result, peer_result)``: raises AssertionError when they disagree; may return a
+        sentence.
     rounds : int
         Timed rounds of each side, at least 7, after one untimed warm-up whose results are checked.
     goal, stretch : float
@@ -139,8 +153,9 @@ def compare(
     quiet : bool
         Print nothing.
     bound : str, optional
-        What a profile shows to take the time, e.g. "matrix products 71 % of the step, the same on both sides": kept
-        in the row, and printed in the table where the row is below its goal or its stretch.
+        What a profile shows to take the time, e.g. "matrix products 71 % of the step, the same on
+        both sides": kept in the row, and printed in the table where the row is below its goal or
+        its stretch.
 
     Returns
     -------
@@ -193,7 +208,13 @@ def compare(
         "command": f"python benchmarks/{Path(sys.argv[0]).name}",
     }
     if not quiet:
-        verdict = "stretch" if row["stretch_reached"] else "goal" if row["goal_reached"] else "below the goal"
+        verdict = (
+            "stretch"
+            if row["stretch_reached"]
+            else "goal"
+            if row["goal_reached"]
+            else "below the goal"
+        )
         print(
             f"{name}: {ratio:.2f}x against {peer_name} ({verdict}; goal {goal:g}x"
             + (f", stretch {stretch:g}x" if stretch is not None else "")

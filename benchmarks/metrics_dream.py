@@ -1,10 +1,10 @@
 """Scores of one ENCODE-DREAM dataset, 8.8 million bins: ours against scikit-learn.
 
-Simulated bins at a prevalence of 1e-3, probabilities of six decimals (so that many tie), 0.3 % ambiguous. The peer
-makes roc_auc_score, average_precision_score and precision_recall_curve, from which trapezoid and recall at four
-false discovery rates are read; it has no Davis-Goadrich area, which ours makes too, and is given the bins with the
-ambiguous ones already out. Memory: each side alone in a fresh process that loads the arrays, scores once and says
-its peak.
+Simulated bins at a prevalence of 1e-3, probabilities of six decimals (so that many tie), 0.3 %
+ambiguous. The peer makes roc_auc_score, average_precision_score and precision_recall_curve, from
+which trapezoid and recall at four false discovery rates are read; it has no Davis-Goadrich area,
+which ours makes too, and is given the bins with the ambiguous ones already out. Memory: each side
+alone in a fresh process that loads the arrays, scores once and says its peak.
 
     python benchmarks/metrics_dream.py [--bins 8843011]
 """
@@ -63,7 +63,9 @@ def load(folder: Path, side: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def peak_gb(folder: Path, side: str) -> dict[str, float]:
-    """Score once in a fresh process; its peak, and what the loaded arrays and libraries held before."""
+    """Score once in a fresh process; its peak, and what the loaded arrays and libraries held
+    before.
+    """
     words = [sys.executable, __file__, "--alone", side, "--folder", str(folder)]
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
@@ -84,8 +86,9 @@ def check(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
     for name in FDRS:
         assert mine[f"recall_at_fdr{name}"] == theirs[f"recall_at_fdr{name}"], name
     return (
-        f"auROC {mine['auroc']:.6f}, AP {mine['ap']:.6f} and trapezoid {mine['auprc_trapezoid']:.6f} equal to 1e-9, "
-        f"recall at four FDRs equal bit for bit; ours also Davis-Goadrich {mine['auprc_dg']:.6f}"
+        f"auROC {mine['auroc']:.6f}, AP {mine['ap']:.6f} and trapezoid"
+        f" {mine['auprc_trapezoid']:.6f} equal to 1e-9, recall at four FDRs equal bit for bit; ours"
+        f" also Davis-Goadrich {mine['auprc_dg']:.6f}"
     )
 
 
@@ -104,9 +107,10 @@ def main() -> None:
         memory = {side: peak_gb(folder, side) for side in ("ours", "peer")}
         mine, theirs = load(folder, "ours"), load(folder, "peer")
         note = (
-            f"{arguments.bins:,} bins, {int((mine[0] == 1).sum()):,} bound, {int((mine[0] == -1).sum()):,} ambiguous "
-            f"(dropped inside on our side, before on the peer's), 1 thread; peak memory of a process with the data: "
-            f"ours {memory['ours']['peak_gb']:.2f} GB, peer {memory['peer']['peak_gb']:.2f} GB"
+            f"{arguments.bins:,} bins, {int((mine[0] == 1).sum()):,} bound,"
+            f" {int((mine[0] == -1).sum()):,} ambiguous (dropped inside on our side, before on the"
+            " peer's), 1 thread; peak memory of a process with the data: ours"
+            f" {memory['ours']['peak_gb']:.2f} GB, peer {memory['peer']['peak_gb']:.2f} GB"
         )
         row = compare(
             "metrics of one DREAM dataset",
@@ -114,7 +118,9 @@ def main() -> None:
             lambda: peer(*theirs),
             check=check,
             goal=1.0,
-            peer_name="scikit-learn roc_auc_score + average_precision_score + precision_recall_curve",
+            peer_name=(
+                "scikit-learn roc_auc_score + average_precision_score + precision_recall_curve"
+            ),
             setup_note=note,
             threads=1,
         )

@@ -1,8 +1,9 @@
 # ruff: noqa: E402 (threads are set before anything that reads them)
 """What rows 4 to 8 share: 579 JASPAR motifs, a stretch of hg19 chr20, one thread on both sides.
 
-The motifs and the genome are the real files of ../shared/data (EPILM_TEST_DATA names another folder); what would do in
-their place, the runner says (WHAT in __main__.py). The stretch keeps its runs of N.
+The motifs and the genome are the real files of ../shared/data (EPILM_TEST_DATA names another
+folder); what would do in their place, the runner says (WHAT in __main__.py). The stretch keeps its
+runs of N.
 """
 
 import os
@@ -24,7 +25,9 @@ START = 4_400_000  # holds a gap of the assembly (one N at 4,465,737)
 
 def motifs() -> list[Motif]:
     """The 579 motifs of JASPAR 2018 CORE vertebrates."""
-    return read_motifs(DATA / "motifs" / "JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz")
+    return read_motifs(
+        DATA / "motifs" / "JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz"
+    )
 
 
 def pwms() -> list[np.ndarray]:

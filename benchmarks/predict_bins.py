@@ -1,9 +1,12 @@
-"""Genome-wide prediction of bins on the CPU, against the same model fed window by window by a PyTorch DataLoader.
+"""Genome-wide prediction of bins on the CPU, against the same model fed window by window by a
+PyTorch DataLoader.
 
-Ours: `predict_bins` over successive bins (200 bp every 50, windows of 1,000 bp, states and two signals), tokenised once a
-stretch. Peer: a Dataset whose __getitem__ cuts the window out of a string, makes its 7-mers in a Python loop over a dict,
-takes the majority state and the pooled signals of each token, and a DataLoader without workers; the same model, batch, number
-format and thread. Checked: the probabilities of all bins agree. The encoder's share is said: it is the same on both sides.
+Ours: `predict_bins` over successive bins (200 bp every 50, windows of 1,000 bp, states and two
+signals), tokenised once a stretch. Peer: a Dataset whose __getitem__ cuts the window out of a
+string, makes its 7-mers in a Python loop over a dict, takes the majority state and the pooled
+signals of each token, and a DataLoader without workers; the same model, batch, number format and
+thread. Checked: the probabilities of all bins agree. The encoder's share is said: it is the same on
+both sides.
 
     python benchmarks/predict_bins.py [--bins 1500] [--size tiny] [--batch 256]
 """
@@ -88,14 +91,18 @@ def main() -> None:
             return np.concatenate(
                 [
                     block.probabilities
-                    for block in predict_bins(run, store, "typeA", bins, batch=arguments.batch, device="cpu")
+                    for block in predict_bins(
+                        run, store, "typeA", bins, batch=arguments.batch, device="cpu"
+                    )
                 ]
             )
 
         def peer():
             with torch.inference_mode():
                 loader = DataLoader(OneByOne(), batch_size=arguments.batch)
-                return np.concatenate([run.model(windows_of(batch)).sigmoid().numpy() for batch in loader])
+                return np.concatenate(
+                    [run.model(windows_of(batch)).sigmoid().numpy() for batch in loader]
+                )
 
         def check(mine, theirs):
             gap = float(np.abs(mine - theirs).max())
@@ -104,9 +111,18 @@ def main() -> None:
             return f"probabilities of {len(mine):,} bins agree, largest difference {gap:.1e}"
 
         row = compare(
-            "prediction of bins on the CPU", ours, peer, check=check, goal=1.0, peer_name="DataLoader, window by window",
-            setup_note=f"EBERT+ {arguments.size}, {arguments.bins} bins, batch {arguments.batch}, fp32, 1 thread", threads=1,
-        )  # fmt: skip
+            "prediction of bins on the CPU",
+            ours,
+            peer,
+            check=check,
+            goal=1.0,
+            peer_name="DataLoader, window by window",
+            setup_note=(
+                f"EBERT+ {arguments.size}, {arguments.bins} bins, batch {arguments.batch}, fp32, 1"
+                " thread"
+            ),
+            threads=1,
+        )
         reader, starts = run.reader(store), bins.start.astype(np.int64) - 400
         began = time.perf_counter()
         for at in range(0, len(bins), arguments.batch):
@@ -122,8 +138,9 @@ def main() -> None:
         }
         row["reading_alone_bins_per_second"] = arguments.bins / reading
         print(
-            f"ours {row['bins_per_second']['ours']:,.0f} bins/s, peer {row['bins_per_second']['peer']:,.0f}; "
-            f"reading alone {row['reading_alone_bins_per_second']:,.0f} bins/s, the rest is the encoder"
+            f"ours {row['bins_per_second']['ours']:,.0f} bins/s, peer"
+            f" {row['bins_per_second']['peer']:,.0f}; reading alone"
+            f" {row['reading_alone_bins_per_second']:,.0f} bins/s, the rest is the encoder"
         )
         write_row(row, Path(__file__).parent / "results" / f"predict_bins_{arguments.size}.json")
 

@@ -1,11 +1,14 @@
 # ruff: noqa: E402 (threads are set before anything that reads them)
-"""A prediction of all of the challenge's bins: chr1, chr8 and chr21 of hg19 at their real lengths, into its own file.
+"""A prediction of all of the challenge's bins: chr1, chr8 and chr21 of hg19 at their real lengths,
+into its own file.
 
-Bases, states, accessibility and mappability are invented, as long as the real ones (443,744,538 bases, 8,874,808 bins), the signals
-one value a 25 bases; the model is as small as an EBERT can be, because what is shown is the stream: memory must not
-grow with the bins, and the file must be whole. Each part runs in a process of its own, from memory maps; memory is
-the highest anonymous memory of the process above what it held before it predicted (the mapped store's pages are the system's).
-Checked: number and order of the lines, and the scores of bins drawn at random, computed again one by one.
+Bases, states, accessibility and mappability are invented, as long as the real ones (443,744,538
+bases, 8,874,808 bins), the signals one value a 25 bases; the model is as small as an EBERT can be,
+because what is shown is the stream: memory must not grow with the bins, and the file must be whole.
+Each part runs in a process of its own, from memory maps; memory is the highest anonymous memory of
+the process above what it held before it predicted (the mapped store's pages are the system's).
+Checked: number and order of the lines, and the scores of bins drawn at random, computed again one
+by one.
 
     python benchmarks/predict_genome.py [--share 1.0] [--batch 1024] [--format tab.gz]
 """
@@ -44,14 +47,21 @@ def write_store_of(folder: Path) -> Path:
     m = int(bin_offsets(sizes, RESOLUTION)[-1])
     names = ["typeA", "typeB"]
     return write_store(
-        folder / "store", assembly="invented", cell_types=names,
+        folder / "store",
+        assembly="invented",
+        cell_types=names,
         genome={name: rng.integers(0, 4, size, dtype=np.uint8) for name, size in SIZES.items()},
         states=StateArrays(codes, {"typeA": 0, "typeB": 1}, 200, [f"{i + 1}_S" for i in range(15)]),
         signals={
-            "accessibility": SignalArrays(rng.gamma(0.5, 2.0, (2, m)).astype(np.float32), {"typeA": 0, "typeB": 1}, RESOLUTION, "mean"),
+            "accessibility": SignalArrays(
+                rng.gamma(0.5, 2.0, (2, m)).astype(np.float32),
+                {"typeA": 0, "typeB": 1},
+                RESOLUTION,
+                "mean",
+            ),
             "mappability": SignalArrays(rng.random((1, m), np.float32), None, RESOLUTION, "mean"),
         },
-    )  # fmt: skip
+    )
 
 
 def smallest_model(store: Any) -> Any:
@@ -62,15 +72,30 @@ def smallest_model(store: Any) -> Any:
     from epilm.models.spec import EncoderSpec, ModelSpec
 
     spec = ModelSpec(
-        name="ebert", streams=("dna", "states"), k=K, stride=K, max_tokens=64, cells=2, states=15, next_segment="none",
+        name="ebert",
+        streams=("dna", "states"),
+        k=K,
+        stride=K,
+        max_tokens=64,
+        cells=2,
+        states=15,
+        next_segment="none",
         encoder=EncoderSpec(size="tiny", layers=1, hidden=16, heads=1, ffn=32),
-    )  # fmt: skip
+    )
     signals = [list(parse_signal(name)) for name in ("accessibility", "mappability")]
-    model = binding_from(build_model(spec, seed=0), signals=2, conv_channels=(8, 8), dense=8, seed=1)
+    model = binding_from(
+        build_model(spec, seed=0), signals=2, conv_channels=(8, 8), dense=8, seed=1
+    )
     about = {
-        "kind": "ebert", "factors": ["TF"], "window_bp": WINDOW, "width": 200, "signals": signals, "strands": "forward",
-        "state_names": list(store.states.names), "state_bin": int(store.states.bin),
-    }  # fmt: skip
+        "kind": "ebert",
+        "factors": ["TF"],
+        "window_bp": WINDOW,
+        "width": 200,
+        "signals": signals,
+        "strands": "forward",
+        "state_names": list(store.states.names),
+        "state_bin": int(store.states.bin),
+    }
     return BindingRun(model.eval(), spec, about)
 
 
@@ -100,19 +125,35 @@ def predict(pipe: Any, store_path: str, out: str, share: float, batch: int) -> N
     watcher.start()
     began = time.perf_counter()
     mean = write_bins(
-        run, store, "typeB", bins, out, batch=batch, device="cpu", say=lambda line: print(line, flush=True)
+        run,
+        store,
+        "typeB",
+        bins,
+        out,
+        batch=batch,
+        device="cpu",
+        say=lambda line: print(line, flush=True),
     )
     seconds = time.perf_counter() - began
     over.set()
     watcher.join()
-    pipe.send({
-        "bins": len(bins), "seconds": seconds, "bins_per_second": len(bins) / seconds, "memory_mb": peak[0] - before,
-        "file_mb": Path(out).stat().st_size / 1e6, "mean": mean, "checked": check(run, store, bins, out, mean),
-    })  # fmt: skip
+    pipe.send(
+        {
+            "bins": len(bins),
+            "seconds": seconds,
+            "bins_per_second": len(bins) / seconds,
+            "memory_mb": peak[0] - before,
+            "file_mb": Path(out).stat().st_size / 1e6,
+            "mean": mean,
+            "checked": check(run, store, bins, out, mean),
+        }
+    )
 
 
 def check(run: Any, store: Any, bins: Any, out: str, mean: float) -> str:
-    """The file against bins predicted one by one; its reader refuses other bins, another order, a missing line."""
+    """The file against bins predicted one by one; its reader refuses other bins, another order, a
+    missing line.
+    """
     from epilm.prediction_bins import predict_bins
     from epilm.tasks.dream.submission import read_submission
 
@@ -121,18 +162,28 @@ def check(run: Any, store: Any, bins: Any, out: str, mean: float) -> str:
     found = read_submission(out, bins).scores
     at = np.sort(np.random.default_rng(1).choice(len(bins), min(DRAWN, len(bins)), replace=False))
     alone = np.array(
-        [next(iter(predict_bins(run, store, "typeB", bins.take(slice(i, i + 1)), device="cpu"))).probabilities[0, 0] for i in at]
-    )  # fmt: skip
+        [
+            next(
+                iter(predict_bins(run, store, "typeB", bins.take(slice(i, i + 1)), device="cpu"))
+            ).probabilities[0, 0]
+            for i in at
+        ]
+    )
     gap = float(np.abs(found[at] - alone).max())
     assert len(found) == len(bins)
     assert gap < 1e-5, gap
     assert abs(float(found.mean()) - mean) < 1e-6
     assert len(np.unique(found[at])) > len(at) // 2  # not one number for all
-    return f"{len(found):,} lines in the order of the bins; {len(at)} of them predicted alone, largest difference {gap:.0e}"
+    return (
+        f"{len(found):,} lines in the order of the bins; {len(at)} of them predicted alone, largest"
+        f" difference {gap:.0e}"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--share", type=float, default=1.0, help="of the bins, in the second part")
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--format", default="tab.gz", help="tab.gz, bw or parquet")
@@ -154,10 +205,16 @@ def main() -> None:
     growth = parts[1]["memory_mb"] / max(parts[0]["memory_mb"], 1.0)
     print(f"ten times the bins: {growth:.2f} times the memory")
     result = {
-        "name": "prediction of all of the challenge's bins", "parts": parts, "memory_ratio": round(growth, 3),
-        "store_mb": round(sum(SIZES.values()) / 1e6), "format": given.format, "machine": machine(), "versions": versions(),
-        "date": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()), "command": "python benchmarks/predict_genome.py",
-    }  # fmt: skip
+        "name": "prediction of all of the challenge's bins",
+        "parts": parts,
+        "memory_ratio": round(growth, 3),
+        "store_mb": round(sum(SIZES.values()) / 1e6),
+        "format": given.format,
+        "machine": machine(),
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()),
+        "command": "python benchmarks/predict_genome.py",
+    }
     if given.share == 1.0:
         write_row(result, "predict_genome.json")
 

@@ -1,10 +1,12 @@
 # ruff: noqa: E402 (threads are set before anything that reads them)
-"""Where the time of one training step on the CPU goes: products, attention, elementwise work, optimiser, data.
+"""Where the time of one training step on the CPU goes: products, attention, elementwise work,
+optimiser, data.
 
-GeneBERT small and EBERT base as `epilm pretrain` runs them on this machine (number format, fused optimiser, batches from a
-memory-mapped store), a few steps under torch.profiler. Every moment of a step belongs to one kind: first by where it
-happened (making a batch, moving the weights, inside attention), then by what the operation is (`RULES`); what no
-operation covers is Python and autograd. The step's time is measured without the profiler.
+GeneBERT small and EBERT base as `epilm pretrain` runs them on this machine (number format, fused
+optimiser, batches from a memory-mapped store), a few steps under torch.profiler. Every moment of a
+step belongs to one kind: first by where it happened (making a batch, moving the weights, inside
+attention), then by what the operation is (`RULES`); what no operation covers is Python and
+autograd. The step's time is measured without the profiler.
 
     python benchmarks/profile_step.py [--threads 1] [--steps 3] [--quick]
 """
@@ -27,24 +29,69 @@ from training_step import Steps, invented_store
 
 STEP, DATA, OPTIMISER = "epilm: step", "epilm: data", "epilm: optimiser"
 REST = "Python and autograd"
-# The first word found in an operation's name decides. Products of batches occur in attention alone: its backward pass
-# is made of them where the chip has no attention of its own.
+# The first word found in an operation's name decides. Products of batches occur in attention alone:
+# its backward pass is made of them where the chip has no attention of its own.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("optimiser", ("_fused_adam", "_foreach", "vector_norm", "muon")),
     ("attention", ("attention", "::bmm", "::baddbmm", "::_softmax", "bmmbackward")),
     ("matrix products", ("::mm", "::addmm", "linear", "matmul", "conv", "mkldnn")),
-    ("gather and index", ("index", "gather", "embedding", "scatter", "nonzero", "masked_select", "::sort", "::unique")),
-    ("copies and casts", ("copy", "::to", "::cat", "::stack", "::clone", "zero", "::fill_", "empty", "contiguous", "::full")),
-)  # fmt: skip
-KINDS = ("matrix products", "attention", "elementwise and norms", "gather and index", "copies and casts", "optimiser", "data", REST)  # fmt: skip
+    (
+        "gather and index",
+        (
+            "index",
+            "gather",
+            "embedding",
+            "scatter",
+            "nonzero",
+            "masked_select",
+            "::sort",
+            "::unique",
+        ),
+    ),
+    (
+        "copies and casts",
+        (
+            "copy",
+            "::to",
+            "::cat",
+            "::stack",
+            "::clone",
+            "zero",
+            "::fill_",
+            "empty",
+            "contiguous",
+            "::full",
+        ),
+    ),
+)
+KINDS = (
+    "matrix products",
+    "attention",
+    "elementwise and norms",
+    "gather and index",
+    "copies and casts",
+    "optimiser",
+    "data",
+    REST,
+)
 CASES = (
     ("GeneBERT small", "genebert_native", "small", ("samples.holdout_chroms=[]",)),
-    ("EBERT base", "ebert_base", "base", ("samples.holdout_chroms=[]", "train.batch_size=8", "train.micro_batch=8")),
-)  # fmt: skip
+    (
+        "EBERT base",
+        "ebert_base",
+        "base",
+        ("samples.holdout_chroms=[]", "train.batch_size=8", "train.micro_batch=8"),
+    ),
+)
 QUICK = (
     ("EBERT tiny", "ebert_base", "tiny", ("train.batch_size=8", "train.micro_batch=8")),
-    ("GeneBERT tiny", "genebert_native", "tiny", ("samples.holdout_chroms=[]", "samples.regions=2")),
-)  # fmt: skip
+    (
+        "GeneBERT tiny",
+        "genebert_native",
+        "tiny",
+        ("samples.holdout_chroms=[]", "samples.regions=2"),
+    ),
+)
 
 
 def kind_of(name: str, within: Iterable[str] = ()) -> str:
@@ -59,7 +106,11 @@ def kind_of(name: str, within: Iterable[str] = ()) -> str:
 
     Examples
     --------
-    >>> kind_of("aten::addmm"), kind_of("aten::gelu"), kind_of("aten::addmm", ["epilm: optimiser", "epilm: step"])
+    >>> (
+    ...     kind_of("aten::addmm"),
+    ...     kind_of("aten::gelu"),
+    ...     kind_of("aten::addmm", ["epilm: optimiser", "epilm: step"]),
+    ... )
     ('matrix products', 'elementwise and norms', 'optimiser')
     >>> kind_of("aten::mul", ["aten::_scaled_dot_product_attention_math"]), kind_of("epilm: step")
     ('attention', 'Python and autograd')
@@ -76,7 +127,8 @@ def kind_of(name: str, within: Iterable[str] = ()) -> str:
         # autograd's own bookkeeping around an operation, not the operation
         return REST if lowered.startswith(("autograd::", "epilm")) or not found else found[0]
     return next(
-        (kind for kind, words in RULES if any(word in lowered for word in words)), "elementwise and norms"
+        (kind for kind, words in RULES if any(word in lowered for word in words)),
+        "elementwise and norms",
     )
 
 
@@ -161,10 +213,16 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|" + "---|" * len(rows),
     ]
     for kind in KINDS:
-        lines.append(f"| {kind} | " + " | ".join(f"{row['shares'][kind]:.1%}" for row in rows) + " |")
-    lines.append("| one step | " + " | ".join(f"{row['step_s'] * 1e3:.0f} ms" for row in rows) + " |")
+        lines.append(
+            f"| {kind} | " + " | ".join(f"{row['shares'][kind]:.1%}" for row in rows) + " |"
+        )
     lines.append(
-        "| | " + " | ".join(f"{row['weights'] / 1e6:.1f} M weights, {row['setup']}" for row in rows) + " |"
+        "| one step | " + " | ".join(f"{row['step_s'] * 1e3:.0f} ms" for row in rows) + " |"
+    )
+    lines.append(
+        "| | "
+        + " | ".join(f"{row['weights'] / 1e6:.1f} M weights, {row['setup']}" for row in rows)
+        + " |"
     )
     return "\n".join(lines)
 
@@ -183,28 +241,42 @@ def main() -> int:
     torch.set_num_threads(given.threads)
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        store = invented_store(Path(name) / "store", regions=800, factors=24 if given.quick else 579)
+        store = invented_store(
+            Path(name) / "store", regions=800, factors=24 if given.quick else 579
+        )
         for case, recipe, size, keys in QUICK if given.quick else CASES:
             run = Steps(recipe, size, store, keys)
             found = profile_of(run, given.steps)
             samples, number = run.recipe.train.batch_size, "bf16" if run.place.bf16 else "fp32"
             rows.append(
                 {
-                    "case": case, "weights": parameter_table(run.model)["total"],
-                    "setup": f"{samples} samples a step, micro-batch {run.recipe.train.micro_batch}, {number}", **found,
+                    "case": case,
+                    "weights": parameter_table(run.model)["total"],
+                    "setup": (
+                        f"{samples} samples a step, micro-batch {run.recipe.train.micro_batch},"
+                        f" {number}"
+                    ),
+                    **found,
                 }
-            )  # fmt: skip
+            )
             shown = ", ".join(f"{kind} {share:.0%}" for kind, share in found["shares"].items())
             print(f"{case}: {found['step_s'] * 1e3:.1f} ms a step; {shown}", flush=True)
-            print(f"  largest: {', '.join(f'{n} {s:.1%}' for n, s in found['largest'].items())}", flush=True)
+            print(
+                f"  largest: {', '.join(f'{n} {s:.1%}' for n, s in found['largest'].items())}",
+                flush=True,
+            )
             del run
     print(table(rows))
     if not given.quick:
         row = {
-            "name": "where a step's time goes", "rows": rows, "threads": given.threads, "machine": machine(),
-            "versions": versions(), "command": f"python benchmarks/profile_step.py --threads {given.threads}",
+            "name": "where a step's time goes",
+            "rows": rows,
+            "threads": given.threads,
+            "machine": machine(),
+            "versions": versions(),
+            "command": f"python benchmarks/profile_step.py --threads {given.threads}",
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%MZ"),
-        }  # fmt: skip
+        }
         write_row(row, "profile_step.json")
     return 0
 

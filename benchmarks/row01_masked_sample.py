@@ -1,9 +1,10 @@
 """Row 1: a masked-LM sample, from a window of the genome to tensors, against the usual tools.
 
-Ours: codes of the genome -> 6-mer ids -> DNABERT's span masking -> tensors. Peer: pysam fetch, k-mers joined with
-spaces, a `tokenizers` WordLevel vocabulary (DNABERT's) behind `PreTrainedTokenizerFast`, and transformers'
-DataCollatorForLanguageModeling (its masking is of single tokens and so does less than ours). Both make batches of
-the same windows of 515 bases = 512 tokens, one thread each.
+Ours: codes of the genome -> 6-mer ids -> DNABERT's span masking -> tensors. Peer: pysam fetch,
+k-mers joined with spaces, a `tokenizers` WordLevel vocabulary (DNABERT's) behind
+`PreTrainedTokenizerFast`, and transformers' DataCollatorForLanguageModeling (its masking is of
+single tokens and so does less than ours). Both make batches of the same windows of 515 bases = 512
+tokens, one thread each.
 
     python benchmarks/row01_masked_sample.py [--batch 512] [--plain]
 
@@ -92,9 +93,13 @@ def main() -> None:
         pysam.faidx(name)
         fasta = pysam.FastaFile(name)
         tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=peer_tokenizer(), pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-            sep_token="[SEP]", mask_token="[MASK]",
-        )  # fmt: skip
+            tokenizer_object=peer_tokenizer(),
+            pad_token="[PAD]",
+            unk_token="[UNK]",
+            cls_token="[CLS]",
+            sep_token="[SEP]",
+            mask_token="[MASK]",
+        )
         collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
 
         def ours():
@@ -107,9 +112,13 @@ def main() -> None:
                 texts.append(" ".join([sequence[i : i + K] for i in range(WIDTH - K + 1)]))
             encoded = tokenizer(texts, return_token_type_ids=False)
             return collate(
-                [{"input_ids": ids, "attention_mask": mask}
-                 for ids, mask in zip(encoded["input_ids"], encoded["attention_mask"], strict=True)]
-            )  # fmt: skip
+                [
+                    {"input_ids": ids, "attention_mask": mask}
+                    for ids, mask in zip(
+                        encoded["input_ids"], encoded["attention_mask"], strict=True
+                    )
+                ]
+            )
 
         def check(a, b):
             whole = torch.where(a.labels == -100, a.ids, a.labels)
@@ -118,13 +127,16 @@ def main() -> None:
             assert torch.equal(a.mask.long(), b["attention_mask"])
             hidden = a.labels != -100
             share = hidden.double().mean().item()
-            assert abs(share - 0.1403) < 0.02, f"hidden {share:.4f}, expected 0.1409 in the interior"
+            assert abs(share - 0.1403) < 0.02, (
+                f"hidden {share:.4f}, expected 0.1409 in the interior"
+            )
             fate = (a.ids == 4)[hidden].double().mean().item()
             assert abs(fate - 0.8) < 0.03
             return f"{whole.numel():,} tokens equal; hidden {share:.3f}, of these [MASK] {fate:.3f}"
 
         row = compare(
-            "row 1: whole masked-LM sample" + (" (numpy and torch, no numba)" if arguments.plain else ""),
+            "row 1: whole masked-LM sample"
+            + (" (numpy and torch, no numba)" if arguments.plain else ""),
             ours,
             peer,
             check=check,

@@ -1,7 +1,7 @@
 """Row 2: 6-mer ids, stride 1, against `tokenizers` WordLevel with the join it needs.
 
-Ours reads base codes, the peer letters: its k-mers are joined with spaces, split again and looked up in DNABERT's
-vocabulary. Same windows, no special tokens, one thread each.
+Ours reads base codes, the peer letters: its k-mers are joined with spaces, split again and looked
+up in DNABERT's vocabulary. Same windows, no special tokens, one thread each.
 
     python benchmarks/row02_kmer_ids.py [--plain]
 
@@ -38,8 +38,8 @@ def main() -> None:
     sequences = [np.frombuffer(b"ACGTN", dtype=np.uint8)[row].tobytes().decode() for row in codes]
     tokenizer = peer_tokenizer()
 
-    # As in a loader that runs for days, the result goes where the last batch was; a fresh array a call, in a
-    # loop of its own, is measured too (ours_fresh_s).
+    # As in a loader that runs for days, the result goes where the last batch was; a fresh array a
+    # call, in a loop of its own, is measured too (ours_fresh_s).
     out = np.empty((N, WIDTH - K + 1), dtype=np.int64)
 
     def ours():
@@ -48,7 +48,9 @@ def main() -> None:
     def peer():
         texts = [" ".join([s[i : i + K] for i in range(len(s) - K + 1)]) for s in sequences]
         # The faster of its calls: no offsets.
-        return [encoded.ids for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        return [
+            encoded.ids for encoded in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ]
 
     def check(a, b):
         assert a.tolist() == b
@@ -78,9 +80,14 @@ def main() -> None:
         start = time.perf_counter()
         out.fill(7)
         filling.append(time.perf_counter() - start)
-    what = "passes over the bases, one a letter of the k-mer" if arguments.plain else "a look-up a base"
+    what = (
+        "passes over the bases, one a letter of the k-mer"
+        if arguments.plain
+        else "a look-up a base"
+    )
     row["bound"] = (
-        f"writing 8 bytes a token, {min(filling) / row['ours_s']:.0%} of the time (a bare fill of the array), and {what}"
+        f"writing 8 bytes a token, {min(filling) / row['ours_s']:.0%} of the time (a bare fill of"
+        f" the array), and {what}"
     )
     row["ours_ns_per_token"] = row["ours_s"] / (N * (WIDTH - K + 1)) * 1e9
     row["peer_ns_per_token"] = row["peer_s"] / (N * (WIDTH - K + 1)) * 1e9

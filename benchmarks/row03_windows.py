@@ -1,8 +1,9 @@
 """Row 3: random windows of 1 kb gathered from the genome, against genvarloader's RefDataset.
 
-Ours: `Store.windows` on the memory map of a store (page cache warm). Peer: RefDataset with the reference in
-memory, fixed output length, no jitter, the windows as its BED. Both get batches of random row numbers and give
-arrays (N, 1000), one byte a base, one thread each. Checked: the letters of all windows agree.
+Ours: `Store.windows` on the memory map of a store (page cache warm). Peer: RefDataset with the
+reference in memory, fixed output length, no jitter, the windows as its BED. Both get batches of
+random row numbers and give arrays (N, 1000), one byte a base, one thread each. Checked: the letters
+of all windows agree.
 
     python benchmarks/row03_windows.py [--batch 1024] [--mb 100] [--width 1000]
 """
@@ -41,7 +42,11 @@ def main() -> None:
     start = generator.integers(0, half - width, n_windows)
     order = np.lexsort((start, chrom))
     regions = np.zeros(n_windows, REGION_TYPE)
-    regions["chrom"], regions["start"], regions["end"] = chrom[order], start[order], start[order] + width
+    regions["chrom"], regions["start"], regions["end"] = (
+        chrom[order],
+        start[order],
+        start[order] + width,
+    )
     batches = [generator.integers(0, n_windows, batch) for _ in range(50)]
     letters = np.frombuffer(b"ACGTN", dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +82,9 @@ def main() -> None:
         def check(mine, theirs):
             for a, b in zip(mine, theirs, strict=True):
                 assert a.shape == (batch, width)
-                assert np.array_equal(letters[a], np.asarray(b).view(np.uint8).reshape(batch, width))
+                assert np.array_equal(
+                    letters[a], np.asarray(b).view(np.uint8).reshape(batch, width)
+                )
             return f"the same letters in {len(batches) * batch} windows"
 
         row = compare(
@@ -88,11 +95,17 @@ def main() -> None:
             goal=1.0,
             stretch=2.0,
             peer_name="genvarloader RefDataset",
-            setup_note=f"{arguments.mb} Mb, {len(batches)} batches of {batch} windows of {width} bp, 1 thread",
+            setup_note=(
+                f"{arguments.mb} Mb, {len(batches)} batches of {batch} windows of {width} bp, 1"
+                " thread"
+            ),
             threads=1,
         )
         each = len(batches) * batch
-        print(f"ours {each / row['ours_s']:,.0f} windows/s, peer {each / row['peer_s']:,.0f} windows/s")
+        print(
+            f"ours {each / row['ours_s']:,.0f} windows/s, peer {each / row['peer_s']:,.0f}"
+            " windows/s"
+        )
         write_row(row, Path(__file__).parent / "results" / "row03.json")
 
 

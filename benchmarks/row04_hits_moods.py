@@ -16,7 +16,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--length", type=int, default=1_000_000)
     parser.add_argument(
-        "--window", type=int, default=9, help="MOODS' look-up width: 7 by default there, 9 is faster here"
+        "--window",
+        type=int,
+        default=9,
+        help="MOODS' look-up width: 7 by default there, 9 is faster here",
     )
     parser.add_argument("--out", default="row04.json")
     arguments = parser.parse_args()
@@ -50,9 +53,11 @@ def main() -> None:
         goal=3,
         stretch=10,
         peer_name="MOODS-python",
-        setup_note=f"{len(text)} bp of hg19 chr20, {len(pwms)} motifs, both strands; the peer with window "
-        f"{arguments.window}, its tables built "
-        "before, ours inside",
+        setup_note=(
+            f"{len(text)} bp of hg19 chr20, {len(pwms)} motifs, both strands; the peer with window "
+            f"{arguments.window}, its tables built "
+            "before, ours inside"
+        ),
         threads=1,
     )
     write_row(row, arguments.out)

@@ -53,7 +53,9 @@ def main() -> None:
             near += 1
         worst = max(abs(mine[key] - peers[key]) for key in mine.keys() & peers.keys())
         assert worst < NEAR
-        return f"the same {len(mine)} hits but for {near} within {NEAR:g} of their cut (float32 peer)"
+        return (
+            f"the same {len(mine)} hits but for {near} within {NEAR:g} of their cut (float32 peer)"
+        )
 
     row = compare(
         "row 5: hits at p = 1e-4, same hits",
@@ -63,8 +65,10 @@ def main() -> None:
         goal=3,
         stretch=8,
         peer_name="lightmotif scan",
-        setup_note=f"{len(text)} bp of hg19 chr20, {len(pwms)} motifs, both strands; the peer's matrices and "
-        "striped sequence are made before, our tables inside",
+        setup_note=(
+            f"{len(text)} bp of hg19 chr20, {len(pwms)} motifs, both strands; the peer's matrices"
+            " and striped sequence are made before, our tables inside"
+        ),
         threads=1,
     )
     write_row(row, arguments.out)

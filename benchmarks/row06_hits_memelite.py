@@ -58,7 +58,10 @@ def main() -> None:
         assert not lost, f"{len(lost)} hits lost, such as {sorted(lost)[:3]}"
         extra = len(mine) - len(peers)
         assert extra <= 0.001 * len(mine), f"{extra} hits the peer does not have"
-        return f"none of {len(peers)} hits lost, {extra} more at the cut itself ({with_n} windows with N left out)"
+        return (
+            f"none of {len(peers)} hits lost, {extra} more at the cut itself ({with_n} windows with"
+            " N left out)"
+        )
 
     row = compare(
         "row 6: hits at p = 1e-4, no hit lost",
@@ -68,8 +71,10 @@ def main() -> None:
         goal=2,
         stretch=8,
         peer_name="memelite fimo",
-        setup_note=f"{len(text)} bp of hg19 chr20, {len(motifs)} motifs, both strands, fimo's scores and cuts; "
-        "arrays out on our side, data frames on the peer's",
+        setup_note=(
+            f"{len(text)} bp of hg19 chr20, {len(motifs)} motifs, both strands, fimo's scores and"
+            " cuts; arrays out on our side, data frames on the peer's"
+        ),
         threads=1,
     )
     write_row(row, arguments.out)

@@ -1,4 +1,5 @@
-"""Row 7: best score of each region and motif (the factor matrix); peer lightmotif calculate().max().
+"""Row 7: best score of each region and motif (the factor matrix); peer lightmotif
+calculate().max().
 
 Also states the scale claim: regions per second with two threads, all else default.
 """
@@ -44,12 +45,16 @@ def main() -> None:
         return out
 
     def peer_scores(regions: int) -> np.ndarray:
-        """The peer's scores at the positions that exist: its .max() also reads cells past the end."""
+        """The peer's scores at the positions that exist: its .max() also reads cells past the
+        end.
+        """
         out = np.empty((regions, len(pwms)), dtype=np.float32)
         for r in range(regions):
             for m, pair in enumerate(matrices):
                 scores = [matrix.calculate(striped[r]) for matrix in pair]
-                out[r, m] = max(np.asarray(memoryview(s)).reshape(-1)[: len(s)].max() for s in scores)
+                out[r, m] = max(
+                    np.asarray(memoryview(s)).reshape(-1)[: len(s)].max() for s in scores
+                )
         return out
 
     some = min(count, 200)
@@ -63,8 +68,9 @@ def main() -> None:
         both = float(np.abs(exact - valid).max())
         assert both < 1e-4, f"scores before rounding differ by {both}"
         return (
-            f"{valid.size} scores within {worst:.1e} as stored in float16, {both:.1e} before, of the peer's at real "
-            f"positions (its own .max() takes a cell past the end of the region in {beyond:.0%} of the cases)"
+            f"{valid.size} scores within {worst:.1e} as stored in float16, {both:.1e} before, of"
+            " the peer's at real positions (its own .max() takes a cell past the end of the region"
+            f" in {beyond:.0%} of the cases)"
         )
 
     row = compare(
@@ -75,8 +81,10 @@ def main() -> None:
         goal=2,
         stretch=4,
         peer_name="lightmotif calculate().max()",
-        setup_note=f"{count} regions of {width} bp, {len(pwms)} motifs, both strands; matrices and striped regions "
-        "of the peer are made before, our log-odds, cuts and tables inside",
+        setup_note=(
+            f"{count} regions of {width} bp, {len(pwms)} motifs, both strands; matrices and striped"
+            " regions of the peer are made before, our log-odds, cuts and tables inside"
+        ),
         threads=1,
     )
     many = 200_000
@@ -90,9 +98,10 @@ def main() -> None:
     row["regions_per_s_2_threads"] = round(many / seconds)
     row["extrapolated_1000029_regions_s"] = round(1_000_029 / many * seconds, 1)
     print(
-        f"scale: {many} regions of {width} bp x {len(motifs)} motifs on 2 threads in {seconds:.1f} s = "
-        f"{many / seconds:.0f} regions/s; 1,000,029 regions extrapolate to "
-        f"{row['extrapolated_1000029_regions_s']:.0f} s and {1_000_029 * len(motifs) * 2 / 1e9:.2f} GB of result"
+        f"scale: {many} regions of {width} bp x {len(motifs)} motifs on 2 threads in {seconds:.1f}"
+        f" s = {many / seconds:.0f} regions/s; 1,000,029 regions extrapolate to"
+        f" {row['extrapolated_1000029_regions_s']:.0f} s and"
+        f" {1_000_029 * len(motifs) * 2 / 1e9:.2f} GB of result"
     )
     write_row(row, arguments.out)
 

@@ -1,12 +1,15 @@
-"""Row 9: a masked-LM step of BERT-base with our defaults, against `transformers` BertForMaskedLM with its own.
+"""Row 9: a masked-LM step of BERT-base with our defaults, against `transformers` BertForMaskedLM
+with its own.
 
-A step is forward pass, backward pass, clipping the gradient to 1 and AdamW, dropout on, as in training.
-Ours: what `epilm pretrain` does (bf16 where the processor has it, fused optimiser, vocabulary head on the masked
-rows alone). Peer: fp32, sdpa, scores of every token, `torch.optim.AdamW(fused=True)` as its Trainer takes. Both
-start from the same weights and read the same batch. Checked: the losses before the first step, without dropout, are the
-same to 1e-5 in fp32 and to 1e-2 in the timed format; both losses fall by the same amount (2 %) over the timed steps.
+A step is forward pass, backward pass, clipping the gradient to 1 and AdamW, dropout on, as in
+training. Ours: what `epilm pretrain` does (bf16 where the processor has it, fused optimiser,
+vocabulary head on the masked rows alone). Peer: fp32, sdpa, scores of every token,
+`torch.optim.AdamW(fused=True)` as its Trainer takes. Both start from the same weights and read the
+same batch. Checked: the losses before the first step, without dropout, are the same to 1e-5 in fp32
+and to 1e-2 in the timed format; both losses fall by the same amount (2 %) over the timed steps.
 
-    python benchmarks/row09_bert_step.py [--threads 1] [--samples 4] [--tokens 128] [--dropout 0.1] [--rounds 7]
+    python benchmarks/row09_bert_step.py [--threads 1] [--samples 4] [--tokens 128] [--dropout 0.1]
+    [--rounds 7]
 
 Rows 10 and 11 (row10_bert_step_bf16.py, row11_bert_step_fp32.py) are the same at equal precision.
 """
@@ -48,7 +51,9 @@ OBJECTIVES = ObjectivesSpec(next_segment=NextSegmentSpec(weight=0), matching=Mat
 def make_batch(samples: int, tokens: int) -> Batch:
     """Random DNA, masked as DNABERT does (15 % in spans), every row full."""
     vocab = vocab_size(K)
-    ids = torch.randint(N_SPECIAL, vocab, (samples, tokens), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(
+        N_SPECIAL, vocab, (samples, tokens), generator=torch.Generator().manual_seed(0)
+    )
     ids[:, 0], ids[:, -1] = CLS, SEP
     masked, labels = mask_tokens(
         ids, ids >= N_SPECIAL, k=K, rate=0.15, keys=torch.arange(samples), seed=0, vocab=vocab
@@ -68,9 +73,12 @@ class Ours:
 
     def __init__(self, batch: Batch, bf16: bool, dropout: float, size: str) -> None:
         spec = ModelSpec(
-            name="dnabert", streams=("dna",), k=K, next_segment="none",
+            name="dnabert",
+            streams=("dna",),
+            k=K,
+            next_segment="none",
             encoder=EncoderSpec(size=size, dropout=dropout),  # type: ignore[arg-type]
-        )  # fmt: skip
+        )
         self.model = build_model(spec, seed=0).train()
         self.optimiser = Optimiser(self.model, OptimSpec())
         self.place = Place(torch.device("cpu"), bf16, ())
@@ -78,10 +86,18 @@ class Ours:
 
     def step(self) -> float:
         figures = optimiser_step(
-            self.model, lambda rows, step: self.batch, self.optimiser, np.arange(len(self.batch)), step=self.done,
-            lr=LR, objectives=OBJECTIVES, train=TrainSpec(micro_batch=len(self.batch)), clip=1.0, ranks=Ranks(),
+            self.model,
+            lambda rows, step: self.batch,
+            self.optimiser,
+            np.arange(len(self.batch)),
+            step=self.done,
+            lr=LR,
+            objectives=OBJECTIVES,
+            train=TrainSpec(micro_batch=len(self.batch)),
+            clip=1.0,
+            ranks=Ranks(),
             place=self.place,
-        )  # fmt: skip
+        )
         self.done += 1
         return float(figures.values["loss"])
 
@@ -91,7 +107,9 @@ class Ours:
         with torch.no_grad(), self.place._replace(bf16=bf16).autocast():
             out = self.model(self.batch)
         self.model.train()
-        return float(torch.nn.functional.cross_entropy(out.masked_logits.float(), out.masked_labels))
+        return float(
+            torch.nn.functional.cross_entropy(out.masked_logits.float(), out.masked_labels)
+        )
 
 
 class Peer:
@@ -101,18 +119,26 @@ class Peer:
         encoder = ours.model.encoder
         block = encoder.blocks[0]
         config = BertConfig(
-            vocab_size=encoder.vocab, hidden_size=encoder.hidden, num_hidden_layers=len(encoder.blocks),
-            num_attention_heads=block.heads, intermediate_size=block.up.out_features,
+            vocab_size=encoder.vocab,
+            hidden_size=encoder.hidden,
+            num_hidden_layers=len(encoder.blocks),
+            num_attention_heads=block.heads,
+            intermediate_size=block.up.out_features,
             max_position_embeddings=encoder.max_positions,
-            hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
-        )  # fmt: skip
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
         self.model = BertForMaskedLM(config).train()
         state = to_bert_state(encoder.state_dict(), ours.model.masked_head.state_dict())
         self.model.load_state_dict(state, strict=False)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=LR, fused=True)
         self.bf16 = bf16
         dna = ours.batch.dna
-        self.inputs = {"input_ids": dna.ids, "attention_mask": dna.mask.long(), "labels": dna.labels}
+        self.inputs = {
+            "input_ids": dna.ids,
+            "attention_mask": dna.mask.long(),
+            "labels": dna.labels,
+        }
 
     def step(self) -> float:
         self.optimiser.zero_grad()
@@ -154,7 +180,12 @@ def rows() -> dict[int, Row]:
     return {
         9: Row(9, "BERT-base masked-LM step, our defaults", bf16, False, 2.5, 3.5),
         10: Row(
-            10, f"BERT-base masked-LM step, bf16 autocast on both sides{emulated}", True, True, 1.15, 1.4
+            10,
+            f"BERT-base masked-LM step, bf16 autocast on both sides{emulated}",
+            True,
+            True,
+            1.15,
+            1.4,
         ),
         11: Row(11, "BERT-base masked-LM step, fp32 on both sides", False, False, 1.10, 1.2),
     }
@@ -194,18 +225,28 @@ def main(number: Literal[9, 10, 11] = 9) -> None:
         assert all(np.isfinite((*fell, _ours, _peer)))
         assert min(fell) > 0, fell
         assert abs(fell[0] - fell[1]) < 0.1 * max(fell), fell
-        return f"{first}; after {ours.done} timed steps both fell alike, by {fell[0]:.3f} and {fell[1]:.3f}"
+        return (
+            f"{first}; after {ours.done} timed steps both fell alike, by {fell[0]:.3f} and"
+            f" {fell[1]:.3f}"
+        )
 
     result = compare(
-        f"row {number}: {row.what}", ours.step, peer.step, check=check, rounds=given.rounds, goal=row.goal,
-        stretch=row.stretch, peer_name="transformers BertForMaskedLM (sdpa)",
+        f"row {number}: {row.what}",
+        ours.step,
+        peer.step,
+        check=check,
+        rounds=given.rounds,
+        goal=row.goal,
+        stretch=row.stretch,
+        peer_name="transformers BertForMaskedLM (sdpa)",
         setup_note=(
-            f"{given.size}, {given.samples} x {given.tokens} tokens, dropout {given.dropout}, ours "
-            f"{'bf16' if row.ours_bf16 else 'fp32'}, peer {'bf16' if row.peer_bf16 else 'fp32'}, fused AdamW and clipping "
-            f"on both sides, {given.threads} thread{'s' if given.threads > 1 else ''}"
+            f"{given.size}, {given.samples} x {given.tokens} tokens, dropout {given.dropout}, ours"
+            f" {'bf16' if row.ours_bf16 else 'fp32'}, peer {'bf16' if row.peer_bf16 else 'fp32'},"
+            f" fused AdamW and clipping on both sides, {given.threads}"
+            f" thread{'s' if given.threads > 1 else ''}"
         ),
         threads=given.threads,
-    )  # fmt: skip
+    )
     result["bound"] = bound_of(ours.step)  # after the rounds: it takes steps
     result["command"] += "".join(f" {word}" for word in sys.argv[1:])
     write_row(result, f"row{number:02d}_{given.threads}t.json")
@@ -217,14 +258,19 @@ def same_losses(ours: Ours, peer: Peer, row: Row) -> str:
     assert abs(exact[0] - exact[1]) < 1e-5 * exact[1], exact
     timed = ours.loss(row.ours_bf16), peer.loss(row.peer_bf16)
     assert abs(timed[0] - timed[1]) < 1e-2 * timed[1], timed
-    return f"losses without dropout {exact[0]:.6f} and {exact[1]:.6f} in fp32, {timed[0]:.4f} and {timed[1]:.4f} as timed"
+    return (
+        f"losses without dropout {exact[0]:.6f} and {exact[1]:.6f} in fp32, {timed[0]:.4f} and"
+        f" {timed[1]:.4f} as timed"
+    )
 
 
 def same_steps(batch: Batch, size: str, steps: int = 3) -> str:
     """In fp32 without dropout the two go the same way, step by step."""
     ours = Ours(batch, False, 0.0, size)
     peer = Peer(ours, False, 0.0)
-    peer.optimiser = torch.optim.AdamW(grouped(peer.model), lr=LR, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    peer.optimiser = torch.optim.AdamW(
+        grouped(peer.model), lr=LR, betas=(0.9, 0.98), eps=1e-6, fused=True
+    )
     worst = 0.0
     for _ in range(steps):
         a, b = ours.step(), peer.step()
@@ -238,7 +284,10 @@ def grouped(model: torch.nn.Module) -> list[dict[str, Any]]:
     parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
     for name, weight in model.named_parameters():
         parts[weight.ndim >= 2 and "bias" not in name].append(weight)
-    return [{"params": parts[True], "weight_decay": 0.01}, {"params": parts[False], "weight_decay": 0.0}]
+    return [
+        {"params": parts[True], "weight_decay": 0.01},
+        {"params": parts[False], "weight_decay": 0.0},
+    ]
 
 
 def look(ours: Ours, peer: Peer, rounds: int) -> None:
@@ -250,7 +299,8 @@ def look(ours: Ours, peer: Peer, rounds: int) -> None:
         found[name].append(time.process_time() - start)
     best = {name: min(times[1:] or times) for name, times in found.items()}
     print(
-        f"processor time: ours {best['ours']:.3f} s, peer {best['peer']:.3f} s, ratio {best['peer'] / best['ours']:.2f}"
+        f"processor time: ours {best['ours']:.3f} s, peer {best['peer']:.3f} s, ratio"
+        f" {best['peer'] / best['ours']:.2f}"
     )
 
 

@@ -2,9 +2,10 @@
 
     python benchmarks/row10_bert_step_bf16.py [--threads 1] [--samples 4] [--tokens 128]
 
-Without bf16 instructions both sides emulate it, and the row says so: torch multiplies element by element, a step some
-forty times as long as in fp32; ours multiplies the rounded numbers in fp32 (`epilm.nn.linear`). `python -m benchmarks` leaves
-the row out there, with the command that measures it all the same.
+Without bf16 instructions both sides emulate it, and the row says so: torch multiplies element by
+element, a step some forty times as long as in fp32; ours multiplies the rounded numbers in fp32
+(`epilm.nn.linear`). `python -m benchmarks` leaves the row out there, with the command that measures
+it all the same.
 """
 
 from row09_bert_step import main

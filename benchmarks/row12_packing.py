@@ -1,10 +1,12 @@
-"""Row 12: a BERT-base masked-LM step on DNABERT's mix of lengths, padding left out against our own padded path.
+"""Row 12: a BERT-base masked-LM step on DNABERT's mix of lengths, padding left out against our own
+padded path.
 
-Half of the sequences are full, half have a length drawn evenly from 5 tokens up (protocols 1.4, sampling a). Both
-sides are the same model and step in the same format; `train.packing` is packed or off. Checked: loss and every gradient
-without dropout are the same (1e-5), and the hidden tokens and labels are the very same tensors. Bound: the share of
-padding, since at best a step costs as its tokens do (beyond that attention gains more, and the optimiser nothing).
-DNABERT's own lengths go to 512 tokens: `--samples 4 --tokens 512`.
+Half of the sequences are full, half have a length drawn evenly from 5 tokens up (protocols 1.4,
+sampling a). Both sides are the same model and step in the same format; `train.packing` is packed or
+off. Checked: loss and every gradient without dropout are the same (1e-5), and the hidden tokens and
+labels are the very same tensors. Bound: the share of padding, since at best a step costs as its
+tokens do (beyond that attention gains more, and the optimiser nothing). DNABERT's own lengths go to
+512 tokens: `--samples 4 --tokens 512`.
 
     python benchmarks/row12_packing.py [--threads 1] [--samples 8] [--tokens 128] [--fp32]
 """
@@ -27,7 +29,9 @@ SHORTEST = 5
 
 
 def mixed_batch(samples: int, tokens: int) -> Batch:
-    """The batch of row 9 with every second sequence cut; lengths spread evenly, not drawn: a fair small sample."""
+    """The batch of row 9 with every second sequence cut; lengths spread evenly, not drawn: a fair
+    small sample.
+    """
     batch = make_batch(samples, tokens)
     lengths = torch.full((samples,), tokens)
     short = samples // 2
@@ -50,7 +54,10 @@ def check_equal(batch: Batch, size: str) -> str:
         loss = torch.nn.functional.cross_entropy(out.masked_logits, out.masked_labels)
         loss.backward()
         found.append(
-            (loss.item(), {name: p.grad for name, p in side.model.named_parameters() if p.grad is not None})
+            (
+                loss.item(),
+                {name: p.grad for name, p in side.model.named_parameters() if p.grad is not None},
+            )
         )
     (a, ours), (b, plain) = found
     assert ours.keys() == plain.keys()
@@ -90,7 +97,8 @@ def main() -> None:
                 side.step()
                 best[packing] = min(best.get(packing, 1e9), time.process_time() - start)
         print(
-            f"{equal}; processor time {best}, ratio {best['off'] / best['packed']:.3f}, bound {1 / share:.3f}"
+            f"{equal}; processor time {best}, ratio {best['off'] / best['packed']:.3f}, bound"
+            f" {1 / share:.3f}"
         )
         return
 
@@ -102,14 +110,22 @@ def main() -> None:
         return f"{equal}; after the timed steps {losses[0]:.3f} and {losses[1]:.3f}"
 
     row = compare(
-        "row 12: padding left out, DNABERT's mix of lengths", sides["packed"].step, sides["off"].step, check=check,
-        rounds=given.rounds, goal=1.25, stretch=1.32, peer_name="our own step with the padding",
+        "row 12: padding left out, DNABERT's mix of lengths",
+        sides["packed"].step,
+        sides["off"].step,
+        check=check,
+        rounds=given.rounds,
+        goal=1.25,
+        stretch=1.32,
+        peer_name="our own step with the padding",
         setup_note=(
-            f"{given.size}, {given.samples} x {given.tokens} tokens, {share:.2f} of them real (matrix products alone would give {1 / share:.2f}x; attention without a mask gives the rest), "
-            f"{'bf16' if bf16 else 'fp32'}, dropout 0.1, {given.threads} thread{'s' if given.threads > 1 else ''}"
+            f"{given.size}, {given.samples} x {given.tokens} tokens, {share:.2f} of them real"
+            f" (matrix products alone would give {1 / share:.2f}x; attention without a mask gives"
+            f" the rest), {'bf16' if bf16 else 'fp32'}, dropout 0.1, {given.threads}"
+            f" thread{'s' if given.threads > 1 else ''}"
         ),
         threads=given.threads,
-    )  # fmt: skip
+    )
     row["bound"] = bound_of(sides["packed"].step)  # after the rounds: it takes steps
     row["command"] += "".join(f" {word}" for word in sys.argv[1:])
     write_row(row, "row12.json" if given.tokens == 128 else f"row12_{given.tokens}.json")

@@ -1,8 +1,10 @@
-"""Row 13: the region tower on 10 x 579 as it is, against the paper's resize to 224 x 224 with `transformers` SwinModel.
+"""Row 13: the region tower on 10 x 579 as it is, against the paper's resize to 224 x 224 with
+`transformers` SwinModel.
 
-Forward and backward in training mode, fp32, same widths, depths and heads (Swin-T), the same stochastic
-depth. Checked: our window attention equals a plain dense one with a mask, outputs and gradients, through the
-whole tower; both networks have the same size to 2 % and finite gradients everywhere.
+Forward and backward in training mode, fp32, same widths, depths and heads (Swin-T), the same
+stochastic depth. Checked: our window attention equals a plain dense one with a mask, outputs and
+gradients, through the whole tower; both networks have the same size to 2 % and finite gradients
+everywhere.
 
     python benchmarks/row13_region_tower.py [--threads 2] [--samples 4]
 """
@@ -30,10 +32,20 @@ def dense_forward(layer: WindowAttention, x: torch.Tensor) -> torch.Tensor:
     b, columns, rows, dim = x.shape
     c, r = torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="ij")
     c, r = c.flatten(), r.flatten()
-    window = (c + layer.before[0]) // layer.window[0] * 1000 + (r + layer.before[1]) // layer.window[1]
+    window = (c + layer.before[0]) // layer.window[0] * 1000 + (
+        r + layer.before[1]
+    ) // layer.window[1]
     same = window[:, None] == window[None, :]
-    dc = (c[:, None] - c[None, :]).clamp(-layer.window[0] + 1, layer.window[0] - 1) + layer.window[0] - 1
-    dr = (r[:, None] - r[None, :]).clamp(-layer.window[1] + 1, layer.window[1] - 1) + layer.window[1] - 1
+    dc = (
+        (c[:, None] - c[None, :]).clamp(-layer.window[0] + 1, layer.window[0] - 1)
+        + layer.window[0]
+        - 1
+    )
+    dr = (
+        (r[:, None] - r[None, :]).clamp(-layer.window[1] + 1, layer.window[1] - 1)
+        + layer.window[1]
+        - 1
+    )
     bias = layer.bias[:, dc * (2 * layer.window[1] - 1) + dr].masked_fill(~same, -math.inf)
     qkv = layer.qkv(x.flatten(1, 2)).view(b, columns * rows, 3, layer.heads, dim // layer.heads)
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
@@ -52,10 +64,14 @@ def check_windows(patch: tuple[int, int]) -> str:
         with mock.patch.object(WindowAttention, "forward", forward):
             pooled, patches = tower.encode(x)
         (pooled.square().sum() + patches.square().mean()).backward()
-        results.append([pooled.detach(), patches.detach(), *(p.grad.clone() for p in tower.parameters())])
+        results.append(
+            [pooled.detach(), patches.detach(), *(p.grad.clone() for p in tower.parameters())]
+        )
     worst = max(float((a - b).abs().max()) for a, b in zip(*results, strict=True))
     assert worst < 1e-10, worst
-    return f"whole tower equals dense masked attention, outputs and gradients, to {worst:.0e} (fp64)"
+    return (
+        f"whole tower equals dense masked attention, outputs and gradients, to {worst:.0e} (fp64)"
+    )
 
 
 def main() -> None:
@@ -67,13 +83,22 @@ def main() -> None:
     torch.manual_seed(0)
     matrix = torch.randn(given.samples, REGIONS, FACTORS)
     peer = SwinModel(
-        SwinConfig(image_size=224, patch_size=4, embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24],
-                   window_size=7, drop_path_rate=0.1)
-    ).train()  # fmt: skip
+        SwinConfig(
+            image_size=224,
+            patch_size=4,
+            embed_dim=96,
+            depths=[2, 2, 6, 2],
+            num_heads=[3, 6, 12, 24],
+            window_size=7,
+            drop_path_rate=0.1,
+        )
+    ).train()
 
     def run_peer() -> list[torch.Tensor]:
         peer.zero_grad(set_to_none=True)
-        image = F.interpolate(matrix[:, None], size=(224, 224), mode="bilinear", align_corners=False)
+        image = F.interpolate(
+            matrix[:, None], size=(224, 224), mode="bilinear", align_corners=False
+        )
         peer(image.expand(-1, 3, -1, -1)).pooler_output.square().mean().backward()
         return [p.grad for p in peer.parameters() if p.grad is not None]
 
@@ -97,7 +122,8 @@ def main() -> None:
             assert all(torch.isfinite(g).all() for g in (*ours, *theirs))
             assert abs(sizes[0] / sizes[1] - 1) < 0.02, sizes
             return (
-                f"{windows}; {sizes[0] / 1e6:.1f} and {sizes[1] / 1e6:.1f} M parameters, all gradients finite"
+                f"{windows}; {sizes[0] / 1e6:.1f} and {sizes[1] / 1e6:.1f} M parameters, all"
+                " gradients finite"
             )
 
         row = compare(

@@ -1,9 +1,10 @@
-"""Row 14: an exact contrastive batch of 2,000 samples in micro-batches, against the same batch in one shot.
+"""Row 14: an exact contrastive batch of 2,000 samples in micro-batches, against the same batch in
+one shot.
 
-The whole GeneBERT path (sequence encoder, native region tower, projections, learned temperature). Checked on the
-timed results: loss and every gradient equal those of the one-shot batch (fp32, without dropout); once more in
-fp64 with dropout against one graph that was drawn in the same order. Memory: bytes kept for the backward pass, counted
-by autograd's own hooks, parameters left out.
+The whole GeneBERT path (sequence encoder, native region tower, projections, learned temperature).
+Checked on the timed results: loss and every gradient equal those of the one-shot batch (fp32,
+without dropout); once more in fp64 with dropout against one graph that was drawn in the same order.
+Memory: bytes kept for the backward pass, counted by autograd's own hooks, parameters left out.
 
     python benchmarks/row14_contrastive.py [--threads 2] [--micro 125]
 """
@@ -66,12 +67,16 @@ def split(batch: Batch, size: int) -> list[Batch]:
 def make_model(dropout: float) -> GeneBERT:
     return build_model(
         ModelSpec(
-            regions=REGIONS, factors=FACTORS, layout="concat_budget", max_tokens=TOKENS, next_segment="none",
+            regions=REGIONS,
+            factors=FACTORS,
+            layout="concat_budget",
+            max_tokens=TOKENS,
+            next_segment="none",
             encoder=EncoderSpec(size="tiny", dropout=dropout, max_positions=TOKENS),
             tower=TowerSpec(embed=16, depths=(2, 2), heads=(1, 2), patch=(1, 4)),
         ),
         seed=0,
-    ).train()  # fmt: skip
+    ).train()
 
 
 def without_stochastic_depth(model: GeneBERT) -> GeneBERT:
@@ -169,9 +174,13 @@ def main() -> None:
         worst = max(float((a[k] - b[k]).norm() / b[k].norm().clamp(min=1e-12)) for k in a)
         largest = max(float(g.norm()) for g in b.values())
         absolute = max(float((a[k] - b[k]).norm()) for k in a) / largest
-        # Most of it is the one-shot sum's own fp32 rounding: against fp64 ours errs 1e-6, the one shot 6e-6.
+        # Most of it is the one-shot sum's own fp32 rounding: against fp64 ours errs 1e-6, the one
+        # shot 6e-6.
         assert absolute < 2e-5, (worst, absolute)
-        return f"loss {float(ours):.6f} equal to 1e-5, every gradient to {absolute:.0e} of the largest; {with_dropout}"
+        return (
+            f"loss {float(ours):.6f} equal to 1e-5, every gradient to {absolute:.0e} of the"
+            f" largest; {with_dropout}"
+        )
 
     whole = kept_bytes(sides[1], lambda: one_shot(sides[1], [batch]))
     parts = kept_bytes(sides[0], lambda: in_micro_batches(sides[0], micros))
@@ -186,13 +195,18 @@ def main() -> None:
         better="lower",
         peer_name="the same batch in one shot",
         setup_note=(
-            f"{len(micros)} micro-batches of {given.micro}, encoder tiny, {TOKENS} tokens, native tower on "
-            f"{REGIONS} x {FACTORS}, fp32, {given.threads} threads. Kept for backward: {parts / 1e6:.0f} MB against "
-            f"{whole / 1e6:.0f} MB in one shot; one micro-batch alone {single / 1e6:.0f} MB"
+            f"{len(micros)} micro-batches of {given.micro}, encoder tiny, {TOKENS} tokens, native"
+            f" tower on {REGIONS} x {FACTORS}, fp32, {given.threads} threads. Kept for backward:"
+            f" {parts / 1e6:.0f} MB against {whole / 1e6:.0f} MB in one shot; one micro-batch alone"
+            f" {single / 1e6:.0f} MB"
         ),
         threads=given.threads,
     )
-    row |= {"kept_mb": parts / 1e6, "kept_mb_one_shot": whole / 1e6, "kept_mb_one_micro": single / 1e6}
+    row |= {
+        "kept_mb": parts / 1e6,
+        "kept_mb_one_shot": whole / 1e6,
+        "kept_mb_one_micro": single / 1e6,
+    }
     write_row(row, "row14.json")
 
 

@@ -1,9 +1,10 @@
 """Row 15: random windows of 1 kb of a bigWig signal, against pyBigWig.
 
-Ours: `SignalTable.windows` on the memory map of a store that `epilm build` made of that bigWig at every base (page
-cache warm). Peer: pyBigWig on the bigWig itself, one `values(..., numpy=True)` a window, which is what it offers. Both
-give float32 (B, 1000), missing as 0, one thread each. Checked: all values agree, ours with the peer's rounded
-to float16, as the store keeps them. Two chromosomes, runs of 1 to 60 bp with a random value, a tenth of them missing.
+Ours: `SignalTable.windows` on the memory map of a store that `epilm build` made of that bigWig at
+every base (page cache warm). Peer: pyBigWig on the bigWig itself, one `values(..., numpy=True)` a
+window, which is what it offers. Both give float32 (B, 1000), missing as 0, one thread each.
+Checked: all values agree, ours with the peer's rounded to float16, as the store keeps them. Two
+chromosomes, runs of 1 to 60 bp with a random value, a tenth of them missing.
 
     python benchmarks/row15_track_windows.py [--batch 512] [--mb 40] [--width 1000] [--longest 60]
 """
@@ -36,7 +37,10 @@ def write_signal(path: Path, sizes: dict[str, int], longest: int, seed: int = 0)
                 part = slice(a, a + 100_000)
                 n = len(starts[part])
                 handle.addEntries(
-                    [chrom] * n, starts[part].tolist(), ends=ends[part].tolist(), values=values[part].tolist()
+                    [chrom] * n,
+                    starts[part].tolist(),
+                    ends=ends[part].tolist(),
+                    values=values[part].tolist(),
                 )
 
 
@@ -72,9 +76,13 @@ def main() -> None:
         with open(root / "g.fa", "wb") as handle:
             for name, size in sizes.items():
                 handle.write(
-                    f">{name}\n".encode() + letters[generator.integers(0, 4, size)].tobytes() + b"\n"
+                    f">{name}\n".encode()
+                    + letters[generator.integers(0, 4, size)].tobytes()
+                    + b"\n"
                 )
-        store = build(genome=root / "g.fa", accessibility={"cell": root / "signal.bw"}, out=root / "store")
+        store = build(
+            genome=root / "g.fa", accessibility={"cell": root / "signal.bw"}, out=root / "store"
+        )
         table = store.signals["accessibility"]
         handle = pyBigWig.open(str(root / "signal.bw"))
 
@@ -85,7 +93,9 @@ def main() -> None:
             out = []
             for chroms, starts in drawn:
                 block = np.empty((batch, width), np.float32)
-                for i, (chrom, start) in enumerate(zip(chroms.tolist(), starts.tolist(), strict=True)):
+                for i, (chrom, start) in enumerate(
+                    zip(chroms.tolist(), starts.tolist(), strict=True)
+                ):
                     block[i] = handle.values(names[chrom], start, start + width, numpy=True)
                 np.nan_to_num(block, copy=False, nan=0.0)
                 out.append(block)
@@ -105,11 +115,17 @@ def main() -> None:
             check=check,
             goal=100.0,
             peer_name="pyBigWig",
-            setup_note=f"{arguments.mb} Mb, {len(drawn)} batches of {batch} windows of {width} bp, runs of 1 to {arguments.longest} bp, 1 thread",
+            setup_note=(
+                f"{arguments.mb} Mb, {len(drawn)} batches of {batch} windows of {width} bp, runs of"
+                f" 1 to {arguments.longest} bp, 1 thread"
+            ),
             threads=1,
         )
         each = len(drawn) * batch
-        print(f"ours {each / row['ours_s']:,.0f} windows/s, peer {each / row['peer_s']:,.0f} windows/s")
+        print(
+            f"ours {each / row['ours_s']:,.0f} windows/s, peer {each / row['peer_s']:,.0f}"
+            " windows/s"
+        )
         if arguments.longest == 60:
             write_row(row, Path(__file__).parent / "results" / "row15.json")
 

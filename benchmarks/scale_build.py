@@ -1,13 +1,14 @@
 """How `epilm build` scales: time, memory and disk, measured, and stated for a whole human genome.
 
-The playground at size large (100 Mb, about 200,000 regions) is built with JASPAR 2018 (579 motifs), once without
-and once with motifs, so that both parts can be extrapolated by what they depend on: reading by base pairs and
-peaks, scanning by base pairs of regions x motifs. Target: 1,000,029 regions (504.64 bp) x 17 cell types x 579
-motifs over 3.1 Gb. Memory is that of the build's own process: anonymous (its arrays) and all (with the pages of
-mapped files, which the system takes back when it needs them).
+The playground at size large (100 Mb, about 200,000 regions) is built with JASPAR 2018 (579 motifs),
+once without and once with motifs, so that both parts can be extrapolated by what they depend on:
+reading by base pairs and peaks, scanning by base pairs of regions x motifs. Target: 1,000,029
+regions (504.64 bp) x 17 cell types x 579 motifs over 3.1 Gb. Memory is that of the build's own
+process: anonymous (its arrays) and all (with the pages of mapped files, which the system takes back
+when it needs them).
 
-`--whole` measures the target itself as well: hg19's chromosome lengths filled with random bases, 17 peak files of
-about 950,000 peaks each, all motifs (9 GB of scratch space, some minutes).
+`--whole` measures the target itself as well: hg19's chromosome lengths filled with random bases, 17
+peak files of about 950,000 peaks each, all motifs (9 GB of scratch space, some minutes).
 
     python benchmarks/scale_build.py --work SCRATCH [--size large] [--threads 2] [--whole]
 """
@@ -34,10 +35,31 @@ TARGET = {
 }
 # hg19, chr1..22, X, Y
 HG19 = (
-    249250621, 243199373, 198022430, 191154276, 180915260, 171115067, 159138663, 146364022, 141213431, 135534747,
-    135006516, 133851895, 115169878, 107349540, 102531392, 90354753, 81195210, 78077248, 59128983, 63025520,
-    48129895, 51304566, 155270560, 59373566,
-)  # fmt: skip
+    249250621,
+    243199373,
+    198022430,
+    191154276,
+    180915260,
+    171115067,
+    159138663,
+    146364022,
+    141213431,
+    135534747,
+    135006516,
+    133851895,
+    115169878,
+    107349540,
+    102531392,
+    90354753,
+    81195210,
+    78077248,
+    59128983,
+    63025520,
+    48129895,
+    51304566,
+    155270560,
+    59373566,
+)
 
 
 def watch(process: "subprocess.Popen[str]") -> dict[str, float]:
@@ -68,8 +90,10 @@ def measure(words: list[str]) -> dict[str, Any]:
     begin = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "epilm", *words, "--quiet", "--json", "--overwrite"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     text: list[str] = []
     reader = threading.Thread(target=lambda: text.append(process.stdout.read()), daemon=True)  # type: ignore[union-attr]
     reader.start()
@@ -89,7 +113,9 @@ def measure(words: list[str]) -> dict[str, Any]:
 
 
 def write_whole(folder: Path) -> None:
-    """Random bases of hg19's lengths, and 17 peak files over one set of regions of the paper's number and width."""
+    """Random bases of hg19's lengths, and 17 peak files over one set of regions of the paper's
+    number and width.
+    """
     rng = np.random.default_rng(0)
     letters = np.frombuffer(b"ACGT", np.uint8)
     folder.mkdir(parents=True)
@@ -106,7 +132,9 @@ def write_whole(folder: Path) -> None:
         step = length // (n + 1)
         start = np.arange(n) * step + rng.integers(0, max(step - 1200, 1), n)
         width = np.clip(rng.normal(504.64, 150, n).astype(np.int64), 150, 1100)
-        rows += [f"{name}\t{s}\t{s + w}\n" for s, w in zip(start.tolist(), width.tolist(), strict=True)]
+        rows += [
+            f"{name}\t{s}\t{s + w}\n" for s, w in zip(start.tolist(), width.tolist(), strict=True)
+        ]
     (folder / "peaks").mkdir()
     for cell in range(TARGET["cells"]):
         held = np.flatnonzero(rng.random(len(rows)) < 0.95).tolist()
@@ -114,7 +142,11 @@ def write_whole(folder: Path) -> None:
 
 
 def report(
-    start: float, plain: dict[str, Any], full: dict[str, Any], whole: dict[str, Any] | None, threads: int
+    start: float,
+    plain: dict[str, Any],
+    full: dict[str, Any],
+    whole: dict[str, Any] | None,
+    threads: int,
 ) -> dict[str, Any]:
     """Put the measurements beside what they mean at the target size."""
     about = full["about"]
@@ -151,7 +183,9 @@ def report(
             "total_minutes": (read_target + scan_target) / 60,
             "disk_gb": disk_target,
         },
-        "target_measured": None if whole is None else {k: v for k, v in whole.items() if k != "about"},
+        "target_measured": (
+            None if whole is None else {k: v for k, v in whole.items() if k != "about"}
+        ),
     }
 
 
@@ -170,14 +204,25 @@ def main() -> None:
     raw = arguments.work / f"raw_{arguments.size}"
     if not raw.is_dir():
         subprocess.run(
-            [sys.executable, "-m", "epilm", "simulate", str(raw), "--size", arguments.size], check=True
+            [sys.executable, "-m", "epilm", "simulate", str(raw), "--size", arguments.size],
+            check=True,
         )
     store = arguments.work / "scale.store"
-    words = ["build", "--genome", str(raw / "genome.fa"), "--peaks", str(raw / "peaks"), "--out", str(store)]
+    words = [
+        "build",
+        "--genome",
+        str(raw / "genome.fa"),
+        "--peaks",
+        str(raw / "peaks"),
+        "--out",
+        str(store),
+    ]
     words += ["--threads", str(arguments.threads)]
     tiny = arguments.work / "raw_tiny"
     if not tiny.is_dir():
-        subprocess.run([sys.executable, "-m", "epilm", "simulate", str(tiny), "--size", "tiny"], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "epilm", "simulate", str(tiny), "--size", "tiny"], check=True
+        )
     start_up = [
         "build",
         "--genome",

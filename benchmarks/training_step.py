@@ -1,7 +1,9 @@
-"""What the cost curves and the profile share: a store of invented arrays, and the training step of a recipe on it.
+"""What the cost curves and the profile share: a store of invented arrays, and the training step of
+a recipe on it.
 
-The step is the one of `epilm pretrain`: batches from the store, forward and backward passes, clipping, optimiser, number
-format of this machine. Nothing is read from files but the store's own memory maps.
+The step is the one of `epilm pretrain`: batches from the store, forward and backward passes,
+clipping, optimiser, number format of this machine. Nothing is read from files but the store's own
+memory maps.
 """
 
 import os
@@ -53,12 +55,23 @@ def invented_store(
         more["accessible"] = rng.random((len(rows), cells)) < 0.9
     if factors:
         more["factors"] = rng.normal(size=(len(more["regions"]), factors)).astype(np.float32)
-        more["motifs"] = [{"id": f"MA{i:04d}.1", "name": f"F{i}", "family": "none"} for i in range(factors)]
+        more["motifs"] = [
+            {"id": f"MA{i:04d}.1", "name": f"F{i}", "family": "none"} for i in range(factors)
+        ]
     return write_store(
-        folder, genome=genome, cell_types=names, assembly="invented", overwrite=True,
-        states=StateArrays(codes, {name: i for i, name in enumerate(names)}, bin_bp, [f"{i + 1}_S" for i in range(states)]),
+        folder,
+        genome=genome,
+        cell_types=names,
+        assembly="invented",
+        overwrite=True,
+        states=StateArrays(
+            codes,
+            {name: i for i, name in enumerate(names)},
+            bin_bp,
+            [f"{i + 1}_S" for i in range(states)],
+        ),
         **more,
-    )  # fmt: skip
+    )
 
 
 class Steps:
@@ -73,7 +86,9 @@ class Steps:
         "key=value", laid over the recipe.
     """
 
-    def __init__(self, recipe: str, size: str | None, store: Path, keys: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, recipe: str, size: str | None, store: Path, keys: tuple[str, ...] = ()
+    ) -> None:
         from epilm.experiments.config import load_recipe
         from epilm.experiments.pretrain import for_store, make_plan
         from epilm.store.reader import Store
@@ -115,8 +130,17 @@ class Steps:
 
         recipe = self.recipe
         figures = optimiser_step(
-            self.model, self.make, self.optimiser, self.plan.rows_at(self.done), step=self.done, lr=1e-4,
-            objectives=recipe.objectives, train=recipe.train, clip=1.0, ranks=Ranks(), place=self.place,
-        )  # fmt: skip
+            self.model,
+            self.make,
+            self.optimiser,
+            self.plan.rows_at(self.done),
+            step=self.done,
+            lr=1e-4,
+            objectives=recipe.objectives,
+            train=recipe.train,
+            clip=1.0,
+            ranks=Ranks(),
+            place=self.place,
+        )
         self.done += 1
         return float(figures.values["loss"])

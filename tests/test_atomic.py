@@ -66,7 +66,10 @@ def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-HOLD = "import sys, time; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+HOLD = (
+    "import sys, time; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held',"
+    " flush=True); time.sleep(60)"
+)
 
 
 def test_a_second_process_is_told_and_a_killed_one_frees_the_lock(tmp_path):
@@ -104,7 +107,10 @@ except Exception as error:
 
 def test_a_write_the_system_refuses_is_one_clear_error(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", FILL, str(tmp_path / "out")], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FILL, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.startswith("EpilmError")
     assert "cannot write" in done.stdout

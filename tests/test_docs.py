@@ -1,4 +1,5 @@
-"""What the documentation says can be typed: every command parses, every option and link exists, the tutorial runs.
+"""What the documentation says can be typed: every command parses, every option and link exists, the
+tutorial runs.
 
 `EPILM_TEST_ALL_DOCS=1` also runs the commands of the how-to pages, which takes minutes.
 """
@@ -27,9 +28,17 @@ PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Options of pip, torchrun and other programs that the pages name.
 FOREIGN = {
-    "--find-links", "--extra-index-url", "--compile-bytecode", "--nproc-per-node", "--logdir", "--help", "--version",
-    "--minutes", "--only", "--tiny",  # of benchmarks.gpu
-}  # fmt: skip
+    "--find-links",
+    "--extra-index-url",
+    "--compile-bytecode",
+    "--nproc-per-node",
+    "--logdir",
+    "--help",
+    "--version",
+    "--minutes",
+    "--only",
+    "--tiny",  # of benchmarks.gpu
+}
 
 
 def name_of(page: Path) -> str:
@@ -45,7 +54,9 @@ def commands(page: Path) -> list[str]:
 
 
 def examples_in_code() -> list[tuple[str, str]]:
-    """Commands in the heads of recipes and in the help of commands; `...` stands for more and is left out."""
+    """Commands in the heads of recipes and in the help of commands; `...` stands for more and is
+    left out.
+    """
     files = [*ROOT.glob("src/epilm/recipes/*.yaml"), *ROOT.glob("src/epilm/cli/*.py")]
     found = [
         (path.name, line.lstrip("# ").rstrip())
@@ -94,16 +105,20 @@ def keys(kind: type, path: str) -> list[str]:
     hints = typing.get_type_hints(kind)
     found = [(f"{path}.{field.name}", hints[field.name]) for field in dataclasses.fields(kind)]
     return [
-        key for name, inner in found
+        key
+        for name, inner in found
         for key in (keys(inner, name) if dataclasses.is_dataclass(inner) else [name])
-    ]  # fmt: skip
+    ]
 
 
 def test_every_key_of_a_recipe_is_documented():
     text = (DOCS / "reference" / "switches.md").read_text(encoding="utf-8")
     hints = typing.get_type_hints(Recipe)
     known = [
-        key for part, kind in hints.items() if dataclasses.is_dataclass(kind) for key in keys(kind, part)
+        key
+        for part, kind in hints.items()
+        if dataclasses.is_dataclass(kind)
+        for key in keys(kind, part)
     ]
     assert len(known) > 60
     assert [key for key in known if f"`{key}`" not in text] == []

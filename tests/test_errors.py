@@ -5,9 +5,16 @@ from epilm.errors import EpilmError, UsageError, nearest
 
 def test_a_message_reads_as_sentences_in_order():
     error = EpilmError(
-        "start is not below end", where="a.bed, line 3", found="9-9", expected="start < end", do="Fix it"
+        "start is not below end",
+        where="a.bed, line 3",
+        found="9-9",
+        expected="start < end",
+        do="Fix it",
     )
-    assert str(error) == "a.bed, line 3: start is not below end. Found 9-9; expected start < end. Fix it."
+    assert (
+        str(error)
+        == "a.bed, line 3: start is not below end. Found 9-9; expected start < end. Fix it."
+    )
 
 
 def test_a_zero_that_was_found_is_said():

@@ -34,7 +34,9 @@ def test_collapse_and_single_class_are_said(tmp_path):
     found = evaluate(table(tmp_path, body))
     assert found.table["test"]["macro_precision"] == 0.25
     assert any("constant prediction: class 0 for all 20 rows" in w for w in found.warnings)
-    single = evaluate(table(tmp_path, "".join(f"test\t\t-1\t-1\tx\t1\t0.{i}\t0.{9 - i}\n" for i in range(5))))
+    single = evaluate(
+        table(tmp_path, "".join(f"test\t\t-1\t-1\tx\t1\t0.{i}\t0.{9 - i}\n" for i in range(5)))
+    )
     assert single.as_dict()["scores"]["test"]["auroc"] is None
     assert "test holds one class alone: AUROC and AP are undefined" in single.warnings
 

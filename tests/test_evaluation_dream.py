@@ -1,4 +1,6 @@
-"""Tables of ENCODE-DREAM: scores, controls that do what they say, what has been met, files of predictions."""
+"""Tables of ENCODE-DREAM: scores, controls that do what they say, what has been met, files of
+predictions.
+"""
 
 import dataclasses
 import json
@@ -64,13 +66,19 @@ def test_a_model_of_states_is_good_with_its_own_states_and_at_chance_under_every
     )
     assert "does the cell type matter? auPRC (DG)" in found.text()
     assert found.leak["training"] | {"chroms": 0, "cells": 0} == {
-        "bins_seen": 0.0, "bins_choosing": 0.0, "cell_seen": False, "chroms": 0, "cells": 0,
-    }  # fmt: skip
+        "bins_seen": 0.0,
+        "bins_choosing": 0.0,
+        "cell_seen": False,
+        "chroms": 0,
+        "cells": 0,
+    }
     assert not any("LEAK" in warning for warning in found.warnings)
 
 
 def test_bins_that_were_learned_from_or_chose_the_epoch_are_called_a_leak(folder, store, labels):
-    found = evaluate_dream(folder, labels, cell="typeA", store=store, chroms=["chr1", "chr2"], device="cpu")
+    found = evaluate_dream(
+        folder, labels, cell="typeA", store=store, chroms=["chr1", "chr2"], device="cpu"
+    )
     assert found.leak["training"]["cell_seen"]
     said = " ".join(found.warnings)
     assert "test bins lie where training learned, in typeA itself" in said
@@ -87,9 +95,16 @@ def test_a_file_of_motifs_that_cannot_be_read_is_no_missing_motif(folder, store,
 def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
     run, _ = prepare_binding("ebert", store, QUICK, factors=("TF",), size="tiny")
     run.about |= {
-        "pretraining": {"holdout_chroms": ["chr8", "chr21"], "holdout_cells": ["typeC"], "cell_types": list(store.cell_types)},
-        "train_chroms": ["chr2"], "valid_chroms": ["chr11"], "test_chroms": ["chr1", "chr8", "chr21"], "cells": ["typeA"],
-    }  # fmt: skip
+        "pretraining": {
+            "holdout_chroms": ["chr8", "chr21"],
+            "holdout_cells": ["typeC"],
+            "cell_types": list(store.cell_types),
+        },
+        "train_chroms": ["chr2"],
+        "valid_chroms": ["chr11"],
+        "test_chroms": ["chr1", "chr8", "chr21"],
+        "cells": ["typeA"],
+    }
     paper = grid({"chr1": 4000, "chr8": 3000, "chr21": 2000})
     leak = leak_of(run.about, paper, "typeB", reads_states=True)
     assert leak["pretraining"]["chroms_seen"] == ["chr1"]  # as in the paper
@@ -99,7 +114,9 @@ def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
     assert not leak_of(run.about, paper, "typeC", reads_states=True)["pretraining"]["cell_seen"]
     dbert = BindingRun(run.model, dataclasses.replace(run.spec, streams=("dna",)), run.about)
     assert (
-        leak_of(dbert.about, paper, "typeB", reads_states=dbert.reads_states)["pretraining"]["cell_seen"]
+        leak_of(dbert.about, paper, "typeB", reads_states=dbert.reads_states)["pretraining"][
+            "cell_seen"
+        ]
         is None
     )
 
@@ -117,7 +134,9 @@ def test_shuffled_states_are_the_same_states_elsewhere_on_their_chromosome(store
     assert other.rows.tolist() == [-1, 0, -1]
     again = controlled(store, "typeB", "shuffled_states").states.of(1)
     assert np.array_equal(again, two)
-    assert not np.array_equal(controlled(store, "typeB", "shuffled_states", seed=1).states.of(1), two)
+    assert not np.array_equal(
+        controlled(store, "typeB", "shuffled_states", seed=1).states.of(1), two
+    )
 
 
 def test_the_mean_of_cell_types_is_their_commonest_state_and_mean_signal(store):
@@ -140,8 +159,14 @@ def test_the_mean_of_cell_types_is_their_commonest_state_and_mean_signal(store):
 def test_the_sequence_alone_has_no_state_and_no_signal_of_the_cell_type(store):
     other = controlled(store, "typeA", "sequence_only")
     assert (other.states.of(0) == 255).all()
-    assert not other.signals["accessibility"].windows(np.array([0]), np.array([0]), np.array([0]), 100).any()
-    with pytest.raises(UsageError, match=r"unknown control. Found shuffled. Did you mean shuffled_states"):
+    assert (
+        not other.signals["accessibility"]
+        .windows(np.array([0]), np.array([0]), np.array([0]), 100)
+        .any()
+    )
+    with pytest.raises(
+        UsageError, match=r"unknown control. Found shuffled. Did you mean shuffled_states"
+    ):
         controlled(store, "typeA", "shuffled")
 
 
@@ -183,7 +208,9 @@ def test_a_file_of_predictions_is_scored_as_it_is(store, labels, tmp_path):
     assert any("controls need a model" in warning for warning in found.warnings)
     part = evaluate_dream(path, labels, cell="typeA", chroms=["chr2"])
     here = labels.bins.inside(["chr2"])
-    assert part.scores["auroc"] == pytest.approx(score_bins(labels.of("typeA")[here], scores[here])["auroc"])
+    assert part.scores["auroc"] == pytest.approx(
+        score_bins(labels.of("typeA")[here], scores[here])["auroc"]
+    )
     short = tmp_path / "F.TF.typeA.short.tab.gz"
     write_submission(short, labels.bins.take(slice(5, None)), scores[5:])
     with pytest.raises(
@@ -202,7 +229,10 @@ def test_one_class_alone_and_one_score_for_all_are_said(labels, tmp_path):
     assert any("every score is undefined" in w for w in found.warnings)
     unknown = BinLabels(labels.bins, labels.cells, -np.ones_like(labels.values), "TF")
     found = evaluate_dream(path, unknown, cell="typeA")
-    assert f"every bin is ambiguous ({len(labels):,} of them): every score is undefined" in found.warnings
+    assert (
+        f"every bin is ambiguous ({len(labels):,} of them): every score is undefined"
+        in found.warnings
+    )
     assert not any("of one class" in w for w in found.warnings)
     (row,) = [line.split() for line in found.text().splitlines() if line.startswith("ambiguous")]
     assert row == ["ambiguous", str(len(labels))]
@@ -218,11 +248,19 @@ def test_what_is_missing_is_named(folder, store, labels, tmp_path):
         evaluate_dream(folder, labels, cell="typeA", store=store, factor="MAX")
     with pytest.raises(UsageError, match=r"unknown control. Found mean"):
         evaluate_dream(
-            folder, labels, cell="typeA", store=store, chroms=["chr3:0-2000"], controls=["mean"], device="cpu"
+            folder,
+            labels,
+            cell="typeA",
+            store=store,
+            chroms=["chr3:0-2000"],
+            controls=["mean"],
+            device="cpu",
         )
     gaps = toy_store(tmp_path, n_share=3.0, name="gaps")
     run = load_binding(folder)
-    found = evaluate_dream(run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
+    found = evaluate_dream(
+        run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu"
+    )
     assert any("hold N alone" in warning for warning in found.warnings)
     none = dataclasses.replace(toy_labels(gaps), values=-np.ones_like(toy_labels(gaps).values))
     found = evaluate_dream(run, none, cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
@@ -234,31 +272,51 @@ def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels,
     write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
     data = tmp_path / "TF.train.labels.tsv"
     write_labels(data, labels)
-    with pytest.raises(InputError, match=r"typeB.tab: the predictions are of another cell type. Found typeB in the file's name; expected typeA, as --cell says. Give the predictions of typeA, or --cell typeB"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"typeB.tab: the predictions are of another cell type. Found typeB in the file's name;"
+            r" expected typeA, as --cell says. Give the predictions of typeA, or --cell typeB"
+        ),
+    ):
         evaluate_dream(path, data, cell="typeA")
-    with pytest.raises(InputError, match=r"typeB.tab: the predictions are of another factor. Found MAX in the file's name; expected TF, as the labels are named \(.*TF.train.labels.tsv\). Give the predictions of TF, or the labels of MAX"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"typeB.tab: the predictions are of another factor. Found MAX in the file's name;"
+            r" expected TF, as the labels are named \(.*TF.train.labels.tsv\). Give the predictions"
+            r" of TF, or the labels of MAX"
+        ),
+    ):
         evaluate_dream(path, data, cell="typeB")
     with pytest.raises(
         InputError, match=r"another factor. Found MAX .* expected TF, as the labels are named\. "
     ):
         evaluate_dream(path, labels, cell="typeB")
-    with pytest.raises(InputError, match=r"another factor. Found MAX .* expected TF, as --factor says"):
+    with pytest.raises(
+        InputError, match=r"another factor. Found MAX .* expected TF, as --factor says"
+    ):
         evaluate_dream(path, data, cell="typeB", factor="TF")
     path.rename(tmp_path / "F.tf.TYPEB.tab")  # upper and lower case are one
     assert evaluate_dream(tmp_path / "F.tf.TYPEB.tab", data, cell="typeB").factor == "tf"
 
 
-def test_labels_that_name_their_chromosomes_without_chr_are_refused_by_name(folder, store, labels, tmp_path):
+def test_labels_that_name_their_chromosomes_without_chr_are_refused_by_name(
+    folder, store, labels, tmp_path
+):
     bins = dataclasses.replace(
         labels.bins, chroms=tuple(name.removeprefix("chr") for name in labels.bins.chroms)
     )
     bare = dataclasses.replace(labels, bins=bins)
-    with pytest.raises(InputError, match=r"named differently than in the store. Found 1; expected chr1"):
+    with pytest.raises(
+        InputError, match=r"named differently than in the store. Found 1; expected chr1"
+    ):
         evaluate_dream(folder, bare, cell="typeC", store=store, device="cpu")
     path = tmp_path / "F.TF.typeA.tab"
     write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
     with pytest.raises(
-        InputError, match=r"typeA.tab: the chromosomes are named differently than in the predictions"
+        InputError,
+        match=r"typeA.tab: the chromosomes are named differently than in the predictions",
     ):
         evaluate_dream(path, bare, cell="typeA")
 
@@ -274,26 +332,42 @@ def test_a_name_not_of_the_challenges_form_says_no_factor(labels, tmp_path):
     path = tmp_path / "my.run.v2.tab.gz"
     write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
     assert evaluate_dream(path, labels, cell="typeB").factor == "TF"  # that of the labels
-    with pytest.raises(InputError, match=r"the labels are of another factor. Found TF .* expected MAX"):
+    with pytest.raises(
+        InputError, match=r"the labels are of another factor. Found TF .* expected MAX"
+    ):
         evaluate_dream(path, labels, cell="typeB", factor="MAX")
 
 
 def test_bins_past_the_end_of_a_chromosome_are_refused_for_a_model_and_for_predictions(
     folder, store, labels, tmp_path
 ):
-    far = Bins(("chr1", "chr3"), np.array([0, 1, 1], np.int16), np.array([0, 19_800, 19_850], np.int32))
+    far = Bins(
+        ("chr1", "chr3"), np.array([0, 1, 1], np.int16), np.array([0, 19_800, 19_850], np.int32)
+    )
     other = BinLabels(far, ("typeA",), np.array([[1], [0], [1]], np.int8), "TF")
     data, path = tmp_path / "TF.train.labels.tsv", tmp_path / "F.TF.typeA.tab"
     write_labels(data, other)
     write_submission(path, far, np.array([0.5, 0.25, 1.0]))
-    said = r"TF.train.labels.tsv: a bin of the labels ends past its chromosome; 1 on chr3 do. Found chr3:19850-20050; expected an end of at most 20000 \(chr3 in the store .*\). The labels are of another assembly"
+    said = (
+        r"TF.train.labels.tsv: a bin of the labels ends past its chromosome; 1 on chr3 do. Found"
+        r" chr3:19850-20050; expected an end of at most 20000 \(chr3 in the store .*\). The labels"
+        r" are of another assembly"
+    )
     for run in (folder, path):
         for chroms in ((), ["chr1"]):  # one bin is enough to show the assembly, scored or not
             with pytest.raises(InputError, match=said):
                 evaluate_dream(run, data, cell="typeA", store=store, chroms=chroms, device="cpu")
-    assert evaluate_dream(path, data, cell="typeA").scores["n"] == 3  # without a store no size is known
+    assert (
+        evaluate_dream(path, data, cell="typeA").scores["n"] == 3
+    )  # without a store no size is known
 
 
 def test_a_path_that_is_not_there_says_what_may_be_given(labels, tmp_path):
-    with pytest.raises(InputError, match=r"nothere.tab: there is no such run or file of predictions. Expected a run of epilm finetune dream, its model folder, or predictions .*\.tab\.gz"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"nothere.tab: there is no such run or file of predictions. Expected a run of epilm"
+            r" finetune dream, its model folder, or predictions .*\.tab\.gz"
+        ),
+    ):
         evaluate_dream(tmp_path / "nothere.tab", labels, cell="typeA")

@@ -16,13 +16,16 @@ def test_no_torchvision_arrived():
 @pytest.mark.skipif(torch.version.cuda is not None, reason="a CUDA build of torch is installed")
 def test_no_cuda_package_arrived_with_a_cpu_build():
     assert [
-        d.metadata["Name"] for d in distributions() if (d.metadata["Name"] or "").startswith("nvidia")
+        d.metadata["Name"]
+        for d in distributions()
+        if (d.metadata["Name"] or "").startswith("nvidia")
     ] == []
 
 
 def test_importing_epilm_imports_nothing_heavy():
     code = (
-        "import sys, epilm; print([m for m in ('torch', 'pandas', 'numpy', 'cyclopts') if m in sys.modules])"
+        "import sys, epilm; print([m for m in ('torch', 'pandas', 'numpy', 'cyclopts') if m in"
+        " sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

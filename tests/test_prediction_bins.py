@@ -1,4 +1,6 @@
-"""Bins of a genome in a cell type: the same numbers in any batch and order, three files, what is refused."""
+"""Bins of a genome in a cell type: the same numbers in any batch and order, three files, what is
+refused.
+"""
 
 import dataclasses
 import gzip
@@ -32,7 +34,11 @@ def store(tmp_path_factory):
 def run(store):
     """Untrained: what it says is a function of its seed."""
     made, _ = prepare_binding(
-        "ebert", store, dataclasses.replace(QUICK, signals=SIGNALS), factors=("CTCF", "MAX"), size="tiny"
+        "ebert",
+        store,
+        dataclasses.replace(QUICK, signals=SIGNALS),
+        factors=("CTCF", "MAX"),
+        size="tiny",
     )
     made.model.eval()
     return made
@@ -46,7 +52,9 @@ def bins(store):
 
 def said(run, store, cell, bins, **options):
     blocks = list(predict_bins(run, store, cell, bins, **options))
-    assert [b.first for b in blocks] == np.cumsum([0, *(len(b.probabilities) for b in blocks)])[:-1].tolist()
+    assert [b.first for b in blocks] == np.cumsum([0, *(len(b.probabilities) for b in blocks)])[
+        :-1
+    ].tolist()
     return np.concatenate([b.probabilities for b in blocks])
 
 
@@ -81,7 +89,9 @@ def test_running_out_of_memory_names_the_largest_batch_of_a_trial(run, store, bi
         return encode(self, windows)
 
     monkeypatch.setattr(type(run.model.trunk), "encode_windows", full)
-    with pytest.raises(UsageError, match=r"bins from 0 on: out of memory.*64 rows.*set --batch-size to 8"):
+    with pytest.raises(
+        UsageError, match=r"bins from 0 on: out of memory.*64 rows.*set --batch-size to 8"
+    ):
         said(run, store, "typeB", bins, batch=64)
     assert len(said(run, store, "typeB", bins, batch=8)) == len(bins)
 
@@ -123,7 +133,9 @@ def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(run
     with pytest.raises(StoreError, match=r"no such cell type"):
         predict_bins(run, store, "liver", bins)
     wide = Bins(bins.chroms, bins.chrom, bins.start, 100)
-    with pytest.raises(UsageError, match=r"not those the model was made for. Found 100 bp; expected 200 bp"):
+    with pytest.raises(
+        UsageError, match=r"not those the model was made for. Found 100 bp; expected 200 bp"
+    ):
         predict_bins(run, store, "typeA", wide)
     other = Bins(("chr9",), np.zeros(1, np.int16), np.zeros(1, np.int32))
     with pytest.raises(StoreError, match=r"no such chromosome"):
@@ -132,7 +144,9 @@ def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(run
 
 def test_bins_of_another_assembly_are_refused(run, store):
     past = Bins(store.chroms, np.array([0, 2], np.int16), np.array([0, store.sizes[2] - 150]), 200)
-    with pytest.raises(InputError, match=r"a bin ends past its chromosome; 1 on chr3 do.*two assemblies"):
+    with pytest.raises(
+        InputError, match=r"a bin ends past its chromosome; 1 on chr3 do.*two assemblies"
+    ):
         next(iter(predict_bins(run, store, "typeA", past)))
 
 
@@ -171,9 +185,14 @@ def test_a_store_without_room_on_the_gpu_is_said_with_what_a_batch_costs(
     windows, turned = read(slice(8))
     size = placement.batch_bytes(windows) + placement.batch_bytes(turned)
     (line,) = told
-    assert "do not fit into 50% of the 1e-06 GB free on cuda: it stays on the host as memory maps" in line
+    assert (
+        "do not fit into 50% of the 1e-06 GB free on cuda: it stays on the host as memory maps"
+        in line
+    )
     assert "each batch of 8 bins costs" in line
-    assert line.endswith(f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead")
+    assert line.endswith(
+        f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead"
+    )
     assert not caplog.records
     module._near(*near, None)  # from Python without `say`: not in silence either
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -197,16 +216,27 @@ def test_a_declared_proxy_is_said(run, store, bins, tmp_path):
     assert told == ["WARNING: the states of typeA are those of typeB, a declared proxy"]
 
 
-def test_a_model_survives_the_disk_and_a_store_of_other_states_is_refused(run, store, bins, tmp_path):
+def test_a_model_survives_the_disk_and_a_store_of_other_states_is_refused(
+    run, store, bins, tmp_path
+):
     save_binding(tmp_path / "model", run)
     again = load_binding(tmp_path)
     few = bins.take(slice(0, 20))
     assert np.array_equal(said(again, store, "typeC", few), said(run, store, "typeC", few))
-    renamed = dataclasses.replace(store, states=dataclasses.replace(store.states, names=("a", "b", "c", "d")))
-    with pytest.raises(StoreError, match=r"not those the model was made with. Found 4 states \(a, b, c"):
+    renamed = dataclasses.replace(
+        store, states=dataclasses.replace(store.states, names=("a", "b", "c", "d"))
+    )
+    with pytest.raises(
+        StoreError, match=r"not those the model was made with. Found 4 states \(a, b, c"
+    ):
         predict_bins(again, renamed, "typeA", bins)
     spec = ModelSpec(
-        name="dbert", streams=("dna",), k=5, stride=5, encoder=EncoderSpec(size="tiny"), next_segment="none"
+        name="dbert",
+        streams=("dna",),
+        k=5,
+        stride=5,
+        encoder=EncoderSpec(size="tiny"),
+        next_segment="none",
     )
     save_model(tmp_path / "plain", build_model(spec), spec)
     with pytest.raises(CheckpointError, match=r"no binding model.*epilm finetune dream"):

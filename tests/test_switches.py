@@ -51,7 +51,11 @@ def annotation(key: str) -> typing.Any:
 def literals(kind: typing.Any) -> set[str]:
     if typing.get_origin(kind) is typing.Literal:
         return set(typing.get_args(kind))
-    return set().union(*(literals(arm) for arm in typing.get_args(kind))) if typing.get_args(kind) else set()
+    return (
+        set().union(*(literals(arm) for arm in typing.get_args(kind)))
+        if typing.get_args(kind)
+        else set()
+    )
 
 
 def test_the_table_is_read():
@@ -64,7 +68,9 @@ def test_a_documented_switch_exists_with_its_values(key, values):
     allowed = {str(value) for value in literals(kind)}
     if allowed:
         named = {value.strip() for value in values.split(",")}
-        assert named <= allowed, f"{key}: the table says {named - allowed}, the code allows {allowed}"
+        assert named <= allowed, (
+            f"{key}: the table says {named - allowed}, the code allows {allowed}"
+        )
 
 
 def test_the_first_value_in_the_table_is_the_default():

@@ -1,4 +1,6 @@
-"""A factor that binds wherever a bin's middle is in one chromatin state: what a model of states learns and one of DNA cannot."""
+"""A factor that binds wherever a bin's middle is in one chromatin state: what a model of states
+learns and one of DNA cannot.
+"""
 
 import numpy as np
 
@@ -32,7 +34,9 @@ def toy_store(folder, **options):
 def toy_labels(store, factor="TF", state=1, ambiguous=0.0, cells=None):
     """1 where the state at the bin's middle is `state`; a share of bins ambiguous."""
     bins = grid(dict(zip(store.chroms, store.sizes, strict=True)), margin=0)
-    chosen = cells or [c for c, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0]
+    chosen = cells or [
+        c for c, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0
+    ]
     values = []
     for cell in chosen:
         codes = np.asarray(store.states.of(store.cell_types.index(cell)))

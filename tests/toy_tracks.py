@@ -42,8 +42,9 @@ def toy_track_store(
 ) -> Store:
     """A store of tracks.
 
-    chroms: {name: bp} or None; cells: cell types with a track each; lonely: cell types without; signals: names,
-    "mappability" is one track for all cell types with values 1, 0.5, 0.25 or 0; n_share: share of N (in runs of 100 bp).
+    chroms: {name: bp} or None; cells: cell types with a track each; lonely: cell types without;
+    signals: names, "mappability" is one track for all cell types with values 1, 0.5, 0.25 or 0;
+    n_share: share of N (in runs of 100 bp).
     """
     sizes = dict(CHROMS if chroms is None else chroms)
     rng = np.random.default_rng(seed)
@@ -62,13 +63,17 @@ def toy_track_store(
             cells={cell: row for row, cell in enumerate(cells)},
             bin=bin,
             names=[f"{i + 1}_State{i + 1}" for i in range(n_states)],
-            colours=[f"{(50 * i) % 256},{(90 * i) % 256},{(130 * i) % 256}" for i in range(n_states)],
+            colours=[
+                f"{(50 * i) % 256},{(90 * i) % 256},{(130 * i) % 256}" for i in range(n_states)
+            ],
         )
     tracks = {}
     for signal in signals:
         n = int(bin_offsets(length, resolution)[-1])
         if signal == "mappability":
-            values = np.repeat(rng.choice([1.0, 0.5, 0.25, 0.0], n, p=[0.85, 0.08, 0.04, 0.03]), 20)[None, :n]
+            values = np.repeat(
+                rng.choice([1.0, 0.5, 0.25, 0.0], n, p=[0.85, 0.08, 0.04, 0.03]), 20
+            )[None, :n]
             of = None
         else:
             values = np.repeat(rng.gamma(0.5, 2.0, (len(cells), n)), 15, axis=1)[:, :n]

@@ -22,7 +22,9 @@ class ToyModel(nn.Module):
             self.norm = nn.LayerNorm(WIDTH)
             self.head = nn.Linear(WIDTH, VOCAB)
             self.head.weight = self.embed.weight
-            self.tower = nn.Sequential(nn.Linear(FACTORS, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+            self.tower = nn.Sequential(
+                nn.Linear(FACTORS, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH)
+            )
         self.drop = nn.Dropout(dropout)
         self.log_temperature = nn.Parameter(torch.tensor(-1.0))
 
@@ -67,11 +69,14 @@ def make_batch(rows: np.ndarray, step: int) -> Batch:
         cells=torch.zeros(n, dtype=torch.int64),
         regions=torch.as_tensor(rows)[:, None] * REGIONS + torch.arange(REGIONS),
         dna=Sequences(
-            flat, torch.zeros_like(flat), torch.ones_like(flat, dtype=torch.bool), torch.from_numpy(labels).view(-1, LENGTH)
+            flat,
+            torch.zeros_like(flat),
+            torch.ones_like(flat, dtype=torch.bool),
+            torch.from_numpy(labels).view(-1, LENGTH),
         ),
         owner=torch.arange(n).repeat_interleave(REGIONS),
         factors=torch.from_numpy(factors).float(),
-    )  # fmt: skip
+    )
 
 
 def toy_objectives(group: int | None = 8, **matching: object) -> ObjectivesSpec:

@@ -75,7 +75,8 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
-            # What a killed writer of this very folder left: we hold the lock, so nobody is in there.
+            # What a killed writer of this very folder left: we hold the lock, so nobody is in
+            # there.
             for left in path.parent.glob(f".{path.name}{_TEMPORARY}*"):
                 shutil.rmtree(left, ignore_errors=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent))
@@ -84,7 +85,9 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
                 if path.exists():
                     if not overwrite:
                         raise EpilmError("another run made the folder meanwhile", where=str(path))
-                    old = Path(tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent))
+                    old = Path(
+                        tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent)
+                    )
                     os.replace(path, old / "replaced")
                     os.replace(temporary, path)
                     shutil.rmtree(old, ignore_errors=True)
@@ -113,7 +116,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
         os.close(handle)
         temporary = Path(name)
         try:

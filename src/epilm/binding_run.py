@@ -1,4 +1,5 @@
-"""A fine-tuned model of binding and what it must be told about: which tracks, which states, which bins.
+"""A fine-tuned model of binding and what it must be told about: which tracks, which states, which
+bins.
 
 Written and read as a model folder (safetensors and JSON). `prediction_bins` predicts with it,
 `training.binding` makes it. Axes: B windows, F factors.
@@ -28,7 +29,8 @@ Signal = tuple[str, str, str]  # name, how it is pooled, transform
 
 
 def parse_signal(text: str) -> Signal:
-    """Read "accessibility" or "accessibility:max:raw": name, pooling over a token, transform; or "motif:CTCF".
+    """Read "accessibility" or "accessibility:max:raw": name, pooling over a token, transform; or
+    "motif:CTCF".
 
     Raises
     ------
@@ -51,7 +53,10 @@ def parse_signal(text: str) -> Signal:
     for word, known in ((pool, ("max", "min", "mean")), (transform, ("log1p", "raw"))):
         if word not in known or len(more) > 2:
             raise UsageError(
-                "not a signal", found=text, expected="NAME or NAME:POOL:TRANSFORM", do=nearest(word, known)
+                "not a signal",
+                found=text,
+                expected="NAME or NAME:POOL:TRANSFORM",
+                do=nearest(word, known),
             )
     return name, pool, transform
 
@@ -67,8 +72,8 @@ class BindingRun:
     spec : ModelSpec
         Of the trunk; the tokens of a window are its own.
     about : dict
-        JSON values: kind, head, factors, window_bp, width, signals, motifs, strands, cells, splits, state_names,
-        state_bin, pretraining, settings, notes.
+        JSON values: kind, head, factors, window_bp, width, signals, motifs, strands, cells, splits,
+        state_names, state_bin, pretraining, settings, notes.
     path : Path or None
     """
 
@@ -123,12 +128,16 @@ class BindingRun:
         if factor is None:
             if len(self.factors) > 1:
                 raise UsageError(
-                    "the factor is not named", found=", ".join(self.factors), do="Name it with --factor."
+                    "the factor is not named",
+                    found=", ".join(self.factors),
+                    do="Name it with --factor.",
                 )
             return 0
         if factor not in self.factors:
             raise UsageError(
-                "the model was not made for this factor", found=factor, do=nearest(factor, self.factors)
+                "the model was not made for this factor",
+                found=factor,
+                do=nearest(factor, self.factors),
             )
         return self.factors.index(factor)
 
@@ -150,11 +159,16 @@ class BindingRun:
                 raise StoreError(
                     "the states of the store are not those the model was made with",
                     where=where,
-                    found=f"{len(store.states.names)} states ({', '.join(store.states.names[:3])}, ...) in bins of {store.states.bin} bp",
+                    found=(
+                        f"{len(store.states.names)} states ({', '.join(store.states.names[:3])},"
+                        f" ...) in bins of {store.states.bin} bp"
+                    ),
                     expected=f"{len(names)} ({', '.join(names[:3])}, ...) in bins of {width} bp",
                     do="Build the store with the same segmentation (--states).",
                 )
-        check_tracks(store, cells, states=self.reads_states, signals=[name for name, _, _ in self.signals])
+        check_tracks(
+            store, cells, states=self.reads_states, signals=[name for name, _, _ in self.signals]
+        )
 
     def reader(self, store: Store) -> OverlappingReader:
         """Make what reads this model's windows from a store."""
@@ -169,7 +183,9 @@ class BindingRun:
         )
 
 
-def check_tracks(store: Store, cells: Sequence[str], *, states: bool, signals: Sequence[str] = ()) -> None:
+def check_tracks(
+    store: Store, cells: Sequence[str], *, states: bool, signals: Sequence[str] = ()
+) -> None:
     """Refuse cell types that a store has no track of, naming the cure.
 
     Raises
@@ -192,7 +208,10 @@ def check_tracks(store: Store, cells: Sequence[str], *, states: bool, signals: S
                     where=where,
                     found=cell,
                     expected=f"one of {', '.join(_with(store, store.states.rows))}",
-                    do=f"Build the store with --states {cell}=FILE, or declare a proxy: --cell-map {cell}=SOURCE.",
+                    do=(
+                        f"Build the store with --states {cell}=FILE, or declare a proxy: --cell-map"
+                        f" {cell}=SOURCE."
+                    ),
                 )
     for name in signals:
         if is_motif(name):
@@ -203,7 +222,10 @@ def check_tracks(store: Store, cells: Sequence[str], *, states: bool, signals: S
                 where=where,
                 found=name,
                 expected=", ".join(store.signals) or "none",
-                do=f"Build it with --{name if name in POOLING else f'signal {name}:CELL'}=FILE, or leave it out of --signals.",
+                do=(
+                    f"Build it with --{name if name in POOLING else f'signal {name}:CELL'}=FILE, or"
+                    " leave it out of --signals."
+                ),
             )
         rows = store.signals[name].rows
         for cell, number in zip(cells, numbers, strict=True):
@@ -247,8 +269,10 @@ def load_binding(path: str | Path, device: str | torch.device = "cpu") -> Bindin
     folder = find_checkpoint(path)
     if "binding" not in read_spec(folder)[1]:
         raise CheckpointError(
-            "this is no binding model", where=str(folder), expected="a run of epilm finetune dream",
+            "this is no binding model",
+            where=str(folder),
+            expected="a run of epilm finetune dream",
             do="Fine-tune it first, or name that run.",
-        )  # fmt: skip
+        )
     model, spec, extra = load_model(folder, device=device)
     return BindingRun(model.eval(), spec, dict(extra["binding"]), folder)

@@ -26,10 +26,17 @@ class EpilmError(Exception):
 
     Examples
     --------
-    >>> print(EpilmError("the region ends past its chromosome", where="peaks.bed, line 7",
-    ...                  found="chr21:48128000-48129000", expected="an end of at most 46709983 (hg38)",
-    ...                  do="Pass the genome the peaks were called on."))
-    peaks.bed, line 7: the region ends past its chromosome. Found chr21:48128000-48129000; expected an end of at most 46709983 (hg38). Pass the genome the peaks were called on.
+    >>> print(
+    ...     EpilmError(
+    ...         "the region ends past its chromosome",
+    ...         where="peaks.bed, line 7",
+    ...         found="chr21:48128000-48129000",
+    ...         expected="an end of at most 46709983 (hg38)",
+    ...         do="Pass the genome the peaks were called on.",
+    ...     )
+    ... )
+    peaks.bed, line 7: the region ends past its chromosome. Found chr21:48128000-48129000; expected
+    an end of at most 46709983 (hg38). Pass the genome the peaks were called on.
     """
 
     exit_code = 1

@@ -24,9 +24,21 @@ from epilm.tasks.sequences import read_lines
 from epilm.tasks.splits import split_rows
 
 SHOWN = (
-    "n", "auroc", "ap", "auprc_trapezoid", "auprc_dg", "accuracy", "macro_precision", "macro_recall", "macro_f1",
-    "precision", "recall", "f1", "mcc", "prevalence",
-)  # fmt: skip
+    "n",
+    "auroc",
+    "ap",
+    "auprc_trapezoid",
+    "auprc_dg",
+    "accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "precision",
+    "recall",
+    "f1",
+    "mcc",
+    "prevalence",
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,10 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is undefined is None."""
         table = {
-            split: {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in scores.items()}
+            split: {
+                k: None if isinstance(v, float) and not np.isfinite(v) else v
+                for k, v in scores.items()
+            }
             for split, scores in self.table.items()
         }
         return {"scores": table, "warnings": self.warnings, "leak": self.leak}
@@ -116,10 +131,14 @@ def evaluate(
     """
     if not isinstance(run, Classifier) and not Path(run).exists():
         raise InputError(
-            "there is no such run or table of predictions", where=str(run),
+            "there is no such run or table of predictions",
+            where=str(run),
             expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
-            do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task dream.",
-        )  # fmt: skip
+            do=(
+                "Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task"
+                " dream."
+            ),
+        )
     if data is None:
         if isinstance(run, Classifier):
             raise UsageError("an open classifier has no predictions", do="Pass data.")
@@ -188,7 +207,9 @@ def score(
     judged = splits == "test" if "test" in names else np.ones(len(labels), bool)
     leak = None
     if classifier is not None and classifier.about.get("pretraining"):
-        leak = leak_of(classifier.about["pretraining"], chrom[judged], start[judged], end[judged], store)
+        leak = leak_of(
+            classifier.about["pretraining"], chrom[judged], start[judged], end[judged], store
+        )
         if leak["fraction"] is None or leak["fraction"] > 0:
             warnings.append(leak["said"])
     return Evaluation(table, warnings, leak)
@@ -236,33 +257,39 @@ def leak_of(
         return answer(
             None,
             "unknown",
-            f"what the weights of {', '.join(unknown)} have read is not known: they may have seen any of the test sequences",
+            f"what the weights of {', '.join(unknown)} have read is not known: they may have seen"
+            " any of the test sequences",
         )
     if not known.any():
         return answer(
             None,
             "unknown",
-            f"whether pre-training has seen the test sequences is unknown: they carry no place ({out})",
+            "whether pre-training has seen the test sequences is unknown: they carry no place"
+            f" ({out})",
         )
     if store is not None:
         from epilm.store.reader import Store
         from epilm.store.spec import SampleSpec
         from epilm.store.splits import leak_report
 
-        spec = SampleSpec(holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells")))
+        spec = SampleSpec(
+            holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells"))
+        )
         total = leak_report(Store.open(store), spec, chrom[known], start[known], end[known])[-1]
         fraction = float(total.fraction)
         return answer(
             fraction,
             "regions",
-            f"{100 * fraction:.1f} % of the test sequences overlap regions of the pre-training ({out})",
+            f"{100 * fraction:.1f} % of the test sequences overlap regions of the pre-training"
+            f" ({out})",
         )
     seen = chroms_seen(pretraining, np.unique(chrom[known]).tolist())
     fraction = float(np.isin(chrom[known], seen).mean())
     return answer(
         fraction,
         "chromosomes",
-        f"pre-training has seen the chromosomes of {100 * fraction:.1f} % of the test sequences ({out})",
+        f"pre-training has seen the chromosomes of {100 * fraction:.1f} % of the test sequences"
+        f" ({out})",
     )
 
 
@@ -305,7 +332,9 @@ def read_predictions(path: str | Path) -> tuple[Any, ...]:
         probabilities = np.stack([np.array(columns[s], np.float64) for s in scores], 1)
     except ValueError as error:
         raise InputError("a value is not a number", where=str(path), found=error) from None
-    wrong = ~np.isfinite(probabilities).all(1) | (probabilities < 0).any(1) | (probabilities > 1).any(1)
+    wrong = (
+        ~np.isfinite(probabilities).all(1) | (probabilities < 0).any(1) | (probabilities > 1).any(1)
+    )
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(

@@ -1,9 +1,10 @@
-"""Scores of ENCODE-DREAM for a model or a file of predictions, and whether the cell type has anything to do with them.
+"""Scores of ENCODE-DREAM for a model or a file of predictions, and whether the cell type has
+anything to do with them.
 
-A table comes with what makes it doubtful: test chromosomes and cell types that pre-training or training has met,
-and controls, each one more prediction of the same model: its states shuffled, the other cell types' states in
-their place, the sequence alone, and the best motif score without any model (protocols 6.2, A21).
-Axes: n bins, S states.
+A table comes with what makes it doubtful: test chromosomes and cell types that pre-training or
+training has met, and controls, each one more prediction of the same model: its states shuffled, the
+other cell types' states in their place, the sequence alone, and the best motif score without any
+model (protocols 6.2, A21). Axes: n bins, S states.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,9 +34,19 @@ from epilm.tasks.dream.submission import scores_of
 from epilm.training.device import choose_place
 
 SHOWN = (
-    "n", "ambiguous", "positives", "prevalence", "auroc", "auprc_dg", "ap", "auprc_trapezoid",
-    "recall_at_fdr10", "recall_at_fdr50", "recall_at_fdr5", "recall_at_fdr25",
-)  # fmt: skip
+    "n",
+    "ambiguous",
+    "positives",
+    "prevalence",
+    "auroc",
+    "auprc_dg",
+    "ap",
+    "auprc_trapezoid",
+    "recall_at_fdr10",
+    "recall_at_fdr50",
+    "recall_at_fdr5",
+    "recall_at_fdr25",
+)
 Say = Callable[[str], None]
 
 
@@ -111,10 +122,14 @@ class DreamEvaluation:
             ("sequence_only", "the sequence alone"),
         ):
             if name in self.controls:
-                parts.append(f"{self.scores['auprc_dg'] - self.controls[name]['auprc_dg']:+.4f} over {words}")
+                parts.append(
+                    f"{self.scores['auprc_dg'] - self.controls[name]['auprc_dg']:+.4f} over {words}"
+                )
         if not parts:
             return "no control of the cell type was run"
-        return f"does the cell type matter? auPRC (DG) {self.scores['auprc_dg']:.4f}: " + "; ".join(parts)
+        return f"does the cell type matter? auPRC (DG) {self.scores['auprc_dg']:.4f}: " + "; ".join(
+            parts
+        )
 
 
 def evaluate_dream(
@@ -148,9 +163,11 @@ def evaluate_dream(
     store : path or Store, optional
         Needed to predict; not for a file of predictions.
     factor : str, optional
-        The run's own, where it has one alone; or from the name of the predictions (F.FACTOR.CELL.tab.gz).
+        The run's own, where it has one alone; or from the name of the predictions
+        (F.FACTOR.CELL.tab.gz).
     chroms : sequence of str
-        Chromosomes, or parts of them, to score; the run's test chromosomes where not given and there, else all of the labels.
+        Chromosomes, or parts of them, to score; the run's test chromosomes where not given and
+        there, else all of the labels.
     options : mapping, optional
         More for `load_bins`: regions, blacklist, rule.
     controls : bool or sequence of str
@@ -176,7 +193,8 @@ def evaluate_dream(
     ------
     InputError, StoreError, CheckpointError, UsageError
     """
-    # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this factor".
+    # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this
+    # factor".
     motifs = None if motifs is None else read_collection(motifs)
     model, path = _open(run)
     if model is None and path is not None:
@@ -194,14 +212,23 @@ def evaluate_dream(
     if opened is not None:
         met = [name for name, _, _ in labels.bins.runs()]
         check_names(
-            met, opened.chroms, str(data) if isinstance(data, str | Path) else "the labels", other="the store"
+            met,
+            opened.chroms,
+            str(data) if isinstance(data, str | Path) else "the labels",
+            other="the store",
         )
         # All bins of the labels, not only those to score: one shows that the assembly is another.
         check_inside(
-            labels.bins, dict(zip(opened.chroms, opened.sizes, strict=True)), store=opened.path, what="a bin of the labels",
+            labels.bins,
+            dict(zip(opened.chroms, opened.sizes, strict=True)),
+            store=opened.path,
+            what="a bin of the labels",
             where=(str(data) if isinstance(data, str | Path) else labels.factor) or None,
-            do="The labels are of another assembly: give a store of the genome they were made on, or lift them over.",
-        )  # fmt: skip
+            do=(
+                "The labels are of another assembly: give a store of the genome they were made on,"
+                " or lift them over."
+            ),
+        )
     labels = _judged(labels, chroms, model, opened, warnings)
     truth = labels.of(cell)
     called = name or (path.name if path is not None else "model")
@@ -238,8 +265,12 @@ def evaluate_dream(
 
         scores = predict(opened)
         leak = leak_of(
-            model.about, labels.bins, cell, reads_states=model.reads_states, same_track=same_track(opened, cell)
-        )  # fmt: skip
+            model.about,
+            labels.bins,
+            cell,
+            reads_states=model.reads_states,
+            same_track=same_track(opened, cell),
+        )
         warnings += list(leak.pop("warnings"))
         if opened.states is not None and model.reads_states and cell in opened.states.proxies:
             warnings.append(
@@ -250,37 +281,57 @@ def evaluate_dream(
         )
     whole, parts = _scored(truth, scores)
     if not whole["n"]:
-        warnings.append(f"every bin is ambiguous ({whole['ambiguous']:,} of them): every score is undefined")
+        warnings.append(
+            f"every bin is ambiguous ({whole['ambiguous']:,} of them): every score is undefined"
+        )
     elif not whole["positives"] or whole["positives"] == whole["n"]:
         warnings.append(
-            f"the bins are of one class ({whole['positives']} of {whole['n']} bound): every score is undefined"
+            f"the bins are of one class ({whole['positives']} of {whole['n']} bound): every score"
+            " is undefined"
         )
     elif float(np.std(scores.astype(np.float64))) < 1e-6:
         warnings.append("COLLAPSE: the same score for every bin")
     if opened is not None and whole["n"] and (share := share_of_n(opened, labels.bins)) > 0.01:
         warnings.append(
-            f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every model; --regions can leave them out"
+            f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every"
+            " model; --regions can leave them out"
         )
-    return DreamEvaluation(called, factor or labels.factor, cell, whole, parts, tables, leak, warnings, notes)
+    return DreamEvaluation(
+        called, factor or labels.factor, cell, whole, parts, tables, leak, warnings, notes
+    )
 
 
 def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]:
     if isinstance(run, BindingRun):
-        return run, run.path.parent if run.path is not None and run.path.name == "model" else run.path
+        return run, (
+            run.path.parent if run.path is not None and run.path.name == "model" else run.path
+        )
     path = Path(run)
     if path.is_file():
         if path.suffix.lower() in (".parquet", ".bw", ".bigwig"):
             raise InputError(
-                "predictions are scored from the challenge's format", where=str(path), found=path.suffix, expected=".tab or .tab.gz",
-                do="Write them with epilm predict --out F.FACTOR.CELL.tab.gz, or give the run itself.",
-            )  # fmt: skip
+                "predictions are scored from the challenge's format",
+                where=str(path),
+                found=path.suffix,
+                expected=".tab or .tab.gz",
+                do=(
+                    "Write them with epilm predict --out F.FACTOR.CELL.tab.gz, or give the run"
+                    " itself."
+                ),
+            )
         return None, path
     if not path.exists():
         raise InputError(
             "there is no such run or file of predictions",
             where=str(path),
-            expected="a run of epilm finetune dream, its model folder, or predictions in the challenge's format (.tab, .tab.gz)",
-            do="Correct the path; epilm predict --out F.FACTOR.CELL.tab.gz writes such predictions.",
+            expected=(
+                "a run of epilm finetune dream, its model folder, or predictions in the challenge's"
+                " format (.tab, .tab.gz)"
+            ),
+            do=(
+                "Correct the path; epilm predict --out F.FACTOR.CELL.tab.gz writes such"
+                " predictions."
+            ),
         )
     return load_binding(path), path
 
@@ -311,18 +362,24 @@ def _judged(
         labels = labels.take(labels.bins.inside(chroms))
     elif model is not None:
         warnings.append(
-            f"no test chromosome was named: all bins of the labels are scored ({', '.join(there[:6])}{', ...' if len(there) > 6 else ''})"
+            "no test chromosome was named: all bins of the labels are scored"
+            f" ({', '.join(there[:6])}{', ...' if len(there) > 6 else ''})"
         )
     if store is not None:
         known = np.array([name in store.chroms for name in labels.bins.chroms] or [True])
         keep = known[labels.bins.chrom]
         if not keep.all():
-            warnings.append(f"{int((~keep).sum()):,} bins on chromosomes that the store has not are left out")
+            warnings.append(
+                f"{int((~keep).sum()):,} bins on chromosomes that the store has not are left out"
+            )
             labels = labels.take(keep)
     if not len(labels):
         raise InputError(
-            "no bin is left to score", where=labels.factor or None, found=", ".join(chroms) or "no chromosome", expected=f"among {', '.join(there)}"
-        )  # fmt: skip
+            "no bin is left to score",
+            where=labels.factor or None,
+            found=", ".join(chroms) or "no chromosome",
+            expected=f"among {', '.join(there)}",
+        )
     return labels
 
 
@@ -353,7 +410,9 @@ def predicted(
     return out
 
 
-def _scored(truth: NDArray[np.int8], scores: NDArray[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _scored(
+    truth: NDArray[np.int8], scores: NDArray[Any]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     import warnings
 
     with warnings.catch_warnings():
@@ -388,7 +447,8 @@ def _controls(
     own = [n for n, _, _ in model.signals if not is_motif(n) and store.signals[n].rows is not None]
     if not model.reads_states and not own:
         warnings.append(
-            "the model reads nothing of a cell type: it says the same of all of them, and no control of that is run"
+            "the model reads nothing of a cell type: it says the same of all of them, and no"
+            " control of that is run"
         )
         names = [name for name in names if name == "motif"]
     out = {}
@@ -405,7 +465,8 @@ def _controls(
             other = controlled(store, cell, name, cells=model.about.get("cells", ()), seed=seed)
             if other is None:
                 warnings.append(
-                    f"control {name}: no training cell type but {cell} has tracks in this store; left out"
+                    f"control {name}: no training cell type but {cell} has tracks in this store;"
+                    " left out"
                 )
                 continue
             say(f"control: {name}")

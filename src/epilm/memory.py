@@ -1,4 +1,5 @@
-"""Running out of memory, on a GPU or in the machine: find out, and name the batch that would have fitted.
+"""Running out of memory, on a GPU or in the machine: find out, and name the batch that would have
+fitted.
 
 Needs torch only.
 """
@@ -17,7 +18,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
     Examples
     --------
-    >>> is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")), is_out_of_memory(RuntimeError("no"))
+    >>> (
+    ...     is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory")),
+    ...     is_out_of_memory(RuntimeError("no")),
+    ... )
     (True, False)
     """
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
@@ -53,7 +57,8 @@ def batch_fits(
     batch : int
         Rows that are tried inside.
     again : function (rows)
-        Does the same on the first rows, gradients included where there are any, and moves no weight.
+        Does the same on the first rows, gradients included where there are any, and moves no
+        weight.
     option : str
         What sets the batch, e.g. "--batch-size".
     where : str
@@ -87,5 +92,9 @@ def batch_fits(
             continue
         fits = n
         break
-    cure = "Not even one row fits: take a smaller model." if fits is None else f"The largest that fitted in a trial is {fits}: set {option} to {fits}."  # fmt: skip
+    cure = (
+        "Not even one row fits: take a smaller model."
+        if fits is None
+        else f"The largest that fitted in a trial is {fits}: set {option} to {fits}."
+    )
     raise kind("out of memory", where=where, found=f"{batch} rows on {device} ({first})", do=cure)

@@ -53,7 +53,12 @@ class Predictions:
 
     def columns(self) -> dict[str, Any]:
         """Give the columns of the table that is written."""
-        out: dict[str, Any] = {"name": self.names, "chrom": self.chrom, "start": self.start, "end": self.end}
+        out: dict[str, Any] = {
+            "name": self.names,
+            "chrom": self.chrom,
+            "start": self.start,
+            "end": self.end,
+        }
         for c in range(self.probabilities.shape[1]):
             name = self.label_names[c] if c < len(self.label_names) else str(c)
             out[f"p_{name}"] = self.probabilities[:, c]
@@ -76,13 +81,17 @@ class Predictions:
                     pd.DataFrame(columns).to_parquet(new, index=False)
             except ImportError:
                 raise UsageError(
-                    "writing Parquet needs pyarrow", where=str(path), do="pip install pyarrow, or write .tsv."
+                    "writing Parquet needs pyarrow",
+                    where=str(path),
+                    do="pip install pyarrow, or write .tsv.",
                 ) from None
             return
         with atomic_file(path) as new, open(new, "w", encoding="utf-8") as out:
             out.write("\t".join(columns) + "\n")
             for row in zip(*columns.values()):
-                out.write("\t".join(f"{v:.8g}" if isinstance(v, float) else str(v) for v in row) + "\n")
+                out.write(
+                    "\t".join(f"{v:.8g}" if isinstance(v, float) else str(v) for v in row) + "\n"
+                )
 
 
 def predict(
@@ -118,7 +127,9 @@ def predict(
     ------
     InputError, CheckpointError
     """
-    classifier = model if isinstance(model, Classifier) else load_classifier(model, found_device(device))
+    classifier = (
+        model if isinstance(model, Classifier) else load_classifier(model, found_device(device))
+    )
     notes: list[str] = []
     tables, names, chroms, starts, ends = [], [], [], [], []
     cropped = 0
@@ -167,7 +178,9 @@ def _pieces(
             and sequences
             and set(sequences.upper()) <= set("ACGTN")
         ):
-            raise UsageError("one sequence was given, not a list of them", do="Pass [sequence] or a file.")
+            raise UsageError(
+                "one sequence was given, not a list of them", do="Pass [sequence] or a file."
+            )
         records = read_records(path)
         for at in range(0, len(records), PIECE):
             part = records[at : at + PIECE]
@@ -198,7 +211,9 @@ def _intervals(
     from epilm.genome.peaks import read_peaks
 
     if genome is None:
-        raise InputError("intervals need the genome they lie on", where=str(path), do="Pass --genome FASTA.")
+        raise InputError(
+            "intervals need the genome they lie on", where=str(path), do="Pass --genome FASTA."
+        )
     reference = open_reference(genome)
     table = read_peaks(path)
     unknown = check_names(table["chrom"], reference.sizes, str(path))
@@ -239,7 +254,11 @@ def _intervals(
                 codes[row] = bases[start[at + row] : end[at + row]]
         origin = [f"{path.name}, line {n}" for n in lines[here]]
         rows = labelled(
-            codes, np.zeros(len(codes)), chrom=chrom[here].tolist(), start=start[here], origin=origin
+            codes,
+            np.zeros(len(codes)),
+            chrom=chrom[here].tolist(),
+            start=start[here],
+            origin=origin,
         )
         yield rows, names[here]
 
@@ -253,7 +272,13 @@ def summary(predictions: Predictions) -> dict[str, Any]:
 
     Examples
     --------
-    >>> two = Predictions(np.array([[0.9, 0.1], [0.2, 0.8]]), ["a", "b"], ["", ""], np.array([-1, -1]), np.array([-1, -1]))
+    >>> two = Predictions(
+    ...     np.array([[0.9, 0.1], [0.2, 0.8]]),
+    ...     ["a", "b"],
+    ...     ["", ""],
+    ...     np.array([-1, -1]),
+    ...     np.array([-1, -1]),
+    ... )
     >>> summary(two)
     {'sequences': 2, 'by_class': [1, 1], 'mean': [0.55, 0.45]}
     """

@@ -46,15 +46,18 @@ def logits_of(
     device: torch.device | None = None,
     autocast: Autocast = nullcontext,
 ) -> Tensor:
-    """Score windows, float32 (B, F); with `turned`, the same windows on the other strand, the mean of both.
+    """Score windows, float32 (B, F); with `turned`, the same windows on the other strand, the mean
+    of both.
 
-    The encoder runs in the number format of `autocast`, the head in float32: logits in bf16 have 256 values
-    between two powers of two, and millions of bins would tie.
+    The encoder runs in the number format of `autocast`, the head in float32: logits in bf16 have
+    256 values between two powers of two, and millions of bins would tie.
     """
     with torch.inference_mode():
         logits = _score(model, windows if device is None else windows.to(device), autocast)
         if turned is not None:
-            logits = (logits + _score(model, turned if device is None else turned.to(device), autocast)) / 2
+            logits = (
+                logits + _score(model, turned if device is None else turned.to(device), autocast)
+            ) / 2
     return logits
 
 
@@ -94,8 +97,9 @@ def predict_bins(
 ) -> Iterator[BinBlock]:
     """Say for every bin how probable it is that the factors bind there, block by block.
 
-    Memory does not grow with the number of bins. Rows that are neighbours on the genome are tokenised
-    together, so bins should come sorted, as `tasks.dream.bins` makes them; any order gives the same numbers.
+    Memory does not grow with the number of bins. Rows that are neighbours on the genome are
+    tokenised together, so bins should come sorted, as `tasks.dream.bins` makes them; any order
+    gives the same numbers.
 
     Parameters
     ----------
@@ -115,8 +119,8 @@ def predict_bins(
     autocast : callable, optional
         Number format; fp32 where not given.
     say : callable, optional
-        Takes a line on where the store lies beside a GPU. Without it a store that finds no room there is a
-        warning of the log.
+        Takes a line on where the store lies beside a GPU. Without it a store that finds no room
+        there is a warning of the log.
 
     Yields
     ------
@@ -143,9 +147,11 @@ def predict_bins(
     for name in (bins.chroms[c] for c in np.unique(bins.chrom)):
         store.chrom_number(name)
     check_inside(
-        bins, dict(zip(store.chroms, store.sizes, strict=True)), store=store.path,
+        bins,
+        dict(zip(store.chroms, store.sizes, strict=True)),
+        store=store.path,
         do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
-    )  # fmt: skip
+    )
     both = run.about.get("strands") == "both" if both_strands is None else both_strands
     both = both and not run.bases  # FactorNet reads both strands by itself
     read = _reading(run, store, cell, bins, both)
@@ -164,7 +170,8 @@ def _near(
     what: str,
     say: Say | None,
 ) -> Store:
-    """Put what the model reads on a GPU that has room; else, and for a control's made-up tracks, memory maps give the same bits.
+    """Put what the model reads on a GPU that has room; else, and for a control's made-up tracks,
+    memory maps give the same bits.
 
     `make` reads a batch, `what`, on the host: what that costs is said where there is no room.
     """
@@ -185,12 +192,16 @@ def _reading(run: BindingRun, store: Store, cell: str, bins: Bins, both: bool) -
     """Make the function that reads a slice of bins; with `both` on the other strand too."""
     reader, number = run.reader(store), store.cell_number(cell)
     flank = (run.window_bp - run.width) // 2
-    to_store = np.array([store.chroms.index(n) if n in store.chroms else -1 for n in bins.chroms], np.int64)
+    to_store = np.array(
+        [store.chroms.index(n) if n in store.chroms else -1 for n in bins.chroms], np.int64
+    )
 
     def read(rows: slice) -> tuple[Windows, Windows | None]:
         chrom = to_store[np.asarray(bins.chrom[rows])]
         start = np.asarray(bins.start[rows], np.int64) - flank
-        return reader(number, chrom, start), reader(number, chrom, start, reverse=True) if both else None
+        return reader(number, chrom, start), (
+            reader(number, chrom, start, reverse=True) if both else None
+        )
 
     return read
 
@@ -238,7 +249,8 @@ def write_bins(
     autocast: Autocast | None = None,
     say: Say = lambda line: None,
 ) -> float:
-    """Predict bins into a file: the challenge's format (.tab.gz), bigWig or Parquet, by its name; whole or absent.
+    """Predict bins into a file: the challenge's format (.tab.gz), bigWig or Parquet, by its name;
+    whole or absent.
 
     Parameters
     ----------

@@ -31,7 +31,8 @@ def found_device(name: "torch.device | str") -> torch.device:
     >>> found_device("abacus")
     Traceback (most recent call last):
     ...
-    epilm.errors.EpilmError: the device is not here. Found abacus; expected cpu, cuda or mps, where torch has it. Pass auto, or cpu.
+    epilm.errors.EpilmError: the device is not here. Found abacus; expected cpu, cuda or mps, where
+        torch has it. Pass auto, or cpu.
     """
     if str(name) == "auto":
         gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -40,12 +41,16 @@ def found_device(name: "torch.device | str") -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):
         raise EpilmError(
-            "the device is not here", found=name, expected="cpu, cuda or mps, where torch has it", do="Pass auto, or cpu.",
-        ) from None  # fmt: skip
+            "the device is not here",
+            found=name,
+            expected="cpu, cuda or mps, where torch has it",
+            do="Pass auto, or cpu.",
+        ) from None
 
 
 def to_device(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Give numbers of the host as a tensor on a device, without waiting for what a GPU still has to do.
+    """Give numbers of the host as a tensor on a device, without waiting for what a GPU still has to
+    do.
 
     Parameters
     ----------
@@ -62,7 +67,8 @@ def to_device(values: Any, device: torch.device, dtype: torch.dtype | None = Non
     found = torch.as_tensor(values, dtype=dtype)
     if device.type != "cuda" or found.device.type != "cpu":
         return found.to(device)
-    # Only from pinned memory is a copy queued behind the device's work; else the host waits for all of it.
+    # Only from pinned memory is a copy queued behind the device's work; else the host waits for all
+    # of it.
     return found.pin_memory().to(device, non_blocking=True)
 
 
@@ -108,7 +114,8 @@ class Sequences:
     labels : int64 (N, L) or None
         The original id on masked positions, -100 elsewhere.
     most : int or None
-        No more labels than this: lets a head take that many rows without asking the device how many there are.
+        No more labels than this: lets a head take that many rows without asking the device how many
+        there are.
     full : bool
         Known without asking the device: there is no padding, so attention needs no mask.
     """
@@ -127,16 +134,19 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Windows:
-    """B windows of the genome in a cell type each, as an EBERT-like model reads them, nothing hidden.
+    """B windows of the genome in a cell type each, as an EBERT-like model reads them, nothing
+    hidden.
 
     Attributes
     ----------
     ids : int64 (B, L)
-        Tokens of the k-mers, special tokens and padding included; [UNK] where a base is N or off the chromosome.
+        Tokens of the k-mers, special tokens and padding included; [UNK] where a base is N or off
+        the chromosome.
     mask : bool (B, L)
         True where there is a token, False on padding.
     states : int64 (B, L) or None
-        State ids (`tokens.states`): 0 on special tokens and padding, UNKNOWN_STATE where the track has no state.
+        State ids (`tokens.states`): 0 on special tokens and padding, UNKNOWN_STATE where the track
+        has no state.
     signals : float32 (B, L, S) or None
         Signals pooled to tokens; 0 on special tokens and padding.
     codes : uint8 (B, W) or None
@@ -206,9 +216,11 @@ class Batch:
     states_most : int or None
         No more states than this have a label, as `Sequences.most`.
     motif_sites : bool (B, L, M) or None
-        Windows: whether the middle of a site of each motif of the store, on either strand, lies in the token.
+        Windows: whether the middle of a site of each motif of the store, on either strand, lies in
+        the token.
     starts : int64 (B,) or None
-        Windows: first base on the chromosome; may be negative. `chroms` int64 (B,): chromosome numbers.
+        Windows: first base on the chromosome; may be negative. `chroms` int64 (B,): chromosome
+        numbers.
     """
 
     rows: Tensor

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from epilm.batches.factors import FactorReader, accessibility_levels, channel_statistics, factor_order
+from epilm.batches.factors import (
+    FactorReader,
+    accessibility_levels,
+    channel_statistics,
+    factor_order,
+)
 from epilm.batches.maker import BatchMaker
 from epilm.errors import RecipeError, StoreError
 from epilm.models.spec import ModelSpec, TowerSpec
@@ -90,7 +95,9 @@ def test_accessibility_weights_are_one_on_average_and_differ_between_cell_types(
     weighted = read(store, normalise_factors="none", matrix_weight="accessibility")
     for cell in (0, 1):
         cells = torch.tensor([cell])
-        weight = (weighted(everything, cells) / plain(everything, cells).clamp(min=1e-6))[0, :, 0].numpy()
+        weight = (weighted(everything, cells) / plain(everything, cells).clamp(min=1e-6))[
+            0, :, 0
+        ].numpy()
         open_rows = store.accessible(cell)
         assert abs(weight[open_rows].mean() - 1) < 1e-3
         assert (weight[~open_rows] == 0).all()
@@ -102,7 +109,9 @@ def test_accessibility_weights_are_one_on_average_and_differ_between_cell_types(
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
     folder = tmp_path_factory.mktemp("three")
-    return toy_store(folder, per_chrom=(40, 30), cells=2, factors=6, statistics=("count", "sum", "binary"))
+    return toy_store(
+        folder, per_chrom=(40, 30), cells=2, factors=6, statistics=("count", "sum", "binary")
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +167,9 @@ def test_channels_need_three_statistics_and_hide_nothing(store, three):
         "epilm build --statistic best --more-statistics count --more-statistics sum",
     ):
         channels_maker(store)
-    with pytest.raises(RecipeError, match=r"model\.tower\.prepare: masked factors hide one score an entry"):
+    with pytest.raises(
+        RecipeError, match=r"model\.tower\.prepare: masked factors hide one score an entry"
+    ):
         channels_maker(three, masked_factors=MaskedFactorsSpec(weight=1))
     with pytest.raises(StoreError, match="the store has no factor matrix"):
         channel_statistics(replace(store, factors=None))

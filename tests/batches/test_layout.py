@@ -98,14 +98,22 @@ def test_concat_is_cut_at_the_right_end(store):
 
 
 def test_a_budget_of_512_leaves_51_kmers_for_each_of_ten_regions(tmp_path):
-    store = toy_store(tmp_path, per_chrom=(20,), width=(100, 140), accessible=np.ones((20, 1), bool))
+    store = toy_store(
+        tmp_path, per_chrom=(20,), width=(100, 140), accessible=np.ones((20, 1), bool)
+    )
     samples = SampleSpec()
     for join, each in (("sep", 51), ("raw", None)):
         spec = ModelSpec(streams=("dna",), layout="concat_budget", join=join)
         batch = BatchMaker(store, spec, NO_MASK, samples, seed=0)(np.arange(2), 0)
         ids = batch.dna.ids[0].tolist()
-        parts = [cropped(region_codes(store, r), 56 if each else 51) for r in batch.regions[0].tolist()]
-        inner = [t for p in parts for t in tokens(p, 6, 1)] if each else tokens(np.concatenate(parts), 6, 1)
+        parts = [
+            cropped(region_codes(store, r), 56 if each else 51) for r in batch.regions[0].tolist()
+        ]
+        inner = (
+            [t for p in parts for t in tokens(p, 6, 1)]
+            if each
+            else tokens(np.concatenate(parts), 6, 1)
+        )
         assert ids[0] == CLS
         assert [i for i in ids if i != PAD][1:-1] == inner
         assert len(inner) == (510 if each else 505)

@@ -111,8 +111,12 @@ def test_masks_change_with_step_and_seed_but_not_samples(store):
 def test_pass_one_does_not_know_the_negative_pair(store):
     # A6: the input of E_seq stays the same when the negative changes
     rows = np.arange(12)
-    near = make(store, replace(EVERYTHING, next_segment=NextSegmentSpec(negative="same_chrom")))(rows, 3)
-    far = make(store, replace(EVERYTHING, next_segment=NextSegmentSpec(negative="other_cell")))(rows, 3)
+    near = make(store, replace(EVERYTHING, next_segment=NextSegmentSpec(negative="same_chrom")))(
+        rows, 3
+    )
+    far = make(store, replace(EVERYTHING, next_segment=NextSegmentSpec(negative="other_cell")))(
+        rows, 3
+    )
     none = make(store, replace(EVERYTHING, next_segment=NextSegmentSpec(weight=0)))(rows, 3)
     assert not torch.equal(near.pairs.ids, far.pairs.ids)
     assert none.pairs is None
@@ -156,17 +160,23 @@ def test_mask_switches_reach_the_masks(store):
     for mask in ({"scheme": "iid"}, {"rate_mode": "exact"}, {"span_tokens": 11}, {"rate": 0.4}):
         assert not torch.equal(usual, labels(**mask)), mask
     batch = make(store, replace(EVERYTHING, masked_kmers=MaskSpec(rate=0.5)))(rows, 0)
-    kmers = make(store, replace(EVERYTHING, masked_kmers=MaskSpec(rate=0.5, random_from="kmers_only")))(
-        rows, 0
-    )
+    kmers = make(
+        store, replace(EVERYTHING, masked_kmers=MaskSpec(rate=0.5, random_from="kmers_only"))
+    )(rows, 0)
     assert not torch.equal(batch.dna.ids, kmers.dna.ids)
-    assert make(store, replace(EVERYTHING, masked_kmers=MaskSpec(weight=0)))(rows, 0).dna.labels is None
+    assert (
+        make(store, replace(EVERYTHING, masked_kmers=MaskSpec(weight=0)))(rows, 0).dna.labels
+        is None
+    )
 
 
 def test_clean_pass_only_where_matching_asks_for_it(store):
     assert make(store, replace(EVERYTHING, matching=MatchingSpec()))([0], 0).clean is None
     assert (
-        make(store, replace(EVERYTHING, matching=MatchingSpec(weight=0, input="clean")))([0], 0).clean is None
+        make(store, replace(EVERYTHING, matching=MatchingSpec(weight=0, input="clean")))(
+            [0], 0
+        ).clean
+        is None
     )
     clean = make(store)([0], 0).clean
     assert clean.labels is None
@@ -191,7 +201,9 @@ def test_the_spec_learns_its_sizes_from_the_data(store):
 def test_contacts_are_those_of_the_regions_bins(store):
     batch = make(store)(np.arange(10), 0)
     table = store.contacts
-    held = dict(zip(np.asarray(table.keys).tolist(), np.asarray(table.values).tolist(), strict=True))
+    held = dict(
+        zip(np.asarray(table.keys).tolist(), np.asarray(table.values).tolist(), strict=True)
+    )
     r = store.regions
     bins = table.bin_offsets[r["chrom"]] + (r["start"] + r["end"]) // 2 // table.resolution
     for b in range(10):
@@ -244,11 +256,18 @@ def test_what_the_store_lacks_is_said(tmp_path):
     with pytest.raises(StoreError, match=r"no factor matrix.*--motifs"):
         make(bare, ObjectivesSpec(), streams=("dna", "factors"))
     with pytest.raises(StoreError, match="needs counts"):
-        make(bare, ObjectivesSpec(), replace(SAMPLES, matrix_weight="accessibility"), streams=("dna",))
+        make(
+            bare,
+            ObjectivesSpec(),
+            replace(SAMPLES, matrix_weight="accessibility"),
+            streams=("dna",),
+        )
 
 
 def test_no_sample_is_an_error_that_says_why(store):
     with pytest.raises(TrainingError, match=r"there is no sample.*samples of 200 regions"):
         make(store, samples=SampleSpec(regions=200))
     with pytest.raises(TrainingError, match="held out: nothing"):
-        BatchMaker(store, ModelSpec(streams=("dna",)), ObjectivesSpec(), SAMPLES, seed=0, subset="holdout")
+        BatchMaker(
+            store, ModelSpec(streams=("dna",)), ObjectivesSpec(), SAMPLES, seed=0, subset="holdout"
+        )

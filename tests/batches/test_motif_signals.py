@@ -1,4 +1,6 @@
-"""A motif's score read as a signal: by hand, against plain loops, from every reader, and through a run of fine-tuning."""
+"""A motif's score read as a signal: by hand, against plain loops, from every reader, and through a
+run of fine-tuning.
+"""
 
 import dataclasses
 import shutil
@@ -22,7 +24,11 @@ from toy_binding import QUICK
 from toy_tracks import toy_track_store
 
 SPEC = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, max_tokens=150)
-SIGNALS = (("motif:ODD", "max", "raw"), ("accessibility", "max", "log1p"), ("motif:EVEN", "mean", "raw"))
+SIGNALS = (
+    ("motif:ODD", "max", "raw"),
+    ("accessibility", "max", "log1p"),
+    ("motif:EVEN", "mean", "raw"),
+)
 
 
 def word(text, counts=97.0, rest=1.0):
@@ -59,7 +65,9 @@ class OfBases:
 
 
 def test_a_word_has_its_log_odds_at_its_middle_on_either_strand():
-    """GATTACA at 3 (middle 6), its reverse complement TGTAATC at 13 (middle 16): seven times ln(97.25/101/0.25)."""
+    """GATTACA at 3 (middle 6), its reverse complement TGTAATC at 13 (middle 16): seven times
+    ln(97.25/101/0.25).
+    """
     right, wrong = np.log(97.25 / 101 / 0.25), np.log(1.25 / 101 / 0.25)
     one = choose_motifs(["motif:ODD"], (), [ODD])[1]["motif:ODD"]
     signal = MotifSignal(OfBases("CCCGATTACACCCTGTAATCGGGG"), one)
@@ -68,7 +76,9 @@ def test_a_word_has_its_log_odds_at_its_middle_on_either_strand():
     assert values[16] == pytest.approx(7 * right)
     assert sorted(values.argsort(descending=True)[:2].tolist()) == [6, 16]
     other = MotifSignal(OfBases("CCCGATTACCCCC"), one).windows(None, [0], np.array([0]), 13)[0]
-    assert float(other[6]) == pytest.approx(6 * right + wrong, rel=1e-5)  # one letter of seven is wrong
+    assert float(other[6]) == pytest.approx(
+        6 * right + wrong, rel=1e-5
+    )  # one letter of seven is wrong
 
 
 def test_no_site_reaches_over_an_n_or_an_end():
@@ -94,8 +104,10 @@ def plainly(genome, motifs, at):
 
 def test_scores_are_those_of_plain_loops(store):
     rng = np.random.default_rng(1)
-    weak = [Motif(f"W{w}", name, rng.integers(1, 40, (w, 4)).astype(float), True)
-            for w, name in ((9, "ODD"), (6, "EVEN"), (4, "ODD"))]  # fmt: skip
+    weak = [
+        Motif(f"W{w}", name, rng.integers(1, 40, (w, 4)).astype(float), True)
+        for w, name in ((9, "ODD"), (6, "EVEN"), (4, "ODD"))
+    ]
     matrices = choose_motifs(["motif:ODD", "motif:EVEN"], (), weak)[1]
     size = store.sizes[0]
     genome = np.asarray(store.bases(np.array([0]), np.array([0]), size))[0]
@@ -103,7 +115,10 @@ def test_scores_are_those_of_plain_loops(store):
         signal = MotifSignal(store, motifs)
         starts = np.array([-20, 0, 777, size - 150])
         found = signal.windows(None, np.zeros(4, np.int64), starts, 200).numpy()
-        expected = [[plainly(genome, motifs, at + i) if 0 <= at + i < size else 0.0 for i in range(200)] for at in starts]  # fmt: skip
+        expected = [
+            [plainly(genome, motifs, at + i) if 0 <= at + i < size else 0.0 for i in range(200)]
+            for at in starts
+        ]
         assert np.allclose(found, expected, atol=1e-5)
         assert (found > 1).sum() > 50
 
@@ -113,14 +128,18 @@ def test_all_readers_give_the_same_bits(store, matrices, reverse):
     starts = np.concatenate([np.arange(-400, 3000, 50), [9000, 9050]])
     chroms = np.zeros(len(starts), np.int64)
     plain = WindowReader(store, SPEC, 1000, signals=SIGNALS, motifs=matrices)
-    expected = plain(np.ones(len(starts), np.int64), chroms, starts, np.full(len(starts), reverse)).signals
+    expected = plain(
+        np.ones(len(starts), np.int64), chroms, starts, np.full(len(starts), reverse)
+    ).signals
     assert expected.shape == (len(starts), 144, 3)
     for held in (store, store.to("cpu")):
         once = OverlappingReader(held, SPEC, 1000, signals=SIGNALS, motifs=matrices)
         assert torch.equal(once(1, chroms, starts, reverse=reverse).signals, expected)
     # The token's value is the best of its seven bases (max), or their mean.
     if not reverse:
-        bases = MotifSignal(store, matrices["motif:EVEN"]).windows(None, chroms, starts, 1000)[:, : 142 * 7]
+        bases = MotifSignal(store, matrices["motif:EVEN"]).windows(None, chroms, starts, 1000)[
+            :, : 142 * 7
+        ]
         assert torch.allclose(expected[:, 1:143, 2], bases.view(-1, 142, 7).mean(2), atol=1e-6)
 
 
@@ -131,12 +150,16 @@ def test_bases_beside_scores_for_a_network_that_reads_bases(store, matrices):
     windows = reader(0, np.zeros(3, np.int64), np.array([0, 50, 100]))
     assert torch.equal(
         windows.tracks[..., 0],
-        MotifSignal(store, matrices["motif:ODD"]).windows(None, np.zeros(3, np.int64), np.array([0, 50, 100]), 600),
-    )  # fmt: skip
+        MotifSignal(store, matrices["motif:ODD"]).windows(
+            None, np.zeros(3, np.int64), np.array([0, 50, 100]), 600
+        ),
+    )
 
 
 def test_names_are_found_or_refused():
-    names, found, notes = choose_motifs(["motifs", "motif:EVEN"], ["odd", "EVEN", "EP300"], [ODD, EVEN, TWO])
+    names, found, notes = choose_motifs(
+        ["motifs", "motif:EVEN"], ["odd", "EVEN", "EP300"], [ODD, EVEN, TWO]
+    )
     assert names == ["motif:odd", "motif:EVEN"]
     assert [row["id"] for row in found["motif:odd"]] == ["M1", "M3"]
     assert notes == ["no motif of EP300 in the collection: no signal of it"]
@@ -169,7 +192,9 @@ def labels_of_sites(store):
 def planted(tmp_path_factory):
     """A store of whose bases one in 700 begins a site."""
     folder = tmp_path_factory.mktemp("planted")
-    store = toy_track_store(folder, chroms={"chr1": 60_000, "chr2": 30_000, "chr3": 30_000}, n_share=0.0)
+    store = toy_track_store(
+        folder, chroms={"chr1": 60_000, "chr2": 30_000, "chr3": 30_000}, n_share=0.0
+    )
     rng = np.random.default_rng(5)
     path = store.path / "genome.u8.npy"
     genome = np.load(path)
@@ -180,16 +205,23 @@ def planted(tmp_path_factory):
 
 
 def test_a_model_that_is_given_the_scores_finds_sites_that_one_without_does_not(planted, tmp_path):
-    """The encoder is frozen: on so few bases one that learns remembers them, with the scores or without."""
+    """The encoder is frozen: on so few bases one that learns remembers them, with the scores or
+    without.
+    """
     settings = dataclasses.replace(QUICK, lr=2e-3, window_bp=210, freeze="encoder", patience=0)
     labels, found = labels_of_sites(planted), {}
     for name, signals in (("with", ("motifs",)), ("without", ())):
         told = []
         result = finetune_binding(
-            labels, planted, "dbert", tmp_path / name,
+            labels,
+            planted,
+            "dbert",
+            tmp_path / name,
             dataclasses.replace(settings, signals=signals, epochs=10 if signals else 3),
-            size="tiny", motifs=[ODD], say=told.append,
-        )  # fmt: skip
+            size="tiny",
+            motifs=[ODD],
+            say=told.append,
+        )
         found[name] = result.metrics["ODD"]["auroc"]
         if signals:
             assert any("signals motif:ODD:max:raw" in line for line in told)
@@ -201,15 +233,22 @@ def test_a_model_that_is_given_the_scores_finds_sites_that_one_without_does_not(
     bins = labels.bins
     first = next(iter(predict_bins(run, planted, "typeB", bins, batch=64))).probabilities
     shutil.rmtree(tmp_path / "without")
-    again = next(iter(predict_bins(tmp_path / "with", planted, "typeA", bins, batch=64))).probabilities
+    again = next(
+        iter(predict_bins(tmp_path / "with", planted, "typeA", bins, batch=64))
+    ).probabilities
     assert np.array_equal(first, again)  # a score is of no cell type, and DBERT reads no state
 
 
 def test_a_store_without_motifs_names_the_cure(planted, tmp_path):
     with pytest.raises(InputError, match="there are no motifs") as error:
         finetune_binding(
-            labels_of_sites(planted), planted, "dbert", tmp_path / "x",
-            dataclasses.replace(QUICK, signals=("motif:CTCF",)), size="tiny", say=lambda line: None,
-        )  # fmt: skip
+            labels_of_sites(planted),
+            planted,
+            "dbert",
+            tmp_path / "x",
+            dataclasses.replace(QUICK, signals=("motif:CTCF",)),
+            size="tiny",
+            say=lambda line: None,
+        )
     assert "--motifs" in str(error.value)
     assert not (tmp_path / "x").exists()

@@ -1,4 +1,6 @@
-"""Which motifs have a site in a window: against the scanner, from either strand, and through a run."""
+"""Which motifs have a site in a window: against the scanner, from either strand, and through a
+run.
+"""
 
 import dataclasses
 import json
@@ -26,8 +28,16 @@ from epilm.store.reader import Store
 from epilm.training.binding_spec import BindingSpec
 from epilm.training.binding_start import prepare_binding
 
-ASKED = ("objectives.motif_sites.weight=1", "samples.window_bp=300", "model.max_tokens=64", "train.steps=3",
-         "train.batch_size=8", "train.micro_batch=4", "optim.warmup_steps=1", "train.validate_samples=8")  # fmt: skip
+ASKED = (
+    "objectives.motif_sites.weight=1",
+    "samples.window_bp=300",
+    "model.max_tokens=64",
+    "train.steps=3",
+    "train.batch_size=8",
+    "train.micro_batch=4",
+    "optim.warmup_steps=1",
+    "train.validate_samples=8",
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +50,21 @@ def raw(tmp_path_factory):
 @pytest.fixture(scope="module")
 def store(raw):
     return Store.open(
-        build(genome=raw / "genome.fa", peaks=raw / "peaks", motifs=raw / "motifs.jaspar", states=raw / "states",
-              assembly="toy", out=raw.parent / "store").path
-    )  # fmt: skip
+        build(
+            genome=raw / "genome.fa",
+            peaks=raw / "peaks",
+            motifs=raw / "motifs.jaspar",
+            states=raw / "states",
+            assembly="toy",
+            out=raw.parent / "store",
+        ).path
+    )
 
 
 def found_by_scan(raw, codes, stride, tokens):
-    """The slow way: every hit of every motif with the scanner of the command line, put where its middle base is."""
+    """The slow way: every hit of every motif with the scanner of the command line, put where its
+    middle base is.
+    """
     motifs = read_motifs(raw / "motifs.jaspar")
     pwms = [log_odds(motif) for motif in motifs]
     cuts = thresholds(pwms, 1e-4).scores
@@ -86,14 +104,16 @@ def test_a_batch_says_what_stands_in_its_own_windows_hidden_or_not(raw, store):
     rows = np.arange(0, len(maker), len(maker) // 12)
     batch = maker(rows, 5)
     starts = [
-        int(store.offsets[c]) + s for c, s in zip(batch.chroms.tolist(), batch.starts.tolist(), strict=True)
+        int(store.offsets[c]) + s
+        for c, s in zip(batch.chroms.tolist(), batch.starts.tolist(), strict=True)
     ]
     codes = np.stack([store.genome[at : at + 300] for at in starts])
     forward = found_by_scan(raw, codes, 7, 42).any(1)
     found = batch.motif_sites.numpy()
     assert found.shape == (len(rows), 44, 36)
     assert not found[:, [0, -1]].any()  # [CLS] and [SEP]
-    # Half of the windows are read from the other strand; 300 bp are 42 tokens and 6 bases, whose sites no token holds.
+    # Half of the windows are read from the other strand; 300 bp are 42 tokens and 6 bases, whose
+    # sites no token holds.
     differ = found.any(1) != forward
     assert differ.sum() <= 0.05 * max(forward.sum(), 1) + 2
     assert recipe.model.motif_sites == maker.spec.motif_sites == 36
@@ -122,13 +142,17 @@ def test_padding_does_not_change_what_a_window_says(store):
         few, many = model(short), model(long)
     n = short.dna.ids.shape[1]
     assert torch.allclose(few.motif_logits, many.motif_logits[:, :n], atol=1e-5)
-    losses = [motif_sites_loss(*pair, MotifSitesSpec())["loss"] for pair in ((few, short), (many, long))]
+    losses = [
+        motif_sites_loss(*pair, MotifSitesSpec())["loss"] for pair in ((few, short), (many, long))
+    ]
     assert torch.allclose(*losses, rtol=1e-5)
 
 
 def test_a_run_reports_it_and_fine_tuning_drops_the_head(store, tmp_path):
     run = tmp_path / "run"
-    pretrain("ebert_tiny", store, run, set=[*ASKED, "train.log_every=1", "samples.holdout_chroms=[chr3]"])
+    pretrain(
+        "ebert_tiny", store, run, set=[*ASKED, "train.log_every=1", "samples.holdout_chroms=[chr3]"]
+    )
     lines = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("motif_sites/loss" in row for row in lines if row["split"] == "train")
     assert any("motif_sites/recall" in row for row in lines if row["split"] == "valid")
@@ -141,9 +165,14 @@ def test_what_cannot_be_asked_is_refused_with_the_key(raw, store, tmp_path):
         load_recipe("genebert_native", "tiny", ["objectives.motif_sites.weight=1"])
     with pytest.raises(RecipeError, match="no motif of that name"):
         pretrain(
-            "ebert_tiny", store, tmp_path / "run", set=[*ASKED, "objectives.motif_sites.factors=[CEBPC]"]
+            "ebert_tiny",
+            store,
+            tmp_path / "run",
+            set=[*ASKED, "objectives.motif_sites.factors=[CEBPC]"],
         )
-    bare = build(genome=raw / "genome.fa", states=raw / "states", assembly="toy", out=tmp_path / "bare")
+    bare = build(
+        genome=raw / "genome.fa", states=raw / "states", assembly="toy", out=tmp_path / "bare"
+    )
     with pytest.raises(RecipeError, match="the store has no motifs"):
         pretrain("ebert_tiny", bare.path, tmp_path / "run", set=ASKED)
     with pytest.raises(StoreError, match="no motifs to look for"):

@@ -29,17 +29,41 @@ def same(one, other):
     ("spec", "window_bp"),
     [
         (ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, max_tokens=150), 1000),
-        (ModelSpec(name="ebert", streams=("dna", "states"), k=6, stride=6, pad_to_max=True, max_tokens=190), 1000),
-        (ModelSpec(name="ebert", streams=("dna", "states"), k=5, stride=3, special_tokens=False), 700),
-        (ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, tail="pad", max_tokens=150), 1000),
+        (
+            ModelSpec(
+                name="ebert",
+                streams=("dna", "states"),
+                k=6,
+                stride=6,
+                pad_to_max=True,
+                max_tokens=190,
+            ),
+            1000,
+        ),
+        (
+            ModelSpec(name="ebert", streams=("dna", "states"), k=5, stride=3, special_tokens=False),
+            700,
+        ),
+        (
+            ModelSpec(
+                name="ebert", streams=("dna", "states"), k=7, stride=7, tail="pad", max_tokens=150
+            ),
+            1000,
+        ),
         (ModelSpec(name="dbert", streams=("dna",), k=7, stride=7), 1000),
     ],
-)  # fmt: skip
+)
 def test_windows_of_neighbouring_bins_are_those_read_one_by_one(store, spec, window_bp, reverse):
-    """Starts 0, 50, 100 and 150 bp into a bin of states, before a chromosome and after it, a gap, two chromosomes."""
+    """Starts 0, 50, 100 and 150 bp into a bin of states, before a chromosome and after it, a gap,
+    two chromosomes.
+    """
     ends = np.array(store.sizes)
     starts = np.concatenate(
-        [np.arange(-400, 3000, 50), [9000, 9050, 9130], np.arange(ends[1] - 1200, ends[1] - 200, 50)]
+        [
+            np.arange(-400, 3000, 50),
+            [9000, 9050, 9130],
+            np.arange(ends[1] - 1200, ends[1] - 200, 50),
+        ]
     )
     chroms = np.concatenate([np.zeros(71, np.int64), np.ones(20, np.int64)])
     once = OverlappingReader(store, spec, window_bp, signals=EBERT_PLUS_SIGNALS)
@@ -57,7 +81,9 @@ def test_a_store_of_tensors_gives_the_same_bits(store, reverse):
     assert isinstance(held.genome, torch.Tensor)
     starts, chroms = np.arange(-400, 3000, 50), np.zeros(68, np.int64)
     windows = [
-        OverlappingReader(s, spec, 1000, signals=EBERT_PLUS_SIGNALS)(1, chroms, starts, reverse=reverse)
+        OverlappingReader(s, spec, 1000, signals=EBERT_PLUS_SIGNALS)(
+            1, chroms, starts, reverse=reverse
+        )
         for s in (store, held)
     ]
     same(*windows)
@@ -72,7 +98,9 @@ def test_windows_far_apart_are_left_to_the_plain_reader(store, monkeypatch):
 
 def test_bases_and_tracks_for_models_that_read_them(store):
     spec = ModelSpec(name="dbert", streams=("dna",), k=7, stride=7)
-    reader = OverlappingReader(store, spec, 1000, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True)
+    reader = OverlappingReader(
+        store, spec, 1000, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True
+    )
     starts = np.arange(0, 500, 50)
     windows = reader(1, np.zeros(10, np.int64), starts)
     assert windows.codes.shape == (10, 1000)

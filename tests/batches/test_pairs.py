@@ -71,7 +71,9 @@ def test_the_same_two_regions_are_neighbours_in_one_cell_type_only(tmp_path):
     store = toy_store(tmp_path, per_chrom=(12,), accessible=access)
     truth = {}
     for samples, pairs in drawn(store, NextSegmentSpec(), SampleSpec(regions=10), steps=300):
-        for owner, a, b, label in zip(pairs.owner, pairs.first, pairs.second, pairs.labels, strict=True):
+        for owner, a, b, label in zip(
+            pairs.owner, pairs.first, pairs.second, pairs.labels, strict=True
+        ):
             truth.setdefault((int(samples.cells[owner]), int(a), int(b)), set()).add(int(label))
     assert truth[0, 0, 2] == {1}
     assert truth[1, 0, 2] == {0}
@@ -80,7 +82,9 @@ def test_the_same_two_regions_are_neighbours_in_one_cell_type_only(tmp_path):
 def test_negatives_reach_every_region_of_the_cell_type_but_the_two(tmp_path):
     store = toy_store(tmp_path, per_chrom=(7, 5), accessible=np.ones((12, 1), bool))
     held = {}
-    for _, pairs in drawn(store, NextSegmentSpec(), SampleSpec(regions=3, group_stride=3), steps=600):
+    for _, pairs in drawn(
+        store, NextSegmentSpec(), SampleSpec(regions=3, group_stride=3), steps=600
+    ):
         for a, b, label in zip(pairs.first, pairs.second, pairs.labels, strict=True):
             if label == 0:
                 held.setdefault(int(a), []).append(int(b))
@@ -98,7 +102,9 @@ def test_a_held_out_region_is_never_a_negative(store):
 
 
 def test_more_pairs_a_sample_are_other_pairs(store):
-    for _, pairs in drawn(store, NextSegmentSpec(pairs=5), SampleSpec(regions=6, group_stride=6), steps=1):
+    for _, pairs in drawn(
+        store, NextSegmentSpec(pairs=5), SampleSpec(regions=6, group_stride=6), steps=1
+    ):
         assert pairs.owner.tolist()[:6] == [0, 0, 0, 0, 0, 1]
         assert len(set(pairs.first[:5, 0].tolist())) > 1
 
@@ -108,11 +114,17 @@ def objectives(**switches):
 
 
 def test_512_ids_leave_255_kmers_for_a_and_254_for_b(tmp_path):
-    store = toy_store(tmp_path, per_chrom=(12,), width=(600, 700), accessible=np.ones((12, 1), bool))
-    maker = BatchMaker(store, ModelSpec(streams=("dna",)), ObjectivesSpec(), SampleSpec(regions=4), seed=0)
+    store = toy_store(
+        tmp_path, per_chrom=(12,), width=(600, 700), accessible=np.ones((12, 1), bool)
+    )
+    maker = BatchMaker(
+        store, ModelSpec(streams=("dna",)), ObjectivesSpec(), SampleSpec(regions=4), seed=0
+    )
     assert maker.pair_budget == (255, 254)
     clean = replace(ObjectivesSpec(), masked_kmers=replace(ObjectivesSpec().masked_kmers, weight=0))
-    pairs = BatchMaker(store, ModelSpec(streams=("dna",)), clean, SampleSpec(regions=4), seed=0)([0], 0).pairs
+    pairs = BatchMaker(store, ModelSpec(streams=("dna",)), clean, SampleSpec(regions=4), seed=0)(
+        [0], 0
+    ).pairs
     assert pairs.ids.shape == (1, 512)
     assert (pairs.ids[0] == SEP).nonzero().flatten().tolist() == [256, 511]
     assert pairs.ids[0, 0] == CLS
@@ -122,8 +134,12 @@ def test_512_ids_leave_255_kmers_for_a_and_254_for_b(tmp_path):
 
 @pytest.mark.parametrize(("unit", "each"), [("sample", (25, 25)), ("halves", (51, 50))])
 def test_parts_of_many_regions_share_the_budget(tmp_path, unit, each):
-    store = toy_store(tmp_path, per_chrom=(40,), width=(100, 110), accessible=np.ones((40, 1), bool))
-    maker = BatchMaker(store, ModelSpec(streams=("dna",)), objectives(unit=unit), SampleSpec(), seed=0)
+    store = toy_store(
+        tmp_path, per_chrom=(40,), width=(100, 110), accessible=np.ones((40, 1), bool)
+    )
+    maker = BatchMaker(
+        store, ModelSpec(streams=("dna",)), objectives(unit=unit), SampleSpec(), seed=0
+    )
     pairs = maker([0], 0).pairs
     n = 10 if unit == "sample" else 5
     assert int(pairs.mask.sum()) == 3 + n * sum(each)
@@ -146,7 +162,9 @@ def test_form_bi_pairs_sequences_of_the_batch(store, negative):
         assert batch.pairs is None
         flat, owner = batch.regions.flatten(), batch.owner
         assert len(batch.pair_index) == 3 * len(batch)
-        for (a, b), label in zip(batch.pair_index.tolist(), batch.pair_labels.tolist(), strict=True):
+        for (a, b), label in zip(
+            batch.pair_index.tolist(), batch.pair_labels.tolist(), strict=True
+        ):
             if label:
                 assert b == a + 1
                 assert owner[a] == owner[b]
@@ -168,7 +186,11 @@ def test_form_bi_leaves_padded_regions_out(tmp_path):
     store = toy_store(tmp_path, per_chrom=(7,), accessible=np.ones((7, 1), bool))
     samples = SampleSpec(regions=5, group_stride=5, tail="pad")
     maker = BatchMaker(
-        store, ModelSpec(streams=("dna",), next_segment="bi"), objectives(form="bi"), samples, seed=0
+        store,
+        ModelSpec(streams=("dna",), next_segment="bi"),
+        objectives(form="bi"),
+        samples,
+        seed=0,
     )
     batch = maker(np.arange(2), 0)
     assert (batch.regions.flatten()[batch.pair_index] >= 0).all()
@@ -178,7 +200,11 @@ def test_form_bi_leaves_padded_regions_out(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "switches", "message"),
     [
-        ({"layout": "concat"}, {"form": "bi"}, "form bi pairs regions that were encoded one by one"),
+        (
+            {"layout": "concat"},
+            {"form": "bi"},
+            "form bi pairs regions that were encoded one by one",
+        ),
         ({}, {"form": "bi", "unit": "sample"}, "unit sample"),
         ({}, {"form": "cros"}, "next_segment.form: unknown value. Found cros. Did you mean cross"),
         ({}, {"unit": "half"}, "next_segment.unit"),
@@ -191,7 +217,11 @@ def test_form_bi_leaves_padded_regions_out(tmp_path):
 def test_switches_that_do_not_fit_are_refused(store, spec, switches, message):
     with pytest.raises(RecipeError, match=message):
         BatchMaker(
-            store, ModelSpec(streams=("dna",), **spec), objectives(**switches), SampleSpec(regions=4), seed=0
+            store,
+            ModelSpec(streams=("dna",), **spec),
+            objectives(**switches),
+            SampleSpec(regions=4),
+            seed=0,
         )
 
 

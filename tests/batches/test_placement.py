@@ -1,4 +1,6 @@
-"""A store goes where there is room for what is read of it; where there is none, the run says so and goes on."""
+"""A store goes where there is room for what is read of it; where there is none, the run says so and
+goes on.
+"""
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from epilm.store.spec import SampleSpec
 from toy_store import toy_store
 from toy_tracks import toy_track_store
 
-EBERT = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, encoder=EncoderSpec(size="tiny"))
+EBERT = ModelSpec(
+    name="ebert", streams=("dna", "states"), k=7, stride=7, encoder=EncoderSpec(size="tiny")
+)
 HIDE = ObjectivesSpec(
     alpha=0.5,
     masked_states=MaskedStatesSpec(),
@@ -43,12 +47,18 @@ def test_what_no_batch_reads_is_not_moved(tracks, tmp_path):
     assert moved_bytes(read_parts(tracks, ("dna",), ("accessibility",))) == genome + values
     regions = toy_store(tmp_path)
     moved = read_parts(regions, ("dna", "factors"))
-    assert moved_bytes(moved) == len(regions.genome) + regions.factors.nbytes + regions.counts.nbytes
+    assert (
+        moved_bytes(moved) == len(regions.genome) + regions.factors.nbytes + regions.counts.nbytes
+    )
     whole = read_parts(tracks, ("dna", "states"), tuple(tracks.signals)).to("cpu")
-    assert moved_bytes(whole) == genome + states + sum(s.values.nbytes for s in tracks.signals.values())
+    assert moved_bytes(whole) == genome + states + sum(
+        s.values.nbytes for s in tracks.signals.values()
+    )
 
 
-def test_a_store_larger_than_half_of_what_is_free_stays_in_memory_maps_and_says_what_that_costs(tracks):
+def test_a_store_larger_than_half_of_what_is_free_stays_in_memory_maps_and_says_what_that_costs(
+    tracks,
+):
     size = moved_bytes(read_parts(tracks, EBERT.streams))
     placed = place_store(tracks, "cuda", EBERT.streams, free=2 * size - 1)
     assert placed.store is tracks
@@ -68,7 +78,9 @@ def test_on_a_cpu_the_memory_maps_are_read(tracks):
 
 
 def test_a_store_with_room_moves_what_is_read_and_gives_the_same_batches(tracks, monkeypatch):
-    """Without a GPU the move itself goes to the CPU's memory: the decision and the parts are the same."""
+    """Without a GPU the move itself goes to the CPU's memory: the decision and the parts are the
+    same.
+    """
     moves = []
     plain = type(tracks).to
 
@@ -95,7 +107,8 @@ def test_the_cost_of_the_host_counts_the_bytes_of_a_batch(tracks):
     assert "memory maps" in said
     batch = maker(np.arange(4), 0)
     tokens = batch.dna.ids.numel()
-    # ids, segments, labels, states and their labels in int64, a mask in one byte, six numbers a sample
+    # ids, segments, labels, states and their labels in int64, a mask in one byte, six numbers a
+    # sample
     assert batch_bytes(batch) == tokens * (5 * 8 + 1) + sum(
         t.numel() * 8 for t in (batch.rows, batch.cells, batch.owner, batch.chroms, batch.starts)
     )

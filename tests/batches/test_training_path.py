@@ -67,7 +67,17 @@ def run(path, blocked, script=SCRIPT):
 @pytest.mark.parametrize(("make", "script"), [(toy_store, SCRIPT), (toy_track_store, WINDOWS)])
 def test_a_batch_needs_torch_and_numpy_alone_and_is_the_same_without_numba(make, script, tmp_path):
     store = make(tmp_path)
-    bare = ["pandas", "scipy", "rich", "numba", "bioframe", "sklearn", "anndata", "lightning", "transformers"]
+    bare = [
+        "pandas",
+        "scipy",
+        "rich",
+        "numba",
+        "bioframe",
+        "sklearn",
+        "anndata",
+        "lightning",
+        "transformers",
+    ]
     alone, modules = run(store.path, bare, script)
     assert modules == "[]"
     assert run(store.path, [], script)[0] == alone

@@ -1,4 +1,6 @@
-"""Windows as tensors: what a slow reader finds base by base, from either strand, on any device, in any cut."""
+"""Windows as tensors: what a slow reader finds base by base, from either strand, on any device, in
+any cut.
+"""
 
 from dataclasses import replace
 
@@ -54,9 +56,15 @@ def plain(store, cell, chrom, start, turned, width):
         for name, table in store.signals.items():
             row = 0 if table.rows is None else int(table.rows[cell])
             there = inside and row >= 0
-            signals[name].append(float(table.values[row, table.offsets[chrom] + at]) if there else 0.0)
+            signals[name].append(
+                float(table.values[row, table.offsets[chrom] + at]) if there else 0.0
+            )
     order = slice(None, None, -1) if turned else slice(None)
-    return "".join(letters)[order], codes[order], {name: values[order] for name, values in signals.items()}
+    return (
+        "".join(letters)[order],
+        codes[order],
+        {name: values[order] for name, values in signals.items()},
+    )
 
 
 def majority(codes):
@@ -69,8 +77,13 @@ def majority(codes):
 
 @pytest.mark.parametrize(
     ("k", "stride", "special", "tail", "pad"),
-    [(7, 7, True, "drop", False), (6, 6, False, "drop", True), (6, 3, True, "pad", True), (7, 7, True, "pad", False)],
-)  # fmt: skip
+    [
+        (7, 7, True, "drop", False),
+        (6, 6, False, "drop", True),
+        (6, 3, True, "pad", True),
+        (7, 7, True, "pad", False),
+    ],
+)
 def test_tokens_states_and_signals_are_those_of_a_slow_reader(store, k, stride, special, tail, pad):
     width = 620
     spec = replace(
@@ -85,7 +98,9 @@ def test_tokens_states_and_signals_are_those_of_a_slow_reader(store, k, stride, 
     inner = slice(first, first + reader.tokens)
     for b in range(len(found)):
         turned = bool(strands[b])
-        letters, codes, signals = plain(store, int(cells[b]), int(chroms[b]), int(starts[b]), turned, width)
+        letters, codes, signals = plain(
+            store, int(cells[b]), int(chroms[b]), int(starts[b]), turned, width
+        )
         pieces = [slice(t * stride, t * stride + k) for t in range(reader.tokens)]
         words = [letters[piece].ljust(k, "N") for piece in pieces]
         expected = ["[UNK]" if "N" in word else word for word in words]
@@ -103,7 +118,9 @@ def test_tokens_states_and_signals_are_those_of_a_slow_reader(store, k, stride, 
         ]
         outside = torch.cat([found.states[b][:first], found.states[b][inner.stop :]])
         assert set(outside.tolist()) <= {PAD_STATE}
-        accessibility = [np.log1p(np.float32(max(signals["accessibility"][piece]))) for piece in pieces]
+        accessibility = [
+            np.log1p(np.float32(max(signals["accessibility"][piece]))) for piece in pieces
+        ]
         mappability = [min(signals["mappability"][piece]) for piece in pieces]
         np.testing.assert_allclose(found.signals[b][inner, 0], accessibility, rtol=1e-6)
         np.testing.assert_array_equal(found.signals[b][inner, 1], mappability)
@@ -129,8 +146,10 @@ def test_a_store_on_a_device_gives_the_bits_of_the_memory_maps(store, mode):
     for name in ("rows", "cells", "chroms", "starts", "states", "state_labels"):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
     windows = some_windows(store)
-    read = [WindowReader(s, EBERT, 1000, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True)(*windows)
-            for s in (store, store.to("cpu"))]  # fmt: skip
+    read = [
+        WindowReader(s, EBERT, 1000, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True)(*windows)
+        for s in (store, store.to("cpu"))
+    ]
     for name in ("ids", "mask", "states", "signals", "codes", "tracks"):
         assert torch.equal(getattr(read[0], name), getattr(read[1], name)), name
 
@@ -158,7 +177,10 @@ def test_windows_begin_within_the_jitter_and_half_of_them_are_turned(store):
     assert batch.cells.tolist() == cells.tolist()
     assert batch.chroms.tolist() == chroms.tolist()
     clean = replace(
-        HIDE, alpha=None, masked_kmers=MaskSpec(weight=0.0), masked_states=MaskedStatesSpec(weight=1.0)
+        HIDE,
+        alpha=None,
+        masked_kmers=MaskSpec(weight=0.0),
+        masked_states=MaskedStatesSpec(weight=1.0),
     )
     unmasked, reader, share = WindowMaker(store, EBERT, clean, WINDOWS, seed=0), maker.reader, []
     for step in range(8):
@@ -172,7 +194,8 @@ def test_windows_begin_within_the_jitter_and_half_of_them_are_turned(store):
 
 
 def test_turning_twice_is_reading_once(store):
-    # 700 bp are 100 whole tokens: the same k-mers from either side, each the other's reverse complement.
+    # 700 bp are 100 whole tokens: the same k-mers from either side, each the other's reverse
+    # complement.
     reader = WindowReader(store, EBERT, 700, codes=True)
     cells, chroms, starts, _ = some_windows(store, width=700)
     one, other = reader(cells, chroms, starts), reader(cells, chroms, starts, np.ones(40, bool))
@@ -225,7 +248,9 @@ def test_without_states_a_batch_is_sequence_alone(store):
     assert maker.spec.states == 0
     assert maker.factor_ids == ()
     # Sequence, places and masks do not depend on whether states are read.
-    both = WindowMaker(store, EBERT, HIDE, replace(WINDOWS, holdout_cells=("typeB", "typeC")), seed=0)
+    both = WindowMaker(
+        store, EBERT, HIDE, replace(WINDOWS, holdout_cells=("typeB", "typeC")), seed=0
+    )
     assert torch.equal(both(np.arange(8), 0).dna.ids, batch.dna.ids)
 
 
@@ -240,14 +265,18 @@ def test_the_unit_of_samples_picks_the_maker(store, tmp_path):
 
 
 def test_what_cannot_be_read_is_refused(store, tmp_path):
-    with pytest.raises(RecipeError, match=r"samples\.window_bp: the window holds no k-mer\. Found 5"):
+    with pytest.raises(
+        RecipeError, match=r"samples\.window_bp: the window holds no k-mer\. Found 5"
+    ):
         WindowReader(store, EBERT, 5)
     with pytest.raises(
-        RecipeError, match=r"model\.max_tokens: the tokens of a window do not fit\. Found 100.*at least 144"
+        RecipeError,
+        match=r"model\.max_tokens: the tokens of a window do not fit\. Found 100.*at least 144",
     ):
         WindowReader(store, replace(EBERT, max_tokens=100), 1000)
     with pytest.raises(
-        StoreError, match=r"no signal rnaseq\. Found accessibility, mappability.*--signal rnaseq:CELL=FILE"
+        StoreError,
+        match=r"no signal rnaseq\. Found accessibility, mappability.*--signal rnaseq:CELL=FILE",
     ):
         WindowReader(store, EBERT, 1000, signals=[("rnaseq", "max", "raw")])
     with pytest.raises(RecipeError, match=r"signal mappability: unknown pooling\. Found median"):
@@ -257,7 +286,11 @@ def test_what_cannot_be_read_is_refused(store, tmp_path):
     bare = toy_track_store(tmp_path, n_states=0, signals=())
     with pytest.raises(StoreError, match=r"has no chromatin states.*--states"):
         WindowReader(bare, EBERT, 1000)
-    with pytest.raises(StoreError, match=r"no signal accessibility\. Found no signals.*--accessibility"):
+    with pytest.raises(
+        StoreError, match=r"no signal accessibility\. Found no signals.*--accessibility"
+    ):
         WindowReader(bare, replace(EBERT, streams=("dna",)), 1000, signals=EBERT_PLUS_SIGNALS)
     with pytest.raises(TrainingError, match=r"there is no window.*windows of 30000 bp"):
-        WindowMaker(store, replace(EBERT, max_tokens=5000), HIDE, replace(WINDOWS, window_bp=30_000), seed=0)
+        WindowMaker(
+            store, replace(EBERT, max_tokens=5000), HIDE, replace(WINDOWS, window_bp=30_000), seed=0
+        )

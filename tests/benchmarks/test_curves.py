@@ -1,4 +1,6 @@
-"""The benchmarks' own arithmetic: exponents of made-up numbers, the table and its bounds, which rows there are."""
+"""The benchmarks' own arithmetic: exponents of made-up numbers, the table and its bounds, which
+rows there are.
+"""
 
 import gc
 import importlib.util
@@ -21,7 +23,9 @@ import profile_step  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def nothing_to_collect():
-    """Each timed call collects garbage first: seconds of looking through torch's objects where nothing is timed."""
+    """Each timed call collects garbage first: seconds of looking through torch's objects where
+    nothing is timed.
+    """
     gc.freeze()
     yield
     gc.unfreeze()
@@ -54,12 +58,14 @@ def test_a_fixed_part_pulls_the_exponent_down_and_is_found():
     assert found.exponent < 0.6
     assert found.fixed == pytest.approx(0.75)
     assert found.last == pytest.approx(0.652, abs=1e-3)  # log2(22 / 14)
-    assert curves.verdict(found, 1.0) == "below 1: 75% of the smallest point is fixed, 0.65 at the end"
+    assert (
+        curves.verdict(found, 1.0) == "below 1: 75% of the smallest point is fixed, 0.65 at the end"
+    )
 
 
 def test_the_error_is_that_of_the_slope():
-    # log2 y = 0, 2, 1, 3 at log2 x = 0, 1, 2, 3: slope 0.8, residuals -.3, .9, -.9, .3, squares 1.8;
-    # error = sqrt(1.8 / 2 / 5) = 0.4243
+    # log2 y = 0, 2, 1, 3 at log2 x = 0, 1, 2, 3: slope 0.8, residuals -.3, .9, -.9, .3, squares
+    # 1.8; error = sqrt(1.8 / 2 / 5) = 0.4243
     found = curves.fit([1, 2, 4, 8], [1, 4, 2, 8])
     assert found.exponent == pytest.approx(0.8)
     assert found.error == pytest.approx(0.4243, abs=1e-4)
@@ -131,9 +137,10 @@ def made_up(key="build_regions", memory=(10.0, 20.0, 40.0, 80.0)):
 
 def test_the_table_of_curves_has_times_memory_exponents_and_reasons():
     lines = curves.table([made_up()]).splitlines()
-    assert lines[2] == (
-        "| build: regions | 4, 1 to 8 thousand regions | 500.0 ms to 4.00 s | **1.00** ± 0.00 (as expected) | "
-        "10 MB to 80 MB | **1.00** ± 0.00 (as expected) |"
+    assert (
+        lines[2]
+        == "| build: regions | 4, 1 to 8 thousand regions | 500.0 ms to 4.00 s | **1.00** ± 0.00"
+        " (as expected) | 10 MB to 80 MB | **1.00** ± 0.00 (as expected) |"
     )
     assert lines[4].startswith("- **build: regions** (64 motifs,")
 
@@ -168,7 +175,8 @@ def test_a_point_is_measured_in_a_process_of_its_own(monkeypatch):
     monkeypatch.setattr(curves, "warm", lambda: None)
     point = curves.measure(curve, 300, 0.0, 1)
     assert point["rounds"] >= 2
-    # 286 MiB. The child is a fork of the test process, whose own garbage (some MB) may go meanwhile.
+    # 286 MiB. The child is a fork of the test process, whose own garbage (some MB) may go
+    # meanwhile.
     assert 250 < point["memory_mb"] < 330
 
 
@@ -177,7 +185,9 @@ def test_a_point_that_fails_says_why(monkeypatch):
     def start(x, folder):
         raise ValueError("no such thing")
 
-    curve = curve_points.Curve("bad", "bad", "-", (1,), (1,), lambda x, f: None, start, (1.0, 1.0), "-", "-")
+    curve = curve_points.Curve(
+        "bad", "bad", "-", (1,), (1,), lambda x, f: None, start, (1.0, 1.0), "-", "-"
+    )
     monkeypatch.setattr(curves, "CURVES", (curve,))
     monkeypatch.setattr(curves, "warm", lambda: None)
     with pytest.raises(RuntimeError, match="ValueError: no such thing"):
@@ -189,9 +199,12 @@ def test_inputs_of_a_build_are_what_they_say(tmp_path):
 
     curve_points.write_raw(tmp_path, genome_bp=80_000, regions=40, cells=3, motifs=4)
     store = build(
-        genome=tmp_path / "genome.fa", peaks=tmp_path / "peaks", motifs=tmp_path / "motifs.jaspar",
-        out=tmp_path / "store", threads=1,
-    )  # fmt: skip
+        genome=tmp_path / "genome.fa",
+        peaks=tmp_path / "peaks",
+        motifs=tmp_path / "motifs.jaspar",
+        out=tmp_path / "store",
+        threads=1,
+    )
     assert store.n_regions == 40
     assert store.n_factors == 4
     assert len(store.cell_types) == 3
@@ -209,15 +222,27 @@ def test_own_time_is_added_up_by_place_first_and_by_operation_next():
     move = event(profile_step.OPTIMISER, 5, step)
     sdpa = event("aten::_scaled_dot_product_attention_math", 1, step)
     events = [
-        step, data, move, sdpa, event("aten::index", 7, data), event("aten::mul", 20, move), event("aten::mul", 4, sdpa),
-        event("aten::addmm", 200, step), event("aten::gelu", 50, step), event("ProfilerStart", 999),
-    ]  # fmt: skip
+        step,
+        data,
+        move,
+        sdpa,
+        event("aten::index", 7, data),
+        event("aten::mul", 20, move),
+        event("aten::mul", 4, sdpa),
+        event("aten::addmm", 200, step),
+        event("aten::gelu", 50, step),
+        event("ProfilerStart", 999),
+    ]
     kinds, operations = profile_step.shares(events)
     told = {kind: round(seconds * 1e6) for kind, seconds in kinds.items() if seconds}
     assert told == {
-        "matrix products": 200, "attention": 5, "elementwise and norms": 50, "optimiser": 25, "data": 37,
+        "matrix products": 200,
+        "attention": 5,
+        "elementwise and norms": 50,
+        "optimiser": 25,
+        "data": 37,
         profile_step.REST: 100,
-    }  # fmt: skip
+    }
     assert round(operations["aten::mul"] * 1e6) == 24
 
 
@@ -237,9 +262,16 @@ def test_a_real_step_is_told_apart_and_nothing_is_lost(tmp_path):
 
 def compared(**more):
     return harness.compare(
-        "row 0: nothing", lambda: 1, lambda: 1, check=lambda a, b: "equal", goal=0.0, peer_name="itself",
-        setup_note="none", quiet=True, **more,
-    )  # fmt: skip
+        "row 0: nothing",
+        lambda: 1,
+        lambda: 1,
+        check=lambda a, b: "equal",
+        goal=0.0,
+        peer_name="itself",
+        setup_note="none",
+        quiet=True,
+        **more,
+    )
 
 
 def test_a_row_keeps_what_bounds_it():
@@ -296,8 +328,10 @@ def test_results_are_read_in_order_and_only_where_they_have_two_sides(runner, tm
 
 def test_rows_are_chosen_by_number_and_by_name(runner):
     assert [row.script for row in runner.chosen(["curves", "2"])] == [
-        "row02_kmer_ids.py", "row02_kmer_ids.py", "curves.py"
-    ]  # fmt: skip
+        "row02_kmer_ids.py",
+        "row02_kmer_ids.py",
+        "curves.py",
+    ]
     assert runner.chosen([]) == list(runner.ROWS)
     assert {row.number for row in runner.chosen([], numbered=True)} == set(range(1, 16))
     with pytest.raises(SystemExit, match=r"no such row: 99; known: 1, 2, .*plan_check"):

@@ -31,7 +31,8 @@ def test_a_step_has_the_operations_that_torch_counts(store, recipe, size, share)
     subject = make_subject(recipe, store, place, size=size, set=["model.encoder.dropout=0"])
     batch = subject.maker(np.arange(4), 0)
     assert batch.dna.mask.all()
-    # The counter knows torch's own products alone, not oneDNN's (`nn.linear`), nor the CPU's attention.
+    # The counter knows torch's own products alone, not oneDNN's (`nn.linear`), nor the CPU's
+    # attention.
     plain = torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
     with plain[0], plain[1], FlopCounterMode(display=False) as counter:
         combine(subject.model(batch), batch, subject.recipe.objectives)[0].backward()

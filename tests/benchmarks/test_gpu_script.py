@@ -1,4 +1,6 @@
-"""The script for one GPU, all of it, at tiny size on the CPU, with nothing installed but what a card's machine has."""
+"""The script for one GPU, all of it, at tiny size on the CPU, with nothing installed but what a
+card's machine has.
+"""
 
 import json
 import os
@@ -16,8 +18,18 @@ from benchmarks import gpu, gpu_page
 from epilm.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-# What only the preparation of data needs. Packages that lightning looks for in the list of installed ones stay.
-ABSENT = ("numba", "anndata", "bioframe", "Bio", "pyfaidx", "pybigtools", "pyjaspar", "jsonargparse")
+# What only the preparation of data needs. Packages that lightning looks for in the list of
+# installed ones stay.
+ABSENT = (
+    "numba",
+    "anndata",
+    "bioframe",
+    "Bio",
+    "pyfaidx",
+    "pybigtools",
+    "pyjaspar",
+    "jsonargparse",
+)
 
 REFUSE = """
 import sys
@@ -34,11 +46,19 @@ sys.exit(main({words!r}))
 
 
 def run(words):
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "HF_HUB_OFFLINE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+        "HF_HUB_OFFLINE": "1",
+    }
     return subprocess.run(
         [sys.executable, "-c", REFUSE.format(absent=ABSENT, words=words)],
-        capture_output=True, text=True, env=environment, cwd=ROOT, timeout=600,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        timeout=600,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +77,26 @@ def test_every_part_runs(ran):
     assert slices["status"] == "skipped"
     assert slices["error"] == "no --labels given"
     assert {name: part["status"] for name, part in parts.items()} == dict.fromkeys(
-        ("ceilings", "parity", "H1", "H2", "plan", "H3", "H4", "H5", "H6", "predict", "waits", "profile", "H7", "shapes", "train small", "train base"), "ok"
-    )  # fmt: skip
+        (
+            "ceilings",
+            "parity",
+            "H1",
+            "H2",
+            "plan",
+            "H3",
+            "H4",
+            "H5",
+            "H6",
+            "predict",
+            "waits",
+            "profile",
+            "H7",
+            "shapes",
+            "train small",
+            "train base",
+        ),
+        "ok",
+    )
 
 
 def test_every_fast_path_agrees_or_is_absent_for_a_reason(ran):
@@ -86,7 +124,12 @@ def test_what_comes_back_is_small_and_opens(ran):
     files = [path for path in out.rglob("*") if path.is_file()]
     assert len(files) <= 8
     assert all(path.stat().st_size <= 16 << 20 for path in files)
-    assert {path.name for path in files} >= {"results.json", "results.md", "curves.json", "curves.svg"}
+    assert {path.name for path in files} >= {
+        "results.json",
+        "results.md",
+        "curves.json",
+        "curves.svg",
+    }
     assert all(len(path.relative_to(out).parts) <= 2 for path in files)
     assert epilm.load(out / "model").embed(["ACGTACGTACGTACGTACGT"]).shape[0] == 1
     assert str(out) not in json.dumps(results["command"])
@@ -134,12 +177,27 @@ def test_the_model_follows_from_the_store_where_none_is_asked_for(carried, name,
 @pytest.mark.parametrize(
     ("name", "asked", "said"),
     [
-        ("states", "genebert", r"not what the model reads\. Found a store for ebert; expected regions with motif scores\. Pass --model ebert"),
-        ("regions", "ebert", r"Found a store for genebert; expected chromatin states\. Pass --model genebert"),
-        ("genome", None, r"serves no model\. Found neither states nor regions.*Build the store with --states"),
+        (
+            "states",
+            "genebert",
+            (
+                r"not what the model reads\. Found a store for ebert; expected regions with motif"
+                r" scores\. Pass --model ebert"
+            ),
+        ),
+        (
+            "regions",
+            "ebert",
+            r"Found a store for genebert; expected chromatin states\. Pass --model genebert",
+        ),
+        (
+            "genome",
+            None,
+            r"serves no model\. Found neither states nor regions.*Build the store with --states",
+        ),
         ("genome", "ebert", r"Found neither states nor regions.*expected chromatin states"),
     ],
-)  # fmt: skip
+)
 def test_a_store_that_lacks_what_the_model_reads_is_refused(carried, name, asked, said):
     with pytest.raises(UsageError, match=said):
         model_to_train(carried[name], asked)
@@ -194,7 +252,11 @@ def test_parts_without_time_are_said(tmp_path):
     gpu.run_parts(
         Bare(tmp_path), results, [gpu.Part("late", lambda s, t: {}, 1.0)], 1.0, time.monotonic() + 1
     )
-    assert results["parts"]["late"] == {"status": "skipped", "seconds": 0.0, "error": "no time left"}
+    assert results["parts"]["late"] == {
+        "status": "skipped",
+        "seconds": 0.0,
+        "error": "no time left",
+    }
 
 
 @pytest.mark.parametrize(

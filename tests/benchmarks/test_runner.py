@@ -1,4 +1,6 @@
-"""`python -m benchmarks`: what is skipped and how that is said, a copy without results, the row of the GPU."""
+"""`python -m benchmarks`: what is skipped and how that is said, a copy without results, the row of
+the GPU.
+"""
 
 import importlib.util
 import sys
@@ -27,7 +29,9 @@ def installed(runner, monkeypatch):
 
     def only(*names):
         monkeypatch.setattr(
-            runner.importlib.util, "find_spec", lambda name: name if not names or name in names else None
+            runner.importlib.util,
+            "find_spec",
+            lambda name: name if not names or name in names else None,
         )
 
     only()
@@ -47,16 +51,28 @@ def started(runner, monkeypatch):
 
 def result(**machine):
     return {
-        "name": "row 2: ids", "peer": "tokenizers", "setup": "1 thread", "ratio": 12.0, "goal": 10, "better": "higher",
-        "stretch": None, "ours_s": 0.001, "peer_s": 0.012, "checked": "ids equal", "date": "2026-01-01T00:00Z",
-        "machine": {"cpu": "X", "cores": 2} | machine, "versions": {"python": "3.11"},
-    }  # fmt: skip
+        "name": "row 2: ids",
+        "peer": "tokenizers",
+        "setup": "1 thread",
+        "ratio": 12.0,
+        "goal": 10,
+        "better": "higher",
+        "stretch": None,
+        "ours_s": 0.001,
+        "peer_s": 0.012,
+        "checked": "ids equal",
+        "date": "2026-01-01T00:00Z",
+        "machine": {"cpu": "X", "cores": 2} | machine,
+        "versions": {"python": "3.11"},
+    }
 
 
 # ---- a copy without results
 
 
-def test_without_results_the_table_says_so_and_the_page_stays(runner, monkeypatch, tmp_path, capsys):
+def test_without_results_the_table_says_so_and_the_page_stays(
+    runner, monkeypatch, tmp_path, capsys
+):
     page = tmp_path / "performance.md"
     page.write_text(f"before {runner.BEGIN}\nthe former table\n{runner.END} after")
     monkeypatch.setattr(runner, "HERE", tmp_path)  # without a folder of results
@@ -77,13 +93,15 @@ def test_rows_that_are_all_skipped_in_a_copy_without_results_are_no_failure(
     said = capsys.readouterr()
     assert (
         said.err
-        == "row 14 (row14_contrastive.py): skipped: benchmarks/row14_contrastive.py is not part of this copy\n"
+        == "row 14 (row14_contrastive.py): skipped: benchmarks/row14_contrastive.py is not part of"
+        " this copy\n"
     )
     assert said.out.endswith("no results yet; performance.md stays as it is\n")
 
 
 @pytest.mark.parametrize(
-    ("loads", "shown"), [([None, None], "not known"), ([None, 0.5], "0.5 to 0.5"), ([2, 1], "1.0 to 2.0")]
+    ("loads", "shown"),
+    [([None, None], "not known"), ([None, 0.5], "0.5 to 0.5"), ([2, 1], "1.0 to 2.0")],
 )
 def test_the_load_is_said_where_a_system_gives_one(runner, loads, shown):
     text = runner.table([result(load_1min=load) for load in loads])
@@ -96,16 +114,19 @@ def test_the_load_is_said_where_a_system_gives_one(runner, loads, shown):
 def test_every_package_that_is_missing_is_named_with_its_pip_line(runner, installed):
     installed("pysam", "torch")
     for row in runner.chosen(["1"]):
-        assert runner.run(row) == (
-            "skipped: tokenizers is not installed (pip install -c constraints.txt 'tokenizers'); "
+        assert (
+            runner.run(row)
+            == "skipped: tokenizers is not installed (pip install -c constraints.txt"
+            " 'tokenizers'); "
             "transformers is not installed (pip install -c constraints.txt 'transformers')"
         )
     assert {runner.run(row) for row in runner.chosen(["2"])} == {
         "skipped: tokenizers is not installed (pip install -c constraints.txt 'tokenizers')"
     }
     (row,) = runner.chosen(["4"])
-    assert runner.run(row) == (
-        "skipped: MOODS-python is not installed (pip install -c constraints.txt 'MOODS-python')"
+    assert (
+        runner.run(row)
+        == "skipped: MOODS-python is not installed (pip install -c constraints.txt 'MOODS-python')"
     )
 
 
@@ -117,9 +138,10 @@ def test_rows_that_scan_are_skipped_where_only_the_motifs_are_there(
     (row,) = runner.chosen([number])
     (tmp_path / MOTIFS).parent.mkdir()
     (tmp_path / MOTIFS).touch()
-    assert runner.run(row) == (
-        f"skipped: not in {tmp_path}: {GENOME} (any gzipped FASTA of hg19 chr20 alone, cut to its first 11,095,000 bp, "
-        "does under that name); EPILM_TEST_DATA names another folder"
+    assert (
+        runner.run(row)
+        == f"skipped: not in {tmp_path}: {GENOME} (any gzipped FASTA of hg19 chr20 alone, cut to"
+        " its first 11,095,000 bp, does under that name); EPILM_TEST_DATA names another folder"
     )
     assert started == []
     (tmp_path / GENOME).parent.mkdir()
@@ -131,9 +153,11 @@ def test_rows_that_scan_are_skipped_where_only_the_motifs_are_there(
 def test_thresholds_need_the_motifs_alone(runner, installed, monkeypatch, tmp_path):
     monkeypatch.setenv("EPILM_TEST_DATA", str(tmp_path))
     (row,) = runner.chosen(["8"])
-    assert runner.skipped(row) == (
-        f"skipped: not in {tmp_path}: {MOTIFS} (any gzipped JASPAR file of the counts of JASPAR 2018 CORE vertebrates, "
-        "579 motifs, does under that name); EPILM_TEST_DATA names another folder"
+    assert (
+        runner.skipped(row)
+        == f"skipped: not in {tmp_path}: {MOTIFS} (any gzipped JASPAR file of the counts of JASPAR"
+        " 2018 CORE vertebrates, 579 motifs, does under that name); EPILM_TEST_DATA names"
+        " another folder"
     )
     (tmp_path / MOTIFS).parent.mkdir()
     (tmp_path / MOTIFS).touch()
@@ -141,7 +165,9 @@ def test_thresholds_need_the_motifs_alone(runner, installed, monkeypatch, tmp_pa
 
 
 def test_the_files_looked_for_are_those_that_are_read(runner):
-    assert {name for row in runner.ROWS for name in row.data} == set(runner.WHAT) == {MOTIFS, GENOME}
+    assert (
+        {name for row in runner.ROWS for name in row.data} == set(runner.WHAT) == {MOTIFS, GENOME}
+    )
     source = (HERE / "motif_data.py").read_text(encoding="utf-8")
     for name in (MOTIFS, GENOME):
         folder, file = name.split("/")
@@ -151,7 +177,9 @@ def test_the_files_looked_for_are_those_that_are_read(runner):
 # ---- the GPU
 
 
-def test_without_a_gpu_its_row_is_listed_as_skipped(runner, installed, started, monkeypatch, capsys):
+def test_without_a_gpu_its_row_is_listed_as_skipped(
+    runner, installed, started, monkeypatch, capsys
+):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--list", "gpu"])
     assert runner.main() == 0

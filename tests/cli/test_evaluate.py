@@ -6,12 +6,15 @@ import torch
 from epilm.cli import main
 
 
-@pytest.mark.parametrize("words", [[], ["--data", "rows.tsv"], ["--task", "promoter", "--data", "rows.tsv"]])
+@pytest.mark.parametrize(
+    "words", [[], ["--data", "rows.tsv"], ["--task", "promoter", "--data", "rows.tsv"]]
+)
 def test_a_run_that_is_not_there_says_what_may_be_given(tmp_path, capsys, words):
     assert main(["evaluate", str(tmp_path / "nothere.tab"), *words]) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert (
-        "nothere.tab: there is no such run or table of predictions. Expected a run of epilm finetune" in said
+        "nothere.tab: there is no such run or table of predictions. Expected a run of epilm"
+        " finetune" in said
     )
     assert "(.tab, .tab.gz) are scored with --task dream" in said
 
@@ -31,4 +34,6 @@ def test_a_device_is_refused_where_it_is_not_and_said_to_be_unused_where_nothing
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for more in ([], ["--task", "dream"]):
         assert main(["evaluate", str(table), "--device", "cuda", *more]) == 1
-        assert "the run asks for cuda, which is not here" in " ".join(capsys.readouterr().err.split())
+        assert "the run asks for cuda, which is not here" in " ".join(
+            capsys.readouterr().err.split()
+        )

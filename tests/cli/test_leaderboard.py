@@ -14,8 +14,8 @@ def test_the_metric_for_which_a_model_is_not_ranked_is_named(tmp_path, capsys, m
     assert main(["leaderboard", str(path), "--method", method]) == 0
     said = capsys.readouterr().out
     assert (
-        f"a has no auprc_dg for CTCF:K562 ({path}, line 2): it is ranked by all 4 metrics or not, and counts as last there"
-        in said.splitlines()
+        f"a has no auprc_dg for CTCF:K562 ({path}, line 2): it is ranked by all 4 metrics or not,"
+        " and counts as last there" in said.splitlines()
     )
     assert "has no scores" not in said
 

@@ -41,21 +41,35 @@ def test_the_cure_for_memory_names_options_that_the_command_has(command, capsys)
 @pytest.mark.parametrize(
     ("words", "module", "cure"),
     [
-        (["pretrain", "x", "--store", "s", "--out", "o"], "epilm.experiments.pretrain", "--set train.micro_batch=N"),
+        (
+            ["pretrain", "x", "--store", "s", "--out", "o"],
+            "epilm.experiments.pretrain",
+            "--set train.micro_batch=N",
+        ),
         (["predict", "ft", "x.fa", "--device", "cpu"], "epilm.prediction", "Lower --batch-size"),
         (["evaluate", "ft"], "epilm.evaluation", "Lower --batch-size (256"),
-        (["plan", "x", "--store", "s"], "epilm.experiments.plan", "Run it where there is more memory"),
+        (
+            ["plan", "x", "--store", "s"],
+            "epilm.experiments.plan",
+            "Run it where there is more memory",
+        ),
     ],
-)  # fmt: skip
-def test_running_out_of_memory_names_the_cure_of_the_command(words, module, cure, monkeypatch, capsys):
+)
+def test_running_out_of_memory_names_the_cure_of_the_command(
+    words, module, cure, monkeypatch, capsys
+):
     import importlib
 
     def full(*_, **__):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
 
     monkeypatch.setattr(
         importlib.import_module(module),
-        module.rpartition(".")[2].replace("prediction", "predict").replace("evaluation", "evaluate"),
+        module.rpartition(".")[2]
+        .replace("prediction", "predict")
+        .replace("evaluation", "evaluate"),
         full,
     )
     assert main(words) == 1
@@ -101,7 +115,20 @@ def test_a_pair_is_learned_with_its_own_cell_types(capsys, tmp_path, monkeypatch
 
     monkeypatch.setattr(module, "finetune", asked)
     with pytest.raises(Asked) as found:
-        main(["finetune", "dream", "--data", "chip", "--store", "s", "--out", "x", "--pair", "REST:liver"])
+        main(
+            [
+                "finetune",
+                "dream",
+                "--data",
+                "chip",
+                "--store",
+                "s",
+                "--out",
+                "x",
+                "--pair",
+                "REST:liver",
+            ]
+        )
     factor, settings = found.value.args
     assert factor == ["REST"]
     assert settings.train_cells == ("H1-hESC", "HeLa-S3", "HepG2", "MCF-7", "Panc1", "SK-N-SH")

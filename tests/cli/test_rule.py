@@ -21,8 +21,19 @@ def test_evaluate_labels_by_the_rule_that_is_named(tmp_path, capsys, words, boun
     bins = grid(["chr1:600-1400"])
     with SubmissionWriter(tmp_path / "F.MAX.liver.tab", bins) as out:
         out.write(np.linspace(0, 1, len(bins)))
-    command = ["evaluate", tmp_path / "F.MAX.liver.tab", "--task", "dream", "--data", tmp_path / "chip", "--cell", "liver",
-               "--regions", tmp_path / "regions.bed", "--json"]  # fmt: skip
+    command = [
+        "evaluate",
+        tmp_path / "F.MAX.liver.tab",
+        "--task",
+        "dream",
+        "--data",
+        tmp_path / "chip",
+        "--cell",
+        "liver",
+        "--regions",
+        tmp_path / "regions.bed",
+        "--json",
+    ]
     assert main([str(word) for word in (*command, *words)]) == 0
     assert json.loads(capsys.readouterr().out)["scores"]["positives"] == bound
 

@@ -1,4 +1,6 @@
-"""Ablations: descriptions read strictly, claims judged by hand-made rows, a small one run, stopped and gone on with."""
+"""Ablations: descriptions read strictly, claims judged by hand-made rows, a small one run, stopped
+and gone on with.
+"""
 
 import json
 import math
@@ -56,18 +58,35 @@ claims:
 def plan_of(*claims: Claim) -> Ablation:
     arms = (Arm("a", "m"), Arm("b", "m", title="the other"))
     return Ablation(
-        "x", ("typeA",), "typeB", ("CTCF",), ("chr1",), ("chr2",), ("chr3",), (Pretraining("m", "ebert_tiny"),),
-        arms, (Control("c", "a", "shuffled_states"),), claims,
-    )  # fmt: skip
+        "x",
+        ("typeA",),
+        "typeB",
+        ("CTCF",),
+        ("chr1",),
+        ("chr2",),
+        ("chr3",),
+        (Pretraining("m", "ebert_tiny"),),
+        arms,
+        (Control("c", "a", "shuffled_states"),),
+        claims,
+    )
 
 
 def rows_of(**values):
     """a=[0.1, 0.2]: scores of arm a in seeds 1, 2."""
     return [
-        {"seed": seed, "arm": arm, "ap": v, "auprc_dg": v, "auroc": v, "factors": {"CTCF": {"auprc_dg": v}}, "seconds": 1.0}
+        {
+            "seed": seed,
+            "arm": arm,
+            "ap": v,
+            "auprc_dg": v,
+            "auroc": v,
+            "factors": {"CTCF": {"auprc_dg": v}},
+            "seconds": 1.0,
+        }
         for arm, column in values.items()
         for seed, v in enumerate(column, 1)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +158,11 @@ def test_shipped_ablations_are_sound_in_every_size(name, size):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("more: full, less: random}", "more: ful, less: random}", r"mine.yaml, line \d+, key claims.*Found ful.*full"),
+        (
+            "more: full, less: random}",
+            "more: ful, less: random}",
+            r"mine.yaml, line \d+, key claims.*Found ful.*full",
+        ),
         ("factors: [CTCF, JUND]", "factors: [CTCF, JUNB]", r"key factors.*Found JUNB.*JUND"),
         ("test_cell: typeC", "test_cell: typeB", "the test cell type is trained on"),
         ("name: shuffled,", "name: full,", "two rows have one name"),
@@ -147,7 +170,7 @@ def test_shipped_ablations_are_sound_in_every_size(name, size):
         ("bin_step: 200", "bin_stp: 200", "unknown key.*bin_step"),
         ("world: tiny", "world: toy", "key world: unknown name.*Found toy"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_in_a_description_is_named_with_its_line(tmp_path, old, new, message):
     assert old in SMALL
     path = tmp_path / "mine.yaml"
@@ -226,7 +249,10 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path):
 def test_rows_of_arms_that_are_no_longer_there_are_left_out(small):
     home, _, _ = small
     plan = load_ablation(home / "mine.yaml")
-    assert {row["arm"] for row in read_rows(home / "out", replace(plan, controls=()))} == {"full", "random"}
+    assert {row["arm"] for row in read_rows(home / "out", replace(plan, controls=()))} == {
+        "full",
+        "random",
+    }
     assert (home / "out" / PLAN).is_file()
 
 

@@ -1,4 +1,6 @@
-"""Ablations on given data: descriptions read strictly and against the data, rows of every kind, stopped and gone on with."""
+"""Ablations on given data: descriptions read strictly and against the data, rows of every kind,
+stopped and gone on with.
+"""
 
 import json
 import math
@@ -71,14 +73,18 @@ WITHIN = ["motif", "kmer_state", "ebert", "mean"]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Files of an invented lab, the store of them; JUND was not measured in typeB, and has no motif."""
+    """Files of an invented lab, the store of them; JUND was not measured in typeB, and has no
+    motif.
+    """
     home = tmp_path_factory.mktemp("lab")
     play = home / "play"
     simulate(play, "tiny", 3)
     build(
-        genome=play / "genome.fa", states={f"type{c}": play / f"states/type{c}.bed.gz" for c in "ABC"},
-        accessibility={f"type{c}": play / f"signals/type{c}.accessibility.bw" for c in "ABC"}, out=home / "store",
-    )  # fmt: skip
+        genome=play / "genome.fa",
+        states={f"type{c}": play / f"states/type{c}.bed.gz" for c in "ABC"},
+        accessibility={f"type{c}": play / f"signals/type{c}.accessibility.bw" for c in "ABC"},
+        out=home / "store",
+    )
     for path in (play / "chip").glob("typeB.JUND.*"):
         path.unlink()
     text = (play / "motifs.jaspar").read_text()
@@ -121,23 +127,51 @@ def test_shipped_descriptions_are_sound(name):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("    test_cell: typeC", "    test_cel: typeC", r"mine.yaml, line 15, key settings.across.test_cel: unknown key.*test_cell"),
+        (
+            "    test_cell: typeC",
+            "    test_cel: typeC",
+            r"mine.yaml, line 15, key settings.across.test_cel: unknown key.*test_cell",
+        ),
         ("    test_cell: typeC\n", "", "line 13, key settings.across.test_cell: a key is missing"),
-        ("test: [chr2]\n  within", 'test: ["chr1:150000-170000"]\n  within', r"line 18, key settings.across.test: train and test overlap"),
-        ("train_cells: [typeA, typeB]", "train_cells: []", r"line 14, key settings.across.train_cells: the list is empty"),
-        ("test: [chr2]\n  within", 'test: ["chr2:9-x"]\n  within', r"line 18, key settings.across.test: not a chromosome or region"),
+        (
+            "test: [chr2]\n  within",
+            'test: ["chr1:150000-170000"]\n  within',
+            r"line 18, key settings.across.test: train and test overlap",
+        ),
+        (
+            "train_cells: [typeA, typeB]",
+            "train_cells: []",
+            r"line 14, key settings.across.train_cells: the list is empty",
+        ),
+        (
+            "test: [chr2]\n  within",
+            'test: ["chr2:9-x"]\n  within',
+            r"line 18, key settings.across.test: not a chromosome or region",
+        ),
         ("only: [across]", "only: [acros]", r"key arms: unknown name. Found acros.*across"),
         ("model: ebert}", "model: ebrt}", r"key arms: unknown name. Found ebrt.*ebert"),
-        ("start: factornet", "start: factornet, model: ebert", r"key arms: an arm is a model, a start or a baseline. Found cnn"),
+        (
+            "start: factornet",
+            "start: factornet, model: ebert",
+            r"key arms: an arm is a model, a start or a baseline. Found cnn",
+        ),
         ("baseline: motif,", "baseline: motive,", "Found motive.*motif"),
         ("name: cnn", "name: motif", "two rows have one name. Found motif"),
-        ("arm: ebert, how", "arm: motif, how", "a control is of a fine-tuned arm.*mean of the baseline motif"),
+        (
+            "arm: ebert, how",
+            "arm: motif, how",
+            "a control is of a fine-tuned arm.*mean of the baseline motif",
+        ),
         ("less: motif", "less: motive", "key claims: unknown name. Found motive"),
-        ("recipe: ebert_tiny", "recipe: ebert_tiny\n    run: there", "a model is a recipe or a run. Found ebert"),
+        (
+            "recipe: ebert_tiny",
+            "recipe: ebert_tiny\n    run: there",
+            "a model is a recipe or a run. Found ebert",
+        ),
         ("title: A small one", "world: tiny", r"line 3, key world: the key cannot be set"),
         ("train.steps=2", "train.stps=2", "train.stps.*steps"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_in_a_description_is_named_with_its_line(tmp_path, old, new, message):
     assert old in MINE
     path = tmp_path / "mine.yaml"
@@ -149,16 +183,44 @@ def test_what_is_wrong_in_a_description_is_named_with_its_line(tmp_path, old, ne
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("    test_cell: typeC", "    test_cell: typeD", r"line 15, key settings.across.test_cell: the store has no such cell type.*typeC"),
-        ("test: [chr2]\n  within", "test: [chr5]\n  within", r"line 18, key settings.across.test: the store has no such chromosome. Found chr5"),
-        ("train_cells: [typeA, typeB]\n    test_cell: typeC", "train_cells: [typeA]\n    test_cell: typeB",
-         r"line 15, key settings.across.test_cell: the labels of JUND lack the test cell type. Found typeB; expected one of typeA, typeC"),
-        ("train_cells: [typeA, typeB]", "train_cells: [typeB]", r"line 14, key settings.across.train_cells: no training cell type has labels of JUND"),
-        ("signals: [accessibility]", "signals: [methylation]", r"key arms: the arm reads what the store has not.*no such signal.*motif in across"),
-        ("recipe: ebert_tiny\n", "run: nowhere\n", r"key models: the run cannot be opened. Found ebert"),
+        (
+            "    test_cell: typeC",
+            "    test_cell: typeD",
+            r"line 15, key settings.across.test_cell: the store has no such cell type.*typeC",
+        ),
+        (
+            "test: [chr2]\n  within",
+            "test: [chr5]\n  within",
+            r"line 18, key settings.across.test: the store has no such chromosome. Found chr5",
+        ),
+        (
+            "train_cells: [typeA, typeB]\n    test_cell: typeC",
+            "train_cells: [typeA]\n    test_cell: typeB",
+            (
+                r"line 15, key settings.across.test_cell: the labels of JUND lack the test cell"
+                r" type. Found typeB; expected one of typeA, typeC"
+            ),
+        ),
+        (
+            "train_cells: [typeA, typeB]",
+            "train_cells: [typeB]",
+            r"line 14, key settings.across.train_cells: no training cell type has labels of JUND",
+        ),
+        (
+            "signals: [accessibility]",
+            "signals: [methylation]",
+            r"key arms: the arm reads what the store has not.*no such signal.*motif in across",
+        ),
+        (
+            "recipe: ebert_tiny\n",
+            "run: nowhere\n",
+            r"key models: the run cannot be opened. Found ebert",
+        ),
     ],
-)  # fmt: skip
-def test_what_the_data_have_not_is_named_with_the_line_that_asks_for_it(data, tmp_path, old, new, message):
+)
+def test_what_the_data_have_not_is_named_with_the_line_that_asks_for_it(
+    data, tmp_path, old, new, message
+):
     assert old in MINE
     text = MINE.replace(old, new)
     if "run: nowhere" in text:
@@ -176,8 +238,9 @@ def test_what_the_data_have_not_is_named_with_the_line_that_asks_for_it(data, tm
 def test_every_row_of_every_setting_is_there_and_its_score_is_the_mean_over_factors(done):
     _, result, said = done
     assert [(row["setting"], row["arm"]) for row in result.rows] == [
-        *(("across", arm) for arm in ACROSS), *(("within", arm) for arm in WITHIN)
-    ]  # fmt: skip
+        *(("across", arm) for arm in ACROSS),
+        *(("within", arm) for arm in WITHIN),
+    ]
     for row in result.rows:
         assert set(row["factors"]) == ({"CTCF", "JUND"} if row["setting"] == "across" else {"CTCF"})
         known = [table for table in row["factors"].values() if table is not None]
@@ -191,7 +254,9 @@ def test_every_row_of_every_setting_is_there_and_its_score_is_the_mean_over_fact
 
 def test_a_factor_without_a_motif_has_no_score_and_the_table_says_over_how_many_the_mean_is(done):
     _, result, said = done
-    motif = next(line for line in result.table if (line["setting"], line["arm"]) == ("across", "motif"))
+    motif = next(
+        line for line in result.table if (line["setting"], line["arm"]) == ("across", "motif")
+    )
     assert (motif["n_factors"], motif["of_factors"]) == (1, 2)
     assert motif["factors"]["JUND"]["ap_mean"] is None
     assert motif["ap_mean"] == pytest.approx(motif["factors"]["CTCF"]["ap_mean"])
@@ -199,7 +264,9 @@ def test_a_factor_without_a_motif_has_no_score_and_the_table_says_over_how_many_
     assert any("the collection has none of JUND" in line for line in said)
     # The claim compares the factor that both have.
     rows = {row["arm"]: row for row in result.rows if row["setting"] == "across"}
-    verdict = next(v for v in result.verdicts if v.say == "across: it is better" and v.score == "ap")
+    verdict = next(
+        v for v in result.verdicts if v.say == "across: it is better" and v.score == "ap"
+    )
     assert verdict.mean == pytest.approx(
         rows["ebert"]["factors"]["CTCF"]["ap"] - rows["motif"]["factors"]["CTCF"]["ap"]
     )
@@ -212,13 +279,20 @@ def test_rows_are_what_the_parts_give_one_by_one(done):
     labels = load_bins(home / "play/chip", factor="CTCF", sizes=sizes)
     rows = {row["arm"]: row for row in result.rows if row["setting"] == "across"}
     bins = grid(sizes, step=200, chroms=["chr2"])
-    truth = load_bins(home / "play/chip", factor="CTCF", cells=["typeC"], sizes=sizes, regions=bins).of(
-        "typeC"
-    )
+    truth = load_bins(
+        home / "play/chip", factor="CTCF", cells=["typeC"], sizes=sizes, regions=bins
+    ).of("typeC")
     model = fit_kmer_state(
-        labels, store, k=3, cells=("typeA", "typeB"), train=("chr1:0-160000",), valid=("chr1:160000-240000",), test=("chr2",),
-        negatives=3, seed=1,
-    )  # fmt: skip
+        labels,
+        store,
+        k=3,
+        cells=("typeA", "typeB"),
+        train=("chr1:0-160000",),
+        valid=("chr1:160000-240000",),
+        test=("chr2",),
+        negatives=3,
+        seed=1,
+    )
     assert rows["kmer_state"]["factors"]["CTCF"]["ap"] == pytest.approx(
         score_bins(truth, model.scores("typeC", bins))["ap"], abs=1e-6
     )
@@ -230,7 +304,9 @@ def test_rows_are_what_the_parts_give_one_by_one(done):
         score_bins(truth, scores[:, 0])["ap"], rel=1e-3
     )
     assert "pre-training has seen none" in rows["ebert"]["met"]
-    assert rows["ebert"]["factors"]["CTCF"]["n"] + rows["ebert"]["factors"]["CTCF"]["ambiguous"] == len(bins)
+    assert rows["ebert"]["factors"]["CTCF"]["n"] + rows["ebert"]["factors"]["CTCF"][
+        "ambiguous"
+    ] == len(bins)
 
 
 def test_where_one_cell_type_is_trained_on_the_mean_is_that_of_the_others_and_said(done):
@@ -250,7 +326,9 @@ def test_tables_hold_each_factor_with_mean_and_sample_deviation(done):
     line = summarise(plan, [result.rows[0], changed[0]])[0]
     assert line["ap_sd"] == pytest.approx(0.2 / math.sqrt(2))
     assert line["factors"]["CTCF"]["ap_sd"] == pytest.approx(0.2 / math.sqrt(2))
-    heads, *lines = [line.split("\t") for line in (home / "out/factors.tsv").read_text().splitlines()]
+    heads, *lines = [
+        line.split("\t") for line in (home / "out/factors.tsv").read_text().splitlines()
+    ]
     assert heads[:4] == ["setting", "arm", "factor", "seeds"]
     assert {"recall_at_fdr10_mean", "recall_at_fdr50_sd"} <= set(heads)
     assert len(lines) == 2 * len(ACROSS) + len(WITHIN)
@@ -276,7 +354,9 @@ def test_a_stopped_one_goes_on_with_the_rows_that_are_missing(done, tmp_path):
     shutil.copytree(home / "out", tmp_path / "out")
     lines = (tmp_path / "out" / ROWS).read_text().splitlines()
     gone = [line for line in lines if json.loads(line)["arm"] != "kmer_state"]
-    (tmp_path / "out" / ROWS).write_text("\n".join(gone) + "\n" + lines[1][:60])  # killed while it wrote
+    (tmp_path / "out" / ROWS).write_text(
+        "\n".join(gone) + "\n" + lines[1][:60]
+    )  # killed while it wrote
     again, said = run(home, tmp_path / "out")
     assert [row["factors"] for row in again.rows] == [row["factors"] for row in result.rows]
     assert sum(line.startswith("seed 1") for line in said) == 2
@@ -323,7 +403,17 @@ def test_the_command_asks_for_the_data_and_refuses_them_where_there_is_a_world(d
     assert main(words) == 2
     assert "Give --store and --labels" in capsys.readouterr().err
     assert (
-        main(["ablate", "playground_ebert", "--out", str(data / "none"), "--store", str(data / "store")]) == 2
+        main(
+            [
+                "ablate",
+                "playground_ebert",
+                "--out",
+                str(data / "none"),
+                "--store",
+                str(data / "store"),
+            ]
+        )
+        == 2
     )
     assert "makes its own world" in capsys.readouterr().err
     assert not (data / "none").exists()
@@ -341,11 +431,19 @@ def test_the_command_prints_the_tables_of_a_finished_one(done, capsys):
         "--seeds",
         1,
     ]
-    assert main([str(w) for w in ("ablate", home / "mine.yaml", "--out", home / "out", *words)]) == 0
+    assert (
+        main([str(w) for w in ("ablate", home / "mine.yaml", "--out", home / "out", *words)]) == 0
+    )
     text = capsys.readouterr().out
     assert "within" in text
     assert "k-mers and states" in text
     assert (
-        main([str(w) for w in ("ablate", home / "mine.yaml", "--out", home / "out", *words, "--json")]) == 0
+        main(
+            [
+                str(w)
+                for w in ("ablate", home / "mine.yaml", "--out", home / "out", *words, "--json")
+            ]
+        )
+        == 0
     )
     assert len(json.loads(capsys.readouterr().out)["rows"]) == len(ACROSS) + len(WITHIN)

@@ -1,4 +1,6 @@
-"""A command beside this process: its output, its failure, its end when this process leaves by an error."""
+"""A command beside this process: its output, its failure, its end when this process leaves by an
+error.
+"""
 
 import subprocess
 import sys
@@ -23,7 +25,14 @@ def test_a_command_that_fails_is_told_with_its_last_line_and_its_log(tmp_path):
 
 
 def test_it_ends_with_what_started_it(tmp_path):
-    words = ["ablate", "playground_ebert", "--out", str(tmp_path / "out"), "--size", "full"]  # minutes
+    words = [
+        "ablate",
+        "playground_ebert",
+        "--out",
+        str(tmp_path / "out"),
+        "--size",
+        "full",
+    ]  # minutes
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), Beside(words, tmp_path / "log") as beside:
         raise KeyboardInterrupt
@@ -34,13 +43,22 @@ def test_it_ends_with_what_started_it(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for a process in /proc")
 def test_it_ends_with_what_started_it_even_where_that_is_killed(tmp_path):
-    words = ["ablate", "playground_ebert", "--out", str(tmp_path / "out"), "--size", "full"]  # minutes
+    words = [
+        "ablate",
+        "playground_ebert",
+        "--out",
+        str(tmp_path / "out"),
+        "--size",
+        "full",
+    ]  # minutes
     script = (
         "import sys, time; from pathlib import Path; from epilm.experiments.beside import Beside\n"
         f"beside = Beside({words!r}, Path({str(tmp_path / 'log')!r}))\n"
         "print(beside._process.pid, flush=True); time.sleep(600)"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=same_modules()) as parent:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=same_modules()
+    ) as parent:
         stat = Path(f"/proc/{int(parent.stdout.readline())}/stat")
         time.sleep(1)
         assert stat.exists()

@@ -50,9 +50,15 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
 
 def test_several_rates_are_chosen_among_on_valid(tmp_path, data):
     table = compare(
-        [data], tmp_path / "c", models=[Competitor("scratch", "random", size="tiny", k=3)], baselines=(), seeds=(0,), settings=FAST,
-        lrs=(1e-9, 2e-3), say=lambda line: None,
-    )  # fmt: skip
+        [data],
+        tmp_path / "c",
+        models=[Competitor("scratch", "random", size="tiny", k=3)],
+        baselines=(),
+        seeds=(0,),
+        settings=FAST,
+        lrs=(1e-9, 2e-3),
+        say=lambda line: None,
+    )
     assert table[0]["chosen"][0]["lr"] in (1e-9, 2e-3)
 
 
@@ -70,9 +76,16 @@ def test_a_single_run_has_no_sd():
 
 def test_sets_come_from_a_manifest(tmp_path):
     lines = "\n".join(
-        f"{'ACGT' * 3}{'ACGT'[i % 4]}{'ACGT'[i // 4 % 4]}{'ACGT'[i // 16 % 4]}\t{i % 2}" for i in range(60)
+        f"{'ACGT' * 3}{'ACGT'[i % 4]}{'ACGT'[i // 4 % 4]}{'ACGT'[i // 16 % 4]}\t{i % 2}"
+        for i in range(60)
     )
     (tmp_path / "a.tsv").write_text("sequence\tlabel\n" + lines + "\n")
-    (tmp_path / "sets.tsv").write_text("name\ttask\tdata\tsplit\tfactor\nA\tsequences\ta.tsv\trandom\tCTCF\n")
+    (tmp_path / "sets.tsv").write_text(
+        "name\ttask\tdata\tsplit\tfactor\nA\tsequences\ta.tsv\trandom\tCTCF\n"
+    )
     (one,) = read_sets(tmp_path / "sets.tsv")
-    assert (one.name, one.factor, sorted(one.rows.counts())) == ("A", "CTCF", ["test", "train", "valid"])
+    assert (one.name, one.factor, sorted(one.rows.counts())) == (
+        "A",
+        "CTCF",
+        ["test", "train", "valid"],
+    )

@@ -108,32 +108,107 @@ def test_sizes_and_overrides_are_laid_on_top(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("peak_lr", "peak_rl", r"mine.yaml, line 6, key optim.peak_rl: unknown key\. Did you mean peak_lr\?"),
-        ("steps: 10", "steps: ten", r"line 7, key train.steps: wrong type\. Found 'ten'; expected a whole number"),
+        (
+            "peak_lr",
+            "peak_rl",
+            r"mine.yaml, line 6, key optim.peak_rl: unknown key\. Did you mean peak_lr\?",
+        ),
+        (
+            "steps: 10",
+            "steps: ten",
+            r"line 7, key train.steps: wrong type\. Found 'ten'; expected a whole number",
+        ),
         ("steps: 10", "steps: 1.5", r"Found 1.5; expected a whole number"),
         ("steps: 10", "steps: null", r"Found null; expected a whole number"),
-        ("steps: 10", "steps: 0", r"train.steps: the value is out of range\. Found 0; expected at least 1"),
+        (
+            "steps: 10",
+            "steps: 0",
+            r"train.steps: the value is out of range\. Found 0; expected at least 1",
+        ),
         ("steps: 10, ", "", r"mine.yaml, key train.steps: a key is missing"),
         ("steps: 10", "steps: 10, steps: 11", r"line 7, key train.steps: the key stands twice"),
-        ("size: tiny", "size: tony", r"line 5, key model.encoder.size: unknown value\. Found tony\. Did you mean tiny\?"),
-        ("[dna, factors]", "dna", r"key model.streams: wrong type\. Found 'dna'; expected a list \[...\] of one of dna"),
+        (
+            "size: tiny",
+            "size: tony",
+            r"line 5, key model.encoder.size: unknown value\. Found tony\. Did you mean tiny\?",
+        ),
+        (
+            "[dna, factors]",
+            "dna",
+            r"key model.streams: wrong type\. Found 'dna'; expected a list \[...\] of one of dna",
+        ),
         ("[dna, factors]", "[dna, rna]", r"unknown value\. Found rna"),
-        ("[dna, factors]", "[dna]", r"objectives.matching.weight: the objective needs the factors stream"),
-        ("{size: tiny}", "tiny", r"model.encoder: wrong type\. Found 'tiny'; expected a table of keys"),
-        ("matching: {batch: 8}", "matching: {batch: 12}", r"objectives.matching.batch: the contrastive batch must be whole.*Found 12; expected a multiple.*8"),
-        ("matching: {batch: 8}", "matching: {batch: 24}", r"larger than the batch\. Found 24; expected at most train.batch_size, 16"),
-        ("batch_size: 16", "batch_size: 20", r"train.batch_size: the batch must be whole micro-batches.*Found 20"),
-        ("name: genebert", "name: genebert\n  k: 8", r"model.k: the value is out of range\. Found 8; expected at least 3 and at most 7"),
-        ("name: genebert", "name: genebert\n  max_tokens: 600", r"model.max_tokens: more tokens than the encoder has positions"),
-        ("name: genebert", "name: genebert\n  next_segment: bi", r"key model.next_segment: the key cannot be set\. Leave it out: it is objectives"),
-        ("name: genebert", "name: genebert\n  tower: {name: swim_t_224}", r"unknown region tower\. Found swim_t_224\. Did you mean swin_t_224"),
-        ("matching: {batch: 8}", "matching: {batch: 8}\n  masked_factors: {weight: 1.0}", r"key model.fusion.*: masked factors.*expected concat or cross_attention"),
-        ("matching: {batch: 8}", "matching: {batch: 8}\n  contacts: {weight: 1.0}", r"aligning contacts needs their encoder"),
-        ("name: mine", "name: mine\nsize: tiny", r"line 2, key size: the key cannot be set\. Pass --size"),
+        (
+            "[dna, factors]",
+            "[dna]",
+            r"objectives.matching.weight: the objective needs the factors stream",
+        ),
+        (
+            "{size: tiny}",
+            "tiny",
+            r"model.encoder: wrong type\. Found 'tiny'; expected a table of keys",
+        ),
+        (
+            "matching: {batch: 8}",
+            "matching: {batch: 12}",
+            (
+                r"objectives.matching.batch: the contrastive batch must be whole.*Found 12;"
+                r" expected a multiple.*8"
+            ),
+        ),
+        (
+            "matching: {batch: 8}",
+            "matching: {batch: 24}",
+            r"larger than the batch\. Found 24; expected at most train.batch_size, 16",
+        ),
+        (
+            "batch_size: 16",
+            "batch_size: 20",
+            r"train.batch_size: the batch must be whole micro-batches.*Found 20",
+        ),
+        (
+            "name: genebert",
+            "name: genebert\n  k: 8",
+            r"model.k: the value is out of range\. Found 8; expected at least 3 and at most 7",
+        ),
+        (
+            "name: genebert",
+            "name: genebert\n  max_tokens: 600",
+            r"model.max_tokens: more tokens than the encoder has positions",
+        ),
+        (
+            "name: genebert",
+            "name: genebert\n  next_segment: bi",
+            r"key model.next_segment: the key cannot be set\. Leave it out: it is objectives",
+        ),
+        (
+            "name: genebert",
+            "name: genebert\n  tower: {name: swim_t_224}",
+            r"unknown region tower\. Found swim_t_224\. Did you mean swin_t_224",
+        ),
+        (
+            "matching: {batch: 8}",
+            "matching: {batch: 8}\n  masked_factors: {weight: 1.0}",
+            r"key model.fusion.*: masked factors.*expected concat or cross_attention",
+        ),
+        (
+            "matching: {batch: 8}",
+            "matching: {batch: 8}\n  contacts: {weight: 1.0}",
+            r"aligning contacts needs their encoder",
+        ),
+        (
+            "name: mine",
+            "name: mine\nsize: tiny",
+            r"line 2, key size: the key cannot be set\. Pass --size",
+        ),
         ("name: mine", "name: [mine", r"mine.yaml, line \d+: the file is not YAML"),
-        ("  encoder", "  extra: !!python/name:os.system x\n  encoder", r"a YAML tag that recipes do not use"),
+        (
+            "  encoder",
+            "  extra: !!python/name:os.system x\n  encoder",
+            r"a YAML tag that recipes do not use",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(tmp_path, old, new, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(written(tmp_path, GOOD, old, new))
@@ -171,8 +246,16 @@ def test_unknown_recipe_size_and_file(tmp_path):
 def test_numbers_and_words_are_those_of_yaml_12():
     text = "a: 4e-4\nb: no\nc: 010\nd: 1_000\ne: 1:30\nf: on\ng: true\nh: ~\ni: .5\n"
     assert read_yaml(text, Source("x")) == {
-        "a": 4e-4, "b": "no", "c": 10, "d": 1000, "e": "1:30", "f": "on", "g": True, "h": None, "i": 0.5,
-    }  # fmt: skip
+        "a": 4e-4,
+        "b": "no",
+        "c": 10,
+        "d": 1000,
+        "e": "1:30",
+        "f": "on",
+        "g": True,
+        "h": None,
+        "i": 0.5,
+    }
 
 
 def test_nothing_to_learn_is_refused(tmp_path):
@@ -201,7 +284,11 @@ def test_ebert_and_dbert_are_those_of_table_s2():
         assert recipe.model.encoder.dropout == 0.1
     ebert = load_recipe("ebert_base").objectives
     assert (ebert.masked_kmers.weight, ebert.masked_states.weight) == (0.5, 0.5)
-    assert (ebert.masked_states.mode, ebert.masked_states.flank_bp, ebert.masked_states.n_centres) == (
+    assert (
+        ebert.masked_states.mode,
+        ebert.masked_states.flank_bp,
+        ebert.masked_states.n_centres,
+    ) == (
         "flank",
         100,
         1,
@@ -217,7 +304,11 @@ def test_the_small_recipes_are_the_sizes_of_the_large_ones(size):
     alone = replace(load_recipe(f"ebert_{size}"), name="", size="")
     assert replace(load_recipe("ebert_base", size), name="", size="") == alone
     control = load_recipe("dbert_base", size)
-    assert (control.samples, control.train, control.optim) == (alone.samples, alone.train, alone.optim)
+    assert (control.samples, control.train, control.optim) == (
+        alone.samples,
+        alone.train,
+        alone.optim,
+    )
     assert control.model.encoder == alone.model.encoder
 
 
@@ -230,25 +321,75 @@ def test_alpha_is_the_weight_of_both_objectives():
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("ebert_tiny", ["objectives.masked_kmers.weight=1"],
-         r"--set objectives.masked_kmers.weight=1: alpha and a weight that follows from it are both given\. Found 1, and objectives.alpha 0.5"),
-        ("ebert_tiny", ["objectives.alpha=1.5"], r"objectives.alpha: the value is out of range|alpha=1.5: the value is out of range"),
-        ("ebert_tiny", ["model.states=15"], r"model.states=15: the key cannot be set\. Leave it out: the store says"),
-        ("ebert_tiny", ["model.streams=[dna]"], r"masked states need the states stream.*set alpha to 1"),
-        ("ebert_tiny", ["model.streams=[dna]", "objectives.alpha=1"], r"ebert reads dna and states"),
-        ("dbert_base", ["model.streams=[dna, states]"], r"dbert reads dna\. Found \['dna', 'states'\]; expected \[dna\]"),
+        (
+            "ebert_tiny",
+            ["objectives.masked_kmers.weight=1"],
+            (
+                r"--set objectives.masked_kmers.weight=1: alpha and a weight that follows from it"
+                r" are both given\. Found 1, and objectives.alpha 0.5"
+            ),
+        ),
+        (
+            "ebert_tiny",
+            ["objectives.alpha=1.5"],
+            r"objectives.alpha: the value is out of range|alpha=1.5: the value is out of range",
+        ),
+        (
+            "ebert_tiny",
+            ["model.states=15"],
+            r"model.states=15: the key cannot be set\. Leave it out: the store says",
+        ),
+        (
+            "ebert_tiny",
+            ["model.streams=[dna]"],
+            r"masked states need the states stream.*set alpha to 1",
+        ),
+        (
+            "ebert_tiny",
+            ["model.streams=[dna]", "objectives.alpha=1"],
+            r"ebert reads dna and states",
+        ),
+        (
+            "dbert_base",
+            ["model.streams=[dna, states]"],
+            r"dbert reads dna\. Found \['dna', 'states'\]; expected \[dna\]",
+        ),
         ("dbert_base", ["objectives.alpha=0.5"], r"masked states need the states stream"),
-        ("ebert_tiny", ["samples.unit=regions"], r"ebert reads windows of the genome\. Found regions"),
+        (
+            "ebert_tiny",
+            ["samples.unit=regions"],
+            r"ebert reads windows of the genome\. Found regions",
+        ),
         ("dnabert", ["samples.unit=windows"], r"dnabert reads regions, not windows"),
-        ("genebert_native", ["model.streams=[dna, factors, states]"], r"genebert reads no chromatin states"),
-        ("ebert_tiny", ["objectives.next_segment.weight=1"], r"the objective needs regions, and windows have none"),
-        ("ebert_tiny", ["samples.window_bp=6"], r"the window holds no k-mer\. Found 6; expected at least model.k, 7"),
-        ("ebert_tiny", ["model.k=5", "model.stride=5"], r"tokens of a window do not fit\. Found 150; expected at least 202"),
+        (
+            "genebert_native",
+            ["model.streams=[dna, factors, states]"],
+            r"genebert reads no chromatin states",
+        ),
+        (
+            "ebert_tiny",
+            ["objectives.next_segment.weight=1"],
+            r"the objective needs regions, and windows have none",
+        ),
+        (
+            "ebert_tiny",
+            ["samples.window_bp=6"],
+            r"the window holds no k-mer\. Found 6; expected at least model.k, 7",
+        ),
+        (
+            "ebert_tiny",
+            ["model.k=5", "model.stride=5"],
+            r"tokens of a window do not fit\. Found 150; expected at least 202",
+        ),
         ("ebert_tiny", ["samples.window_max_n=2"], r"window_max_n=2: the value is out of range"),
         ("ebert_tiny", ["objectives.masked_states.mode=hole"], r"unknown value\. Found hole"),
-        ("ebert_tiny", ["objectives.masked_states.n_centres=0"], r"n_centres=0: the value is out of range"),
+        (
+            "ebert_tiny",
+            ["objectives.masked_states.n_centres=0"],
+            r"n_centres=0: the value is out of range",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_go_with_windows_is_refused(name, overrides, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(name, "tiny", overrides)

@@ -1,4 +1,6 @@
-"""Leaderboards: tables of scores in, one table and its pictures out; what is wrong in a file is pointed at."""
+"""Leaderboards: tables of scores in, one table and its pictures out; what is wrong in a file is
+pointed at.
+"""
 
 import json
 
@@ -16,7 +18,9 @@ HEADER = "model,dataset,auroc,auprc_dg,recall_at_fdr10,recall_at_fdr50\n"
 
 
 def simulated(model, factor, cell, quality, seed):
-    """Scores of an invented model on invented bins, as `epilm evaluate --task dream --json` writes them."""
+    """Scores of an invented model on invented bins, as `epilm evaluate --task dream --json` writes
+    them.
+    """
     rng = np.random.default_rng(seed)
     labels = (np.arange(600) % 8 == 0).astype(np.int8)
     return score_entry(model, factor, cell, labels, rng.normal(quality * labels, 1.0))
@@ -97,7 +101,9 @@ def test_tables_and_pictures_are_written_whole(tables, capsys):
         "gains.png",
         "against.png",
     }
-    assert all((tables / "board" / n).read_bytes()[:4] == b"\x89PNG" for n in names if n.endswith("png"))
+    assert all(
+        (tables / "board" / n).read_bytes()[:4] == b"\x89PNG" for n in names if n.endswith("png")
+    )
     rows = [line.split("\t") for line in (tables / "board/ranks.tsv").read_text().splitlines()]
     assert rows[0] == ["dataset", "weak", "strong", "peer"]
     assert rows[1] == ["CTCF:induced_pluripotent_stem_cell", "3", "2", "1"]
@@ -123,7 +129,11 @@ def test_only_shared_datasets_when_asked(tables):
 
 def test_the_paper_s_picture_is_its_ranks(tmp_path):
     leaderboard(paper=True, out=tmp_path / "board")
-    assert {p.name for p in (tmp_path / "board").iterdir()} == {"leaderboard.json", "ranks.tsv", "ranks.png"}
+    assert {p.name for p in (tmp_path / "board").iterdir()} == {
+        "leaderboard.json",
+        "ranks.tsv",
+        "ranks.png",
+    }
 
 
 def test_one_table_alone_and_one_with_undefined_metrics(tmp_path):
@@ -167,10 +177,14 @@ def test_resamples_in_a_csv_are_those_of_the_json(tmp_path):
     for table in found:
         for part, row in [("", table["scores"]), *enumerate(table["resamples"])]:
             lines.append(
-                "\t".join([table["model"], "MAX", "liver", str(part), *(repr(row[k]) for k in METRICS)])
+                "\t".join(
+                    [table["model"], "MAX", "liver", str(part), *(repr(row[k]) for k in METRICS)]
+                )
             )
     (tmp_path / "s.tsv").write_text("\n".join(lines) + "\n")
-    boards = [leaderboard(tmp_path / name, method="challenge").as_dict() for name in ("s.json", "s.tsv")]
+    boards = [
+        leaderboard(tmp_path / name, method="challenge").as_dict() for name in ("s.json", "s.tsv")
+    ]
     assert boards[0] == boards[1]
 
 
@@ -180,26 +194,59 @@ def test_resamples_in_a_csv_are_those_of_the_json(tmp_path):
         ("", "the file is empty"),
         ("# nothing\n", "the table is empty"),
         (HEADER, "the table has a header and no rows"),
-        (HEADER.replace("auprc_dg", "auprc"), r"line 1: the column auprc_dg is missing.*Did you mean auprc\?"),
+        (
+            HEADER.replace("auprc_dg", "auprc"),
+            r"line 1: the column auprc_dg is missing.*Did you mean auprc\?",
+        ),
         (HEADER.replace("model", "auroc"), "line 1: the column model is missing"),
         (HEADER.replace("\n", ",auroc\n"), "line 1: the column auroc stands twice"),
-        (HEADER + "m,A:b,.9,.5,.1\n", "line 2: the row does not fit the header. Found 5 columns; expected 6"),
-        (HEADER + "m,A:b,.9,.5,.1,.2\n\nn,A:b,.9,x5,.1,.2\n", "line 4, column auprc_dg: auprc_dg is not a number. Found 'x5'"),
-        (HEADER + "m,A:b,.9,1.5,.1,.2\n", "line 2, column auprc_dg: auprc_dg is out of range. Found 1.5; expected 0 to 1"),
+        (
+            HEADER + "m,A:b,.9,.5,.1\n",
+            "line 2: the row does not fit the header. Found 5 columns; expected 6",
+        ),
+        (
+            HEADER + "m,A:b,.9,.5,.1,.2\n\nn,A:b,.9,x5,.1,.2\n",
+            "line 4, column auprc_dg: auprc_dg is not a number. Found 'x5'",
+        ),
+        (
+            HEADER + "m,A:b,.9,1.5,.1,.2\n",
+            "line 2, column auprc_dg: auprc_dg is out of range. Found 1.5; expected 0 to 1",
+        ),
         (HEADER + ",A:b,.9,.5,.1,.2\n", "line 2, column model: the column model is empty"),
-        (HEADER + "m,A:b,.9,.5,.1,.2\nm,A:b,.9,.5,.1,.2\n", "line 3: m has scores for A:b already. Found the first in .*line 2"),
-        ("resample," + HEADER + "10,m,A:b,.9,.5,.1,.2\n", "line 2, column resample: no resample. Found '10'; expected 0 to 9"),
-        ("resample," + HEADER + "1,m,A:b,.9,.5,.1,.2\n", "m on A:b has resamples and no scores of the whole set"),
+        (
+            HEADER + "m,A:b,.9,.5,.1,.2\nm,A:b,.9,.5,.1,.2\n",
+            "line 3: m has scores for A:b already. Found the first in .*line 2",
+        ),
+        (
+            "resample," + HEADER + "10,m,A:b,.9,.5,.1,.2\n",
+            "line 2, column resample: no resample. Found '10'; expected 0 to 9",
+        ),
+        (
+            "resample," + HEADER + "1,m,A:b,.9,.5,.1,.2\n",
+            "m on A:b has resamples and no scores of the whole set",
+        ),
         ("{\n  x", "line 2, column 3: not valid JSON"),
         ("[]", "the list of scores is empty"),
         ("[3]", "entry 1: not a table of binding scores. Found int"),
         ('{"task": "promoter"}', "not a table of binding scores. Found task 'promoter'"),
         ('{"task": "dream", "model": "m", "scores": {}}', "the key 'factor' is missing"),
-        ('{"task": "dream", "model": "m", "factor": "A", "cell": "b", "scores": 3}', "`scores` must be names with numbers"),
-        ('{"task": "dream", "model": "m", "factor": "A", "cell": "b", "scores": {"auroc": "high"}}', "auroc is not a number. Found 'high'"),
-        ('{"task": "dream", "model": "m", "factor": "A", "cell": "b", "scores": {"auroc": 0.5}}', "the metric auprc_dg is missing"),
+        (
+            '{"task": "dream", "model": "m", "factor": "A", "cell": "b", "scores": 3}',
+            "`scores` must be names with numbers",
+        ),
+        (
+            (
+                '{"task": "dream", "model": "m", "factor": "A", "cell": "b", "scores": {"auroc":'
+                ' "high"}}'
+            ),
+            "auroc is not a number. Found 'high'",
+        ),
+        (
+            '{"task": "dream", "model": "m", "factor": "A", "cell": "b", "scores": {"auroc": 0.5}}',
+            "the metric auprc_dg is missing",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_pointed_at(tmp_path, text, said):
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(InputError, match=said) as caught:

@@ -1,4 +1,6 @@
-"""A plan before the run: counted operations and bytes, what is computed from a trial, what is refused."""
+"""A plan before the run: counted operations and bytes, what is computed from a trial, what is
+refused.
+"""
 
 import json
 from dataclasses import replace
@@ -61,7 +63,9 @@ def with_batches(found, **train):
     objectives = recipe.objectives
     if contrast is not None:
         objectives = replace(objectives, matching=replace(objectives.matching, batch=contrast))
-    return replace(found, recipe=replace(recipe, train=replace(recipe.train, **train), objectives=objectives))
+    return replace(
+        found, recipe=replace(recipe, train=replace(recipe.train, **train), objectives=objectives)
+    )
 
 
 def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
@@ -73,7 +77,9 @@ def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
     # After the last attention a token is worked on once for each head that asks for it.
     dense -= 2 * (tokens - kmers - states) * (hidden**2 + 2 * hidden * ffn)
     attention = 2 * 2 * tokens**2 * hidden * layers
-    heads = 2 * kmers * (hidden**2 + hidden * (4**7 + 5)) + 2 * states * (hidden**2 + hidden * (5 + 3))
+    heads = 2 * kmers * (hidden**2 + hidden * (4**7 + 5)) + 2 * states * (
+        hidden**2 + hidden * (5 + 3)
+    )
     assert found.costs.at(1).forward == pytest.approx(dense + attention + heads, rel=0.01)
     assert found.costs.at(1).backward == pytest.approx(2 * (dense + attention + heads), rel=0.01)
     assert found.costs.at(6).forward == 6 * found.costs.at(1).forward
@@ -95,12 +101,20 @@ def test_compiled_blocks_are_counted_with_every_token(tracks):
 
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_two_small_counts_are_the_count_of_all_layers(checkpointed, tracks):
-    """Six blocks counted as they are: what is kept adds up, the largest temporaries are those of one block."""
+    """Six blocks counted as they are: what is kept adds up, the largest temporaries are those of
+    one block.
+    """
     recipe = for_store(
         load_recipe(
             "ebert_base",
             "tiny",
-            (*EBERT, "model.k=3", "model.stride=3", "model.max_tokens=350", "model.encoder.layers=6"),
+            (
+                *EBERT,
+                "model.k=3",
+                "model.stride=3",
+                "model.max_tokens=350",
+                "model.encoder.layers=6",
+            ),
         ),
         tracks,
     )
@@ -136,8 +150,10 @@ def test_bytes_kept_are_those_that_autograd_keeps(attention, tracks):
 
 @pytest.mark.parametrize("attention", ["auto", "plain"])
 def test_a_gpus_kernels_keep_sixteen_vectors_a_token_and_layer(attention, tracks):
-    """In bf16, by hand: what is read (1), queries, keys, values (3), mixed (1), sums before both norms (2), what the
-    feed-forward reads (1), its inner vectors before and after gelu (4 + 4); and a number a row and head, two a row and norm."""
+    """In bf16, by hand: what is read (1), queries, keys, values (3), mixed (1), sums before both
+    norms (2), what the feed-forward reads (1), its inner vectors before and after gelu (4 + 4); and
+    a number a row and head, two a row and norm.
+    """
     recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
     data = make_plan(recipe, tracks)
     model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:4], 0)
@@ -145,20 +161,27 @@ def test_a_gpus_kernels_keep_sixteen_vectors_a_token_and_layer(attention, tracks
     place = Place(torch.device("cpu"), True, ())
     costs = count(model, batch, (3, 1), place, exact=False, fused=True)
     tokens, hidden, heads = batch.dna.ids.shape[1], 64, 2
-    # The plain way keeps tables in place of the number a row and head: softmax in fp32, what dropout left (a byte), and
-    # the product of both in bf16.
+    # The plain way keeps tables in place of the number a row and head: softmax in fp32, what
+    # dropout left (a byte), and the product of both in bf16.
     mixing = {"auto": heads * 4, "plain": heads * tokens * (4 + 1 + 2)}[attention]
     layer = costs.at(1, 2).kept - costs.at(1, 1).kept
     assert layer == pytest.approx(tokens * (16 * hidden * 2 + 4 * 4 + mixing), rel=1e-6)
 
 
 def test_numbers_for_dropout_of_attention_are_counted_where_a_gpu_draws_them(store):
-    """One for each pair of tokens, head and layer: on the way there and, without a table, again on the way back."""
+    """One for each pair of tokens, head and layer: on the way there and, without a table, again on
+    the way back.
+    """
     recipe = for_store(load_recipe("genebert_native", "tiny", ("model.layout=concat",)), store)
     data = make_plan(recipe, store)
     batch = data.maker(data.rows_at(0)[:2], 0)
     parts = (batch.dna, batch.clean, batch.pairs)
-    tables = 2 * 2 * sum(p.ids.shape[0] * p.ids.shape[1] ** 2 for p in parts if p is not None) / len(batch)
+    tables = (
+        2
+        * 2
+        * sum(p.ids.shape[0] * p.ids.shape[1] ** 2 for p in parts if p is not None)
+        / len(batch)
+    )
 
     def draws(attention="auto", fused=True, **encoder):
         spec = replace(recipe.model, encoder=replace(recipe.model.encoder, **encoder))
@@ -175,15 +198,21 @@ def test_numbers_for_dropout_of_attention_are_counted_where_a_gpu_draws_them(sto
 
 
 def test_dropout_of_attention_takes_the_time_that_was_measured(tracks):
-    """../docs/performance.md, H5: 144 tables of 5,111 tokens a sample, drawn 2.5 times (half of them are embedded twice)."""
+    """../docs/performance.md, H5: 144 tables of 5,111 tokens a sample, drawn 2.5 times (half of
+    them are embedded twice).
+    """
     more = 1 / 44.1 - 1 / 58.6
     assert 2.5 * 144 * 5111**2 * DRAW / CHIPS["h200"].fp32 == pytest.approx(more, rel=0.02)
     keys = (*MANY, "train.micro_batch=2048", "model.max_tokens=512")
     with_it, without = (
-        epilm.plan("ebert_base", tracks, set=(*keys, f"model.encoder.attention_dropout={p}"), device="h200")
+        epilm.plan(
+            "ebert_base", tracks, set=(*keys, f"model.encoder.attention_dropout={p}"), device="h200"
+        )
         for p in (0.1, 0)
     )
-    assert 1.01 < with_it.step_seconds / without.step_seconds < 1.036  # 4,880 to 4,709 windows/s measured
+    assert (
+        1.01 < with_it.step_seconds / without.step_seconds < 1.036
+    )  # 4,880 to 4,709 windows/s measured
     assert with_it.flops == without.flops
 
 
@@ -229,7 +258,9 @@ def test_the_second_pass_of_an_exact_contrast_is_counted(store):
 
 def test_checkpointed_activations_take_less_memory_and_more_operations(tracks):
     plain = sizing("ebert_base", "small", EBERT, tracks)
-    light = sizing("ebert_base", "small", (*EBERT, "model.encoder.checkpoint_activations=true"), tracks)
+    light = sizing(
+        "ebert_base", "small", (*EBERT, "model.encoder.checkpoint_activations=true"), tracks
+    )
     assert light.costs.at(1).kept < 0.5 * plain.costs.at(1).kept
     assert light.costs.at(1).step == plain.costs.at(1).step  # MFU does not count it
     assert 0 < light.costs.at(1).again < light.costs.at(1).forward
@@ -258,7 +289,10 @@ def test_fp32_on_a_gpu_is_planned_at_its_rate_without_tf32(device, peak, tracks)
     keys = (*MANY, "train.precision=fp32", "model.encoder.attention_dropout=0")
     found = epilm.plan("ebert_base", tracks, set=keys, device=device)
     assert found.flops["total"] / found.step_seconds == pytest.approx(peak * REACHED * SHARE)
-    assert f"{peak * REACHED / 1e12:.0f} TFLOP/s in fp32 (vendor's {peak / 1e12:g} TFLOP/s" in found.text()
+    assert (
+        f"{peak * REACHED / 1e12:.0f} TFLOP/s in fp32 (vendor's {peak / 1e12:g} TFLOP/s"
+        in found.text()
+    )
 
 
 def test_the_plain_attention_of_a_recipe_is_counted_with_its_tables(tracks):
@@ -267,12 +301,17 @@ def test_the_plain_attention_of_a_recipe_is_counted_with_its_tables(tracks):
         keys = (*EBERT, "model.encoder.attention_dropout=0", f"train.attention={attention}")
         return epilm.plan("ebert_base", tracks, "tiny", set=keys, device=device, calibrated=False)
 
-    kept = {wish: planned(wish, "h200").memory["activations"] for wish in ("auto", "sdpa", "flash", "plain")}
+    kept = {
+        wish: planned(wish, "h200").memory["activations"]
+        for wish in ("auto", "sdpa", "flash", "plain")
+    }
     assert kept["auto"] == kept["sdpa"] == kept["flash"] < kept["plain"]
     note = "train.attention=plain: its tables are in the memory; moving them is not in the time"
     assert note in planned("plain", "h200").text()
     assert note not in planned("plain", "cpu").text()
-    assert planned("plain", "cpu").memory["activations"] > planned("sdpa", "cpu").memory["activations"]
+    assert (
+        planned("plain", "cpu").memory["activations"] > planned("sdpa", "cpu").memory["activations"]
+    )
 
 
 def test_a_plan_that_is_not_calibrated_knows_memory_but_no_time_of_a_cpu(store):
@@ -282,7 +321,9 @@ def test_a_plan_that_is_not_calibrated_knows_memory_but_no_time_of_a_cpu(store):
     assert found.step_seconds is None
     assert found.hours is None
     assert "time not known" in found.text()
-    assert json.loads(json.dumps(found.as_dict()))["parameters"]["total"] == found.parameters["total"]
+    assert (
+        json.loads(json.dumps(found.as_dict()))["parameters"]["total"] == found.parameters["total"]
+    )
     assert found.largest_micro_batch == 8  # the whole batch: nothing larger divides it
 
 
@@ -318,9 +359,11 @@ def test_what_cannot_fit_at_all_says_so(store, monkeypatch):
 
 def test_a_cpu_with_too_many_processes_is_told_how_many_fit(store, monkeypatch):
     words = {
-        "size": "tiny", "device": "cpu", "calibrated": False,
+        "size": "tiny",
+        "device": "cpu",
+        "calibrated": False,
         "set": ["train.batch_size=16", "train.micro_batch=2", "objectives.matching.batch=16"],
-    }  # fmt: skip
+    }
     memory = epilm.plan("genebert_native", store, devices=4, **words).memory
     monkeypatch.setattr(plan_sizing, "free_memory", lambda: 1.01 * memory["total"])
     with pytest.raises(DoesNotFit, match=r"Set train\.devices=4, the most processes that fit"):
@@ -350,14 +393,24 @@ def test_weights_to_start_from_are_refused_as_pretrain_refuses_them(device, stor
 
     for key in ("model.encoder.init=/nosuch", f"model.encoder.init={tmp_path}"):
         planned = said(epilm.plan, set=[key], device=device, calibrated=False)
-        assert planned == said(epilm.pretrain, tmp_path.parent / f"run_{device}", set=[key], device="cpu")
+        assert planned == said(
+            epilm.pretrain, tmp_path.parent / f"run_{device}", set=[key], device="cpu"
+        )
     tower = ["model.tower.name=swin_t_224", "model.tower.prepare=resize", "model.tower.patch=[4,4]"]
-    shape = ["model.tower.depths=[1,1,1,1]", "model.tower.heads=[1,1,2,2]", "model.tower.weights=/nosuch"]
-    assert "/nosuch: no folder of tower weights" in said(epilm.plan, set=[*tower, *shape], device=device)
+    shape = [
+        "model.tower.depths=[1,1,1,1]",
+        "model.tower.heads=[1,1,2,2]",
+        "model.tower.weights=/nosuch",
+    ]
+    assert "/nosuch: no folder of tower weights" in said(
+        epilm.plan, set=[*tower, *shape], device=device
+    )
 
 
 def test_wrong_words_are_refused_as_pretrain_refuses_them(store, tracks):
-    with pytest.raises(UsageError, match=r"--device: unknown device. Found h20. Did you mean h200\?"):
+    with pytest.raises(
+        UsageError, match=r"--device: unknown device. Found h20. Did you mean h200\?"
+    ):
         epilm.plan("genebert_native", store, "tiny", device="h20")
     with pytest.raises(UsageError, match=r"Found gpu\. Did you mean cuda\?"):
         epilm.plan("genebert_native", store, "tiny", device="gpu")
@@ -384,17 +437,26 @@ def test_the_device_is_said_as_the_run_says_it():
 
 
 NAMES = [
-    ("NVIDIA A100-SXM4-80GB", 85.1e9, "a100"), ("NVIDIA A100 80GB PCIe", 85.0e9, "a100"),
-    ("NVIDIA A100-SXM4-40GB", 42.4e9, "a100-40"), ("A100-PCIE-40GB", 42.3e9, "a100-40"),
+    ("NVIDIA A100-SXM4-80GB", 85.1e9, "a100"),
+    ("NVIDIA A100 80GB PCIe", 85.0e9, "a100"),
+    ("NVIDIA A100-SXM4-40GB", 42.4e9, "a100-40"),
+    ("A100-PCIE-40GB", 42.3e9, "a100-40"),
     ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 10.2e9, None),
-    ("NVIDIA H200", 150.1e9, "h200"), ("NVIDIA GH200 480GB", 102.0e9, None),
-    ("NVIDIA H100 80GB HBM3", 85.0e9, "h100"), ("NVIDIA H100 PCIe", 85.0e9, "h100-pcie"),
+    ("NVIDIA H200", 150.1e9, "h200"),
+    ("NVIDIA GH200 480GB", 102.0e9, None),
+    ("NVIDIA H100 80GB HBM3", 85.0e9, "h100"),
+    ("NVIDIA H100 PCIe", 85.0e9, "h100-pcie"),
     ("NVIDIA H100 NVL", 99.9e9, None),
-    ("NVIDIA L40S", 47.7e9, "l40s"), ("NVIDIA L40", 47.7e9, None), ("NVIDIA L4", 23.7e9, "l4"),
-    ("NVIDIA A10", 24.1e9, "a10"), ("NVIDIA A10G", 24.1e9, None),
-    ("NVIDIA GeForce RTX 4090", 25.4e9, "rtx4090"), ("NVIDIA GeForce RTX 4090 Laptop GPU", 17.2e9, None),
-    ("NVIDIA GeForce RTX 3090", 25.4e9, "rtx3090"), ("NVIDIA GeForce RTX 3090 Ti", 25.4e9, None),
-]  # fmt: skip
+    ("NVIDIA L40S", 47.7e9, "l40s"),
+    ("NVIDIA L40", 47.7e9, None),
+    ("NVIDIA L4", 23.7e9, "l4"),
+    ("NVIDIA A10", 24.1e9, "a10"),
+    ("NVIDIA A10G", 24.1e9, None),
+    ("NVIDIA GeForce RTX 4090", 25.4e9, "rtx4090"),
+    ("NVIDIA GeForce RTX 4090 Laptop GPU", 17.2e9, None),
+    ("NVIDIA GeForce RTX 3090", 25.4e9, "rtx3090"),
+    ("NVIDIA GeForce RTX 3090 Ti", 25.4e9, None),
+]
 
 
 @pytest.mark.parametrize(("name", "memory", "key"), NAMES)
@@ -421,7 +483,9 @@ def test_a_device_of_the_table_is_here_only_where_it_is_this_gpu(asked, here, mo
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_trial_of_no_time_is_refused(seconds, store):
-    with pytest.raises(UsageError, match=r"--seconds: the trial steps cannot take so long. Found .* above 0"):
+    with pytest.raises(
+        UsageError, match=r"--seconds: the trial steps cannot take so long. Found .* above 0"
+    ):
         epilm.plan("genebert_native", store, "tiny", device="cpu", seconds=seconds)
 
 
@@ -441,16 +505,26 @@ def test_a_compiler_that_is_not_here_is_refused_without_a_trial(store, monkeypat
     words = {"size": "tiny", "set": ["train.compile=blocks"], "calibrated": False}
     with pytest.raises(TrainingError, match=r"train\.compile: the model cannot be compiled here"):
         epilm.plan("genebert_native", store, device="cpu", **words)
-    assert epilm.plan("genebert_native", store, device="h200", **words).fits  # another machine's compiler
+    assert epilm.plan(
+        "genebert_native", store, device="h200", **words
+    ).fits  # another machine's compiler
 
 
 @pytest.mark.parametrize(
     ("last", "kind", "said"),
     [
-        ("epilm.errors.RecipeError: train.x: no. Set it to 1.", RecipeError, "train.x: no. Set it to 1."),
-        ("RuntimeError: broken", TrainingError, "the calibration failed. Found RuntimeError: broken. Plan with --no-calibrate"),
+        (
+            "epilm.errors.RecipeError: train.x: no. Set it to 1.",
+            RecipeError,
+            "train.x: no. Set it to 1.",
+        ),
+        (
+            "RuntimeError: broken",
+            TrainingError,
+            "the calibration failed. Found RuntimeError: broken. Plan with --no-calibrate",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_error_inside_the_trial_is_said_as_the_run_says_it(last, kind, said, store, monkeypatch):
     done = SimpleNamespace(returncode=1, stderr=f"Traceback:\n{last}\n", stdout="")
     monkeypatch.setattr(plan_probe.subprocess, "run", lambda *_, **__: done)
@@ -477,7 +551,9 @@ def test_a_store_too_large_for_the_gpu_stays_on_the_host_and_the_plan_says_so(st
 @pytest.mark.parametrize(
     ("size", "micro", "noted"), [("base", 2048, False), ("base", 256, True), ("small", 2048, True)]
 )
-def test_small_models_and_micro_batches_are_said_to_be_slower_than_planned(size, micro, noted, tracks):
+def test_small_models_and_micro_batches_are_said_to_be_slower_than_planned(
+    size, micro, noted, tracks
+):
     batches = [f"train.micro_batch={micro}", "train.batch_size=2048"]
     found = epilm.plan("ebert_base", tracks, size, set=(*MANY, *batches), device="h200")
     assert any("bound by starting kernels" in note for note in found.notes) == noted
@@ -499,10 +575,12 @@ def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
     assert 1 <= few < more < 64
     assert layers == same == 12
     assert _sizes(recipe, asked(recipe, 0.01), 1e12)[0] == [(1, 1), (1, 3)]
-    # Not half of a micro-batch: as many samples through all layers, one micro-batch a step, as twice the seconds allow.
+    # Not half of a micro-batch: as many samples through all layers, one micro-batch a step, as
+    # twice the seconds allow.
     one = 13e9 / 5e11 * 3 * 1.2  # half the rate, one step that does not count and two that do
     assert _sizes(recipe, asked(recipe, 2), 1e12) == ([(int(2 * 2 / one), 12)], 1, False)
-    # Four are worth three times of it, as the memory of one says little of many; where not even that is there, few layers.
+    # Four are worth three times of it, as the memory of one says little of many; where not even
+    # that is there, few layers.
     assert _sizes(recipe, asked(recipe, 4 * one / 5.9), 1e12) == ([(4, 12)], 1, False)
     few = asked(recipe, 4 * one / 6.1)
     assert [layers for _, layers in _sizes(recipe, few, 1e12)[0]] == [1, 3]
@@ -513,7 +591,9 @@ def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
 
 
 def linear_machine(found, points, *, rate=1e11, fixed=0.002, move=0.5, libraries=4e8):
-    """A machine whose time and memory are what the plan assumes: the trial must give the run exactly."""
+    """A machine whose time and memory are what the plan assumes: the trial must give the run
+    exactly.
+    """
     made = []
     for samples, layers, micros in points:
         cost = found.costs.at(samples, layers)
@@ -521,7 +601,11 @@ def linear_machine(found, points, *, rate=1e11, fixed=0.002, move=0.5, libraries
         step = move + micros * (fixed + cost.step / rate) + (micros - 1) * embed
         weights = found.numbers["total"]
         peak = (
-            libraries + (8 + found.moments / weights) * weights + cost.kept + cost.working + found.costs.casts
+            libraries
+            + (8 + found.moments / weights) * weights
+            + cost.kept
+            + cost.working
+            + found.costs.casts
         )
         made.append(Point(samples, layers, micros, step, embed, move, 0.0, peak, weights))
     return Calibration(tuple(made), libraries, rate, 1.0)
@@ -538,15 +622,21 @@ def test_time_of_a_run_follows_from_its_trial(points, tracks):
     ("n_cores", "set_threads", "longer"),
     [(1, None, 4), (2, None, 2), (4, None, 1), (16, None, 1), (16, 4, 1), (16, 8, 2), (2, 8, 4)],
 )
-def test_processes_share_the_cores_that_are_there(n_cores, set_threads, longer, tracks, monkeypatch):
-    """Four of them: as a run's, they have cores / 4 threads each, or as many as OMP_NUM_THREADS says."""
+def test_processes_share_the_cores_that_are_there(
+    n_cores, set_threads, longer, tracks, monkeypatch
+):
+    """Four of them: as a run's, they have cores / 4 threads each, or as many as OMP_NUM_THREADS
+    says.
+    """
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if set_threads is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", str(set_threads))
         monkeypatch.setattr(torch, "get_num_threads", lambda: set_threads)
     monkeypatch.setattr(plan_probe, "checked_threads", lambda: n_cores)
     monkeypatch.setattr(plan_sizing, "checked_threads", lambda: n_cores)
-    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8, devices=4)
+    found = with_batches(
+        sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8, devices=4
+    )
     trial = linear_machine(found, [(8, 2, 2)])
     alone = 0.5 + 2 * (0.002 + found.costs.at(8).step / 1e11)
     assert found.seconds(trial)[0] == pytest.approx(longer * alone)
@@ -573,7 +663,9 @@ def test_a_trial_has_the_threads_of_one_process_of_the_run(store, monkeypatch):
         assert asked["threads"] == threads_of(devices) == threads
 
 
-@pytest.mark.parametrize("points", [[(1, 1, 2), (1, 2, 2)], [(2, 1, 2), (2, 3, 2)], [(8, 1, 2), (8, 3, 2)]])
+@pytest.mark.parametrize(
+    "points", [[(1, 1, 2), (1, 2, 2)], [(2, 1, 2), (2, 3, 2)], [(8, 1, 2), (8, 3, 2)]]
+)
 def test_time_and_memory_through_all_layers_follow_from_two_depths(points, tracks):
     found = with_batches(sizing("ebert_base", "small", EBERT, tracks), micro_batch=8)
     trial = linear_machine(found, points, fixed=0.0)
@@ -651,7 +743,11 @@ def test_the_command_prints_the_plan_and_refuses_with_code_1(store, capsys, monk
 @pytest.mark.slow
 def test_a_calibrated_plan_comes_from_real_steps(tracks):
     found = epilm.plan(
-        "ebert_tiny", tracks, set=("train.batch_size=8", "train.micro_batch=4"), device="cpu", seconds=2
+        "ebert_tiny",
+        tracks,
+        set=("train.batch_size=8", "train.micro_batch=4"),
+        device="cpu",
+        seconds=2,
     )
     assert found.calibrated.startswith("real steps of 2 x 4 samples, ")
     assert found.step_seconds > 0

@@ -25,9 +25,14 @@ from toy_store import toy_store
 from toy_tracks import toy_track_store
 
 SHORT = (
-    "samples.holdout_chroms=[chr3]", "train.steps=3", "train.checkpoint_every=2", "train.precision=fp32",
-    "model.encoder.layers=1", "model.encoder.hidden=32", "model.encoder.ffn=64",
-)  # fmt: skip
+    "samples.holdout_chroms=[chr3]",
+    "train.steps=3",
+    "train.checkpoint_every=2",
+    "train.precision=fp32",
+    "model.encoder.layers=1",
+    "model.encoder.hidden=32",
+    "model.encoder.ffn=64",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +63,11 @@ def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, tm
         "summary.json",
     } <= {path.name for path in run.iterdir()}
     rows = read_metrics(run)
-    assert [(row["step"], row["split"]) for row in rows] == [(0, "valid"), (3, "train"), (3, "valid")]
+    assert [(row["step"], row["split"]) for row in rows] == [
+        (0, "valid"),
+        (3, "train"),
+        (3, "valid"),
+    ]
     assert all(value is not None for row in rows for value in row.values())
     loaded = epilm.load(run)
     assert loaded.embed(["ACGTACGTACGTACG"]).shape == (1, 32)
@@ -77,7 +86,9 @@ def test_the_same_command_again_says_that_it_is_complete(store, tmp_path, capsys
     assert "the run is complete: 3 steps" in capsys.readouterr().err
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
     with pytest.raises(TrainingError, match=r"Found optim.peak_lr = 0.002; expected 0.001"):
-        pretrain("dnabert", store, tmp_path / "run", "tiny", (*SHORT, "optim.peak_lr=2e-3"), device="cpu")
+        pretrain(
+            "dnabert", store, tmp_path / "run", "tiny", (*SHORT, "optim.peak_lr=2e-3"), device="cpu"
+        )
 
 
 def test_a_checkpoint_over_windows_says_what_its_states_are(tracks, tmp_path, capsys):
@@ -94,14 +105,22 @@ def test_a_checkpoint_over_windows_says_what_its_states_are(tracks, tmp_path, ca
     assert loaded.extra["state_bin"] == 200
     assert loaded.extra["window_bp"] == 1000
     assert loaded.spec.states == 5
-    assert json.loads((done.run / "store.json").read_text())["state_names"] == loaded.extra["state_names"]
+    assert (
+        json.loads((done.run / "store.json").read_text())["state_names"]
+        == loaded.extra["state_names"]
+    )
     said = capsys.readouterr().err
     assert "in 2 cell types" in said
     assert "1 cell types without a track of states are in no sample: typeD" in said
     # 256 asked for; chr3 in three cell types and all else in one have fewer with a state.
     assert "held-out windows" in said
     valid = done.valid
-    for key in ("masked_kmers/loss", "masked_kmers/accuracy", "masked_states/loss", "masked_states/accuracy"):
+    for key in (
+        "masked_kmers/loss",
+        "masked_kmers/accuracy",
+        "masked_states/loss",
+        "masked_states/accuracy",
+    ):
         assert np.isfinite(valid[key])
     assert 0.2 <= valid["masked_states/accuracy_chance"] < 1
     assert valid["loss"] == pytest.approx(
@@ -114,7 +133,9 @@ def test_a_store_without_states_sends_ebert_to_the_build_and_a_store_without_reg
 ):
     with pytest.raises(
         RecipeError,
-        match=r"reads chromatin states, the store has none.*epilm build --states.*or pre-train dbert",
+        match=(
+            r"reads chromatin states, the store has none.*epilm build --states.*or pre-train dbert"
+        ),
     ):
         pretrain("ebert_tiny", store, tmp_path / "run")
     with pytest.raises(
@@ -125,17 +146,31 @@ def test_a_store_without_states_sends_ebert_to_the_build_and_a_store_without_reg
         pretrain("dbert_base", tracks, tmp_path / "run", "tiny", ["train.batch_size=32000"])
     with pytest.raises(
         TrainingError,
-        match=r"there is no window\. Found subset train, windows of 1000 bp, held out: chr1, chr2, chr3",
+        match=(
+            r"there is no window\. Found subset train, windows of 1000 bp, held out: chr1, chr2,"
+            r" chr3"
+        ),
     ):
-        pretrain("ebert_tiny", tracks, tmp_path / "run", set=["samples.holdout_chroms=[chr1, chr2, chr3]"])
+        pretrain(
+            "ebert_tiny",
+            tracks,
+            tmp_path / "run",
+            set=["samples.holdout_chroms=[chr1, chr2, chr3]"],
+        )
     assert not (tmp_path / "run").exists()
 
 
 def test_two_runs_into_one_folder(store, tmp_path):
-    held = "import sys; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+    held = (
+        "import sys; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held',"
+        " flush=True); sys.stdin.read()"
+    )
     other = subprocess.Popen(
-        [sys.executable, "-c", held, str(tmp_path / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
+        [sys.executable, "-c", held, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert other.stdout.readline() == "held\n"
     with pytest.raises(EpilmError, match="another process is writing this folder"):
         pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
@@ -148,7 +183,8 @@ def test_a_store_without_what_the_recipe_needs(tmp_path):
     with pytest.raises(RecipeError, match="needs a factor matrix, the store has none"):
         pretrain("genebert_native", bare, tmp_path / "run", "tiny", SHORT)
     with pytest.raises(
-        RecipeError, match=r"holdout_chroms names what the store has not.*Found chr33\. Did you mean chr3"
+        RecipeError,
+        match=r"holdout_chroms names what the store has not.*Found chr33\. Did you mean chr3",
     ):
         pretrain("dnabert", bare, tmp_path / "run", "tiny", ["samples.holdout_chroms=[chr33]"])
     assert not (tmp_path / "run").exists()
@@ -157,11 +193,16 @@ def test_a_store_without_what_the_recipe_needs(tmp_path):
 def test_nothing_is_left_where_a_run_cannot_start(store, tmp_path):
     with pytest.raises(TrainingError, match="more samples than there are"):
         pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, "train.batch_size=4000"])
-    with pytest.raises(TrainingError, match="no contrastive batch of this size is free of common regions"):
+    with pytest.raises(
+        TrainingError, match="no contrastive batch of this size is free of common regions"
+    ):
         pretrain(
-            "genebert_native", store, tmp_path / "run", "tiny",
+            "genebert_native",
+            store,
+            tmp_path / "run",
+            "tiny",
             [*SHORT, "train.batch_size=40", "objectives.matching.batch=40"],
-        )  # fmt: skip
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -182,7 +223,9 @@ def test_what_the_device_cannot_compute_is_refused_before_the_folder_is_touched(
 
 
 def test_signals_go_where_they_went_before(store, tmp_path):
-    """Lightning's own handler, left behind, swallowed the SIGTERM of everything that followed a pre-training."""
+    """Lightning's own handler, left behind, swallowed the SIGTERM of everything that followed a
+    pre-training.
+    """
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -194,14 +237,20 @@ def test_a_launcher_of_another_number_of_processes_is_refused_before_the_folder_
     """As torchrun --nproc-per-node 3 says it."""
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(TrainingError, match=r"another number of processes.*Found 3.*Set train.devices to 3"):
+    with pytest.raises(
+        TrainingError, match=r"another number of processes.*Found 3.*Set train.devices to 3"
+    ):
         pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_does_not_fit_leaves_nothing_and_sends_to_a_smaller_one(store, tmp_path, monkeypatch):
+def test_a_model_that_does_not_fit_leaves_nothing_and_sends_to_a_smaller_one(
+    store, tmp_path, monkeypatch
+):
     def full(*_, **__):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
 
     monkeypatch.setattr("epilm.experiments.pretrain.build_model", full)
     with pytest.raises(TrainingError, match=r"while the model was built.*take a smaller --size"):
@@ -251,7 +300,9 @@ def test_shared_regions_are_allowed_where_the_recipe_says_so(store):
     rows = np.concatenate([row_order(samples, for_store(free, store))(step) for step in range(4)])
     assert len(set(rows.tolist())) == len(rows)  # every sample once an epoch, whatever it shares
     strict = load_recipe("genebert_native", "tiny")
-    other = np.concatenate([row_order(samples, for_store(strict, store))(step) for step in range(4)])
+    other = np.concatenate(
+        [row_order(samples, for_store(strict, store))(step) for step in range(4)]
+    )
     assert rows.tolist() != other.tolist()
 
 
@@ -262,7 +313,9 @@ def test_another_seed_is_another_order_and_another_start(store):
     )
     assert one.rows_at(0).tolist() != two.rows_at(0).tolist()
     assert not torch.equal(one.maker(np.arange(4), 0).dna.ids, two.maker(np.arange(4), 0).dna.ids)
-    weights = [build_initial(plan, Path("nowhere"))[0].encoder.words.weight for plan in (one, one, two)]
+    weights = [
+        build_initial(plan, Path("nowhere"))[0].encoder.words.weight for plan in (one, one, two)
+    ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
@@ -270,9 +323,13 @@ def test_another_seed_is_another_order_and_another_start(store):
 def test_weights_of_another_run_start_a_run(store, tmp_path):
     pretrain("dnabert", store, tmp_path / "first", "tiny", SHORT, device="cpu")
     second = pretrain(
-        "genebert_native", store, tmp_path / "second", "tiny",
-        (*SHORT, f"model.encoder.init={tmp_path / 'first'}", "optim.peak_lr=1e-9"), device="cpu",
-    )  # fmt: skip
+        "genebert_native",
+        store,
+        tmp_path / "second",
+        "tiny",
+        (*SHORT, f"model.encoder.init={tmp_path / 'first'}", "optim.peak_lr=1e-9"),
+        device="cpu",
+    )
     a = epilm.load(tmp_path / "first").encoder.state_dict()
     b = epilm.load(second.run).encoder.state_dict()
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
@@ -289,7 +346,9 @@ loaded = {{name for name, module in sys.modules.items() if module is not None}}
 assert not loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}, loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}
 epilm.experiments.pretrain.pretrain("genebert_native", {str(store.path)!r}, {str(tmp_path / "run")!r}, "tiny", {list(SHORT)!r}, device="cpu")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 3
 
@@ -301,7 +360,9 @@ def test_locked_is_released(tmp_path):
 
 
 def test_a_checkpoint_remembers_what_the_weights_it_began_with_had_read(tracks, tmp_path):
-    """What the second run holds out was read by the first; a leak report has to say so, also after a resume (A21)."""
+    """What the second run holds out was read by the first; a leak report has to say so, also after
+    a resume (A21).
+    """
     first, second = tmp_path / "first", tmp_path / "second"
     pretrain(
         "ebert_tiny",
@@ -320,10 +381,15 @@ def test_a_checkpoint_remembers_what_the_weights_it_began_with_had_read(tracks, 
     assert [m["holdout_chroms"] for m in memory["before"]] == [["chr2"]]
     bins = grid({"chr2": 3000, "chr3": 3000, "chr9": 3000})
     told = leak_of({"pretraining": memory}, bins, "typeC", reads_states=True)
-    assert told["pretraining"]["chroms_seen"] == ["chr2", "chr3"]  # never chr9, which the store has not
+    assert told["pretraining"]["chroms_seen"] == [
+        "chr2",
+        "chr3",
+    ]  # never chr9, which the store has not
     assert told["pretraining"]["holdout_chroms"] == []
     assert told["pretraining"]["cell_seen"]
-    alone = leak_of({"pretraining": epilm.load(tmp_path / "gone").extra}, bins, "typeC", reads_states=True)
+    alone = leak_of(
+        {"pretraining": epilm.load(tmp_path / "gone").extra}, bins, "typeC", reads_states=True
+    )
     assert alone["pretraining"]["chroms_seen"] == ["chr3"]
     assert not alone["pretraining"]["cell_seen"]
 
@@ -333,13 +399,18 @@ def test_weights_from_elsewhere_have_read_nobody_knows_what(tracks, tmp_path):
     pretrain("dbert_base", tracks, run, "tiny", SHORT)
     epilm.export(run, tmp_path / "bert")
     pretrain(
-        "dbert_base", tracks, tmp_path / "second", "tiny", [*SHORT, f"model.encoder.init={tmp_path / 'bert'}"]
+        "dbert_base",
+        tracks,
+        tmp_path / "second",
+        "tiny",
+        [*SHORT, f"model.encoder.init={tmp_path / 'bert'}"],
     )
     memory = epilm.load(tmp_path / "second").extra
     told = leak_of({"pretraining": memory}, grid({"chr3": 3000}), "typeA", reads_states=False)
     assert told["pretraining"]["unknown"] == ["bert"]
     assert any(
-        "not known (bert): they may have seen any of the test bins" in line for line in told["warnings"]
+        "not known (bert): they may have seen any of the test bins" in line
+        for line in told["warnings"]
     )
     alone = leak_of(
         {"pretraining": {"checkpoint": "bert", "unknown": True}},

@@ -7,7 +7,11 @@ import pytest
 from epilm.errors import TrainingError
 from epilm.experiments.runs import begin, changed_keys, compare, git_state, read_json
 
-RECIPE = {"name": "a", "optim": {"peak_lr": 1e-3}, "train": {"steps": 5, "log_every": 1, "device": "cpu"}}
+RECIPE = {
+    "name": "a",
+    "optim": {"peak_lr": 1e-3},
+    "train": {"steps": 5, "log_every": 1, "device": "cpu"},
+}
 STORE = {"path": "a.store", "fingerprint": "f00d"}
 
 
@@ -50,11 +54,23 @@ def test_what_a_run_that_goes_on_does_otherwise_is_listed(tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "store", "message"),
     [
-        ({**RECIPE, "optim": {"peak_lr": 2e-3}}, STORE, r"another recipe.*Found optim.peak_lr = 0.002; expected 0.001"),
-        ({**RECIPE, "train": {**RECIPE["train"], "steps": 6}}, STORE, "Found train.steps = 6; expected 5"),
-        (RECIPE, {**STORE, "fingerprint": "beef"}, "another store.*Found fingerprint = beef; expected f00d"),
+        (
+            {**RECIPE, "optim": {"peak_lr": 2e-3}},
+            STORE,
+            r"another recipe.*Found optim.peak_lr = 0.002; expected 0.001",
+        ),
+        (
+            {**RECIPE, "train": {**RECIPE["train"], "steps": 6}},
+            STORE,
+            "Found train.steps = 6; expected 5",
+        ),
+        (
+            RECIPE,
+            {**STORE, "fingerprint": "beef"},
+            "another store.*Found fingerprint = beef; expected f00d",
+        ),
     ],
-)  # fmt: skip
+)
 def test_another_run_is_refused_with_the_key(tmp_path, recipe, store, message):
     prepare(tmp_path / "run", RECIPE, STORE, True)
     (tmp_path / "run" / "checkpoints").mkdir()

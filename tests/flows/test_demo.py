@@ -1,4 +1,6 @@
-"""The whole demo at its smallest: every part runs, the page is written, and it goes on after an interruption."""
+"""The whole demo at its smallest: every part runs, the page is written, and it goes on after an
+interruption.
+"""
 
 import json
 import shutil
@@ -19,7 +21,12 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
     assert page == folder / "report.html"
     assert "SIMULATED DATA" in text
     assert "http" not in text
-    for name in ("data/truth.json", "store/store.json", "runs/genebert/model", "runs/dnabert/summary.json"):
+    for name in (
+        "data/truth.json",
+        "store/store.json",
+        "runs/genebert/model",
+        "runs/dnabert/summary.json",
+    ):
         assert (folder / name).exists()
     for task in ("promoter", "binding"):
         for start in ("genebert", "dnabert", "random"):
@@ -29,12 +36,19 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
     found = json.loads((folder / "pictures/retrieval.json").read_text())
     assert all(1 <= rank <= found["pool"] for rank in found["ranks"])
     rows = [json.loads(line) for line in (folder / "ebert/rows.jsonl").read_text().splitlines()]
-    assert {row["arm"] for row in rows} >= {"dbert", "ebert", "ebert_plus", "ebert_random", "ebert_shuffled"}
+    assert {row["arm"] for row in rows} >= {
+        "dbert",
+        "ebert",
+        "ebert_plus",
+        "ebert_random",
+        "ebert_shuffled",
+    }
     assert {row["seed"] for row in rows} == {2}  # not the world of part one
     assert "Part two: binding in an unseen cell type" in text
     times = json.loads((folder / "demo.json").read_text())["stages"]
     assert len(times) == 8
-    # Part two in a process of its own where there is a second core: the same rows as in this one (below).
+    # Part two in a process of its own where there is a second core: the same rows as in this one
+    # (below).
     beside = checked_threads() > 1
     assert said[0].startswith("part two runs beside" if beside else "[1/8]")
     assert times[-1].get("beside", False) is beside

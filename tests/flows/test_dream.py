@@ -1,4 +1,6 @@
-"""From raw files to a row of a leaderboard, every step typed; and kill -9 in the middle of fine-tuning."""
+"""From raw files to a row of a leaderboard, every step typed; and kill -9 in the middle of
+fine-tuning.
+"""
 
 import json
 import os
@@ -24,15 +26,35 @@ def made(tmp_path_factory):
     words = [
         ["simulate", play, "--size", "tiny"],
         [
-            "build", "--genome", play / "genome.fa", "--states", play / "states", "--accessibility",
-            f"{play}/signals/*.accessibility.bw", "--mappability", play / "signals" / "mappability.bw",
-            "--out", root / "store",
+            "build",
+            "--genome",
+            play / "genome.fa",
+            "--states",
+            play / "states",
+            "--accessibility",
+            f"{play}/signals/*.accessibility.bw",
+            "--mappability",
+            play / "signals" / "mappability.bw",
+            "--out",
+            root / "store",
         ],
         [
-            "pretrain", "ebert_tiny", "--store", root / "store", "--out", root / "ebert", "--device", "cpu",
-            "--set", "train.steps=3", "--set", "train.batch_size=32", "--set", "samples.holdout_chroms=[chr3]",
+            "pretrain",
+            "ebert_tiny",
+            "--store",
+            root / "store",
+            "--out",
+            root / "ebert",
+            "--device",
+            "cpu",
+            "--set",
+            "train.steps=3",
+            "--set",
+            "train.batch_size=32",
+            "--set",
+            "samples.holdout_chroms=[chr3]",
         ],
-    ]  # fmt: skip
+    ]
     for command in words:
         assert main([str(word) for word in command]) == 0
     return root
@@ -40,11 +62,37 @@ def made(tmp_path_factory):
 
 def tuning(root, out, *more):
     words = [
-        "finetune", "dream", "--data", root / "play" / "chip", "--factor", "CTCF", "--store", root / "store",
-        "--checkpoint", root / "ebert", "--valid", "chr2:0-40000", "--test", "chr3", "--test-cells", "typeC", "--signals",
-        "accessibility", "mappability", "--positives-per-epoch", 10, "--valid-negatives", 60, "--device", "cpu",
-        "--precision", "fp32", "--out", out, *more,
-    ]  # fmt: skip
+        "finetune",
+        "dream",
+        "--data",
+        root / "play" / "chip",
+        "--factor",
+        "CTCF",
+        "--store",
+        root / "store",
+        "--checkpoint",
+        root / "ebert",
+        "--valid",
+        "chr2:0-40000",
+        "--test",
+        "chr3",
+        "--test-cells",
+        "typeC",
+        "--signals",
+        "accessibility",
+        "mappability",
+        "--positives-per-epoch",
+        10,
+        "--valid-negatives",
+        60,
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--out",
+        out,
+        *more,
+    ]
     return [str(word) for word in words]
 
 
@@ -84,7 +132,10 @@ def test_raw_files_become_a_row_of_a_leaderboard(made, capsys):
         "--chroms",
         "chr3:0-9000",
     ]
-    assert main(["evaluate", str(run), *labels, *store, "--controls", "--json", "--precision", "fp32"]) == 0
+    assert (
+        main(["evaluate", str(run), *labels, *store, "--controls", "--json", "--precision", "fp32"])
+        == 0
+    )
     ours = json.loads(capsys.readouterr().out)
     assert set(ours["controls"]) >= {"shuffled_states", "mean_of_cells", "sequence_only"}
     assert ours["leak"]["pretraining"]["chroms_seen"] == []  # chr3 was held out
@@ -96,7 +147,9 @@ def test_raw_files_become_a_row_of_a_leaderboard(made, capsys):
         assert from_file["scores"][key] == ours["scores"][key]
     if ours["scores"]["auroc"] is not None:
         assert from_file["scores"]["auroc"] == pytest.approx(ours["scores"]["auroc"], abs=0.02)
-    (made / "ours.json").write_text(json.dumps([ours | {"model": "ours"}, from_file | {"model": "file"}]))
+    (made / "ours.json").write_text(
+        json.dumps([ours | {"model": "ours"}, from_file | {"model": "file"}])
+    )
     if ours["scores"]["auroc"] is not None:
         assert main(["leaderboard", str(made / "ours.json")]) == 0
         assert "ours" in capsys.readouterr().out
@@ -124,8 +177,12 @@ def test_killed_between_two_epochs_a_run_ends_with_the_same_weights(made):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     more = ("--epochs", "3", "--patience", "0")
     whole, cut = made / "whole", made / "cut"
-    subprocess.run([*words, *tuning(made, whole, *more)], check=True, env=environment, capture_output=True)
-    process = subprocess.Popen([*words, *tuning(made, cut, *more)], env=environment, stderr=subprocess.PIPE)
+    subprocess.run(
+        [*words, *tuning(made, whole, *more)], check=True, env=environment, capture_output=True
+    )
+    process = subprocess.Popen(
+        [*words, *tuning(made, cut, *more)], env=environment, stderr=subprocess.PIPE
+    )
     deadline = time.monotonic() + 180
     while process.poll() is None and time.monotonic() < deadline:
         if (cut / "metrics.jsonl").is_file() and read_metrics(cut):
@@ -136,7 +193,11 @@ def test_killed_between_two_epochs_a_run_ends_with_the_same_weights(made):
     assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
     assert not (cut / "model").exists()
     done = subprocess.run(
-        [*words, *tuning(made, cut, *more)], check=True, env=environment, capture_output=True, text=True
+        [*words, *tuning(made, cut, *more)],
+        check=True,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert "going on after epoch" in done.stderr
     one, other = (load_file(folder / "model" / "model.safetensors") for folder in (whole, cut))

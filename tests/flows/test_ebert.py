@@ -1,4 +1,6 @@
-"""EBERT from the command line: killed and gone on with it ends with the same bits; two processes are one."""
+"""EBERT from the command line: killed and gone on with it ends with the same bits; two processes
+are one.
+"""
 
 import json
 import os
@@ -21,11 +23,21 @@ from toy_tracks import toy_track_store
 
 STEPS = 12
 SWITCHES = (
-    f"train.steps={STEPS}", "train.batch_size=16", "train.micro_batch=4", "train.checkpoint_every=3",
-    "train.validate_every=6", "train.validate_samples=24", "train.log_every=1", "train.precision=fp32",
-    "model.encoder.dropout=0.2", "model.k=5", "model.stride=5", "samples.window_bp=300",
-    "samples.holdout_chroms=[chr3]", "samples.holdout_cells=[typeC]",
-)  # fmt: skip
+    f"train.steps={STEPS}",
+    "train.batch_size=16",
+    "train.micro_batch=4",
+    "train.checkpoint_every=3",
+    "train.validate_every=6",
+    "train.validate_samples=24",
+    "train.log_every=1",
+    "train.precision=fp32",
+    "model.encoder.dropout=0.2",
+    "model.k=5",
+    "model.stride=5",
+    "samples.window_bp=300",
+    "samples.holdout_chroms=[chr3]",
+    "samples.holdout_cells=[typeC]",
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +51,25 @@ def store(tmp_path_factory) -> Path:
 def start(store: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     words = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
     return subprocess.Popen(
-        [sys.executable, "-m", "epilm", "pretrain", "ebert_tiny", "--device", "cpu",
-         "--store", str(store), "--out", str(out), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "epilm",
+            "pretrain",
+            "ebert_tiny",
+            "--device",
+            "cpu",
+            "--store",
+            str(store),
+            "--out",
+            str(out),
+            *words,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -86,7 +112,9 @@ def test_killed_at_a_random_step_a_run_ends_bit_identical(store, whole, tmp_path
     step = random.randrange(3, STEPS - 4)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if (out / "metrics.jsonl").is_file() and any(row["step"] >= step for row in read_metrics(out)):
+        if (out / "metrics.jsonl").is_file() and any(
+            row["step"] >= step for row in read_metrics(out)
+        ):
             break
         time.sleep(0.002)
     time.sleep(random.random() * 0.02)  # somewhere inside the next step, or the writing of a state

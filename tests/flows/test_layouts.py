@@ -68,15 +68,31 @@ def test_every_layout_reaches_a_loss(store, layout, segment, join, tail):
     ("changes", "objectives"),
     [
         ({"next_segment": "bi"}, ObjectivesSpec(next_segment=NextSegmentSpec(form="bi"))),
-        (SUMMARY, ObjectivesSpec(next_segment=NextSegmentSpec(weight=0), masked_factors=MaskedFactorsSpec(weight=1))),
-        (SUMMARY | {"fusion": "concat"}, ObjectivesSpec(next_segment=NextSegmentSpec(weight=0), masked_factors=MaskedFactorsSpec(weight=1, unit="region", loss="bce"))),
+        (
+            SUMMARY,
+            ObjectivesSpec(
+                next_segment=NextSegmentSpec(weight=0), masked_factors=MaskedFactorsSpec(weight=1)
+            ),
+        ),
+        (
+            SUMMARY | {"fusion": "concat"},
+            ObjectivesSpec(
+                next_segment=NextSegmentSpec(weight=0),
+                masked_factors=MaskedFactorsSpec(weight=1, unit="region", loss="bce"),
+            ),
+        ),
         ({"streams": ("dna", "factors", "contacts"), "contacts": "bias"}, ObjectivesSpec()),
-        ({"streams": ("dna", "factors", "contacts"), "contacts": "encoder"}, ObjectivesSpec(contacts=ContactsSpec(weight=1))),
+        (
+            {"streams": ("dna", "factors", "contacts"), "contacts": "encoder"},
+            ObjectivesSpec(contacts=ContactsSpec(weight=1)),
+        ),
         ({"cell_embedding": True, "pooling": "mean"}, ObjectivesSpec()),
     ],
-)  # fmt: skip
+)
 def test_every_head_reaches_its_loss(store, changes, objectives, clean):
-    spec = replace(ModelSpec(k=3, encoder=ENCODER, tower=TOWER, max_tokens=40, projection_dim=8), **changes)
+    spec = replace(
+        ModelSpec(k=3, encoder=ENCODER, tower=TOWER, max_tokens=40, projection_dim=8), **changes
+    )
     objectives = replace(objectives, matching=MatchingSpec(input="clean" if clean else "masked"))
     _, batch = run(store, spec, objectives, "pad")
     assert (batch.clean is not None) == clean

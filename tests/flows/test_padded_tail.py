@@ -1,4 +1,6 @@
-"""samples.tail=pad: what stands in the place of a missing region reaches no embedding and no loss."""
+"""samples.tail=pad: what stands in the place of a missing region reaches no embedding and no
+loss.
+"""
 
 from dataclasses import replace
 
@@ -59,7 +61,10 @@ def with_nonsense(batch):
         ({"pooling": "mean"}, ObjectivesSpec()),
         ({"streams": ("dna", "factors", "contacts"), "contacts": "bias"}, ObjectivesSpec()),
         ({"next_segment": "none", "fusion": "concat", "masked_factors": True}, MASKED_FACTORS),
-        ({"next_segment": "none", "fusion": "cross_attention", "masked_factors": True}, MASKED_FACTORS),
+        (
+            {"next_segment": "none", "fusion": "cross_attention", "masked_factors": True},
+            MASKED_FACTORS,
+        ),
         ({"next_segment": "bi"}, ObjectivesSpec(next_segment=NextSegmentSpec(form="bi"))),
     ],
 )
@@ -96,7 +101,9 @@ def test_joined_layouts_read_the_tail_as_a_shorter_sample(store, layout):
 
 
 def test_the_embedding_of_a_tail_is_that_of_its_regions_alone(store):
-    """The mean goes over real regions: a sample of as many regions as the tail has says the same."""
+    """The mean goes over real regions: a sample of as many regions as the tail has says the
+    same.
+    """
     model, batch = padded_batch(store, SPEC)
     row = int(((batch.regions >= 0).sum(1) < 4).nonzero()[0, 0])
     real = batch.regions[row] >= 0

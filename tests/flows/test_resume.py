@@ -19,9 +19,14 @@ from toy_store import toy_store
 
 STEPS = 12
 SWITCHES = (
-    f"train.steps={STEPS}", "train.checkpoint_every=3", "train.validate_every=6", "train.log_every=1",
-    "train.precision=fp32", "model.encoder.dropout=0.2", "samples.holdout_chroms=[chr3]",
-)  # fmt: skip
+    f"train.steps={STEPS}",
+    "train.checkpoint_every=3",
+    "train.validate_every=6",
+    "train.log_every=1",
+    "train.precision=fp32",
+    "model.encoder.dropout=0.2",
+    "samples.holdout_chroms=[chr3]",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +38,27 @@ def store(tmp_path_factory) -> Path:
 def start(store: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     words = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
     return subprocess.Popen(
-        [sys.executable, "-m", "epilm", "pretrain", "genebert_native", "--size", "tiny", "--device", "cpu",
-         "--store", str(store), "--out", str(out), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "epilm",
+            "pretrain",
+            "genebert_native",
+            "--size",
+            "tiny",
+            "--device",
+            "cpu",
+            "--store",
+            str(store),
+            "--out",
+            str(out),
+            *words,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -64,7 +85,9 @@ def whole(store, tmp_path_factory) -> Path:
 def signal_at(process: subprocess.Popen[str], out: Path, step: int, number: int) -> None:
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if (out / "metrics.jsonl").is_file() and any(row["step"] >= step for row in read_metrics(out)):
+        if (out / "metrics.jsonl").is_file() and any(
+            row["step"] >= step for row in read_metrics(out)
+        ):
             break
         time.sleep(0.002)
     # Somewhere inside the next step, or inside the writing of a state.
@@ -73,7 +96,9 @@ def signal_at(process: subprocess.Popen[str], out: Path, step: int, number: int)
     process.wait(120)
 
 
-def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical(store, whole, tmp_path):
+def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical(
+    store, whole, tmp_path
+):
     out = tmp_path / "run"
     process = start(store, out)
     signal_at(process, out, 1, signal.SIGINT)
@@ -93,7 +118,9 @@ def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical
     expected, found = final_weights(whole), final_weights(out)
     assert expected.keys() == found.keys()
     different = [name for name in expected if not torch.equal(expected[name], found[name])]
-    assert different == [], f"stopped after step {stopped}, killed after step {step}, resumed from {kept}"
+    assert different == [], (
+        f"stopped after step {stopped}, killed after step {step}, resumed from {kept}"
+    )
     assert lines(out) == lines(whole)
 
 

@@ -1,6 +1,8 @@
-"""Just enough of R's serialisation (XDR, version 2) to write a matrix or a Seurat object as a test file.
+"""Just enough of R's serialisation (XDR, version 2) to write a matrix or a Seurat object as a test
+file.
 
-R internals manual, section 1.8: flags = type | object << 8 | attributes << 9 | tag << 10 | gp << 12.
+R internals manual, section 1.8: flags = type | object << 8 | attributes << 9 | tag << 10 | gp <<
+12.
 """
 
 import struct
@@ -49,7 +51,8 @@ def _char(text: str) -> bytes:
 
 def _pairs(attributes: dict) -> bytes:
     out = b"".join(
-        _int(2 | 1 << 10) + _int(1) + _char(name) + encode(value) for name, value in attributes.items()
+        _int(2 | 1 << 10) + _int(1) + _char(name) + encode(value)
+        for name, value in attributes.items()
     )
     return out + _int(254)
 
@@ -65,12 +68,20 @@ def encode(value) -> bytes:
         body = _int(19 | flag) + _int(len(value.items)) + b"".join(map(encode, value.items))
         return body + (_pairs(value.attributes) if value.attributes else b"")
     if isinstance(value, Factor):
-        body = _int(13 | 1 << 8 | 1 << 9) + _int(len(value.codes)) + b"".join(map(_int, value.codes))
+        body = (
+            _int(13 | 1 << 8 | 1 << 9) + _int(len(value.codes)) + b"".join(map(_int, value.codes))
+        )
         return body + _pairs({"levels": value.levels, "class": ["factor"]})
     if isinstance(value, LogMap):
         shape = np.array([len(value.rows), len(value.layers)], np.int32)
-        body = _int(10 | 1 << 8 | 1 << 9 | 16 << 12) + _int(int(shape.prod())) + _int(1) * int(shape.prod())
-        return body + _pairs({"dim": shape, "dimnames": Vec([value.rows, value.layers]), "class": ["LogMap"]})
+        body = (
+            _int(10 | 1 << 8 | 1 << 9 | 16 << 12)
+            + _int(int(shape.prod()))
+            + _int(1) * int(shape.prod())
+        )
+        return body + _pairs(
+            {"dim": shape, "dimnames": Vec([value.rows, value.layers]), "class": ["LogMap"]}
+        )
     if isinstance(value, list):
         return _int(16) + _int(len(value)) + b"".join(map(_char, value))
     value = np.asarray(value)
@@ -88,11 +99,14 @@ def dgcmatrix(matrix, rows, columns) -> S4:
     return S4(
         "dgCMatrix",
         {
-            "i": matrix.indices.astype(np.int32), "p": matrix.indptr.astype(np.int32),
-            "Dim": np.array(matrix.shape, np.int32), "Dimnames": Vec([rows, columns]),
-            "x": matrix.data.astype(np.float64), "factors": Vec([]),
+            "i": matrix.indices.astype(np.int32),
+            "p": matrix.indptr.astype(np.int32),
+            "Dim": np.array(matrix.shape, np.int32),
+            "Dimnames": Vec([rows, columns]),
+            "x": matrix.data.astype(np.float64),
+            "factors": Vec([]),
         },
-    )  # fmt: skip
+    )
 
 
 def seurat(counts: S4, cells: list, labels, assay: str = "peaks") -> S4:
@@ -100,14 +114,20 @@ def seurat(counts: S4, cells: list, labels, assay: str = "peaks") -> S4:
         [labels, np.arange(len(cells), dtype=np.int32)],
         {"names": ["cell_type", "n"], "class": ["data.frame"], "row.names": cells},
     )
-    other = S4("Assay", {"counts": dgcmatrix(_nothing(len(cells)), ["GATA1"], cells), "key": ["rna_"]})
+    other = S4(
+        "Assay", {"counts": dgcmatrix(_nothing(len(cells)), ["GATA1"], cells), "key": ["rna_"]}
+    )
     return S4(
         "Seurat",
         {
-            "assays": Vec([other, S4("ChromatinAssay", {"counts": counts, "key": ["peaks_"]})], {"names": ["RNA", assay]}),
-            "meta.data": table, "active.assay": ["RNA"],
+            "assays": Vec(
+                [other, S4("ChromatinAssay", {"counts": counts, "key": ["peaks_"]})],
+                {"names": ["RNA", assay]},
+            ),
+            "meta.data": table,
+            "active.assay": ["RNA"],
         },
-    )  # fmt: skip
+    )
 
 
 def seurat5(counts: S4, rows: list, cells: list, labels) -> S4:
@@ -117,12 +137,14 @@ def seurat5(counts: S4, rows: list, cells: list, labels) -> S4:
     assay = S4(
         "Assay5",
         {
-            "layers": Vec([counts], {"names": ["counts"]}), "cells": LogMap(cells, ["counts"]),
+            "layers": Vec([counts], {"names": ["counts"]}),
+            "cells": LogMap(cells, ["counts"]),
             "features": LogMap(rows, ["counts"]),
         },
-    )  # fmt: skip
+    )
     return S4(
-        "Seurat", {"assays": Vec([assay], {"names": ["ATAC"]}), "meta.data": table, "active.assay": ["ATAC"]}
+        "Seurat",
+        {"assays": Vec([assay], {"names": ["ATAC"]}), "meta.data": table, "active.assay": ["ATAC"]},
     )
 
 

@@ -68,7 +68,12 @@ def test_a_gtf_as_a_table(tmp_path):
 def test_real_start_sites(real_data):
     sites = read_tss(real_data / "promoters" / "EPDnew_human_TSS.hg19.bed")
     assert len(sites) == 281
-    assert sites.iloc[0][["chrom", "start", "strand", "gene"]].tolist() == ["chr20", 68312, "+", "DEFB125"]
+    assert sites.iloc[0][["chrom", "start", "strand", "gene"]].tolist() == [
+        "chr20",
+        68312,
+        "+",
+        "DEFB125",
+    ]
     genes = read_tss(real_data / "annotation_hg19" / "refGene.genePredExt.txt.gz")
     assert len(genes) == 590
     assert genes.iloc[0][["start", "gene"]].tolist() == [68312, "DEFB125"]

@@ -22,7 +22,9 @@ C = np.array([[0, 2, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
 PEAKS = ["chr1-5-9", "chr1-20-30", "chr2-0-7"]
 CELLS = ["AA-1", "CC-1", "GG-1", "TT-1"]
 LABELS = ["X", "X", "Y", "Y"]
-TABLE = "cell\tcell_type\tbatch\n" + "".join(f"{c}\t{t}\t1\n" for c, t in zip(CELLS, LABELS, strict=True))
+TABLE = "cell\tcell_type\tbatch\n" + "".join(
+    f"{c}\t{t}\t1\n" for c, t in zip(CELLS, LABELS, strict=True)
+)
 
 
 def text_sides(folder, peaks=None, cells=TABLE):
@@ -40,7 +42,8 @@ def write(folder, how):
         )
         if how == "h5ad-columns":
             data.var = pd.DataFrame(
-                {"chrom": ["chr1", "chr1", "chr2"], "start": [5, 20, 0], "end": [9, 30, 7]}, index=list("abc")
+                {"chrom": ["chr1", "chr1", "chr2"], "start": [5, 20, 0], "end": [9, 30, 7]},
+                index=list("abc"),
             )
         if how == "h5ad-turned":
             data = data.T
@@ -57,7 +60,11 @@ def write(folder, how):
     if how == "npz":
         sparse.save_npz(folder / "c.npz", sparse.csr_array(C))
         text_sides(folder)
-        return {"path": folder / "c.npz", "peaks": folder / "peaks.tsv", "cells": folder / "cells.tsv"}
+        return {
+            "path": folder / "c.npz",
+            "peaks": folder / "peaks.tsv",
+            "cells": folder / "cells.tsv",
+        }
     matrix = rds.dgcmatrix(sparse.csc_array(C), PEAKS, CELLS)
     if how == "dgCMatrix":
         (folder / "c.RDS").write_bytes(gzip.compress(rds.rds(matrix)))
@@ -65,7 +72,9 @@ def write(folder, how):
         return {"path": folder / "c.RDS", "cells": folder / "cells.tsv"}
     labels = rds.Factor([1, 1, 2, 2], ["X", "Y"]) if how == "seurat-factor" else LABELS
     made = (
-        rds.seurat5(matrix, PEAKS, CELLS, labels) if how == "seurat5" else rds.seurat(matrix, CELLS, labels)
+        rds.seurat5(matrix, PEAKS, CELLS, labels)
+        if how == "seurat5"
+        else rds.seurat(matrix, CELLS, labels)
     )
     (folder / "c.rds").write_bytes(rds.rds(made))
     return {"path": folder / "c.rds"}
@@ -109,15 +118,24 @@ def test_the_worked_pseudo_bulk(tmp_path):
     assert P.tolist() == [[2, 1], [0, 1], [1, 0]]
     A = accessible(P)
     assert A.tolist() == [[True, True], [False, True], [True, False]]
-    assert np.flatnonzero(A[:, 0]).tolist() == [0, 2], "consecutive in X, though region 2 lies between"
+    assert np.flatnonzero(A[:, 0]).tolist() == [
+        0,
+        2,
+    ], "consecutive in X, though region 2 lies between"
 
 
 def test_the_worked_dgcmatrix(tmp_path):
     pytest.importorskip("rdata")
-    made = rds.S4("dgCMatrix", {
-        "i": np.array([0, 2, 1], np.int32), "p": np.array([0, 2, 3], np.int32), "Dim": np.array([3, 2], np.int32),
-        "Dimnames": rds.Vec([PEAKS, CELLS[:2]]), "x": np.array([5.0, 7.0, 9.0]),
-    })  # fmt: skip
+    made = rds.S4(
+        "dgCMatrix",
+        {
+            "i": np.array([0, 2, 1], np.int32),
+            "p": np.array([0, 2, 3], np.int32),
+            "Dim": np.array([3, 2], np.int32),
+            "Dimnames": rds.Vec([PEAKS, CELLS[:2]]),
+            "x": np.array([5.0, 7.0, 9.0]),
+        },
+    )
     (tmp_path / "c.RDS").write_bytes(rds.rds(made))
     (tmp_path / "t.tsv").write_text(TABLE)
     counts = read_counts(tmp_path / "c.RDS", cells=tmp_path / "t.tsv")
@@ -131,7 +149,8 @@ def test_any_metadata_column_can_be_the_label(tmp_path):
 def test_cell_tables_are_matched_by_name_where_the_matrix_has_names(tmp_path):
     arguments = write(tmp_path, "h5ad")
     (tmp_path / "other.csv").write_text(
-        "barcode,cluster\n" + "".join(f"{c},k{i}\n" for i, c in enumerate(reversed([*CELLS, "extra"])))
+        "barcode,cluster\n"
+        + "".join(f"{c},k{i}\n" for i, c in enumerate(reversed([*CELLS, "extra"])))
     )
     counts = read_counts(**arguments, cells=tmp_path / "other.csv", label="cluster")
     assert counts.labels.tolist() == ["k4", "k3", "k2", "k1"]
@@ -243,9 +262,9 @@ def test_normalised_counts_are_used_and_said(tmp_path):
         ),
         (
             "c.mtx.gz",
-            gzip.compress(b"%%MatrixMarket matrix coordinate integer general\n3 4 1\n1 1 1\n" * 9, mtime=0)[
-                :-12
-            ],
+            gzip.compress(
+                b"%%MatrixMarket matrix coordinate integer general\n3 4 1\n1 1 1\n" * 9, mtime=0
+            )[:-12],
             ["truncated"],
         ),
         ("c.npz", b"PK\x03\x04rest", ["this is no sparse matrix of scipy.sparse.save_npz"]),
@@ -284,7 +303,9 @@ def test_an_r_object_without_counts_and_a_cut_one_are_named(tmp_path):
     with pytest.raises(InputError, match="the R object holds no count matrix") as error:
         read_counts(tmp_path / "c.RDS")
     assert "an object of class lm" in str(error.value)
-    (tmp_path / "c.RDS").write_bytes(rds.rds(rds.dgcmatrix(sparse.csc_array(C), PEAKS, CELLS))[:-90])
+    (tmp_path / "c.RDS").write_bytes(
+        rds.rds(rds.dgcmatrix(sparse.csc_array(C), PEAKS, CELLS))[:-90]
+    )
     with pytest.raises(InputError, match="cut or damaged"):
         read_counts(tmp_path / "c.RDS")
     broken = rds.dgcmatrix(sparse.csc_array(C), PEAKS, CELLS)

@@ -21,7 +21,9 @@ TEXT = "".join(
     f">{name} described here\n" + "\n".join(seq[i : i + 10] for i in range(0, len(seq), 10)) + "\n"
     for name, seq in RECORDS.items()
 )
-UPPER = {name: "".join(b if b in "ACGT" else "N" for b in seq.upper()) for name, seq in RECORDS.items()}
+UPPER = {
+    name: "".join(b if b in "ACGT" else "N" for b in seq.upper()) for name, seq in RECORDS.items()
+}
 
 
 def bgzip(data: bytes, block: int = 40) -> bytes:
@@ -103,7 +105,9 @@ def write(folder, how):
     return path
 
 
-@pytest.mark.parametrize("how", ["plain", "crlf", "gzip", "bgzip", "bgzip+fai", "2bit", "2bit-big-endian"])
+@pytest.mark.parametrize(
+    "how", ["plain", "crlf", "gzip", "bgzip", "bgzip+fai", "2bit", "2bit-big-endian"]
+)
 def test_every_format_gives_the_same_genome_and_counts(tmp_path, how):
     genome = open_genome(write(tmp_path, how))
     assert genome.sizes == {name: len(seq) for name, seq in RECORDS.items()}
@@ -115,9 +119,12 @@ def test_every_format_gives_the_same_genome_and_counts(tmp_path, how):
     assert genome.counts["non_acgt"] == 6 + 2 + 9
     assert genome.counts["other_iupac"] == (0 if "2bit" in how else 2)
     assert genome.counts["bases"] == 28 + 8 + 9
-    assert {p.name for p in tmp_path.iterdir()} <= {"g.fa", "g.fa.gz", "g.2bit", "g.fa.gz.fai"}, (
-        "nothing written beside"
-    )
+    assert {p.name for p in tmp_path.iterdir()} <= {
+        "g.fa",
+        "g.fa.gz",
+        "g.2bit",
+        "g.fa.gz.fai",
+    }, "nothing written beside"
 
 
 def test_pysam_and_py2bit_read_what_we_read(tmp_path):
@@ -138,7 +145,8 @@ def test_a_bgzip_made_by_htslib_is_read_at_random(tmp_path):
     rng = np.random.default_rng(3)
     letters = {f"chr{i}": "".join(rng.choice(list("ACGTacgtN"), 70_000 + i)) for i in (1, 2)}
     text = "".join(
-        f">{n}\n" + "\n".join(s[j : j + 61] for j in range(0, len(s), 61)) + "\n" for n, s in letters.items()
+        f">{n}\n" + "\n".join(s[j : j + 61] for j in range(0, len(s), 61)) + "\n"
+        for n, s in letters.items()
     )
     (tmp_path / "a.fa").write_text(text)
     pysam.tabix_compress(str(tmp_path / "a.fa"), str(tmp_path / "a.fa.gz"))
@@ -151,7 +159,9 @@ def test_a_bgzip_made_by_htslib_is_read_at_random(tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.text(alphabet="ACGTNacgt>", max_size=25).map(lambda s: s.replace(">", "N")), min_size=1, max_size=4
+        st.text(alphabet="ACGTNacgt>", max_size=25).map(lambda s: s.replace(">", "N")),
+        min_size=1,
+        max_size=4,
     ),
     st.integers(1, 12),
     st.integers(1, 30),
@@ -168,7 +178,9 @@ def test_reading_in_pieces_of_any_size_gives_the_same_records(sequences, width, 
         path = Path(folder) / "a.fa"
         path.write_text(text)
         patch.setattr(records, "read_chunks", lambda p, what: read_chunks(p, what, size=piece))
-        assert list(iter_fasta(path)) == [(f"r{i} a>b", seq.encode()) for i, seq in enumerate(sequences)]
+        assert list(iter_fasta(path)) == [
+            (f"r{i} a>b", seq.encode()) for i, seq in enumerate(sequences)
+        ]
         path.write_text(text.rstrip("\n"))
         assert [seq for _, seq in iter_fasta(path)] == [seq.encode() for seq in sequences]
 
@@ -230,7 +242,10 @@ def bad(tmp_path, content, name="g.fa", **kw):
         (b">chr1\nACGT\n>chr1 again\nAC\n", ["two records have the same name", "chr1 again"]),
         (b">chr1\n>chr2\nAC\n", ["the record has no bases", "record chr1"]),
         (b">\nACGT\n", ["a record has no name"]),
-        (b">p1\nMKVLE\n", ["the record is not DNA", "record p1", "'L' at base 4", "It looks like protein"]),
+        (
+            b">p1\nMKVLE\n",
+            ["the record is not DNA", "record p1", "'L' at base 4", "It looks like protein"],
+        ),
         (b"PK\x03\x04zip", ["wrong format", "zip", "unzip"]),
         (b"<html>404</html>", ["wrong format", "a web page"]),
         (gzip.compress(TEXT.encode() * 50, mtime=0)[:-30], ["truncated", "gzip -t"]),

@@ -12,7 +12,12 @@ from epilm.genome.segmentation import UNKNOWN, join_states
 
 SIZES = {"chr1": 900, "chr2": 400}
 HEAD = "#ID CHR POSst POSed liver K562 PosClass"
-GOOD = ("a chr1 0 200 0 7 1", "b chr1 400 600 36 0 1", "c chr1 800 900 7 7 1", "d chr2 200 400 0 NA 2")
+GOOD = (
+    "a chr1 0 200 0 7 1",
+    "b chr1 400 600 36 0 1",
+    "c chr1 800 900 7 7 1",
+    "d chr2 200 400 0 NA 2",
+)
 
 
 def write(folder: Path, *lines: str, head: str = HEAD, tabs: bool = False) -> Path:
@@ -67,20 +72,59 @@ def test_what_is_left_out_is_counted(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ((*GOOD, "e chr1 400 600 0 0 1"), "x.state, line 6: the bin has a line already. Found chr1:400-600"),
-        ((*GOOD, "e chr1 1000 1200 0 0 1"), "x.state, line 6: the bin is past the end of its chromosome. Found chr1:1000-1200; expected an end of at most 900"),
-        ((*GOOD, "e chr1 210 410 0 0 1"), "x.state, line 6: 1 of 5 bins are off the grid. Found chr1:210-410; expected starts that are multiples of 200"),
-        ((*GOOD, "e chr1 200 400 0 1"), "x.state, line 6: the line has not as many columns as the header. Found 6: 'e chr1 200 400 0 1'; expected 7"),
-        ((*GOOD, "e chr1 200 400 0 Enh 1"), "x.state, line 6: the state is no number of a state. Found 'Enh'; expected 0 to 253 in column 6, or NA"),
-        ((*GOOD, "e chr1 200 400 0 255 1"), "x.state, line 6: the state is no number of a state. Found '255'"),
-        ((*GOOD, "e chr1 200 400 0 1.5 1"), "x.state, line 6: the state is no number of a state. Found '1.5'"),
-        ((*GOOD, "e chr1 x 400 0 1 1"), "x.state, line 6: the start is not a whole number of at least 0. Found 'x'"),
+        (
+            (*GOOD, "e chr1 400 600 0 0 1"),
+            "x.state, line 6: the bin has a line already. Found chr1:400-600",
+        ),
+        (
+            (*GOOD, "e chr1 1000 1200 0 0 1"),
+            (
+                "x.state, line 6: the bin is past the end of its chromosome. Found chr1:1000-1200;"
+                " expected an end of at most 900"
+            ),
+        ),
+        (
+            (*GOOD, "e chr1 210 410 0 0 1"),
+            (
+                "x.state, line 6: 1 of 5 bins are off the grid. Found chr1:210-410; expected starts"
+                " that are multiples of 200"
+            ),
+        ),
+        (
+            (*GOOD, "e chr1 200 400 0 1"),
+            (
+                "x.state, line 6: the line has not as many columns as the header. Found 6: 'e chr1"
+                " 200 400 0 1'; expected 7"
+            ),
+        ),
+        (
+            (*GOOD, "e chr1 200 400 0 Enh 1"),
+            (
+                "x.state, line 6: the state is no number of a state. Found 'Enh'; expected 0 to 253"
+                " in column 6, or NA"
+            ),
+        ),
+        (
+            (*GOOD, "e chr1 200 400 0 255 1"),
+            "x.state, line 6: the state is no number of a state. Found '255'",
+        ),
+        (
+            (*GOOD, "e chr1 200 400 0 1.5 1"),
+            "x.state, line 6: the state is no number of a state. Found '1.5'",
+        ),
+        (
+            (*GOOD, "e chr1 x 400 0 1 1"),
+            "x.state, line 6: the start is not a whole number of at least 0. Found 'x'",
+        ),
         ((*GOOD, "e chr1 400 400 0 1 1"), "x.state, line 6: the bin holds no base"),
-        (("e 1 0 200 0 1 1", "e 1 200 400 0 1 1"), "the chromosomes are named differently than in the genome. Found 1; expected chr1"),
+        (
+            ("e 1 0 200 0 1 1", "e 1 200 400 0 1 1"),
+            "the chromosomes are named differently than in the genome. Found 1; expected chr1",
+        ),
         (("e chr1 0 200 NA NA 1",), "x.state: no bin has a state"),
         ((), "x.state: the file holds no bin. Found a header only"),
     ],
-)  # fmt: skip
+)
 def test_bad_lines_are_one_message(tmp_path, lines, message):
     with pytest.raises(InputError) as caught:
         read_ideas_state(write(tmp_path, *lines), SIZES)
@@ -90,11 +134,20 @@ def test_bad_lines_are_one_message(tmp_path, lines, message):
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ("a chr1 0 200 0 7 1", "x.state, line 1: there is no header. Found 'a chr1 0 200 0 7 1'; expected a .state file of IDEAS"),
-        ("#ID CHR POSst POSed liver liver PosClass", "x.state, line 1: a cell type occurs twice. Found liver"),
+        (
+            "a chr1 0 200 0 7 1",
+            (
+                "x.state, line 1: there is no header. Found 'a chr1 0 200 0 7 1'; expected a .state"
+                " file of IDEAS"
+            ),
+        ),
+        (
+            "#ID CHR POSst POSed liver liver PosClass",
+            "x.state, line 1: a cell type occurs twice. Found liver",
+        ),
         ("#ID CHR POSst POSed PosClass", "x.state, line 1: there is no cell type"),
     ],
-)  # fmt: skip
+)
 def test_bad_headers_are_one_message(tmp_path, head, message):
     with pytest.raises(InputError) as caught:
         read_ideas_state(write(tmp_path, *GOOD, head=head), SIZES)
@@ -127,4 +180,6 @@ def test_the_real_mouse_sample_line_by_line(real_data):
     for cell, values in expected.items():
         numbers = np.array([*states[cell].numbers, *[-1] * (256 - len(states[cell].numbers))])
         np.testing.assert_array_equal(numbers[states[cell].codes["chr2"]], values)
-        assert states[cell].notes == (f"{path}: 8 of 27504 bins are off the grid of 200 bp: left out",)
+        assert states[cell].notes == (
+            f"{path}: 8 of 27504 bins are off the grid of 200 bp: left out",
+        )

@@ -1,4 +1,6 @@
-"""Checks, merging, union, blacklist: by hand, against a slow plain version, and against bioframe."""
+"""Checks, merging, union, blacklist: by hand, against a slow plain version, and against
+bioframe.
+"""
 
 import bioframe
 import numpy as np
@@ -38,7 +40,8 @@ def table_of(rows):
 def bases(table):
     """Slow and plain: every base of every interval."""
     return [
-        {(c, p) for p in range(s, e)} for c, s, e in table[["chrom", "start", "end"]].itertuples(index=False)
+        {(c, p) for p in range(s, e)}
+        for c, s, e in table[["chrom", "start", "end"]].itertuples(index=False)
     ]
 
 
@@ -79,7 +82,8 @@ def test_overlap_counts_shared_bases(rows, others):
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.dictionaries(st.sampled_from(["B", "NK", "HSC"]), ROWS, min_size=1), st.sampled_from(["merge", "keep"])
+    st.dictionaries(st.sampled_from(["B", "NK", "HSC"]), ROWS, min_size=1),
+    st.sampled_from(["merge", "keep"]),
 )
 def test_union_says_which_cell_type_has_which_region(cells, how):
     tables = {cell: table_of(rows) for cell, rows in cells.items()}
@@ -117,7 +121,10 @@ def test_a_union_without_regions_and_unknown_switches_are_refused():
 
 def test_checking_sorts_drops_duplicates_and_counts_them():
     table = make_table(
-        ["chr10", "chr1", "chr1", "chr2", "chr1"], [5, 9, 3, 1, 9], [6, 12, 8, 2, 12], name=list("abcde")
+        ["chr10", "chr1", "chr1", "chr2", "chr1"],
+        [5, 9, 3, 1, 9],
+        [6, 12, 8, 2, 12],
+        name=list("abcde"),
     )
     checked = check_intervals(table, {"chr1": 100, "chr2": 100, "chr10": 100}, "a.bed")
     assert checked.table["name"].tolist() == ["c", "b", "d", "a"]
@@ -166,22 +173,72 @@ def test_regions_on_other_chromosomes_are_dropped_and_said():
 @pytest.mark.parametrize(
     ("table", "strict", "words"),
     [
-        (make_table(["20"], [1], [5]), False, ["named differently", "Found 20; expected chr20", "sed 's/^/chr/' a.bed"]),
-        (make_table(["chr1", "2"], [1, 1], [5, 5]), False, ["named differently", "Found 2; expected chr2"]),
-        (make_table(["chr7"], [1], [5]), False, ["no chromosome of the file is in the genome", "chr7", "chr20"]),
-        (make_table(["chr1", "chr2"], [1, 90], [5, 101]), False, ["a.bed, row 2", "past its chromosome", "chr2:90-101", "at most 100", "another assembly"]),
+        (
+            make_table(["20"], [1], [5]),
+            False,
+            ["named differently", "Found 20; expected chr20", "sed 's/^/chr/' a.bed"],
+        ),
+        (
+            make_table(["chr1", "2"], [1, 1], [5, 5]),
+            False,
+            ["named differently", "Found 2; expected chr2"],
+        ),
+        (
+            make_table(["chr7"], [1], [5]),
+            False,
+            ["no chromosome of the file is in the genome", "chr7", "chr20"],
+        ),
+        (
+            make_table(["chr1", "chr2"], [1, 90], [5, 101]),
+            False,
+            [
+                "a.bed, row 2",
+                "past its chromosome",
+                "chr2:90-101",
+                "at most 100",
+                "another assembly",
+            ],
+        ),
         (make_table(["chr1"], [5], [5]), False, ["row 1", "holds no base", "start < end"]),
         (make_table(["chr1"], [-3], [5]), False, ["row 1", "start is negative"]),
         (make_table([], [], []), False, ["there are no intervals"]),
-        (pd.DataFrame({"chrom": ["chr1"], "begin": [1]}), False, ["columns are missing", "begin", "chrom, start, end"]),
-        (pd.DataFrame({"chrom": ["chr1"], "start": [1.5], "end": [3]}), False, ["row 1", "not a whole number", "1.5"]),
-        (pd.DataFrame({"chrom": ["chr1"], "start": [np.nan], "end": [3]}), False, ["row 1", "not a whole number", "nan"]),
-        (make_table(["chr1", "chr1"], [9, 3], [12, 5]), True, ["row 2", "not sorted", "chr1:3-5", "sort -k1,1 -k2,2n"]),
-        (make_table(["chr1", "chr2", "chr1"], [1, 1, 9], [5, 5, 12]), True, ["row 3", "not sorted"]),
-        (make_table(["chr1", "chr1"], [3, 3], [5, 5]), True, ["row 2", "occurs twice", "chr1:3-5", "sort -u"]),
-        (make_table(["chr1", "chrY"], [3, 3], [5, 5]), True, ["row 2", "not in the genome", "chrY:3-5"]),
+        (
+            pd.DataFrame({"chrom": ["chr1"], "begin": [1]}),
+            False,
+            ["columns are missing", "begin", "chrom, start, end"],
+        ),
+        (
+            pd.DataFrame({"chrom": ["chr1"], "start": [1.5], "end": [3]}),
+            False,
+            ["row 1", "not a whole number", "1.5"],
+        ),
+        (
+            pd.DataFrame({"chrom": ["chr1"], "start": [np.nan], "end": [3]}),
+            False,
+            ["row 1", "not a whole number", "nan"],
+        ),
+        (
+            make_table(["chr1", "chr1"], [9, 3], [12, 5]),
+            True,
+            ["row 2", "not sorted", "chr1:3-5", "sort -k1,1 -k2,2n"],
+        ),
+        (
+            make_table(["chr1", "chr2", "chr1"], [1, 1, 9], [5, 5, 12]),
+            True,
+            ["row 3", "not sorted"],
+        ),
+        (
+            make_table(["chr1", "chr1"], [3, 3], [5, 5]),
+            True,
+            ["row 2", "occurs twice", "chr1:3-5", "sort -u"],
+        ),
+        (
+            make_table(["chr1", "chrY"], [3, 3], [5, 5]),
+            True,
+            ["row 2", "not in the genome", "chrY:3-5"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_table_is_refused_by_row_with_the_cure(table, strict, words):
     with pytest.raises(InputError) as error:
         check_intervals(table, SIZES | {"chr20": 100}, "a.bed", strict=strict)
@@ -222,7 +279,9 @@ def test_the_share_of_n_is_measured_for_each_region(tmp_path):
 def test_real_blood_cells_unite_as_bioframe_says(real_data):
     files = sorted((real_data / "atac_blood_hg19").glob("*.narrowPeak.gz"))
     sizes = {"chr20": 63025520, "chr22": 51304566}
-    tables = {path.name.split(".")[0]: check_intervals(read_peaks(path), sizes).table for path in files}
+    tables = {
+        path.name.split(".")[0]: check_intervals(read_peaks(path), sizes).table for path in files
+    }
     assert len(tables) == 14
     made = union(tables, sizes=sizes)
     peer = bioframe.merge(

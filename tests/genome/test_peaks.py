@@ -107,10 +107,16 @@ def test_the_round_thousands_of_r_are_whole_numbers(tmp_path):
         ("chr1\t10\t20\nchr1\t10\n", ["line 2", "cut short", "3 columns as in the first line"]),
         ("chr1\t10\t20\ta\nchr1\t10\t20\n", ["line 2", "cut short"]),
         ("chr1\t10\t20\nchr1\t10\t20\tx\n", ["line 2", "another number of columns"]),
-        ("chr1\t10\t20\ta\nchr1\t10\t20\tx\ty\nchr1\t10\t20\n", ["line 2", "another number of columns"]),
+        (
+            "chr1\t10\t20\ta\nchr1\t10\t20\tx\ty\nchr1\t10\t20\n",
+            ["line 2", "another number of columns"],
+        ),
         ("\t10\t20\n", ["line 1", "the chromosome has no name"]),
         ("chr1\t1\t99999999999999999999\n", ["line 1", "no position on a chromosome"]),
-        ("chr1\t10\t20\tp\t5\t+\t1\t3\t-1\t11\n", ["line 1", "the summit is outside its peak", "offset 11"]),
+        (
+            "chr1\t10\t20\tp\t5\t+\t1\t3\t-1\t11\n",
+            ["line 1", "the summit is outside its peak", "offset 11"],
+        ),
         (
             LINE + "chr1\t10\t20\tp\t5\t+\thigh\t3\t-1\t1\n",
             ["line 2", "the signal is not a number", "'high'"],
@@ -152,9 +158,15 @@ NAMES = st.text(
     max_size=8,
 )
 PEAK = st.tuples(
-    st.sampled_from(["chr1", "chrX", "2", "NA", "track_1"]), st.integers(0, 10**9), st.integers(1, 10**6), NAMES,
-    st.integers(0, 1000), st.sampled_from("+-."), st.floats(0, 1e6, allow_nan=False), st.integers(-1, 10**6),
-)  # fmt: skip
+    st.sampled_from(["chr1", "chrX", "2", "NA", "track_1"]),
+    st.integers(0, 10**9),
+    st.integers(1, 10**6),
+    NAMES,
+    st.integers(0, 1000),
+    st.sampled_from("+-."),
+    st.floats(0, 1e6, allow_nan=False),
+    st.integers(-1, 10**6),
+)
 
 
 def table_of(peaks):
@@ -190,7 +202,10 @@ def test_a_bed_file_written_and_read_is_the_same(peaks, width):
         write_bed(Path(folder) / "a.bed", table)
         back = read_peaks(Path(folder) / "a.bed")
     assert back.columns.tolist() == columns
-    assert back.astype(str).values.tolist() == table.astype(back.dtypes.to_dict()).astype(str).values.tolist()
+    assert (
+        back.astype(str).values.tolist()
+        == table.astype(back.dtypes.to_dict()).astype(str).values.tolist()
+    )
 
 
 def test_two_hundred_thousand_peaks_are_all_read(tmp_path):
@@ -218,4 +233,9 @@ def test_every_real_peak_file_is_read_whole(real_data):
         assert len(table) == len(gzip.decompress(path.read_bytes()).splitlines()), path.name
         assert ("summit" in table) == ("narrowPeak" in path.name)
     blood = read_peaks(real_data / "atac_blood_hg19" / "B.narrowPeak.gz")
-    assert blood.iloc[0][["chrom", "start", "end", "summit"]].tolist() == ["chr20", 189624, 189946, 189792]
+    assert blood.iloc[0][["chrom", "start", "end", "summit"]].tolist() == [
+        "chr20",
+        189624,
+        189946,
+        189792,
+    ]

@@ -1,4 +1,6 @@
-"""Segmentations become bins: what is covered has a state, the rest is unknown, and a bad line is named."""
+"""Segmentations become bins: what is covered has a state, the rest is unknown, and a bad line is
+named.
+"""
 
 import gzip
 import tempfile
@@ -50,7 +52,10 @@ def test_segments_cover_bins_and_the_rest_is_unknown(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "colours"),
     [
-        (("chr1 0 200 1_A 1000 . 0 200 255,0,0", "chr1 200 400 2_B 1000 . 200 400 0"), ("255,0,0", "")),
+        (
+            ("chr1 0 200 1_A 1000 . 0 200 255,0,0", "chr1 200 400 2_B 1000 . 200 400 0"),
+            ("255,0,0", ""),
+        ),
         (("chr1 0 200 1_A 255,69,0", "chr1 200 400 2_B 0,0,1"), ("255,69,0", "0,0,1")),
         (("chr1 0 200 1_A 7", "chr1 200 400 2_B 8"), ("", "")),
     ],
@@ -81,7 +86,9 @@ def test_headers_gzip_windows_line_ends_spaces_and_no_last_line_end_are_read_ali
     ],
 )
 def test_states_are_ordered_by_number_else_by_name(tmp_path, names, numbers, order):
-    path = bed(tmp_path, *(f"chr1 {400 * i} {400 * i + 200} {name}" for i, name in enumerate(names)))
+    path = bed(
+        tmp_path, *(f"chr1 {400 * i} {400 * i + 200} {name}" for i, name in enumerate(names))
+    )
     states = read_states(path, SIZES)
     assert states.names == order
     assert states.numbers == numbers
@@ -126,13 +133,18 @@ def test_the_last_bin_may_be_written_whole(tmp_path):
 
 
 def test_a_genome_of_first_parts_cuts_and_counts(tmp_path):
-    path = bed(tmp_path, "chr1 0 800 1_A", "chr1 800 3000 2_B", "chr1 3000 3400 1_A", "chr2 0 200 1_A")
+    path = bed(
+        tmp_path, "chr1 0 800 1_A", "chr1 800 3000 2_B", "chr1 3000 3400 1_A", "chr2 0 200 1_A"
+    )
     with pytest.raises(InputError, match=r"past_end='cut', --past-end cut"):
         read_states(path, SIZES)
     states = read_states(path, SIZES, past_end="cut")
     assert states.codes["chr1"].tolist() == [0] * 4 + [1] * 7
     assert states.notes == (
-        f"{path}: 2 of 4 segments reach past the end of their chromosome in the genome given: cut there",
+        (
+            f"{path}: 2 of 4 segments reach past the end of their chromosome in the genome given:"
+            " cut there"
+        ),
     )
 
 
@@ -142,28 +154,117 @@ MANY = tuple(f"chr1 {200 * i} {200 * i + 200} {1 + i % 2}_S" + "AB"[i % 2] for i
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ((*MANY[:9], "chr2 50 200 1_SA"), "liver.bed, line 10: the segment is off the grid of bins. Found chr2:50-200 1_SA; expected a start and an end that are multiples of 200"),
-        (("chr1 1 200 1_A", "chr1 201 400 2_B", "chr1 401 800 1_A"), "the segments share no grid of bins. Found borders whose greatest common divisor is 1; expected starts that are multiples of one width, such as 200. The starts look 1-based: subtract 1 from column 2."),
-        (("chr1 13 24 1_A", "chr1 31 47 2_B"), "Give a segmentation in bins (not peaks, not lifted over), or the width (state_bin, --state-bin)."),
-        (("chr1 0 2100 1_A", "chr2 0 1000 1_A"), "the width of a bin cannot be found: every segment is a whole chromosome"),
-        (("chr1 0 600 1_A", "chr1 400 800 2_B"), "liver.bed, line 2: two segments overlap. Found chr1:400-800 2_B, while line 1 is chr1:0-600 1_A; expected at most one state at each base"),
-        (("chr1 0 200 1_A", "chr2 0 200 1_A", "chr1 0 200 1_A"), "liver.bed, line 3: two segments overlap. Found chr1:0-200 1_A, while line 1"),
-        (("chr1 0 200 1_A", "chr2 800 1200 1_A"), "liver.bed, line 2: the segment ends past its chromosome; 1 of 2 do. Found chr2:800-1200 1_A; expected an end of at most 1000 (chr2 in the genome given). The states belong to another assembly"),
-        (("1 0 200 1_A", "2 200 400 1_A"), "liver.bed: the chromosomes are named differently than in the genome. Found 1; expected chr1. Rename them in one of the two, for example: sed 's/^/chr/'"),
-        (("chrA 0 200 1_A", "chrA 200 400 1_A"), "no chromosome of the file is in the genome. Found chrA; expected chr1, chr2"),
-        (("chr1 0 200 1_TssA", "chr1 200 400 2_Tx", "chr1 400 600 1_Enh"), "liver.bed, line 3: one number has two names. Found '1_Enh'; expected '1_TssA' as in line 1"),
-        (("chr1 0 200 1_A", "chr1 200 400 2_B", "chr1 400 600 Other"), "liver.bed, line 3: some states have a number and some have none. Found 'Other'; expected names like 1_A, 2_B"),
+        (
+            (*MANY[:9], "chr2 50 200 1_SA"),
+            (
+                "liver.bed, line 10: the segment is off the grid of bins. Found chr2:50-200 1_SA;"
+                " expected a start and an end that are multiples of 200"
+            ),
+        ),
+        (
+            ("chr1 1 200 1_A", "chr1 201 400 2_B", "chr1 401 800 1_A"),
+            (
+                "the segments share no grid of bins. Found borders whose greatest common divisor is"
+                " 1; expected starts that are multiples of one width, such as 200. The starts look"
+                " 1-based: subtract 1 from column 2."
+            ),
+        ),
+        (
+            ("chr1 13 24 1_A", "chr1 31 47 2_B"),
+            (
+                "Give a segmentation in bins (not peaks, not lifted over), or the width (state_bin,"
+                " --state-bin)."
+            ),
+        ),
+        (
+            ("chr1 0 2100 1_A", "chr2 0 1000 1_A"),
+            "the width of a bin cannot be found: every segment is a whole chromosome",
+        ),
+        (
+            ("chr1 0 600 1_A", "chr1 400 800 2_B"),
+            (
+                "liver.bed, line 2: two segments overlap. Found chr1:400-800 2_B, while line 1 is"
+                " chr1:0-600 1_A; expected at most one state at each base"
+            ),
+        ),
+        (
+            ("chr1 0 200 1_A", "chr2 0 200 1_A", "chr1 0 200 1_A"),
+            "liver.bed, line 3: two segments overlap. Found chr1:0-200 1_A, while line 1",
+        ),
+        (
+            ("chr1 0 200 1_A", "chr2 800 1200 1_A"),
+            (
+                "liver.bed, line 2: the segment ends past its chromosome; 1 of 2 do. Found"
+                " chr2:800-1200 1_A; expected an end of at most 1000 (chr2 in the genome given)."
+                " The states belong to another assembly"
+            ),
+        ),
+        (
+            ("1 0 200 1_A", "2 200 400 1_A"),
+            (
+                "liver.bed: the chromosomes are named differently than in the genome. Found 1;"
+                " expected chr1. Rename them in one of the two, for example: sed 's/^/chr/'"
+            ),
+        ),
+        (
+            ("chrA 0 200 1_A", "chrA 200 400 1_A"),
+            "no chromosome of the file is in the genome. Found chrA; expected chr1, chr2",
+        ),
+        (
+            ("chr1 0 200 1_TssA", "chr1 200 400 2_Tx", "chr1 400 600 1_Enh"),
+            (
+                "liver.bed, line 3: one number has two names. Found '1_Enh'; expected '1_TssA' as"
+                " in line 1"
+            ),
+        ),
+        (
+            ("chr1 0 200 1_A", "chr1 200 400 2_B", "chr1 400 600 Other"),
+            (
+                "liver.bed, line 3: some states have a number and some have none. Found 'Other';"
+                " expected names like 1_A, 2_B"
+            ),
+        ),
         (("chr1 0 200 .", "chr1 200 400 ."), "no segment has a state. Found '.'"),
-        (("chr1 0 200", "chr1 200 400"), "liver.bed, line 1: the segment has no state. Found 3 columns"),
-        (("chr1 0 200 1_A", "chr1 200"), "liver.bed, line 2: the line is cut short. Found 2 columns: 'chr1\\t200'"),
-        (("chr1 0 200 1_A", "chr1 x 400 1_A"), "liver.bed, line 2: the start is not a whole number of at least 0. Found 'x'"),
-        (("chrom start end state", "chr1 0 400 1_A"), "liver.bed, line 1: the start is not a whole number of at least 0. Found 'start'; expected digits in column 2. If this is a column header, put # before it"),
-        (("chr1 0 200 1_A", "chr1 400 400 1_A"), "liver.bed, line 2: the segment holds no base. Found chr1:400-400; expected start < end"),
-        (("chr1 0 200 1_A", "chr1 -200 400 1_A"), "line 2: the start is not a whole number of at least 0. Found '-200'"),
-        (("chr1 0 200 1_A", "chr1 200 400 1_A . 7"), "liver.bed, line 2: the line has another number of columns. Found 6: 'chr1\\t200\\t400\\t1_A\\t.\\t7'; expected 4 as in the first line"),
+        (
+            ("chr1 0 200", "chr1 200 400"),
+            "liver.bed, line 1: the segment has no state. Found 3 columns",
+        ),
+        (
+            ("chr1 0 200 1_A", "chr1 200"),
+            "liver.bed, line 2: the line is cut short. Found 2 columns: 'chr1\\t200'",
+        ),
+        (
+            ("chr1 0 200 1_A", "chr1 x 400 1_A"),
+            "liver.bed, line 2: the start is not a whole number of at least 0. Found 'x'",
+        ),
+        (
+            ("chrom start end state", "chr1 0 400 1_A"),
+            (
+                "liver.bed, line 1: the start is not a whole number of at least 0. Found 'start';"
+                " expected digits in column 2. If this is a column header, put # before it"
+            ),
+        ),
+        (
+            ("chr1 0 200 1_A", "chr1 400 400 1_A"),
+            (
+                "liver.bed, line 2: the segment holds no base. Found chr1:400-400; expected start"
+                " < end"
+            ),
+        ),
+        (
+            ("chr1 0 200 1_A", "chr1 -200 400 1_A"),
+            "line 2: the start is not a whole number of at least 0. Found '-200'",
+        ),
+        (
+            ("chr1 0 200 1_A", "chr1 200 400 1_A . 7"),
+            (
+                "liver.bed, line 2: the line has another number of columns. Found 6:"
+                " 'chr1\\t200\\t400\\t1_A\\t.\\t7'; expected 4 as in the first line"
+            ),
+        ),
         (("# nothing",), "the file holds no segment. Found header, comment or blank lines only"),
     ],
-)  # fmt: skip
+)
 def test_bad_segments_are_one_message_with_the_line(tmp_path, lines, message):
     with pytest.raises(InputError) as caught:
         read_states(bed(tmp_path, *lines), SIZES)
@@ -180,7 +281,9 @@ def test_a_state_without_a_name_is_named(tmp_path):
 def test_off_a_given_grid_and_on_one_base_off_grids(tmp_path):
     path = bed(tmp_path, "chr1 0 200 1_A", "chr1 200 300 2_B")
     assert read_states(path, SIZES).bin_bp == 100
-    with pytest.raises(InputError, match=r"line 2: the segment is off the grid .* multiples of 200"):
+    with pytest.raises(
+        InputError, match=r"line 2: the segment is off the grid .* multiples of 200"
+    ):
         read_states(path, SIZES, bin_bp=200)
     path = bed(tmp_path, "chr1 1 200 1_A", "chr1 201 400 2_B")
     with pytest.raises(
@@ -205,7 +308,9 @@ def test_the_line_of_one_state_too_many_is_the_first_with_the_255th_name(tmp_pat
     names = [str(999 - i) for i in range(254)]
     rows = [*names, names[0], "100", names[1], "101"]
     lines = [f"chr1 {10 * i} {10 * i + 10} {name}" for i, name in enumerate(rows)]
-    with pytest.raises(InputError, match=r"liver.bed, line 256: there are too many states. Found 256 diff"):
+    with pytest.raises(
+        InputError, match=r"liver.bed, line 256: there are too many states. Found 256 diff"
+    ):
         read_states(bed(tmp_path, *lines), {"chr1": 10_000})
 
 
@@ -215,7 +320,9 @@ def test_files_that_are_none_are_named(tmp_path):
     (tmp_path / "empty.bed").write_bytes(b"")
     with pytest.raises(InputError, match=r"empty.bed: the file is empty"):
         read_states(tmp_path / "empty.bed", SIZES)
-    whole = gzip.compress(("".join(f"chr1\t{200 * i}\t{200 * i + 200}\t1_A\n" for i in range(5000))).encode())
+    whole = gzip.compress(
+        ("".join(f"chr1\t{200 * i}\t{200 * i + 200}\t1_A\n" for i in range(5000))).encode()
+    )
     (tmp_path / "half.bed.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"half.bed.gz: the gzip file is truncated"):
         read_states(tmp_path / "half.bed.gz", {"chr1": 10**6})
@@ -243,7 +350,8 @@ def test_bigbed_is_the_same_as_bed_and_carries_colours(tmp_path):
 def test_bad_bigbeds_are_named(tmp_path):
     path = bigbed(tmp_path, SIZES | {"chr2": 900}, *ROWS)
     with pytest.raises(
-        InputError, match=r"the segmentation's chromosome is shorter .* Found chr2 of 900 bp; expected 1000"
+        InputError,
+        match=r"the segmentation's chromosome is shorter .* Found chr2 of 900 bp; expected 1000",
     ):
         read_states(path, SIZES)
     path = bigbed(tmp_path, SIZES, ("chr1", 0, 400, "1_A"), ("chr1", 200, 600, "2_B"))
@@ -257,7 +365,10 @@ def test_bad_bigbeds_are_named(tmp_path):
         (tmp_path / "half.bb").write_bytes(whole[:n])
         with pytest.raises(
             InputError,
-            match=rf"half.bb: the bigBed file cannot be read. Found the end of the file after {n} bytes, its index at",
+            match=(
+                rf"half.bb: the bigBed file cannot be read. Found the end of the file after {n}"
+                r" bytes, its index at"
+            ),
         ):
             read_states(tmp_path / "half.bb", SIZES)
 
@@ -296,19 +407,37 @@ def test_one_list_for_all_cell_types():
     assert colours == ("", "2,2,2", "1,1,1")
     assert maps[0][[0, 1]].tolist() == [0, 2]
     assert maps[1][[0, 1]].tolist() == [1, 2]
-    assert all(table[255] == 255 and table.dtype == np.uint8 and table.shape == (256,) for table in maps)
+    assert all(
+        table[255] == 255 and table.dtype == np.uint8 and table.shape == (256,) for table in maps
+    )
     assert join_states([one("A", "Tx", "Aa"), one("B", "Mm")])[0] == ("Aa", "Mm", "Tx")
 
 
 @pytest.mark.parametrize(
     ("states", "message"),
     [
-        ([one("A", "1_X", numbers=(1,)), one("B", "1_Y", numbers=(1,))], "B: one state number has two names. Found '1_Y'; expected '1_X' as for A"),
-        ([one("A", "X"), one("B", "X", bin_bp=5000)], "B: the segmentations have bins of different width. Found 5000 bp; expected 200 bp as for A. If they are one segmentation, give the width (state_bin, --state-bin 200)"),
-        ([one("A", "1_X", numbers=(1,)), one("B", "X")], "B: the states of one cell type have numbers, those of another have none"),
-        ([one("A", *(f"a{i}" for i in range(200))), one("B", *(f"b{i}" for i in range(55)))], "2 cell types: there are too many states. Found 255 different names"),
+        (
+            [one("A", "1_X", numbers=(1,)), one("B", "1_Y", numbers=(1,))],
+            "B: one state number has two names. Found '1_Y'; expected '1_X' as for A",
+        ),
+        (
+            [one("A", "X"), one("B", "X", bin_bp=5000)],
+            (
+                "B: the segmentations have bins of different width. Found 5000 bp; expected 200 bp"
+                " as for A. If they are one segmentation, give the width (state_bin, --state-bin"
+                " 200)"
+            ),
+        ),
+        (
+            [one("A", "1_X", numbers=(1,)), one("B", "X")],
+            "B: the states of one cell type have numbers, those of another have none",
+        ),
+        (
+            [one("A", *(f"a{i}" for i in range(200))), one("B", *(f"b{i}" for i in range(55)))],
+            "2 cell types: there are too many states. Found 255 different names",
+        ),
     ],
-)  # fmt: skip
+)
 def test_states_that_do_not_belong_together_are_refused(states, message):
     with pytest.raises(InputError) as caught:
         join_states(states)
@@ -322,13 +451,14 @@ def test_states_that_do_not_belong_together_are_refused_by_file_where_it_is_know
     with pytest.raises(InputError) as caught:
         join_states(numbered, files)
     assert (
-        "B (x/b.bed): one state number has two names. Found '1_Y'; expected '1_X' as for A (x/a.bed)"
-        in str(caught.value)
+        "B (x/b.bed): one state number has two names. Found '1_Y'; expected '1_X' as for A"
+        " (x/a.bed)" in str(caught.value)
     )
     with pytest.raises(InputError) as caught:
         join_states(many, files)
-    assert "Found 260 different names (a0, a1, a2 and 257 more); name 255 is 'b54' in B (x/b.bed)" in str(
-        caught.value
+    assert (
+        "Found 260 different names (a0, a1, a2 and 257 more); name 255 is 'b54' in B (x/b.bed)"
+        in str(caught.value)
     )
 
 
@@ -381,5 +511,6 @@ def test_real_cell_types_share_one_list(real_data):
     cut = read_states(path, slices, past_end="cut")
     whole = fifteen[-1]
     assert all(
-        np.array_equal(cut.codes[chrom], whole.codes[chrom][: len(cut.codes[chrom])]) for chrom in slices
+        np.array_equal(cut.codes[chrom], whole.codes[chrom][: len(cut.codes[chrom])])
+        for chrom in slices
     )

@@ -1,4 +1,6 @@
-"""Values base by base: what a file does not say is missing; pyBigWig and a plain loop are the peers."""
+"""Values base by base: what a file does not say is missing; pyBigWig and a plain loop are the
+peers.
+"""
 
 import gzip
 import tempfile
@@ -81,10 +83,16 @@ def test_a_chromosome_that_is_lacking_or_named_otherwise(tmp_path):
 def test_another_assembly_is_refused_and_a_first_part_can_be_cut(tmp_path):
     for path in files(tmp_path):
         signal = open_signal(path)
-        with pytest.raises(InputError, match=r"longer than the genome's. Found chr1 of 12 bp; expected 4 bp"):
+        with pytest.raises(
+            InputError, match=r"longer than the genome's. Found chr1 of 12 bp; expected 4 bp"
+        ):
             signal.read("chr1", 4)
-        np.testing.assert_array_equal(signal.read("chr1", 4, past_end="cut"), np.array(CHR1[:4], np.float32))
-    with pytest.raises(InputError, match=r"shorter than the genome's. Found chr1 of 12 bp; expected 20 bp"):
+        np.testing.assert_array_equal(
+            signal.read("chr1", 4, past_end="cut"), np.array(CHR1[:4], np.float32)
+        )
+    with pytest.raises(
+        InputError, match=r"shorter than the genome's. Found chr1 of 12 bp; expected 20 bp"
+    ):
         open_signal(tmp_path / "a.bw").read("chr1", 20)
     longer = open_signal(tmp_path / "a.bedGraph").read("chr1", 20)  # a bedGraph says no length
     assert np.isnan(longer[12:]).all()
@@ -99,19 +107,46 @@ def test_the_mitochondrion_may_differ(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("chr1 5 6 1", "chr1 2 3 1"), "a.bedGraph, line 2: the lines are not sorted. Found chr1:2-3 after chr1:5-6; expected chromosomes in blocks, starts ascending. Sort it: sort -k1,1 -k2,2n"),
-        (("chr1 5 6 1", "chr2 2 3 1", "#", "chr1 7 8 1"), "a.bedGraph, line 4: the lines are not sorted. Found chr1:7-8 after chr2:2-3"),
-        (("chr1 2 6 1", "chr1 5 8 1"), "a.bedGraph, line 2: two runs overlap. Found chr1:5-8 after chr1:2-6; expected one value at each base"),
+        (
+            ("chr1 5 6 1", "chr1 2 3 1"),
+            (
+                "a.bedGraph, line 2: the lines are not sorted. Found chr1:2-3 after chr1:5-6;"
+                " expected chromosomes in blocks, starts ascending. Sort it: sort -k1,1 -k2,2n"
+            ),
+        ),
+        (
+            ("chr1 5 6 1", "chr2 2 3 1", "#", "chr1 7 8 1"),
+            "a.bedGraph, line 4: the lines are not sorted. Found chr1:7-8 after chr2:2-3",
+        ),
+        (
+            ("chr1 2 6 1", "chr1 5 8 1"),
+            (
+                "a.bedGraph, line 2: two runs overlap. Found chr1:5-8 after chr1:2-6; expected one"
+                " value at each base"
+            ),
+        ),
         (("chr1 2 6 1", "chr1 6 8"), "a.bedGraph, line 2: the line is cut short. Found 3 columns"),
-        (("chr1 2 6 1", "chr1 6 8 high"), "a.bedGraph, line 2: the value is not a finite number. Found 'high'"),
+        (
+            ("chr1 2 6 1", "chr1 6 8 high"),
+            "a.bedGraph, line 2: the value is not a finite number. Found 'high'",
+        ),
         (("chr1 2 6 inf",), "a.bedGraph, line 1: the value is not a finite number. Found 'inf'"),
         (("chr1 2 6 1", "chr1 6 6 1"), "a.bedGraph, line 2: the run holds no base. Found chr1:6-6"),
-        (("chr1 2 6 1", "chr1 6.5 7 1"), "a.bedGraph, line 2: the start is not a whole number of at least 0. Found '6.5'"),
-        (("fixedStep chrom=chr1 start=1 step=1", "1.5"), "a.bedGraph, line 1: wrong format. Found a wiggle file"),
-        (("chr1 2 6 1", "chr1 6 7 1 2"), "a.bedGraph, line 2: the line has another number of columns. Found 5"),
+        (
+            ("chr1 2 6 1", "chr1 6.5 7 1"),
+            "a.bedGraph, line 2: the start is not a whole number of at least 0. Found '6.5'",
+        ),
+        (
+            ("fixedStep chrom=chr1 start=1 step=1", "1.5"),
+            "a.bedGraph, line 1: wrong format. Found a wiggle file",
+        ),
+        (
+            ("chr1 2 6 1", "chr1 6 7 1 2"),
+            "a.bedGraph, line 2: the line has another number of columns. Found 5",
+        ),
         (("track type=bedGraph",), "a.bedGraph: the file holds no value"),
     ],
-)  # fmt: skip
+)
 def test_bad_bedgraphs_are_one_message_with_the_line(tmp_path, lines, message):
     with pytest.raises(InputError) as caught:
         open_signal(bedgraph(tmp_path, *lines))
@@ -137,14 +172,18 @@ def test_order_is_checked_across_blocks_of_the_file(tmp_path):
 
 def test_a_missing_value_is_missing(tmp_path):
     signal = open_signal(bedgraph(tmp_path, "chr1 0 2 NA", "chr1 2 3 1", "chr1 3 4 ."))
-    np.testing.assert_array_equal(signal.read("chr1", 5), np.array([NAN, NAN, 1, NAN, NAN], np.float32))
+    np.testing.assert_array_equal(
+        signal.read("chr1", 5), np.array([NAN, NAN, 1, NAN, NAN], np.float32)
+    )
 
 
 def test_files_that_are_none_are_named(tmp_path):
     whole = files(tmp_path)[0].read_bytes()
     for n in (40, 100, len(whole) // 2):
         (tmp_path / "half.bw").write_bytes(whole[:n])
-        with pytest.raises(InputError, match=rf"half.bw: the bigWig file cannot be read.*after {n} bytes"):
+        with pytest.raises(
+            InputError, match=rf"half.bw: the bigWig file cannot be read.*after {n} bytes"
+        ):
             open_signal(tmp_path / "half.bw")
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"chr1\t0\t1\t1\n" * 3000)[:60])
     with pytest.raises(InputError, match=r"a.gz: the gzip file is truncated"):
@@ -161,7 +200,9 @@ def test_a_damaged_block_is_named_by_its_place(tmp_path):
     rng = np.random.default_rng(1)
     start = np.arange(0, 50_000, 5)
     write_bigwig(
-        tmp_path / "a.bw", {"chr1": 50_000}, [("chr1", start, start + 5, rng.normal(size=len(start)))]
+        tmp_path / "a.bw",
+        {"chr1": 50_000},
+        [("chr1", start, start + 5, rng.normal(size=len(start)))],
     )
     data = bytearray((tmp_path / "a.bw").read_bytes())
     begin = int.from_bytes(data[16:24], "little") + 100
@@ -172,11 +213,16 @@ def test_a_damaged_block_is_named_by_its_place(tmp_path):
 
 
 def test_written_in_arrays_or_one_by_one_without_missing_values(tmp_path):
-    blocks = [("chr1", np.array([2, 4, 6, 9]), np.array([4, 5, 8, 12]), np.array([1.5, 0, NAN, -2.0])), ("chr2", 0, 5, 3.0)]  # fmt: skip
+    blocks = [
+        ("chr1", np.array([2, 4, 6, 9]), np.array([4, 5, 8, 12]), np.array([1.5, 0, NAN, -2.0])),
+        ("chr2", 0, 5, 3.0),
+    ]
     write_bigwig(tmp_path / "a.bw", SIZES, blocks)
     write_bigwig(tmp_path / "b.bw", SIZES, [*RUNS[:2], ("chr1", 6, 8, NAN), *RUNS[2:]])
     assert (tmp_path / "a.bw").read_bytes() == (tmp_path / "b.bw").read_bytes()
-    np.testing.assert_array_equal(open_signal(tmp_path / "a.bw").read("chr1", 12), np.array(CHR1, np.float32))
+    np.testing.assert_array_equal(
+        open_signal(tmp_path / "a.bw").read("chr1", 12), np.array(CHR1, np.float32)
+    )
 
 
 def test_a_writer_that_fails_leaves_no_file(tmp_path):
@@ -192,14 +238,35 @@ def test_a_writer_that_fails_leaves_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
-        ([("chr1", 2, 4, 1.0), ("chr1", 3, 5, 1.0)], "a.bw: the runs to write are not sorted, overlap or pass the end. Found chr1:3-5 after base 4"),
-        ([("chr1", np.array([2, 0]), np.array([4, 1]), np.array([1.0, 1.0]))], "Found chr1:0-1 after base 4; expected ascending, disjoint runs within 12 bp"),
-        ([("chr2", 2, 6, 1.0)], "Found chr2:2-6 after base 0; expected ascending, disjoint runs within 5 bp"),
-        ([("chr7", 2, 6, 1.0)], "the chromosome to write is not in the genome. Found chr7; expected each of chr1, chr2 in one block"),
-        ([("chr1", 2, 4, 1.0), ("chr2", 0, 1, 1.0), ("chr1", 6, 7, 1.0)], "the chromosome to write comes back. Found chr1"),
+        (
+            [("chr1", 2, 4, 1.0), ("chr1", 3, 5, 1.0)],
+            (
+                "a.bw: the runs to write are not sorted, overlap or pass the end. Found chr1:3-5"
+                " after base 4"
+            ),
+        ),
+        (
+            [("chr1", np.array([2, 0]), np.array([4, 1]), np.array([1.0, 1.0]))],
+            "Found chr1:0-1 after base 4; expected ascending, disjoint runs within 12 bp",
+        ),
+        (
+            [("chr2", 2, 6, 1.0)],
+            "Found chr2:2-6 after base 0; expected ascending, disjoint runs within 5 bp",
+        ),
+        (
+            [("chr7", 2, 6, 1.0)],
+            (
+                "the chromosome to write is not in the genome. Found chr7; expected each of chr1,"
+                " chr2 in one block"
+            ),
+        ),
+        (
+            [("chr1", 2, 4, 1.0), ("chr2", 0, 1, 1.0), ("chr1", 6, 7, 1.0)],
+            "the chromosome to write comes back. Found chr1",
+        ),
         ([("chr1", 2, 4, NAN)], "a.bw: there is no value to write"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path, runs, message):
     with pytest.raises(InputError) as caught:
         write_bigwig(tmp_path / "a.bw", SIZES, runs)
@@ -209,14 +276,18 @@ def test_what_cannot_be_written_is_said_and_leaves_no_file(tmp_path, runs, messa
 
 def test_chromosomes_may_come_in_any_order_of_blocks(tmp_path):
     write_bigwig(
-        tmp_path / "a.bw", {"chr2": 9, "chr10": 9, "chr1": 9}, [("chr10", 1, 2, 1.0), ("chr2", 3, 4, 2.0)]
+        tmp_path / "a.bw",
+        {"chr2": 9, "chr10": 9, "chr1": 9},
+        [("chr10", 1, 2, 1.0), ("chr2", 3, 4, 2.0)],
     )
     assert np.nansum(open_signal(tmp_path / "a.bw").read("chr2", 9)) == 2.0
     assert np.nansum(open_signal(tmp_path / "a.bw").read("chr10", 9)) == 1.0
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(-3, 3)), min_size=1, max_size=30),
+    st.lists(
+        st.tuples(st.integers(0, 4), st.integers(1, 6), st.integers(-3, 3)), min_size=1, max_size=30
+    ),
     st.integers(1, 9),
 )
 @settings(max_examples=40)
@@ -244,7 +315,9 @@ def test_real_bigwigs_against_pybigwig(real_data):
         assert signal.sizes == other.chroms()
         begin, end = 15_000_000, 22_000_000  # where the values are
         values = signal.read("chr22", end, past_end="cut")
-        np.testing.assert_array_equal(values[begin:end], other.values("chr22", begin, end, numpy=True))
+        np.testing.assert_array_equal(
+            values[begin:end], other.values("chr22", begin, end, numpy=True)
+        )
         assert np.isfinite(values).sum() == other.header()["nBasesCovered"]
 
 

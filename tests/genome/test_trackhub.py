@@ -81,8 +81,10 @@ def test_a_hub_in_a_folder(tmp_path):
         assert [track.cell for track in tracks] == ["E116", "liver", "E1234 is no epigenome"]
         assert [track.kind for track in tracks] == ["bigBed", "bigBed", "bigWig"]
         assert [track.url for track in tracks] == [
-            str(tmp_path / "test1.114.bb"), "/data/liver.bb", "https://elsewhere.org/sig.bw",
-        ]  # fmt: skip
+            str(tmp_path / "test1.114.bb"),
+            "/data/liver.bb",
+            "https://elsewhere.org/sig.bw",
+        ]
         assert tracks[0].short_label == "E116 GM12878"
         assert tracks[0].long_label == "IDEAS 20 states, GM12878 Lymphoblastoid"
         assert tracks[1].long_label == "liver"
@@ -98,9 +100,15 @@ def test_continued_lines_includes_and_stanzas_without_blank_lines(tmp_path):
     (tmp_path / "more" / "c.txt").write_text("bigDataUrl c.bb\ntrack c\n")
     tracks = read_trackdb(tmp_path)
     assert [(track.track, track.url) for track in tracks] == [
-        ("a_1", str(tmp_path / "a.bb")), ("b", str(tmp_path / "b.bb")), ("c", str(tmp_path / "more" / "c.bb")),
-    ]  # fmt: skip
-    assert list(state_tracks(tracks)) == ["a_1", "b", "c"]  # told by the file's name where no type is said
+        ("a_1", str(tmp_path / "a.bb")),
+        ("b", str(tmp_path / "b.bb")),
+        ("c", str(tmp_path / "more" / "c.bb")),
+    ]
+    assert list(state_tracks(tracks)) == [
+        "a_1",
+        "b",
+        "c",
+    ]  # told by the file's name where no type is said
 
 
 def test_a_whole_hub_is_followed_to_its_tracks(tmp_path):
@@ -121,14 +129,23 @@ def test_a_whole_hub_is_followed_to_its_tracks(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("track a\nbigDataUrl a.bb\n\ntrack b\nshortLabel B\n", "trackDb.txt, line 4: the track has no file. Found track b without bigDataUrl"),
-        ("track a\nbigDataUrl a.bb\n\nshortLabel B\nbigDataUrl b.bb\n", "trackDb.txt, line 4: the stanza names no track. Found shortLabel B"),
-        ("track a\nbigDataUrl a.bb\n\ntrack a\nbigDataUrl b.bb\n", "trackDb.txt, line 4: the track occurs twice. Found a"),
+        (
+            "track a\nbigDataUrl a.bb\n\ntrack b\nshortLabel B\n",
+            "trackDb.txt, line 4: the track has no file. Found track b without bigDataUrl",
+        ),
+        (
+            "track a\nbigDataUrl a.bb\n\nshortLabel B\nbigDataUrl b.bb\n",
+            "trackDb.txt, line 4: the stanza names no track. Found shortLabel B",
+        ),
+        (
+            "track a\nbigDataUrl a.bb\n\ntrack a\nbigDataUrl b.bb\n",
+            "trackDb.txt, line 4: the track occurs twice. Found a",
+        ),
         ("# nothing\n", "trackDb.txt: the file holds no stanza"),
         ("track a\nsuperTrack on\n", "the hub has no track with a file"),
         ("<html><body>moved</body></html>", "wrong format. Found a web page"),
     ],
-)  # fmt: skip
+)
 def test_bad_hubs_are_one_message_with_the_line(tmp_path, text, message):
     (tmp_path / "trackDb.txt").write_text(text)
     with pytest.raises(InputError) as caught:
@@ -154,7 +171,9 @@ def test_one_segmentation_a_cell_type(tmp_path):
     (tmp_path / "trackDb.txt").write_text(HUB.replace("shortLabel liver", "shortLabel E116 too"))
     with pytest.raises(
         InputError,
-        match=r"line 13: the cell type has two segmentations. Found liver_states and bb114 for E116",
+        match=(
+            r"line 13: the cell type has two segmentations. Found liver_states and bb114 for E116"
+        ),
     ):
         state_tracks(read_trackdb(tmp_path))
     (tmp_path / "trackDb.txt").write_text("track a\ntype bigWig\nbigDataUrl a.bw\n")
@@ -167,21 +186,36 @@ def test_one_segmentation_a_cell_type(tmp_path):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("none.bb", "line 4, track b: there is no such file. Found {folder}/none.bb; expected the file of a track. Check the name; {folder} holds a.bb, empty.bb, trackDb.txt"),
+        (
+            "none.bb",
+            (
+                "line 4, track b: there is no such file. Found {folder}/none.bb; expected the file"
+                " of a track. Check the name; {folder} holds a.bb, empty.bb, trackDb.txt"
+            ),
+        ),
         ("empty.bb", "line 4, track b: the file is empty. Found {folder}/empty.bb, 0 bytes"),
-        ("ftp://x/a.bb", "line 4, track b: the address cannot be fetched. Found ftp://x/a.bb; expected http, https or a path"),
+        (
+            "ftp://x/a.bb",
+            (
+                "line 4, track b: the address cannot be fetched. Found ftp://x/a.bb; expected http,"
+                " https or a path"
+            ),
+        ),
         ("s3://x/a.bb", "line 4, track b: the address cannot be fetched. Found s3://x/a.bb"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_cannot_be_there_is_said_with_its_stanza(tmp_path, url, message):
     (tmp_path / "a.bb").write_bytes(b"1")
     (tmp_path / "empty.bb").write_bytes(b"")
-    (tmp_path / "trackDb.txt").write_text(f"track a\nbigDataUrl a.bb\n\ntrack b\nbigDataUrl {url}\n")
+    (tmp_path / "trackDb.txt").write_text(
+        f"track a\nbigDataUrl a.bb\n\ntrack b\nbigDataUrl {url}\n"
+    )
     with pytest.raises(InputError) as caught:
         check_places(read_trackdb(tmp_path))
     assert f"{tmp_path}/trackDb.txt, {message.format(folder=tmp_path)}" in str(caught.value)
     (tmp_path / "trackDb.txt").write_text(
-        f"track a\nbigDataUrl a.bb\n\ntrack b\nbigDataUrl http://nowhere/a.bb\n\ntrack c\nbigDataUrl file://{tmp_path}/a.bb\n"
+        "track a\nbigDataUrl a.bb\n\ntrack b\nbigDataUrl http://nowhere/a.bb\n\ntrack"
+        f" c\nbigDataUrl file://{tmp_path}/a.bb\n"
     )
     check_places(read_trackdb(tmp_path))  # a server is not asked
 
@@ -198,7 +232,9 @@ def test_a_hub_on_a_server_that_fails_twice(server, tmp_path):
     plan["/hub/trackDb.txt"] = [503, 503]
     plan["/hub/a%20b.bb"] = ["half", 500]
     slept: list[float] = []
-    track = state_tracks(read_trackdb(f"{address}/hub/trackDb.txt", wait=1.0, sleep=slept.append))["E123"]
+    track = state_tracks(read_trackdb(f"{address}/hub/trackDb.txt", wait=1.0, sleep=slept.append))[
+        "E123"
+    ]
     assert track.url == f"{address}/hub/a%20b.bb"
     path = fetch(track.url, tmp_path / "cache", wait=1.0, sleep=slept.append)
     assert slept == [1.0, 2.0, 1.0, 2.0]
@@ -221,13 +257,17 @@ def test_a_server_that_never_works_leaves_nothing(server, tmp_path):
     assert slept == [0.5, 1.0]
     assert list((tmp_path / "cache").iterdir()) == []
     plan["/a.bb"] = ["half"]
-    with pytest.raises(InputError, match=r"\(tried 1 time\). Found the connection broke off after 500 "):
+    with pytest.raises(
+        InputError, match=r"\(tried 1 time\). Found the connection broke off after 500 "
+    ):
         fetch(f"{address}/a.bb", tmp_path / "cache", tries=1)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_no_server_at_all(tmp_path):
-    with pytest.raises(InputError, match=r"the server cannot be reached \(tried 2 times\). Found .*refused"):
+    with pytest.raises(
+        InputError, match=r"the server cannot be reached \(tried 2 times\). Found .*refused"
+    ):
         fetch("http://127.0.0.1:9/a.bb", tmp_path, tries=2, wait=0.0)
     with pytest.raises(InputError, match=r"the server cannot be reached \(tried 2 times\)"):
         read_trackdb("http://127.0.0.1:9/trackDb.txt", tries=2, wait=0.0)

@@ -95,7 +95,9 @@ def test_a_damaged_checkpoint_is_refused(saved):
     with pytest.raises(CheckpointError, match=r"the checkpoint's spec cannot be read"):
         load_model(saved)
     (saved / "spec.json").unlink()
-    with pytest.raises(CheckpointError, match=r"this is no checkpoint. Expected a folder with spec\.json"):
+    with pytest.raises(
+        CheckpointError, match=r"this is no checkpoint. Expected a folder with spec\.json"
+    ):
         load_model(saved)
 
 
@@ -109,7 +111,8 @@ def change(saved, **values):
 def test_weights_of_another_model_are_refused(saved):
     change(saved, k=4)
     with pytest.raises(
-        CheckpointError, match=r"not those of the model.*2 of another shape \(encoder\.words\.weight"
+        CheckpointError,
+        match=r"not those of the model.*2 of another shape \(encoder\.words\.weight",
     ):
         load_model(saved)
 
@@ -124,7 +127,9 @@ def test_a_newer_checkpoint_is_refused(saved):
 
 
 def test_a_spec_survives_json():
-    spec = ModelSpec(streams=("dna", "factors"), factors=5, encoder=EncoderSpec(size="small", layers=3))
+    spec = ModelSpec(
+        streams=("dna", "factors"), factors=5, encoder=EncoderSpec(size="small", layers=3)
+    )
     from dataclasses import asdict
 
     assert spec_from_dict(ModelSpec, json.loads(json.dumps(asdict(spec)))) == spec
@@ -134,7 +139,8 @@ def test_another_store_is_refused():
     check_store({}, "b2")
     check_store({"store": {"fingerprint": "b2"}}, "b2")
     with pytest.raises(
-        CheckpointError, match=r"run: the checkpoint was made with another store. Found fingerprint b2"
+        CheckpointError,
+        match=r"run: the checkpoint was made with another store. Found fingerprint b2",
     ):
         check_store({"store": {"fingerprint": "a1"}}, "b2", "run")
 
@@ -146,7 +152,10 @@ def test_a_store_of_another_statistic_is_refused():
     check_store({"store": "a1"}, "a1", statistics=("binary",))  # a model without a tower reads none
     with pytest.raises(
         CheckpointError,
-        match=r"another statistic.*a store of binary; expected best, count.*--statistic best --more-statistics count",
+        match=(
+            r"another statistic.*a store of binary; expected best, count.*--statistic best"
+            r" --more-statistics count"
+        ),
     ):
         check_store(extra, "a1", statistics=("binary",))
     with pytest.raises(CheckpointError, match="a store of no factor matrix"):
@@ -155,7 +164,9 @@ def test_a_store_of_another_statistic_is_refused():
 
 def test_a_run_is_opened_at_its_newest_checkpoint(tmp_path, model):
     for step in (9, 10, 100):
-        save_model(tmp_path / "run" / "checkpoints" / f"step_{step}" / "model", model, DNA, {"step": step})
+        save_model(
+            tmp_path / "run" / "checkpoints" / f"step_{step}" / "model", model, DNA, {"step": step}
+        )
     assert load(tmp_path / "run").extra == {"step": 100}
     save_model(tmp_path / "run" / "model", model, DNA, {"step": "final"})
     assert load(tmp_path / "run").extra == {"step": "final"}
@@ -164,7 +175,9 @@ def test_a_run_is_opened_at_its_newest_checkpoint(tmp_path, model):
 def test_a_run_without_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"there is no such run or checkpoint"):
         load(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match=r"there is no checkpoint in it.*start it again; it resumes"):
+    with pytest.raises(
+        CheckpointError, match=r"there is no checkpoint in it.*start it again; it resumes"
+    ):
         find_checkpoint(tmp_path)
 
 
@@ -175,7 +188,9 @@ def test_embeddings_are_the_encoders(saved, model):
     )
     assert vectors.shape == (3, 64)
     assert vectors.dtype == np.float32
-    ids = torch.tensor([[2, *kmer_ids(np.array([0, 1, 2, 3, 0, 1, 2, 3, 0], dtype=np.uint8), 3), 3]])
+    ids = torch.tensor(
+        [[2, *kmer_ids(np.array([0, 1, 2, 3, 0, 1, 2, 3, 0], dtype=np.uint8), 3), 3]]
+    )
     with torch.no_grad():
         hidden, _ = model.encoder(ids)
     np.testing.assert_allclose(vectors[0], hidden[0, 0].numpy(), atol=1e-5)
@@ -186,7 +201,9 @@ def test_embeddings_are_the_encoders(saved, model):
 
 
 def test_a_pooling_that_is_none_is_refused(saved):
-    with pytest.raises(InputError, match=r"unknown pooling. Found first; expected cls \| pooler \| mean"):
+    with pytest.raises(
+        InputError, match=r"unknown pooling. Found first; expected cls \| pooler \| mean"
+    ):
         load(saved).embed(["ACGTACGTA"], pooling="first")
 
 
@@ -211,7 +228,8 @@ def test_embedding_leaves_the_model_as_it_was(saved):
 def test_a_sequence_that_is_too_short_is_named(saved):
     loaded = load(saved)
     with pytest.raises(
-        InputError, match=r"sequence 2: the sequence is too short. Found 2 bases; expected at least k = 3"
+        InputError,
+        match=r"sequence 2: the sequence is too short. Found 2 bases; expected at least k = 3",
     ):
         loaded.embed(["ACGT", "AC"])
     with pytest.raises(InputError, match=r"Pass a list of sequences"):
@@ -236,7 +254,9 @@ def test_transformers_opens_an_export_without_our_code(exported, saved, model):
         plain = AutoModel.from_pretrained(exported).eval()(**batch)
         masked = AutoModelForMaskedLM.from_pretrained(exported).eval()(**batch)
     torch.testing.assert_close(plain.last_hidden_state, hidden, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(plain.pooler_output, model.encoder.pool(hidden), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        plain.pooler_output, model.encoder.pool(hidden), atol=1e-5, rtol=1e-5
+    )
     torch.testing.assert_close(masked.logits, model.masked_head(hidden), atol=1e-5, rtol=1e-5)
     assert tokenizer.mask_token_id == 4
     assert tokenizer.convert_ids_to_tokens([5, 68]) == ["AAA", "GGG"]
@@ -248,8 +268,10 @@ def test_an_export_keeps_what_has_no_place_in_the_layout(tmp_path):
     out = export(tmp_path / "c", tmp_path / "out")
     again, spec, _ = load_model(out / "epilm")
     assert spec == GENE
-    assert torch.equal(again.tower.state_dict()[next(iter(again.tower.state_dict()))],
-                       model.tower.state_dict()[next(iter(model.tower.state_dict()))])  # fmt: skip
+    assert torch.equal(
+        again.tower.state_dict()[next(iter(again.tower.state_dict()))],
+        model.tower.state_dict()[next(iter(model.tower.state_dict()))],
+    )
 
 
 def test_the_pair_head_is_exported_with_its_classes_the_other_way_round(tmp_path):
@@ -258,7 +280,9 @@ def test_the_pair_head_is_exported_with_its_classes_the_other_way_round(tmp_path
     spec = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="cross")
     model = build_model(spec, seed=2).eval()
     save_model(tmp_path / "c", model, spec)
-    bert = BertForNextSentencePrediction.from_pretrained(export(tmp_path / "c", tmp_path / "out")).eval()
+    bert = BertForNextSentencePrediction.from_pretrained(
+        export(tmp_path / "c", tmp_path / "out")
+    ).eval()
     ids = torch.tensor([[2, 7, 8, 3, 9, 10, 3]])
     segments = torch.tensor([[0, 0, 0, 0, 1, 1, 1]])
     with torch.no_grad():
@@ -302,7 +326,9 @@ def test_an_export_is_whole_or_absent(tmp_path, saved):
     with pytest.raises(CheckpointError):
         export(tmp_path / "nothing", tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
-    with pytest.raises(EpilmError, match=r"there is no such layout. Found onnx; expected transformers"):
+    with pytest.raises(
+        EpilmError, match=r"there is no such layout. Found onnx; expected transformers"
+    ):
         export(saved, tmp_path / "out3", "onnx")
 
 
@@ -327,7 +353,9 @@ def test_a_new_model_starts_from_the_weights_a_recipe_names(saved, exported, mod
     notes = initialise(fresh, spec)
     assert notes == ["positions enlarged from 512 to 700 (tile)"]
     assert torch.equal(find_encoder(fresh).words.weight, model.encoder.words.weight)
-    assert torch.equal(find_encoder(fresh).positions.weight[512:], model.encoder.positions.weight[:188])
+    assert torch.equal(
+        find_encoder(fresh).positions.weight[512:], model.encoder.positions.weight[:188]
+    )
     assert torch.equal(find_masked_head(fresh).dense.weight, model.masked_head.dense.weight)
     assert find_masked_head(fresh).weight is find_encoder(fresh).words.weight
 
@@ -344,7 +372,8 @@ def test_an_init_of_another_k_or_heads_is_refused(saved, exported):
 
     spec = replace(spec_with_init(saved), k=4)
     with pytest.raises(
-        CheckpointError, match=r"the checkpoint has another k. Found 3; expected 4. Set model\.k to 3"
+        CheckpointError,
+        match=r"the checkpoint has another k. Found 3; expected 4. Set model\.k to 3",
     ):
         initialise(build_model(spec), spec)
     spec = spec_with_init(exported, heads=4)

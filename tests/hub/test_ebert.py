@@ -1,4 +1,6 @@
-"""Checkpoints of EBERT, DBERT and their binding heads: round trips, starts, sequences without states, export."""
+"""Checkpoints of EBERT, DBERT and their binding heads: round trips, starts, sequences without
+states, export.
+"""
 
 import logging
 from dataclasses import replace
@@ -73,7 +75,9 @@ def test_a_binding_model_comes_back(tmp_path):
         "factors": ["CTCF", "MAX"],
         "head": {"conv_channels": [4, 4], "dense": 6},
     }
-    model = binding_from(build_model(EB, seed=1), signals=1, outputs=2, conv_channels=(4, 4), dense=6).eval()
+    model = binding_from(
+        build_model(EB, seed=1), signals=1, outputs=2, conv_channels=(4, 4), dense=6
+    ).eval()
     save_model(tmp_path / "c", model, EB, {"binding": about})
     again = load(tmp_path / "c")
     assert isinstance(again.model, BindingModel)
@@ -155,8 +159,12 @@ def start(tmp_path, spec=EB):
 def test_ebert_starts_from_ebert_with_its_states(tmp_path):
     source = saved(tmp_path / "c")
     model, _, notes = start(tmp_path)
-    assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
-    assert notes == ["the vectors of 5 states taken over: number i must mean the same state in both stores"]
+    assert all(
+        torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items()
+    )
+    assert notes == [
+        "the vectors of 5 states taken over: number i must mean the same state in both stores"
+    ]
 
 
 def test_ebert_starts_from_dbert_with_fresh_states(tmp_path):
@@ -193,7 +201,8 @@ def test_concat_starts_from_sum_and_says_what_stays(tmp_path):
 
 def test_ebert_starts_from_dnabert(tmp_path):
     source = saved(
-        tmp_path / "c", ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="none")
+        tmp_path / "c",
+        ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="none"),
     )
     model, _, notes = start(tmp_path)
     assert torch.equal(model.encoder.blocks[0].up.weight, source.encoder.blocks[0].up.weight)
@@ -208,7 +217,9 @@ def test_weights_of_another_number_of_states_are_refused(tmp_path):
     path = tmp_path / "c" / "spec.json"
     path.write_text(path.read_text().replace('"states": 5', '"states": 6'))
     assert read_spec(tmp_path / "c")[0].states == 6
-    with pytest.raises(CheckpointError, match=r"of another shape \(state_head\.bias, states\.weight\)"):
+    with pytest.raises(
+        CheckpointError, match=r"of another shape \(state_head\.bias, states\.weight\)"
+    ):
         load(tmp_path / "c")
 
 

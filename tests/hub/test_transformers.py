@@ -10,7 +10,13 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertForMaskedLM
 
 from epilm.errors import CheckpointError
-from epilm.hub.transformers import from_bert_state, import_dnabert, load_encoder, read_bert, to_bert_state
+from epilm.hub.transformers import (
+    from_bert_state,
+    import_dnabert,
+    load_encoder,
+    read_bert,
+    to_bert_state,
+)
 from epilm.nn.encoder import SequenceEncoder
 from epilm.tokens.kmers import vocab_size
 
@@ -44,9 +50,17 @@ def write(folder, state, model, binary=True):
     if binary:
         torch.save(state, folder / "pytorch_model.bin")
     else:
-        save_file({name: value.contiguous() for name, value in state.items()}, folder / "model.safetensors")
+        save_file(
+            {name: value.contiguous() for name, value in state.items()},
+            folder / "model.safetensors",
+        )
     # Foreign keys of the published config are ignored by a plain BertConfig and by us.
-    config = model.config.to_dict() | {"split": 10, "rnn": "lstm", "num_rnn_layer": 1, "rnn_hidden": 768}
+    config = model.config.to_dict() | {
+        "split": 10,
+        "rnn": "lstm",
+        "num_rnn_layer": 1,
+        "rnn_hidden": 768,
+    }
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
@@ -77,11 +91,11 @@ def test_a_missing_pooler_is_accepted_with_a_warning(tmp_path, caplog):
 def test_weights_without_the_prefix_and_old_names_are_read():
     state = public_layout(dnabert(3))
     old = {
-        name.removeprefix("bert.").replace("LayerNorm.weight", "LayerNorm.gamma").replace(
-            "LayerNorm.bias", "LayerNorm.beta"
-        ): value
+        name.removeprefix("bert.")
+        .replace("LayerNorm.weight", "LayerNorm.gamma")
+        .replace("LayerNorm.bias", "LayerNorm.beta"): value
         for name, value in state.items()
-    }  # fmt: skip
+    }
     now, then = from_bert_state(state, 4), from_bert_state(old, 4)
     assert now.encoder.keys() == then.encoder.keys()
     assert all(torch.equal(now.encoder[name], then.encoder[name]) for name in now.encoder)
@@ -96,7 +110,10 @@ def test_the_decoder_bias_stands_in_for_a_missing_prediction_bias():
 
 
 def test_classifier_and_rnn_weights_are_kept_apart():
-    state = public_layout(dnabert(3)) | {"classifier.weight": torch.ones(2, 16), "rnn.bias": torch.ones(3)}
+    state = public_layout(dnabert(3)) | {
+        "classifier.weight": torch.ones(2, 16),
+        "rnn.bias": torch.ones(3),
+    }
     assert sorted(from_bert_state(state, 4).other) == ["classifier.weight", "rnn.bias"]
 
 
@@ -127,7 +144,9 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
             return (print, ("code ran",))
 
     torch.save({"bert.x": Trap()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"cannot be read as plain tensors.*which is never opened"):
+    with pytest.raises(
+        CheckpointError, match=r"cannot be read as plain tensors.*which is never opened"
+    ):
         read_bert(tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(CheckpointError, match=r"cannot be read as plain tensors"):
@@ -148,13 +167,16 @@ def test_a_missing_layer_part_is_named(tmp_path):
     state = public_layout(dnabert(3))
     del state["bert.encoder.layer.1.attention.self.key.bias"]
     with pytest.raises(
-        CheckpointError, match=r"Expected a weight named encoder\.layer\.1\.attention\.self\.key\.bias"
+        CheckpointError,
+        match=r"Expected a weight named encoder\.layer\.1\.attention\.self\.key\.bias",
     ):
         from_bert_state(state, 4)
 
 
 def test_nothing_is_downloaded(tmp_path):
-    with pytest.raises(CheckpointError, match=r"there is no such file or folder.*nothing is downloaded"):
+    with pytest.raises(
+        CheckpointError, match=r"there is no such file or folder.*nothing is downloaded"
+    ):
         read_bert("zhihan1996/DNA_bert_6")
     with pytest.raises(CheckpointError, match=r"there are no weights"):
         read_bert(tmp_path)
@@ -164,7 +186,9 @@ def test_another_arithmetic_is_refused(tmp_path):
     model = dnabert(3)
     model.config.hidden_act = "relu"
     folder = write(tmp_path / "relu", public_layout(model), model)
-    with pytest.raises(CheckpointError, match=r"hidden_act is not BERT's. Found relu; expected gelu"):
+    with pytest.raises(
+        CheckpointError, match=r"hidden_act is not BERT's. Found relu; expected gelu"
+    ):
         read_bert(folder)
 
 
@@ -181,7 +205,11 @@ def test_an_encoder_with_more_positions_and_segments_takes_what_there_is():
 
 def test_an_encoder_of_another_size_is_refused():
     state = from_bert_state(public_layout(dnabert(3)), 4).encoder
-    with pytest.raises(CheckpointError, match=r"the encoders differ in depth. Found 2 layers; expected 1"):
+    with pytest.raises(
+        CheckpointError, match=r"the encoders differ in depth. Found 2 layers; expected 1"
+    ):
         load_encoder(SequenceEncoder(69, 16, 1, 4, 32), state)
-    with pytest.raises(CheckpointError, match=r"words\.weight: the encoders differ. Found \(69, 16\)"):
+    with pytest.raises(
+        CheckpointError, match=r"words\.weight: the encoders differ. Found \(69, 16\)"
+    ):
         load_encoder(SequenceEncoder(261, 16, 2, 4, 32), state)

@@ -1,4 +1,6 @@
-"""Bins of ENCODE-DREAM: the worked examples of protocols 6.2, ambiguous bins, and the ten resamples."""
+"""Bins of ENCODE-DREAM: the worked examples of protocols 6.2, ambiguous bins, and the ten
+resamples.
+"""
 
 import json
 import warnings
@@ -24,10 +26,19 @@ def bins(seed, n, share=0.1, decimals=2):
 def test_worked_example_of_section_6_2():
     table = score_bins(np.array(RANKED, np.int8), SCORES)
     expected = {
-        "n": 10, "positives": 4, "ambiguous": 0, "prevalence": 0.4, "auroc": 0.833333, "ap": 0.830357,
-        "auprc_trapezoid": 0.811012, "auprc_dg": 0.811012, "recall_at_fdr5": 0.5, "recall_at_fdr10": 0.5,
-        "recall_at_fdr25": 0.75, "recall_at_fdr50": 1.0,
-    }  # fmt: skip
+        "n": 10,
+        "positives": 4,
+        "ambiguous": 0,
+        "prevalence": 0.4,
+        "auroc": 0.833333,
+        "ap": 0.830357,
+        "auprc_trapezoid": 0.811012,
+        "auprc_dg": 0.811012,
+        "recall_at_fdr5": 0.5,
+        "recall_at_fdr10": 0.5,
+        "recall_at_fdr25": 0.75,
+        "recall_at_fdr50": 1.0,
+    }
     assert table == pytest.approx(expected, abs=5e-7)
 
 
@@ -68,7 +79,9 @@ def test_one_class_alone_is_nan_and_said(labels, said):
     with pytest.warns(UndefinedMetricWarning) as caught:
         table, parts = score_resamples(labels, [0.1, 0.2, 0.3])
     assert [str(w.message) for w in caught] == [said]
-    assert all(np.isnan(table[name]) for name in (*METRICS, "ap", "auprc_trapezoid", "recall_at_fdr5"))
+    assert all(
+        np.isnan(table[name]) for name in (*METRICS, "ap", "auprc_trapezoid", "recall_at_fdr5")
+    )
     assert parts == []
 
 
@@ -77,9 +90,13 @@ def test_bad_bins_are_refused():
         ValueError, match="1 of 3 bins have a score that is NaN or infinite, the first is bin 2"
     ):
         score_bins([1, 0, -1], [0.1, 0.2, np.nan])
-    with pytest.raises(ValueError, match="bin 1 has the label 2; 1 is bound, 0 unbound, -1 ambiguous"):
+    with pytest.raises(
+        ValueError, match="bin 1 has the label 2; 1 is bound, 0 unbound, -1 ambiguous"
+    ):
         score_bins([1, 2, 0], [0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match=r"labels of shape \(2,\) and scores of shape \(3,\) do not fit"):
+    with pytest.raises(
+        ValueError, match=r"labels of shape \(2,\) and scores of shape \(3,\) do not fit"
+    ):
         score_bins([1, 0], [0.1, 0.2, 0.3])
 
 
@@ -118,6 +135,8 @@ def test_an_entry_is_plain_json_and_undefined_is_none():
     assert again["scores"] | {"prevalence": 0.0, "n": 12} == again["scores"]
     assert all(again["scores"][name] is None for name in METRICS)
     labels, scores = bins(4, 300)
-    entry = json.loads(json.dumps(score_entry("m", "MAX", "liver", labels, scores), allow_nan=False))
+    entry = json.loads(
+        json.dumps(score_entry("m", "MAX", "liver", labels, scores), allow_nan=False)
+    )
     whole, parts = score_resamples(labels, scores)
     assert (entry["scores"], entry["resamples"]) == (whole, parts)

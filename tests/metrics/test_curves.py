@@ -1,4 +1,6 @@
-"""Areas and recalls against the worked examples of protocols 6.2, scikit-learn, and a slow plain way."""
+"""Areas and recalls against the worked examples of protocols 6.2, scikit-learn, and a slow plain
+way.
+"""
 
 import numpy as np
 import pytest
@@ -101,7 +103,9 @@ def recall_as_scored(labels, scores, fdr):
     st.sampled_from([0, 1, 2, 9]),
     st.sampled_from([0.05, 0.1, 0.25, 0.5]),
 )
-def test_recall_at_fdr_is_bit_for_bit_what_the_challenge_takes_from_scikit_learn(seed, rows, decimals, fdr):
+def test_recall_at_fdr_is_bit_for_bit_what_the_challenge_takes_from_scikit_learn(
+    seed, rows, decimals, fdr
+):
     labels, scores = drawn(seed, rows, decimals)
     assert ours.recall_at_fdr(labels, scores, fdr) == recall_as_scored(labels, scores, fdr)
 
@@ -115,7 +119,9 @@ def test_worked_recalls_of_section_6_2(fdr, recall):
     ("right", "wrong", "fdr", "plain", "exact"),
     [(9, 1, 0.1, 1.0, 1.0), (19, 1, 0.05, 0.0, 1.0), (3, 1, 0.25, 1.0, 1.0), (8, 1, 0.1, 0.0, 0.0)],
 )
-def test_the_float_trap_is_the_challenges_and_exact_mode_steps_over_it(right, wrong, fdr, plain, exact):
+def test_the_float_trap_is_the_challenges_and_exact_mode_steps_over_it(
+    right, wrong, fdr, plain, exact
+):
     # One block of equal scores: 1 - .9 = .09999999999999998, but 1 - .95 = .050000000000000044.
     labels, scores = [1] * right + [0] * wrong + [0], [0.5] * (right + wrong) + [0.1]
     assert ours.recall_at_fdr(labels, scores, fdr) == plain

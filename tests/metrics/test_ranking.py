@@ -1,4 +1,6 @@
-"""Every number of protocols 6.3: Table 1 of the EBERT paper, its internal ranking, and the three rules."""
+"""Every number of protocols 6.3: Table 1 of the EBERT paper, its internal ranking, and the three
+rules.
+"""
 
 import itertools
 
@@ -70,7 +72,8 @@ def test_the_internal_ranking_of_table_s1():
     assert ahead == ["E2F1:K562"]
 
 
-# Of the four metric ranks only their mean is given; these are the ones that have it and the log scores.
+# Of the four metric ranks only their mean is given; these are the ones that have it and the log
+# scores.
 E2F1 = [[3, 3, 3, 2.5], [1, 2, 2, 1], [2, 1, 1, 2.5]]
 
 
@@ -125,7 +128,10 @@ def test_a_model_without_scores_gets_no_rank_and_counts_as_last():
 
 
 def test_models_scored_on_other_bins_are_said():
-    row = {"x": scores(0.9, 0.5, 0.1, 0.1) | {"n": 1000}, "y": scores(0.8, 0.4, 0.0, 0.0) | {"n": 900}}
+    row = {
+        "x": scores(0.9, 0.5, 0.1, 0.1) | {"n": 1000},
+        "y": scores(0.8, 0.4, 0.0, 0.0) | {"n": 900},
+    }
     notes = rank_models({"A": row}).notes
     assert notes == ["A: the models were scored on different bins (x 1,000, y 900)"]
 

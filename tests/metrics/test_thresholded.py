@@ -44,11 +44,15 @@ def test_scores_of_classes_equal_scikit_learn(seed, rows):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert ours.mcc(labels, said) == pytest.approx(peer.matthews_corrcoef(labels, said))
-        expected = peer.precision_recall_fscore_support(labels, said, average="macro", zero_division=0)
+        expected = peer.precision_recall_fscore_support(
+            labels, said, average="macro", zero_division=0
+        )
         assert ours.macro_precision(labels, said) == pytest.approx(expected[0])
         assert ours.macro_recall(labels, said) == pytest.approx(expected[1])
         assert ours.macro_f1(labels, said) == pytest.approx(expected[2])
-        assert ours.binary_f1(labels, said) == pytest.approx(peer.f1_score(labels, said, zero_division=0))
+        assert ours.binary_f1(labels, said) == pytest.approx(
+            peer.f1_score(labels, said, zero_division=0)
+        )
 
 
 def test_classes_that_are_no_whole_numbers_are_refused():

@@ -15,9 +15,15 @@ TOWER = TowerSpec(name="native", embed=8, depths=(1, 1), heads=(1, 2), window=2)
 
 def make_spec(**changes):
     given = {
-        "k": 3, "regions": REGIONS, "factors": FACTORS, "cells": CELLS, "encoder": ENCODER, "tower": TOWER,
-        "max_tokens": 16, "projection_dim": 8,
-    }  # fmt: skip
+        "k": 3,
+        "regions": REGIONS,
+        "factors": FACTORS,
+        "cells": CELLS,
+        "encoder": ENCODER,
+        "tower": TOWER,
+        "max_tokens": 16,
+        "projection_dim": 8,
+    }
     return ModelSpec(**(given | changes))
 
 
@@ -64,7 +70,10 @@ def make_batch(spec, size=3, *, seed=0, clean=False, labels=True):
     if spec.masked_factors:
         hidden = torch.rand(factors.shape, generator=g) < 0.3
         batch = replace(
-            batch, factor_hidden=hidden, factor_targets=factors, factors=factors.masked_fill(hidden, 0.0)
+            batch,
+            factor_hidden=hidden,
+            factor_targets=factors,
+            factors=factors.masked_fill(hidden, 0.0),
         )
     if "contacts" in spec.streams:
         batch = replace(batch, contacts=(contacts + contacts.transpose(1, 2)) / 2)
@@ -75,12 +84,16 @@ def make_batch(spec, size=3, *, seed=0, clean=False, labels=True):
         answers[:, 2] = 3 + torch.arange(len(known)) % spec.states
         batch = replace(batch, states=known, state_labels=answers)
     if spec.motif_sites:
-        batch = replace(batch, motif_sites=torch.rand((*dna.ids.shape, spec.motif_sites), generator=g) < 0.1)
+        batch = replace(
+            batch, motif_sites=torch.rand((*dna.ids.shape, spec.motif_sites), generator=g) < 0.1
+        )
     if spec.next_segment == "cross":
         batch = replace(batch, pairs=sequences(5, seed=seed + 7), pair_labels=torch.arange(5) % 2)
     elif spec.next_segment == "bi":
         batch = replace(
-            batch, pair_index=torch.tensor([[0, 1], [1, 5], [2, 3]]), pair_labels=torch.tensor([1, 0, 1])
+            batch,
+            pair_index=torch.tensor([[0, 1], [1, 5], [2, 3]]),
+            pair_labels=torch.tensor([1, 0, 1]),
         )
     return batch
 

@@ -8,7 +8,9 @@ from epilm.models.baselines import SmallCNN, reverse_complement_codes
 def test_reverse_complement_twice_is_the_sequence():
     codes = torch.tensor([[0, 1, 2, 3, 4, 4], [3, 3, 0, 1, 4, 2]])
     lengths = torch.tensor([4, 6])
-    assert (reverse_complement_codes(reverse_complement_codes(codes, lengths), lengths) == codes).all()
+    assert (
+        reverse_complement_codes(reverse_complement_codes(codes, lengths), lengths) == codes
+    ).all()
 
 
 def test_both_strands_score_alike():

@@ -1,4 +1,6 @@
-"""The binding head: what it reads, what is cut out, the copies and twins, and the FactorNet-like network."""
+"""The binding head: what it reads, what is cut out, the copies and twins, and the FactorNet-like
+network.
+"""
 
 from dataclasses import replace
 
@@ -16,9 +18,17 @@ from epilm.streams import Windows
 from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE
 
 STATES, TOKENS, SIGNALS = 5, 20, 2
-ENCODER = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=32, max_positions=32, dropout=0.0)
+ENCODER = EncoderSpec(
+    size="tiny", hidden=16, layers=1, heads=2, ffn=32, max_positions=32, dropout=0.0
+)
 EB = ModelSpec(
-    name="ebert", streams=("dna", "states"), k=3, stride=3, states=STATES, encoder=ENCODER, max_tokens=32
+    name="ebert",
+    streams=("dna", "states"),
+    k=3,
+    stride=3,
+    states=STATES,
+    encoder=ENCODER,
+    max_tokens=32,
 )
 DB = replace(EB, name="dbert", streams=("dna",), states=0)
 HEAD = {"conv_channels": (6, 7), "kernel": 3, "dense": 9, "dropout": 0.0, "seed": 5}
@@ -46,7 +56,10 @@ def by_hand(m, hidden, signals):
     """The head on k-mers that were cut out first: plain layers on (B, T, H + S)."""
     weight, both = m.convolutions[0].weight, hidden
     if signals is not None:
-        weight, both = torch.cat([weight, m.signal_convolution.weight], 1), torch.cat([hidden, signals], -1)
+        weight, both = (
+            torch.cat([weight, m.signal_convolution.weight], 1),
+            torch.cat([hidden, signals], -1),
+        )
     x = F.relu(F.conv1d(both.transpose(1, 2), weight, m.convolutions[0].bias, padding="same"))
     x = F.relu(F.conv1d(x, m.convolutions[1].weight, m.convolutions[1].bias, padding="same"))
     return m.out(F.relu(m.dense(x.amax(-1))))
@@ -107,7 +120,9 @@ def test_a_window_alone_gives_what_it_gives_in_a_batch():
 def test_the_shortcut_adds_the_best_of_a_signal_over_window_and_bin():
     w, plain = windows(pad=4), model()
     short = model(shortcut=(1,), middle=(8, 13))
-    assert torch.equal(short(w), plain(w))  # its weights begin at 0, the others are those without it
+    assert torch.equal(
+        short(w), plain(w)
+    )  # its weights begin at 0, the others are those without it
     with torch.no_grad():
         short.shortcut.weight[:] = torch.tensor([[2.0, -3.0]])
     track = w.signals[..., 1]
@@ -144,7 +159,9 @@ def test_the_model_given_is_left_as_it_was_and_its_weights_are_copied():
     before = {name: value.clone() for name, value in source.state_dict().items()}
     m = binding_from(source, signals=SIGNALS, **HEAD)
     assert torch.equal(m.trunk.states.weight, source.states.weight)
-    assert not any(name.startswith(("trunk.masked_head", "trunk.state_head")) for name in m.state_dict())
+    assert not any(
+        name.startswith(("trunk.masked_head", "trunk.state_head")) for name in m.state_dict()
+    )
     loss = m(windows()).sum()
     loss.backward()
     with torch.no_grad():
@@ -157,7 +174,9 @@ def test_the_model_given_is_left_as_it_was_and_its_weights_are_copied():
 
 def test_the_random_twin_differs_in_the_trunk_alone():
     trained = build_model(EB, seed=1)
-    one, two = (binding_from(t, signals=SIGNALS, **HEAD) for t in (trained, build_model(EB, seed=2)))
+    one, two = (
+        binding_from(t, signals=SIGNALS, **HEAD) for t in (trained, build_model(EB, seed=2))
+    )
     mine, other = one.state_dict(), two.state_dict()
     assert mine.keys() == other.keys()
     for name, value in mine.items():
@@ -169,7 +188,9 @@ def test_the_random_twin_differs_in_the_trunk_alone():
 def test_every_weight_learns_but_the_pooler():
     m = model().train()
     m(windows()).square().sum().backward()
-    still = [name for name, p in m.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    still = [
+        name for name, p in m.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
     assert all("pooler" in name for name in still), still
 
 
@@ -235,7 +256,10 @@ def bases(n=3, width=100, tracks=2, seed=0):
     ids = torch.zeros(n, 1, dtype=torch.int64)
     codes = torch.randint(0, 5, (n, width), generator=g).to(torch.uint8)
     return Windows(
-        ids, ids > 0, codes=codes, tracks=torch.rand(n, width, tracks, generator=g) if tracks else None
+        ids,
+        ids > 0,
+        codes=codes,
+        tracks=torch.rand(n, width, tracks, generator=g) if tracks else None,
     )
 
 

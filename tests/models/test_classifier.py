@@ -73,7 +73,9 @@ def test_wrong_use_says_so(toy, model):
 
 
 def test_a_tower_of_three_statistics_fuses_with_nothing(toy):
-    tower = TowerSpec("swin_t_224", prepare="channels", embed=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2))
+    tower = TowerSpec(
+        "swin_t_224", prepare="channels", embed=8, depths=(1, 1, 1, 1), heads=(1, 1, 2, 2)
+    )
     model = build_model(toy.spec(tower=tower), seed=0)
     assert classifier_from(model, 2).tower is None  # the sequence alone is read as ever
     with pytest.raises(

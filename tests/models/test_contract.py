@@ -28,12 +28,18 @@ NEEDS = {
     "next_segment": (OFF, {}),
     "matching": (OFF, {"next_segment": "none"}),
     "masked_factors": (OFF, {"next_segment": "none", "fusion": "concat", "masked_factors": True}),
-    "contacts": (OFF, {"next_segment": "none", "streams": ("dna", "contacts"), "contacts": "encoder"}),
+    "contacts": (
+        OFF,
+        {"next_segment": "none", "streams": ("dna", "contacts"), "contacts": "encoder"},
+    ),
     "masked_states": (
         OFF,
         {"name": "ebert", "streams": ("dna", "states"), "states": 5, "next_segment": "none"},
     ),
-    "motif_sites": (OFF, {"name": "dbert", "streams": ("dna",), "motif_sites": 4, "next_segment": "none"}),
+    "motif_sites": (
+        OFF,
+        {"name": "dbert", "streams": ("dna",), "motif_sites": 4, "next_segment": "none"},
+    ),
 }
 ON = {
     "masked_kmers": MaskSpec(),
@@ -79,7 +85,12 @@ def test_towers(toy, name):
     prepare = "native" if name == "native" else "resize"
     sizes = {"depths": (1, 1), "heads": (1, 2)} if stages else {"depths": (1,), "heads": (2,)}
     tower = TowerSpec(name=name, prepare=prepare, embed=8, window=2, **sizes)
-    learn(toy, toy.spec(tower=tower, next_segment="none"), replace(OFF, matching=MatchingSpec()), size=2)
+    learn(
+        toy,
+        toy.spec(tower=tower, next_segment="none"),
+        replace(OFF, matching=MatchingSpec()),
+        size=2,
+    )
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -94,9 +105,14 @@ def test_objectives(toy, name):
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "mean"])
 def test_everything_at_once(toy, layout, fusion, pooling):
     spec = toy.spec(
-        layout=layout, fusion=fusion, pooling=pooling, masked_factors=True, cell_embedding=True,
-        streams=("dna", "factors", "contacts"), contacts="encoder",
-    )  # fmt: skip
+        layout=layout,
+        fusion=fusion,
+        pooling=pooling,
+        masked_factors=True,
+        cell_embedding=True,
+        streams=("dna", "factors", "contacts"),
+        contacts="encoder",
+    )
     objectives = ObjectivesSpec(masked_factors=ON["masked_factors"], contacts=ON["contacts"])
     assert len(learn(toy, spec, objectives)) > 12
 
@@ -105,8 +121,12 @@ def test_everything_at_once(toy, layout, fusion, pooling):
 @pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
 def test_bfloat16_autocast(toy, layout, fusion):
     spec = toy.spec(
-        layout=layout, fusion=fusion, masked_factors=True, cell_embedding=True,
-        streams=("dna", "factors", "contacts"), contacts="bias" if layout == "per_region" else "encoder",
-    )  # fmt: skip
+        layout=layout,
+        fusion=fusion,
+        masked_factors=True,
+        cell_embedding=True,
+        streams=("dna", "factors", "contacts"),
+        contacts="bias" if layout == "per_region" else "encoder",
+    )
     with torch.autocast("cpu", torch.bfloat16):
         learn(toy, spec, ObjectivesSpec(masked_factors=ON["masked_factors"]))

@@ -1,4 +1,6 @@
-"""EBERT and DBERT: what the state stream adds, what it must not change, and the sizes of the paper."""
+"""EBERT and DBERT: what the state stream adds, what it must not change, and the sizes of the
+paper.
+"""
 
 from dataclasses import replace
 
@@ -13,19 +15,37 @@ from epilm.models.sizes import ENCODER_SIZES, encoder_size
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.region import count_parameters
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.spec import (
+    MaskedStatesSpec,
+    MaskSpec,
+    MatchingSpec,
+    NextSegmentSpec,
+    ObjectivesSpec,
+)
 from epilm.streams import Batch, Sequences, Windows
 from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE, UNKNOWN_STATE
 
 STATES, TOKENS = 5, 20
-ENCODER = EncoderSpec(size="tiny", hidden=16, layers=2, heads=2, ffn=32, max_positions=32, dropout=0.0)
+ENCODER = EncoderSpec(
+    size="tiny", hidden=16, layers=2, heads=2, ffn=32, max_positions=32, dropout=0.0
+)
 EB = ModelSpec(
-    name="ebert", streams=("dna", "states"), k=3, stride=3, states=STATES, encoder=ENCODER, max_tokens=32
+    name="ebert",
+    streams=("dna", "states"),
+    k=3,
+    stride=3,
+    states=STATES,
+    encoder=ENCODER,
+    max_tokens=32,
 )
 DB = replace(EB, name="dbert", streams=("dna",), states=0)
 OBJECTIVES = ObjectivesSpec(
-    MaskSpec(), NextSegmentSpec(weight=0), MatchingSpec(weight=0), masked_states=MaskedStatesSpec(weight=1), alpha=0.5
-)  # fmt: skip
+    MaskSpec(),
+    NextSegmentSpec(weight=0),
+    MatchingSpec(weight=0),
+    masked_states=MaskedStatesSpec(weight=1),
+    alpha=0.5,
+)
 
 
 def batch(n=4, *, pad=0, states=True, seed=0):
@@ -49,9 +69,12 @@ def batch(n=4, *, pad=0, states=True, seed=0):
     ids, mask = wide(ids, 0), wide(torch.ones_like(ids, dtype=torch.bool), False)
     dna = Sequences(ids, torch.zeros_like(ids), mask, wide(labels, -100))
     made = Batch(
-        rows=torch.arange(n), cells=torch.zeros(n, dtype=torch.int64),
-        regions=torch.zeros((n, 0), dtype=torch.int64), dna=dna, owner=torch.arange(n),
-    )  # fmt: skip
+        rows=torch.arange(n),
+        cells=torch.zeros(n, dtype=torch.int64),
+        regions=torch.zeros((n, 0), dtype=torch.int64),
+        dna=dna,
+        owner=torch.arange(n),
+    )
     if states:
         made = replace(made, states=wide(known, PAD_STATE), state_labels=wide(state_labels, -100))
     return made
@@ -98,7 +121,9 @@ def test_the_heads_see_hidden_tokens_alone(ebert):
 @pytest.mark.parametrize("most", [None, 40])
 @pytest.mark.parametrize("pad", [0, 3])
 def test_scores_are_those_of_all_token_vectors(ebert, pad, most):
-    """The last block works on hidden tokens alone: against the heads on every token's vector, and the same gradients."""
+    """The last block works on hidden tokens alone: against the heads on every token's vector, and
+    the same gradients.
+    """
     b = batch(pad=pad)
     b = replace(b, dna=replace(b.dna, most=most), states_most=most)
     out = ebert(b)
@@ -113,7 +138,8 @@ def test_scores_are_those_of_all_token_vectors(ebert, pad, most):
         assert (asked != -100).sum() == (labels[len(losses) - 1] != -100).sum()
         assert most is None or len(asked) == most
     slow = [
-        nn.functional.cross_entropy(x.flatten(0, 1), y.flatten()) for x, y in zip(plain, labels, strict=True)
+        nn.functional.cross_entropy(x.flatten(0, 1), y.flatten())
+        for x, y in zip(plain, labels, strict=True)
     ]
     grads = []
     for pair in (losses, slow):
@@ -168,7 +194,9 @@ def test_no_states_are_unknown_states(ebert):
     real = b.dna.mask.clone()
     real[:, [0, TOKENS + 1]] = False
     unknown = torch.where(real, UNKNOWN_STATE, PAD_STATE)
-    assert torch.equal(ebert.encode(b.dna.ids, b.dna.mask), ebert.encode(b.dna.ids, b.dna.mask, unknown))
+    assert torch.equal(
+        ebert.encode(b.dna.ids, b.dna.mask), ebert.encode(b.dna.ids, b.dna.mask, unknown)
+    )
 
 
 @pytest.mark.parametrize("combine_by", ["sum", "concat"])
@@ -180,7 +208,9 @@ def test_the_encoder_alone_can_stand_for_the_model_where_no_state_is_known(combi
     b = batch(pad=2)
     alone = ebert.without_states()
     hidden, _ = alone(b.dna.ids, None, b.dna.mask)
-    assert torch.allclose(hidden[b.dna.mask], ebert.encode(b.dna.ids, b.dna.mask)[b.dna.mask], atol=1e-6)
+    assert torch.allclose(
+        hidden[b.dna.mask], ebert.encode(b.dna.ids, b.dna.mask)[b.dna.mask], atol=1e-6
+    )
     assert torch.equal(ebert.encoder.words.weight, words)
 
 
@@ -218,8 +248,13 @@ def test_every_part_learns(combine_by, size):
     with torch.autocast("cpu", torch.bfloat16, enabled=size == "bfloat16"):
         total, values = combine(model(b), b, OBJECTIVES)
     total.backward()
-    still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert still == ["encoder.pooler.weight", "encoder.pooler.bias"]  # [CLS] is not used in pre-training
+    still = [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    assert still == [
+        "encoder.pooler.weight",
+        "encoder.pooler.bias",
+    ]  # [CLS] is not used in pre-training
     assert {"masked_kmers/loss", "masked_states/loss", "masked_states/accuracy"} <= set(values)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
@@ -257,8 +292,12 @@ def test_a_few_steps_learn_what_can_be_learned():
 
 
 def test_the_size_of_the_paper():
-    """About 98.1 M with 16 389 k-mers, 512 positions and 39 state rows; with heads and pooler about 100 M."""
-    spec = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, states=36, max_tokens=150)
+    """About 98.1 M with 16 389 k-mers, 512 positions and 39 state rows; with heads and pooler about
+    100 M.
+    """
+    spec = ModelSpec(
+        name="ebert", streams=("dna", "states"), k=7, stride=7, states=36, max_tokens=150
+    )
     with torch.device("meta"):
         model = build_model(spec)
     sizes = parameter_table(model)
@@ -306,7 +345,10 @@ def test_a_state_head_needs_its_table(ebert):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (replace(EB, states=0), r"model\.states: .*needs chromatin states.*Build the store with states"),
+        (
+            replace(EB, states=0),
+            r"model\.states: .*needs chromatin states.*Build the store with states",
+        ),
         (replace(EB, states=255), "At most 254 states"),
         (replace(EB, streams=("dna",)), r"ebert reads dna and states.*dbert"),
         (

@@ -1,4 +1,6 @@
-"""What each switch of the model does, and the traps: A6, leaks between modalities, absent regions."""
+"""What each switch of the model does, and the traps: A6, leaks between modalities, absent
+regions.
+"""
 
 from dataclasses import replace
 
@@ -81,8 +83,11 @@ def test_per_region_is_the_mean_over_present_regions(toy):
 
 
 def test_a_sample_of_padding_alone_stays_finite(toy):
-    for changes in ({}, {"streams": ("dna", "factors", "contacts"), "contacts": "bias"},
-                    {"fusion": "cross_attention", "masked_factors": True}):  # fmt: skip
+    for changes in (
+        {},
+        {"streams": ("dna", "factors", "contacts"), "contacts": "bias"},
+        {"fusion": "cross_attention", "masked_factors": True},
+    ):
         model, batch, spec = outputs(toy, **changes)
         mask = batch.dna.mask.clone()
         mask[: spec.regions] = False
@@ -103,10 +108,19 @@ def test_samples_do_not_mix(toy, layout):
     for b in range(3):
         mine = batch.owner == b
         alone = replace(
-            batch, rows=batch.rows[b : b + 1], cells=batch.cells[b : b + 1], regions=batch.regions[b : b + 1],
-            factors=batch.factors[b : b + 1], owner=torch.zeros(int(mine.sum()), dtype=torch.int64),
-            dna=replace(batch.dna, ids=batch.dna.ids[mine], segments=batch.dna.segments[mine], mask=batch.dna.mask[mine]),
-        )  # fmt: skip
+            batch,
+            rows=batch.rows[b : b + 1],
+            cells=batch.cells[b : b + 1],
+            regions=batch.regions[b : b + 1],
+            factors=batch.factors[b : b + 1],
+            owner=torch.zeros(int(mine.sum()), dtype=torch.int64),
+            dna=replace(
+                batch.dna,
+                ids=batch.dna.ids[mine],
+                segments=batch.dna.segments[mine],
+                mask=batch.dna.mask[mine],
+            ),
+        )
         assert torch.allclose(model(alone).seq_embedding[0], whole.seq_embedding[b], atol=1e-5)
 
 
@@ -189,14 +203,17 @@ def test_the_vocabulary_head_sees_masked_rows_only(toy):
     masked = int((batch.dna.labels != -100).sum() + (batch.pairs.labels != -100).sum())
     assert out.masked_logits.shape == (masked, 69)
     assert out.masked_labels.tolist() == [
-        *batch.dna.labels[batch.dna.labels != -100].tolist(), *batch.pairs.labels[batch.pairs.labels != -100].tolist(),
-    ]  # fmt: skip
+        *batch.dna.labels[batch.dna.labels != -100].tolist(),
+        *batch.pairs.labels[batch.pairs.labels != -100].tolist(),
+    ]
 
 
 @pytest.mark.parametrize("clean", [False, True])
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "mean"])
 def test_scores_and_embeddings_are_those_of_all_token_vectors(toy, pooling, clean):
-    """The last block works on what is read alone: against the same model when it reads every token."""
+    """The last block works on what is read alone: against the same model when it reads every
+    token.
+    """
     model, batch, spec = outputs(toy, pooling=pooling)
     batch = toy.batch(spec, clean=clean)
     out = model(batch)
@@ -246,7 +263,9 @@ def test_micro_batched_contrast_of_the_whole_model_equals_one_graph(toy):
         batches,
         two.encode_matching,
         loss_of,
-        forward=lambda m: (lambda out: ((out.seq_embedding, out.region_embedding), other(out)))(two(m)),
+        forward=lambda m: (lambda out: ((out.seq_embedding, out.region_embedding), other(out)))(
+            two(m)
+        ),
         shared=(two.log_temperature,),
     )
     # The same dropout in one graph: every micro-batch starts where its first pass started.
@@ -307,16 +326,29 @@ def test_the_paper_model_has_the_published_size():
         ({"factors": 0}, "Build the store with motifs"),
         ({"fusion": "concat"}, "no objective would train the fusion"),
         ({"masked_factors": True}, "fusion=none keeps apart"),
-        ({"streams": ("dna",), "fusion": "concat", "masked_factors": True}, "fusion joins dna and factors"),
+        (
+            {"streams": ("dna",), "fusion": "concat", "masked_factors": True},
+            "fusion joins dna and factors",
+        ),
         ({"contacts": "bias"}, "must be given together"),
-        ({"contacts": "bias", "streams": ("dna", "contacts"), "layout": "concat"}, "one vector a region"),
+        (
+            {"contacts": "bias", "streams": ("dna", "contacts"), "layout": "concat"},
+            "one vector a region",
+        ),
         ({"next_segment": "bi", "layout": "concat"}, "compares regions encoded apart"),
         ({"cell_embedding": True, "cells": 0}, "no cell types"),
-        ({"projection": "none", "projection_dim": 8, "tower": TowerSpec(embed=8, depths=(1,), heads=(1,))}, "same width"),
+        (
+            {
+                "projection": "none",
+                "projection_dim": 8,
+                "tower": TowerSpec(embed=8, depths=(1,), heads=(1,)),
+            },
+            "same width",
+        ),
         ({"regions": 0}, "needs a region"),
         ({"max_tokens": 2}, "at least 8"),
     ],
-)  # fmt: skip
+)
 def test_impossible_specs_are_refused(toy, changes, message):
     with pytest.raises(RecipeError, match=message):
         build_model(toy.spec(**changes))

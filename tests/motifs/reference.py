@@ -1,10 +1,14 @@
-"""The slow, plain scan every fast one must equal: one position, one strand, one column after the other."""
+"""The slow, plain scan every fast one must equal: one position, one strand, one column after the
+other.
+"""
 
 import numpy as np
 
 
 def plain_scores(codes, pwm):
-    """Scores of both strands at every start, shape (2, G - W + 1); NaN where the window holds an N."""
+    """Scores of both strands at every start, shape (2, G - W + 1); NaN where the window holds an
+    N.
+    """
     width = len(pwm)
     count = max(len(codes) - width + 1, 0)
     out = np.full((2, count), np.nan)

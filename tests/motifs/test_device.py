@@ -1,4 +1,6 @@
-"""Scores by products and by tables are those of the plain loop, on either strand, around every N."""
+"""Scores by products and by tables are those of the plain loop, on either strand, around every
+N.
+"""
 
 import numpy as np
 import pytest
@@ -31,7 +33,11 @@ def test_best_scores_are_those_of_the_scan(form, kind):
     pwms = motifs(2)
     starts = np.arange(23) * 120
     want = best_scores(codes.reshape(-1), starts, starts + 120, pwms, threads=1)
-    got = DeviceScorer(pwms, form=form, kind=kind, chunk_bytes=50_000).best(torch.from_numpy(codes)).numpy()
+    got = (
+        DeviceScorer(pwms, form=form, kind=kind, chunk_bytes=50_000)
+        .best(torch.from_numpy(codes))
+        .numpy()
+    )
     assert np.array_equal(np.isinf(got), np.isinf(want))
     assert np.isinf(got[3]).all()
     held = np.isfinite(want)
@@ -52,7 +58,9 @@ def test_any_sequence_gives_what_a_plain_loop_gives(bases, form):
             if 4 not in bases[at : at + len(pwm)]
         ]
         best.append(max(scores, default=-np.inf))
-    got = DeviceScorer(pwms, form=form[0], kind=form[1]).best(torch.tensor([bases], dtype=torch.uint8))[0]
+    got = DeviceScorer(pwms, form=form[0], kind=form[1]).best(
+        torch.tensor([bases], dtype=torch.uint8)
+    )[0]
     np.testing.assert_allclose(got.numpy(), best, atol=1e-5)
 
 
@@ -66,5 +74,7 @@ def test_an_impossible_base_stays_impossible(form, kind):
 
 
 def test_what_is_no_score_matrix_is_refused():
-    with pytest.raises(InputError, match=r"motif 1: a score matrix has another shape|another shape.*motif 1"):
+    with pytest.raises(
+        InputError, match=r"motif 1: a score matrix has another shape|another shape.*motif 1"
+    ):
         DeviceScorer([np.zeros((3, 4)), np.zeros((3, 5))])

@@ -1,4 +1,6 @@
-"""Motif files: every layout reads, the copies of one collection agree, and each bad file says what to do."""
+"""Motif files: every layout reads, the copies of one collection agree, and each bad file says what
+to do.
+"""
 
 import contextlib
 import gzip
@@ -112,8 +114,14 @@ def test_transfac_reads_with_and_without_record_ends(tmp_path):
     (motif,) = read_motifs(write(tmp_path, TRANSFAC))
     assert (motif.id, motif.name) == ("M00001", "MyoD")
     assert motif.matrix.tolist() == [[1, 2, 2, 0], [2, 1, 2, 0]]
-    loose = "AC M1\nXX\nID x\nPO\tA\tC\tG\tT\n01\t1\t0\t0\t4\nXX\nAC M2\nID y\nPO\tA\tC\tG\tT\n01\t0\t3\t0\t0\nXX\n"
-    assert [(m.id, m.name) for m in read_motifs(write(tmp_path, loose))] == [("M1", "x"), ("M2", "y")]
+    loose = (
+        "AC M1\nXX\nID x\nPO\tA\tC\tG\tT\n01\t1\t0\t0\t4\nXX\nAC M2\nID"
+        " y\nPO\tA\tC\tG\tT\n01\t0\t3\t0\t0\nXX\n"
+    )
+    assert [(m.id, m.name) for m in read_motifs(write(tmp_path, loose))] == [
+        ("M1", "x"),
+        ("M2", "y"),
+    ]
 
 
 def test_homer_header_gives_the_name(tmp_path):
@@ -133,11 +141,20 @@ BAD = {
         ">M1 x\nA [ 1 0 ]\nC [ 1 0 ]\nG [ 0 0 ]\nT [ 3 0 ]\n",
         "without any count.*column 2 of 2",
     ),
-    "duplicate": (BRACKETED + BRACKETED, "two motifs have one id. Found MA0001.1 as motif 1 and motif 2"),
-    "rna": (BRACKETED.replace("T  [", "U  ["), "one row for each of A, C, G, T. Found rows A, C, G, U"),
+    "duplicate": (
+        BRACKETED + BRACKETED,
+        "two motifs have one id. Found MA0001.1 as motif 1 and motif 2",
+    ),
+    "rna": (
+        BRACKETED.replace("T  [", "U  ["),
+        "one row for each of A, C, G, T. Found rows A, C, G, U",
+    ),
     "three rows": (BRACKETED[: BRACKETED.index("T  [")], "Found rows A, C, G. .*truncated"),
     "cut row": (BRACKETED[:-6], "not whole.*3, 3, 3, 2 numbers.*truncated"),
-    "negative": (BRACKETED.replace("94", "-94"), r"x.txt, line 3, motif MA0001.1: .*at least 0. Found -94"),
+    "negative": (
+        BRACKETED.replace("94", "-94"),
+        r"x.txt, line 3, motif MA0001.1: .*at least 0. Found -94",
+    ),
     "nan": (BRACKETED.replace("94", "nan"), "finite number of at least 0. Found nan"),
     "word": (BRACKETED.replace("94", "many"), "not a number. Found 'many'"),
     "empty": ("", "the file is empty. Expected JASPAR"),
@@ -146,12 +163,21 @@ BAD = {
     "header only": (">M1 x\n", "not whole"),
     "nameless": (">\n1 2\n", "a header without an id"),
     "protein": (MEME.replace("ACGT", "ACDEFGHIKLMNPQRSTVWY"), "not over A, C, G, T"),
-    "meme cut": (MEME[: MEME.index(" 0 0 0.25")], "motif M1 is not whole. Found 1 rows; expected w= 2 rows"),
+    "meme cut": (
+        MEME[: MEME.index(" 0 0 0.25")],
+        "motif M1 is not whole. Found 1 rows; expected w= 2 rows",
+    ),
     "meme no matrix": (MEME + "\nMOTIF M3\n", "motif M3 has no matrix"),
     "meme counts": (MEME.replace("0.5 0.5 0 0", "5 5 0 0"), "must sum to 1.*sum 10"),
-    "meme short row": (MEME.replace("0.5 0.5 0 0", "0.5 0.5 0"), "a row needs four probabilities. Found 3"),
+    "meme short row": (
+        MEME.replace("0.5 0.5 0 0", "0.5 0.5 0"),
+        "a row needs four probabilities. Found 3",
+    ),
     "transfac cut": (TRANSFAC[: TRANSFAC.index("01 ")], "motif M00001 has no rows"),
-    "transfac letters": (TRANSFAC.replace("G      T", "G      U"), "not over A, C, G, T.*P0 A C G T"),
+    "transfac letters": (
+        TRANSFAC.replace("G      T", "G      U"),
+        "not over A, C, G, T.*P0 A C G T",
+    ),
     "transfac gap": (
         TRANSFAC.replace("02   ", "03   "),
         "rows are not consecutive. Found row 03 after 1 rows",
@@ -227,7 +253,12 @@ def test_the_release_by_name_is_the_file(real_data):
 def test_hocomoco_in_meme_format(real_data):
     motifs = read_motifs(real_data / "motifs" / "HOCOMOCOv9.meme.gz")
     assert len(motifs) == 428
-    assert (motifs[0].id, motifs[0].name, motifs[0].sites, motifs[0].width) == ("AHR_si", "AHR", 154, 9)
+    assert (motifs[0].id, motifs[0].name, motifs[0].sites, motifs[0].width) == (
+        "AHR_si",
+        "AHR",
+        154,
+        9,
+    )
     assert not any(m.is_counts for m in motifs)
 
 
@@ -240,9 +271,9 @@ def test_biopython_reads_the_same():
 @settings(max_examples=40, deadline=None)
 @given(
     columns=st.lists(
-        st.lists(st.one_of(st.integers(0, 9999), st.floats(0, 1e4, width=32)), min_size=4, max_size=4).filter(
-            sum
-        ),
+        st.lists(
+            st.one_of(st.integers(0, 9999), st.floats(0, 1e4, width=32)), min_size=4, max_size=4
+        ).filter(sum),
         min_size=1,
         max_size=12,
     ),
@@ -260,10 +291,39 @@ def test_what_is_written_reads_back_exactly(tmp_path_factory, columns, name):
 
 
 FRAGMENTS = st.sampled_from(
-    [">", ">M1", "\t", "\n", "\n", " ", "A ", "C [", "]", "1", "2.5", "-1", "nan", "MOTIF M1", "MEME version 4",
-     "letter-probability matrix: w= 2", "letter-probability matrix: w= x nsites= 1e", "P0 A C G T", "AC M1", "ID x",
-     "01", "//", "XX", "ALPHABET= ACGT", "0 0 0 1", "#", "\r", "0595.588", "é", "1e999"]
-)  # fmt: skip
+    [
+        ">",
+        ">M1",
+        "\t",
+        "\n",
+        "\n",
+        " ",
+        "A ",
+        "C [",
+        "]",
+        "1",
+        "2.5",
+        "-1",
+        "nan",
+        "MOTIF M1",
+        "MEME version 4",
+        "letter-probability matrix: w= 2",
+        "letter-probability matrix: w= x nsites= 1e",
+        "P0 A C G T",
+        "AC M1",
+        "ID x",
+        "01",
+        "//",
+        "XX",
+        "ALPHABET= ACGT",
+        "0 0 0 1",
+        "#",
+        "\r",
+        "0595.588",
+        "é",
+        "1e999",
+    ]
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -275,4 +335,6 @@ def test_any_text_is_read_or_refused_with_a_message(tmp_path_factory, head, text
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_text(head + text, encoding="utf-8")
     with contextlib.suppress(InputError):  # any other exception fails the test
-        assert all(np.isfinite(m.matrix).all() and m.matrix.shape[1] == 4 for m in read_motifs(path))
+        assert all(
+            np.isfinite(m.matrix).all() and m.matrix.shape[1] == 4 for m in read_motifs(path)
+        )

@@ -1,4 +1,6 @@
-"""The factor matrix: each statistic by hand and against the plain loop; the report; memory maps; progress."""
+"""The factor matrix: each statistic by hand and against the plain loop; the report; memory maps;
+progress.
+"""
 
 import json
 
@@ -23,7 +25,8 @@ def scene():
     starts = np.array([0, 300, 900, 1050, 2000, 3990])
     ends = np.array([200, 700, 1300, 1150, 2404, 4000])
     motifs = [
-        Motif(f"M{i}", f"F{i}", m, is_counts=True) for i, m in enumerate(random_motifs(rng, [6, 8, 11, 15]))
+        Motif(f"M{i}", f"F{i}", m, is_counts=True)
+        for i, m in enumerate(random_motifs(rng, [6, 8, 11, 15]))
     ]
     return codes, starts, ends, motifs
 
@@ -48,7 +51,9 @@ def test_every_statistic_equals_the_plain_loop(scene, statistic, threads):
     codes, starts, ends, motifs = scene
     pwms = [log_odds(m) for m in motifs]
     cuts = thresholds(pwms, 1e-2).scores
-    matrix, report = factor_matrix(codes, starts, ends, motifs, statistic=statistic, p=1e-2, threads=threads)
+    matrix, report = factor_matrix(
+        codes, starts, ends, motifs, statistic=statistic, p=1e-2, threads=threads
+    )
     assert matrix.dtype == np.float16
     assert report.statistic == statistic
     best = plain_best(codes, starts, ends, pwms)
@@ -80,7 +85,10 @@ def test_each_background_gives_its_own_scores(scene):
     assert report.backgrounds == (tuple(bg),)
     pwms = [log_odds(m, bg) for m in motifs]
     np.testing.assert_allclose(
-        genome.astype(float), np.maximum(plain_best(codes, starts, ends, pwms), 0), rtol=1e-3, atol=1e-3
+        genome.astype(float),
+        np.maximum(plain_best(codes, starts, ends, pwms), 0),
+        rtol=1e-3,
+        atol=1e-3,
     )
     binned, report = factor_matrix(codes, starts, ends, motifs, background="gc_bins")
     group, backgrounds = gc_bins(codes, starts, ends)
@@ -98,7 +106,9 @@ def test_a_memory_map_is_filled_and_progress_told(scene, tmp_path, monkeypatch):
     monkeypatch.setattr("epilm.motifs.matrix.BLOCKS_A_STEP", 2)
     out = np.lib.format.open_memmap(tmp_path / "f.npy", mode="w+", dtype=np.float16, shape=(6, 4))
     told = []
-    factor_matrix(codes, starts, ends, motifs, out=out, threads=1, progress=lambda *now: told.append(now))
+    factor_matrix(
+        codes, starts, ends, motifs, out=out, threads=1, progress=lambda *now: told.append(now)
+    )
     out.flush()
     np.testing.assert_array_equal(np.load(tmp_path / "f.npy"), plain)
     assert told == [(2, 6), (4, 6), (6, 6)]
@@ -125,7 +135,11 @@ def test_several_statistics_in_one_pass_are_the_single_ones(scene, background):
         ((), {}, "each matrix needs a statistic of its own. Found none"),
         (("best", "best"), {}, "each matrix needs a statistic of its own. Found best, best"),
         (("best", "mean"), {}, "unknown statistic 'mean'"),
-        (("best", "sum"), {"out": [np.zeros((6, 4), np.float16)]}, "each statistic needs a result. Found 1"),
+        (
+            ("best", "sum"),
+            {"out": [np.zeros((6, 4), np.float16)]},
+            "each statistic needs a result. Found 1",
+        ),
     ],
 )
 def test_wrong_sets_of_statistics_are_refused(scene, statistics, more, message):
@@ -136,7 +150,9 @@ def test_wrong_sets_of_statistics_are_refused(scene, statistics, more, message):
 
 def test_the_report_names_motifs_that_cannot_reach_the_cut(scene):
     codes, starts, ends, motifs = scene
-    _, report = factor_matrix(codes, starts, ends, motifs, statistic="binary", p=1e-6, short="exact")
+    _, report = factor_matrix(
+        codes, starts, ends, motifs, statistic="binary", p=1e-6, short="exact"
+    )
     assert "M0" in report.unreachable
     assert report.thresholds[0] == np.inf
     assert "motifs cannot reach p 1e-06 (they have no hit): M0" in str(report)
@@ -148,7 +164,10 @@ def test_the_report_names_motifs_that_cannot_reach_the_cut(scene):
 
 
 def test_frequencies_are_said_to_shrink():
-    motifs = [Motif("M1", "x", np.eye(4), is_counts=False), Motif("M2", "y", np.eye(4), False, sites=50)]
+    motifs = [
+        Motif("M1", "x", np.eye(4), is_counts=False),
+        Motif("M2", "y", np.eye(4), False, sites=50),
+    ]
     codes = np.array([0, 1, 2, 3], dtype=np.uint8)
     matrix, report = factor_matrix(codes, np.array([0]), np.array([4]), motifs)
     assert (report.counts, report.frequencies, report.scaled) == (0, 1, 1)

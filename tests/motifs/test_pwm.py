@@ -1,4 +1,6 @@
-"""Log-odds, backgrounds and cuts: worked numbers, brute force over all words, and MOODS where it is there."""
+"""Log-odds, backgrounds and cuts: worked numbers, brute force over all words, and MOODS where it is
+there.
+"""
 
 import itertools
 
@@ -44,7 +46,9 @@ def test_frequencies_of_known_sites_count_as_those_sites():
 
 
 def test_no_pseudocount_makes_the_impossible_minus_infinity():
-    assert log_odds([[10, 0, 0, 0]], pseudocount=0).tolist() == [[np.log(4), -np.inf, -np.inf, -np.inf]]
+    assert log_odds([[10, 0, 0, 0]], pseudocount=0).tolist() == [
+        [np.log(4), -np.inf, -np.inf, -np.inf]
+    ]
 
 
 @pytest.mark.parametrize("bg", [[0.5, 0.5, 0, 0], [0.3, 0.3, 0.3, 0.3], [1, 2, 3], [np.nan] * 4])
@@ -77,7 +81,9 @@ def test_a_negative_pseudocount_and_p_out_of_range_are_refused():
 )
 def test_worked_cuts_of_one_hot_frequencies(width, p, cut):
     pwm = log_odds(ONE_HOT[:width])
-    assert pwm.max(axis=1).sum() == pytest.approx({6: 5.4977, 8: 7.3303, 12: 10.9955}[width], abs=1e-4)
+    assert pwm.max(axis=1).sum() == pytest.approx(
+        {6: 5.4977, 8: 7.3303, 12: 10.9955}[width], abs=1e-4
+    )
     assert threshold(pwm, p) == pytest.approx(cut, abs=0.003)
     exact = threshold(pwm, p, short="exact")
     assert exact == (np.inf if 0.25**width > p else threshold(pwm, p))
@@ -97,7 +103,9 @@ def all_words(pwm, bg):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    counts=st.lists(st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(sum), min_size=1, max_size=6),
+    counts=st.lists(
+        st.lists(st.integers(0, 30), min_size=4, max_size=4).filter(sum), min_size=1, max_size=6
+    ),
     weights=st.lists(st.integers(1, 9), min_size=2, max_size=2),
     p=st.sampled_from([0.5, 0.1, 0.01, 1e-3, 1e-4]),
 )
@@ -113,7 +121,9 @@ def test_a_cut_keeps_its_p_and_is_nearly_the_lowest_that_does(counts, weights, p
         return
     assert chance[scores >= cut.scores[0]].sum() <= p * (1 + 1e-9)
     lower = min(cut.scores[0] - SLACK_NATS - 1e-6, ceiling)
-    assert chance[scores >= lower].sum() > p * (1 - 1e-9) or cut.scores[0] <= scores.min() + SLACK_NATS
+    assert (
+        chance[scores >= lower].sum() > p * (1 - 1e-9) or cut.scores[0] <= scores.min() + SLACK_NATS
+    )
 
 
 def test_p_values_over_the_whole_range_match_all_words():
@@ -135,7 +145,9 @@ def test_moods_agrees_within_three_hundredths_of_a_bit():
         pwm = log_odds(rng.multinomial(50, weights))
         peer = tools.threshold_from_p(pwm.T.tolist(), [0.25] * 4, 1e-4)
         assert threshold(pwm, 1e-4) == pytest.approx(peer, abs=0.03 * np.log(2))
-        moods = np.array(tools.log_odds(rng.integers(1, 9, (4, width)).tolist(), [0.3, 0.2, 0.2, 0.3], 0.7))
+        moods = np.array(
+            tools.log_odds(rng.integers(1, 9, (4, width)).tolist(), [0.3, 0.2, 0.2, 0.3], 0.7)
+        )
         assert moods.shape == (4, width)
 
 
@@ -164,14 +176,16 @@ def test_the_reverse_strand_reverses_columns_and_bases():
 def test_backgrounds_average_the_strands_and_ignore_n():
     codes = np.array([0] * 6 + [1] * 2 + [4] * 50, dtype=np.uint8)
     weak, strong = 6 / 2 + 1, 2 / 2 + 1
-    assert base_background(codes).tolist() == pytest.approx([weak / 12, strong / 12, strong / 12, weak / 12])
+    assert base_background(codes).tolist() == pytest.approx(
+        [weak / 12, strong / 12, strong / 12, weak / 12]
+    )
     assert base_background(np.full(5, 4, dtype=np.uint8)).tolist() == UNIFORM.tolist()
 
 
 def test_regions_fall_into_gc_quantiles_with_their_own_background():
-    codes = np.concatenate([np.full(10, 0), np.full(10, 1), np.tile([0, 1], 5), np.full(10, 4)]).astype(
-        np.uint8
-    )
+    codes = np.concatenate(
+        [np.full(10, 0), np.full(10, 1), np.tile([0, 1], 5), np.full(10, 4)]
+    ).astype(np.uint8)
     starts = np.array([0, 10, 20, 30])
     group, backgrounds = gc_bins(codes, starts, starts + 10, bins=25)
     assert group[0] == group[3] == 0  # no GC, and nothing but N

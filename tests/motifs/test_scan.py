@@ -1,4 +1,6 @@
-"""Fast scans equal the plain loop, for every kind of processor, around N, at edges, on both strands."""
+"""Fast scans equal the plain loop, for every kind of processor, around N, at edges, on both
+strands.
+"""
 
 import numpy as np
 import pytest
@@ -22,12 +24,16 @@ def encode(text):
 
 
 def listed(hits):
-    return list(zip(hits.motif.tolist(), hits.start.tolist(), hits.strand.tolist(), hits.score.tolist()))
+    return list(
+        zip(hits.motif.tolist(), hits.start.tolist(), hits.strand.tolist(), hits.score.tolist())
+    )
 
 
 def assert_same_hits(found, expected):
     assert [hit[:3] for hit in found] == [hit[:3] for hit in expected]
-    np.testing.assert_allclose([hit[3] for hit in found], [hit[3] for hit in expected], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        [hit[3] for hit in found], [hit[3] for hit in expected], rtol=0, atol=1e-9
+    )
 
 
 def test_worked_scan_finds_the_reverse_strand_only():
@@ -71,19 +77,23 @@ def test_hits_and_best_scores_equal_the_plain_loop(data):
     length = data.draw(st.integers(0, 300))
     widths = data.draw(st.lists(st.integers(1, 30), min_size=1, max_size=5))
     pwms = [
-        log_odds(m, pseudocount=data.draw(st.sampled_from([0.0, 1.0]))) for m in random_motifs(rng, widths)
+        log_odds(m, pseudocount=data.draw(st.sampled_from([0.0, 1.0])))
+        for m in random_motifs(rng, widths)
     ]
     share = data.draw(st.sampled_from([0, 0.01, 0.3]))
     codes = rng.choice(5, size=length, p=[*[(1 - share) / 4] * 4, share]).astype(np.uint8)
     cuts = thresholds(pwms, data.draw(st.sampled_from([0.3, 0.01, 1e-4]))).scores
     dedup = data.draw(st.booleans())
     assert_same_hits(
-        listed(scan(codes, pwms, cuts, dedup=dedup, threads=1)), plain_hits(codes, pwms, cuts, dedup)
+        listed(scan(codes, pwms, cuts, dedup=dedup, threads=1)),
+        plain_hits(codes, pwms, cuts, dedup),
     )
     starts = rng.integers(0, length + 1, size=4)
     ends = rng.integers(starts, length + 1)
     np.testing.assert_allclose(
-        best_scores(codes, starts, ends, pwms, threads=1), plain_best(codes, starts, ends, pwms), atol=1e-4
+        best_scores(codes, starts, ends, pwms, threads=1),
+        plain_best(codes, starts, ends, pwms),
+        atol=1e-4,
     )
 
 
@@ -103,7 +113,8 @@ def test_pieces_and_threads_change_nothing(monkeypatch, threads):
 def test_more_hits_than_expected_are_not_lost():
     flat = np.zeros((2, 4))
     assert (
-        len(scan(np.zeros(5000, dtype=np.uint8), [flat] * 3, [-1.0] * 3, dedup=False).start) == 3 * 2 * 4999
+        len(scan(np.zeros(5000, dtype=np.uint8), [flat] * 3, [-1.0] * 3, dedup=False).start)
+        == 3 * 2 * 4999
     )
 
 
@@ -145,7 +156,10 @@ def test_the_peer_moods_finds_the_same_hits():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c: best_scores(c, [0], [99], [ACG]), "region 0 does not lie in the sequence. Found 0-99"),
+        (
+            lambda c: best_scores(c, [0], [99], [ACG]),
+            "region 0 does not lie in the sequence. Found 0-99",
+        ),
         (lambda c: best_scores(c, [5], [4], [ACG]), "Found 5-4"),
         (lambda c: best_scores(c, [0, 1], [4], [ACG]), "differ in number. Found 2 and 1"),
         (lambda c: scan(c.astype(int), [ACG], [1.0]), "one row of uint8.*Found int64"),

@@ -1,4 +1,6 @@
-"""Checks of the triton kernels on a CPU; run by test_norms.py with TRITON_INTERPRET=1, and by hand."""
+"""Checks of the triton kernels on a CPU; run by test_norms.py with TRITON_INTERPRET=1, and by
+hand.
+"""
 
 import sys
 
@@ -71,15 +73,22 @@ def dropout():
     kept = dupdate != 0
     assert abs(float(kept.float().mean()) - 0.8) < 0.02
     near(dupdate[kept], dx[kept] / 0.8, 1e-6)
-    near(out, norm(x + torch.where(kept, update / 0.8, 0.0)).detach(), 1e-6)  # the same places on both ways
-    assert abs(float((kept[:, 1:] & kept[:, :-1]).float().mean()) - 0.64) < 0.03  # neighbours are independent
+    near(
+        out, norm(x + torch.where(kept, update / 0.8, 0.0)).detach(), 1e-6
+    )  # the same places on both ways
+    assert (
+        abs(float((kept[:, 1:] & kept[:, :-1]).float().mean()) - 0.64) < 0.03
+    )  # neighbours are independent
     assert torch.equal(run(3)[0], out)
     assert not torch.equal(run(4)[0], out)
 
 
 def motifs():
     rng = np.random.default_rng(0)
-    pwms = [log_odds(rng.integers(0, 30, (int(w), 4)) + 1, pseudocount=0.1) for w in rng.integers(4, 33, 12)]
+    pwms = [
+        log_odds(rng.integers(0, 30, (int(w), 4)) + 1, pseudocount=0.1)
+        for w in rng.integers(4, 33, 12)
+    ]
     pwms[3] = pwms[3].copy()
     pwms[3][1, 2] = -np.inf
     codes = rng.choice(5, (9, 150), p=[0.24] * 4 + [0.04]).astype(np.uint8)

@@ -1,4 +1,6 @@
-"""Every kernel and every layout of tokens gives what the plain way gives, with the padding in place."""
+"""Every kernel and every layout of tokens gives what the plain way gives, with the padding in
+place.
+"""
 
 import pytest
 import torch
@@ -51,15 +53,22 @@ def test_a_cpus_ways_follow_from_format_length_and_dropout(monkeypatch):
     taken = []
     monkeypatch.setattr(attention, "_plain", lambda q, *_: taken.append("plain") or q)
     monkeypatch.setattr(attention, "attend_in_blocks", lambda q, *_: taken.append("blocks") or q)
-    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda q, *_, **__: taken.append("sdpa") or q)
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda q, *_, **__: taken.append("sdpa") or q
+    )
     bias, padding = torch.zeros(1, 1, 256, 256), torch.ones(2, 1, 1, 256, dtype=torch.bool)
     for dtype, length, dropout, mask, way in (
-        (torch.float32, 255, 0.1, None, "plain"), (torch.float32, 256, 0.1, None, "blocks"),
-        (torch.float32, 256, 0.1, padding, "blocks"), (torch.float32, 256, 0.1, bias, "plain"),
-        (torch.float32, 256, 0.0, None, "sdpa"), (torch.float64, 256, 0.1, None, "sdpa"),
-        (torch.bfloat16, 512, 0.1, None, "plain"), (torch.bfloat16, 513, 0.1, None, "sdpa"),
-        (torch.bfloat16, 256, 0.0, None, "plain"), (torch.bfloat16, 257, 0.0, None, "sdpa"),
-    ):  # fmt: skip
+        (torch.float32, 255, 0.1, None, "plain"),
+        (torch.float32, 256, 0.1, None, "blocks"),
+        (torch.float32, 256, 0.1, padding, "blocks"),
+        (torch.float32, 256, 0.1, bias, "plain"),
+        (torch.float32, 256, 0.0, None, "sdpa"),
+        (torch.float64, 256, 0.1, None, "sdpa"),
+        (torch.bfloat16, 512, 0.1, None, "plain"),
+        (torch.bfloat16, 513, 0.1, None, "sdpa"),
+        (torch.bfloat16, 256, 0.0, None, "plain"),
+        (torch.bfloat16, 257, 0.0, None, "sdpa"),
+    ):
         attend(*qkv(dtype, length), mask, dropout)
         assert taken.pop() == way, (dtype, length, dropout)
 
@@ -88,7 +97,9 @@ def test_the_chosen_kernels_are_those_torch_is_told():
     with attention._context(("math", "flash")):
         assert torch.backends.cuda.math_sdp_enabled()
         assert not torch.backends.cuda.mem_efficient_sdp_enabled()
-    assert {b.name for b in (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)}  # names that exist
+    assert {
+        b.name for b in (SDPBackend.CUDNN_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
+    }  # names that exist
     assert torch.backends.cuda.mem_efficient_sdp_enabled()
 
 
@@ -101,7 +112,9 @@ def test_a_gpu_kernel_on_a_cpu_is_refused(wish):
 
 
 def test_an_unknown_kernel_names_the_known():
-    with pytest.raises(TrainingError, match=r"Found fast; expected auto, plain, sdpa, flash, cudnn"):
+    with pytest.raises(
+        TrainingError, match=r"Found fast; expected auto, plain, sdpa, flash, cudnn"
+    ):
         attention_backend("cpu", "fast")
 
 

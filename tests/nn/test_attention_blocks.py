@@ -30,13 +30,16 @@ def written_out(q, k, v, kept, rate, hidden=None):
     return (weights * kept / (1 - rate)) @ v
 
 
-# Pairs of a block: all five tables; two tables and the one that is left; five rows and the two left; one row.
+# Pairs of a block: all five tables; two tables and the one that is left; five rows and the two
+# left; one row.
 @pytest.mark.parametrize("block", [M * L * L, 2 * L * L, 5 * L, 1])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("rate", [0.0, 0.25])
 def test_values_and_gradients_are_those_of_the_formula(monkeypatch, block, padded, rate):
     monkeypatch.setattr(attention_blocks, "BLOCK", block)
-    hidden = (torch.arange(L) >= torch.tensor([[12], [7], [3], [12], [1]]))[:, None] if padded else None
+    hidden = (
+        (torch.arange(L) >= torch.tensor([[12], [7], [3], [12], [1]]))[:, None] if padded else None
+    )
     x = qkv()
     kept = table_of(x[0], x[1], rate, hidden) != 0
     if not padded:
@@ -46,14 +49,19 @@ def test_values_and_gradients_are_those_of_the_formula(monkeypatch, block, padde
     expected = written_out(*x, kept, rate, hidden)
     torch.testing.assert_close(found, expected)
     slope = torch.randn(M, L, D, dtype=torch.float64)
-    for ours, theirs in zip(*(torch.autograd.grad(out, x, slope) for out in (found, expected)), strict=True):
+    for ours, theirs in zip(
+        *(torch.autograd.grad(out, x, slope) for out in (found, expected)), strict=True
+    ):
         torch.testing.assert_close(ours, theirs)
 
 
 def test_weights_are_dropped_at_their_rate_each_for_itself():
     x = [part.detach() for part in qkv(torch.float32)]
     draws = torch.stack(
-        [attend_in_blocks(*x[:2], torch.eye(L).expand(M, L, L).contiguous(), 0.3) != 0 for _ in range(200)]
+        [
+            attend_in_blocks(*x[:2], torch.eye(L).expand(M, L, L).contiguous(), 0.3) != 0
+            for _ in range(200)
+        ]
     )
     sd = (0.3 * 0.7 / draws.numel()) ** 0.5
     assert draws.float().mean().item() == pytest.approx(0.7, abs=5 * sd)
@@ -71,12 +79,16 @@ def test_a_seed_gives_the_same_bits_and_a_byte_a_pair_is_kept():
             out = attend_in_blocks(*x, 0.1)
         runs.append((out, *torch.autograd.grad(out.square().sum(), x)))
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
-    assert sorted(t.element_size() * t.numel() for t in kept[:4]) == sorted([M * L * L] + [4 * M * L * D] * 3)
+    assert sorted(t.element_size() * t.numel() for t in kept[:4]) == sorted(
+        [M * L * L] + [4 * M * L * D] * 3
+    )
 
 
 def test_it_can_be_differentiated_once():
     x = qkv()
-    (first,) = torch.autograd.grad(attend_in_blocks(*x, 0.0).square().sum(), x[0], create_graph=True)
+    (first,) = torch.autograd.grad(
+        attend_in_blocks(*x, 0.0).square().sum(), x[0], create_graph=True
+    )
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
 
@@ -84,7 +96,9 @@ def test_it_can_be_differentiated_once():
 def test_an_encoder_trains_through_it_with_and_without_padding(monkeypatch):
     """Checkpointed or not the same draws: the same gradients."""
     ids = torch.randint(5, 69, (3, 300), generator=torch.Generator().manual_seed(0))
-    mask = torch.arange(300) < torch.tensor([[300], [299], [298]])  # too little padding to be left out
+    mask = torch.arange(300) < torch.tensor(
+        [[300], [299], [298]]
+    )  # too little padding to be left out
     called = []
     real = attention_blocks._Blocks.apply
     monkeypatch.setattr(

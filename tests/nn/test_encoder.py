@@ -20,9 +20,13 @@ def pair(heads: int = 4, seed: int = 0) -> tuple[BertForMaskedLM, SequenceEncode
     """A BERT with random weights (biases too) and ours with the same."""
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=69, hidden_size=32, num_hidden_layers=3, num_attention_heads=heads, intermediate_size=64,
+        vocab_size=69,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=heads,
+        intermediate_size=64,
         max_position_embeddings=40,
-    )  # fmt: skip
+    )
     bert = BertForMaskedLM(config).eval()
     with torch.no_grad():
         for parameter in bert.parameters():
@@ -48,7 +52,9 @@ def test_hidden_states_and_masked_lm_scores_are_those_of_bert_with_padding():
     x = inputs()
     with torch.no_grad():
         theirs = bert.bert(x["ids"], attention_mask=x["mask"].long(), token_type_ids=x["segments"])
-        logits = bert(x["ids"], attention_mask=x["mask"].long(), token_type_ids=x["segments"]).logits
+        logits = bert(
+            x["ids"], attention_mask=x["mask"].long(), token_type_ids=x["segments"]
+        ).logits
         hidden, attentions = encoder(**x)
     assert attentions is None
     torch.testing.assert_close(hidden[x["mask"]], theirs.last_hidden_state[x["mask"]], **TOLERANCE)
@@ -57,7 +63,13 @@ def test_hidden_states_and_masked_lm_scores_are_those_of_bert_with_padding():
 
 def test_the_pooler_is_berts():
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=69, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)  # fmt: skip
+    config = BertConfig(
+        vocab_size=69,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
     bert = BertModel(config).eval()
     encoder = SequenceEncoder(69, 32, 1, 2, 64)
     encoder.load_state_dict(from_bert_state(bert.state_dict(), 2).encoder)
@@ -71,7 +83,9 @@ def test_gradients_are_those_of_bert():
     bert, encoder, head = pair()
     x = inputs()
     labels = torch.where(x["mask"] & (x["ids"] % 3 == 0), x["ids"], -100)
-    theirs = bert(x["ids"], attention_mask=x["mask"].long(), token_type_ids=x["segments"], labels=labels)
+    theirs = bert(
+        x["ids"], attention_mask=x["mask"].long(), token_type_ids=x["segments"], labels=labels
+    )
     theirs.loss.backward()
     hidden, _ = encoder(**x)
     chosen = labels != -100
@@ -81,8 +95,10 @@ def test_gradients_are_those_of_bert():
     torch.testing.assert_close(
         encoder.words.weight.grad, bert.bert.embeddings.word_embeddings.weight.grad, **TOLERANCE
     )
-    ours = to_bert_state({name: p.grad for name, p in encoder.named_parameters() if p.grad is not None} | {
-        name: p for name, p in encoder.named_parameters() if p.grad is None})  # fmt: skip
+    ours = to_bert_state(
+        {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+        | {name: p for name, p in encoder.named_parameters() if p.grad is None}
+    )
     for name, parameter in bert.bert.named_parameters():
         torch.testing.assert_close(ours[f"bert.{name}"], parameter.grad, **TOLERANCE)
 
@@ -93,7 +109,10 @@ def test_attention_tables_are_berts_and_change_nothing():
     x = inputs()
     with torch.no_grad():
         theirs = bert.bert(
-            x["ids"], attention_mask=x["mask"].long(), token_type_ids=x["segments"], output_attentions=True
+            x["ids"],
+            attention_mask=x["mask"].long(),
+            token_type_ids=x["segments"],
+            output_attentions=True,
         )
         hidden, attentions = encoder(**x, return_attentions=True)
         plain, _ = encoder(**x)
@@ -111,16 +130,20 @@ def test_padding_does_not_reach_the_tokens():
     with torch.no_grad():
         padded, _ = encoder(**x)
         for row, length in enumerate([17, 9, 1]):
-            alone, _ = encoder(x["ids"][row : row + 1, :length], x["segments"][row : row + 1, :length])
+            alone, _ = encoder(
+                x["ids"][row : row + 1, :length], x["segments"][row : row + 1, :length]
+            )
             torch.testing.assert_close(padded[row, :length], alone[0], **TOLERANCE)
 
 
 def test_a_sequence_without_a_token_is_finite_also_in_its_gradient():
     _, encoder, _ = pair()
     hidden, _ = encoder(
-        torch.zeros(2, 5, dtype=torch.long), None, torch.tensor([[True] * 5, [False] * 5]),
+        torch.zeros(2, 5, dtype=torch.long),
+        None,
+        torch.tensor([[True] * 5, [False] * 5]),
         attention_bias=torch.zeros(2, 1, 1, 5),
-    )  # fmt: skip
+    )
     hidden.sum().backward()
     assert hidden.isfinite().all()
     assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)
@@ -258,13 +281,17 @@ def test_base_has_the_parameters_of_bert_base():
 
 def test_a_product_filled_up_to_a_multiple_is_the_product():
     torch.manual_seed(0)
-    x, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((7, 6), (69, 6), (69,)))
+    x, weight, bias = (
+        torch.randn(*shape, requires_grad=True) for shape in ((7, 6), (69, 6), (69,))
+    )
     filled, plain = aligned_product(x, weight, bias), torch.nn.functional.linear(x, weight, bias)
     torch.testing.assert_close(filled, plain)
     weights = torch.randn(7, 69)
     for a, b in zip(
-        torch.autograd.grad(filled, (x, weight, bias), weights), torch.autograd.grad(plain, (x, weight, bias), weights), strict=True
-    ):  # fmt: skip
+        torch.autograd.grad(filled, (x, weight, bias), weights),
+        torch.autograd.grad(plain, (x, weight, bias), weights),
+        strict=True,
+    ):
         torch.testing.assert_close(a, b)
 
 
@@ -272,7 +299,9 @@ def test_a_product_filled_up_to_a_multiple_is_the_product():
     "how", ["full", "padded", "packed", "rotary", "bias", "attentions", "checkpointed", "all"]
 )
 def test_tokens_that_are_read_are_what_they_are_among_all(how):
-    """Leaving the others out after the last attention changes no vector that is read, and no gradient."""
+    """Leaving the others out after the last attention changes no vector that is read, and no
+    gradient.
+    """
     torch.manual_seed(0)
     encoder = SequenceEncoder(
         69, 32, 3, 4, 64, max_positions=40, dropout=0.0, rotary=how == "rotary"

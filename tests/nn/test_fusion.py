@@ -39,7 +39,9 @@ def test_concatenation_gives_every_region_the_same_matrix_vector():
     out = fusion(states, region)
     for r in range(3):
         assert torch.allclose(out[:, r], fusion(states[:, r], region), atol=1e-6)
-    assert torch.allclose(fusion.layers(torch.cat([states[:, 0], region], -1)), out[:, 0], atol=1e-6)
+    assert torch.allclose(
+        fusion.layers(torch.cat([states[:, 0], region], -1)), out[:, 0], atol=1e-6
+    )
 
 
 def test_kinds():

@@ -12,7 +12,11 @@ def test_projections():
     assert torch.equal(projection("none", 4, 4)(x), x)
     assert projection("linear", 4, 3)(x).shape == projection("mlp", 4, 3)(x).shape == (2, 3)
     linear = projection("linear", 4, 3)
-    assert torch.allclose(linear(2 * x) - linear(torch.zeros(2, 4)), 2 * (linear(x) - linear(torch.zeros(2, 4))), atol=1e-6)  # fmt: skip
+    assert torch.allclose(
+        linear(2 * x) - linear(torch.zeros(2, 4)),
+        2 * (linear(x) - linear(torch.zeros(2, 4))),
+        atol=1e-6,
+    )
     with pytest.raises(RecipeError, match=r"same width.*Found 4 and 5.*linear or mlp"):
         projection("none", 4, 5)
     with pytest.raises(RecipeError, match="unknown projection"):

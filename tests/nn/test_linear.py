@@ -11,7 +11,9 @@ from epilm.nn.linear import Linear, product
 @pytest.fixture
 def everywhere(monkeypatch):
     """Take oneDNN for every product of this torch, whatever processor runs the tests."""
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
+    if not (
+        torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    ):
         pytest.skip("this torch has no oneDNN")
     linear.onednn_is_faster.cache_clear()
     monkeypatch.setattr(linear, "SMALLEST", 1)
@@ -72,7 +74,9 @@ def test_other_formats_and_wishes_take_torchs_road(everywhere, monkeypatch):
 @pytest.mark.parametrize("shape", [(5, 7), (2, 3, 7), (0, 7)])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_bf16_that_onednn_has_not_is_the_same_arithmetic(monkeypatch, shape, with_bias):
-    """Against float64 on the rounded numbers, rounded once: what the instructions give; and against torch's own."""
+    """Against float64 on the rounded numbers, rounded once: what the instructions give; and against
+    torch's own.
+    """
     monkeypatch.setattr(linear, "onednn_has_bf16", lambda: False)
     g = torch.Generator().manual_seed(0)
     numbers = [torch.randn(*shape, generator=g), torch.randn(4, 7, generator=g)]
@@ -88,7 +92,8 @@ def test_bf16_that_onednn_has_not_is_the_same_arithmetic(monkeypatch, shape, wit
         ours, torchs = run(product), run(F.linear)
     assert ours[0].grad_fn.name().startswith("_Rounded")
     exact = run(
-        lambda *rest: F.linear(*(t + (t.bfloat16().double() - t).detach() for t in rest)), torch.float64
+        lambda *rest: F.linear(*(t + (t.bfloat16().double() - t).detach() for t in rest)),
+        torch.float64,
     )
     for mine, other, true in zip(ours, torchs, exact, strict=True):
         assert (mine.dtype, mine.shape) == (other.dtype, other.shape)

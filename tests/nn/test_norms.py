@@ -1,4 +1,6 @@
-"""The kernels of a GPU, run by triton's interpreter in a process of its own, against torch's operations."""
+"""The kernels of a GPU, run by triton's interpreter in a process of its own, against torch's
+operations.
+"""
 
 import os
 import subprocess
@@ -29,7 +31,14 @@ def test_without_a_gpu_the_sum_is_torchs_own():
 def test_kernels_under_the_interpreter(what):
     pytest.importorskip("triton")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/nn/interpreted_kernels.py"), what], capture_output=True, text=True, timeout=600,
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])},
-    )  # fmt: skip
+        [sys.executable, str(ROOT / "tests/nn/interpreted_kernels.py"), what],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={
+            **os.environ,
+            "TRITON_INTERPRET": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path]),
+        },
+    )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,6 @@
-"""Tokens end to end give what the padded rows give, whatever the lengths and wherever the tokens stand."""
+"""Tokens end to end give what the padded rows give, whatever the lengths and wherever the tokens
+stand.
+"""
 
 import pytest
 import torch
@@ -64,7 +66,9 @@ def test_gradients_are_those_of_the_padded_rows(kind):
     weights = torch.randn(5, 40, HEADS * WIDTH, generator=g, dtype=torch.float64)
     pack = packed(mask)
     one, other = qkv.clone().requires_grad_(), qkv.to(kind).requires_grad_()
-    plain = torch.cat([(a * w[t]).sum()[None] for a, w, t in zip(row_by_row(one, mask), weights, mask)]).sum()
+    plain = torch.cat(
+        [(a * w[t]).sum()[None] for a, w, t in zip(row_by_row(one, mask), weights, mask)]
+    ).sum()
     plain.backward()
     fast = (attend_packed(pack.take(other), pack, HEADS, 0.0).double() * pack.take(weights)).sum()
     fast.backward()
@@ -77,7 +81,9 @@ def test_gradients_are_those_of_the_padded_rows(kind):
 def test_attention_dropout_hides_its_share_in_every_group():
     pack = packed(torch.arange(64) < torch.tensor([64, 64, 20, 17])[:, None])
     hidden = 2
-    qkv = torch.cat([torch.zeros(165, 2 * hidden), torch.ones(165, hidden)], 1)  # even weights, values of one
+    qkv = torch.cat(
+        [torch.zeros(165, 2 * hidden), torch.ones(165, hidden)], 1
+    )  # even weights, values of one
     torch.manual_seed(0)
     out = torch.stack([attend_packed(qkv, pack, 1, 0.25) for _ in range(200)]).mean(0)
     assert out.mean().item() == pytest.approx(1, abs=0.01)
@@ -108,8 +114,12 @@ def test_the_kernel_for_any_length_is_left_alone_where_it_cannot_work():
 
 
 def test_the_kernel_for_any_length_is_called_as_it_wants_to_be(monkeypatch):
-    """Without a card: torch's own rules on shapes and formats, forward and backward. Numbers: benchmarks/gpu_parity.py."""
-    monkeypatch.setattr(packing, "takes_any_length", lambda x, width, dropout: x.device.type == "meta")
+    """Without a card: torch's own rules on shapes and formats, forward and backward. Numbers:
+    benchmarks/gpu_parity.py.
+    """
+    monkeypatch.setattr(
+        packing, "takes_any_length", lambda x, width, dropout: x.device.type == "meta"
+    )
     pack = packed(torch.arange(40) < torch.tensor([40, 3, 17])[:, None])
     there = pack._replace(ends=pack.ends.to("meta"))
     qkv = torch.empty(60, 3 * 2 * 64, dtype=torch.bfloat16, device="meta", requires_grad=True)

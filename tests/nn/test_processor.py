@@ -4,7 +4,10 @@ import pytest
 
 from epilm.nn import processor
 
-INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: X amx_bf16\nflags\t\t: fpu avx512f avx512_bf16\n"
+INTEL = (
+    "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: X amx_bf16\nflags\t\t: fpu avx512f"
+    " avx512_bf16\n"
+)
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
-"""Region towers: geometry, the image forms, parity with a slow window attention, published sizes."""
+"""Region towers: geometry, the image forms, parity with a slow window attention, published
+sizes.
+"""
 
 import math
 
@@ -22,7 +24,11 @@ TINY = {
 
 def tiny(name, **kwargs):
     plan = REGION_TOWERS[name]
-    given = {"regions": 10, "factors": 23, "prepare": "native" if plan.family == "native" else "resize"}
+    given = {
+        "regions": 10,
+        "factors": 23,
+        "prepare": "native" if plan.family == "native" else "resize",
+    }
     return build_region_tower(name, **(given | TINY[plan.family] | kwargs))
 
 
@@ -43,11 +49,20 @@ def test_every_family_reads_a_matrix_and_learns_from_it(name):
 @pytest.mark.parametrize(
     ("name", "millions"),
     [
-        ("swin_t_224", 27.5), ("swin_s_224", 48.8), ("swin_b_224", 86.7), ("swin_b_384", 86.9), ("vit_b_384", 86.1),
-        ("vit_l_384", 303.7), ("deit_s_224", 21.7), ("deit_b_224", 85.8), ("deit_b_384", 86.1), ("t2t_14", 21.1),
-        ("t2t_24", 63.5), ("native", 27.5),
+        ("swin_t_224", 27.5),
+        ("swin_s_224", 48.8),
+        ("swin_b_224", 86.7),
+        ("swin_b_384", 86.9),
+        ("vit_b_384", 86.1),
+        ("vit_l_384", 303.7),
+        ("deit_s_224", 21.7),
+        ("deit_b_224", 85.8),
+        ("deit_b_384", 86.1),
+        ("t2t_14", 21.1),
+        ("t2t_24", 63.5),
+        ("native", 27.5),
     ],
-)  # fmt: skip
+)
 def test_published_sizes(name, millions):
     with torch.device("meta"):
         tower = build_region_tower(
@@ -62,7 +77,9 @@ def test_image_forms_differ(prepare):
     image = to_image(matrix, prepare, 224)
     assert image.shape == (1, 3, 224, 224)
     assert torch.equal(image[:, 0], image[:, 2])
-    others = [to_image(matrix, other, 224) for other in ("resize", "pad", "fold") if other != prepare]
+    others = [
+        to_image(matrix, other, 224) for other in ("resize", "pad", "fold") if other != prepare
+    ]
     assert not any(torch.equal(image, other) for other in others)
 
 
@@ -80,7 +97,9 @@ def test_two_channels_are_value_value_indicator():
 def test_channels_wants_three_statistics():
     tower = tiny("swin_t_224", prepare="channels")
     assert tower(torch.randn(1, 10, 23, 3)).shape == (1, 16)
-    with pytest.raises(RecipeError, match=r"1 value an entry; expected 3 .*tower\.prepare to resize"):
+    with pytest.raises(
+        RecipeError, match=r"1 value an entry; expected 3 .*tower\.prepare to resize"
+    ):
         tower(torch.randn(1, 10, 23))
 
 
@@ -105,7 +124,10 @@ def test_window_attention_equals_the_plain_one(grid, window, shifted):
     got = layer(x)
     columns, rows = grid
     place = [(c, r) for c in range(columns) for r in range(rows)]
-    of = [tuple((p + b) // w for p, b, w in zip(at, layer.before, window, strict=True)) for at in place]
+    of = [
+        tuple((p + b) // w for p, b, w in zip(at, layer.before, window, strict=True))
+        for at in place
+    ]
     q, k, v = layer.qkv(x.flatten(1, 2)).view(2, len(place), 3, 2, 4).permute(2, 0, 3, 1, 4)
     scores = q @ k.transpose(-1, -2) / 2.0
     for i, a in enumerate(place):
@@ -113,7 +135,13 @@ def test_window_attention_equals_the_plain_one(grid, window, shifted):
             if of[i] != of[j]:
                 scores[..., i, j] = -math.inf
             else:
-                at = (a[0] - b[0] + window[0] - 1) * (2 * window[1] - 1) + a[1] - b[1] + window[1] - 1
+                at = (
+                    (a[0] - b[0] + window[0] - 1) * (2 * window[1] - 1)
+                    + a[1]
+                    - b[1]
+                    + window[1]
+                    - 1
+                )
                 scores[..., i, j] += layer.bias[:, at]
     want = layer.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(2, len(place), 8)).view_as(x)
     assert torch.allclose(got, want, atol=1e-12)
@@ -130,7 +158,15 @@ def test_many_regions_get_windows_on_both_axes():
 def test_local_weights_are_used(tmp_path):
     from transformers import ViTConfig, ViTModel
 
-    saved = ViTModel(ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=384))  # fmt: skip
+    saved = ViTModel(
+        ViTConfig(
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            image_size=384,
+        )
+    )
     saved.save_pretrained(tmp_path)
     tower = tiny("vit_b_384", weights=str(tmp_path)).eval()
     image = torch.randn(1, 3, 384, 384)

@@ -1,4 +1,6 @@
-"""Rotary positions: distances alone in the scores, the same numbers with and without padding, in every road of attention."""
+"""Rotary positions: distances alone in the scores, the same numbers with and without padding, in
+every road of attention.
+"""
 
 import pytest
 import torch
@@ -48,7 +50,9 @@ def test_packed_and_padded_agree(front):
     lengths = torch.tensor([40, 33, 20, 9, 2, 1])
     mask = torch.arange(40) < lengths[:, None]
     if not front:
-        mask = mask.roll(1, 1)  # tokens need not begin at the front: a place is where the token stands
+        mask = mask.roll(
+            1, 1
+        )  # tokens need not begin at the front: a place is where the token stands
     outs = []
     for packing in ("off", "packed"):
         model.compute(packing=packing)
@@ -56,16 +60,23 @@ def test_packed_and_padded_agree(front):
     assert torch.allclose(*outs, atol=1e-5)
     model.compute("plain", "off")
     assert torch.allclose(model(ids, mask=mask)[0][mask], outs[0], atol=1e-5)
-    assert torch.allclose(model(ids, mask=mask, return_attentions=True)[0][mask], outs[0], atol=1e-5)
+    assert torch.allclose(
+        model(ids, mask=mask, return_attentions=True)[0][mask], outs[0], atol=1e-5
+    )
 
 
 def test_gradients_agree_with_activation_checkpointing_and_the_state_is_berts():
     spec = ModelSpec(
-        name="dbert", streams=("dna",), encoder=EncoderSpec(size="tiny", rotary=True), next_segment="none"
+        name="dbert",
+        streams=("dna",),
+        encoder=EncoderSpec(size="tiny", rotary=True),
+        next_segment="none",
     )
     model = build_model(spec, seed=3)
     plain = build_model(
-        ModelSpec(name="dbert", streams=("dna",), encoder=EncoderSpec(size="tiny"), next_segment="none"),
+        ModelSpec(
+            name="dbert", streams=("dna",), encoder=EncoderSpec(size="tiny"), next_segment="none"
+        ),
         seed=3,
     )
     assert model.state_dict().keys() == plain.state_dict().keys()  # a turn has no weights

@@ -1,4 +1,6 @@
-"""The exact large contrastive batch: equal to one shot, with dropout, with other losses, with little memory."""
+"""The exact large contrastive batch: equal to one shot, with dropout, with other losses, with
+little memory.
+"""
 
 from contextlib import contextmanager
 
@@ -22,7 +24,9 @@ def gradients(model):
 
 
 def close(a, b, tolerance):
-    return all(torch.allclose(x, y, rtol=tolerance, atol=tolerance) for x, y in zip(a, b, strict=True))
+    return all(
+        torch.allclose(x, y, rtol=tolerance, atol=tolerance) for x, y in zip(a, b, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
@@ -34,7 +38,9 @@ def test_equal_to_one_shot_without_dropout(dtype, tolerance, sizes):
     loss.backward()
     want = gradients(model)
     model.zero_grad()
-    step = contrastive_micro_batches(x.split(sizes), lambda m: (model[0](m), model[1](m)), matching_loss)
+    step = contrastive_micro_batches(
+        x.split(sizes), lambda m: (model[0](m), model[1](m)), matching_loss
+    )
     assert torch.allclose(step.loss, loss.detach(), rtol=tolerance)
     assert close(gradients(model), want, tolerance)
     assert step.embeddings[0].shape == (12, 4)
@@ -151,7 +157,11 @@ def test_hooks_of_the_engine_are_used_and_the_last_backward_is_marked():
         loss.backward()
 
     contrastive_micro_batches(
-        micros, lambda m: (model[0](m), model[1](m)), matching_loss, backward=backward, around=around
+        micros,
+        lambda m: (model[0](m), model[1](m)),
+        matching_loss,
+        backward=backward,
+        around=around,
     )
     assert len(calls) == 4
     assert log == [False, False, False, False, True]

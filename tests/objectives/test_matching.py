@@ -1,4 +1,6 @@
-"""Sequence-region matching: worked numbers (protocols 2.4), the literal guard, recall, two devices."""
+"""Sequence-region matching: worked numbers (protocols 2.4), the literal guard, recall, two
+devices.
+"""
 
 import math
 import warnings
@@ -46,7 +48,9 @@ def test_the_worked_numbers(form, want):
 def test_literal_is_guarded_where_it_is_undefined_and_says_so():
     bad = torch.tensor([[2.0, -6.0], [0.0, 3.0]], dtype=torch.float64)
     with pytest.warns(UserWarning, match=r"matched similarities sum to 5, all to -1.*softplus"):
-        loss = matching_loss(EYE.requires_grad_(), bad.T, form="literal", temperature=1.0, normalise=False)
+        loss = matching_loss(
+            EYE.requires_grad_(), bad.T, form="literal", temperature=1.0, normalise=False
+        )
     soft = torch.nn.functional.softplus(bad)
     assert loss.item() == pytest.approx(-math.log((soft[0, 0] + soft[1, 1]) / soft.sum()))
     loss.backward()
@@ -57,7 +61,9 @@ def test_literal_is_guarded_where_it_is_undefined_and_says_so():
         loss_of(S, "literal")
 
 
-@pytest.mark.parametrize("form", ["literal", "pooled_exp", "infonce_rows", "infonce_cols", "symmetric"])
+@pytest.mark.parametrize(
+    "form", ["literal", "pooled_exp", "infonce_rows", "infonce_cols", "symmetric"]
+)
 def test_only_literal_does_not_see_scale(form):
     assert (loss_of(2 * S, form) == pytest.approx(loss_of(S, form))) == (form == "literal")
 
@@ -93,7 +99,10 @@ def test_recall_by_hand_and_a_collapsed_model_finds_nothing():
     # Rows: partners of 0 and 1 swapped, 2 right; second place always holds the partner or not.
     assert float(retrieval_recall(seq, seq[[1, 0, 2]], ks=(1,))["recall@1"]) == pytest.approx(1 / 3)
     assert float(retrieval_recall(seq, seq[[1, 0, 2]], ks=(10,))["recall@10"]) == 1.0
-    assert float(retrieval_recall(torch.full((4, 2), math.nan), torch.ones(4, 2), ks=(1,))["recall@1"]) == 0.0
+    assert (
+        float(retrieval_recall(torch.full((4, 2), math.nan), torch.ones(4, 2), ks=(1,))["recall@1"])
+        == 0.0
+    )
 
 
 def test_bfloat16_embeddings_are_compared_in_float32():
@@ -106,7 +115,9 @@ def test_wrong_use_says_so():
         matching_loss(EYE, EYE, form="symetric")
     with pytest.raises(TrainingError, match=r"\(2, 2\) and \(2, 3\).*projection to linear"):
         matching_loss(EYE, torch.zeros(2, 3))
-    with pytest.raises(TrainingError, match=r"gave no region_embedding.*objectives\.matching\.weight to 0"):
+    with pytest.raises(
+        TrainingError, match=r"gave no region_embedding.*objectives\.matching\.weight to 0"
+    ):
         matching_objective(Outputs(seq_embedding=EYE), None, MatchingSpec())
 
 

@@ -47,7 +47,8 @@ def test_right_rows_are_those_argmax_finds_with_many_equal_scores(kind):
     labels = torch.randint(0, 9, (400,), generator=generator)
     labels[::7] = -100
     expected = sum(
-        int(label) == row.float().tolist().index(row.max()) for row, label in zip(logits, labels, strict=True)
+        int(label) == row.float().tolist().index(row.max())
+        for row, label in zip(logits, labels, strict=True)
     )
     assert 20 < expected < 200
     assert int(count_right(logits, labels)) == expected
@@ -55,13 +56,19 @@ def test_right_rows_are_those_argmax_finds_with_many_equal_scores(kind):
 
 def test_no_masked_token_is_a_zero_loss_with_a_gradient():
     logits = torch.zeros(0, 5, requires_grad=True)
-    got = masked_kmers_loss(Outputs(masked_logits=logits, masked_labels=torch.zeros(0, dtype=torch.int64)), batch(), MaskSpec())  # fmt: skip
+    got = masked_kmers_loss(
+        Outputs(masked_logits=logits, masked_labels=torch.zeros(0, dtype=torch.int64)),
+        batch(),
+        MaskSpec(),
+    )
     got["loss"].backward()
     assert float(got["loss"].detach()) == 0.0
 
 
 def test_next_segment_by_hand():
-    out = Outputs(pair_logits=torch.tensor([[0.0, 0.0], [0.0, 100.0]]), pair_labels=torch.tensor([0, 1]))
+    out = Outputs(
+        pair_logits=torch.tensor([[0.0, 0.0], [0.0, 100.0]]), pair_labels=torch.tensor([0, 1])
+    )
     got = next_segment_loss(out, batch(), NextSegmentSpec())
     assert float(got["loss"]) == pytest.approx(math.log(2) / 2)
     assert float(got["accuracy"]) == 1.0
@@ -81,20 +88,25 @@ def test_visible_factor_entries_give_no_gradient(loss):
 
 def test_masked_factors_by_hand():
     given = batch(
-        factor_hidden=torch.tensor([[[True, True, False]]]), factor_targets=torch.tensor([[[1.0, 0.0, 9.0]]])
+        factor_hidden=torch.tensor([[[True, True, False]]]),
+        factor_targets=torch.tensor([[[1.0, 0.0, 9.0]]]),
     )
     out = Outputs(factor_prediction=torch.tensor([[[2.0, -1.0, 0.0]]]))
     squared = masked_factors_loss(out, given, MaskedFactorsSpec(loss="mse"))
     assert float(squared["loss"]) == pytest.approx((1 + 1) / 2)
     assert float(squared["explained"]) == pytest.approx(1 - 2 / 0.5)
     binary = masked_factors_loss(out, given, MaskedFactorsSpec(loss="bce"))
-    assert float(binary["loss"]) == pytest.approx((math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2)
+    assert float(binary["loss"]) == pytest.approx(
+        (math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2
+    )
     assert float(binary["accuracy"]) == 1.0
 
 
 def test_contacts_align_with_the_sequence():
     x = torch.eye(3)
-    good = contacts_loss(Outputs(seq_embedding=x, contact_embedding=x), batch(), ContactsSpec(weight=1))
+    good = contacts_loss(
+        Outputs(seq_embedding=x, contact_embedding=x), batch(), ContactsSpec(weight=1)
+    )
     bad = contacts_loss(
         Outputs(seq_embedding=x, contact_embedding=x[[1, 2, 0]]), batch(), ContactsSpec(weight=1)
     )
@@ -105,24 +117,36 @@ def test_contacts_align_with_the_sequence():
 def test_the_sum_is_weighted_and_can_leave_one_out():
     torch.manual_seed(0)
     out = Outputs(
-        masked_logits=torch.randn(4, 5), masked_labels=torch.arange(4), pair_logits=torch.randn(2, 2),
-        pair_labels=torch.tensor([0, 1]), seq_embedding=torch.randn(2, 3), region_embedding=torch.randn(2, 3),
+        masked_logits=torch.randn(4, 5),
+        masked_labels=torch.arange(4),
+        pair_logits=torch.randn(2, 2),
+        pair_labels=torch.tensor([0, 1]),
+        seq_embedding=torch.randn(2, 3),
+        region_embedding=torch.randn(2, 3),
         log_temperature=torch.tensor(0.0),
-    )  # fmt: skip
-    spec = ObjectivesSpec(MaskSpec(weight=2.0), NextSegmentSpec(weight=0.5), MatchingSpec(weight=0.25))
+    )
+    spec = ObjectivesSpec(
+        MaskSpec(weight=2.0), NextSegmentSpec(weight=0.5), MatchingSpec(weight=0.25)
+    )
     total, values = combine(out, batch(), spec)
     want = (
-        2 * values["masked_kmers/loss"] + 0.5 * values["next_segment/loss"] + 0.25 * values["matching/loss"]
+        2 * values["masked_kmers/loss"]
+        + 0.5 * values["next_segment/loss"]
+        + 0.25 * values["matching/loss"]
     )
     assert float(total) == pytest.approx(float(want))
     less, fewer = combine(out, batch(), spec, skip={"matching"})
     assert float(total - less) == pytest.approx(0.25 * float(values["matching/loss"]), rel=1e-5)
-    assert set(values) - set(fewer) == {f"matching/{k}" for k in ("loss", "recall@1", "recall@10", "temperature", "samples")}  # fmt: skip
+    assert set(values) - set(fewer) == {
+        f"matching/{k}" for k in ("loss", "recall@1", "recall@10", "temperature", "samples")
+    }
     assert set(active(spec)) < set(OBJECTIVES)
 
 
 def test_a_missing_output_names_the_objective():
-    with pytest.raises(TrainingError, match=r"next_segment is on, but the model .* gave no pair_logits"):
+    with pytest.raises(
+        TrainingError, match=r"next_segment is on, but the model .* gave no pair_logits"
+    ):
         combine(Outputs(), batch(), replace(ObjectivesSpec(), masked_kmers=MaskSpec(weight=0)))
 
 
@@ -166,7 +190,11 @@ def test_nothing_to_learn_is_refused():
     ("model", "objectives", "message"),
     [
         (ModelSpec(next_segment="bi"), ObjectivesSpec(), "Found bi and cross"),
-        (ModelSpec(streams=("dna",)), ObjectivesSpec(), "objective matching is on.*Add the stream factors"),
+        (
+            ModelSpec(streams=("dna",)),
+            ObjectivesSpec(),
+            "objective matching is on.*Add the stream factors",
+        ),
         (
             ModelSpec(),
             ObjectivesSpec(masked_factors=MaskedFactorsSpec(weight=1)),

@@ -9,7 +9,13 @@ from torch.nn import functional as F
 from epilm.errors import RecipeError, TrainingError
 from epilm.models.spec import ModelSpec
 from epilm.objectives.combine import active, check_objectives, combine, weights
-from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.spec import (
+    MaskedStatesSpec,
+    MaskSpec,
+    MatchingSpec,
+    NextSegmentSpec,
+    ObjectivesSpec,
+)
 from epilm.objectives.states import masked_states_loss
 from epilm.streams import Batch, Outputs, Sequences
 
@@ -35,7 +41,9 @@ def batch():
 def test_loss_and_accuracy_are_those_of_the_centres():
     out = outputs(states=7)
     found = masked_states_loss(out, batch(), MaskedStatesSpec())
-    assert found["loss"].item() == pytest.approx(F.cross_entropy(out.state_logits, out.state_labels).item())
+    assert found["loss"].item() == pytest.approx(
+        F.cross_entropy(out.state_logits, out.state_labels).item()
+    )
     right = (out.state_logits.argmax(1) == out.state_labels).double().mean()
     assert float(found["accuracy"]) == pytest.approx(float(right))
     assert int(found["states"]) == 7
@@ -72,21 +80,29 @@ def test_alpha_decides_over_the_weights_and_its_ends_switch_one_off():
 
 
 def test_a_model_without_state_scores_is_told():
-    with pytest.raises(TrainingError, match=r"masked_states is on, but the model .* gave no state_logits"):
+    with pytest.raises(
+        TrainingError, match=r"masked_states is on, but the model .* gave no state_logits"
+    ):
         combine(Outputs(), batch(), replace(OFF, alpha=0.0))
 
 
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (replace(OFF, alpha=1.5), r"objectives\.alpha.*Found 1\.5; expected 0 \(states alone\) to 1"),
+        (
+            replace(OFF, alpha=1.5),
+            r"objectives\.alpha.*Found 1\.5; expected 0 \(states alone\) to 1",
+        ),
         (
             replace(OFF, masked_states=MaskedStatesSpec(mode="bin")),
             r"masked_states\.mode.*flank \| whole_bin \| run",
         ),
         (replace(OFF, masked_states=MaskedStatesSpec(n_centres=0)), r"masked_states\.n_centres"),
         (replace(OFF, masked_states=MaskedStatesSpec(flank_bp=-7)), r"masked_states\.flank_bp"),
-        (replace(OFF, masked_states=MaskedStatesSpec(flank_round="up")), r"masked_states\.flank_round"),
+        (
+            replace(OFF, masked_states=MaskedStatesSpec(flank_round="up")),
+            r"masked_states\.flank_round",
+        ),
         (replace(OFF, masked_states=MaskedStatesSpec(replace="no")), r"masked_states\.replace"),
         (replace(OFF, masked_states=MaskedStatesSpec(weight=-1)), r"masked_states\.weight"),
     ],

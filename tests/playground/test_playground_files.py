@@ -37,7 +37,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tiny, tmp_
 def test_genome_has_the_declared_lengths_soft_masked_repeats_and_gaps(tiny):
     from pyfaidx import Fasta
 
-    sizes = dict(line.split("\t") for line in (tiny / "chrom.sizes").read_text().split("\n") if line)
+    sizes = dict(
+        line.split("\t") for line in (tiny / "chrom.sizes").read_text().split("\n") if line
+    )
     before = (tiny / "genome.fa.fai").read_bytes()
     genome = Fasta(str(tiny / "genome.fa"))
     assert {name: str(len(genome[name])) for name in genome.keys()} == sizes  # noqa: SIM118
@@ -63,7 +65,9 @@ def test_counts_are_the_same_matrix_in_both_formats(tiny):
     table = anndata.read_h5ad(tiny / "counts.h5ad")
     with gzip.open(tiny / "counts/matrix.mtx.gz") as handle:
         matrix = mmread(handle).tocsr()
-    peaks = pd.read_csv(tiny / "counts/peaks.tsv", sep="\t", header=None, names=["chrom", "start", "end"])
+    peaks = pd.read_csv(
+        tiny / "counts/peaks.tsv", sep="\t", header=None, names=["chrom", "start", "end"]
+    )
     cells = pd.read_csv(tiny / "counts/cells.tsv", sep="\t")
     assert matrix.shape == (len(peaks), len(cells)) == table.shape[::-1]
     assert (matrix.T != table.X).nnz == 0
@@ -158,10 +162,20 @@ def test_vcf_reads_with_pysam_and_its_references_are_the_genome(tiny):
             assert str(genome[record.chrom][record.pos - 1]) == record.ref
             assert record.alts[0] != record.ref
             effects.add(record.info["EFFECT"])
-            assert ("CAUSAL" in record.info) == (record.info["EFFECT"] not in ("neutral", "spares_motif"))
+            assert ("CAUSAL" in record.info) == (
+                record.info["EFFECT"] not in ("neutral", "spares_motif")
+            )
             if record.info["EFFECT"] == "breaks_motif":
                 assert record.info["DELTA"] < -1
-    assert effects == {"breaks_motif", "spares_motif", "donor", "acceptor", "tata", "initiator", "neutral"}
+    assert effects == {
+        "breaks_motif",
+        "spares_motif",
+        "donor",
+        "acceptor",
+        "tata",
+        "initiator",
+        "neutral",
+    }
 
 
 def test_contacts_are_the_same_in_both_formats(tiny):
@@ -184,7 +198,9 @@ def test_promoter_tables_are_in_dnaberts_layout_and_split_by_chromosome(tiny):
     words = whole["sequence"].str.split()
     assert set(words.map(len)) == {65}
     assert all(a[1:] == b[:-1] for a, b in zip(words[0], words[0][1:]))
-    parts = [pd.read_csv(tiny / f"promoters/{name}.tsv", sep="\t") for name in ("train", "dev", "test")]
+    parts = [
+        pd.read_csv(tiny / f"promoters/{name}.tsv", sep="\t") for name in ("train", "dev", "test")
+    ]
     assert sum(map(len, parts)) == len(whole)
     starts = pd.read_csv(tiny / "promoters.bed", sep="\t", header=None)
     assert (starts[2] - starts[1] == 1).all()

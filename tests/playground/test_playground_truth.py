@@ -1,4 +1,6 @@
-"""What was planted is there: found by a plain scan, bound by the stated rules, marked by the stated states."""
+"""What was planted is there: found by a plain scan, bound by the stated rules, marked by the stated
+states.
+"""
 
 import json
 
@@ -93,7 +95,9 @@ def test_good_pairs_have_the_gap_and_strands_of_the_grammar(sites):
     assert len(good) > 10
     for _, two in good:
         left, right = two.iloc[0], two.iloc[1]
-        rule = rules.get((left["factor"], right["factor"])) or rules[right["factor"], left["factor"]]
+        rule = (
+            rules.get((left["factor"], right["factor"])) or rules[right["factor"], left["factor"]]
+        )
         assert right["start"] - left["end"] == rule.gap
         assert (left["strand"] == right["strand"]) == (rule.strands == "++")
 
@@ -119,7 +123,11 @@ def test_states_tell_open_enhancers_and_also_primed_ones(tiny, regions):
         chosen = closed if kind == "closed" else regions[kind].str.contains("typeA")
         rows = regions[chosen & (regions["kind"] == "distal")].index
         hits = [
-            states[(states[0] == regions["chrom"][r]) & (states[1] <= middle[r]) & (states[2] > middle[r])][3]
+            states[
+                (states[0] == regions["chrom"][r])
+                & (states[1] <= middle[r])
+                & (states[2] > middle[r])
+            ][3]
             .eq("7_Enh")
             .any()
             for r in rows

@@ -12,7 +12,11 @@ VALUES = np.array([[0.2, 0.3], [0.7, 0.6], [np.nan, 0.1]])
 def test_each_model_has_a_mark_on_each_dataset_it_entered():
     with figure() as (_, (ax,)):
         dataset_points(ax, DATASETS, ["m", "n"], VALUES)
-        assert [t.get_text() for t in ax.get_yticklabels()] == ["B:y", "A:x", "C:z"]  # the best on top
+        assert [t.get_text() for t in ax.get_yticklabels()] == [
+            "B:y",
+            "A:x",
+            "C:z",
+        ]  # the best on top
         marks = {c.get_label(): c.get_offsets() for c in ax.collections}
         np.testing.assert_allclose(np.ma.filled(marks["m"][:, 0], np.nan), [0.7, 0.2, np.nan])
         np.testing.assert_allclose(marks["n"][:, 0], [0.6, 0.3, 0.1])

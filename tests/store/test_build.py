@@ -41,7 +41,12 @@ def raw(tmp_path_factory):
         [100, 500, 1080, 3000, 50, 2000],
         [300, 700, 1200, 3300, 250, 2300],
     )
-    bed(folder / "peaks" / "Y.bed", ["chr1"] * 3 + ["chr2"], [250, 3000, 5000, 3000], [400, 3300, 5200, 3200])
+    bed(
+        folder / "peaks" / "Y.bed",
+        ["chr1"] * 3 + ["chr2"],
+        [250, 3000, 5000, 3000],
+        [400, 3300, 5200, 3200],
+    )
     bed(folder / "black.bed", ["chr1"], [5100], [5110])
     write_jaspar(
         [
@@ -61,7 +66,13 @@ def bed(path, chrom, start, end):
 
 
 def make(raw, out, **more):
-    given = {"genome": raw / "g.fa", "peaks": raw / "peaks", "motifs": raw / "m.jaspar", "threads": 1, **more}
+    given = {
+        "genome": raw / "g.fa",
+        "peaks": raw / "peaks",
+        "motifs": raw / "m.jaspar",
+        "threads": 1,
+        **more,
+    }
     return build(out=out, **{k: v for k, v in given.items() if v is not None})
 
 
@@ -70,7 +81,9 @@ def intervals(store):
 
 
 def test_a_store_holds_what_the_files_say(raw, tmp_path):
-    store = make(raw, tmp_path / "s", blacklist=raw / "black.bed", contacts=raw / "chr1.tsv", assembly="toy")
+    store = make(
+        raw, tmp_path / "s", blacklist=raw / "black.bed", contacts=raw / "chr1.tsv", assembly="toy"
+    )
     assert intervals(store) == [
         ("chr1", 100, 400),
         ("chr1", 500, 700),
@@ -89,10 +102,14 @@ def test_a_store_holds_what_the_files_say(raw, tmp_path):
     }
     genome = open_genome(raw / "g.fa")
     for name, offset in zip(store.chroms, store.offsets, strict=True):
-        assert np.array_equal(store.genome[offset : offset + genome.sizes[name]], genome.codes(name))
+        assert np.array_equal(
+            store.genome[offset : offset + genome.sizes[name]], genome.codes(name)
+        )
     flat = store.flat_starts
     width = store.regions["end"] - store.regions["start"]
-    expected, _ = factor_matrix(np.asarray(store.genome), flat, flat + width, read_motifs(raw / "m.jaspar"))
+    expected, _ = factor_matrix(
+        np.asarray(store.genome), flat, flat + width, read_motifs(raw / "m.jaspar")
+    )
     assert np.array_equal(store.factors, expected)
     assert [m["id"] for m in store.motifs] == ["MA0000.1", "MA0001.1", "MA0002.1"]
     assert store.info.assembly == "toy"
@@ -144,14 +161,25 @@ def test_contacts_are_observed_over_expected(raw, tmp_path):
 
 
 def test_finer_contact_maps_are_joined_to_the_resolution_asked_for(raw, tmp_path):
-    (tmp_path / "chr2.tsv").write_text("0\t500\t3\n500\t500\t2\n0\t1000\t4\n500\t1500\t6\n1000\t1500\t2\n")
+    (tmp_path / "chr2.tsv").write_text(
+        "0\t500\t3\n500\t500\t2\n0\t1000\t4\n500\t1500\t6\n1000\t1500\t2\n"
+    )
     given = [raw / "chr1.tsv", tmp_path / "chr2.tsv"]
     store = make(raw, tmp_path / "s", contacts=given, contacts_resolution=1000)
     table = store.contacts
-    low, high = np.asarray(table.keys) // table.n_bins - 6, np.asarray(table.keys) % table.n_bins - 6
-    held = {(int(i), int(j)): float(v) for i, j, v in zip(low, high, table.values, strict=True) if i >= 0}
+    low, high = (
+        np.asarray(table.keys) // table.n_bins - 6,
+        np.asarray(table.keys) % table.n_bins - 6,
+    )
+    held = {
+        (int(i), int(j)): float(v)
+        for i, j, v in zip(low, high, table.values, strict=True)
+        if i >= 0
+    }
     # counts 5, 10, 2 at (0, 0), (0, 1), (1, 1); expected 3.5 on the diagonal, 10 beside it
-    assert held == pytest.approx({(0, 0): np.log1p(5 / 3.5), (0, 1): np.log(2), (1, 1): np.log1p(2 / 3.5)})
+    assert held == pytest.approx(
+        {(0, 0): np.log1p(5 / 3.5), (0, 1): np.log(2), (1, 1): np.log1p(2 / 3.5)}
+    )
     with pytest.raises(InputError, match=r"do not have this resolution.*divisors of 1500 bp"):
         make(raw, tmp_path / "t", contacts=given, contacts_resolution=1500)
 
@@ -175,7 +203,9 @@ def test_switches_of_the_factor_matrix_reach_it(raw, tmp_path):
         assert not np.array_equal(usual.factors, other.factors), change
         for key, value in change.items():
             assert other.info.factors[key] == value
-        assert other.fingerprint == usual.fingerprint  # the same regions and motifs in the same order
+        assert (
+            other.fingerprint == usual.fingerprint
+        )  # the same regions and motifs in the same order
     short = make(raw, tmp_path / "short", statistic="binary", p=1e-6)
     exact = make(raw, tmp_path / "exact", statistic="binary", p=1e-6, short="exact")
     assert "MA0000.1" in short.info.factors["unreachable"]
@@ -197,8 +227,11 @@ def test_further_statistics_are_further_matrices_of_the_same_store(raw, tmp_path
     assert store.fingerprint == plain.fingerprint  # a row and a column mean the same in both
     assert np.array_equal(store.factors, plain.factors)
     assert set(store.info.files) - set(plain.info.files) == {
-        "factors.count.f16.npy", "factors.sum.f16.npy", "factor_sums.count.npy", "factor_sums.sum.npy"
-    }  # fmt: skip
+        "factors.count.f16.npy",
+        "factors.sum.f16.npy",
+        "factor_sums.count.npy",
+        "factor_sums.sum.npy",
+    }
     for name in store.statistics:
         alone = make(raw, tmp_path / name, p=1e-2, statistic=name)
         assert np.array_equal(store.factors_of(name), alone.factors)
@@ -214,7 +247,10 @@ def test_further_statistics_are_further_matrices_of_the_same_store(raw, tmp_path
         ({"more_statistics": ("mean",)}, r"more_statistics.*mean"),
         ({"more_statistics": ("best",)}, "a statistic stands twice. Found best, best"),
         ({"more_statistics": ("sum", "sum")}, "a statistic stands twice. Found best, sum, sum"),
-        ({"more_statistics": ("sum",), "motifs": None}, "factor matrices need motifs.*Give --motifs"),
+        (
+            {"more_statistics": ("sum",), "motifs": None},
+            "factor matrices need motifs.*Give --motifs",
+        ),
     ],
 )
 def test_impossible_further_statistics_are_refused_at_once(raw, tmp_path, change, message):
@@ -289,7 +325,9 @@ def test_counts_of_merged_regions_are_added(raw, counted, tmp_path):
     store = from_counts(raw, counted, tmp_path / "s", counts_peaks=tmp_path / "p.bed")
     assert intervals(store)[0] == ("chr1", 100, 700)
     assert np.asarray(store.counts)[0].tolist() == [2, 2]
-    kept = from_counts(raw, counted, tmp_path / "t", counts_peaks=tmp_path / "p.bed", overlaps="keep")
+    kept = from_counts(
+        raw, counted, tmp_path / "t", counts_peaks=tmp_path / "p.bed", overlaps="keep"
+    )
     assert np.asarray(kept.counts).tolist() == [[2, 1], [0, 1], [1, 0]]
 
 
@@ -325,7 +363,10 @@ CASES = {
     "a FASTA as peaks": (lambda raw, tmp: {"peaks": {"X": raw / "g.fa"}}, r"g\.fa"),
     "no such peaks": (lambda raw, tmp: {"peaks": tmp / "nothing.bed"}, "no such peak file"),
     "an empty folder of peaks": (lambda raw, tmp: {"peaks": tmp}, "the folder holds no peak file"),
-    "a pattern without a match": (lambda raw, tmp: {"peaks": f"{tmp}/*.bed"}, "the pattern matches no file"),
+    "a pattern without a match": (
+        lambda raw, tmp: {"peaks": f"{tmp}/*.bed"},
+        "the pattern matches no file",
+    ),
     "an empty peak file": (lambda raw, tmp: {"peaks": broken(raw, tmp, "X.bed", "")}, r"X\.bed"),
     "chr1 against 1": (
         lambda raw, tmp: {"peaks": broken(raw, tmp, "X.bed", "1\t100\t200\n")},
@@ -336,7 +377,9 @@ CASES = {
         r"X\.bed, line 2.*past its chromosome.*chr1:5900-6100.*at most 6000",
     ),
     "mostly N": (
-        lambda raw, tmp: {"peaks": broken(raw, tmp, "X.bed", "chr1\t1000\t1090\nchr2\t1010\t1100\n")},
+        lambda raw, tmp: {
+            "peaks": broken(raw, tmp, "X.bed", "chr1\t1000\t1090\nchr2\t1010\t1100\n")
+        },
         "most regions are mostly N.*2 of 2 regions",
     ),
     "start behind end": (
@@ -344,7 +387,9 @@ CASES = {
         r"X\.bed, line 1.*chr1:300-200",
     ),
     "two files of one name": (
-        lambda raw, tmp: {"peaks": [raw / "peaks" / "X.bed", broken(raw, tmp, "X.bed", "chr1\t1\t9\n")]},
+        lambda raw, tmp: {
+            "peaks": [raw / "peaks" / "X.bed", broken(raw, tmp, "X.bed", "chr1\t1\t9\n")]
+        },
         "two peak files give one cell type.*NAME=FILE",
     ),
     "unsorted, strict": (
@@ -365,7 +410,10 @@ CASES = {
         lambda raw, tmp: {"peaks": {"X": raw / "black.bed"}, "blacklist": raw / "black.bed"},
         "no region is left after the blacklist",
     ),
-    "peaks and counts": (lambda raw, tmp: {"counts": tmp / "m.npz"}, "Found both.*--peaks and --counts"),
+    "peaks and counts": (
+        lambda raw, tmp: {"counts": tmp / "m.npz"},
+        "Found both.*--peaks and --counts",
+    ),
     "neither": (lambda raw, tmp: {"peaks": None}, "Found neither"),
     "thresholds for peaks": (lambda raw, tmp: {"top_n": 5}, "apply to counts, and peaks have none"),
     "unknown statistic": (
@@ -380,13 +428,17 @@ CASES = {
     "negative pseudocount": (lambda raw, tmp: {"pseudocount": -1.0}, "pseudocount"),
     "a motif with a zero column": (
         lambda raw, tmp: {
-            "motifs": broken(raw, tmp, "m.jaspar", ">M1\tx\nA [ 1 0 ]\nC [ 1 0 ]\nG [ 1 0 ]\nT [ 1 0 ]\n")
+            "motifs": broken(
+                raw, tmp, "m.jaspar", ">M1\tx\nA [ 1 0 ]\nC [ 1 0 ]\nG [ 1 0 ]\nT [ 1 0 ]\n"
+            )
         },
         r"m\.jaspar.*M1 has a column without any count",
     ),
     "a motif id twice": (
         lambda raw, tmp: {
-            "motifs": broken(raw, tmp, "m.jaspar", ">M1\tx\nA [ 1 ]\nC [ 1 ]\nG [ 1 ]\nT [ 1 ]\n" * 2)
+            "motifs": broken(
+                raw, tmp, "m.jaspar", ">M1\tx\nA [ 1 ]\nC [ 1 ]\nG [ 1 ]\nT [ 1 ]\n" * 2
+            )
         },
         "two motifs have one id",
     ),
@@ -445,7 +497,9 @@ def test_bad_counts_give_one_error_and_leave_nothing(raw, counted, tmp_path, cas
 
 def test_cells_without_a_label_can_be_left_out(raw, counted, tmp_path):
     (tmp_path / "gap.tsv").write_text("cell\tkind\n1\tX\n2\t\n3\tY\n4\tY\n")
-    store = from_counts(raw, counted, tmp_path / "s", counts_cells=tmp_path / "gap.tsv", unlabelled="drop")
+    store = from_counts(
+        raw, counted, tmp_path / "s", counts_cells=tmp_path / "gap.tsv", unlabelled="drop"
+    )
     assert np.asarray(store.counts).tolist() == [[0, 1], [0, 1], [1, 0]]
     assert any("have no kind" in note for note in store.info.notes)
 
@@ -514,7 +568,8 @@ def test_a_really_full_disk_says_so_before_any_damage(raw, tiny_disk):
     assert [p.name for p in tiny_disk.iterdir()] == ["filler"]
 
 
-# -- the command line --------------------------------------------------------------------------------
+# -- the command line
+# --------------------------------------------------------------------------------
 
 
 def command(capsys, *words):
@@ -545,7 +600,14 @@ def test_build_and_inspect_from_the_command_line(raw, tmp_path, capsys):
     assert code == 0
     assert "3, statistic best" in text
     assert Store.open(out).fingerprint in text
-    three = [*words[:-1], tmp_path / "three", "--more-statistics", "count", "--more-statistics", "sum"]
+    three = [
+        *words[:-1],
+        tmp_path / "three",
+        "--more-statistics",
+        "count",
+        "--more-statistics",
+        "sum",
+    ]
     code, text, _ = command(capsys, *three, "--quiet")
     assert code == 0
     assert "3, statistic best, more_statistics count, sum" in text
@@ -583,7 +645,9 @@ def test_the_playground_builds_from_peaks_and_from_counts_alike(tmp_path):
         "motifs": folder / "motifs.jaspar",
         "blacklist": folder / "blacklist.bed",
     }
-    peaks = build(out=tmp_path / "p", peaks=folder / "peaks", contacts=folder / "contacts.cool", **given)
+    peaks = build(
+        out=tmp_path / "p", peaks=folder / "peaks", contacts=folder / "contacts.cool", **given
+    )
     h5ad = build(out=tmp_path / "h", counts=folder / "counts.h5ad", **given)
     mtx = build(out=tmp_path / "m", counts=folder / "counts" / "matrix.mtx.gz", **given)
     assert h5ad.fingerprint == mtx.fingerprint

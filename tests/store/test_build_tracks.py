@@ -35,7 +35,9 @@ def bed(path, rows, colour=None):
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    """Two chromosomes; states of two cell types in 200 bp bins, whose lists of states differ; signals."""
+    """Two chromosomes; states of two cell types in 200 bp bins, whose lists of states differ;
+    signals.
+    """
     folder = tmp_path_factory.mktemp("raw")
     rng = np.random.default_rng(0)
     with open(folder / "g.fa", "w") as handle:
@@ -94,7 +96,9 @@ def test_two_builds_are_equal_byte_for_byte(raw, tmp_path):
         for name in "ab"
     ]
     for path in both[0].path.rglob("*.*"):
-        assert path.read_bytes() == (both[1].path / path.relative_to(both[0].path)).read_bytes(), path.name
+        assert path.read_bytes() == (both[1].path / path.relative_to(both[0].path)).read_bytes(), (
+            path.name
+        )
 
 
 def test_a_first_file_that_skips_every_second_border_does_not_fix_the_bins(raw, tmp_path):
@@ -107,7 +111,9 @@ def test_a_first_file_that_skips_every_second_border_does_not_fix_the_bins(raw, 
     assert codes(store, "B") == B
     again = make(raw, tmp_path / "t", states=[str(raw / "states"), f"C={wide}"])
     assert codes(again, "C") == codes(store, "C")
-    assert {path.name for path in store.path.iterdir()} == {path.name for path in again.path.iterdir()}
+    assert {path.name for path in store.path.iterdir()} == {
+        path.name for path in again.path.iterdir()
+    }
     store.verify()
 
 
@@ -132,7 +138,8 @@ def test_bins_that_do_not_nest_are_refused(raw, tmp_path):
 def test_a_table_of_ideas_gives_a_cell_type_a_column(raw, tmp_path):
     table = tmp_path / "run.state"
     table.write_text(
-        "#ID CHR POSst POSed E1 E2 PosClass\n1 chr1 0 200 0 3 1\n2 chr1 200 400 3 3 1\n3 chr2 800 900 0 0 1\n"
+        "#ID CHR POSst POSed E1 E2 PosClass\n1 chr1 0 200 0 3 1\n2 chr1 200 400 3 3 1\n3 chr2 800"
+        " 900 0 0 1\n"
     )
     store = make(raw, tmp_path / "s", states=table)
     assert store.cell_types == ("E1", "E2")
@@ -148,13 +155,18 @@ def hub(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("hub")
     rows = {
-        "E003": [("chr1", 0, 400, "0_Quies"), ("chr1", 600, 800, "10_Tss"), ("chr2", 0, 200, "0_Quies")],
+        "E003": [
+            ("chr1", 0, 400, "0_Quies"),
+            ("chr1", 600, 800, "10_Tss"),
+            ("chr2", 0, 200, "0_Quies"),
+        ],
         "E123": [("chr1", 200, 600, "10_Tss"), ("chr2", 600, 900, "4_Enh")],
     }
     for n, (name, lines) in enumerate(rows.items()):
         writer = pybigtools.open(str(folder / f"test1.{n + 1}.bb"), "w")
         writer.write(
-            SIZES, iter([(c, s, e, f"{state}\t1000\t.\t{s}\t{e}\t10,20,30") for c, s, e, state in lines])
+            SIZES,
+            iter([(c, s, e, f"{state}\t1000\t.\t{s}\t{e}\t10,20,30") for c, s, e, state in lines]),
         )
         with open(folder / "trackDb_test.txt", "a") as handle:
             handle.write(
@@ -185,8 +197,13 @@ def test_a_hub_on_a_server_gives_its_epigenomes(raw, hub, tmp_path):
         store = make(raw, tmp_path / "s", states=url, cell_map=["K562=E123"])
         check_hub(store)
         first = store.info.states["sources"][0]
-        assert (first["name"], first["url"]) == ("test1.1.bb", url.replace("trackDb_test.txt", "test1.1.bb"))
-        (hub / "gone.txt").write_text((hub / "trackDb_test.txt").read_text().replace("test1.2", "test9.2"))
+        assert (first["name"], first["url"]) == (
+            "test1.1.bb",
+            url.replace("trackDb_test.txt", "test1.1.bb"),
+        )
+        (hub / "gone.txt").write_text(
+            (hub / "trackDb_test.txt").read_text().replace("test1.2", "test9.2")
+        )
         with pytest.raises(InputError, match=r"test9\.2\.bb.*does not give the file.*404"):
             make(raw, tmp_path / "t", states=url.replace("trackDb_test", "gone"))
         server.shutdown()
@@ -205,7 +222,9 @@ def test_what_is_wrong_in_a_file_of_a_server_is_said_of_its_url_and_stanza(raw, 
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         cases = {
-            f"{url}/trackDb.txt": f"{url}/a.bb (named in {url}/trackDb.txt, line 3): wrong format. Found a PDF",
+            f"{url}/trackDb.txt": (
+                f"{url}/a.bb (named in {url}/trackDb.txt, line 3): wrong format. Found a PDF"
+            ),
             f"E1={url}/a.bb": f"{url}/a.bb: wrong format. Found a PDF",
             f"E1={url}/run.state": f"{url}/run.state, line 2: ",
         }
@@ -242,11 +261,14 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-# -- the cell map ------------------------------------------------------------------------------------
+# -- the cell map
+# ------------------------------------------------------------------------------------
 
 
 def test_a_proxy_is_kept_and_said(raw, tmp_path, capsys):
-    store = make(raw, tmp_path / "s", states=raw / "states", cell_map={"K562": "A", "PC-3": "B", "B": "B"})
+    store = make(
+        raw, tmp_path / "s", states=raw / "states", cell_map={"K562": "A", "PC-3": "B", "B": "B"}
+    )
     assert store.cell_types == ("A", "K562", "PC-3", "B")
     assert store.states.rows.tolist() == [0, 0, 1, 1]
     assert codes(store, "PC-3") == codes(store, "B") == B
@@ -264,7 +286,11 @@ def test_a_proxy_is_kept_and_said(raw, tmp_path, capsys):
 
 def test_a_proxy_takes_no_states_away(raw, tmp_path):
     store = make(
-        raw, tmp_path / "s", states=raw / "states", cell_map="PC-3=B", accessibility=[f"B={raw}/B.bedGraph"]
+        raw,
+        tmp_path / "s",
+        states=raw / "states",
+        cell_map="PC-3=B",
+        accessibility=[f"B={raw}/B.bedGraph"],
     )
     assert codes(store, "B") == codes(store, "PC-3") == B
     assert store.states.proxies == {"PC-3": "B"}
@@ -298,7 +324,9 @@ def test_the_map_may_be_a_file_and_say_that_cells_are_the_same(raw, tmp_path):
 
 
 def test_names_known_to_be_the_same_cells_are_no_proxy():
-    served = serve(["E123", "E066", "E118"], read_cell_map(["K562=E123", "liver=E066", "PC-3=E118"]))
+    served = serve(
+        ["E123", "E066", "E118"], read_cell_map(["K562=E123", "liver=E066", "PC-3=E118"])
+    )
     assert served.proxies == {"PC-3": "E118"}
     assert served.cells == {"K562": "E123", "liver": "E066", "E118": "E118", "PC-3": "E118"}
 
@@ -318,7 +346,8 @@ def test_a_wrong_map_is_refused_before_anything_is_read(raw, tmp_path, words, me
     assert list(tmp_path.iterdir()) == []
 
 
-# -- signals -----------------------------------------------------------------------------------------
+# -- signals
+# -----------------------------------------------------------------------------------------
 
 
 def test_signals_are_kept_base_by_base_and_missing_is_0(raw, tmp_path):
@@ -346,7 +375,11 @@ def test_signals_are_kept_base_by_base_and_missing_is_0(raw, tmp_path):
     assert about["resolution"], about["pooled"] == (1, "base")
     first = about["sources"][0]
     assert first["mean"] == pytest.approx(52 / 2950, rel=1e-5)
-    assert (first["max"], first["missing"], first["cut"]) == (7, pytest.approx(1 - 21 / 2950, abs=1e-6), 0)
+    assert (first["max"], first["missing"], first["cut"]) == (
+        7,
+        pytest.approx(1 - 21 / 2950, abs=1e-6),
+        0,
+    )
     assert "cell types without H3K27ac: A, B" in store.info.notes
     assert "cell types without accessibility: C" in store.info.notes
     store.verify()
@@ -354,9 +387,13 @@ def test_signals_are_kept_base_by_base_and_missing_is_0(raw, tmp_path):
 
 def test_signals_can_be_pooled(raw, tmp_path):
     store = make(
-        raw, tmp_path / "s", signal_resolution=7, accessibility=[f"A={raw}/A.bedGraph"],
-        mappability=raw / "map.bedGraph", signal_pool=["mean", "mappability=min"],
-    )  # fmt: skip
+        raw,
+        tmp_path / "s",
+        signal_resolution=7,
+        accessibility=[f"A={raw}/A.bedGraph"],
+        mappability=raw / "map.bedGraph",
+        signal_pool=["mean", "mappability=min"],
+    )
     access, mappability = store.signals["accessibility"], store.signals["mappability"]
     assert (access.pooled, mappability.pooled, access.resolution) == ("mean", "min", 7)
     assert access.values.shape == (1, 293 + 129)
@@ -390,15 +427,22 @@ def test_values_too_large_for_the_store_are_cut_and_said(raw, tmp_path):
 
 
 def test_negative_accessibility_is_counted_and_said(raw, tmp_path):
-    ratio = write(tmp_path / "r.bedGraph", "chr1\t0\t1500\t-0.5\nchr1\t1500\t1501\t2\nchr2\t0\t9\t-1\n")
+    ratio = write(
+        tmp_path / "r.bedGraph", "chr1\t0\t1500\t-0.5\nchr1\t1500\t1501\t2\nchr2\t0\t9\t-1\n"
+    )
     store = make(
-        raw, tmp_path / "s", accessibility=[f"A={ratio}", f"B={raw}/B.bedGraph"], signal=f"ratio:A={ratio}"
+        raw,
+        tmp_path / "s",
+        accessibility=[f"A={ratio}", f"B={raw}/B.bedGraph"],
+        signal=f"ratio:A={ratio}",
     )
     assert [note for note in store.info.notes if "negative" in note] == [
         "accessibility of A: 1,509 negative values: read as 0"
     ]
     shared = make(raw, tmp_path / "t", signal=f"accessibility:{ratio}", signal_resolution=100)
-    assert "accessibility: 15 negative values: read as 0" in shared.info.notes  # chr2's step holds zeros
+    assert (
+        "accessibility: 15 negative values: read as 0" in shared.info.notes
+    )  # chr2's step holds zeros
 
 
 def test_a_chromosome_the_signal_lacks_is_0_and_said(raw, tmp_path):
@@ -408,16 +452,20 @@ def test_a_chromosome_the_signal_lacks_is_0_and_said(raw, tmp_path):
     assert "A.bedGraph: no values on chr2: 0 there" in store.info.notes
 
 
-# -- beside regions ----------------------------------------------------------------------------------
+# -- beside regions
+# ----------------------------------------------------------------------------------
 
 
 def test_cell_types_are_those_of_regions_then_states_then_signals(raw, tmp_path):
     write_bed(tmp_path / "B.bed", make_table(["chr1", "chr2"], [100, 200], [300, 400]))
     plain = make(raw, tmp_path / "p", peaks=f"B={tmp_path}/B.bed")
     store = make(
-        raw, tmp_path / "s", peaks=f"B={tmp_path}/B.bed", states=raw / "states",
+        raw,
+        tmp_path / "s",
+        peaks=f"B={tmp_path}/B.bed",
+        states=raw / "states",
         accessibility={"C": raw / "A.bedGraph"},
-    )  # fmt: skip
+    )
     assert store.cell_types == ("B", "A", "C")
     assert store.states.rows.tolist() == [1, 0, -1]
     assert codes(store, "B") == B
@@ -427,7 +475,9 @@ def test_cell_types_are_those_of_regions_then_states_then_signals(raw, tmp_path)
     assert store.fingerprint != plain.fingerprint
     assert "cell types without an accessible region: A, C" in store.info.notes
     assert "cell types without states: C" in store.info.notes
-    alone = make(raw, tmp_path / "c", peaks=f"B={tmp_path}/B.bed", accessibility={"C": raw / "A.bedGraph"})
+    alone = make(
+        raw, tmp_path / "c", peaks=f"B={tmp_path}/B.bed", accessibility={"C": raw / "A.bedGraph"}
+    )
     assert alone.fingerprint == plain.fingerprint  # signals change no meaning of a row
 
 
@@ -438,18 +488,36 @@ def test_a_genome_alone_is_a_store(raw, tmp_path):
     store.verify()
 
 
-# -- the command line --------------------------------------------------------------------------------
+# -- the command line
+# --------------------------------------------------------------------------------
 
 
 def test_from_the_command_line(raw, tmp_path, capsys):
     from epilm.cli import main
 
     words = [
-        "build", "--genome", raw / "g.fa", "--out", tmp_path / "s", "--states", f"{raw}/states/*.bed.gz",
-        "--cell-map", "PC-3=B", "--accessibility", f"A={raw}/A.bedGraph", "--accessibility", f"PC-3={raw}/B.bedGraph",
-        "--mappability", raw / "map.bedGraph", "--signal", f"H3:A={raw}/A.bedGraph", "--signal-resolution", 10,
-        "--signal-pool", "max",
-    ]  # fmt: skip
+        "build",
+        "--genome",
+        raw / "g.fa",
+        "--out",
+        tmp_path / "s",
+        "--states",
+        f"{raw}/states/*.bed.gz",
+        "--cell-map",
+        "PC-3=B",
+        "--accessibility",
+        f"A={raw}/A.bedGraph",
+        "--accessibility",
+        f"PC-3={raw}/B.bedGraph",
+        "--mappability",
+        raw / "map.bedGraph",
+        "--signal",
+        f"H3:A={raw}/A.bedGraph",
+        "--signal-resolution",
+        10,
+        "--signal-pool",
+        "max",
+    ]
     assert main([str(word) for word in words]) == 0
     shown = capsys.readouterr()
     assert "note: WARNING: PC-3 has no states of its own" in shown.err
@@ -463,7 +531,8 @@ def test_from_the_command_line(raw, tmp_path, capsys):
     assert cells["A"]["signals"] == ["accessibility", "mappability", "H3"]
 
 
-# -- what is refused ---------------------------------------------------------------------------------
+# -- what is refused
+# ---------------------------------------------------------------------------------
 
 CASES = {
     "motifs": ({"motifs": "m.jaspar"}, "motifs are about accessible regions, and there are none"),
@@ -480,7 +549,9 @@ CASES = {
         r"A\.bed, line 10.*off the grid",
     ),
     "overlap": (
-        lambda raw, tmp: {"states": bed(tmp / "A.bed", [("chr1", 0, 400, "1_a"), ("chr1", 200, 600, "2_b")])},
+        lambda raw, tmp: {
+            "states": bed(tmp / "A.bed", [("chr1", 0, 400, "1_a"), ("chr1", 200, 600, "2_b")])
+        },
         "overlap",
     ),
     "assembly": (
@@ -491,7 +562,10 @@ CASES = {
     ),
     "two names": (
         lambda raw, tmp: {
-            "states": [f"A={raw}/states/A.bed.gz", f"C={bed(tmp / 'C.bed', [('chr1', 0, 200, '2_Other')])}"],
+            "states": [
+                f"A={raw}/states/A.bed.gz",
+                f"C={bed(tmp / 'C.bed', [('chr1', 0, 200, '2_Other')])}",
+            ],
             "state_bin": 200,
         },
         r"C \(.*C\.bed\): one state number has two names.*as for A \(.*A\.bed\.gz\)",
@@ -503,18 +577,24 @@ CASES = {
         "truncated",
     ),
     "a stanza without a file": (
-        lambda raw, tmp: {"states": write(tmp / "trackDb.txt", "track a\nshortLabel E001\ntype bigBed 9\n")},
+        lambda raw, tmp: {
+            "states": write(tmp / "trackDb.txt", "track a\nshortLabel E001\ntype bigBed 9\n")
+        },
         r"trackDb\.txt, line 1: the track has no file",
     ),
     "a stanza whose file is not there": (
         lambda raw, tmp: {
-            "states": write(tmp / "trackDb.txt", "# x\ntrack a\ntype bigBed 9\nbigDataUrl none.bb\n")
+            "states": write(
+                tmp / "trackDb.txt", "# x\ntrack a\ntype bigBed 9\nbigDataUrl none.bb\n"
+            )
         },
         r"trackDb\.txt, line 2, track a: there is no such file\. Found .*none\.bb",
     ),
     "a stanza of an address that cannot be read": (
         lambda raw, tmp: {
-            "states": write(tmp / "trackDb.txt", "track a\ntype bigBed 9\nbigDataUrl ftp://x/a.bb\n")
+            "states": write(
+                tmp / "trackDb.txt", "track a\ntype bigBed 9\nbigDataUrl ftp://x/a.bb\n"
+            )
         },
         r"trackDb\.txt, line 1, track a: the address cannot be fetched\. Found ftp://x/a\.bb",
     ),
@@ -522,7 +602,10 @@ CASES = {
         {"states": "A=ftp://x/a.bb"},
         r"ftp://x/a\.bb: the address cannot be fetched\. Expected http, https or a path",
     ),
-    "another such": ({"states": {"A": "s3://x/a.bb"}}, r"s3://x/a\.bb: the address cannot be fetched"),
+    "another such": (
+        {"states": {"A": "s3://x/a.bb"}},
+        r"s3://x/a\.bb: the address cannot be fetched",
+    ),
     "map without states": ({"cell_map": "a=b"}, "a cell map needs states"),
     "no file": ({"states": "none/x.bed"}, "there is no such segmentation"),
     "one name": (
@@ -542,12 +625,18 @@ CASES = {
         "no such signal. Found mapability. Did you mean mappability",
     ),
     "signal word": ({"signal": "x"}, "this is no signal. Found x; expected NAME:CELL=FILE"),
-    "signal name": (lambda raw, tmp: {"signal": f"a/b:A={raw}/A.bedGraph"}, "this is no name of a signal"),
+    "signal name": (
+        lambda raw, tmp: {"signal": f"a/b:A={raw}/A.bedGraph"},
+        "this is no name of a signal",
+    ),
     "signal names": (
         lambda raw, tmp: {"mappability": write(tmp / "m.bedGraph", "1\t0\t3\t1\n")},
         "named differently",
     ),
-    "signal is a BED": (lambda raw, tmp: {"mappability": raw / "states" / "A.bed.gz"}, r"A\.bed\.gz"),
+    "signal is a BED": (
+        lambda raw, tmp: {"mappability": raw / "states" / "A.bed.gz"},
+        r"A\.bed\.gz",
+    ),
     "past end": (
         lambda raw, tmp: {"mappability": write(tmp / "m.bedGraph", "chr1\t0\t3000\t1\n")},
         "chr1.*3000.*2050",
@@ -632,7 +721,8 @@ def test_kinds_of_places_of_states(tmp_path):
 def test_real_segmentations_and_accessibility_build(real_data, tmp_path):
     store = build(
         genome=[
-            real_data / "reference_hg19" / f"hg19_chr{c}.fa.gz" for c in ("20_to_11095000", "22_to_22000000")
+            real_data / "reference_hg19" / f"hg19_chr{c}.fa.gz"
+            for c in ("20_to_11095000", "22_to_22000000")
         ],
         sizes=real_data / "reference_hg19" / "chrom.sizes",
         out=tmp_path / "s",

@@ -72,7 +72,10 @@ def test_windows_are_the_bases_from_a_start(store):
 def test_windows_over_the_genomes_ends_are_n(store):
     size = len(store.genome)
     starts = np.array([-3, size - 2, size + 10])
-    for found in (store.windows(starts, 5), store.to("cpu").windows(torch.from_numpy(starts), 5).numpy()):
+    for found in (
+        store.windows(starts, 5),
+        store.to("cpu").windows(torch.from_numpy(starts), 5).numpy(),
+    ):
         assert found[0].tolist() == [4, 4, 4, *store.genome[:2]]
         assert found[1].tolist() == [*store.genome[-2:], 4, 4, 4]
         assert found[2].tolist() == [4] * 5
@@ -120,7 +123,8 @@ def test_several_factor_matrices_are_read_by_statistic(store, three):
 
 def test_a_statistic_that_is_not_there(store, three, tmp_path):
     with pytest.raises(
-        StoreError, match=r"no factor matrix of this statistic. Found binary; expected given, count, sum"
+        StoreError,
+        match=r"no factor matrix of this statistic. Found binary; expected given, count, sum",
     ):
         three.factors_of("binary")
     with pytest.raises(StoreError, match="Build it again with --more-statistics count"):
@@ -174,7 +178,8 @@ def test_a_foreign_fingerprint_is_refused(store):
         store.check_same("0" * 64, "the checkpoint a")
 
 
-# -- damage ------------------------------------------------------------------------------------------
+# -- damage
+# ------------------------------------------------------------------------------------------
 
 
 def edit(folder, **changes):
@@ -208,16 +213,28 @@ def test_the_folder_of_a_run_is_told_from_a_store(tmp_path):
     ("damage", "message"),
     [
         (lambda f: (f / "store.json").write_text("{"), "not valid JSON"),
-        (lambda f: (f / "store.json").write_text("[]"), "not a store. Found a store.json without a schema"),
+        (
+            lambda f: (f / "store.json").write_text("[]"),
+            "not a store. Found a store.json without a schema",
+        ),
         (lambda f: edit(f, schema=99), "another schema version. Found 99; expected 1"),
         (lambda f: edit(f, fingerprint=None), "a key is missing.*fingerprint"),
         (
             lambda f: (f / "genome.u8.npy").unlink(),
             r"genome\.u8\.npy: the store is damaged. Found no such file",
         ),
-        (lambda f: (f / "factors.f16.npy").write_bytes(b"x" * 50), "Found 50 bytes where store.json says"),
-        (lambda f: (f / "motifs.json").write_bytes(b"?" * (f / "motifs.json").stat().st_size), "damaged"),
-        (lambda f: (f / "access.npy").write_bytes(b"?" * (f / "access.npy").stat().st_size), "damaged"),
+        (
+            lambda f: (f / "factors.f16.npy").write_bytes(b"x" * 50),
+            "Found 50 bytes where store.json says",
+        ),
+        (
+            lambda f: (f / "motifs.json").write_bytes(b"?" * (f / "motifs.json").stat().st_size),
+            "damaged",
+        ),
+        (
+            lambda f: (f / "access.npy").write_bytes(b"?" * (f / "access.npy").stat().st_size),
+            "damaged",
+        ),
     ],
 )
 def test_damage_is_seen_on_opening(copy, damage, message):
@@ -247,7 +264,8 @@ def test_verify_finds_a_manifest_of_another_store(copy):
         Store.open(copy).verify()
 
 
-# -- writing -----------------------------------------------------------------------------------------
+# -- writing
+# -----------------------------------------------------------------------------------------
 
 
 def parts(**change):
@@ -270,10 +288,17 @@ def parts(**change):
         ({"counts": np.ones((3, 3))}, "counts has another shape"),
         ({"factors": np.ones((3, 2)), "motifs": [{"id": "m"}]}, "factors has another shape"),
         (
-            {"factors": np.ones((3, 1)), "motifs": [{"id": "m"}], "more_factors": {"sum": np.ones((3, 2))}},
+            {
+                "factors": np.ones((3, 1)),
+                "motifs": [{"id": "m"}],
+                "more_factors": {"sum": np.ones((3, 2))},
+            },
             "sum has another shape than regions x motifs",
         ),
-        ({"more_factors": {"sum": np.ones((3, 0))}}, "further factor matrices need a first one. Found sum"),
+        (
+            {"more_factors": {"sum": np.ones((3, 0))}},
+            "further factor matrices need a first one. Found sum",
+        ),
         ({"regions": toy_regions((3,))[::-1]}, "not sorted"),
         ({"regions": toy_regions((3,))[:0]}, "no region is left"),
         ({"genome": {"chr1": np.zeros(100, np.uint8)}}, "a region lies outside its chromosome"),
@@ -302,7 +327,8 @@ def test_a_second_write_needs_overwrite(tmp_path):
 def test_to_moves_the_arrays_and_keeps_the_rest(store):
     moved = store.to("cpu")
     assert all(
-        isinstance(a, torch.Tensor) for a in (moved.genome, moved.factors, moved.counts, moved.contacts.keys)
+        isinstance(a, torch.Tensor)
+        for a in (moved.genome, moved.factors, moved.counts, moved.contacts.keys)
     )
     assert moved.fingerprint == store.fingerprint
     assert moved.to("cpu").n_factors == store.n_factors

@@ -19,7 +19,9 @@ def store(tmp_path_factory):
     return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(40, 30), cells=3)
 
 
-@pytest.mark.parametrize(("tail", "n", "left_out"), [("drop", 3, 5), ("pad", 5, 0), ("cross", 3, 5)])
+@pytest.mark.parametrize(
+    ("tail", "n", "left_out"), [("drop", 3, 5), ("pad", 5, 0), ("cross", 3, 5)]
+)
 def test_23_and_12_regions_make_3_5_and_3_samples(open_everywhere, tail, n, left_out):
     samples = make_samples(open_everywhere, SampleSpec(tail=tail))
     assert len(samples) == n
@@ -33,7 +35,9 @@ def test_a_padded_tail_keeps_its_regions_and_ends_in_minus_one(open_everywhere):
 
 
 def test_only_cross_runs_over_a_chromosome_end(open_everywhere):
-    assert make_samples(open_everywhere, SampleSpec(tail="cross")).regions[2].tolist() == list(range(20, 30))
+    assert make_samples(open_everywhere, SampleSpec(tail="cross")).regions[2].tolist() == list(
+        range(20, 30)
+    )
     chrom = open_everywhere.regions["chrom"]
     for tail in ("drop", "pad"):
         for row in make_samples(open_everywhere, SampleSpec(tail=tail)).regions:
@@ -115,13 +119,17 @@ def test_an_unknown_subset_is_refused(store):
 def test_an_epoch_visits_every_row_once_and_drops_the_remainder():
     rows = np.concatenate([rows_at(103, batch=10, step=s, seed=4) for s in range(10)])
     assert len(set(rows.tolist())) == 100
-    assert not np.array_equal(rows_at(103, batch=10, step=0, seed=4), rows_at(103, batch=10, step=10, seed=4))
+    assert not np.array_equal(
+        rows_at(103, batch=10, step=0, seed=4), rows_at(103, batch=10, step=10, seed=4)
+    )
 
 
 def test_rows_are_a_pure_function_of_seed_and_step():
     wanted = [rows_at(50, batch=8, step=s, seed=1).tolist() for s in range(20)]
     order.cache_clear()
-    assert [rows_at(50, batch=8, step=s, seed=1).tolist() for s in reversed(range(20))] == wanted[::-1]
+    assert [rows_at(50, batch=8, step=s, seed=1).tolist() for s in reversed(range(20))] == wanted[
+        ::-1
+    ]
     assert wanted[0] != rows_at(50, batch=8, step=0, seed=2).tolist()
 
 

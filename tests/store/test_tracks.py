@@ -44,13 +44,19 @@ def slow_signal(store, name, cell, chrom, start, width):
     row = 0 if table.rows is None else table.rows[cell]
     for p in range(start, start + width):
         inside = 0 <= p < store.sizes[chrom] and row >= 0
-        out.append(float(table.values[row, table.offsets[chrom] + p // table.resolution]) if inside else 0.0)
+        out.append(
+            float(table.values[row, table.offsets[chrom] + p // table.resolution])
+            if inside
+            else 0.0
+        )
     return out
 
 
 def slow_bases(store, chrom, start, width):
     begin, size = store.offsets[chrom], store.sizes[chrom]
-    return [int(store.genome[begin + p]) if 0 <= p < size else 4 for p in range(start, start + width)]
+    return [
+        int(store.genome[begin + p]) if 0 <= p < size else 4 for p in range(start, start + width)
+    ]
 
 
 @settings(max_examples=60)
@@ -63,7 +69,9 @@ def test_states_signals_and_bases_are_those_of_a_loop_over_places(store, coarse,
         moved = one.to("cpu")
         for kind in (one, moved):
             given_ = (
-                (cell, chrom, start) if kind is one else tuple(map(torch.from_numpy, (cell, chrom, start)))
+                (cell, chrom, start)
+                if kind is one
+                else tuple(map(torch.from_numpy, (cell, chrom, start)))
             )
             states = kind.states.gather(given_[0], given_[1], given_[2] // one.states.bin, n)
             assert isinstance(states, np.ndarray if kind is one else torch.Tensor)
@@ -75,7 +83,8 @@ def test_states_signals_and_bases_are_those_of_a_loop_over_places(store, coarse,
                 values = kind.signals[name].windows(*given_, n)
                 assert str(values.dtype).endswith("float32")
                 assert values.tolist() == [
-                    slow_signal(one, name, c, h, s, n) for c, h, s in zip(cell, chrom, start, strict=True)
+                    slow_signal(one, name, c, h, s, n)
+                    for c, h, s in zip(cell, chrom, start, strict=True)
                 ]
             assert kind.bases(given_[1], given_[2], n).tolist() == [
                 slow_bases(one, h, s, n) for h, s in zip(chrom, start, strict=True)
@@ -84,7 +93,11 @@ def test_states_signals_and_bases_are_those_of_a_loop_over_places(store, coarse,
 
 @given(
     st.integers(0, 12),
-    st.lists(st.tuples(st.integers(-9, 20), st.integers(0, 12), st.integers(-2, 12)), min_size=1, max_size=5),
+    st.lists(
+        st.tuples(st.integers(-9, 20), st.integers(0, 12), st.integers(-2, 12)),
+        min_size=1,
+        max_size=5,
+    ),
     st.integers(1, 9),
     st.sampled_from([np.uint8, np.float16]),
 )
@@ -123,7 +136,9 @@ def test_a_window_wider_than_everything(store):
         whole = kind.bases([2], [-5000], 12_000)
         assert whole.shape == (1, 12_000)
         assert (np.asarray(whole)[0] != 4).sum() <= 190
-        assert kind.states.gather([0], [2], [-50], 100)[0].tolist() == slow_states(store, 0, 2, -50, 100)
+        assert kind.states.gather([0], [2], [-50], 100)[0].tolist() == slow_states(
+            store, 0, 2, -50, 100
+        )
 
 
 def test_names_order_and_colours_are_kept(store):
@@ -147,7 +162,8 @@ def test_regions_and_tracks_in_one_store(tmp_path):
     assert both.states.rows.tolist() == [0, 1, -1]
 
 
-# -- the fingerprint ---------------------------------------------------------------------------------
+# -- the fingerprint
+# ---------------------------------------------------------------------------------
 
 
 def arrays(**change):
@@ -189,13 +205,17 @@ def test_a_genome_alone_is_a_store(tmp_path):
     store.verify()
 
 
-# -- what is refused ---------------------------------------------------------------------------------
+# -- what is refused
+# ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"states": arrays(bin=100)}, r"states has another shape.*Found \(2, 3\); expected \(2, 5\)"),
+        (
+            {"states": arrays(bin=100)},
+            r"states has another shape.*Found \(2, 3\); expected \(2, 5\)",
+        ),
         ({"states": arrays(cells={"a": 4})}, r"expected \(5, 3\)"),
         (
             {"states": arrays(names=("x",))},
@@ -205,8 +225,14 @@ def test_a_genome_alone_is_a_store(tmp_path):
             {"states": arrays(names=tuple(map(str, range(255))))},
             "too many states. Found 255; expected at most 254",
         ),
-        ({"signals": {"a": SignalArrays(np.zeros((1, 9)))}}, r"the signal a has another shape.*\(1, 450\)"),
-        ({"signals": {"a/b": SignalArrays(np.zeros((1, 450)))}}, "no name of a signal. Found 'a/b'"),
+        (
+            {"signals": {"a": SignalArrays(np.zeros((1, 9)))}},
+            r"the signal a has another shape.*\(1, 450\)",
+        ),
+        (
+            {"signals": {"a/b": SignalArrays(np.zeros((1, 450)))}},
+            "no name of a signal. Found 'a/b'",
+        ),
     ],
 )
 def test_tracks_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, change, message):
@@ -219,7 +245,13 @@ def test_values_float16_cannot_hold_are_cut_and_counted(tmp_path):
     values = np.full((1, 450), np.nan)
     values[0, :4] = [1.5, 70_000, 65_504, -1e9]
     store = made(tmp_path / "s", signals={"depth": SignalArrays(values, {"a": 0})})
-    assert store.signals["depth"].windows([0], [0], [0], 5)[0].tolist() == [1.5, 65_504, 65_504, -65_504, 0]
+    assert store.signals["depth"].windows([0], [0], [0], 5)[0].tolist() == [
+        1.5,
+        65_504,
+        65_504,
+        -65_504,
+        0,
+    ]
     assert store.info.signals["depth"]["cut"] == 2
 
 

@@ -24,16 +24,23 @@ def sizes_alone(sizes, cells, rows=None):
         chroms=tuple(f"chr{c + 1}" for c in range(len(sizes))),
         sizes=tuple(sizes),
         cell_types=tuple(f"cell{t}" for t in range(cells)),
-        states=SimpleNamespace(rows=np.arange(cells) if rows is None else np.array(rows), proxies={}),
+        states=SimpleNamespace(
+            rows=np.arange(cells) if rows is None else np.array(rows), proxies={}
+        ),
     )
 
 
-def table_of(sizes, cells, spec=None, subset="train", streams=("dna", "states"), unknown=None, rows=None):
+def table_of(
+    sizes, cells, spec=None, subset="train", streams=("dna", "states"), unknown=None, rows=None
+):
     spec = spec or SampleSpec(unit="windows")
     return WindowTable(
-        sizes_alone(sizes, cells, rows), spec, subset, streams,
+        sizes_alone(sizes, cells, rows),
+        spec,
+        subset,
+        streams,
         unknown=[NOTHING] * len(sizes) if unknown is None else unknown,
-    )  # fmt: skip
+    )
 
 
 # -- runs of N
@@ -61,7 +68,9 @@ def test_runs_go_on_over_the_blocks_that_a_genome_is_read_in(monkeypatch):
 )
 def test_the_grid_is_the_one_that_counting_every_window_gives(unknown, width, stride, most):
     codes = np.where(unknown, 4, 0).astype(np.uint8)
-    runs, left_out = grid_runs(len(codes), unknown_runs(codes), width=width, stride=stride, most_unknown=most)
+    runs, left_out = grid_runs(
+        len(codes), unknown_runs(codes), width=width, stride=stride, most_unknown=most
+    )
     places = range(0, len(codes) - width + 1, stride)
     plain = [s // stride for s in places if sum(unknown[s : s + width]) <= most]
     assert [g for first, end in runs for g in range(first, end)] == plain
@@ -73,8 +82,12 @@ def test_the_grid_is_the_one_that_counting_every_window_gives(unknown, width, st
 
 def test_every_place_in_every_cell_type_is_one_row():
     table = table_of([5000, 3500, 900], 3, SampleSpec(unit="windows", window_stride=700))
-    found = Counter(zip(*(column.tolist() for column in table.at(np.arange(len(table)))), strict=True))
-    expected = [(t, c, s) for t in range(3) for c, n in ((0, 6), (1, 4)) for s in range(0, 700 * n, 700)]
+    found = Counter(
+        zip(*(column.tolist() for column in table.at(np.arange(len(table)))), strict=True)
+    )
+    expected = [
+        (t, c, s) for t in range(3) for c, n in ((0, 6), (1, 4)) for s in range(0, 700 * n, 700)
+    ]
     assert found == Counter(expected)
     assert table.windows == 10
     assert table.notes == ("shorter than a window, in no sample: chr3",)
@@ -84,7 +97,9 @@ def test_held_out_chromosomes_and_cell_types_share_no_row_with_training():
     spec = SampleSpec(unit="windows", holdout_chroms=("chr2",), holdout_cells=("cell1",))
     parts = {name: table_of([4000, 3000], 3, spec, name) for name in ("train", "holdout", "all")}
     rows = {
-        name: set(zip(*(column.tolist() for column in table.at(np.arange(len(table)))), strict=True))
+        name: set(
+            zip(*(column.tolist() for column in table.at(np.arange(len(table)))), strict=True)
+        )
         for name, table in parts.items()
     }
     assert all(len(rows[name]) == len(parts[name]) for name in parts)
@@ -120,7 +135,9 @@ def test_cell_types_without_a_track_are_left_out_and_named():
 
 
 def test_a_jittered_window_never_leaves_its_chromosome_or_meets_more_n():
-    spec = SampleSpec(unit="windows", window_bp=100, window_stride=50, window_jitter=49, window_max_n=0.1)
+    spec = SampleSpec(
+        unit="windows", window_bp=100, window_stride=50, window_jitter=49, window_max_n=0.1
+    )
     gaps = np.array([[300, 420]])
     table = table_of([1000], 1, spec, unknown=[gaps])
     starts = table.at(np.arange(len(table)))[2]
@@ -132,7 +149,15 @@ def test_a_jittered_window_never_leaves_its_chromosome_or_meets_more_n():
 
 
 def test_127_cell_types_of_hg19_cost_kilobytes():
-    lengths = [249_250_621, 243_199_373, 198_022_430, 191_154_276, 180_915_260, 171_115_067, 159_138_663] * 2
+    lengths = [
+        249_250_621,
+        243_199_373,
+        198_022_430,
+        191_154_276,
+        180_915_260,
+        171_115_067,
+        159_138_663,
+    ] * 2
     # A gap of 10 kb every 5 Mb.
     gaps = [np.arange(10_000, size - 10_000, 5_000_000)[:, None] + [0, 10_000] for size in lengths]
     tracemalloc.start()
@@ -173,7 +198,9 @@ def test_the_table_refuses_what_is_impossible():
 def test_an_epoch_holds_no_row_twice_and_the_next_is_another(n, batch, seed):
     steps = n // batch
     epochs = [
-        np.concatenate([window_rows(n, batch=batch, step=e * steps + s, seed=seed) for s in range(steps)])
+        np.concatenate(
+            [window_rows(n, batch=batch, step=e * steps + s, seed=seed) for s in range(steps)]
+        )
         for e in (0, 1)
     ]
     for rows in epochs:
@@ -188,7 +215,9 @@ def test_a_whole_epoch_is_a_permutation():
 
 
 def test_too_few_windows_for_a_batch_are_refused():
-    with pytest.raises(TrainingError, match=r"more windows than there are\. Found 3 windows.*window_stride"):
+    with pytest.raises(
+        TrainingError, match=r"more windows than there are\. Found 3 windows.*window_stride"
+    ):
         window_rows(3, batch=4, step=0, seed=0)
 
 

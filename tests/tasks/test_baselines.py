@@ -16,7 +16,9 @@ def planted(count=200, seed=0):
     rows = rng.integers(0, 4, (count, 40)).astype(np.uint8)
     for i in np.flatnonzero(labels):
         at = rng.integers(0, 32)
-        word = [3, 2, 0, 1, 3, 1, 0] if rng.random() < 0.5 else [3, 2, 0, 2, 3, 1, 0]  # TGACTCA, TGAGTCA
+        word = (
+            [3, 2, 0, 1, 3, 1, 0] if rng.random() < 0.5 else [3, 2, 0, 2, 3, 1, 0]
+        )  # TGACTCA, TGAGTCA
         rows[i, at : at + 7] = word
     return labelled(list(rows), labels)
 
@@ -68,6 +70,9 @@ def test_motif_regression_finds_the_planted_motif():
     everything = baselines.fit_motif(train, valid, motifs=both)
     assert everything.chosen["motifs"] == "all 2"
     with pytest.raises(
-        InputError, match=r"no motif of this factor in the collection. Found SP9; expected a name such as"
+        InputError,
+        match=r"no motif of this factor in the collection. Found SP9; expected a name such as",
     ):
-        baselines.fit_motif(train, valid, motifs=[*both, SimpleNamespace(id="x", name="SP9b")], factor="SP9")
+        baselines.fit_motif(
+            train, valid, motifs=[*both, SimpleNamespace(id="x", name="SP9b")], factor="SP9"
+        )

@@ -82,7 +82,9 @@ def test_tata_negatives_hold_the_box_near_25_and_lie_outside_promoters(world):
 
 def test_kinds_and_windows(world):
     folder, _ = world
-    wide = promoter.load(folder / "tss.bed", genome=folder / "g.fa", window="300", negatives="deepromoter")
+    wide = promoter.load(
+        folder / "tss.bed", genome=folder / "g.fa", window="300", negatives="deepromoter"
+    )
     assert set(wide.lengths.tolist()) == {300}
     assert promoter.load(folder / "tss.bed", genome=folder / "g.fa", kind="notata").counts() == {
         "all": [4, 4]
@@ -92,7 +94,9 @@ def test_kinds_and_windows(world):
 
 
 def test_300_bp_sequences_make_their_own_negatives(tmp_path, world):
-    lines = [LETTERS[row].tobytes().decode() for row in np.random.default_rng(0).integers(0, 4, (6, 300))]
+    lines = [
+        LETTERS[row].tobytes().decode() for row in np.random.default_rng(0).integers(0, 4, (6, 300))
+    ]
     (tmp_path / "p.txt").write_text("\r\n".join(lines) + "\r\n")
     rows = promoter.load(tmp_path / "p.txt")
     assert rows.counts() == {"all": [6, 6]}
@@ -117,7 +121,8 @@ def test_tss_without_a_genome_or_on_another(world, tmp_path):
 
 def test_real_promoters(real_data):
     genome = [
-        real_data / "reference_hg19" / f"hg19_{c}.fa.gz" for c in ("chr20_to_11095000", "chr22_to_22000000")
+        real_data / "reference_hg19" / f"hg19_{c}.fa.gz"
+        for c in ("chr20_to_11095000", "chr22_to_22000000")
     ]
     rows = promoter.load(real_data / "promoters" / "EPDnew_human_TSS.hg19.bed", genome=genome)
     assert rows.counts()["all"] == [281, 281]

@@ -41,7 +41,10 @@ def test_plain_and_kmer_rows_with_either_line_end(tmp_path, end, packed):
     [
         ("", "the file is empty"),
         ("sequence\tlabel\n", "the table has a header and no rows"),
-        ("seq\tlab\nACG\t1\n", r"line 1: the header is not that of a labelled table. Found 'seq\\tlab'"),
+        (
+            "seq\tlab\nACG\t1\n",
+            r"line 1: the header is not that of a labelled table. Found 'seq\\tlab'",
+        ),
         ("sequence1\tsequence2\tlabel\nA\tC\t1\n", "Pair tables"),
         ("sequence\tlabel\nACG\tyes\n", "line 2: the label is not a whole number. Found 'yes'"),
         ("sequence\tlabel\nACG\t1.0\n", "line 2: the label is not a whole number. Found '1.0'"),
@@ -56,7 +59,10 @@ def test_plain_and_kmer_rows_with_either_line_end(tmp_path, end, packed):
         ),
         ("sequence\tlabel\nACG TTT\t1\n", "line 2: neighbouring k-mers do not overlap"),
         ("sequence\tlabel\n\t1\nACG\t0\n", "set.tsv:2: the sequence is empty"),
-        ("sequence\tlabel\nACG\t1\nACT\t1\n", "every sequence has the same label. Found label 1, 2 rows"),
+        (
+            "sequence\tlabel\nACG\t1\nACT\t1\n",
+            "every sequence has the same label. Found label 1, 2 rows",
+        ),
         ("sequence\tlabel\nACG\t0\nACT\t2\n", "the labels leave a gap. Found 0, 2"),
         ("ACGT\nACGT\n", "sequences without labels.*--negative FILE"),
     ],

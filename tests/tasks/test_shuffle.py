@@ -34,7 +34,9 @@ def test_a_sequence_with_one_arrangement_comes_back():
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.text("ACGTN", min_size=1, max_size=60), st.integers(0, 1000), st.sampled_from(["stretches", "letter"])
+    st.text("ACGTN", min_size=1, max_size=60),
+    st.integers(0, 1000),
+    st.sampled_from(["stretches", "letter"]),
 )
 def test_counts_and_ends_are_kept(text, seed, n):
     codes = encode_text(text, "test")

@@ -27,7 +27,8 @@ def test_equal_sequences_fall_on_one_side(count, repeats, seed):
 
 def test_shares_by_class_and_seed():
     rows = labelled(
-        ["".join(t) for t in np.random.default_rng(0).choice(list("ACGT"), (1000, 20))], [0] * 700 + [1] * 300
+        ["".join(t) for t in np.random.default_rng(0).choice(list("ACGT"), (1000, 20))],
+        [0] * 700 + [1] * 300,
     )
     split = random_split(rows, 1)
     assert split.counts() == {"train": [560, 240], "valid": [70, 30], "test": [70, 30]}
@@ -36,7 +37,9 @@ def test_shares_by_class_and_seed():
 
 
 def test_chromosome_split_drops_what_crosses_a_border():
-    rows = labelled(["ACGTA"] * 5, [0, 1, 0, 1, 0], chrom=["chr20"] * 4 + ["chr22"], start=[0, 8, 10, 50, 0])
+    rows = labelled(
+        ["ACGTA"] * 5, [0, 1, 0, 1, 0], chrom=["chr20"] * 4 + ["chr22"], start=[0, 8, 10, 50, 0]
+    )
     split = chromosome_split(rows, valid=["chr20:10-100"], test=["chr22"])
     assert split.split.tolist() == ["train", "valid", "valid", "test"]
     assert split.notes == ("1 rows on a border or in no split were left out",)
@@ -70,7 +73,9 @@ def test_auto_keeps_a_given_split_and_cuts_valid_from_train():
     rows = some_rows(200)
     given_rows = split_rows(random_split(rows, 0))
     assert (given_rows.split == random_split(rows, 0).split).all()
-    by_hand = labelled([rows.text(i) for i in range(200)], rows.labels, split=["train"] * 150 + ["test"] * 50)
+    by_hand = labelled(
+        [rows.text(i) for i in range(200)], rows.labels, split=["train"] * 150 + ["test"] * 50
+    )
     cut = split_rows(by_hand)
     assert (cut.split[150:] == "test").all()
     assert 10 <= (cut.split == "valid").sum() <= 20

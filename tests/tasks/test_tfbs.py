@@ -24,7 +24,9 @@ def world(tmp_path_factory):
     for name in ("chr1", "chr2"):
         for i in range(40):
             start = 600 + i * 700
-            rows.append(f"{name}\t{start}\t{start + 150}\t.\t0\t.\t5\t-1\t-1\t{60 if i % 2 else -1}")
+            rows.append(
+                f"{name}\t{start}\t{start + 150}\t.\t0\t.\t5\t-1\t-1\t{60 if i % 2 else -1}"
+            )
         for i in range(10):
             other.append(f"{name}\t{32_000 + i * 2000}\t{32_200 + i * 2000}")
         other.append(f"{name}\t620\t700")
@@ -36,7 +38,8 @@ def world(tmp_path_factory):
 def test_windows_follow_the_midpoint_rule(world):
     rows = tfbs.load(world / "p.narrowPeak", genome=world / "g.fa")
     bound = rows.take(rows.labels == 1)
-    # No summit: mid = (600 + 750) // 2 = 675, [625, 726). Summit 60: 1300 + 60 = 1360, [1310, 1411).
+    # No summit: mid = (600 + 750) // 2 = 675, [625, 726). Summit 60: 1300 + 60 = 1360, [1310,
+    # 1411).
     assert bound.start[:2].tolist() == [625, 1310]
     assert set(bound.lengths.tolist()) == {101}
     middle = tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", centre="midpoint")
@@ -54,8 +57,12 @@ def test_shuffled_negatives_keep_dinucleotides_and_place(world):
     assert again.fingerprint() == rows.fingerprint()
     other = tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", seed=1)
     assert other.fingerprint() != rows.fingerprint()
-    assert tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", ratio=2).counts() == {"all": [160, 80]}
-    assert tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", ratio=0.5).counts() == {"all": [40, 80]}
+    assert tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", ratio=2).counts() == {
+        "all": [160, 80]
+    }
+    assert tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", ratio=0.5).counts() == {
+        "all": [40, 80]
+    }
 
 
 def test_gc_matched_negatives_lie_away_from_peaks_and_match(world):
@@ -73,13 +80,18 @@ def test_gc_matched_negatives_lie_away_from_peaks_and_match(world):
 
 
 def test_flanks_and_other_peaks(world):
-    flank = tfbs.load(world / "p.narrowPeak", genome=world / "g.fa", negatives="flank", flank_bp=300)
+    flank = tfbs.load(
+        world / "p.narrowPeak", genome=world / "g.fa", negatives="flank", flank_bp=300
+    )
     bound, unbound = flank.take(flank.labels == 1), flank.take(flank.labels == 0)
     assert len(unbound) == 80
     near = abs(unbound.start[:, None] - bound.start[None]).min(1)
     assert (near == 300).all()
     other = tfbs.load(
-        world / "p.narrowPeak", genome=world / "g.fa", negatives="other_peaks", other_peaks=world / "o.bed"
+        world / "p.narrowPeak",
+        genome=world / "g.fa",
+        negatives="other_peaks",
+        other_peaks=world / "o.bed",
     )
     assert other.counts() == {"all": [20, 80]}
     assert "2 of 22 other peaks touch a peak of this set: left out" in other.notes
@@ -102,17 +114,28 @@ def test_excluded_peaks_are_avoided(world):
 def test_pairs_stay_in_one_split(world):
     rows = tfbs.load(world / "p.narrowPeak", genome=world / "g.fa")
     split = chromosome_split(rows, test=["chr2"], valid=["chr1:20000-60000"])
-    assert (split.counts()["test"], split.counts()["train"][0]) == ([40, 40], split.counts()["train"][1])
+    assert (split.counts()["test"], split.counts()["train"][0]) == (
+        [40, 40],
+        split.counts()["train"][1],
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"genome": None}, InputError, "peaks need the genome they lie on.*--genome"),
-        ({"negatives": "shufle"}, UsageError, "unknown negatives. Found shufle. Did you mean shuffle"),
+        (
+            {"negatives": "shufle"},
+            UsageError,
+            "unknown negatives. Found shufle. Did you mean shuffle",
+        ),
         ({"negatives": "other_peaks"}, InputError, "need those peaks.*--option other_peaks=FILE"),
         ({"length": 0}, UsageError, "length and ratio must be positive"),
-        ({"negatives": "flank", "flank_bp": 10}, InputError, "80 flanks that touch a peak left out"),
+        (
+            {"negatives": "flank", "flank_bp": 10},
+            InputError,
+            "80 flanks that touch a peak left out",
+        ),
     ],
 )
 def test_what_cannot_be_made_says_why(world, options, error, message):
@@ -122,7 +145,9 @@ def test_what_cannot_be_made_says_why(world, options, error, message):
 
 def test_other_names_and_other_assemblies_are_refused(world, tmp_path):
     (tmp_path / "a.bed").write_text("1\t600\t700\n")
-    with pytest.raises(InputError, match=r"named differently than in the genome. Found 1; expected chr1"):
+    with pytest.raises(
+        InputError, match=r"named differently than in the genome. Found 1; expected chr1"
+    ):
         tfbs.load(tmp_path / "a.bed", genome=world / "g.fa")
     (tmp_path / "b.bed").write_text("chr1\t60000\t60700\n")
     with pytest.raises(InputError, match="ends past its chromosome"):

@@ -30,7 +30,9 @@ def codes_of(sequence: str) -> np.ndarray:
 
 
 def ids_by_definition(sequence: str, k: int, stride: int) -> list[int]:
-    """id = 5 + sum of digit * 4**(k - 1 - i), A T C G = 0 1 2 3; a k-mer with another letter is 1."""
+    """id = 5 + sum of digit * 4**(k - 1 - i), A T C G = 0 1 2 3; a k-mer with another letter is
+    1.
+    """
     out = []
     for word in tokenize(sequence, k, stride):
         number = 5 + sum("ATCG".find(base) * 4 ** (k - 1 - i) for i, base in enumerate(word))
@@ -40,9 +42,19 @@ def ids_by_definition(sequence: str, k: int, stride: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("kmer", "number"),
-    [("AAA", 5), ("AAT", 6), ("AAC", 7), ("AAG", 8), ("ATA", 9), ("GAT", 54), ("GTC", 59), ("GGG", 68),
-     ("AAAAAA", 5), ("GGGGGG", 4100)],
-)  # fmt: skip
+    [
+        ("AAA", 5),
+        ("AAT", 6),
+        ("AAC", 7),
+        ("AAG", 8),
+        ("ATA", 9),
+        ("GAT", 54),
+        ("GTC", 59),
+        ("GGG", 68),
+        ("AAAAAA", 5),
+        ("GGGGGG", 4100),
+    ],
+)
 def test_the_check_values_of_the_vocabulary(kmer, number):
     assert kmer_ids(codes_of(kmer), len(kmer)).tolist() == [number]
     assert vocabulary(len(kmer))[number] == kmer
@@ -73,7 +85,9 @@ def test_all_paths_agree_with_the_definition(sequence, k, stride):
         assert _kmer_ids_plain(codes[None], k, stride)[0].tolist() == expected
 
 
-@given(st.lists(st.text("ACGTN", min_size=12, max_size=12), min_size=1, max_size=5), st.integers(1, 8))
+@given(
+    st.lists(st.text("ACGTN", min_size=12, max_size=12), min_size=1, max_size=5), st.integers(1, 8)
+)
 def test_rows_of_a_table_are_independent(rows, k):
     table = np.stack([codes_of(row) for row in rows])
     together = kmer_ids(table[None], k)
@@ -134,7 +148,9 @@ def test_an_id_outside_the_vocabulary_is_refused():
 
 
 def test_wrap_puts_special_tokens_around_each_sequence():
-    ids, mask = wrap(torch.tensor([[7, 8, 9], [5, 99, 99], [99, 99, 99]]), torch.tensor([3, 1, 0]), pad_to=6)
+    ids, mask = wrap(
+        torch.tensor([[7, 8, 9], [5, 99, 99], [99, 99, 99]]), torch.tensor([3, 1, 0]), pad_to=6
+    )
     assert ids.tolist() == [[2, 7, 8, 9, 3, 0], [2, 5, 3, 0, 0, 0], [2, 3, 0, 0, 0, 0]]
     assert mask.sum(1).tolist() == [5, 3, 2]
 
@@ -152,13 +168,18 @@ def test_a_sequence_that_does_not_fit_is_refused_and_one_that_does_is_cut_to_the
     assert ids.tolist() == [[2, 7, 8, 3]]
 
 
-@given(st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=2), min_size=1, max_size=4), st.booleans())
+@given(
+    st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=2), min_size=1, max_size=4),
+    st.booleans(),
+)
 def test_joined_parts_are_what_plain_lists_give(lengths, full):
     widths = [4, 4]
     parts, rows = [], [[2] for _ in lengths]
     segments = [[0] for _ in lengths]
     for part, width in enumerate(widths):
-        table = torch.arange(5 + 10 * part, 5 + 10 * part + len(lengths) * width).view(len(lengths), width)
+        table = torch.arange(5 + 10 * part, 5 + 10 * part + len(lengths) * width).view(
+            len(lengths), width
+        )
         sizes = [width if full else row[part] for row in lengths]
         parts.append((table, None if full else torch.tensor(sizes)))
         for n, size in enumerate(sizes):

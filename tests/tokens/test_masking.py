@@ -1,4 +1,6 @@
-"""DNABERT's masking (protocols 1.3): its worked examples, a slow plain version, and its independence."""
+"""DNABERT's masking (protocols 1.3): its worked examples, a slow plain version, and its
+independence.
+"""
 
 from types import SimpleNamespace
 
@@ -90,7 +92,13 @@ def test_exact_rates(k, p15, p20):
 
 @pytest.mark.parametrize(
     ("k", "p", "percent"),
-    [(6, 0.025, 14.09), (6, 0.2 / 6, 18.41), (3, 0.05, 14.26), (4, 0.0375, 14.18), (5, 0.03, 14.13)],
+    [
+        (6, 0.025, 14.09),
+        (6, 0.2 / 6, 18.41),
+        (3, 0.05, 14.26),
+        (4, 0.0375, 14.18),
+        (5, 0.03, 14.13),
+    ],
 )
 def test_the_hidden_share_is_below_the_nominal_one_as_published(k, p, percent):
     assert 100 * expected_rate(p, k) == pytest.approx(percent, abs=0.005)
@@ -128,7 +136,9 @@ def test_the_slow_plain_version_gives_the_same_on_the_same_draws(rows, k, rate, 
     for n in range(len(rows)):
         draws = [uniform(seed, question, int(keys[n]), at).tolist() for question in (0, 1)]
         random_ids = (lowest + integers(69 - lowest, seed, 2, int(keys[n]), at)).tolist()
-        expected = dnabert_by_hand(rows[n], maskable[n], *draws, random_ids, rate / k, DNABERT_OFFSETS[k])
+        expected = dnabert_by_hand(
+            rows[n], maskable[n], *draws, random_ids, rate / k, DNABERT_OFFSETS[k]
+        )
         assert (masked[n].tolist(), labels[n].tolist()) == expected
 
 
@@ -137,7 +147,13 @@ def test_compiled_and_plain_versions_agree_to_the_bit(span, length, rate, key):
     if not _fused.available():
         pytest.skip("numba is not there")
     ids = torch.randint(0, 69, (2, length), generator=torch.Generator().manual_seed(length))
-    arguments = {"k": 3, "rate": rate, "keys": torch.tensor([key, 5]), "seed": 3, "span_tokens": span}
+    arguments = {
+        "k": 3,
+        "rate": rate,
+        "keys": torch.tensor([key, 5]),
+        "seed": 3,
+        "span_tokens": span,
+    }
     masked, labels = mask_tokens(ids, ids >= 5, **arguments)
     keys = arguments.pop("keys")
     plain = _mask_plain(ids, ids >= 5, keys, draws(**arguments))
@@ -151,9 +167,13 @@ def test_a_mask_does_not_depend_on_the_batch_nor_on_padding():
     whole = mask_tokens(ids, ids > 4, k=6, rate=0.3, keys=keys, seed=4)
     order = torch.tensor([3, 0, 5])
     part = mask_tokens(
-        torch.nn.functional.pad(ids[order], (0, 9)), torch.nn.functional.pad(ids[order] > 4, (0, 9)),
-        k=6, rate=0.3, keys=keys[order], seed=4,
-    )  # fmt: skip
+        torch.nn.functional.pad(ids[order], (0, 9)),
+        torch.nn.functional.pad(ids[order] > 4, (0, 9)),
+        k=6,
+        rate=0.3,
+        keys=keys[order],
+        seed=4,
+    )
     for whole_table, part_table in zip(whole, part, strict=True):
         assert torch.equal(part_table[:, :50], whole_table[order])
     assert not torch.equal(whole[1], mask_tokens(ids, ids > 4, k=6, rate=0.3, keys=keys, seed=5)[1])
@@ -187,7 +207,9 @@ def test_special_tokens_and_padding_are_never_hidden():
 
 def large(**switches):
     ids = torch.randint(5, 4101, (300, 500), generator=torch.Generator().manual_seed(1))
-    masked, labels = mask_tokens(ids, ids > 0, k=6, rate=0.15, keys=torch.arange(300), seed=9, **switches)
+    masked, labels = mask_tokens(
+        ids, ids > 0, k=6, rate=0.15, keys=torch.arange(300), seed=9, **switches
+    )
     return ids, masked, labels != -100
 
 
@@ -238,7 +260,10 @@ def test_long_spans_hide_whole_bases():
     [
         ({"scheme": "span"}, "unknown mask.scheme. Found span; expected dnabert_span or iid"),
         ({"rate_mode": "mean"}, "unknown mask.rate_mode. Found mean; expected nominal or exact"),
-        ({"random_from": "all"}, "unknown mask.random_from. Found all; expected vocab or kmers_only"),
+        (
+            {"random_from": "all"},
+            "unknown mask.random_from. Found all; expected vocab or kmers_only",
+        ),
         ({"span_tokens": 0}, "mask.span_tokens is out of range. Found 0"),
         ({"rate": 1.0}, "the masking rate is out of range. Found 1.0; expected 0 or more, below 1"),
     ],
@@ -246,7 +271,9 @@ def test_long_spans_hide_whole_bases():
 def test_an_impossible_switch_is_refused(switch, message):
     ids = torch.arange(5, 15)[None]
     with pytest.raises(InputError, match=message):
-        mask_tokens(ids, ids > 4, **{"k": 6, "rate": 0.15, "keys": torch.tensor([1]), "seed": 0} | switch)
+        mask_tokens(
+            ids, ids > 4, **{"k": 6, "rate": 0.15, "keys": torch.tensor([1]), "seed": 0} | switch
+        )
 
 
 def test_nothing_is_hidden_at_rate_0():

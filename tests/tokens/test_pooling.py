@@ -1,4 +1,6 @@
-"""Majority of states and pooled signals: worked examples (protocols 5.6, 5.8) and a per-base slow version."""
+"""Majority of states and pooled signals: worked examples (protocols 5.6, 5.8) and a per-base slow
+version.
+"""
 
 from collections import Counter
 from unittest.mock import patch
@@ -22,7 +24,9 @@ def as_on_a_gpu(function, *tensors, **how):
 
 
 def slow_states(codes, offset, bin, k, stride, tokens):
-    """Base by base: count the states of a token's bases; none if most have none; else the most frequent, left first."""
+    """Base by base: count the states of a token's bases; none if most have none; else the most
+    frequent, left first.
+    """
     out = []
     for row, into in zip(codes.tolist(), offset.tolist(), strict=True):
         states = []
@@ -56,7 +60,9 @@ def test_worked_windows_of_1000_bp_at_every_offset(offset, counts, changes):
 
 @pytest.mark.parametrize(("token", "state"), [(28, 0), (57, 2), (85, 2), (114, 4)])
 def test_worked_tokens_on_an_edge(token, state):
-    """Token 28 has 4 bases of bin 0 and 3 of bin 1; 57 has 1 and 6; 85 has 5 and 2; 114 has 2 and 5."""
+    """Token 28 has 4 bases of bin 0 and 3 of bin 1; 57 has 1 and 6; 85 has 5 and 2; 114 has 2 and
+    5.
+    """
     offset = np.array([0])
     assert pool_states(BINS, offset, bin=200, k=7, stride=7, tokens=142)[0, token] == state
     assert token_bins(offset, bin=200, k=7, stride=7, tokens=142)[0, token] == state
@@ -79,7 +85,9 @@ def test_ties_and_bins_without_a_state(bins, offset, state):
 
 
 def test_states_are_compared_and_not_bins():
-    """Bins of 2 bp, k = 7: three bins of 2, 2 and 2 bases and one of 1; state 9 has 3 bases in two bins."""
+    """Bins of 2 bp, k = 7: three bins of 2, 2 and 2 bases and one of 1; state 9 has 3 bases in two
+    bins.
+    """
     codes = np.array([[9, 1, 2, 9]], dtype=np.uint8)
     assert pool_states(codes, np.array([0]), bin=2, k=7, stride=7, tokens=1).tolist() == [[9]]
 
@@ -103,7 +111,9 @@ def segmentations(draw):
     stride, tokens = draw(st.integers(1, 9)), draw(st.integers(1, 20))
     windows, n = draw(st.integers(1, 3)), draw(st.integers(1, 30))
     few = st.sampled_from([0, 1, 2, MISSING])  # ties and equal neighbours are frequent
-    codes = draw(st.lists(st.lists(few, min_size=n, max_size=n), min_size=windows, max_size=windows))
+    codes = draw(
+        st.lists(st.lists(few, min_size=n, max_size=n), min_size=windows, max_size=windows)
+    )
     offset = draw(st.lists(st.integers(0, 3 * bin), min_size=windows, max_size=windows))
     return np.array(codes, dtype=np.uint8), np.array(offset), bin, k, stride, tokens
 
@@ -150,8 +160,10 @@ def test_with_the_codes_a_token_has_the_state_of_its_bin(drawn):
     of_bin = np.take_along_axis(wide, bins, 1)
     assert np.array_equal(states, of_bin)
     given = torch.from_numpy(offset)
-    for same in (token_bins(given, codes=torch.from_numpy(codes), **how),
-                 as_on_a_gpu(token_bins, given, codes=torch.from_numpy(codes), **how)):  # fmt: skip
+    for same in (
+        token_bins(given, codes=torch.from_numpy(codes), **how),
+        as_on_a_gpu(token_bins, given, codes=torch.from_numpy(codes), **how),
+    ):
         assert np.array_equal(same.numpy(), bins)
 
 

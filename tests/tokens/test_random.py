@@ -1,4 +1,6 @@
-"""Counter-based randomness: splitmix64's published values, the same bits everywhere, no bias to speak of."""
+"""Counter-based randomness: splitmix64's published values, the same bits everywhere, no bias to
+speak of.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epilm.tokens.random import hash_bits, integers, permutation, scrambled, state, threshold, uniform
+from epilm.tokens.random import (
+    hash_bits,
+    integers,
+    permutation,
+    scrambled,
+    state,
+    threshold,
+    uniform,
+)
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -24,7 +34,12 @@ def splitmix(counters: list[int]) -> int:
 
 @pytest.mark.parametrize(
     ("counter", "published"),
-    [(0, 0xE220A8397B1DCDAF), (1, 0x6E789E6AA1B965F4), (2, 0x06C45D188009454F), (3, 0xF88BB8A8724C81EC)],
+    [
+        (0, 0xE220A8397B1DCDAF),
+        (1, 0x6E789E6AA1B965F4),
+        (2, 0x06C45D188009454F),
+        (3, 0xF88BB8A8724C81EC),
+    ],
 )
 def test_the_first_outputs_are_those_published_for_seed_0(counter, published):
     assert splitmix([counter]) == published

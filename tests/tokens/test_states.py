@@ -1,4 +1,6 @@
-"""State tokens: counts, hiding (protocols 5.5, 5.7), the leak of a fixed flank and how it is closed."""
+"""State tokens: counts, hiding (protocols 5.5, 5.7), the leak of a fixed flank and how it is
+closed.
+"""
 
 import pytest
 import torch
@@ -25,7 +27,9 @@ S = 10
 
 
 def windows(n, *, seed=0, special=True, width=150, states=S):
-    """n windows of 1000 bp at offsets 0, 50, 100, 150; states independent from bin to bin: ids, bins (n, width)."""
+    """n windows of 1000 bp at offsets 0, 50, 100, 150; states independent from bin to bin: ids,
+    bins (n, width).
+    """
     g = torch.Generator().manual_seed(seed)
     offset = 50 * torch.randint(0, 4, (n,), generator=g)
     codes = torch.randint(0, states, (n, 6), generator=g).to(torch.uint8)
@@ -95,7 +99,9 @@ def worked():
     [(42, range(28, 57), []), (30, range(16, 45), range(45, 57)), (3, range(18), range(18, 29))],
 )
 def test_worked_hiding_of_a_flank(centre, hidden, leak):
-    """Centre 42 hides its bin and one token more; centre 30 leaves 12 tokens of its bin; 3 is cut at the end."""
+    """Centre 42 hides its bin and one token more; centre 30 leaves 12 tokens of its bin; 3 is cut
+    at the end.
+    """
     ids, bins = worked()
     only = torch.arange(142)[None] == centre
     masked, labels = hide(ids, bins, known=only)
@@ -129,7 +135,9 @@ def test_a_run_goes_over_bins_of_the_same_state():
 
 
 def copied(masked, labels, bins):
-    """Predict a centre by the nearest state that is still visible in its bin; -1 where there is none."""
+    """Predict a centre by the nearest state that is still visible in its bin; -1 where there is
+    none.
+    """
     rows, at = (labels != -100).nonzero().T
     same = (bins[rows] == bins[rows, at][:, None]) & (masked[rows] >= N_SPECIAL_STATES)
     distance = (torch.arange(bins.shape[1]) - at[:, None]).abs().masked_fill(~same, 9999)
@@ -138,14 +146,18 @@ def copied(masked, labels, bins):
 
 
 def right(mode, **changes):
-    """Share of centres that copying gets right; where nothing of the bin is left to copy, a guess of state 0."""
+    """Share of centres that copying gets right; where nothing of the bin is left to copy, a guess
+    of state 0.
+    """
     ids, bins = windows(3000)
     guess, truth = copied(*hide(ids, bins, mode=mode, **changes), bins)
     return float((torch.where(guess < 0, N_SPECIAL_STATES, guess) == truth).double().mean())
 
 
 def test_a_fixed_flank_leaks_and_a_whole_bin_does_not():
-    """Ten states, independent from bin to bin: nothing but the centre's own bin can tell its state."""
+    """Ten states, independent from bin to bin: nothing but the centre's own bin can tell its
+    state.
+    """
     chance = 1 / S
     assert right("flank") > 0.85
     assert abs(right("whole_bin") - chance) < 0.02
@@ -255,7 +267,9 @@ def test_a_window_is_masked_alike_in_any_batch(mode, replace):
     whole = hide(ids, bins, keys=keys, mode=mode, replace=replace, n_centres=3)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
     for part in order.split(7):
-        alone = hide(ids[part], bins[part], keys=keys[part], mode=mode, replace=replace, n_centres=3)
+        alone = hide(
+            ids[part], bins[part], keys=keys[part], mode=mode, replace=replace, n_centres=3
+        )
         assert torch.equal(alone[0], whole[0][part])
         assert torch.equal(alone[1], whole[1][part])
 
@@ -308,7 +322,10 @@ def test_around_hides_nothing_where_nothing_was_drawn():
 
 def test_values_beside_special_tokens():
     values = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert beside_tokens(values, special_tokens=True, width=5).tolist() == [[0, 1, 2, 0, 0], [0, 3, 4, 0, 0]]
+    assert beside_tokens(values, special_tokens=True, width=5).tolist() == [
+        [0, 1, 2, 0, 0],
+        [0, 3, 4, 0, 0],
+    ]
     assert beside_tokens(values, special_tokens=False, width=2).tolist() == values.tolist()
     three = beside_tokens(values[..., None], special_tokens=True, width=4, fill=-1)
     assert three[0, :, 0].tolist() == [-1, 1, 2, -1]
@@ -322,7 +339,10 @@ def test_real_tokens_leave_out_padding_and_special_ones():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"mode": "bin"}, r"unknown masked_states.mode. Found bin; expected flank or whole_bin or run"),
+        (
+            {"mode": "bin"},
+            r"unknown masked_states.mode. Found bin; expected flank or whole_bin or run",
+        ),
         ({"flank_round": "up"}, "unknown masked_states.flank_round"),
         ({"replace": "zero"}, "unknown masked_states.replace"),
         ({"n_centres": 0}, "n_centres 0, flank_bp 100"),

@@ -44,7 +44,14 @@ def test_a_window_that_leaves_the_genome_is_refused(genome, start):
 
 
 def test_without_numba_the_inputs_are_the_same(genome, monkeypatch):
-    arguments = {"width": 300, "k": 5, "stride": 2, "rate": 0.3, "seed": 1, "keys": torch.tensor([4, 5])}
+    arguments = {
+        "width": 300,
+        "k": 5,
+        "stride": 2,
+        "rate": 0.3,
+        "seed": 1,
+        "keys": torch.tensor([4, 5]),
+    }
     starts = np.array([980, 4700])
     fast = masked_windows(genome, starts, **arguments)
     monkeypatch.setattr(_fused, "available", lambda: False)

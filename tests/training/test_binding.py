@@ -1,4 +1,6 @@
-"""Rows of every epoch, parts that share no base, the best epoch, a run that was killed, and what is refused."""
+"""Rows of every epoch, parts that share no base, the best epoch, a run that was killed, and what is
+refused.
+"""
 
 import dataclasses
 import json
@@ -43,8 +45,13 @@ def quick(store, labels=None, out=None, checkpoint="ebert", **changes):
     lines = []
     result = finetune_binding(
         labels if labels is not None else toy_labels(store),
-        store, checkpoint, out, replace(QUICK, **changes), size="tiny", say=lines.append,
-    )  # fmt: skip
+        store,
+        checkpoint,
+        out,
+        replace(QUICK, **changes),
+        size="tiny",
+        say=lines.append,
+    )
     return result, lines
 
 
@@ -127,7 +134,9 @@ def test_labels_of_another_genome_or_cell_are_refused(store):
     with pytest.raises(InputError, match=r"a factor comes twice. Found TF, TF"):
         rows_of(store, labels, labels)
     part = replace(labels, bins=replace(labels.bins, chroms=("chr1", "chr2", "chr9")))
-    assert "on chromosomes that the store has not (chr9) are left out" in rows_of(store, part).notes[0]
+    assert (
+        "on chromosomes that the store has not (chr9) are left out" in rows_of(store, part).notes[0]
+    )
 
 
 # -- parts
@@ -135,7 +144,9 @@ def test_labels_of_another_genome_or_cell_are_refused(store):
 
 def test_training_windows_do_not_reach_into_what_is_judged(store):
     rows = rows_of(store, toy_labels(store))
-    split = split_bins(rows, valid=["chr1:10000-14000"], test=["chr1:20000-24000", "chr8"], window_bp=1000)
+    split = split_bins(
+        rows, valid=["chr1:10000-14000"], test=["chr1:20000-24000", "chr8"], window_bp=1000
+    )
     start, chr1 = rows.start, rows.chrom == 0
     for bins, low, high in ((split.valid, 10_000, 14_000), (split.test, 20_000, 24_000)):
         assert (start[bins].min(), start[bins].max() + 200) == (low, high)
@@ -148,14 +159,23 @@ def test_training_windows_do_not_reach_into_what_is_judged(store):
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"valid": ["chr2"], "test": ["chr2:0-500"]}, "valid and test overlap. Found chr2 and chr2:0-500"),
+        (
+            {"valid": ["chr2"], "test": ["chr2:0-500"]},
+            "valid and test overlap. Found chr2 and chr2:0-500",
+        ),
         ({"train": ["chr1"], "valid": ["chr2"], "test": ["chr1:0-900"]}, "train and test overlap"),
         ({"train": ["chr1", "chr2"], "valid": ["chr2"]}, "train and valid overlap"),
-        ({"valid": ["chr11"]}, "no bin on a valid chromosome. Found chr11; expected among chr1, chr2, chr3. Choose with --valid"),
+        (
+            {"valid": ["chr11"]},
+            (
+                "no bin on a valid chromosome. Found chr11; expected among chr1, chr2, chr3. Choose"
+                " with --valid"
+            ),
+        ),
         ({"valid": []}, "early stopping needs a validation part"),
         ({"valid": ["chr2:0-100"]}, "the valid part has no bin"),
     ],
-)  # fmt: skip
+)
 def test_parts_that_overlap_or_are_empty_are_refused(store, parts, words):
     rows = rows_of(store, toy_labels(store))
     with pytest.raises((UsageError, InputError)) as error:
@@ -176,7 +196,9 @@ def test_validation_takes_all_bound_and_the_same_sample_of_unbound_bins(store):
     assert "its precision is higher" in said[0]
     assert np.array_equal(some, validation_rows(rows, bins, [0, 1], negatives=50)[0])
     empty = replace(rows, values=np.zeros_like(rows.values))
-    with pytest.raises(InputError, match="no validation bin is bound: no epoch could be called the best"):
+    with pytest.raises(
+        InputError, match="no validation bin is bound: no epoch could be called the best"
+    ):
         validation_rows(empty, bins, [0])
 
 
@@ -186,7 +208,9 @@ def test_a_test_cell_type_is_not_learned_from_and_bins_of_n_are_left_out(tmp_pat
     assert [plan.rows.cells[c] for c in plan.train_cells] == ["typeA", "typeB"]
     genome = np.asarray(
         store.bases(
-            plan.rows.chrom[plan.split.train].astype(np.int64), plan.rows.start[plan.split.train], 200
+            plan.rows.chrom[plan.split.train].astype(np.int64),
+            plan.rows.start[plan.split.train],
+            200,
         )
     )
     assert (genome < 4).any(1).all()
@@ -198,7 +222,9 @@ def test_a_test_cell_type_is_not_learned_from_and_bins_of_n_are_left_out(tmp_pat
 # -- learning
 
 
-def test_states_tell_where_a_factor_binds_in_a_cell_type_and_on_a_chromosome_not_seen(store, tmp_path):
+def test_states_tell_where_a_factor_binds_in_a_cell_type_and_on_a_chromosome_not_seen(
+    store, tmp_path
+):
     result, lines = quick(store, out=tmp_path / "run")
     assert result.metrics["TF"]["auprc_dg"] > 0.95
     assert any(line.startswith("device cpu") for line in lines)
@@ -225,7 +251,13 @@ def test_states_tell_where_a_factor_binds_in_a_cell_type_and_on_a_chromosome_not
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights_as_one_that_was_not(store, tmp_path):
-    settings = {"epochs": 3, "dropout": 0.2, "strands": "both", "positives_per_epoch": 60, "patience": 0}
+    settings = {
+        "epochs": 3,
+        "dropout": 0.2,
+        "strands": "both",
+        "positives_per_epoch": 60,
+        "patience": 0,
+    }
     whole, _ = quick(store, out=tmp_path / "whole", **settings)
 
     class Stop(Exception):
@@ -255,7 +287,9 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights_as_one_that_was_not(s
         store, out=tmp_path / "cut", **settings, micro_batch=8
     )  # what out of memory is cured with
     assert lines[-1].startswith("the run is complete: best epoch")
-    with pytest.raises(TrainingError, match=r"another run. Found settings.lr was 0.002, is 0.1.*--overwrite"):
+    with pytest.raises(
+        TrainingError, match=r"another run. Found settings.lr was 0.002, is 0.1.*--overwrite"
+    ):
         quick(store, out=tmp_path / "cut", **settings | {"lr": 0.1})
 
 
@@ -281,8 +315,13 @@ def test_a_store_without_room_on_the_gpu_is_said_with_what_a_micro_batch_costs(s
     assert near(store, run, plan, settings, torch.device("cuda"), told.append) is store
     cells, chroms, starts, _ = plan.rows.take(plan.draw.epoch(0)[:8])
     size = placement.batch_bytes(run.reader(store).plain(cells, chroms, starts - 200, None))
-    assert "free on cuda: it stays on the host as memory maps, each micro-batch of 8 windows costs" in told[0]
-    assert told[0].endswith(f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead")
+    assert (
+        "free on cuda: it stays on the host as memory maps, each micro-batch of 8 windows costs"
+        in told[0]
+    )
+    assert told[0].endswith(
+        f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead"
+    )
 
 
 def test_several_factors_are_learned_at_once_and_what_is_not_known_is_masked(store):
@@ -299,9 +338,13 @@ def test_several_factors_are_learned_at_once_and_what_is_not_known_is_masked(sto
 
 def test_the_factornet_like_network_learns_in_the_same_loop(store, tmp_path):
     result, lines = quick(
-        store, out=tmp_path / "net", checkpoint="factornet", signals=("accessibility", "mappability"),
-        positives_per_epoch=20, epochs=1,
-    )  # fmt: skip
+        store,
+        out=tmp_path / "net",
+        checkpoint="factornet",
+        signals=("accessibility", "mappability"),
+        positives_per_epoch=20,
+        epochs=1,
+    )
     assert any("FactorNet" in line for line in lines)
     run = load_binding(tmp_path / "net")
     assert run.bases
@@ -318,7 +361,9 @@ def test_the_factornet_like_network_learns_in_the_same_loop(store, tmp_path):
 def test_a_loss_that_is_no_number_stops_the_run(store):
     with pytest.raises(
         TrainingError,
-        match=r"not finite: epoch|epoch \d+, step \d+: the loss or its gradient is not finite.*rows",
+        match=(
+            r"not finite: epoch|epoch \d+, step \d+: the loss or its gradient is not finite.*rows"
+        ),
     ):
         quick(store, lr=1e30, clip=0.0, warmup=0)
 
@@ -336,17 +381,27 @@ def test_a_model_that_says_one_thing_is_named():
 
 
 SPEC = ModelSpec(
-    name="ebert", streams=("dna", "states"), k=7, stride=7, states=4, cells=4, max_tokens=150,
-    encoder=EncoderSpec(size="tiny"), next_segment="none",
-)  # fmt: skip
+    name="ebert",
+    streams=("dna", "states"),
+    k=7,
+    stride=7,
+    states=4,
+    cells=4,
+    max_tokens=150,
+    encoder=EncoderSpec(size="tiny"),
+    next_segment="none",
+)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained") / "model"
     extra = {
-        "state_names": list(store.states.names), "state_bin": 200, "holdout_chroms": ["chr3"], "cell_types": ["typeA"],
-    }  # fmt: skip
+        "state_names": list(store.states.names),
+        "state_bin": 200,
+        "holdout_chroms": ["chr3"],
+        "cell_types": ["typeA"],
+    }
     save_model(folder, build_model(SPEC, seed=9), SPEC, extra)
     return folder
 
@@ -362,9 +417,12 @@ def test_one_switch_between_pretrained_weights_and_their_random_twin(store, chec
     assert cold.about["pretraining"] is None
     shapes = [{n: t.shape for n, t in run.model.state_dict().items()} for run in (warm, cold)]
     assert shapes[0] == shapes[1]
-    assert not torch.equal(cold.model.trunk.encoder.words.weight, warm.model.trunk.encoder.words.weight)
+    assert not torch.equal(
+        cold.model.trunk.encoder.words.weight, warm.model.trunk.encoder.words.weight
+    )
     assert all(
-        torch.equal(a, b) for a, b in zip(cold.model.parameters(), same.model.parameters(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(cold.model.parameters(), same.model.parameters(), strict=True)
     )
     assert "random weights in the shape of" in said[0]
     assert "random" not in told[0]
@@ -375,7 +433,10 @@ def test_what_is_frozen_does_not_move(store, checkpoint):
     settings = {"positives_per_epoch": 20, "epochs": 1}
     result, _ = quick(store, checkpoint=checkpoint, freeze="encoder", **settings)
     trunk = result.run.model.trunk
-    assert all(torch.equal(before.encoder.state_dict()[n], t) for n, t in trunk.encoder.state_dict().items())
+    assert all(
+        torch.equal(before.encoder.state_dict()[n], t)
+        for n, t in trunk.encoder.state_dict().items()
+    )
     result, _ = quick(store, checkpoint=checkpoint, freeze="embeddings", **settings)
     trunk = result.run.model.trunk
     assert torch.equal(trunk.states.weight, before.states.weight)
@@ -384,11 +445,21 @@ def test_what_is_frozen_does_not_move(store, checkpoint):
 
 
 def test_the_head_takes_larger_steps_than_the_encoder(store):
-    """AdamW's first step moves a weight by the rate, whatever its gradient: ten times as far in the head."""
+    """AdamW's first step moves a weight by the rate, whatever its gradient: ten times as far in the
+    head.
+    """
     start = prepare_binding("ebert", store, QUICK, factors=("TF",), size="tiny")[0].model
     before = {name: weight.clone() for name, weight in start.named_parameters()}
-    changes = {"epochs": 1, "positives_per_epoch": 21, "batch_size": 64, "warmup": 0, "weight_decay": 0.0,
-               "decay": "constant", "lr": 1e-4, "eps": 1e-12}  # fmt: skip
+    changes = {
+        "epochs": 1,
+        "positives_per_epoch": 21,
+        "batch_size": 64,
+        "warmup": 0,
+        "weight_decay": 0.0,
+        "decay": "constant",
+        "lr": 1e-4,
+        "eps": 1e-12,
+    }
     moved = {}
     for multiplier in (1.0, 10.0):
         result, _ = quick(store, head_lr_multiplier=multiplier, **changes)
@@ -400,7 +471,12 @@ def test_the_head_takes_larger_steps_than_the_encoder(store):
         assert moved[10.0, name] == pytest.approx(1e-3, rel=0.02)
     assert moved[10.0, "trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
     with pytest.raises(UsageError, match="no head"):
-        quick(store, checkpoint="factornet", head_lr_multiplier=2.0, signals=("accessibility", "mappability"))
+        quick(
+            store,
+            checkpoint="factornet",
+            head_lr_multiplier=2.0,
+            signals=("accessibility", "mappability"),
+        )
 
 
 def test_the_shortcut_takes_larger_steps_still(store):
@@ -410,10 +486,23 @@ def test_the_shortcut_takes_larger_steps_still(store):
     start = prepare_binding("ebert", store, settings, factors=("TF",), size="tiny")[0].model
     before = {name: weight.clone() for name, weight in start.named_parameters()}
     result, _ = quick(
-        store, epochs=1, positives_per_epoch=21, batch_size=64, warmup=0, weight_decay=0.0, decay="constant", lr=1e-4, eps=1e-12,
-        head_lr_multiplier=5.0, shortcut_lr_multiplier=2.0, **signals,
-    )  # fmt: skip
-    moved = {n: float((w - before[n]).abs().max().detach()) for n, w in result.run.model.named_parameters()}
+        store,
+        epochs=1,
+        positives_per_epoch=21,
+        batch_size=64,
+        warmup=0,
+        weight_decay=0.0,
+        decay="constant",
+        lr=1e-4,
+        eps=1e-12,
+        head_lr_multiplier=5.0,
+        shortcut_lr_multiplier=2.0,
+        **signals,
+    )
+    moved = {
+        n: float((w - before[n]).abs().max().detach())
+        for n, w in result.run.model.named_parameters()
+    }
     assert moved["shortcut.weight"] == pytest.approx(1e-3, rel=0.02)
     assert moved["dense.weight"] == pytest.approx(5e-4, rel=0.02)
     assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
@@ -423,7 +512,9 @@ def test_the_shortcut_takes_larger_steps_still(store):
 
 def test_a_store_of_other_states_is_refused(store, checkpoint, tmp_path):
     other = toy_store(tmp_path, n_states=6)
-    with pytest.raises(CheckpointError, match=r"not those of the pre-training. Found 6 states .*expected 4"):
+    with pytest.raises(
+        CheckpointError, match=r"not those of the pre-training. Found 6 states .*expected 4"
+    ):
         prepare_binding(checkpoint, other, QUICK, factors=("TF",))
     wide = toy_store(tmp_path, bin=400, seed=1)
     with pytest.raises(CheckpointError, match="in bins of 400 bp; expected 4"):
@@ -439,13 +530,18 @@ def test_a_cell_type_without_a_track_names_the_cure(store, tmp_path):
     labels = toy_labels(store)
     with_lonely = replace(labels, cells=("typeA", "typeB", "typeD"))
     with pytest.raises(
-        StoreError, match=r"no track of states. Found typeD.*--states typeD=FILE.*--cell-map typeD=SOURCE"
+        StoreError,
+        match=r"no track of states. Found typeD.*--states typeD=FILE.*--cell-map typeD=SOURCE",
     ):
         quick(store, with_lonely, test_cells=())
-    with pytest.raises(StoreError, match=r"no accessibility. Found typeD.*--accessibility typeD=FILE"):
+    with pytest.raises(
+        StoreError, match=r"no accessibility. Found typeD.*--accessibility typeD=FILE"
+    ):
         quick(store, with_lonely, checkpoint="dbert", test_cells=(), signals=("accessibility",))
     bare = toy_store(tmp_path, signals=())
-    with pytest.raises(StoreError, match=r"no such signal. Found accessibility; expected none.*--signals"):
+    with pytest.raises(
+        StoreError, match=r"no such signal. Found accessibility; expected none.*--signals"
+    ):
         quick(bare, signals=("accessibility",))
 
 
@@ -485,7 +581,12 @@ def test_finetune_reaches_it_by_the_name_dream(store):
         finetune("tfbs", "x", factor="CTCF")
     settings = replace(QUICK, epochs=1, positives_per_epoch=10)
     result = finetune(
-        "dream", toy_labels(store), store=store, settings=settings, size="tiny", say=lambda line: None
+        "dream",
+        toy_labels(store),
+        store=store,
+        settings=settings,
+        size="tiny",
+        say=lambda line: None,
     )
     assert result.run.factors == ("TF",)
     assert json.dumps(result.run.about)

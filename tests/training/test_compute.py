@@ -1,4 +1,6 @@
-"""What does not work on this machine ends a run with a cure, and the way of computing changes no loss."""
+"""What does not work on this machine ends a run with a cure, and the way of computing changes no
+loss.
+"""
 
 import json
 from dataclasses import replace
@@ -36,19 +38,35 @@ class Small(ToyModel):
     def forward(self, batch):
         self.checked.append(len(batch))
         if len(batch) > self.room:
-            raise self.error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            raise self.error(
+                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+            )
         return super().forward(batch)
 
 
 def run(out, model, **train):
     out.mkdir(exist_ok=True)
     spec = TrainSpec(
-        **{"steps": 2, "batch_size": 24, "micro_batch": 12, "device": "cpu", "validate_samples": 0, "log_every": 1, **train}
-    )  # fmt: skip
+        **{
+            "steps": 2,
+            "batch_size": 24,
+            "micro_batch": 12,
+            "device": "cpu",
+            "validate_samples": 0,
+            "log_every": 1,
+            **train,
+        }
+    )
     data = Data(lambda device: make_batch, lambda step: np.arange(24) + step)
     return run_pretrain(
-        model, data, toy_objectives(12), OptimSpec(peak_lr=1e-2, warmup_steps=1), spec, out, choose_place("cpu", "fp32")
-    )  # fmt: skip
+        model,
+        data,
+        toy_objectives(12),
+        OptimSpec(peak_lr=1e-2, warmup_steps=1),
+        spec,
+        out,
+        choose_place("cpu", "fp32"),
+    )
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError, RuntimeError])
@@ -57,8 +75,11 @@ def test_out_of_memory_names_the_largest_micro_batch_that_fits(tmp_path, error):
     before = [weight.clone() for weight in model.parameters()]
     with pytest.raises(
         TrainingError,
-        match=r"step 0: out of memory\. Found micro-batch 12 on cpu .*largest micro-batch that fitted in a trial is 4: "
-        r"set train\.micro_batch to 4.*checkpoint_activations",
+        match=(
+            r"step 0: out of memory\. Found micro-batch 12 on cpu .*largest micro-batch that fitted"
+            r" in a trial is 4: "
+            r"set train\.micro_batch to 4.*checkpoint_activations"
+        ),
     ):
         run(tmp_path / "run", model)
     assert model.checked[1:] == [6, 4]  # divisors of 12: the batch stays whole micro-batches
@@ -84,11 +105,14 @@ def test_other_errors_stay_what_they_are(tmp_path):
 def test_a_compiler_that_fails_is_a_message():
     class Failed(torch._dynamo.exc.BackendCompilerFailed):
         def __init__(self):
-            RuntimeError.__init__(self, "InvalidCxxCompiler: No working C++ compiler found\nlong trace")
+            RuntimeError.__init__(
+                self, "InvalidCxxCompiler: No working C++ compiler found\nlong trace"
+            )
 
     with (
         pytest.raises(
-            TrainingError, match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*off"
+            TrainingError,
+            match=r"train\.compile: the model cannot be compiled here.*No working C\+\+.*off",
         ),
         compiled(),
     ):
@@ -127,12 +151,20 @@ def test_the_recipes_choice_reaches_every_encoder(capsys):
     [
         ("auto", "cpu", 768, False, (False, "off (cpu)")),
         ("auto", "cuda", 768, True, (False, "off (the fused kernels are faster)")),
-        ("auto", "cuda", 128, False, (False, "off (an encoder of width 128 is too narrow for it to pay)")),
+        (
+            "auto",
+            "cuda",
+            128,
+            False,
+            (False, "off (an encoder of width 128 is too narrow for it to pay)"),
+        ),
         ("blocks", "cpu", 64, False, (True, "blocks (train.compile)")),
         ("off", "cuda", 768, False, (False, "off (train.compile)")),
     ],
 )
-def test_what_is_compiled_follows_from_wish_chip_and_width(monkeypatch, wish, device, hidden, fused, want):
+def test_what_is_compiled_follows_from_wish_chip_and_width(
+    monkeypatch, wish, device, hidden, fused, want
+):
     monkeypatch.setattr(compute, "kernels_there", lambda device: fused)
     assert compute._compiles(TrainSpec(compile=wish), hidden, torch.device(device)) == want
 
@@ -157,7 +189,9 @@ def test_compiled_blocks_are_the_same_function_and_one_program(monkeypatch):
     assert encoder.compiled
     for a, b in zip(run(), plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before + 1  # three blocks, one program
+    assert (
+        torch._dynamo.utils.counters["stats"]["unique_graphs"] == before + 1
+    )  # three blocks, one program
     again = run()[0]
     torch.manual_seed(1)
     with torch.no_grad():  # an exact contrast embeds without gradients first: the same dropout
@@ -167,7 +201,9 @@ def test_compiled_blocks_are_the_same_function_and_one_program(monkeypatch):
 
 
 def test_a_kernel_of_gpus_is_refused_before_the_first_step(tmp_path):
-    with pytest.raises(TrainingError, match=r"train\.attention: the cudnn kernel runs on CUDA devices alone"):
+    with pytest.raises(
+        TrainingError, match=r"train\.attention: the cudnn kernel runs on CUDA devices alone"
+    ):
         run(tmp_path / "run", ToyModel(), attention="cudnn")
 
 
@@ -193,20 +229,34 @@ def test_plain_and_fused_attention_train_alike(tmp_path):
 
     store = toy_track_store(tmp_path / "store")
     spec = ModelSpec(
-        name="dbert", streams=("dna",), k=4, pad_to_max=True, max_tokens=128, encoder=EncoderSpec(size="tiny", dropout=0.0),
+        name="dbert",
+        streams=("dna",),
+        k=4,
+        pad_to_max=True,
+        max_tokens=128,
+        encoder=EncoderSpec(size="tiny", dropout=0.0),
         next_segment="none",
-    )  # fmt: skip
-    objectives = ObjectivesSpec(next_segment=NextSegmentSpec(weight=0), matching=MatchingSpec(weight=0))
+    )
+    objectives = ObjectivesSpec(
+        next_segment=NextSegmentSpec(weight=0), matching=MatchingSpec(weight=0)
+    )
     maker = WindowMaker(store, spec, objectives, SampleSpec(unit="windows", window_bp=100), seed=0)
-    train = TrainSpec(steps=4, batch_size=8, micro_batch=4, device="cpu", validate_samples=0, log_every=1)
+    train = TrainSpec(
+        steps=4, batch_size=8, micro_batch=4, device="cpu", validate_samples=0, log_every=1
+    )
     found = []
     for choice in ({}, {"attention": "plain"}, {"packing": "packed"}, {"packing": "off"}):
         out = tmp_path / "-".join(("run", *choice.values()))
         out.mkdir()
         run_pretrain(
-            build_model(maker.spec, seed=0), Data(lambda device: maker, lambda step: np.arange(8) + 8 * step), objectives,
-            OptimSpec(peak_lr=1e-3, warmup_steps=1), replace(train, **choice), out, choose_place("cpu", "fp32"),
-        )  # fmt: skip
+            build_model(maker.spec, seed=0),
+            Data(lambda device: maker, lambda step: np.arange(8) + 8 * step),
+            objectives,
+            OptimSpec(peak_lr=1e-3, warmup_steps=1),
+            replace(train, **choice),
+            out,
+            choose_place("cpu", "fp32"),
+        )
         rows = [row for row in read_metrics(out) if row["split"] == "train"]
         found.append([row["loss"] for row in rows])
     for losses in found[1:]:
@@ -222,12 +272,20 @@ def test_running_out_of_memory_names_the_largest_batch_of_a_trial():
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with (
-        pytest.raises(TrainingError, match=r"epoch 1, step 2: out of memory.*Found 100 rows on cpu.*set --batch-size to 12"),
-        batch_fits(100, again, option="--batch-size", where="epoch 1, step 2", device=torch.device("cpu")),
-    ):  # fmt: skip
+        pytest.raises(
+            TrainingError,
+            match=r"epoch 1, step 2: out of memory.*Found 100 rows on cpu.*set --batch-size to 12",
+        ),
+        batch_fits(
+            100, again, option="--batch-size", where="epoch 1, step 2", device=torch.device("cpu")
+        ),
+    ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
     assert tried == [50, 25, 12]
-    with pytest.raises(RuntimeError, match="another"), batch_fits(8, again, option="-", where="-", device=torch.device("cpu")):  # fmt: skip
+    with (
+        pytest.raises(RuntimeError, match="another"),
+        batch_fits(8, again, option="-", where="-", device=torch.device("cpu")),
+    ):
         raise RuntimeError("another")
 
 
@@ -245,9 +303,17 @@ def test_fine_tuning_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypat
         return plain(self, windows, other)
 
     monkeypatch.setattr(BindingModel, "forward", full)
-    with pytest.raises(TrainingError, match=r"epoch 1, step 1: out of memory.*set --micro-batch to 8"):
+    with pytest.raises(
+        TrainingError, match=r"epoch 1, step 1: out of memory.*set --micro-batch to 8"
+    ):
         finetune_binding(
-            toy_labels(store), store, "dbert", tmp_path / "run", QUICK, size="tiny", say=lambda line: None
+            toy_labels(store),
+            store,
+            "dbert",
+            tmp_path / "run",
+            QUICK,
+            size="tiny",
+            say=lambda line: None,
         )
 
 
@@ -255,10 +321,15 @@ def test_weights_that_do_not_fit_are_not_blamed_on_the_batch():
     with (
         pytest.raises(
             TrainingError,
-            match=r"out of memory while the model was built\. Found .*can't allocate memory.*no micro-batch helps: take a smaller --size",
+            match=(
+                r"out of memory while the model was built\. Found .*can't allocate memory.*no"
+                r" micro-batch helps: take a smaller --size"
+            ),
         ),
         weights_fit(),
     ):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
     with pytest.raises(RuntimeError, match="another"), weights_fit():
         raise RuntimeError("another")

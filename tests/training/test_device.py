@@ -9,7 +9,9 @@ from epilm.training import device
 
 def test_a_missing_gpu_is_an_error(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(TrainingError, match=r"asks for cuda, which is not here.*Found cuda; expected cpu"):
+    with pytest.raises(
+        TrainingError, match=r"asks for cuda, which is not here.*Found cuda; expected cpu"
+    ):
         device.choose_place("cuda")
 
 
@@ -22,7 +24,9 @@ def test_an_idle_gpu_is_said(monkeypatch):
 def test_too_many_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(TrainingError, match=r"more GPUs than there are.*Found 2; expected at most 1"):
+    with pytest.raises(
+        TrainingError, match=r"more GPUs than there are.*Found 2; expected at most 1"
+    ):
         device.choose_device("cuda", 2)
 
 

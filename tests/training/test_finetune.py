@@ -1,4 +1,6 @@
-"""Fine-tuning on planted motifs: it learns, it repeats itself, it says what is wrong, it leaves nothing half-written."""
+"""Fine-tuning on planted motifs: it learns, it repeats itself, it says what is wrong, it leaves
+nothing half-written.
+"""
 
 import json
 
@@ -78,7 +80,8 @@ def test_the_callers_random_state_is_left_alone():
 def test_best_epoch_is_kept():
     rows = planted()
     result, _ = quick(
-        rows, settings=FinetuneSpec(epochs=4, lr=2e-3, batch_size=16, device="cpu", precision="fp32")
+        rows,
+        settings=FinetuneSpec(epochs=4, lr=2e-3, batch_size=16, device="cpu", precision="fp32"),
     )
     best = max(row["valid_ap"] for row in result.history)
     assert result.metrics["valid"]["ap"] == pytest.approx(best)
@@ -103,7 +106,9 @@ def test_both_strands_give_the_same_answer_to_either():
 def test_frozen_weights_do_not_move(freeze):
     settings = FinetuneSpec(epochs=1, lr=1e-2, device="cpu", precision="fp32", freeze=freeze)
     result, _ = quick(planted(60), settings=settings)
-    fresh, _ = quick(planted(60), settings=FinetuneSpec(epochs=1, lr=1e-12, device="cpu", precision="fp32"))
+    fresh, _ = quick(
+        planted(60), settings=FinetuneSpec(epochs=1, lr=1e-12, device="cpu", precision="fp32")
+    )
     now, then = result.classifier.module.encoder, fresh.classifier.module.encoder
     assert torch.allclose(now.words.weight, then.words.weight, atol=1e-8)
     last = torch.allclose(now.blocks[-1].up.weight, then.blocks[-1].up.weight, atol=1e-8)
@@ -117,7 +122,8 @@ def test_collapse_is_said_and_written(tmp_path):
     assert result.metrics["test"]["collapse"].startswith(("constant", "near constant", "flat"))
     assert any("WARNING, COLLAPSE on test" in line for line in lines)
     assert any(
-        "COLLAPSE" in note for note in json.loads((tmp_path / "run" / "task.json").read_text())["notes"]
+        "COLLAPSE" in note
+        for note in json.loads((tmp_path / "run" / "task.json").read_text())["notes"]
     )
     assert any("COLLAPSE" in w for w in evaluate(tmp_path / "run").warnings)
 
@@ -128,7 +134,8 @@ def test_a_loss_that_is_no_number_stops_and_leaves_nothing(tmp_path, monkeypatch
     plain = Classifier.logits
     monkeypatch.setattr(Classifier, "logits", lambda self, *a: plain(self, *a) * float("nan"))
     with pytest.raises(
-        TrainingError, match=r"epoch 1, step 1: the loss or its gradient is not finite.*lower|Lower --lr"
+        TrainingError,
+        match=r"epoch 1, step 1: the loss or its gradient is not finite.*lower|Lower --lr",
     ):
         quick(planted(60), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -149,7 +156,11 @@ def test_an_existing_run_is_not_written_over(tmp_path):
         ({"init": "none"}, UsageError, "unknown init"),
         ({"fusion": "concat", "checkpoint": "cnn"}, UsageError, "the CNN reads bases alone"),
         ({"settings": FinetuneSpec(freeze="all")}, UsageError, "unknown freeze. Found all"),
-        ({"settings": FinetuneSpec(warmup=1.5)}, UsageError, "--warmup: impossible value. Found 1.5"),
+        (
+            {"settings": FinetuneSpec(warmup=1.5)},
+            UsageError,
+            "--warmup: impossible value. Found 1.5",
+        ),
         ({"settings": FinetuneSpec(epochs=0)}, UsageError, "--epochs: impossible value"),
         ({"test": ("chr1",), "split": "chromosome"}, InputError, "needs the place of every row"),
     ],
@@ -160,7 +171,9 @@ def test_wrong_calls_are_named(options, error, message):
 
 
 def test_short_and_long_sequences(tmp_path):
-    with pytest.raises(InputError, match=r"shorter than one k-mer. Found 2 bp; expected at least 3 bp"):
+    with pytest.raises(
+        InputError, match=r"shorter than one k-mer. Found 2 bp; expected at least 3 bp"
+    ):
         quick(labelled(["AC", "ACGT"] * 30, [0, 1] * 30, split=["train"] * 50 + ["valid"] * 10))
     rows = planted(40, width=620)
     result, lines = quick(rows, settings=FinetuneSpec(epochs=1, device="cpu", precision="fp32"))
@@ -182,14 +195,18 @@ def test_predict_reads_letters_fasta_and_intervals(tmp_path):
     assert by_fasta.names == [f"s{i}" for i in range(5)]
     assert np.allclose(by_fasta.probabilities, by_letters.probabilities)
     (tmp_path / "g.fa").write_text(">chr1\n" + "".join(texts) + "\n")
-    (tmp_path / "a.bed").write_text("".join(f"chr1\t{40 * i}\t{40 * i + 40}\tr{i}\n" for i in (3, 0, 1)))
+    (tmp_path / "a.bed").write_text(
+        "".join(f"chr1\t{40 * i}\t{40 * i + 40}\tr{i}\n" for i in (3, 0, 1))
+    )
     by_bed = predict(classifier, tmp_path / "a.bed", genome=tmp_path / "g.fa")
     assert by_bed.names == ["r3", "r0", "r1"]
     assert np.allclose(by_bed.probabilities, by_letters.probabilities[[3, 0, 1]])
     by_bed.write(tmp_path / "out.tsv")
     assert (tmp_path / "out.tsv").read_text().splitlines()[1].startswith("r3\tchr1\t120\t160\t0.")
     (tmp_path / "b.bed").write_text("chr1\t190\t240\n")
-    with pytest.raises(InputError, match=r"line 1: the interval reaches over its chromosome; 1 of 1 do"):
+    with pytest.raises(
+        InputError, match=r"line 1: the interval reaches over its chromosome; 1 of 1 do"
+    ):
         predict(classifier, tmp_path / "b.bed", genome=tmp_path / "g.fa")
     with pytest.raises(InputError, match="intervals need the genome"):
         predict(classifier, tmp_path / "a.bed")
@@ -209,7 +226,9 @@ def test_predict_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(result.classifier), "logits", full)
     texts = [result.rows.text(i) for i in range(40)]
-    with pytest.raises(UsageError, match=r"out of memory. Found 40 rows on cpu.*set --batch-size to 10"):
+    with pytest.raises(
+        UsageError, match=r"out of memory. Found 40 rows on cpu.*set --batch-size to 10"
+    ):
         predict(tmp_path / "run", texts, device="cpu")
     fitting = predict(tmp_path / "run", texts, device="cpu", batch_size=10)
     assert np.allclose(fitting.probabilities, result.probabilities[:40], atol=1e-6)
@@ -311,7 +330,9 @@ def test_positions_pretraining_never_used_repeat_those_it_did(tmp_path):
     from epilm.models.spec import EncoderSpec, ModelSpec
     from epilm.training.starts import prepare_classifier
 
-    spec = ModelSpec(name="dnabert", streams=("dna",), k=3, max_tokens=20, encoder=EncoderSpec(size="tiny"))
+    spec = ModelSpec(
+        name="dnabert", streams=("dna",), k=3, max_tokens=20, encoder=EncoderSpec(size="tiny")
+    )
     save_model(tmp_path / "m", build_model(spec, seed=0), spec)
     made, notes = prepare_classifier(tmp_path / "m", 2, settings=QUICK)
     table = made.module.encoder.positions.weight

@@ -9,7 +9,8 @@ import torch
 from epilm.training import heap
 from epilm.training.heap import kept_heap
 
-# In a process of its own: in one that ran other tests a free piece of the heap may lie ready for the last tensor.
+# In a process of its own: in one that ran other tests a free piece of the heap may lie ready for
+# the last tensor.
 MEMORY = """
 import re
 from pathlib import Path
@@ -38,7 +39,9 @@ print("all three hold")
 
 @pytest.mark.skipif(heap._library() is None, reason="the C library is not GNU's")
 def test_memory_stays_inside_and_is_given_back_after():
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=False
+    )
     assert done.stdout == "all three hold\n", done.stderr
 
 

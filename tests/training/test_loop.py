@@ -1,4 +1,6 @@
-"""The loop around a toy: killed, stopped, shared by two processes, and the same weights each time."""
+"""The loop around a toy: killed, stopped, shared by two processes, and the same weights each
+time.
+"""
 
 from pathlib import Path
 
@@ -19,18 +21,33 @@ def run_here(out: Path, make=make_batch, steps: int = 3, dropout: float = 0.1, *
     out.mkdir(exist_ok=True)
     spec = TrainSpec(
         **{
-            "steps": steps, "batch_size": 16, "micro_batch": 4, "device": "cpu", "precision": "fp32",
-            "log_every": 1, "checkpoint_every": 1, "validate_every": 5, "seed": 3, **train,
+            "steps": steps,
+            "batch_size": 16,
+            "micro_batch": 4,
+            "device": "cpu",
+            "precision": "fp32",
+            "log_every": 1,
+            "checkpoint_every": 1,
+            "validate_every": 5,
+            "seed": 3,
+            **train,
         }
-    )  # fmt: skip
+    )
     data = Data(
-        lambda device: make, lambda step: np.random.default_rng([7, step]).permutation(64)[:16],
-        lambda device: make_batch, np.arange(100, 116),
-    )  # fmt: skip
+        lambda device: make,
+        lambda step: np.random.default_rng([7, step]).permutation(64)[:16],
+        lambda device: make_batch,
+        np.arange(100, 116),
+    )
     return run_pretrain(
-        ToyModel(dropout), data, toy_objectives(8), OptimSpec(peak_lr=1e-2, warmup_steps=2), spec, out,
+        ToyModel(dropout),
+        data,
+        toy_objectives(8),
+        OptimSpec(peak_lr=1e-2, warmup_steps=2),
+        spec,
+        out,
         choose_place("cpu", "fp32"),
-    )  # fmt: skip
+    )
 
 
 def last_weights(out: Path) -> dict[str, torch.Tensor]:

@@ -36,10 +36,14 @@ def test_the_longest_beginning_of_a_name_sets_the_rate():
         model, OptimSpec(tower_lr_multiplier=0.1), {"": 3.0, "tower.": 2.0, "tower.we": 4.0}
     )
     rates = {
-        optimiser.names[w]: group["scale"] for part in optimiser.parts for group in part.param_groups for w in group["params"]
-    }  # fmt: skip
+        optimiser.names[w]: group["scale"]
+        for part in optimiser.parts
+        for group in part.param_groups
+        for w in group["params"]
+    }
     assert rates == {
-        name: 4.0 if name == "tower.weight" else 2.0 if name.startswith("tower.") else 3.0 for name in rates
+        name: 4.0 if name == "tower.weight" else 2.0 if name.startswith("tower.") else 3.0
+        for name in rates
     }
 
 
@@ -77,7 +81,9 @@ def test_state_goes_out_and_comes_back(rule):
     resumed.load({key: value.clone() for key, value in optimiser.tensors().items()})
     run(model, optimiser, range(3, 6))
     run(other, resumed, range(3, 6))
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_foreign_state_is_refused():

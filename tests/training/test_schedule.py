@@ -11,7 +11,14 @@ PAPER = OptimSpec()
 
 @pytest.mark.parametrize(
     ("step", "lr"),
-    [(0, 4e-8), (4999, 2e-4), (9999, 4e-4), (10_000, 4e-4), (65_000, 2e-4), (119_999, 4e-4 / 110_000)],
+    [
+        (0, 4e-8),
+        (4999, 2e-4),
+        (9999, 4e-4),
+        (10_000, 4e-4),
+        (65_000, 2e-4),
+        (119_999, 4e-4 / 110_000),
+    ],
 )
 def test_the_papers_schedule(step, lr):
     assert lr_at(step, PAPER, 120_000) == pytest.approx(lr)

@@ -28,7 +28,9 @@ def test_weights_optimiser_and_generator_come_back(tmp_path):
     fresh = Optimiser(other, OptimSpec())
     assert load_state(folder, other, fresh) == {"seconds": 3.5}
     assert torch.equal(torch.rand(3), expected)
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
     assert {k: v.tolist() for k, v in fresh.tensors().items()} == {
         k: v.tolist() for k, v in optimiser.tensors().items()
     }
@@ -66,7 +68,9 @@ def test_damage_and_foreign_models_are_named(tmp_path):
     folder = save_state(tmp_path, 1, model, optimiser, {}, keep=1)
     other = ToyModel()
     other.extra = torch.nn.Linear(2, 2)
-    with pytest.raises(CheckpointError, match=r"another model.*2 missing \['extra.bias', 'extra.weight'\]"):
+    with pytest.raises(
+        CheckpointError, match=r"another model.*2 missing \['extra.bias', 'extra.weight'\]"
+    ):
         load_state(folder, other, Optimiser(other, OptimSpec()))
     table = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps(table | {"format": 99}))

@@ -20,9 +20,18 @@ def one_step(micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None,
     model.train()
     optimiser = Optimiser(model, OptimSpec())
     figures = optimiser_step(
-        model, make, optimiser, np.arange(batch), step=3, lr=1e-3, objectives=toy_objectives(group),
-        train=TrainSpec(micro_batch=micro, seed=1), clip=clip, ranks=Ranks(), place=PLACE,
-    )  # fmt: skip
+        model,
+        make,
+        optimiser,
+        np.arange(batch),
+        step=3,
+        lr=1e-3,
+        objectives=toy_objectives(group),
+        train=TrainSpec(micro_batch=micro, seed=1),
+        clip=clip,
+        ranks=Ranks(),
+        place=PLACE,
+    )
     grads = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     return model, figures, grads
 
@@ -30,7 +39,13 @@ def one_step(micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None,
 def test_an_exact_contrast_in_micro_batches_has_the_gradients_of_one_shot():
     # The samples hide unequal numbers of tokens: the loss is a mean over all that the step hides.
     assert (
-        len({int((make_batch(np.arange(a, a + 2), 3).dna.labels != -100).sum()) for a in range(0, 16, 2)}) > 1
+        len(
+            {
+                int((make_batch(np.arange(a, a + 2), 3).dna.labels != -100).sum())
+                for a in range(0, 16, 2)
+            }
+        )
+        > 1
     )
     _, whole, expected = one_step(8)
     _, parts, found = one_step(2)
@@ -84,7 +99,8 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_move():
         return batch
 
     with pytest.raises(
-        TrainingError, match=r"step 3: the loss is not finite\. Found matching nan in rows 0, 1.*lr 0\.001"
+        TrainingError,
+        match=r"step 3: the loss is not finite\. Found matching nan in rows 0, 1.*lr 0\.001",
     ):
         one_step(4, make=poisoned, model=model)
     assert all(torch.equal(x, y) for x, y in zip(before, model.parameters(), strict=True))
@@ -101,9 +117,18 @@ def test_bf16_changes_the_arithmetic_and_not_the_weights_kind():
         model = ToyModel(0.0).train()
         optimiser = Optimiser(model, OptimSpec())
         figures = optimiser_step(
-            model, make_batch, optimiser, np.arange(16), step=0, lr=1e-3, objectives=toy_objectives(8),
-            train=TrainSpec(micro_batch=4), clip=1.0, ranks=Ranks(), place=Place(torch.device("cpu"), bf16, ()),
-        )  # fmt: skip
+            model,
+            make_batch,
+            optimiser,
+            np.arange(16),
+            step=0,
+            lr=1e-3,
+            objectives=toy_objectives(8),
+            train=TrainSpec(micro_batch=4),
+            clip=1.0,
+            ranks=Ranks(),
+            place=Place(torch.device("cpu"), bf16, ()),
+        )
         outcomes.append(float(figures.values["loss"]))
         assert all(weight.dtype == torch.float32 for weight in model.parameters())
     assert outcomes[0] != outcomes[1]
@@ -113,7 +138,9 @@ def test_bf16_changes_the_arithmetic_and_not_the_weights_kind():
 def test_without_a_contrast_of_its_own_each_micro_batch_is_one():
     _, figures, _ = one_step(4, group=None)
     _, same, _ = one_step(4, group=4)
-    assert float(figures.values["matching/loss"]) == pytest.approx(float(same.values["matching/loss"]))
+    assert float(figures.values["matching/loss"]) == pytest.approx(
+        float(same.values["matching/loss"])
+    )
 
 
 def test_a_fixed_temperature_does_not_move():
@@ -122,10 +149,18 @@ def test_a_fixed_temperature_does_not_move():
     for learn in (False, True):
         before = float(model.log_temperature.detach())
         optimiser_step(
-            model, make_batch, optimiser, np.arange(8), step=0, lr=1e-2,
-            objectives=toy_objectives(8, learn_temperature=learn), train=TrainSpec(micro_batch=4), clip=0.0,
-            ranks=Ranks(), place=PLACE,
-        )  # fmt: skip
+            model,
+            make_batch,
+            optimiser,
+            np.arange(8),
+            step=0,
+            lr=1e-2,
+            objectives=toy_objectives(8, learn_temperature=learn),
+            train=TrainSpec(micro_batch=4),
+            clip=0.0,
+            ranks=Ranks(),
+            place=PLACE,
+        )
         assert (float(model.log_temperature.detach()) != before) is learn
 
 
@@ -151,8 +186,19 @@ def test_the_next_batches_are_made_before_the_weights_move():
     before = [weight.detach().clone() for weight in model.parameters()]
     seen = []
     optimiser_step(
-        model, make_batch, Optimiser(model, OptimSpec()), np.arange(8), step=0, lr=1e-2, objectives=toy_objectives(8),
-        train=TrainSpec(micro_batch=4), clip=0.0, ranks=Ranks(), place=PLACE,
-        meanwhile=lambda: seen.append(all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))),
-    )  # fmt: skip
+        model,
+        make_batch,
+        Optimiser(model, OptimSpec()),
+        np.arange(8),
+        step=0,
+        lr=1e-2,
+        objectives=toy_objectives(8),
+        train=TrainSpec(micro_batch=4),
+        clip=0.0,
+        ranks=Ranks(),
+        place=PLACE,
+        meanwhile=lambda: seen.append(
+            all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+        ),
+    )
     assert seen == [True]

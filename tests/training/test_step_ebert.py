@@ -1,4 +1,6 @@
-"""A step over windows in pieces is the step in one piece: losses are means over all that it hides."""
+"""A step over windows in pieces is the step in one piece: losses are means over all that it
+hides.
+"""
 
 import math
 from dataclasses import replace
@@ -11,7 +13,13 @@ from epilm.batches import WindowMaker
 from epilm.models.build import build_model
 from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.spec import (
+    MaskedStatesSpec,
+    MaskSpec,
+    MatchingSpec,
+    NextSegmentSpec,
+    ObjectivesSpec,
+)
 from epilm.store.spec import SampleSpec
 from epilm.training.device import Place
 from epilm.training.optim import Optimiser
@@ -32,13 +40,18 @@ OBJECTIVES = ObjectivesSpec(
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory):
-    # A third of the windows has no state at all, others lose k-mers to N: pieces hide unequal numbers.
+    # A third of the windows has no state at all, others lose k-mers to N: pieces hide unequal
+    # numbers.
     store = toy_track_store(tmp_path_factory.mktemp("tracks"), n_share=0.3)
     codes = np.array(store.states.codes)
     codes[np.random.default_rng(0).random(codes.shape) < 1 / 3] = 255
     store = replace(store, states=replace(store.states, codes=codes))
     spec = ModelSpec(
-        name="ebert", streams=("dna", "states"), k=4, stride=4, encoder=EncoderSpec(size="tiny", dropout=0.0)
+        name="ebert",
+        streams=("dna", "states"),
+        k=4,
+        stride=4,
+        encoder=EncoderSpec(size="tiny", dropout=0.0),
     )
     samples = SampleSpec(unit="windows", window_bp=100, window_max_n=1.0, strands="both")
     return WindowMaker(store, spec, OBJECTIVES, samples, seed=0)
@@ -49,9 +62,18 @@ def one_step(maker, micro, steps=2):
     optimiser = Optimiser(model, OptimSpec(eps=1e-4))
     for step in range(steps):
         figures = optimiser_step(
-            model, maker, optimiser, np.arange(32) + 32 * step, step=step, lr=1e-3, objectives=OBJECTIVES,
-            train=TrainSpec(micro_batch=micro), clip=1.0, ranks=Ranks(), place=PLACE,
-        )  # fmt: skip
+            model,
+            maker,
+            optimiser,
+            np.arange(32) + 32 * step,
+            step=step,
+            lr=1e-3,
+            objectives=OBJECTIVES,
+            train=TrainSpec(micro_batch=micro),
+            clip=1.0,
+            ranks=Ranks(),
+            place=PLACE,
+        )
     return model, figures
 
 
@@ -71,14 +93,18 @@ def test_each_loss_is_a_mean_over_what_is_hidden_and_alpha_mixes_the_two(maker):
     model = build_model(maker.spec, seed=1).train()
     batch = maker(np.arange(32), 0)
     out = model(batch)
-    kmers = torch.nn.functional.cross_entropy(out.masked_logits, batch.dna.labels[batch.dna.labels != -100])
+    kmers = torch.nn.functional.cross_entropy(
+        out.masked_logits, batch.dna.labels[batch.dna.labels != -100]
+    )
     states = torch.nn.functional.cross_entropy(
         out.state_logits, batch.state_labels[batch.state_labels != -100]
     )
     _, figures = one_step(maker, 4, steps=1)
     assert float(figures.values["masked_kmers/loss"]) == pytest.approx(kmers.item(), rel=1e-5)
     assert float(figures.values["masked_states/loss"]) == pytest.approx(states.item(), rel=1e-5)
-    assert float(figures.values["loss"]) == pytest.approx(0.3 * kmers.item() + 0.7 * states.item(), rel=1e-5)
+    assert float(figures.values["loss"]) == pytest.approx(
+        0.3 * kmers.item() + 0.7 * states.item(), rel=1e-5
+    )
 
 
 def test_validation_does_not_depend_on_how_it_is_cut(maker):
@@ -91,11 +117,15 @@ def test_validation_does_not_depend_on_how_it_is_cut(maker):
         assert parts[key] == pytest.approx(value, rel=1e-6), key
     labels = maker(rows, 0).state_labels
     truth = labels[labels != -100]
-    assert whole["masked_states/accuracy_chance"] == pytest.approx(float(truth.bincount().max() / len(truth)))
+    assert whole["masked_states/accuracy_chance"] == pytest.approx(
+        float(truth.bincount().max() / len(truth))
+    )
 
 
 def test_the_nearest_state_in_sight_is_what_a_flank_leaks(maker):
-    """Where a centre's own bin shows beside its flank, naming the nearest state is right every time."""
+    """Where a centre's own bin shows beside its flank, naming the nearest state is right every
+    time.
+    """
     from epilm.training.validate import _standing_states
 
     batch = maker(np.arange(200), 0)
@@ -166,9 +196,18 @@ def test_the_head_sees_few_shapes(maker):
     optimiser = Optimiser(model, OptimSpec())
     for step in range(8):
         optimiser_step(
-            model, maker, optimiser, np.arange(64) + 64 * step, step=step, lr=1e-3, objectives=OBJECTIVES,
-            train=TrainSpec(micro_batch=64), clip=1.0, ranks=Ranks(), place=PLACE,
-        )  # fmt: skip
+            model,
+            maker,
+            optimiser,
+            np.arange(64) + 64 * step,
+            step=step,
+            lr=1e-3,
+            objectives=OBJECTIVES,
+            train=TrainSpec(micro_batch=64),
+            clip=1.0,
+            ranks=Ranks(),
+            place=PLACE,
+        )
     hook.remove()
     hidden = [int(hidden_counts(maker(np.arange(64) + 64 * step, step))[0]) for step in range(8)]
     assert len(set(hidden)) > 5
@@ -183,12 +222,18 @@ def test_one_question_says_what_is_hidden_and_whether_there_is_padding(maker):
     holes = batch.dna.mask.clone()
     holes[3, -1] = False
     padded = replace(batch, dna=replace(batch.dna, full=False, mask=holes))
-    found = [pair[1] for pairs in with_counts([[(None, unknown), (None, padded)]]) for pair in pairs]
+    found = [
+        pair[1] for pairs in with_counts([[(None, unknown), (None, padded)]]) for pair in pairs
+    ]
     assert [each.dna.full for each in found] == [True, False]
     labels = int((batch.state_labels != -100).sum())
     assert labels <= found[0].states_most <= max(labels + 63, 64)
     model = build_model(maker.spec, seed=1).eval()
     with torch.no_grad():
         with_mask, without = model(unknown), model(found[0])
-    torch.testing.assert_close(without.masked_logits[: len(with_mask.masked_logits)], with_mask.masked_logits)
-    torch.testing.assert_close(without.state_logits[: len(with_mask.state_logits)], with_mask.state_logits)
+    torch.testing.assert_close(
+        without.masked_logits[: len(with_mask.masked_logits)], with_mask.masked_logits
+    )
+    torch.testing.assert_close(
+        without.state_logits[: len(with_mask.state_logits)], with_mask.state_logits
+    )

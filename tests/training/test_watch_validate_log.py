@@ -63,7 +63,8 @@ def test_lines_after_the_state_are_removed_and_a_cut_line_is_left_out(tmp_path):
 
 
 def test_chance_of_masked_kmers_counts_what_can_be_read_off():
-    # Ten hidden k-mers: one stands unchanged, one is another k-mer, eight are covered; 7 is the commonest of these.
+    # Ten hidden k-mers: one stands unchanged, one is another k-mer, eight are covered; 7 is the
+    # commonest of these.
     truth = torch.tensor([9, 9, 7, 7, 7, 5, 6, 8, 9, 9])
     shown = torch.tensor([9, 5, 4, 4, 4, 4, 4, 4, 4, 4])
     right = torch.tensor([1, 0, 1, 1, 0, 0, 0, 0, 0, 0], dtype=torch.bool)

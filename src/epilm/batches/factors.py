@@ -1,8 +1,8 @@
 """The factor matrix of a batch: gathered, normalised, ordered, weighted, partly hidden.
 
-Normalisation knows the training chromosomes alone, and each statistic for itself. Hidden entries are a
-function of (seed, sample, step), so any micro-batch hides the same ones. Needs
-torch and numpy; used by `maker`.
+Normalisation knows the training chromosomes alone, and each statistic for itself. Hidden entries
+are a function of (seed, sample, step), so any micro-batch hides the same ones. Needs torch and
+numpy; used by `maker`.
 Axes: B samples, R regions, F factors, C statistics an entry.
 """
 
@@ -55,9 +55,14 @@ def factor_order(store: Store, how: str) -> np.ndarray:
         raise StoreError(
             "factors cannot be ordered by family: no motif of the store has one",
             where=str(store.path),
-            do="Set samples.factor_order to id, or build with a motif file that names families (TRANSFAC).",
+            do=(
+                "Set samples.factor_order to id, or build with a motif file that names families"
+                " (TRANSFAC)."
+            ),
         )
-    return np.array(sorted(range(len(ids)), key=lambda i: (not families[i], families[i], ids[i])), np.int64)
+    return np.array(
+        sorted(range(len(ids)), key=lambda i: (not families[i], families[i], ids[i])), np.int64
+    )
 
 
 def channel_statistics(store: Store) -> tuple[str, str, str]:
@@ -73,12 +78,15 @@ def channel_statistics(store: Store) -> tuple[str, str, str]:
     held = store.statistics
     if len(held) < CHANNELS:
         raise StoreError(
-            "model.tower.prepare=channels shows three statistics of each motif, and the store has fewer",
+            "model.tower.prepare=channels shows three statistics of each motif, and the store has"
+            " fewer",
             where=str(store.path),
             found=", ".join(held),
             expected="three factor matrices, such as best, count, sum",
-            do="Build the store with epilm build --statistic best --more-statistics count "
-            "--more-statistics sum, or set model.tower.prepare to resize.",
+            do=(
+                "Build the store with epilm build --statistic best --more-statistics count "
+                "--more-statistics sum, or set model.tower.prepare to resize."
+            ),
         )
     return held[0], held[1], held[2]
 
@@ -96,7 +104,8 @@ class FactorReader:
         Entries to hide; weight 0 hides nothing.
     seed : int
     statistics : sequence of str, optional
-        Matrices of the store to stack in the last axis; by default the first alone, without that axis.
+        Matrices of the store to stack in the last axis; by default the first alone, without that
+        axis.
 
     Raises
     ------
@@ -135,14 +144,20 @@ class FactorReader:
         columns = factor_order(store, samples.factor_order)
         self.ids = [str(store.motifs[i]["id"]) for i in columns]
         device = store.device
-        self._columns = None if samples.factor_order == "store" else torch.from_numpy(columns).to(device)
+        self._columns = (
+            None if samples.factor_order == "store" else torch.from_numpy(columns).to(device)
+        )
         self._parts: list[tuple[Array, Tensor, Tensor]] = []
         for statistic in self.statistics or store.statistics[:1]:
-            shift, scale = (torch.from_numpy(v).to(device) for v in _normalisation(store, samples, statistic))
+            shift, scale = (
+                torch.from_numpy(v).to(device) for v in _normalisation(store, samples, statistic)
+            )
             self._parts.append((store.factors_of(statistic), shift, scale))
         self._totals = self._levels = None
         if samples.matrix_weight == "accessibility":
-            self._totals, self._levels = (torch.from_numpy(v).to(device) for v in accessibility_levels(store))
+            self._totals, self._levels = (
+                torch.from_numpy(v).to(device) for v in accessibility_levels(store)
+            )
 
     def __call__(self, regions: Tensor, cells: Tensor) -> Tensor:
         """Give the matrices of samples.
@@ -160,7 +175,8 @@ class FactorReader:
         """
         safe = regions.clamp(min=0)
         matrices = [
-            (take(stored, safe).to(torch.float32) - shift) / scale for stored, shift, scale in self._parts
+            (take(stored, safe).to(torch.float32) - shift) / scale
+            for stored, shift, scale in self._parts
         ]
         one = len(matrices) == 1
         matrix = matrices[0][..., None] if one else torch.stack(matrices, -1)  # (B, R, F, C)
@@ -169,7 +185,10 @@ class FactorReader:
         if self._totals is not None and self._levels is not None:
             counts = take(self.store.counts, safe)  # type: ignore[arg-type]
             mine = counts.gather(2, cells[:, None, None].expand(*safe.shape, 1))[..., 0]
-            weight = torch.log1p(mine * 1e6 / self._totals[cells][:, None]) / self._levels[cells][:, None]
+            weight = (
+                torch.log1p(mine * 1e6 / self._totals[cells][:, None])
+                / self._levels[cells][:, None]
+            )
             matrix = matrix * weight[..., None, None]
         matrix = matrix.masked_fill((regions < 0)[..., None, None], 0.0)
         return matrix if self.statistics else matrix[..., 0]
@@ -203,7 +222,9 @@ class FactorReader:
         return hidden & (regions >= 0)[..., None]
 
 
-def _normalisation(store: Store, samples: SampleSpec, statistic: str) -> tuple[np.ndarray, np.ndarray]:
+def _normalisation(
+    store: Store, samples: SampleSpec, statistic: str
+) -> tuple[np.ndarray, np.ndarray]:
     """What to take away from each factor and what to divide it by, float32 (F,) each."""
     shift, scale = np.zeros(store.n_factors), np.ones(store.n_factors)
     if samples.normalise_factors != "none":
@@ -239,7 +260,10 @@ def accessibility_levels(store: Store) -> tuple[np.ndarray, np.ndarray]:
         raise StoreError(
             "samples.matrix_weight=accessibility needs counts, and the store has none",
             where=str(store.path),
-            do="Build the store from a peak x cell matrix (--counts), or set matrix_weight to none.",
+            do=(
+                "Build the store from a peak x cell matrix (--counts), or set matrix_weight to"
+                " none."
+            ),
         )
     counts = store.counts.cpu().numpy() if isinstance(store.counts, Tensor) else store.counts
     n_cells = len(store.cell_types)

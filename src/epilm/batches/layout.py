@@ -144,7 +144,9 @@ def join_pair(
     ([[2, 7, 8, 3, 9, 3, 0, 0]], [[0, 0, 0, 0, 1, 1, 0, 0]])
     """
     length = max(first.shape[1], second.shape[1])
-    both = torch.stack([torch.nn.functional.pad(s, (0, length - s.shape[1])) for s in (first, second)], 1)
+    both = torch.stack(
+        [torch.nn.functional.pad(s, (0, length - s.shape[1])) for s in (first, second)], 1
+    )
     counts = torch.stack([n_first, n_second], 1)
     gaps = (torch.arange(2, device=first.device) == 0).expand(len(first), 2)
     string, _, total = pack(both, counts, gaps, SEP, PAD, width - 2)

@@ -37,7 +37,8 @@ def complete_spec(spec: ModelSpec, store: Store, samples: SampleSpec) -> ModelSp
     Returns
     -------
     ModelSpec
-        `regions` from the samples, `factors` from the store where the stream is used, `cells` from the store.
+        `regions` from the samples, `factors` from the store where the stream is used, `cells` from
+        the store.
     """
     factors = store.n_factors if "factors" in spec.streams else 0
     return replace(spec, regions=samples.regions, factors=factors, cells=len(store.cell_types))
@@ -106,8 +107,10 @@ class BatchMaker:
             raise TrainingError(
                 "there is no sample",
                 where=str(store.path),
-                found=f"subset {subset}, samples of {samples.regions} regions, held out: "
-                f"{', '.join((*samples.holdout_chroms, *samples.holdout_cells)) or 'nothing'}",
+                found=(
+                    f"subset {subset}, samples of {samples.regions} regions, held out: "
+                    f"{', '.join((*samples.holdout_chroms, *samples.holdout_cells)) or 'nothing'}"
+                ),
                 do="Use fewer regions a sample, tail=pad or cross, or hold out something else.",
             )
         where = store.device
@@ -118,7 +121,9 @@ class BatchMaker:
         self._factors: FactorReader | None = None
         if "factors" in spec.streams:
             stacked = channel_statistics(store) if spec.tower.prepare == "channels" else ()
-            self._factors = FactorReader(store, samples, objectives.masked_factors, self.seed, stacked)
+            self._factors = FactorReader(
+                store, samples, objectives.masked_factors, self.seed, stacked
+            )
         self.factor_ids = self._factors.ids if self._factors is not None else []
         self.statistics = (
             self._factors.statistics or store.statistics[:1] if self._factors is not None else ()
@@ -134,7 +139,10 @@ class BatchMaker:
         self._bins: Tensor | None = None
         if "contacts" in spec.streams and store.contacts is not None:
             middle = (store.regions["start"] + store.regions["end"]) // 2
-            bins = store.contacts.bin_offsets[store.regions["chrom"]] + middle // store.contacts.resolution
+            bins = (
+                store.contacts.bin_offsets[store.regions["chrom"]]
+                + middle // store.contacts.resolution
+            )
             self._bins = torch.from_numpy(bins.astype(np.int64)).to(where)
 
     def __len__(self) -> int:
@@ -182,13 +190,19 @@ class BatchMaker:
         batch = Batch(rows=row, cells=cells, regions=regions, dna=dna, owner=strings.owner, **parts)
         return batch if self.device == self.store.device else batch.to(self.device)
 
-    def _factor_parts(self, row: Tensor, regions: Tensor, cells: Tensor, step: int) -> dict[str, Tensor]:
+    def _factor_parts(
+        self, row: Tensor, regions: Tensor, cells: Tensor, step: int
+    ) -> dict[str, Tensor]:
         assert self._factors is not None
         matrix = self._factors(regions, cells)
         if self.objectives.masked_factors.weight <= 0:
             return {"factors": matrix}
         hidden = self._factors.hidden(row, regions, step)
-        return {"factors": matrix.masked_fill(hidden, 0.0), "factor_hidden": hidden, "factor_targets": matrix}
+        return {
+            "factors": matrix.masked_fill(hidden, 0.0),
+            "factor_hidden": hidden,
+            "factor_targets": matrix,
+        }
 
     # -- the strings of pass 1 ---------------------------------------------------------------
 
@@ -244,7 +258,9 @@ class BatchMaker:
         chunked = self.spec.layout == "chunk_rnn"
         sep = self.spec.join == "sep" and self.spec.layout != "concat_budget"
         width = self._longest_string if chunked else self.width - 2
-        string, slot, total = self._reader.string(regions, budget, sep=sep, raw=self._raw, width=width)
+        string, slot, total = self._reader.string(
+            regions, budget, sep=sep, raw=self._raw, width=width
+        )
         part = torch.zeros_like(sample)
         if chunked:
             string, slot, total, sample, part = _cut(string, slot, total, sample, self._room)
@@ -293,26 +309,38 @@ class BatchMaker:
         longest = int(n_kmers(torch.tensor(self._reader.longest), self.spec.k, self.spec.stride))
         sides: list[tuple[Tensor, Tensor]] = []
         width = 3
-        for regions, budget in ((pairs.first, self.pair_budget[0]), (pairs.second, self.pair_budget[1])):
+        for regions, budget in (
+            (pairs.first, self.pair_budget[0]),
+            (pairs.second, self.pair_budget[1]),
+        ):
             each = budget // regions.shape[1]
             most = regions.shape[1] * min(each, longest)
-            string, _, total = self._reader.string(regions, each, sep=False, raw=False, width=max(most, 1))
+            string, _, total = self._reader.string(
+                regions, each, sep=False, raw=False, width=max(most, 1)
+            )
             sides.append((string, total))
             width += most
         ids, segments = join_pair(*sides[0], *sides[1], width)
         keys = hash_bits(_PASS_2, step, row[pairs.owner], pairs.number)
         masked, labels = self._mask(ids, keys, step)
-        return Sequences(ids=masked, segments=segments, mask=ids != PAD, labels=labels), pairs.labels
+        return (
+            Sequences(ids=masked, segments=segments, mask=ids != PAD, labels=labels),
+            pairs.labels,
+        )
 
 
 def _cut(
     string: Tensor, slot: Tensor, total: Tensor, sample: Tensor, room: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Cut strings in pieces of `room` tokens: ceil(total / room) pieces each, at least one (DNABERT-XL)."""
+    """Cut strings in pieces of `room` tokens: ceil(total / room) pieces each, at least one
+    (DNABERT-XL).
+    """
     pieces = (total.clamp(min=1) + room - 1).div(room, rounding_mode="floor")
     most = int(pieces.max())
     extra = most * room - string.shape[1]
-    string, slot = (torch.nn.functional.pad(t, (0, max(extra, 0)))[:, : most * room] for t in (string, slot))
+    string, slot = (
+        torch.nn.functional.pad(t, (0, max(extra, 0)))[:, : most * room] for t in (string, slot)
+    )
     number = torch.arange(most, device=string.device)
     held = (total[:, None] - number * room).clamp(0, room)
     real = number < pieces[:, None]
@@ -330,9 +358,17 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
     """Refuse what no batch can be made of."""
     check_k(spec.k, spec.stride)
     _known(ModelSpec, spec, "model", ("layout", "join", "segment"))
-    _known(NextSegmentSpec, objectives.next_segment, "objectives.next_segment", ("form", "unit", "negative"))
     _known(
-        MaskSpec, objectives.masked_kmers, "objectives.masked_kmers", ("scheme", "rate_mode", "random_from")
+        NextSegmentSpec,
+        objectives.next_segment,
+        "objectives.next_segment",
+        ("form", "unit", "negative"),
+    )
+    _known(
+        MaskSpec,
+        objectives.masked_kmers,
+        "objectives.masked_kmers",
+        ("scheme", "rate_mode", "random_from"),
     )
     if objectives.matching.input not in ("masked", "clean"):
         raise RecipeError(
@@ -344,7 +380,9 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
     least = samples.regions + 3 if spec.layout in ("concat", "concat_budget") else 3
     following = objectives.next_segment
     if following.weight > 0 and following.form == "cross":
-        parts = {"region": 1, "sample": samples.regions, "halves": -(-samples.regions // 2)}[following.unit]
+        parts = {"region": 1, "sample": samples.regions, "halves": -(-samples.regions // 2)}[
+            following.unit
+        ]
         least = max(least, 2 * parts + 3)
     if spec.max_tokens < least:
         raise RecipeError(
@@ -356,7 +394,9 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
     if spec.layout == "concat_budget" and spec.join == "raw" and samples.regions > 1:
         each = n_bases(spec.max_tokens - 2, spec.k, spec.stride) // samples.regions
         if each < 1:
-            raise RecipeError("no base of a region fits", where="model.max_tokens", found=spec.max_tokens)
+            raise RecipeError(
+                "no base of a region fits", where="model.max_tokens", found=spec.max_tokens
+            )
     if (
         following.weight > 0
         and following.form == "bi"
@@ -393,7 +433,10 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
         raise StoreError(
             "samples.matrix_weight=accessibility needs counts, and the store has none",
             where=str(store.path),
-            do="Build the store from a peak x cell matrix (--counts), or set matrix_weight to none.",
+            do=(
+                "Build the store from a peak x cell matrix (--counts), or set matrix_weight to"
+                " none."
+            ),
         )
 
 

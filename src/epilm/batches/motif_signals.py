@@ -1,9 +1,10 @@
-"""A factor's motif along the genome, read as a signal of the windows: the log-odds of the best site at each base.
+"""A factor's motif along the genome, read as a signal of the windows: the log-odds of the best site
+at each base.
 
-What `--signals motif:CTCF` adds to a binding model beside accessibility. The scores are worked out from
-the bases while windows are made, so they need no file, no cell type, and are the same for every reader. A model carries its matrices
-with it (`BindingRun.motifs`). On the training path: torch and numpy alone.
-Axes: B windows, W bases, w positions of a motif.
+What `--signals motif:CTCF` adds to a binding model beside accessibility. The scores are worked out
+from the bases while windows are made, so they need no file, no cell type, and are the same for
+every reader. A model carries its matrices with it (`BindingRun.motifs`). On the training path:
+torch and numpy alone. Axes: B windows, W bases, w positions of a motif.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,8 +43,8 @@ def choose_motifs(
     Parameters
     ----------
     signals : iterable of str
-        As they are given: "motif:NAME", with a factor's name or a motif's id; "motifs" is the motif of every factor that
-        has one. Others are left as they are.
+        As they are given: "motif:NAME", with a factor's name or a motif's id; "motifs" is the motif
+        of every factor that has one. Others are left as they are.
     factors : sequence of str
         That the model is asked about.
     collection : sequence of Motif
@@ -53,7 +54,8 @@ def choose_motifs(
     signals : list of str
         With "motifs" spelled out.
     matrices : dict
-        Signal -> its motifs: id, name, scores (natural log-odds against even bases, w rows of A, C, G, T).
+        Signal -> its motifs: id, name, scores (natural log-odds against even bases, w rows of A, C,
+        G, T).
     notes : list of str
         Factors without a motif.
 
@@ -66,9 +68,12 @@ def choose_motifs(
     --------
     >>> from epilm.motifs.motif import Motif
     >>> one = Motif("M1", "CTCF", np.array([[9.0, 0, 0, 1]]), True)
-    >>> names, matrices, notes = choose_motifs(["accessibility", "motifs"], ["CTCF", "EP300"], [one])
+    >>> names, matrices, notes = choose_motifs(
+    ...     ["accessibility", "motifs"], ["CTCF", "EP300"], [one]
+    ... )
     >>> names, [row["id"] for row in matrices["motif:CTCF"]], notes
-    (['accessibility', 'motif:CTCF'], ['M1'], ['no motif of EP300 in the collection: no signal of it'])
+    (['accessibility', 'motif:CTCF'], ['M1'], ['no motif of EP300 in the collection: no signal of
+    it'])
     """
     asked, named, notes = list(signals), [], []
     found: dict[str, list[dict[str, Any]]] = {}
@@ -88,21 +93,36 @@ def choose_motifs(
                 notes.append(f"no motif of {factor} in the collection: no signal of it")
         if not found:
             raise InputError(
-                "no factor has a motif in the collection", where="--signals motifs", found=", ".join(factors),
-                expected=f"one of its {len(collection)} motifs" if len(collection) else "a collection of motifs",
-                do="Name a motif (--signals motif:NAME), give --motifs, or build the store with --motifs.",
-            )  # fmt: skip
+                "no factor has a motif in the collection",
+                where="--signals motifs",
+                found=", ".join(factors),
+                expected=(
+                    f"one of its {len(collection)} motifs"
+                    if len(collection)
+                    else "a collection of motifs"
+                ),
+                do=(
+                    "Name a motif (--signals motif:NAME), give --motifs, or build the store with"
+                    " --motifs."
+                ),
+            )
     return named, found, notes
 
 
 def _matrices(collection: Sequence[Any], name: str) -> list[dict[str, Any]]:
     if not len(collection):
         raise InputError(
-            "there are no motifs", where=f"--signals {PREFIX}{name}", found="a store without motifs",
+            "there are no motifs",
+            where=f"--signals {PREFIX}{name}",
+            found="a store without motifs",
             do="Give --motifs FILE or jaspar:2018, or build the store with --motifs.",
-        )  # fmt: skip
+        )
     return [
-        {"id": motif.id, "name": motif.name, "scores": log_odds(motif, UNIFORM, PSEUDOCOUNT).tolist()}
+        {
+            "id": motif.id,
+            "name": motif.name,
+            "scores": log_odds(motif, UNIFORM, PSEUDOCOUNT).tolist(),
+        }
         for motif in motifs_of(collection, name)
     ]
 
@@ -119,9 +139,10 @@ class MotifSignal:
 
     Notes
     -----
-    The value of a base is the score in nats of the site whose middle it is (of an even number of bases the right one of two), on
-    the better strand; as in the store's factor matrix (A8) nothing is below 0. Sites with an N or past an end of the
-    chromosome are 0. Sums go position by position, so that all readers and devices give the same bits.
+    The value of a base is the score in nats of the site whose middle it is (of an even number of
+    bases the right one of two), on the better strand; as in the store's factor matrix (A8) nothing
+    is below 0. Sites with an N or past an end of the chromosome are 0. Sums go position by
+    position, so that all readers and devices give the same bits.
     """
 
     rows = None  # of no cell type, as mappability
@@ -159,7 +180,9 @@ class MotifSignal:
         """
         reach = width + self._before + self._after
         codes = self.store.bases(chroms, starts - self._before, reach)
-        codes = (codes if isinstance(codes, Tensor) else torch.from_numpy(codes)).clamp(max=4).long()
+        codes = (
+            (codes if isinstance(codes, Tensor) else torch.from_numpy(codes)).clamp(max=4).long()
+        )
         best = torch.zeros(len(codes), width, device=codes.device)
         for length, *strands in self._tables:
             first = self._before - length // 2

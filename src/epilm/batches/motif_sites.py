@@ -1,7 +1,9 @@
-"""Which motifs of a store have a site at each token of a window: the truth of `objectives.motif_sites`.
+"""Which motifs of a store have a site at each token of a window: the truth of
+`objectives.motif_sites`.
 
-Scores and cuts are those of the store's factor matrix (`epilm build --motifs`), so that a site is what `statistic=binary` calls one.
-Needs torch and numpy alone. Axes: B windows, W bases, T tokens, M motifs.
+Scores and cuts are those of the store's factor matrix (`epilm build --motifs`), so that a site is
+what `statistic=binary` calls one. Needs torch and numpy alone. Axes: B windows, W bases, T tokens,
+M motifs.
 """
 
 from collections.abc import Sequence
@@ -33,16 +35,21 @@ def asked_motifs(store: Store, factors: Sequence[str] = ()) -> list[dict[str, An
     """
     if not factors:
         return list(store.motifs)
-    rows = [SimpleNamespace(id=str(row["id"]), name=row.get("name") or row["id"]) for row in store.motifs]
+    rows = [
+        SimpleNamespace(id=str(row["id"]), name=row.get("name") or row["id"])
+        for row in store.motifs
+    ]
     wanted: set[str] = set()
     for factor in factors:
         try:
             wanted |= {row.id for row in motifs_of(rows, factor)}
         except InputError as error:
             raise RecipeError(
-                "the store has no motif of that name", where="objectives.motif_sites.factors", found=factor,
+                "the store has no motif of that name",
+                where="objectives.motif_sites.factors",
+                found=factor,
                 expected=error.expected,
-            ) from None  # fmt: skip
+            ) from None
     return [row for row in store.motifs if str(row["id"]) in wanted]
 
 
@@ -70,30 +77,37 @@ class SiteFinder:
         If it has none of a name.
     """
 
-    def __init__(self, store: Store, factors: Sequence[str] = (), device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, store: Store, factors: Sequence[str] = (), device: torch.device | str = "cpu"
+    ) -> None:
         if not store.motifs or not all(
             motif.get("matrix") and "threshold" in motif for motif in store.motifs
         ):
             raise StoreError(
-                "the store has no motifs to look for", where=str(store.path),
+                "the store has no motifs to look for",
+                where=str(store.path),
                 found="no motifs" if not store.motifs else "motifs without matrices",
                 do="Build it with --motifs FILE, or set objectives.motif_sites.weight to 0.",
-            )  # fmt: skip
+            )
         motifs = asked_motifs(store, factors)
         about = store.info.factors or {}
         backgrounds = about.get("backgrounds") or [UNIFORM]
         if len(backgrounds) > 1:
             raise StoreError(
-                "the store's motifs have more than one cut", where=str(store.path), found=f"{len(backgrounds)} backgrounds",
-                expected="one", do="Build it with --background uniform or genome.",
-            )  # fmt: skip
+                "the store's motifs have more than one cut",
+                where=str(store.path),
+                found=f"{len(backgrounds)} backgrounds",
+                expected="one",
+                do="Build it with --background uniform or genome.",
+            )
         how = backgrounds[0], float(about.get("pseudocount", 1.0))
         pwms = [log_odds(stored_motif(row), *how) for row in motifs]
         self.n = len(pwms)
         # None: no word of the motif is rare enough, and it has no site.
         cuts = [np.inf if m["threshold"] is None else float(m["threshold"]) for m in motifs]
         self._cuts = torch.tensor(cuts, dtype=torch.float32, device=device)
-        # All motifs in one product: their middles in one column, so that one place in the window is the middle of all.
+        # All motifs in one product: their middles in one column, so that one place in the window is
+        # the middle of all.
         self._before = max(len(pwm) // 2 for pwm in pwms)
         self._after = max(len(pwm) - 1 - len(pwm) // 2 for pwm in pwms)
         table = np.zeros((self._before + self._after + 1, LETTERS, 2, self.n), np.float32)
@@ -118,7 +132,8 @@ class SiteFinder:
         Returns
         -------
         bool (B, T, M)
-            True at the token with the middle of a site (of an even number of bases the right one of two).
+            True at the token with the middle of a site (of an even number of bases the right one of
+            two).
         """
         bases = codes.shape[1]
         reach = torch.nn.functional.pad(codes.clamp(max=4), (self._before, self._after), value=4)

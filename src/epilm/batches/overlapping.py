@@ -97,7 +97,9 @@ class OverlappingReader:
     def _stretch(
         self, cell: int, chrom: int, starts: NDArray[np.int64], reverse: bool
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Ids, states (B, T) and signals (B, T, S) of windows that overlap, without special tokens."""
+        """Ids, states (B, T) and signals (B, T, S) of windows that overlap, without special
+        tokens.
+        """
         k, width = self.spec.k, self.window_bp
         first = int(starts[0])
         span = int(starts[-1]) - first + width
@@ -126,13 +128,17 @@ class OverlappingReader:
             values = []
             for (_, how, transform), source in zip(self.signals, self.plain.tables, strict=True):
                 signal = _tensor(source.windows(cells, chroms, np.array([first]), span))
-                pooled = pool_to_tokens(signal.flip(1) if reverse else signal, k, 1, cast(SignalPool, how))[0]
+                pooled = pool_to_tokens(
+                    signal.flip(1) if reverse else signal, k, 1, cast(SignalPool, how)
+                )[0]
                 values.append(transformed(pooled, transform)[at])
             signals = torch.stack(values, -1)
         return every[at], states, signals
 
 
-def _runs(chroms: NDArray[np.int64], starts: NDArray[np.int64], width: int) -> list[tuple[int, int]]:
+def _runs(
+    chroms: NDArray[np.int64], starts: NDArray[np.int64], width: int
+) -> list[tuple[int, int]]:
     """Stretches of rows whose windows follow each other and overlap.
 
     Examples

@@ -91,7 +91,8 @@ class PairDraws:
             )
         device = store.device
         self.half = self.size // 2
-        # Regions of a foreign part, when it is drawn from a list rather than from the table of samples.
+        # Regions of a foreign part, when it is drawn from a list rather than from the table of
+        # samples.
         self.span = {"region": 1, "sample": self.size, "halves": self.size - self.half}[spec.unit]
         self._chrom = torch.from_numpy(store.regions["chrom"].astype(np.int64)).to(device)
         self._crosses = sample_spec.tail == "cross"
@@ -107,7 +108,8 @@ class PairDraws:
             for cell in np.unique(samples.cells):
                 if counts[cell] < self.span:
                     raise TrainingError(
-                        "negatives of other cell types need regions that are not accessible in this one",
+                        "negatives of other cell types need regions that are not accessible in"
+                        " this one",
                         where=f"cell type {store.cell_types[cell]}",
                         found=f"{counts[cell]} such regions",
                         expected=f"at least {self.span}",
@@ -128,9 +130,12 @@ class PairDraws:
             raise TrainingError(
                 "a sample has neither a next segment nor a foreign one",
                 where=f"cell type {store.cell_types[cell]}",
-                found=f"{len(self._lists.flat[self._lists.bounds[cell, 0] : self._lists.bounds[cell, -1]])} regions",
+                found=f"{int(self._lists.bounds[cell, -1] - self._lists.bounds[cell, 0])} regions",
                 expected="more regions than a pair takes",
-                do="Leave this cell type out (samples.holdout_cells), or set objectives.next_segment.weight to 0.",
+                do=(
+                    "Leave this cell type out (samples.holdout_cells), or set"
+                    " objectives.next_segment.weight to 0."
+                ),
             )
 
     def draw(self, rows: Tensor, step: int) -> Pairs:
@@ -163,7 +168,9 @@ class PairDraws:
         wish = hash_bits(self.seed, _LABEL, step, row, number) & 1
         # Without a successor the pair is a foreign one; without foreign regions a true one.
         labels = torch.where(has_next, torch.where(room > 0, wish, 1), 0)
-        number_drawn = (uniform(self.seed, _NEGATIVE, step, row, number) * room.clamp(min=1)).to(torch.int64)
+        number_drawn = (uniform(self.seed, _NEGATIVE, step, row, number) * room.clamp(min=1)).to(
+            torch.int64
+        )
         first, true = self._true(row, at)
         if self._foreign is not None:
             second = self._foreign.run(self._cells[row], number_drawn, self.span)
@@ -174,7 +181,9 @@ class PairDraws:
         return Pairs(first, torch.where(labels[:, None] == 1, true, second), labels, owner, number)
 
     def _room(self, row: Tensor, offset: Tensor) -> tuple[Tensor, ...]:
-        """Where A stands in its list, the range [low, high) of candidates and the part of it that is excluded."""
+        """Where A stands in its list, the range [low, high) of candidates and the part of it that
+        is excluded.
+        """
         cell, first = self._cells[row], self._first[row]
         at = first + offset
         chrom = self._chrom[self._lists.flat[at].to(torch.int64)]
@@ -187,7 +196,8 @@ class PairDraws:
         if self.spec.unit == "region":
             has_next = at + 1 < group_end
             return at, low, high, at, at + 1 + (at + 1 < high).to(torch.int64), has_next
-        # Candidates are rows of the table of samples: those that overlap A or its successor are excluded.
+        # Candidates are rows of the table of samples: those that overlap A or its successor are
+        # excluded.
         after = 2 * self.size if self.spec.unit == "sample" else self.size
         has_next = at + after <= group_end
         if self.spec.unit == "halves":
@@ -226,7 +236,9 @@ class _Lists:
 
     def run(self, cell: Tensor, number: Tensor, span: int) -> Tensor:
         """`span` regions in order from place `number` of a cell type's list, int64 (P, span)."""
-        return self.at((self.bounds[cell, 0] + number)[:, None] + torch.arange(span, device=cell.device))
+        return self.at(
+            (self.bounds[cell, 0] + number)[:, None] + torch.arange(span, device=cell.device)
+        )
 
 
 def pairs_in_batch(
@@ -283,7 +295,9 @@ def pairs_in_batch(
         if negative == "same_chrom":
             allowed = allowed & (chrom[other.clamp(min=0)] == chrom[own])
     row = rows[mine]
-    rank = hash_bits(seed, _NEGATIVE, step, row[:, None], slot[first][:, None], rows[theirs], slot[None, :])
+    rank = hash_bits(
+        seed, _NEGATIVE, step, row[:, None], slot[first][:, None], rows[theirs], slot[None, :]
+    )
     best = torch.where(allowed, rank, -1).argmax(1)
     wish = hash_bits(seed, _LABEL, step, row, slot[first]) & 1
     labels = torch.where(allowed.any(1), wish, 1)

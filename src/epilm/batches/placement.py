@@ -24,7 +24,8 @@ from epilm.store.reader import Store
 from epilm.store.spec import SampleSpec
 from epilm.streams import tensors_of
 
-# Of the device's free memory, what a store may take: the rest is for weights, optimiser and activations.
+# Of the device's free memory, what a store may take: the rest is for weights, optimiser and
+# activations.
 SHARE = 0.5
 
 
@@ -106,7 +107,8 @@ def place_store(
     store : Store
         Memory maps, or already on the device.
     device : torch.device or str
-        The device that trains. A store is moved to a GPU alone: on a CPU the memory maps are as good.
+        The device that trains. A store is moved to a GPU alone: on a CPU the memory maps are as
+        good.
     streams, signals : iterable of str
         What is read; see `read_parts`.
     free : int, optional
@@ -127,13 +129,18 @@ def place_store(
     assert room is not None
     if size <= SHARE * room:
         return Placed(
-            parts.to(target), True, size, f"store: {size / 1e9:.3g} GB on {target}, of {room / 1e9:.3g} GB free there"
-        )  # fmt: skip
+            parts.to(target),
+            True,
+            size,
+            f"store: {size / 1e9:.3g} GB on {target}, of {room / 1e9:.3g} GB free there",
+        )
     return Placed(
-        store, False, size,
-        f"store: {size / 1e9:.3g} GB do not fit into {SHARE:.0%} of the {room / 1e9:.3g} GB free on {target}: it stays "
-        f"on the host as memory maps",
-    )  # fmt: skip
+        store,
+        False,
+        size,
+        f"store: {size / 1e9:.3g} GB do not fit into {SHARE:.0%} of the {room / 1e9:.3g} GB free on"
+        f" {target}: it stays on the host as memory maps",
+    )
 
 
 def place_batches(
@@ -179,7 +186,9 @@ def place_batches(
 
 
 def host_cost(maker: BatchMaker | WindowMaker, micro_batch: int) -> str:
-    """Measure what making a micro-batch of pre-training on the host costs, in a line for the user."""
+    """Measure what making a micro-batch of pre-training on the host costs, in a line for the
+    user.
+    """
     rows = np.arange(min(micro_batch, len(maker)))
     cost = making_cost(lambda step: maker(rows, step), f"micro-batch of {len(rows)} samples")
     return f"{cost}, while the device works on the step before"
@@ -199,10 +208,15 @@ def making_cost(make: Callable[[int], Any], what: str) -> str:
     began = time.perf_counter()
     batch = make(1)
     spent = time.perf_counter() - began
-    return f"each {what} costs {spent * 1e3:.3g} ms of the host and {batch_bytes(batch) / 1e6:.3g} MB over the bus"
+    return (
+        f"each {what} costs {spent * 1e3:.3g} ms of the host and {batch_bytes(batch) / 1e6:.3g} MB"
+        " over the bus"
+    )
 
 
 def batch_bytes(batch: Any) -> int:
-    """Bytes of all tensors of a batch, or of a tuple of them; what an expanded tensor repeats is counted, because a copy holds it."""
+    """Bytes of all tensors of a batch, or of a tuple of them; what an expanded tensor repeats is
+    counted, because a copy holds it.
+    """
     parts = batch if isinstance(batch, tuple) else (batch,)
     return sum(x.numel() * x.element_size() for part in parts for x in tensors_of(part))

@@ -57,7 +57,8 @@ class WindowReader:
         W.
     signals : sequence of (name, pooling, transform)
         Signals of the store in the order of the result: pooling "max", "min" or "mean" over
-        a token's bases, transform "raw" or "log1p". None by default; `EBERT_PLUS_SIGNALS` are the paper's.
+        a token's bases, transform "raw" or "log1p". None by default; `EBERT_PLUS_SIGNALS` are the
+        paper's.
     motifs : mapping
         Matrices of the signals "motif:NAME" (`motif_signals.choose_motifs`).
     codes, tracks : bool
@@ -98,14 +99,18 @@ class WindowReader:
         held = self.tokens + 2 * spec.special_tokens
         if self.tokens < 1:
             raise RecipeError(
-                "the window holds no k-mer", where="samples.window_bp", found=window_bp,
+                "the window holds no k-mer",
+                where="samples.window_bp",
+                found=window_bp,
                 expected=f"at least model.k, {spec.k}",
-            )  # fmt: skip
+            )
         if held > spec.max_tokens:
             raise RecipeError(
-                "the tokens of a window do not fit", where="model.max_tokens", found=spec.max_tokens,
+                "the tokens of a window do not fit",
+                where="model.max_tokens",
+                found=spec.max_tokens,
                 expected=f"at least {held} for windows of {window_bp} bp",
-            )  # fmt: skip
+            )
         self.length = spec.max_tokens if spec.pad_to_max else held
         self.full = self.length == held  # no padding
         # Bases that the tokens reach: beyond the window where tail=pad fills the last one.
@@ -114,9 +119,10 @@ class WindowReader:
         if "states" in spec.streams:
             if store.states is None:
                 raise StoreError(
-                    "the store has no chromatin states", where=str(store.path),
+                    "the store has no chromatin states",
+                    where=str(store.path),
                     do="Build it with --states, or leave the stream `states` out of the recipe.",
-                )  # fmt: skip
+                )
             self._states = store.states
         self.tables: list[Any] = []
         for name, how, transform in self.signals:
@@ -126,18 +132,25 @@ class WindowReader:
                 self.tables.append(store.signals[name])
             else:
                 raise StoreError(
-                    f"the store has no signal {name}", where=str(store.path),
+                    f"the store has no signal {name}",
+                    where=str(store.path),
                     found=", ".join(store.signals) or "no signals",
-                    do=f"Build it with --{name}." if name in ("accessibility", "mappability")
-                    else f"Build it with --signal {name}:CELL=FILE.",
-                )  # fmt: skip
+                    do=(
+                        f"Build it with --{name}."
+                        if name in ("accessibility", "mappability")
+                        else f"Build it with --signal {name}:CELL=FILE."
+                    ),
+                )
             for key, value, known in (
                 ("pooling", how, get_args(SignalPool)),
                 ("transform", transform, ("raw", "log1p")),
             ):
                 if value not in known:
                     raise RecipeError(
-                        f"unknown {key}", where=f"signal {name}", found=value, do=nearest(value, known)
+                        f"unknown {key}",
+                        where=f"signal {name}",
+                        found=value,
+                        do=nearest(value, known),
                     )
 
     def __call__(self, cells: Any, chroms: Any, starts: Any, strands: Any = None) -> Windows:
@@ -148,7 +161,8 @@ class WindowReader:
         cells, chroms : int64 (B,)
             Numbers of cell types and chromosomes of the store; numpy, tensor or list.
         starts : int64 (B,)
-            First base; may be negative, and the window may end after the chromosome: N there, no state, signal 0.
+            First base; may be negative, and the window may end after the chromosome: N there, no
+            state, signal 0.
         strands : bool (B,), optional
             True: from the other strand. All False where not given.
 
@@ -157,14 +171,20 @@ class WindowReader:
         Windows
             On the store's device.
         """
-        cells, chroms, starts = self._on_device(cells), self._on_device(chroms), self._on_device(starts)
+        cells, chroms, starts = (
+            self._on_device(cells),
+            self._on_device(chroms),
+            self._on_device(starts),
+        )
         turned = None if strands is None else self._flags(strands)
         codes = self._bases(chroms, starts, turned)
         spec = self.spec
         ids, mask = wrap(
-            kmer_ids(codes, spec.k, spec.stride), cls=spec.special_tokens, sep=spec.special_tokens,
+            kmer_ids(codes, spec.k, spec.stride),
+            cls=spec.special_tokens,
+            sep=spec.special_tokens,
             pad_to=self.length,
-        )  # fmt: skip
+        )
         parts: dict[str, Tensor] = {}
         if self._states is not None:
             parts["states"] = self._state_tokens(cells, chroms, starts, turned)
@@ -190,7 +210,9 @@ class WindowReader:
         turned = None if strands is None else self._flags(strands)
         _, offset, _ = self._bins_of(starts, turned)
         k, stride = self.spec.k, self.spec.stride
-        numbers = token_bins(_tensor(offset), bin=self._states.bin, k=k, stride=stride, tokens=self.tokens)
+        numbers = token_bins(
+            _tensor(offset), bin=self._states.bin, k=k, stride=stride, tokens=self.tokens
+        )
         return self._beside(numbers, -1)
 
     # -- the parts
@@ -206,20 +228,27 @@ class WindowReader:
         return np.asarray(strands, dtype=bool)
 
     def _beside(self, values: Tensor, fill: float) -> Tensor:
-        return beside_tokens(values, special_tokens=self.spec.special_tokens, width=self.length, fill=fill)
+        return beside_tokens(
+            values, special_tokens=self.spec.special_tokens, width=self.length, fill=fill
+        )
 
     def _bases(self, chroms: Any, starts: Any, turned: Any) -> Tensor:
-        """Bases as they are read, N after the window where the last token is filled up: uint8 (B, reach)."""
+        """Bases as they are read, N after the window where the last token is filled up: uint8 (B,
+        reach).
+        """
         codes = _tensor(self.store.bases(chroms, starts, self.window_bp))
         if turned is not None:
             other = codes.flip(1)
-            codes = torch.where(_tensor(turned)[:, None], torch.where(other > 3, other, 3 - other), codes)
+            codes = torch.where(
+                _tensor(turned)[:, None], torch.where(other > 3, other, 3 - other), codes
+            )
         if self._reach > self.window_bp:
             codes = torch.nn.functional.pad(codes, (0, self._reach - self.window_bp), value=4)
         return codes
 
     def _bins_of(self, starts: Any, turned: Any) -> tuple[Any, Any, int]:
-        """First bin to gather of each window, bases from where reading begins to the window's first, and how many bins.
+        """First bin to gather of each window, bases from where reading begins to the window's
+        first, and how many bins.
 
         Read backwards, the bins begin with the one that holds the window's last base.
         """
@@ -252,7 +281,9 @@ class WindowReader:
         )
         return self._beside(state_ids(pooled), PAD_STATE)
 
-    def _signal_tokens(self, cells: Any, chroms: Any, starts: Any, turned: Any) -> tuple[Tensor, Tensor]:
+    def _signal_tokens(
+        self, cells: Any, chroms: Any, starts: Any, turned: Any
+    ) -> tuple[Tensor, Tensor]:
         k, stride = self.spec.k, self.spec.stride
         pooled, bases = [], []
         for (_, how, transform), table in zip(self.signals, self.tables, strict=True):
@@ -266,7 +297,8 @@ class WindowReader:
 
 
 def transformed(values: Tensor, transform: str) -> Tensor:
-    """Give log(1 + x) of a signal, x below 0 (a track of log-ratios) as 0; or the signal as it is ("raw").
+    """Give log(1 + x) of a signal, x below 0 (a track of log-ratios) as 0; or the signal as it is
+    ("raw").
 
     Examples
     --------
@@ -337,8 +369,12 @@ class WindowMaker:
         self.reader = WindowReader(store, spec, samples.window_bp, codes=asked)
         self.table = WindowTable(store, samples, subset, spec.streams)
         self.device = torch.device(device)
-        self.sites = SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
-        n_states = store.states.n_states if "states" in spec.streams and store.states is not None else 0
+        self.sites = (
+            SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
+        )
+        n_states = (
+            store.states.n_states if "states" in spec.streams and store.states is not None else 0
+        )
         self.spec = replace(
             spec,
             states=n_states,
@@ -349,11 +385,17 @@ class WindowMaker:
         if len(self.table) == 0:
             held = ", ".join((*samples.holdout_chroms, *samples.holdout_cells)) or "nothing"
             raise TrainingError(
-                "there is no window", where=str(store.path),
-                found=f"subset {subset}, windows of {samples.window_bp} bp, held out: {held}, "
-                f"{self.table.left_out} with too many N",
-                do="Lower samples.window_bp, raise samples.window_max_n, or hold out something else.",
-            )  # fmt: skip
+                "there is no window",
+                where=str(store.path),
+                found=(
+                    f"subset {subset}, windows of {samples.window_bp} bp, held out: {held}, "
+                    f"{self.table.left_out} with too many N"
+                ),
+                do=(
+                    "Lower samples.window_bp, raise samples.window_max_n, or hold out something"
+                    " else."
+                ),
+            )
 
     def __len__(self) -> int:
         return len(self.table)
@@ -410,7 +452,9 @@ class WindowMaker:
         if self.sites is None or codes is None:
             return None
         found = self.sites(codes, self.spec.stride, self.reader.tokens)
-        return beside_tokens(found, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0)
+        return beside_tokens(
+            found, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0
+        )
 
     def _hidden_kmers(self, ids: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
         mask = self.objectives.masked_kmers

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cyclopts import App
 
-# command -> one line for the overview. The module is epilm.cli.<command>, the function is the command.
+# command -> one line for the overview. The module is epilm.cli.<command>, the function is the
+# command.
 COMMANDS = {
     "demo": "Simulate, build, pre-train, fine-tune, evaluate and report, in minutes.",
     "simulate": "Write the raw files of an invented genome with known truth.",
@@ -26,7 +27,9 @@ COMMANDS = {
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
-    "leaderboard": "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks.",
+    "leaderboard": (
+        "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
+    ),
     "ablate": "Switch one part of a system at a time, over seeds, and judge what each is worth.",
     "report": "Write one HTML page of a run's curves, tables and pictures.",
     "export": "Turn a checkpoint into a folder that transformers.AutoModel opens.",
@@ -35,12 +38,23 @@ COMMANDS = {
 
 # What to do when memory runs out where nothing more exact is known.
 MEMORY = {
-    "pretrain": "Set a lower train.micro_batch (--set train.micro_batch=N: what is learned stays as it is); where the "
-    "weights themselves do not fit, take a smaller --size.",
-    "finetune": "Lower --batch-size, of the task dream --micro-batch; where the weights themselves do not fit, take a smaller model.",
+    "pretrain": (
+        "Set a lower train.micro_batch (--set train.micro_batch=N: what is learned stays as it is);"
+        " where the weights themselves do not fit, take a smaller --size."
+    ),
+    "finetune": (
+        "Lower --batch-size, of the task dream --micro-batch; where the weights themselves do not"
+        " fit, take a smaller model."
+    ),
     "compare": "Lower --batch-size, or take smaller models.",
-    "predict": "Lower --batch-size (256 where not given), or compute where there is more memory (--device).",
-    "evaluate": "Lower --batch-size (256 where not given), or compute where there is more memory (--device).",
+    "predict": (
+        "Lower --batch-size (256 where not given), or compute where there is more memory"
+        " (--device)."
+    ),
+    "evaluate": (
+        "Lower --batch-size (256 where not given), or compute where there is more memory"
+        " (--device)."
+    ),
 }
 
 
@@ -115,10 +129,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words and not words[0].startswith("-") else None
     if command is not None and command not in COMMANDS:
-        print(f"epilm: there is no command {command!r}. {nearest(command, COMMANDS)}", file=sys.stderr)
+        print(
+            f"epilm: there is no command {command!r}. {nearest(command, COMMANDS)}", file=sys.stderr
+        )
         return 2
     if words and command is None and words[0] not in ("--help", "-h", "--version"):
-        print(f"epilm: there is no option {words[0]!r} before a command. See epilm --help", file=sys.stderr)
+        print(
+            f"epilm: there is no option {words[0]!r} before a command. See epilm --help",
+            file=sys.stderr,
+        )
         return 2
     app = application(command)
     try:

@@ -26,7 +26,9 @@ def build(
     min_cpm: float | None = None,
     top_n: int | None = None,
     statistic: Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"] = "best",
-    more_statistics: list[Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]] | None = None,
+    more_statistics: (
+        list[Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]] | None
+    ) = None,
     p: float = 1e-4,
     pseudocount: float = 1.0,
     background: Literal["uniform", "genome", "gc_bins"] = "uniform",
@@ -54,7 +56,8 @@ def build(
 
     epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --out atlas.store
 
-    epilm build --genome hg19.2bit --states hub/trackDb.txt --accessibility dnase/ --mappability map.bw --out ebert.store
+    epilm build --genome hg19.2bit --states hub/trackDb.txt --accessibility dnase/ \\
+        --mappability map.bw --out ebert.store
 
     Parameters
     ----------
@@ -75,7 +78,8 @@ def build(
     unlabelled
         What to do with cells without a label.
     motifs
-        Motif file (JASPAR, MEME, TRANSFAC) or jaspar:YEAR; none gives a store without a factor matrix.
+        Motif file (JASPAR, MEME, TRANSFAC) or jaspar:YEAR; none gives a store without a factor
+        matrix.
     contacts
         Contact maps (.cool, .mcool, text).
     contacts_resolution
@@ -110,13 +114,13 @@ def build(
     short
         Whether the best word of a motif too short for p counts as a hit.
     states
-        Chromatin states, one track a cell type: BED or bigBed files, a folder, a pattern, CELL=FILE; an IDEAS
-        .state table; a hub's trackDb.txt, on disk or a URL; may be repeated.
+        Chromatin states, one track a cell type: BED or bigBed files, a folder, a pattern,
+        CELL=FILE; an IDEAS .state table; a hub's trackDb.txt, on disk or a URL; may be repeated.
     state_bin
         Width of a state's bin in bp; found in the files by default.
     cell_map
-        CELL=TRACK, or a file of such pairs (tab): which track of states serves which cell type. A track of other
-        cells is a proxy and said to be one. May be repeated.
+        CELL=TRACK, or a file of such pairs (tab): which track of states serves which cell type. A
+        track of other cells is a proxy and said to be one. May be repeated.
     accessibility
         bigWig or bedGraph, one a cell type: a folder, a pattern, CELL=FILE; may be repeated.
     mappability
@@ -128,8 +132,8 @@ def build(
     signal_pool
         How bases become a coarser value: max (default), mean, min; or NAME=HOW for one signal.
     past_end
-        States and signals past the end of a chromosome: refuse them, or cut them there because the genome holds
-        only the first part of its chromosomes.
+        States and signals past the end of a chromosome: refuse them, or cut them there because the
+        genome holds only the first part of its chromosomes.
     strict
         Refuse unsorted and duplicate regions instead of sorting and counting them.
     threads

@@ -38,15 +38,19 @@ def compare(
     A stopped comparison goes on where it was: the same command again.
 
     Examples:
-    epilm compare --task promoter --data prom-core.tsv.gz --models multi=RUN --models seq=RUN2 --out cmp
-    epilm compare --manifest sets.tsv --genome hg19.fa --models multi=RUN --models fused=RUN@concat --motifs jaspar:2018 --baselines kmer,cnn,motif,random --out cmp
+    epilm compare --task promoter --data prom-core.tsv.gz --models multi=RUN --models seq=RUN2 \\
+        --out cmp
+    epilm compare --manifest sets.tsv --genome hg19.fa --models multi=RUN \\
+        --models fused=RUN@concat --motifs jaspar:2018 --baselines kmer,cnn,motif,random \\
+        --out cmp
 
     Parameters
     ----------
     out
         Folder for runs.jsonl, table.tsv and table.json.
     manifest
-        Table of sets: name, task, data, and columns for options (genome, negatives, valid, test, factor, ...).
+        Table of sets: name, task, data, and columns for options (genome, negatives, valid, test,
+        factor, ...).
     task
         Instead of a manifest: one set's task.
     data
@@ -70,7 +74,8 @@ def compare(
     data_seed
         Of negatives and random splits: the same for every seed.
     models
-        NAME=RUN, or NAME=RUN@concat and NAME=RUN@cross_attention to read the motif scores of the input too.
+        NAME=RUN, or NAME=RUN@concat and NAME=RUN@cross_attention to read the motif scores of the
+        input too.
     baselines
         Of kmer, cnn, motif, motifs, random (the first model's twin without pre-training).
     motifs
@@ -129,11 +134,23 @@ def compare(
             entries.append(Competitor(name, path, fusion=fusion or "none"))
     rates = lr or [2e-4]
     settings = FinetuneSpec(
-        epochs=epochs, lr=rates[0], batch_size=batch_size, freeze=freeze, both_strands=both_strands, patience=patience,
-        device=device, precision=precision,
-    )  # fmt: skip
+        epochs=epochs,
+        lr=rates[0],
+        batch_size=batch_size,
+        freeze=freeze,
+        both_strands=both_strands,
+        patience=patience,
+        device=device,
+        precision=precision,
+    )
     table = run(
-        sets, out, models=entries, baselines=[b for b in baselines.split(",") if b], seeds=range(seeds), settings=settings,
-        lrs=rates if len(rates) > 1 else (), motifs=motifs,
-    )  # fmt: skip
+        sets,
+        out,
+        models=entries,
+        baselines=[b for b in baselines.split(",") if b],
+        seeds=range(seeds),
+        settings=settings,
+        lrs=rates if len(rates) > 1 else (),
+        motifs=motifs,
+    )
     print(writer.dumps(table, indent=2) if json else text_of(table))

@@ -34,19 +34,22 @@ def evaluate(
 ) -> None:
     """Score a fine-tuned model on its own test split, or on new labelled data.
 
-    The task dream scores a binding model, or a file of predictions, in bins of the genome as ENCODE-DREAM does.
+    The task dream scores a binding model, or a file of predictions, in bins of the genome as
+    ENCODE-DREAM does.
 
     Examples:
     epilm evaluate ft
     epilm evaluate ft --data other.tsv --json
     epilm evaluate predictions.tsv
-    epilm evaluate ft --task dream --data chip --cell liver --store dream.store --chroms chr1 chr8 chr21 --controls
+    epilm evaluate ft --task dream --data chip --cell liver --store dream.store \\
+        --chroms chr1 chr8 chr21 --controls
     epilm evaluate F.MAX.liver.tab.gz --task dream --data MAX.test.labels.tsv.gz --cell liver --json
 
     Parameters
     ----------
     run
-        Run of epilm finetune, its model folder, or a table of predictions (dream: a .tab.gz of the challenge).
+        Run of epilm finetune, its model folder, or a table of predictions (dream: a .tab.gz of the
+        challenge).
     task
         Of new data; the run's own by default. dream: see below.
     data
@@ -68,7 +71,8 @@ def evaluate(
     data_seed
         Of negatives and random splits.
     store
-        Store of the pre-training: counts the test sequences that overlap its regions. dream: genome and tracks.
+        Store of the pre-training: counts the test sequences that overlap its regions. dream: genome
+        and tracks.
     cell
         dream: cell types to score, one table each.
     factor
@@ -80,11 +84,15 @@ def evaluate(
     blacklist
         dream: BED of regions; bins that touch it are left out.
     rule
-        dream: how labels are made from peaks. challenge (where not given): a bin is bound that shares at least half of itself, or of a peak, with it; bin_half: more than half of itself. A label file has its labels.
+        dream: how labels are made from peaks. challenge (where not given): a bin is bound that
+        shares at least half of itself, or of a peak, with it; bin_half: more than half of itself. A
+        label file has its labels.
     controls
-        dream: also shuffled states, the other cell types' states, the sequence alone, the motif alone.
+        dream: also shuffled states, the other cell types' states, the sequence alone, the motif
+        alone.
     motifs
-        dream: motif file or jaspar:2018 for the control of motifs; those of the store where not given.
+        dream: motif file or jaspar:2018 for the control of motifs; those of the store where not
+        given.
     name
         dream: how the table calls the model.
     batch_size
@@ -110,10 +118,21 @@ def evaluate(
     if task == "dream":
         options = {"regions": regions, "blacklist": blacklist, "rule": rule}
         _dream(
-            run, data, cell or [], {k: v for k, v in options.items() if v is not None}, json,
-            store=store, factor=factor, chroms=chroms or test or (), controls=controls, motifs=motifs, name=name,
-            batch=batch_size, device=device, precision=precision,
-        )  # fmt: skip
+            run,
+            data,
+            cell or [],
+            {k: v for k, v in options.items() if v is not None},
+            json,
+            store=store,
+            factor=factor,
+            chroms=chroms or test or (),
+            controls=controls,
+            motifs=motifs,
+            name=name,
+            batch=batch_size,
+            device=device,
+            precision=precision,
+        )
         return
     from epilm.evaluation import evaluate as score
     from epilm.tasks.options import split_pairs
@@ -125,9 +144,20 @@ def evaluate(
 
         print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
     found = score(
-        run, task, data, genome=genome, negative=negative, options=dict(split_pairs(option or [])) | ({"negatives": negatives} if negatives else {}),
-        split=split, valid=valid or (), test=test or (), data_seed=data_seed, store=store, device=device, batch_size=batch_size,
-    )  # fmt: skip
+        run,
+        task,
+        data,
+        genome=genome,
+        negative=negative,
+        options=dict(split_pairs(option or [])) | ({"negatives": negatives} if negatives else {}),
+        split=split,
+        valid=valid or (),
+        test=test or (),
+        data_seed=data_seed,
+        store=store,
+        device=device,
+        batch_size=batch_size,
+    )
     print(writer.dumps(found.as_dict(), indent=2) if json else found.text())
 
 
@@ -151,10 +181,15 @@ def _dream(
         raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")
     found = [
         evaluate_dream(
-            run, data, cell=cell, options=options, say=lambda line: print(line, file=sys.stderr, flush=True), **more
+            run,
+            data,
+            cell=cell,
+            options=options,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+            **more,
         )
         for cell in cells
-    ]  # fmt: skip
+    ]
     if json:
         tables = [each.as_dict() for each in found]
         print(writer.dumps(tables if len(tables) > 1 else tables[0], indent=2))

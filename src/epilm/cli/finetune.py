@@ -1,4 +1,6 @@
-"""`epilm finetune`: a pre-trained model learns a labelled task, or where factors bind along the genome."""
+"""`epilm finetune`: a pre-trained model learns a labelled task, or where factors bind along the
+genome.
+"""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -66,24 +68,29 @@ def finetune(
 ) -> None:
     """Fine-tune a model on a labelled task and score it.
 
-    The task dream learns binding in 200 bp bins of the genome, in several cell types of a store; the options from
-    --store to --dense are its own.
+    The task dream learns binding in 200 bp bins of the genome, in several cell types of a store;
+    the options from --store to --dense are its own.
 
     Examples:
-    epilm finetune dream --data chip --factor CTCF --store dream.store --checkpoint runs/ebert --test-cells liver --out ft
+    epilm finetune dream --data chip --factor CTCF --store dream.store --checkpoint runs/ebert \\
+        --test-cells liver --out ft
     epilm finetune promoter --data prom-core.tsv.gz --checkpoint RUN --out ft
-    epilm finetune tfbs --data K562.CTCF.narrowPeak.gz --genome hg19.fa --negatives gc --test chr22 --checkpoint RUN --out ft
+    epilm finetune tfbs --data K562.CTCF.narrowPeak.gz --genome hg19.fa --negatives gc \\
+        --test chr22 --checkpoint RUN --out ft
 
     Parameters
     ----------
     task
         promoter, tfbs or sequences (epilm ls tasks), or dream.
     data
-        Labelled table, folder with train/dev/test tables, FASTA, or peaks and TSS with a genome. For dream a label file of the challenge, or a folder of such or of CELL.FACTOR.conservative.narrowPeak.gz.
+        Labelled table, folder with train/dev/test tables, FASTA, or peaks and TSS with a genome.
+        For dream a label file of the challenge, or a folder of such or of
+        CELL.FACTOR.conservative.narrowPeak.gz.
     out
         Folder of the run; must not exist.
     checkpoint
-        Run of epilm pretrain, model folder, DNABERT folder, random, or cnn; for dream a run of EBERT or DBERT, or random, ebert, dbert, factornet.
+        Run of epilm pretrain, model folder, DNABERT folder, random, or cnn; for dream a run of
+        EBERT or DBERT, or random, ebert, dbert, factornet.
     init
         random takes the checkpoint's architecture and not its weights.
     size
@@ -95,23 +102,28 @@ def finetune(
     negative
         FASTA of the negatives.
     negatives
-        How negatives are made: shuffle, gc, flank or other_peaks (tfbs); auto, deepromoter, tata or genomic (promoter).
+        How negatives are made: shuffle, gc, flank or other_peaks (tfbs); auto, deepromoter, tata or
+        genomic (promoter).
     option
         More for the task, as name=value: length=201, window=300, other_peaks=FILE, ratio=2, ...
     split
         How rows are divided; auto keeps a given split, else uses --test, else is random.
     valid
-        Chromosomes or regions (chr20:9000000-11095000) of the valid split; dream: chr11 where not given.
+        Chromosomes or regions (chr20:9000000-11095000) of the valid split; dream: chr11 where not
+        given.
     test
-        Chromosomes or regions of the test split; dream: chr1 chr8 chr21 where not given, never read.
+        Chromosomes or regions of the test split; dream: chr1 chr8 chr21 where not given, never
+        read.
     data_seed
         Of negatives and random splits.
     fusion
         Also read the motif scores of the input itself; needs --motifs.
     motifs
-        Motif file or jaspar:2018: the collection of the model's store; for dream, where --signals name motifs (the store's own where not given).
+        Motif file or jaspar:2018: the collection of the model's store; for dream, where --signals
+        name motifs (the store's own where not given).
     epochs
-        Passes over the training rows; the best one by valid AP is kept. 5; dream: 15, a pass being all positives once.
+        Passes over the training rows; the best one by valid AP is kept. 5; dream: 15, a pass being
+        all positives once.
     lr
         Peak learning rate. 2e-4; dream: 1e-4.
     batch_size
@@ -139,7 +151,8 @@ def finetune(
     factor
         Which factors of --data; several are learned at once.
     pair
-        One of the challenge's thirteen (epilm ls pairs), e.g. CTCF:PC-3: its factor, its cell types and chromosomes of training, validation and test.
+        One of the challenge's thirteen (epilm ls pairs), e.g. CTCF:PC-3: its factor, its cell types
+        and chromosomes of training, validation and test.
     train
         Chromosomes or regions to learn from; all that are neither valid nor test where not given.
     train_cells
@@ -149,13 +162,18 @@ def finetune(
     test_cells
         Cell types to leave alone.
     signals
-        Signals of the store that make EBERT+: accessibility, mappability, or NAME:POOL:TRANSFORM. Also motif:FACTOR, the score of its motif along the sequence; motifs is that of every --factor.
+        Signals of the store that make EBERT+: accessibility, mappability, or NAME:POOL:TRANSFORM.
+        Also motif:FACTOR, the score of its motif along the sequence; motifs is that of every
+        --factor.
     regions
-        Region file, or BED of regions: only bins in it. Also where bins are laid over when labels are made from peaks.
+        Region file, or BED of regions: only bins in it. Also where bins are laid over when labels
+        are made from peaks.
     blacklist
         BED of regions; bins that touch it are left out.
     rule
-        How labels are made from peaks. challenge (where not given): a bin is bound that shares at least half of itself, or of a peak, with it; bin_half: more than half of itself. A label file has its labels.
+        How labels are made from peaks. challenge (where not given): a bin is bound that shares at
+        least half of itself, or of a peak, with it; bin_half: more than half of itself. A label
+        file has its labels.
     negatives_per_positive
         Unbound bins for each bound one, drawn anew every epoch.
     positives_per_epoch
@@ -169,9 +187,11 @@ def finetune(
     metric
         What decides which epoch is the best.
     head_lr_multiplier
-        Of --lr, for the weights outside of the encoder: convolutions and dense layers, which begin at random.
+        Of --lr, for the weights outside of the encoder: convolutions and dense layers, which begin
+        at random.
     shortcut_lr_multiplier
-        Of the head's rate, for the weights of --shortcut: they are few, and may learn before the layers remember.
+        Of the head's rate, for the weights of --shortcut: they are few, and may learn before the
+        layers remember.
     conv_channels
         Channels of the convolutions; 128 128 where not given.
     kernel
@@ -183,7 +203,8 @@ def finetune(
     dense
         Width of the first dense layer.
     shortcut
-        Which signals' best values, over the window and over the bin, also go straight to the output: those of motifs, all (of tracks their means too), or none.
+        Which signals' best values, over the window and over the bin, also go straight to the
+        output: those of motifs, all (of tracks their means too), or none.
     overwrite
         Replace an existing run.
     quiet
@@ -207,36 +228,85 @@ def finetune(
         for name, value in foreign.items():
             if value:
                 raise UsageError(
-                    "not an option of dream", where=f"--{name}", found=value, do="See epilm finetune --help."
+                    "not an option of dream",
+                    where=f"--{name}",
+                    found=value,
+                    do="See epilm finetune --help.",
                 )
         chosen = {
-            "epochs": epochs, "lr": lr, "batch_size": batch_size, "patience": patience, "valid_chroms": valid, "test_chroms": test,
-            "train_chroms": train, "train_cells": train_cells, "valid_cells": valid_cells, "test_cells": test_cells,
-            "signals": signals, "conv_channels": conv_channels, "positives_per_epoch": positives_per_epoch,
-            "micro_batch": micro_batch, "warmup": warmup, "weight_decay": weight_decay, "dropout": dropout, "freeze": freeze,
-            "strands": "both" if both_strands else "forward", "seed": seed, "device": device, "precision": precision,
-            "negatives": negatives_per_positive, "valid_negatives": valid_negatives, "window_bp": window_bp, "metric": metric,
-            "head_lr_multiplier": head_lr_multiplier, "shortcut_lr_multiplier": shortcut_lr_multiplier,
-            "kernel": kernel, "activation": activation, "pool": pool, "dense": dense,
+            "epochs": epochs,
+            "lr": lr,
+            "batch_size": batch_size,
+            "patience": patience,
+            "valid_chroms": valid,
+            "test_chroms": test,
+            "train_chroms": train,
+            "train_cells": train_cells,
+            "valid_cells": valid_cells,
+            "test_cells": test_cells,
+            "signals": signals,
+            "conv_channels": conv_channels,
+            "positives_per_epoch": positives_per_epoch,
+            "micro_batch": micro_batch,
+            "warmup": warmup,
+            "weight_decay": weight_decay,
+            "dropout": dropout,
+            "freeze": freeze,
+            "strands": "both" if both_strands else "forward",
+            "seed": seed,
+            "device": device,
+            "precision": precision,
+            "negatives": negatives_per_positive,
+            "valid_negatives": valid_negatives,
+            "window_bp": window_bp,
+            "metric": metric,
+            "head_lr_multiplier": head_lr_multiplier,
+            "shortcut_lr_multiplier": shortcut_lr_multiplier,
+            "kernel": kernel,
+            "activation": activation,
+            "pool": pool,
+            "dense": dense,
             "shortcut": shortcut,
-        }  # fmt: skip
-        given = {key: tuple(v) if isinstance(v, list) else v for key, v in chosen.items() if v is not None}
+        }
+        given = {
+            key: tuple(v) if isinstance(v, list) else v
+            for key, v in chosen.items()
+            if v is not None
+        }
         if pair is not None:
             if clash := sorted(
-                {"train_chroms", "valid_chroms", "test_chroms", "train_cells", "test_cells"} & set(given)
+                {"train_chroms", "valid_chroms", "test_chroms", "train_cells", "test_cells"}
+                & set(given)
             ) + ["factor"] * bool(factor):
                 raise UsageError(
-                    "--pair says it already", found=", ".join(clash), do="Leave these out, or --pair."
+                    "--pair says it already",
+                    found=", ".join(clash),
+                    do="Leave these out, or --pair.",
                 )
             known = find_pair(pair)
             factor = [known.factor]
             given |= {
-                "train_cells": known.train_cells, "test_cells": (known.cell,), "valid_chroms": known.valid_chroms, "test_chroms": known.test_chroms,
-            }  # fmt: skip
+                "train_cells": known.train_cells,
+                "test_cells": (known.cell,),
+                "valid_chroms": known.valid_chroms,
+                "test_chroms": known.test_chroms,
+            }
         _dream(
-            data, store, checkpoint, out, given, {"regions": regions, "blacklist": blacklist, "rule": rule}, json,
-            factor=factor or [], init=init, size=size, k=k, motifs=motifs, overwrite=overwrite, say=say,
-        )  # fmt: skip
+            data,
+            store,
+            checkpoint,
+            out,
+            given,
+            {"regions": regions, "blacklist": blacklist, "rule": rule},
+            json,
+            factor=factor or [],
+            init=init,
+            size=size,
+            k=k,
+            motifs=motifs,
+            overwrite=overwrite,
+            say=say,
+        )
         return
     from epilm.evaluation import Evaluation
     from epilm.tasks import find_task
@@ -245,14 +315,43 @@ def finetune(
     from epilm.training.finetune import finetune as run
 
     settings = FinetuneSpec(
-        epochs=_or(epochs, 5), lr=_or(lr, 2e-4), batch_size=_or(batch_size, 32), warmup=warmup, weight_decay=weight_decay,
-        dropout=dropout, freeze=freeze, both_strands=both_strands, patience=_or(patience, 0), seed=seed, device=device, precision=precision,
-    )  # fmt: skip
+        epochs=_or(epochs, 5),
+        lr=_or(lr, 2e-4),
+        batch_size=_or(batch_size, 32),
+        warmup=warmup,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        freeze=freeze,
+        both_strands=both_strands,
+        patience=_or(patience, 0),
+        seed=seed,
+        device=device,
+        precision=precision,
+    )
     result = run(
-        task, data, out, checkpoint=checkpoint, init=init, size=size, k=k, genome=genome, negative=negative, negatives=negatives,
-        options=typed_options(find_task(task).load, split_pairs(option or [])), split=split, valid=valid or (), test=test or (), data_seed=data_seed,
-        fusion=fusion, motifs=motifs, settings=settings, store=store, factor=factor or (), overwrite=overwrite, say=say,
-    )  # fmt: skip
+        task,
+        data,
+        out,
+        checkpoint=checkpoint,
+        init=init,
+        size=size,
+        k=k,
+        genome=genome,
+        negative=negative,
+        negatives=negatives,
+        options=typed_options(find_task(task).load, split_pairs(option or [])),
+        split=split,
+        valid=valid or (),
+        test=test or (),
+        data_seed=data_seed,
+        fusion=fusion,
+        motifs=motifs,
+        settings=settings,
+        store=store,
+        factor=factor or (),
+        overwrite=overwrite,
+        say=say,
+    )
     shown = Evaluation(result.metrics, [n for n in result.notes if "COLLAPSE" in n])
     print(writer.dumps(shown.as_dict(), indent=2) if json else shown.text())
 
@@ -279,20 +378,34 @@ def _dream(
 
     given = {key: value for key, value in options.items() if value is not None}
     result: Any = run(
-        "dream", data, out, store=store, checkpoint=checkpoint, settings=BindingSpec(**settings), options=given, **more
-    )  # fmt: skip
+        "dream",
+        data,
+        out,
+        store=store,
+        checkpoint=checkpoint,
+        settings=BindingSpec(**settings),
+        options=given,
+        **more,
+    )
     assert isinstance(result, BindingResult)
     if json:
         table = {factor: plain(scores) for factor, scores in result.metrics.items()}
         print(
             writer.dumps(
-                {"task": "dream", "valid": table, "best_epoch": result.best_epoch, "notes": result.notes},
+                {
+                    "task": "dream",
+                    "valid": table,
+                    "best_epoch": result.best_epoch,
+                    "notes": result.notes,
+                },
                 indent=2,
             )
         )
         return
     for factor, scores in result.metrics.items():
         shown = ", ".join(
-            f"{key} {scores[key]:.4f}" for key in ("auroc", "auprc_dg", "ap") if scores.get(key) is not None
+            f"{key} {scores[key]:.4f}"
+            for key in ("auroc", "auprc_dg", "ap")
+            if scores.get(key) is not None
         )
         print(f"{factor}, validation, epoch {result.best_epoch}: {shown}")

@@ -24,7 +24,8 @@ def leaderboard(
     Parameters
     ----------
     scores
-        JSON of epilm evaluate --task dream --json, or CSV with the columns model, dataset (FACTOR:CELL), auroc, auprc_dg, recall_at_fdr10, recall_at_fdr50.
+        JSON of epilm evaluate --task dream --json, or CSV with the columns model, dataset
+        (FACTOR:CELL), auroc, auprc_dg, recall_at_fdr10, recall_at_fdr50.
     peers
         One more CSV, of models that are not yours.
     method
@@ -45,5 +46,7 @@ def leaderboard(
     from epilm.experiments.leaderboard import leaderboard as run
     from epilm.experiments.leaderboard import text_of
 
-    board = run(scores, peers=peers, method=method, paper=paper, common=common, out=out, overwrite=overwrite)
+    board = run(
+        scores, peers=peers, method=method, paper=paper, common=common, out=out, overwrite=overwrite
+    )
     print(writer.dumps(board.as_dict(), indent=2) if json else text_of(board))

@@ -51,8 +51,10 @@ def _towers() -> dict[str, str]:
     from epilm.nn.region import REGION_TOWERS
 
     return {
-        name: f"{plan.family}, {f'{plan.size} x {plan.size}' if plan.size else 'regions x factors'}, depths "
-        f"{'-'.join(map(str, plan.depths))}, width {plan.embed}"
+        name: (
+            f"{plan.family}, {f'{plan.size} x {plan.size}' if plan.size else 'regions x factors'},"
+            f" depths {'-'.join(map(str, plan.depths))}, width {plan.embed}"
+        )
         for name, plan in REGION_TOWERS.items()
     }
 
@@ -70,10 +72,16 @@ def _pairs() -> dict[str, str]:
 
 
 def _first_line(thing: Any) -> str:
-    text = getattr(thing, "about", None) or getattr(thing, "description", None) or thing.__doc__ or ""
+    text = (
+        getattr(thing, "about", None) or getattr(thing, "description", None) or thing.__doc__ or ""
+    )
     return str(text).strip().splitlines()[0].rstrip(".") if text else ""
 
 
 LISTINGS = {
-    "recipes": _recipes, "tasks": _tasks, "towers": _towers, "objectives": _objectives, "pairs": _pairs,
-}  # fmt: skip
+    "recipes": _recipes,
+    "tasks": _tasks,
+    "towers": _towers,
+    "objectives": _objectives,
+    "pairs": _pairs,
+}

@@ -11,7 +11,9 @@ def plan(
     *,
     store: Path,
     size: str | None = None,
-    set: Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)] = None,
+    set: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)
+    ] = None,
     device: str = "auto",
     devices: int | None = None,
     calibrate: bool = True,
@@ -20,7 +22,8 @@ def plan(
 ) -> None:
     """Say what a pre-training run will need: memory, time, disk, the largest micro-batch.
 
-    Takes a few real steps where the device is in this machine. A run that cannot fit is refused, with the cure.
+    Takes a few real steps where the device is in this machine. A run that cannot fit is refused,
+    with the cure.
 
     Parameters
     ----------
@@ -33,8 +36,8 @@ def plan(
     set
         key=value over the recipe, any number of times: --set train.micro_batch=8.
     device
-        auto, cpu, cuda or mps of this machine; or a GPU that is not here: h200, h100, h100-pcie, a100, a100-40,
-        l40s, a10, l4, rtx4090, rtx3090.
+        auto, cpu, cuda or mps of this machine; or a GPU that is not here: h200, h100, h100-pcie,
+        a100, a100-40, l40s, a10, l4, rtx4090, rtx3090.
     devices
         GPUs, or processes on a CPU; the recipe's train.devices where not given.
     calibrate
@@ -52,9 +55,15 @@ def plan(
     refused = None
     try:
         found = run(
-            recipe, store, size=size, set=set or (), device=device, devices=devices, calibrated=calibrate,
+            recipe,
+            store,
+            size=size,
+            set=set or (),
+            device=device,
+            devices=devices,
+            calibrated=calibrate,
             seconds=seconds,
-        )  # fmt: skip
+        )
     except DoesNotFit as error:
         found, refused = error.plan, error
     print(dumps(found.as_dict(), indent=2) if json else found.text())

@@ -1,4 +1,6 @@
-"""`epilm predict`: probabilities of a fine-tuned model for sequences or intervals, or for bins of the genome in a cell type."""
+"""`epilm predict`: probabilities of a fine-tuned model for sequences or intervals, or for bins of
+the genome in a cell type.
+"""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +26,14 @@ def predict(
 ) -> None:
     """Write a fine-tuned model's probabilities for sequences or intervals.
 
-    A model of the task dream reads a cell type of a store: give --store and --cell, and --chroms or --bins.
+    A model of the task dream reads a cell type of a store: give --store and --cell, and --chroms or
+    --bins.
 
     Examples:
     epilm predict ft sequences.fa --out scores.tsv
     epilm predict ft peaks.bed --genome hg19.fa --window 101 --out scores.parquet
-    epilm predict ft --store dream.store --cell liver --chroms chr1 chr8 chr21 --out F.MAX.liver.tab.gz
+    epilm predict ft --store dream.store --cell liver --chroms chr1 chr8 chr21 \\
+        --out F.MAX.liver.tab.gz
 
     Parameters
     ----------
@@ -38,7 +42,8 @@ def predict(
     sequences
         FASTA, one sequence a line, or BED / narrowPeak with --genome.
     out
-        TSV, or Parquet by its name; without it TSV goes to the screen. For bins .tab.gz (the challenge's), .bw or .parquet.
+        TSV, or Parquet by its name; without it TSV goes to the screen. For bins .tab.gz (the
+        challenge's), .bw or .parquet.
     genome
         FASTA, .2bit or a store; repeat it for several files.
     window
@@ -54,7 +59,8 @@ def predict(
     chroms
         For bins: chromosomes, or parts of them, to lay bins over (200 bp every 50).
     bins
-        For bins: a file with one bin a line, such as the challenge's region files; the order is kept.
+        For bins: a file with one bin a line, such as the challenge's region files; the order is
+        kept.
     both_strands
         For bins: the mean over both strands; as in training where not given.
     device
@@ -77,12 +83,24 @@ def predict(
                 do="Leave the file out, or --store and --cell.",
             )
         found_bins = _bins(
-            model, store, cell, factor, chroms, bins, out, batch_size, both_strands, device, precision
+            model,
+            store,
+            cell,
+            factor,
+            chroms,
+            bins,
+            out,
+            batch_size,
+            both_strands,
+            device,
+            precision,
         )
         print(
             writer.dumps(found_bins, indent=2)
             if json
-            else "{bins:,} bins of {cell}, mean {mean:.4f}, {seconds:.1f} s: {out}".format(**found_bins)
+            else "{bins:,} bins of {cell}, mean {mean:.4f}, {seconds:.1f} s: {out}".format(
+                **found_bins
+            )
         )
         return
     if sequences is None:
@@ -95,7 +113,9 @@ def predict(
     from epilm.training.device import choose_place
 
     print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
-    found = run(model, sequences, genome=genome, batch_size=batch_size, device=device, window=window)
+    found = run(
+        model, sequences, genome=genome, batch_size=batch_size, device=device, window=window
+    )
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     if out is not None:
@@ -134,7 +154,9 @@ def _bins(
     from epilm.training.device import choose_place
 
     if store is None or cell is None or out is None:
-        raise UsageError("bins need a store, a cell type and a file", do="Give --store, --cell and --out.")
+        raise UsageError(
+            "bins need a store, a cell type and a file", do="Give --store, --cell and --out."
+        )
     opened = Store.open(store)
     if bins is not None:
         wanted = read_bins(bins, chroms=chroms)
@@ -147,9 +169,23 @@ def _bins(
     print("; ".join(place.said), file=sys.stderr)
     began = time.monotonic()
     mean = write_bins(
-        model, opened, cell, wanted, out, factor=factor, batch=batch_size, both_strands=both_strands,
-        device=place.device.type, autocast=place.autocast,
+        model,
+        opened,
+        cell,
+        wanted,
+        out,
+        factor=factor,
+        batch=batch_size,
+        both_strands=both_strands,
+        device=place.device.type,
+        autocast=place.autocast,
         say=lambda line: print(line, file=sys.stderr, flush=True),
-    )  # fmt: skip
+    )
     seconds = time.monotonic() - began
-    return {"bins": len(wanted), "cell": cell, "mean": mean, "seconds": round(seconds, 3), "out": str(out)}
+    return {
+        "bins": len(wanted),
+        "cell": cell,
+        "mean": mean,
+        "seconds": round(seconds, 3),
+        "out": str(out),
+    }

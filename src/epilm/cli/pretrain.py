@@ -12,7 +12,9 @@ def pretrain(
     store: Path,
     out: Path,
     size: str | None = None,
-    set: Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)] = None,
+    set: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)
+    ] = None,
     resume: bool = True,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,

@@ -26,5 +26,7 @@ def simulate(
     """
     from epilm.playground.simulate import simulate as run
 
-    folder = run(out, size, seed, overwrite=overwrite, progress=lambda line: print(line, flush=True))
+    folder = run(
+        out, size, seed, overwrite=overwrite, progress=lambda line: print(line, flush=True)
+    )
     print(f"simulated data in {folder} (see README.md and truth.json there)")

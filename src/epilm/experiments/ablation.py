@@ -2,8 +2,8 @@
 
 A description (YAML, shipped in recipes/ablations) says the world, the models that are
 pre-trained, the arms that are fine-tuned, the controls that only predict, and the claims to
-judge. A seed is a world of its own; within it all arms see the same rows. Each row (seed, arm) is written when
-it is done, and the same call goes on from there. Neighbours: `ablation_seed` does one
+judge. A seed is a world of its own; within it all arms see the same rows. Each row (seed, arm) is
+written when it is done, and the same call goes on from there. Neighbours: `ablation_seed` does one
 seed, `ablation_table` judges, `ablation_report` draws.
 """
 
@@ -47,7 +47,9 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Arm:
-    """A row of the table that is fine-tuned: which pre-trained model, its weights or random ones, which signals."""
+    """A row of the table that is fine-tuned: which pre-trained model, its weights or random ones,
+    which signals.
+    """
 
     name: str
     model: str
@@ -58,7 +60,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Control:
-    """A row of the table that is only predicted: an arm with other tracks in place of the cell type's own."""
+    """A row of the table that is only predicted: an arm with other tracks in place of the cell
+    type's own.
+    """
 
     name: str
     arm: str
@@ -91,7 +95,8 @@ class Ablation:
     bin_step : int
         Distance of the tested bins in bp; those of training stand every 50 bp.
     both_strands : bool
-        Whether a prediction is the mean over both strands; fine-tuning's `strands` says what is learned from.
+        Whether a prediction is the mean over both strands; fine-tuning's `strands` says what is
+        learned from.
     finetune : BindingSpec
         Seed, signals, places and cell types are filled in by the arm.
     """
@@ -186,8 +191,10 @@ def load_ablation(name: str | Path, size: str | None = None) -> Ablation:
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
         raise RecipeError(
-            "there is no such ablation", found=str(name), do=nearest(str(name), shipped) or f"Known: {', '.join(shipped)}."
-        )  # fmt: skip
+            "there is no such ablation",
+            found=str(name),
+            do=nearest(str(name), shipped) or f"Known: {', '.join(shipped)}.",
+        )
     table, source = read_table(path)
     plan = build_from(Ablation, at_size(table, size, source), "", source)
     _check(plan, source)
@@ -199,7 +206,9 @@ def _check(plan: Ablation, source: Source) -> None:
 
     def known(key: str, found: str, among: Sequence[str]) -> None:
         if found not in among:
-            raise RecipeError("unknown name", where=source.of(key), found=found, do=nearest(found, among))
+            raise RecipeError(
+                "unknown name", where=source.of(key), found=found, do=nearest(found, among)
+            )
 
     arms, rows = [arm.name for arm in plan.arms], list(plan.titles())
     if len(rows) < len(plan.arms) + len(plan.controls):
@@ -219,9 +228,11 @@ def _check(plan: Ablation, source: Source) -> None:
         known("claims", claim.less, rows)
     if plan.test_cell in plan.train_cells:
         raise RecipeError(
-            "the test cell type is trained on", where=source.of("test_cell"), found=plan.test_cell,
+            "the test cell type is trained on",
+            where=source.of("test_cell"),
+            found=plan.test_cell,
             do="Take it out of train_cells.",
-        )  # fmt: skip
+        )
 
 
 def ablate(
@@ -232,15 +243,16 @@ def ablate(
     size: str | None = None,
     say: Say | None = None,
 ) -> AblationResult:
-    """Run an ablation over seeds into one table, with paired differences and a verdict on each claim.
+    """Run an ablation over seeds into one table, with paired differences and a verdict on each
+    claim.
 
     Parameters
     ----------
     name : str or path
         One of the package, "playground_ebert", or a YAML file.
     out : path
-        Folder. Rows (seed, arm) that it holds already are not done again, so a stopped ablation goes on,
-        and more seeds can be added later.
+        Folder. Rows (seed, arm) that it holds already are not done again, so a stopped ablation
+        goes on, and more seeds can be added later.
     seeds : int or sequence of int
         How many, from 1 on; or which.
     size : str, optional
@@ -277,7 +289,8 @@ def ablate(
                 rows.append(row)
                 append_row(folder, row)
                 say(
-                    f"seed {seed}, {row['arm']}: ap {row['ap']:.4f}, auprc_dg {row['auprc_dg']:.4f} ({row['seconds']:.0f} s)"
+                    f"seed {seed}, {row['arm']}: ap {row['ap']:.4f}, auprc_dg {row['auprc_dg']:.4f}"
+                    f" ({row['seconds']:.0f} s)"
                 )
                 write_tables(folder, plan, rows)
             if len(done) < len(plan.titles()):
@@ -295,7 +308,11 @@ def _claim_folder(folder: Path, plan: Ablation) -> list[dict[str, Any]]:
         return other_rows(before, now, ("models", "arms", "controls"))
 
     claim_folder(
-        folder, PLAN, asdict(plan), changed, do="Choose another --out, or the size it was begun with."
+        folder,
+        PLAN,
+        asdict(plan),
+        changed,
+        do="Choose another --out, or the size it was begun with.",
     )
     return read_rows(folder, plan)
 

@@ -1,10 +1,12 @@
-"""An ablation on a lab's own data: the store and the labels are given, the description says what is compared.
+"""An ablation on a lab's own data: the store and the labels are given, the description says what is
+compared.
 
-Beside `ablation`, whose seeds are invented worlds: here the data stay and a seed is the randomness of training. A
-description (YAML) says models (pre-trained once, or a run that is there), arms (fine-tuned, from
-scratch, or a baseline), controls, and settings, each a choice of cell types and places to learn from and to test on.
-Each row (seed, setting, arm) is written when it is done, and the same call goes on from there.
-Neighbours: `ablation_data_rows` does rows, `ablation_data_table` adds up, `ablation_data_report` draws.
+Beside `ablation`, whose seeds are invented worlds: here the data stay and a seed is the randomness
+of training. A description (YAML) says models (pre-trained once, or a run that is there), arms
+(fine-tuned, from scratch, or a baseline), controls, and settings, each a choice of cell types and
+places to learn from and to test on. Each row (seed, setting, arm) is written when it is done, and
+the same call goes on from there. Neighbours: `ablation_data_rows` does rows, `ablation_data_table`
+adds up, `ablation_data_report` draws.
 """
 
 import re
@@ -62,7 +64,8 @@ class DataModel:
 
 @dataclass(frozen=True)
 class DataArm:
-    """A row of the table: a fine-tuned model, one from scratch, or a baseline; one of `model`, `start`, `baseline`.
+    """A row of the table: a fine-tuned model, one from scratch, or a baseline; one of `model`,
+    `start`, `baseline`.
 
     Attributes
     ----------
@@ -71,8 +74,9 @@ class DataArm:
     start : str
         A kind of model without a pre-training, of `size` and `k`.
     baseline : str
-        kmer_state: k-mers (`k`, 4 where not given), states where the store has them, signals. motif: best score of
-        the factor's own motif, signals. `states` switches the states of either.
+        kmer_state: k-mers (`k`, 4 where not given), states where the store has them, signals.
+        motif: best score of the factor's own motif, signals. `states` switches the states of
+        either.
     freeze, lr : str, float
         Where other than fine-tuning's.
     only : tuple of str
@@ -98,7 +102,8 @@ class DataArm:
 class Setting:
     """Which cell types and places are learned from, and which are tested.
 
-    The test cell type may be one of training; the places of test are never those of training or validation.
+    The test cell type may be one of training; the places of test are never those of training or
+    validation.
 
     Attributes
     ----------
@@ -123,11 +128,13 @@ class DataAblation:
     Attributes
     ----------
     factors : tuple of str
-        Learned in one run; a cell type of training without labels of a factor teaches the others alone.
+        Learned in one run; a cell type of training without labels of a factor teaches the others
+        alone.
     bin_step : int
         Distance of the tested bins in bp; those of training stand as the labels do.
     both_strands : bool, optional
-        Whether a prediction is the mean over both strands; as fine-tuning's `strands` where not given.
+        Whether a prediction is the mean over both strands; as fine-tuning's `strands` where not
+        given.
     finetune : BindingSpec
         Seed, signals, places and cell types are filled in by arm and setting.
     """
@@ -168,7 +175,8 @@ class DataAblationResult:
     Attributes
     ----------
     rows : list of dict
-        seed, setting, arm, means over factors, factors (scores of each, None where there are none), seconds.
+        seed, setting, arm, means over factors, factors (scores of each, None where there are none),
+        seconds.
     table : list of dict
         A setting and arm a row: seeds, mean and sample sd of each score, and of each factor.
     verdicts : list of Verdict
@@ -199,7 +207,10 @@ def list_data_ablations() -> dict[str, Path]:
 
 def is_of_data(path: Path) -> bool:
     """Say whether a description is of given data: it has settings and no world."""
-    return path.is_file() and _SETTINGS.search(path.read_text(encoding="utf-8", errors="replace")) is not None
+    return (
+        path.is_file()
+        and _SETTINGS.search(path.read_text(encoding="utf-8", errors="replace")) is not None
+    )
 
 
 def find_data_ablation(name: str | Path) -> Path | None:
@@ -236,12 +247,18 @@ def read_description(name: str | Path, size: str | None = None) -> tuple[DataAbl
     """Read a description, and where its keys stand, for later messages."""
     path = find_data_ablation(name)
     if path is None:
-        raise RecipeError("there is no such description of given data", found=str(name), expected="a YAML file with settings:")  # fmt: skip
+        raise RecipeError(
+            "there is no such description of given data",
+            found=str(name),
+            expected="a YAML file with settings:",
+        )
     table, source = read_table(path)
     if "world" in table:
         raise RecipeError(
-            "the key cannot be set", where=source.of("world"), do="A description says a world, or settings on given data."
-        )  # fmt: skip
+            "the key cannot be set",
+            where=source.of("world"),
+            do="A description says a world, or settings on given data.",
+        )
     table = at_size(table, size, source)
     settings = table.get("settings")
     if (
@@ -249,11 +266,19 @@ def read_description(name: str | Path, size: str | None = None) -> tuple[DataAbl
         or not settings
         or not all(isinstance(v, dict) for v in settings.values())
     ):
-        raise RecipeError("settings is a table of tables", where=source.of("settings"), expected="NAME: {train_cells: ...}")  # fmt: skip
+        raise RecipeError(
+            "settings is a table of tables",
+            where=source.of("settings"),
+            expected="NAME: {train_cells: ...}",
+        )
     listed = []
     for key, value in settings.items():
         if "name" in value:
-            raise RecipeError("the key cannot be set", where=source.of(f"settings.{key}.name"), do="The key above is the name.")  # fmt: skip
+            raise RecipeError(
+                "the key cannot be set",
+                where=source.of(f"settings.{key}.name"),
+                do="The key above is the name.",
+            )
         build_from(Setting, {"name": key, **value}, f"settings.{key}", source)
         listed.append({"name": key, **value})
     plan = build_from(DataAblation, table | {"settings": listed}, "", source)
@@ -264,18 +289,30 @@ def read_description(name: str | Path, size: str | None = None) -> tuple[DataAbl
 def _check(plan: DataAblation, source: Source) -> None:
     """Refuse what can be seen to be wrong without the data."""
 
-    def refuse(what: str, key: str, found: Any, do: str | None = None, expected: Any = None) -> None:
+    def refuse(
+        what: str, key: str, found: Any, do: str | None = None, expected: Any = None
+    ) -> None:
         raise RecipeError(what, where=source.of(key), found=found, do=do, expected=expected)
 
     def known(key: str, found: str, among: Sequence[str]) -> None:
         if found not in among:
             refuse("unknown name", key, found, nearest(found, among))
 
-    models, arms, settings = ([x.name for x in xs] for xs in (plan.models, plan.arms, plan.settings))
+    models, arms, settings = (
+        [x.name for x in xs] for xs in (plan.models, plan.arms, plan.settings)
+    )
     for key, names in (("models", models), ("arms", [*arms, *(c.name for c in plan.controls)])):
         if twice := [name for name in names if names.count(name) > 1]:
-            refuse("two rows have one name" if key == "arms" else "two models have one name", key, twice[0])
-    for key, names in (("models", models), ("arms", [*arms, *(c.name for c in plan.controls)]), ("settings", settings)):  # fmt: skip
+            refuse(
+                "two rows have one name" if key == "arms" else "two models have one name",
+                key,
+                twice[0],
+            )
+    for key, names in (
+        ("models", models),
+        ("arms", [*arms, *(c.name for c in plan.controls)]),
+        ("settings", settings),
+    ):
         for name in names:
             if not _NAME.fullmatch(name):
                 refuse("not a name for a folder", key, name, expected="letters, digits and . _ + -")
@@ -286,13 +323,21 @@ def _check(plan: DataAblation, source: Source) -> None:
         refuse("impossible value", "bin_step", plan.bin_step, expected="at least 1")
     for model in plan.models:
         if bool(model.recipe) == bool(model.run):
-            refuse("a model is a recipe or a run", "models", model.name, expected="one of recipe and run")
+            refuse(
+                "a model is a recipe or a run",
+                "models",
+                model.name,
+                expected="one of recipe and run",
+            )
         if model.recipe:
             load_recipe(model.recipe, None if model.size == "base" else model.size, model.set)
     for arm in plan.arms:
         if sum(map(bool, (arm.model, arm.start, arm.baseline))) != 1:
             refuse(
-                "an arm is a model, a start or a baseline", "arms", arm.name, expected="one of the three keys"
+                "an arm is a model, a start or a baseline",
+                "arms",
+                arm.name,
+                expected="one of the three keys",
             )
         if arm.model:
             known("arms", arm.model, models)
@@ -319,16 +364,26 @@ def _check_setting(setting: Setting, source: Source) -> None:
     for part in ("train_cells", "train", "valid", "test"):
         if not getattr(setting, part):
             raise RecipeError("the list is empty", where=source.of(f"{key}.{part}"))
-    spans = {part: [place_of(p, f"{key}.{part}", source) for p in getattr(setting, part)] for part in ("train", "valid", "test")}  # fmt: skip
+    spans = {
+        part: [place_of(p, f"{key}.{part}", source) for p in getattr(setting, part)]
+        for part in ("train", "valid", "test")
+    }
     for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
         for a in spans[one]:
             for b in spans[other]:
                 if a.chrom == b.chrom and a.start < b.end and b.start < a.end:
                     raise RecipeError(
-                        f"{one} and {other} overlap", where=source.of(f"{key}.{other}"),
-                        found=f"{', '.join(getattr(setting, one))} and {', '.join(getattr(setting, other))}",
-                        do="Name parts that share no base, e.g. chr20:0-9000000 and chr20:9000000-11000000.",
-                    )  # fmt: skip
+                        f"{one} and {other} overlap",
+                        where=source.of(f"{key}.{other}"),
+                        found=(
+                            f"{', '.join(getattr(setting, one))} and"
+                            f" {', '.join(getattr(setting, other))}"
+                        ),
+                        do=(
+                            "Name parts that share no base, e.g. chr20:0-9000000 and"
+                            " chr20:9000000-11000000."
+                        ),
+                    )
 
 
 def place_of(text: str, key: str, source: Source) -> Place:
@@ -362,8 +417,8 @@ def ablate_data(
     name : str or path
         One of `list_data_ablations`, or a YAML file.
     out : path
-        Folder. Rows (seed, setting, arm) that it holds already are not done again; seeds, settings and arms can be
-        added later.
+        Folder. Rows (seed, setting, arm) that it holds already are not done again; seeds, settings
+        and arms can be added later.
     store, labels
         As `finetune_binding` takes them; `regions`, `blacklist`, `rule` go to `load_bins`.
     motifs : path or "jaspar:2018", optional
@@ -401,9 +456,16 @@ def ablate_data(
         for row in run_rows(plan, given, folder, wanted, {key_of(row) for row in rows}, say):
             rows.append(append_row(folder, row))
             shown = ", ".join(f"{key} {row[key]:.4f}" for key in ("auprc_dg", "ap", "auroc"))
-            say(f"seed {row['seed']}, {row['setting']}, {row['arm']}: {shown} ({row['seconds']:.0f} s)")
+            say(
+                f"seed {row['seed']}, {row['setting']}, {row['arm']}: {shown}"
+                f" ({row['seconds']:.0f} s)"
+            )
             write_tables(folder, plan, rows)
-    places = {(s.name, row.name): (i, j) for i, s in enumerate(plan.settings) for j, row in enumerate(plan.rows_of(s))}  # fmt: skip
+    places = {
+        (s.name, row.name): (i, j)
+        for i, s in enumerate(plan.settings)
+        for j, row in enumerate(plan.rows_of(s))
+    }
     rows.sort(key=lambda row: (row["seed"], places[row["setting"], row["arm"]]))
     write_tables(folder, plan, rows)
     return DataAblationResult(rows, summarise(plan, rows), judge(plan, rows), report(folder))

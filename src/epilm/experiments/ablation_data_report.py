@@ -1,4 +1,6 @@
-"""The page of an ablation on given data: a table and a picture a setting, each factor, the claims, how it was done."""
+"""The page of an ablation on given data: a table and a picture a setting, each factor, the claims,
+how it was done.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,21 @@ def data_ablation_page(folder: Path) -> Page:
         run = folder / "runs" / model.name
         if (run / "metrics.jsonl").is_file():
             found.append(chapters.pretraining(run, f"Pre-training of {model.name}"))
-    words = [f"--{key} {about[key]}" for key in ("store", "labels", "regions", "blacklist", "motifs", "rule") if key in about]  # fmt: skip
+    words = [
+        f"--{key} {about[key]}"
+        for key in ("store", "labels", "regions", "blacklist", "motifs", "rule")
+        if key in about
+    ]
     size = "" if plan.size == "base" else f" --size {plan.size}"
-    code = f"epilm ablate {plan.name}.yaml {' '.join(words)} --out {folder} --seeds {len(seeds)}{size}"
+    code = (
+        f"epilm ablate {plan.name}.yaml {' '.join(words)} --out {folder} --seeds {len(seeds)}{size}"
+    )
     found.append(
-        Section("How to reproduce", text=["The same command goes on where a stopped one was."], code=code)
+        Section(
+            "How to reproduce",
+            text=["The same command goes on where a stopped one was."],
+            code=code,
+        )
     )
     simulated = "simulated" in str(about.get("assembly", "")).lower()
     return Page(
@@ -54,8 +66,9 @@ def _setting(
     section = Section(
         setting.title or setting.name,
         text=[
-            f"Learned from {', '.join(setting.train_cells)} on {', '.join(setting.train)}, the best epoch (or penalty) chosen on "
-            f"{', '.join(setting.valid)}; tested in {setting.test_cell} on {', '.join(setting.test)}, every {plan.bin_step} bp."
+            f"Learned from {', '.join(setting.train_cells)} on {', '.join(setting.train)}, the best"
+            f" epoch (or penalty) chosen on {', '.join(setting.valid)}; tested in"
+            f" {setting.test_cell} on {', '.join(setting.test)}, every {plan.bin_step} bp."
         ],
     )
     if not mine:
@@ -68,36 +81,51 @@ def _setting(
     section.tables = [
         Table(
             ["row", "seeds", *(HEADS[score] for score in SCORES)],
-            [[name_of(line), line["seeds"], *(shown(line, s, 3, "±") for s in SCORES)] for line in mine],
+            [
+                [name_of(line), line["seeds"], *(shown(line, s, 3, "±") for s in SCORES)]
+                for line in mine
+            ],
             f"Mean over {len(factors)} factors{over}",
             frozenset({(best, 2)}),
         ),
         *(
             Table(
                 ["row", *factors],
-                [[line["title"], *(shown(line["factors"][f], score, 3, "±") for f in factors)] for line in mine],
+                [
+                    [line["title"], *(shown(line["factors"][f], score, 3, "±") for f in factors)]
+                    for line in mine
+                ],
                 f"{HEADS[score]} of each factor{over}",
             )
             for score in SCORES
         ),
-    ]  # fmt: skip
+    ]
     counts = [f"{f} {of['positives']:,} of {of['n']:,}" for f, of in _known(mine).items()]
     section.facts = [("Bound of the scored bins", "; ".join(counts))]
     columns = {
         line["title"]: {
-            row["seed"]: row["auprc_dg"] for row in rows
-            if (row["setting"], row["arm"]) == (setting.name, line["arm"]) and row["auprc_dg"] is not None
+            row["seed"]: row["auprc_dg"]
+            for row in rows
+            if (row["setting"], row["arm"]) == (setting.name, line["arm"])
+            and row["auprc_dg"] is not None
         }
         for line in mine
-    }  # fmt: skip
+    }
     if columns := {title: column for title, column in columns.items() if column}:
-        chance = float(np.mean([of["positives"] / of["n"] for of in _known(mine).values()] or [0.0]))
+        chance = float(
+            np.mean([of["positives"] / of["n"] for of in _known(mine).values()] or [0.0])
+        )
         with figure(*size_of_points(len(columns))) as (fig, (ax,)):
             paired_points(ax, columns, title="auPRC of every seed", chance=chance)
-            text = "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share of bound bins."
+            text = (
+                "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share"
+                " of bound bins."
+            )
             section.pictures.append(Picture(as_image(fig), text, wide=True))
     met = dict.fromkeys(
-        f"{row['arm']}: {row['met']}" for row in rows if row["setting"] == setting.name and row.get("met")
+        f"{row['arm']}: {row['met']}"
+        for row in rows
+        if row["setting"] == setting.name and row.get("met")
     )
     notes = dict.fromkeys(f"{line['arm']}: {note}" for line in mine for note in line["notes"])
     for title, lines in (("What training has met of the test", met), ("Notes", notes)):
@@ -121,9 +149,10 @@ def _claims(plan: DataAblation, rows: list[dict[str, Any]]) -> Section:
         judge(plan, rows),
         plan.titles(),
         HEADS,
-        "A seed is the randomness of training; the data are the same. A claim is shown where the mean difference within seeds is above two of "
-        "its standard errors, over the factors that both rows have. That is certainty about these data and no others: "
-        "one test cell type and a part of one chromosome are one sample of the world.",
+        "A seed is the randomness of training; the data are the same. A claim is shown where the"
+        " mean difference within seeds is above two of its standard errors, over the factors that"
+        " both rows have. That is certainty about these data and no others: one test cell type and"
+        " a part of one chromosome are one sample of the world.",
     )
 
 
@@ -135,9 +164,24 @@ def _what(plan: DataAblation, about: dict[str, Any], rows: list[dict[str, Any]])
         facts=[
             *((key.capitalize(), str(value)) for key, value in about.items()),
             ("Windows", f"{spec.window_bp} bp around bins of 200 bp"),
-            ("Fine-tuning", f"{spec.epochs} epochs of {positives} bound windows and {spec.negatives} unbound ones for each, "
-                            f"rate {spec.lr:g}, batch {spec.batch_size}, {spec.strands} strands, all factors in one run"),
-            *((f"Model {m.name}", m.run or f"{m.recipe}, size {m.size}, {m.pretrain}: {', '.join(m.set)}") for m in plan.models),
-            ("Time of fine-tuning and prediction", chapters.duration(sum(row["seconds"] for row in rows))),
+            (
+                "Fine-tuning",
+                (
+                    f"{spec.epochs} epochs of {positives} bound windows and {spec.negatives}"
+                    f" unbound ones for each, rate {spec.lr:g}, batch {spec.batch_size},"
+                    f" {spec.strands} strands, all factors in one run"
+                ),
+            ),
+            *(
+                (
+                    f"Model {m.name}",
+                    m.run or f"{m.recipe}, size {m.size}, {m.pretrain}: {', '.join(m.set)}",
+                )
+                for m in plan.models
+            ),
+            (
+                "Time of fine-tuning and prediction",
+                chapters.duration(sum(row["seconds"] for row in rows)),
+            ),
         ],
-    )  # fmt: skip
+    )

@@ -1,7 +1,9 @@
-"""Rows of an ablation on given data: pre-training, fine-tuning, baselines, controls, one row after another.
+"""Rows of an ablation on given data: pre-training, fine-tuning, baselines, controls, one row after
+another.
 
-Everything is the public function of a command, in a folder of its own, so that a stopped row goes on inside the
-step it was in. The test bins, and which factor has labels where, are settled before anything is learned.
+Everything is the public function of a command, in a folder of its own, so that a stopped row goes
+on inside the step it was in. The test bins, and which factor has labels where, are settled before
+anything is learned.
 """
 
 import hashlib
@@ -48,7 +50,8 @@ _BLOCK = 4096
 
 @dataclass
 class Given:
-    """A lab's data: the store, labels of each factor in all cell types they are of, a motif collection.
+    """A lab's data: the store, labels of each factor in all cell types they are of, a motif
+    collection.
 
     Attributes
     ----------
@@ -72,13 +75,19 @@ class Given:
         return {
             "store": self.store.fingerprint,
             "labels": {factor: _digest(table) for factor, table in self.tables.items()},
-            "motifs": hashlib.sha256(repr([(m.id, m.name) for m in self.motifs]).encode()).hexdigest()[:16],
+            "motifs": (
+                hashlib.sha256(repr([(m.id, m.name) for m in self.motifs]).encode()).hexdigest()[
+                    :16
+                ]
+            ),
         }
 
     def learned(self, plan: DataAblation, setting: Setting) -> list[BinLabels]:
         """Labels to learn from, a table a factor, of the training cell types that have them."""
         tables = [self.tables[factor] for factor in plan.factors_of(setting)]
-        return [table.select([c for c in setting.train_cells if c in table.cells]) for table in tables]
+        return [
+            table.select([c for c in setting.train_cells if c in table.cells]) for table in tables
+        ]
 
     def tested(self, plan: DataAblation, setting: Setting) -> list[BinLabels]:
         """Labels of the test cell type on the test places, every `bin_step` bp."""
@@ -115,20 +124,39 @@ def open_given(
             for text in getattr(setting, part):
                 chrom = place_of(text, f"{key}.{part}", source).chrom
                 if chrom not in opened.chroms:
-                    _refuse("the store has no such chromosome", source, f"{key}.{part}", chrom, opened.chroms)
-        for part, cells in (("train_cells", setting.train_cells), ("test_cell", (setting.test_cell,))):
+                    _refuse(
+                        "the store has no such chromosome",
+                        source,
+                        f"{key}.{part}",
+                        chrom,
+                        opened.chroms,
+                    )
+        for part, cells in (
+            ("train_cells", setting.train_cells),
+            ("test_cell", (setting.test_cell,)),
+        ):
             for cell in cells:
                 if cell not in opened.cell_types:
-                    _refuse("the store has no such cell type", source, f"{key}.{part}", cell, opened.cell_types)  # fmt: skip
+                    _refuse(
+                        "the store has no such cell type",
+                        source,
+                        f"{key}.{part}",
+                        cell,
+                        opened.cell_types,
+                    )
     _check_arms(plan, source, opened)
-    used = list(dict.fromkeys(p.split(":")[0] for s in plan.settings for p in (*s.train, *s.valid, *s.test)))
+    used = list(
+        dict.fromkeys(p.split(":")[0] for s in plan.settings for p in (*s.train, *s.valid, *s.test))
+    )
     sizes = dict(zip(opened.chroms, opened.sizes, strict=True))
     factors = list(dict.fromkeys(f for s in plan.settings for f in plan.factors_of(s)))
     options = {"regions": regions, "blacklist": blacklist, "rule": rule}
     tables = {f: load_bins(labels, factor=f, sizes=sizes, chroms=used, **options) for f in factors}
     collection = read_collection(motifs) if motifs is not None else motifs_of_store(opened)
     paths = {"store": str(store), "labels": str(labels), "rule": rule} | {
-        k: str(v) for k, v in (("regions", regions), ("blacklist", blacklist), ("motifs", motifs)) if v
+        k: str(v)
+        for k, v in (("regions", regions), ("blacklist", blacklist), ("motifs", motifs))
+        if v
     }
     about = paths | {"assembly": opened.info.assembly}
     given = Given(opened, tables, collection, about)
@@ -137,11 +165,18 @@ def open_given(
         without = [factor for factor in factors if not _own_motifs(given, factor)]
         if len(without) == len(factors):
             raise RecipeError(
-                "no motif of any factor is known", where=source.of("arms"), found=", ".join(without),
-                do="Give --motifs FILE or jaspar:2018, build the store with --motifs, or take the arm out.",
-            )  # fmt: skip
+                "no motif of any factor is known",
+                where=source.of("arms"),
+                found=", ".join(without),
+                do=(
+                    "Give --motifs FILE or jaspar:2018, build the store with --motifs, or take the"
+                    " arm out."
+                ),
+            )
         if without:
-            given.notes.append(f"motif: the collection has none of {', '.join(without)}: no score there")
+            given.notes.append(
+                f"motif: the collection has none of {', '.join(without)}: no score there"
+            )
     return given
 
 
@@ -155,9 +190,15 @@ def _check_arms(plan: DataAblation, source: Source, store: Store) -> None:
     for model in plan.models:
         if model.run:
             try:
-                spec_reads[model.name] = "states" in read_spec(find_checkpoint(Path(model.run)))[0].streams
+                spec_reads[model.name] = (
+                    "states" in read_spec(find_checkpoint(Path(model.run)))[0].streams
+                )
             except (CheckpointError, OSError) as error:
-                raise RecipeError("the run cannot be opened", where=source.of("models"), found=f"{model.name}: {error}") from None  # fmt: skip
+                raise RecipeError(
+                    "the run cannot be opened",
+                    where=source.of("models"),
+                    found=f"{model.name}: {error}",
+                ) from None
         else:
             spec_reads[model.name] = "states" in _recipe(model).model.streams
     for setting in plan.settings:
@@ -169,12 +210,16 @@ def _check_arms(plan: DataAblation, source: Source, store: Store) -> None:
             if arm.baseline:
                 states = _reads_states(arm, store)
             try:
-                check_tracks(store, cells, states=states, signals=[parse_signal(s)[0] for s in arm.signals])
+                check_tracks(
+                    store, cells, states=states, signals=[parse_signal(s)[0] for s in arm.signals]
+                )
             except Exception as error:
                 raise RecipeError(
-                    f"the arm reads what the store has not: {error}", where=source.of("arms"), found=f"{arm.name} in {setting.name}",
+                    f"the arm reads what the store has not: {error}",
+                    where=source.of("arms"),
+                    found=f"{arm.name} in {setting.name}",
                     do="Leave the signal out, or say with only: [SETTING] where the arm is for.",
-                ) from None  # fmt: skip
+                ) from None
 
 
 def _check_labels(plan: DataAblation, source: Source, given: Given) -> None:
@@ -185,26 +230,37 @@ def _check_labels(plan: DataAblation, source: Source, given: Given) -> None:
             table = given.tables[factor]
             if setting.test_cell not in table.cells:
                 raise RecipeError(
-                    f"the labels of {factor} lack the test cell type", where=source.of(f"{key}.test_cell"),
-                    found=setting.test_cell, expected=f"one of {', '.join(table.cells)}",
+                    f"the labels of {factor} lack the test cell type",
+                    where=source.of(f"{key}.test_cell"),
+                    found=setting.test_cell,
+                    expected=f"one of {', '.join(table.cells)}",
                     do=f"Give the setting factors: of its own without {factor}.",
-                )  # fmt: skip
+                )
             missing = [cell for cell in setting.train_cells if cell not in table.cells]
             if len(missing) == len(setting.train_cells):
                 raise RecipeError(
-                    f"no training cell type has labels of {factor}", where=source.of(f"{key}.train_cells"),
-                    found=", ".join(missing), expected=f"some of {', '.join(table.cells)}",
-                )  # fmt: skip
+                    f"no training cell type has labels of {factor}",
+                    where=source.of(f"{key}.train_cells"),
+                    found=", ".join(missing),
+                    expected=f"some of {', '.join(table.cells)}",
+                )
             if missing:
                 lacking.append(f"{factor} in {', '.join(missing)}")
         if lacking:
-            given.notes.append(f"{setting.name}: no labels of {'; '.join(lacking)}: nothing is learned there")
+            given.notes.append(
+                f"{setting.name}: no labels of {'; '.join(lacking)}: nothing is learned there"
+            )
         for table in given.tested(plan, setting):
             if not len(table):
-                raise RecipeError("no bin lies in the test places", where=source.of(f"{key}.test"), found=", ".join(setting.test))  # fmt: skip
+                raise RecipeError(
+                    "no bin lies in the test places",
+                    where=source.of(f"{key}.test"),
+                    found=", ".join(setting.test),
+                )
         if (share := share_of_n(given.store, given.tested(plan, setting)[0].bins)) > 0.01:
             given.notes.append(
-                f"{setting.name}: {share:.1%} of the tested bins hold N alone and flatter every row; --regions can leave them out"
+                f"{setting.name}: {share:.1%} of the tested bins hold N alone and flatter every"
+                " row; --regions can leave them out"
             )
     used = {cell for s in plan.settings for cell in (*s.train_cells, s.test_cell)}
     for factor, table in given.tables.items():
@@ -225,9 +281,9 @@ def run_rows(
     Yields
     ------
     dict
-        seed, setting, arm, the mean of each score over the factors that have one, n_factors, factors (all scores of each; None
-        where there are none), notes, met (what training has seen of the test), seconds, and of a fine-tuned arm
-        best_epoch and pretraining_seconds.
+        seed, setting, arm, the mean of each score over the factors that have one, n_factors,
+        factors (all scores of each; None where there are none), notes, met (what training has seen
+        of the test), seconds, and of a fine-tuned arm best_epoch and pretraining_seconds.
     """
     for seed in seeds:
         for setting in plan.settings:
@@ -260,19 +316,37 @@ def _tuned(
     started = time.monotonic()
     inside = setting.test_cell in setting.train_cells
     settings = replace(
-        plan.finetune, signals=arm.signals, freeze=arm.freeze or plan.finetune.freeze, lr=arm.lr or plan.finetune.lr,
-        train_chroms=setting.train, valid_chroms=setting.valid, test_chroms=setting.test,
-        train_cells=setting.train_cells, test_cells=() if inside else (setting.test_cell,), seed=seed,
-    )  # fmt: skip
+        plan.finetune,
+        signals=arm.signals,
+        freeze=arm.freeze or plan.finetune.freeze,
+        lr=arm.lr or plan.finetune.lr,
+        train_chroms=setting.train,
+        valid_chroms=setting.valid,
+        test_chroms=setting.test,
+        train_cells=setting.train_cells,
+        test_cells=() if inside else (setting.test_cell,),
+        seed=seed,
+    )
     result = finetune_binding(
-        given.learned(plan, setting), given.store, checkpoint, home / arm.name, settings,
-        init=arm.init, size=arm.size, k=arm.k or 7, motifs=given.motifs, say=_quiet,
-    )  # fmt: skip
+        given.learned(plan, setting),
+        given.store,
+        checkpoint,
+        home / arm.name,
+        settings,
+        init=arm.init,
+        size=arm.size,
+        k=arm.k or 7,
+        motifs=given.motifs,
+        say=_quiet,
+    )
     scores = _predicted(plan, given, setting, result.run, given.store, truth)
     leak = leak_of(
-        result.run.about, truth[0].bins, setting.test_cell, reads_states=result.run.reads_states,
+        result.run.about,
+        truth[0].bins,
+        setting.test_cell,
+        reads_states=result.run.reads_states,
         same_track=same_track(given.store, setting.test_cell),
-    )  # fmt: skip
+    )
     more = {"best_epoch": result.best_epoch, "pretraining_seconds": spent, "met": leak["said"]}
     return _row(scores, started, leak["warnings"]) | more
 
@@ -290,17 +364,23 @@ def _control(
     cells = [cell for cell in setting.train_cells if cell != setting.test_cell]
     if control.how == "mean_of_cells" and not cells:
         cells = [cell for cell in given.store.cell_types if cell != setting.test_cell]
-        notes.append(f"no other cell type is trained on: the tracks are those of {', '.join(cells)}")
+        notes.append(
+            f"no other cell type is trained on: the tracks are those of {', '.join(cells)}"
+        )
     other = controlled(given.store, setting.test_cell, control.how, cells=cells, seed=seed)
     if other is None:
         raise InputError(
-            "no other cell type has tracks to stand in", where=f"{setting.name}, {control.name}", found=setting.test_cell
-        )  # fmt: skip
+            "no other cell type has tracks to stand in",
+            where=f"{setting.name}, {control.name}",
+            found=setting.test_cell,
+        )
     run = load_binding(home / control.arm)
     return _row(_predicted(plan, given, setting, run, other, truth), started, notes)
 
 
-def _start(plan: DataAblation, given: Given, arm: DataArm, seed: int, folder: Path, say: Say) -> tuple[str, float]:  # fmt: skip
+def _start(
+    plan: DataAblation, given: Given, arm: DataArm, seed: int, folder: Path, say: Say
+) -> tuple[str, float]:
     """What an arm starts from, and the seconds its pre-training took."""
     from epilm.experiments.chapters import read_lines
 
@@ -329,7 +409,12 @@ def _recipe(model: DataModel) -> Any:
 
 
 def _predicted(
-    plan: DataAblation, given: Given, setting: Setting, run: BindingRun, store: Store, truth: list[BinLabels]
+    plan: DataAblation,
+    given: Given,
+    setting: Setting,
+    run: BindingRun,
+    store: Store,
+    truth: list[BinLabels],
 ) -> dict[str, Mapping[str, Any] | None]:
     """Scores of a model; one forward pass serves all factors that have the same bins."""
     place = choose_place(plan.finetune.device, plan.finetune.precision)
@@ -338,9 +423,14 @@ def _predicted(
         bins = tables[0].bins
         scores: NDArray[np.float32] = np.empty((len(bins), len(run.factors)), np.float32)
         for block in predict_bins(
-            run, store, setting.test_cell, bins, both_strands=plan.both_strands, device=place.device.type,
+            run,
+            store,
+            setting.test_cell,
+            bins,
+            both_strands=plan.both_strands,
+            device=place.device.type,
             autocast=place.autocast,
-        ):  # fmt: skip
+        ):
             scores[block.first : block.first + len(block.probabilities)] = block.probabilities
         for table in tables:
             out[table.factor] = score_bins(
@@ -362,7 +452,12 @@ def _of_same_bins(truth: list[BinLabels]) -> list[list[BinLabels]]:
 
 
 def _baseline(
-    plan: DataAblation, given: Given, setting: Setting, arm: DataArm, seed: int, truth: list[BinLabels]
+    plan: DataAblation,
+    given: Given,
+    setting: Setting,
+    arm: DataArm,
+    seed: int,
+    truth: list[BinLabels],
 ) -> dict[str, Any]:
     started, notes = time.monotonic(), []
     names = tuple(parse_signal(text)[0] for text in arm.signals)
@@ -379,10 +474,18 @@ def _baseline(
             features = Features(store, 0, MOTIF_BP, states, names, own, width=table.bins.width)
         try:
             models[table.factor] = fit_features(
-                table, features, cells=table.cells, train=setting.train, valid=setting.valid, test=setting.test,
-                negatives=plan.finetune.negatives, seed=seed,
-            )  # fmt: skip
-        except InputError as error:  # one class alone in a part: this factor has no score, the others do
+                table,
+                features,
+                cells=table.cells,
+                train=setting.train,
+                valid=setting.valid,
+                test=setting.test,
+                negatives=plan.finetune.negatives,
+                seed=seed,
+            )
+        except (
+            InputError
+        ) as error:  # one class alone in a part: this factor has no score, the others do
             notes.append(str(error))
     out: dict[str, Mapping[str, Any] | None] = dict.fromkeys(table.factor for table in truth)
     for tables in _of_same_bins([table for table in truth if table.factor in models]):
@@ -393,7 +496,9 @@ def _baseline(
     return _row(out, started, notes) | {"met": "no pre-training"}
 
 
-def _together(models: Mapping[str, BinModel], cell: str, bins: Bins) -> dict[str, NDArray[np.float32]]:
+def _together(
+    models: Mapping[str, BinModel], cell: str, bins: Bins
+) -> dict[str, NDArray[np.float32]]:
     """Predict several factors; features that models share are read once."""
     out = {factor: np.empty(len(bins), np.float32) for factor in models}
     for features in {id(model.features): model.features for model in models.values()}.values():
@@ -408,7 +513,11 @@ def _together(models: Mapping[str, BinModel], cell: str, bins: Bins) -> dict[str
 
 
 def _reads_states(arm: DataArm, store: Store) -> bool:
-    return (arm.baseline == "kmer_state" and store.states is not None) if arm.states is None else arm.states
+    return (
+        (arm.baseline == "kmer_state" and store.states is not None)
+        if arm.states is None
+        else arm.states
+    )
 
 
 def _own_motifs(given: Given, factor: str) -> list[Any]:
@@ -423,12 +532,18 @@ def _row(
 ) -> dict[str, Any]:
     known = [table for table in scores.values() if table is not None and np.isfinite(table["ap"])]
     means = {
-        key: float(np.mean([table[key] for table in known])) if known else float("nan") for key in SCORES
+        key: float(np.mean([table[key] for table in known])) if known else float("nan")
+        for key in SCORES
     }
-    factors = {factor: None if table is None else plain(dict(table)) for factor, table in scores.items()}
+    factors = {
+        factor: None if table is None else plain(dict(table)) for factor, table in scores.items()
+    }
     return means | {
-        "n_factors": len(known), "factors": factors, "notes": list(notes), "seconds": time.monotonic() - started,
-    }  # fmt: skip
+        "n_factors": len(known),
+        "factors": factors,
+        "notes": list(notes),
+        "seconds": time.monotonic() - started,
+    }
 
 
 def _digest(table: BinLabels) -> str:

@@ -1,7 +1,9 @@
-"""What rows (seed, setting, arm) of an ablation on given data add up to: a table a setting, factor by factor.
+"""What rows (seed, setting, arm) of an ablation on given data add up to: a table a setting, factor
+by factor.
 
-A factor may have no score in an arm (no motif of it is known): a row's mean is then over fewer factors, which the table
-says, and a claim compares two rows over the factors that both have. Pure functions but for the writing.
+A factor may have no score in an arm (no motif of it is known): a row's mean is then over fewer
+factors, which the table says, and a claim compares two rows over the factors that both have. Pure
+functions but for the writing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
 
 SCORES = ("auprc_dg", "ap", "auroc", "recall_at_fdr10", "recall_at_fdr50")
 HEADS = {
-    "auprc_dg": "auPRC (DG)", "ap": "AP", "auroc": "auROC", "recall_at_fdr10": "recall 10 % FDR", "recall_at_fdr50": "recall 50 % FDR",
-}  # fmt: skip
+    "auprc_dg": "auPRC (DG)",
+    "ap": "AP",
+    "auroc": "auROC",
+    "recall_at_fdr10": "recall 10 % FDR",
+    "recall_at_fdr50": "recall 50 % FDR",
+}
 
 
 def spread(values: Iterable[float | None]) -> tuple[float | None, float | None]:
@@ -45,9 +51,9 @@ def summarise(plan: "DataAblation", rows: Sequence[Mapping[str, Any]]) -> list[d
     Returns
     -------
     list of dict
-        setting, arm, title, seeds, `<score>_mean`, `<score>_sd` (None with one seed) of the means over factors,
-        n_factors (that have a score, the fewest of all seeds), of_factors, factors: factor -> the same
-        two of each score and positives, n; seconds: mean; notes.
+        setting, arm, title, seeds, `<score>_mean`, `<score>_sd` (None with one seed) of the means
+        over factors, n_factors (that have a score, the fewest of all seeds), of_factors, factors:
+        factor -> the same two of each score and positives, n; seconds: mean; notes.
     """
     table = []
     for setting in plan.settings:
@@ -56,7 +62,12 @@ def summarise(plan: "DataAblation", rows: Sequence[Mapping[str, Any]]) -> list[d
             if not mine:
                 continue
             factors = plan.factors_of(setting)
-            line: dict[str, Any] = {"setting": setting.name, "arm": row.name, "title": row.title or row.name, "seeds": len(mine)}  # fmt: skip
+            line: dict[str, Any] = {
+                "setting": setting.name,
+                "arm": row.name,
+                "title": row.title or row.name,
+                "seeds": len(mine),
+            }
             line |= _spreads(mine)
             line |= {"n_factors": min(r["n_factors"] for r in mine), "of_factors": len(factors)}
             line["factors"] = {}
@@ -78,7 +89,9 @@ def _spreads(tables: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
 
 
 def judge(plan: "DataAblation", rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-    """Judge every claim in every setting, over the factors that both rows have; as `ablation_table.judge`."""
+    """Judge every claim in every setting, over the factors that both rows have; as
+    `ablation_table.judge`.
+    """
     out = []
     for setting in plan.settings:
         mine = [row for row in rows if row["setting"] == setting.name]
@@ -92,17 +105,26 @@ def judge(plan: "DataAblation", rows: Sequence[Mapping[str, Any]]) -> list[Verdi
 def _alike(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The same rows with means over the factors that all of them have."""
     common = [
-        factor for factor in (rows[0]["factors"] if rows else ())
-        if all((t := row["factors"].get(factor)) is not None and t["ap"] is not None for row in rows)
-    ]  # fmt: skip
+        factor
+        for factor in (rows[0]["factors"] if rows else ())
+        if all(
+            (t := row["factors"].get(factor)) is not None and t["ap"] is not None for row in rows
+        )
+    ]
     return [
-        dict(row) | {s: float(np.mean([row["factors"][f][s] for f in common])) if common else None for s in JUDGED}
+        dict(row)
+        | {
+            s: float(np.mean([row["factors"][f][s] for f in common])) if common else None
+            for s in JUDGED
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def write_tables(folder: Path, plan: "DataAblation", rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write table.json, table.tsv (means over factors), factors.tsv (each factor) and claims.tsv."""
+    """Write table.json, table.tsv (means over factors), factors.tsv (each factor) and
+    claims.tsv.
+    """
     table, verdicts = summarise(plan, rows), judge(plan, rows)
     claims = [plain(asdict(v) | {"verdict": v.word}) for v in verdicts]
     write_json(folder / "table.json", {"rows": [plain(line) for line in table], "claims": claims})
@@ -114,7 +136,13 @@ def write_tables(folder: Path, plan: "DataAblation", rows: Sequence[Mapping[str,
         folder / "factors.tsv",
         heads,
         [
-            [line["setting"], line["arm"], factor, line["seeds"], *(of.get(head) for head in heads[4:])]
+            [
+                line["setting"],
+                line["arm"],
+                factor,
+                line["seeds"],
+                *(of.get(head) for head in heads[4:]),
+            ]
             for line in table
             for factor, of in line["factors"].items()
         ],
@@ -130,7 +158,9 @@ def write_tables(folder: Path, plan: "DataAblation", rows: Sequence[Mapping[str,
 def name_of(line: Mapping[str, Any]) -> str:
     """A row's title, with the number of factors where it is not all."""
     short = line["n_factors"] < line["of_factors"]
-    return line["title"] + (f" ({line['n_factors']} of {line['of_factors']} factors)" if short else "")
+    return line["title"] + (
+        f" ({line['n_factors']} of {line['of_factors']} factors)" if short else ""
+    )
 
 
 def shown(line: Mapping[str, Any], score: str, digits: int = 4, sign: str = "+-") -> str:
@@ -148,16 +178,23 @@ def shown(line: Mapping[str, Any], score: str, digits: int = 4, sign: str = "+-"
 
 
 def text_of(table: Sequence[Mapping[str, Any]], verdicts: Sequence[Verdict]) -> str:
-    """Print two tables a setting, means over factors and auPRC (DG) of each factor; then the claims."""
+    """Print two tables a setting, means over factors and auPRC (DG) of each factor; then the
+    claims.
+    """
     lines: list[str] = []
     width = max([10, *(len(name_of(line)) for line in table)]) + 2
     for setting in dict.fromkeys(line["setting"] for line in table):
         mine = [line for line in table if line["setting"] == setting]
-        lines.append(f"{setting:<{width}}{'seeds':>6}" + "".join(f"{HEADS[score]:>20}" for score in SCORES))
+        lines.append(
+            f"{setting:<{width}}{'seeds':>6}" + "".join(f"{HEADS[score]:>20}" for score in SCORES)
+        )
         for line in mine:
             cells = "".join(f"{shown(line, score):>20}" for score in SCORES)
             lines.append(f"{name_of(line):<{width}}{line['seeds']:>6}{cells}")
-        lines.append(f"{'auPRC (DG)':<{width + 6}}" + "".join(f"{factor:>20}" for factor in mine[0]["factors"]))  # fmt: skip
+        lines.append(
+            f"{'auPRC (DG)':<{width + 6}}"
+            + "".join(f"{factor:>20}" for factor in mine[0]["factors"])
+        )
         for line in mine:
             cells = "".join(f"{shown(of, 'auprc_dg'):>20}" for of in line["factors"].values())
             lines.append(f"{line['title']:<{width + 6}}{cells}")

@@ -1,4 +1,5 @@
-"""What both kinds of ablation do with files: the description's table, the folder and its claim, the rows in it.
+"""What both kinds of ablation do with files: the description's table, the folder and its claim, the
+rows in it.
 
 Neighbours: `ablation` (invented worlds), `ablation_data` (given data).
 """
@@ -32,7 +33,9 @@ def read_table(path: Path) -> tuple[dict[str, Any], Source]:
     source = Source(path.name if path.parent == ABLATIONS else str(path))
     table = read_yaml(path.read_text(encoding="utf-8"), source)
     if not isinstance(table, dict):
-        raise RecipeError("an ablation is a table of keys", where=source.name, found=type(table).__name__)
+        raise RecipeError(
+            "an ablation is a table of keys", where=source.name, found=type(table).__name__
+        )
     return table, source
 
 
@@ -52,7 +55,10 @@ def seeds_of(seeds: int | Sequence[int]) -> list[int]:
     wanted = list(range(FIRST_SEED, FIRST_SEED + seeds)) if isinstance(seeds, int) else list(seeds)
     if not wanted or min(wanted) < 0:
         raise UsageError(
-            "impossible value", where="--seeds", found=seeds, expected="at least one seed, none negative"
+            "impossible value",
+            where="--seeds",
+            found=seeds,
+            expected="at least one seed, none negative",
         )
     return wanted
 
@@ -88,14 +94,20 @@ def claim_folder(
         before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(mine))
         if other := changed(before, now):
             raise TrainingError(
-                "the folder holds another ablation", where=str(folder),
-                found="; ".join(f"{key} was {old!s:.60}, is {new!s:.60}" for key, old, new in other[:3]), do=do,
-            )  # fmt: skip
+                "the folder holds another ablation",
+                where=str(folder),
+                found="; ".join(
+                    f"{key} was {old!s:.60}, is {new!s:.60}" for key, old, new in other[:3]
+                ),
+                do=do,
+            )
     elif folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
         raise TrainingError(
-            "the folder holds something that is not an ablation", where=str(folder),
-            found=", ".join(sorted(p.name for p in folder.iterdir())[:5]), do="Choose another --out.",
-        )  # fmt: skip
+            "the folder holds something that is not an ablation",
+            where=str(folder),
+            found=", ".join(sorted(p.name for p in folder.iterdir())[:5]),
+            do="Choose another --out.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, dict(mine))
 
@@ -105,13 +117,15 @@ def other_rows(
 ) -> list[tuple[str, Any, Any]]:
     """Name the keys of two descriptions that differ and make other rows, with both values.
 
-    Items of `lists` (models, arms, ...) are told apart by their names: what the old one has not is a row more. Titles,
-    claims and the settings an arm is for change no row.
+    Items of `lists` (models, arms, ...) are told apart by their names: what the old one has not is
+    a row more. Titles, claims and the settings an arm is for change no row.
 
     Examples
     --------
     >>> old = {"epochs": 3, "claims": [], "arms": [{"name": "a", "lr": 1, "title": "A"}]}
-    >>> other_rows(old, {"epochs": 3, "arms": [{"name": "a", "lr": 1}, {"name": "b", "lr": 2}]}, ["arms"])
+    >>> other_rows(
+    ...     old, {"epochs": 3, "arms": [{"name": "a", "lr": 1}, {"name": "b", "lr": 2}]}, ["arms"]
+    ... )
     []
     >>> other_rows(old, {"epochs": 3, "arms": [{"name": "a", "lr": 2}]}, ["arms"])
     [('arms.a.lr', 1, 2)]
@@ -138,8 +152,12 @@ def append_row(folder: Path, row: Mapping[str, Any]) -> Row:
     return made
 
 
-def rows_in(folder: Path, key: Callable[[Row], Hashable], described: Callable[[Row], bool]) -> list[Row]:
-    """Rows that a folder holds, the last of a key; a line cut short by a kill and rows no longer described are left out."""
+def rows_in(
+    folder: Path, key: Callable[[Row], Hashable], described: Callable[[Row], bool]
+) -> list[Row]:
+    """Rows that a folder holds, the last of a key; a line cut short by a kill and rows no longer
+    described are left out.
+    """
     path = folder / ROWS
     rows: dict[Hashable, Row] = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():

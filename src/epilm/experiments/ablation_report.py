@@ -1,4 +1,6 @@
-"""The page of an ablation: rows over seeds, the claims with their verdicts, each factor, how it was done."""
+"""The page of an ablation: rows over seeds, the claims with their verdicts, each factor, how it was
+done.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,11 +32,17 @@ def ablation_page(folder: Path) -> Page:
         for model in plan.models:
             run = folder / f"seed{seed}/runs/{model.name}"
             if (run / "metrics.jsonl").is_file():
-                found.append(chapters.pretraining(run, f"Pre-training of {model.name}, seed {seed}"))
+                found.append(
+                    chapters.pretraining(run, f"Pre-training of {model.name}, seed {seed}")
+                )
     size = "" if plan.size == "base" else f" --size {plan.size}"
     code = f"epilm ablate {plan.name} --out {folder}{size} --seeds {len(seeds)}"
     found.append(
-        Section("How to reproduce", text=["The same command goes on where a stopped one was."], code=code)
+        Section(
+            "How to reproduce",
+            text=["The same command goes on where a stopped one was."],
+            code=code,
+        )
     )
     return Page(
         plan.title or plan.name,
@@ -48,7 +56,9 @@ def ablation_page(folder: Path) -> Page:
 
 def read_plan(folder: Path) -> Ablation:
     """The description that a folder was made with."""
-    return build_from(Ablation, chapters.load_json(folder / PLAN, {}), "", Source(str(folder / PLAN)))
+    return build_from(
+        Ablation, chapters.load_json(folder / PLAN, {}), "", Source(str(folder / PLAN))
+    )
 
 
 def ablation_sections(plan: Ablation, rows: list[dict[str, Any]]) -> list[Section]:
@@ -57,21 +67,26 @@ def ablation_sections(plan: Ablation, rows: list[dict[str, Any]]) -> list[Sectio
     best = int(np.argmax([line["auprc_dg_mean"] for line in table])) if table else 0
     heads = ["row", "seeds", *NAMES.values(), "auROC", *plan.factors]
     lines = [
-        [line["title"], line["seeds"], *(_spread(line, key) for key in ("auprc_dg", "ap", "auroc")),
-         *line["factors"].values()]
+        [
+            line["title"],
+            line["seeds"],
+            *(_spread(line, key) for key in ("auprc_dg", "ap", "auroc")),
+            *line["factors"].values(),
+        ]
         for line in table
-    ]  # fmt: skip
+    ]
     count = max((line["seeds"] for line in table), default=0)
     caption = (
-        f"{plan.test_cell}, {', '.join(plan.test)}, mean over factors; the factors' columns are auPRC"
-        + (f"; mean ± sample sd over {count} seeds" if count > 1 else "")
+        f"{plan.test_cell}, {', '.join(plan.test)}, mean over factors; the factors' columns are"
+        " auPRC" + (f"; mean ± sample sd over {count} seeds" if count > 1 else "")
     )
     scores = Section(
         "Binding in an unseen cell type",
         text=[
-            f"Where do {', '.join(plan.factors)} bind in {plan.test_cell} on {' and '.join(plan.test)}? Its chromatin states and signals "
-            f"are known; its binding was learned from by nobody, nor was any binding on these chromosomes, which pre-training "
-            "did not read either."
+            f"Where do {', '.join(plan.factors)} bind in {plan.test_cell} on"
+            f" {' and '.join(plan.test)}? Its chromatin states and signals are known; its binding"
+            " was learned from by nobody, nor was any binding on these chromosomes, which"
+            " pre-training did not read either."
         ],
         tables=[Table(heads, lines, caption, frozenset({(best, 2)}))],
     )
@@ -84,9 +99,15 @@ def ablation_sections(plan: Ablation, rows: list[dict[str, Any]]) -> list[Sectio
     if columns:
         with figure(*size_of_points(len(columns))) as (fig, (ax,)):
             paired_points(
-                ax, columns, title="auPRC of every seed", chance=float(np.mean(shares)) if shares else None
+                ax,
+                columns,
+                title="auPRC of every seed",
+                chance=float(np.mean(shares)) if shares else None,
             )
-            text = "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share of bound bins."
+            text = (
+                "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share"
+                " of bound bins."
+            )
             scores.pictures.append(Picture(as_image(fig), text, wide=True))
     return [scores, _claims(plan, rows), _what(plan, rows)]
 
@@ -94,15 +115,26 @@ def ablation_sections(plan: Ablation, rows: list[dict[str, Any]]) -> list[Sectio
 def claims_section(
     verdicts: Sequence[Verdict], titles: Mapping[str, str], heads: Mapping[str, str], text: str
 ) -> Section:
-    """Claims with their differences and verdicts, and a picture of them where there is more than one seed."""
+    """Claims with their differences and verdicts, and a picture of them where there is more than
+    one seed.
+    """
     lines = [
-        [v.say, f"{titles[v.more]} − {titles[v.less]}", heads[v.score], v.mean, None if np.isnan(v.se) else v.se, v.word]
+        [
+            v.say,
+            f"{titles[v.more]} − {titles[v.less]}",
+            heads[v.score],
+            v.mean,
+            None if np.isnan(v.se) else v.se,
+            v.word,
+        ]
         for v in verdicts
-    ]  # fmt: skip
+    ]
     section = Section(
         "Claims",
         text=[text],
-        tables=[Table(["claim", "difference", "score", "mean", "standard error", "verdict"], lines)],
+        tables=[
+            Table(["claim", "difference", "score", "mean", "standard error", "verdict"], lines)
+        ],
     )
     drawn = [(v.say, v.differences, v.mean, v.se) for v in verdicts if v.score == "auprc_dg"]
     if drawn and max(len(gaps) for _, gaps, _, _ in drawn) > 1:
@@ -117,9 +149,10 @@ def _claims(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
         judge(plan, rows),
         plan.titles(),
         NAMES,
-        "All rows of a seed share its world, so differences are taken within seeds. A claim is shown where the mean "
-        "difference is above two of its standard errors (sample sd over seeds / √seeds); a claim of “not above” where it is not. "
-        "One seed has no standard error and shows nothing.",
+        "All rows of a seed share its world, so differences are taken within seeds. A claim is"
+        " shown where the mean difference is above two of its standard errors (sample sd over seeds"
+        " / √seeds); a claim of “not above” where it is not. One seed has no standard error and"
+        " shows nothing.",
     )
 
 
@@ -129,21 +162,42 @@ def _what(plan: Ablation, rows: list[dict[str, Any]]) -> Section:
     return Section(
         "How the arms were made",
         text=[
-            "Each seed is an invented genome of its own. The models are toys: the table says which part of the system does "
-            "what in a world where the truth is known, not how well any of it does on real data.",
+            (
+                "Each seed is an invented genome of its own. The models are toys: the table says"
+                " which part of the system does what in a world where the truth is known, not how"
+                " well any of it does on real data."
+            ),
         ],
         facts=[
-            ("World", f"playground, size {plan.world}, seeds {', '.join(str(s) for s in sorted({r['seed'] for r in rows}))}"),
+            (
+                "World",
+                (
+                    f"playground, size {plan.world}, seeds"
+                    f" {', '.join(str(s) for s in sorted({r['seed'] for r in rows}))}"
+                ),
+            ),
             ("Binding learned from", f"{', '.join(plan.train_cells)} on {', '.join(plan.train)}"),
             ("Best epoch chosen on", f"{', '.join(plan.train_cells)} on {', '.join(plan.valid)}"),
             ("Tested on", f"{plan.test_cell} on {', '.join(plan.test)}, every {plan.bin_step} bp"),
             ("Windows", f"{spec.window_bp} bp around bins of 200 bp"),
-            ("Fine-tuning", f"{spec.epochs} epochs of {spec.positives_per_epoch} bound windows and {spec.negatives} unbound ones for each, "
-                            f"rate {spec.lr:g}, batch {spec.batch_size}, {spec.strands} strands"),
-            *((f"Pre-training of {m.name}", f"{m.recipe}, size {m.size}: {', '.join((*plan.set, *m.set))}") for m in plan.models),
+            (
+                "Fine-tuning",
+                (
+                    f"{spec.epochs} epochs of {spec.positives_per_epoch} bound windows and"
+                    f" {spec.negatives} unbound ones for each, rate {spec.lr:g}, batch"
+                    f" {spec.batch_size}, {spec.strands} strands"
+                ),
+            ),
+            *(
+                (
+                    f"Pre-training of {m.name}",
+                    f"{m.recipe}, size {m.size}: {', '.join((*plan.set, *m.set))}",
+                )
+                for m in plan.models
+            ),
             ("Time of fine-tuning and prediction", chapters.duration(seconds)),
         ],
-    )  # fmt: skip
+    )
 
 
 def _spread(line: dict[str, Any], key: str) -> str:

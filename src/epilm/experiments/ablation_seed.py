@@ -1,7 +1,7 @@
 """One seed of an ablation: a world, its store, two pre-trainings, the arms, the controls.
 
-Everything is the public function of a command, in a folder of its own, so that a stopped seed goes on inside the
-step it was in. Rows come out one by one.
+Everything is the public function of a command, in a folder of its own, so that a stopped seed goes
+on inside the step it was in. Rows come out one by one.
 """
 
 import time
@@ -33,7 +33,9 @@ Say = Callable[[str], None]
 SCORES = ("ap", "auprc_dg", "auroc")
 
 
-def run_seed(plan: "Ablation", folder: Path, seed: int, done: set[str], say: Say) -> Iterator[dict[str, Any]]:
+def run_seed(
+    plan: "Ablation", folder: Path, seed: int, done: set[str], say: Say
+) -> Iterator[dict[str, Any]]:
     """Do what is left of one seed.
 
     Parameters
@@ -50,8 +52,8 @@ def run_seed(plan: "Ablation", folder: Path, seed: int, done: set[str], say: Say
     Yields
     ------
     dict
-        seed, arm, the mean of each score over factors, `factors` with all scores of each, seconds (of
-        fine-tuning and prediction), pretraining_seconds, best_epoch.
+        seed, arm, the mean of each score over factors, `factors` with all scores of each, seconds
+        (of fine-tuning and prediction), pretraining_seconds, best_epoch.
     """
     left = [arm for arm in plan.arms if arm.name not in done]
     controls = [control for control in plan.controls if control.name not in done]
@@ -71,13 +73,24 @@ def run_seed(plan: "Ablation", folder: Path, seed: int, done: set[str], say: Say
     for arm in left:
         started = time.monotonic()
         settings = replace(
-            plan.finetune, signals=arm.signals, train_chroms=plan.train, valid_chroms=plan.valid,
-            test_chroms=plan.test, train_cells=plan.train_cells, test_cells=(plan.test_cell,), seed=seed,
-        )  # fmt: skip
+            plan.finetune,
+            signals=arm.signals,
+            train_chroms=plan.train,
+            valid_chroms=plan.valid,
+            test_chroms=plan.test,
+            train_cells=plan.train_cells,
+            test_cells=(plan.test_cell,),
+            seed=seed,
+        )
         result = finetune_binding(
-            labels, store, folder / "runs" / arm.model, folder / "arms" / arm.name, settings,
-            init=arm.init, say=_quiet,
-        )  # fmt: skip
+            labels,
+            store,
+            folder / "runs" / arm.model,
+            folder / "arms" / arm.name,
+            settings,
+            init=arm.init,
+            say=_quiet,
+        )
         row = _row(seed, arm.name, _scored(plan, result.run, store, truth), started)
         pretraining = spent.get(arm.model, 0.0) if arm.init == "checkpoint" else 0.0
         yield row | {"best_epoch": result.best_epoch, "pretraining_seconds": pretraining}
@@ -148,18 +161,30 @@ def _scored(
     """All scores of each factor in the unseen cell type; one forward pass serves all factors."""
     bins = truth[0].bins
     scores: NDArray[np.float32] = np.empty((len(bins), len(run.factors)), np.float32)
-    for block in predict_bins(run, store, plan.test_cell, bins, both_strands=plan.both_strands, device="cpu"):
+    for block in predict_bins(
+        run, store, plan.test_cell, bins, both_strands=plan.both_strands, device="cpu"
+    ):
         scores[block.first : block.first + len(block.probabilities)] = block.probabilities
     return {
-        table.factor: score_bins(table.of(plan.test_cell), scores[:, run.factors.index(table.factor)])
+        table.factor: score_bins(
+            table.of(plan.test_cell), scores[:, run.factors.index(table.factor)]
+        )
         for table in truth
     }
 
 
-def _row(seed: int, arm: str, scores: dict[str, Mapping[str, Any]], started: float) -> dict[str, Any]:
+def _row(
+    seed: int, arm: str, scores: dict[str, Mapping[str, Any]], started: float
+) -> dict[str, Any]:
     means = {key: float(np.mean([table[key] for table in scores.values()])) for key in SCORES}
     factors = {factor: dict(table) for factor, table in scores.items()}
-    return {"seed": seed, "arm": arm, **means, "factors": factors, "seconds": time.monotonic() - started}
+    return {
+        "seed": seed,
+        "arm": arm,
+        **means,
+        "factors": factors,
+        "seconds": time.monotonic() - started,
+    }
 
 
 def _quiet(line: str) -> None:

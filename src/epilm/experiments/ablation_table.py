@@ -1,8 +1,8 @@
 """What rows (seed, arm) add up to: means, paired differences, and whether a claim shows.
 
-Arms of one seed share its world, so a claim is judged on differences within seeds. It shows where the
-mean difference is above two of its standard errors (sample sd over seeds / sqrt(seeds)).
-Pure functions but for the writing of tables.
+Arms of one seed share its world, so a claim is judged on differences within seeds. It shows where
+the mean difference is above two of its standard errors (sample sd over seeds / sqrt(seeds)). Pure
+functions but for the writing of tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,10 +102,21 @@ def judge(plan: "Ablation", rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
             if not gaps:
                 continue
             mean, se = paired(gaps)
-            shown = None if len(gaps) < FEWEST else bool(mean > ERRORS * se) == (claim.kind == "above")
+            shown = (
+                None if len(gaps) < FEWEST else bool(mean > ERRORS * se) == (claim.kind == "above")
+            )
             out.append(
                 Verdict(
-                    claim.say, claim.more, claim.less, claim.kind, score, len(gaps), mean, se, shown, gaps
+                    claim.say,
+                    claim.more,
+                    claim.less,
+                    claim.kind,
+                    score,
+                    len(gaps),
+                    mean,
+                    se,
+                    shown,
+                    gaps,
                 )
             )
     return out
@@ -122,8 +133,8 @@ def summarise(plan: "Ablation", rows: Sequence[Mapping[str, Any]]) -> list[dict[
     Returns
     -------
     list of dict
-        arm, title, seeds, `<score>_mean`, `<score>_sd` (None with one seed) for ap, auprc_dg and auroc,
-        factors: factor -> mean auprc_dg, seconds: mean.
+        arm, title, seeds, `<score>_mean`, `<score>_sd` (None with one seed) for ap, auprc_dg and
+        auroc, factors: factor -> mean auprc_dg, seconds: mean.
     """
     table = []
     for arm, title in plan.titles().items():
@@ -136,7 +147,9 @@ def summarise(plan: "Ablation", rows: Sequence[Mapping[str, Any]]) -> list[dict[
             line[f"{score}_mean"] = float(values.mean())
             line[f"{score}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else None
         line["factors"] = {
-            factor: float(np.mean(np.array([row["factors"][factor]["auprc_dg"] for row in mine], np.float64)))
+            factor: float(
+                np.mean(np.array([row["factors"][factor]["auprc_dg"] for row in mine], np.float64))
+            )
             for factor in plan.factors
         }
         line["seconds"] = float(np.mean([row["seconds"] for row in mine]))
@@ -149,9 +162,15 @@ def write_tables(folder: Path, plan: "Ablation", rows: Sequence[Mapping[str, Any
     table, verdicts = summarise(plan, rows), judge(plan, rows)
     claims = [plain(asdict(v) | {"verdict": v.word}) for v in verdicts]
     write_json(folder / "table.json", {"arms": [plain(line) for line in table], "claims": claims})
-    heads = ["arm", "seeds", *(f"{s}_{w}" for s in ("auprc_dg", "ap", "auroc") for w in ("mean", "sd"))]
+    heads = [
+        "arm",
+        "seeds",
+        *(f"{s}_{w}" for s in ("auprc_dg", "ap", "auroc") for w in ("mean", "sd")),
+    ]
     lines = [[*(line.get(head) for head in heads), *line["factors"].values()] for line in table]
-    write_tsv(folder / "table.tsv", [*heads, *(f"auprc_dg_{factor}" for factor in plan.factors)], lines)
+    write_tsv(
+        folder / "table.tsv", [*heads, *(f"auprc_dg_{factor}" for factor in plan.factors)], lines
+    )
     heads = ["claim", "more", "less", "score", "seeds", "difference", "se", "verdict"]
     write_tsv(
         folder / "claims.tsv",

@@ -11,7 +11,8 @@ from types import TracebackType
 
 from epilm.errors import EpilmError
 
-# The command, and a thread that waits for the end of its input: that comes when this process is gone, however it went.
+# The command, and a thread that waits for the end of its input: that comes when this process is
+# gone, however it went.
 _CHILD = """
 import os, signal, sys, threading
 def watch():
@@ -24,12 +25,15 @@ sys.exit(main(sys.argv[1:]))
 
 
 def same_modules() -> dict[str, str]:
-    """Give the environment in which a child process finds the modules where this one found them, installed or not."""
+    """Give the environment in which a child process finds the modules where this one found them,
+    installed or not.
+    """
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 class Beside:
-    """Run an `epilm` command beside this process; left by an error, or killed with this process, it ends with it.
+    """Run an `epilm` command beside this process; left by an error, or killed with this process, it
+    ends with it.
 
     Parameters
     ----------
@@ -41,7 +45,10 @@ class Beside:
     Examples
     --------
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Beside(["ls", "recipes"], Path(folder) / "log") as beside:
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Beside(["ls", "recipes"], Path(folder) / "log") as beside,
+    ... ):
     ...     seconds = beside.wait()
     ...     "ebert_base" in (Path(folder) / "log").read_text()
     True
@@ -53,8 +60,11 @@ class Beside:
         with open(log, "wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _CHILD, *self.words],
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=same_modules(),
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=same_modules(),
+            )
         self._seconds = 0.0
 
         def watch() -> None:
@@ -76,20 +86,26 @@ class Beside:
         """
         self._watcher.join()
         if code := self._process.returncode:
-            last = (self.log.read_text(errors="replace").strip().splitlines() or [f"ended with code {code}"])[
-                -1
-            ]
+            last = (
+                self.log.read_text(errors="replace").strip().splitlines()
+                or [f"ended with code {code}"]
+            )[-1]
             raise EpilmError(
-                "a command that ran beside this one failed", where=f"epilm {' '.join(self.words)}", found=last,
+                "a command that ran beside this one failed",
+                where=f"epilm {' '.join(self.words)}",
+                found=last,
                 do=f"All that it said is in {self.log}.",
-            )  # fmt: skip
+            )
         return self._seconds
 
     def __enter__(self) -> "Beside":
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._process.terminate()
         self._watcher.join()

@@ -1,6 +1,8 @@
-"""The page of a fine-tuning on binding: what it learned from, its epochs, its validation scores factor by factor.
+"""The page of a fine-tuning on binding: what it learned from, its epochs, its validation scores
+factor by factor.
 
-Test scores are not there: `epilm evaluate --task dream` makes them, of any cell type and chromosome.
+Test scores are not there: `epilm evaluate --task dream` makes them, of any cell type and
+chromosome.
 """
 
 import json
@@ -68,7 +70,8 @@ def _learning(
     section.warnings += [note for note in notes if "COLLAPSE" in note]
     if not found:
         section.warnings.append(
-            f"The run is not finished: {len(rows)} of {settings.get('epochs', '?')} epochs. The same command goes on from there."
+            f"The run is not finished: {len(rows)} of {settings.get('epochs', '?')} epochs. The"
+            " same command goes on from there."
         )
     section.text += [f"{note[0].upper()}{note[1:]}." for note in notes if "COLLAPSE" not in note]
     if valid:
@@ -76,15 +79,22 @@ def _learning(
             Table(
                 ["factor", *SCORES.values()],
                 [[factor, *(table.get(key) for key in SCORES)] for factor, table in valid.items()],
-                f"Validation bins, epoch {found.get('best_epoch')}: they chose the epoch, so they flatter; test scores come from epilm evaluate --task dream",
+                f"Validation bins, epoch {found.get('best_epoch')}: they chose the epoch, so they"
+                " flatter; test scores come from epilm evaluate --task dream",
             )
         )
     for key, split, title in (
         ("loss", "train", "Loss of training"),
-        (f"valid_{metric}", "valid", f"{SCORES.get(metric, metric)}, validation, mean of the factors"),
+        (
+            f"valid_{metric}",
+            "valid",
+            f"{SCORES.get(metric, metric)}, validation, mean of the factors",
+        ),
     ):
         points = [
-            {"step": row["step"], "split": split, key: row[key]} for row in rows if row.get(key) is not None
+            {"step": row["step"], "split": split, key: row[key]}
+            for row in rows
+            if row.get(key) is not None
         ]
         if points:
             with figure() as (fig, (ax,)):
@@ -107,7 +117,11 @@ def _facts(
         ("Never read", ", ".join(about.get("test_chroms", []))),
         (
             "Window",
-            f"{about['window_bp']} bp around bins of {about['width']} bp" if "window_bp" in about else "",
+            (
+                f"{about['window_bp']} bp around bins of {about['width']} bp"
+                if "window_bp" in about
+                else ""
+            ),
         ),
         ("Signals", ", ".join(":".join(signal) for signal in about.get("signals", [])) or "none"),
         ("Start", f"{given.get('checkpoint', '?')} ({given.get('init', '?')})"),
@@ -115,10 +129,16 @@ def _facts(
             "Held out of pre-training",
             ", ".join([*held_out(before), *held_out(before, "cells")]),
         ),
-        ("Epochs", f"{epochs} of {settings.get('epochs', '?')}, the best {found.get('best_epoch', '?')}"),
+        (
+            "Epochs",
+            f"{epochs} of {settings.get('epochs', '?')}, the best {found.get('best_epoch', '?')}",
+        ),
         (
             "Learning rate",
-            f"{settings.get('lr', '?')}, encoder {'frozen' if settings.get('freeze') == 'encoder' else 'learned'}",
+            (
+                f"{settings.get('lr', '?')}, encoder"
+                f" {'frozen' if settings.get('freeze') == 'encoder' else 'learned'}"
+            ),
         ),
         ("Seed", str(settings.get("seed", "?"))),
         ("Store", str(about.get("store", ""))[:12]),
@@ -130,13 +150,15 @@ def _reproduce(run: Path, about: dict[str, Any], given: dict[str, Any]) -> Secti
     factors = " ".join(about.get("factors", ["FACTOR"]))
     cells = " ".join(given.get("settings", {}).get("test_cells", [])) or "CELL"
     code = (
-        f"epilm finetune dream --data LABELS --store STORE --factor {factors} --checkpoint {given.get('checkpoint', 'RUN')} --out {run}\n"
-        f"epilm evaluate {run} --task dream --data LABELS --store STORE --cell {cells} --controls"
+        f"epilm finetune dream --data LABELS --store STORE --factor {factors} --checkpoint"
+        f" {given.get('checkpoint', 'RUN')} --out {run}\nepilm evaluate {run} --task dream --data"
+        f" LABELS --store STORE --cell {cells} --controls"
     )
     return Section(
         "How to reproduce",
         text=[
-            "What differs from the defaults stands in the settings above; LABELS and STORE are those of the run (a digest of both is kept)."
+            "What differs from the defaults stands in the settings above; LABELS and STORE are"
+            " those of the run (a digest of both is kept)."
         ],
         code=code,
     )

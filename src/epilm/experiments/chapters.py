@@ -111,7 +111,10 @@ def run_facts(run: Path) -> list[tuple[str, str]]:
         ("Streams", " + ".join(model.get("streams", []))),
         (
             "Encoder",
-            f"{encoder.get('size', '?')}, {model.get('k', '?')}-mers, {model.get('max_tokens')} tokens",
+            (
+                f"{encoder.get('size', '?')}, {model.get('k', '?')}-mers, {model.get('max_tokens')}"
+                " tokens"
+            ),
         ),
         ("Samples", _samples(model, samples)),
     ]
@@ -120,33 +123,49 @@ def run_facts(run: Path) -> list[tuple[str, str]]:
     if parameters := summary.get("parameters"):
         facts.append(("Parameters", show(parameters)))
     facts += [
-        ("Objectives", ", ".join(f"{name} × {show(weight, 2)}" for name, weight in weights.items())),
+        (
+            "Objectives",
+            ", ".join(f"{name} × {show(weight, 2)}" for name, weight in weights.items()),
+        ),
         ("Steps", f"{done:,} of {train.get('steps', 0):,}, batch {train.get('batch_size', '?')}"),
         ("Peak learning rate", f"{optim.get('peak_lr', 0):g} ({optim.get('name', '')})"),
         (
             "Held out",
-            ", ".join([*samples.get("holdout_chroms", []), *samples.get("holdout_cells", [])]) or "nothing",
+            ", ".join([*samples.get("holdout_chroms", []), *samples.get("holdout_cells", [])])
+            or "nothing",
         ),
         ("Seed", show(train.get("seed"))),
-        ("Time", duration(last(rows, "train").get("seconds") or last(rows, "valid").get("seconds"))),
-        ("Device", f"{start.get('device', train.get('device', '?'))}, {start.get('cpus', '?')} cores"),
+        (
+            "Time",
+            duration(last(rows, "train").get("seconds") or last(rows, "valid").get("seconds")),
+        ),
+        (
+            "Device",
+            f"{start.get('device', train.get('device', '?'))}, {start.get('cpus', '?')} cores",
+        ),
     ]
     if versions := start.get("versions"):
         facts.append(
             (
                 "Versions",
-                ", ".join(f"{n} {versions[n]}" for n in ("epilm", "torch", "numpy") if n in versions),
+                ", ".join(
+                    f"{n} {versions[n]}" for n in ("epilm", "torch", "numpy") if n in versions
+                ),
             )
         )
     if git := start.get("git"):
-        facts.append(("Source", f"{git.get('commit', '')[:10]}{', changed' if git.get('changed') else ''}"))
+        facts.append(
+            ("Source", f"{git.get('commit', '')[:10]}{', changed' if git.get('changed') else ''}")
+        )
     if mark := store.get("fingerprint"):
         facts.append(("Store", f"{Path(str(store.get('path', '?'))).name}, {mark[:12]}"))
     return [(name, value) for name, value in facts if value]
 
 
 def run_warnings(run: Path) -> list[str]:
-    """What looks wrong: the run's own warnings, an unfinished run, metrics no better than chance."""
+    """What looks wrong: the run's own warnings, an unfinished run, metrics no better than
+    chance.
+    """
     rows = read_lines(run / "metrics.jsonl")
     summary = load_json(run / "summary.json", {})
     recipe = load_json(run / "recipe.json", {})
@@ -155,7 +174,8 @@ def run_warnings(run: Path) -> list[str]:
     done = max((int(r["step"]) for r in rows), default=0)
     if done < steps:
         out.append(
-            f"The run is not finished: {done:,} of {steps:,} steps. The same command goes on from there."
+            f"The run is not finished: {done:,} of {steps:,} steps. The same command goes on from"
+            " there."
         )
     valid = last(rows, "valid")
     if done and valid:
@@ -163,7 +183,8 @@ def run_warnings(run: Path) -> list[str]:
             value, chance = valid.get(key), valid.get(f"{key}_chance")
             if value is not None and chance is not None and value <= chance * 1.02:
                 out.append(
-                    f"{name} on held-out samples ({value:.3f}) is no better than chance ({chance:.3f})."
+                    f"{name} on held-out samples ({value:.3f}) is no better than chance"
+                    f" ({chance:.3f})."
                 )
     return out
 
@@ -179,15 +200,21 @@ def run_table(run: Path, name: str = "") -> Table | None:
     for key in keys:
         lines.append([CURVES[key], first.get(key), final.get(key), final.get(f"{key}_chance")])
     caption = f"Held-out samples{f', {name}' if name else ''} ({int(final.get('samples', 0))})"
-    return Table(["metric", f"step {first['step']}", f"step {final['step']}", "chance"], lines, caption)
+    return Table(
+        ["metric", f"step {first['step']}", f"step {final['step']}", "chance"], lines, caption
+    )
 
 
 def run_pictures(run: Path) -> list[Picture]:
     """Training curves of every objective, with chance lines."""
     rows = read_lines(run / "metrics.jsonl")
     present = [key for key in CURVES if any(r.get(key) is not None for r in rows)]
-    if [key for key in present if key.endswith("/loss")] == [key for key in present if key != "loss"][:1]:
-        present = [key for key in present if key != "loss"]  # one objective: the total is the same curve
+    if [key for key in present if key.endswith("/loss")] == [
+        key for key in present if key != "loss"
+    ][:1]:
+        present = [
+            key for key in present if key != "loss"
+        ]  # one objective: the total is the same curve
     out = []
     for key in present:
         with figure() as (fig, (ax,)):
@@ -198,7 +225,9 @@ def run_pictures(run: Path) -> list[Picture]:
 
 def pretraining(run: Path, title: str = "Pre-training") -> Section:
     """The section of one pre-training run."""
-    section = Section(title, facts=run_facts(run), warnings=run_warnings(run), pictures=run_pictures(run))
+    section = Section(
+        title, facts=run_facts(run), warnings=run_warnings(run), pictures=run_pictures(run)
+    )
     if table := run_table(run):
         section.tables.append(table)
     speed = last(read_lines(run / "metrics.jsonl"), "train")
@@ -237,7 +266,10 @@ def data(store: Path) -> Section:
     facts = [
         ("Assembly", info.assembly or "not named"),
         ("Genome", f"{sum(info.sizes):,} bp in {len(info.chroms)} chromosomes"),
-        ("Regions", f"{info.n_regions:,}, mean {float(np.mean(width)):.0f} bp" if len(width) else "0"),
+        (
+            "Regions",
+            f"{info.n_regions:,}, mean {float(np.mean(width)):.0f} bp" if len(width) else "0",
+        ),
         ("Cell types", f"{len(info.cell_types)}"),
         ("Factors", f"{info.n_factors}"),
         ("Fingerprint", info.fingerprint[:16]),
@@ -246,7 +278,10 @@ def data(store: Path) -> Section:
         facts.append(("Motif statistic", str(statistic)))
     if dropped := sum(info.dropped.values()):
         facts.append(
-            ("Dropped", f"{dropped:,} ({', '.join(f'{k}: {v:,}' for k, v in info.dropped.items() if v)})")
+            (
+                "Dropped",
+                f"{dropped:,} ({', '.join(f'{k}: {v:,}' for k, v in info.dropped.items() if v)})",
+            )
         )
     rows: list[list[Any]] = []
     for cell in info.cell_types:
@@ -255,7 +290,9 @@ def data(store: Path) -> Section:
     section = Section(
         "Data",
         facts=facts,
-        tables=[Table(["cell type", "accessible regions", "share"], rows)] if len(rows) <= 40 else [],
+        tables=(
+            [Table(["cell type", "accessible regions", "share"], rows)] if len(rows) <= 40 else []
+        ),
         warnings=[str(note) for note in info.notes],
     )
     if opened.factors is not None and info.n_regions:
@@ -263,6 +300,8 @@ def data(store: Path) -> Section:
         names = [str(m.get("name", "")) for m in opened.motifs]
         with figure(9.4, 3.6) as (fig, (ax,)):
             factor_heatmap(ax, shown, names, title=f"Factor matrix: the first {len(shown)} regions")
-            caption = "Best motif score of each region; red: more than the mean of the regions shown."
+            caption = (
+                "Best motif score of each region; red: more than the mean of the regions shown."
+            )
             section.pictures.append(Picture(as_image(fig, "png"), caption, wide=True))
     return section

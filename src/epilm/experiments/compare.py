@@ -28,7 +28,16 @@ from epilm.training.finetune import FinetuneSpec, finetune
 from epilm.training.log import plain
 
 BASELINES = ("kmer", "cnn", "motif", "motifs", "random")
-SCORES = ("auroc", "ap", "auprc_dg", "accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc")
+SCORES = (
+    "auroc",
+    "ap",
+    "auprc_dg",
+    "accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "mcc",
+)
 Say = Callable[[str], None]
 
 
@@ -77,12 +86,14 @@ def compare(
     models : sequence of Competitor
     baselines : sequence of str
         Of "kmer" (logistic regression), "cnn", "motif" (the factor's own best score), "motifs" (all
-        best scores), "random" (the first model's architecture, or a small encoder, without pre-training).
+        best scores), "random" (the first model's architecture, or a small encoder, without
+        pre-training).
     seeds : sequence of int
     settings : FinetuneSpec, optional
         Of the networks; the CNN takes its own rate (1e-3) and three times the epochs.
     lrs : sequence of float
-        Learning rates tried for each language model, chosen by valid AP; the one of `settings` if empty.
+        Learning rates tried for each language model, chosen by valid AP; the one of `settings` if
+        empty.
     motifs : path, "jaspar:2018" or sequence of Motif, optional
         For motif baselines and fusions.
     say : callable, optional
@@ -129,7 +140,8 @@ def compare(
                 with open(folder / "runs.jsonl", "a", encoding="utf-8") as handle:
                     handle.write(json.dumps(plain(row)) + "\n")
                 say(
-                    f"{data.name} {competitor} seed {seed}: auroc {row['auroc']:.4f}, ap {row['ap']:.4f} ({row['seconds']:.0f} s)"
+                    f"{data.name} {competitor} seed {seed}: auroc {row['auroc']:.4f}, ap"
+                    f" {row['ap']:.4f} ({row['seconds']:.0f} s)"
                 )
                 write_table(folder, summarise(list(done.values())))
     return summarise(list(done.values()))
@@ -140,8 +152,10 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> runs = [{"set": "a", "competitor": "x", "seed": s, "auroc": v} for s, v in enumerate([0.8, 0.9])]
-    >>> row, = summarise(runs)
+    >>> runs = [
+    ...     {"set": "a", "competitor": "x", "seed": s, "auroc": v} for s, v in enumerate([0.8, 0.9])
+    ... ]
+    >>> (row,) = summarise(runs)
     >>> row["seeds"], round(row["auroc_mean"], 3), round(row["auroc_sd"], 4)
     (2, 0.85, 0.0707)
     """
@@ -165,19 +179,31 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def write_table(folder: Path, table: Sequence[dict[str, Any]]) -> None:
     """Write table.json, and table.tsv for people."""
     write_json(folder / "table.json", [plain(row) for row in table])
-    heads = ["set", "competitor", "seeds", *(f"{s}_{w}" for s in SCORES for w in ("mean", "sd")), "collapsed"]
+    heads = [
+        "set",
+        "competitor",
+        "seeds",
+        *(f"{s}_{w}" for s in SCORES for w in ("mean", "sd")),
+        "collapsed",
+    ]
     with atomic_file(folder / "table.tsv") as new, open(new, "w", encoding="utf-8") as out:
         out.write("\t".join(heads) + "\n")
         for row in table:
             cells = ["" if row.get(h) is None else row[h] for h in heads]
-            out.write("\t".join(f"{c:.4f}" if isinstance(c, float) else str(c) for c in cells) + "\n")
+            out.write(
+                "\t".join(f"{c:.4f}" if isinstance(c, float) else str(c) for c in cells) + "\n"
+            )
 
 
-def text_of(table: Sequence[dict[str, Any]], scores: Sequence[str] = ("auroc", "ap", "macro_f1")) -> str:
+def text_of(
+    table: Sequence[dict[str, Any]], scores: Sequence[str] = ("auroc", "ap", "macro_f1")
+) -> str:
     """Print sets and competitors with mean +- sd."""
     width = max([12, *(len(r["competitor"]) for r in table)]) + 2
     sets = max([8, *(len(r["set"]) for r in table)]) + 2
-    lines = [f"{'set':<{sets}}{'competitor':<{width}}{'seeds':>6}" + "".join(f"{s:>18}" for s in scores)]
+    lines = [
+        f"{'set':<{sets}}{'competitor':<{width}}{'seeds':>6}" + "".join(f"{s:>18}" for s in scores)
+    ]
     for row in table:
         cells = []
         for score in scores:
@@ -194,7 +220,8 @@ def text_of(table: Sequence[dict[str, Any]], scores: Sequence[str] = ("auroc", "
 
 
 def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -> list[DataSet]:
-    """Load the sets of a manifest; columns split, valid, test and factor are read here, the rest by the loader.
+    """Load the sets of a manifest; columns split, valid, test and factor are read here, the rest by
+    the loader.
 
     Raises
     ------
@@ -291,11 +318,21 @@ def _done(folder: Path, plan: dict[str, Any]) -> dict[tuple[str, str, int], dict
     path = folder / "plan.json"
     if path.is_file():
         before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [n for n, s in plan["sets"].items() if n in before["sets"] and before["sets"][n] != s]
-        other = [
-            m["name"] for m in plan["models"] for b in before["models"] if m["name"] == b["name"] and m != b
+        changed = [
+            n for n, s in plan["sets"].items() if n in before["sets"] and before["sets"][n] != s
         ]
-        if changed or other or before["settings"] != plan["settings"] or before["lrs"] != plan["lrs"]:
+        other = [
+            m["name"]
+            for m in plan["models"]
+            for b in before["models"]
+            if m["name"] == b["name"] and m != b
+        ]
+        if (
+            changed
+            or other
+            or before["settings"] != plan["settings"]
+            or before["lrs"] != plan["lrs"]
+        ):
             raise TrainingError(
                 "the folder holds a comparison of other data or settings",
                 where=str(folder),

@@ -97,7 +97,9 @@ class Source:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's words and numbers: 4e-4 is a number and `no` is a word, unlike PyYAML's own rules."""
+    """YAML 1.2's words and numbers: 4e-4 is a number and `no` is a word, unlike PyYAML's own
+    rules.
+    """
 
     # An empty table of this class's own; PyYAML keeps the rules on the class.
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
@@ -203,7 +205,10 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
             return value
         if isinstance(value, str):
             raise RecipeError(
-                "unknown value", where=source.of(key), found=value, do=nearest(value, map(str, inside))
+                "unknown value",
+                where=source.of(key),
+                found=value,
+                do=nearest(value, map(str, inside)),
             )
     elif origin is tuple:
         if isinstance(value, list | tuple):
@@ -211,7 +216,8 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
                 return tuple(_convert(item, inside[0], key, source) for item in value)
             if len(value) == len(inside):
                 return tuple(
-                    _convert(item, part, key, source) for item, part in zip(value, inside, strict=True)
+                    _convert(item, part, key, source)
+                    for item, part in zip(value, inside, strict=True)
                 )
     elif kind is bool or kind is str:
         if isinstance(value, kind):
@@ -222,13 +228,17 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
         if int(value) == value:  # 1e5 steps
             return int(value)
     raise RecipeError(
-        "wrong type", where=source.of(key), found="null" if value is None else repr(value),
+        "wrong type",
+        where=source.of(key),
+        found="null" if value is None else repr(value),
         expected=_type_name(kind),
-    )  # fmt: skip
+    )
 
 
 def build_from(cls: type[T], table: Mapping[str, Any], path: str, source: Source) -> T:
-    """Make a dataclass from a table, each value checked against the field's type; `path` is its key in the file."""
+    """Make a dataclass from a table, each value checked against the field's type; `path` is its key
+    in the file.
+    """
     hints = get_type_hints(cls)
     known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
     values = {}
@@ -240,9 +250,10 @@ def build_from(cls: type[T], table: Mapping[str, Any], path: str, source: Source
     for key, item in known.items():
         if key not in values and item.default is MISSING and item.default_factory is MISSING:
             raise RecipeError(
-                "a key is missing", where=source.of(f"{path}.{key}" if path else key),
+                "a key is missing",
+                where=source.of(f"{path}.{key}" if path else key),
                 expected=_type_name(hints[key]),
-            )  # fmt: skip
+            )
     return cls(**values)
 
 
@@ -258,7 +269,9 @@ def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in high.items():
         below = out.get(key)
         out[key] = (
-            merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+            merged(below, value)
+            if isinstance(below, Mapping) and isinstance(value, Mapping)
+            else value
         )
     return out
 
@@ -309,7 +322,9 @@ def _find(name: str | Path) -> Path:
     if path.is_file():
         return path
     if path.suffix in (".yaml", ".yml") or path.parent != Path("."):
-        raise RecipeError("there is no such recipe file", where=str(name), do="epilm ls lists the recipes.")
+        raise RecipeError(
+            "there is no such recipe file", where=str(name), do="epilm ls lists the recipes."
+        )
     raise RecipeError("unknown recipe", found=str(name), do=nearest(str(name), shipped))
 
 
@@ -344,13 +359,17 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
         raise RecipeError("the recipe cannot be read", where=str(path), found=error) from None
     table = read_yaml(text, source)
     if not isinstance(table, dict):
-        raise RecipeError("a recipe is a table of keys", where=source.name, found=type(table).__name__)
+        raise RecipeError(
+            "a recipe is a table of keys", where=source.name, found=type(table).__name__
+        )
     table = at_size(table, size, source)
     for item in overrides:
         table = _override(table, item, source)
     for key, why in DERIVED.items():
         if key in flat(table):
-            raise RecipeError("the key cannot be set", where=source.of(key), do=f"Leave it out: {why}.")
+            raise RecipeError(
+                "the key cannot be set", where=source.of(key), do=f"Leave it out: {why}."
+            )
     for part in ("model", "samples", "objectives", "optim", "train"):
         table.setdefault(part, {})
     known = flat(table)
@@ -358,10 +377,14 @@ def load_recipe(name: str | Path, size: str | None = None, overrides: Iterable[s
         for key in ALPHA:
             if key in known:
                 raise RecipeError(
-                    "alpha and a weight that follows from it are both given", where=source.of(key),
+                    "alpha and a weight that follows from it are both given",
+                    where=source.of(key),
                     found=f"{known[key]!r}, and objectives.alpha {known['objectives.alpha']!r}",
-                    do="Leave one of them out: alpha is the weight of masked k-mers, 1 - alpha that of masked states.",
-                )  # fmt: skip
+                    do=(
+                        "Leave one of them out: alpha is the weight of masked k-mers, 1 - alpha"
+                        " that of masked states."
+                    ),
+                )
     recipe = derived(build_from(Recipe, table, "", source))
     for key in REQUIRED:
         if key not in known:
@@ -374,16 +397,20 @@ def at_size(table: dict[str, Any], size: str | None, source: Source) -> dict[str
     """Apply one of the sizes that the table holds under `sizes`, and drop the others."""
     sizes = table.pop("sizes", None) or {}
     if "size" in table:
-        raise RecipeError("the key cannot be set", where=source.of("size"), do="Pass --size instead.")
+        raise RecipeError(
+            "the key cannot be set", where=source.of("size"), do="Pass --size instead."
+        )
     if not isinstance(sizes, dict) or not all(isinstance(value, dict) for value in sizes.values()):
         raise RecipeError("sizes is a table of tables", where=source.of("sizes"))
     if size in (None, "base"):
         return table
     if size not in sizes:
         raise RecipeError(
-            "the recipe has no such size", where=source.name, found=size,
+            "the recipe has no such size",
+            where=source.name,
+            found=size,
             do=nearest(str(size), ["base", *sizes]),
-        )  # fmt: skip
+        )
     prefix = f"sizes.{size}."
     for key, line in list(source.lines.items()):
         if key.startswith(prefix):
@@ -404,7 +431,9 @@ def _override(table: dict[str, Any], item: str, source: Source) -> dict[str, Any
 
 
 def derived(recipe: Recipe) -> Recipe:
-    """Fill the keys that follow from others: two weights from alpha, the model's from samples and objectives."""
+    """Fill the keys that follow from others: two weights from alpha, the model's from samples and
+    objectives.
+    """
     objectives = recipe.objectives
     if objectives.alpha is not None:
         objectives = replace(

@@ -1,8 +1,10 @@
-"""The whole road in minutes: an invented genome, a store, two pre-trained models, two tasks, one page.
+"""The whole road in minutes: an invented genome, a store, two pre-trained models, two tasks, one
+page.
 
 Part two is the ablation of EBERT at one seed and toy size: where do factors bind in a cell type
-whose binding nobody measured. Where a second core is there it runs beside part one, in a process of its own:
-networks of this size gain more from that than from two threads, and their losses stay what they are on one.
+whose binding nobody measured. Where a second core is there it runs beside part one, in a process of
+its own: networks of this size gain more from that than from two threads, and their losses stay what
+they are on one.
 
 Every step is the public function that a user would call, at toy size; the command
 lines are kept beside the results. A step whose output is there already is not done
@@ -90,14 +92,22 @@ PLANS = {
         "SPI1",
         "typeA",
         # SPI1 opens myeloid_like and lymphoid_like regions; in typeA only the first are active.
-        ("chip/typeC.SPI1.conservative.narrowPeak.gz", "chip/typeD.SPI1.conservative.narrowPeak.gz"),
+        (
+            "chip/typeC.SPI1.conservative.narrowPeak.gz",
+            "chip/typeD.SPI1.conservative.narrowPeak.gz",
+        ),
         10,
         500,
         "toy",
     ),
     "tiny": Plan(
         "tiny",
-        (*_READING, "samples.holdout_chroms=[chr2,chr3]", "train.steps=4", "train.validate_every=2"),
+        (
+            *_READING,
+            "samples.holdout_chroms=[chr2,chr3]",
+            "train.steps=4",
+            "train.validate_every=2",
+        ),
         "CTCF",
         "typeA",
         ("peaks/typeA.narrowPeak.gz",),
@@ -140,15 +150,21 @@ class _Diary:
     def beside(self, name: str, command: str, running: Beside) -> None:
         """Wait for a stage that runs in a process of its own."""
         number = len(self.stages) + 1
-        self.say(f"[{number}/{self.total}] {name}: beside the others since the start; waiting for it ...")
+        self.say(
+            f"[{number}/{self.total}] {name}: beside the others since the start; waiting for it ..."
+        )
         took = {"seconds": round(running.wait(), 2), "beside": True}
         self.say(f"[{number}/{self.total}] {name}: {took['seconds']:.1f} s")
         self._keep(name, command, took)
 
     def wall(self) -> float:
-        """Seconds of the stages, where those that ran beside the others count as much as they took longer."""
+        """Seconds of the stages, where those that ran beside the others count as much as they took
+        longer.
+        """
         spent = [(bool(stage.get("beside")), stage["seconds"] or 0.0) for stage in self.stages]
-        return round(max(sum(s for beside, s in spent if beside is which) for which in (False, True)), 1)
+        return round(
+            max(sum(s for beside, s in spent if beside is which) for which in (False, True)), 1
+        )
 
     def _times(self) -> dict[str, dict[str, Any]]:
         path = self.folder / "times.json"
@@ -174,7 +190,8 @@ def demo(
     seed : int
         Of the invented genome and of training.
     size : {"small", "tiny"}
-        "small" takes minutes on two cores and learns; "tiny" takes seconds and shows that all parts run.
+        "small" takes minutes on two cores and learns; "tiny" takes seconds and shows that all parts
+        run.
     say : callable, optional
         Takes lines of progress; standard output by default.
 
@@ -270,7 +287,9 @@ def _prepare(diary: _Diary, plan: Plan, data: Path, store: Path, seed: int) -> N
     )
 
 
-def _pretrain(diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, title: str, seed: int) -> None:
+def _pretrain(
+    diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, title: str, seed: int
+) -> None:
     from epilm.experiments.pretrain import pretrain
 
     changes = [*plan.recipe, f"train.seed={seed}"]
@@ -289,13 +308,23 @@ def _part_two_words(plan: Plan, folder: Path, seed: int) -> list[str]:
     from epilm.experiments.ablation_folder import FIRST_SEED
 
     return [
-        "ablate", ABLATION, "--out", str(folder), "--size", plan.ablation, "--seeds", "1",
-        "--first-seed", str(FIRST_SEED + seed),
-    ]  # fmt: skip
+        "ablate",
+        ABLATION,
+        "--out",
+        str(folder),
+        "--size",
+        plan.ablation,
+        "--seeds",
+        "1",
+        "--first-seed",
+        str(FIRST_SEED + seed),
+    ]
 
 
 def _part_two(diary: _Diary, plan: Plan, folder: Path, seed: int, beside: Beside | None) -> None:
-    """DBERT, EBERT, EBERT+, random starts and shuffled states in a cell type without binding data, one seed."""
+    """DBERT, EBERT, EBERT+, random starts and shuffled states in a cell type without binding data,
+    one seed.
+    """
     from epilm.experiments.ablation import ablate
     from epilm.experiments.ablation_folder import FIRST_SEED
 
@@ -348,7 +377,9 @@ def _pictures(plan: Plan, data: Path, store: Path, folder: Path) -> None:
 
 
 def retrieval_ranks(run: Path, store: Any, limit: int = 96) -> tuple[list[int], int]:
-    """Rank of the right factor matrix for each held-out sample's sequence, among all of them (1 = first)."""
+    """Rank of the right factor matrix for each held-out sample's sequence, among all of them (1 =
+    first).
+    """
     import torch
 
     from epilm.batches import BatchMaker
@@ -361,7 +392,9 @@ def retrieval_ranks(run: Path, store: Any, limit: int = 96) -> tuple[list[int], 
     recipe = from_dict(loaded.extra["recipe"])
     held = make_samples(store, recipe.samples, "holdout")
     rows = pick_rows(held.regions, limit, order(len(held), recipe.train.seed, 0))
-    maker = BatchMaker(store, loaded.spec, recipe.objectives, recipe.samples, seed=0, subset="holdout")
+    maker = BatchMaker(
+        store, loaded.spec, recipe.objectives, recipe.samples, seed=0, subset="holdout"
+    )
     loaded.model.eval()
     encode: Any = loaded.model.encode_matching
     seq, region = [], []

@@ -25,9 +25,10 @@ STARTS = {
     "motifs": "best scores of all motifs",
 }
 FROZEN = (
-    "Where the encoder is frozen only a classifier on top of it learns: the score says what the encoder knew before. "
-    "These are single runs on a few hundred rows: differences of a few hundredths mean nothing, and with labels this "
-    "plain a random start may do as well as a minute of pre-training."
+    "Where the encoder is frozen only a classifier on top of it learns: the score says what the"
+    " encoder knew before. These are single runs on a few hundred rows: differences of a few"
+    " hundredths mean nothing, and with labels this plain a random start may do as well as a minute"
+    " of pre-training."
 )
 CURVES = ("genebert", "dnabert", "random")
 
@@ -37,17 +38,31 @@ def demo_page(folder: Path) -> Page:
     done = chapters.load_json(folder / DEMO, {})
     truth = chapters.load_json(folder / "data/truth.json", {})
     tasks = {
-        "Promoters": ("promoter", "Is this 70 bp sequence the core of a promoter? Half of the negatives are promoters "
-                      "with 12 of 20 pieces replaced, half are genomic windows."),
+        "Promoters": (
+            "promoter",
+            (
+                "Is this 70 bp sequence the core of a promoter? Half of the negatives are promoters"
+                " with 12 of 20 pieces replaced, half are genomic windows."
+            ),
+        ),
         f"Binding of {done.get('factor')} in {done.get('cell')}": (
-            "binding", f"Is this 101 bp window bound by {done.get('factor')} in {done.get('cell')}, or only in another cell type? "
-            "The factor's own motif is on both sides, so its score says little; what stands around it decides."),
-    }  # fmt: skip
+            "binding",
+            (
+                f"Is this 101 bp window bound by {done.get('factor')} in {done.get('cell')}, or"
+                " only in another cell type? The factor's own motif is on both sides, so its score"
+                " says little; what stands around it decides."
+            ),
+        ),
+    }
     sections = [_what(done, truth)]
     tables = {name: _models(folder / "tasks" / task) for name, (task, _) in tasks.items()}
     for name, (task, text) in tasks.items():
         home = folder / "tasks" / task
-        runs = {title: home / key for key, title in STARTS.items() if key in CURVES and (home / key).is_dir()}
+        runs = {
+            title: home / key
+            for key, title in STARTS.items()
+            if key in CURVES and (home / key).is_dir()
+        }
         if tables[name]:
             sections.append(comparison(name, tables[name], runs, [text, FROZEN]))
     sections += [
@@ -81,16 +96,29 @@ def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
     return Section(
         "What was run",
         text=[
-            "A genome was invented, with real motifs planted by known rules. Its raw files became a store; two models were "
-            "pre-trained on it, one on sequence and factor matrix together, one on sequence alone; both, and a twin without "
-            "pre-training, were fine-tuned on two tasks and scored on chromosomes that neither pre-training nor fine-tuning saw.",
-            "The models are toys that learn within a minute. The page shows that every part works and what its output looks like, "
-            "not how well such models do on real data. Part two, further down, does the same for EBERT: one seed, toy size. "
-            "Both parts together are made for less than six minutes on two cores, a part on each.",
+            (
+                "A genome was invented, with real motifs planted by known rules. Its raw files"
+                " became a store; two models were pre-trained on it, one on sequence and factor"
+                " matrix together, one on sequence alone; both, and a twin without pre-training,"
+                " were fine-tuned on two tasks and scored on chromosomes that neither pre-training"
+                " nor fine-tuning saw."
+            ),
+            (
+                "The models are toys that learn within a minute. The page shows that every part"
+                " works and what its output looks like, not how well such models do on real data."
+                " Part two, further down, does the same for EBERT: one seed, toy size. Both parts"
+                " together are made for less than six minutes on two cores, a part on each."
+            ),
         ],
         facts=[
-            ("Genome", f"{sum(truth.get('chromosomes', {}).values()):,} bp, seed {done.get('seed')}"),
-            ("Regions", f"{truth.get('regions', 0):,} in {len(truth.get('cell_types', []))} cell types"),
+            (
+                "Genome",
+                f"{sum(truth.get('chromosomes', {}).values()):,} bp, seed {done.get('seed')}",
+            ),
+            (
+                "Regions",
+                f"{truth.get('regions', 0):,} in {len(truth.get('cell_types', []))} cell types",
+            ),
             ("Learned on", ", ".join(splits.get("train", []))),
             ("Tested on", ", ".join(splits.get("test", []))),
             ("Time", chapters.duration(done.get("seconds"))),
@@ -98,7 +126,9 @@ def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
     )
 
 
-def _cards(folder: Path, done: dict[str, Any], tables: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _cards(
+    folder: Path, done: dict[str, Any], tables: dict[str, Any]
+) -> list[tuple[str, str, str]]:
     cards = []
     for name, models in tables.items():
         values = {title: seeds[0].get("auroc") for title, seeds in models}
@@ -113,10 +143,18 @@ def _cards(folder: Path, done: dict[str, Any], tables: dict[str, Any]) -> list[t
     ):
         if valid.get(key) is not None:
             cards.append(
-                (title, f"{valid[key]:.3f}", f"held-out; chance {valid.get(f'{key}_chance', 0):.3f}")
+                (
+                    title,
+                    f"{valid[key]:.3f}",
+                    f"held-out; chance {valid.get(f'{key}_chance', 0):.3f}",
+                )
             )
     cards.append(
-        ("Whole demo", f"{(done.get('seconds') or 0) / 60:.1f} min", f"{len(done.get('stages', []))} steps")
+        (
+            "Whole demo",
+            f"{(done.get('seconds') or 0) / 60:.1f} min",
+            f"{len(done.get('stages', []))} steps",
+        )
     )
     return cards
 
@@ -128,8 +166,9 @@ def _pictures(folder: Path) -> Section | None:
     section = Section(
         "What the models see",
         text=[
-            "Each dot is a distal region of the test chromosomes, embedded by the sequence encoder and coloured by the "
-            "programme that was planted in it. The models were never told the programmes."
+            "Each dot is a distal region of the test chromosomes, embedded by the sequence encoder"
+            " and coloured by the programme that was planted in it. The models were never told the"
+            " programmes."
         ],
     )
     for key, (_, title) in MODELS.items():
@@ -151,7 +190,10 @@ def _pictures(folder: Path) -> Section | None:
                 found["pool"],
                 "Which factor matrix belongs to this sequence?",
             )
-            caption = f"Share of {found['pool']} held-out samples whose own matrix is among the k nearest."
+            caption = (
+                f"Share of {found['pool']} held-out samples whose own matrix is among the k"
+                " nearest."
+            )
             section.pictures.append(Picture(as_image(fig), caption))
     return section
 
@@ -167,10 +209,11 @@ def _part_two(folder: Path) -> list[Section]:
     rows = read_rows(folder, plan)
     sections = ablation_sections(plan, rows)
     intro = (
-        "Part two. EBERT reads a chromatin state with every k-mer, so that it can be asked about a cell type in which no "
-        "binding was ever measured; DBERT reads the sequence alone; EBERT+ sees accessibility and mappability too. "
-        "This is one seed at toy size, made to fit into the demo: it shows that the parts run and which way they point, no more. "
-        f"The claims need seeds: epilm ablate {plan.name} runs five, larger ones."
+        "Part two. EBERT reads a chromatin state with every k-mer, so that it can be asked about a"
+        " cell type in which no binding was ever measured; DBERT reads the sequence alone; EBERT+"
+        " sees accessibility and mappability too. This is one seed at toy size, made to fit into"
+        " the demo: it shows that the parts run and which way they point, no more. The claims need"
+        f" seeds: epilm ablate {plan.name} runs five, larger ones."
     )
     sections[0].text.insert(0, intro)
     sections[0].title = f"Part two: {sections[0].title[0].lower()}{sections[0].title[1:]}"

@@ -1,4 +1,6 @@
-"""The two tasks of the demo: every start of a model on the same rows, and simple baselines beside them."""
+"""The two tasks of the demo: every start of a model on the same rows, and simple baselines beside
+them.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
 
 Stage = Callable[[str, str, Path, Callable[[], object]], None]
 
-# name -> (run, its weights or random ones, what is frozen). Frozen: only the classifier on top learns, so the
-# score says what the encoder knew before.
+# name -> (run, its weights or random ones, what is frozen). Frozen: only the classifier on top
+# learns, so the score says what the encoder knew before.
 STARTS: dict[str, tuple[str, Any, str]] = {
     "genebert": ("genebert", "checkpoint", "none"),
     "dnabert": ("dnabert", "checkpoint", "none"),
@@ -26,7 +28,9 @@ LR, LR_FROZEN = 1e-3, 5e-3
 
 
 def binding_rows(plan: "Plan", data: Path, seed: int) -> "LabelledSequences":
-    """Rows of the binding task: sites of a factor in one cell type against those of `plan.others`."""
+    """Rows of the binding task: sites of a factor in one cell type against those of
+    `plan.others`.
+    """
     from epilm.tasks import find_task
 
     peaks = f"{plan.cell}.{plan.factor}"
@@ -58,11 +62,14 @@ def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int
     peaks = f"{plan.cell}.{plan.factor}"
     words = {
         "promoter": f"promoter --data {data}/promoters",
-        "binding": f"tfbs --data {data}/chip/{peaks}.conservative.narrowPeak.gz --genome {data}/genome.fa "
-        f"--negatives other_peaks {' '.join(f'--option other_peaks={data}/{name}' for name in plan.others)} "
-        f"--option exclude={data}/chip/{peaks}.relaxed.narrowPeak.gz "
-        f"{' '.join(f'--valid {place}' for place in splits['validation'])} "
-        f"{' '.join(f'--test {place}' for place in splits['test'])}",
+        "binding": (
+            f"tfbs --data {data}/chip/{peaks}.conservative.narrowPeak.gz --genome {data}/genome.fa"
+            " --negatives other_peaks"
+            f" {' '.join(f'--option other_peaks={data}/{name}' for name in plan.others)} --option"
+            f" exclude={data}/chip/{peaks}.relaxed.narrowPeak.gz"
+            f" {' '.join(f'--valid {place}' for place in splits['validation'])}"
+            f" {' '.join(f'--test {place}' for place in splits['test'])}"
+        ),
     }
     for name, text in words.items():
 
@@ -75,20 +82,28 @@ def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int
                     rows = split_rows(find_task("promoter").load(data / "promoters"), how="given")
                 else:
                     rows = binding_rows(plan, data, seed)
-                    rows = split_rows(rows, how="chromosome", valid=splits["validation"], test=splits["test"])
+                    rows = split_rows(
+                        rows, how="chromosome", valid=splits["validation"], test=splits["test"]
+                    )
                 _fit_all(name, rows, plan, folder / "runs", home, data, seed)
 
         stage(
             f"fine-tuning and scoring: {name}, {len(STARTS)} starts and baselines",
-            f"epilm finetune {text} --checkpoint {folder}/runs/genebert --epochs {plan.epochs} --lr {LR:g} "
-            f"--seed {seed} --out RUN",
+            f"epilm finetune {text} --checkpoint {folder}/runs/genebert --epochs {plan.epochs} --lr"
+            f" {LR:g} --seed {seed} --out RUN",
             folder / "tasks" / name,
             run,
         )
 
 
 def _fit_all(
-    name: str, rows: "LabelledSequences", plan: "Plan", runs: Path, home: Path, data: Path, seed: int
+    name: str,
+    rows: "LabelledSequences",
+    plan: "Plan",
+    runs: Path,
+    home: Path,
+    data: Path,
+    seed: int,
 ) -> None:
     from epilm.metrics.classification import score_table
     from epilm.tasks.baselines import fit_kmer, fit_motif
@@ -115,6 +130,7 @@ def _fit_all(
         models["motif"] = fit_motif(train, valid, motifs=motifs, factor=plan.factor, seed=seed)
         models["motifs"] = fit_motif(train, valid, motifs=motifs, seed=seed)
     scores = {
-        key: plain(score_table(test.labels, model.probabilities(test))) for key, model in models.items()
+        key: plain(score_table(test.labels, model.probabilities(test)))
+        for key, model in models.items()
     }
     write_json(home / "baselines.json", scores)

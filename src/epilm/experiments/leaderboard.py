@@ -1,4 +1,5 @@
-"""Models ranked over the ENCODE-DREAM datasets: tables of scores in, one table and its pictures out.
+"""Models ranked over the ENCODE-DREAM datasets: tables of scores in, one table and its pictures
+out.
 
 Scores come from `epilm evaluate --task dream --json`, or from a CSV, where a peer's
 published numbers can stand. The published ranks are shipped, the peers' metric
@@ -43,9 +44,10 @@ def leaderboard(
     Parameters
     ----------
     scores : path or sequence of path
-        JSON of `epilm evaluate --task dream --json` (one table or a list of them), or CSV or TSV with
-        the columns model, dataset (FACTOR:CELL; or factor and cell), auroc, auprc_dg, recall_at_fdr10 and
-        recall_at_fdr50. An optional column `resample` (0 to 9) holds the challenge's ten resamples.
+        JSON of `epilm evaluate --task dream --json` (one table or a list of them), or CSV or TSV
+        with the columns model, dataset (FACTOR:CELL; or factor and cell), auroc, auprc_dg,
+        recall_at_fdr10 and recall_at_fdr50. An optional column `resample` (0 to 9) holds the
+        challenge's ten resamples.
     peers : path, optional
         One more CSV, of models that are not ours.
     method : {"mean_rank", "log_rank", "challenge"}
@@ -77,15 +79,24 @@ def leaderboard(
         if files or peers is not None:
             raise UsageError(
                 "--paper takes no scores",
-                do="The paper gives ranks alone; its peers' metric values are not published, so your models cannot be put among them.",
+                do=(
+                    "The paper gives ranks alone; its peers' metric values are not published, so"
+                    " your models cannot be put among them."
+                ),
             )
         board = paper_board(method)
     else:
         if not files and peers is None:
             raise UsageError("there is nothing to rank", do="Give tables of scores, or --paper.")
-        entries = [e for path in [*files, *([peers] if peers is not None else [])] for e in read_scores(path)]
+        entries = [
+            e
+            for path in [*files, *([peers] if peers is not None else [])]
+            for e in read_scores(path)
+        ]
         board = rank_entries(entries, method, common=common)
-        for path, names in dict.fromkeys((e.where.partition(",")[0], e.unread) for e in entries if e.unread):
+        for path, names in dict.fromkeys(
+            (e.where.partition(",")[0], e.unread) for e in entries if e.unread
+        ):
             board.notes.append(f"{path}: not used: {', '.join(names)}")
     if out is not None:
         with atomic_folder(out, overwrite=overwrite) as folder:
@@ -111,10 +122,14 @@ def paper_board(method: Method = "mean_rank") -> Leaderboard:
     inside = dream_internal_ranks()
     placed = np.stack([ranks(row, ties="min", best="low") for row in inside.ranks])
     internal = ", ".join(f"{m} {v:.3f}" for m, v in zip(inside.models, overall_scores(placed)))
-    rule = "average rank" if method == "mean_rank" else "mean of min(0.5, rank / 6), without resamples"
+    rule = (
+        "average rank" if method == "mean_rank" else "mean of min(0.5, rank / 6), without resamples"
+    )
     computed = [int(v) for v in board.overall]
     agrees = (
-        "as printed there" if computed == list(table.overall) else f"the paper prints {_join(table.overall)}"
+        "as printed there"
+        if computed == list(table.overall)
+        else f"the paper prints {_join(table.overall)}"
     )
     board.notes.extend(
         [
@@ -155,14 +170,18 @@ def rank_entries(
                 raise InputError(
                     f"the metric {name} is missing", where=entry.where, expected=", ".join(METRICS)
                 )
-        # A model whose metrics are not defined there (all ambiguous, one class) has no resamples: it counts as missing.
+        # A model whose metrics are not defined there (all ambiguous, one class) has no resamples:
+        # it counts as missing.
         defined = all(entry.scores[name] is not None for name in METRICS)
         if method == "challenge" and defined and len(entry.resamples) != FOLDS:
             raise InputError(
                 "the challenge's rule needs the scores of its ten resamples",
                 where=entry.where,
                 found=f"{len(entry.resamples)} for {entry.model} on {entry.dataset}",
-                do="Score the bins with `epilm evaluate --task dream --json`, add them in a column `resample`, or use --method log_rank.",
+                do=(
+                    "Score the bins with `epilm evaluate --task dream --json`, add them in a column"
+                    " `resample`, or use --method log_rank."
+                ),
             )
         about = {"resamples": entry.resamples, "where": entry.where}
         table.setdefault(entry.dataset, {})[entry.model] = entry.scores | about
@@ -198,7 +217,8 @@ def write_board(board: Leaderboard, folder: Path) -> None:
 
 
 def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
-    """Draw a leaderboard as PNG: ranks.png; with metric values auprc.png, gains.png and against.png.
+    """Draw a leaderboard as PNG: ranks.png; with metric values auprc.png, gains.png and
+    against.png.
 
     The last two set the first of the ranking against the next ones, at most three.
     """
@@ -217,7 +237,12 @@ def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
     area = board.values[:, :, board.metrics.index("auprc_dg")]
     with figure(6.4, tall + 0.7) as (fig, (ax,)):
         dataset_points(
-            ax, names, board.models, area, title="auPRC of each dataset", label="auPRC (Davis-Goadrich)"
+            ax,
+            names,
+            board.models,
+            area,
+            title="auPRC of each dataset",
+            label="auPRC (Davis-Goadrich)",
         )
         fig.savefig(folder / "auprc.png", dpi=160, metadata={"Software": "epilm"})
         written.append(folder / "auprc.png")
@@ -230,7 +255,13 @@ def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
         ):
             with figure(width, height, columns=len(pairs)) as (fig, axes):
                 for ax, (left, ahead) in zip(axes, pairs):
-                    draw(ax, names, area[:, left], area[:, ahead], (board.models[left], board.models[ahead]))
+                    draw(
+                        ax,
+                        names,
+                        area[:, left],
+                        area[:, ahead],
+                        (board.models[left], board.models[ahead]),
+                    )
                 if draw is gain_bars:  # one scale, or the panels cannot be compared
                     limits = [ax.get_xlim() for ax in axes]
                     for ax in axes:
@@ -263,7 +294,8 @@ def text_of(board: Leaderboard) -> str:
         area = board.values[:, :, board.metrics.index("auprc_dg")]
         lines += ["", "auPRC (Davis-Goadrich)", line("", board.models)]
         lines += [
-            line(name, ["–" if np.isnan(v) else f"{v:.4f}" for v in row]) for name, row in zip(names, area)
+            line(name, ["–" if np.isnan(v) else f"{v:.4f}" for v in row])
+            for name, row in zip(names, area)
         ]
     return "\n".join([*lines, *board.notes])
 

@@ -68,8 +68,9 @@ def plan(
     Raises
     ------
     RecipeError, StoreError, CheckpointError, TrainingError
-        As `pretrain`: an impossible recipe, a store that lacks what it needs, weights to start from that are not there
-        or do not fit, a device that is not here, a kernel or a compiler that the device here has not.
+        As `pretrain`: an impossible recipe, a store that lacks what it needs, weights to start from
+        that are not there or do not fit, a device that is not here, a kernel or a compiler that the
+        device here has not.
     DoesNotFit
         A TrainingError that names the cure; its `plan` holds the numbers.
     UsageError
@@ -77,9 +78,15 @@ def plan(
     """
     if not (seconds > 0 and math.isfinite(seconds)):
         raise UsageError(
-            "the trial steps cannot take so long", where="--seconds", found=seconds, expected="a number above 0",
-            do="Give about how many seconds they may take, such as 10; --no-calibrate takes no steps.",
-        )  # fmt: skip
+            "the trial steps cannot take so long",
+            where="--seconds",
+            found=seconds,
+            expected="a number above 0",
+            do=(
+                "Give about how many seconds they may take, such as 10; --no-calibrate takes no"
+                " steps."
+            ),
+        )
     recipe = _recipe(recipe, size, set, devices)
     chip, recipe, place = _where(device, recipe)
     opened = store if isinstance(store, Store) else Store.open(store)
@@ -88,7 +95,8 @@ def plan(
     data = make_plan(recipe, opened)
     here = chip is None or place.device.type != "cpu"
     if here:
-        # The calibration would find it too: without one, a run that `pretrain` refuses must not be planned.
+        # The calibration would find it too: without one, a run that `pretrain` refuses must not be
+        # planned.
         attention_backend(str(place.device), recipe.train.attention)
         if recipe.train.compile == "blocks":
             check_compiler(place.device)
@@ -101,20 +109,30 @@ def plan(
         most = min(recipe.train.micro_batch, found.largest_micro_batch)
         layer = costs.at(1, 1).step - costs.at(1, 0).step
         measured = calibrate(
-            recipe, opened, device=place.device.type, operations=[costs.at(1, 0).step, layer], most=most,
+            recipe,
+            opened,
+            device=place.device.type,
+            operations=[costs.at(1, 0).step, layer],
+            most=most,
             seconds=seconds,
-        )  # fmt: skip
+        )
         found = sizing.plan(measured)
     if not found.fits:
         raise _refusal(found, recipe, sizing, measured)
     return found
 
 
-def _recipe(recipe: str | Path | Recipe, size: str | None, set: Iterable[str], devices: int | None) -> Recipe:
+def _recipe(
+    recipe: str | Path | Recipe, size: str | None, set: Iterable[str], devices: int | None
+) -> Recipe:
     if isinstance(recipe, Recipe):
         if size is not None or tuple(set):
             raise RecipeError("size and set change a recipe's file, not a recipe already read")
-        return recipe if devices is None else replace(recipe, train=replace(recipe.train, devices=devices))
+        return (
+            recipe
+            if devices is None
+            else replace(recipe, train=replace(recipe.train, devices=devices))
+        )
     more = () if devices is None else (f"train.devices={devices}",)
     return load_recipe(recipe, size, (*set, *more))
 
@@ -131,32 +149,44 @@ def _where(device: str, recipe: Recipe) -> tuple[Chip | None, Recipe, Place]:
         return None, recipe, place
     if device not in CHIPS:
         meant = "cuda" if device == "gpu" else device  # by its letters it would be cpu
-        raise UsageError("unknown device", where="--device", found=device, do=nearest(meant, [*HERE, *CHIPS]))
+        raise UsageError(
+            "unknown device", where="--device", found=device, do=nearest(meant, [*HERE, *CHIPS])
+        )
     chip = CHIPS[device]
     if torch.cuda.is_available() and _gpu() is chip:
         return chip, recipe, choose_place("cuda", train.precision, train.devices)
     bf16 = train.precision != "fp32"
     many = f"{train.devices} x " if train.devices > 1 else ""
-    said = (f"device {many}{chip.name}; precision {'bf16' if bf16 else 'fp32'}; not here, not measured",)
+    said = (
+        f"device {many}{chip.name}; precision {'bf16' if bf16 else 'fp32'}; not here, not measured",
+    )
     return chip, recipe, Place(torch.device("cpu"), bf16, said)
 
 
 def _gpu() -> Chip | None:
     """Find what this machine's GPU is in the table."""
     device = torch.cuda.current_device()
-    return chip_of(torch.cuda.get_device_name(device), torch.cuda.get_device_properties(device).total_memory)
+    return chip_of(
+        torch.cuda.get_device_name(device), torch.cuda.get_device_properties(device).total_memory
+    )
 
 
 def _check_weights(recipe: Recipe) -> None:
-    """Refuse weights to start from as `pretrain` does; those of a tower are read when the model is built."""
+    """Refuse weights to start from as `pretrain` does; those of a tower are read when the model is
+    built.
+    """
     if recipe.model.encoder.init is not None:
         with without_initialising():
             model = build_model(recipe.model, seed=0)
         initialise(model, recipe.model)
 
 
-def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Costs, dict[str, int], float]:
-    """Count the model: the cost of a micro-batch, its weights, and the bytes of the optimiser's state."""
+def _counted(
+    recipe: Recipe, data: Data, place: Place, fused: bool
+) -> tuple[Costs, dict[str, int], float]:
+    """Count the model: the cost of a micro-batch, its weights, and the bytes of the optimiser's
+    state.
+    """
     with without_initialising():
         model = build_model(recipe.model, seed=0)
     model.encoder.compute(recipe.train.attention)
@@ -172,7 +202,9 @@ def _counted(recipe: Recipe, data: Data, place: Place, fused: bool) -> tuple[Cos
     return costs, parameter_table(model), moments
 
 
-def _refusal(found: Plan, recipe: Recipe, sizing: Sizing, measured: Calibration | None) -> DoesNotFit:
+def _refusal(
+    found: Plan, recipe: Recipe, sizing: Sizing, measured: Calibration | None
+) -> DoesNotFit:
     train = recipe.train
     cures = []
     if found.largest_micro_batch:
@@ -184,24 +216,31 @@ def _refusal(found: Plan, recipe: Recipe, sizing: Sizing, measured: Calibration 
         most = replace(sizing, recipe=lighter, costs=costs).largest(None)
         if most > found.largest_micro_batch:
             needed = f" and train.micro_batch={most}" if most < train.micro_batch else ""
-            cures.append(f"{'or set' if cures else 'Set'} model.encoder.checkpoint_activations=true{needed}")
+            cures.append(
+                f"{'or set' if cures else 'Set'} model.encoder.checkpoint_activations=true{needed}"
+            )
     if sizing.on_cpu and (fewer := _fewer_processes(sizing, measured)):
         cures.append(f"{'or set' if cures else 'Set'} {fewer}")
     if not cures:
         cures.append("Take a smaller --size, or a device with more memory")
     error = DoesNotFit(
-        f"the run does not fit into the memory of {found.device}", where=f"{found.name} ({found.size})",
-        found=f"{found.memory['total'] / 1e9:.1f} GB, of which activations of one micro-batch of {train.micro_batch} "
-        f"{found.memory['activations'] / 1e9:.1f} GB",
+        f"the run does not fit into the memory of {found.device}",
+        where=f"{found.name} ({found.size})",
+        found=(
+            f"{found.memory['total'] / 1e9:.1f} GB, of which activations of one micro-batch of"
+            f" {train.micro_batch} {found.memory['activations'] / 1e9:.1f} GB"
+        ),
         expected=f"at most {found.memory['available'] / 1e9:.1f} GB",
         do=", ".join(cures) + ".",
-    )  # fmt: skip
+    )
     error.plan = found
     return error
 
 
 def _fewer_processes(sizing: Sizing, measured: Calibration | None) -> str:
-    """Name the most processes of a CPU that fit: with the run's micro-batch, else with a smaller one; "" where none do."""
+    """Name the most processes of a CPU that fit: with the run's micro-batch, else with a smaller
+    one; "" where none do.
+    """
     train, smaller = sizing.recipe.train, ""
     for n in range(train.devices - 1, 0, -1):
         if train.batch_size % n:

@@ -6,10 +6,16 @@ from typing import Any
 from epilm.errors import TrainingError
 
 _KINDS = {
-    "context": "CUDA itself", "libraries": "interpreter and libraries", "weights": "weights",
-    "gradients": "gradients", "optimiser": "optimiser", "activations": "activations of one micro-batch",
-    "batches": "batches of one step", "store": "store", "allocator": "allocator",
-}  # fmt: skip
+    "context": "CUDA itself",
+    "libraries": "interpreter and libraries",
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimiser": "optimiser",
+    "activations": "activations of one micro-batch",
+    "batches": "batches of one step",
+    "store": "store",
+    "allocator": "allocator",
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class Plan:
     memory : dict of str to float
         Bytes by kind, "total" and "available". Per device on GPUs, of all processes on a CPU.
     flops : dict of str to float
-        Of one optimiser step, over all devices: "model" (forward and backward, heads on hidden tokens alone),
-        "contrast" (embeddings taken twice), "recomputed", "total".
+        Of one optimiser step, over all devices: "model" (forward and backward, heads on hidden
+        tokens alone), "contrast" (embeddings taken twice), "recomputed", "total".
     step_seconds, samples_per_second, tokens_per_second, hours : float or None
         None where no rate is known. Tokens are those the encoder reads, padding left out.
     seconds_of : dict of str to float
@@ -93,27 +99,69 @@ def text(plan: Plan) -> str:
         *(("device", line.removeprefix("device ")) for line in plan.said[:1]),
         *(("", line) for line in plan.said[1:]),
         ("measured", plan.calibrated or "nothing"),
-        ("memory", f"{_bytes(memory['total'])} of {_bytes(memory['available'])}{each}"
-         + ("" if plan.fits else ": DOES NOT FIT")),
-        *(("", f"{_bytes(memory[kind]):>9}  {label}") for kind, label in _KINDS.items() if kind in memory),
-        ("", f"largest micro-batch that fits: {plan.largest_micro_batch or 'none'} (the recipe's: {run['micro_batch']})"),
-        ("step", f"{run['batch_size']:,} {run['unit'] if run['unit'] == 'windows' else 'samples'} in "
-         f"{run['micro_batches'] * run['devices']} micro-batches, {_flops(flops['total'])}{_of(flops)}"),
-    ]  # fmt: skip
+        (
+            "memory",
+            f"{_bytes(memory['total'])} of {_bytes(memory['available'])}{each}"
+            + ("" if plan.fits else ": DOES NOT FIT"),
+        ),
+        *(
+            ("", f"{_bytes(memory[kind]):>9}  {label}")
+            for kind, label in _KINDS.items()
+            if kind in memory
+        ),
+        (
+            "",
+            (
+                f"largest micro-batch that fits: {plan.largest_micro_batch or 'none'} (the"
+                f" recipe's: {run['micro_batch']})"
+            ),
+        ),
+        (
+            "step",
+            (
+                f"{run['batch_size']:,} {run['unit'] if run['unit'] == 'windows' else 'samples'} in"
+                f" {run['micro_batches'] * run['devices']} micro-batches,"
+                f" {_flops(flops['total'])}{_of(flops)}"
+            ),
+        ),
+    ]
     if plan.step_seconds is not None and plan.samples_per_second and plan.tokens_per_second:
         rate = flops["model"] / plan.step_seconds
         lines += [
-            ("time", f"{_time(plan.step_seconds)} a step: {_rate(plan.samples_per_second)} samples/s, "
-             f"{_rate(plan.tokens_per_second)} tokens/s, {_flops(rate)}/s"),
-            ("run", f"{run['steps']:,} steps, {run['samples']:,} samples ({run['passes']:.3g} passes): "
-             f"{_time((plan.hours or 0) * 3600)}{_beside(plan)}"),
-        ]  # fmt: skip
+            (
+                "time",
+                (
+                    f"{_time(plan.step_seconds)} a step: {_rate(plan.samples_per_second)}"
+                    f" samples/s, {_rate(plan.tokens_per_second)} tokens/s, {_flops(rate)}/s"
+                ),
+            ),
+            (
+                "run",
+                (
+                    f"{run['steps']:,} steps, {run['samples']:,} samples ({run['passes']:.3g}"
+                    f" passes): {_time((plan.hours or 0) * 3600)}{_beside(plan)}"
+                ),
+            ),
+        ]
     else:
-        lines.append(("run", f"{run['steps']:,} steps, {run['samples']:,} samples ({run['passes']:.3g} passes): time not known"))  # fmt: skip
+        lines.append(
+            (
+                "run",
+                (
+                    f"{run['steps']:,} steps, {run['samples']:,} samples ({run['passes']:.3g}"
+                    " passes): time not known"
+                ),
+            )
+        )
     lines.append(
-        ("disk", f"{_bytes(plan.disk['run'])} for the run (a checkpoint {_bytes(plan.disk['checkpoint'])}), "
-         f"the store {_bytes(plan.disk['store'])}")
-    )  # fmt: skip
+        (
+            "disk",
+            (
+                f"{_bytes(plan.disk['run'])} for the run (a checkpoint"
+                f" {_bytes(plan.disk['checkpoint'])}), the store {_bytes(plan.disk['store'])}"
+            ),
+        )
+    )
     lines += [("note", note) for note in plan.notes]
     return "\n".join(f"{head:<9} {line}" for head, line in lines)
 
@@ -121,7 +169,10 @@ def text(plan: Plan) -> str:
 def _of(flops: dict[str, float]) -> str:
     more = [
         f"{_flops(flops[key])} {what}"
-        for key, what in (("contrast", "to embed twice for the contrast"), ("recomputed", "computed again"))
+        for key, what in (
+            ("contrast", "to embed twice for the contrast"),
+            ("recomputed", "computed again"),
+        )
         if flops[key]
     ]
     return f" ({', '.join(more)})" if more else ""
@@ -146,7 +197,13 @@ def _bytes(n: float) -> str:
     """
     if n < 1e9:
         return f"{n / 1e6:.0f} MB"
-    return f"{n / 1e9:.2f} GB" if n < 1e10 else f"{n / 1e9:,.1f} GB" if n < 1e12 else f"{n / 1e9:,.0f} GB"
+    return (
+        f"{n / 1e9:.2f} GB"
+        if n < 1e10
+        else f"{n / 1e9:,.1f} GB"
+        if n < 1e12
+        else f"{n / 1e9:,.0f} GB"
+    )
 
 
 def _flops(n: float) -> str:
@@ -182,4 +239,8 @@ def _time(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h" + (f" ({hours / 24:,.1f} days)" if hours > 72 else "")  # fmt: skip
+    return (
+        f"{hours:.1f} h"
+        if hours < 10
+        else f"{hours:,.0f} h" + (f" ({hours / 24:,.1f} days)" if hours > 72 else "")
+    )

@@ -1,8 +1,10 @@
-"""GPUs that a plan can be made for without having one: memory, rate, and where the numbers are from.
+"""GPUs that a plan can be made for without having one: memory, rate, and where the numbers are
+from.
 
 The rates are what large matrix products reach; a training step reaches a share of
-them. Only the H200's in bf16 was measured (../docs/performance.md); the others are their vendors' dense
-figures times what the H200 reaches of its own. Those of fp32 are without TF32, which training never turns on.
+them. Only the H200's in bf16 was measured (../docs/performance.md); the others are their vendors'
+dense figures times what the H200 reaches of its own. Those of fp32 are without TF32, which training
+never turns on.
 """
 
 import re
@@ -16,10 +18,11 @@ OTHERS = {"d", "laptop", "nvl", "super", "ti"}
 LEAST, MOST = 0.9, 1.15
 # Share of that rate a whole step is aimed at: the goal of row H1.
 SHARE = 0.45
-# What one random number for dropout of an attention weight takes, in operations at the fp32 rate: .6 ps on an H200. GeneBERT
-# at 5,111 tokens: 58.6 samples/s without, 44.1 with, drawn two and a half times a pair of tokens (there, back, half of
-# it embedded twice); in micro-batches of 16 53.5 and 39.9, 2.75 times. EBERT's 144 tokens fill the kernel's tiles badly:
-# there it is 1.2 ps, and the 3.6 % measured are planned as 1.7 %.
+# What one random number for dropout of an attention weight takes, in operations at the fp32 rate:
+# .6 ps on an H200. GeneBERT at 5,111 tokens: 58.6 samples/s without, 44.1 with, drawn two and a
+# half times a pair of tokens (there, back, half of it embedded twice); in micro-batches of 16 53.5
+# and 39.9, 2.75 times. EBERT's 144 tokens fill the kernel's tiles badly: there it is 1.2 ps, and
+# the 3.6 % measured are planned as 1.7 %.
 DRAW = 32.0
 
 
@@ -51,12 +54,18 @@ class Chip:
 
 
 def _chip(name: str, gb: float, tflops: float, fp32: float, found_as: str) -> Chip:
-    source, source32 = (f"vendor's {figure:g} TFLOP/s times {REACHED:.2f}" for figure in (tflops, fp32))
-    return Chip(name, gb * 1e9, tflops * 1e12 * REACHED, fp32 * 1e12 * REACHED, source, source32, found_as)
+    source, source32 = (
+        f"vendor's {figure:g} TFLOP/s times {REACHED:.2f}" for figure in (tflops, fp32)
+    )
+    return Chip(
+        name, gb * 1e9, tflops * 1e12 * REACHED, fp32 * 1e12 * REACHED, source, source32, found_as
+    )
 
 
 CHIPS: dict[str, Chip] = {
-    "h200": replace(_chip("H200", 141, 989, 67, "H200"), rate=790e12, source="790 TFLOP/s measured on one"),
+    "h200": replace(
+        _chip("H200", 141, 989, 67, "H200"), rate=790e12, source="790 TFLOP/s measured on one"
+    ),
     "h100": _chip("H100 SXM", 80, 989, 67, "H100"),
     "h100-pcie": _chip("H100 PCIe", 80, 756, 51, "H100 PCIe"),
     "a100": _chip("A100 80 GB", 80, 312, 19.5, "A100"),
@@ -97,7 +106,10 @@ def chip_of(name: str, total_memory: float) -> Chip | None:
         return None
     # The most words first: an "H100 PCIe" is also an "H100".
     for chip in sorted(CHIPS.values(), key=lambda chip: -len(_words(chip.found_as))):
-        if _words(chip.found_as) <= words and LEAST * chip.memory <= total_memory <= MOST * chip.memory:
+        if (
+            _words(chip.found_as) <= words
+            and LEAST * chip.memory <= total_memory <= MOST * chip.memory
+        ):
             return chip
     return None
 

@@ -2,8 +2,8 @@
 
 The model runs on fake tensors: shapes and types go through the very code that trains,
 nothing is computed, and no memory is filled. Counted are multiplications and
-additions of matrix products, attention and convolutions, and the bytes kept for the backward pass. All
-of it is linear in the samples of a micro-batch and in the layers of the encoder, so two small
+additions of matrix products, attention and convolutions, and the bytes kept for the backward pass.
+All of it is linear in the samples of a micro-batch and in the layers of the encoder, so two small
 counts give every size. Needs torch only.
 """
 
@@ -42,7 +42,8 @@ class Cost:
     working : float
         Bytes of the largest temporaries beside them: gradients of scores, of the widest layer.
     draws, embed_draws : float
-        Random numbers for dropout of attention weights on a GPU: of the passes there, again and back; of the extra one.
+        Random numbers for dropout of attention weights on a GPU: of the passes there, again and
+        back; of the extra one.
     """
 
     forward: float = 0.0
@@ -93,9 +94,12 @@ class Costs:
     casts: float
 
     def at(self, samples: float, layers: int | None = None) -> Cost:
-        """Give the cost of a micro-batch of so many samples, through so many layers (all of them)."""
+        """Give the cost of a micro-batch of so many samples, through so many layers (all of
+        them).
+        """
         more = (self.layers if layers is None else layers) - self.depth
-        # Temporaries are those of one layer at a time. The last one is the lightest: alone it says nothing of the others.
+        # Temporaries are those of one layer at a time. The last one is the lightest: alone it says
+        # nothing of the others.
         working = (self.deep if more else self.shallow).working
         return replace(self.shallow * (1 - more) + self.deep * more, working=working) * samples
 
@@ -144,10 +148,12 @@ def count(
     exact : bool
         Whether the contrast takes its embeddings twice.
     fused : bool
-        Whether kernels of GPUs run: attention keeps no table of tokens by tokens unless the encoder was told to
-        compute it the plain way (`SequenceEncoder.compute`), sums and norms keep what `nn.kernels_norm` keeps.
+        Whether kernels of GPUs run: attention keeps no table of tokens by tokens unless the encoder
+        was told to compute it the plain way (`SequenceEncoder.compute`), sums and norms keep what
+        `nn.kernels_norm` keeps.
     compiled : bool
-        Whether blocks are programs of `torch.compile`: the last one works on all tokens then, not on those that are read.
+        Whether blocks are programs of `torch.compile`: the last one works on all tokens then, not
+        on those that are read.
     """
     encoder: Any = model.encoder
     blocks, training = encoder.blocks, model.training
@@ -172,7 +178,8 @@ def _count(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) ->
     encoder: Any = model.encoder
     if not encoder.checkpoint_activations:
         return plain
-    # A checkpointed block keeps its input, and all of one block when its turn comes; the last one is the lightest.
+    # A checkpointed block keeps its input, and all of one block when its turn comes; the last one
+    # is the lightest.
     blocks, n = encoder.blocks, len(encoder.blocks)
     try:
         encoder.blocks = nn.ModuleList()
@@ -181,7 +188,9 @@ def _count(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) ->
         more = _run(model, batch, heads, how)
     finally:
         encoder.blocks = blocks
-    tokens = sum(part.ids.numel() for part in (batch.dna, batch.clean, batch.pairs) if part is not None)
+    tokens = sum(
+        part.ids.numel() for part in (batch.dna, batch.clean, batch.pairs) if part is not None
+    )
     return replace(
         plain,
         kept=outside.kept + n * tokens * encoder.hidden * 4,
@@ -214,7 +223,11 @@ def _run(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> C
         def amp() -> Any:
             return torch.autocast("cpu", torch.bfloat16) if how.place.bf16 else nullcontext()
 
-        with _counter() as forward, torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x), amp():
+        with (
+            _counter() as forward,
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x),
+            amp(),
+        ):
             scores = _pass(model, batch)
         draws, embed = sum(drawn), 0
         if how.exact:
@@ -225,15 +238,25 @@ def _run(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> C
     # Backward: each product has two gradients, each of them a product of the same size.
     operations = float(forward.get_total_flops())
     return Cost(
-        operations, 2 * operations, embed, 0, sum(kept.values()), 2 * scores + 3 * widest, draws, sum(drawn) - draws
-    )  # fmt: skip
+        operations,
+        2 * operations,
+        embed,
+        0,
+        sum(kept.values()),
+        2 * scores + 3 * widest,
+        draws,
+        sum(drawn) - draws,
+    )
 
 
 def _pass(model: Any, batch: Batch) -> int:
     """Everything the losses read; give the bytes of the scores."""
     out = model(batch)
     scores = 0
-    for logits, labels in ((out.masked_logits, out.masked_labels), (out.state_logits, out.state_labels)):
+    for logits, labels in (
+        (out.masked_logits, out.masked_labels),
+        (out.state_logits, out.state_labels),
+    ):
         if logits is not None and len(logits):
             F.cross_entropy(logits.float(), labels)
             scores += logits.numel() * 4
@@ -241,8 +264,12 @@ def _pass(model: Any, batch: Batch) -> int:
 
 
 def _faked(batch: Batch, fake: FakeTensorMode, heads: tuple[int, int]) -> Batch:
-    """The batch without numbers; `heads` k-mers and states are hidden, as what depends on numbers cannot run on fake tensors."""
-    hiding = [part for part in (batch.dna, batch.pairs) if part is not None and part.labels is not None]
+    """The batch without numbers; `heads` k-mers and states are hidden, as what depends on numbers
+    cannot run on fake tensors.
+    """
+    hiding = [
+        part for part in (batch.dna, batch.pairs) if part is not None and part.labels is not None
+    ]
     tokens = sum(part.ids.numel() for part in hiding)
 
     def of(value: Any) -> Any:
@@ -259,11 +286,15 @@ def _faked(batch: Batch, fake: FakeTensorMode, heads: tuple[int, int]) -> Batch:
 
 
 def _patches(model: Any, how: _How, drawn: list[int]) -> list[Any]:
-    """What looks at numbers, replaced by what looks at shapes; all of it is put back. Draws are added to `drawn`."""
+    """What looks at numbers, replaced by what looks at shapes; all of it is put back. Draws are
+    added to `drawn`.
+    """
     encoder = model.encoder
     plain, again = encoder.forward, encoder.checkpoint_activations
 
-    def forward(ids: Any, segments: Any = None, mask: Any = None, *, rows: Any = None, **rest: Any) -> Any:
+    def forward(
+        ids: Any, segments: Any = None, mask: Any = None, *, rows: Any = None, **rest: Any
+    ) -> Any:
         # A full mask is the same work as none.
         if rows is None or not how.compiled:
             return plain(ids, segments, None, rows=rows, **rest)
@@ -275,9 +306,12 @@ def _patches(model: Any, how: _How, drawn: list[int]) -> list[Any]:
         rows = torch.cat([x, x[: samples * per - x.shape[0]]]).reshape(samples, per, *x.shape[1:])
         return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
 
-    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout: float, wish: Attention) -> Tensor:
+    def attend(
+        q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout: float, wish: Attention
+    ) -> Tensor:
         if dropout > 0:
-            # A kernel draws again on the way back, a table is kept; checkpointed blocks draw once more.
+            # A kernel draws again on the way back, a table is kept; checkpointed blocks draw once
+            # more.
             passes = 1 + (again + (wish != "plain")) * torch.is_grad_enabled()
             drawn.append(passes * q.shape[0] * q.shape[1] * q.shape[2] ** 2)
         if wish == "plain":
@@ -290,7 +324,9 @@ def _patches(model: Any, how: _How, drawn: list[int]) -> list[Any]:
         mock.patch.object(encoder, "checkpoint_activations", False),
         mock.patch("epilm.models.genebert.by_sample", by_sample),
         mock.patch("epilm.models.grouping.by_sample", by_sample),
-        mock.patch("epilm.nn.attention_blocks.BLOCK", 1 << 62),  # the same work in one block, counted at once
+        mock.patch(
+            "epilm.nn.attention_blocks.BLOCK", 1 << 62
+        ),  # the same work in one block, counted at once
     ]
     if isinstance(getattr(model, "chunks", None), ChunkPool):
         found.append(
@@ -303,7 +339,9 @@ def _patches(model: Any, how: _How, drawn: list[int]) -> list[Any]:
 
 
 class _KeptByAttention(torch.autograd.Function):
-    """Keeps what a kernel of GPUs keeps: what it reads, what it gives with tokens before heads, one number a row."""
+    """Keeps what a kernel of GPUs keeps: what it reads, what it gives with tokens before heads, one
+    number a row.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -315,7 +353,9 @@ class _KeptByAttention(torch.autograd.Function):
 
 
 def _plain_on_gpus(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
-    """`nn.attention._plain` with the tables of CUDA: autocast takes the softmax in fp32, dropout keeps one byte a number."""
+    """`nn.attention._plain` with the tables of CUDA: autocast takes the softmax in fp32, dropout
+    keeps one byte a number.
+    """
     weights = (q @ k.transpose(-1, -2)).softmax(-1, dtype=torch.float32)
     if dropout > 0:
         weights = torch.native_dropout(weights, dropout, True)[0]
@@ -323,7 +363,9 @@ def _plain_on_gpus(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
 
 
 class _KeptByKernel(torch.autograd.Function):
-    """Keeps for the way back what `nn.kernels_norm.AddNorm` keeps: the sum, and two numbers a row."""
+    """Keeps for the way back what `nn.kernels_norm.AddNorm` keeps: the sum, and two numbers a
+    row.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, update: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -341,7 +383,9 @@ def _counter() -> FlopCounterMode:
     """Count with the one kernel that torch's own counter does not know."""
     aten = torch.ops.aten
     known = {
-        "_scaled_dot_product_flash_attention_for_cpu": lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+        "_scaled_dot_product_flash_attention_for_cpu": lambda q, k, v, *_, **__: sdpa_flop_count(
+            q, k, v
+        ),
     }
     table = {getattr(aten, name): formula for name, formula in known.items() if hasattr(aten, name)}
     return FlopCounterMode(display=False, custom_mapping=table)

@@ -1,4 +1,5 @@
-"""A few real optimiser steps in a process of their own: how long they take here, and what memory they need.
+"""A few real optimiser steps in a process of their own: how long they take here, and what memory
+they need.
 
 `calibrate` starts `python -m epilm.experiments.plan_probe`, which imports what a run
 imports, builds the model, and takes steps of two micro-batches on the store's own data. Where one
@@ -93,11 +94,15 @@ class Point:
 
         Examples
         --------
-        >>> Point(8, 2, 2, 3.0, 0, 0.2, 0.1, 5e8, 10).least(Point(8, 2, 2, 2.5, 0, 0.3, 0.1, 6e8, 10))
-        Point(samples=8, layers=2, micros=2, step=2.5, embed=0, move=0.2, data=0.1, peak=600000000.0, weights=10)
+        >>> Point(8, 2, 2, 3.0, 0, 0.2, 0.1, 5e8, 10).least(
+        ...     Point(8, 2, 2, 2.5, 0, 0.3, 0.1, 6e8, 10)
+        ... )
+        Point(samples=8, layers=2, micros=2, step=2.5, embed=0, move=0.2, data=0.1,
+        peak=600000000.0, weights=10)
         """
         times = {
-            name: min(getattr(self, name), getattr(other, name)) for name in ("step", "embed", "move", "data")
+            name: min(getattr(self, name), getattr(other, name))
+            for name in ("step", "embed", "move", "data")
         }
         return replace(self, **times, peak=max(self.peak, other.peak))
 
@@ -111,7 +116,8 @@ class Calibration:
     points : tuple of Point
         Small to large.
     libraries : float
-        Bytes of the process with everything imported and the store opened, without a model; on a GPU torch's there.
+        Bytes of the process with everything imported and the store opened, without a model; on a
+        GPU torch's there.
     products : float
         Operations a second in one large matrix product in the run's number format.
     seconds : float
@@ -151,24 +157,36 @@ def calibrate(
     """
     began = time.monotonic()
     asked = {
-        "recipe": to_dict(recipe), "store": str(Path(store.path).resolve()), "device": device,
-        "operations": operations, "most": most, "seconds": seconds, "threads": threads_of(recipe.train.devices),
-    }  # fmt: skip
+        "recipe": to_dict(recipe),
+        "store": str(Path(store.path).resolve()),
+        "device": device,
+        "operations": operations,
+        "most": most,
+        "seconds": seconds,
+        "threads": threads_of(recipe.train.devices),
+    }
     done = subprocess.run(
         [sys.executable, "-m", "epilm.experiments.plan_probe"],
-        input=json.dumps(asked), capture_output=True, text=True, check=False, env=same_modules(),
-    )  # fmt: skip
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=same_modules(),
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"ended by signal {-done.returncode}"])[-1]
         kind, _, message = last.partition(": ")
         refused = getattr(errors, kind.removeprefix("epilm.errors."), None)
         if kind.startswith("epilm.errors.") and refused is not None:
-            # The run would end the same way: it names its own cure, and a plan without a trial is none.
+            # The run would end the same way: it names its own cure, and a plan without a trial is
+            # none.
             raise refused(message)
         raise TrainingError(
-            "the calibration failed", where=f"{recipe.name} on {device}", found=last,
+            "the calibration failed",
+            where=f"{recipe.name} on {device}",
+            found=last,
             do="Plan with --no-calibrate, or with --seconds 1 for a smaller trial.",
-        )  # fmt: skip
+        )
     told = json.loads(done.stdout.strip().splitlines()[-1])
     points = tuple(Point(**point) for point in told.pop("points"))
     return Calibration(points, **told, seconds=time.monotonic() - began)
@@ -194,17 +212,26 @@ def _tried(asked: dict[str, Any], recipe: Recipe, store: Store, place: Place) ->
 
     def measured(samples: int, layers: int, repeats: int) -> Point:
         seconds = share * samples * layers * repeats / REPEATS
-        return _measure(recipe, maker, rows, place, samples, layers, micros, exact, seconds, repeats)
+        return _measure(
+            recipe, maker, rows, place, samples, layers, micros, exact, seconds, repeats
+        )
 
     points = [measured(*size, REPEATS) for size in sizes]
     if len(sizes) > 1:
-        # What is computed from two sizes multiplies their errors: each is tried in two moments of a shared machine.
-        points = [point.least(measured(*size, 1)) for point, size in zip(points, sizes, strict=True)]
+        # What is computed from two sizes multiplies their errors: each is tried in two moments of a
+        # shared machine.
+        points = [
+            point.least(measured(*size, 1)) for point, size in zip(points, sizes, strict=True)
+        ]
     return {"points": [asdict(point) for point in points], "libraries": libraries, "products": rate}
 
 
-def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tuple[int, int]], int, bool]:
-    """Choose what to measure: (samples, layers) small to large, micro-batches of a step, exact contrast or not."""
+def _sizes(
+    recipe: Recipe, asked: dict[str, Any], rate: float
+) -> tuple[list[tuple[int, int]], int, bool]:
+    """Choose what to measure: (samples, layers) small to large, micro-batches of a step, exact
+    contrast or not.
+    """
     train = recipe.train
     micro, layers = train.micro_batch, _layers(recipe)
     pieces = train.batch_size // (micro * train.devices)
@@ -215,7 +242,9 @@ def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tup
     one = (outside + layers * layer) / (0.5 * rate)
     micros = min(pieces, 2)
     passes = micros * (WARM + REPEATS) * 1.2
-    fit = int(asked["seconds"] / (one * passes * (1 if one * passes * micro <= asked["seconds"] else 1.5)))
+    fit = int(
+        asked["seconds"] / (one * passes * (1 if one * passes * micro <= asked["seconds"] else 1.5))
+    )
     samples = max(1, min(micro, fit, asked["most"]))
     if samples == micro:
         return [(micro, layers)], micros, exact
@@ -230,8 +259,9 @@ def _sizes(recipe: Recipe, asked: dict[str, Any], rate: float) -> tuple[list[tup
         wide = max(1, min(micro, asked["most"], int(LONGER * asked["seconds"] / each)))
         return several if wide < several and several * each <= LONGEST * asked["seconds"] else wide
 
-    # Few rows in a product reach less of the chip, and what a layer takes is known from two depths only as well as the machine
-    # is steady: rather all layers on several samples, one micro-batch a step; else a few layers on as many as there is time for.
+    # Few rows in a product reach less of the chip, and what a layer takes is known from two depths
+    # only as well as the machine is steady: rather all layers on several samples, one micro-batch a
+    # step; else a few layers on as many as there is time for.
     wide = widest(one * (WARM + REPEATS) * 1.2)
     if wide >= several:
         return [(wide, layers)], 1, exact
@@ -286,15 +316,26 @@ def _measure(
 
     def step(number: int) -> None:
         optimiser_step(
-            model, timed("data", maker), optimiser, picked, step=number, lr=1e-6, objectives=objectives,
-            train=train, clip=recipe.optim.clip, ranks=Ranks(), place=place,
-        )  # fmt: skip
+            model,
+            timed("data", maker),
+            optimiser,
+            picked,
+            step=number,
+            lr=1e-6,
+            objectives=objectives,
+            train=train,
+            clip=recipe.optim.clip,
+            ranks=Ranks(),
+            place=place,
+        )
 
     gc.collect()  # the model of the size before
     times, data, move = [], [], []
     began = time.monotonic()
     with (
-        mock.patch.object(torch.nn.utils, "clip_grad_norm_", timed("move", torch.nn.utils.clip_grad_norm_)),
+        mock.patch.object(
+            torch.nn.utils, "clip_grad_norm_", timed("move", torch.nn.utils.clip_grad_norm_)
+        ),
         mock.patch.object(optimiser, "step", timed("move", optimiser.step)),
         _peak(place) as peak,
     ):
@@ -313,8 +354,16 @@ def _measure(
     embed = _embedding(model, maker(picked[:samples], 0), place) if exact else 0.0
     count = sum(p.numel() for p in model.parameters())
     point = Point(
-        samples, layers, micros, min(times), embed, min(move), min(data) / micros, peak["bytes"], count
-    )  # fmt: skip
+        samples,
+        layers,
+        micros,
+        min(times),
+        embed,
+        min(move),
+        min(data) / micros,
+        peak["bytes"],
+        count,
+    )
     return point
 
 
@@ -388,7 +437,9 @@ def resident() -> float:
 
 
 def reserved() -> float:
-    """Bytes of this process's address space that hold no memory: files not read yet, room for stacks and heaps."""
+    """Bytes of this process's address space that hold no memory: files not read yet, room for
+    stacks and heaps.
+    """
     return (_status("VmSize:") or 0.0) - (_status("VmRSS:") or 0.0)
 
 
@@ -407,17 +458,24 @@ def threads_of(processes: int) -> int:
 
 def held(place: Place) -> float:
     """Bytes that are in use where the model will be: of this process, or of torch on the GPU."""
-    return float(torch.cuda.memory_allocated(place.device)) if place.device.type == "cuda" else resident()
+    return (
+        float(torch.cuda.memory_allocated(place.device))
+        if place.device.type == "cuda"
+        else resident()
+    )
 
 
 @contextmanager
 def _peak(place: Place) -> Iterator[dict[str, float]]:
-    """Find the highest memory inside the block; where the system cannot forget the one before, of the process so far."""
+    """Find the highest memory inside the block; where the system cannot forget the one before, of
+    the process so far.
+    """
     found = {"bytes": 0.0}
     if place.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place.device)
         yield found
-        # Not what the allocator reserved: that depends on what came before, and is given back when memory is short.
+        # Not what the allocator reserved: that depends on what came before, and is given back when
+        # memory is short.
         found["bytes"] = float(torch.cuda.max_memory_allocated(place.device))
         return
     with suppress(OSError, AttributeError):

@@ -31,11 +31,12 @@ from epilm.training.step import contrast_size
 CONTEXT = 1e9  # bytes that CUDA takes on a GPU before the first tensor
 ALLOCATOR = 1.05  # share that torch's allocator on a GPU holds beyond what is in use
 DISK_RATE = 0.5e9  # bytes a second that a checkpoint is written with, assumed
-# A heap holds so many times what is counted, as far as a trial is believed. Grown from 4 or 5 samples to 32, EBERT base held 1.2;
-# from 4 to 16 GeneBERT base 1.1, from three layers to twelve 1.2.
+# A heap holds so many times what is counted, as far as a trial is believed. Grown from 4 or 5
+# samples to 32, EBERT base held 1.2; from 4 to 16 GeneBERT base 1.1, from three layers to twelve
+# 1.2.
 HELD, HELD_GPU = (1.1, 1.2), (1.0, 1.25)
-# Below either, starting kernels takes longer than their work: EBERT small (4 layers) needs 45 ms for 256 windows on an H200,
-# where the operations alone would take 1 ms (../docs/performance.md).
+# Below either, starting kernels takes longer than their work: EBERT small (4 layers) needs 45 ms
+# for 256 windows on an H200, where the operations alone would take 1 ms (../docs/performance.md).
 NARROW, FEW_TOKENS = 512, 100_000
 NOTED = 0.05  # share of a step above which dropout of attention weights is worth a line
 FAULT = 65536  # bytes that one touch of a memory map brings in
@@ -86,10 +87,16 @@ class Sizing:
             calibrated=_words(measured, train.micro_batch, self.costs.layers),
             parameters=self.numbers,
             run={
-                "steps": train.steps, "batch_size": train.batch_size, "micro_batch": train.micro_batch,
-                "micro_batches": self.micros, "devices": train.devices, "samples": train.steps * train.batch_size,
-                "available": n, "passes": train.steps * train.batch_size / max(n, 1),
-                "unit": recipe.samples.unit, "tokens_per_sample": tokens,
+                "steps": train.steps,
+                "batch_size": train.batch_size,
+                "micro_batch": train.micro_batch,
+                "micro_batches": self.micros,
+                "devices": train.devices,
+                "samples": train.steps * train.batch_size,
+                "available": n,
+                "passes": train.steps * train.batch_size / max(n, 1),
+                "unit": recipe.samples.unit,
+                "tokens_per_sample": tokens,
             },
             memory=memory,
             flops=flops | {"total": sum(flops.values())},
@@ -100,14 +107,17 @@ class Sizing:
             seconds_of=seconds_of,
             disk={
                 "checkpoint": checkpoint,
-                "run": checkpoint * (min(train.keep_checkpoints, -(-train.steps // train.checkpoint_every)) + 1)
-                + 4.0 * self.numbers["total"],
+                "run": (
+                    checkpoint
+                    * (min(train.keep_checkpoints, -(-train.steps // train.checkpoint_every)) + 1)
+                    + 4.0 * self.numbers["total"]
+                ),
                 "store": float(sum(entry["bytes"] for entry in self.store.info.files.values())),
             },
             largest_micro_batch=self.largest(measured),
             fits=memory["total"] <= memory["available"],
             notes=self._notes(measured),
-        )  # fmt: skip
+        )
 
     def _tokens(self) -> float:
         """Tokens of a sample that the encoder reads, padding left out."""
@@ -127,7 +137,9 @@ class Sizing:
         return self.micros - contrasts
 
     def seconds(self, measured: Calibration | None) -> tuple[float | None, float]:
-        """Give the seconds of a step (None: not known), and of a forward pass of one micro-batch."""
+        """Give the seconds of a step (None: not known), and of a forward pass of one
+        micro-batch.
+        """
         train, total = self.recipe.train, self.numbers["total"]
         if measured is None:
             if self.chip is None:
@@ -145,19 +157,29 @@ class Sizing:
         return step, embed or again * self.costs.at(1).forward / self.costs.at(1).step
 
     def _drawing(self, chip: Chip) -> float:
-        """Seconds of a step in which numbers for dropout of attention weights are drawn; no operations of MFU's."""
+        """Seconds of a step in which numbers for dropout of attention weights are drawn; no
+        operations of MFU's.
+        """
         one = self.costs.at(self.recipe.train.micro_batch)
         return (self.micros * one.draws + self._embeds() * one.embed_draws) * DRAW / chip.fp32
 
     def _crowding(self) -> float:
-        """How many times longer a step takes where the run's processes have fewer cores than the trial's one had for itself."""
+        """How many times longer a step takes where the run's processes have fewer cores than the
+        trial's one had for itself.
+        """
         processes = self.recipe.train.devices
         if self.place.device.type != "cpu":
             return 1.0
-        return max(1.0, processes * min(threads_of(processes), checked_threads()) / checked_threads())
+        return max(
+            1.0, processes * min(threads_of(processes), checked_threads()) / checked_threads()
+        )
 
-    def _extrapolated(self, values: list[float], measured: Calibration, b: int, layers: int) -> float:
-        """From the points to (b, layers): along the line through two of them, or in proportion to the operations."""
+    def _extrapolated(
+        self, values: list[float], measured: Calibration, b: int, layers: int
+    ) -> float:
+        """From the points to (b, layers): along the line through two of them, or in proportion to
+        the operations.
+        """
         points, last = measured.points, measured.points[-1]
         if (last.samples, last.layers) == (b, layers) or not values[-1]:
             return values[-1]
@@ -229,7 +251,8 @@ class Sizing:
     def _activations(self, b: float, counted: float, measured: Calibration) -> float:
         """Bytes beyond libraries and state, from the peaks of the trial."""
         state = 8.0 + self.moments / self.numbers["total"]
-        # With one micro-batch a step the gradients come when the activations go; with more the next ones find them there.
+        # With one micro-batch a step the gradients come when the activations go; with more the next
+        # ones find them there.
         beyond = [
             p.peak - measured.libraries - (state - 4.0 * (self.micros > p.micros == 1)) * p.weights
             for p in measured.points
@@ -240,7 +263,10 @@ class Sizing:
         there = self.costs.at(last.samples, last.layers)
         one = self.costs.at(1)
         slope = one.kept + one.working
-        if len(measured.points) == 2 and measured.points[0].layers == last.layers == self.costs.layers:
+        if (
+            len(measured.points) == 2
+            and measured.points[0].layers == last.layers == self.costs.layers
+        ):
             between = last.samples - measured.points[0].samples
             slope = min(max((beyond[1] - beyond[0]) / between, 0.9 * one.kept), 1.5 * slope)
             return value + slope * (b - last.samples)
@@ -248,7 +274,8 @@ class Sizing:
             held = self._held(value / (there.kept + there.working + self.costs.casts))
             return max(value, 0.0) + held * slope * (b - last.samples)
         if len(measured.points) == 2:
-            # A layer's memory from two depths: the little that they differ by says less of the other layers than what is counted.
+            # A layer's memory from two depths: the little that they differ by says less of the
+            # other layers than what is counted.
             layer = self.costs.at(last.samples, 2).kept - self.costs.at(last.samples, 1).kept
             grown = (beyond[1] - beyond[0]) / (last.layers - measured.points[0].layers)
             held = self._held(grown / layer)
@@ -259,7 +286,9 @@ class Sizing:
         return counted * excess
 
     def _held(self, seen: float) -> float:
-        """What a heap holds over what is counted, as seen in the trial and as far as that is believed."""
+        """What a heap holds over what is counted, as seen in the trial and as far as that is
+        believed.
+        """
         least, most = HELD if self.place.device.type == "cpu" else HELD_GPU
         return min(max(seen, least), most)
 
@@ -285,10 +314,16 @@ class Sizing:
         return min(free_memory(), self.recipe.train.devices * address_room())
 
     def largest(self, measured: Calibration | None, most: int | None = None) -> int:
-        """Give the largest micro-batch, up to `most`, that fits and divides the batch and the contrast; 0: none."""
+        """Give the largest micro-batch, up to `most`, that fits and divides the batch and the
+        contrast; 0: none.
+        """
         train = self.recipe.train
         share = train.batch_size // train.devices
-        group = self.recipe.objectives.matching.batch if self.recipe.objectives.matching.weight else None
+        group = (
+            self.recipe.objectives.matching.batch
+            if self.recipe.objectives.matching.weight
+            else None
+        )
         fits = 0
         for b in range(1, min(share, most or share) + 1):
             if share % b or (group is not None and group % (b * train.devices)):
@@ -305,24 +340,33 @@ class Sizing:
             assert self.chip is not None
             chip = self.chip
             rate, source, of = (
-                (chip.rate, chip.source, "bf16") if self.place.bf16 else (chip.fp32, chip.fp32_source, "fp32")
+                (chip.rate, chip.source, "bf16")
+                if self.place.bf16
+                else (chip.fp32, chip.fp32_source, "fp32")
             )
             notes.append(
-                f"{chip.name} is not here: {rate / 1e12:.0f} TFLOP/s in {of} ({source}), of which a step is assumed to reach "
-                f"{SHARE:.0%}; memory is counted, not measured"
+                f"{chip.name} is not here: {rate / 1e12:.0f} TFLOP/s in {of} ({source}), of which a"
+                f" step is assumed to reach {SHARE:.0%}; memory is counted, not measured"
             )
             narrow = encoder_size(self.recipe.model.encoder).hidden < NARROW
             if narrow or self.recipe.train.micro_batch * self._tokens() < FEW_TOKENS:
                 notes.append(
-                    "small models and small micro-batches are bound by starting kernels, which is not in the time (EBERT "
-                    "small took 45 ms a micro-batch of 256 on an H200): expect far fewer samples a second"
+                    "small models and small micro-batches are bound by starting kernels, which is"
+                    " not in the time (EBERT small took 45 ms a micro-batch of 256 on an H200):"
+                    " expect far fewer samples a second"
                 )
         elif measured is None:
-            notes.append("not calibrated: memory is counted, not measured" + ("" if self.chip else "; time is not known"))  # fmt: skip
+            notes.append(
+                "not calibrated: memory is counted, not measured"
+                + ("" if self.chip else "; time is not known")
+            )
         notes += self._notes_on_attention(measured)
         train = self.recipe.train
         if train.devices > 1 and self.on_cpu:
-            line = f"{train.devices} processes of {threads_of(train.devices)} threads on {checked_threads()} cores"
+            line = (
+                f"{train.devices} processes of {threads_of(train.devices)} threads on"
+                f" {checked_threads()} cores"
+            )
             if measured and (longer := self._crowding()) > 1:
                 line += f": a step is counted {longer:.3g} times as long as the trial's"
             notes.append(line)
@@ -332,16 +376,21 @@ class Sizing:
             notes.append("what the processes send each other once a step is not in the time")
         if train.compile == "blocks" and not self.here:
             notes.append(
-                "train.compile: its gain, and the half minute it takes at the start, are not in the time"
+                "train.compile: its gain, and the half minute it takes at the start, are not in the"
+                " time"
             )
         if self._stays_on_host():
             notes.append(
-                f"the store's {self._files() / 1e9:.3g} GB do not fit into {SHARE_OF_DEVICE:.0%} of the "
-                f"{self._available() / 1e9:.3g} GB of the device: it stays on the host as memory maps; measured on this "
-                f"machine, {host_cost(self.data.maker, train.micro_batch)}"
+                f"the store's {self._files() / 1e9:.3g} GB do not fit into {SHARE_OF_DEVICE:.0%} of"
+                f" the {self._available() / 1e9:.3g} GB of the device: it stays on the host as"
+                " memory maps; measured on this machine,"
+                f" {host_cost(self.data.maker, train.micro_batch)}"
             )
         if self.on_cpu and (store := self._files()) > 1e9:
-            notes.append(f"{store / 1e9:.1f} GB of store pages may stay in memory; the system takes them back when needed")  # fmt: skip
+            notes.append(
+                f"{store / 1e9:.1f} GB of store pages may stay in memory; the system takes them"
+                " back when needed"
+            )
         return notes
 
     def _notes_on_attention(self, measured: Calibration | None) -> list[str]:
@@ -352,12 +401,14 @@ class Sizing:
         assert step is not None
         if drawing > NOTED * step:
             notes.append(
-                f"dropout of attention weights is {drawing / step:.0%} of the time of a step, from one constant (on an H200 it took "
-                "GeneBERT at 5,111 tokens from 58.6 to 44.1 samples/s); model.encoder.attention_dropout=0 leaves it out"
+                f"dropout of attention weights is {drawing / step:.0%} of the time of a step, from"
+                " one constant (on an H200 it took GeneBERT at 5,111 tokens from 58.6 to 44.1"
+                " samples/s); model.encoder.attention_dropout=0 leaves it out"
             )
         if self.recipe.train.attention == "plain":
             notes.append(
-                "train.attention=plain: its tables are in the memory; moving them is not in the time: expect a slower step"
+                "train.attention=plain: its tables are in the memory; moving them is not in the"
+                " time: expect a slower step"
             )
         return notes
 
@@ -375,7 +426,8 @@ def _words(measured: Calibration | None, micro: int, layers: int) -> str:
 
 
 def address_room() -> float:
-    """Bytes that a process like this one can fill under `ulimit -v`, what it has filled already included; inf without a limit.
+    """Bytes that a process like this one can fill under `ulimit -v`, what it has filled already
+    included; inf without a limit.
 
     Examples
     --------
@@ -403,7 +455,10 @@ def free_memory() -> float:
         found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ),
     ):
         try:
             found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))

@@ -136,7 +136,9 @@ def pretrain(
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError("the run's folder cannot be made", where=str(out), found=error) from None
+        raise TrainingError(
+            "the run's folder cannot be made", where=str(out), found=error
+        ) from None
     with locked(out):
         written = to_dict(recipe), store_identity(opened)
         how = runs.compare(out, *written, resume)
@@ -158,8 +160,9 @@ def pretrain(
         if MICRO in changed:
             began, now = changed[MICRO]
             _say(
-                f"{MICRO} is {now}, the run began with {began}: the steps have the same samples, but sums are rounded in "
-                "another order and dropout is drawn in other pieces, so the weights are not the same bits"
+                f"{MICRO} is {now}, the run began with {began}: the steps have the same samples,"
+                " but sums are rounded in another order and dropout is drawn in other pieces, so"
+                " the weights are not the same bits"
             )
         return _run(plan, *initial, out, place, _say)
 
@@ -201,8 +204,8 @@ def _states_of(store: Store) -> dict[str, Any]:
 def row_order(samples: Samples | WindowTable, recipe: Recipe) -> Callable[[int], np.ndarray]:
     """Make the function from a step to its samples.
 
-    With `matching.forbid_shared` no contrast holds two samples with a common region. Windows are drawn
-    point by point: no list of them is made.
+    With `matching.forbid_shared` no contrast holds two samples with a common region. Windows are
+    drawn point by point: no list of them is made.
 
     Raises
     ------
@@ -216,7 +219,9 @@ def row_order(samples: Samples | WindowTable, recipe: Recipe) -> Callable[[int],
     group = contrast_size(recipe.objectives, train, train.devices)
     if group is None or not matching.forbid_shared:
         steps_per_epoch(len(samples), train.batch_size)
-        return lambda step: rows_at(len(samples), batch=train.batch_size, step=step, seed=train.seed)
+        return lambda step: rows_at(
+            len(samples), batch=train.batch_size, step=step, seed=train.seed
+        )
     epochs = NoSharedOrder(samples, train.batch_size, train.seed, group)
     return lambda step: rows_at(
         len(samples), batch=train.batch_size, step=step, seed=train.seed, order_of=epochs
@@ -230,14 +235,21 @@ def batch_maker(
     device: torch.device,
     say: Callable[[str], None] | None = None,
 ) -> BatchMaker | WindowMaker:
-    """Make the batches of a run; on a GPU with room the store is moved there, and batches are made there.
+    """Make the batches of a run; on a GPU with room the store is moved there, and batches are made
+    there.
 
     `say` gets a line on where the store lies, and what it costs where it does not fit.
     """
     maker, said = place_batches(
-        store, recipe.model, recipe.objectives, recipe.samples, device=device,
-        micro_batch=recipe.train.micro_batch, seed=recipe.train.seed, subset=subset,
-    )  # fmt: skip
+        store,
+        recipe.model,
+        recipe.objectives,
+        recipe.samples,
+        device=device,
+        micro_batch=recipe.train.micro_batch,
+        seed=recipe.train.seed,
+        subset=subset,
+    )
     if say is not None:
         say(said)
     return maker
@@ -287,7 +299,9 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     held = make_samples(store, recipe.samples, "holdout")
     valid_rows = np.zeros(0, np.int64)
     if len(held) and train.validate_samples:
-        valid_rows = pick_rows(held.regions, train.validate_samples, order(len(held), train.seed, 0))
+        valid_rows = pick_rows(
+            held.regions, train.validate_samples, order(len(held), train.seed, 0)
+        )
     return Plan(recipe, store, maker, rows, valid_rows, len(held))
 
 
@@ -300,7 +314,8 @@ def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dic
     Returns
     -------
     model, notes, before
-        Notes: what of the weights named in the recipe was not taken over as it was; before: what those weights had read.
+        Notes: what of the weights named in the recipe was not taken over as it was; before: what
+        those weights had read.
     """
     spec, recipe = plan.recipe.model, plan.recipe
     before: list[dict[str, Any]] = []
@@ -338,7 +353,9 @@ def _run(
 
     homes: dict[torch.device, Store] = {}
 
-    def on(subset: Literal["train", "holdout"]) -> Callable[[torch.device], BatchMaker | WindowMaker]:
+    def on(
+        subset: Literal["train", "holdout"],
+    ) -> Callable[[torch.device], BatchMaker | WindowMaker]:
         def build(device: torch.device) -> BatchMaker | WindowMaker:
             if subset == "train" and device.type == "cpu":
                 return plan.maker
@@ -379,34 +396,49 @@ def _run(
     )
     if process_rank() == 0:
         _finish(model, spec, out, outcome, extra)
-    return Pretrained(out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings)
+    return Pretrained(
+        out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings
+    )
 
 
 def _said_of(plan: Plan) -> list[str]:
     """What a run will read, in lines for the user."""
     table, samples, train = plan.maker.table, plan.recipe.samples, plan.recipe.train
-    passes = f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(table), 1):.3g} passes"
+    passes = (
+        f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(table), 1):.3g}"
+        " passes"
+    )
     held = f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out"
     nothing = (
-        "validation: none, because nothing is held out (samples.holdout_chroms, samples.holdout_cells)"
+        "validation: none, because nothing is held out (samples.holdout_chroms,"
+        " samples.holdout_cells)"
         if train.validate_samples
         else "validation: none, because train.validate_samples is 0"
     )
     if isinstance(table, WindowTable):
-        cells = f" in {len(table.cells)} cell types" if "states" in plan.recipe.model.streams else ""
+        cells = (
+            f" in {len(table.cells)} cell types" if "states" in plan.recipe.model.streams else ""
+        )
         return [
-            f"{len(table):,} windows of {samples.window_bp} bp: {table.windows:,} places{cells}, "
-            f"{table.left_out:,} left out for N; {passes}",
+            (
+                f"{len(table):,} windows of {samples.window_bp} bp: {table.windows:,}"
+                f" places{cells}, {table.left_out:,} left out for N; {passes}"
+            ),
             *table.notes,
             f"{held} windows" if len(plan.valid_rows) else nothing,
         ]
     return [
-        f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible regions in none; {passes}",
+        (
+            f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible"
+            f" regions in none; {passes}"
+        ),
         f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
     ]
 
 
-def _finish(model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]) -> None:
+def _finish(
+    model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]
+) -> None:
     if not outcome.completed:
         _say(f"stopped after step {outcome.step}; the same command goes on from there")
         raise KeyboardInterrupt
@@ -414,15 +446,23 @@ def _finish(model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extr
     save_model(out / runs.MODEL, model, spec, extra | {"metrics": figures}, overwrite=True)
     summary = figures | {"seconds": round(outcome.seconds, 3), "warnings": outcome.warnings}
     write_json(out / runs.SUMMARY, summary)  # last: it says that the run is complete
-    _say(f"done: {outcome.step} steps in {outcome.seconds:.0f} s; the model is in {out / runs.MODEL}")
+    _say(
+        f"done: {outcome.step} steps in {outcome.seconds:.0f} s; the model is in {out / runs.MODEL}"
+    )
 
 
 def _complete(out: Path) -> Pretrained:
     summary = runs.read_json(out / runs.SUMMARY)
     _say(f"the run is complete: {summary['steps']} steps, the model is in {out / runs.MODEL}")
     return Pretrained(
-        out, summary["steps"], summary["seconds"], summary["train"], summary["valid"], summary["warnings"], True
-    )  # fmt: skip
+        out,
+        summary["steps"],
+        summary["seconds"],
+        summary["train"],
+        summary["valid"],
+        summary["warnings"],
+        True,
+    )
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,5 @@
-"""One HTML file about a pre-training run, a fine-tuned model, a comparison, an ablation, or the whole demo.
+"""One HTML file about a pre-training run, a fine-tuned model, a comparison, an ablation, or the
+whole demo.
 
 It is read from the files of the folder: what was run, the data, curves, tables,
 pictures, warnings, how to do it again. Nothing is loaded from outside.
@@ -14,7 +15,10 @@ from epilm.experiments.binding_page import binding_page, is_binding_folder
 from epilm.experiments.page import Page, Section, write_page
 from epilm.experiments.task_chapters import comparison, finetuning, start_of
 
-SIMULATED = "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything about biology."
+SIMULATED = (
+    "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything"
+    " about biology."
+)
 DEMO = "demo.json"
 ABLATION, DATA_ABLATION = "ablation.json", "ablation_data.json"
 
@@ -67,7 +71,9 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
             "there is no run to report on",
             where=str(folder),
             found="no such folder" if there is None else ", ".join(there) or "an empty folder",
-            expected="a folder written by `epilm pretrain`, `finetune`, `compare`, `ablate` or `demo`",
+            expected=(
+                "a folder written by `epilm pretrain`, `finetune`, `compare`, `ablate` or `demo`"
+            ),
             do="Give the folder that was passed to --out.",
         )
     return write_page(page, target)
@@ -75,7 +81,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 
 def footer() -> str:
     """The last line of a page."""
-    return f"Written by epilm {epilm.__version__}. The page is complete in itself: nothing is loaded from elsewhere."
+    return (
+        f"Written by epilm {epilm.__version__}. The page is complete in itself: nothing is loaded"
+        " from elsewhere."
+    )
 
 
 def is_simulated(store: Path | None) -> bool:
@@ -88,11 +97,15 @@ def reproduce(run: Path, recipe: dict[str, Any]) -> Section:
     """The command that makes this run again."""
     store = chapters.load_json(run / "store.json", {})
     size = f" --size {recipe['size']}" if recipe.get("size") not in (None, "base") else ""
-    code = f"epilm pretrain {recipe.get('name', 'RECIPE')} --store {store.get('path', 'STORE')} --out {run}{size}"
+    code = (
+        f"epilm pretrain {recipe.get('name', 'RECIPE')} --store {store.get('path', 'STORE')} --out"
+        f" {run}{size}"
+    )
     return Section(
         "How to reproduce",
         text=[
-            "The resolved recipe above says every value; what differs from the shipped recipe goes behind --set."
+            "The resolved recipe above says every value; what differs from the shipped recipe goes"
+            " behind --set."
         ],
         code=code,
     )
@@ -104,7 +117,12 @@ def _finetuning_page(run: Path) -> Page:
     split = "test" if "test" in scores else "valid"
     cards = [
         (name, f"{scores[split][key]:.3f}", f"{split} rows")
-        for key, name in (("auroc", "AUROC"), ("ap", "AP"), ("macro_f1", "Macro F1"), ("mcc", "MCC"))
+        for key, name in (
+            ("auroc", "AUROC"),
+            ("ap", "AP"),
+            ("macro_f1", "Macro F1"),
+            ("mcc", "MCC"),
+        )
         if scores.get(split, {}).get(key) is not None
     ]
     pretrained = chapters.load_json(Path(str(task.get("checkpoint", ""))) / "store.json", {})
@@ -112,13 +130,14 @@ def _finetuning_page(run: Path) -> Page:
     settings = task.get("settings", {})
     words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
     code = (
-        f"epilm finetune {task.get('task')} --data {task.get('data')} --checkpoint {task.get('checkpoint')} "
-        f"{' '.join(words)} --out {run}"
+        f"epilm finetune {task.get('task')} --data {task.get('data')} --checkpoint"
+        f" {task.get('checkpoint')} {' '.join(words)} --out {run}"
     )
     again = Section(
         "How to reproduce",
         text=[
-            "The settings that are not in this line stand in task.json above; of made sets, so do the options."
+            "The settings that are not in this line stand in task.json above; of made sets, so do"
+            " the options."
         ],
         code=code,
     )
@@ -140,11 +159,20 @@ def _comparison_page(folder: Path) -> Page:
     sections, cards = [], []
     for name, models in sets.items():
         sections.append(comparison(name, list(models.items())))
-        means = {m: [s["auroc"] for s in seeds if s.get("auroc") is not None] for m, seeds in models.items()}
-        top = max((m for m in means if means[m]), key=lambda m: sum(means[m]) / len(means[m]), default=None)
+        means = {
+            m: [s["auroc"] for s in seeds if s.get("auroc") is not None]
+            for m, seeds in models.items()
+        }
+        top = max(
+            (m for m in means if means[m]),
+            key=lambda m: sum(means[m]) / len(means[m]),
+            default=None,
+        )
         if top is not None and len(sets) <= 8:
             cards.append((name, f"{sum(means[top]) / len(means[top]):.3f}", f"best AUROC: {top}"))
-    seeds = {row.get("seed") for models in sets.values() for rows in models.values() for row in rows}
+    seeds = {
+        row.get("seed") for models in sets.values() for rows in models.values() for row in rows
+    }
     settings = plan.get("settings", {})
     facts = [
         ("Sets", f"{len(sets)}"),
@@ -158,7 +186,8 @@ def _comparison_page(folder: Path) -> Page:
         *((str(m["name"]), str(m["checkpoint"])) for m in plan.get("models", [])),
     ]
     text = [
-        "Every model saw the same rows, the same split and the same tuning budget; the test rows were scored once a seed."
+        "Every model saw the same rows, the same split and the same tuning budget; the test rows"
+        " were scored once a seed."
     ]
     sections.append(Section("What was run", text=text, facts=[f for f in facts if f[1]]))
     about = f"{len(sets)} sets, {len(seeds)} seeds" if len(seeds) > 1 else f"{len(sets)} sets"
@@ -179,7 +208,11 @@ def _pretraining_page(run: Path) -> Page:
         if valid.get(key) is not None:
             chance = valid.get(f"{key}_chance")
             cards.append(
-                (name, f"{valid[key]:.3f}", f"held-out; chance {chance:.3f}" if chance else "held-out")
+                (
+                    name,
+                    f"{valid[key]:.3f}",
+                    f"held-out; chance {chance:.3f}" if chance else "held-out",
+                )
             )
     sections = [chapters.pretraining(run)]
     if store is not None:

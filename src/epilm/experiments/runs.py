@@ -21,11 +21,17 @@ from epilm.errors import TrainingError
 from epilm.experiments.config import flat
 
 RECIPE, STORE, STARTS, SUMMARY, MODEL, CHECKPOINTS = (
-    "recipe.json", "store.json", "versions.json", "summary.json", "model", "checkpoints",
-)  # fmt: skip
+    "recipe.json",
+    "store.json",
+    "versions.json",
+    "summary.json",
+    "model",
+    "checkpoints",
+)
 
-# Keys of a recipe that may differ when a run goes on: none of them changes what is learned. The micro-batch changes
-# rounding and the places that dropout takes: a run that goes on with another one says so (`changed_keys`).
+# Keys of a recipe that may differ when a run goes on: none of them changes what is learned. The
+# micro-batch changes rounding and the places that dropout takes: a run that goes on with another
+# one says so (`changed_keys`).
 FREE = frozenset(
     {
         "notes",
@@ -67,7 +73,11 @@ def git_state(folder: Path | None = None) -> dict[str, Any] | None:
 
     def git(*words: str) -> str:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
         return done.stdout.strip()
 
@@ -94,9 +104,11 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TrainingError(
-            "the file of the run cannot be read", where=str(path), found=error,
+            "the file of the run cannot be read",
+            where=str(path),
+            found=error,
             do="Choose another folder with --out.",
-        ) from None  # fmt: skip
+        ) from None
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -115,7 +127,9 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tu
     }
 
 
-def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resume: bool = True) -> str:
+def compare(
+    out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resume: bool = True
+) -> str:
     """Say what a folder is to a run; nothing is written.
 
     The caller holds the folder's lock.
@@ -131,7 +145,8 @@ def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
     Returns
     -------
     str
-        "new", "resumed" or "complete". A run that failed before its first state is new: nothing is lost with it.
+        "new", "resumed" or "complete". A run that failed before its first state is new: nothing is
+        lost with it.
 
     Raises
     ------
@@ -143,16 +158,19 @@ def compare(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], resu
     held = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if RECIPE not in held and held:
         raise TrainingError(
-            "the folder holds something that is not a run", where=str(out), found=", ".join(sorted(held)[:5]),
+            "the folder holds something that is not a run",
+            where=str(out),
+            found=", ".join(sorted(held)[:5]),
             do="Choose another folder with --out.",
-        )  # fmt: skip
+        )
     if not held & {CHECKPOINTS, SUMMARY, MODEL}:
         return "new"
     if not resume:
         raise TrainingError(
-            "the run exists already", where=str(out),
+            "the run exists already",
+            where=str(out),
             do="Choose another folder, or leave out resume=False to go on with it.",
-        )  # fmt: skip
+        )
     before = read_json(out / RECIPE)
     if isinstance(before.get("train"), dict):
         added = {key: value for key, value in ADDED.items() if key in recipe.get("train", {})}
@@ -176,7 +194,9 @@ def changed_keys(out: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[Any, A
     return {key: pair for key, pair in pairs.items() if key in FREE}
 
 
-def begin(out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], how: str, **start: Any) -> None:
+def begin(
+    out: Path, recipe: Mapping[str, Any], store: Mapping[str, Any], how: str, **start: Any
+) -> None:
     """Write what a run is (when it is new), and add this start to versions.json.
 
     Parameters
@@ -213,12 +233,18 @@ def _same(
     others = {key: pair for key, pair in differing(before, now).items() if key not in free}
     if others:
         key, (old, new) = next(iter(others.items()))
-        more = f", and {len(others) - 1} more: {', '.join(list(others)[1:4])}" if len(others) > 1 else ""
+        more = (
+            f", and {len(others) - 1} more: {', '.join(list(others)[1:4])}"
+            if len(others) > 1
+            else ""
+        )
         raise TrainingError(
             f"the folder holds a run of another {what}; going on would mix the two",
-            where=str(out), found=f"{key} = {_short(new)}{more}", expected=f"{_short(old)}, as the run began",
+            where=str(out),
+            found=f"{key} = {_short(new)}{more}",
+            expected=f"{_short(old)}, as the run began",
             do="Choose another folder with --out, or give the command the run was started with.",
-        )  # fmt: skip
+        )
 
 
 def _short(value: Any) -> str:

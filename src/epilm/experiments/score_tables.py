@@ -1,4 +1,5 @@
-"""Tables of binding scores from files: JSON of `epilm evaluate --task dream`, or CSV and TSV of anyone.
+"""Tables of binding scores from files: JSON of `epilm evaluate --task dream`, or CSV and TSV of
+anyone.
 
 What cannot be read is an error with file, line and column; what means nothing
 here is kept by name, so that the leaderboard can say it.
@@ -24,7 +25,9 @@ _UNKNOWN = {"", "na", "n/a", "nan", "none", "null"}
 
 @dataclass
 class Entry:
-    """Scores of one model on one dataset (FACTOR:CELL), the ten resamples where known, and where they stand."""
+    """Scores of one model on one dataset (FACTOR:CELL), the ten resamples where known, and where
+    they stand.
+    """
 
     model: str
     dataset: str
@@ -82,7 +85,9 @@ def _read_json(path: Path, text: str) -> list[Entry]:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
-            "not valid JSON", where=f"{path}, line {error.lineno}, column {error.colno}", found=error.msg
+            "not valid JSON",
+            where=f"{path}, line {error.lineno}, column {error.colno}",
+            found=error.msg,
         ) from None
     found = data if isinstance(data, list) else [data]
     entries = []
@@ -93,7 +98,9 @@ def _read_json(path: Path, text: str) -> list[Entry]:
                 "not a table of binding scores",
                 where=where,
                 found=f"task {item['task']!r}" if isinstance(item, dict) else type(item).__name__,
-                expected='{"task": "dream", "model": ..., "factor": ..., "cell": ..., "scores": {...}}',
+                expected=(
+                    '{"task": "dream", "model": ..., "factor": ..., "cell": ..., "scores": {...}}'
+                ),
                 do="Write it with `epilm evaluate --task dream --json`.",
             )
         for key in ("model", "scores", *(() if item.get("dataset") else ("factor", "cell"))):
@@ -101,7 +108,9 @@ def _read_json(path: Path, text: str) -> list[Entry]:
                 raise InputError(f"the key {key!r} is missing", where=where)
         if not isinstance(item["scores"], dict):
             raise InputError(
-                "`scores` must be names with numbers", where=where, found=type(item["scores"]).__name__
+                "`scores` must be names with numbers",
+                where=where,
+                found=type(item["scores"]).__name__,
             )
         given = item.get("resamples") or item["scores"].get("resamples") or []
         dataset = str(item.get("dataset") or f"{item['factor']}:{item['cell']}")
@@ -152,7 +161,11 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
     hint = nearest(missing[0], names) if missing else ""
     if missing or twice:
         raise InputError(
-            f"the column {missing[0]} is missing" if missing else f"the column {twice[0]} stands twice",
+            (
+                f"the column {missing[0]} is missing"
+                if missing
+                else f"the column {twice[0]} stands twice"
+            ),
             where=f"{path}, line {number}",
             found=", ".join(names)[:120],
             expected=", ".join(needed),
@@ -177,17 +190,26 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
             if not row[name]:
                 raise InputError(f"the column {name} is empty", where=f"{where}, column {name}")
         model = row["model"]
-        dataset = _canonical(row["dataset"] if row.get("dataset") else f"{row['factor']}:{row['cell']}")
-        scores = {key: _number(row[key], key, f"{where}, column {key}") for key in _KEYS if key in row}
+        dataset = _canonical(
+            row["dataset"] if row.get("dataset") else f"{row['factor']}:{row['cell']}"
+        )
+        scores = {
+            key: _number(row[key], key, f"{where}, column {key}") for key in _KEYS if key in row
+        }
         part = row.get("resample", "")
         if part:
             if not part.isdigit() or int(part) >= FOLDS:
                 raise InputError(
-                    "no resample", where=f"{where}, column resample", found=repr(part), expected="0 to 9"
+                    "no resample",
+                    where=f"{where}, column resample",
+                    found=repr(part),
+                    expected="0 to 9",
                 )
             mine = parts.setdefault((dataset, model), {})
             if int(part) in mine:
-                raise InputError(f"resample {part} of {model} on {dataset} stands twice", where=where)
+                raise InputError(
+                    f"resample {part} of {model} on {dataset} stands twice", where=where
+                )
             mine[int(part)] = scores
             continue
         if (dataset, model) in entries:

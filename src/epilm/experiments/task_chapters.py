@@ -30,7 +30,9 @@ METRICS: dict[str, str] = {
 
 
 def scores_of(path: Path, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
-    """Labels and probabilities of class 1 of one split of a predictions.tsv; empty where there are none."""
+    """Labels and probabilities of class 1 of one split of a predictions.tsv; empty where there are
+    none.
+    """
     labels, scores = [], []
     if path.is_file():
         with open(path, newline="", encoding="utf-8") as handle:
@@ -54,7 +56,10 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
         ("Epochs", f"{settings.get('epochs', '?')}, batch {settings.get('batch_size', '?')}"),
         ("Learning rate", f"{settings.get('lr', 0):g}"),
         ("Seed", show(settings.get("seed"))),
-        *((f"Rows, {name}", " + ".join(f"{n:,}" for n in numbers)) for name, numbers in counts.items()),
+        *(
+            (f"Rows, {name}", " + ".join(f"{n:,}" for n in numbers))
+            for name, numbers in counts.items()
+        ),
     ]
     notes = [str(note) for note in task.get("notes", [])]
     loud = [note for note in notes if note.startswith("COLLAPSE") or "also in train" in note]
@@ -63,7 +68,11 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
         section.details.append(("Notes on the data", "\n".join(quiet)))
     splits = [name for name in ("train", "valid", "test") if name in tables]
     if splits:
-        rows = [[METRICS[m], *(tables[s].get(m) for s in splits)] for m in METRICS if m in tables[splits[-1]]]
+        rows = [
+            [METRICS[m], *(tables[s].get(m) for s in splits)]
+            for m in METRICS
+            if m in tables[splits[-1]]
+        ]
         section.tables.append(Table(["metric", *splits], rows, "Scores"))
     history = [
         {**row, "step": row["epoch"], "split": "train"}
@@ -156,7 +165,8 @@ def comparison(
     with figure(5.2, 0.5 + 0.34 * len(models), columns=2) as (fig, (left, right)):
         for ax, metric, chance in ((left, "auroc", 0.5), (right, "ap", _prevalence(models))):
             bars = {
-                name: [float(s[metric]) for s in seeds if s.get(metric) is not None] for name, seeds in models
+                name: [float(s[metric]) for s in seeds if s.get(metric) is not None]
+                for name, seeds in models
             }
             low = 0.4 if metric == "auroc" else 0.0
             metric_bars(ax, bars, title=METRICS[metric], chance=chance, limits=(low, 1.0))
@@ -170,5 +180,7 @@ def comparison(
 
 
 def _prevalence(models: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> float:
-    found = [s["prevalence"] for _, seeds in models for s in seeds if s.get("prevalence") is not None]
+    found = [
+        s["prevalence"] for _, seeds in models for s in seeds if s.get("prevalence") is not None
+    ]
     return float(found[0]) if found else 0.5

@@ -32,14 +32,14 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        BED with a strand (EPD: one base, or 60 bp whose thick part begins at the site), GTF / GFF2 (transcripts), or
-        UCSC genePred(Ext) with or without the bin column. Plain or gzip.
+        BED with a strand (EPD: one base, or 60 bp whose thick part begins at the site), GTF / GFF2
+        (transcripts), or UCSC genePred(Ext) with or without the bin column. Plain or gzip.
 
     Returns
     -------
     DataFrame
-        chrom, start (int64, the site, 0-based), end (start + 1), strand ("+" or "-"), name, gene: an interval table
-        of points in the order of the file, index named "line".
+        chrom, start (int64, the site, 0-based), end (start + 1), strand ("+" or "-"), name, gene:
+        an interval table of points in the order of the file, index named "line".
 
     Raises
     ------
@@ -54,7 +54,9 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "a.bed"
-    >>> _ = name.write_text("chr1\\t99\\t100\\tA_1\\t1\\t+\\nchr1\\t50\\t110\\tB_1\\t1\\t-\\t50\\t61\\n")
+    >>> _ = name.write_text(
+    ...     "chr1\\t99\\t100\\tA_1\\t1\\t+\\nchr1\\t50\\t110\\tB_1\\t1\\t-\\t50\\t61\\n"
+    ... )
     >>> read_tss(name)[["chrom", "start", "strand", "name"]].values.tolist()
     [['chr1', 99, '+', 'A_1'], ['chr1', 60, '-', 'B_1']]
     """
@@ -75,12 +77,15 @@ def read_tss(path: str | Path) -> pd.DataFrame:
         found = _bed(rows, path)
     else:
         raise InputError(
-            "wrong format", where=f"{path}, line {rows[0][0]}", found=f"{len(first)} columns: {'; '.join(first)[:60]!r}",
-            expected=WHAT, do="A BED file needs six columns: chrom, start, end, name, score, strand.",
-        )  # fmt: skip
-    table = pd.DataFrame(found, columns=["line", "chrom", "start", "strand", "name", "gene"]).set_index(
-        "line"
-    )
+            "wrong format",
+            where=f"{path}, line {rows[0][0]}",
+            found=f"{len(first)} columns: {'; '.join(first)[:60]!r}",
+            expected=WHAT,
+            do="A BED file needs six columns: chrom, start, end, name, score, strand.",
+        )
+    table = pd.DataFrame(
+        found, columns=["line", "chrom", "start", "strand", "name", "gene"]
+    ).set_index("line")
     if not len(table):
         raise InputError(
             "the file holds no transcript", where=str(path), expected="lines of feature transcript"
@@ -89,9 +94,12 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            "the start site has no strand", where=f"{path}, line {table.index[row]}", found=repr(table["strand"].iloc[row]),
-            expected="+ or -", do="A promoter has a direction: give the file with strands.",
-        )  # fmt: skip
+            "the start site has no strand",
+            where=f"{path}, line {table.index[row]}",
+            found=repr(table["strand"].iloc[row]),
+            expected="+ or -",
+            do="A promoter has a direction: give the file with strands.",
+        )
     table["start"] = table["start"].astype(np.int64)
     table.insert(2, "end", table["start"] + 1)
     table.attrs = {"source": str(path)}
@@ -112,12 +120,18 @@ def _bed(rows: list[tuple[int, list[str]]], path: str | Path) -> list[Row]:
                 fields[3],
                 fields[5].strip(),
             )
-            thick = (int(fields[6]), int(fields[7])) if len(fields) >= 8 and end - start > 1 else (start, end)
+            thick = (
+                (int(fields[6]), int(fields[7]))
+                if len(fields) >= 8 and end - start > 1
+                else (start, end)
+            )
         except (IndexError, ValueError):
             raise InputError(
-                "the line is no BED record", where=f"{path}, line {number}", found=repr("\t".join(fields)[:60]),
+                "the line is no BED record",
+                where=f"{path}, line {number}",
+                found=repr("\t".join(fields)[:60]),
                 expected="chrom, start, end, name, score, strand",
-            ) from None  # fmt: skip
+            ) from None
         if not 0 <= start < end:
             raise InputError(
                 "the interval holds no base",
@@ -126,7 +140,14 @@ def _bed(rows: list[tuple[int, list[str]]], path: str | Path) -> list[Row]:
                 expected="0 <= start < end",
             )
         found.append(
-            (number, chrom, thick[0] if strand == "+" else thick[1] - 1, strand, name, name.rsplit("_", 1)[0])
+            (
+                number,
+                chrom,
+                thick[0] if strand == "+" else thick[1] - 1,
+                strand,
+                name,
+                name.rsplit("_", 1)[0],
+            )
         )
     return found
 
@@ -158,7 +179,14 @@ def _gtf(rows: list[tuple[int, list[str]]]) -> list[Row]:
             gene = _attribute(fields[8], "gene_name")
             gene = gene if gene != "." else _attribute(fields[8], "gene_id")
             found.append(
-                (number, fields[0], start - 1 if fields[6] == "+" else end - 1, fields[6], name, gene)
+                (
+                    number,
+                    fields[0],
+                    start - 1 if fields[6] == "+" else end - 1,
+                    fields[6],
+                    name,
+                    gene,
+                )
             )
     return found
 

@@ -60,7 +60,8 @@ def open_bbi(path: str | Path, kind: str) -> Any:
 
 
 def damaged(kind: str, source: str, error: BaseException, at: str | None = None) -> BaseException:
-    """Say that a bigBed or bigWig file cannot be read, and why; pass on what is not the file's fault.
+    """Say that a bigBed or bigWig file cannot be read, and why; pass on what is not the file's
+    fault.
 
     Parameters
     ----------
@@ -76,12 +77,15 @@ def damaged(kind: str, source: str, error: BaseException, at: str | None = None)
     Examples
     --------
     >>> print(damaged("bigWig", "a.bw", OSError("failed to fill whole buffer")))
-    a.bw: the bigWig file cannot be read. Found failed to fill whole buffer; expected a whole bigWig file. It is truncated or damaged: copy or download it again.
+    a.bw: the bigWig file cannot be read. Found failed to fill whole buffer; expected a whole bigWig
+        file. It is truncated or damaged: copy or download it again.
     """
     if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | InputError):
         return error
     return InputError(
-        f"the {kind} file cannot be read" + (f" at {at}" if at else ""), where=source,
-        found=" ".join(str(error).split())[:200] or type(error).__name__, expected=f"a whole {kind} file",
+        f"the {kind} file cannot be read" + (f" at {at}" if at else ""),
+        where=source,
+        found=" ".join(str(error).split())[:200] or type(error).__name__,
+        expected=f"a whole {kind} file",
         do="It is truncated or damaged: copy or download it again.",
-    )  # fmt: skip
+    )

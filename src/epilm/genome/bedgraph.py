@@ -24,7 +24,8 @@ _CURE = "Correct or remove the line; coordinates are 0-based, half-open."
 
 
 def read_runs(path: str, block: int) -> Iterator[tuple[list[str], NDArray[np.int64], NDArray[Any]]]:
-    """Read a bedGraph block by block, refusing the first line that is out of order or no run of a value.
+    """Read a bedGraph block by block, refusing the first line that is out of order or no run of a
+    value.
 
     Parameters
     ----------
@@ -74,7 +75,10 @@ def read_runs(path: str, block: int) -> Iterator[tuple[list[str], NDArray[np.int
         yield names, chrom, runs
     if not names:
         raise InputError(
-            "the file holds no value", where=path, found="header, comment or blank lines only", expected=WHAT
+            "the file holds no value",
+            where=path,
+            found="header, comment or blank lines only",
+            expected=WHAT,
         )
 
 
@@ -90,7 +94,11 @@ def _check_order(
     """
     chrom, start, end = (np.concatenate(pair) for pair in zip(before, columns))
     same = chrom[1:] == chrom[:-1]
-    back, falls, over = chrom[1:] < chrom[:-1], same & (start[1:] < start[:-1]), same & (start[1:] < end[:-1])
+    back, falls, over = (
+        chrom[1:] < chrom[:-1],
+        same & (start[1:] < start[:-1]),
+        same & (start[1:] < end[:-1]),
+    )
     wrong = back | falls | over
     if not wrong.any():
         return
@@ -100,9 +108,17 @@ def _check_order(
         "the lines are not sorted" if back[i] or falls[i] else "two runs overlap",
         where=f"{path}, line {int(numbers[i + 1 - len(before[0])])}",
         found=f"{shown} after {other}",
-        expected="chromosomes in blocks, starts ascending" if back[i] or falls[i] else "one value at each base",
-        do="Sort it: sort -k1,1 -k2,2n" if back[i] or falls[i] else "Merge the runs first, for example: bedtools merge -d -1 -c 4 -o mean",
-    )  # fmt: skip
+        expected=(
+            "chromosomes in blocks, starts ascending"
+            if back[i] or falls[i]
+            else "one value at each base"
+        ),
+        do=(
+            "Sort it: sort -k1,1 -k2,2n"
+            if back[i] or falls[i]
+            else "Merge the runs first, for example: bedtools merge -d -1 -c 4 -o mean"
+        ),
+    )
 
 
 def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
@@ -115,10 +131,19 @@ def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
     types: Any = {0: "category", 1: np.int64, 2: np.int64, 3: np.float64}
     try:
         table = pd.read_csv(
-            io.BytesIO(text), sep="\t" if "\t" in head else r"\s+", header=None, usecols=wanted, dtype=types,
-            quoting=3, keep_default_na=False, na_values=lacking, skip_blank_lines=False,
-            encoding="utf-8", encoding_errors="replace", low_memory=False,
-        )  # fmt: skip
+            io.BytesIO(text),
+            sep="\t" if "\t" in head else r"\s+",
+            header=None,
+            usecols=wanted,
+            dtype=types,
+            quoting=3,
+            keep_default_na=False,
+            na_values=lacking,
+            skip_blank_lines=False,
+            encoding="utf-8",
+            encoding_errors="replace",
+            low_memory=False,
+        )
     except (ValueError, OverflowError, pd.errors.ParserError):
         return None
     if table[0].isna().any() or "" in table[0].cat.categories or np.isinf(table[3]).any():
@@ -136,41 +161,62 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
         where = f"{path}, line {number}"
         if line.startswith(("fixedStep", "variableStep")):
             raise InputError(
-                "wrong format", where=where, found="a wiggle file", expected=WHAT,
+                "wrong format",
+                where=where,
+                found="a wiggle file",
+                expected=WHAT,
                 do="Convert it: wigToBigWig FILE chrom.sizes OUT.bw",
-            )  # fmt: skip
+            )
         if len(fields) < 4:
             raise InputError(
-                "the line is cut short", where=where, found=f"{len(fields)} columns: {line[:60]!r}",
-                expected="chromosome, start, end, value", do=_CURE,
-            )  # fmt: skip
+                "the line is cut short",
+                where=where,
+                found=f"{len(fields)} columns: {line[:60]!r}",
+                expected="chromosome, start, end, value",
+                do=_CURE,
+            )
         for i, what in ((1, "start"), (2, "end")):
             if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
                 raise InputError(
-                    f"the {what} is not a whole number of at least 0", where=where, found=repr(fields[i]),
-                    expected=f"digits in column {i + 1}", do=_CURE,
-                )  # fmt: skip
+                    f"the {what} is not a whole number of at least 0",
+                    where=where,
+                    found=repr(fields[i]),
+                    expected=f"digits in column {i + 1}",
+                    do=_CURE,
+                )
         if not int(fields[1]) < int(fields[2]) < 1 << 31:
             raise InputError(
-                "the run holds no base", where=where, found=f"{fields[0]}:{fields[1]}-{fields[2]}",
-                expected="start < end < 2,147,483,648", do=_CURE,
-            )  # fmt: skip
+                "the run holds no base",
+                where=where,
+                found=f"{fields[0]}:{fields[1]}-{fields[2]}",
+                expected="start < end < 2,147,483,648",
+                do=_CURE,
+            )
         if not _is_finite(fields[3]):
             raise InputError(
-                "the value is not a finite number", where=where, found=repr(fields[3]),
-                expected=f"a number in column 4, or {few(_MISSING)} for a missing one", do=_CURE,
-            )  # fmt: skip
+                "the value is not a finite number",
+                where=where,
+                found=repr(fields[3]),
+                expected=f"a number in column 4, or {few(_MISSING)} for a missing one",
+                do=_CURE,
+            )
         if not fields[0].strip():
             raise InputError(
-                "the chromosome has no name", where=where, found=repr(line[:60]), expected="a name in column 1",
+                "the chromosome has no name",
+                where=where,
+                found=repr(line[:60]),
+                expected="a name in column 1",
                 do=_CURE,
-            )  # fmt: skip
+            )
         n_first = n_first or len(fields)
         if len(fields) != n_first:
             raise InputError(
-                "the line has another number of columns", where=where, found=f"{len(fields)}: {line[:60]!r}",
-                expected=f"{n_first} as in the first line", do=_CURE,
-            )  # fmt: skip
+                "the line has another number of columns",
+                where=where,
+                found=f"{len(fields)}: {line[:60]!r}",
+                expected=f"{n_first} as in the first line",
+                do=_CURE,
+            )
 
 
 def _is_finite(text: str) -> bool:

@@ -25,7 +25,8 @@ _MAGIC = 0x1A412743
 TWOBIT = (struct.pack("<I", _MAGIC), struct.pack(">I", _MAGIC))
 # Four bases a byte, first base in the high bits; 0..3 = T C A G.
 _FOUR = np.array(
-    [[b"TCAG"[(byte >> shift) & 3] for shift in (6, 4, 2, 0)] for byte in range(256)], dtype=np.uint8
+    [[b"TCAG"[(byte >> shift) & 3] for shift in (6, 4, 2, 0)] for byte in range(256)],
+    dtype=np.uint8,
 )
 
 
@@ -38,7 +39,9 @@ def is_bgzip(path: str | Path) -> bool:
     """Say whether a gzip file is made of bgzip blocks (their size is in the first header)."""
     with open(path, "rb") as handle:
         head = handle.read(16)
-    return len(head) == 16 and head[:2] == b"\x1f\x8b" and bool(head[3] & 4) and head[12:14] == b"BC"
+    return (
+        len(head) == 16 and head[:2] == b"\x1f\x8b" and bool(head[3] & 4) and head[12:14] == b"BC"
+    )
 
 
 def open_bgzip(path: Path, fai: Path) -> Opened:
@@ -57,9 +60,12 @@ def open_bgzip(path: Path, fai: Path) -> Opened:
         fields = line.split("\t")
         if len(fields) < 5 or not all(field.isdigit() for field in fields[1:5]):
             raise InputError(
-                "not a FASTA index", where=f"{fai}, line {number}", found=repr(line[:60]),
-                expected="name, length, offset, bases a line, bytes a line", do=f"Make it again: samtools faidx {path.name}",
-            )  # fmt: skip
+                "not a FASTA index",
+                where=f"{fai}, line {number}",
+                found=repr(line[:60]),
+                expected="name, length, offset, bases a line, bytes a line",
+                do=f"Make it again: samtools faidx {path.name}",
+            )
         if fields[0] in index:
             raise InputError(
                 "two records have the same name",
@@ -90,19 +96,25 @@ def open_bgzip(path: Path, fai: Path) -> Opened:
         length, offset, bases, width = index[chrom]
         last = offset + length + (length - 1) // bases * (width - bases)
         stale = InputError(
-            "the FASTA index does not fit the file", where=str(fai),
-            found=f"{chrom} at bytes {offset} to {last}", expected=f"a record of {length} bp there",
+            "the FASTA index does not fit the file",
+            where=str(fai),
+            found=f"{chrom} at bytes {offset} to {last}",
+            expected=f"a record of {length} bp there",
             do=f"Make it again: samtools faidx {path.name}",
-        )  # fmt: skip
+        )
         first = int(np.searchsorted(ends, offset, side="right"))
         if last > (ends[-1] if len(ends) else 0):
             raise stale
         final = min(int(np.searchsorted(ends, last + 3, side="left")), len(ends) - 1)
-        parts = [_unpack(data, int(starts[i]), int(sizes[i]), path) for i in range(first, final + 1)]
+        parts = [
+            _unpack(data, int(starts[i]), int(sizes[i]), path) for i in range(first, final + 1)
+        ]
         base = int(ends[first] - sizes[first])
         text = b"".join(parts)
         letters = text[offset - base : last - base].translate(None, b"\n\r")
-        after = text[last - base : last - base + 3].lstrip(b"\r\n")[:1]  # the next record, or the end
+        after = text[last - base : last - base + 3].lstrip(b"\r\n")[
+            :1
+        ]  # the next record, or the end
         if len(letters) != length or b">" in letters or after not in (b"", b">"):
             raise stale
         return letters
@@ -180,18 +192,26 @@ def open_twobit(path: Path) -> Opened:
 
     def cut(at: int) -> InputError:
         return InputError(
-            "the .2bit file is truncated", where=str(path), found=f"{len(data)} bytes",
-            expected=f"at least {at}", do="Copy or download it again.",
-        )  # fmt: skip
+            "the .2bit file is truncated",
+            where=str(path),
+            found=f"{len(data)} bytes",
+            expected=f"at least {at}",
+            do="Copy or download it again.",
+        )
 
     def numbers(at: int, n: int) -> tuple[np.ndarray, int]:
         if at + 4 * n > len(data):
             raise cut(at + 4 * n)
-        return np.frombuffer(data, dtype=f"{order}u4", count=n, offset=at).astype(np.int64), at + 4 * n
+        return (
+            np.frombuffer(data, dtype=f"{order}u4", count=n, offset=at).astype(np.int64),
+            at + 4 * n,
+        )
 
     (version, n_records), _ = numbers(4, 2)
     if version not in (0, 1):
-        raise InputError("unknown .2bit version", where=str(path), found=int(version), expected="0 or 1")
+        raise InputError(
+            "unknown .2bit version", where=str(path), found=int(version), expected="0 or 1"
+        )
     offset_bytes = 8 if version == 1 else 4
     at = 16
     where: dict[str, int] = {}
@@ -232,7 +252,9 @@ def open_twobit(path: Path) -> Opened:
         packed = -(-int(length) // 4)
         if at + packed > len(data):
             raise cut(at + packed)
-        letters = _FOUR[np.frombuffer(data, dtype=np.uint8, count=packed, offset=at)].reshape(-1)[:length]
+        letters = _FOUR[np.frombuffer(data, dtype=np.uint8, count=packed, offset=at)].reshape(-1)[
+            :length
+        ]
         for first, size in zip(n_first, n_size, strict=True):
             letters[first : first + size] = ord("N")
         for first, size in zip(low_first, low_size, strict=True):

@@ -30,9 +30,11 @@ class Checked:
     table : DataFrame
         Sorted, unique, inside the genome; index 0..R-1; the input's other columns kept.
     rows : int64 array, shape (R,)
-        Row of the input table (0-based) behind each row of `table`: reorder what runs beside it with this.
+        Row of the input table (0-based) behind each row of `table`: reorder what runs beside it
+        with this.
     counts : dict
-        given, kept, out_of_order (rows that came before their place), duplicates, other_chromosomes.
+        given, kept, out_of_order (rows that came before their place), duplicates,
+        other_chromosomes.
     notes : list of str
         One printable line for everything changed or dropped.
     """
@@ -119,8 +121,9 @@ def check_intervals(
     where : str, optional
         Name of the file for messages; default `table.attrs["source"]`.
     strict : bool
-        Refuse unsorted, duplicate and foreign-chromosome rows instead of sorting, dropping and counting them.
-        Sorted means: each chromosome in one block, starts ascending; any order of chromosomes.
+        Refuse unsorted, duplicate and foreign-chromosome rows instead of sorting, dropping and
+        counting them. Sorted means: each chromosome in one block, starts ascending; any order of
+        chromosomes.
     unique_by : sequence of str
         Columns that make two rows the same. Add "summit" to keep the several summits of one peak.
 
@@ -131,8 +134,9 @@ def check_intervals(
     Raises
     ------
     InputError
-        For a missing column, no rows, start < 0, start >= end, an end past its chromosome (another assembly),
-        chromosomes spelled otherwise (`chr20` against `20`) or all unknown; with `strict` also the above.
+        For a missing column, no rows, start < 0, start >= end, an end past its chromosome (another
+        assembly), chromosomes spelled otherwise (`chr20` against `20`) or all unknown; with
+        `strict` also the above.
 
     Examples
     --------
@@ -160,16 +164,30 @@ def check_intervals(
         )
     start, end = _whole(table, "start", name), _whole(table, "end", name)
     _refuse(
-        start < 0, table, name, "the start is negative", "a start of at least 0",
+        start < 0,
+        table,
+        name,
+        "the start is negative",
+        "a start of at least 0",
         "Coordinates are 0-based, half-open (BED); look for a shift that went too far.",
-    )  # fmt: skip
+    )
     _refuse(
-        start >= end, table, name, "the interval holds no base", "start < end",
+        start >= end,
+        table,
+        name,
+        "the interval holds no base",
+        "start < end",
         "Coordinates are 0-based, half-open (BED): the base at 1-based position p is (p - 1, p).",
-    )  # fmt: skip
+    )
     codes, uniques = pd.factorize(table["chrom"])
     names = [str(value) for value in uniques]
-    counts = {"given": len(table), "kept": 0, "out_of_order": 0, "duplicates": 0, "other_chromosomes": 0}
+    counts = {
+        "given": len(table),
+        "kept": 0,
+        "out_of_order": 0,
+        "duplicates": 0,
+        "other_chromosomes": 0,
+    }
     notes: list[str] = []
     keep = np.ones(len(table), dtype=bool)
     if sizes is not None:
@@ -179,9 +197,13 @@ def check_intervals(
             counts["other_chromosomes"] = int(lost.sum())
             if strict:
                 _refuse(
-                    lost, table, name, "the chromosome is not in the genome", few(list(sizes)),
+                    lost,
+                    table,
+                    name,
+                    "the chromosome is not in the genome",
+                    few(list(sizes)),
                     "Remove these rows, or run without --strict to drop and count them.",
-                )  # fmt: skip
+                )
             notes.append(
                 f"{name}: {counts['other_chromosomes']} of {len(table)} regions are on chromosomes "
                 f"the genome does not have ({few(unknown)}): dropped"
@@ -192,21 +214,32 @@ def check_intervals(
     counts["out_of_order"] = int(descents.sum())
     if strict:
         _refuse(
-            descents, table, name, "the regions are not sorted", "chromosomes in blocks, starts ascending",
+            descents,
+            table,
+            name,
+            "the regions are not sorted",
+            "chromosomes in blocks, starts ascending",
             f"Sort the file (sort -k1,1 -k2,2n {name}), or run without --strict.",
-        )  # fmt: skip
+        )
     elif descents.any():
-        notes.append(f"{name}: {counts['out_of_order']} of {len(table)} regions were not in order: sorted")
+        notes.append(
+            f"{name}: {counts['out_of_order']} of {len(table)} regions were not in order: sorted"
+        )
     twice = table.duplicated(subset=list(unique_by)).to_numpy()
     counts["duplicates"] = int(twice.sum())
     if strict:
         _refuse(
-            twice, table, name, "the region occurs twice", "every region once",
+            twice,
+            table,
+            name,
+            "the region occurs twice",
+            "every region once",
             "Remove the duplicates (sort -u), or run without --strict.",
-        )  # fmt: skip
+        )
     elif twice.any():
         notes.append(
-            f"{name}: {counts['duplicates']} of {len(table)} regions occur more than once: first one kept"
+            f"{name}: {counts['duplicates']} of {len(table)} regions occur more than once: first"
+            " one kept"
         )
     rank = chromosome_ranks(names, sizes)
     order = np.lexsort((np.arange(len(table)), end, start, rank[codes]))
@@ -221,7 +254,8 @@ def check_intervals(
 def check_ends(
     table: pd.DataFrame, sizes: Mapping[str, int], where: str | None = None, what: str = "region"
 ) -> None:
-    """Refuse an interval that ends past its chromosome; those on chromosomes that `sizes` has not pass.
+    """Refuse an interval that ends past its chromosome; those on chromosomes that `sizes` has not
+    pass.
 
     Parameters
     ----------
@@ -255,8 +289,13 @@ def check_ends(
             f"the {what} ends past its chromosome; {int(past.sum()):,} of {len(table):,} do",
             where=f"{name}, {place(table, row)}",
             found=show(table, row),
-            expected=f"an end of at most {int(limit[row])} ({names[codes[row]]} in the genome given)",
-            do=f"The {what}s belong to another assembly: pass the genome they were called on, or lift them over.",
+            expected=(
+                f"an end of at most {int(limit[row])} ({names[codes[row]]} in the genome given)"
+            ),
+            do=(
+                f"The {what}s belong to another assembly: pass the genome they were called on, or"
+                " lift them over."
+            ),
         )
 
 
@@ -305,7 +344,9 @@ def _out_of_order(codes: NDArray[np.intp], start: NDArray[np.int64]) -> NDArray[
     return wrong
 
 
-def chromosome_ranks(names: Sequence[str], sizes: Mapping[str, int] | None = None) -> NDArray[np.int64]:
+def chromosome_ranks(
+    names: Sequence[str], sizes: Mapping[str, int] | None = None
+) -> NDArray[np.int64]:
     """Number chromosome names in the order of `sizes`; the others after them, chr2 before chr10.
 
     Examples

@@ -8,11 +8,12 @@ from typing import Literal
 from epilm.errors import InputError
 from epilm.genome.files import read_text
 
-# Of a file that goes past the end of a chromosome: it is of another assembly ("refuse"), or the genome given holds
-# only the first part of its chromosomes ("cut" the file there).
+# Of a file that goes past the end of a chromosome: it is of another assembly ("refuse"), or the
+# genome given holds only the first part of its chromosomes ("cut" the file there).
 PastEnd = Literal["refuse", "cut"]
 FIRST_PART = (
-    "If the genome given is only the first part of its chromosomes, say so (past_end='cut', --past-end cut)."
+    "If the genome given is only the first part of its chromosomes, say so (past_end='cut',"
+    " --past-end cut)."
 )
 
 
@@ -25,7 +26,9 @@ def natural_key(name: str) -> tuple[object, ...]:
     ['chr2', 'chr10', 'chrX']
     """
     return tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
+        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        for part in re.split(r"(\d+)", name)
+        if part
     )
 
 
@@ -35,7 +38,8 @@ def _renaming(where: str, script: str) -> str:
     Examples
     --------
     >>> _renaming("a.bed", "s/^/chr/"), _renaming("a.bw", "s/^/chr/")
-    ("sed 's/^/chr/' a.bed", "bigWigToBedGraph a.bw /dev/stdout | sed 's/^/chr/' > renamed.bedGraph")
+    ("sed 's/^/chr/' a.bed", "bigWigToBedGraph a.bw /dev/stdout | sed 's/^/chr/' >
+    renamed.bedGraph")
     """
     lower = where.lower()
     if lower.endswith((".gz", ".bgz")):
@@ -82,7 +86,8 @@ def check_names(
     >>> check_names(["20"], ["chr20"], "a.bed")
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: a.bed: the chromosomes are named differently than in the genome. Found 20; expected chr20. Rename them in one of the two, for example: sed 's/^/chr/' a.bed.
+    epilm.errors.InputError: a.bed: the chromosomes are named differently than in the genome. Found
+        20; expected chr20. Rename them in one of the two, for example: sed 's/^/chr/' a.bed.
     """
     known = list(known)
     have = set(known)
@@ -95,7 +100,8 @@ def check_names(
         for form in forms:
             if form in have and form != name:
                 if bare in ("M", "MT") and len(unknown) == 1:
-                    break  # only the mitochondrion differs: counted by the caller, not worth a refusal
+                    # only the mitochondrion differs: counted by the caller, not worth a refusal
+                    break
                 if form == f"chr{name}":
                     script = "s/^/chr/"
                 elif name == f"chr{form}":
@@ -121,7 +127,14 @@ def check_names(
 
 
 def check_length(
-    what: str, where: str, chrom: str, found: int, length: int, past_end: PastEnd, *, exact: bool = True
+    what: str,
+    where: str,
+    chrom: str,
+    found: int,
+    length: int,
+    past_end: PastEnd,
+    *,
+    exact: bool = True,
 ) -> None:
     """Refuse a file whose chromosome is not as long as the genome's.
 
@@ -144,14 +157,17 @@ def check_length(
     Raises
     ------
     InputError
-        For another length; the mitochondrion (16,571 bp in UCSC's hg19, 16,569 elsewhere) is let pass.
+        For another length; the mitochondrion (16,571 bp in UCSC's hg19, 16,569 elsewhere) is let
+        pass.
 
     Examples
     --------
     >>> check_length("signal", "a.bw", "chr1", 90, 100, "refuse")
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: a.bw: the signal's chromosome is shorter than the genome's. Found chr1 of 90 bp; expected 100 bp. The signal belongs to another assembly: give the genome it was made on.
+    epilm.errors.InputError: a.bw: the signal's chromosome is shorter than the genome's. Found chr1
+        of 90 bp; expected 100 bp. The signal belongs to another assembly: give the genome it was
+        made on.
     """
     if chrom.removeprefix("chr") in ("M", "MT"):
         return
@@ -161,9 +177,12 @@ def check_length(
         if longer:
             do += f" {FIRST_PART}"
         raise InputError(
-            f"the {what}'s chromosome is {'longer' if longer else 'shorter'} than the genome's", where=where,
-            found=f"{chrom} of {found} bp", expected=f"{length} bp", do=do,
-        )  # fmt: skip
+            f"the {what}'s chromosome is {'longer' if longer else 'shorter'} than the genome's",
+            where=where,
+            found=f"{chrom} of {found} bp",
+            expected=f"{length} bp",
+            do=do,
+        )
 
 
 def few(names: Sequence[str], most: int = 5) -> str:
@@ -212,11 +231,16 @@ def read_sizes(path: str | Path) -> dict[str, int]:
             )
         if fields[0] in sizes:
             raise InputError(
-                "the chromosome is declared twice", where=where, found=fields[0], expected="every name once"
+                "the chromosome is declared twice",
+                where=where,
+                found=fields[0],
+                expected="every name once",
             )
         sizes[fields[0]] = int(fields[1])
     if not sizes:
         raise InputError(
-            "no chromosome is declared", where=str(path), expected="lines of name, tab, length in bp"
+            "no chromosome is declared",
+            where=str(path),
+            expected="lines of name, tab, length in bp",
         )
     return sizes

@@ -39,7 +39,9 @@ class ChromContacts:
     values: NDArray[np.float32]
 
     def expected(self) -> NDArray[np.float64]:
-        """Mean value of all pairs at each distance, shape (n_bins,); bins without any contact left out."""
+        """Mean value of all pairs at each distance, shape (n_bins,); bins without any contact left
+        out.
+        """
         i, j = self.keys // self.n_bins, self.keys % self.n_bins
         used = np.zeros(self.n_bins, dtype=bool)
         used[i], used[j] = True, True
@@ -65,7 +67,9 @@ class Contacts:
     resolution: int
     chroms: dict[str, ChromContacts]
     source: str
-    _expected: dict[str, NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)
+    _expected: dict[str, NDArray[np.float64]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def submatrix(
         self, chrom: str, centres: NDArray[np.integer], form: Literal["raw", "log1p", "oe"] = "raw"
@@ -127,16 +131,19 @@ class Contacts:
 
 
 def read_contacts(
-    path: str | Path, resolution: int | None = None, chrom: str | None = None, balanced: bool = False
+    path: str | Path,
+    resolution: int | None = None,
+    chrom: str | None = None,
+    balanced: bool = False,
 ) -> Contacts:
     """Read a contact map.
 
     Parameters
     ----------
     path : path
-        .cool or .mcool; or text, plain or gzip: bin1 start, bin2 start, count (the chromosome from `chrom`, or from
-        the file's name), or chrom, bin1 start, bin2 start, count, or cooler dump's seven columns. Only pairs inside a
-        chromosome are kept.
+        .cool or .mcool; or text, plain or gzip: bin1 start, bin2 start, count (the chromosome from
+        `chrom`, or from the file's name), or chrom, bin1 start, bin2 start, count, or cooler dump's
+        seven columns. Only pairs inside a chromosome are kept.
     resolution : int, optional
         Bin width in bp. Needed for .mcool (which has several); for text found from the starts.
     chrom : str, optional
@@ -151,8 +158,9 @@ def read_contacts(
     Raises
     ------
     InputError
-        If the file is missing, damaged or of another format, a count is negative or NaN, a pair is given twice with
-        different counts, a start is not on the grid, or the resolution is not in the file.
+        If the file is missing, damaged or of another format, a count is negative or NaN, a pair is
+        given twice with different counts, a start is not on the grid, or the resolution is not in
+        the file.
     """
     path = check_file(path, WHAT)
     with open(path, "rb") as handle:
@@ -175,10 +183,14 @@ def _build(
         if (values[1:][same] != values[:-1][same]).any():
             at = int((same & (values[1:] != values[:-1])).argmax()) + 1
             raise InputError(
-                "a pair of bins has two counts", where=where,
-                found=f"bins {keys[at] // n_bins} and {keys[at] % n_bins}: {values[at - 1]:g} and {values[at]:g}",
+                "a pair of bins has two counts",
+                where=where,
+                found=(
+                    f"bins {keys[at] // n_bins} and {keys[at] % n_bins}: {values[at - 1]:g} and"
+                    f" {values[at]:g}"
+                ),
                 expected="each pair once (or both triangles alike)",
-            )  # fmt: skip
+            )
         keep = np.concatenate([[True], ~same])
         keys, values = keys[keep], values[keep]
     return ChromContacts(n_bins, keys, values.astype(np.float32))
@@ -196,9 +208,11 @@ def _read_text(path: Path, resolution: int | None, chrom: str | None) -> Contact
     first = text.split(b"\n", 1)[0].decode("utf-8", "replace").split("\t")
     if len(first) not in _LAYOUTS:
         raise InputError(
-            "wrong format", where=str(path), found=f"{len(first)} columns: {' '.join(first)[:60]!r}",
+            "wrong format",
+            where=str(path),
+            found=f"{len(first)} columns: {' '.join(first)[:60]!r}",
             expected="3 (bin start, bin start, count), 4 (chrom first) or 7 tab-separated columns",
-        )  # fmt: skip
+        )
     names = _LAYOUTS[len(first)]
     if (
         not first[-1].replace(".", "").isdigit()
@@ -212,7 +226,10 @@ def _read_text(path: Path, resolution: int | None, chrom: str | None) -> Contact
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(
-            "a line is no contact", where=str(path), found=str(error).strip(), expected=" ".join(names)
+            "a line is no contact",
+            where=str(path),
+            found=str(error).strip(),
+            expected=" ".join(names),
         ) from None
     numbers = {
         name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
@@ -220,13 +237,17 @@ def _read_text(path: Path, resolution: int | None, chrom: str | None) -> Contact
     }
     wrong = np.zeros(len(table), dtype=bool)
     for name, column in numbers.items():
-        wrong |= ~np.isfinite(column) | (column < 0) | (name != "count" and column != np.floor(column))
+        wrong |= (
+            ~np.isfinite(column) | (column < 0) | (name != "count" and column != np.floor(column))
+        )
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            "a contact is negative or not a number", where=f"{path}, line {int(lines[row])}",
-            found=" ".join(map(str, table.iloc[row])), expected=" ".join(names) + ", starts and counts of 0 or more",
-        )  # fmt: skip
+            "a contact is negative or not a number",
+            where=f"{path}, line {int(lines[row])}",
+            found=" ".join(map(str, table.iloc[row])),
+            expected=" ".join(names) + ", starts and counts of 0 or more",
+        )
     table["count"] = numbers["count"]
     for name in ("start1", "start2"):
         table[name] = numbers[name].astype(np.int64)
@@ -270,7 +291,8 @@ def _read_text(path: Path, resolution: int | None, chrom: str | None) -> Contact
 
 def _chrom_of(name: str) -> str | None:
     return next(
-        (part.split("_")[0] for part in name.split(".") if part.split("_")[0].startswith("chr")), None
+        (part.split("_")[0] for part in name.split(".") if part.split("_")[0].startswith("chr")),
+        None,
     )
 
 
@@ -293,7 +315,9 @@ def _read_cool(path: Path, resolution: int | None, chrom: str | None, balanced: 
             expected=".cool or .mcool",
         ) from None
     if not maps:
-        raise InputError("the HDF5 file holds no contact map", where=str(path), expected=".cool or .mcool")
+        raise InputError(
+            "the HDF5 file holds no contact map", where=str(path), expected=".cool or .mcool"
+        )
     by_width = {int(cooler.Cooler(f"{path}::{uri}").binsize or 0): uri for uri in maps}
     if resolution is None and len(by_width) > 1:
         raise InputError(
@@ -329,7 +353,9 @@ def _read_cool(path: Path, resolution: int | None, chrom: str | None, balanced: 
     chroms = {}
     for name in [chrom] if chrom else one.chromnames:
         first = int(one.offset(name))
-        pairs = one.matrix(balance=balanced, as_pixels=True, ignore_index=True, join=False).fetch(name)
+        pairs = one.matrix(balance=balanced, as_pixels=True, ignore_index=True, join=False).fetch(
+            name
+        )
         values = pairs["balanced" if balanced else "count"].to_numpy(dtype=np.float64)
         keep = np.isfinite(values)
         chroms[name] = _build(

@@ -61,13 +61,16 @@ def read_counts(
     Parameters
     ----------
     path : path
-        .h5ad; .mtx or .mtx.gz; .npz of `scipy.sparse.save_npz`; .RDS of a dgCMatrix or a Seurat object (extra "r").
+        .h5ad; .mtx or .mtx.gz; .npz of `scipy.sparse.save_npz`; .RDS of a dgCMatrix or a Seurat
+        object (extra "r").
     peaks : path, optional
-        Peak list in the order of the matrix: BED, or one name a line (chr1:5-9, chr1-5-9, chr1_5_9). Needed for .npz;
-        for .mtx a peaks.* or features.* beside it is found; the others hold their own.
+        Peak list in the order of the matrix: BED, or one name a line (chr1:5-9, chr1-5-9,
+        chr1_5_9). Needed for .npz; for .mtx a peaks.* or features.* beside it is found; the others
+        hold their own.
     cells : path, optional
-        Cell table: tab- or comma-separated with a header, first column (or "cell", "barcode") the cell. Matched by
-        cell name where the matrix has names, else by position. For .mtx a cells.* or metadata.* beside it is found.
+        Cell table: tab- or comma-separated with a header, first column (or "cell", "barcode") the
+        cell. Matched by cell name where the matrix has names, else by position. For .mtx a cells.*
+        or metadata.* beside it is found.
     label : str
         Column that holds the cell type (any metadata column).
     missing : {"error", "drop"}
@@ -80,8 +83,8 @@ def read_counts(
     Raises
     ------
     InputError
-        If a file is missing, damaged or of another format; the sides do not fit; the label column or labels of some
-        cells are missing; a count is negative or NaN; a peak name is no interval.
+        If a file is missing, damaged or of another format; the sides do not fit; the label column
+        or labels of some cells are missing; a count is negative or NaN; a peak name is no interval.
     """
     path = check_file(path, WHAT)
     raw = matrices.read(path)
@@ -104,7 +107,9 @@ def read_counts(
         if found is not None:
             cells, table = found, labelling.read_cells(found)
     if names is None and cells is not None:
-        barcodes = labelling.find_beside(path, ("barcodes.tsv",), "cells", "--counts-cells", required=False)
+        barcodes = labelling.find_beside(
+            path, ("barcodes.tsv",), "cells", "--counts-cells", required=False
+        )
         if barcodes is not None and barcodes != Path(cells):
             names = labelling.read_cells(barcodes).index.to_numpy(dtype=str)
     n_cells = len(names) if names is not None else len(table) if table is not None else 0
@@ -115,13 +120,17 @@ def read_counts(
     source = str(cells) if cells is not None else str(path)
     given, lacking = labelling.label_cells(table, names, label, source, missing)
     if lacking.any():
-        notes.append(f"{source}: {int(lacking.sum())} of {len(lacking)} cells have no {label}: dropped")
+        notes.append(
+            f"{source}: {int(lacking.sum())} of {len(lacking)} cells have no {label}: dropped"
+        )
         matrix = matrix[:, ~lacking]
     ids = names if names is not None else table.index.to_numpy(dtype=str)
     if matrix.nnz == 0:
         raise InputError("all counts are 0", where=str(path), expected="at least one count above 0")
     _check_values(matrix, regions, np.asarray(ids)[~lacking], path, notes)
-    return Counts(matrix, regions, np.asarray(ids, dtype=str)[~lacking], given[~lacking].astype(str), notes)
+    return Counts(
+        matrix, regions, np.asarray(ids, dtype=str)[~lacking], given[~lacking].astype(str), notes
+    )
 
 
 def _fit(
@@ -138,7 +147,9 @@ def _fit(
     if matrix.shape == (n_cells, n_peaks):
         return sparse.csr_array(matrix.T), True
     rows, columns = matrix.shape
-    sides = f"{n_peaks} peaks ({peaks or 'in the file'}) and {n_cells} cells ({cells or 'in the file'})"
+    sides = (
+        f"{n_peaks} peaks ({peaks or 'in the file'}) and {n_cells} cells ({cells or 'in the file'})"
+    )
     if n_peaks in (rows, columns):
         what, do = (
             "the matrix and the cell list have different lengths",
@@ -154,11 +165,17 @@ def _fit(
             "the matrix fits neither the peak list nor the cell list",
             "Give the peak list and cell table of this matrix, in its order.",
         )
-    raise InputError(what, where=str(path), found=f"a matrix of {rows} x {columns}", expected=sides, do=do)
+    raise InputError(
+        what, where=str(path), found=f"a matrix of {rows} x {columns}", expected=sides, do=do
+    )
 
 
 def _check_values(
-    matrix: sparse.csr_array, regions: pd.DataFrame, cells: NDArray[np.str_], path: Path, notes: list[str]
+    matrix: sparse.csr_array,
+    regions: pd.DataFrame,
+    cells: NDArray[np.str_],
+    path: Path,
+    notes: list[str],
 ) -> None:
     values = matrix.data
     wrong = ~np.isfinite(values) | (values < 0) if values.dtype.kind == "f" else values < 0
@@ -171,12 +188,18 @@ def _check_values(
         chrom, start, end = (regions[name].iloc[row] for name in ("chrom", "start", "end"))
         raise InputError(
             f"{what}; {int(wrong.sum())} of {len(values)} stored entries are",
-            where=f"{path}, peak {row + 1} ({chrom}:{start}-{end}), cell {column + 1} ({cells[column]})",
-            found=value, expected="raw counts, 0 or more",
+            where=(
+                f"{path}, peak {row + 1} ({chrom}:{start}-{end}), cell {column + 1}"
+                f" ({cells[column]})"
+            ),
+            found=value,
+            expected="raw counts, 0 or more",
             do="Give the raw count layer, not a normalised, centred or imputed one.",
-        )  # fmt: skip
+        )
     if values.dtype.kind == "f" and (values != np.floor(values)).any():
-        notes.append(f"{path.name}: some counts are not whole numbers (normalised?): used as they are")
+        notes.append(
+            f"{path.name}: some counts are not whole numbers (normalised?): used as they are"
+        )
 
 
 def pseudo_bulk(counts: Counts) -> tuple[NDArray[np.float64], tuple[str, ...]]:
@@ -209,7 +232,8 @@ def pseudo_bulk(counts: Counts) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     number = {name: t for t, name in enumerate(cell_types)}
     column = np.array([number[str(name)] for name in counts.labels], dtype=np.int64)
     chosen = sparse.csr_array(
-        (np.ones(len(column)), (np.arange(len(column)), column)), shape=(len(column), len(cell_types))
+        (np.ones(len(column)), (np.arange(len(column)), column)),
+        shape=(len(column), len(cell_types)),
     )
     return np.asarray((counts.matrix.astype(np.float64) @ chosen).todense()), cell_types
 
@@ -254,7 +278,8 @@ def accessible(
     """
     if min_count < 0 or (min_cpm is not None and min_cpm < 0) or (top_n is not None and top_n < 1):
         raise ValueError(
-            f"min_count and min_cpm must be at least 0 and top_n at least 1, not {min_count}, {min_cpm}, {top_n}"
+            f"min_count and min_cpm must be at least 0 and top_n at least 1, not {min_count},"
+            f" {min_cpm}, {top_n}"
         )
     P = np.asarray(P, dtype=np.float64)
     open_ = min_count < P

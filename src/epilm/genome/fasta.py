@@ -18,7 +18,14 @@ from epilm.errors import InputError
 from epilm.genome import blocks
 from epilm.genome.chromosomes import check_names, few, natural_key, read_sizes
 from epilm.genome.files import check_file, is_gzip
-from epilm.genome.records import WHAT, iter_fasta, named_twice, open_plain, record_name, without_bases
+from epilm.genome.records import (
+    WHAT,
+    iter_fasta,
+    named_twice,
+    open_plain,
+    record_name,
+    without_bases,
+)
 from epilm.genome.sequence import CODE_OF_BYTE, LETTERS, NOT_DNA, N
 
 _ENDINGS = (".fa", ".fasta", ".fna", ".2bit")
@@ -36,10 +43,11 @@ class Genome:
     path : Path
         The file (of several: their folder).
     sizes : dict of str to int
-        Chromosome lengths in bp, in the order of the file; the declared length where a sizes file was given.
+        Chromosome lengths in bp, in the order of the file; the declared length where a sizes file
+        was given.
     counts_by_chrom : dict of str to dict
-        bases, soft_masked, non_acgt (N among them), other_iupac (letters that became N), padded: of every
-        chromosome read so far.
+        bases, soft_masked, non_acgt (N among them), other_iupac (letters that became N), padded: of
+        every chromosome read so far.
     notes : list of str
         What differs from the plain reading, a printable line each.
     """
@@ -48,7 +56,9 @@ class Genome:
     sizes: dict[str, int]
     counts_by_chrom: dict[str, dict[str, int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    _read: Callable[[str], NDArray[np.uint8]] = field(default=lambda chrom: np.zeros(0, np.uint8), repr=False)
+    _read: Callable[[str], NDArray[np.uint8]] = field(
+        default=lambda chrom: np.zeros(0, np.uint8), repr=False
+    )
     _last: tuple[str, NDArray[np.uint8]] | None = field(default=None, repr=False)
 
     @property
@@ -121,11 +131,13 @@ def open_genome(
     Parameters
     ----------
     path : path or list of paths
-        FASTA plain, gzip, or bgzip (with its .fai beside it read at random, else unpacked once); or .2bit. Several
-        files, or a folder of them, are one genome (chromosomes in the order given, in a folder by number).
+        FASTA plain, gzip, or bgzip (with its .fai beside it read at random, else unpacked once); or
+        .2bit. Several files, or a folder of them, are one genome (chromosomes in the order given,
+        in a folder by number).
     sizes : path or dict of str to int, optional
-        Declared chromosome lengths (chrom.sizes). A record shorter than declared is padded with N at its end, and
-        that is said; a longer one is another assembly. Records not declared are left out, and that is said.
+        Declared chromosome lengths (chrom.sizes). A record shorter than declared is padded with N
+        at its end, and that is said; a longer one is another assembly. Records not declared are
+        left out, and that is said.
 
     Returns
     -------
@@ -134,8 +146,8 @@ def open_genome(
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated, of another format, holds two records of one name or a letter
-        that is not DNA, or does not fit the declared sizes.
+        If the file is missing, empty, truncated, of another format, holds two records of one name
+        or a letter that is not DNA, or does not fit the declared sizes.
 
     Examples
     --------
@@ -162,7 +174,11 @@ def open_genome(
             readers[name] = reader
         lengths |= found
     declared = (
-        read_sizes(sizes) if isinstance(sizes, str | Path) else dict(sizes) if sizes is not None else None
+        read_sizes(sizes)
+        if isinstance(sizes, str | Path)
+        else dict(sizes)
+        if sizes is not None
+        else None
     )
     genome.sizes = _settle(lengths, declared, genome.path, genome.notes)
 
@@ -192,8 +208,10 @@ def _paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
             inside = [p for p in one.iterdir() if p.name.removesuffix(".gz").endswith(_ENDINGS)]
             if not inside:
                 raise InputError(
-                    "the folder holds no genome", where=str(one), expected="files " + ", ".join(f"*{x}[.gz]" for x in _ENDINGS)
-                )  # fmt: skip
+                    "the folder holds no genome",
+                    where=str(one),
+                    expected="files " + ", ".join(f"*{x}[.gz]" for x in _ENDINGS),
+                )
             paths += sorted(inside, key=lambda p: natural_key(p.name))
         else:
             paths.append(check_file(one, WHAT))
@@ -228,7 +246,9 @@ def _settle(
         notes.append(f"{path.name}: records not in the sizes file are left out: {few(left_out)}")
     absent = [chrom for chrom in declared if chrom not in lengths]
     if absent:
-        notes.append(f"{path.name}: declared chromosomes without a record are left out: {few(absent)}")
+        notes.append(
+            f"{path.name}: declared chromosomes without a record are left out: {few(absent)}"
+        )
     sizes = {}
     for chrom, length in lengths.items():
         if chrom not in declared:
@@ -243,7 +263,8 @@ def _settle(
             )
         if length < declared[chrom]:
             notes.append(
-                f"{path.name}: {chrom} holds {length} of the {declared[chrom]} declared bp: the rest is N"
+                f"{path.name}: {chrom} holds {length} of the {declared[chrom]} declared bp: the"
+                " rest is N"
             )
         sizes[chrom] = declared[chrom]
     return sizes
@@ -258,7 +279,9 @@ def _encode(raw: bytes, chrom: str, genome: Genome) -> NDArray[np.uint8]:
     wrong = np.flatnonzero((_CODE == NOT_DNA) & (seen > 0))
     if len(wrong):
         at = int(np.flatnonzero(np.isin(letters, wrong))[0])
-        hint = " It looks like protein." if set(map(int, wrong)) & set(b"EFILPQZJOefilpqzjo") else ""
+        hint = (
+            " It looks like protein." if set(map(int, wrong)) & set(b"EFILPQZJOefilpqzjo") else ""
+        )
         raise InputError(
             "the record is not DNA",
             where=f"{genome.path}, record {chrom}",
@@ -277,7 +300,9 @@ def _encode(raw: bytes, chrom: str, genome: Genome) -> NDArray[np.uint8]:
     return np.frombuffer(bytearray(raw.translate(CODE_OF_BYTE)), dtype=np.uint8)
 
 
-def _open_gzip(path: Path, genome: Genome) -> tuple[dict[str, int], Callable[[str], NDArray[np.uint8]]]:
+def _open_gzip(
+    path: Path, genome: Genome
+) -> tuple[dict[str, int], Callable[[str], NDArray[np.uint8]]]:
     """Unpack a gzip FASTA file once and keep it as base codes."""
     kept: dict[str, NDArray[np.uint8]] = {}
     for header, raw in iter_fasta(path):

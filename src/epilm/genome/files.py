@@ -28,7 +28,10 @@ _FOREIGN = {
     b"\x89HDF": ("HDF5", "An .h5ad matrix goes to counts, a .cool map to contacts."),
     b"\x89PNG": ("a PNG picture", "Give the data file."),
     b"%PDF": ("a PDF document", "Give the data file."),
-    b"<!DOCTYPE": ("a web page", "The download probably failed: open the file and read its message."),
+    b"<!DOCTYPE": (
+        "a web page",
+        "The download probably failed: open the file and read its message.",
+    ),
     b"<html": ("a web page", "The download probably failed: open the file and read its message."),
     b"\xeb\xf2\x89\x87": ("bigBed", "Convert it with bigBedToBed first."),
     b"\x87\x89\xf2\xeb": ("bigBed", "Convert it with bigBedToBed first."),
@@ -61,7 +64,8 @@ def check_file(path: str | Path, what: str) -> Path:
     >>> check_file("/nowhere/peaks.bed", "a peak file")
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: /nowhere/peaks.bed: there is no such file. Expected a peak file. The folder /nowhere does not exist either.
+    epilm.errors.InputError: /nowhere/peaks.bed: there is no such file. Expected a peak file. The
+        folder /nowhere does not exist either.
     """
     path = Path(path)
     try:
@@ -77,7 +81,9 @@ def check_file(path: str | Path, what: str) -> Path:
             f"the file cannot be opened ({error.strerror})", where=str(path), expected=what
         ) from None
     if path.is_dir():
-        raise InputError("this is a folder", where=str(path), expected=what, do=f"It holds {_listing(path)}.")
+        raise InputError(
+            "this is a folder", where=str(path), expected=what, do=f"It holds {_listing(path)}."
+        )
     if size == 0:
         raise InputError(
             "the file is empty",
@@ -94,7 +100,9 @@ def _listing(folder: Path) -> str:
         names = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
     except OSError:
         return "files that cannot be listed"
-    return (", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")) or "nothing"
+    return (
+        ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    ) or "nothing"
 
 
 def is_gzip(path: str | Path) -> bool:
@@ -139,7 +147,10 @@ def read_chunks(path: str | Path, what: str, size: int = 1 << 22) -> Iterator[by
         raise InputError(
             "the gzip file is truncated",
             where=str(path),
-            found=f"the end of the file after {path.stat().st_size} packed bytes ({done} unpacked bytes read)",
+            found=(
+                f"the end of the file after {path.stat().st_size} packed bytes ({done} unpacked"
+                " bytes read)"
+            ),
             expected="gzip's closing checksum",
             do="Copy or download it again; gzip -t should then say nothing.",
         ) from None
@@ -203,7 +214,8 @@ def read_text(path: str | Path, what: str) -> bytes:
 
 
 def blocks_of_lines(path: str | Path, what: str, size: int = 1 << 24) -> Iterator[bytes]:
-    """Yield a text file in pieces that end with a line, with Unix line ends: `read_text` for files that are too big.
+    """Yield a text file in pieces that end with a line, with Unix line ends: `read_text` for files
+    that are too big.
 
     Parameters
     ----------
@@ -229,9 +241,12 @@ def blocks_of_lines(path: str | Path, what: str, size: int = 1 << 24) -> Iterato
     for piece in read_chunks(path, what, size):
         if b"\x00" in piece:
             raise InputError(
-                "wrong format", where=str(path), found=f"binary data starting with {piece[:8]!r}", expected=what,
+                "wrong format",
+                where=str(path),
+                found=f"binary data starting with {piece[:8]!r}",
+                expected=what,
                 do="Give a text file, plain or gzip.",
-            )  # fmt: skip
+            )
         text = rest + (piece.removeprefix(b"\xef\xbb\xbf") if first else piece)
         first = False
         cut = text.rfind(b"\n") + 1

@@ -39,9 +39,10 @@ def read_ideas_state(
     Parameters
     ----------
     path : path
-        Text, plain or gzip: bin id, chromosome, start, end, a state (0, 1, ...) per cell type, position class. A
-        state NA, ".", or -1 is unknown, as is every bin that has no line. Lines off the grid, which IDEAS writes at
-        the edges of stretches left out of its bins, are left out and counted, up to one in a hundred.
+        Text, plain or gzip: bin id, chromosome, start, end, a state (0, 1, ...) per cell type,
+        position class. A state NA, ".", or -1 is unknown, as is every bin that has no line. Lines
+        off the grid, which IDEAS writes at the edges of stretches left out of its bins, are left
+        out and counted, up to one in a hundred.
     sizes : dict of str to int
         Chromosome lengths of the genome in bp.
     cells : sequence of str, optional
@@ -54,14 +55,15 @@ def read_ideas_state(
     Returns
     -------
     dict of str to States
-        In the order of the file's columns. All have the same names: the states met in the file, "0", "1", ...
+        In the order of the file's columns. All have the same names: the states met in the file,
+        "0", "1", ...
 
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated or has no header; a cell type is not in it or twice; for the first
-        line that is cut short, holds no state, is past its chromosome's end or of a bin met before; if more than
-        one in a hundred are off the grid.
+        If the file is missing, empty, truncated or has no header; a cell type is not in it or
+        twice; for the first line that is cut short, holds no state, is past its chromosome's end or
+        of a bin met before; if more than one in a hundred are off the grid.
 
     References
     ----------
@@ -71,7 +73,9 @@ def read_ideas_state(
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "a.state"
-    >>> _ = name.write_text("#ID CHR POSst POSed A B PosClass\\n1 chr1 0 200 0 3 1\\n2 chr1 400 600 3 NA 1\\n")
+    >>> _ = name.write_text(
+    ...     "#ID CHR POSst POSed A B PosClass\\n1 chr1 0 200 0 3 1\\n2 chr1 400 600 3 NA 1\\n"
+    ... )
     >>> states = read_ideas_state(name, {"chr1": 700})
     >>> states["A"].names, states["A"].codes["chr1"].tolist(), states["B"].codes["chr1"].tolist()
     (('0', '3'), [0, 255, 1, 255], [1, 255, 255, 255])
@@ -93,13 +97,17 @@ def read_ideas_state(
                 laying = _Laying(source, sizes, width, len(columns), past_end)
             laying.add(block)
     if laying is None:
-        raise InputError("the file holds no bin", where=source, found="a header only", expected=WHAT)
+        raise InputError(
+            "the file holds no bin", where=source, found="a header only", expected=WHAT
+        )
     return laying.finish(list(columns))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Lines of the file: chromosome (a number in `names`), start, end, and states (n, T), 255 where missing."""
+    """Lines of the file: chromosome (a number in `names`), start, end, and states (n, T), 255 where
+    missing.
+    """
 
     lines: NDArray[np.int64]
     names: list[str]
@@ -159,10 +167,15 @@ class _Laying:
         if past.any() and self.past_end == "refuse":
             i = int(rows[int(past.argmax())])
             raise InputError(
-                "the bin is past the end of its chromosome", where=f"{self.source}, line {int(block.lines[i])}",
-                found=block.show(i), expected=f"an end of at most {size} in the genome given",
-                do=f"The states belong to another assembly: give the genome they were made on. {FIRST_PART}",
-            )  # fmt: skip
+                "the bin is past the end of its chromosome",
+                where=f"{self.source}, line {int(block.lines[i])}",
+                found=block.show(i),
+                expected=f"an end of at most {size} in the genome given",
+                do=(
+                    "The states belong to another assembly: give the genome they were made on."
+                    f" {FIRST_PART}"
+                ),
+            )
         self.past += int(past.sum())
         off = ~past & ((start % self.width != 0) | ((end != start + self.width) & (end != size)))
         if off.any():
@@ -172,7 +185,11 @@ class _Laying:
         return rows[~past & ~off]
 
     def _refuse_repeats(
-        self, block: _Block, rows: NDArray[np.int64], bins: NDArray[np.int64], filled: NDArray[np.bool_]
+        self,
+        block: _Block,
+        rows: NDArray[np.int64],
+        bins: NDArray[np.int64],
+        filled: NDArray[np.bool_],
     ) -> None:
         again = filled[bins]
         if len(bins) > 1 and (np.diff(bins) <= 0).any():
@@ -181,25 +198,37 @@ class _Laying:
         if again.any():
             i = int(rows[int(again.argmax())])
             raise InputError(
-                "the bin has a line already", where=f"{self.source}, line {int(block.lines[i])}",
-                found=block.show(i), expected="one line a bin", do=_CURE,
-            )  # fmt: skip
+                "the bin has a line already",
+                where=f"{self.source}, line {int(block.lines[i])}",
+                found=block.show(i),
+                expected="one line a bin",
+                do=_CURE,
+            )
 
     def finish(self, cells: list[str]) -> dict[str, States]:
-        """Number the states met from 0 on; one cell type after the other, with what was left out."""
+        """Number the states met from 0 on; one cell type after the other, with what was left
+        out.
+        """
         check_names([*self.foreign, *self.grids], self.sizes, self.source)
         if self.off and self.n_off * 100 > self.given:
             raise InputError(
-                f"{self.n_off} of {self.given} bins are off the grid", where=self.off[0], found=self.off[1],
-                expected=f"starts that are multiples of {self.width}, and ends {self.width} bp on (or the end of the chromosome)",
+                f"{self.n_off} of {self.given} bins are off the grid",
+                where=self.off[0],
+                found=self.off[1],
+                expected=(
+                    f"starts that are multiples of {self.width}, and ends {self.width} bp on (or"
+                    " the end of the chromosome)"
+                ),
                 do="Give the width of the bins (state_bin, --state-bin) if it is another.",
-            )  # fmt: skip
+            )
         numbers = tuple(np.flatnonzero(self.met[:UNKNOWN]).tolist())
         if not numbers or len(numbers) > MOST_STATES:
             raise InputError(
-                "there are too many states" if numbers else "no bin has a state", where=self.source,
-                found=f"{len(numbers)} states", expected=f"1 to {MOST_STATES}",
-            )  # fmt: skip
+                "there are too many states" if numbers else "no bin has a state",
+                where=self.source,
+                found=f"{len(numbers)} states",
+                expected=f"1 to {MOST_STATES}",
+            )
         table = np.full(256, UNKNOWN, np.uint8)
         table[list(numbers)] = np.arange(len(numbers))
         for grid in self.grids.values():
@@ -210,18 +239,23 @@ class _Laying:
         names, notes = tuple(map(str, numbers)), tuple(self._notes())
         return {
             cell: States(
-                cell, names, numbers, ("",) * len(names), self.width,
-                {chrom: self.grids[chrom][i] for chrom in self.sizes}, notes,
+                cell,
+                names,
+                numbers,
+                ("",) * len(names),
+                self.width,
+                {chrom: self.grids[chrom][i] for chrom in self.sizes},
+                notes,
             )
             for i, cell in enumerate(cells)
-        }  # fmt: skip
+        }
 
     def _notes(self) -> Iterator[str]:
         of = f"of {self.given} bins are"
         if self.foreign:
             yield (
-                f"{self.source}: {sum(self.foreign.values())} {of} on chromosomes the genome does not have "
-                f"({few(list(self.foreign))}): left out"
+                f"{self.source}: {sum(self.foreign.values())} {of} on chromosomes the genome does"
+                f" not have ({few(list(self.foreign))}): left out"
             )
         if self.past:
             yield f"{self.source}: {self.past} {of} past the end of their chromosome: left out"
@@ -238,7 +272,11 @@ def _header(text: bytes, source: str, cells: Sequence[str] | None) -> tuple[dict
     """The column of each cell type wanted, and how many columns a line has."""
     line = text[: text.index(b"\n")].decode("utf-8", "replace")
     fields = line.split("\t") if "\t" in line else line.split()
-    if len(fields) < 5 or not line.startswith("#") or not fields[1].strip().lower().startswith("chr"):
+    if (
+        len(fields) < 5
+        or not line.startswith("#")
+        or not fields[1].strip().lower().startswith("chr")
+    ):
         raise InputError(
             "there is no header", where=f"{source}, line 1", found=repr(line[:60]), expected=WHAT
         )
@@ -247,9 +285,11 @@ def _header(text: bytes, source: str, cells: Sequence[str] | None) -> tuple[dict
     twice = [name for name in names if names.count(name) > 1]
     if twice or not names:
         raise InputError(
-            "a cell type occurs twice" if twice else "there is no cell type", where=f"{source}, line 1",
-            found=twice[0] if twice else repr(line[:60]), expected="one column a cell type",
-        )  # fmt: skip
+            "a cell type occurs twice" if twice else "there is no cell type",
+            where=f"{source}, line 1",
+            found=twice[0] if twice else repr(line[:60]),
+            expected="one column a cell type",
+        )
     lacking = [name for name in cells or () if name not in names]
     if lacking:
         raise InputError(
@@ -258,10 +298,14 @@ def _header(text: bytes, source: str, cells: Sequence[str] | None) -> tuple[dict
             found=few(names),
             expected=lacking[0],
         )
-    return {name: 4 + i for i, name in enumerate(names) if cells is None or name in cells}, len(fields)
+    return {name: 4 + i for i, name in enumerate(names) if cells is None or name in cells}, len(
+        fields
+    )
 
 
-def _parse(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]) -> _Block:
+def _parse(
+    text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]
+) -> _Block:
     """Lines as arrays."""
     separator = b"\t" if b"\t" in text[: text.index(b"\n")] else b" "
     if separator == b" " and (b"  " in text or b" \n" in text):
@@ -273,9 +317,17 @@ def _parse(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, co
         types: Any = {1: "category", 2: np.int64, 3: np.int64}
         with contextlib.suppress(ValueError, OverflowError, pd.errors.ParserError):
             table = pd.read_csv(
-                io.BytesIO(text), sep=separator.decode(), header=None, usecols=wanted, quoting=3, dtype=types,
-                keep_default_na=False, skip_blank_lines=False, encoding_errors="replace", low_memory=False,
-            )  # fmt: skip
+                io.BytesIO(text),
+                sep=separator.decode(),
+                header=None,
+                usecols=wanted,
+                quoting=3,
+                dtype=types,
+                keep_default_na=False,
+                skip_blank_lines=False,
+                encoding_errors="replace",
+                low_memory=False,
+            )
     if grid is None or table is None or len(table) != len(lines):
         _explain(text, lines, source, n_fields, columns)
         raise InputError("the lines cannot be read", where=source, expected=WHAT)
@@ -286,15 +338,23 @@ def _parse(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, co
         _explain(text, lines, source, n_fields, columns)
     chroms = list(map(str, table[1].cat.categories))
     return _Block(
-        lines, chroms, table[1].cat.codes.to_numpy(), table[2].to_numpy(), table[3].to_numpy(), states
+        lines,
+        chroms,
+        table[1].cat.codes.to_numpy(),
+        table[2].to_numpy(),
+        table[3].to_numpy(),
+        states,
     )
 
 
-def _numbers(text: bytes, grid: NDArray[np.int64], columns: list[int]) -> tuple[NDArray[np.uint8], bool]:
-    """States of some columns (lines, columns), 255 where missing; and whether one of them is no state.
+def _numbers(
+    text: bytes, grid: NDArray[np.int64], columns: list[int]
+) -> tuple[NDArray[np.uint8], bool]:
+    """States of some columns (lines, columns), 255 where missing; and whether one of them is no
+    state.
 
-    For each letter the number that ends there, and how many digits it has; then one look at the last letter of each
-    field. A parser of fields takes many times longer for a hundred columns.
+    For each letter the number that ends there, and how many digits it has; then one look at the
+    last letter of each field. A parser of fields takes many times longer for a hundred columns.
     """
     letters = np.frombuffer(text, np.uint8)
     digit = letters - np.uint8(ord("0"))  # wraps around: no digit is above 9
@@ -308,7 +368,9 @@ def _numbers(text: bytes, grid: NDArray[np.int64], columns: list[int]) -> tuple[
         if back < 3:
             value[back:] += digit[: len(digit) - back] * run * np.int16(10**back)
     begin = np.take(grid, np.array(columns) - 1, axis=1) + 1
-    after = np.take(np.concatenate([grid, np.flatnonzero(letters == 10)[:, None]], axis=1), columns, axis=1)
+    after = np.take(
+        np.concatenate([grid, np.flatnonzero(letters == 10)[:, None]], axis=1), columns, axis=1
+    )
     width = after - begin
     states = value[after - 1]
     wrong = (width != n_digits[after - 1]) | (width < 1) | (width > 3) | (states >= UNKNOWN)
@@ -325,7 +387,9 @@ def _numbers(text: bytes, grid: NDArray[np.int64], columns: list[int]) -> tuple[
     return states.astype(np.uint8), False
 
 
-def _explain(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]) -> None:
+def _explain(
+    text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, columns: list[int]
+) -> None:
     """Find the first line that cannot be read and raise the message about it."""
     tabs = b"\t" in text[: text.index(b"\n")]
     for number, raw in zip(lines, text.split(b"\n"), strict=False):
@@ -334,24 +398,38 @@ def _explain(text: bytes, lines: NDArray[np.int64], source: str, n_fields: int, 
         where = f"{source}, line {number}"
         if len(fields) != n_fields:
             raise InputError(
-                "the line has not as many columns as the header", where=where, found=f"{len(fields)}: {line[:60]!r}",
-                expected=str(n_fields), do=_CURE,
-            )  # fmt: skip
+                "the line has not as many columns as the header",
+                where=where,
+                found=f"{len(fields)}: {line[:60]!r}",
+                expected=str(n_fields),
+                do=_CURE,
+            )
         for i, what in ((2, "start"), (3, "end")):
             if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
                 raise InputError(
-                    f"the {what} is not a whole number of at least 0", where=where, found=repr(fields[i]),
-                    expected=f"digits in column {i + 1}", do=_CURE,
-                )  # fmt: skip
+                    f"the {what} is not a whole number of at least 0",
+                    where=where,
+                    found=repr(fields[i]),
+                    expected=f"digits in column {i + 1}",
+                    do=_CURE,
+                )
         if not fields[1] or int(fields[2]) >= int(fields[3]):
             raise InputError(
-                "the bin holds no base" if fields[1] else "the chromosome has no name", where=where,
-                found=repr(line[:60]), expected="chromosome, start < end", do=_CURE,
-            )  # fmt: skip
+                "the bin holds no base" if fields[1] else "the chromosome has no name",
+                where=where,
+                found=repr(line[:60]),
+                expected="chromosome, start < end",
+                do=_CURE,
+            )
         for i in columns:
             value = fields[i].strip()
-            if value not in _MISSING and not (re.fullmatch(r"[0-9]{1,3}", value) and int(value) < UNKNOWN):
+            if value not in _MISSING and not (
+                re.fullmatch(r"[0-9]{1,3}", value) and int(value) < UNKNOWN
+            ):
                 raise InputError(
-                    "the state is no number of a state", where=where, found=repr(fields[i]),
-                    expected=f"0 to {MOST_STATES - 1} in column {i + 1}, or NA", do=_CURE,
-                )  # fmt: skip
+                    "the state is no number of a state",
+                    where=where,
+                    found=repr(fields[i]),
+                    expected=f"0 to {MOST_STATES - 1} in column {i + 1}, or NA",
+                    do=_CURE,
+                )

@@ -14,14 +14,35 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
-from epilm.genome.checks import CORE, Checked, check_intervals, chromosome_ranks, make_table, place, show
+from epilm.genome.checks import (
+    CORE,
+    Checked,
+    check_intervals,
+    chromosome_ranks,
+    make_table,
+    place,
+    show,
+)
 from epilm.genome.chromosomes import check_names
 from epilm.genome.fasta import Genome
 
 __all__ = [
-    "CORE", "Checked", "Union", "check_intervals", "check_names", "drop_blacklisted", "make_table",
-    "merge_intervals", "n_fraction", "overlap_bp", "overlaps", "place", "show", "sort_intervals", "union",
-]  # fmt: skip
+    "CORE",
+    "Checked",
+    "Union",
+    "check_intervals",
+    "check_names",
+    "drop_blacklisted",
+    "make_table",
+    "merge_intervals",
+    "n_fraction",
+    "overlap_bp",
+    "overlaps",
+    "place",
+    "show",
+    "sort_intervals",
+    "union",
+]
 
 
 @dataclass(frozen=True)
@@ -70,7 +91,9 @@ def sort_intervals(table: pd.DataFrame, sizes: Mapping[str, int] | None = None) 
     """
     codes, names = pd.factorize(table["chrom"])
     rank = chromosome_ranks([str(name) for name in names], sizes)
-    order = np.lexsort((table["end"].to_numpy(), table["start"].to_numpy(), rank[codes.astype(np.int64)]))
+    order = np.lexsort(
+        (table["end"].to_numpy(), table["start"].to_numpy(), rank[codes.astype(np.int64)])
+    )
     return table.iloc[order].reset_index(drop=True)
 
 
@@ -99,8 +122,8 @@ def merge_intervals(
     table : DataFrame
         Interval table, any order.
     gap : int, optional
-        Also merge intervals at most this many bases apart; 0 merges those that touch (as bedtools merge does).
-        Default: only those that share a base, so a tiling stays a tiling.
+        Also merge intervals at most this many bases apart; 0 merges those that touch (as bedtools
+        merge does). Default: only those that share a base, so a tiling stays a tiling.
     sizes : dict, optional
         Gives the order of chromosomes.
 
@@ -139,14 +162,16 @@ def union(
     tables : dict of cell type to DataFrame
         One interval table each; column t of the result is the t-th of them.
     how : {"merge", "keep"}
-        "merge": regions of any cell types that share a base become one. "keep": each different interval stays.
+        "merge": regions of any cell types that share a base become one. "keep": each different
+        interval stays.
     sizes : dict, optional
         Gives the order of chromosomes.
     gap : int, optional
         As in `merge_intervals`.
     membership : {"auto", "overlap", "exact"}
-        When a cell type has a region: one of its intervals shares a base with it, or is it. "auto": "overlap"
-        for "merge" (where it means: one of its intervals went into it) and "exact" for "keep".
+        When a cell type has a region: one of its intervals shares a base with it, or is it. "auto":
+        "overlap" for "merge" (where it means: one of its intervals went into it) and "exact" for
+        "keep".
 
     Returns
     -------
@@ -179,7 +204,9 @@ def union(
     if membership not in ("auto", "overlap", "exact"):
         raise ValueError(f"membership must be 'auto', 'overlap' or 'exact', not {membership!r}")
     cell_types = tuple(tables)
-    parts = [table[CORE].reset_index(drop=True).assign(cell=t) for t, table in enumerate(tables.values())]
+    parts = [
+        table[CORE].reset_index(drop=True).assign(cell=t) for t, table in enumerate(tables.values())
+    ]
     parts = [part for part in parts if len(part)]
     if not parts:
         raise InputError(
@@ -206,7 +233,11 @@ def union(
             exact = pd.MultiIndex.from_frame(table).isin(pd.MultiIndex.from_frame(part[CORE]))
             members[:, t] = exact
     fewer = len(both) - len(table)
-    counts = {"given": len(both), "regions": len(table), "merged" if how == "merge" else "duplicates": fewer}
+    counts = {
+        "given": len(both),
+        "regions": len(table),
+        "merged" if how == "merge" else "duplicates": fewer,
+    }
     return Union(table, members, cell_types, counts)
 
 
@@ -225,7 +256,9 @@ def overlaps(table: pd.DataFrame, other: pd.DataFrame) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> overlaps(make_table(["chr1"] * 2, [0, 10], [10, 20]), make_table(["chr1"], [9], [10])).tolist()
+    >>> overlaps(
+    ...     make_table(["chr1"] * 2, [0, 10], [10, 20]), make_table(["chr1"], [9], [10])
+    ... ).tolist()
     [True, False]
     """
     return overlap_bp(table, other) > 0
@@ -259,12 +292,17 @@ def overlap_bp(table: pd.DataFrame, other: pd.DataFrame) -> NDArray[np.int64]:
     for code, chrom in enumerate(names):
         if chrom in blocks:
             rows = np.flatnonzero(codes == code)
-            runs = blocks[chrom]["start"].to_numpy(np.int64), blocks[chrom]["end"].to_numpy(np.int64)
+            runs = (
+                blocks[chrom]["start"].to_numpy(np.int64),
+                blocks[chrom]["end"].to_numpy(np.int64),
+            )
             shared[rows] = _covered(runs, end[rows]) - _covered(runs, start[rows])
     return shared
 
 
-def _covered(runs: tuple[NDArray[np.int64], NDArray[np.int64]], x: NDArray[np.int64]) -> NDArray[np.int64]:
+def _covered(
+    runs: tuple[NDArray[np.int64], NDArray[np.int64]], x: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Bases before x that lie in sorted, disjoint runs."""
     first, last = runs
     total = np.concatenate([[0], np.cumsum(last - first)])
@@ -276,7 +314,9 @@ def _covered(runs: tuple[NDArray[np.int64], NDArray[np.int64]], x: NDArray[np.in
     return total[i] - inside
 
 
-def drop_blacklisted(table: pd.DataFrame, blacklist: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+def drop_blacklisted(
+    table: pd.DataFrame, blacklist: pd.DataFrame
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """Drop every region that touches the blacklist, whole.
 
     Parameters
@@ -293,7 +333,9 @@ def drop_blacklisted(table: pd.DataFrame, blacklist: pd.DataFrame) -> tuple[pd.D
 
     Examples
     --------
-    >>> table, kept = drop_blacklisted(make_table(["chr1"] * 2, [0, 10], [10, 20]), make_table(["chr1"], [9], [10]))
+    >>> table, kept = drop_blacklisted(
+    ...     make_table(["chr1"] * 2, [0, 10], [10, 20]), make_table(["chr1"], [9], [10])
+    ... )
     >>> table
       chrom  start  end
     0  chr1     10   20

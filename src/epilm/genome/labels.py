@@ -19,7 +19,14 @@ from epilm.genome.files import read_text
 from epilm.genome.peaks import read_peaks
 
 PEAK_FILES = ("peaks.bed", "peaks.tsv", "peaks.txt", "regions.bed", "regions.tsv", "features.tsv")
-CELL_FILES = ("cells.tsv", "cells.csv", "metadata.tsv", "metadata.csv", "cell_metadata.tsv", "barcodes.tsv")
+CELL_FILES = (
+    "cells.tsv",
+    "cells.csv",
+    "metadata.tsv",
+    "metadata.csv",
+    "cell_metadata.tsv",
+    "barcodes.tsv",
+)
 _NAME = r"^(?P<chrom>.+?)[:_-](?P<start>[0-9]+)[_-](?P<end>[0-9]+)$"
 _CHROM = ("chrom", "chr", "seqnames", "seqname", "chromosome")
 _START = ("start", "chromStart", "chromstart", "peak_start")
@@ -45,10 +52,11 @@ def find_beside(
                     return path.parent / (candidate + ending)
     if required:
         raise InputError(
-            f"the matrix holds no {what} and none are given", where=str(path),
+            f"the matrix holds no {what} and none are given",
+            where=str(path),
             expected=f"a file of {what}, or one beside it named {', '.join(names[:3])}",
             do=f"Give it with {option}.",
-        )  # fmt: skip
+        )
     return None
 
 
@@ -58,7 +66,8 @@ def parse_regions(names: pd.DataFrame | Sequence[str], where: str) -> pd.DataFra
     Parameters
     ----------
     names : sequence of str, or DataFrame
-        Names like chr1:5-9; or a table with chrom, start, end columns (else its index holds the names).
+        Names like chr1:5-9; or a table with chrom, start, end columns (else its index holds the
+        names).
     where : str
         File, for messages.
 
@@ -81,7 +90,9 @@ def parse_regions(names: pd.DataFrame | Sequence[str], where: str) -> pd.DataFra
     2  GL000192.1      5    9
     """
     if isinstance(names, pd.DataFrame):
-        columns = [next((c for c in known if c in names.columns), None) for known in (_CHROM, _START, _END)]
+        columns = [
+            next((c for c in known if c in names.columns), None) for known in (_CHROM, _START, _END)
+        ]
         if all(columns):
             table = names[columns].reset_index(drop=True)
             table.columns = pd.Index(["chrom", "start", "end"])
@@ -96,10 +107,13 @@ def parse_regions(names: pd.DataFrame | Sequence[str], where: str) -> pd.DataFra
         row = int(wrong.argmax())
         raise InputError(
             f"a peak name is no interval; {int(wrong.sum())} of {len(series)} are none",
-            where=f"{where}, peak {row + 1}", found=repr(series[row]),
-            expected="chr1:5-9, chr1-5-9 or chr1_5_9 (0-based, half-open), or columns chrom, start, end",
+            where=f"{where}, peak {row + 1}",
+            found=repr(series[row]),
+            expected=(
+                "chr1:5-9, chr1-5-9 or chr1_5_9 (0-based, half-open), or columns chrom, start, end"
+            ),
             do="Give the peak list as a BED file (--counts-peaks).",
-        )  # fmt: skip
+        )
     table = pd.DataFrame(
         {
             "chrom": parts["chrom"].astype(object),
@@ -119,16 +133,26 @@ def read_regions(path: str | Path) -> pd.DataFrame:
     InputError
         If the file cannot be read, or a line is no interval.
     """
-    lines = read_text(path, "a peak list: BED or one name a line").decode("utf-8", "replace").split("\n")
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "").split("\t")
+    lines = (
+        read_text(path, "a peak list: BED or one name a line")
+        .decode("utf-8", "replace")
+        .split("\n")
+    )
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "").split(
+        "\t"
+    )
     if len(first) >= 3 and first[1].strip().isdigit() and first[2].strip().isdigit():
         table = read_peaks(path, format="bed")[["chrom", "start", "end"]]
         return table
     header = [name.strip().lower() for name in first]
     names = [line for line in lines if line.strip() and not line.startswith("#")]
     if len(header) >= 3 and header[0] in _CHROM and header[1] in map(str.lower, _START):
-        body = pd.DataFrame([line.split("\t")[:3] for line in names[1:]], columns=["chrom", "start", "end"])
-        return parse_regions((body["chrom"] + ":" + body["start"] + "-" + body["end"]).tolist(), str(path))
+        body = pd.DataFrame(
+            [line.split("\t")[:3] for line in names[1:]], columns=["chrom", "start", "end"]
+        )
+        return parse_regions(
+            (body["chrom"] + ":" + body["start"] + "-" + body["end"]).tolist(), str(path)
+        )
     names = [line.split("\t")[0].strip() for line in names]
     if len(names) > 1 and not re.match(_NAME, names[0]) and re.match(_NAME, names[1]):
         names = names[1:]  # a column header
@@ -141,8 +165,8 @@ def read_cells(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        Tab- or comma-separated with a header (R's missing name of the first column is understood), or one cell name
-        a line without one. Plain or gzip.
+        Tab- or comma-separated with a header (R's missing name of the first column is understood),
+        or one cell name a line without one. Plain or gzip.
 
     Returns
     -------
@@ -156,20 +180,28 @@ def read_cells(path: str | Path) -> pd.DataFrame:
     """
     text = read_text(path, "a cell table with a header").decode("utf-8", "replace")
     first = text.split("\n", 1)[0]
-    head = "\n".join(text.split("\n", 2)[:2])  # R's header may be one name short, so without a separator
+    head = "\n".join(
+        text.split("\n", 2)[:2]
+    )  # R's header may be one name short, so without a separator
     separator = "\t" if "\t" in head or "," not in head else ","
     alone = separator not in head
     headed = first.strip().strip('"').lower() in _CELL
     try:
         table = pd.read_csv(
-            io.StringIO(text), sep=separator, dtype=str, header=None if alone and not headed else 0,
-            keep_default_na=False, na_values=["", "NA", "NaN", "nan", "None"],
-        )  # fmt: skip
+            io.StringIO(text),
+            sep=separator,
+            dtype=str,
+            header=None if alone and not headed else 0,
+            keep_default_na=False,
+            na_values=["", "NA", "NaN", "nan", "None"],
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(
-            "the cell table cannot be read", where=str(path), found=str(error).strip(),
+            "the cell table cannot be read",
+            where=str(path),
+            found=str(error).strip(),
             expected="the same number of columns in every line",
-        ) from None  # fmt: skip
+        ) from None
     if not isinstance(table.index, pd.RangeIndex):
         pass  # R writes one name less than columns: pandas made the first column the index
     else:
@@ -186,9 +218,12 @@ def read_cells(path: str | Path) -> pd.DataFrame:
     if twice.any():
         row = int(twice.argmax())
         raise InputError(
-            "a cell is named twice", where=f"{path}, cell {row + 1}", found=table.index[row], expected="every cell once",
+            "a cell is named twice",
+            where=f"{path}, cell {row + 1}",
+            found=table.index[row],
+            expected="every cell once",
             do="Make the names unique, for example by sample.",
-        )  # fmt: skip
+        )
     return table
 
 
@@ -228,26 +263,41 @@ def label_cells(
         raise ValueError(f"missing must be 'error' or 'drop', not {missing!r}")
     if label not in table.columns:
         raise InputError(
-            "the cell table has no such column", where=where, found=f"no column {label!r}",
-            do=f"Name the column that holds the cell types with --label. {nearest(label, map(str, table.columns))}"
-            if len(table.columns) else "Give a cell table, with a cell type a cell, with --counts-cells.",
-        )  # fmt: skip
+            "the cell table has no such column",
+            where=where,
+            found=f"no column {label!r}",
+            do=(
+                "Name the column that holds the cell types with --label."
+                f" {nearest(label, map(str, table.columns))}"
+                if len(table.columns)
+                else "Give a cell table, with a cell type a cell, with --counts-cells."
+            ),
+        )
     column = table[label]
     if cells is not None:
         column = column.reindex(pd.Index(cells.astype(str)))
-    lacking = column.isna().to_numpy() | column.astype(str).str.strip().isin(["", "nan", "NA"]).to_numpy()
+    lacking = (
+        column.isna().to_numpy() | column.astype(str).str.strip().isin(["", "nan", "NA"]).to_numpy()
+    )
     names = column.index.to_numpy()
     if lacking.all() and len(column):
         raise InputError(
-            f"no cell of the matrix has a {label}", where=where, found=f"cells like {names[0]}",
+            f"no cell of the matrix has a {label}",
+            where=where,
+            found=f"cells like {names[0]}",
             expected=f"names as in the cell table, like {table.index[0]}",
             do="The names differ, or the column is empty: look for a sample prefix or a -1 suffix.",
-        )  # fmt: skip
+        )
     if lacking.any() and missing == "error":
         row = int(lacking.argmax())
         raise InputError(
-            f"{int(lacking.sum())} of {len(column)} cells have no {label}", where=where,
-            found=f"cell {row + 1} ({names[row]}) without one", expected="a cell type for every cell",
-            do="Complete the table, or leave these cells out with missing='drop' (--unlabelled drop).",
-        )  # fmt: skip
+            f"{int(lacking.sum())} of {len(column)} cells have no {label}",
+            where=where,
+            found=f"cell {row + 1} ({names[row]}) without one",
+            expected="a cell type for every cell",
+            do=(
+                "Complete the table, or leave these cells out with missing='drop' (--unlabelled"
+                " drop)."
+            ),
+        )
     return column.to_numpy(dtype=object), lacking

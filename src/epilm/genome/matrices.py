@@ -66,17 +66,23 @@ def read(path: Path) -> RawMatrix:
     if name.endswith((".rds", ".rds.gz")):
         return read_rds(path)
     raise InputError(
-        "wrong format", where=str(path), found=f"a file starting with {head[:12]!r}",
-        expected="a peak x cell matrix named .h5ad, .mtx, .mtx.gz, .npz or .RDS", do="Convert it to .h5ad or .mtx.",
-    )  # fmt: skip
+        "wrong format",
+        where=str(path),
+        found=f"a file starting with {head[:12]!r}",
+        expected="a peak x cell matrix named .h5ad, .mtx, .mtx.gz, .npz or .RDS",
+        do="Convert it to .h5ad or .mtx.",
+    )
 
 
 def _damaged(path: Path, what: str, error: BaseException) -> InputError:
     reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
     return InputError(
-        f"this is no {what}, or it is cut or damaged", where=str(path), found=reason, expected=what,
+        f"this is no {what}, or it is cut or damaged",
+        where=str(path),
+        found=reason,
+        expected=what,
         do="Check the format; copy or make the file again.",
-    )  # fmt: skip
+    )
 
 
 def read_h5ad(path: Path) -> RawMatrix:
@@ -126,14 +132,19 @@ def read_mtx(path: Path) -> RawMatrix:
     text = read_text(path, "a Matrix Market file (.mtx)")
     if not text.startswith(b"%%MatrixMarket"):
         raise InputError(
-            "wrong format", where=str(path), found=f"a first line {text[:40].splitlines()[0].decode('latin-1')!r}",
-            expected="%%MatrixMarket matrix coordinate ...", do="Give the .mtx file of the matrix.",
-        )  # fmt: skip
+            "wrong format",
+            where=str(path),
+            found=f"a first line {text[:40].splitlines()[0].decode('latin-1')!r}",
+            expected="%%MatrixMarket matrix coordinate ...",
+            do="Give the .mtx file of the matrix.",
+        )
     try:
         matrix = scipy_io.mmread(io.BytesIO(text))
     except (ValueError, OverflowError, EOFError, IndexError) as error:
         raise _damaged(path, "Matrix Market file (.mtx)", error) from None
-    return RawMatrix(sparse.csr_array(matrix) if sparse.issparse(matrix) else _dense(np.asarray(matrix)))
+    return RawMatrix(
+        sparse.csr_array(matrix) if sparse.issparse(matrix) else _dense(np.asarray(matrix))
+    )
 
 
 def read_npz(path: Path) -> RawMatrix:
@@ -148,15 +159,20 @@ def read_npz(path: Path) -> RawMatrix:
 def read_rds(path: Path) -> RawMatrix:
     """Read an R object: a dgCMatrix, or the counts and cell table of a Seurat object.
 
-    The active assay of a Seurat object is taken, or "peaks" or "ATAC" where the active one has no interval names.
+    The active assay of a Seurat object is taken, or "peaks" or "ATAC" where the active one has no
+    interval names.
     """
     try:
         import rdata
     except ImportError:
         raise InputError(
-            "reading .RDS needs the package rdata", where=str(path),
-            do="pip install 'epilm[r]', or write the matrix as .mtx in R: Matrix::writeMM(x, 'matrix.mtx').",
-        ) from None  # fmt: skip
+            "reading .RDS needs the package rdata",
+            where=str(path),
+            do=(
+                "pip install 'epilm[r]', or write the matrix as .mtx in R: Matrix::writeMM(x,"
+                " 'matrix.mtx')."
+            ),
+        ) from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -172,10 +188,15 @@ def read_rds(path: Path) -> RawMatrix:
         found = next((value for value in found.values() if _is_sparse(value)), found)
     if not _is_sparse(found):
         raise InputError(
-            "the R object holds no count matrix", where=str(path), found=_r_class(found),
+            "the R object holds no count matrix",
+            where=str(path),
+            found=_r_class(found),
             expected="a dgCMatrix, or a Seurat object with an assay of counts",
-            do="In R: saveRDS(as(counts, 'dgCMatrix'), file), or Matrix::writeMM(counts, 'matrix.mtx').",
-        )  # fmt: skip
+            do=(
+                "In R: saveRDS(as(counts, 'dgCMatrix'), file), or Matrix::writeMM(counts,"
+                " 'matrix.mtx')."
+            ),
+        )
     matrix = r_matrix(found, path)
     rows, columns = _dimnames(found)
     cells = np.asarray(columns, dtype=str) if columns is not None else None
@@ -186,12 +207,21 @@ def read_rds(path: Path) -> RawMatrix:
 
 
 def _is_sparse(value: Any) -> bool:
-    return hasattr(value, "x") and hasattr(value, "i") and hasattr(value, "p") and hasattr(value, "Dim")
+    return (
+        hasattr(value, "x")
+        and hasattr(value, "i")
+        and hasattr(value, "p")
+        and hasattr(value, "Dim")
+    )
 
 
 def _r_class(value: Any) -> str:
     name = getattr(value, "class", None)
-    return f"an object of class {np.ravel(name)[0]}" if name is not None else f"a {type(value).__name__}"
+    return (
+        f"an object of class {np.ravel(name)[0]}"
+        if name is not None
+        else f"a {type(value).__name__}"
+    )
 
 
 def _assay(seurat: Any, path: Path, notes: list[str]) -> Any:
@@ -202,12 +232,18 @@ def _assay(seurat: Any, path: Path, notes: list[str]) -> Any:
     for name in order:
         assay = assays[name]
         layers = getattr(assay, "layers", None)  # Seurat 5
-        counts: Any = layers.get("counts") if isinstance(layers, dict) else getattr(assay, "counts", None)
+        counts: Any = (
+            layers.get("counts") if isinstance(layers, dict) else getattr(assay, "counts", None)
+        )
         if not _is_sparse(counts):
             continue
         rows, columns = _dimnames(counts)
-        if rows is None and hasattr(assay, "features"):  # Seurat 5 keeps the names beside the layers
-            rows, columns = (_log_map_names(getattr(assay, side, None)) for side in ("features", "cells"))
+        if rows is None and hasattr(
+            assay, "features"
+        ):  # Seurat 5 keeps the names beside the layers
+            rows, columns = (
+                _log_map_names(getattr(assay, side, None)) for side in ("features", "cells")
+            )
             setattr(counts, "Dimnames", [rows, columns])  # noqa: B010 - a plain namespace
         best = best or (name, counts)
         if rows is not None and len(rows) and sum(c in ":-_" for c in str(rows[0])) >= 2:
@@ -234,7 +270,9 @@ def _dimnames(value: Any) -> tuple[Any, Any]:
     if names is None:
         return None, None
     names = list(names.values()) if isinstance(names, dict) else list(names)
-    sides = [None if side is None or not len(side) else [str(name) for name in side] for side in names]
+    sides = [
+        None if side is None or not len(side) else [str(name) for name in side] for side in names
+    ]
     return (sides[0], sides[1]) if len(sides) == 2 else (None, None)
 
 
@@ -244,7 +282,12 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
     Examples
     --------
     >>> from types import SimpleNamespace as S
-    >>> slots = S(Dim=np.array([3, 2]), p=np.array([0, 2, 3]), i=np.array([0, 2, 1]), x=np.array([5.0, 7.0, 9.0]))
+    >>> slots = S(
+    ...     Dim=np.array([3, 2]),
+    ...     p=np.array([0, 2, 3]),
+    ...     i=np.array([0, 2, 1]),
+    ...     x=np.array([5.0, 7.0, 9.0]),
+    ... )
     >>> r_matrix(slots, Path("a.RDS")).todense().astype(int).tolist()
     [[5, 0], [0, 9], [7, 0]]
     """
@@ -257,8 +300,9 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
         or (len(i) and not 0 <= i.min() <= i.max() < rows)
     ):
         raise InputError(
-            "the slots of the dgCMatrix do not fit", where=str(path),
+            "the slots of the dgCMatrix do not fit",
+            where=str(path),
             found=f"Dim {rows} x {columns}, {len(p)} pointers, {len(i)} rows, {len(x)} values",
             expected="columns + 1 pointers, as many rows as values",
-        )  # fmt: skip
+        )
     return sparse.csr_array(sparse.csc_array((x, i, p), shape=(rows, columns)))

@@ -42,22 +42,25 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
     path : path
         BED (3 columns or more), narrowPeak or broadPeak.
     format : {"auto", "bed", "narrowPeak", "broadPeak"}
-        "auto": by the name where it says so, else 10 columns with numbers in 7 to 10 are narrowPeak. Columns
-        beyond the format's are left unread (so are columns 4 to 6 of a BED that are no name, score, strand).
+        "auto": by the name where it says so, else 10 columns with numbers in 7 to 10 are
+        narrowPeak. Columns beyond the format's are left unread (so are columns 4 to 6 of a BED that
+        are no name, score, strand).
 
     Returns
     -------
     DataFrame
-        chrom (str), start, end (int64); then those present of name (str), score (float64, NaN for "."), strand
-        ("+", "-", "."), signal, p, q (float64, -log10 in p and q, -1 if absent), summit (int64 position, -1 if
-        absent). The index, named "line", is the 1-based line of the file. `attrs`: source, format, ignored (columns), summits_at_end (summits given
-        one base past the end, as SPP writes, taken as the last base).
+        chrom (str), start, end (int64); then those present of name (str), score (float64, NaN for
+        "."), strand ("+", "-", "."), signal, p, q (float64, -log10 in p and q, -1 if absent),
+        summit (int64 position, -1 if absent). The index, named "line", is the 1-based line of the
+        file. `attrs`: source, format, ignored (columns), summits_at_end (summits given one base
+        past the end, as SPP writes, taken as the last base).
 
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated or of another format; or for the first line that has another number
-        of columns, a coordinate that is no whole number, start < 0, start >= end or a summit outside its peak.
+        If the file is missing, empty, truncated or of another format; or for the first line that
+        has another number of columns, a coordinate that is no whole number, start < 0, start >= end
+        or a summit outside its peak.
 
     References
     ----------
@@ -103,7 +106,9 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
         end = table["end"].to_numpy()
         # SPP rounds some summits onto the end of the peak: real ENCODE files hold them.
         table.attrs["summits_at_end"] = int((table["start"].to_numpy() + offset == end).sum())
-        table["summit"] = np.where(offset < 0, -1, np.minimum(table["start"].to_numpy() + offset, end - 1))
+        table["summit"] = np.where(
+            offset < 0, -1, np.minimum(table["start"].to_numpy() + offset, end - 1)
+        )
     return table
 
 
@@ -123,7 +128,9 @@ def _is_whole(text: str) -> bool:
 def _kind(fields: list[str], name: str, format: Format) -> tuple[str, int]:
     """Decide the format and how many of its columns the file has."""
     if format not in ("auto", "bed", "narrowPeak", "broadPeak"):
-        raise ValueError(f"format must be 'auto', 'bed', 'narrowPeak' or 'broadPeak', not {format!r}")
+        raise ValueError(
+            f"format must be 'auto', 'bed', 'narrowPeak' or 'broadPeak', not {format!r}"
+        )
     n = len(fields)
     if format == "auto":
         lower = name.lower()
@@ -153,16 +160,28 @@ def _parse(
     """Parse all lines at once; return the name of a BED column that is not what BED says there."""
     kind = "narrowPeak" if "offset" in names else "broadPeak" if "signal" in names else "bed"
     wanted = [_COLUMNS.index(name) for name in names]
-    if n_columns < 3 or n_columns <= max(wanted) or find_separators(text, len(lines), n_columns - 1) is None:
+    if (
+        n_columns < 3
+        or n_columns <= max(wanted)
+        or find_separators(text, len(lines), n_columns - 1) is None
+    ):
         _explain(text, lines, n_columns, names, path, kind)
     types: dict[int, Any] = {i: _TYPES.get(_COLUMNS[i], str) for i in wanted}
     dots: Any = {i: ["."] for i in wanted if _COLUMNS[i] in _NUMBERS}
     try:
         table = pd.read_csv(
-            io.BytesIO(text), sep="\t", header=None, usecols=wanted, dtype=types,
-            quoting=3, keep_default_na=False, na_values=dots,
-            skip_blank_lines=False, encoding="utf-8", encoding_errors="replace",
-        )  # fmt: skip
+            io.BytesIO(text),
+            sep="\t",
+            header=None,
+            usecols=wanted,
+            dtype=types,
+            quoting=3,
+            keep_default_na=False,
+            na_values=dots,
+            skip_blank_lines=False,
+            encoding="utf-8",
+            encoding_errors="replace",
+        )
     except (ValueError, OverflowError, pd.errors.ParserError):
         if kind == "bed" and "score" in names and not _score_fits(text, wanted, n_columns):
             return "score"
@@ -189,9 +208,16 @@ def _parse(
 def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:
     column = _COLUMNS.index("score")
     scores = pd.read_csv(
-        io.BytesIO(text), sep="\t", header=None, usecols=[column], dtype=str,
-        quoting=3, keep_default_na=False, skip_blank_lines=False, encoding_errors="replace",
-    )[column]  # fmt: skip
+        io.BytesIO(text),
+        sep="\t",
+        header=None,
+        usecols=[column],
+        dtype=str,
+        quoting=3,
+        keep_default_na=False,
+        skip_blank_lines=False,
+        encoding_errors="replace",
+    )[column]
     return bool(pd.to_numeric(scores.where(scores != ".", "0"), errors="coerce").notna().all())
 
 
@@ -207,15 +233,23 @@ def _explain(
         if len(fields) < max(need, 3):
             if len(line.split()) >= 3 and len(fields) == 1:
                 raise InputError(
-                    "the columns are not separated by tabs", where=where, found=repr(line[:60]), expected=WHAT,
+                    "the columns are not separated by tabs",
+                    where=where,
+                    found=repr(line[:60]),
+                    expected=WHAT,
                     do="Make tabs of them, for example: sed -E 's/[ ,;]+/\\t/g'",
-                )  # fmt: skip
+                )
             raise InputError(
-                "wrong format" if number == lines[0] else "the line is cut short", where=where,
+                "wrong format" if number == lines[0] else "the line is cut short",
+                where=where,
                 found=f"{len(fields)} column{'s' * (len(fields) != 1)}: {line[:60]!r}",
-                expected=f"{n_columns} columns as in the first line" if number != lines[0] else f"at least {max(need, 3)} tab-separated columns ({kind})",
+                expected=(
+                    f"{n_columns} columns as in the first line"
+                    if number != lines[0]
+                    else f"at least {max(need, 3)} tab-separated columns ({kind})"
+                ),
                 do=_CURE if number != lines[0] else "Give a BED or narrowPeak file.",
-            )  # fmt: skip
+            )
         for column in names:
             value = fields[_COLUMNS.index(column)]
             if column in ("start", "end", "offset") and not _is_whole(value):
@@ -257,13 +291,20 @@ def _explain(
                 )
             if column == "strand" and kind != "bed" and value not in ("+", "-", "."):
                 raise InputError(
-                    "not a strand", where=where, found=repr(value), expected="+, - or . in column 6", do=_CURE
+                    "not a strand",
+                    where=where,
+                    found=repr(value),
+                    expected="+, - or . in column 6",
+                    do=_CURE,
                 )
         if len(fields) != n_columns:
             raise InputError(
-                "the line has another number of columns than the first", where=where, found=f"{len(fields)}: {line[:60]!r}",
-                expected=str(n_columns), do=_CURE,
-            )  # fmt: skip
+                "the line has another number of columns than the first",
+                where=where,
+                found=f"{len(fields)}: {line[:60]!r}",
+                expected=str(n_columns),
+                do=_CURE,
+            )
 
 
 def _check(
@@ -279,14 +320,29 @@ def _check(
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
     tests = [
         (start < 0, "the start is negative", "a start of at least 0", _CURE),
-        (start >= end, "the interval holds no base", "start < end", "Coordinates are 0-based, half-open (BED): the base at 1-based position p is (p - 1, p)."),
-    ]  # fmt: skip
+        (
+            start >= end,
+            "the interval holds no base",
+            "start < end",
+            (
+                "Coordinates are 0-based, half-open (BED): the base at 1-based position p is (p -"
+                " 1, p)."
+            ),
+        ),
+    ]
     if "offset" in table:
         offset = table["offset"].to_numpy()
-        tests.append((
-            (offset < -1) | (offset > end - start), "the summit is outside its peak",
-            "an offset from the start, at most the width (or -1)", "Column 10 of narrowPeak counts from the start; give format='bed' to leave it unread.",
-        ))  # fmt: skip
+        tests.append(
+            (
+                (offset < -1) | (offset > end - start),
+                "the summit is outside its peak",
+                "an offset from the start, at most the width (or -1)",
+                (
+                    "Column 10 of narrowPeak counts from the start; give format='bed' to leave it"
+                    " unread."
+                ),
+            )
+        )
     for wrong, what, expected, do in tests:
         if wrong.any():
             row = int(wrong.argmax())
@@ -295,9 +351,12 @@ def _check(
                 f" with offset {int(table['offset'].iloc[row])}" if "summit" in what else ""
             )
             raise InputError(
-                what + (f" (and so in {more} more lines)" if more else ""), where=f"{path}, line {int(lines[row])}",
-                found=found, expected=expected, do=do,
-            )  # fmt: skip
+                what + (f" (and so in {more} more lines)" if more else ""),
+                where=f"{path}, line {int(lines[row])}",
+                found=found,
+                expected=expected,
+                do=do,
+            )
 
 
 def write_bed(path: str | Path, table: pd.DataFrame) -> None:
@@ -307,13 +366,16 @@ def write_bed(path: str | Path, table: pd.DataFrame) -> None:
     ----------
     path : path
     table : DataFrame
-        chrom, start, end; then name, score, strand as far as present (a gap in between is filled with ".").
+        chrom, start, end; then name, score, strand as far as present (a gap in between is filled
+        with ".").
 
     Examples
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "a.bed"
-    >>> write_bed(name, pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [9], "strand": ["+"]}))
+    >>> write_bed(
+    ...     name, pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [9], "strand": ["+"]})
+    ... )
     >>> name.read_text()
     'chr1\\t5\\t9\\t.\\t.\\t+\\n'
     """
@@ -328,14 +390,16 @@ def write_narrow_peak(path: str | Path, table: pd.DataFrame) -> None:
     ----------
     path : path
     table : DataFrame
-        chrom, start, end; name, score, strand, signal, p, q, summit (position) where present, else the format's
-        own "none" (".", 0, ".", 0, -1, -1, -1).
+        chrom, start, end; name, score, strand, signal, p, q, summit (position) where present, else
+        the format's own "none" (".", 0, ".", 0, -1, -1, -1).
 
     Examples
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "a.narrowPeak"
-    >>> write_narrow_peak(name, pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [9], "summit": [7]}))
+    >>> write_narrow_peak(
+    ...     name, pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [9], "summit": [7]})
+    ... )
     >>> name.read_text()
     'chr1\\t5\\t9\\t.\\t0\\t.\\t0\\t-1\\t-1\\t2\\n'
     """
@@ -351,12 +415,22 @@ def write_narrow_peak(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def _write(path: str | Path, columns: dict[str, object], n: int) -> None:
-    out = pd.DataFrame(columns, index=range(n)) if n == 0 else pd.DataFrame(
-        {name: np.broadcast_to(np.asarray(value), (n,)) for name, value in columns.items()}
-    )  # fmt: skip
+    out = (
+        pd.DataFrame(columns, index=range(n))
+        if n == 0
+        else pd.DataFrame(
+            {name: np.broadcast_to(np.asarray(value), (n,)) for name, value in columns.items()}
+        )
+    )
     with atomic_file(path) as temporary:
         compression = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
         out.to_csv(
-            temporary, sep="\t", header=False, index=False, na_rep=".", quoting=3, compression=compression,
+            temporary,
+            sep="\t",
+            header=False,
+            index=False,
+            na_rep=".",
+            quoting=3,
+            compression=compression,
             lineterminator="\n",
-        )  # fmt: skip
+        )

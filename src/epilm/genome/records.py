@@ -39,9 +39,12 @@ def _not_fasta(head: bytes, path: Path) -> InputError:
 def named_twice(name: str, path: Path) -> InputError:
     """Say that two records have one name."""
     return InputError(
-        "two records have the same name", where=str(path), found=f"{name} again", expected="every name once",
+        "two records have the same name",
+        where=str(path),
+        found=f"{name} again",
+        expected="every name once",
         do="Rename or remove one of them.",
-    )  # fmt: skip
+    )
 
 
 def without_bases(name: str, path: Path) -> InputError:
@@ -56,7 +59,9 @@ def without_bases(name: str, path: Path) -> InputError:
 
 
 def open_plain(path: Path) -> tuple[dict[str, int], Callable[[str], bytes]]:
-    """Find the records of a plain FASTA file in a memory map; the letters are read when asked for."""
+    """Find the records of a plain FASTA file in a memory map; the letters are read when asked
+    for.
+    """
     handle = open(path, "rb")  # noqa: SIM115 - the map keeps it
     data = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     handle.close()
@@ -111,7 +116,8 @@ def iter_fasta(path: str | Path) -> Iterator[tuple[str, bytes]]:
     header : str
         The whole line after ">".
     letters : bytes
-        The record without line ends, as they are in the file (`sequence.encode` makes codes of them).
+        The record without line ends, as they are in the file (`sequence.encode` makes codes of
+        them).
 
     Raises
     ------

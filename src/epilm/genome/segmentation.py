@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.checks import chromosome_ranks
-from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_length, check_names, few, natural_key
+from epilm.genome.chromosomes import (
+    FIRST_PART,
+    PastEnd,
+    check_length,
+    check_names,
+    few,
+    natural_key,
+)
 from epilm.genome.segments import Segments, read_segments
 from epilm.genome.state_names import MOST_STATES, UNKNOWN, name_states
 
@@ -77,8 +84,9 @@ def read_states(
     cell : str, optional
         Name of the cell type; by default the file's name up to its endings.
     past_end : {"refuse", "cut"}
-        What to do with segments past the end of a chromosome: the file is of another assembly ("refuse"), or the
-        genome given holds only the first part of its chromosomes ("cut": they are cut there, and counted).
+        What to do with segments past the end of a chromosome: the file is of another assembly
+        ("refuse"), or the genome given holds only the first part of its chromosomes ("cut": they
+        are cut there, and counted).
 
     Returns
     -------
@@ -88,9 +96,9 @@ def read_states(
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated or no segmentation; for segments off the grid, overlapping, past
-        the end of their chromosome, or on chromosomes named otherwise; for a number with two names, and for more
-        than 254 states. The message names the line.
+        If the file is missing, empty, truncated or no segmentation; for segments off the grid,
+        overlapping, past the end of their chromosome, or on chromosomes named otherwise; for a
+        number with two names, and for more than 254 states. The message names the line.
 
     Examples
     --------
@@ -160,7 +168,9 @@ def states_of(
     codes = {chrom: np.full(-(-size // width), UNKNOWN, np.uint8) for chrom, size in sizes.items()}
     for i, j in zip(first, [*first[1:], len(rows)]):
         chrom = segments.chroms[segments.chrom[rows[i]]]
-        codes[chrom] = _fill(start[i:j] // width, -(-end[i:j] // width), state[i:j], len(codes[chrom]))
+        codes[chrom] = _fill(
+            start[i:j] // width, -(-end[i:j] // width), state[i:j], len(codes[chrom])
+        )
     bare = [chrom for chrom, values in codes.items() if not (values != UNKNOWN).any()]
     if bare:
         notes.append(f"{segments.source}: no states on {few(bare)}: unknown there")
@@ -180,14 +190,16 @@ def _fill(
     return np.repeat(values, runs)
 
 
-def _on_the_genome(segments: Segments, sizes: Mapping[str, int], notes: list[str]) -> NDArray[np.int64]:
+def _on_the_genome(
+    segments: Segments, sizes: Mapping[str, int], notes: list[str]
+) -> NDArray[np.int64]:
     """Rows on chromosomes the genome has; the others are counted."""
     unknown = check_names(segments.chroms, sizes, segments.source)
     lost = np.isin(segments.chrom, [segments.chroms.index(chrom) for chrom in unknown])
     if lost.any():
         notes.append(
-            f"{segments.source}: {int(lost.sum())} of {len(lost)} segments are on chromosomes the genome "
-            f"does not have ({few(unknown)}): left out"
+            f"{segments.source}: {int(lost.sum())} of {len(lost)} segments are on chromosomes the"
+            f" genome does not have ({few(unknown)}): left out"
         )
     return np.flatnonzero(~lost)
 
@@ -200,7 +212,9 @@ def _width(
     length: NDArray[np.int64],
     given: int | None,
 ) -> int:
-    """The width of a bin: given, or the widest that (nearly) all borders share. Refuses what is off it."""
+    """The width of a bin: given, or the widest that (nearly) all borders share. Refuses what is off
+    it.
+    """
     if given is not None and given < 1:
         raise ValueError(f"bin_bp must be at least 1, not {given}")
     borders = np.concatenate([start, end[end < length]])
@@ -208,33 +222,51 @@ def _width(
     where = segments.source
     if width == 0:
         raise InputError(
-            "the width of a bin cannot be found: every segment is a whole chromosome", where=where,
+            "the width of a bin cannot be found: every segment is a whole chromosome",
+            where=where,
             do="Give it (state_bin, --state-bin), for example 200.",
-        )  # fmt: skip
+        )
     off = (start % width != 0) | ((end % width != 0) & (end < length))
     if given is None and width < _SMALLEST_BIN:
-        one_based = int(np.gcd.reduce(np.concatenate([start - 1, end[end < length]]))) >= _SMALLEST_BIN
+        one_based = (
+            int(np.gcd.reduce(np.concatenate([start - 1, end[end < length]]))) >= _SMALLEST_BIN
+        )
         raise InputError(
-            "the segments share no grid of bins", where=where,
+            "the segments share no grid of bins",
+            where=where,
             found=f"borders whose greatest common divisor is {width}",
             expected="starts that are multiples of one width, such as 200",
-            do="The starts look 1-based: subtract 1 from column 2." if one_based else
-            "Give a segmentation in bins (not peaks, not lifted over), or the width (state_bin, --state-bin).",
-        )  # fmt: skip
+            do=(
+                "The starts look 1-based: subtract 1 from column 2."
+                if one_based
+                else (
+                    "Give a segmentation in bins (not peaks, not lifted over), or the width"
+                    " (state_bin, --state-bin)."
+                )
+            ),
+        )
     if off.any():
         row = int(off.argmax())
         shifted = np.unique(start % width)
         do = "Correct the segments; states lifted over from another assembly are on no grid."
         if len(shifted) == 1:
-            do = f"All starts are {int(shifted[0])} past a multiple: if they are 1-based, subtract 1."
+            do = (
+                f"All starts are {int(shifted[0])} past a multiple: if they are 1-based,"
+                " subtract 1."
+            )
         elif given is None:
-            do += f" If finer bins are meant, give their width (state_bin={int(np.gcd.reduce(borders))})."
+            do += (
+                " If finer bins are meant, give their width"
+                f" (state_bin={int(np.gcd.reduce(borders))})."
+            )
         raise InputError(
-            "the segment is off the grid of bins" + _more(off), where=segments.place(rows[row]),
+            "the segment is off the grid of bins" + _more(off),
+            where=segments.place(rows[row]),
             found=segments.show(rows[row]),
-            expected=f"a start and an end that are multiples of {width}" + (" (or the end of the chromosome)"),
+            expected=f"a start and an end that are multiples of {width}"
+            + " (or the end of the chromosome)",
             do=do,
-        )  # fmt: skip
+        )
     return int(width)
 
 
@@ -272,21 +304,30 @@ def _inside(
     past_end: PastEnd,
     notes: list[str],
 ) -> NDArray[np.int64]:
-    """Ends cut to the chromosome; what passes it by more than its last bin is refused or counted."""
+    """Ends cut to the chromosome; what passes it by more than its last bin is refused or
+    counted.
+    """
     whole = -(-length // width) * width
     past = end > whole
     if past.any() and past_end == "refuse":
         row = int(past.argmax())
         raise InputError(
             f"the segment ends past its chromosome; {int(past.sum())} of {len(past)} do",
-            where=segments.place(rows[row]), found=segments.show(rows[row]),
-            expected=f"an end of at most {int(length[row])} ({segments.chroms[segments.chrom[rows[row]]]} in the genome given)",
-            do=f"The states belong to another assembly: give the genome they were made on. {FIRST_PART}",
-        )  # fmt: skip
+            where=segments.place(rows[row]),
+            found=segments.show(rows[row]),
+            expected=(
+                f"an end of at most {int(length[row])}"
+                f" ({segments.chroms[segments.chrom[rows[row]]]} in the genome given)"
+            ),
+            do=(
+                "The states belong to another assembly: give the genome they were made on."
+                f" {FIRST_PART}"
+            ),
+        )
     if past.any():
         notes.append(
-            f"{segments.source}: {int(past.sum())} of {len(past)} segments reach past the end of their "
-            "chromosome in the genome given: cut there"
+            f"{segments.source}: {int(past.sum())} of {len(past)} segments reach past the end of"
+            " their chromosome in the genome given: cut there"
         )
     return np.minimum(end, length)
 
@@ -315,11 +356,15 @@ def _in_order(
         row = int(over.argmax())
         one, two = sorted((rows[row], rows[row + 1]))
         raise InputError(
-            "two segments overlap" + _more(over), where=segments.place(two),
-            found=f"{segments.show(two)}, while {segments.unit} {int(segments.lines[one])} is {segments.show(one)}",
+            "two segments overlap" + _more(over),
+            where=segments.place(two),
+            found=(
+                f"{segments.show(two)}, while {segments.unit} {int(segments.lines[one])} is"
+                f" {segments.show(one)}"
+            ),
             expected="at most one state at each base",
             do="Give one file per cell type; remove the wrong one of the two.",
-        )  # fmt: skip
+        )
     return rows, start, end
 
 
@@ -348,8 +393,8 @@ def join_states(
     Raises
     ------
     InputError
-        If the bins differ in width, a number has two names, some names have numbers and others none, or there are
-        more than 254 states.
+        If the bins differ in width, a number has two names, some names have numbers and others
+        none, or there are more than 254 states.
 
     Examples
     --------
@@ -373,25 +418,34 @@ def join_states(
     for one, place in zip(states, places, strict=True):
         if one.bin_bp != first.bin_bp:
             raise InputError(
-                "the segmentations have bins of different width", where=place, found=f"{one.bin_bp} bp",
+                "the segmentations have bins of different width",
+                where=place,
+                found=f"{one.bin_bp} bp",
                 expected=f"{first.bin_bp} bp as for {places[0]}",
-                do=f"If they are one segmentation, give the width (state_bin, --state-bin {int(np.gcd(one.bin_bp, first.bin_bp))}); else make two stores.",
-            )  # fmt: skip
+                do=(
+                    "If they are one segmentation, give the width (state_bin, --state-bin"
+                    f" {int(np.gcd(one.bin_bp, first.bin_bp))}); else make two stores."
+                ),
+            )
         if (one.numbers is None) != (first.numbers is None):
             raise InputError(
-                "the states of one cell type have numbers, those of another have none", where=place,
-                found=few(one.names, 3), expected=f"names as for {places[0]}: {few(first.names, 3)}",
+                "the states of one cell type have numbers, those of another have none",
+                where=place,
+                found=few(one.names, 3),
+                expected=f"names as for {places[0]}: {few(first.names, 3)}",
                 do="Take all cell types from one segmentation.",
-            )  # fmt: skip
+            )
         for i, name in enumerate(one.names):
             if one.numbers is not None:
                 other = named.setdefault(one.numbers[i], name)
                 if other != name:
                     raise InputError(
-                        "one state number has two names", where=place, found=repr(name),
+                        "one state number has two names",
+                        where=place,
+                        found=repr(name),
                         expected=f"{other!r} as for {owner[other]}",
                         do="Take all cell types from one segmentation, or rename the states.",
-                    )  # fmt: skip
+                    )
             owner.setdefault(name, place)
             colours[name] = colours.get(name) or one.colours[i]
     by_number = {name: number for number, name in named.items()}
@@ -399,10 +453,15 @@ def join_states(
     if len(names) > MOST_STATES:
         over = list(owner)[MOST_STATES]
         raise InputError(
-            "there are too many states", where=f"{len(states)} cell types",
-            found=f"{len(names)} different names ({few(names, 3)}); name {MOST_STATES + 1} is {over!r} in {owner[over]}",
-            expected=f"at most {MOST_STATES}", do="Take all cell types from one segmentation.",
-        )  # fmt: skip
+            "there are too many states",
+            where=f"{len(states)} cell types",
+            found=(
+                f"{len(names)} different names ({few(names, 3)}); name {MOST_STATES + 1} is"
+                f" {over!r} in {owner[over]}"
+            ),
+            expected=f"at most {MOST_STATES}",
+            do="Take all cell types from one segmentation.",
+        )
     index = {name: i for i, name in enumerate(names)}
     maps = []
     for one in states:

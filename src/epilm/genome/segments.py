@@ -80,9 +80,9 @@ def read_segments(path: str | Path) -> Segments:
     Parameters
     ----------
     path : path
-        BED with the state's name in column 4, plain or gzip; `track`, `browser`, `#` and blank lines are skipped.
-        Colours are taken from column 9 (BED9), or from a column 5 that looks like r,g,b. Or a bigBed file, told
-        by its first bytes.
+        BED with the state's name in column 4, plain or gzip; `track`, `browser`, `#` and blank
+        lines are skipped. Colours are taken from column 9 (BED9), or from a column 5 that looks
+        like r,g,b. Or a bigBed file, told by its first bytes.
 
     Returns
     -------
@@ -91,8 +91,8 @@ def read_segments(path: str | Path) -> Segments:
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated or of another format; or for the first line without a name or with
-        impossible coordinates.
+        If the file is missing, empty, truncated or of another format; or for the first line without
+        a name or with impossible coordinates.
 
     Examples
     --------
@@ -113,9 +113,11 @@ def _read_bed(path: Path) -> Segments:
     text, lines = data_lines(read_text(path, WHAT))
     if not text:
         raise InputError(
-            "the file holds no segment", where=str(path), found="header, comment or blank lines only",
+            "the file holds no segment",
+            where=str(path),
+            found="header, comment or blank lines only",
             expected=WHAT,
-        )  # fmt: skip
+        )
     table = _parse(text, len(lines))
     if table is None or len(table) != len(lines):
         _explain(text, lines, str(path))
@@ -139,19 +141,34 @@ def _read_bed(path: Path) -> Segments:
             word = words[shade.codes.iloc[row]] if shade.codes.iloc[row] >= 0 else ""
             colours[codes[row]] = word if _COLOUR.fullmatch(word) else ""
     return Segments(
-        str(path), tuple(map(str, chrom.categories)), chrom.codes.to_numpy().astype(np.int32), start, end,
-        labels, codes, tuple(colours), lines,
-    )  # fmt: skip
+        str(path),
+        tuple(map(str, chrom.categories)),
+        chrom.codes.to_numpy().astype(np.int32),
+        start,
+        end,
+        labels,
+        codes,
+        tuple(colours),
+        lines,
+    )
 
 
 def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
-    """Columns 0 to 3 and, if there, the colour's, as columns 0 to 4; None where a line does not fit."""
+    """Columns 0 to 3 and, if there, the colour's, as columns 0 to 4; None where a line does not
+    fit.
+    """
     head = text[: text.index(b"\n")].decode("utf-8", "replace")
     fields = head.split("\t") if "\t" in head else head.split()
-    if len(fields) < 4 or ("\t" in head and find_separators(text, n_lines, len(fields) - 1) is None):
+    if len(fields) < 4 or (
+        "\t" in head and find_separators(text, n_lines, len(fields) - 1) is None
+    ):
         return None
     colour = (
-        8 if len(fields) >= 9 else 4 if len(fields) >= 5 and _COLOUR.fullmatch(fields[4].strip()) else None
+        8
+        if len(fields) >= 9
+        else 4
+        if len(fields) >= 5 and _COLOUR.fullmatch(fields[4].strip())
+        else None
     )
     wanted: Any = [0, 1, 2, 3] + ([colour] if colour else [])
     types: Any = {0: "category", 1: np.int64, 2: np.int64, 3: "category"}
@@ -159,10 +176,18 @@ def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
         types[colour] = "category"
     try:
         table = pd.read_csv(
-            io.BytesIO(text), sep="\t" if "\t" in head else r"\s+", header=None, usecols=wanted, dtype=types,
-            quoting=3, keep_default_na=False, skip_blank_lines=False, encoding="utf-8",
-            encoding_errors="replace", low_memory=False,
-        )  # fmt: skip
+            io.BytesIO(text),
+            sep="\t" if "\t" in head else r"\s+",
+            header=None,
+            usecols=wanted,
+            dtype=types,
+            quoting=3,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            encoding="utf-8",
+            encoding_errors="replace",
+            low_memory=False,
+        )
     except (ValueError, OverflowError, pd.errors.ParserError):
         return None
     table.columns = pd.RangeIndex(len(wanted))
@@ -182,34 +207,55 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
         if len(fields) < 4:
             raise InputError(
                 "the segment has no state" if len(fields) == 3 else "the line is cut short",
-                where=where, found=f"{len(fields)} columns: {line[:60]!r}",
+                where=where,
+                found=f"{len(fields)} columns: {line[:60]!r}",
                 expected="chromosome, start, end, state name, tab-separated",
-                do="Column 4 must name the state, for example 1_TssA." if len(fields) == 3 else _CURE,
-            )  # fmt: skip
+                do=(
+                    "Column 4 must name the state, for example 1_TssA."
+                    if len(fields) == 3
+                    else _CURE
+                ),
+            )
         for i, what in ((1, "start"), (2, "end")):
             if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
                 header = number == lines[0] and not any(map(str.isdigit, fields))
                 raise InputError(
-                    f"the {what} is not a whole number of at least 0", where=where, found=repr(fields[i]),
+                    f"the {what} is not a whole number of at least 0",
+                    where=where,
+                    found=repr(fields[i]),
                     expected=f"digits in column {i + 1}",
-                    do="If this is a column header, put # before it or remove it." if header else _CURE,
-                )  # fmt: skip
+                    do=(
+                        "If this is a column header, put # before it or remove it."
+                        if header
+                        else _CURE
+                    ),
+                )
         if int(fields[1]) >= int(fields[2]):
             raise InputError(
-                "the segment holds no base", where=where, found=f"{fields[0]}:{fields[1]}-{fields[2]}",
-                expected="start < end", do=_CURE,
-            )  # fmt: skip
+                "the segment holds no base",
+                where=where,
+                found=f"{fields[0]}:{fields[1]}-{fields[2]}",
+                expected="start < end",
+                do=_CURE,
+            )
         for i, what in ((0, "chromosome has no name"), (3, "state has no name")):
             if not fields[i].strip():
                 raise InputError(
-                    f"the {what}", where=where, found=repr(line[:60]), expected=f"a name in column {i + 1}", do=_CURE
-                )  # fmt: skip
+                    f"the {what}",
+                    where=where,
+                    found=repr(line[:60]),
+                    expected=f"a name in column {i + 1}",
+                    do=_CURE,
+                )
         n_first = n_first or len(fields)
         if len(fields) != n_first:
             raise InputError(
-                "the line has another number of columns", where=where, found=f"{len(fields)}: {line[:60]!r}",
-                expected=f"{n_first} as in the first line", do=_CURE,
-            )  # fmt: skip
+                "the line has another number of columns",
+                where=where,
+                found=f"{len(fields)}: {line[:60]!r}",
+                expected=f"{n_first} as in the first line",
+                do=_CURE,
+            )
 
 
 def _read_bigbed(path: Path) -> Segments:
@@ -232,7 +278,9 @@ def _read_bigbed(path: Path) -> Segments:
                     end.append(np.array(columns[1], np.int64))
                     label.append(np.array(columns[2], object))
                     shade.append(
-                        np.array(columns[7] if len(columns) >= 8 else [""] * len(columns[0]), object)
+                        np.array(
+                            columns[7] if len(columns) >= 8 else [""] * len(columns[0]), object
+                        )
                     )
                 else:
                     chrom.append(np.zeros(0, np.int32))
@@ -240,15 +288,25 @@ def _read_bigbed(path: Path) -> Segments:
         raise damaged("bigBed", source, error) from None
     if n_fields < 3:
         raise InputError(
-            "the segments have no state" if n_fields else "the file holds no segment", where=source,
-            found=f"{n_fields + 1} columns" if n_fields else "no record", expected=WHAT,
-        )  # fmt: skip
+            "the segments have no state" if n_fields else "the file holds no segment",
+            where=source,
+            found=f"{n_fields + 1} columns" if n_fields else "no record",
+            expected=WHAT,
+        )
     codes, names = pd.factorize(np.concatenate(label))
     starts, ends = np.concatenate(start), np.concatenate(end)
     _, first = np.unique(codes, return_index=True)
     shades = np.concatenate(shade)[first]
     return Segments(
-        source, tuple(sizes), np.concatenate(chrom), starts, ends, tuple(map(str, names)), codes.astype(np.int32),
+        source,
+        tuple(sizes),
+        np.concatenate(chrom),
+        starts,
+        ends,
+        tuple(map(str, names)),
+        codes.astype(np.int32),
         tuple(word if _COLOUR.fullmatch(word) else "" for word in map(str, shades)),
-        np.arange(1, len(starts) + 1), "record", sizes,
-    )  # fmt: skip
+        np.arange(1, len(starts) + 1),
+        "record",
+        sizes,
+    )

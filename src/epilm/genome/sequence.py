@@ -55,7 +55,8 @@ def encode(sequence: str | bytes) -> NDArray[np.uint8]:
     >>> encode("ACE")
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: not a DNA sequence. Found 'E' at position 3; expected the letters A C G T N (or IUPAC R Y K M S W B D H V).
+    epilm.errors.InputError: not a DNA sequence. Found 'E' at position 3; expected the letters A C G
+        T N (or IUPAC R Y K M S W B D H V).
     """
     if isinstance(sequence, str):
         raw = sequence.encode("latin-1", errors="replace")
@@ -89,7 +90,12 @@ def decode(codes: NDArray[np.uint8]) -> str:
     >>> decode(encode("acgtn"))
     'ACGTN'
     """
-    return np.ascontiguousarray(codes, dtype=np.uint8).tobytes().translate(_LETTER_OF_CODE).decode("ascii")
+    return (
+        np.ascontiguousarray(codes, dtype=np.uint8)
+        .tobytes()
+        .translate(_LETTER_OF_CODE)
+        .decode("ascii")
+    )
 
 
 def reverse_complement(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:

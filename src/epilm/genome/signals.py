@@ -52,8 +52,8 @@ class Signal(Protocol):
         length : int
             Of the chromosome in the genome, in bp.
         past_end : {"refuse", "cut"}
-            What to do when the file's chromosome is longer: it is of another assembly, or the genome given holds
-            only its first part.
+            What to do when the file's chromosome is longer: it is of another assembly, or the
+            genome given holds only its first part.
 
         Returns
         -------
@@ -89,8 +89,8 @@ def open_signal(path: str | Path) -> Signal:
     Raises
     ------
     InputError
-        If the file is missing, empty, truncated or of another format; for bedGraph also for the first line that
-        is out of order, overlaps the one before, or is no run of a value.
+        If the file is missing, empty, truncated or of another format; for bedGraph also for the
+        first line that is out of order, overlaps the one before, or is no run of a value.
 
     Examples
     --------
@@ -112,15 +112,19 @@ def _lacking(source: str, chrom: str, chroms: tuple[str, ...]) -> InputError:
     except InputError as error:
         if "named differently" in error.what:
             return InputError(
-                "the chromosomes of the signal are named differently than in the genome", where=source,
-                found=str(error.expected), expected=chrom,
+                "the chromosomes of the signal are named differently than in the genome",
+                where=source,
+                found=str(error.expected),
+                expected=chrom,
                 do="Rename them in one of the two.",
-            )  # fmt: skip
+            )
     return InputError(
-        "the signal does not have the chromosome", where=source,
-        found=few(sorted(chroms, key=natural_key)) or "no chromosome", expected=chrom,
+        "the signal does not have the chromosome",
+        where=source,
+        found=few(sorted(chroms, key=natural_key)) or "no chromosome",
+        expected=chrom,
         do="Give the signal of the whole genome, or of the genome that was given.",
-    )  # fmt: skip
+    )
 
 
 class BigWig:
@@ -165,7 +169,9 @@ class BedGraph:
         self.source = str(path)
         self.sizes: dict[str, int] | None = None
         self._runs: IO[bytes] = tempfile.TemporaryFile(prefix="epilm-bedgraph-")  # noqa: SIM115 - lives as long as we
-        self._where: dict[str, list[int]] = {}  # chromosome: first run, one past the last, greatest end
+        self._where: dict[
+            str, list[int]
+        ] = {}  # chromosome: first run, one past the last, greatest end
         n = 0
         for names, chrom, runs in read_runs(self.source, block):
             cuts = np.flatnonzero(np.diff(chrom, prepend=-1))
@@ -228,8 +234,8 @@ def write_bigwig(
     sizes : dict of str to int
         Chromosome lengths in bp.
     blocks : iterable of (chrom, start, end, value)
-        Each chromosome in one block, starts ascending, not overlapping. Start, end and value are numbers, or arrays of one length:
-        many runs at once. Runs whose value is NaN are left out.
+        Each chromosome in one block, starts ascending, not overlapping. Start, end and value are
+        numbers, or arrays of one length: many runs at once. Runs whose value is NaN are left out.
 
     Raises
     ------
@@ -239,13 +245,16 @@ def write_bigwig(
     Examples
     --------
     >>> name = Path(tempfile.mkdtemp()) / "a.bw"
-    >>> write_bigwig(name, {"chr1": 9}, [("chr1", np.array([0, 4]), np.array([2, 6]), np.array([1.5, 2.0]))])
+    >>> write_bigwig(
+    ...     name, {"chr1": 9}, [("chr1", np.array([0, 4]), np.array([2, 6]), np.array([1.5, 2.0]))]
+    ... )
     >>> open_signal(name).read("chr1", 9).tolist()
     [1.5, 1.5, nan, nan, 2.0, 2.0, nan, nan, nan]
     """
     import pybigtools
 
-    # pybigtools prints what goes wrong in writing and returns as if all were well: checked and counted here.
+    # pybigtools prints what goes wrong in writing and returns as if all were well: checked and
+    # counted here.
     failed: list[BaseException] = []
     covered = 0
 
@@ -257,21 +266,32 @@ def write_bigwig(
             for chrom, *columns in blocks:
                 start, end, value = (np.atleast_1d(column) for column in columns)
                 there = ~np.isnan(value)
-                start, end, value = start[there].astype(np.int64), end[there].astype(np.int64), value[there]
+                start, end, value = (
+                    start[there].astype(np.int64),
+                    end[there].astype(np.int64),
+                    value[there],
+                )
                 if not len(start):
                     continue
                 if not seen or chrom != seen[-1]:
                     _check_chromosome(path, chrom, seen, sizes)
                     seen.append(chrom)
                     before = 0
-                wrong = (start < np.concatenate([[before], end[:-1]])) | (start >= end) | (end > sizes[chrom])
+                wrong = (
+                    (start < np.concatenate([[before], end[:-1]]))
+                    | (start >= end)
+                    | (end > sizes[chrom])
+                )
                 if wrong.any():
                     k = int(wrong.argmax())
                     raise InputError(
-                        "the runs to write are not sorted, overlap or pass the end", where=str(path),
-                        found=f"{chrom}:{start[k]}-{end[k]} after base {end[k - 1] if k else before}",
+                        "the runs to write are not sorted, overlap or pass the end",
+                        where=str(path),
+                        found=(
+                            f"{chrom}:{start[k]}-{end[k]} after base {end[k - 1] if k else before}"
+                        ),
                         expected=f"ascending, disjoint runs within {sizes[chrom]} bp",
-                    )  # fmt: skip
+                    )
                 before = int(end[-1])
                 covered += int((end - start).sum())
                 for row in zip(start.tolist(), end.tolist(), value.astype(np.float64).tolist()):
@@ -281,7 +301,9 @@ def write_bigwig(
             raise
         if not seen:
             failed.append(
-                InputError("there is no value to write", where=str(path), expected="at least one run")
+                InputError(
+                    "there is no value to write", where=str(path), expected="at least one run"
+                )
             )
 
     with atomic_file(path) as temporary:
@@ -292,15 +314,26 @@ def write_bigwig(
         found = open_bbi(temporary, "bigWig").info()["summary"]["basesCovered"]
         if found != covered:
             raise InputError(
-                "the bigWig was not written whole", where=str(path), found=f"{found} bases", expected=str(covered),
+                "the bigWig was not written whole",
+                where=str(path),
+                found=f"{found} bases",
+                expected=str(covered),
                 do="Is the disk full?",
-            )  # fmt: skip
+            )
 
 
-def _check_chromosome(path: str | Path, chrom: str, seen: list[str], sizes: Mapping[str, int]) -> None:
+def _check_chromosome(
+    path: str | Path, chrom: str, seen: list[str], sizes: Mapping[str, int]
+) -> None:
     """Refuse a chromosome that is not in the genome, or comes back."""
     if chrom not in sizes or chrom in seen:
         raise InputError(
-            "the chromosome to write comes back" if chrom in seen else "the chromosome to write is not in the genome",
-            where=str(path), found=chrom, expected=f"each of {few(list(sizes))} in one block",
-        )  # fmt: skip
+            (
+                "the chromosome to write comes back"
+                if chrom in seen
+                else "the chromosome to write is not in the genome"
+            ),
+            where=str(path),
+            found=chrom,
+            expected=f"each of {few(list(sizes))} in one block",
+        )

@@ -43,21 +43,25 @@ def name_states(
     Raises
     ------
     InputError
-        If there is no state or more than 254, some have a number and some none, or a number has two names.
+        If there is no state or more than 254, some have a number and some none, or a number has two
+        names.
     """
     labels = [label.strip() for label in segments.labels]
     used = np.bincount(segments.label, minlength=len(labels))
     none = [i for i, label in enumerate(labels) if label in _NO_STATE]
     if none:
         notes.append(
-            f"{segments.source}: {int(used[none].sum())} segments are named {few([labels[i] or 'nothing' for i in none])}: unknown"
+            f"{segments.source}: {int(used[none].sum())} segments are named"
+            f" {few([labels[i] or 'nothing' for i in none])}: unknown"
         )
     kept = [i for i in range(len(labels)) if i not in none and used[i]]
     if not kept:
         raise InputError(
-            "no segment has a state", where=segments.source, found=few([repr(label) for label in labels]),
+            "no segment has a state",
+            where=segments.source,
+            found=few([repr(label) for label in labels]),
             expected="state names in column 4, for example 1_TssA",
-        )  # fmt: skip
+        )
 
     def line(i: int) -> str:
         return segments.place(int((segments.label == i).argmax()))
@@ -69,27 +73,35 @@ def name_states(
         met, first = np.unique(segments.label, return_index=True)
         rows = np.sort(first[np.isin(met, kept)])
         raise InputError(
-            "there are too many states", where=segments.place(int(rows[MOST_STATES])),
-            found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})", expected=f"at most {MOST_STATES}",
+            "there are too many states",
+            where=segments.place(int(rows[MOST_STATES])),
+            found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})",
+            expected=f"at most {MOST_STATES}",
             do="Is column 4 the state? Peak names, for example, differ on every line.",
-        )  # fmt: skip
+        )
     if numbered and len(numbered) < len(kept):
-        odd = next(i for i in kept if not found[i]) if 2 * len(numbered) >= len(kept) else numbered[0]
+        odd = (
+            next(i for i in kept if not found[i]) if 2 * len(numbered) >= len(kept) else numbered[0]
+        )
         raise InputError(
-            "some states have a number and some have none", where=line(odd), found=repr(labels[odd]),
+            "some states have a number and some have none",
+            where=line(odd),
+            found=repr(labels[odd]),
             expected=f"names like {few([labels[i] for i in kept if i != odd], 3)}",
             do="Correct the name, or take the numbers away from all.",
-        )  # fmt: skip
+        )
     numbers = {i: int(match[1]) for i, match in found.items() if match}
     order = sorted(kept, key=lambda i: (numbers.get(i, 0), natural_key(labels[i])))
     for one, two in pairwise(order):
         if numbers and numbers[one] == numbers[two]:
             one, two = sorted((one, two), key=lambda i: int((segments.label == i).argmax()))
             raise InputError(
-                "one number has two names", where=line(two), found=repr(labels[two]),
+                "one number has two names",
+                where=line(two),
+                found=repr(labels[two]),
                 expected=f"{labels[one]!r} as in {line(one).rsplit(', ', 1)[1]}",
                 do="Give every state one name.",
-            )  # fmt: skip
+            )
     codes = np.full(len(labels), UNKNOWN, np.uint8)
     codes[order] = np.arange(len(order))
     return (

@@ -70,28 +70,33 @@ def is_url(source: str | Path) -> bool:
 
 
 def read_trackdb(
-    source: str | Path, *, tries: int = 3, wait: float = 2.0, sleep: Callable[[float], None] = time.sleep
+    source: str | Path,
+    *,
+    tries: int = 3,
+    wait: float = 2.0,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[HubTrack]:
     """List the tracks of a hub that have a file.
 
     Parameters
     ----------
     source : path or str
-        A trackDb file, a hub.txt (with one genome), or a folder that holds one of them; a path or http(s).
+        A trackDb file, a hub.txt (with one genome), or a folder that holds one of them; a path or
+        http(s).
     tries, wait, sleep
         As in `fetch`.
 
     Returns
     -------
     list of HubTrack
-        In the order of the hub. Stanzas that only group others (compositeTrack, superTrack, container, view) are
-        left out.
+        In the order of the hub. Stanzas that only group others (compositeTrack, superTrack,
+        container, view) are left out.
 
     Raises
     ------
     InputError
-        If there is no such file or server; for a stanza without `track`, without `bigDataUrl`, or whose track
-        occurs before. The message names the line.
+        If there is no such file or server; for a stanza without `track`, without `bigDataUrl`, or
+        whose track occurs before. The message names the line.
 
     References
     ----------
@@ -101,7 +106,9 @@ def read_trackdb(
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "trackDb.txt"
-    >>> _ = name.write_text("track a\\ntype bigBed 9\\nshortLabel E116 GM12878\\nbigDataUrl http://host/a.bb\\n")
+    >>> _ = name.write_text(
+    ...     "track a\\ntype bigBed 9\\nshortLabel E116 GM12878\\nbigDataUrl http://host/a.bb\\n"
+    ... )
     >>> track = read_trackdb(name)[0]
     >>> track.cell, track.kind, track.url
     ('E116', 'bigBed', 'http://host/a.bb')
@@ -120,31 +127,45 @@ def read_trackdb(
         place = f"{stanza.source}, line {stanza.line}"
         if "track" not in stanza:
             raise InputError(
-                "the stanza names no track", where=place, found=stanza.first, expected="a line: track NAME",
+                "the stanza names no track",
+                where=place,
+                found=stanza.first,
+                expected="a line: track NAME",
                 do="Stanzas are separated by blank lines; is this a trackDb file?",
-            )  # fmt: skip
+            )
         name = stanza["track"]
         if name in seen:
             raise InputError(
-                "the track occurs twice", where=place, found=name, expected=f"other names than in {seen[name]}",
+                "the track occurs twice",
+                where=place,
+                found=name,
+                expected=f"other names than in {seen[name]}",
                 do="Correct the hub.",
-            )  # fmt: skip
+            )
         seen[name] = place
         if not stanza.get("bigDataUrl"):
             if any(stanza.get(key, "off").split()[0:1] != ["off"] for key in _GROUPS):
                 continue
             raise InputError(
-                "the track has no file", where=place, found=f"track {name} without bigDataUrl",
-                expected="a line: bigDataUrl FILE", do="Add the line, or remove the stanza.",
-            )  # fmt: skip
+                "the track has no file",
+                where=place,
+                found=f"track {name} without bigDataUrl",
+                expected="a line: bigDataUrl FILE",
+                do="Add the line, or remove the stanza.",
+            )
         short = stanza.get("shortLabel") or name
         match = _EPIGENOME.match(short)
         tracks.append(
             HubTrack(
-                name, short, stanza.get("longLabel") or short, match[0] if match else short,
-                _join(stanza.source, stanza["bigDataUrl"]), (stanza.get("type") or " ").split(" ")[0], place,
+                name,
+                short,
+                stanza.get("longLabel") or short,
+                match[0] if match else short,
+                _join(stanza.source, stanza["bigDataUrl"]),
+                (stanza.get("type") or " ").split(" ")[0],
+                place,
             )
-        )  # fmt: skip
+        )
     if not tracks:
         raise InputError("the hub has no track with a file", where=address, expected=WHAT)
     return tracks
@@ -175,19 +196,26 @@ def state_tracks(tracks: list[HubTrack]) -> dict[str, HubTrack]:
     """
     chosen: dict[str, HubTrack] = {}
     for track in tracks:
-        if track.kind != "bigBed" and not (not track.kind and track.url.endswith((".bb", ".bigBed"))):
+        if track.kind != "bigBed" and not (
+            not track.kind and track.url.endswith((".bb", ".bigBed"))
+        ):
             continue
         other = chosen.setdefault(track.cell, track)
         if other is not track:
             raise InputError(
-                "the cell type has two segmentations", where=track.place or None, found=f"{track.track} and {other.track} for {track.cell}",
-                expected="one bigBed track a cell type", do="Name the file of each cell type instead (CELL=FILE).",
-            )  # fmt: skip
+                "the cell type has two segmentations",
+                where=track.place or None,
+                found=f"{track.track} and {other.track} for {track.cell}",
+                expected="one bigBed track a cell type",
+                do="Name the file of each cell type instead (CELL=FILE).",
+            )
     if not chosen:
         raise InputError(
-            "the hub has no segmentation", where=tracks[0].place if tracks else None,
-            found=few([f"{track.track} ({track.kind or 'no type'})" for track in tracks]), expected="bigBed tracks",
-        )  # fmt: skip
+            "the hub has no segmentation",
+            where=tracks[0].place if tracks else None,
+            found=few([f"{track.track} ({track.kind or 'no type'})" for track in tracks]),
+            expected="bigBed tracks",
+        )
     return chosen
 
 
@@ -203,15 +231,18 @@ def check_places(tracks: Iterable[HubTrack]) -> None:
     Raises
     ------
     InputError
-        If a local file is missing or empty, or an address is neither http(s) nor a path. The message names the
-        line of the stanza.
+        If a local file is missing or empty, or an address is neither http(s) nor a path. The
+        message names the line of the stanza.
 
     Examples
     --------
-    >>> check_places([HubTrack("a", "E116", "", "E116", "ftp://host/a.bb", "bigBed", "trackDb.txt, line 3")])
+    >>> check_places(
+    ...     [HubTrack("a", "E116", "", "E116", "ftp://host/a.bb", "bigBed", "trackDb.txt, line 3")]
+    ... )
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: trackDb.txt, line 3, track a: the address cannot be fetched. Found ftp://host/a.bb; expected http, https or a path.
+    epilm.errors.InputError: trackDb.txt, line 3, track a: the address cannot be fetched. Found
+        ftp://host/a.bb; expected http, https or a path.
     """
     for track in tracks:
         if is_url(track.url):
@@ -220,10 +251,12 @@ def check_places(tracks: Iterable[HubTrack]) -> None:
             fetch(track.url, ".")  # local or refused: nothing is fetched
         except InputError as error:
             raise InputError(
-                error.what, where=f"{track.place}, track {track.track}",
+                error.what,
+                where=f"{track.place}, track {track.track}",
                 found=track.url if error.found is None else f"{track.url}, {error.found}",
-                expected=error.expected, do=error.do,
-            ) from None  # fmt: skip
+                expected=error.expected,
+                do=error.do,
+            ) from None
 
 
 class _Stanza(dict[str, str]):
@@ -279,30 +312,45 @@ def _in_folder(folder: Path) -> str:
             return str(found[0])
         if found:
             raise InputError(
-                "the folder holds several hubs", where=str(folder), found=few([path.name for path in found]),
-                expected="one", do="Name the file.",
-            )  # fmt: skip
+                "the folder holds several hubs",
+                where=str(folder),
+                found=few([path.name for path in found]),
+                expected="one",
+                do="Name the file.",
+            )
     raise InputError(
-        "the folder holds no hub", where=str(folder), found=few(sorted(path.name for path in folder.iterdir())) or "nothing",
+        "the folder holds no hub",
+        where=str(folder),
+        found=few(sorted(path.name for path in folder.iterdir())) or "nothing",
         expected="hub.txt or trackDb.txt",
-    )  # fmt: skip
+    )
 
 
 def _trackdb_of_hub(address: str, stanzas: list[_Stanza], reach: Reach) -> str:
     """Follow hub.txt to its genomes file and from there to the trackDb of its only genome."""
     if stanzas[0].get("useOneFile", "off").startswith("on"):
         raise InputError(
-            "a hub in one file is not read", where=address, found="useOneFile on", expected="a trackDb file",
+            "a hub in one file is not read",
+            where=address,
+            found="useOneFile on",
+            expected="a trackDb file",
             do="Copy the track stanzas into a trackDb.txt.",
-        )  # fmt: skip
+        )
     listed = _join(address, stanzas[0]["genomesFile"])
     genomes = [stanza for stanza in _read(listed, reach) if "trackDb" in stanza]
     if len(genomes) != 1:
         raise InputError(
-            "the hub has several genomes" if genomes else "the hub names no trackDb", where=listed,
-            found=few([stanza.get("genome", "?") for stanza in genomes]) or None, expected="one genome",
-            do="Give the trackDb file of the genome: " + ", ".join(_join(listed, one["trackDb"]) for one in genomes) if genomes else None,
-        )  # fmt: skip
+            "the hub has several genomes" if genomes else "the hub names no trackDb",
+            where=listed,
+            found=few([stanza.get("genome", "?") for stanza in genomes]) or None,
+            expected="one genome",
+            do=(
+                "Give the trackDb file of the genome: "
+                + ", ".join(_join(listed, one["trackDb"]) for one in genomes)
+                if genomes
+                else None
+            ),
+        )
     return _join(listed, genomes[0]["trackDb"])
 
 
@@ -313,7 +361,9 @@ def _join(base: str, name: str) -> str:
     if is_url(base):
         return urllib.parse.urljoin(base, name)
     return str(
-        Path(name.removeprefix("file://")) if name.startswith(("/", "file://")) else Path(base).parent / name
+        Path(name.removeprefix("file://"))
+        if name.startswith(("/", "file://"))
+        else Path(base).parent / name
     )
 
 
@@ -332,8 +382,8 @@ def fetch(
     url : str
         http(s) address, or a path.
     folder : path
-        Made when missing. The file's name there begins with a mark of its address, so that files of one name from
-        two places do not meet.
+        Made when missing. The file's name there begins with a mark of its address, so that files of
+        one name from two places do not meet.
     tries : int
         How often to try when the server does not answer, breaks off, or answers 408, 429 or 5xx.
     wait : float
@@ -349,8 +399,8 @@ def fetch(
     Raises
     ------
     InputError
-        If the file is not there (404 and such, at once) or could not be had in `tries`; nothing is left in the
-        folder.
+        If the file is not there (404 and such, at once) or could not be had in `tries`; nothing is
+        left in the folder.
 
     Examples
     --------
@@ -362,7 +412,9 @@ def fetch(
     """
     if not is_url(url):
         if "://" in url:
-            raise InputError("the address cannot be fetched", where=url, expected="http, https or a path")
+            raise InputError(
+                "the address cannot be fetched", where=url, expected="http, https or a path"
+            )
         return check_file(url, "the file of a track")
     name = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path)).name or "file"
     path = Path(folder) / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}_{name}"
@@ -406,16 +458,29 @@ def _download(
             reason = f"HTTP {error.code} {error.reason}"
             if error.code not in (408, 429) and error.code < 500:
                 raise InputError(
-                    "the server does not give the file", where=url, found=reason, expected="the file of a track",
+                    "the server does not give the file",
+                    where=url,
+                    found=reason,
+                    expected="the file of a track",
                     do="Check the address; a hub that moved can be given as a local folder.",
-                ) from None  # fmt: skip
+                ) from None
         except http.client.IncompleteRead as error:
             reason = f"the connection broke off after {len(error.partial)} bytes"
-        except (urllib.error.URLError, TimeoutError, http.client.HTTPException, ConnectionError) as error:
+        except (
+            urllib.error.URLError,
+            TimeoutError,
+            http.client.HTTPException,
+            ConnectionError,
+        ) as error:
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
         except ValueError as error:  # an address that is none
             raise InputError("the address cannot be fetched", where=url, found=str(error)) from None
     raise InputError(
-        f"the server cannot be reached (tried {tries} time{'s' * (tries != 1)})", where=url, found=reason,
-        do="Try again later, or fetch the files by other means and give the folder; nothing was left half-written.",
-    )  # fmt: skip
+        f"the server cannot be reached (tried {tries} time{'s' * (tries != 1)})",
+        where=url,
+        found=reason,
+        do=(
+            "Try again later, or fetch the files by other means and give the folder; nothing was"
+            " left half-written."
+        ),
+    )

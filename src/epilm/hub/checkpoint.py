@@ -54,8 +54,8 @@ def save_model(
         JSON values to remember. "store" is the fingerprint of the store it was trained on,
         "card" (text) goes into the card; with "classifier" (n_labels, and the other arguments
         of `classifier_from`) the model is a `SequenceClassifier` made from the spec's model, with
-        "binding" (signals, factors: their names; head: further arguments of `binding_from`) a `BindingModel`,
-        or with kind "factornet" a `FactorNet`.
+        "binding" (signals, factors: their names; head: further arguments of `binding_from`) a
+        `BindingModel`, or with kind "factornet" a `FactorNet`.
     overwrite : bool
         Replace an existing checkpoint.
 
@@ -75,7 +75,12 @@ def save_model(
         save_file(tensors, out / WEIGHTS, metadata={"format": "pt"})
         write_json(
             out / SPEC,
-            {"format": FORMAT, "epilm": _version(), "model": dataclasses.asdict(spec), "extra": extra},
+            {
+                "format": FORMAT,
+                "epilm": _version(),
+                "model": dataclasses.asdict(spec),
+                "extra": extra,
+            },
         )
         (out / VOCAB).write_text("\n".join(vocabulary(spec.k)) + "\n", encoding="utf-8")
         (out / CARD).write_text(model_card(spec, extra, model), encoding="utf-8")
@@ -111,9 +116,11 @@ def load_model(
         tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            "the weights cannot be read", where=str(folder / WEIGHTS), found=error,
+            "the weights cannot be read",
+            where=str(folder / WEIGHTS),
+            found=error,
             do="The checkpoint is damaged or incomplete; take an earlier one.",
-        ) from error  # fmt: skip
+        ) from error
     model = (build or _build)(spec, extra)
     load_weights(model, tensors, str(folder / WEIGHTS))
     return model.to(place).eval(), spec, extra
@@ -141,7 +148,9 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
         head = dict(about.get("head", {}))
         if about.get("kind") == "factornet":
             return FactorNet(len(about["signals"]), len(about["factors"]), **head)
-        return binding_from(model, signals=len(about["signals"]), outputs=len(about["factors"]), **head)
+        return binding_from(
+            model, signals=len(about["signals"]), outputs=len(about["factors"]), **head
+        )
     return model
 
 
@@ -163,15 +172,22 @@ def read_spec(folder: str | Path) -> tuple[ModelSpec, dict[str, Any]]:
         model, extra, number = table["model"], table["extra"], table["format"]
     except FileNotFoundError:
         raise CheckpointError(
-            "this is no checkpoint", where=str(folder), expected=f"a folder with {SPEC} and {WEIGHTS}"
+            "this is no checkpoint",
+            where=str(folder),
+            expected=f"a folder with {SPEC} and {WEIGHTS}",
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError("the checkpoint's spec cannot be read", where=str(path), found=error) from error
+        raise CheckpointError(
+            "the checkpoint's spec cannot be read", where=str(path), found=error
+        ) from error
     if number != FORMAT:
         raise CheckpointError(
-            "the checkpoint has another format", where=str(path), found=number, expected=FORMAT,
+            "the checkpoint has another format",
+            where=str(path),
+            found=number,
+            expected=FORMAT,
             do="Open it with the epilm that wrote it.",
-        )  # fmt: skip
+        )
     return spec_from_dict(ModelSpec, model, str(path)), extra
 
 
@@ -189,9 +205,15 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: str = "
     unknown = sorted(set(tensors) - set(mine))
     shapes = sorted(n for n in set(mine) & set(tensors) if mine[n].shape != tensors[n].shape)
     if missing or unknown or shapes:
-        found = [f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-                 for names, what in ((missing, "missing"), (unknown, "unknown"), (shapes, "of another shape"))
-                 if names]  # fmt: skip
+        found = [
+            f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+            for names, what in (
+                (missing, "missing"),
+                (unknown, "unknown"),
+                (shapes, "of another shape"),
+            )
+            if names
+        ]
         raise CheckpointError(
             "the weights are not those of the model that spec.json describes",
             where=where or None,
@@ -206,7 +228,8 @@ def unique_tensors(model: nn.Module, *, copy: bool = True) -> dict[str, Tensor]:
 
     Examples
     --------
-    >>> layer = nn.Linear(2, 2); both = nn.ModuleList([layer, layer])
+    >>> layer = nn.Linear(2, 2)
+    ... both = nn.ModuleList([layer, layer])
     >>> sorted(unique_tensors(both))
     ['0.bias', '0.weight']
     """
@@ -236,19 +259,25 @@ def spec_from_dict(kind: type[T], values: Any, where: str = "") -> T:
 
     Examples
     --------
-    >>> spec_from_dict(ModelSpec, {"k": 3, "streams": ["dna"], "encoder": {"size": "tiny"}}).encoder.size
+    >>> spec_from_dict(
+    ...     ModelSpec, {"k": 3, "streams": ["dna"], "encoder": {"size": "tiny"}}
+    ... ).encoder.size
     'tiny'
     """
     if not isinstance(values, Mapping):
-        raise CheckpointError("not a table of values", where=where or None, found=type(values).__name__)
+        raise CheckpointError(
+            "not a table of values", where=where or None, found=type(values).__name__
+        )
     hints = typing.get_type_hints(kind)
     out = {}
     for key, value in values.items():
         if key not in hints:
             raise CheckpointError(
                 "the checkpoint's spec has an unknown key; a newer epilm wrote it",
-                where=where or None, found=key, do=nearest(key, hints),
-            )  # fmt: skip
+                where=where or None,
+                found=key,
+                do=nearest(key, hints),
+            )
         out[key] = _value(hints[key], value, where)
     return kind(**out)
 
@@ -282,22 +311,27 @@ def check_store(
         Names the checkpoint in the message.
     statistics : sequence of str, optional
         `store.statistics`: what the store's factor matrices hold. The fingerprint names regions and
-        motifs, not their scores: a tower trained on `best` must not read `binary` as if it were that.
+        motifs, not their scores: a tower trained on `best` must not read `binary` as if it were
+        that.
 
     Raises
     ------
     CheckpointError
-        If both are known and differ, or the store lacks a factor matrix the checkpoint was trained on.
+        If both are known and differ, or the store lacks a factor matrix the checkpoint was trained
+        on.
 
     Examples
     --------
     >>> check_store({"store": "a1"}, "a1")
     >>> check_store({"store": "a1"}, "b2", "run/latest")
     Traceback (most recent call last):
-    epilm.errors.CheckpointError: run/latest: the checkpoint was made with another store. Found fingerprint b2; expected a1. Use the store it was trained on, or train again on this one.
+    epilm.errors.CheckpointError: run/latest: the checkpoint was made with another store. Found
+        fingerprint b2; expected a1. Use the store it was trained on, or train again on this one.
     >>> check_store({"store": "a1", "factor_statistics": ["best"]}, "a1", statistics=("binary",))
     Traceback (most recent call last):
-    epilm.errors.CheckpointError: the checkpoint: the checkpoint was trained on another statistic of the factor matrix. Found a store of binary; expected best. Build the store again with --statistic best.
+    epilm.errors.CheckpointError: the checkpoint: the checkpoint was trained on another statistic of
+        the factor matrix. Found a store of binary; expected best. Build the store again with
+        --statistic best.
     """
     known = extra.get("store")
     if isinstance(known, Mapping):
@@ -331,13 +365,19 @@ def model_card(spec: ModelSpec, extra: Mapping[str, Any], model: nn.Module | Non
     >>> print(model_card(ModelSpec(k=3, streams=("dna",)), {"store": "a1"}).splitlines()[0])
     # genebert, 3-mers
     """
-    weights = f"{sum(p.numel() for p in model.parameters()):,} weights. " if model is not None else ""
+    weights = (
+        f"{sum(p.numel() for p in model.parameters()):,} weights. " if model is not None else ""
+    )
     lines = [
         f"# {spec.name}, {spec.k}-mers",
         "",
         f"{weights}Streams: {', '.join(spec.streams)}. Written by epilm {_version()}.",
         "",
-        str(extra.get("card", "Trained as recorded below; intended for research, not for diagnosis.")),
+        str(
+            extra.get(
+                "card", "Trained as recorded below; intended for research, not for diagnosis."
+            )
+        ),
         "",
         "## Remembered",
         "",
@@ -347,7 +387,15 @@ def model_card(spec: ModelSpec, extra: Mapping[str, Any], model: nn.Module | Non
             continue
         text = json.dumps(value)
         lines.append(f"- {key}: {text if len(text) <= 300 else text[:297] + '...'}")
-    lines += ["", "## Model", "", "```json", json.dumps(dataclasses.asdict(spec), indent=2), "```", ""]
+    lines += [
+        "",
+        "## Model",
+        "",
+        "```json",
+        json.dumps(dataclasses.asdict(spec), indent=2),
+        "```",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -70,9 +70,14 @@ def export(
         loaded = load(source)
         if loaded.encoder.rotary:
             raise CheckpointError(
-                "the layout is BERT's, which has no rotary positions", where=str(source), found="encoder.rotary: true",
-                do="Export a model pre-trained without model.encoder.rotary; this one opens with epilm.load.",
-            )  # fmt: skip
+                "the layout is BERT's, which has no rotary positions",
+                where=str(source),
+                found="encoder.rotary: true",
+                do=(
+                    "Export a model pre-trained without model.encoder.rotary; this one opens with"
+                    " epilm.load."
+                ),
+            )
         _write_bert(loaded, folder)
         _write_tokenizer(loaded, folder)
         if not is_bert_folder(Path(source)):
@@ -136,13 +141,17 @@ def _write_bert(loaded: Loaded, folder: Path) -> None:
     else:  # pooler and masked head in one; AutoModel, AutoModelForMaskedLM take their parts
         bert = BertForPreTraining(bert_config(loaded))
     missing, unexpected = bert.load_state_dict(state, strict=False)
-    wrong = [key for key in missing if not key.startswith("cls.seq_relationship.")] + list(unexpected)
+    wrong = [key for key in missing if not key.startswith("cls.seq_relationship.")] + list(
+        unexpected
+    )
     assert not wrong, f"weights without a place: {wrong}"
     # Nothing untrained goes out: a missing next-sentence head is left out, not drawn.
     bars = messages.is_progress_bar_enabled()
     messages.disable_progress_bar()
     try:
-        bert.save_pretrained(folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state})
+        bert.save_pretrained(
+            folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state}
+        )
     finally:
         if bars:
             messages.enable_progress_bar()
@@ -156,9 +165,17 @@ def _write_bert(loaded: Loaded, folder: Path) -> None:
 def _write_tokenizer(loaded: Loaded, folder: Path) -> None:
     words = vocabulary(loaded.spec.k)
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-    special = {"unk_token": UNK, "sep_token": SEP, "pad_token": PAD, "cls_token": CLS, "mask_token": MASK}
+    special = {
+        "unk_token": UNK,
+        "sep_token": SEP,
+        "pad_token": PAD,
+        "cls_token": CLS,
+        "mask_token": MASK,
+    }
     names = {name: words[number] for name, number in special.items()}
-    (folder / "special_tokens_map.json").write_text(json.dumps(names, indent=2) + "\n", encoding="utf-8")
+    (folder / "special_tokens_map.json").write_text(
+        json.dumps(names, indent=2) + "\n", encoding="utf-8"
+    )
     config = {
         **names,
         "tokenizer_class": "BertTokenizer",
@@ -167,7 +184,9 @@ def _write_tokenizer(loaded: Loaded, folder: Path) -> None:
         "tokenize_chinese_chars": False,
         "model_max_length": loaded.encoder.max_positions,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(config, indent=2) + "\n", encoding="utf-8"
+    )
     k, stride, states = loaded.spec.k, loaded.spec.stride, _reads_states(loaded)
     how = (
         f"overlapping {k}-mers of a sequence"
@@ -181,13 +200,15 @@ def _write_tokenizer(loaded: Loaded, folder: Path) -> None:
         'tokenizer = AutoTokenizer.from_pretrained("this folder")\n'
         'model = AutoModel.from_pretrained("this folder")\n'
         f'sequence = "ACGTACGTACGT"\n'
-        f'words = " ".join(sequence[i : i + {k}] for i in range(0, len(sequence) - {k - 1}, {stride}))\n'
+        f'words = " ".join(sequence[i : i + {k}] for i in range(0, len(sequence) - {k - 1},'
+        f" {stride}))\n"
         'hidden = model(**tokenizer(words, return_tensors="pt")).last_hidden_state\n```\n\n'
         + (
             "Chromatin states have no place in this layout: every state is read as unknown.\n\n"
             if states
             else ""
         )
-        + f"`{OURS}/` holds the checkpoint as epilm reads it, with the heads that have no place in this layout.\n",
+        + f"`{OURS}/` holds the checkpoint as epilm reads it, with the heads that have no place in"
+        " this layout.\n",
         encoding="utf-8",
     )

@@ -72,17 +72,17 @@ class Loaded:
     ) -> np.ndarray:
         """Turn sequences into vectors.
 
-        A sequence longer than the encoder takes is cut into pieces of equal width, each with its own
-        [CLS] and [SEP]; its vector is the mean of theirs. A model with a state stream (EBERT) reads
-        every state as unknown here, and says so: sequences alone have no cell type.
+        A sequence longer than the encoder takes is cut into pieces of equal width, each with its
+        own [CLS] and [SEP]; its vector is the mean of theirs. A model with a state stream (EBERT)
+        reads every state as unknown here, and says so: sequences alone have no cell type.
 
         Parameters
         ----------
         sequences : iterable of str or uint8 array
             Letters (either case), or codes A=0 C=1 G=2 T=3; at least k bases each.
         pooling : {"cls", "mean", "pooler"}, optional
-            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given, the mean where
-            it was trained without special tokens.
+            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given, the mean
+            where it was trained without special tokens.
         batch_size : int
             Pieces encoded at once.
 
@@ -96,7 +96,9 @@ class Loaded:
             If a sequence is shorter than k, or there is no such pooling.
         """
         if pooling not in (None, *get_args(Pooling)):
-            raise InputError("unknown pooling", found=str(pooling), expected=" | ".join(get_args(Pooling)))
+            raise InputError(
+                "unknown pooling", found=str(pooling), expected=" | ".join(get_args(Pooling))
+            )
         how: Pooling = pooling or (self.spec.pooling if self.spec.special_tokens else "mean")
         encoder = self.encoder
         if find_trunk(self.model) is not None and "states" in self.spec.streams:
@@ -128,9 +130,11 @@ class Loaded:
             length = n_tokens(len(codes), k, stride)
             if length == 0:
                 raise InputError(
-                    "the sequence is too short", where=f"sequence {number + 1}",
-                    found=f"{len(codes)} bases", expected=f"at least k = {k}",
-                )  # fmt: skip
+                    "the sequence is too short",
+                    where=f"sequence {number + 1}",
+                    found=f"{len(codes)} bases",
+                    expected=f"at least k = {k}",
+                )
             ids = kmer_ids(codes, k, stride)
             for piece in np.array_split(ids, -(-length // room)):
                 pieces.append(piece)
@@ -138,7 +142,11 @@ class Loaded:
         return pieces, owner
 
     def _encode(
-        self, pieces: Sequence[np.ndarray], how: Pooling, encoder: SequenceEncoder, device: torch.device
+        self,
+        pieces: Sequence[np.ndarray],
+        how: Pooling,
+        encoder: SequenceEncoder,
+        device: torch.device,
     ) -> Tensor:
         lengths = torch.tensor([len(piece) for piece in pieces])
         table = torch.zeros((len(pieces), int(lengths.max())), dtype=torch.int64)
@@ -188,8 +196,12 @@ def find_encoder(model: nn.Module) -> SequenceEncoder:
 
 
 def find_masked_head(model: nn.Module) -> MaskedHead | None:
-    """Find the head of the k-mer vocabulary inside a model (EBERT has one of states besides); None without one."""
-    words = next((part.words.weight for part in model.modules() if isinstance(part, SequenceEncoder)), None)
+    """Find the head of the k-mer vocabulary inside a model (EBERT has one of states besides); None
+    without one.
+    """
+    words = next(
+        (part.words.weight for part in model.modules() if isinstance(part, SequenceEncoder)), None
+    )
     heads = (part for part in model.modules() if isinstance(part, MaskedHead))
     return next((head for head in heads if head.weight is words), None)
 
@@ -219,10 +231,11 @@ def find_checkpoint(path: str | Path) -> Path:
             if (inner / SPEC).is_file() and (inner / WEIGHTS).is_file():
                 return inner
     raise CheckpointError(
-        "there is no checkpoint in it", where=str(path),
+        "there is no checkpoint in it",
+        where=str(path),
         expected=f"a folder with {SPEC} and {WEIGHTS}, or a run with checkpoints/",
         do="If the run was stopped before its first checkpoint, start it again; it resumes.",
-    )  # fmt: skip
+    )
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
@@ -284,9 +297,11 @@ def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
     k = next((n for n in range(1, 13) if vocab_size(n) == vocab), None)
     if k is None:
         raise CheckpointError(
-            "the vocabulary is not one of k-mers", where=where or None, found=f"{vocab} ids",
+            "the vocabulary is not one of k-mers",
+            where=where or None,
+            found=f"{vocab} ids",
             expected="4**k + 5: 69, 261, 1029, 4101",
-        )  # fmt: skip
+        )
     positions = state["positions.weight"].shape[0]
     encoder = EncoderSpec(
         hidden=hidden,
@@ -296,9 +311,15 @@ def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
         max_positions=positions,
     )
     return ModelSpec(
-        name="dnabert", streams=("dna",), k=k, encoder=encoder, max_tokens=min(positions, 512),
-        next_segment="none", projection="none", projection_dim=hidden,
-    )  # fmt: skip
+        name="dnabert",
+        streams=("dna",),
+        k=k,
+        encoder=encoder,
+        max_tokens=min(positions, 512),
+        next_segment="none",
+        projection="none",
+        projection_dim=hidden,
+    )
 
 
 def _load_head(model: nn.Module, found: BertWeights, where: str) -> None:
@@ -342,9 +363,12 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
         source, _ = read_spec(folder)
         if source.k != spec.k:
             raise CheckpointError(
-                "the checkpoint has another k", where=str(folder), found=source.k, expected=spec.k,
+                "the checkpoint has another k",
+                where=str(folder),
+                found=source.k,
+                expected=spec.k,
                 do=f"Set model.k to {source.k}.",
-            )  # fmt: skip
+            )
         tensors = load_file(folder / WEIGHTS)
         state = _part(tensors, "words.weight", "positions.weight")
         kmer_head = {name: t for name, t in tensors.items() if not name.startswith("state_head.")}
@@ -355,9 +379,12 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
     heads = cast(EncoderBlock, encoder.blocks[0]).heads
     if heads != found.heads:
         raise CheckpointError(
-            "the encoders differ in attention heads", where=where, found=found.heads, expected=heads,
+            "the encoders differ in attention heads",
+            where=where,
+            found=found.heads,
+            expected=heads,
             do="Set encoder.heads of the recipe to the checkpoint's.",
-        )  # fmt: skip
+        )
     notes = load_encoder(encoder, found.encoder, how, where)
     _load_head(model, found, where)
     trunk = find_trunk(model)
@@ -373,13 +400,19 @@ def _load_states(trunk: EBERT, tensors: dict[str, Tensor]) -> list[str]:
     if given is None or given.shape != trunk.states.weight.shape:
         had = "none" if given is None else f"{len(given) - N_SPECIAL_STATES}"
         return [f"the vectors of the {rows} states are drawn anew (the checkpoint has {had})"]
-    notes = [f"the vectors of {rows} states taken over: number i must mean the same state in both stores"]
+    notes = [
+        f"the vectors of {rows} states taken over: number i must mean the same state in both stores"
+    ]
     parts: dict[str, nn.Module | None] = {
-        "states.": trunk.states, "state_table.": trunk.state_table, "state_head.": trunk.state_head,
+        "states.": trunk.states,
+        "state_table.": trunk.state_table,
+        "state_head.": trunk.state_head,
         "join.": trunk.join,
-    }  # fmt: skip
+    }
     for prefix, part in parts.items():
-        own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        own = {
+            name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)
+        }
         if part is not None and own:
             part.load_state_dict(own)
         elif part is not None or own:
@@ -399,5 +432,9 @@ def _part(tensors: dict[str, Tensor], *marks: str) -> dict[str, Tensor]:
         if name.endswith(marks[0]):
             prefix = name.removesuffix(marks[0])
             if all(prefix + mark in tensors for mark in marks):
-                return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+                return {
+                    key.removeprefix(prefix): t
+                    for key, t in tensors.items()
+                    if key.startswith(prefix)
+                }
     raise CheckpointError("the checkpoint has no such part", expected=", ".join(marks))

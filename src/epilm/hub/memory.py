@@ -1,7 +1,9 @@
-"""What the weights of a checkpoint have read before: its memory, for the leak reports of evaluations (protocols A21).
+"""What the weights of a checkpoint have read before: its memory, for the leak reports of
+evaluations (protocols A21).
 
-A run of pre-training keeps its store's chromosomes and cell types and what it held out. One that began with the
-weights of another keeps that one's memory as well: what was held out of the second alone was read by the first.
+A run of pre-training keeps its store's chromosomes and cell types and what it held out. One that
+began with the weights of another keeps that one's memory as well: what was held out of the second
+alone was read by the first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,8 +14,16 @@ from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint, is_bert_folder
 
 KEPT = (
-    "holdout_chroms", "holdout_cells", "chroms", "cell_types", "before", "store", "assembly", "state_names", "state_bin",
-)  # fmt: skip
+    "holdout_chroms",
+    "holdout_cells",
+    "chroms",
+    "cell_types",
+    "before",
+    "store",
+    "assembly",
+    "state_names",
+    "state_bin",
+)
 
 
 def memory(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -55,15 +65,22 @@ def unknown_starts(pretraining: Mapping[str, Any]) -> list[str]:
 
 
 def held_out(pretraining: Mapping[str, Any], what: str = "chroms") -> list[str]:
-    """Give the chromosomes (or "cells") that no pre-training has read though they were there, in the last one's order.
+    """Give the chromosomes (or "cells") that no pre-training has read though they were there, in
+    the last one's order.
 
     Examples
     --------
     >>> held_out({"holdout_chroms": ["chr8", "chr9"], "before": [{"holdout_chroms": ["chr9"]}]})
     ['chr9']
     """
-    sets = [set(m.get(f"holdout_{what}") or ()) for m in memories(pretraining) if not m.get("unknown")]
-    return [name for name in pretraining.get(f"holdout_{what}") or () if all(name in held for held in sets)]
+    sets = [
+        set(m.get(f"holdout_{what}") or ()) for m in memories(pretraining) if not m.get("unknown")
+    ]
+    return [
+        name
+        for name in pretraining.get(f"holdout_{what}") or ()
+        if all(name in held for held in sets)
+    ]
 
 
 def chroms_seen(pretraining: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -73,10 +90,16 @@ def chroms_seen(pretraining: Mapping[str, Any], names: Iterable[str]) -> list[st
 
     Examples
     --------
-    >>> second = {"holdout_chroms": ["chr2"], "chroms": ["chr1", "chr2"], "before": [{"holdout_chroms": ["chr1"]}]}
+    >>> second = {
+    ...     "holdout_chroms": ["chr2"],
+    ...     "chroms": ["chr1", "chr2"],
+    ...     "before": [{"holdout_chroms": ["chr1"]}],
+    ... }
     >>> chroms_seen(second, ["chr1", "chr2", "chr3"])
     ['chr1', 'chr2', 'chr3']
-    >>> chroms_seen({"holdout_chroms": ["chr2"], "chroms": ["chr1", "chr2"]}, ["chr1", "chr2", "chr3"])
+    >>> chroms_seen(
+    ...     {"holdout_chroms": ["chr2"], "chroms": ["chr1", "chr2"]}, ["chr1", "chr2", "chr3"]
+    ... )
     ['chr1']
     """
     known = [m for m in memories(pretraining) if not m.get("unknown")]
@@ -89,7 +112,8 @@ def chroms_seen(pretraining: Mapping[str, Any], names: Iterable[str]) -> list[st
 
 
 def cell_seen(pretraining: Mapping[str, Any], cells: Iterable[str]) -> bool:
-    """Say whether a pre-training, or one that it began with, has read the states of one of these cell types.
+    """Say whether a pre-training, or one that it began with, has read the states of one of these
+    cell types.
 
     Examples
     --------

@@ -72,7 +72,8 @@ def to_bert_state(encoder: Mapping[str, Tensor], head: Mapping[str, Tensor] | No
     --------
     >>> state = SequenceEncoder(69, 8, layers=1, heads=2, ffn=16).state_dict()
     >>> [key for key in to_bert_state(state) if "query" in key]
-    ['bert.encoder.layer.0.attention.self.query.weight', 'bert.encoder.layer.0.attention.self.query.bias']
+    ['bert.encoder.layer.0.attention.self.query.weight',
+    'bert.encoder.layer.0.attention.self.query.bias']
     """
     out: State = {f"bert.{theirs}": encoder[ours] for ours, theirs in _EMBEDDINGS.items()}
     for n in range(n_blocks(encoder)):
@@ -81,7 +82,9 @@ def to_bert_state(encoder: Mapping[str, Tensor], head: Mapping[str, Tensor] | No
             for name, part in zip(("query", "key", "value"), parts, strict=True):
                 out[f"bert.encoder.layer.{n}.attention.self.{name}.{kind}"] = part.contiguous()
             for ours, theirs in _BLOCK.items():
-                out[f"bert.encoder.layer.{n}.{theirs}.{kind}"] = encoder[f"blocks.{n}.{ours}.{kind}"]
+                out[f"bert.encoder.layer.{n}.{theirs}.{kind}"] = encoder[
+                    f"blocks.{n}.{ours}.{kind}"
+                ]
     out |= {f"bert.{theirs}": encoder[ours] for ours, theirs in _POOLER.items()}
     if head is not None:
         out |= {theirs: head[ours] for ours, theirs in _HEAD.items()}
@@ -122,7 +125,9 @@ class BertWeights:
         return "pooler.weight" in self.encoder
 
 
-def from_bert_state(state: Mapping[str, Tensor], heads: int | None = None, where: str = "") -> BertWeights:
+def from_bert_state(
+    state: Mapping[str, Tensor], heads: int | None = None, where: str = ""
+) -> BertWeights:
     """Name weights of BERT's layout as we do.
 
     Strips the "bert." prefix, ignores position_ids, ties the decoder, accepts the older
@@ -139,7 +144,9 @@ def from_bert_state(state: Mapping[str, Tensor], heads: int | None = None, where
     )
     theirs: State = {key.replace("LayerNorm.beta", "LayerNorm.bias"): value for key, value in names}
     theirs.pop("embeddings.position_ids", None)
-    layers = sum(bool(re.fullmatch(r"encoder\.layer\.\d+\.output\.dense\.weight", key)) for key in theirs)
+    layers = sum(
+        bool(re.fullmatch(r"encoder\.layer\.\d+\.output\.dense\.weight", key)) for key in theirs
+    )
 
     def take(key: str) -> Tensor:
         if key not in theirs:
@@ -154,7 +161,9 @@ def from_bert_state(state: Mapping[str, Tensor], heads: int | None = None, where
     for n in range(max(layers, 1)):
         layer = f"encoder.layer.{n}"
         for kind in ("weight", "bias"):
-            parts = [take(f"{layer}.attention.self.{name}.{kind}") for name in ("query", "key", "value")]
+            parts = [
+                take(f"{layer}.attention.self.{name}.{kind}") for name in ("query", "key", "value")
+            ]
             encoder[f"blocks.{n}.qkv.{kind}"] = torch.cat(parts)
             for ours, name in _BLOCK.items():
                 encoder[f"blocks.{n}.{ours}.{kind}"] = take(f"{layer}.{name}.{kind}")
@@ -168,7 +177,9 @@ def from_bert_state(state: Mapping[str, Tensor], heads: int | None = None, where
     if all(name in theirs for name in _HEAD.values()):
         head = {ours: take(name) for ours, name in _HEAD.items()}
         if decoder is not None and not torch.equal(decoder, encoder["words.weight"]):
-            log.warning("%s: the decoder is not tied to the word embeddings; the embeddings are used", where)
+            log.warning(
+                "%s: the decoder is not tied to the word embeddings; the embeddings are used", where
+            )
     hidden = encoder["words.weight"].shape[1]
     return BertWeights(encoder, head, heads or max(hidden // 64, 1), theirs)
 
@@ -179,7 +190,8 @@ def read_bert(path: str | Path, k: int | None = None) -> BertWeights:
     Parameters
     ----------
     path : path
-        A folder with model.safetensors or pytorch_model.bin (and config.json), or one of these files.
+        A folder with model.safetensors or pytorch_model.bin (and config.json), or one of these
+        files.
     k : int, optional
         Refuse a vocabulary that is not that of these k-mers.
 
@@ -205,10 +217,16 @@ def read_bert(path: str | Path, k: int | None = None) -> BertWeights:
             where=str(weights),
             found=f"{rows} ids" + (f", those of {other}-mers" if other else ""),
             expected=f"4**{k} + 5 = {vocab_size(k)}",
-            do=f"Set model.k to {other}." if other else "Take a checkpoint with DNABERT's k-mer vocabulary.",
+            do=(
+                f"Set model.k to {other}."
+                if other
+                else "Take a checkpoint with DNABERT's k-mer vocabulary."
+            ),
         )
     if not found.has_pooler:
-        log.warning("%s: no pooler (masked-LM weights alone); it stays as it is initialised", weights)
+        log.warning(
+            "%s: no pooler (masked-LM weights alone); it stays as it is initialised", weights
+        )
     return found
 
 
@@ -231,7 +249,14 @@ def _read_tensors(path: Path) -> State:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError, ValueError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        SafetensorError,
+        ValueError,
+    ) as error:
         raise CheckpointError(
             "the weights cannot be read as plain tensors",
             where=str(path),
@@ -239,12 +264,16 @@ def _read_tensors(path: Path) -> State:
             do="The file is damaged, or a pickle of more than tensors, which is never opened.",
         ) from error
     if not isinstance(state, Mapping):
-        raise CheckpointError("the file holds no state dict", where=str(path), found=type(state).__name__)
+        raise CheckpointError(
+            "the file holds no state dict", where=str(path), found=type(state).__name__
+        )
     return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """Read config.json where it is there; refuse what changes the arithmetic, ignore foreign keys."""
+    """Read config.json where it is there; refuse what changes the arithmetic, ignore foreign
+    keys.
+    """
     if not path.is_file():
         return {}
     try:
@@ -254,7 +283,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     fixed = {"hidden_act": "gelu", "layer_norm_eps": 1e-12, "position_embedding_type": "absolute"}
     for key, value in fixed.items():
         if config.get(key, value) != value:
-            raise CheckpointError(f"{key} is not BERT's", where=str(path), found=config[key], expected=value)
+            raise CheckpointError(
+                f"{key} is not BERT's", where=str(path), found=config[key], expected=value
+            )
     return config
 
 
@@ -271,7 +302,8 @@ def import_dnabert(path: str | Path, k: int) -> tuple[SequenceEncoder, MaskedHea
     Returns
     -------
     encoder, head
-        In evaluation mode; the head is freshly drawn where the checkpoint has none (a warning says so).
+        In evaluation mode; the head is freshly drawn where the checkpoint has none (a warning says
+        so).
 
     Raises
     ------
@@ -335,10 +367,12 @@ def load_encoder(
     notes = []
     if n_blocks(given) != n_blocks(mine):
         raise CheckpointError(
-            "the encoders differ in depth", where=where or None,
-            found=f"{n_blocks(given)} layers", expected=f"{n_blocks(mine)}",
+            "the encoders differ in depth",
+            where=where or None,
+            found=f"{n_blocks(given)} layers",
+            expected=f"{n_blocks(mine)}",
             do="Set encoder.size (or encoder.layers) of the recipe to the checkpoint's.",
-        )  # fmt: skip
+        )
     rows, wanted = given["positions.weight"].shape[0], encoder.max_positions
     if rows > wanted:
         given["positions.weight"] = given["positions.weight"][:wanted]
@@ -359,11 +393,12 @@ def load_encoder(
     for key, value in mine.items():
         if key not in given or given[key].shape != value.shape:
             raise CheckpointError(
-                "the encoders differ", where=f"{where}: {key}" if where else key,
+                "the encoders differ",
+                where=f"{where}: {key}" if where else key,
                 found=tuple(given[key].shape) if key in given else "no such weight",
                 expected=tuple(value.shape),
                 do="Set encoder.size of the recipe to the checkpoint's.",
-            )  # fmt: skip
+            )
     encoder.load_state_dict({key: given[key] for key in mine})
     for note in notes:
         log.warning("%s: %s", where or "encoder", note)

@@ -95,7 +95,10 @@ def score_bins(labels: ArrayLike, scores: ArrayLike, *, exact: bool = False) -> 
 
     Examples
     --------
-    >>> table = score_bins([1, 1, 0, 1, -1, 0, 0, 1, 0, 0, 0], [.95, .9, .85, .8, .75, .7, .6, .5, .4, .3, .2])
+    >>> table = score_bins(
+    ...     [1, 1, 0, 1, -1, 0, 0, 1, 0, 0, 0],
+    ...     [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2],
+    ... )
     >>> table["n"], table["ambiguous"], round(table["auprc_dg"], 6)
     (10, 1, 0.811012)
     >>> [table[f"recall_at_fdr{f}"] for f in (5, 10, 25, 50)]
@@ -113,8 +116,9 @@ def score_resamples(
 ) -> tuple[BindingScores, list[BindingScores]]:
     """Score all bins, and each of the challenge's ten stratified nine-tenths of them.
 
-    Resample i leaves out test fold i of scikit-learn's `StratifiedKFold(10)` without shuffling, made
-    over the bins that are not ambiguous: of either class the i-th tenth in the order of the rows.
+    Resample i leaves out test fold i of scikit-learn's `StratifiedKFold(10)` without shuffling,
+    made over the bins that are not ambiguous: of either class the i-th tenth in the order of the
+    rows.
 
     Parameters
     ----------
@@ -200,11 +204,14 @@ def score_entry(
     }
 
 
-def fold_sizes(bound_first: bool, bound: int, unbound: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def fold_sizes(
+    bound_first: bool, bound: int, unbound: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the sizes of ten stratified test folds, as scikit-learn allots them.
 
     Classes are put end to end in the order in which they first appear, and rows of that line are
-    dealt to the folds in turn; each fold takes its number of rows of a class in the order of the data.
+    dealt to the folds in turn; each fold takes its number of rows of a class in the order of the
+    data.
 
     Parameters
     ----------
@@ -230,23 +237,30 @@ def fold_sizes(bound_first: bool, bound: int, unbound: int) -> tuple[NDArray[np.
     return (of_first, of_second) if bound_first else (of_second, of_first)
 
 
-def _split(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.floating], NDArray[np.floating], int]:
+def _split(
+    labels: ArrayLike, scores: ArrayLike
+) -> tuple[NDArray[np.floating], NDArray[np.floating], int]:
     """Scores of the bound and of the unbound bins in row order, and how many are ambiguous."""
     true, value = np.asarray(labels), np.asarray(scores)
     if true.ndim != 1 or value.shape != true.shape:
-        raise ValueError(f"labels of shape {true.shape} and scores of shape {value.shape} do not fit")
+        raise ValueError(
+            f"labels of shape {true.shape} and scores of shape {value.shape} do not fit"
+        )
     if value.dtype not in (np.float32, np.float64):
         value = value.astype(np.float32 if value.dtype == np.float16 else np.float64)
     if not np.isfinite(value).all():
         wrong = ~np.isfinite(value)
         raise ValueError(
-            f"{int(wrong.sum())} of {len(value)} bins have a score that is NaN or infinite, the first is bin {int(wrong.argmax())}"
+            f"{int(wrong.sum())} of {len(value)} bins have a score that is NaN or infinite, the"
+            f" first is bin {int(wrong.argmax())}"
         )
     bound, unbound = true == BOUND, true == UNBOUND
     ambiguous = int(np.count_nonzero(true == AMBIGUOUS))
     if np.count_nonzero(bound) + np.count_nonzero(unbound) + ambiguous != len(true):
         row = int((~(bound | unbound | (true == AMBIGUOUS))).argmax())
-        raise ValueError(f"bin {row} has the label {true[row]}; 1 is bound, 0 unbound, -1 ambiguous")
+        raise ValueError(
+            f"bin {row} has the label {true[row]}; 1 is bound, 0 unbound, -1 ambiguous"
+        )
     return value[bound], value[unbound], ambiguous
 
 
@@ -256,9 +270,13 @@ def _first_is_bound(labels: ArrayLike) -> bool:
     return bool(true[int(clear.argmax())] == BOUND)
 
 
-def _by_fold(scores: NDArray[np.floating], sizes: NDArray[np.int64], at: NDArray[np.floating]) -> _Counts:
+def _by_fold(
+    scores: NDArray[np.floating], sizes: NDArray[np.int64], at: NDArray[np.floating]
+) -> _Counts:
     ends = np.cumsum(sizes)
-    below, upto = (np.empty((FOLDS, len(at)), np.int32) for _ in range(2))  # half the memory of int64
+    below, upto = (
+        np.empty((FOLDS, len(at)), np.int32) for _ in range(2)
+    )  # half the memory of int64
     for fold, (size, end) in enumerate(zip(sizes, ends)):
         _, below[fold], upto[fold] = counts_below(scores[end - size : end], at)
     return _Counts(sizes, below, upto)
@@ -274,7 +292,9 @@ def _warn(bound: int, unbound: int, ambiguous: int) -> None:
         else "no bin is left to score"
     )
     warnings.warn(
-        f"{said} ({ambiguous} ambiguous dropped): every metric is NaN", UndefinedMetricWarning, stacklevel=3
+        f"{said} ({ambiguous} ambiguous dropped): every metric is NaN",
+        UndefinedMetricWarning,
+        stacklevel=3,
     )
 
 

@@ -27,7 +27,9 @@ from epilm.metrics.thresholded import (
 )
 
 
-def collapse_alarm(probabilities: ArrayLike, *, share: float = 0.99, spread: float = 1e-3) -> str | None:
+def collapse_alarm(
+    probabilities: ArrayLike, *, share: float = 0.99, spread: float = 1e-3
+) -> str | None:
     """Name the way in which a classifier has stopped classifying, if it has.
 
     Parameters
@@ -91,7 +93,7 @@ def score_table(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:
 
     Examples
     --------
-    >>> scores = np.array([.95, .9, .85, .8, .7, .6, .5, .4, .3, .2])
+    >>> scores = np.array([0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
     >>> table = score_table([1, 1, 0, 1, 0, 0, 1, 0, 0, 0], np.stack([1 - scores, scores], 1))
     >>> round(table["ap"], 4), round(table["auroc"], 4), table["n"], table["prevalence"]
     (0.8304, 0.8333, 10, 0.4)

@@ -92,14 +92,19 @@ def curve_of(positives: NDArray[np.floating], negatives: NDArray[np.floating]) -
     return curve_from_counts(at, *counts_below(positives, at), *counts_below(negatives, at))
 
 
-def counts_below(scores: NDArray[np.floating], at: NDArray[np.floating]) -> tuple[int, Integers, Integers]:
+def counts_below(
+    scores: NDArray[np.floating], at: NDArray[np.floating]
+) -> tuple[int, Integers, Integers]:
     """Count all scores, those below each of `at`, and those at or below it; one sort.
 
     Counts of parts add up, so the curve of nine tenths of the rows needs no second sort.
 
     Examples
     --------
-    >>> [np.asarray(c).tolist() for c in counts_below(np.array([3.0, 1.0, 2.0, 2.0]), np.array([2.0, 5.0]))]
+    >>> [
+    ...     np.asarray(c).tolist()
+    ...     for c in counts_below(np.array([3.0, 1.0, 2.0, 2.0]), np.array([2.0, 5.0]))
+    ... ]
     [4, [1, 4], [3, 4]]
     """
     ordered = np.sort(scores)
@@ -160,7 +165,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike, average: Literal["ovo", "ovr"] =
 
     Examples
     --------
-    >>> auroc([1, 1, 0, 1, 0, 0, 1, 0, 0, 0], [.95, .9, .85, .8, .7, .6, .5, .4, .3, .2])
+    >>> auroc([1, 1, 0, 1, 0, 0, 1, 0, 0, 0], [0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
     0.8333333333333334
     >>> auroc([1, 1], [0.2, 0.3])
     nan
@@ -194,7 +199,12 @@ def ap(labels: ArrayLike, scores: ArrayLike) -> float:
 
     Examples
     --------
-    >>> round(ap([1, 1, 0, 1, 0, 0, 1, 0, 0, 0], [.95, .9, .85, .8, .7, .6, .5, .4, .3, .2]), 6)
+    >>> round(
+    ...     ap(
+    ...         [1, 1, 0, 1, 0, 0, 1, 0, 0, 0], [0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
+    ...     ),
+    ...     6,
+    ... )
     0.830357
     """
     return ap_of(curve(labels, scores))
@@ -207,7 +217,12 @@ def auprc_trapezoid(labels: ArrayLike, scores: ArrayLike) -> float:
 
     Examples
     --------
-    >>> round(auprc_trapezoid([1, 1, 0, 1, 0, 0, 1, 0, 0, 0], [.95, .9, .85, .8, .7, .6, .5, .4, .3, .2]), 6)
+    >>> round(
+    ...     auprc_trapezoid(
+    ...         [1, 1, 0, 1, 0, 0, 1, 0, 0, 0], [0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
+    ...     ),
+    ...     6,
+    ... )
     0.811012
     >>> auprc_trapezoid([1, 0, 1, 0], [0.9, 0.5, 0.5, 0.5])
     0.875
@@ -236,7 +251,9 @@ def auprc_dg(labels: ArrayLike, scores: ArrayLike) -> float:
     return auprc_dg_of(curve(labels, scores))
 
 
-def recall_at_fdr(labels: ArrayLike, scores: ArrayLike, fdr: float, *, exact: bool = False) -> float:
+def recall_at_fdr(
+    labels: ArrayLike, scores: ArrayLike, fdr: float, *, exact: bool = False
+) -> float:
     """Give the recall at a false discovery rate, as the DREAM challenge scores it.
 
     Of scikit-learn's `precision_recall_curve` the first point, thresholds rising,
@@ -263,7 +280,9 @@ def recall_at_fdr(labels: ArrayLike, scores: ArrayLike, fdr: float, *, exact: bo
 
 
 def auroc_of(points: Curve) -> float:
-    """Area under the ROC curve of counts: of each positive the share of negatives below, ties half."""
+    """Area under the ROC curve of counts: of each positive the share of negatives below, ties
+    half.
+    """
     if points.one_class:
         return float("nan")
     below = points.negatives - (points.fp + points.fp_above) / 2
@@ -278,12 +297,16 @@ def ap_of(points: Curve) -> float:
 
 
 def auprc_trapezoid_of(points: Curve) -> float:
-    """Trapezoid area of counts; what stands before a block is the end of the block above, bound or not."""
+    """Trapezoid area of counts; what stands before a block is the end of the block above, bound or
+    not.
+    """
     if points.one_class:
         return float("nan")
     above = points.tp_above + points.fp_above
     before = np.where(above > 0, points.tp_above / np.maximum(above, 1), 1.0)
-    return float((points.tp - points.tp_above) @ (before + _precision(points)) / (2 * points.positives))
+    return float(
+        (points.tp - points.tp_above) @ (before + _precision(points)) / (2 * points.positives)
+    )
 
 
 def auprc_dg_of(points: Curve) -> float:
@@ -298,7 +321,9 @@ def auprc_dg_of(points: Curve) -> float:
     else:
         gained = size.astype(np.int64)
         blocks = np.repeat(np.arange(len(gained)), gained)  # one entry a true positive
-        step = np.arange(len(blocks)) - np.repeat(np.cumsum(gained) - gained, gained)  # 0.. in its block
+        step = np.arange(len(blocks)) - np.repeat(
+            np.cumsum(gained) - gained, gained
+        )  # 0.. in its block
         slope = ((points.fp - points.fp_above) / size)[blocks]
         left_tp = points.tp_above[blocks] + step
         left_fp = points.fp_above[blocks] + slope * step
@@ -307,7 +332,8 @@ def auprc_dg_of(points: Curve) -> float:
     left = left_tp / np.maximum(left_tp + left_fp, 1e-300)
     right = right_tp / (right_tp + right_fp)
     if points.fp_above[0] == 0:
-        # The highest score of all: no point before it to draw from, so precision is that of its end.
+        # The highest score of all: no point before it to draw from, so precision is that of its
+        # end.
         left[first] = right[first] = points.tp[0] / (points.tp[0] + points.fp[0])
     return float(np.sum(left + right) / 2 / points.positives)
 
@@ -328,13 +354,17 @@ def recall_at_fdr_of(points: Curve, fdr: float, *, exact: bool = False) -> float
 
 
 def as_rows(labels: ArrayLike, scores: ArrayLike) -> tuple[Integers, Floats]:
-    """Give labels int64 (N,) and finite scores float64 (N, C) of the same rows (ValueError otherwise)."""
+    """Give labels int64 (N,) and finite scores float64 (N, C) of the same rows (ValueError
+    otherwise).
+    """
     true, columns = as_classes(labels, "labels"), np.asarray(scores, np.float64)
     columns = columns[:, None] if columns.ndim == 1 else columns
     if columns.ndim != 2 or len(columns) != len(true):
         raise ValueError(f"{len(true)} labels and scores of shape {columns.shape} do not fit")
     if not np.isfinite(columns).all():
-        raise ValueError(f"{int((~np.isfinite(columns)).any(1).sum())} rows have a score that is not finite")
+        raise ValueError(
+            f"{int((~np.isfinite(columns)).any(1).sum())} rows have a score that is not finite"
+        )
     return true, columns
 
 

@@ -24,7 +24,9 @@ WORST = 0.5  # of the challenge's mean over datasets, also for a dataset not ent
 _DIGITS = 9  # sums of logarithms in another order differ in the last bits; equal scores must tie
 
 
-def ranks(values: ArrayLike, *, ties: Literal["average", "min"] = "average", best: str = "high") -> Floats:
+def ranks(
+    values: ArrayLike, *, ties: Literal["average", "min"] = "average", best: str = "high"
+) -> Floats:
     """Rank values, 1 the best; NaN gets no rank.
 
     Parameters
@@ -55,7 +57,9 @@ def ranks(values: ArrayLike, *, ties: Literal["average", "min"] = "average", bes
     return out
 
 
-def dataset_scores(metric_ranks: ArrayLike, method: Method = "mean_rank", *, n: int | None = None) -> Floats:
+def dataset_scores(
+    metric_ranks: ArrayLike, method: Method = "mean_rank", *, n: int | None = None
+) -> Floats:
     """Turn each model's ranks in the metrics of one dataset into one score, lower is better.
 
     Parameters
@@ -194,7 +198,9 @@ class Leaderboard:
 
     def order(self) -> list[int]:
         """Indices of the models, the best first; equal ones in the order given."""
-        return sorted(range(len(self.models)), key=lambda m: (self.overall[m], self.overall_scores[m]))
+        return sorted(
+            range(len(self.models)), key=lambda m: (self.overall[m], self.overall_scores[m])
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is unknown is None."""
@@ -202,7 +208,10 @@ class Leaderboard:
         def plain(array: Floats | None) -> Any:
             if array is None:
                 return None
-            flat = [None if np.isnan(v) else int(v) if v == int(v) else float(v) for v in array.reshape(-1)]
+            flat = [
+                None if np.isnan(v) else int(v) if v == int(v) else float(v)
+                for v in array.reshape(-1)
+            ]
             for size in array.shape[:0:-1]:
                 flat = [flat[i : i + size] for i in range(0, len(flat), size)]  # type: ignore[misc]
             return flat
@@ -235,7 +244,8 @@ def rank_models(
     ----------
     table : mapping
         Dataset -> model -> scores: the metrics by name; for "challenge" also
-        "resamples", a list of ten such dicts (`score_resamples`). "where", a file, is named in notes.
+        "resamples", a list of ten such dicts (`score_resamples`). "where", a file, is named in
+        notes.
     method : {"mean_rank", "log_rank", "challenge"}
     metrics : sequence of str
         Ranked with equal weight, higher is better.
@@ -251,13 +261,16 @@ def rank_models(
     Raises
     ------
     ValueError
-        If the method is unknown, no dataset is left, a metric is missing, or "challenge" lacks resamples.
+        If the method is unknown, no dataset is left, a metric is missing, or "challenge" lacks
+        resamples.
 
     Examples
     --------
     >>> def scores(x, y):
     ...     return {"auroc": x, "auprc_dg": x, "recall_at_fdr10": x, "recall_at_fdr50": y}
-    >>> board = rank_models({"A": {"m": scores(0.9, 0.2), "n": scores(0.8, 0.3)}, "B": {"n": scores(0.7, 0.1)}})
+    >>> board = rank_models(
+    ...     {"A": {"m": scores(0.9, 0.2), "n": scores(0.8, 0.3)}, "B": {"n": scores(0.7, 0.1)}}
+    ... )
     >>> board.ranks.tolist(), board.overall_scores.tolist(), board.notes
     ([[1.0, 2.0], [nan, 1.0]], [1.5, 1.5], ['m has no scores for B: it counts as last there'])
     """
@@ -267,7 +280,9 @@ def rank_models(
     notes: list[str] = []
     datasets = _usable(table, names, metrics, common, notes)
     if not datasets:
-        raise ValueError("no dataset is left to rank on" + (f": {'; '.join(notes)}" if notes else ""))
+        raise ValueError(
+            "no dataset is left to rank on" + (f": {'; '.join(notes)}" if notes else "")
+        )
     values = np.full((len(datasets), len(names), len(metrics)), np.nan)
     for d, dataset in enumerate(datasets):
         for m, model in enumerate(names):
@@ -283,14 +298,26 @@ def rank_models(
             method, names, datasets, tuple(metrics), ranked, scores, overall, last, values, notes
         )
     parts = _resampled(table, datasets, names, metrics, np.isnan(values).any(2))  # (R, D, M, K)
-    part_scores = np.stack([[dataset_scores(_metric_ranks(v), method) for v in part] for part in parts])
-    part_ranks = np.stack([[ranks(s, ties="min", best="low") for s in part] for part in part_scores])
+    part_scores = np.stack(
+        [[dataset_scores(_metric_ranks(v), method) for v in part] for part in parts]
+    )
+    part_ranks = np.stack(
+        [[ranks(s, ties="min", best="low") for s in part] for part in part_scores]
+    )
     part_overall = np.stack([overall_scores(r, method) for r in part_ranks])
     part_last = np.stack([ranks(o, ties="min", best="low") for o in part_overall])
     return Leaderboard(
-        method, names, datasets, tuple(metrics), second_smallest(part_ranks), part_scores.mean(0),
-        part_overall.mean(0).round(_DIGITS), second_smallest(part_last), values, notes,
-    )  # fmt: skip
+        method,
+        names,
+        datasets,
+        tuple(metrics),
+        second_smallest(part_ranks),
+        part_scores.mean(0),
+        part_overall.mean(0).round(_DIGITS),
+        second_smallest(part_last),
+        values,
+        notes,
+    )
 
 
 def rank_by_ranks(
@@ -315,7 +342,8 @@ def rank_by_ranks(
     array = np.asarray(ranked, np.float64)
     if array.shape != (len(datasets), len(models)):
         raise ValueError(
-            f"ranks of shape {array.shape}; expected {len(datasets)} datasets by {len(models)} models"
+            f"ranks of shape {array.shape}; expected {len(datasets)} datasets by {len(models)}"
+            " models"
         )
     overall = overall_scores(array, method)
     last = ranks(overall, ties="min", best="low")
@@ -329,10 +357,14 @@ def _usable(
     common: bool,
     notes: list[str],
 ) -> tuple[str, ...]:
-    """Datasets in order, without those nobody can be ranked on; what differs between models is noted."""
+    """Datasets in order, without those nobody can be ranked on; what differs between models is
+    noted.
+    """
     kept = []
     for dataset, row in table.items():
-        scored = [m for m in names if m in row and all(_finite(row[m].get(k, 0.0)) for k in metrics)]
+        scored = [
+            m for m in names if m in row and all(_finite(row[m].get(k, 0.0)) for k in metrics)
+        ]
         if not scored:
             notes.append(f"{dataset} is left out: no model has defined metrics there")
             continue
@@ -357,26 +389,35 @@ def _note_missing(
     method: str,
     notes: list[str],
 ) -> None:
-    """Name the models without scores for a dataset, and those of which one metric is not defined there."""
+    """Name the models without scores for a dataset, and those of which one metric is not defined
+    there.
+    """
     cost = "0.5 there" if method == "challenge" else "last there"
     lacking = {
-        (dataset, model): [k for k in metrics if not _finite(row[model].get(k, 0.0))]
-        if model in row
-        else list(metrics)
+        (dataset, model): (
+            [k for k in metrics if not _finite(row[model].get(k, 0.0))]
+            if model in row
+            else list(metrics)
+        )
         for dataset, row in table.items()
         for model in names
     }
     for model in names:
         missing = [dataset for dataset in datasets if len(lacking[dataset, model]) == len(metrics)]
         if missing:
-            shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+            shown = ", ".join(missing[:3]) + (
+                f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            )
             notes.append(f"{model} has no scores for {shown}: it counts as {cost}")
     counts = f": it is ranked by all {len(metrics)} metrics or not, and counts as {cost}"
     for (dataset, model), undefined in lacking.items():
         if 0 < len(undefined) < len(metrics):
-            where = f" ({table[dataset][model]['where']})" if table[dataset][model].get("where") else ""
+            where = (
+                f" ({table[dataset][model]['where']})" if table[dataset][model].get("where") else ""
+            )
             notes.append(
-                f"{model} has no {', '.join(undefined)} for {dataset}{where}{counts if dataset in datasets else ''}"
+                f"{model} has no {', '.join(undefined)} for"
+                f" {dataset}{where}{counts if dataset in datasets else ''}"
             )
 
 
@@ -395,7 +436,8 @@ def _resampled(
             given = table[dataset][model].get("resamples") or []
             if len(given) != 10:
                 raise ValueError(
-                    f"the challenge's rule needs scores of ten resamples; {model} on {dataset} has {len(given)}"
+                    f"the challenge's rule needs scores of ten resamples; {model} on {dataset} has"
+                    f" {len(given)}"
                 )
             for r, part in enumerate(given):
                 parts[r, d, m] = [_metric(part, k, dataset, model) for k in metrics]

@@ -170,10 +170,16 @@ def mcc(labels: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def as_classes(values: ArrayLike, name: str) -> Integers:
-    """Give classes as int64 (N,); what is not whole, negative or not a row is refused (ValueError)."""
+    """Give classes as int64 (N,); what is not whole, negative or not a row is refused
+    (ValueError).
+    """
     array = np.asarray(values)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer) and array.dtype != bool):
-        raise ValueError(f"{name} must be whole numbers in one dimension, not {array.dtype} {array.shape}")
+    if array.ndim != 1 or (
+        array.size and not np.issubdtype(array.dtype, np.integer) and array.dtype != bool
+    ):
+        raise ValueError(
+            f"{name} must be whole numbers in one dimension, not {array.dtype} {array.shape}"
+        )
     array = array.astype(np.int64)
     if array.size and array.min() < 0:
         raise ValueError(f"{name} must not be negative")

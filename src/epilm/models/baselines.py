@@ -84,12 +84,18 @@ class SmallCNN(nn.Module):
         """Score (N, W) codes of `lengths` (N,) bases; returns logits (N, n_labels)."""
         logits = self._one_strand(codes, lengths)
         if self.both_strands:
-            logits = (logits + self._one_strand(reverse_complement_codes(codes, lengths), lengths)) / 2
+            logits = (
+                logits + self._one_strand(reverse_complement_codes(codes, lengths), lengths)
+            ) / 2
         return logits
 
     def _one_strand(self, codes: Tensor, lengths: Tensor) -> Tensor:
         # N and padding are zero in all four channels.
-        x = F.one_hot(codes.long(), BASES + 1)[..., :BASES].to(self.motifs.weight.dtype).transpose(1, 2)
+        x = (
+            F.one_hot(codes.long(), BASES + 1)[..., :BASES]
+            .to(self.motifs.weight.dtype)
+            .transpose(1, 2)
+        )
         first = F.relu(self.norm(self.motifs(x)))  # (N, C, W)
         second = F.relu(self.norm2(self.arrangement(F.max_pool1d(first, 4, ceil_mode=True))))
         beyond = (torch.arange(codes.shape[1], device=codes.device) >= lengths[:, None])[:, None]
@@ -122,8 +128,9 @@ class FactorNet(nn.Module):
 
     References
     ----------
-    Quang and Xie, FactorNet, Methods 2019, and uci-cbcl/FactorNet (protocols 7): filters 128 x 34, dense 128 a
-    position, pool 17, biLSTM 64, dropout .5, dense 128. Its 14 meta features (RNA, annotation) are not read.
+    Quang and Xie, FactorNet, Methods 2019, and uci-cbcl/FactorNet (protocols 7): filters 128 x 34,
+    dense 128 a position, pool 17, biLSTM 64, dropout .5, dense 128. Its 14 meta features (RNA,
+    annotation) are not read.
 
     Examples
     --------
@@ -185,15 +192,19 @@ class FactorNet(nn.Module):
         if windows.codes is None or found != self.tracks or width != self.window_bp:
             raise InputError(
                 "the network reads bases and signals that the windows do not have",
-                found=f"{width} bp, {found} signals", expected=f"{self.window_bp} bp, {self.tracks} signals",
-            )  # fmt: skip
+                found=f"{width} bp, {found} signals",
+                expected=f"{self.window_bp} bp, {self.tracks} signals",
+            )
         kind = self.motifs.weight.dtype
-        bases = F.one_hot(windows.codes.long(), BASES + 1)[..., :BASES].to(kind)  # N is zero in all four
+        bases = F.one_hot(windows.codes.long(), BASES + 1)[..., :BASES].to(
+            kind
+        )  # N is zero in all four
         x = bases if windows.tracks is None else torch.cat([bases, windows.tracks.to(kind)], -1)
         x = x.transpose(1, 2)  # (B, 4 + S, W)
         logits = self._one_strand(x)
         if self.both_strands:
-            # A C G T turned round is T G C A: the bases' complement; signals are only turned in place.
+            # A C G T turned round is T G C A: the bases' complement; signals are only turned in
+            # place.
             other = torch.cat([x[:, :BASES].flip(1, 2), x[:, BASES:].flip(2)], 1)
             logits = (logits + self._one_strand(other)) / 2
         return logits

@@ -1,4 +1,5 @@
-"""Is a factor bound in this window, in this cell type? Two convolutions and two dense layers on token vectors.
+"""Is a factor bound in this window, in this cell type? Two convolutions and two dense layers on
+token vectors.
 
 EBERT+ is this head with signals: accessibility and mappability pooled to tokens
 (`tokens.pooling`) stand beside the token vectors, after the encoder. Without signals it is the
@@ -47,7 +48,8 @@ class BindingModel(nn.Module):
     outputs : int
         Factors asked about at once.
     shortcut : sequence of int
-        Signals whose best values, over the window and over the bin, also go straight to the logits; none in the paper.
+        Signals whose best values, over the window and over the bin, also go straight to the logits;
+        none in the paper.
     means : sequence of int
         Signals whose means, over the window and over the bin, go there too.
     middle : (int, int)
@@ -60,18 +62,21 @@ class BindingModel(nn.Module):
 
     Notes
     -----
-    [CLS], [SEP] and padding are no neighbours of a k-mer: their vectors and signals are 0 at the entrance of
-    every convolution, as a convolution's own padding is, and the pool does not see them. That is the same as
-    cutting them out, whatever the windows of a batch look like.
-    The convolution over [vector, signals] is kept as two that are added: the same function. Each starts
-    at the scale of its own inputs, so that two signals are heard beside 768 numbers.
-    The shortcut is there because the pool hides a site: among hundreds of tokens another one has the largest number of
-    nearly every channel, and no gradient reaches the site (measured in docs/results.md). Its weights begin at 0.
+    [CLS], [SEP] and padding are no neighbours of a k-mer: their vectors and signals are 0 at the
+    entrance of every convolution, as a convolution's own padding is, and the pool does not see
+    them. That is the same as cutting them out, whatever the windows of a batch look like. The
+    convolution over [vector, signals] is kept as two that are added: the same function. Each starts
+    at the scale of its own inputs, so that two signals are heard beside 768 numbers. The shortcut
+    is there because the pool hides a site: among hundreds of tokens another one has the largest
+    number of nearly every channel, and no gradient reaches the site (measured in docs/results.md).
+    Its weights begin at 0.
 
     Examples
     --------
     >>> from epilm.nn.encoder import SequenceEncoder
-    >>> trunk = EBERT(SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16))
+    >>> trunk = EBERT(
+    ...     SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
+    ... )
     >>> ids = torch.tensor([[2, 5, 9, 3, 0]])
     >>> windows = Windows(ids, ids > 0, signals=torch.zeros(1, 5, 2))
     >>> tuple(BindingModel(trunk, signals=2)(windows).shape)
@@ -104,22 +109,31 @@ class BindingModel(nn.Module):
             )
         if pool not in get_args(TokenPool):
             raise RecipeError(
-                "unknown value", where="head.pool", found=pool, do=nearest(pool, get_args(TokenPool))
+                "unknown value",
+                where="head.pool",
+                found=pool,
+                do=nearest(pool, get_args(TokenPool)),
             )
         if not conv_channels or min(*conv_channels, kernel, dense, outputs) < 1 or signals < 0:
             raise RecipeError(
-                "impossible widths", where="head",
-                found=f"conv_channels {list(conv_channels)}, kernel {kernel}, dense {dense}, outputs {outputs}, "
-                f"signals {signals}", expected="a convolution at least, and widths of 1 or more",
-            )  # fmt: skip
+                "impossible widths",
+                where="head",
+                found=(
+                    f"conv_channels {list(conv_channels)}, kernel {kernel}, dense {dense}, outputs"
+                    f" {outputs}, signals {signals}"
+                ),
+                expected="a convolution at least, and widths of 1 or more",
+            )
         straight = [*shortcut, *means]
         if any(not 0 <= number < signals for number in straight) or (
             straight and not 0 <= middle[0] < middle[1]
         ):
             raise RecipeError(
-                "impossible shortcut", where="head.shortcut", found=f"signals {straight}, tokens {list(middle)}",
+                "impossible shortcut",
+                where="head.shortcut",
+                found=f"signals {straight}, tokens {list(middle)}",
                 expected=f"numbers below {signals}, and a bin of one token at least",
-            )  # fmt: skip
+            )
         self.trunk = trunk
         self.signals = signals
         widths = [trunk.hidden, *conv_channels]
@@ -127,7 +141,9 @@ class BindingModel(nn.Module):
             nn.Conv1d(a, b, kernel, padding="same") for a, b in pairwise(widths)
         )
         self.signal_convolution = (
-            nn.Conv1d(signals, conv_channels[0], kernel, padding="same", bias=False) if signals else None
+            nn.Conv1d(signals, conv_channels[0], kernel, padding="same", bias=False)
+            if signals
+            else None
         )
         self.activation = ACTIVATIONS[activation]()
         self.dropout = nn.Dropout(dropout)
@@ -153,7 +169,8 @@ class BindingModel(nn.Module):
         Returns
         -------
         float (B, outputs)
-            Logits: a sigmoid makes them probabilities of the classes as they were sampled for training.
+            Logits: a sigmoid makes them probabilities of the classes as they were sampled for
+            training.
 
         Raises
         ------
@@ -176,11 +193,15 @@ class BindingModel(nn.Module):
             x = self.dropout(self.activation(x))
         logits: Tensor = self.out(self.dropout(self.activation(self.dense(self._pooled(x, real)))))
         if self.shortcut is not None:
-            logits = logits + self.shortcut(self._straight(windows, real.transpose(1, 2)).to(hidden.dtype))
+            logits = logits + self.shortcut(
+                self._straight(windows, real.transpose(1, 2)).to(hidden.dtype)
+            )
         return logits
 
     def _straight(self, windows: Windows, real: Tensor) -> Tensor:
-        """What goes past the pool, (B, 2 short + 2 means): best and mean values, over the window and over the bin."""
+        """What goes past the pool, (B, 2 short + 2 means): best and mean values, over the window
+        and over the bin.
+        """
         values = self._signals(windows) * real  # (B, L, S); real (B, L, 1)
         found = []
         for part, there in ((values, real), (values[:, self.middle], real[:, self.middle])):
@@ -195,9 +216,10 @@ class BindingModel(nn.Module):
         if windows.signals is None or found != self.signals:
             raise InputError(
                 "the model reads signals that the windows do not have",
-                found=f"{found} signals", expected=f"{self.signals}",
+                found=f"{found} signals",
+                expected=f"{self.signals}",
                 do="Use a store with the signals it was trained on, or a model without signals.",
-            )  # fmt: skip
+            )
         return windows.signals
 
     def _pooled(self, x: Tensor, real: Tensor) -> Tensor:
@@ -238,7 +260,8 @@ def binding_from(
         Left as it is. Of a GeneBERT or DNABERT the sequence encoder alone is taken, as a DBERT.
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
-    signals, conv_channels, kernel, activation, pool, dense, dropout, outputs, shortcut, means, middle
+    signals, conv_channels, kernel, activation, pool, dense, dropout, outputs, shortcut, means,
+    middle
         See `BindingModel`.
     """
     if isinstance(model, GeneBERT):
@@ -249,10 +272,19 @@ def binding_from(
 
     def build() -> BindingModel:
         return BindingModel(
-            trunk, signals=signals, conv_channels=conv_channels, kernel=kernel, activation=activation, pool=pool,
-            dense=dense, dropout=dropout, outputs=outputs, shortcut=shortcut,
-            means=means, middle=middle,
-        )  # fmt: skip
+            trunk,
+            signals=signals,
+            conv_channels=conv_channels,
+            kernel=kernel,
+            activation=activation,
+            pool=pool,
+            dense=dense,
+            dropout=dropout,
+            outputs=outputs,
+            shortcut=shortcut,
+            means=means,
+            middle=middle,
+        )
 
     if seed is None:
         return build()

@@ -48,10 +48,20 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT | EBERT
     Examples
     --------
     >>> from epilm.models.spec import EncoderSpec
-    >>> model = build_model(ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny")))
+    >>> model = build_model(
+    ...     ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny"))
+    ... )
     >>> model.encoder.vocab, model.tower
     (69, None)
-    >>> model = build_model(ModelSpec(name="ebert", streams=("dna", "states"), k=3, states=36, encoder=EncoderSpec(size="tiny")))
+    >>> model = build_model(
+    ...     ModelSpec(
+    ...         name="ebert",
+    ...         streams=("dna", "states"),
+    ...         k=3,
+    ...         states=36,
+    ...         encoder=EncoderSpec(size="tiny"),
+    ...     )
+    ... )
     >>> model.states.num_embeddings
     39
     """
@@ -72,7 +82,9 @@ def check_spec(spec: ModelSpec) -> None:
         Naming the key, the value and the cure.
     """
     if spec.name not in MODELS:
-        raise RecipeError("unknown model", where="model.name", found=spec.name, do=nearest(spec.name, MODELS))
+        raise RecipeError(
+            "unknown model", where="model.name", found=spec.name, do=nearest(spec.name, MODELS)
+        )
     for key, hint in get_type_hints(ModelSpec).items():
         known = get_args(hint)
         value = getattr(spec, key)
@@ -82,25 +94,55 @@ def check_spec(spec: ModelSpec) -> None:
             )
     if not 3 <= spec.k <= 7:
         raise RecipeError(
-            "k-mers of this width have no vocabulary", where="model.k", found=spec.k, expected="3 to 7"
+            "k-mers of this width have no vocabulary",
+            where="model.k",
+            found=spec.k,
+            expected="3 to 7",
         )
     streams = STREAMS[spec.name]
     if set(spec.streams) - set(streams) or "dna" not in spec.streams:
         raise RecipeError(
-            f"the streams must be dna, and {' and '.join(streams[1:])} where wanted"
-            if streams[1:]
-            else f"{spec.name} reads dna alone",
-            where="model.streams", found=list(spec.streams),
-            do=f"Set model.streams to a choice of [{', '.join(streams)}], or model.name to another model.",
-        )  # fmt: skip
+            (
+                f"the streams must be dna, and {' and '.join(streams[1:])} where wanted"
+                if streams[1:]
+                else f"{spec.name} reads dna alone"
+            ),
+            where="model.streams",
+            found=list(spec.streams),
+            do=(
+                f"Set model.streams to a choice of [{', '.join(streams)}], or model.name to another"
+                " model."
+            ),
+        )
     factors, states = "factors" in spec.streams, "states" in spec.streams
     rules: tuple[Rule, ...] = (
-        (spec.stride < 1, "stride", "tokens must move on", spec.stride, "Use 1, or k for tokens side by side."),
-        (spec.stride > spec.k, "stride", f"bases between two {spec.k}-mers would never be read", spec.stride,
-         f"Set model.stride={spec.k} too (tokens side by side), or less."),
-        (spec.max_tokens < 8, "max_tokens", "an input this short holds nothing", spec.max_tokens, "Use at least 8."),
-        *(_window_rules(spec, states) if spec.name in WINDOW_MODELS else _region_rules(spec, factors)),
-    )  # fmt: skip
+        (
+            spec.stride < 1,
+            "stride",
+            "tokens must move on",
+            spec.stride,
+            "Use 1, or k for tokens side by side.",
+        ),
+        (
+            spec.stride > spec.k,
+            "stride",
+            f"bases between two {spec.k}-mers would never be read",
+            spec.stride,
+            f"Set model.stride={spec.k} too (tokens side by side), or less.",
+        ),
+        (
+            spec.max_tokens < 8,
+            "max_tokens",
+            "an input this short holds nothing",
+            spec.max_tokens,
+            "Use at least 8.",
+        ),
+        *(
+            _window_rules(spec, states)
+            if spec.name in WINDOW_MODELS
+            else _region_rules(spec, factors)
+        ),
+    )
     for broken, key, what, found, do in rules:
         if broken:
             raise RecipeError(what, where=f"model.{key}", found=found, do=do)
@@ -109,47 +151,142 @@ def check_spec(spec: ModelSpec) -> None:
 def _window_rules(spec: ModelSpec, states: bool) -> tuple[Rule, ...]:
     """What must hold for a model of windows; (broken, key, what, found, cure)."""
     return (
-        (spec.name == "ebert" and not states, "streams", "ebert reads dna and states", list(spec.streams),
-         "Set model.streams to [dna, states], or model.name to dbert."),
-        (states and spec.states < 1, "states", "the stream states needs chromatin states", spec.states,
-         "Build the store with states, or set model.name to dbert and model.streams to [dna]."),
-        (spec.states > MOST_STATES, "states", "a state is one byte in a store", spec.states,
-         f"At most {MOST_STATES} states."),
-        (spec.cell_embedding, "cell_embedding", "a model of windows must not know the cell type it is asked about",
-         True, "Switch cell_embedding off: the states say what is particular to a cell type."),
-        (spec.fusion != "none", "fusion", "windows have no factor matrix", spec.fusion, "Set fusion to none."),
-        (spec.masked_factors, "masked_factors", "windows have no factor matrix", True, "Switch it off."),
-        (spec.contacts != "none", "contacts", "windows have no contacts", spec.contacts, "Set contacts to none."),
-    )  # fmt: skip
+        (
+            spec.name == "ebert" and not states,
+            "streams",
+            "ebert reads dna and states",
+            list(spec.streams),
+            "Set model.streams to [dna, states], or model.name to dbert.",
+        ),
+        (
+            states and spec.states < 1,
+            "states",
+            "the stream states needs chromatin states",
+            spec.states,
+            "Build the store with states, or set model.name to dbert and model.streams to [dna].",
+        ),
+        (
+            spec.states > MOST_STATES,
+            "states",
+            "a state is one byte in a store",
+            spec.states,
+            f"At most {MOST_STATES} states.",
+        ),
+        (
+            spec.cell_embedding,
+            "cell_embedding",
+            "a model of windows must not know the cell type it is asked about",
+            True,
+            "Switch cell_embedding off: the states say what is particular to a cell type.",
+        ),
+        (
+            spec.fusion != "none",
+            "fusion",
+            "windows have no factor matrix",
+            spec.fusion,
+            "Set fusion to none.",
+        ),
+        (
+            spec.masked_factors,
+            "masked_factors",
+            "windows have no factor matrix",
+            True,
+            "Switch it off.",
+        ),
+        (
+            spec.contacts != "none",
+            "contacts",
+            "windows have no contacts",
+            spec.contacts,
+            "Set contacts to none.",
+        ),
+    )
 
 
 def _region_rules(spec: ModelSpec, factors: bool) -> tuple[Rule, ...]:
     """What must hold for a model of accessible regions; (broken, key, what, found, cure)."""
     return (
-        (spec.regions < 1, "regions", "a sample needs a region", spec.regions, "Set it to at least 1."),
-        (factors and spec.factors < 1, "factors", "the stream factors needs a factor matrix", spec.factors,
-         "Build the store with motifs, or drop factors from model.streams."),
-        (spec.fusion != "none" and not factors, "fusion", "fusion joins dna and factors", spec.fusion,
-         "Add factors to model.streams, or set fusion to none."),
-        (spec.masked_factors and spec.fusion == "none", "masked_factors",
-         "hidden factor entries are predicted from both streams, which fusion=none keeps apart", spec.fusion,
-         "Set model.fusion to concat or cross_attention."),
-        (spec.fusion != "none" and not spec.masked_factors, "fusion",
-         "no objective would train the fusion", spec.fusion,
-         "Give objectives.masked_factors a weight above 0, or set fusion to none (fine-tuning has its own)."),
-        (spec.masked_factors and spec.tower.prepare == "channels", "tower.prepare",
-         "hidden entries need the third colour for their mark", "channels", "Set tower.prepare to resize."),
-        ((spec.contacts != "none") != ("contacts" in spec.streams), "contacts",
-         "the stream contacts and its use must be given together", spec.contacts,
-         "Add contacts to model.streams and set model.contacts to bias or encoder, or neither."),
-        (spec.contacts == "bias" and spec.layout != "per_region", "contacts",
-         "contacts between regions need one vector a region", spec.layout, "Set model.layout to per_region."),
-        (spec.next_segment == "bi" and spec.layout != "per_region", "next_segment",
-         "form bi compares regions encoded apart", spec.layout, "Set model.layout to per_region."),
-        (spec.cell_embedding and spec.cells < 1, "cell_embedding", "there are no cell types", spec.cells,
-         "Fill cells from the store, or switch cell_embedding off."),
-        (spec.projection_dim < 1, "projection_dim", "must be at least 1", spec.projection_dim, "Use 256."),
-    )  # fmt: skip
+        (
+            spec.regions < 1,
+            "regions",
+            "a sample needs a region",
+            spec.regions,
+            "Set it to at least 1.",
+        ),
+        (
+            factors and spec.factors < 1,
+            "factors",
+            "the stream factors needs a factor matrix",
+            spec.factors,
+            "Build the store with motifs, or drop factors from model.streams.",
+        ),
+        (
+            spec.fusion != "none" and not factors,
+            "fusion",
+            "fusion joins dna and factors",
+            spec.fusion,
+            "Add factors to model.streams, or set fusion to none.",
+        ),
+        (
+            spec.masked_factors and spec.fusion == "none",
+            "masked_factors",
+            "hidden factor entries are predicted from both streams, which fusion=none keeps apart",
+            spec.fusion,
+            "Set model.fusion to concat or cross_attention.",
+        ),
+        (
+            spec.fusion != "none" and not spec.masked_factors,
+            "fusion",
+            "no objective would train the fusion",
+            spec.fusion,
+            (
+                "Give objectives.masked_factors a weight above 0, or set fusion to none"
+                " (fine-tuning has its own)."
+            ),
+        ),
+        (
+            spec.masked_factors and spec.tower.prepare == "channels",
+            "tower.prepare",
+            "hidden entries need the third colour for their mark",
+            "channels",
+            "Set tower.prepare to resize.",
+        ),
+        (
+            (spec.contacts != "none") != ("contacts" in spec.streams),
+            "contacts",
+            "the stream contacts and its use must be given together",
+            spec.contacts,
+            "Add contacts to model.streams and set model.contacts to bias or encoder, or neither.",
+        ),
+        (
+            spec.contacts == "bias" and spec.layout != "per_region",
+            "contacts",
+            "contacts between regions need one vector a region",
+            spec.layout,
+            "Set model.layout to per_region.",
+        ),
+        (
+            spec.next_segment == "bi" and spec.layout != "per_region",
+            "next_segment",
+            "form bi compares regions encoded apart",
+            spec.layout,
+            "Set model.layout to per_region.",
+        ),
+        (
+            spec.cell_embedding and spec.cells < 1,
+            "cell_embedding",
+            "there are no cell types",
+            spec.cells,
+            "Fill cells from the store, or switch cell_embedding off.",
+        ),
+        (
+            spec.projection_dim < 1,
+            "projection_dim",
+            "must be at least 1",
+            spec.projection_dim,
+            "Use 256.",
+        ),
+    )
 
 
 def _genebert(spec: ModelSpec) -> GeneBERT:
@@ -168,10 +305,18 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
     if "factors" in spec.streams:
         at = spec.tower
         tower = build_region_tower(
-            at.name, regions=spec.regions, factors=spec.factors, prepare=at.prepare, patch=at.patch, embed=at.embed,
-            depths=at.depths, heads=at.heads, window=at.window, weights=at.weights,
+            at.name,
+            regions=spec.regions,
+            factors=spec.factors,
+            prepare=at.prepare,
+            patch=at.patch,
+            embed=at.embed,
+            depths=at.depths,
+            heads=at.heads,
+            window=at.window,
+            weights=at.weights,
             channels=2 if spec.masked_factors else None,
-        )  # fmt: skip
+        )
     shared = hidden if spec.projection == "none" else spec.projection_dim
     aligned = tower is not None or spec.contacts == "encoder"
     return GeneBERT(
@@ -182,12 +327,20 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
         chunks=ChunkPool(hidden, spec.chunk_pool) if spec.layout == "chunk_rnn" else None,
         tower=tower,
         seq_projection=projection(spec.projection, hidden, shared) if aligned else None,
-        region_projection=projection(spec.projection, tower.dim, shared) if tower is not None else None,
-        pair_head=PairHead(hidden, spec.next_segment, dropout) if spec.next_segment != "none" else None,
-        fusion=build_fusion(spec.fusion, hidden, tower.dim if tower is not None else 0, size.heads, dropout),
+        region_projection=(
+            projection(spec.projection, tower.dim, shared) if tower is not None else None
+        ),
+        pair_head=(
+            PairHead(hidden, spec.next_segment, dropout) if spec.next_segment != "none" else None
+        ),
+        fusion=build_fusion(
+            spec.fusion, hidden, tower.dim if tower is not None else 0, size.heads, dropout
+        ),
         factor_head=FactorHead(hidden, spec.factors) if spec.masked_factors else None,
         contact_bias=ContactBias(hidden, size.heads) if spec.contacts == "bias" else None,
-        contact_encoder=ContactEncoder(spec.regions, hidden, shared) if spec.contacts == "encoder" else None,
+        contact_encoder=(
+            ContactEncoder(spec.regions, hidden, shared) if spec.contacts == "encoder" else None
+        ),
         cells=_cell_vectors(spec.cells, hidden) if spec.cell_embedding else None,
         regions=spec.regions,
     )

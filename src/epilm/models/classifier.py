@@ -15,7 +15,14 @@ from torch.nn import functional as F
 from epilm.errors import RecipeError
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
-from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens, pooled_places
+from epilm.models.grouping import (
+    ChunkPool,
+    Pooling,
+    by_sample,
+    masked_mean,
+    pool_tokens,
+    pooled_places,
+)
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion, build_fusion
 from epilm.nn.heads import LabelHead
@@ -80,7 +87,8 @@ class SequenceClassifier(nn.Module):
             )
         if fusion != "none" and tower is not None and tower.channels == 3:
             raise RecipeError(
-                f"fusion={fusion} reads the best score of each motif alone, and this tower three statistics",
+                f"fusion={fusion} reads the best score of each motif alone, and this tower three"
+                " statistics",
                 found="a model with tower.prepare=channels",
                 do="Set fusion to none, or pre-train with tower.prepare=resize.",
             )
@@ -89,7 +97,9 @@ class SequenceClassifier(nn.Module):
         self.encoder, self.chunks = encoder, chunks
         self.tower = tower if fusion != "none" else None
         width, heads = encoder.hidden, _heads(encoder)
-        self.fusion = joined or build_fusion(fusion, width, tower.dim if tower is not None else 0, heads)
+        self.fusion = joined or build_fusion(
+            fusion, width, tower.dim if tower is not None else 0, heads
+        )
         self.head = LabelHead(width, n_labels, dropout)
 
     def forward(
@@ -117,9 +127,11 @@ class SequenceClassifier(nn.Module):
         """
         if (factors is None) != (self.fusion is None):
             raise RecipeError(
-                "the classifier was built with a fusion but got no factors"
-                if factors is None
-                else "the classifier got factors but was built without a fusion",
+                (
+                    "the classifier was built with a fusion but got no factors"
+                    if factors is None
+                    else "the classifier got factors but was built without a fusion"
+                ),
                 do="Give factors exactly when fusion is concat or cross_attention.",
             )
         fused = isinstance(self.fusion, CrossAttentionFusion)  # which attends to all tokens
@@ -134,12 +146,16 @@ class SequenceClassifier(nn.Module):
         assert factors is not None
         pooled, patches = self._read_matrix(factors)
         if isinstance(self.fusion, ConcatFusion):
-            return self.head(self.fusion(self._pool(hidden, sequences.mask, owner, samples), pooled))
+            return self.head(
+                self.fusion(self._pool(hidden, sequences.mask, owner, samples), pooled)
+            )
         rows, present = by_sample(hidden, owner, samples)  # (B, P, L, H)
         masks = by_sample(sequences.mask, owner, samples)[0] & present[..., None]
         masks = masks.flatten(1)
         masks[:, 0] = True  # never an empty softmax
-        tokens, seen = self.fusion(rows.flatten(1, 2), masks, patches)  # (B, P L, H), (B, patches, H)
+        tokens, seen = self.fusion(
+            rows.flatten(1, 2), masks, patches
+        )  # (B, P L, H), (B, patches, H)
         pieces = tokens.view(rows.shape)[present]  # (N, L, H)
         return self.head(self._pool(pieces, sequences.mask, owner, samples) + seen.mean(1))
 

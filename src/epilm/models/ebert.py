@@ -98,7 +98,9 @@ class EBERT(nn.Module):
         # The table first: a tensor shared with the head is called by its name.
         self.states, self.state_table, self.state_head = states, state_table, state_head
         self.motif_head = motif_head
-        self.join = StateJoin(encoder.hidden) if states is not None and combine == "concat" else None
+        self.join = (
+            StateJoin(encoder.hidden) if states is not None and combine == "concat" else None
+        )
 
     @property
     def hidden(self) -> int:
@@ -137,8 +139,8 @@ class EBERT(nn.Module):
         mask : bool (B, L)
             True where there is a token.
         states : int64 (B, L), optional
-            State ids, PAD_STATE on special tokens and padding. Not given: unknown on every k-mer. A model
-            without a state stream does not read them.
+            State ids, PAD_STATE on special tokens and padding. Not given: unknown on every k-mer. A
+            model without a state stream does not read them.
         full : bool
             The mask is known to be True everywhere: attention goes without it.
         rows : int64 (M,), optional
@@ -157,19 +159,24 @@ class EBERT(nn.Module):
         if states is not None and self.states is not None and states.shape != ids.shape:
             raise InputError(
                 "states and tokens do not stand side by side",
-                found=f"states {tuple(states.shape)}", expected=f"{tuple(ids.shape)}",
-            )  # fmt: skip
+                found=f"states {tuple(states.shape)}",
+                expected=f"{tuple(ids.shape)}",
+            )
         embedded = self.embed_tokens(ids, mask, states)
-        return self.encoder(None, None, None if full else mask, inputs_embeds=embedded, rows=rows)[0]
+        return self.encoder(None, None, None if full else mask, inputs_embeds=embedded, rows=rows)[
+            0
+        ]
 
     def encode_windows(self, windows: Windows) -> Tensor:
         """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
         return self.encode(windows.ids, windows.mask, windows.states, full=windows.full)
 
     def without_states(self) -> SequenceEncoder:
-        """A copy of the encoder that gives, on its own, what `encode` gives where no state is known.
+        """A copy of the encoder that gives, on its own, what `encode` gives where no state is
+        known.
 
-        What the unknown state adds to a k-mer goes into the word table, once. Padding's row is left as it is.
+        What the unknown state adds to a k-mer goes into the word table, once. Padding's row is left
+        as it is.
         """
         encoder = copy.deepcopy(self.encoder)
         if self.states is None:
@@ -192,7 +199,9 @@ class EBERT(nn.Module):
         return self.pool(hidden if rows is None else hidden[:, None], sequences.mask)
 
     def forward(self, batch: Batch) -> Outputs:
-        """Scores of what is hidden: `batch.dna.labels` and `batch.state_labels` say what that is."""
+        """Scores of what is hidden: `batch.dna.labels` and `batch.state_labels` say what that
+        is.
+        """
         out, dna = Outputs(), batch.dna
         kmers = states = None
         if dna.labels is not None and self.masked_head is not None:
@@ -200,16 +209,23 @@ class EBERT(nn.Module):
         if batch.state_labels is not None and self.state_head is not None:
             states = labelled(batch.state_labels, batch.states_most)
         asked = [found[0] for found in (kmers, states) if found is not None]
-        rows = torch.cat(asked) if asked else None  # a token under both heads is computed once for each
+        rows = (
+            torch.cat(asked) if asked else None
+        )  # a token under both heads is computed once for each
         sites = batch.motif_sites is not None and self.motif_head is not None
-        hidden = self.encode(dna.ids, dna.mask, batch.states, full=dna.full, rows=None if sites else rows)
+        hidden = self.encode(
+            dna.ids, dna.mask, batch.states, full=dna.full, rows=None if sites else rows
+        )
         if sites:
             assert self.motif_head is not None
             out.motif_logits = self.motif_head(hidden)
             hidden = hidden if rows is None else hidden.flatten(0, 1).index_select(0, rows)
         if kmers is not None:
             assert self.masked_head is not None
-            out.masked_logits, out.masked_labels = self.masked_head(hidden[: len(kmers[0])]), kmers[1]
+            out.masked_logits, out.masked_labels = (
+                self.masked_head(hidden[: len(kmers[0])]),
+                kmers[1],
+            )
         if states is not None:
             assert self.state_head is not None
             out.state_logits, out.state_labels = (

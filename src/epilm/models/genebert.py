@@ -15,7 +15,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from epilm.models.grouping import ChunkPool, Pooling, by_sample, masked_mean, pool_tokens, pooled_places
+from epilm.models.grouping import (
+    ChunkPool,
+    Pooling,
+    by_sample,
+    masked_mean,
+    pool_tokens,
+    pooled_places,
+)
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
@@ -97,11 +104,17 @@ class GeneBERT(nn.Module):
         self.regions = regions
         self.encoder, self.masked_head = encoder, masked_head
         self.chunks, self.cells = chunks, cells
-        self.tower, self.seq_projection, self.region_projection = tower, seq_projection, region_projection
+        self.tower, self.seq_projection, self.region_projection = (
+            tower,
+            seq_projection,
+            region_projection,
+        )
         self.pair_head, self.fusion, self.factor_head = pair_head, fusion, factor_head
         self.contact_bias, self.contact_encoder = contact_bias, contact_encoder
         self.log_temperature = (
-            nn.Parameter(torch.tensor(math.log(temperature))) if seq_projection is not None else None
+            nn.Parameter(torch.tensor(math.log(temperature)))
+            if seq_projection is not None
+            else None
         )
         if factor_head is not None:
             # What stands where an entry is hidden, one value a factor.
@@ -131,7 +144,11 @@ class GeneBERT(nn.Module):
         pooled = None if fused else pooled_places(sequences.ids, self.pooling)
         rows = None if pooled is None else torch.cat([pooled, at])
         hidden, _ = self.encoder(
-            sequences.ids if words is None else None, sequences.segments, mask, inputs_embeds=words, rows=rows
+            sequences.ids if words is None else None,
+            sequences.segments,
+            mask,
+            inputs_embeds=words,
+            rows=rows,
         )
         if rows is None:
             return Read(hidden, hidden.flatten(0, 1).index_select(0, at), labels)
@@ -156,7 +173,9 @@ class GeneBERT(nn.Module):
         return pooled[:, None], pooled
 
     def matrix(self, batch: Batch) -> Tensor:
-        """What the tower reads: (B, R, F), or (B, R, F, 2) with hidden entries replaced and marked."""
+        """What the tower reads: (B, R, F), or (B, R, F, 2) with hidden entries replaced and
+        marked.
+        """
         assert batch.factors is not None
         if self.factor_head is None:
             return batch.factors
@@ -256,7 +275,9 @@ class GeneBERT(nn.Module):
             tokens, seen = self.fusion(rows.flatten(1, 2), masks, patches)
             tokens = tokens.view(rows.shape)
             if self.layout == "per_region":
-                fused = tokens[:, :, 0] if self.pooling != "mean" else _mean_tokens(tokens, source.mask)
+                fused = (
+                    tokens[:, :, 0] if self.pooling != "mean" else _mean_tokens(tokens, source.mask)
+                )
             else:
                 fused = masked_mean(tokens[:, :, 0], present)[:, None]
             fused = fused + seen.mean(1, keepdim=True)

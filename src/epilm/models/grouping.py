@@ -1,4 +1,5 @@
-"""From encoder inputs to samples: which of N sequences belong together, and one vector for each sample.
+"""From encoder inputs to samples: which of N sequences belong together, and one vector for each
+sample.
 
 Axes: B samples, N encoder inputs, P inputs of a sample (regions or pieces), L tokens, H hidden.
 """
@@ -79,11 +80,14 @@ def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -
         return pooler(hidden[:, 0]).tanh()
     if how == "mean":
         return masked_mean(hidden, mask)
-    raise RecipeError("unknown pooling", where="model.pooling", found=how, expected="cls | pooler | mean")
+    raise RecipeError(
+        "unknown pooling", where="model.pooling", found=how, expected="cls | pooler | mean"
+    )
 
 
 def pooled_places(ids: Tensor, how: Pooling) -> Tensor | None:
-    """Places (N,) of the tokens that a pooling reads, in the flattened (N, L); None where it reads all of them.
+    """Places (N,) of the tokens that a pooling reads, in the flattened (N, L); None where it reads
+    all of them.
 
     Examples
     --------
@@ -114,7 +118,9 @@ class ChunkPool(nn.Module):
     def __init__(self, hidden: int, how: Literal["lstm", "mean"]) -> None:
         super().__init__()
         self.lstm = (
-            nn.LSTM(hidden, hidden // 2, batch_first=True, bidirectional=True) if how == "lstm" else None
+            nn.LSTM(hidden, hidden // 2, batch_first=True, bidirectional=True)
+            if how == "lstm"
+            else None
         )
 
     def forward(self, x: Tensor, owner: Tensor, samples: int) -> Tensor:

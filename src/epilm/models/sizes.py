@@ -43,7 +43,9 @@ def encoder_size(spec: EncoderSpec) -> EncoderSize:
     3
     """
     if spec.size not in ENCODER_SIZES:
-        raise RecipeError("unknown encoder size", found=spec.size, do=nearest(spec.size, ENCODER_SIZES))
+        raise RecipeError(
+            "unknown encoder size", found=spec.size, do=nearest(spec.size, ENCODER_SIZES)
+        )
     named = ENCODER_SIZES[spec.size]
     size = EncoderSize(
         *(

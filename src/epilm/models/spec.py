@@ -73,9 +73,16 @@ class ModelSpec:
     # Windows (ebert, dbert; protocols 5.5, 5.7)
     states: int = 0  # chromatin states, filled from the store
     motif_sites: int = 0  # M, motifs asked about (objectives.motif_sites), filled from the store
-    # tied: states are scored by their input vectors; own: by a table of their own (unstated in the paper)
+    # tied: states are scored by their input vectors; own: by a table of their own (unstated in the
+    # paper)
     state_output: Literal["tied", "own"] = "tied"
-    state_combine: Literal["sum", "concat"] = "sum"  # concat: both, then a linear layer back to hidden
+    state_combine: Literal["sum", "concat"] = (
+        "sum"  # concat: both, then a linear layer back to hidden
+    )
     special_tokens: bool = True  # [CLS] before and [SEP] after the tokens of a window
-    tail: Literal["drop", "pad"] = "drop"  # a last k-mer that is not whole: left out, or filled with N
-    pad_to_max: bool = False  # pad windows to max_tokens, as the paper's 150; the answer is the same
+    tail: Literal["drop", "pad"] = (
+        "drop"  # a last k-mer that is not whole: left out, or filled with N
+    )
+    pad_to_max: bool = (
+        False  # pad windows to max_tokens, as the paper's 150; the answer is the same
+    )

@@ -1,12 +1,12 @@
 """Best motif scores of regions on a GPU, every position scored exactly in fp32.
 
-Three forms that give the same numbers. "kernel": one triton kernel for GPUs, which keeps no score but the best
-(`kernels_triton`). "product": one-hot bases times the score matrices; for the
-matrix units the scores are cut into three parts of 8 bits, which bf16 and tf32 hold
-exactly and whose products with 0 and 1 are exact, so only the fp32 sum rounds. "lookup": the
-scores of three bases at once from a table of 125 words, which `torch.compile` makes one kernel.
-Needs torch alone, unlike `scan`, whose answers it gives to 1e-5.
-Axes: R regions, W bases of a region, w width of a motif, P = W - w + 1 positions, F motifs.
+Three forms that give the same numbers. "kernel": one triton kernel for GPUs, which keeps no score
+but the best (`kernels_triton`). "product": one-hot bases times the score matrices; for the matrix
+units the scores are cut into three parts of 8 bits, which bf16 and tf32 hold exactly and whose
+products with 0 and 1 are exact, so only the fp32 sum rounds. "lookup": the scores of three bases at
+once from a table of 125 words, which `torch.compile` makes one kernel. Needs torch alone, unlike
+`scan`, whose answers it gives to 1e-5. Axes: R regions, W bases of a region, w width of a motif, P
+= W - w + 1 positions, F motifs.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,9 +22,11 @@ from epilm.streams import found_device
 Form = Literal["kernel", "product", "lookup"]
 Kind = Literal["fp32", "tf32x3", "bf16x3"]
 
-# Stands for minus infinity: a power of two is exact in every format, and no sum of scores comes near half of it.
+# Stands for minus infinity: a power of two is exact in every format, and no sum of scores comes
+# near half of it.
 LOW = -(2.0**20)
-# Letters of a word of the lookup form: 5**3 rows, small enough that a block's part stays in the first cache.
+# Letters of a word of the lookup form: 5**3 rows, small enough that a block's part stays in the
+# first cache.
 LETTERS = 3
 
 
@@ -71,15 +73,24 @@ class DeviceScorer:
     ) -> None:
         for number, pwm in enumerate(pwms):
             if np.ndim(pwm) != 2 or np.shape(pwm)[1] != 4 or not len(pwm):
-                raise InputError("a score matrix has another shape", where=f"motif {number}", found=np.shape(pwm), expected="(w, 4)")  # fmt: skip
+                raise InputError(
+                    "a score matrix has another shape",
+                    where=f"motif {number}",
+                    found=np.shape(pwm),
+                    expected="(w, 4)",
+                )
         self.device, self.form, self.kind = found_device(device), form, kind
         self.chunk_bytes, self.n = chunk_bytes, len(pwms)
         if form == "kernel":
             self._groups_of_kernel(pwms)
             return
         if kind == "bf16x3" and form == "product":
-            _bf16_product(torch.ones(16, 16, device=self.device), torch.ones(16, 16, device=self.device))
-        size: Callable[[int], int] = (lambda w: w) if form == "product" else (lambda w: -(-w // LETTERS))
+            _bf16_product(
+                torch.ones(16, 16, device=self.device), torch.ones(16, 16, device=self.device)
+            )
+        size: Callable[[int], int] = (
+            (lambda w: w) if form == "product" else (lambda w: -(-w // LETTERS))
+        )
         groups: dict[int, list[int]] = {}
         for number, pwm in enumerate(pwms):
             groups.setdefault(size(len(pwm)), []).append(number)
@@ -88,11 +99,15 @@ class DeviceScorer:
             strands = [np.asarray(pwms[m]) for m in members]
             flat = [*strands, *(pwm[::-1, ::-1] for pwm in strands)]
             made = self._matrix(flat, width) if form == "product" else _word_tables(flat, width)
-            self.groups.append((width, torch.tensor(members, device=self.device), made.to(self.device)))
+            self.groups.append(
+                (width, torch.tensor(members, device=self.device), made.to(self.device))
+            )
         self._lookup: Any = torch.compile(_looked_up) if compiled else _looked_up
 
     def _matrix(self, pwms: list[np.ndarray], width: int) -> Tensor:
-        """Scores as the right side of the product, (K, 2n): 4 w rows, then one that forbids positions with an N."""
+        """Scores as the right side of the product, (K, 2n): 4 w rows, then one that forbids
+        positions with an N.
+        """
         table = np.full((4 * width + 1, len(pwms)), LOW)
         for column, pwm in enumerate(pwms):
             table[:-1, column] = np.maximum(pwm, LOW).reshape(-1)
@@ -105,9 +120,11 @@ class DeviceScorer:
         widest = max(map(len, pwms), default=0)
         if widest > kernels.WIDEST:
             raise InputError(
-                "the kernel takes no motif as wide", found=f"{widest} bases", expected=f"at most {kernels.WIDEST}",
+                "the kernel takes no motif as wide",
+                found=f"{widest} bases",
+                expected=f"at most {kernels.WIDEST}",
                 do="Take form='product'.",
-            )  # fmt: skip
+            )
         groups: dict[int, list[int]] = {}
         for number, pwm in enumerate(pwms):
             groups.setdefault(kernels.room(len(pwm)), []).append(number)
@@ -136,7 +153,9 @@ class DeviceScorer:
         reaches = reach(codes, kernels.WIDEST)
         for members, table, widths in self.kernel_groups:
             found = kernels.best_of_columns(codes, reaches, table, widths, LOW)
-            best = torch.maximum(found[:, : len(members)], found[:, len(members) : 2 * len(members)])
+            best = torch.maximum(
+                found[:, : len(members)], found[:, len(members) : 2 * len(members)]
+            )
             out[:, members] = best.masked_fill(best < LOW / 2, -torch.inf)
         return out
 
@@ -211,7 +230,9 @@ def _kernels() -> Any:
         from epilm.motifs import kernels_triton
     except ImportError as error:
         raise InputError(
-            "the kernel form needs triton", found=error, do="Install triton (CUDA), or take form='product'."
+            "the kernel form needs triton",
+            found=error,
+            do="Install triton (CUDA), or take form='product'.",
         ) from None
     return kernels_triton
 
@@ -223,7 +244,10 @@ def _parts(values: Tensor) -> list[Tensor]:
     --------
     >>> x = torch.tensor([1.2345678, -0.0001234567])
     >>> parts = _parts(x)
-    >>> bool((sum(p.double() for p in parts) == x.double()).all()), all(bool((p == p.bfloat16()).all()) for p in parts)
+    >>> (
+    ...     bool((sum(p.double() for p in parts) == x.double()).all()),
+    ...     all(bool((p == p.bfloat16()).all()) for p in parts),
+    ... )
     (True, True)
     """
     first = values.bfloat16().float()
@@ -248,8 +272,10 @@ def _bf16_product(x: Tensor, table: Tensor) -> Tensor:
         return torch.mm(x.bfloat16(), table.bfloat16(), out_dtype=torch.float32)
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise InputError(
-            "products of bf16 with sums in fp32 are not here", found=str(error).splitlines()[0], do="Take kind='tf32x3'."
-        ) from None  # fmt: skip
+            "products of bf16 with sums in fp32 are not here",
+            found=str(error).splitlines()[0],
+            do="Take kind='tf32x3'.",
+        ) from None
 
 
 def _word_tables(pwms: list[np.ndarray], pieces: int) -> Tensor:
@@ -263,7 +289,9 @@ def _word_tables(pwms: list[np.ndarray], pieces: int) -> Tensor:
         whole = np.zeros((pieces * LETTERS, 5))
         whole[: len(pwm), :4], whole[: len(pwm), 4] = np.maximum(pwm, LOW), LOW
         for piece in range(pieces):
-            table[piece, :, column] = sum(whole[piece * LETTERS + i][words[i]] for i in range(LETTERS))
+            table[piece, :, column] = sum(
+                whole[piece * LETTERS + i][words[i]] for i in range(LETTERS)
+            )
     return torch.from_numpy(table).float()
 
 
@@ -272,7 +300,8 @@ def _words(codes: Tensor, pieces: int) -> Tensor:
     bases = codes.shape[1]
     padded = torch.nn.functional.pad(codes.clamp(max=4).long(), (0, LETTERS * pieces), value=4)
     word = sum(
-        5 ** (LETTERS - 1 - i) * padded[:, i : padded.shape[1] - LETTERS + 1 + i] for i in range(LETTERS)
+        5 ** (LETTERS - 1 - i) * padded[:, i : padded.shape[1] - LETTERS + 1 + i]
+        for i in range(LETTERS)
     )
     assert isinstance(word, Tensor)
     return torch.stack([word[:, LETTERS * p : LETTERS * p + bases] for p in range(pieces)])

@@ -1,8 +1,8 @@
 """Motif files: JASPAR, MEME, TRANSFAC, frequency tables, and a JASPAR release by name.
 
-Counts and frequencies are told apart by their column sums and kept as they are. A file is read whole or
-refused with the line and the cure; nothing is skipped silently.
-Needs numpy only (pyjaspar for "jaspar:2018"). Used by the store's builder and by users.
+Counts and frequencies are told apart by their column sums and kept as they are. A file is read
+whole or refused with the line and the cure; nothing is skipped silently. Needs numpy only (pyjaspar
+for "jaspar:2018"). Used by the store's builder and by users.
 """
 
 import gzip
@@ -37,8 +37,8 @@ def read_motifs(source: str | Path, format: Format = "auto") -> list[Motif]:
         A file, plain or gzip; or "jaspar:2018" (CORE vertebrates, 579 motifs; other groups as
         "jaspar:2018:plants") from the installed package pyjaspar.
     format : {"auto", "jaspar", "meme", "transfac", "pfm"}
-        "jaspar" takes both layouts (``A [ 1 2 ]`` and four bare rows), "pfm" one row of four numbers a
-        position (gimmemotifs, HOMER). "auto" looks at the content.
+        "jaspar" takes both layouts (``A [ 1 2 ]`` and four bare rows), "pfm" one row of four
+        numbers a position (gimmemotifs, HOMER). "auto" looks at the content.
 
     Returns
     -------
@@ -72,7 +72,9 @@ def read_motifs(source: str | Path, format: Format = "auto") -> list[Motif]:
     elif format == "transfac":
         motifs = read_transfac(lines, path)
     else:
-        raise InputError(f"unknown motif format {format!r}", expected="auto, jaspar, meme, transfac or pfm")
+        raise InputError(
+            f"unknown motif format {format!r}", expected="auto, jaspar, meme, transfac or pfm"
+        )
     if not motifs:
         raise InputError("no motif in the file", where=str(path), expected=_KNOWN)
     return motifs
@@ -107,7 +109,8 @@ def write_jaspar(motifs: Iterable[Motif], path: str | Path) -> Path:
         text.append(f">{motif.id}\t{motif.name}")
         for row, base in enumerate(BASES):
             numbers = " ".join(
-                str(int(v)) if v == int(v) else repr(float(v)) for v in motif.matrix[:, row].tolist()
+                str(int(v)) if v == int(v) else repr(float(v))
+                for v in motif.matrix[:, row].tolist()
             )
             text.append(f"{base}  [ {numbers} ]")
     data = ("\n".join(text) + "\n").encode()
@@ -161,7 +164,10 @@ def _guess(lines: list[Line], path: Path) -> Format:
         if line.startswith(">") or re.match(r"[ACGT]?\s*[\[|]|[-+.\d]", line):
             return "jaspar"
         raise InputError(
-            "this is no motif file we know", where=f"{path}, line {number}", found=line[:60], expected=_KNOWN
+            "this is no motif file we know",
+            where=f"{path}, line {number}",
+            found=line[:60],
+            expected=_KNOWN,
         )
     raise InputError("no motif in the file", where=str(path), expected=_KNOWN)
 
@@ -170,7 +176,9 @@ def _from_jaspar_release(source: str) -> list[Motif]:
     match = re.fullmatch(r"jaspar:(\d{4})(?::(\w+))?", source.lower())
     if not match:
         raise InputError(
-            "not a JASPAR release", found=source, expected="jaspar:YEAR or jaspar:YEAR:group, as jaspar:2018"
+            "not a JASPAR release",
+            found=source,
+            expected="jaspar:YEAR or jaspar:YEAR:group, as jaspar:2018",
         )
     try:
         from pyjaspar import jaspardb
@@ -182,7 +190,9 @@ def _from_jaspar_release(source: str) -> list[Motif]:
     release, group = f"JASPAR{match.group(1)}", match.group(2) or "vertebrates"
     known = [str(r) for r in jaspardb().get_releases()]
     if release not in known:
-        raise InputError(f"JASPAR has no release {match.group(1)}", found=source, expected=", ".join(known))
+        raise InputError(
+            f"JASPAR has no release {match.group(1)}", found=source, expected=", ".join(known)
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an empty answer is our error below
         found = jaspardb(release=release).fetch_motifs(collection="CORE", tax_group=[group])

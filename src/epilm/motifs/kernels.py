@@ -1,8 +1,8 @@
 """The compiled loops of scanning: hits of a stretch, and one number for each region and motif.
 
-Both walk stretches without N, let `simd` find the few positions that can matter (64 at a time, never
-losing one), and score those again exactly. They release Python's lock, so threads share the work.
-Used by scan and matrix only.
+Both walk stretches without N, let `simd` find the few positions that can matter (64 at a time,
+never losing one), and score those again exactly. They release Python's lock, so threads share the
+work. Used by scan and matrix only.
 """
 
 # numba passes the typing context of an intrinsic itself; mypy cannot know.
@@ -20,7 +20,9 @@ from epilm.motifs.simd import (
 )
 
 PIECE = 4096
-"""Positions that share one pass over the motifs: their words and shifted copies stay in the first cache."""
+"""Positions that share one pass over the motifs: their words and shifted copies stay in the first
+cache.
+"""
 
 TOP = 250
 """Steps between the best score and the lowest one that matters; more saturates towards 255."""
@@ -70,7 +72,9 @@ def _deficits_any(kind, tables, count, words, stride, blocks, beyond, out):
 
 @njit(nogil=True, cache=True)
 def _write_words(codes, start, end, bases, out, at):
-    """Write the words of `bases` bases at the positions codes[start:end] to out[at:]; N counts as A."""
+    """Write the words of `bases` bases at the positions codes[start:end] to out[at:]; N counts as
+    A.
+    """
     for i in range(end - start):
         out[at + i] = codes[start + i] & 3
     if bases == 2:
@@ -134,13 +138,29 @@ def _reverse(codes, at, pwm, first, width):
 
 @njit(nogil=True, cache=True)
 def hits(
-    kind, bases, lanes, codes, start, end, pwm, offset, tables, first, count, budget, cut,
-    dedup, motifs, places, strands, scores,
-):  # fmt: skip
+    kind,
+    bases,
+    lanes,
+    codes,
+    start,
+    end,
+    pwm,
+    offset,
+    tables,
+    first,
+    count,
+    budget,
+    cut,
+    dedup,
+    motifs,
+    places,
+    strands,
+    scores,
+):
     """Write the hits with a start in codes[start:end], motif by motif; return their number.
 
-    Hits beyond the room of the outputs are counted, not written: the caller comes again with more room.
-    Position 0 of the outputs is the position of `codes`. `budget` < 0 leaves a motif out.
+    Hits beyond the room of the outputs are counted, not written: the caller comes again with more
+    room. Position 0 of the outputs is the position of `codes`. `budget` < 0 leaves a motif out.
     """
     room = len(places)
     found = 0
@@ -190,7 +210,9 @@ def hits(
                         reverse = _reverse(codes, place, pwm, offset[m], width)
                     up, down = forward >= cut[m], reverse >= cut[m]
                     if dedup and up and down:
-                        up = forward >= reverse - 1e-9  # equal but for the order of summation: forward
+                        up = (
+                            forward >= reverse - 1e-9
+                        )  # equal but for the order of summation: forward
                         down = not up
                     if up:
                         if found < room:
@@ -219,12 +241,27 @@ def _triple_sum(exact, row, count, words, at):
 
 @njit(nogil=True, cache=True)
 def best(
-    kind, bases, lanes, codes, starts, ends, tables, first, count, exact, exact_first, width, floored, empty, out
-):  # fmt: skip
+    kind,
+    bases,
+    lanes,
+    codes,
+    starts,
+    ends,
+    tables,
+    first,
+    count,
+    exact,
+    exact_first,
+    width,
+    floored,
+    empty,
+    out,
+):
     """Write the best exact score of both strands for each region and motif into out (R, F).
 
-    `floored`: the steps of the tables end at score 0, and what saturates is 0. Otherwise a motif that
-    saturates in a region is scored exactly everywhere. `empty` stands where no window fits or all hold N.
+    `floored`: the steps of the tables end at score 0, and what saturates is 0. Otherwise a motif
+    that saturates in a region is scored exactly everywhere. `empty` stands where no window fits or
+    all hold N.
     """
     group = 8  # regions that share one pass over the tables
     longest = 0
@@ -255,7 +292,11 @@ def best(
                         longer = np.empty((2 * known, 3), dtype=np.int64)
                         longer[:known] = runs
                         runs = longer
-                    runs[known, 0], runs[known, 1], runs[known, 2] = r, filled + a - starts[r], b - a
+                    runs[known, 0], runs[known, 1], runs[known, 2] = (
+                        r,
+                        filled + a - starts[r],
+                        b - a,
+                    )
                     known += 1
             filled += longest
             for m in range(len(count)):
@@ -289,7 +330,8 @@ def best(
                             top = max(top, _triple_sum(exact, row, n, triples, origin + i))
                             top = max(top, _triple_sum(exact, row + n, n, triples, origin + i))
                 else:
-                    # each lookup lost less than one step, so the best lies less than `count` steps above
+                    # each lookup lost less than one step, so the best lies less than `count` steps
+                    # above
                     bound = min(least + count[m] - 1, 254)
                     for block in range(blocks):
                         bits = block_mask(kind, values.ctypes.data + block * lanes, bound)
@@ -309,9 +351,25 @@ def best(
 
 @njit(nogil=True, cache=True)
 def tallies(
-    kind, bases, lanes, codes, starts, ends, pwm, offset, tables, first, count, budget, cut, how, out
-):  # fmt: skip
-    """Count (how 0) or sum the scores (how 1) of the hits of each region, once a position, into out (R, F)."""
+    kind,
+    bases,
+    lanes,
+    codes,
+    starts,
+    ends,
+    pwm,
+    offset,
+    tables,
+    first,
+    count,
+    budget,
+    cut,
+    how,
+    out,
+):
+    """Count (how 0) or sum the scores (how 1) of the hits of each region, once a position, into out
+    (R, F).
+    """
     longest = 0
     for r in range(len(starts)):
         longest = max(longest, ends[r] - starts[r])
@@ -366,7 +424,8 @@ def tallies(
 
 @njit(nogil=True, cache=True)
 def occupancies(codes, starts, ends, odds, odds_first, width, out):
-    """Write ln(1 + sum of odds over positions and strands) for each region and motif into out (R, F).
+    """Write ln(1 + sum of odds over positions and strands) for each region and motif into out (R,
+    F).
 
     `odds` holds the products of odds of three bases each, forward then reverse.
     """

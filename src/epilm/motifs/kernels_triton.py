@@ -1,9 +1,11 @@
-"""Best motif scores of regions in one kernel: one-hot bases made on the fly, multiplied, and only their best kept.
+"""Best motif scores of regions in one kernel: one-hot bases made on the fly, multiplied, and only
+their best kept.
 
-A product writes every score to memory, 8 bytes a position and motif of both strands, and reads them again for the
-maximum; here they never leave the multiprocessor. Score matrices come in three parts of 8 bits, as in `device`, so
-only the sums round. Imported only where triton is there.
-Axes: R regions, W bases of a region, P positions at a time, K = 4 letters x bases of a motif, C columns (motif and strand).
+A product writes every score to memory, 8 bytes a position and motif of both strands, and reads them
+again for the maximum; here they never leave the multiprocessor. Score matrices come in three parts
+of 8 bits, as in `device`, so only the sums round. Imported only where triton is there.
+Axes: R regions, W bases of a region, P positions at a time, K = 4 letters x bases of a motif, C
+columns (motif and strand).
 """
 
 import torch
@@ -18,9 +20,20 @@ WIDEST = 32  # bases of a motif
 
 @triton.jit
 def _best(  # type: ignore[no-untyped-def]
-    codes_at, reach_at, table_at, width_at, out_at, regions, bases, columns, low,
-    K: tl.constexpr, PLACES: tl.constexpr, COLUMNS: tl.constexpr, REGIONS: tl.constexpr,
-):  # fmt: skip
+    codes_at,
+    reach_at,
+    table_at,
+    width_at,
+    out_at,
+    regions,
+    bases,
+    columns,
+    low,
+    K: tl.constexpr,
+    PLACES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    REGIONS: tl.constexpr,
+):
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     k = tl.arange(0, K)
     at = table_at + k[:, None] * columns + column[None, :]
@@ -58,7 +71,9 @@ def room(width: int) -> int:
     return max(32, triton.next_power_of_2(4 * width))
 
 
-def best_of_columns(codes: Tensor, reaches: Tensor, table: Tensor, widths: Tensor, low: float) -> Tensor:
+def best_of_columns(
+    codes: Tensor, reaches: Tensor, table: Tensor, widths: Tensor, low: float
+) -> Tensor:
     """Best score of each column in each region: float32 (R, C).
 
     Parameters
@@ -77,7 +92,19 @@ def best_of_columns(codes: Tensor, reaches: Tensor, table: Tensor, widths: Tenso
     out = torch.empty(regions, columns, dtype=torch.float32, device=codes.device)
     with torch.cuda.device_of(codes):
         _best[(triton.cdiv(regions, REGIONS), columns // COLUMNS)](
-            codes, reaches, table, widths, out, regions, bases, columns, low,
-            K=k, PLACES=PLACES, COLUMNS=COLUMNS, REGIONS=REGIONS, num_warps=WARPS,
-        )  # fmt: skip
+            codes,
+            reaches,
+            table,
+            widths,
+            out,
+            regions,
+            bases,
+            columns,
+            low,
+            K=k,
+            PLACES=PLACES,
+            COLUMNS=COLUMNS,
+            REGIONS=REGIONS,
+            num_warps=WARPS,
+        )
     return out

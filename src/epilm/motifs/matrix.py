@@ -1,8 +1,8 @@
 """The factor matrix: one number for each region and motif, or several of them in one pass.
 
-Motif scores depend on the sequence alone, so the union of regions is scored once and indexed per cell type.
-Work goes region block by region block: memory is bounded by the result, which may be a memory map.
-Needs numpy and numba. Used by the store's builder.
+Motif scores depend on the sequence alone, so the union of regions is scored once and indexed per
+cell type. Work goes region block by region block: memory is bounded by the result, which may be a
+memory map. Needs numpy and numba. Used by the store's builder.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,8 @@ class MotifReport:
         `statistic` of the (first) matrix.
     p, pseudocount : float
     thresholds : tuple of float
-        Cut of each motif in nats (mean over GC bins with background "gc_bins"); inf: no hit possible.
+        Cut of each motif in nats (mean over GC bins with background "gc_bins"); inf: no hit
+        possible.
     minimum_p, maximum_score : tuple of float
         Probability of the best word, and its score (largest over GC bins).
     unreachable : tuple of str
@@ -56,7 +57,8 @@ class MotifReport:
     backgrounds : tuple of four-tuples
         A, C, G, T; one, or one a GC bin.
     counts, frequencies, scaled : int
-        How many matrices were counts, frequencies used as they are, and frequencies times their known sites.
+        How many matrices were counts, frequencies used as they are, and frequencies times their
+        known sites.
     more_statistics : tuple of str
         Of the further matrices, see `factor_matrices`.
     """
@@ -85,17 +87,26 @@ class MotifReport:
         return out
 
     def __str__(self) -> str:
-        short = {"allow_best": "their best word alone hits", "exact": "they have no hit"}[self.short]
+        short = {"allow_best": "their best word alone hits", "exact": "they have no hit"}[
+            self.short
+        ]
         lines = [
-            f"{len(self.ids)} motifs ({self.counts} counts, {self.scaled} frequencies with known sites, "
-            f"{self.frequencies} frequencies as given), pseudocount {self.pseudocount:g}, "
-            f"background {self.background}, statistic {', '.join((self.statistic, *self.more_statistics))}, p {self.p:g}"
+            f"{len(self.ids)} motifs ({self.counts} counts, {self.scaled} frequencies with known"
+            f" sites, {self.frequencies} frequencies as given), pseudocount {self.pseudocount:g},"
+            f" background {self.background}, statistic"
+            f" {', '.join((self.statistic, *self.more_statistics))}, p {self.p:g}"
         ]
         if self.frequencies and self.pseudocount > 0.1:
-            lines.append("frequencies without a number of sites: the pseudocount shrinks their scores")
+            lines.append(
+                "frequencies without a number of sites: the pseudocount shrinks their scores"
+            )
         if self.unreachable:
-            shown = ", ".join(self.unreachable[:10]) + (", ..." if len(self.unreachable) > 10 else "")
-            lines.append(f"{len(self.unreachable)} motifs cannot reach p {self.p:g} ({short}): {shown}")
+            shown = ", ".join(self.unreachable[:10]) + (
+                ", ..." if len(self.unreachable) > 10 else ""
+            )
+            lines.append(
+                f"{len(self.unreachable)} motifs cannot reach p {self.p:g} ({short}): {shown}"
+            )
         return "\n".join(lines)
 
 
@@ -103,7 +114,9 @@ class MotifReport:
 class _Scored:
     """Everything that depends on the background: built once a background, shared by threads."""
 
-    works: tuple[Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None], ...]
+    works: tuple[
+        Callable[[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[Any]], None], ...
+    ]
     thresholds: Floats
     minimum_p: Floats
     maximum: Floats
@@ -134,16 +147,16 @@ def factor_matrix(
         Half-open positions of the regions in `genome_codes`.
     motifs : sequence of Motif, length F
     statistic : {"best", "binary", "count", "sum", "occupancy", "neglog10p"}
-        best: highest log-odds, at least 0. binary: 1 where a position reaches the cut. count: positions that
-        do, a palindrome once. sum: of the scores of those. occupancy: ln(1 + sum of odds), the log-sum-exp
-        over positions and strands with an unbound state of weight 1. neglog10p: -log10 of the p-value of the
-        best position (of one position, not of the region).
+        best: highest log-odds, at least 0. binary: 1 where a position reaches the cut. count:
+        positions that do, a palindrome once. sum: of the scores of those. occupancy: ln(1 + sum of
+        odds), the log-sum-exp over positions and strands with an unbound state of weight 1.
+        neglog10p: -log10 of the p-value of the best position (of one position, not of the region).
     p : float
         Cut for binary, count and sum; stated in the report for the others.
     pseudocount : float
     background : {"uniform", "genome", "gc_bins"}
-        A quarter each; the composition of `genome_codes`; or the regions in 25 quantiles of GC, each scored
-        with the composition of its own regions.
+        A quarter each; the composition of `genome_codes`; or the regions in 25 quantiles of GC,
+        each scored with the composition of its own regions.
     short : {"allow_best", "exact"}
         The rule for motifs that cannot reach `p`, see `epilm.motifs.pwm.thresholds`.
     out : float16 array, shape (R, F), optional
@@ -173,9 +186,19 @@ def factor_matrix(
     ([[4.13671875], [0.0]], ('M1',))
     """
     matrices, report = factor_matrices(
-        genome_codes, starts, ends, motifs, (statistic,), p=p, pseudocount=pseudocount, background=background,
-        short=short, out=None if out is None else (out,), progress=progress, threads=threads,
-    )  # fmt: skip
+        genome_codes,
+        starts,
+        ends,
+        motifs,
+        (statistic,),
+        p=p,
+        pseudocount=pseudocount,
+        background=background,
+        short=short,
+        out=None if out is None else (out,),
+        progress=progress,
+        threads=threads,
+    )
     return matrices[0], report
 
 
@@ -222,25 +245,35 @@ def factor_matrices(
     --------
     >>> motif = Motif("M1", "x", np.array([[100.0, 0, 0, 0], [0, 100, 0, 0]]), True)
     >>> codes = np.array([0, 1, 0, 1, 4], dtype=np.uint8)  # ACACN
-    >>> (best, count), _ = factor_matrices(codes, np.array([0]), np.array([5]), [motif], ("best", "count"), p=0.1)
+    >>> (best, count), _ = factor_matrices(
+    ...     codes, np.array([0]), np.array([5]), [motif], ("best", "count"), p=0.1
+    ... )
     >>> best.tolist(), count.tolist()
     ([[2.7578125]], [[2.0]])
     """
     statistics = tuple(statistics)
     for statistic in statistics:
         if statistic not in get_args(Statistic):
-            raise InputError(f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic)))
+            raise InputError(
+                f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic))
+            )
     if not statistics or len(set(statistics)) < len(statistics):
-        raise InputError("each matrix needs a statistic of its own", found=", ".join(statistics) or "none")
+        raise InputError(
+            "each matrix needs a statistic of its own", found=", ".join(statistics) or "none"
+        )
     if background not in get_args(Background):
-        raise InputError(f"unknown background {background!r}", expected=", ".join(get_args(Background)))
+        raise InputError(
+            f"unknown background {background!r}", expected=", ".join(get_args(Background))
+        )
     codes = as_codes(genome_codes)
     first, last = check_regions(starts, ends, len(codes))
     motifs = duplicate_free(motifs, "motifs")
     shape = (len(first), len(motifs))
     targets = [np.empty(shape, dtype=np.float16) for _ in statistics] if out is None else list(out)
     if len(targets) != len(statistics):
-        raise InputError("each statistic needs a result", found=len(targets), expected=len(statistics))
+        raise InputError(
+            "each statistic needs a result", found=len(targets), expected=len(statistics)
+        )
     for target in targets:
         if target.shape != shape:
             raise InputError(
@@ -323,7 +356,9 @@ def _prepare(
     return _Scored(works, cuts.scores, cuts.minimum_p, maximum)
 
 
-def _work(statistic: Statistic, pwms: Sequence[Floats], cuts: Floats, bg: Floats) -> Callable[..., None]:
+def _work(
+    statistic: Statistic, pwms: Sequence[Floats], cuts: Floats, bg: Floats
+) -> Callable[..., None]:
     if statistic == "best":
         return BestScorer(pwms, floor=True).best
     if statistic == "neglog10p":
@@ -360,6 +395,8 @@ def _p_value_work(pwms: Sequence[Floats], bg: Floats) -> Callable[..., None]:
         for m, (table, best, step) in enumerate(tables):
             reached = np.isfinite(out[:, m])
             at = np.rint((best - np.where(reached, out[:, m], best)) / step).astype(np.int64)
-            out[:, m] = np.where(reached, -np.log10(table[np.clip(at, 0, len(table) - 1)]) + 0.0, 0.0)
+            out[:, m] = np.where(
+                reached, -np.log10(table[np.clip(at, 0, len(table) - 1)]) + 0.0, 0.0
+            )
 
     return work

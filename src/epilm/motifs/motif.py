@@ -66,7 +66,8 @@ def duplicate_free(motifs: Sequence[Motif], where: str) -> list[Motif]:
     >>> duplicate_free([Motif("M1", "x", np.ones((1, 4)), True)] * 2, "a.jaspar")
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: a.jaspar: two motifs have one id. Found M1 as motif 1 and motif 2. Rename or remove one of them: ids are the columns of the factor matrix.
+    epilm.errors.InputError: a.jaspar: two motifs have one id. Found M1 as motif 1 and motif 2.
+        Rename or remove one of them: ids are the columns of the factor matrix.
     """
     seen: dict[str, int] = {}
     for number, motif in enumerate(motifs, 1):
@@ -108,7 +109,12 @@ def motif_of(
             f"motif {id} has a column without any count",
             where=where,
             found=f"zeros in column {int(np.flatnonzero(sums <= 0)[0]) + 1} of {len(sums)}",
-            do="Remove the column or the motif; a pseudocount cannot make information from nothing.",
+            do=(
+                "Remove the column or the motif; a pseudocount cannot make information from"
+                " nothing."
+            ),
         )
     frequencies = bool((matrix <= 1 + 1e-6).all() and (np.abs(sums - 1) <= 0.05).all())
-    return Motif(id, name or id, matrix, is_counts=not frequencies, sites=sites if frequencies else None)
+    return Motif(
+        id, name or id, matrix, is_counts=not frequencies, sites=sites if frequencies else None
+    )

@@ -1,4 +1,6 @@
-"""Which motifs of a collection are a factor's: collections write dimers, variants and cases in their own ways."""
+"""Which motifs of a collection are a factor's: collections write dimers, variants and cases in
+their own ways.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +10,8 @@ from epilm.errors import InputError
 
 
 def motifs_of(motifs: Sequence[Any], factor: str) -> list[Any]:
-    """Find the motifs of a factor by name or id, whatever the case: the name itself, else dimers that hold it.
+    """Find the motifs of a factor by name or id, whatever the case: the name itself, else dimers
+    that hold it.
 
     Parameters
     ----------
@@ -33,7 +36,9 @@ def motifs_of(motifs: Sequence[Any], factor: str) -> list[Any]:
     found = [m for m in motifs if plain[m.id] == wanted or str(m.id).upper() == wanted]
     found = found or [m for m in motifs if wanted in re.split(r"::|_", plain[m.id])]
     if not found:
-        near = sorted({str(m.name) for m in motifs if str(m.name).upper().startswith(wanted[:3])})[:6]
+        near = sorted({str(m.name) for m in motifs if str(m.name).upper().startswith(wanted[:3])})[
+            :6
+        ]
         raise InputError(
             "no motif of this factor in the collection",
             found=factor,

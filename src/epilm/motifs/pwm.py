@@ -1,9 +1,9 @@
 """From scores to cuts: exact p-values of score matrices, and backgrounds.
 
-A score is a natural logarithm of odds (MOODS' form). A p-value is the chance that one position of one
-strand scores at least as high under independent bases. Cuts come from dynamic programming over scores
-rounded so that the stated p is never exceeded; only the tail that matters is computed, which is why it is fast.
-Needs numpy and numba; no torch. Used by scan and matrix.
+A score is a natural logarithm of odds (MOODS' form). A p-value is the chance that one position of
+one strand scores at least as high under independent bases. Cuts come from dynamic programming over
+scores rounded so that the stated p is never exceeded; only the tail that matters is computed, which
+is why it is fast. Needs numpy and numba; no torch. Used by scan and matrix.
 """
 
 from collections.abc import Sequence
@@ -166,15 +166,16 @@ def thresholds(
         Per position and strand, between 0 and 1.
     background : array, shape (4,)
     short : {"allow_best", "exact"}
-        A motif whose best word is more likely than `p` can have no hit at that p. "allow_best" puts the cut
-        midway between its best and second-best score, so that the best word alone still hits (as MOODS);
-        "exact" gives it no hit.
+        A motif whose best word is more likely than `p` can have no hit at that p. "allow_best" puts
+        the cut midway between its best and second-best score, so that the best word alone still
+        hits (as MOODS); "exact" gives it no hit.
     threads : int
 
     Returns
     -------
     Thresholds
-        P(score >= cut) <= p always holds (except "allow_best"); at most `SLACK_NATS` above the exact cut.
+        P(score >= cut) <= p always holds (except "allow_best"); at most `SLACK_NATS` above the
+        exact cut.
 
     Examples
     --------
@@ -202,7 +203,9 @@ def thresholds(
         with ThreadPoolExecutor(threads) as pool:
             edges = np.linspace(0, len(pwms), 4 * threads + 1).astype(int).tolist()
             jobs = [
-                pool.submit(_thresholds, flat, offsets, bg, p, allow, SLACK_NATS, a, b, scores, minimum)
+                pool.submit(
+                    _thresholds, flat, offsets, bg, p, allow, SLACK_NATS, a, b, scores, minimum
+                )
                 for a, b in pairwise(edges)
             ]
             for job in jobs:
@@ -210,7 +213,9 @@ def thresholds(
     return Thresholds(scores, minimum, float(p), short)
 
 
-def threshold(pwm: Floats, p: float, background: ArrayLike = UNIFORM, short: Short = "allow_best") -> float:
+def threshold(
+    pwm: Floats, p: float, background: ArrayLike = UNIFORM, short: Short = "allow_best"
+) -> float:
     """Score cut of one motif; see `thresholds`.
 
     Examples
@@ -223,7 +228,9 @@ def threshold(pwm: Floats, p: float, background: ArrayLike = UNIFORM, short: Sho
     return float(thresholds([pwm], p, background, short).scores[0])
 
 
-def tail_table(pwm: Floats, background: ArrayLike = UNIFORM, bins: int = 8192) -> tuple[Floats, float, float]:
+def tail_table(
+    pwm: Floats, background: ArrayLike = UNIFORM, bins: int = 8192
+) -> tuple[Floats, float, float]:
     """P-values of a motif over its whole score range.
 
     Parameters
@@ -262,7 +269,9 @@ def tail_table(pwm: Floats, background: ArrayLike = UNIFORM, bins: int = 8192) -
 
 @njit(nogil=True, cache=True)
 def _distribution(steps, bg, size):
-    """Probabilities of total deficits 0 .. size-1; steps (W, 4) whole numbers, deficits beyond are dropped."""
+    """Probabilities of total deficits 0 .. size-1; steps (W, 4) whole numbers, deficits beyond are
+    dropped.
+    """
     now, following = np.zeros(size), np.zeros(size)
     now[0] = 1.0
     end = 1  # both are zero from here on
@@ -294,7 +303,12 @@ def _distribution(steps, bg, size):
         into, n0, n1 = following[s1:s2], now[s1 - s0 : s2 - s0], now[: s2 - s1]
         for i in range(len(into)):
             into[i] = n0[i] * g0 + n1[i] * g1
-        into, n0, n1, n2 = following[s2:s3], now[s2 - s0 : s3 - s0], now[s2 - s1 : s3 - s1], now[: s3 - s2]
+        into, n0, n1, n2 = (
+            following[s2:s3],
+            now[s2 - s0 : s3 - s0],
+            now[s2 - s1 : s3 - s1],
+            now[: s3 - s2],
+        )
         for i in range(len(into)):
             into[i] = n0[i] * g0 + n1[i] * g1 + n2[i] * g2
         into, n0, n1 = following[s3:reach], now[s3 - s0 : reach - s0], now[s3 - s1 : reach - s1]
@@ -361,8 +375,8 @@ def _thresholds(flat, offsets, bg, p, allow_best, slack, first, last, scores, mi
                 scores[m] = best - gap / 2
             continue
         deficit = deficit[np.argsort(order)]  # flat columns first keep the occupied range short
-        # Deficits rounded down make every word look better than it is, so the p of a cut is never understated.
-        # A coarse pass over the whole range finds how deep the fine pass must look.
+        # Deficits rounded down make every word look better than it is, so the p of a cut is never
+        # understated. A coarse pass over the whole range finds how deep the fine pass must look.
         coarse = max(reach / 1024, 1e-6)
         size = 1024 + width + 2
         found = _last_within(_distribution(_floor_steps(deficit, coarse, size), bg, size), p)

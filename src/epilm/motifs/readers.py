@@ -1,7 +1,7 @@
 """Parsers of motif files, line by line, so that each error names the line and the cure.
 
-Each takes numbered lines and returns motifs or refuses the file; nothing is skipped. Bio.motifs is the
-independent peer in the tests. Used by formats only.
+Each takes numbered lines and returns motifs or refuses the file; nothing is skipped. Bio.motifs is
+the independent peer in the tests. Used by formats only.
 """
 
 import re
@@ -16,9 +16,13 @@ Line = tuple[int, str]
 
 
 def _split_header(text: str) -> tuple[str, str]:
-    """Id and name of a ``>`` line: JASPAR's tab, gimmemotifs' underscore, HOMER's consensus and name."""
+    """Id and name of a ``>`` line: JASPAR's tab, gimmemotifs' underscore, HOMER's consensus and
+    name.
+    """
     fields = text.split("\t")
-    if len(fields) >= 3 and re.fullmatch(r"[-+.\deE]+", fields[2].strip()):  # HOMER: consensus, name, cut
+    if len(fields) >= 3 and re.fullmatch(
+        r"[-+.\deE]+", fields[2].strip()
+    ):  # HOMER: consensus, name, cut
         return fields[1].strip(), fields[1].strip().split("/")[0].split("(")[0]
     words = text.split(None, 1)
     id, name = words[0], (words[1].strip() if len(words) > 1 else "")
@@ -29,7 +33,9 @@ def _split_header(text: str) -> tuple[str, str]:
 
 
 def read_rows(lines: list[Line], path: Path, layout: str = "jaspar") -> list[Motif]:
-    """JASPAR's two layouts and the table with one position a row, which differ only in what a row is."""
+    """JASPAR's two layouts and the table with one position a row, which differ only in what a row
+    is.
+    """
     blocks: list[tuple[int, str, str, list[Line]]] = []
     for number, raw in lines:
         line = raw.strip()
@@ -37,7 +43,9 @@ def read_rows(lines: list[Line], path: Path, layout: str = "jaspar") -> list[Mot
             continue
         if line.startswith(">"):
             if not line[1:].strip():
-                raise InputError("a header without an id", where=f"{path}, line {number}", found=line)
+                raise InputError(
+                    "a header without an id", where=f"{path}, line {number}", found=line
+                )
             blocks.append((number, *_split_header(line[1:].strip()), []))
         else:
             if not blocks:  # the old JASPAR .pfm: four rows and no header, one motif a file
@@ -75,14 +83,21 @@ def _read_block(id: str, name: str, start: int, rows: list[Line], path: Path, la
         raise InputError(
             f"motif {id} is not whole",
             where=where,
-            found=f"{len(values)} rows with {', '.join(str(len(row)) for row in values[:8]) or 'no'} numbers",
+            found=(
+                f"{len(values)} rows with {', '.join(str(len(row)) for row in values[:8]) or 'no'}"
+                " numbers"
+            ),
             expected="four rows (A, C, G, T) of equal length, or rows of four numbers",
             do="The file may be truncated: copy or download it again.",
         )
     if letters:
-        return motif_of(id, name, np.ascontiguousarray(table[[letters.index(b) for b in BASES]].T), where)
+        return motif_of(
+            id, name, np.ascontiguousarray(table[[letters.index(b) for b in BASES]].T), where
+        )
     by_position = len(table) != 4 or layout == "pfm"
-    if len(table) == 4 == table.shape[1] and layout == "jaspar":  # 4 x 4 may be either: look at the sums
+    if (
+        len(table) == 4 == table.shape[1] and layout == "jaspar"
+    ):  # 4 x 4 may be either: look at the sums
         by_position = bool(
             np.ptp(table.sum(axis=1)) <= 0.02 * table.sum(axis=1).max()
             and np.ptp(table.sum(axis=0)) > 0.02 * table.sum(axis=0).max()
@@ -91,9 +106,11 @@ def _read_block(id: str, name: str, start: int, rows: list[Line], path: Path, la
 
 
 def _glued(rows: list[str]) -> list[list[float]] | None:
-    """Read JASPAR's bracketed rows by fixed width, where wide numbers touch (``0595.588`` for 0 and 595.588).
+    """Read JASPAR's bracketed rows by fixed width, where wide numbers touch (``0595.588`` for 0 and
+    595.588).
 
-    JASPAR pads each number to 7 characters without a separator, so real files hold such rows (2018: MA1153.1).
+    JASPAR pads each number to 7 characters without a separator, so real files hold such rows (2018:
+    MA1153.1).
 
     Examples
     --------
@@ -102,7 +119,9 @@ def _glued(rows: list[str]) -> list[list[float]] | None:
     """
     inside = [row[row.find("[") + 1 : row.rfind("]")].rstrip() for row in rows]
     width, length = 7, len(inside[0])
-    if length % width or any(len(text) != length or "[" not in row for text, row in zip(inside, rows)):
+    if length % width or any(
+        len(text) != length or "[" not in row for text, row in zip(inside, rows)
+    ):
         return None
     out = []
     for text in inside:
@@ -154,7 +173,9 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
                     )
                 rows.append(row)
                 at += 1
-            width, sites = numbers_of([keys.get("w", str(len(rows))), keys.get("nsites", "0")], here)
+            width, sites = numbers_of(
+                [keys.get("w", str(len(rows))), keys.get("nsites", "0")], here
+            )
             if len(rows) != width or not rows:
                 raise InputError(
                     f"motif {id} is not whole",
@@ -165,10 +186,11 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
                 )
             motif = motif_of(id, name, np.array(rows, dtype=np.float64), here, sites or None)
             if motif.is_counts:
+                sums = motif.matrix.sum(axis=1)
                 raise InputError(
                     f"motif {id}: the probabilities of each row must sum to 1",
                     where=here,
-                    found=f"a row with sum {motif.matrix.sum(axis=1)[np.abs(motif.matrix.sum(axis=1) - 1).argmax()]:g}",
+                    found=f"a row with sum {sums[np.abs(sums - 1).argmax()]:g}",
                 )
             motifs.append(motif)
             id = name = ""
@@ -220,19 +242,26 @@ def read_transfac(lines: list[Line], path: Path) -> list[Motif]:
             letters = [word.upper() for word in rest.split()[:4]]
             if sorted(letters) != sorted(BASES):
                 raise InputError(
-                    "the motif is not over A, C, G, T", where=here, found=line, expected="P0 A C G T"
+                    "the motif is not over A, C, G, T",
+                    where=here,
+                    found=line,
+                    expected="P0 A C G T",
                 )
             order, rows = [letters.index(b) for b in BASES], []
         elif re.fullmatch(r"\d+", tag):
             if order is None:
-                raise InputError("a row before its header", where=here, found=line, expected="P0 A C G T")
+                raise InputError(
+                    "a row before its header", where=here, found=line, expected="P0 A C G T"
+                )
             words = rest.split()
             if len(words) < 4:
                 raise InputError("a row needs four numbers", where=here, found=line)
             values = numbers_of(words[:4], here)
             if int(tag) not in (len(rows), len(rows) + 1):
                 raise InputError(
-                    "rows are not consecutive", where=here, found=f"row {tag} after {len(rows)} rows"
+                    "rows are not consecutive",
+                    where=here,
+                    found=f"row {tag} after {len(rows)} rows",
                 )
             rows.append([values[i] for i in order])
         elif tag in ("AC", "ID", "NA") and rest.strip():

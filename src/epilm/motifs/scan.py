@@ -1,8 +1,8 @@
 """Where motifs hit a sequence, and how well each motif matches a region at best.
 
-Both strands; starts are 0-based on the forward strand, whatever the strand of the hit; windows that hold
-an N are skipped. The answers are those of the plain loop over all positions, found faster: a coarse pass
-over bytes rules out nearly every position and the rest is scored in double precision.
+Both strands; starts are 0-based on the forward strand, whatever the strand of the hit; windows that
+hold an N are skipped. The answers are those of the plain loop over all positions, found faster: a
+coarse pass over bytes rules out nearly every position and the rest is scored in double precision.
 Needs numpy and numba. Used by matrix and by users.
 """
 
@@ -26,8 +26,8 @@ CHUNK = 1 << 17
 class Hits(NamedTuple):
     """Hits, sorted by motif, start and strand (+ first).
 
-    motif : int32 array, row of the motif. start : int64 array, 0-based. strand : int8 array, +1 or -1.
-    score : float64 array, nats.
+    motif : int32 array, row of the motif. start : int64 array, 0-based.
+    strand : int8 array, +1 or -1. score : float64 array, nats.
     """
 
     motif: NDArray[np.int32]
@@ -72,7 +72,8 @@ def scan(
     thresholds : array, shape (F,)
         Cuts in nats; inf leaves a motif out.
     dedup : bool
-        Where both strands hit at one start (palindromes), keep the better one (the forward one when equal).
+        Where both strands hit at one start (palindromes), keep the better one (the forward one when
+        equal).
     threads : int, optional
         All cores of the process when not given.
 
@@ -163,9 +164,13 @@ class HitScanner:
         How lookups are done (see `epilm.motifs.simd`); the fastest here when not given.
     """
 
-    def __init__(self, pwms: Sequence[Floats], cut: Floats, kind: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, pwms: Sequence[Floats], cut: Floats, kind: tuple[int, ...] | None = None
+    ) -> None:
         if cut.shape != (len(pwms),) or np.isnan(cut).any():
-            raise InputError("each motif needs one cut", found=f"{cut.shape} for {len(pwms)} motifs")
+            raise InputError(
+                "each motif needs one cut", found=f"{cut.shape} for {len(pwms)} motifs"
+            )
         self.kind = simd.chosen_kind() if kind is None else kind
         self.cut = cut
         self.pwm, self.offset = flatten(pwms)
@@ -185,10 +190,25 @@ class HitScanner:
             motif, place = np.empty(room, np.int32), np.empty(room, np.int64)
             strand, score = np.empty(room, np.int8), np.empty(room, np.float64)
             found = kernels.hits(
-                self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), piece, 0, end - start,
-                self.pwm, self.offset, self.tables, self.first, self.count, self.budget, self.cut, dedup,
-                motif, place, strand, score,
-            )  # fmt: skip
+                self.kind,
+                simd.bases_per_lookup(self.kind),
+                simd.lanes(self.kind),
+                piece,
+                0,
+                end - start,
+                self.pwm,
+                self.offset,
+                self.tables,
+                self.first,
+                self.count,
+                self.budget,
+                self.cut,
+                dedup,
+                motif,
+                place,
+                strand,
+                score,
+            )
             if found <= room:
                 return Hits(motif[:found], place[:found] + start, strand[:found], score[:found])
             room = found
@@ -204,9 +224,22 @@ class HitScanner:
     ) -> None:
         """Number of hits, or sum of their scores, of each region and motif, once a position."""
         kernels.tallies(
-            self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), as_codes(codes), starts, ends,
-            self.pwm, self.offset, self.tables, self.first, self.count, self.budget, self.cut, int(scores), out,
-        )  # fmt: skip
+            self.kind,
+            simd.bases_per_lookup(self.kind),
+            simd.lanes(self.kind),
+            as_codes(codes),
+            starts,
+            ends,
+            self.pwm,
+            self.offset,
+            self.tables,
+            self.first,
+            self.count,
+            self.budget,
+            self.cut,
+            int(scores),
+            out,
+        )
 
 
 class BestScorer:
@@ -242,14 +275,28 @@ class BestScorer:
     ) -> None:
         """Write the best scores of the regions into out (R, F)."""
         kernels.best(
-            self.kind, simd.bases_per_lookup(self.kind), simd.lanes(self.kind), as_codes(codes), starts, ends,
-            self.tables, self.first, self.count, self.exact, self.exact_first, self.width, self.floor,
-            0.0 if self.floor else -np.inf, out,
-        )  # fmt: skip
+            self.kind,
+            simd.bases_per_lookup(self.kind),
+            simd.lanes(self.kind),
+            as_codes(codes),
+            starts,
+            ends,
+            self.tables,
+            self.first,
+            self.count,
+            self.exact,
+            self.exact_first,
+            self.width,
+            self.floor,
+            0.0 if self.floor else -np.inf,
+            out,
+        )
 
 
 def _common_score(pwm: Floats) -> float:
-    """A score that about one position in a hundred reaches: regions of some length nearly always pass it."""
+    """A score that about one position in a hundred reaches: regions of some length nearly always
+    pass it.
+    """
     table, best, step = tail_table(pwm, UNIFORM, bins=512)
     return best - step * (int(np.searchsorted(table, 0.01)) + 1)
 
@@ -286,7 +333,8 @@ def check_regions(
     >>> check_regions([0], [9], 8)
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: region 0 does not lie in the sequence. Found 0-9; expected 0 <= start <= end <= 8.
+    epilm.errors.InputError: region 0 does not lie in the sequence. Found 0-9; expected 0 <= start
+        <= end <= 8.
     """
     first = np.array(starts, dtype=np.int64).reshape(-1)
     last = np.array(ends, dtype=np.int64).reshape(-1)
@@ -304,7 +352,8 @@ def check_regions(
 
 
 def as_codes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bases as a plain array (of a memory map: a view, nothing is read), or what is wrong with them.
+    """The bases as a plain array (of a memory map: a view, nothing is read), or what is wrong with
+    them.
 
     Examples
     --------
@@ -313,7 +362,8 @@ def as_codes(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if codes.ndim != 1 or codes.dtype != np.uint8:
         raise InputError(
-            "bases must be one row of uint8 (A=0 C=1 G=2 T=3 N=4)", found=f"{codes.dtype} {codes.shape}"
+            "bases must be one row of uint8 (A=0 C=1 G=2 T=3 N=4)",
+            found=f"{codes.dtype} {codes.shape}",
         )
     plain = np.ascontiguousarray(codes).view()
     plain.flags.writeable = False  # one type for arrays and memory maps: one compilation

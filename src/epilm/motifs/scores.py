@@ -1,4 +1,6 @@
-"""A motif's log-odds scores. Needs numpy alone, unlike `pwm`: a run that reads motifs from a store has no numba."""
+"""A motif's log-odds scores. Needs numpy alone, unlike `pwm`: a run that reads motifs from a store
+has no numba.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +14,15 @@ UNIFORM: NDArray[np.float64] = np.full(4, 0.25)
 """A quarter each; A, C, G, T."""
 
 
-def log_odds(motif: Motif | ArrayLike, background: ArrayLike = UNIFORM, pseudocount: float = 1.0) -> Floats:
+def log_odds(
+    motif: Motif | ArrayLike, background: ArrayLike = UNIFORM, pseudocount: float = 1.0
+) -> Floats:
     """Log-odds scores of a motif, natural logarithm, MOODS' form.
 
-    ``s_b = ln((c_b + pseudocount * bg_b) / (sum c + pseudocount) / bg_b)`` in each column. Frequencies whose
-    number of sites is known (MEME's nsites) count as that many sites; other frequencies enter as they are,
-    which shrinks the scores (a one-hot column gives 0.9163 instead of 1.3788 for 100 counts).
+    ``s_b = ln((c_b + pseudocount * bg_b) / (sum c + pseudocount) / bg_b)`` in each column.
+    Frequencies whose number of sites is known (MEME's nsites) count as that many sites; other
+    frequencies enter as they are, which shrinks the scores (a one-hot column gives 0.9163 instead
+    of 1.3788 for 100 counts).
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """The inner loops of motif scanning: 64 positions at a time, one table lookup for three bases.
 
-A score becomes a *deficit*: how far a word falls short of the motif's best word, in steps so coarse that
-every sum that matters fits a byte. Deficits are rounded down, so no hit is ever lost; what passes is
-scored again exactly. A lookup of a byte in a register-wide table is one instruction on most processors,
-and which one there is decides the kind:
+A score becomes a *deficit*: how far a word falls short of the motif's best word, in steps so coarse
+that every sum that matters fits a byte. Deficits are rounded down, so no hit is ever lost; what
+passes is scored again exactly. A lookup of a byte in a register-wide table is one instruction on
+most processors, and which one there is decides the kind:
 
 kind  lookup                          lanes  bases a lookup  processors
 4     vpermb (AVX-512 VBMI)           64     3               Intel Ice Lake up, AMD Zen 4 up
@@ -12,9 +12,9 @@ kind  lookup                          lanes  bases a lookup  processors
 1     tbl (NEON)                      16     2               ARM 64
 0     compare and select              16     1               anything LLVM knows
 
-The kind travels as the *length of a tuple*, so that it is part of the type: numba compiles and caches one
-version for each, and a test can run them all. After a change here, touch kernels.py: numba's cache looks
-at the file of the kernel only.
+The kind travels as the *length of a tuple*, so that it is part of the type: numba compiles and
+caches one version for each, and a test can run them all. After a change here, touch kernels.py:
+numba's cache looks at the file of the kernel only.
 """
 
 import os
@@ -53,7 +53,9 @@ def available_kinds() -> tuple[int, ...]:
 
 
 def chosen_kind() -> tuple[int, ...]:
-    """The kind to use, as a tuple of that length; the environment variable EPILM_SIMD may name a lesser one."""
+    """The kind to use, as a tuple of that length; the environment variable EPILM_SIMD may name a
+    lesser one.
+    """
     asked = KINDS.get(os.environ.get("EPILM_SIMD", "").lower())
     available = available_kinds()
     kind = asked if asked in available else available[0]
@@ -73,7 +75,10 @@ def lanes(kind: tuple[int, ...]) -> int:
 
 
 def byte_tables(
-    flat: NDArray[np.float64], offset: NDArray[np.int64], scale: NDArray[np.float64], kind: tuple[int, ...]
+    flat: NDArray[np.float64],
+    offset: NDArray[np.int64],
+    scale: NDArray[np.float64],
+    kind: tuple[int, ...],
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Lookup tables of the deficits of both strands of every motif.
 
@@ -107,7 +112,9 @@ def byte_tables(
 def exact_tables(
     flat: NDArray[np.float64], offset: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Exact score sums of three bases each, shape (2 * sum of triples, 64), and the first row of each motif."""
+    """Exact score sums of three bases each, shape (2 * sum of triples, 64), and the first row of
+    each motif.
+    """
     count = -(-np.diff(offset) // 3)
     first = np.concatenate([[0], np.cumsum(2 * count)[:-1]]).astype(np.int64)
     tables = np.empty((int(2 * count.sum()), 64))
@@ -160,7 +167,8 @@ def _fill_exact(flat, offset, first, count, tables):
                     )
 
 
-# --- intrinsics: vectors of bytes, written out for LLVM -------------------------------------------------
+# --- intrinsics: vectors of bytes, written out for LLVM
+# -------------------------------------------------
 
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 
@@ -205,7 +213,9 @@ def _splat(kind, value):
 
 def _broadcast(builder, kind, byte):
     vector = ir.VectorType(_I8, _LANES[kind])
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+    one = builder.insert_element(
+        ir.Constant(vector, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0)
+    )
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), _LANES[kind]), [0] * _LANES[kind])
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
@@ -226,9 +236,9 @@ def _const(value):
 def _strand_sums(builder, kind, n, tables, count, stride):
     """A function that emits the deficits of both strands for the block at a given address.
 
-    The words of lookup j stand `stride` bytes after those of lookup j - 1: a copy of the words shifted by the
-    bases of a lookup, so that every load is aligned.
-    `n` > 0: unrolled, tables loaded here, before the loop over blocks. `n` == 0: `count` lookups in a loop.
+    The words of lookup j stand `stride` bytes after those of lookup j - 1: a copy of the words
+    shifted by the bases of a lookup, so that every load is aligned. `n` > 0: unrolled, tables
+    loaded here, before the loop over blocks. `n` == 0: `count` lookups in a loop.
     """
     vector = ir.VectorType(_I8, _LANES[kind])
     if n:
@@ -243,7 +253,9 @@ def _strand_sums(builder, kind, n, tables, count, stride):
                 sums[strand] = (
                     found
                     if sums[strand] is None
-                    else _call(builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [sums[strand], found])
+                    else _call(
+                        builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [sums[strand], found]
+                    )
                 )
         return sums
 
@@ -275,7 +287,9 @@ def _mask(builder, kind, value, limit):
 
 @intrinsic(prefer_literal=True)
 def passing(typingctx, kind, n, tables, count, index, stride, blocks, budget, out):
-    """Write (block, forward bits, reverse bits) of blocks with a lane within the budget; return how many."""
+    """Write (block, forward bits, reverse bits) of blocks with a lane within the budget; return how
+    many.
+    """
     which, unroll = len(kind), n.literal_value
     signature = types.int64(kind, n, *[types.int64] * 7)
 
@@ -319,7 +333,9 @@ def deficits(typingctx, kind, n, tables, count, index, stride, blocks, beyond, o
             offset = builder.mul(loop.index, _const(_LANES[which]))
             least = _call(builder, smaller, vector, sums(builder.add(index, offset)))
             _store(builder, least, builder.add(out, offset))
-            builder.store(_call(builder, smaller, vector, [builder.load(smallest), least]), smallest)
+            builder.store(
+                _call(builder, smaller, vector, [builder.load(smallest), least]), smallest
+            )
         offset = builder.mul(full, _const(_LANES[which]))
         least = _call(builder, smaller, vector, sums(builder.add(index, offset)))
         least = builder.or_(least, _load(builder, which, beyond))

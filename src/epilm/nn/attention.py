@@ -1,10 +1,12 @@
-"""Which kernel computes attention, by chip and number format, and the plain one that all are held to.
+"""Which kernel computes attention, by chip and number format, and the plain one that all are held
+to.
 
-Hopper: cuDNN's kernel first (with dropout 5 % of a step of 5,111 tokens faster than flash, 6 % of 144; measured on an
-H200), on other CUDA chips flash first. On a CPU torch's kernel takes no dropout: with dropout two matrix products and a
-softmax, in fp32 from 256 tokens on in blocks (`epilm.nn.attention_blocks`). Without dropout torch's own choice, except
-in bf16 up to 256 tokens, where it takes twice to four times as long. The choice follows from device, format and shape
-alone. Rows without their padding: `epilm.nn.packing`.
+Hopper: cuDNN's kernel first (with dropout 5 % of a step of 5,111 tokens faster than flash, 6 % of
+144; measured on an H200), on other CUDA chips flash first. On a CPU torch's kernel takes no
+dropout: with dropout two matrix products and a softmax, in fp32 from 256 tokens on in blocks
+(`epilm.nn.attention_blocks`). Without dropout torch's own choice, except in bf16 up to 256 tokens,
+where it takes twice to four times as long. The choice follows from device, format and shape alone.
+Rows without their padding: `epilm.nn.packing`.
 Needs torch only. Axes: N sequences, L tokens, D width of a head.
 """
 
@@ -23,15 +25,18 @@ from epilm.nn.dropout import drop
 
 Attention = Literal["auto", "plain", "sdpa", "flash", "cudnn"]
 
-# On a CPU in bf16: up to here the plain way is the faster (measured on Zen 5, 64 to 256 tokens: 1.6 to 5.8 times).
-# Without dropout torch's kernel keeps no table of tokens by tokens for the way back: plain only while it is small.
+# On a CPU in bf16: up to here the plain way is the faster (measured on Zen 5, 64 to 256 tokens: 1.6
+# to 5.8 times). Without dropout torch's kernel keeps no table of tokens by tokens for the way back:
+# plain only while it is small.
 PLAIN_UP_TO, PLAIN_UP_TO_WITHOUT_DROPOUT = 512, 256
 # In fp32 with dropout: while tables are smaller, computing them again costs more than it spares.
 BLOCKS_FROM = 256
 
 
 class Kernels(NamedTuple):
-    """What `attention_backend` chose: names in order of preference (none: torch's own), and a line on it."""
+    """What `attention_backend` chose: names in order of preference (none: torch's own), and a line
+    on it.
+    """
 
     order: tuple[str, ...]
     said: str
@@ -60,25 +65,37 @@ def attention_backend(device: str, wish: Attention = "auto") -> Kernels:
     """
     if wish not in get_args(Attention):
         raise TrainingError(
-            "unknown attention kernel", where="train.attention", found=wish, expected=", ".join(get_args(Attention))
-        )  # fmt: skip
+            "unknown attention kernel",
+            where="train.attention",
+            found=wish,
+            expected=", ".join(get_args(Attention)),
+        )
     cuda = torch.device(device).type == "cuda"
     if wish in ("flash", "cudnn"):
         if not cuda:
             raise TrainingError(
-                f"the {wish} kernel runs on CUDA devices alone", where="train.attention", found=device,
+                f"the {wish} kernel runs on CUDA devices alone",
+                where="train.attention",
+                found=device,
                 do="Set train.attention to auto.",
-            )  # fmt: skip
+            )
         return Kernels(_ordered(wish), f"attention {wish} first (train.attention)")
     if wish != "auto":
         return Kernels((), f"attention {wish} (train.attention)")
     if not cuda:
         return Kernels(
-            (), "attention sdpa, plain with dropout or in bf16" if device == "cpu" else "attention sdpa"
+            (),
+            (
+                "attention sdpa, plain with dropout or in bf16"
+                if device == "cpu"
+                else "attention sdpa"
+            ),
         )
     hopper = torch.cuda.get_device_capability(device) == (9, 0)
     first = "cudnn" if hopper else "flash"
-    return Kernels(_ordered(first), f"attention {first} first ({'Hopper' if hopper else 'not Hopper'})")
+    return Kernels(
+        _ordered(first), f"attention {first} first ({'Hopper' if hopper else 'not Hopper'})"
+    )
 
 
 def _ordered(first: str) -> tuple[str, ...]:
@@ -92,17 +109,20 @@ def _context(kernels: tuple[str, ...]) -> AbstractContextManager[Any]:
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     names = {
-        "cudnn": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION,
-        "efficient": SDPBackend.EFFICIENT_ATTENTION, "math": SDPBackend.MATH,
-    }  # fmt: skip
+        "cudnn": SDPBackend.CUDNN_ATTENTION,
+        "flash": SDPBackend.FLASH_ATTENTION,
+        "efficient": SDPBackend.EFFICIENT_ATTENTION,
+        "math": SDPBackend.MATH,
+    }
     return sdpa_kernel([names[name] for name in kernels], set_priority=True)
 
 
 def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Cut (N, L, 3 H) into queries, keys and values (N, heads, L, D).
 
-    Cut along the middle before heads and tokens change places: so the gradients of the three are joined again in one
-    copy of whole rows (measured on an H200: 11 % of a step of a base model otherwise).
+    Cut along the middle before heads and tokens change places: so the gradients of the three are
+    joined again in one copy of whole rows (measured on an H200: 11 % of a step of a base model
+    otherwise).
 
     Examples
     --------
@@ -115,7 +135,9 @@ def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def kernels_around(device: torch.device, wish: Attention) -> AbstractContextManager[Any]:
-    """Open the choice of kernels that `attend` makes by itself, around code in which it cannot: compiled programs."""
+    """Open the choice of kernels that `attend` makes by itself, around code in which it cannot:
+    compiled programs.
+    """
     return _context(attention_backend(str(device), wish).order)
 
 
@@ -156,7 +178,9 @@ def attend(
 
 
 def _blocks_are_faster(q: Tensor, k: Tensor, mask: Tensor | None, dropout: float) -> bool:
-    """Of what `attend_in_blocks` takes: fp32 and, if any, a mask of keys that is the same for all queries."""
+    """Of what `attend_in_blocks` takes: fp32 and, if any, a mask of keys that is the same for all
+    queries.
+    """
     if q.device.type != "cpu" or q.dtype != torch.float32 or torch.compiler.is_compiling():
         return False
     takes = mask is None or (mask.dtype == torch.bool and mask.ndim == 4 and mask.shape[2] == 1)
@@ -178,7 +202,9 @@ def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float)
     q, k, v = (x.reshape(n * heads, length, width) for x in (q, k, v))
     scores = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=width**-0.5)
     if mask is not None:
-        scores = _masked(scores.view(n, heads, length, length), mask).view(n * heads, length, length)
+        scores = _masked(scores.view(n, heads, length, length), mask).view(
+            n * heads, length, length
+        )
     weights = scores.softmax(-1)
     return torch.bmm(drop(weights, dropout), v).view(n, heads, length, width)
 

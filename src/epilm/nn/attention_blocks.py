@@ -1,9 +1,10 @@
 """Attention with dropout on a CPU, in blocks whose tables of queries by keys stay in the cache.
 
-torch's own kernel for CPUs takes no dropout: with it whole tables go through memory some ten times, and three of them are
-kept for the way back, 12 bytes a pair of tokens. Here a byte a pair is kept, which of them dropout left, and
-the table is computed again. Measured on an AVX2 machine, there and back: twice as fast from 512 tokens on.
-Needs torch only. Axes: M = sequences x heads, L tokens, D width of a head.
+torch's own kernel for CPUs takes no dropout: with it whole tables go through memory some ten times,
+and three of them are kept for the way back, 12 bytes a pair of tokens. Here a byte a pair is kept,
+which of them dropout left, and the table is computed again. Measured on an AVX2 machine, there and
+back: twice as fast from 512 tokens on. Needs torch only. Axes: M = sequences x heads, L tokens, D
+width of a head.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from epilm.nn.dropout import draw_kept
 BLOCK = 1 << 17  # pairs of one block: a table of 512 KB
 
 
-def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, rate: float, hidden: Tensor | None = None) -> Tensor:
+def attend_in_blocks(
+    q: Tensor, k: Tensor, v: Tensor, rate: float, hidden: Tensor | None = None
+) -> Tensor:
     """Mix values by attention, dropping a share of its weights.
 
     Parameters
@@ -47,7 +50,9 @@ def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, rate: float, hidden: Tenso
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None, rate: float) -> Tensor:
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None, rate: float
+    ) -> Tensor:
         out, (table, mixing) = torch.empty_like(v), _room(q, 2)
         kept = torch.empty(q.shape[0], q.shape[1], q.shape[1], dtype=torch.bool)
         for at, rows in _blocks(*q.shape[:2]):
@@ -88,7 +93,9 @@ def _blocks(m: int, length: int) -> Iterator[tuple[slice, slice]]:
         yield from ((slice(i, min(m, i + tables)), slice(0, length)) for i in range(0, m, tables))
         return
     for i in range(m):
-        yield from ((slice(i, i + 1), slice(j, min(length, j + rows))) for j in range(0, length, rows))
+        yield from (
+            (slice(i, i + 1), slice(j, min(length, j + rows))) for j in range(0, length, rows)
+        )
 
 
 def _room(q: Tensor, tables: int) -> list[Tensor]:
@@ -101,7 +108,9 @@ def _shaped(room: Tensor, like: Tensor) -> Tensor:
     return room[: like.numel()].view(like.shape)
 
 
-def _weights(q: Tensor, k: Tensor, hidden: Tensor | None, at: slice, rows: slice, room: Tensor) -> Tensor:
+def _weights(
+    q: Tensor, k: Tensor, hidden: Tensor | None, at: slice, rows: slice, room: Tensor
+) -> Tensor:
     """Softmax of the scaled products of a block's queries with all keys."""
     queries, keys = q[at, rows], k[at].transpose(1, 2)
     shape = (*queries.shape[:2], keys.shape[2])

@@ -1,4 +1,5 @@
-"""Dropout. On a CPU the entries are drawn 16 bits each, a quarter of the time of torch's own draw, and kept as bytes.
+"""Dropout. On a CPU the entries are drawn 16 bits each, a quarter of the time of torch's own draw,
+and kept as bytes.
 
 Needs torch only.
 """
@@ -35,7 +36,9 @@ def draw_kept(out: Tensor, rate: float) -> float:
     (1.0, [True, True, True])
     """
     n, limit = out.numel(), round(rate * SHARES)
-    bits = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:n]
+    bits = (
+        torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:n]
+    )
     torch.ge(bits.view(out.shape), limit - SHARES // 2, out=out)
     return 1 / (1 - limit / SHARES)
 
@@ -43,8 +46,8 @@ def draw_kept(out: Tensor, rate: float) -> float:
 def drop(x: Tensor, rate: float) -> Tensor:
     """Set a share of the entries to 0 and scale up the rest.
 
-    On a CPU in fp32 and bf16 by `draw_kept`; `rate` is then rounded to 1 / 65536. Elsewhere, and in programs of
-    `torch.compile`, `torch.nn.functional.dropout`, bit for bit.
+    On a CPU in fp32 and bf16 by `draw_kept`; `rate` is then rounded to 1 / 65536. Elsewhere, and in
+    programs of `torch.compile`, `torch.nn.functional.dropout`, bit for bit.
 
     Examples
     --------

@@ -42,7 +42,9 @@ class EncoderBlock(nn.Module):
         After each of the two parts, and on the attention weights.
     """
 
-    def __init__(self, hidden: int, heads: int, ffn: int, dropout: float, attention_dropout: float) -> None:
+    def __init__(
+        self, hidden: int, heads: int, ffn: int, dropout: float, attention_dropout: float
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.attention_dropout = attention_dropout
@@ -66,8 +68,9 @@ class EncoderBlock(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Map (N, L, H) to (N, L, H); `mask` is a bool mask or an additive float bias.
 
-        With `pack` from (T, H) to (T, H), tokens as they stand there. `by` turns queries and keys. With `rows`
-        int64 (M,) to (M, H): every token is attended to, the rest is done for those tokens alone.
+        With `pack` from (T, H) to (T, H), tokens as they stand there. `by` turns queries and keys.
+        With `rows` int64 (M,) to (M, H): every token is attended to, the rest is done for those
+        tokens alone.
         """
         weights = None
         qkv = self.qkv(x) if by is None else turned(self.qkv(x), by, self.heads)
@@ -82,7 +85,9 @@ class EncoderBlock(nn.Module):
         x = add_norm(x, self.down(F.gelu(self.up(x))), self.ffn_norm, self.dropout)
         return x, weights
 
-    def _mix(self, qkv: Tensor, mask: Tensor | None, need_weights: bool) -> tuple[Tensor, Tensor | None]:
+    def _mix(
+        self, qkv: Tensor, mask: Tensor | None, need_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Attention of rows with their padding: (N, L, 3 H) to (N, L, H)."""
         n, length, width = qkv.shape
         hidden = width // 3
@@ -160,13 +165,17 @@ class SequenceEncoder(nn.Module):
     attention_dropout : float, optional
         On attention weights; `dropout` where not given, as BERT.
     rotary : bool
-        Turn queries and keys by their place, beside the position table (`epilm.nn.rotary`); not BERT's arithmetic.
+        Turn queries and keys by their place, beside the position table (`epilm.nn.rotary`); not
+        BERT's arithmetic.
     checkpoint_activations : bool
-        Keep only the blocks' inputs while training and compute the rest again: slower, far less memory.
+        Keep only the blocks' inputs while training and compute the rest again: slower, far less
+        memory.
 
     Examples
     --------
-    >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16).eval()
+    >>> encoder = SequenceEncoder(
+    ...     vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16
+    ... ).eval()
     >>> hidden, attentions = encoder(torch.tensor([[2, 5, 6, 3]]))
     >>> tuple(hidden.shape), attentions
     ((1, 4, 8), None)
@@ -250,8 +259,9 @@ class SequenceEncoder(nn.Module):
         return_attentions : bool
             Also give the attention tables; they are computed without the fused kernel then.
         rows : int64 (M,), optional
-            The tokens that are read, as places in the flattened (N, L); one may come twice. After the last attention the
-            others are left out, three quarters of the products of the last block.
+            The tokens that are read, as places in the flattened (N, L); one may come twice. After
+            the last attention the others are left out, three quarters of the products of the last
+            block.
 
         Returns
         -------
@@ -286,13 +296,16 @@ class SequenceEncoder(nn.Module):
         attend = None if pack is not None else attend_to(mask, attention_bias, dtype=x.dtype)
         by = None
         if self.rotary:
-            by = turns(length, self.width_of_head, x.device, None if pack is None else pack.at % length)
+            by = turns(
+                length, self.width_of_head, x.device, None if pack is None else pack.at % length
+            )
         attentions: list[Tensor] = []
         last, at = 0, rows  # the block that goes on with some tokens alone, and their places
         # A program is made for one shape, and how many rows are read may change with every batch.
         if rows is not None and not self.compiled and len(rows) < x.shape[:-1].numel():
             last, at = len(self.blocks), rows if pack is None else pack.places(rows)
-        # Inside a program the kernel is that of the moment it was made: chosen around it, not within.
+        # Inside a program the kernel is that of the moment it was made: chosen around it, not
+        # within.
         with kernels_around(x.device, self.attention) if self.compiled else nullcontext():
             for n, block in enumerate(self.blocks, 1):
                 # Only training's shapes come often enough for a program.
@@ -311,7 +324,9 @@ class SequenceEncoder(nn.Module):
         return x, attentions if return_attentions else None
 
     def compute(self, attention: Attention = "auto", packing: Packing = "auto") -> None:
-        """Choose how, not what, is computed: the kernel of attention, and whether padding is left out."""
+        """Choose how, not what, is computed: the kernel of attention, and whether padding is left
+        out.
+        """
         self.packing, self.attention = packing, attention
         for block in self.blocks:
             block.attention = attention  # type: ignore[assignment]
@@ -319,8 +334,8 @@ class SequenceEncoder(nn.Module):
     def compile_blocks(self, **how: Any) -> None:
         """Train through `torch.compile`, block by block: one small program serves all of them.
 
-        Tables, heads and everything outside training stay as they are, so that shapes are few. `how` goes
-        to `torch.compile`.
+        Tables, heads and everything outside training stay as they are, so that shapes are few.
+        `how` goes to `torch.compile`.
         """
         for block in self.blocks:
             block.compile(**{"dynamic": False, **how})
@@ -333,8 +348,8 @@ class SequenceEncoder(nn.Module):
     def _pack(self, mask: Tensor) -> Packed | None:
         """Where the tokens are, if leaving the padding out is wanted and pays.
 
-        By itself on a CPU alone: on a GPU counting tokens waits for the device. Never under compilation: shapes
-        would change with every batch.
+        By itself on a CPU alone: on a GPU counting tokens waits for the device. Never under
+        compilation: shapes would change with every batch.
         """
         if self.packing == "off" or torch.compiler.is_compiling() or type(mask) is not Tensor:
             return None
@@ -353,7 +368,9 @@ class SequenceEncoder(nn.Module):
         if max_positions == self.max_positions:
             return
         weight = enlarge_positions(self.positions.weight.detach(), max_positions, how)
-        self.positions = nn.Embedding(max_positions, self.hidden, device=weight.device, dtype=weight.dtype)
+        self.positions = nn.Embedding(
+            max_positions, self.hidden, device=weight.device, dtype=weight.dtype
+        )
         with torch.no_grad():
             self.positions.weight.copy_(weight)
 
@@ -366,10 +383,17 @@ def attend_to(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> T
 
     Examples
     --------
-    >>> attend_to(torch.tensor([[True, True], [False, False]]), None, torch.float32)[:, 0, 0].tolist()
+    >>> attend_to(torch.tensor([[True, True], [False, False]]), None, torch.float32)[
+    ...     :, 0, 0
+    ... ].tolist()
     [[True, True], [True, False]]
     """
-    if mask is not None and mask.device.type == "cpu" and not torch.compiler.is_compiling() and mask.all():
+    if (
+        mask is not None
+        and mask.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and mask.all()
+    ):
         mask = None  # the kernel without a mask is the faster one; looking is free on a CPU
     if mask is None:
         return None if bias is None else bias.to(dtype)
@@ -378,7 +402,9 @@ def attend_to(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> T
     keys = (mask | (first & ~mask.any(1, keepdim=True)))[:, None, None, :]
     if bias is None:
         return keys
-    return torch.where(keys, bias.to(dtype), torch.full((), -math.inf, dtype=dtype, device=mask.device))
+    return torch.where(
+        keys, bias.to(dtype), torch.full((), -math.inf, dtype=dtype, device=mask.device)
+    )
 
 
 def init_weights(module: nn.Module) -> None:

@@ -35,13 +35,18 @@ class ConcatFusion(nn.Module):
     def __init__(self, hidden: int, region_dim: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(hidden + region_dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.LayerNorm(hidden)
+            nn.Linear(hidden + region_dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.LayerNorm(hidden),
         )
         self.apply(init_weights)
 
     def forward(self, states: Tensor, region: Tensor) -> Tensor:
         """Join (B, ..., H) sequence vectors with one (B, D) region vector a sample; (B, ..., H)."""
-        region = region.view(len(region), *(1,) * (states.dim() - 2), -1).expand(*states.shape[:-1], -1)
+        region = region.view(len(region), *(1,) * (states.dim() - 2), -1).expand(
+            *states.shape[:-1], -1
+        )
         return self.layers(torch.cat([states, region], -1))
 
 
@@ -95,11 +100,14 @@ class CrossAttentionFusion(nn.Module):
         self.to_sequence = _Cross(hidden, heads, dropout)
         self.apply(init_weights)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None, patches: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None, patches: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Exchange between (B, S, H) tokens and (B, P, D) patches.
 
         `mask` bool (B, S) is False on padding; every sample needs at least one token.
-        Returns tokens (B, S, H) that saw the patches, and patches (B, P, H) that saw the tokens as they came.
+        Returns tokens (B, S, H) that saw the patches, and patches (B, P, H) that saw the tokens as
+        they came.
         """
         entered = self.enter(patches)
         return self.to_region(tokens, entered, None), self.to_sequence(entered, tokens, mask)
@@ -126,5 +134,8 @@ def build_fusion(
     if kind == "cross_attention":
         return CrossAttentionFusion(hidden, region_dim, heads, dropout)
     raise RecipeError(
-        "unknown fusion", where="model.fusion", found=kind, expected="none | concat | cross_attention"
+        "unknown fusion",
+        where="model.fusion",
+        found=kind,
+        expected="none | concat | cross_attention",
     )

@@ -49,7 +49,10 @@ def projection(kind: Literal["none", "linear", "mlp"], wide: int, out: int) -> n
         layers = nn.Sequential(nn.Linear(wide, wide), nn.GELU(), nn.Linear(wide, out))
     else:
         raise RecipeError(
-            "unknown projection", where="model.projection", found=kind, expected="none | linear | mlp"
+            "unknown projection",
+            where="model.projection",
+            found=kind,
+            expected="none | linear | mlp",
         )
     return layers.apply(init_weights)
 
@@ -123,8 +126,8 @@ class LabelHead(nn.Module):
 class ContactBias(nn.Module):
     """One attention layer among the regions of a sample, pulled towards regions in contact (2.6).
 
-    The contact of two regions, times a learned factor per head, is added to their attention score. The
-    layer's result is added to what came in and starts near zero.
+    The contact of two regions, times a learned factor per head, is added to their attention score.
+    The layer's result is added to what came in and starts near zero.
 
     Parameters
     ----------
@@ -149,7 +152,9 @@ class ContactBias(nn.Module):
     def forward(self, states: Tensor, contacts: Tensor, region_mask: Tensor) -> Tensor:
         """Mix (B, R, H) states by (B, R, R) contacts; (B, R) False marks absent regions."""
         b, regions, hidden = states.shape
-        q, k, v = self.qkv(self.norm(states)).view(b, regions, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(self.norm(states)).view(b, regions, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        )
         bias = self.strength.view(1, -1, 1, 1) * contacts[:, None].to(q.dtype)  # (B, heads, R, R)
         # A finite floor: a sample without any region must not become NaN.
         bias = bias.masked_fill(~region_mask[:, None, None], torch.finfo(q.dtype).min / 2)

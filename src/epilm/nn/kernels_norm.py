@@ -1,9 +1,10 @@
-"""Residual sum, dropout and layer norm in one pass over memory, and one pass back: Triton kernels for GPUs.
+"""Residual sum, dropout and layer norm in one pass over memory, and one pass back: Triton kernels
+for GPUs.
 
-A row of H numbers is read and written once where torch's own operations, and the kernels `torch.compile` makes of them,
-go over it several times. What is dropped is a hash of (seed, place), so nothing is kept for the way back but
-the sum and two numbers a row. `epilm.nn.norms` decides when this runs. Imported only where triton is there.
-Axes: M rows, H numbers of a row.
+A row of H numbers is read and written once where torch's own operations, and the kernels
+`torch.compile` makes of them, go over it several times. What is dropped is a hash of (seed, place),
+so nothing is kept for the way back but the sum and two numbers a row. `epilm.nn.norms` decides when
+this runs. Imported only where triton is there. Axes: M rows, H numbers of a row.
 """
 
 from typing import Any
@@ -35,9 +36,24 @@ def _kept(at, one, other, limit):
 
 @triton.jit
 def _forward(  # type: ignore[no-untyped-def]
-    x_at, update_at, weight_at, bias_at, seed_at, sum_at, mean_at, scale_at, out_at,
-    m, h, eps, limit, keep_scale, DROP: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
+    x_at,
+    update_at,
+    weight_at,
+    bias_at,
+    seed_at,
+    sum_at,
+    mean_at,
+    scale_at,
+    out_at,
+    m,
+    h,
+    eps,
+    limit,
+    keep_scale,
+    DROP: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, WIDTH)
     inside = (rows[:, None] < m) & (columns[None, :] < h)
@@ -64,9 +80,24 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _backward(  # type: ignore[no-untyped-def]
-    grad_at, sum_at, mean_at, scale_at, weight_at, seed_at, dx_at, dupdate_at, dweight_at, dbias_at,
-    m, h, limit, keep_scale, DROP: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
+    grad_at,
+    sum_at,
+    mean_at,
+    scale_at,
+    weight_at,
+    seed_at,
+    dx_at,
+    dupdate_at,
+    dweight_at,
+    dbias_at,
+    m,
+    h,
+    limit,
+    keep_scale,
+    DROP: tl.constexpr,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+):
     program, programs = tl.program_id(0), tl.num_programs(0)
     columns = tl.arange(0, WIDTH)
     weight = tl.load(weight_at + columns, columns < h, 0.0).to(tl.float32)
@@ -78,7 +109,10 @@ def _backward(  # type: ignore[no-untyped-def]
         at = rows[:, None].to(tl.int64) * h + columns[None, :]
         grad = tl.load(grad_at + at, inside, 0.0).to(tl.float32)
         total = tl.load(sum_at + at, inside, 0.0).to(tl.float32)
-        mean, scale = tl.load(mean_at + rows, rows < m, 0.0), tl.load(scale_at + rows, rows < m, 0.0)
+        mean, scale = (
+            tl.load(mean_at + rows, rows < m, 0.0),
+            tl.load(scale_at + rows, rows < m, 0.0),
+        )
         normal = tl.where(inside, (total - mean[:, None]) * scale[:, None], 0.0)
         weighted = grad * weight[None, :]
         along = tl.sum(normal * weighted, 1) / h
@@ -117,13 +151,33 @@ class AddNorm(torch.autograd.Function):
         total, out = torch.empty_like(x), torch.empty_like(x)
         mean, scale = (torch.empty(m, dtype=torch.float32, device=x.device) for _ in range(2))
         # From torch's generator, so that a seed of the run decides; read by the kernel alone.
-        seed = torch.randint(-(2**31), 2**31, (2,), dtype=torch.int32, device=x.device) if rate else mean
+        seed = (
+            torch.randint(-(2**31), 2**31, (2,), dtype=torch.int32, device=x.device)
+            if rate
+            else mean
+        )
         limit, keep_scale = _dropping(rate)
         with torch.cuda.device_of(x):
             _forward[(triton.cdiv(m, FORWARD_ROWS),)](
-                x, update, weight, bias, seed, total, mean, scale, out, m, h, eps, limit, keep_scale,
-                DROP=rate > 0, ROWS=FORWARD_ROWS, WIDTH=triton.next_power_of_2(h), num_warps=FORWARD_WARPS,
-            )  # fmt: skip
+                x,
+                update,
+                weight,
+                bias,
+                seed,
+                total,
+                mean,
+                scale,
+                out,
+                m,
+                h,
+                eps,
+                limit,
+                keep_scale,
+                DROP=rate > 0,
+                ROWS=FORWARD_ROWS,
+                WIDTH=triton.next_power_of_2(h),
+                num_warps=FORWARD_WARPS,
+            )
         ctx.save_for_backward(total, mean, scale, weight, seed)
         ctx.rate, ctx.kinds = rate, (weight.dtype, bias.dtype)
         return out
@@ -140,8 +194,24 @@ class AddNorm(torch.autograd.Function):
         parts = torch.empty(2, programs, h, dtype=torch.float32, device=total.device)
         limit, keep_scale = _dropping(ctx.rate)
         _backward[(programs,)](
-            grad, total, mean, scale, weight, seed, dx, dupdate, parts[0], parts[1], m, h, limit, keep_scale,
-            DROP=ctx.rate > 0, ROWS=BACKWARD_ROWS, WIDTH=triton.next_power_of_2(h), num_warps=BACKWARD_WARPS,
-        )  # fmt: skip
+            grad,
+            total,
+            mean,
+            scale,
+            weight,
+            seed,
+            dx,
+            dupdate,
+            parts[0],
+            parts[1],
+            m,
+            h,
+            limit,
+            keep_scale,
+            DROP=ctx.rate > 0,
+            ROWS=BACKWARD_ROWS,
+            WIDTH=triton.next_power_of_2(h),
+            num_warps=BACKWARD_WARPS,
+        )
         dweight, dbias = parts.sum(1)
         return dx, dupdate, dweight.to(ctx.kinds[0]), dbias.to(ctx.kinds[1]), None, None

@@ -1,12 +1,13 @@
-"""Dense layers on processors where torch's own product leaves half of the chip idle, or nearly all of it.
+"""Dense layers on processors where torch's own product leaves half of the chip idle, or nearly all
+of it.
 
 Torch multiplies fp32 matrices with MKL, which keeps AMD processors to AVX2; oneDNN, which torch
 brings too, uses their AVX-512 (Zen 5: 2.1 times as fast, forward and backward). The choice
 depends on the processor and the shapes alone, so that a run gives the same bits
-each time. Where bf16 is asked for and oneDNN has no product for it (x86 without AVX-512), torch multiplies element by
-element (a sixth to a hundredth of the speed of fp32); fp32 products of the rounded numbers, rounded again, are the same
-arithmetic. Everywhere else `product` is `torch.nn.functional.linear`. Needs torch only.
-Axes: M rows, K inputs, N outputs.
+each time. Where bf16 is asked for and oneDNN has no product for it (x86 without AVX-512), torch
+multiplies element by element (a sixth to a hundredth of the speed of fp32); fp32 products of the
+rounded numbers, rounded again, are the same arithmetic. Everywhere else `product` is
+`torch.nn.functional.linear`. Needs torch only. Axes: M rows, K inputs, N outputs.
 """
 
 from functools import lru_cache
@@ -64,9 +65,16 @@ def _fits(x: Tensor, weight: Tensor) -> bool:
 
 def _emulates(x: Tensor, weight: Tensor) -> bool:
     """Whether this is a product in bf16 that torch would do element by element."""
-    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+    if (
+        x.device.type != "cpu"
+        or not torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_compiling()
+    ):
         return False
-    wished = torch.get_autocast_dtype("cpu") == torch.bfloat16 and x.dtype in (torch.float32, torch.bfloat16)
+    wished = torch.get_autocast_dtype("cpu") == torch.bfloat16 and x.dtype in (
+        torch.float32,
+        torch.bfloat16,
+    )
     return wished and _plain(x, weight) and not onednn_has_bf16()
 
 
@@ -77,7 +85,8 @@ def _plain(*tensors: Tensor) -> bool:
 
 @lru_cache(maxsize=1)
 def onednn_is_faster() -> bool:
-    """Say whether fp32 products go to oneDNN: an AMD processor with AVX-512, and a torch that has both.
+    """Say whether fp32 products go to oneDNN: an AMD processor with AVX-512, and a torch that has
+    both.
 
     No timing: a choice that depends on the moment would change a run's last bits.
     """
@@ -95,7 +104,9 @@ def onednn_is_faster() -> bool:
 
 @lru_cache(maxsize=1)
 def onednn_has_bf16() -> bool:
-    """Say whether torch gives bf16 products to oneDNN on this processor; True where it does not tell."""
+    """Say whether torch gives bf16 products to oneDNN on this processor; True where it does not
+    tell.
+    """
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):
@@ -108,7 +119,9 @@ def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """x W^T + b of matrices; its gradients are products again, so they can be differentiated too."""
+    """x W^T + b of matrices; its gradients are products again, so they can be differentiated
+    too.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -128,13 +141,17 @@ class _Product(torch.autograd.Function):
 
 
 class _Rounded(torch.autograd.Function):
-    """x W^T + b in bf16 as its instructions give it: rounded factors, sums in fp32, a rounded result; gradients alike."""
+    """x W^T + b in bf16 as its instructions give it: rounded factors, sums in fp32, a rounded
+    result; gradients alike.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x.bfloat16(), weight)
         with torch.autocast("cpu", enabled=False):
-            return product(_rounded(x), _rounded(weight), None if bias is None else _rounded(bias)).bfloat16()
+            return product(
+                _rounded(x), _rounded(weight), None if bias is None else _rounded(bias)
+            ).bfloat16()
 
     @staticmethod
     @once_differentiable
@@ -145,7 +162,11 @@ class _Rounded(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             return (
                 product(grad, _rounded(weight).t()).bfloat16() if wanted[0] else None,
-                _rounded(product(rows.t(), x.reshape(-1, x.shape[-1]).float().t())) if wanted[1] else None,
+                (
+                    _rounded(product(rows.t(), x.reshape(-1, x.shape[-1]).float().t()))
+                    if wanted[1]
+                    else None
+                ),
                 _rounded(rows.sum(0)) if wanted[2] else None,
             )
 

@@ -1,8 +1,9 @@
-"""The sum that closes each part of a block: norm(x + dropout(update)), fused where the chip has a kernel for it.
+"""The sum that closes each part of a block: norm(x + dropout(update)), fused where the chip has a
+kernel for it.
 
-On CUDA with triton one kernel does it, and the result is in the number format of the update: under autocast the
-stream between blocks is bf16 then, its sums and statistics fp32 within the kernel. Elsewhere, and in
-programs of `torch.compile`, torch's own operations. Needs torch only.
+On CUDA with triton one kernel does it, and the result is in the number format of the update: under
+autocast the stream between blocks is bf16 then, its sums and statistics fp32 within the kernel.
+Elsewhere, and in programs of `torch.compile`, torch's own operations. Needs torch only.
 """
 
 import importlib.util
@@ -49,13 +50,23 @@ def add_norm(x: Tensor, update: Tensor, norm: nn.LayerNorm, dropout: Dropout) ->
 def _fused(update: Tensor) -> bool:
     if update.device.type != "cuda" or torch.compiler.is_compiling() or type(update) is not Tensor:
         return False
-    return update.shape[-1] <= WIDEST and update.numel() > 0 and kernels_there(update.device.index or 0)
+    return (
+        update.shape[-1] <= WIDEST
+        and update.numel() > 0
+        and kernels_there(update.device.index or 0)
+    )
 
 
 @lru_cache(maxsize=8)
 def kernels_there(device: int = 0) -> bool:
-    """Whether a CUDA device can run the kernels: triton is installed, and the chip is an Ampere or later."""
-    return triton_there() and torch.cuda.is_available() and torch.cuda.get_device_capability(device) >= (8, 0)
+    """Whether a CUDA device can run the kernels: triton is installed, and the chip is an Ampere or
+    later.
+    """
+    return (
+        triton_there()
+        and torch.cuda.is_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
 
 def triton_there() -> bool:

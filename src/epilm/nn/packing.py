@@ -1,10 +1,12 @@
-"""Rows of unequal length without their padding: tokens end to end, attention among those of one row.
+"""Rows of unequal length without their padding: tokens end to end, attention among those of one
+row.
 
-Layers that look at one token work on (T, H) alone. Where tokens meet, rows of like length go through one
-kernel call together: on CUDA in half precision without dropout torch's kernel for rows of any length
-(`torch.nn.attention.varlen`, which has no dropout), elsewhere length by length (`CLASSES` at most), without a mask
-where all rows of a length are full. The answers are those of the padded rows. Needs torch only.
-Axes: N rows, L longest possible row, T tokens that are no padding, H hidden, D width of a head.
+Layers that look at one token work on (T, H) alone. Where tokens meet, rows of like length go
+through one kernel call together: on CUDA in half precision without dropout torch's kernel for rows
+of any length (`torch.nn.attention.varlen`, which has no dropout), elsewhere length by length
+(`CLASSES` at most), without a mask where all rows of a length are full. The answers are those of
+the padded rows. Needs torch only. Axes: N rows, L longest possible row, T tokens that are no
+padding, H hidden, D width of a head.
 """
 
 from functools import lru_cache
@@ -83,7 +85,9 @@ class Packed(NamedTuple):
         return _spread(x, self.at, self.rows, self.length)
 
     def places(self, at: Tensor) -> Tensor:
-        """Places in the flattened (N, L) to those among the T tokens; padding becomes the first token."""
+        """Places in the flattened (N, L) to those among the T tokens; padding becomes the first
+        token.
+        """
         among = torch.zeros(self.rows * self.length, dtype=torch.int64, device=at.device)
         among[self.at] = torch.arange(len(self.at), device=at.device)
         return among[at]
@@ -137,7 +141,9 @@ def packed(mask: Tensor) -> Packed:
     return Packed(places, n, length, tuple(groups), ends.to(mask.device), counts[0] if n else 0)
 
 
-def attend_packed(qkv: Tensor, pack: Packed, heads: int, dropout: float, wish: Attention = "auto") -> Tensor:
+def attend_packed(
+    qkv: Tensor, pack: Packed, heads: int, dropout: float, wish: Attention = "auto"
+) -> Tensor:
     """Mix values by attention, each token with those of its own row.
 
     Parameters
@@ -149,7 +155,8 @@ def attend_packed(qkv: Tensor, pack: Packed, heads: int, dropout: float, wish: A
     dropout : float
         On the attention weights; 0 outside training.
     wish : {"auto", "plain", "sdpa", "flash", "cudnn"}
-        As `epilm.nn.attention.attend`; all but "plain" and "sdpa" allow the kernel for rows of any length.
+        As `epilm.nn.attention.attend`; all but "plain" and "sdpa" allow the kernel for rows of any
+        length.
 
     Returns
     -------
@@ -158,7 +165,9 @@ def attend_packed(qkv: Tensor, pack: Packed, heads: int, dropout: float, wish: A
     Examples
     --------
     >>> pack = packed(torch.tensor([[True, False], [True, True]]))
-    >>> qkv = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 3.0], [0.0, 0.0, 7.0]])  # row 1's tokens come first
+    >>> qkv = torch.tensor(
+    ...     [[0.0, 0.0, 1.0], [0.0, 0.0, 3.0], [0.0, 0.0, 7.0]]
+    ... )  # row 1's tokens come first
     >>> attend_packed(qkv, pack, 1, 0.0).flatten().tolist()
     [2.0, 2.0, 7.0]
     """
@@ -180,7 +189,8 @@ def attend_packed(qkv: Tensor, pack: Packed, heads: int, dropout: float, wish: A
 
 
 def takes_any_length(x: Tensor, width: int, dropout: float) -> bool:
-    """Whether torch's kernel for rows of any length takes these numbers (torch 2.10 and later, Ampere and later).
+    """Whether torch's kernel for rows of any length takes these numbers (torch 2.10 and later,
+    Ampere and later).
 
     Examples
     --------

@@ -1,4 +1,6 @@
-"""What the processor can do, by the names that Linux gives its instructions; nothing elsewhere. Standard library only."""
+"""What the processor can do, by the names that Linux gives its instructions; nothing elsewhere.
+Standard library only.
+"""
 
 from functools import lru_cache
 from pathlib import Path
@@ -6,7 +8,8 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def cpu_flags() -> frozenset[str]:
-    """Read the instructions that /proc/cpuinfo lists, and the vendor's name; empty where there is no such file.
+    """Read the instructions that /proc/cpuinfo lists, and the vendor's name; empty where there is
+    no such file.
 
     Examples
     --------
@@ -19,7 +22,10 @@ def cpu_flags() -> frozenset[str]:
         return frozenset()  # not Linux
     lines = (line.partition(":") for line in text.splitlines())
     return frozenset(
-        word for key, _, words in lines if key.strip() in ("flags", "vendor_id") for word in words.split()
+        word
+        for key, _, words in lines
+        if key.strip() in ("flags", "vendor_id")
+        for word in words.split()
     )
 
 

@@ -72,7 +72,12 @@ class RegionTower(nn.Module):
     """
 
     def __init__(
-        self, network: nn.Module, prepare: Prepare, size: int, channels: int, pad: tuple[int, int] = (0, 0)
+        self,
+        network: nn.Module,
+        prepare: Prepare,
+        size: int,
+        channels: int,
+        pad: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.network = network
@@ -175,7 +180,9 @@ def build_region_tower(
     Examples
     --------
     >>> import torch
-    >>> tower = build_region_tower("native", regions=10, factors=40, embed=8, depths=(1, 1), heads=(1, 2))
+    >>> tower = build_region_tower(
+    ...     "native", regions=10, factors=40, embed=8, depths=(1, 1), heads=(1, 2)
+    ... )
     >>> tuple(tower(torch.zeros(2, 10, 40)).shape)
     (2, 16)
     """
@@ -203,9 +210,15 @@ def build_region_tower(
         if sizes.family == "swin":
             _check_windows(name, sizes)
         network = LibraryTower(
-            sizes.family, side, (sizes.patch, sizes.patch), sizes.embed, sizes.depths, sizes.heads,
-            sizes.window, weights=weights,
-        )  # fmt: skip
+            sizes.family,
+            side,
+            (sizes.patch, sizes.patch),
+            sizes.embed,
+            sizes.depths,
+            sizes.heads,
+            sizes.window,
+            weights=weights,
+        )
     return RegionTower(network, prepare, sizes.size, channels)
 
 
@@ -221,9 +234,15 @@ def _on_matrix(
     pad = (-regions % patch[0], -factors % patch[1])
     assert sizes.family in ("vit", "deit")
     network = LibraryTower(
-        sizes.family, (regions + pad[0], factors + pad[1]), patch, sizes.embed, sizes.depths, sizes.heads,
-        sizes.window, channels,
-    )  # fmt: skip
+        sizes.family,
+        (regions + pad[0], factors + pad[1]),
+        patch,
+        sizes.embed,
+        sizes.depths,
+        sizes.heads,
+        sizes.window,
+        channels,
+    )
     return RegionTower(network, "native", 0, channels, pad)
 
 
@@ -232,62 +251,85 @@ def _check(
 ) -> TowerPlan:
     if name not in REGION_TOWERS:
         raise RecipeError(
-            "unknown region tower", where="model.tower.name", found=name, do=nearest(name, REGION_TOWERS)
+            "unknown region tower",
+            where="model.tower.name",
+            found=name,
+            do=nearest(name, REGION_TOWERS),
         )
     if prepare not in PREPARE:
         raise RecipeError(
-            "unknown way to prepare the matrix", where="model.tower.prepare", found=prepare,
+            "unknown way to prepare the matrix",
+            where="model.tower.prepare",
+            found=prepare,
             do=nearest(prepare, PREPARE),
-        )  # fmt: skip
+        )
     if regions < 1 or factors < 1:
         raise RecipeError(
-            "a region tower needs a matrix", where="model", found=f"{regions} regions x {factors} factors",
-            expected="at least 1 x 1", do="Build the store with motifs, or drop factors from model.streams.",
-        )  # fmt: skip
+            "a region tower needs a matrix",
+            where="model",
+            found=f"{regions} regions x {factors} factors",
+            expected="at least 1 x 1",
+            do="Build the store with motifs, or drop factors from model.streams.",
+        )
     plan = REGION_TOWERS[name]
     if plan.family == "native" and prepare != "native":
         raise RecipeError(
-            "the native tower reads the matrix as it is", where="model.tower.prepare", found=prepare,
-            expected="native", do="For images choose a tower such as swin_t_224.",
-        )  # fmt: skip
+            "the native tower reads the matrix as it is",
+            where="model.tower.prepare",
+            found=prepare,
+            expected="native",
+            do="For images choose a tower such as swin_t_224.",
+        )
     if plan.family == "t2t" and prepare == "native":
         raise RecipeError(
-            "T2T makes its tokens from a square image", where="model.tower.prepare", found=prepare,
+            "T2T makes its tokens from a square image",
+            where="model.tower.prepare",
+            found=prepare,
             expected="resize, pad, fold or channels",
-        )  # fmt: skip
+        )
     if prepare == "native" and (
         len(patch) != 2 or min(patch) < 1 or patch[0] > regions or patch[1] > factors
     ):
         raise RecipeError(
-            "a patch must lie inside the matrix", where="model.tower.patch", found=tuple(patch),
+            "a patch must lie inside the matrix",
+            where="model.tower.patch",
+            found=tuple(patch),
             expected=f"two numbers, at least 1 and at most {(regions, factors)}",
-        )  # fmt: skip
+        )
     if weights is not None and (prepare == "native" or plan.family in ("native", "t2t")):
         raise RecipeError(
-            "ImageNet weights need the published network on an image", where="model.tower.weights",
-            found=f"{name} with prepare={prepare}", do="Set tower.prepare to resize and name a Swin, ViT or DeiT tower.",
-        )  # fmt: skip
+            "ImageNet weights need the published network on an image",
+            where="model.tower.weights",
+            found=f"{name} with prepare={prepare}",
+            do="Set tower.prepare to resize and name a Swin, ViT or DeiT tower.",
+        )
     return plan
 
 
 def _check_sizes(name: str, sizes: TowerPlan) -> None:
     if len(sizes.depths) != len(sizes.heads):
         raise RecipeError(
-            "every stage needs a depth and a number of heads", where="model.tower",
-            found=f"depths {sizes.depths}, heads {sizes.heads}", do="Give both the same length.",
-        )  # fmt: skip
+            "every stage needs a depth and a number of heads",
+            where="model.tower",
+            found=f"depths {sizes.depths}, heads {sizes.heads}",
+            do="Give both the same length.",
+        )
     if min(*sizes.depths, *sizes.heads, sizes.embed) < 1:
         raise RecipeError("tower sizes must be at least 1", where="model.tower", found=sizes)
     if sizes.family not in ("native", "swin") and len(sizes.depths) != 1:
         raise RecipeError(
-            f"{name} has one stage", where="model.tower.depths", found=sizes.depths, expected="one number"
+            f"{name} has one stage",
+            where="model.tower.depths",
+            found=sizes.depths,
+            expected="one number",
         )
     for stage, heads in enumerate(sizes.heads):
         if (width := sizes.embed * 2**stage) % heads:
             raise RecipeError(
-                "a stage's width must be a multiple of its heads", where="model.tower.heads",
+                "a stage's width must be a multiple of its heads",
+                where="model.tower.heads",
                 found=f"width {width}, {heads} heads in stage {stage + 1}",
-            )  # fmt: skip
+            )
 
 
 def _check_windows(name: str, sizes: TowerPlan) -> None:
@@ -295,10 +337,15 @@ def _check_windows(name: str, sizes: TowerPlan) -> None:
     last = math.ceil(sizes.size / sizes.patch / 2 ** (len(sizes.depths) - 1))
     if last < sizes.window:
         raise RecipeError(
-            "the last stage of the tower is smaller than its window", where="model.tower.window",
-            found=f"{last} x {last} tokens, window {sizes.window} ({name}, {len(sizes.depths)} stages)",
-            expected=f"a window of at most {last}", do="Lower tower.window, use fewer stages, or take native.",
-        )  # fmt: skip
+            "the last stage of the tower is smaller than its window",
+            where="model.tower.window",
+            found=(
+                f"{last} x {last} tokens, window {sizes.window} ({name}, {len(sizes.depths)}"
+                " stages)"
+            ),
+            expected=f"a window of at most {last}",
+            do="Lower tower.window, use fewer stages, or take native.",
+        )
 
 
 def count_parameters(module: nn.Module) -> int:

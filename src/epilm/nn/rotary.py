@@ -1,8 +1,10 @@
-"""Rotary positions: queries and keys turned by an angle that grows with the place, so that scores see distances.
+"""Rotary positions: queries and keys turned by an angle that grows with the place, so that scores
+see distances.
 
-Beside BERT's position table, not in place of it: the table says where a token stands, the turn how far
-apart two stand, which a small model does not learn from a table in the time it has (docs/explanation/rotary.md).
-Source: Su et al., RoFormer, 2021. Axes: N rows, L or T tokens, D width of a head.
+Beside BERT's position table, not in place of it: the table says where a token stands, the turn how
+far apart two stand, which a small model does not learn from a table in the time it has
+(docs/explanation/rotary.md). Source: Su et al., RoFormer, 2021. Axes: N rows, L or T tokens, D
+width of a head.
 """
 
 from typing import NamedTuple
@@ -37,15 +39,20 @@ def turns(length: int, width: int, device: torch.device, at: Tensor | None = Non
 
     Examples
     --------
-    >>> turns(3, 4, torch.device("cpu")).sin[:, 0].round(decimals=3).tolist()  # the first pair turns by one radian a token
+    >>> turns(3, 4, torch.device("cpu")).sin[:, 0].round(
+    ...     decimals=3
+    ... ).tolist()  # the first pair turns by one radian a token
     [0.0, 0.8410000205039978, 0.9089999794960022]
     """
-    # Made anew each time: a kept one could be of fake tensors (`plan`) or of inference, which no backward pass takes.
+    # Made anew each time: a kept one could be of fake tensors (`plan`) or of inference, which no
+    # backward pass takes.
     half = width // 2
     rates = BASE ** (-torch.arange(half, dtype=torch.float64) / half)
     angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
     table = Turns(to_device(angles.cos().float(), device), to_device(angles.sin().float(), device))
-    return table if at is None else Turns(table.cos.index_select(0, at), table.sin.index_select(0, at))
+    return (
+        table if at is None else Turns(table.cos.index_select(0, at), table.sin.index_select(0, at))
+    )
 
 
 def turned(qkv: Tensor, by: Turns, heads: int) -> Tensor:
@@ -68,7 +75,10 @@ def turned(qkv: Tensor, by: Turns, heads: int) -> Tensor:
     >>> qkv = torch.tensor([[[1.0, 0.0, 1.0, 0.0, 5.0, 6.0]] * 3])  # one head of width 2
     >>> q, k, v = turned(qkv, turns(3, 2, torch.device("cpu")), 1)[0].view(3, 3, 2).unbind(1)
     >>> scores = q @ k.T  # of equal vectors: the cosine of the distance alone
-    >>> torch.allclose(scores, torch.tensor([[0.0, 1, 2], [1, 0, 1], [2, 1, 0]]).cos()), v[2].tolist()
+    >>> (
+    ...     torch.allclose(scores, torch.tensor([[0.0, 1, 2], [1, 0, 1], [2, 1, 0]]).cos()),
+    ...     v[2].tolist(),
+    ... )
     (True, [5.0, 6.0])
     """
     x = qkv.unflatten(-1, (3, heads, -1))

@@ -1,4 +1,5 @@
-"""The head that scores masked tokens against the encoder's own words, on the rows that are asked about.
+"""The head that scores masked tokens against the encoder's own words, on the rows that are asked
+about.
 
 Axes: N sequences, L tokens, M rows, H hidden, V vocabulary. Needs torch only.
 """
@@ -17,7 +18,8 @@ ALIGNED = 64  # columns of a product that the matrix units of a GPU take without
 
 
 def labelled(labels: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
-    """Find the tokens that have a label: `rows` for `SequenceEncoder.forward`, and what stands there.
+    """Find the tokens that have a label: `rows` for `SequenceEncoder.forward`, and what stands
+    there.
 
     Parameters
     ----------
@@ -50,10 +52,11 @@ def labelled(labels: Tensor, most: int | None = None) -> tuple[Tensor, Tensor]:
 
 
 def aligned_product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Rows times a weight with zeros up to a multiple of `ALIGNED` outputs, and those left out again: x W^T + b.
+    """Rows times a weight with zeros up to a multiple of `ALIGNED` outputs, and those left out
+    again: x W^T + b.
 
-    A vocabulary of 4^k k-mers and 5 special tokens is odd, for which cuBLAS has slow kernels alone (measured on an H200:
-    14 of 258 ms of a step).
+    A vocabulary of 4^k k-mers and 5 special tokens is odd, for which cuBLAS has slow kernels alone
+    (measured on an H200: 14 of 258 ms of a step).
 
     Examples
     --------
@@ -104,10 +107,18 @@ class MaskedHead(nn.Module):
         return product(rows, self.weight, self.bias)
 
     def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, missing: list[str],
-        unexpected: list[str], errors: list[str],
-    ) -> None:  # fmt: skip
-        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+        self,
+        state_dict: Mapping[str, Any],
+        prefix: str,
+        metadata: Any,
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, metadata, strict, missing, unexpected, errors
+        )
         if f"{prefix}weight" in missing:  # stored once, under the encoder
             missing.remove(f"{prefix}weight")
 

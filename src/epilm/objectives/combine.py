@@ -108,7 +108,9 @@ def combine(
         result = OBJECTIVES[name](outputs, batch, getattr(spec, name))
         share = 1.0 if shares is None else shares.get(name, 1.0)
         total = total + factor[name] * share * result["loss"]
-        values |= {f"{name}/{key}": torch.as_tensor(value).detach() for key, value in result.items()}
+        values |= {
+            f"{name}/{key}": torch.as_tensor(value).detach() for key, value in result.items()
+        }
     return total, values
 
 
@@ -119,7 +121,8 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
     ----------
     spec : ObjectivesSpec
     model : ModelSpec, optional
-        Anything with its fields `name`, `k`, `streams`, `layout`, `next_segment`, `masked_factors`, `contacts`.
+        Anything with its fields `name`, `k`, `streams`, `layout`, `next_segment`, `masked_factors`,
+        `contacts`.
 
     Raises
     ------
@@ -133,9 +136,16 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
         raise _wrong("alpha", spec.alpha, "0 (states alone) to 1 (k-mers alone), or null")
     if not active(spec):
         raise RecipeError(
-            "every objective has weight 0", where="objectives", do="Give at least one a weight above 0."
+            "every objective has weight 0",
+            where="objectives",
+            do="Give at least one a weight above 0.",
         )
-    mask, pairs, match, entries = spec.masked_kmers, spec.next_segment, spec.matching, spec.masked_factors
+    mask, pairs, match, entries = (
+        spec.masked_kmers,
+        spec.next_segment,
+        spec.matching,
+        spec.masked_factors,
+    )
     states = spec.masked_states
     choices = (
         ("masked_kmers.scheme", mask.scheme, ("dnabert_span", "iid")),
@@ -144,7 +154,11 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
         ("next_segment.form", pairs.form, ("cross", "bi")),
         ("next_segment.unit", pairs.unit, ("region", "sample", "halves")),
         ("next_segment.negative", pairs.negative, ("same_cell", "other_cell", "same_chrom")),
-        ("matching.form", match.form, ("symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal")),
+        (
+            "matching.form",
+            match.form,
+            ("symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"),
+        ),
         ("matching.input", match.input, ("masked", "clean")),
         ("masked_factors.unit", entries.unit, ("entry", "region", "factor")),
         ("masked_factors.loss", entries.loss, ("mse", "bce")),
@@ -171,10 +185,14 @@ def check_objectives(spec: ObjectivesSpec, model: Any = None) -> None:
     if not 1e-3 <= match.temperature <= 100:
         raise _wrong("matching.temperature", match.temperature, "0.001 to 100")
     if match.batch is not None and match.batch < 2:
-        raise _wrong("matching.batch", match.batch, "at least 2 (one sample has no negative), or null")
+        raise _wrong(
+            "matching.batch", match.batch, "at least 2 (one sample has no negative), or null"
+        )
     if pairs.weight > 0 and pairs.form == "bi" and pairs.unit != "region":
         raise _wrong(
-            "next_segment.unit", pairs.unit, "region when form is bi: it compares regions of one pass"
+            "next_segment.unit",
+            pairs.unit,
+            "region when form is bi: it compares regions of one pass",
         )
     if model is not None:
         _check_against_model(spec, model)
@@ -199,7 +217,12 @@ def _check_against_model(spec: ObjectivesSpec, model: Any) -> None:
     if spec.matching.weight > 0 and "factors" not in model.streams:
         raise _off("matching", "the stream factors", missing, model.streams)
     if spec.masked_factors.weight > 0 and not model.masked_factors:
-        raise _off("masked_factors", "model.masked_factors: true and a fusion", missing, model.masked_factors)
+        raise _off(
+            "masked_factors",
+            "model.masked_factors: true and a fusion",
+            missing,
+            model.masked_factors,
+        )
     if spec.contacts.weight > 0 and model.contacts != "encoder":
         raise _off("contacts", "model.contacts: encoder", missing, model.contacts)
 

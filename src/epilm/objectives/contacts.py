@@ -42,7 +42,9 @@ def contacts_loss(outputs: Outputs, batch: Batch, spec: ContactsSpec) -> dict[st
         If one of the embeddings is missing.
     """
     seq = gather_across_devices(need(outputs.seq_embedding, "contacts", "seq_embedding"))
-    contact = gather_across_devices(need(outputs.contact_embedding, "contacts", "contact_embedding"))
+    contact = gather_across_devices(
+        need(outputs.contact_embedding, "contacts", "contact_embedding")
+    )
     log_temperature = outputs.log_temperature
     temperature: float | Tensor = FIXED_TEMPERATURE
     if log_temperature is not None:

@@ -100,14 +100,16 @@ def contrastive_micro_batches(
     Notes
     -----
     Loss and gradients equal those of the batch in one shot (with the same dropout) up to rounding.
-    Memory: one micro-batch's graph, or two at the moment the last one is evaluated with other losses.
+    Memory: one micro-batch's graph, or two at the moment the last one is evaluated with other
+    losses.
 
     Examples
     --------
     >>> weight = torch.ones(2, requires_grad=True)
     >>> batch = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> step = contrastive_micro_batches(
-    ...     batch.split(1), lambda x: (x * weight, x), lambda a, b: (a @ b.T).logsumexp(1).mean())
+    ...     batch.split(1), lambda x: (x * weight, x), lambda a, b: (a @ b.T).logsumexp(1).mean()
+    ... )
     >>> one_shot = torch.ones(2, requires_grad=True)
     >>> ((batch * one_shot) @ batch.T).logsumexp(1).mean().backward()
     >>> torch.allclose(weight.grad, one_shot.grad)
@@ -143,7 +145,8 @@ def contrastive_micro_batches(
     ]
 
     extra = [
-        _dot((parameter,), (grad,)) for parameter, grad in zip(shared, wanted[len(leaves) :], strict=True)
+        _dot((parameter,), (grad,))
+        for parameter, grad in zip(shared, wanted[len(leaves) :], strict=True)
     ]
     with around(only):
         _push(kept, pieces[-1], [kept_extra, *extra], backward)

@@ -13,7 +13,9 @@ from epilm.objectives.spec import MaskedFactorsSpec
 from epilm.streams import Batch, Outputs
 
 
-def masked_factors_loss(outputs: Outputs, batch: Batch, spec: MaskedFactorsSpec) -> dict[str, Tensor]:
+def masked_factors_loss(
+    outputs: Outputs, batch: Batch, spec: MaskedFactorsSpec
+) -> dict[str, Tensor]:
     """Mean squared error or binary cross-entropy over the hidden entries.
 
     Parameters

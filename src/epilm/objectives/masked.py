@@ -50,7 +50,9 @@ def masked_kmers_loss(outputs: Outputs, batch: Batch, spec: MaskSpec) -> dict[st
 
 
 def scored_alone(logits: Tensor, labels: Tensor, count: str) -> dict[str, Tensor]:
-    """Mean cross-entropy and accuracy over M rows, and M under the name `count`; rows labelled -100 are none."""
+    """Mean cross-entropy and accuracy over M rows, and M under the name `count`; rows labelled -100
+    are none.
+    """
     total = F.cross_entropy(logits.float(), labels, reduction="sum", ignore_index=IGNORED)
     with torch.no_grad():
         scored = (labels != IGNORED).sum()
@@ -60,11 +62,12 @@ def scored_alone(logits: Tensor, labels: Tensor, count: str) -> dict[str, Tensor
 
 
 def count_right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count the rows whose highest score is that of their label; of equal scores the first one counts.
+    """Count the rows whose highest score is that of their label; of equal scores the first one
+    counts.
 
-    On a CPU the place of a maximum over a large vocabulary costs 3 times (fp32) to 15 times (bf16) its
-    value, so it is looked for only in rows whose label reaches the value. On a GPU it costs nothing, and
-    choosing rows would wait for the device.
+    On a CPU the place of a maximum over a large vocabulary costs 3 times (fp32) to 15 times (bf16)
+    its value, so it is looked for only in rows whose label reaches the value. On a GPU it costs
+    nothing, and choosing rows would wait for the device.
 
     Parameters
     ----------
@@ -78,7 +81,9 @@ def count_right(logits: Tensor, labels: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> count_right(torch.tensor([[1.0, 2.0], [3.0, 3.0], [3.0, 3.0]]), torch.tensor([1, 0, 1])).item()
+    >>> count_right(
+    ...     torch.tensor([[1.0, 2.0], [3.0, 3.0], [3.0, 3.0]]), torch.tensor([1, 0, 1])
+    ... ).item()
     2
     """
     if logits.device.type != "cpu" or torch.compiler.is_compiling():

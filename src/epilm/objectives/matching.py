@@ -86,7 +86,9 @@ def matching_loss(
     symmetric 0.15393
     """
     if form not in get_args(Form):
-        raise RecipeError("unknown form of the matching loss", found=form, do=nearest(form, get_args(Form)))
+        raise RecipeError(
+            "unknown form of the matching loss", found=form, do=nearest(form, get_args(Form))
+        )
     if seq.shape != reg.shape:
         raise TrainingError(
             "sequence and region embeddings cannot be compared",
@@ -114,9 +116,10 @@ def _literal(scores: Tensor) -> Tensor:
     trace, total = scores.diagonal().sum(), scores.sum()
     if not bool(trace * total > 0):
         warnings.warn(
-            f"srm.form=literal is undefined here: the matched similarities sum to {float(trace.detach()):.4g}, all to "
-            f"{float(total.detach()):.4g}, and the logarithm needs a positive ratio. Using softplus of each similarity "
-            "for this batch; form=symmetric is always defined.",
+            "srm.form=literal is undefined here: the matched similarities sum to"
+            f" {float(trace.detach()):.4g}, all to {float(total.detach()):.4g}, and the logarithm"
+            " needs a positive ratio. Using softplus of each similarity for this batch;"
+            " form=symmetric is always defined.",
             stacklevel=3,
         )
         scores = F.softplus(scores)
@@ -125,7 +128,8 @@ def _literal(scores: Tensor) -> Tensor:
 
 
 def temperature_of(log_temperature: Tensor | None, spec: MatchingSpec) -> float | Tensor:
-    """The temperature in use: learned (and kept inside 0.01 .. 100) where the recipe says so, else the recipe's.
+    """The temperature in use: learned (and kept inside 0.01 .. 100) where the recipe says so, else
+    the recipe's.
 
     Examples
     --------
@@ -172,8 +176,10 @@ def retrieval_recall(seq: Tensor, reg: Tensor, ks: Sequence[int] = (1, 10)) -> d
     # Ties at the last place still count as found once k reaches B.
     size = len(scores)
     return {
-        f"recall@{k}": ((ahead_row < min(k, size)).float().mean() + (ahead_col < min(k, size)).float().mean())
-        / 2
+        f"recall@{k}": (
+            ((ahead_row < min(k, size)).float().mean() + (ahead_col < min(k, size)).float().mean())
+            / 2
+        )
         for k in ks
     }
 
@@ -238,7 +244,9 @@ def contrast(
     """
     seq, reg = gather_across_devices(seq), gather_across_devices(reg)
     temperature = temperature_of(log_temperature, spec)
-    loss = matching_loss(seq, reg, form=spec.form, temperature=temperature, normalise=spec.normalise)
+    loss = matching_loss(
+        seq, reg, form=spec.form, temperature=temperature, normalise=spec.normalise
+    )
     return {
         "loss": loss,
         **retrieval_recall(seq, reg),

@@ -1,7 +1,8 @@
-"""Motif sites: say at each token which motifs have a site there, from tokens of which some are hidden.
+"""Motif sites: say at each token which motifs have a site there, from tokens of which some are
+hidden.
 
-Ours, in no paper. A masked k-mer and a masked state can be told without knowing which factor's site is there; this cannot.
-Axes: B windows, L tokens, M motifs.
+Ours, in no paper. A masked k-mer and a masked state can be told without knowing which factor's site
+is there; this cannot. Axes: B windows, L tokens, M motifs.
 """
 
 import torch
@@ -28,8 +29,9 @@ def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> di
     Returns
     -------
     dict
-        "loss" 0-d float, differentiable; "recall", the share of sites with a probability above one half, and "precision",
-        the share of sites among what is above it, detached; 1 where there is none.
+        "loss" 0-d float, differentiable; "recall", the share of sites with a probability above one
+        half, and "precision", the share of sites among what is above it, detached; 1 where there is
+        none.
 
     Raises
     ------
@@ -40,8 +42,12 @@ def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> di
     --------
     >>> from types import SimpleNamespace
     >>> mask = torch.tensor([[True, True, False]])
-    >>> batch = SimpleNamespace(motif_sites=torch.tensor([[[True], [True], [False]]]), dna=SimpleNamespace(mask=mask))
-    >>> found = motif_sites_loss(Outputs(motif_logits=torch.tensor([[[9.0], [-9.0], [9.0]]])), batch, MotifSitesSpec())
+    >>> batch = SimpleNamespace(
+    ...     motif_sites=torch.tensor([[[True], [True], [False]]]), dna=SimpleNamespace(mask=mask)
+    ... )
+    >>> found = motif_sites_loss(
+    ...     Outputs(motif_logits=torch.tensor([[[9.0], [-9.0], [9.0]]])), batch, MotifSitesSpec()
+    ... )
     >>> float(found["recall"]), float(found["precision"]), round(float(found["loss"]), 3)
     (0.5, 1.0, 9.0)
     """

@@ -16,6 +16,9 @@ def need(value: Tensor | None, objective: str, name: str) -> Tensor:
     if value is None:
         raise TrainingError(
             f"objective {objective} is on, but the model (or the batch) gave no {name}",
-            do=f"Build the model with the stream and head that {objective} needs, or set objectives.{objective}.weight to 0.",
+            do=(
+                f"Build the model with the stream and head that {objective} needs, or set"
+                f" objectives.{objective}.weight to 0."
+            ),
         )
     return value

@@ -38,7 +38,9 @@ class MatchingSpec:
     """Sequence-region matching (A11, A12, A14, A17, 2.4). `weight` is lambda."""
 
     weight: float = 0.5
-    form: Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"] = "symmetric"
+    form: Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"] = (
+        "symmetric"
+    )
     input: Literal["masked", "clean"] = "masked"
     temperature: float = 0.07
     learn_temperature: bool = True
@@ -70,7 +72,8 @@ class MaskedStatesSpec:
     """Masked chromatin states (protocols 5.7); weight 0 = off, in EBERT 1 - alpha."""
 
     weight: float = 0.0
-    # What is hidden around a centre: flank_bp on either side (the paper), its bin, its run of equal states
+    # What is hidden around a centre: flank_bp on either side (the paper), its bin, its run of equal
+    # states
     mode: Literal["flank", "whole_bin", "run"] = "flank"
     n_centres: int = 1  # of a window; each is hidden and predicted
     flank_bp: int = 100
@@ -97,7 +100,8 @@ class ObjectivesSpec:
     contacts: ContactsSpec = field(default_factory=ContactsSpec)
     masked_states: MaskedStatesSpec = field(default_factory=MaskedStatesSpec)
     motif_sites: MotifSitesSpec = field(default_factory=MotifSitesSpec)
-    # EBERT's one number: masked_kmers.weight = alpha, masked_states.weight = 1 - alpha. None: the weights as given.
+    # EBERT's one number: masked_kmers.weight = alpha, masked_states.weight = 1 - alpha. None: the
+    # weights as given.
     alpha: float | None = None
 
     def parts(self) -> dict[str, Any]:
@@ -106,6 +110,7 @@ class ObjectivesSpec:
         Examples
         --------
         >>> list(ObjectivesSpec().parts())
-        ['masked_kmers', 'next_segment', 'matching', 'masked_factors', 'contacts', 'masked_states', 'motif_sites']
+        ['masked_kmers', 'next_segment', 'matching', 'masked_factors', 'contacts', 'masked_states',
+        'motif_sites']
         """
         return {name: part for name, part in vars(self).items() if hasattr(part, "weight")}

@@ -56,17 +56,22 @@ class Programme:
 PROGRAMMES: tuple[Programme, ...] = (
     Programme("liver_like", ("HNF4A", "FOXA1", "CEBPB", "HNF1A"), ("FOXA1", "HNF4A"), 5, "++"),
     Programme("myeloid_like", ("SPI1", "RUNX1", "CEBPB", "IRF1"), ("SPI1", "RUNX1"), 4, "+-"),
-    Programme("erythroid_like", ("GATA1::TAL1", "KLF4", "NFIX", "JUND"), ("GATA1::TAL1", "KLF4"), 6, "++"),
+    Programme(
+        "erythroid_like", ("GATA1::TAL1", "KLF4", "NFIX", "JUND"), ("GATA1::TAL1", "KLF4"), 6, "++"
+    ),
     Programme("neural_like", ("NEUROD1", "SOX2", "RFX2", "ASCL1"), ("ASCL1", "SOX2"), 3, "+-"),
     Programme("epithelial_like", ("GRHL1", "TP53", "TEAD4", "JUND"), ("TEAD4", "JUND"), 7, "++"),
     Programme("muscle_like", ("MYOD1", "MEF2A", "TEAD4", "STAT3"), ("MYOD1", "MEF2A"), 8, "++"),
     Programme("lymphoid_like", ("EBF1", "PAX5", "IRF1", "SPI1"), ("EBF1", "PAX5"), 10, "+-"),
-    Programme("stem_like", ("Pou5f1::Sox2", "ESRRB", "KLF4", "FOXA1"), ("Pou5f1::Sox2", "ESRRB"), 2, "++"),
+    Programme(
+        "stem_like", ("Pou5f1::Sox2", "ESRRB", "KLF4", "FOXA1"), ("Pou5f1::Sox2", "ESRRB"), 2, "++"
+    ),
 )
 N_PROGRAMMES = len(PROGRAMMES)
 PROMOTER_FACTORS = ("SP1", "NRF1", "GABPA", "YY1", "USF1", "MAX", "E2F1", "EGR1")
 INSULATOR_FACTOR, SILENCER_FACTOR, TATA_FACTOR = "CTCF", "REST", "TBP"
-# Which programmes (by position) are active in the first, second, ... cell type: four each, every pair of types differs.
+# Which programmes (by position) are active in the first, second, ... cell type: four each, every
+# pair of types differs.
 ACTIVE = (
     (0, 1, 2, 3),
     (2, 3, 4, 5),
@@ -97,7 +102,9 @@ def planted_motifs() -> tuple[Motif, ...]:
         if line.startswith(">"):
             head, rows = line[1:], []
         elif line:
-            rows.append([float(word) for word in line[line.index("[") + 1 : line.index("]")].split()])
+            rows.append(
+                [float(word) for word in line[line.index("[") + 1 : line.index("]")].split()]
+            )
             if len(rows) == 4:
                 identifier, name = head.split("\t")
                 motifs.append(Motif(identifier, name, np.array(rows).T))

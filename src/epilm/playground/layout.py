@@ -53,7 +53,9 @@ class Size:
 
     @property
     def validation_from(self) -> int:
-        """Where the validation part of the last training chromosome begins, in bp; it goes on to its end."""
+        """Where the validation part of the last training chromosome begins, in bp; it goes on to
+        its end.
+        """
         length = self.chroms[-3]
         part = int(min(0.4 * length, 0.2 * sum(self.chroms[:-2])))
         return (length - part) // self.slot * self.slot
@@ -65,7 +67,8 @@ class Size:
         Examples
         --------
         >>> size_of("small").splits
-        {'train': ['chr1', 'chr2:0-720000'], 'validation': ['chr2:720000-1200000'], 'test': ['chr3', 'chr4']}
+        {'train': ['chr1', 'chr2:0-720000'], 'validation': ['chr2:720000-1200000'], 'test': ['chr3',
+        'chr4']}
         """
         names, cut, last = self.chrom_names, self.validation_from, self.chroms[-3]
         return {
@@ -78,18 +81,51 @@ class Size:
 _CHIP = ("CTCF", "REST", "CEBPB", "FOXA1", "SPI1", "JUND", "MAX")
 SIZES = {
     "tiny": Size(
-        "tiny", (240_000, 100_000, 60_000), 800, (320, 505, 640), (10, 22), 2, 3, 20,
-        ("CTCF", "CEBPB", "JUND"), 5_000, 40, 150, 25,
+        "tiny",
+        (240_000, 100_000, 60_000),
+        800,
+        (320, 505, 640),
+        (10, 22),
+        2,
+        3,
+        20,
+        ("CTCF", "CEBPB", "JUND"),
+        5_000,
+        40,
+        150,
+        25,
     ),
     "small": Size(
-        "small", (1_600_000, 1_200_000, 800_000, 400_000), 800, (320, 505, 640), (10, 22), 2, 5, 60,
-        _CHIP, 5_000, 100, 1_500, 25,
+        "small",
+        (1_600_000, 1_200_000, 800_000, 400_000),
+        800,
+        (320, 505, 640),
+        (10, 22),
+        2,
+        5,
+        60,
+        _CHIP,
+        5_000,
+        100,
+        1_500,
+        25,
     ),
     "large": Size(
-        "large", (20_000_000,) * 5, 420, (220, 290, 318), (20, 44), 4, 8, 25,
-        _CHIP, 10_000, 100, 20_000, 40,
+        "large",
+        (20_000_000,) * 5,
+        420,
+        (220, 290, 318),
+        (20, 44),
+        4,
+        8,
+        25,
+        _CHIP,
+        10_000,
+        100,
+        20_000,
+        40,
     ),
-}  # fmt: skip
+}
 
 
 def size_of(name: str) -> Size:
@@ -102,7 +138,8 @@ def size_of(name: str) -> Size:
     >>> size_of("medium")
     Traceback (most recent call last):
     ...
-    epilm.errors.UsageError: unknown playground size. Found 'medium'; expected large, small, tiny. Known: large, small, tiny.
+    epilm.errors.UsageError: unknown playground size. Found 'medium'; expected large, small, tiny.
+        Known: large, small, tiny.
     """
     if name not in SIZES:
         raise UsageError(
@@ -115,7 +152,9 @@ def size_of(name: str) -> Size:
 
 
 def generator(seed: int, part: str, chrom: int = 0) -> np.random.Generator:
-    """A random generator of its own for each part of the world, so that parts do not disturb each other."""
+    """A random generator of its own for each part of the world, so that parts do not disturb each
+    other.
+    """
     return np.random.default_rng([seed, chrom, *part.encode()])
 
 
@@ -156,7 +195,11 @@ def plan_slots(size: Size, seed: int, chrom: int) -> Slots:
         if room > 3 and rng.random() < 0.9:
             first = start + 1 + int(rng.integers(room))
             side = int(strand[first])
-            body = slice(first + 1, first + 1 + size.body) if side > 0 else slice(first, first + size.body)
+            body = (
+                slice(first + 1, first + 1 + size.body)
+                if side > 0
+                else slice(first, first + size.body)
+            )
             gene = first if side > 0 else first + size.body
             kind[body], kind[gene], strand[first : first + size.body + 1] = BODY, GENE, side
         start, number, previous = end, number + 1, here
@@ -183,7 +226,9 @@ def place_regions(size: Size, seed: int, chrom: int, slots: Slots) -> pd.DataFra
     width = np.clip(rng.normal(mean, 0.18 * mean, n), low, high).astype(np.int64)
     room = (size.slot - 2 * MARGIN - width) // 2
     centre = (
-        slot * size.slot + size.slot // 2 + np.rint((rng.random(n) * 2 - 1) * room * 0.8).astype(np.int64)
+        slot * size.slot
+        + size.slot // 2
+        + np.rint((rng.random(n) * 2 - 1) * room * 0.8).astype(np.int64)
     )
     kind, strand = slots.kind[slot], slots.strand[slot]
     starts_gene = np.isin(kind, (PROMOTER, GENE))

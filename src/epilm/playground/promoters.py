@@ -20,8 +20,12 @@ K = 6  # k-mers of the DNABERT tables
 _BASES = np.frombuffer(b"ACGTN", np.uint8)
 
 
-def around_start(codes: NDArray[np.uint8], gene: Gene, before: int, after: int) -> NDArray[np.uint8]:
-    """The bases from `before` upstream to `after` downstream (both included) of a start, read along its strand."""
+def around_start(
+    codes: NDArray[np.uint8], gene: Gene, before: int, after: int
+) -> NDArray[np.uint8]:
+    """The bases from `before` upstream to `after` downstream (both included) of a start, read along
+    its strand.
+    """
     if gene.strand > 0:
         return codes[gene.tss - before : gene.tss + after + 1]
     return reverse_complement(codes[gene.tss - after : gene.tss + before + 1])
@@ -35,7 +39,9 @@ def promoter_rows(
     size: Size,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Cores and as many negatives of one chromosome: chrom, tss (or start), sequence (letters), label."""
+    """Cores and as many negatives of one chromosome: chrom, tss (or start), sequence (letters),
+    label.
+    """
     rows = []
     free = np.flatnonzero(slots.kind == DISTAL)
     for number, gene in enumerate(genes):
@@ -47,7 +53,9 @@ def promoter_rows(
             pieces[swapped] = rng.integers(0, 4, (12, 15))
             rows.append((chrom, gene.tss, _text(pieces.reshape(-1)[215:285]), 0))
         else:
-            at = int(free[rng.integers(len(free))]) * size.slot + int(rng.integers(0, size.slot - 70))
+            at = int(free[rng.integers(len(free))]) * size.slot + int(
+                rng.integers(0, size.slot - 70)
+            )
             window = codes[at : at + 70]
             word = _text(window if rng.random() < 0.5 else reverse_complement(window))
             rows.append((chrom, at, word, 0))

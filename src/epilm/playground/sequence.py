@@ -40,7 +40,8 @@ from epilm.playground.layout import (
 Codes = NDArray[np.uint8]
 ISLAND = N_PROGRAMMES  # added to a programme: its chain inside CpG islands
 SITE_COLUMNS = ("chrom", "start", "end", "strand", "motif", "region", "kind", "pair", "score")
-# What a site is for. "pair" binds well, "apart" is the same pair at a wrong spacing and binds badly.
+# What a site is for. "pair" binds well, "apart" is the same pair at a wrong spacing and binds
+# badly.
 SITE_KINDS = ("programme", "pair", "apart", "promoter", "extra", "core", "decoy")
 PROGRAMME_SITE, PAIR, APART, PROMOTER_SITE, EXTRA, CORE, DECOY = range(7)
 _SLOTS_OF_CASSETTE = 6
@@ -83,7 +84,9 @@ def background(size: Size, seed: int, chrom: int, chain: NDArray[np.int8]) -> Co
 def _choose_motifs(
     regions: pd.DataFrame, rng: np.random.Generator
 ) -> tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.int64], NDArray[np.int8]]:
-    """Which motifs each region's cassette holds: motif, site kind, gap before, strand, each (R, 6)."""
+    """Which motifs each region's cassette holds: motif, site kind, gap before, strand, each (R,
+    6).
+    """
     index = motif_index()
     n = len(regions)
     shape = (n, _SLOTS_OF_CASSETTE)
@@ -118,7 +121,9 @@ def _choose_motifs(
     # Promoters and insulators often carry a lead factor of the domain they lie in.
     leads_of = np.array([[index[name] for name in rule.leads] for rule in PROGRAMMES], np.int16)
     near = np.flatnonzero(np.isin(region_kind, (PROMOTER, GENE, INSULATOR)) & (rng.random(n) < 0.6))
-    motif[near, 3] = leads_of[regions["domain_programme"].to_numpy()[near], rng.integers(0, 4, len(near))]
+    motif[near, 3] = leads_of[
+        regions["domain_programme"].to_numpy()[near], rng.integers(0, 4, len(near))
+    ]
     motif[region_kind == INSULATOR, 0] = index[INSULATOR_FACTOR]
     motif[region_kind == SILENCER, 0] = index[SILENCER_FACTOR]
     # A factor of no programme, now and then.
@@ -152,7 +157,9 @@ def cassettes(seed: int, chrom: int, regions: pd.DataFrame) -> pd.DataFrame:
     centre = ((regions["start"] + regions["end"]) // 2).to_numpy()
     tss, side = regions["tss"].to_numpy(), regions["strand"].to_numpy()
     jitter = rng.integers(-12, 13, len(regions))
-    origin = np.where(tss < 0, centre - total // 2 + jitter, np.where(side > 0, tss - 48 - total, tss + 49))
+    origin = np.where(
+        tss < 0, centre - total // 2 + jitter, np.where(side > 0, tss - 48 - total, tss + 49)
+    )
     row, column = np.nonzero(used)
     in_pair = np.isin(kind[row, column], (PAIR, APART))
     start = origin[row] + begin[row, column]
@@ -171,8 +178,12 @@ def cassettes(seed: int, chrom: int, regions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def promoter_cores(seed: int, chrom: int, regions: pd.DataFrame, tata: NDArray[np.bool_]) -> pd.DataFrame:
-    """TATA boxes as sites: the box (index 1 of MA0108.2) starts 31 bp before the start of transcription."""
+def promoter_cores(
+    seed: int, chrom: int, regions: pd.DataFrame, tata: NDArray[np.bool_]
+) -> pd.DataFrame:
+    """TATA boxes as sites: the box (index 1 of MA0108.2) starts 31 bp before the start of
+    transcription.
+    """
     motif = motif_index()[TATA_FACTOR]
     width = planted_motifs()[motif].width
     row = np.flatnonzero(tata)
@@ -194,7 +205,9 @@ def promoter_cores(seed: int, chrom: int, regions: pd.DataFrame, tata: NDArray[n
 
 
 def decoys(size: Size, seed: int, chrom: int, slots: Slots) -> pd.DataFrame:
-    """Motif sites in ground that is closed everywhere: the first bases of distal and empty slots."""
+    """Motif sites in ground that is closed everywhere: the first bases of distal and empty
+    slots.
+    """
     rng = generator(seed, "decoys", chrom)
     slot = np.flatnonzero(np.isin(slots.kind, (EMPTY, DISTAL)))
     slot = slot[rng.random(len(slot)) < 0.7]
@@ -217,7 +230,9 @@ def decoys(size: Size, seed: int, chrom: int, slots: Slots) -> pd.DataFrame:
 
 
 def write_sites(codes: Codes, sites: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw every site from its motif and write it into `codes`. Returns the log-odds scores (S,)."""
+    """Draw every site from its motif and write it into `codes`. Returns the log-odds scores
+    (S,).
+    """
     scores = np.zeros(len(sites), np.float32)
     start, strand = sites["start"].to_numpy(), sites["strand"].to_numpy()
     which = sites["motif"].to_numpy()
@@ -230,7 +245,9 @@ def write_sites(codes: Codes, sites: pd.DataFrame, rng: np.random.Generator) -> 
 
 
 def put(codes: Codes, at: int, strand: int, word: Codes) -> None:
-    """Write `word` so that its first base is at `at` on the plus strand, or at `at` reading leftwards on the minus strand."""
+    """Write `word` so that its first base is at `at` on the plus strand, or at `at` reading
+    leftwards on the minus strand.
+    """
     if strand > 0:
         codes[at : at + len(word)] = word
     else:
@@ -265,14 +282,31 @@ def _consensus(text: str, sharp: float) -> NDArray[np.float64]:
 
 INITIATOR = _consensus("YYANWYY", 0.85)  # the A is the first transcribed base
 DOWNSTREAM = _consensus("RGWYV", 0.85)  # +28..+32, where there is no TATA box
-# Donor, exon -3..-1 then intron +1..+6; acceptor, intron -20..-1 then exon +1 (frequencies of human sites, rounded).
-DONOR = np.array(
-    [[33, 36, 19, 12], [60, 13, 13, 14], [8, 4, 81, 7], [0, 0, 100, 0], [0, 0, 0, 100],
-     [49, 3, 45, 3], [71, 7, 12, 10], [6, 5, 84, 5], [15, 16, 21, 48]]
-) / 100  # fmt: skip
-ACCEPTOR = np.array(
-    [[10, 33, 10, 47]] * 16 + [[25, 25, 25, 25], [5, 65, 2, 28], [100, 0, 0, 0], [0, 0, 100, 0], [23, 14, 52, 11]]
-) / 100  # fmt: skip
+# Donor, exon -3..-1 then intron +1..+6; acceptor, intron -20..-1 then exon +1 (frequencies of human
+# sites, rounded).
+DONOR = (
+    np.array(
+        [
+            [33, 36, 19, 12],
+            [60, 13, 13, 14],
+            [8, 4, 81, 7],
+            [0, 0, 100, 0],
+            [0, 0, 0, 100],
+            [49, 3, 45, 3],
+            [71, 7, 12, 10],
+            [6, 5, 84, 5],
+            [15, 16, 21, 48],
+        ]
+    )
+    / 100
+)
+ACCEPTOR = (
+    np.array(
+        [[10, 33, 10, 47]] * 16
+        + [[25, 25, 25, 25], [5, 65, 2, 28], [100, 0, 0, 0], [0, 0, 100, 0], [23, 14, 52, 11]]
+    )
+    / 100
+)
 BRANCH = _consensus("TACTAAC", 0.85)
 _MARGIN_OF_GENE = 90  # least distance in bp of the end of a gene from the end of its last slot
 _EXON = np.array([0.25, 0.27, 0.27, 0.21])
@@ -340,9 +374,13 @@ def write_genes(
 
 
 def repeats(size: Size, seed: int, chrom: int, slots: Slots, codes: Codes) -> pd.DataFrame:
-    """Write mutated copies of six repeat families into empty slots; returns chrom, start, end, family."""
+    """Write mutated copies of six repeat families into empty slots; returns chrom, start, end,
+    family.
+    """
     shared = generator(seed, "repeat families")
-    families = [shared.integers(0, 4, int(n)).astype(np.uint8) for n in shared.integers(120, 240, 6)]
+    families = [
+        shared.integers(0, 4, int(n)).astype(np.uint8) for n in shared.integers(120, 240, 6)
+    ]
     rng = generator(seed, "repeats", chrom)
     rows = []
     for slot in np.flatnonzero(slots.kind == EMPTY):
@@ -368,7 +406,9 @@ class Written:
     tata: NDArray[np.bool_]
 
 
-def write_chromosome(size: Size, seed: int, chrom: int, slots: Slots, regions: pd.DataFrame) -> Written:
+def write_chromosome(
+    size: Size, seed: int, chrom: int, slots: Slots, regions: pd.DataFrame
+) -> Written:
     """Make all bases of one chromosome; `sites` come back sorted, with their scores."""
     rng = generator(seed, "sites", chrom)
     is_start = regions["tss"].to_numpy() >= 0

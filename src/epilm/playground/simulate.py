@@ -102,7 +102,9 @@ def simulate(
     """
     plan = size_of(size)
     if seed < 0:
-        raise UsageError("the seed is negative", found=seed, expected="a whole number of at least 0")
+        raise UsageError(
+            "the seed is negative", found=seed, expected="a whole number of at least 0"
+        )
     say = progress or (lambda line: None)
     with atomic_folder(out, overwrite=overwrite) as folder:
         kept = _write_by_chromosome(folder, plan, seed, say)
@@ -143,14 +145,21 @@ def _write_by_chromosome(
         }
         site_file, region_file = gz("truth_sites.tsv.gz"), gz("truth_regions.tsv.gz")
         gtf = stack.enter_context(open(folder / "genes.gtf", "w", encoding="ascii", newline="\n"))
-        splice = stack.enter_context(open(folder / "splice.tsv", "w", encoding="ascii", newline="\n"))
-        blacklist = stack.enter_context(open(folder / "blacklist.bed", "w", encoding="ascii", newline="\n"))
-        tss = stack.enter_context(open(folder / "promoters.bed", "w", encoding="ascii", newline="\n"))
+        splice = stack.enter_context(
+            open(folder / "splice.tsv", "w", encoding="ascii", newline="\n")
+        )
+        blacklist = stack.enter_context(
+            open(folder / "blacklist.bed", "w", encoding="ascii", newline="\n")
+        )
+        tss = stack.enter_context(
+            open(folder / "promoters.bed", "w", encoding="ascii", newline="\n")
+        )
         vcf = bgzf.BgzfWriter(str(folder / "variants.vcf.gz"))
         stack.callback(vcf.close)
         vcf.write(writers.vcf_header(plan.name, seed, sizes, EFFECTS))
         gtf.write(
-            f"##description: simulated by epilm, size {plan.name}, seed {seed}; not a real annotation\n"
+            f"##description: simulated by epilm, size {plan.name}, seed {seed}; not a real"
+            " annotation\n"
         )
         offset = 0
         for number, (name, length) in enumerate(sizes.items()):
@@ -162,7 +171,9 @@ def _write_by_chromosome(
             bound = tracks.bound_sites(seed, number, made.sites, opening)
             fasta.add(name, made.codes, made.soft)
             gtf.writelines(writers.gtf_lines(name, made.genes))
-            splice.writelines(writers.splice_lines(name, made.genes, generator(seed, "paralogs", number)))
+            splice.writelines(
+                writers.splice_lines(name, made.genes, generator(seed, "paralogs", number))
+            )
             blacklist.writelines(_blacklist(plan, name, slots, made))
             _write_peaks(peaks, plan, seed, number, name, regions, opening)
             grid = tracks.chromatin_states(plan, seed, number, slots, regions, opening, made.genes)
@@ -173,19 +184,29 @@ def _write_by_chromosome(
             for cell, cell_type in enumerate(plan.cell_types):
                 for factor in plan.chip:
                     motif = next(i for i, m in enumerate(planted_motifs()) if m.name == factor)
-                    pair = tracks.chip_peaks(seed, number, motif, cell, regions, made.sites, bound, opening)
+                    pair = tracks.chip_peaks(
+                        seed, number, motif, cell, regions, made.sites, bound, opening
+                    )
                     for kind, table in zip(("conservative", "relaxed"), pair):
                         label = f"{cell_type}.{factor}"
-                        _append(chip[cell_type, factor, kind], writers.narrow_peaks(name, table, label))
+                        _append(
+                            chip[cell_type, factor, kind], writers.narrow_peaks(name, table, label)
+                        )
             rows = promoter_rows(
                 name, made.genes, made.codes, slots, plan, generator(seed, "promoters", number)
             )
             promoters.append(rows)
             tss.writelines(core_sequences(name, made.genes))
-            variants = make_variants(plan, seed, number, made.codes, regions, made.sites, made.genes, opening)
+            variants = make_variants(
+                plan, seed, number, made.codes, regions, made.sites, made.genes, opening
+            )
             vcf.write("".join(writers.vcf_lines(name, variants)))
             _append(site_file, _truth_sites(plan, name, made, bound, offset), header=number == 0)
-            _append(region_file, _truth_regions(plan, name, regions, opening, offset), header=number == 0)
+            _append(
+                region_file,
+                _truth_regions(plan, name, regions, opening, offset),
+                header=number == 0,
+            )
             offset += len(regions)
             kept.append(
                 _Chromosome(
@@ -206,7 +227,10 @@ def _write_by_chromosome(
 
 def _blacklist(plan: Size, name: str, slots: Slots, made: Written) -> list[str]:
     """Assembly gaps, and the copies of one repeat family, which collapses in every assay."""
-    gaps = [(int(s) * plan.slot, (int(s) + 1) * plan.slot, "gap") for s in np.flatnonzero(slots.kind == GAP)]
+    gaps = [
+        (int(s) * plan.slot, (int(s) + 1) * plan.slot, "gap")
+        for s in np.flatnonzero(slots.kind == GAP)
+    ]
     copies = made.repeats[made.repeats["family"] == 0]
     rows = [*gaps, *((int(s), int(e), "repeat") for s, e in zip(copies["start"], copies["end"]))]
     return [f"{name}\t{start}\t{end}\tsimulated_{what}\n" for start, end, what in sorted(rows)]
@@ -254,7 +278,9 @@ def _join(flags: NDArray[np.bool_], names: tuple[str, ...]) -> NDArray[np.object
     return np.array([known[int(code)] for code in codes], dtype=object)
 
 
-def _truth_sites(plan: Size, name: str, made: Written, bound: NDArray[np.bool_], offset: int) -> pd.DataFrame:
+def _truth_sites(
+    plan: Size, name: str, made: Written, bound: NDArray[np.bool_], offset: int
+) -> pd.DataFrame:
     motifs = planted_motifs()
     sites = made.sites
     which = sites["motif"].to_numpy()
@@ -287,7 +313,9 @@ def _truth_regions(
             "start": regions["start"],
             "end": regions["end"],
             "kind": np.array(KIND_NAMES, dtype=object)[regions["kind"].to_numpy()],
-            "programme": np.where(regions["kind"] == DISTAL, names[regions["programme"].to_numpy()], "."),
+            "programme": np.where(
+                regions["kind"] == DISTAL, names[regions["programme"].to_numpy()], "."
+            ),
             "domain": regions["domain"],
             "domain_programme": names[regions["domain_programme"].to_numpy()],
             "tss": regions["tss"],
@@ -319,7 +347,9 @@ def _write_counts(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
     regions.insert(0, "chrom", names.astype(object))
     cells = pd.DataFrame(
         {
-            "cell": [f"{t}_{i + 1:04d}" for t in plan.cell_types for i in range(plan.cells_per_type)],
+            "cell": [
+                f"{t}_{i + 1:04d}" for t in plan.cell_types for i in range(plan.cells_per_type)
+            ],
             "cell_type": np.repeat(plan.cell_types, plan.cells_per_type).astype(object),
         }
     )
@@ -334,7 +364,9 @@ def _write_contacts(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
     offset, pixels = 0, []
     for chromosome in kept:
         one, two, count = chromosome.contacts
-        pixels.append(pd.DataFrame({"bin1_id": one + offset, "bin2_id": two + offset, "count": count}))
+        pixels.append(
+            pd.DataFrame({"bin1_id": one + offset, "bin2_id": two + offset, "count": count})
+        )
         step = plan.contact_bin
         table = pd.DataFrame({"a": one * step, "b": two * step, "count": count})
         writers.write_table(folder / f"contacts/{chromosome.name}.tsv.gz", table)
@@ -357,10 +389,12 @@ def _truth(plan: Size, seed: int, kept: list[_Chromosome]) -> dict[str, Any]:
         "regions": sum(len(c.regions) for c in kept),
         "cell_types": list(plan.cell_types),
         "open_regions": {
-            t: int(sum(c.opening.strong[:, i].sum() for c in kept)) for i, t in enumerate(plan.cell_types)
+            t: int(sum(c.opening.strong[:, i].sum() for c in kept))
+            for i, t in enumerate(plan.cell_types)
         },
         "programmes": [
-            asdict(programme) | {"active_in": [t for i, t in enumerate(plan.cell_types) if active[number, i]]}
+            asdict(programme)
+            | {"active_in": [t for i, t in enumerate(plan.cell_types) if active[number, i]]}
             for number, programme in enumerate(PROGRAMMES)
         ],
         "promoter_factors": list(PROMOTER_FACTORS),
@@ -371,10 +405,22 @@ def _truth(plan: Size, seed: int, kept: list[_Chromosome]) -> dict[str, Any]:
         "site_kinds": list(SITE_KINDS),
         "states": list(tracks.STATES),
         "rules": {
-            "open": "a distal region is open with 0.93 where its programme is active, 0.04 elsewhere; a quarter of those are only primed",
-            "bound": "a site is bound with 0.95 where its region is open; 0.12 when its pair has the wrong spacing; never in closed or primed regions",
-            "pair": "55 % of distal regions hold their programme's pair, 70 % of these at the preferred gap and strands",
-            "state": "open and primed regions carry their state with 0.90, others with 0.03; 2 % of bins are noise",
+            "open": (
+                "a distal region is open with 0.93 where its programme is active, 0.04 elsewhere; a"
+                " quarter of those are only primed"
+            ),
+            "bound": (
+                "a site is bound with 0.95 where its region is open; 0.12 when its pair has the"
+                " wrong spacing; never in closed or primed regions"
+            ),
+            "pair": (
+                "55 % of distal regions hold their programme's pair, 70 % of these at the preferred"
+                " gap and strands"
+            ),
+            "state": (
+                "open and primed regions carry their state with 0.90, others with 0.03; 2 % of bins"
+                " are noise"
+            ),
         },
         "splits": plan.splits | {"unseen_cell": plan.cell_types[-1]},
         "files": {"sites": "truth_sites.tsv.gz", "regions": "truth_regions.tsv.gz"},

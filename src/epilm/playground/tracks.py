@@ -30,9 +30,22 @@ from epilm.playground.sequence import APART, Gene
 STATE_BIN = 200
 # Roadmap's 15-state names (protocols 5.3); the number is part of the name in the files.
 STATES = (
-    "1_TssA", "2_TssAFlnk", "3_TxFlnk", "4_Tx", "5_TxWk", "6_EnhG", "7_Enh", "8_ZNF/Rpts", "9_Het",
-    "10_TssBiv", "11_BivFlnk", "12_EnhBiv", "13_ReprPC", "14_ReprPCWk", "15_Quies",
-)  # fmt: skip
+    "1_TssA",
+    "2_TssAFlnk",
+    "3_TxFlnk",
+    "4_Tx",
+    "5_TxWk",
+    "6_EnhG",
+    "7_Enh",
+    "8_ZNF/Rpts",
+    "9_Het",
+    "10_TssBiv",
+    "11_BivFlnk",
+    "12_EnhBiv",
+    "13_ReprPC",
+    "14_ReprPCWk",
+    "15_Quies",
+)
 
 
 def chromatin_states(
@@ -80,7 +93,9 @@ def chromatin_states(
         state[bivalent] = 10
         marked |= bivalent
         for flank in (-1, 1):
-            bins = np.clip(np.where(flank < 0, first - 1, last + 1), 0, n_bins - 1)[is_start & marked]
+            bins = np.clip(np.where(flank < 0, first - 1, last + 1), 0, n_bins - 1)[
+                is_start & marked
+            ]
             row[bins] = np.where(state[is_start & marked] == 10, 11, 2)
         for step in range(int((last - first).max(initial=0)) + 1):
             rows = np.flatnonzero(marked & (first + step <= last))
@@ -116,7 +131,9 @@ def state_runs(row: NDArray[np.uint8]) -> pd.DataFrame:
 def accessibility(
     size: Size, regions: pd.DataFrame, height: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """A bell over every region that is not closed, in steps: start, end, value; nothing elsewhere."""
+    """A bell over every region that is not closed, in steps: start, end, value; nothing
+    elsewhere.
+    """
     rows = np.flatnonzero(height > 0.5)
     start, end = regions["start"].to_numpy()[rows], regions["end"].to_numpy()[rows]
     steps = -(-(end - start) // size.signal_step)
@@ -129,8 +146,12 @@ def accessibility(
     return begin, finish, np.round(value, 2).astype(np.float32)
 
 
-def mappability(length: int, codes: NDArray[np.uint8], repeats: pd.DataFrame) -> list[tuple[int, int, float]]:
-    """Mappability of a chromosome as sorted runs (start, end, value): 1, less in repeats, 0 in gaps (no run)."""
+def mappability(
+    length: int, codes: NDArray[np.uint8], repeats: pd.DataFrame
+) -> list[tuple[int, int, float]]:
+    """Mappability of a chromosome as sorted runs (start, end, value): 1, less in repeats, 0 in gaps
+    (no run).
+    """
     level = np.full(length, 100, np.int16)
     for start, end, family in zip(repeats["start"], repeats["end"], repeats["family"]):
         level[start:end] = 25 + 10 * family
@@ -142,7 +163,9 @@ def mappability(length: int, codes: NDArray[np.uint8], repeats: pd.DataFrame) ->
 
 
 def bound_sites(seed: int, chrom: int, sites: pd.DataFrame, opening: Opening) -> NDArray[np.bool_]:
-    """Which site is bound in which cell type, bool (S, T): motif and open state, and for pairs the right spacing."""
+    """Which site is bound in which cell type, bool (S, T): motif and open state, and for pairs the
+    right spacing.
+    """
     rng = generator(seed, "bound", chrom)
     region = sites["region"].to_numpy()
     kind = sites["kind"].to_numpy()
@@ -186,7 +209,12 @@ def chip_peaks(
         summit = at + rng.integers(-8, 9, len(at))
         start = np.maximum(at - half[0], 0)
         rows = pd.DataFrame(
-            {"start": start, "end": at + half[1], "summit": summit - start, "signal": np.round(signal, 3)}
+            {
+                "start": start,
+                "end": at + half[1],
+                "summit": summit - start,
+                "signal": np.round(signal, 3),
+            }
         )
         return rows
 
@@ -205,7 +233,9 @@ def chip_peaks(
 
 
 def cell_counts(size: Size, seed: int, chrom: int, opening: Opening) -> sparse.csr_matrix:
-    """Reads of single cells over the regions of one chromosome, int32 (R, cells), cells of a type together."""
+    """Reads of single cells over the regions of one chromosome, int32 (R, cells), cells of a type
+    together.
+    """
     rng = generator(seed, "counts", chrom)
     depth = generator(seed, "depth").lognormal(0, 0.3, (size.cells, size.cells_per_type))
     blocks = []
@@ -225,7 +255,9 @@ def contact_map(
     """
     rng = generator(seed, "contacts", chrom)
     n = -(-size.chroms[chrom] // size.contact_bin)
-    middle = np.minimum(np.arange(n) * size.contact_bin + size.contact_bin // 2, size.chroms[chrom] - 1)
+    middle = np.minimum(
+        np.arange(n) * size.contact_bin + size.contact_bin // 2, size.chroms[chrom] - 1
+    )
     slot = np.minimum(middle // size.slot, len(slots.kind) - 1)
     programme, domain, gap = slots.programme[slot], slots.domain[slot], slots.kind[slot] == GAP
     one, two, count = [], [], []
@@ -233,7 +265,9 @@ def contact_map(
         a = np.arange(n - distance)
         b = a + distance
         expected = 80.0 / (1 + distance) ** 0.9
-        factor = np.where(domain[a] == domain[b], 3.0, np.where(programme[a] == programme[b], 1.5, 1.0))
+        factor = np.where(
+            domain[a] == domain[b], 3.0, np.where(programme[a] == programme[b], 1.5, 1.0)
+        )
         seen = rng.poisson(expected * factor * ~(gap[a] | gap[b]))
         keep = seen > 0
         one.append(a[keep])

@@ -1,4 +1,5 @@
-"""Variants with a known effect: motifs broken, splice sites lost, promoters broken, and harmless ones.
+"""Variants with a known effect: motifs broken, splice sites lost, promoters broken, and harmless
+ones.
 
 Needs the bases and the planted sites; used by simulate.
 """
@@ -44,7 +45,9 @@ def make_variants(
     for gene in genes:
         covered[gene.start - 60 : gene.end + 60] = True
 
-    def add(pos: int, alt: int, effect: str, factor: str = ".", delta: float = 0.0, region: int = -1) -> None:
+    def add(
+        pos: int, alt: int, effect: str, factor: str = ".", delta: float = 0.0, region: int = -1
+    ) -> None:
         ref = int(codes[pos])
         if pos in taken or ref > 3 or ref == alt:
             return
@@ -56,7 +59,16 @@ def make_variants(
         )
         causal = effect not in ("neutral", "spares_motif")
         rows.append(
-            (pos, "ACGT"[ref], "ACGT"[alt], effect, causal, factor, delta, cells.replace(".", "|") or ".")
+            (
+                pos,
+                "ACGT"[ref],
+                "ACGT"[alt],
+                effect,
+                causal,
+                factor,
+                delta,
+                cells.replace(".", "|") or ".",
+            )
         )
 
     kind = sites["kind"].to_numpy()
@@ -77,7 +89,14 @@ def make_variants(
                 column, alt = np.unravel_index(int(np.abs(loss).argmin()), loss.shape)
             delta = -float(loss[column, alt])
             pos = int(begin[row] + column) if plus else int(finish[row] - 1 - column)
-            add(pos, int(alt) if plus else 3 - int(alt), effect, motif.name, round(delta, 3), owner[row])
+            add(
+                pos,
+                int(alt) if plus else 3 - int(alt),
+                effect,
+                motif.name,
+                round(delta, 3),
+                owner[row],
+            )
     spliced = [gene for gene in genes if len(gene.exons) > 1]
     for effect in ("donor", "acceptor"):
         for _ in range(number[effect] if spliced else 0):
@@ -85,7 +104,11 @@ def make_variants(
             gap = int(rng.integers(len(gene.exons) - 1))
             left, right = gene.exons[gap][1], gene.exons[gap + 1][0]
             at_left = (effect == "donor") == (gene.strand > 0)
-            pos = int(rng.integers(left, left + 2)) if at_left else int(rng.integers(right - 2, right))
+            pos = (
+                int(rng.integers(left, left + 2))
+                if at_left
+                else int(rng.integers(right - 2, right))
+            )
             add(pos, int((codes[pos] + rng.integers(1, 4)) % 4), effect, region=gene.region)
     with_tata = np.flatnonzero(kind == CORE)
     for _ in range(number["tata"] if len(with_tata) else 0):
@@ -102,5 +125,7 @@ def make_variants(
         hit = int(np.searchsorted(starts, pos, "right")) - 1
         inside = hit if hit >= 0 and pos < ends[hit] else -1
         add(int(pos), int((codes[pos] + rng.integers(1, 4)) % 4), "neutral", region=inside)
-    table_ = pd.DataFrame(rows, columns=["pos", "ref", "alt", "effect", "causal", "factor", "delta", "cells"])
+    table_ = pd.DataFrame(
+        rows, columns=["pos", "ref", "alt", "effect", "causal", "factor", "delta", "cells"]
+    )
     return table_.sort_values("pos", ignore_index=True)

@@ -1,4 +1,5 @@
-"""Files of the invented genome in the formats that real tools read; the same bytes for the same content.
+"""Files of the invented genome in the formats that real tools read; the same bytes for the same
+content.
 
 gzip members carry no time and no name; HDF5 files carry a fixed date.
 """
@@ -76,7 +77,9 @@ class FastaWriter:
 
 
 def narrow_peaks(chrom: str, peaks: pd.DataFrame, label: str) -> pd.DataFrame:
-    """start, end, summit, signal -> the ten columns of narrowPeak (ENCODE). p and q are made from the signal."""
+    """start, end, summit, signal -> the ten columns of narrowPeak (ENCODE). p and q are made from
+    the signal.
+    """
     signal = peaks["signal"].to_numpy()
     return pd.DataFrame(
         {
@@ -108,7 +111,9 @@ def gtf_lines(chrom: str, genes: Iterable[Gene]) -> Iterator[str]:
                 for number, (start, end) in enumerate(gene.exons[:: gene.strand], 1)
             ),
         ):
-            yield f"{chrom}\tepilm_sim\t{feature}\t{start + 1}\t{end}\t.\t{strand}\t.\t{attributes}\n"
+            yield (
+                f"{chrom}\tepilm_sim\t{feature}\t{start + 1}\t{end}\t.\t{strand}\t.\t{attributes}\n"
+            )
 
 
 def splice_lines(chrom: str, genes: Iterable[Gene], rng: np.random.Generator) -> Iterator[str]:
@@ -119,7 +124,8 @@ def splice_lines(chrom: str, genes: Iterable[Gene], rng: np.random.Generator) ->
             right = "".join(f"{start + 1}," for start, _ in gene.exons[1:])
             paralog = int(rng.random() < 0.15)
             strand = "+" if gene.strand > 0 else "-"
-            yield f"{gene.name}\t{paralog}\t{chrom}\t{strand}\t{gene.start + 1}\t{gene.end}\t{left}\t{right}\n"
+            cells = (gene.name, paralog, chrom, strand, gene.start + 1, gene.end, left, right)
+            yield "\t".join(map(str, cells)) + "\n"
 
 
 def vcf_header(size: str, seed: int, sizes: dict[str, int], effects: tuple[str, ...]) -> str:
@@ -129,11 +135,16 @@ def vcf_header(size: str, seed: int, sizes: dict[str, int], effects: tuple[str, 
         "##fileformat=VCFv4.2\n"
         f"##source=epilm simulate --size {size} --seed {seed} (simulated, not real variants)\n"
         f"{contigs}"
-        f'##INFO=<ID=EFFECT,Number=1,Type=String,Description="Planted effect: {", ".join(effects)}">\n'
-        '##INFO=<ID=CAUSAL,Number=0,Type=Flag,Description="The variant changes what the region does">\n'
-        '##INFO=<ID=FACTOR,Number=1,Type=String,Description="Factor whose motif holds the position">\n'
-        '##INFO=<ID=DELTA,Number=1,Type=Float,Description="Change of the site log-odds, alt - ref, natural log">\n'
-        '##INFO=<ID=CELLS,Number=1,Type=String,Description="Cell types in which the region is open, separated by |">\n'
+        '##INFO=<ID=EFFECT,Number=1,Type=String,Description="Planted effect:'
+        f' {", ".join(effects)}">\n'
+        '##INFO=<ID=CAUSAL,Number=0,Type=Flag,Description="The variant changes what the region'
+        ' does">\n'
+        '##INFO=<ID=FACTOR,Number=1,Type=String,Description="Factor whose motif holds the'
+        ' position">\n'
+        '##INFO=<ID=DELTA,Number=1,Type=Float,Description="Change of the site log-odds, alt - ref,'
+        ' natural log">\n'
+        '##INFO=<ID=CELLS,Number=1,Type=String,Description="Cell types in which the region is open,'
+        ' separated by |">\n'
         "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     )
 
@@ -146,21 +157,34 @@ def vcf_lines(chrom: str, variants: pd.DataFrame) -> Iterator[str]:
             info += f";FACTOR={row['factor']};DELTA={row['delta']:.3f}"
         if row["cells"] != ".":
             info += f";CELLS={row['cells']}"
-        words = (chrom, row["pos"] + 1, f"sim_{chrom}_{number}", row["ref"], row["alt"], ".", "PASS", info)
+        words = (
+            chrom,
+            row["pos"] + 1,
+            f"sim_{chrom}_{number}",
+            row["ref"],
+            row["alt"],
+            ".",
+            "PASS",
+            info,
+        )
         yield "\t".join(map(str, words)) + "\n"
 
 
 def write_matrix(path: Path, matrix: sparse.csr_matrix) -> None:
     """Write a Matrix Market file, gzipped: rows regions, columns cells, 1-based."""
     coordinates = matrix.tocoo()
-    table = pd.DataFrame({"r": coordinates.row + 1, "c": coordinates.col + 1, "v": coordinates.data})
+    table = pd.DataFrame(
+        {"r": coordinates.row + 1, "c": coordinates.col + 1, "v": coordinates.data}
+    )
     with gzip_text(path) as handle:
         handle.write("%%MatrixMarket matrix coordinate integer general\n%simulated by epilm\n")
         handle.write(f"{matrix.shape[0]} {matrix.shape[1]} {matrix.nnz}\n")
         table.to_csv(handle, sep=" ", header=False, index=False, lineterminator="\n")
 
 
-def write_h5ad(path: Path, matrix: sparse.csr_matrix, regions: pd.DataFrame, cells: pd.DataFrame) -> None:
+def write_h5ad(
+    path: Path, matrix: sparse.csr_matrix, regions: pd.DataFrame, cells: pd.DataFrame
+) -> None:
     """Write cells x regions as AnnData; obs has cell_type, var has chrom, start, end."""
     import anndata
 
@@ -176,9 +200,15 @@ def write_h5ad(path: Path, matrix: sparse.csr_matrix, regions: pd.DataFrame, cel
 
 
 def write_cooler(
-    path: Path, sizes: dict[str, int], bin_size: int, pixels: pd.DataFrame, date: str = "2000-01-01T00:00:00"
+    path: Path,
+    sizes: dict[str, int],
+    bin_size: int,
+    pixels: pd.DataFrame,
+    date: str = "2000-01-01T00:00:00",
 ) -> bool:
-    """Write a .cool file; False where the package cooler is not installed. The date inside is fixed."""
+    """Write a .cool file; False where the package cooler is not installed. The date inside is
+    fixed.
+    """
     try:
         import cooler
         import h5py

@@ -27,7 +27,12 @@ def smooth(values: Sequence[float], window: int) -> list[float]:
 
 
 def training_curve(
-    ax: Axes, rows: Sequence[Mapping[str, Any]], key: str, *, title: str = "", chance: float | None = None
+    ax: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    key: str,
+    *,
+    title: str = "",
+    chance: float | None = None,
 ) -> Axes:
     """Draw one metric over optimiser steps: training (running mean over raw), validation as points.
 
@@ -48,7 +53,9 @@ def training_curve(
     """
     drawn = False
     for split, colour in (("train", COLOURS[0]), ("valid", COLOURS[1])):
-        points = [(r["step"], r[key]) for r in rows if r.get("split") == split and _number(r.get(key))]
+        points = [
+            (r["step"], r[key]) for r in rows if r.get("split") == split and _number(r.get(key))
+        ]
         if not points:
             continue
         steps, values = zip(*points)
@@ -64,7 +71,9 @@ def training_curve(
         known = [r[f"{key}_chance"] for r in rows if _number(r.get(f"{key}_chance"))]
         chance = known[-1] if known else None
     if chance is not None:
-        ax.axhline(chance, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, label=f"chance {chance:.3g}")
+        ax.axhline(
+            chance, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, label=f"chance {chance:.3g}"
+        )
     ax.set_title(title or key)
     ax.set_xlabel("step")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -74,7 +83,9 @@ def training_curve(
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    )
 
 
 def roc_points(labels: ArrayLike, scores: ArrayLike) -> tuple[list[float], list[float]]:
@@ -112,13 +123,19 @@ def _cumulative(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.nd
     return hits, last + 1 - hits
 
 
-def roc_curves(ax: Axes, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str = "ROC") -> Axes:
+def roc_curves(
+    ax: Axes, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str = "ROC"
+) -> Axes:
     """Draw ROC curves: name -> (labels, scores)."""
     for (name, (labels, scores)), colour in zip(curves.items(), COLOURS * 4):
         ax.plot(*roc_points(labels, scores), color=colour, label=name)
     ax.plot([0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2)
     ax.set(
-        title=title, xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01)
+        title=title,
+        xlabel="false positive rate",
+        ylabel="true positive rate",
+        xlim=(0, 1),
+        ylim=(0, 1.01),
     )
     ax.legend(loc="lower right")
     return ax
@@ -127,7 +144,9 @@ def roc_curves(ax: Axes, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], titl
 def pr_curves(
     ax: Axes, curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str = "Precision and recall"
 ) -> Axes:
-    """Draw precision-recall curves: name -> (labels, scores). The dashed line is the share of positives."""
+    """Draw precision-recall curves: name -> (labels, scores). The dashed line is the share of
+    positives.
+    """
     share = 0.0
     for (name, (labels, scores)), colour in zip(curves.items(), COLOURS * 4):
         ax.plot(*pr_points(labels, scores), color=colour, label=name)
@@ -138,7 +157,9 @@ def pr_curves(
     return ax
 
 
-def retrieval_curve(ax: Axes, ranks: Mapping[str, ArrayLike], pool: int, title: str = "Retrieval") -> Axes:
+def retrieval_curve(
+    ax: Axes, ranks: Mapping[str, ArrayLike], pool: int, title: str = "Retrieval"
+) -> Axes:
     """Draw recall@k over k, from the rank (1 = first) of the true partner of each sample.
 
     Parameters

@@ -39,7 +39,9 @@ def dataset_points(
         Above, and of the axis.
     """
     table = np.asarray(values, np.float64)
-    best = np.where(np.isfinite(table).any(1), np.nanmax(np.where(np.isnan(table), -1, table), axis=1), -1)
+    best = np.where(
+        np.isfinite(table).any(1), np.nanmax(np.where(np.isnan(table), -1, table), axis=1), -1
+    )
     order = np.argsort(-best, kind="stable")
     for row, d in enumerate(order):
         met = table[d][np.isfinite(table[d])]
@@ -47,9 +49,16 @@ def dataset_points(
             ax.plot([met.min(), met.max()], [row, row], color="#cfd5de", linewidth=3.0, zorder=1)
     for m, model in enumerate(models):
         ax.scatter(
-            table[order, m], np.arange(len(order)) + 0.1 * (m - (len(models) - 1) / 2), s=40, marker=_MARKERS[m % len(_MARKERS)],
-            color=COLOURS[m % len(COLOURS)], edgecolor="white", linewidth=0.7, label=model, zorder=3 + m,
-        )  # fmt: skip
+            table[order, m],
+            np.arange(len(order)) + 0.1 * (m - (len(models) - 1) / 2),
+            s=40,
+            marker=_MARKERS[m % len(_MARKERS)],
+            color=COLOURS[m % len(COLOURS)],
+            edgecolor="white",
+            linewidth=0.7,
+            label=model,
+            zorder=3 + m,
+        )
     ax.set_yticks(range(len(order)), [datasets[d] for d in order])
     ax.set_ylim(len(order) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
@@ -93,9 +102,14 @@ def model_against_model(
     top = max(0.1, float(np.max([left[both], up[both]], initial=0.0)) * 1.12)
     ax.plot([0, top], [0, top], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2, zorder=1)
     ax.scatter(
-        left[both], up[both], s=34, c=[COLOURS[0] if g >= 0 else COLOURS[1] for g in gain], edgecolor="white",
-        linewidth=0.7, zorder=3,
-    )  # fmt: skip
+        left[both],
+        up[both],
+        s=34,
+        c=[COLOURS[0] if g >= 0 else COLOURS[1] for g in gain],
+        edgecolor="white",
+        linewidth=0.7,
+        zorder=3,
+    )
     points = [(float(left[i]), float(up[i])) for i in both]
     taken: list[tuple[float, float, float, float]] = []
     for i in both[np.argsort(-np.abs(gain), kind="stable")]:
@@ -111,7 +125,12 @@ def model_against_model(
                 ha="center",
                 va="center",
             )
-    ax.set(xlim=(0, top), ylim=(0, top), xlabel=f"{label} of {names[0]}", ylabel=f"{label} of {names[1]}")
+    ax.set(
+        xlim=(0, top),
+        ylim=(0, top),
+        xlabel=f"{label} of {names[0]}",
+        ylabel=f"{label} of {names[1]}",
+    )
     ax.set_aspect("equal")
     ax.set_title(f"{names[1]} is better on {int((gain > 0).sum())} of {len(both)}")
     return ax
@@ -124,16 +143,23 @@ def _free_place(
     taken: Sequence[tuple[float, float, float, float]],
     top: float,
 ) -> tuple[float, float, float, float] | None:
-    """Box (x0, x1, y0, y1) beside a point where a name covers neither points nor names; None if there is none."""
+    """Box (x0, x1, y0, y1) beside a point where a name covers neither points nor names; None if
+    there is none.
+    """
     wide, tall, off = 0.0205 * len(text) * top, 0.042 * top, 0.02 * top
     x, y = at
     for x0, y0 in (
-        (x + off, y - tall / 2), (x - off - wide, y - tall / 2), (x - wide / 2, y + off), (x - wide / 2, y - off - tall),
-    ):  # fmt: skip
+        (x + off, y - tall / 2),
+        (x - off - wide, y - tall / 2),
+        (x - wide / 2, y + off),
+        (x - wide / 2, y - off - tall),
+    ):
         x1, y1 = x0 + wide, y0 + tall
         inside = x0 >= 0 and y0 >= 0 and x1 <= top and y1 <= top
         pad = 0.008 * top
-        hits = any(x0 - pad < a < x1 + pad and y0 - pad < b < y1 + pad for a, b in points if (a, b) != at)
+        hits = any(
+            x0 - pad < a < x1 + pad and y0 - pad < b < y1 + pad for a, b in points if (a, b) != at
+        )
         covers = any(x0 < t[1] and t[0] < x1 and y0 < t[3] and t[2] < y1 for t in taken)
         across = (y0 - x1) * (y1 - x0) < 0  # the diagonal would run through it
         if inside and not (hits or covers or across):
@@ -150,7 +176,8 @@ def gain_bars(
     *,
     label: str = "auPRC",
 ) -> Axes:
-    """Draw what one model gains over another on each dataset, largest first; the median in the title.
+    """Draw what one model gains over another on each dataset, largest first; the median in the
+    title.
 
     Parameters
     ----------
@@ -166,17 +193,28 @@ def gain_bars(
     order = known[np.argsort(-gain[known], kind="stable")]
     shown = gain[order]
     ax.barh(
-        range(len(order)), shown, height=0.66, color=[COLOURS[0] if g >= 0 else COLOURS[1] for g in shown]
+        range(len(order)),
+        shown,
+        height=0.66,
+        color=[COLOURS[0] if g >= 0 else COLOURS[1] for g in shown],
     )
     for row, value in enumerate(shown):
         ax.annotate(
-            f"{value:+.3f}", (value, row), xytext=(4 if value >= 0 else -4, 0), textcoords="offset points",
-            va="center", ha="left" if value >= 0 else "right", fontsize=7.5,
-        )  # fmt: skip
+            f"{value:+.3f}",
+            (value, row),
+            xytext=(4 if value >= 0 else -4, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if value >= 0 else "right",
+            fontsize=7.5,
+        )
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(order)), [datasets[d] for d in order])
     ax.set_ylim(len(gain) - 0.4, -0.6)
-    low, high = min(0.0, float(np.min(shown, initial=0.0))), max(0.0, float(np.max(shown, initial=0.0)))
+    low, high = (
+        min(0.0, float(np.min(shown, initial=0.0))),
+        max(0.0, float(np.max(shown, initial=0.0))),
+    )
     room = 0.2 * max(high - low, 0.01)
     ax.set_xlim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
     ax.grid(axis="y", visible=False)
@@ -221,9 +259,15 @@ def rank_heatmap(
         for column, value in enumerate(values):
             dark = np.isfinite(value) and value < 1 + 0.4 * (worst - 1)
             ax.text(
-                column, row, "–" if np.isnan(value) else f"{value:g}", ha="center", va="center", fontsize=9,
-                color="white" if dark else INK, weight="bold" if row > len(table) else "normal",
-            )  # fmt: skip
+                column,
+                row,
+                "–" if np.isnan(value) else f"{value:g}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if dark else INK,
+                weight="bold" if row > len(table) else "normal",
+            )
     ax.set_yticks([*range(len(table)), len(table) + 1], [*datasets, "overall"])
     ax.set_xticks(range(len(models)), models)
     ax.xaxis.tick_top()

@@ -32,7 +32,8 @@ def paired_points(
     label: str = "auPRC",
     chance: float | None = None,
 ) -> Axes:
-    """Draw a column an arm: a dot a seed, a bar at the mean; a thin line joins the dots of one seed.
+    """Draw a column an arm: a dot a seed, a bar at the mean; a thin line joins the dots of one
+    seed.
 
     Parameters
     ----------
@@ -57,10 +58,21 @@ def paired_points(
         mean, top = float(column.mean()), max(top, float(column.max()))
         ax.plot([x - 0.28, x + 0.28], [mean, mean], color=INK, linewidth=2.2, zorder=3)
         ax.scatter(
-            np.full(len(column), x), column, s=26, color=colour, edgecolor="white", linewidth=0.7, zorder=2
+            np.full(len(column), x),
+            column,
+            s=26,
+            color=colour,
+            edgecolor="white",
+            linewidth=0.7,
+            zorder=2,
         )
         ax.annotate(
-            f"{mean:.3f}", (x + 0.3, mean), xytext=(2, 0), textcoords="offset points", va="center", fontsize=8
+            f"{mean:.3f}",
+            (x + 0.3, mean),
+            xytext=(2, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
         )
     if chance is not None:
         ax.axhline(chance, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2)
@@ -75,7 +87,9 @@ def paired_points(
     return ax
 
 
-def paired_gaps(ax: Axes, gaps: Sequence[tuple[str, Sequence[float], float, float]], title: str = "") -> Axes:
+def paired_gaps(
+    ax: Axes, gaps: Sequence[tuple[str, Sequence[float], float, float]], title: str = ""
+) -> Axes:
     """Draw paired differences: a row a claim, a dot a seed, the mean with two standard errors.
 
     Parameters
@@ -87,12 +101,25 @@ def paired_gaps(ax: Axes, gaps: Sequence[tuple[str, Sequence[float], float, floa
     """
     for row, ((_, seeds, mean, se), colour) in enumerate(zip(gaps, COLOURS * 4)):
         ax.scatter(
-            seeds, np.full(len(seeds), row), s=22, color=colour, edgecolor="white", linewidth=0.7, zorder=2
+            seeds,
+            np.full(len(seeds), row),
+            s=22,
+            color=colour,
+            edgecolor="white",
+            linewidth=0.7,
+            zorder=2,
         )
         ax.errorbar(
-            mean, row + 0.26, xerr=None if np.isnan(se) else 2 * se,
-            color=INK, marker="|", markersize=8, capsize=3, linewidth=1.3, zorder=3,
-        )  # fmt: skip
+            mean,
+            row + 0.26,
+            xerr=None if np.isnan(se) else 2 * se,
+            color=INK,
+            marker="|",
+            markersize=8,
+            capsize=3,
+            linewidth=1.3,
+            zorder=3,
+        )
     ax.axvline(0, color=CHANCE, linewidth=1.2)
     ax.set_yticks(range(len(gaps)), [name for name, *_ in gaps])
     ax.set_ylim(len(gaps) - 0.4, -0.6)

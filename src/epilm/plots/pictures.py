@@ -42,7 +42,13 @@ def metric_bars(
         if len(seeds) > 1:
             ax.errorbar(mean, row, xerr=sd, color=INK, linewidth=1.1, capsize=2.5)
             ax.scatter(
-                seeds, np.full(len(seeds), row), s=9, color="white", edgecolor=INK, linewidth=0.7, zorder=3
+                seeds,
+                np.full(len(seeds), row),
+                s=9,
+                color="white",
+                edgecolor=INK,
+                linewidth=0.7,
+                zorder=3,
             )
         ax.annotate(
             f"{mean:.3f}",
@@ -59,7 +65,9 @@ def metric_bars(
     ax.grid(axis="y", visible=False)
     low, high = limits or (0.0, 1.0)
     ax.set_xlim(low, high + 0.12 * (high - low))
-    ax.set_xticks(np.arange(round(low * 10), round(high * 10) + 1, 1 if high - low <= 0.7 else 2) / 10)
+    ax.set_xticks(
+        np.arange(round(low * 10), round(high * 10) + 1, 1 if high - low <= 0.7 else 2) / 10
+    )
     ax.set_title(title)
     return ax
 
@@ -83,7 +91,9 @@ def factor_heatmap(
     table = np.asarray(matrix, np.float64)
     spread = table.std(0)
     scaled = (table - table.mean(0)) / np.where(spread > 0, spread, 1.0)
-    image = ax.imshow(scaled, aspect="auto", cmap="RdBu_r", vmin=-3, vmax=3, interpolation="nearest")
+    image = ax.imshow(
+        scaled, aspect="auto", cmap="RdBu_r", vmin=-3, vmax=3, interpolation="nearest"
+    )
     ax.grid(visible=False)
     ax.set(title=title, ylabel="regions in genome order", xlabel="factor")
     if factors is not None and len(factors) <= 60:
@@ -95,7 +105,9 @@ def factor_heatmap(
     return ax
 
 
-def scatter(ax: Axes, points: ArrayLike, groups: Sequence[str], title: str = "", axis: str = "t-SNE") -> Axes:
+def scatter(
+    ax: Axes, points: ArrayLike, groups: Sequence[str], title: str = "", axis: str = "t-SNE"
+) -> Axes:
     """Draw points of a plane coloured by group, biggest group first.
 
     Parameters
@@ -112,7 +124,13 @@ def scatter(ax: Axes, points: ArrayLike, groups: Sequence[str], title: str = "",
     for name, colour in zip(ordered, palette * 4):
         rows = labels == name
         ax.scatter(
-            place[rows, 0], place[rows, 1], s=9, color=colour, alpha=0.75, linewidth=0, label=str(name)
+            place[rows, 0],
+            place[rows, 1],
+            s=9,
+            color=colour,
+            alpha=0.75,
+            linewidth=0,
+            label=str(name),
         )
     ax.set(title=title, xlabel=f"{axis} 1", ylabel=f"{axis} 2", xticks=[], yticks=[])
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.8, handletextpad=0.2)
@@ -147,4 +165,6 @@ def project(vectors: ArrayLike, how: str = "tsne", seed: int = 0) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     perplexity = float(min(30, max(2, (len(table) - 1) // 3)))
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(parts[:, :30])
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(
+        parts[:, :30]
+    )

@@ -53,7 +53,9 @@ _LOOK: dict[Any, Any] = {
 
 
 @contextmanager
-def figure(width: float = 4.2, height: float = 2.7, columns: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
+def figure(
+    width: float = 4.2, height: float = 2.7, columns: int = 1
+) -> Iterator[tuple[Figure, list[Axes]]]:
     """Give a figure in the common look, with one row of axes.
 
     Parameters

@@ -63,7 +63,12 @@ def spans(flat: Array, begin: Any, low: Any, high: Any, width: int, fill: int) -
 
     Examples
     --------
-    >>> flat, begin, low, high = np.arange(6, dtype=np.uint8), np.array([0, 1, 4]), np.array([0, 2, 2]), np.array([3, 6, 6])
+    >>> flat, begin, low, high = (
+    ...     np.arange(6, dtype=np.uint8),
+    ...     np.array([0, 1, 4]),
+    ...     np.array([0, 2, 2]),
+    ...     np.array([3, 6, 6]),
+    ... )
     >>> spans(flat, begin, low, high, 3, 9).tolist()
     [[0, 1, 2], [9, 2, 3], [4, 5, 9]]
     >>> spans(torch.from_numpy(flat), *map(torch.from_numpy, (begin, low, high)), 3, 9).tolist()
@@ -73,7 +78,9 @@ def spans(flat: Array, begin: Any, low: Any, high: Any, width: int, fill: int) -
         if flat.device.type != "cpu":
             return gather_spans(flat, begin, low, high, width, fill)
         # The same memory seen by numpy: row copies, thirty times as fast as an index of B x width.
-        return torch.from_numpy(spans(flat.numpy(), begin.numpy(), low.numpy(), high.numpy(), width, fill))
+        return torch.from_numpy(
+            spans(flat.numpy(), begin.numpy(), low.numpy(), high.numpy(), width, fill)
+        )
     size = len(flat)
     edge = np.flatnonzero((begin < low) | (begin + width > high))
     if size < width:
@@ -91,7 +98,9 @@ def spans(flat: Array, begin: Any, low: Any, high: Any, width: int, fill: int) -
     return out
 
 
-def gather_spans(flat: Tensor, begin: Tensor, low: Tensor, high: Tensor, width: int, fill: int) -> Tensor:
+def gather_spans(
+    flat: Tensor, begin: Tensor, low: Tensor, high: Tensor, width: int, fill: int
+) -> Tensor:
     """`spans` by an index of B x width, for devices that gather in parallel."""
     index = begin[:, None] + torch.arange(width, device=flat.device)
     if not len(flat):
@@ -134,7 +143,9 @@ class ContactTable:
         >>> ContactTable.bins((100, 50), 30).tolist()
         [0, 4, 6]
         """
-        return np.concatenate([[0], np.cumsum([-(-s // resolution) for s in sizes])]).astype(np.int64)
+        return np.concatenate([[0], np.cumsum([-(-s // resolution) for s in sizes])]).astype(
+            np.int64
+        )
 
     def between(self, bins: Tensor) -> Tensor:
         """Look up all pairs of bins of a sample.

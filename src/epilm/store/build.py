@@ -1,4 +1,5 @@
-"""Raw files to a store: genome, accessible regions, states and signals per cell type, motifs, contacts.
+"""Raw files to a store: genome, accessible regions, states and signals per cell type, motifs,
+contacts.
 
 The only place where the floors `genome` and `motifs` meet the store. Cheap
 checks come first, so that a mistake in a file name costs seconds and not the
@@ -185,13 +186,19 @@ def build(
     check_thresholds(min_count, min_cpm, top_n, counts is not None)
     for name, value, low, high in (("max_n_fraction", max_n_fraction, 0, 1), ("p", p, 0, 1)):
         if not low <= value <= high or (name == "p" and value in (0, 1)):
-            raise InputError("the value is out of range", where=name, found=value, expected="between 0 and 1")
+            raise InputError(
+                "the value is out of range", where=name, found=value, expected="between 0 and 1"
+            )
     if pseudocount < 0:
-        raise InputError("the value is out of range", where="pseudocount", found=pseudocount, expected=">= 0")
+        raise InputError(
+            "the value is out of range", where="pseudocount", found=pseudocount, expected=">= 0"
+        )
     check_choice("past_end", past_end, get_args(PastEnd))
     for name, least in (("state_bin", state_bin), ("signal_resolution", signal_resolution)):
         if least is not None and least < 1:
-            raise InputError("the value is out of range", where=name, found=least, expected="at least 1")
+            raise InputError(
+                "the value is out of range", where=name, found=least, expected="at least 1"
+            )
     tracks = [] if states is None else state_sources(states)
     mapped = read_cell_map(cell_map)
     if mapped and not tracks:
@@ -222,7 +229,11 @@ def build(
                 min_cpm=min_cpm,
                 top_n=top_n,
             )
-            given = (("counts", counts), ("counts_peaks", counts_peaks), ("counts_cells", counts_cells))
+            given = (
+                ("counts", counts),
+                ("counts_peaks", counts_peaks),
+                ("counts_cells", counts_cells),
+            )
             sources += [source(role, path) for role, path in given if path is not None]
         black = None
         if blacklist is not None:
@@ -240,9 +251,13 @@ def build(
             clean(regions, _Flat(opened.sizes, flat, writer.offsets), black, max_n_fraction, where)
         in_bins = in_bases = Written()
         if tracks:
-            in_bins = write_states(writer, tracks, mapped, bar, state_bin=state_bin, past_end=past_end)
+            in_bins = write_states(
+                writer, tracks, mapped, bar, state_bin=state_bin, past_end=past_end
+            )
         if signals:
-            in_bases = write_signals(writer, signals, bar, resolution=signal_resolution, past_end=past_end)
+            in_bases = write_signals(
+                writer, signals, bar, resolution=signal_resolution, past_end=past_end
+            )
         cells = all_cells(regions.cell_types, (in_bins.cells, in_bases.cells))
         rows = regions.structured(writer.chroms)
         writer.regions(rows)
@@ -250,9 +265,18 @@ def build(
         made: dict[str, Any] = {}
         if read is not None:
             report = _write_factors(
-                writer, flat, rows, read, bar, statistics, p=p, pseudocount=pseudocount,
-                background=background, short=short, threads=threads,
-            )  # fmt: skip
+                writer,
+                flat,
+                rows,
+                read,
+                bar,
+                statistics,
+                p=p,
+                pseudocount=pseudocount,
+                background=background,
+                short=short,
+                threads=threads,
+            )
             about = report.to_dict()
             made = {key: value for key, value in about.items() if key not in PER_MOTIF}
             regions.notes += str(report).split("\n")[1:]
@@ -260,7 +284,9 @@ def build(
         if table is not None:
             writer.contacts(table[1], table[2])
         notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes]
-        lonely = [c for c, n in zip(regions.cell_types, regions.accessible.sum(0), strict=True) if n == 0]
+        lonely = [
+            c for c, n in zip(regions.cell_types, regions.accessible.sum(0), strict=True) if n == 0
+        ]
         if lonely:
             notes.append(f"cell types without an accessible region: {', '.join(lonely)}")
         notes += _without(cells, regions.cell_types if where else cells, "an accessible region")
@@ -280,7 +306,11 @@ def build(
             states=in_bins.about,
             signals=in_bases.about,
             factors=made,
-            contacts={} if table is None else {"resolution": table[0], "value": "log1p(observed / expected)"},
+            contacts=(
+                {}
+                if table is None
+                else {"resolution": table[0], "value": "log1p(observed / expected)"}
+            ),
             sources=sources,
             dropped={why: n for why, n in regions.dropped.items() if n},
             notes=notes,
@@ -328,12 +358,17 @@ def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tu
         check_choice("more_statistics", name, get_args(Statistic))
     if len({first, *more}) <= len(more):
         raise InputError(
-            "a statistic stands twice", where="more_statistics", found=", ".join((first, *more)),
+            "a statistic stands twice",
+            where="more_statistics",
+            found=", ".join((first, *more)),
             do="Name in more_statistics only what is wanted beside `statistic`.",
-        )  # fmt: skip
+        )
     if more and not motifs:
         raise InputError(
-            "factor matrices need motifs", where="more_statistics", found=", ".join(more), do="Give --motifs."
+            "factor matrices need motifs",
+            where="more_statistics",
+            found=", ".join(more),
+            do="Give --motifs.",
         )
     return (first, *more)
 
@@ -358,7 +393,9 @@ def _versions() -> dict[str, str]:
 
 
 class _Flat:
-    """The genome as it lies in the store: what `n_fraction` reads, without decoding the files again."""
+    """The genome as it lies in the store: what `n_fraction` reads, without decoding the files
+    again.
+    """
 
     def __init__(self, sizes: Mapping[str, int], flat: np.ndarray, offsets: np.ndarray) -> None:
         self.sizes = dict(sizes)

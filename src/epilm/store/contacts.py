@@ -47,9 +47,11 @@ def contact_table(
     if (resolution is None and len(widths) > 1) or any(width % w for w in widths):
         common = math.lcm(*widths)
         raise InputError(
-            "the contact maps do not have this resolution"
-            if resolution
-            else "the contact maps have different resolutions",
+            (
+                "the contact maps do not have this resolution"
+                if resolution
+                else "the contact maps have different resolutions"
+            ),
             where=", ".join(Path(one.source).name for one in maps),
             found=", ".join(f"{w} bp" for w in widths),
             expected="one resolution" if resolution is None else f"divisors of {resolution} bp",
@@ -76,7 +78,9 @@ def contact_table(
                     do="The map belongs to another assembly.",
                 )
             expected = found.expected()[j - i]
-            values = np.log1p(found.values / np.where(expected > 0, expected, 1.0)).astype(np.float32)
+            values = np.log1p(found.values / np.where(expected > 0, expected, 1.0)).astype(
+                np.float32
+            )
             parts[c] = ((i + bins[c]) * bins[-1] + (j + bins[c]), values)
     if not parts:
         raise InputError(
@@ -100,7 +104,9 @@ def coarsen(one: Contacts, resolution: int) -> Contacts:
 
     Examples
     --------
-    >>> fine = ChromContacts(4, np.array([0, 1, 4 + 1, 2 * 4 + 3]), np.array([8, 2, 4, 1], np.float32))
+    >>> fine = ChromContacts(
+    ...     4, np.array([0, 1, 4 + 1, 2 * 4 + 3]), np.array([8, 2, 4, 1], np.float32)
+    ... )
     >>> joined = coarsen(Contacts(100, {"chr1": fine}, "a"), 200).chroms["chr1"]
     >>> joined.n_bins, joined.keys.tolist(), joined.values.tolist()
     (2, [0, 3], [14.0, 1.0])

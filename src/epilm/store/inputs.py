@@ -56,8 +56,13 @@ def peak_files(peaks: Peaks) -> dict[str, Path]:
     --------
     >>> import tempfile
     >>> root = Path(tempfile.mkdtemp())
-    >>> for name in ("B.bed", "A.narrowPeak.gz", "neuron.ATAC.txt", "README.md"): _ = (root / name).write_text("")
-    >>> list(peak_files(root)), list(peak_files(f"{root}/*.ATAC.txt")), list(peak_files(f"x={root}/B.bed"))
+    >>> for name in ("B.bed", "A.narrowPeak.gz", "neuron.ATAC.txt", "README.md"):
+    ...     _ = (root / name).write_text("")
+    >>> (
+    ...     list(peak_files(root)),
+    ...     list(peak_files(f"{root}/*.ATAC.txt")),
+    ...     list(peak_files(f"x={root}/B.bed")),
+    ... )
     (['A', 'B'], ['neuron'], ['x'])
     """
     return cell_files(peaks, PEAK_ENDINGS, "peak file", "--peaks")
@@ -108,15 +113,19 @@ def _expand(one: str, endings: Sequence[str], what: str, option: str) -> list[tu
     path = Path(one)
     lower = tuple(e.lower() for e in endings)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.name.lower().removesuffix(".gz").endswith(lower))
+        files = sorted(
+            p for p in path.iterdir() if p.name.lower().removesuffix(".gz").endswith(lower)
+        )
         if not files:
             raise InputError(
                 f"the folder holds no {what}",
                 where=one,
                 expected=f"files that end in {', '.join(endings)} (also .gz)",
-                do="Give a pattern, for example 'peaks/*.txt', or NAME=FILE."
-                if option == "--peaks"
-                else "Give a pattern with *, or NAME=FILE.",
+                do=(
+                    "Give a pattern, for example 'peaks/*.txt', or NAME=FILE."
+                    if option == "--peaks"
+                    else "Give a pattern with *, or NAME=FILE."
+                ),
             )
         return [(cell_name(p, endings), p) for p in files]
     if path.exists():
@@ -140,11 +149,17 @@ def _starred(pattern: str, path: Path, endings: Sequence[str]) -> str:
     """What the only `*` of a pattern stands for; else the name of the file."""
     before, star, after = pattern.partition("*")
     inside = path.name[len(before) : len(path.name) - len(after)]
-    return inside if star and inside and not glob.has_magic(before + after) else cell_name(path, endings)
+    return (
+        inside
+        if star and inside and not glob.has_magic(before + after)
+        else cell_name(path, endings)
+    )
 
 
 def source(role: str, path: str | Path, **more: Any) -> dict[str, Any]:
-    """Describe an input file by role, name, size and SHA-256; a folder or release by its name alone."""
+    """Describe an input file by role, name, size and SHA-256; a folder or release by its name
+    alone.
+    """
     file = Path(path)
     entry: dict[str, Any] = {"role": role, "name": file.name, **more}
     if file.is_file():

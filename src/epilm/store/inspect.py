@@ -17,12 +17,15 @@ from epilm.store.reader import Store
 from epilm.store.samples import make_samples
 from epilm.store.spec import SampleSpec
 
-# The files that tell a run and a checkpoint; the floors that write them are above and are not imported.
+# The files that tell a run and a checkpoint; the floors that write them are above and are not
+# imported.
 RUN, CHECKPOINT, METRICS = "recipe.json", "spec.json", "metrics.jsonl"
 FINETUNED = ("task.json", "run.json")  # of a classifier, of a model of binding
 
 
-def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = False) -> dict[str, Any]:
+def inspect(
+    store: str | Path | Store, *, regions: int = 10, verify: bool = False
+) -> dict[str, Any]:
     """Describe a store, a run or a checkpoint.
 
     Parameters
@@ -46,7 +49,11 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
     """
     if not isinstance(store, Store):
         # A run keeps the identity of its store under the same name, so it is asked first.
-        for kind, name in (("run", RUN), *(("run", name) for name in FINETUNED), ("checkpoint", CHECKPOINT)):
+        for kind, name in (
+            ("run", RUN),
+            *(("run", name) for name in FINETUNED),
+            ("checkpoint", CHECKPOINT),
+        ):
             if (Path(store) / name).is_file():
                 return _json_files(Path(store), kind)
         store = Store.open(store)
@@ -67,14 +74,16 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
         "genome_bp": int(sum(store.sizes)),
         "regions": store.n_regions,
         "regions_bp": int(width.sum()),
-        "region_width": {
-            "min": int(width.min()),
-            "median": float(np.median(width)),
-            "mean": round(float(width.mean()), 2),
-            "max": int(width.max()),
-        }
-        if len(width)
-        else {},
+        "region_width": (
+            {
+                "min": int(width.min()),
+                "median": float(np.median(width)),
+                "mean": round(float(width.mean()), 2),
+                "max": int(width.max()),
+            }
+            if len(width)
+            else {}
+        ),
         "samples": len(samples),
         "sample_regions": regions,
         "left_over": samples.dropped,
@@ -108,7 +117,9 @@ def inspect(store: str | Path | Store, *, regions: int = 10, verify: bool = Fals
 
 
 def _tracks_of(store: Store, cell: str) -> dict[str, Any]:
-    """What a cell type has of states and signals: the share of bins without a state, names of signals."""
+    """What a cell type has of states and signals: the share of bins without a state, names of
+    signals.
+    """
     about: dict[str, Any] = {}
     if store.states is not None:
         row = int(store.states.rows[store.cell_number(cell)])
@@ -121,7 +132,9 @@ def _tracks_of(store: Store, cell: str) -> dict[str, Any]:
     if store.signals:
         number = store.cell_number(cell)
         about["signals"] = [
-            name for name, table in store.signals.items() if table.rows is None or table.rows[number] >= 0
+            name
+            for name, table in store.signals.items()
+            if table.rows is None or table.rows[number] >= 0
         ]
     return about
 
@@ -132,7 +145,9 @@ def _json_files(folder: Path, kind: str) -> dict[str, Any]:
         try:
             about[path.stem] = json_module.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise StoreError("the file is not valid JSON", where=str(path), found=str(error)) from None
+            raise StoreError(
+                "the file is not valid JSON", where=str(path), found=str(error)
+            ) from None
     about["checkpoints"] = sorted(p.parent.name for p in folder.glob(f"checkpoints/*/{CHECKPOINT}"))
     if (folder / METRICS).is_file():
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
@@ -187,29 +202,46 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
     lines = {
         "store": about["path"],
         "fingerprint": about["fingerprint"],
-        "assembly": f"{about['assembly']}, {len(about['chromosomes'])} chromosomes, {about['genome_bp']:,} bp",
-        "regions": f"{about['regions']:,}, {about['regions_bp']:,} bp; width {width['min']} to {width['max']}, "
-        f"median {width['median']:g}"
-        if about["regions"]
-        else "none",
-        "samples": f"{about['samples']:,} of {about['sample_regions']} regions ({about['left_over']:,} left over)"
-        if about["regions"]
-        else "none of regions",
+        "assembly": (
+            f"{about['assembly']}, {len(about['chromosomes'])} chromosomes,"
+            f" {about['genome_bp']:,} bp"
+        ),
+        "regions": (
+            f"{about['regions']:,}, {about['regions_bp']:,} bp; width {width['min']} to"
+            f" {width['max']}, median {width['median']:g}"
+            if about["regions"]
+            else "none"
+        ),
+        "samples": (
+            f"{about['samples']:,} of {about['sample_regions']} regions ({about['left_over']:,}"
+            " left over)"
+            if about["regions"]
+            else "none of regions"
+        ),
         "states": _states_line(about["states"]),
-        "signals": ", ".join(_signal_line(name, one) for name, one in about["signals"].items()) or "none",
+        "signals": (
+            ", ".join(_signal_line(name, one) for name, one in about["signals"].items()) or "none"
+        ),
         "access": ", ".join(f"{key} {value}" for key, value in about["access"].items()),
-        "factors": f"{factors['number']}, "
-        + ", ".join(
-            f"{key} {', '.join(shown) if isinstance(shown, list) else shown}"
-            for key in ("statistic", "more_statistics", "background", "pseudocount", "p")
-            if (shown := factors.get(key)) not in (None, [])
-        )
-        if factors["number"]
-        else "none",
-        "contacts": f"{about['contacts']['pairs']:,} pairs at {about['contacts']['resolution']} bp"
-        if about["contacts"]
-        else "none",
-        "size": f"{about['bytes'] / 1e6:,.1f} MB" + (", every file verified" if about["verified"] else ""),
+        "factors": (
+            f"{factors['number']}, "
+            + ", ".join(
+                f"{key} {', '.join(shown) if isinstance(shown, list) else shown}"
+                for key in ("statistic", "more_statistics", "background", "pseudocount", "p")
+                if (shown := factors.get(key)) not in (None, [])
+            )
+            if factors["number"]
+            else "none"
+        ),
+        "contacts": (
+            f"{about['contacts']['pairs']:,} pairs at {about['contacts']['resolution']} bp"
+            if about["contacts"]
+            else "none"
+        ),
+        "size": (
+            f"{about['bytes'] / 1e6:,.1f} MB"
+            + (", every file verified" if about["verified"] else "")
+        ),
     }
     for name, value in lines.items():
         console.print(f"{name:12} {value}", highlight=False, markup=False)
@@ -226,7 +258,9 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
         console.print(_states_table(about["states"], Table))
     for cell, track in about["states"].get("proxies", {}).items():
         console.print(
-            f"\nWARNING: {cell} reads the states of {track}, a declared proxy", highlight=False, markup=False
+            f"\nWARNING: {cell} reads the states of {track}, a declared proxy",
+            highlight=False,
+            markup=False,
         )
     if about["dropped"]:
         console.print("\nleft out, or changed on the way", highlight=False)
@@ -238,8 +272,9 @@ def _states_line(states: dict[str, Any]) -> str:
     if not states:
         return "none"
     tracks = len(set(states["cell_types"].values()))
-    return f"{len(states['names'])} of {states['bin']} bp in {len(states['cell_types'])} cell types" + (
-        f" ({tracks} tracks)" if tracks != len(states["cell_types"]) else ""
+    return (
+        f"{len(states['names'])} of {states['bin']} bp in {len(states['cell_types'])} cell types"
+        + (f" ({tracks} tracks)" if tracks != len(states["cell_types"]) else "")
     )
 
 
@@ -248,7 +283,15 @@ def _signal_line(name: str, one: dict[str, Any]) -> str:
 
     Examples
     --------
-    >>> _signal_line("dnase", {"resolution": 10, "pooled": "max", "cell_types": {"a": 0}, "sources": [{"mean": 1.5, "max": 9.0}]})
+    >>> _signal_line(
+    ...     "dnase",
+    ...     {
+    ...         "resolution": 10,
+    ...         "pooled": "max",
+    ...         "cell_types": {"a": 0},
+    ...         "sources": [{"mean": 1.5, "max": 9.0}],
+    ...     },
+    ... )
     'dnase (max of 10 bp, 1 cell type, mean 1.5, highest 9)'
     """
     cells = one["cell_types"]
@@ -263,7 +306,10 @@ def _signal_line(name: str, one: dict[str, Any]) -> str:
     ]
     if one["sources"]:
         mean = sum(entry["mean"] for entry in one["sources"]) / len(one["sources"])
-        words += [f"mean {mean:.4g}", f"highest {max(entry['max'] for entry in one['sources']):.4g}"]
+        words += [
+            f"mean {mean:.4g}",
+            f"highest {max(entry['max'] for entry in one['sources']):.4g}",
+        ]
     if one.get("cut"):
         words.append(f"{one['cut']:,} values cut")
     return f"{name} ({', '.join(words)})"
@@ -309,6 +355,8 @@ def _states_table(states: dict[str, Any], kind: Any) -> Any:
         return table
     total = max(1, sum(states["bins"]) + states["bins_unknown"])
     for name, n, colour in zip(states["names"], states["bins"], states["colours"], strict=True):
-        table.add_row(name, f"{n:,}", f"{n / total:.4f}", *([colour] if any(states["colours"]) else []))
+        table.add_row(
+            name, f"{n:,}", f"{n / total:.4f}", *([colour] if any(states["colours"]) else [])
+        )
     table.add_row("unknown", f"{states['bins_unknown']:,}", f"{states['bins_unknown'] / total:.4f}")
     return table

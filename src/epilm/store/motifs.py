@@ -19,8 +19,12 @@ def stored_motif(row: Mapping[str, Any]) -> Motif:
     """
     counts = np.asarray(row["matrix"], np.float64)
     return Motif(
-        str(row["id"]), str(row.get("name", row["id"])), counts, bool(row.get("is_counts", True)), sites=row.get("sites")
-    )  # fmt: skip
+        str(row["id"]),
+        str(row.get("name", row["id"])),
+        counts,
+        bool(row.get("is_counts", True)),
+        sites=row.get("sites"),
+    )
 
 
 def motifs_of_store(store: Store) -> list[Motif]:

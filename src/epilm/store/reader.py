@@ -105,7 +105,9 @@ class Store:
 
         more = info.statistics[1:]
         needed = [schema.GENOME, schema.REGIONS, schema.ACCESS]
-        needed += [form.format(name) for name in more for form in (schema.MORE_FACTORS, schema.MORE_SUMS)]
+        needed += [
+            form.format(name) for name in more for form in (schema.MORE_FACTORS, schema.MORE_SUMS)
+        ]
         needed += [schema.STATES] if info.states else []
         needed += [schema.SIGNAL.format(name) for name in info.signals]
         for name in needed:
@@ -152,7 +154,11 @@ class Store:
         return (
             f"Store({str(self.path)!r}, {self.info.assembly}, {self.n_regions} regions, "
             f"{len(self.cell_types)} cell types, {self.n_factors} factors, "
-            + (f"{self.states.n_states} states of {self.states.bin} bp, " if self.states is not None else "")
+            + (
+                f"{self.states.n_states} states of {self.states.bin} bp, "
+                if self.states is not None
+                else ""
+            )
             + "".join(f"{name}, " for name in self.signals)
             + f"{self.device})"
         )
@@ -260,7 +266,10 @@ class Store:
     def _number(self, name: str, known: Sequence[str], what: str) -> int:
         if name not in known:
             raise StoreError(
-                f"the store has no such {what}", where=str(self.path), found=name, do=nearest(name, known)
+                f"the store has no such {what}",
+                where=str(self.path),
+                found=name,
+                do=nearest(name, known),
             )
         return known.index(name)
 
@@ -301,7 +310,9 @@ class Store:
             inside = (at >= 0) & (at < size)
             return torch.where(inside, self.genome[at.clamp(0, size - 1)], 4).to(torch.uint8)
         begin = np.asarray(starts)
-        if size < width or (len(begin) and (int(begin.min()) < 0 or int(begin.max()) > size - width)):
+        if size < width or (
+            len(begin) and (int(begin.min()) < 0 or int(begin.max()) > size - width)
+        ):
             index = begin[:, None] + np.arange(width)
             held = self.genome[np.clip(index, 0, size - 1)]
             return np.where((index >= 0) & (index < size), held, np.uint8(4))
@@ -333,7 +344,9 @@ class Store:
             chrom, at = np.asarray(chroms), np.asarray(starts)
         return spans(self.genome, low[chrom] + at, low[chrom], high[chrom], width, 4)
 
-    def factor_stats(self, without: Sequence[str] = (), statistic: str | None = None) -> FactorStats:
+    def factor_stats(
+        self, without: Sequence[str] = (), statistic: str | None = None
+    ) -> FactorStats:
         """Mean, deviation and maximum per factor over the regions of all chromosomes but `without`.
 
         Parameters
@@ -363,7 +376,8 @@ class Store:
         return FactorStats(mean, np.sqrt(variance), part[:, 3].max(0), int(n))
 
     def to(self, device: torch.device | str) -> "Store":
-        """Give the same store with genome, factors, counts, contacts and tracks as tensors on a device.
+        """Give the same store with genome, factors, counts, contacts and tracks as tensors on a
+        device.
 
         Batches made from it are the same as those from the memory maps.
         """
@@ -392,7 +406,8 @@ class Store:
         )
 
     def check_same(self, fingerprint: str, what: str) -> None:
-        """Refuse a checkpoint, prediction or other store that was made with another region or motif order.
+        """Refuse a checkpoint, prediction or other store that was made with another region or motif
+        order.
 
         Parameters
         ----------
@@ -408,7 +423,8 @@ class Store:
         """
         if fingerprint != self.fingerprint:
             raise StoreError(
-                f"{what} belongs to another store: other regions, assembly or motifs, or another order of them",
+                f"{what} belongs to another store: other regions, assembly or motifs, or another"
+                " order of them",
                 where=str(self.path),
                 found=f"fingerprint {fingerprint[:12]}",
                 expected=self.fingerprint[:12],
@@ -429,7 +445,9 @@ class Store:
         ids = [m["id"] for m in self.motifs]
         found = schema.fingerprint(self.chroms, self.sizes, self.regions, ids, self.info.states)
         if found != self.fingerprint:
-            raise damaged(self.path / schema.MANIFEST, "the fingerprint does not fit regions and motifs")
+            raise damaged(
+                self.path / schema.MANIFEST, "the fingerprint does not fit regions and motifs"
+            )
 
 
 def no_factors(store: Store) -> StoreError:

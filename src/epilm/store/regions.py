@@ -66,7 +66,9 @@ class Regions:
 
 def no_regions() -> Regions:
     """Regions of a store that has none: a genome, states and signals alone."""
-    table = pd.DataFrame({"chrom": pd.Series(dtype=str), "start": np.zeros(0, int), "end": np.zeros(0, int)})
+    table = pd.DataFrame(
+        {"chrom": pd.Series(dtype=str), "start": np.zeros(0, int), "end": np.zeros(0, int)}
+    )
     return Regions(table, np.zeros((0, 0), bool), ())
 
 
@@ -212,7 +214,10 @@ def clean(
             where=where,
             found=f"{int((share > 0.5).sum())} of {len(share)} regions with more than half N",
             expected="regions that lie on bases",
-            do="The regions belong to another assembly, or the FASTA holds other parts of the chromosomes.",
+            do=(
+                "The regions belong to another assembly, or the FASTA holds other parts of the"
+                " chromosomes."
+            ),
         )
     regions.keep(share <= max_n_fraction, f"regions with more than {max_n_fraction:g} N")
     _refuse_empty(regions, where, "the N filter")
@@ -223,7 +228,9 @@ def _refuse_empty(regions: Regions, where: str, what: str) -> None:
         raise InputError(f"no region is left after {what}", where=where)
 
 
-def check_thresholds(min_count: float, min_cpm: float | None, top_n: int | None, counts: bool) -> None:
+def check_thresholds(
+    min_count: float, min_cpm: float | None, top_n: int | None, counts: bool
+) -> None:
     """Refuse thresholds that are out of range, or given without counts.
 
     Raises
@@ -231,10 +238,17 @@ def check_thresholds(min_count: float, min_cpm: float | None, top_n: int | None,
     InputError
         Naming the switch.
     """
-    for name, value, least in (("min_count", min_count, 0), ("min_cpm", min_cpm, 0), ("top_n", top_n, 1)):
+    for name, value, least in (
+        ("min_count", min_count, 0),
+        ("min_cpm", min_cpm, 0),
+        ("top_n", top_n, 1),
+    ):
         if value is not None and not value >= least:
             raise InputError(
-                "the threshold is out of range", where=name, found=value, expected=f"at least {least}"
+                "the threshold is out of range",
+                where=name,
+                found=value,
+                expected=f"at least {least}",
             )
     if not counts and (min_count != 0 or min_cpm is not None or top_n is not None):
         raise InputError(

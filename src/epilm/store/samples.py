@@ -28,7 +28,8 @@ class CellLists:
     flat : int32 (M,)
         Region rows, cell type after cell type.
     bounds : int64 (T, C + 1)
-        Where the regions of chromosome c of cell type t begin in `flat`; the last column is the end.
+        Where the regions of chromosome c of cell type t begin in `flat`; the last column is the
+        end.
     """
 
     flat: np.ndarray
@@ -78,7 +79,10 @@ def check_spec(store: Store, spec: SampleSpec) -> None:
     for key in ("regions", "group_stride"):
         if getattr(spec, key) < 1:
             raise RecipeError(
-                "the value is out of range", where=f"samples.{key}", found=getattr(spec, key), expected=">= 1"
+                "the value is out of range",
+                where=f"samples.{key}",
+                found=getattr(spec, key),
+                expected=">= 1",
             )
     for key, known in (
         ("tail", ("drop", "pad", "cross")),
@@ -131,7 +135,8 @@ def cell_lists(
         Only what is held out is read.
     subset : {"train", "holdout", "all"}
         "train": cell types and chromosomes that are not held out. "holdout": held-out
-        chromosomes in every cell type, and every chromosome in held-out cell types. "all": everything.
+        chromosomes in every cell type, and every chromosome in held-out cell types. "all":
+        everything.
     foreign : bool
         List instead the regions that are accessible in some other cell type of the subset
         but not in this one.
@@ -150,7 +155,11 @@ def cell_lists(
         if subset == "all":
             return store.accessible(cell)
         if subset == "train":
-            return np.zeros_like(out_regions) if out_cells[cell] else store.accessible(cell) & ~out_regions
+            return (
+                np.zeros_like(out_regions)
+                if out_cells[cell]
+                else store.accessible(cell) & ~out_regions
+            )
         return store.accessible(cell) & (out_regions | out_cells[cell])
 
     anywhere = np.zeros(store.n_regions, bool)
@@ -229,4 +238,6 @@ def make_samples(store: Store, spec: SampleSpec, subset: Subset = "train") -> Sa
         regions = np.where(inside, lists.flat[np.minimum(at, len(lists.flat) - 1)], np.int32(-1))
     else:
         regions = np.zeros((0, size), np.int32)
-    return Samples(regions.astype(np.int32), cell_of, first.astype(np.int64), lists, int((~used).sum()))
+    return Samples(
+        regions.astype(np.int32), cell_of, first.astype(np.int64), lists, int((~used).sum())
+    )

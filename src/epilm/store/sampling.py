@@ -113,8 +113,10 @@ def steps_per_epoch(n: int, batch: int) -> int:
             "a batch takes more samples than there are",
             found=f"{n} samples",
             expected=f"at least {batch}",
-            do="Lower the batch (train.batch_size, objectives.matching.batch), group regions with a smaller "
-            "samples.group_stride or samples.regions, or hold out less.",
+            do=(
+                "Lower the batch (train.batch_size, objectives.matching.batch), group regions with"
+                " a smaller samples.group_stride or samples.regions, or hold out less."
+            ),
         )
     return n // batch
 
@@ -213,8 +215,11 @@ def no_shared_order(
                 "no contrastive batch of this size is free of common regions",
                 found=f"{have} samples without a common region",
                 expected=f"{wanted} (objectives.matching.batch)",
-                do=f"Set objectives.matching.batch to {1 << max((have * 3 // 4).bit_length() - 1, 0)}, "
-                "or objectives.matching.forbid_shared to false.",
+                do=(
+                    "Set objectives.matching.batch to"
+                    f" {1 << max((have * 3 // 4).bit_length() - 1, 0)}, or"
+                    " objectives.matching.forbid_shared to false."
+                ),
             )
     return np.concatenate(deal.groups)
 
@@ -243,7 +248,9 @@ class _Deal:
 
 
 def _free(regions: np.ndarray, stamp: np.ndarray, step: int) -> np.ndarray:
-    """Rows, first come first served, that share no region with the batch so far or each other: bool (m,)."""
+    """Rows, first come first served, that share no region with the batch so far or each other: bool
+    (m,).
+    """
     m, r = regions.shape
     live = ~(stamp[regions] == step).any(1)
     chosen = np.zeros(m, bool)

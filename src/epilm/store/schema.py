@@ -55,7 +55,8 @@ class StoreInfo:
         Columns of `access.npy` (bit t of a row) and of `counts.npy`.
     n_regions, n_factors : int
     fingerprint : str
-        SHA-256 of chromosome table, regions and motif order; with states also of their bins, names and tracks.
+        SHA-256 of chromosome table, regions and motif order; with states also of their bins, names
+        and tracks.
     files : dict
         File name -> {"bytes", "sha256", and "dtype", "shape" of arrays}.
     factors : dict
@@ -101,7 +102,9 @@ class StoreInfo:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """What the factor matrices hold, that of `factors.f16.npy` first; empty without a matrix."""
+        """What the factor matrices hold, that of `factors.f16.npy` first; empty without a
+        matrix.
+        """
         if "statistic" not in self.factors:
             return ()
         return (str(self.factors["statistic"]), *map(str, self.factors.get("more_statistics", ())))
@@ -129,30 +132,46 @@ def read_info(folder: str | Path) -> StoreInfo:
         raise StoreError(
             "this is not a store",
             where=str(folder),
-            found="no folder of that name" if not Path(folder).is_dir() else f"a folder without {MANIFEST}",
+            found=(
+                "no folder of that name"
+                if not Path(folder).is_dir()
+                else f"a folder without {MANIFEST}"
+            ),
             do="Make one with `epilm build`, or give the folder that it wrote.",
         )
     again = "Build the store again."
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise StoreError("the file is not valid JSON", where=str(path), found=str(error), do=again) from None
+        raise StoreError(
+            "the file is not valid JSON", where=str(path), found=str(error), do=again
+        ) from None
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema is None:
         run = path.with_name("recipe.json").is_file()
         raise StoreError(
             "this is not a store",
             where=str(folder),
-            found=f"the folder of a run: its {MANIFEST} says which store it read" if run else f"a {MANIFEST} without a schema",
-            do=f"Give the store itself{', its path stands in that file' if run else ''}; `epilm build` makes one.",
-        )  # fmt: skip
+            found=(
+                f"the folder of a run: its {MANIFEST} says which store it read"
+                if run
+                else f"a {MANIFEST} without a schema"
+            ),
+            do=(
+                f"Give the store itself{', its path stands in that file' if run else ''}; `epilm"
+                " build` makes one."
+            ),
+        )
     if schema != SCHEMA:
         raise StoreError(
             "the store has another schema version",
             where=str(path),
             found=schema,
             expected=SCHEMA,
-            do="Build the store again with this version of epilm, or use the version that wrote it.",
+            do=(
+                "Build the store again with this version of epilm, or use the version that"
+                " wrote it."
+            ),
         )
     known = {f.name for f in fields(StoreInfo)}
     try:
@@ -229,4 +248,6 @@ def file_sha256(path: str | Path) -> str:
 
 def damaged(path: Path, why: str) -> StoreError:
     """Say that a file of a store is not what `store.json` says."""
-    return StoreError("the store is damaged", where=str(path), found=why, do="Copy or build the store again.")
+    return StoreError(
+        "the store is damaged", where=str(path), found=why, do="Copy or build the store again."
+    )

@@ -6,7 +6,9 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What a sample is: consecutive accessible regions of one cell type, or a window of the genome in one."""
+    """What a sample is: consecutive accessible regions of one cell type, or a window of the genome
+    in one.
+    """
 
     unit: Literal["regions", "windows"] = "regions"
 
@@ -22,6 +24,10 @@ class SampleSpec:
     # Windows (unit windows; protocols 5.4, 5.5)
     window_bp: int = 1000
     window_stride: int | None = None  # distance of the grid's windows in bp; None = window_bp
-    window_jitter: int = 0  # a window begins 0 to this many bp after its place on the grid, drawn each time
+    window_jitter: int = (
+        0  # a window begins 0 to this many bp after its place on the grid, drawn each time
+    )
     window_max_n: float = 0.05  # windows with a larger share of N are in no sample
-    strands: Literal["forward", "both"] = "forward"  # both: every other window is read from the other strand
+    strands: Literal["forward", "both"] = (
+        "forward"  # both: every other window is read from the other strand
+    )

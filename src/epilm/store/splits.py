@@ -87,7 +87,11 @@ def leak_report(
     InputError
         If the three have different lengths or there is no interval.
     """
-    names, begin, stop = np.asarray(chroms), np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+    names, begin, stop = (
+        np.asarray(chroms),
+        np.asarray(starts, np.int64),
+        np.asarray(ends, np.int64),
+    )
     if not len(names) == len(begin) == len(stop) or not len(names):
         raise InputError(
             "test intervals need as many chromosomes, starts and ends",
@@ -102,8 +106,12 @@ def leak_report(
         shared = np.zeros(len(a), np.int64)
         if name in store.chroms:
             here = train[train["chrom"] == store.chroms.index(name)]
-            shared = _covered(here["start"], here["end"], b) - _covered(here["start"], here["end"], a)
-        out.append(_leak(name, len(a), int((shared > 0).sum()), int((b - a).sum()), int(shared.sum())))
+            shared = _covered(here["start"], here["end"], b) - _covered(
+                here["start"], here["end"], a
+            )
+        out.append(
+            _leak(name, len(a), int((shared > 0).sum()), int((b - a).sum()), int(shared.sum()))
+        )
     sums = [sum(leak[i] for leak in out) for i in range(1, 5)]  # type: ignore[misc]
     return [*out, _leak("all", *sums)]
 
@@ -129,4 +137,6 @@ def _covered(starts: np.ndarray, ends: np.ndarray, x: np.ndarray) -> np.ndarray:
     total = np.concatenate([[0], np.cumsum(length)])
     i = np.searchsorted(fresh, x, side="right")
     last = np.maximum(i - 1, 0)
-    return np.where(i > 0, total[last] + np.minimum(np.maximum(x - fresh[last], 0), length[last]), 0)
+    return np.where(
+        i > 0, total[last] + np.minimum(np.maximum(x - fresh[last], 0), length[last]), 0
+    )

@@ -1,4 +1,5 @@
-"""Tracks that are in memory, on their way to a store: what they are, whether they fit, what is said of them.
+"""Tracks that are in memory, on their way to a store: what they are, whether they fit, what is said
+of them.
 
 Used by `writer.write_store`, and by `track_files`, which has them from files. numpy only.
 """
@@ -138,7 +139,9 @@ def check_tracks(
 
     if states is not None:
         if len(states.names) > MOST_STATES:
-            raise StoreError("there are too many states", found=len(states.names), expected="at most 254")
+            raise StoreError(
+                "there are too many states", found=len(states.names), expected="at most 254"
+            )
         fits("states", states.codes, states.bin, states.cells)
         beyond = states.codes[(states.codes != MISSING) & (states.codes >= len(states.names))]
         if len(beyond):
@@ -161,5 +164,7 @@ def check_signal_name(name: str) -> None:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise StoreError(
-            "this is no name of a signal", found=repr(name), expected="letters, digits, dot, dash, underscore"
+            "this is no name of a signal",
+            found=repr(name),
+            expected="letters, digits, dot, dash, underscore",
         )

@@ -52,7 +52,8 @@ class Written:
     notes: list[str] = field(default_factory=list)
 
 
-# -- states ------------------------------------------------------------------------------------------
+# -- states
+# ------------------------------------------------------------------------------------------
 
 
 def write_states(
@@ -86,15 +87,24 @@ def write_states(
     Raises
     ------
     InputError
-        If a file cannot be used, files do not fit each other, or the cell map names a track that is not there.
+        If a file cannot be used, files do not fit each other, or the cell map names a track that is
+        not there.
     """
     sizes = dict(zip(writer.chroms, writer.sizes, strict=True))
-    tables = {one.place: _table(one, sizes, state_bin, past_end) for one in given if one.kind == "table"}
-    tracks = [track for one in given for track in (tables[one.place] if one.kind == "table" else [one.track])]
+    tables = {
+        one.place: _table(one, sizes, state_bin, past_end) for one in given if one.kind == "table"
+    }
+    tracks = [
+        track
+        for one in given
+        for track in (tables[one.place] if one.kind == "table" else [one.track])
+    ]
     twice = [name for name, n in Counter(tracks).items() if n > 1]
     if twice:
         raise InputError(
-            "two tracks of states have one name", found=few(twice), do="Name them: --states CELL=FILE."
+            "two tracks of states have one name",
+            found=few(twice),
+            do="Name them: --states CELL=FILE.",
         )
     served = serve(tracks, cell_map)  # a wrong map costs seconds, not the reading of all files
 
@@ -111,10 +121,15 @@ def write_states(
             finer = math.gcd(one.bin_bp, width)
             if finer not in (one.bin_bp, width):
                 raise InputError(
-                    "the segmentations have bins of different width", where=entry["name"],
-                    found=f"{one.bin_bp} bp", expected=f"{width} bp as in the files before",
-                    do=f"Give --state-bin {finer} if they are one segmentation, else make two stores.",
-                )  # fmt: skip
+                    "the segmentations have bins of different width",
+                    where=entry["name"],
+                    found=f"{one.bin_bp} bp",
+                    expected=f"{width} bp as in the files before",
+                    do=(
+                        f"Give --state-bin {finer} if they are one segmentation, else make two"
+                        " stores."
+                    ),
+                )
             if finer != width:
                 codes = _finer(writer, codes, len(heads), width, finer)
                 width = finer
@@ -127,7 +142,11 @@ def write_states(
         notes += one.notes
     assert codes is not None
     assert width is not None
-    files = [one.place for one in given for _ in (tables[one.place] if one.kind == "table" else [one.track])]
+    files = [
+        one.place
+        for one in given
+        for _ in (tables[one.place] if one.kind == "table" else [one.track])
+    ]
     names, colours, maps = join_states([replace(head, bin_bp=width) for head in heads], files)
     for row, table in enumerate(maps):
         if not np.array_equal(table[: len(names)], np.arange(len(names))):
@@ -153,7 +172,9 @@ class _Tracks:
         self._how: dict[str, Any] = {"bin_bp": state_bin, "past_end": past_end}
 
     def __len__(self) -> int:
-        return sum(len(self._tables[one.place]) if one.kind == "table" else 1 for one in self._given)
+        return sum(
+            len(self._tables[one.place]) if one.kind == "table" else 1 for one in self._given
+        )
 
     def __iter__(self) -> Iterator[tuple[States, dict[str, Any]]]:
         for one in self._given:
@@ -208,7 +229,9 @@ def _local(one: StateSource) -> Iterator[Path]:
             )
             if one.stanza:
                 where = f"{where or one.place} (named in {one.stanza})"
-            raise InputError(error.what, where=where, found=found, expected=expected, do=do) from None
+            raise InputError(
+                error.what, where=where, found=found, expected=expected, do=do
+            ) from None
 
 
 def _spread(codes: np.ndarray, times: int, size: int, width: int) -> np.ndarray:
@@ -242,24 +265,37 @@ def few_notes(notes: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> few_notes(["a.bed: no states on chrM: unknown there", "b.bed: no states on chrM: unknown there", "c: x"])
+    >>> few_notes(
+    ...     [
+    ...         "a.bed: no states on chrM: unknown there",
+    ...         "b.bed: no states on chrM: unknown there",
+    ...         "c: x",
+    ...     ]
+    ... )
     ['a.bed and 1 more: no states on chrM: unknown there', 'c: x']
     """
     grouped: dict[str, list[str]] = {}
     for note in notes:
         file, _, text = note.partition(": ")
         grouped.setdefault(text, []).append(Path(file).name)
-    return [
-        f"{files[0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}{': ' if text else ''}{text}"
-        for text, files in grouped.items()
-    ]
+    out = []
+    for text, files in grouped.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        out.append(f"{files[0]}{more}{': ' if text else ''}{text}")
+    return out
 
 
-# -- signals -----------------------------------------------------------------------------------------
+# -- signals
+# -----------------------------------------------------------------------------------------
 
 
 def write_signals(
-    writer: StoreWriter, given: Sequence[SignalSource], bar: Bar, *, resolution: int, past_end: PastEnd
+    writer: StoreWriter,
+    given: Sequence[SignalSource],
+    bar: Bar,
+    *,
+    resolution: int,
+    past_end: PastEnd,
 ) -> Written:
     """Read all signals into `signals/NAME.f16.npy`, a block of a chromosome at a time.
 
@@ -291,12 +327,15 @@ def write_signals(
         below: list[str] = []
         for row, (cell, path) in enumerate(bar(signal.files, signal.name).items()):
             entry = source(f"signal {signal.name}", path, **({"cell_type": cell} if cell else {}))
-            told, negative = _write_track(writer, values[row], path, resolution, signal.pool, past_end, notes)
+            told, negative = _write_track(
+                writer, values[row], path, resolution, signal.pool, past_end, notes
+            )
             entries.append(entry | told)
             # Log-ratios, for example: the store keeps them, but accessibility is read from 0 up.
             if signal.name == "accessibility" and negative:
                 below.append(
-                    f"accessibility{f' of {cell}' if cell else ''}: {negative:,} negative values: read as 0"
+                    f"accessibility{f' of {cell}' if cell else ''}: {negative:,} negative values:"
+                    " read as 0"
                 )
         values.flush()
         cells = {cell: row for row, cell in enumerate(signal.files)}
@@ -322,7 +361,9 @@ def _write_track(
     past_end: PastEnd,
     notes: list[str],
 ) -> tuple[dict[str, Any], int]:
-    """Fill one track; give mean and greatest value, share missing and values cut; and how many are negative."""
+    """Fill one track; give mean and greatest value, share missing and values cut; and how many are
+    negative.
+    """
     signal = open_signal(path)
     absent = [chrom for chrom in writer.chroms if chrom not in signal.chroms]
     check_names(signal.chroms, writer.chroms, str(path))

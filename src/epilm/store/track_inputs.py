@@ -25,8 +25,8 @@ _PLAIN_SIGNAL = (".bw", ".bigWig", ".bedGraph", ".bdg", ".bg")
 # K562.accessibility.bw is K562's.
 SIGNAL_ENDINGS = (*(f".accessibility{ending}" for ending in _PLAIN_SIGNAL), *_PLAIN_SIGNAL)
 
-# Roadmap's numbers of cell types that carry another name elsewhere (protocols 5.2): the same cells, no proxy.
-# Names as `_plain` gives them.
+# Roadmap's numbers of cell types that carry another name elsewhere (protocols 5.2): the same cells,
+# no proxy. Names as `_plain` gives them.
 SAME = {
     "a549": ("e114",),
     "gm12878": ("e116",),
@@ -81,7 +81,8 @@ def state_sources(given: Peaks) -> list[StateSource]:
     Raises
     ------
     InputError
-        If nothing is found, a file does not exist (also one that a hub names), or two give one name.
+        If nothing is found, a file does not exist (also one that a hub names), or two give one
+        name.
     """
     found: list[StateSource] = []
     if isinstance(given, Mapping):
@@ -143,7 +144,9 @@ def _is_hub(path: Path) -> bool:
         words = line.split()
         if words and not line.startswith("#"):
             # A browser's line over a BED reads `track name=... description=...`.
-            return words[0] in ("track", "hub", "include") and len(words) == 2 and "=" not in words[1]
+            return (
+                words[0] in ("track", "hub", "include") and len(words) == 2 and "=" not in words[1]
+            )
     return False
 
 
@@ -172,7 +175,8 @@ class Served:
     def notes(self) -> list[str]:
         """One warning a proxy, one line a track that serves several."""
         lines = [
-            f"WARNING: {cell} has no states of its own here and reads those of {track} (declared proxy)"
+            f"WARNING: {cell} has no states of its own here and reads those of {track} (declared"
+            " proxy)"
             for cell, track in self.proxies.items()
         ]
         for track in dict.fromkeys(self.cells.values()):
@@ -232,7 +236,9 @@ def read_cell_map(given: CellMap | None) -> dict[str, tuple[str, str]]:
 
 def _map_lines(path: Path) -> list[tuple[str, str, str, str]]:
     pairs = []
-    for number, line in enumerate(read_text(path, "a cell map").decode("utf-8", "replace").split("\n"), 1):
+    for number, line in enumerate(
+        read_text(path, "a cell map").decode("utf-8", "replace").split("\n"), 1
+    ):
         if not line.strip() or line.startswith("#"):
             continue
         fields = [field.strip() for field in line.split("\t")]
@@ -278,7 +284,8 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
     >>> serve(["E118", "E123"], read_cell_map({"K562": "E12"}))
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: cell_map, K562: there is no such track of states. Found E12. Did you mean E123? Known: E118, E123.
+    epilm.errors.InputError: cell_map, K562: there is no such track of states. Found E12. Did you
+        mean E123? Known: E118, E123.
     """
     for cell, (track, _) in given.items():
         if track not in tracks:
@@ -305,7 +312,10 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
                     "two tracks of states would serve one cell type",
                     where="cell_map",
                     found=f"{cell}: {cells[cell]} and {track}",
-                    do=f"Give the track {cell} another name in the map, for example {cell}.own={cell}.",
+                    do=(
+                        f"Give the track {cell} another name in the map, for example"
+                        f" {cell}.own={cell}."
+                    ),
                 )
             cells[cell] = track
     return Served(cells, proxies)
@@ -385,7 +395,9 @@ def signal_sources(
         for name, files in signal.items():
             one = isinstance(files, str | Path) and Path(files).is_file()
             found[name] = (
-                {"": Path(files)} if one else cell_files(files, SIGNAL_ENDINGS, "signal file", "--signal")
+                {"": Path(files)}
+                if one
+                else cell_files(files, SIGNAL_ENDINGS, "signal file", "--signal")
             )
     else:
         for word in [signal] if isinstance(signal, str) else list(signal or ()):
@@ -402,9 +414,11 @@ def signal_sources(
             known = found.setdefault(name, {})
             if key in known or (known and (key == "" or "" in known)):
                 raise InputError(
-                    "a signal has two files for one cell type", where="signal", found=word,
+                    "a signal has two files for one cell type",
+                    where="signal",
+                    found=word,
                     expected="one file for each cell type, or one for all",
-                )  # fmt: skip
+                )
             known[key] = Path(file)
     for name in found:
         check_signal_name(name)

@@ -51,7 +51,11 @@ def bin_offsets(sizes: Sequence[int], bin_bp: int) -> np.ndarray:
 
 
 def _move(array: Any, device: torch.device) -> Tensor:
-    return array.to(device) if isinstance(array, Tensor) else torch.from_numpy(np.array(array)).to(device)
+    return (
+        array.to(device)
+        if isinstance(array, Tensor)
+        else torch.from_numpy(np.array(array)).to(device)
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ class StateTable:
     Examples
     --------
     >>> codes = np.array([[0, 1, 255, 1, 0]], np.uint8)
-    >>> table = StateTable(codes, np.array([0, -1]), 200, np.array([0, 3, 5]), ("1_TssA", "2_Quies"), ("", ""))
+    >>> table = StateTable(
+    ...     codes, np.array([0, -1]), 200, np.array([0, 3, 5]), ("1_TssA", "2_Quies"), ("", "")
+    ... )
     >>> table.gather([0, 0, 1], [0, 1, 1], [1, -1, 0], 3).tolist()
     [[1, 255, 255], [255, 1, 0], [255, 255, 255]]
     """
@@ -252,7 +258,9 @@ def _nearby(table: StateTable | SignalTable, device: torch.device) -> tuple[Tens
 def _places(
     table: StateTable | SignalTable, array: Array, cells: Any, chroms: Any, first: Any
 ) -> tuple[Array, Any, Any, Any]:
-    """The tracks as one flat array; where each window begins in it, and the bounds of its chromosome there."""
+    """The tracks as one flat array; where each window begins in it, and the bounds of its
+    chromosome there.
+    """
     if isinstance(array, Tensor):
         rows, offsets = table._near or _nearby(table, array.device)
         cell, chrom, at = (to_device(x, array.device, torch.int64) for x in (cells, chroms, first))
@@ -264,7 +272,9 @@ def _places(
     return _bounds(array, row, table.offsets, chromosome, start)
 
 
-def _bounds(array: Array, row: Any, offsets: Any, chrom: Any, at: Any) -> tuple[Array, Any, Any, Any]:
+def _bounds(
+    array: Array, row: Any, offsets: Any, chrom: Any, at: Any
+) -> tuple[Array, Any, Any, Any]:
     track = row * int(array.shape[1])
     low = track + offsets[chrom]
     # A cell type without a track (row -1) has bounds that hold nothing.
@@ -304,7 +314,9 @@ def open_states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTabl
     offsets = bin_offsets(info.sizes, width)
     _check_shape(folder / schema.STATES, codes, int(offsets[-1]), rows)
     assert rows is not None
-    return StateTable(codes, rows, width, offsets, names, colours, dict(info.states.get("proxies", {})))
+    return StateTable(
+        codes, rows, width, offsets, names, colours, dict(info.states.get("proxies", {}))
+    )
 
 
 def open_signal_table(folder: Path, info: StoreInfo, name: str, values: Array) -> SignalTable:
@@ -320,7 +332,11 @@ def open_signal_table(folder: Path, info: StoreInfo, name: str, values: Array) -
 
 
 def _check_shape(path: Path, array: Array, places: int, rows: np.ndarray | None) -> None:
-    """A table whose shape does not fit the chromosomes or the cell types would give neighbours' values."""
+    """A table whose shape does not fit the chromosomes or the cell types would give neighbours'
+    values.
+    """
     tracks = 1 + (0 if rows is None else int(rows.max(initial=0)))
     if array.ndim != 2 or array.shape[1] != places or array.shape[0] < tracks:
-        raise damaged(path, f"shape {tuple(array.shape)} where the chromosomes need ({tracks}, {places})")
+        raise damaged(
+            path, f"shape {tuple(array.shape)} where the chromosomes need ({tracks}, {places})"
+        )

@@ -81,7 +81,8 @@ def grid_runs(
     Returns
     -------
     runs : int64 (Q, 2)
-        Grid numbers [first, end): windows begin at number * stride, all of them inside of the chromosome.
+        Grid numbers [first, end): windows begin at number * stride, all of them inside of the
+        chromosome.
     left_out : int
         Places of the grid with too many unknown bases.
 
@@ -110,7 +111,9 @@ def grid_runs(
     begin, end = corners[:-1], corners[1:]
     count = before(begin + width) - before(begin)
     # The slope: does a base come in on the right, does one go out on the left?
-    slope = (before(begin + width + 1) - before(begin + width)) - (before(begin + 1) - before(begin))
+    slope = (before(begin + width + 1) - before(begin + width)) - (
+        before(begin + 1) - before(begin)
+    )
     room = most_unknown - count
     first = np.where(slope < 0, begin + np.maximum(-room, 0), np.where(room >= 0, begin, end))
     stop = np.where(slope > 0, np.minimum(end, begin + room + 1), end)
@@ -189,10 +192,19 @@ class WindowTable:
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> store = SimpleNamespace(chroms=("chr1", "chr2"), sizes=(3000, 2000), cell_types=("a", "b"),
-    ...                         states=SimpleNamespace(rows=np.array([0, 1]), proxies={}))
-    >>> table = WindowTable(store, SampleSpec(unit="windows", holdout_chroms=("chr2",)), "train", ("dna", "states"),
-    ...                     unknown=[np.array([[1900, 3000]]), np.zeros((0, 2), int)])
+    >>> store = SimpleNamespace(
+    ...     chroms=("chr1", "chr2"),
+    ...     sizes=(3000, 2000),
+    ...     cell_types=("a", "b"),
+    ...     states=SimpleNamespace(rows=np.array([0, 1]), proxies={}),
+    ... )
+    >>> table = WindowTable(
+    ...     store,
+    ...     SampleSpec(unit="windows", holdout_chroms=("chr2",)),
+    ...     "train",
+    ...     ("dna", "states"),
+    ...     unknown=[np.array([[1900, 3000]]), np.zeros((0, 2), int)],
+    ... )
     >>> len(table), table.left_out, [column.tolist() for column in table.at([0, 1])]
     (2, 2, [[0, 1], [0, 0], [0, 0]])
     """
@@ -228,7 +240,8 @@ class WindowTable:
         for chrom, name in enumerate(store.chroms):
             if not any(len(who) and where[chrom] for where, who in wanted):
                 continue
-            # The whole stretch that a jittered window may touch counts, and lies inside of the chromosome.
+            # The whole stretch that a jittered window may touch counts, and lies inside of the
+            # chromosome.
             reach = spec.window_bp + spec.window_jitter
             if store.sizes[chrom] < reach:
                 short.append(name)
@@ -242,12 +255,18 @@ class WindowTable:
             shown = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
             notes.append(f"shorter than a window, in no sample: {shown}")
         self._blocks = [
-            (self._places([c for c in read if where[c]], read), who) for where, who in wanted if len(who)
+            (self._places([c for c in read if where[c]], read), who)
+            for where, who in wanted
+            if len(who)
         ]
         self._blocks = [block for block in self._blocks if len(block[0])]
-        ends = np.cumsum([0] + [len(places) * len(who) for places, who in self._blocks], dtype=np.int64)
+        ends = np.cumsum(
+            [0] + [len(places) * len(who) for places, who in self._blocks], dtype=np.int64
+        )
         self._ends = ends
-        self.cells = np.unique(np.concatenate([np.zeros(0, np.int64), *(who for _, who in self._blocks)]))
+        self.cells = np.unique(
+            np.concatenate([np.zeros(0, np.int64), *(who for _, who in self._blocks)])
+        )
         self.windows = sum(int((runs[:, 1] - runs[:, 0]).sum()) for runs, _ in read.values())
         self.left_out = sum(left for _, left in read.values())
         self.notes = tuple(notes)
@@ -288,7 +307,8 @@ class WindowTable:
 
 
 def window_rows(n: int, *, batch: int, step: int, seed: int) -> np.ndarray:
-    """Rows of one optimiser step over windows: the counterpart of `sampling.rows_at`, without a list of rows.
+    """Rows of one optimiser step over windows: the counterpart of `sampling.rows_at`, without a
+    list of rows.
 
     An epoch has n // batch steps and no row twice; the rest of its order is left out, another
     rest in each epoch.
@@ -344,43 +364,59 @@ def validation_rows(n: int, most: int, seed: int) -> np.ndarray:
     return np.sort(scrambled(np.arange(min(n, most)), n, _VALID, seed))
 
 
-def _cells(store: Any, spec: SampleSpec, streams: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _cells(
+    store: Any, spec: SampleSpec, streams: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Cell types with samples, which cell types are held out (T,), and what is to be said."""
     out = np.array([name in spec.holdout_cells for name in store.cell_types], bool)
     if "states" not in streams:
-        notes = ["sequence is the same in all cell types: samples.holdout_cells changes nothing here"]
+        notes = [
+            "sequence is the same in all cell types: samples.holdout_cells changes nothing here"
+        ]
         return np.zeros(1, np.int64), np.zeros(1, bool), notes if out.any() else []
     table = getattr(store, "states", None)
     if table is None:
         raise RecipeError(
-            "the recipe reads chromatin states, the store has none", where=str(store.path),
+            "the recipe reads chromatin states, the store has none",
+            where=str(store.path),
             do="Build the store with states: epilm build --states FOLDER.",
-        )  # fmt: skip
+        )
     rows = np.asarray(table.rows)
     for held in np.flatnonzero(out & (rows >= 0)):
         if open_ones := [
-            cell for cell in same_track(store, store.cell_types[held]) if cell not in spec.holdout_cells
+            cell
+            for cell in same_track(store, store.cell_types[held])
+            if cell not in spec.holdout_cells
         ]:
             raise RecipeError(
                 "a cell type is held out whose very track of states another one is trained with",
-                where="samples.holdout_cells", found=f"{store.cell_types[held]}: the track of {', '.join(open_ones)}",
-                do=f"Hold out {' and '.join(open_ones)} as well, or build the store without the proxy (--cell-map).",
-            )  # fmt: skip
+                where="samples.holdout_cells",
+                found=f"{store.cell_types[held]}: the track of {', '.join(open_ones)}",
+                do=(
+                    f"Hold out {' and '.join(open_ones)} as well, or build the store without the"
+                    " proxy (--cell-map)."
+                ),
+            )
     without = [store.cell_types[t] for t in np.flatnonzero(rows < 0)]
     notes = []
     if without:
         shown = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        notes.append(f"{len(without)} cell types without a track of states are in no sample: {shown}")
+        notes.append(
+            f"{len(without)} cell types without a track of states are in no sample: {shown}"
+        )
     return np.flatnonzero(rows >= 0), out, [*notes, *proxy_notes(store)]
 
 
 def same_track(store: Any, cell: str) -> list[str]:
-    """Name the other cell types that read the very track of states of this one: a proxy and its source.
+    """Name the other cell types that read the very track of states of this one: a proxy and its
+    source.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> store = SimpleNamespace(cell_types=("a", "b", "c"), states=SimpleNamespace(rows=np.array([0, 1, 0])))
+    >>> store = SimpleNamespace(
+    ...     cell_types=("a", "b", "c"), states=SimpleNamespace(rows=np.array([0, 1, 0]))
+    ... )
     >>> same_track(store, "c"), same_track(store, "b")
     (['a'], [])
     """
@@ -392,7 +428,9 @@ def same_track(store: Any, cell: str) -> list[str]:
 
 
 def proxy_notes(store: Any, cells: Sequence[str] | None = None) -> list[str]:
-    """Say which cell types (all where not given) read the states of another one, as was declared when the store was built."""
+    """Say which cell types (all where not given) read the states of another one, as was declared
+    when the store was built.
+    """
     proxies = {} if store.states is None else store.states.proxies
     return [
         f"the states of {cell} are those of {proxies[cell]}, a declared proxy"
@@ -404,10 +442,15 @@ def proxy_notes(store: Any, cells: Sequence[str] | None = None) -> list[str]:
 def _check(spec: SampleSpec) -> None:
     for key, value, good, expected in (
         ("window_bp", spec.window_bp, spec.window_bp >= 1, "at least 1"),
-        ("window_stride", spec.window_stride, spec.window_stride is None or spec.window_stride >= 1, "at least 1"),
+        (
+            "window_stride",
+            spec.window_stride,
+            spec.window_stride is None or spec.window_stride >= 1,
+            "at least 1",
+        ),
         ("window_jitter", spec.window_jitter, spec.window_jitter >= 0, "0 or above"),
         ("window_max_n", spec.window_max_n, 0 <= spec.window_max_n <= 1, "0 to 1"),
-    ):  # fmt: skip
+    ):
         if not good:
             raise RecipeError(
                 "the value is out of range", where=f"samples.{key}", found=value, expected=expected

@@ -19,7 +19,13 @@ from epilm.atomic import atomic_folder
 from epilm.errors import StoreError
 from epilm.store import schema
 from epilm.store.schema import REGION_TYPE, StoreInfo
-from epilm.store.track_arrays import SignalArrays, StateArrays, about_states, check_tracks, to_float16
+from epilm.store.track_arrays import (
+    SignalArrays,
+    StateArrays,
+    about_states,
+    check_tracks,
+    to_float16,
+)
 from epilm.store.tracks import bin_offsets
 
 
@@ -47,7 +53,9 @@ def allocate(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "a.npy"
-    >>> m = allocate(name, np.int16, (2, 3)); m[1] = 7; m.flush()
+    >>> m = allocate(name, np.int16, (2, 3))
+    ... m[1] = 7
+    ... m.flush()
     >>> np.load(name).tolist()
     [[0, 0, 0], [7, 7, 7]]
     """
@@ -55,7 +63,11 @@ def allocate(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = np.dtype(dtype)
     with open(path, "xb") as handle:
-        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(kind),
+            "fortran_order": False,
+            "shape": shape,
+        }
         np.lib.format.write_array_header_1_0(handle, header)
         handle.flush()
         start = handle.tell()
@@ -143,7 +155,8 @@ def check_parts(
     Raises
     ------
     StoreError
-        On duplicate names, no region, no cell type, or regions that are unsorted or leave their chromosome.
+        On duplicate names, no region, no cell type, or regions that are unsorted or leave their
+        chromosome.
     """
     for what, names in (("chromosome", chroms), ("cell type", cell_types)):
         twice = sorted({n for n in names if list(names).count(n) > 1})
@@ -228,12 +241,16 @@ class StoreWriter:
             handle.write(f"[\n{lines}\n]\n")
 
     def matrix(self, shape: tuple[int, int], statistic: str | None = None) -> np.memmap:
-        """Give a factor matrix (R, F) float16 to fill: the first one, or that of a further statistic."""
+        """Give a factor matrix (R, F) float16 to fill: the first one, or that of a further
+        statistic.
+        """
         name = schema.FACTORS if statistic is None else schema.MORE_FACTORS.format(statistic)
         return self.array(name, np.float16, shape)
 
     def sums(self, matrix: np.ndarray, chrom: np.ndarray, statistic: str | None = None) -> None:
-        """Write the `factor_sums` of a filled matrix; `chrom` int (R,) is the chromosome of each row."""
+        """Write the `factor_sums` of a filled matrix; `chrom` int (R,) is the chromosome of each
+        row.
+        """
         sums = factor_sums(matrix, np.asarray(chrom, np.int64), len(self.chroms))
         name = schema.FACTOR_SUMS if statistic is None else schema.MORE_SUMS.format(statistic)
         self.array(name, np.float64, sums.shape)[...] = sums
@@ -245,7 +262,9 @@ class StoreWriter:
 
     def states(self, n_tracks: int, bin_bp: int) -> np.memmap:
         """Give the states (K, N) uint8 to fill; see `tracks.StateTable`."""
-        return self.array(schema.STATES, np.uint8, (n_tracks, int(bin_offsets(self.sizes, bin_bp)[-1])))
+        return self.array(
+            schema.STATES, np.uint8, (n_tracks, int(bin_offsets(self.sizes, bin_bp)[-1]))
+        )
 
     def signal(self, name: str, n_tracks: int, resolution: int) -> np.memmap:
         """Give the values (K, M) float16 of a signal to fill; see `tracks.SignalTable`."""
@@ -261,14 +280,18 @@ class StoreWriter:
         regionless: bool = False,
         **rest: Any,
     ) -> StoreInfo:
-        """Write `store.json` with sizes and SHA-256 of all files; other fields of StoreInfo in `rest`."""
+        """Write `store.json` with sizes and SHA-256 of all files; other fields of StoreInfo in
+        `rest`.
+        """
         check_parts(self.chroms, self.sizes, regions, cell_types, regionless=regionless)
         files: dict[str, dict[str, Any]] = {}
         for path in sorted(p for p in self.folder.rglob("*") if p.is_file()):
             name = path.relative_to(self.folder).as_posix()
             files[name] = {"bytes": path.stat().st_size, "sha256": schema.file_sha256(path)}
             if name in self._arrays:
-                header = np.load(path, mmap_mode="r") if path.stat().st_size > 128 else np.load(path)
+                header = (
+                    np.load(path, mmap_mode="r") if path.stat().st_size > 128 else np.load(path)
+                )
                 files[name] |= {"dtype": _type_name(header.dtype), "shape": list(header.shape)}
         info = StoreInfo(
             schema=schema.SCHEMA,
@@ -374,11 +397,15 @@ def write_store(
     for what, table in (("accessible", accessible), ("counts", counts)):
         if table is not None and table.shape != shape:
             raise StoreError(
-                f"{what} has another shape than regions x cell types", found=table.shape, expected=shape
+                f"{what} has another shape than regions x cell types",
+                found=table.shape,
+                expected=shape,
             )
     given = dict(signals or {})
     check_tracks(sizes, states, given)
-    served = [one.cells for one in (states, *given.values()) if one is not None and one.cells is not None]
+    served = [
+        one.cells for one in (states, *given.values()) if one is not None and one.cells is not None
+    ]
     named = all_cells(cell_types, served)
     accessible, counts = (widen(table, len(named)) for table in (accessible, counts))
     more = dict(more_factors or {})
@@ -414,7 +441,13 @@ def write_store(
             writer.states(len(states.codes), states.bin)[...] = states.codes
             tracks = [{"role": "states", "name": "given"} for _ in states.codes]
             rest["states"] = about_states(
-                states.codes, states.bin, states.names, states.colours, states.cells, states.proxies, tracks
+                states.codes,
+                states.bin,
+                states.names,
+                states.colours,
+                states.cells,
+                states.proxies,
+                tracks,
             )
         rest["signals"] = {}
         for name, one in given.items():

@@ -16,7 +16,8 @@ TASKS: dict[str, Task] = {
             ("other", "promoter"),
             "ap",
             "Promoter or not, 70 bp around the TSS (or 300).",
-            "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp sequences",
+            "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp"
+            " sequences",
         ),
         Task(
             "tfbs",
@@ -52,7 +53,8 @@ def find_task(name: str) -> Task:
     ('unbound', 'bound')
     >>> find_task("tfbz")
     Traceback (most recent call last):
-    epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: promoter, sequences, tfbs.
+    epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: promoter,
+        sequences, tfbs.
     """
     if name not in TASKS:
         raise UsageError("unknown task", found=repr(name), do=nearest(name, TASKS))

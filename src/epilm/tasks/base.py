@@ -48,7 +48,8 @@ def encode_text(sequence: str, where: str) -> NDArray[np.uint8]:
     [0, 1, 2, 3, 4]
     >>> encode_text("ACXT", "set.tsv, line 3")
     Traceback (most recent call last):
-    epilm.errors.InputError: set.tsv, line 3: the sequence has a letter that is no base. Found 'X' at base 3; expected A, C, G, T or N (IUPAC letters are read as N).
+    epilm.errors.InputError: set.tsv, line 3: the sequence has a letter that is no base. Found 'X'
+        at base 3; expected A, C, G, T or N (IUPAC letters are read as N).
     """
     codes = _CODE_OF[np.frombuffer(sequence.encode("latin-1", "replace"), np.uint8)]
     wrong = np.flatnonzero(codes == 255)
@@ -151,7 +152,8 @@ class LabelledSequences:
         classes = self.n_labels
         names = [s for s in (*SPLITS, "") if (self.split == s).any()]
         return {
-            s or "all": np.bincount(self.labels[self.split == s], minlength=classes).tolist() for s in names
+            s or "all": np.bincount(self.labels[self.split == s], minlength=classes).tolist()
+            for s in names
         }
 
 
@@ -188,9 +190,13 @@ def labelled(
     ((2, 5), [3, 5], 'ACG')
     """
     where = name if origin is None else None
-    given = np.asarray(origin if origin is not None else [f"{name}:{i + 1}" for i in range(len(sequences))])
+    given = np.asarray(
+        origin if origin is not None else [f"{name}:{i + 1}" for i in range(len(sequences))]
+    )
     if not len(sequences):
-        raise InputError("there are no sequences", where=name, do="Check the file, or the filters in use.")
+        raise InputError(
+            "there are no sequences", where=name, do="Check the file, or the filters in use."
+        )
     rows = [
         encode_text(s, where or str(given[i])) if isinstance(s, str) else np.asarray(s, np.uint8)
         for i, s in enumerate(sequences)
@@ -225,13 +231,17 @@ def concatenate(parts: Sequence[LabelledSequences], name: str | None = None) -> 
     ([0, 1], 'ACG')
     """
     width = max(p.codes.shape[1] for p in parts)
-    codes = [np.pad(p.codes, ((0, 0), (0, width - p.codes.shape[1])), constant_values=4) for p in parts]
+    codes = [
+        np.pad(p.codes, ((0, 0), (0, width - p.codes.shape[1])), constant_values=4) for p in parts
+    ]
     rest = {
         c: np.concatenate([getattr(p, c) for p in parts])
         for c in ("lengths", "labels", "chrom", "start", "origin", "split")
     }
     notes = tuple(dict.fromkeys(note for p in parts for note in p.notes))
-    return LabelledSequences(codes=np.concatenate(codes), name=name or parts[0].name, notes=notes, **rest)
+    return LabelledSequences(
+        codes=np.concatenate(codes), name=name or parts[0].name, notes=notes, **rest
+    )
 
 
 def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
@@ -245,7 +255,9 @@ def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
     --------
     >>> check_classes(labelled(["ACG", "TTT"], [1, 1]), "set.tsv")
     Traceback (most recent call last):
-    epilm.errors.InputError: set.tsv: every sequence has the same label. Found label 1, 2 rows; expected at least two classes. Give the other class too: --negative FILE, or --negatives shuffle with peaks.
+    epilm.errors.InputError: set.tsv: every sequence has the same label. Found label 1, 2 rows;
+        expected at least two classes. Give the other class too: --negative FILE, or --negatives
+        shuffle with peaks.
     """
     present = np.unique(rows.labels)
     if len(present) == 1:

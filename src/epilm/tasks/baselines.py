@@ -141,12 +141,19 @@ def fit_kmer(
             learn = scaler.transform(counts)
             for penalty in penalties:
                 strength = penalty if k <= 4 else penalty * 100
-                model = LogisticRegression(C=strength, max_iter=500, tol=1e-3).fit(learn, train.labels)
+                model = LogisticRegression(C=strength, max_iter=500, tol=1e-3).fit(
+                    learn, train.labels
+                )
                 fitted = KmerModel(k, strands, scaler, model)
                 score = _choose_by(valid.labels, fitted.probabilities(valid))
                 if score > top + 1e-9:
                     top, best = score, fitted
-                    best.chosen = {"k": k, "both_strands": strands, "C": strength, "valid_ap": score}
+                    best.chosen = {
+                        "k": k,
+                        "both_strands": strands,
+                        "C": strength,
+                        "valid_ap": score,
+                    }
     assert best is not None
     return best
 
@@ -199,7 +206,8 @@ def fit_motif(
     scaler = StandardScaler().fit(scores)
     learn, check = scaler.transform(scores), scaler.transform(best_motif_scores(valid, used))
     top, best = -np.inf, None
-    # From the weakest: with one motif the order of scores, and so AP, is the same for all, and a strong one leaves them flat.
+    # From the weakest: with one motif the order of scores, and so AP, is the same for all, and a
+    # strong one leaves them flat.
     for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4):
         model = LogisticRegression(C=penalty, max_iter=1000).fit(learn, train.labels)
         score = _choose_by(valid.labels, model.predict_proba(check))

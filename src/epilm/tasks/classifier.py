@@ -129,7 +129,9 @@ class Classifier:
             factors = torch.from_numpy(scores.astype(np.float32))
         if self.kind == "cnn":
             return Inputs(
-                torch.from_numpy(np.ascontiguousarray(codes)).int()[None], torch.from_numpy(lengths), factors
+                torch.from_numpy(np.ascontiguousarray(codes)).int()[None],
+                torch.from_numpy(lengths),
+                factors,
             )
         assert self.spec is not None
         k, stride = self.spec.k, self.spec.stride
@@ -185,7 +187,9 @@ class Classifier:
 
                 def scored(rows: int, at: Tensor = at) -> Tensor:
                     several = range(len(inputs.ids))
-                    logits = [self._scored(inputs, at[:rows], strand, autocast) for strand in several]
+                    logits = [
+                        self._scored(inputs, at[:rows], strand, autocast) for strand in several
+                    ]
                     return torch.stack(logits).double().mean(0).softmax(-1).cpu()
 
                 with batch_fits(
@@ -316,15 +320,22 @@ def load_classifier(folder: str | Path, device: torch.device | str = "cpu") -> C
         raise CheckpointError("not JSON", where=str(folder / SETTINGS), found=error) from None
     if settings.get("format") != FORMAT:
         raise CheckpointError(
-            "unknown format", where=str(folder / SETTINGS), found=settings.get("format"), expected=FORMAT
+            "unknown format",
+            where=str(folder / SETTINGS),
+            found=settings.get("format"),
+            expected=FORMAT,
         )
-    rest = {key: settings[key] for key in ("n_labels", "fusion", "dropout", "both_strands", "about")}
+    rest = {
+        key: settings[key] for key in ("n_labels", "fusion", "dropout", "both_strands", "about")
+    }
     if settings["kind"] == "cnn":
         module: nn.Module = SmallCNN(settings["n_labels"])
         try:
             module.load_state_dict(load_file(folder / WEIGHTS))
         except Exception as error:  # safetensors has an exception class of its own
-            raise CheckpointError("the weights cannot be read", where=str(folder), found=error) from None
+            raise CheckpointError(
+                "the weights cannot be read", where=str(folder), found=error
+            ) from None
         out = Classifier(module, "cnn", **rest)
     else:
         from epilm.hub.checkpoint import load_model

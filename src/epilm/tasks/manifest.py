@@ -44,7 +44,7 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "a.bed").write_text("chr1\t1\t2\n")
     >>> _ = (folder / "sets.tsv").write_text("name\ttask\tdata\tnegatives\nA\ttfbs\ta.bed\tgc\n")
-    >>> entry, = read_manifest(folder / "sets.tsv")
+    >>> (entry,) = read_manifest(folder / "sets.tsv")
     >>> entry.name, entry.task, Path(entry.data).name, entry.options
     ('A', 'tfbs', 'a.bed', {'negatives': 'gc'})
     """
@@ -85,12 +85,16 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
                 expected=f"a name other than line {met[row['name']]}'s",
             )
         if tasks and row["task"] not in tasks:
-            raise InputError("unknown task", where=where, found=row["task"], do=nearest(row["task"], tasks))
+            raise InputError(
+                "unknown task", where=where, found=row["task"], do=nearest(row["task"], tasks)
+            )
         met[row["name"]] = number
         for column in _PATHS & row.keys():
             full = path.parent / row[column]
             if not full.exists():
-                raise InputError("there is no such file", where=where, found=f"{column} {row[column]}")
+                raise InputError(
+                    "there is no such file", where=where, found=f"{column} {row[column]}"
+                )
             row[column] = str(full)
         options = {k: v for k, v in row.items() if k not in ("name", "task", "data")}
         entries.append(SetEntry(row["name"], row["task"], row["data"], options))

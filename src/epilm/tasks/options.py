@@ -54,7 +54,8 @@ def typed_options(load: Callable[..., Any], options: Mapping[str, str]) -> dict[
     {'negatives': 'gc', 'length': 201, 'ratio': 2.0}
     >>> typed_options(load, {"lenght": "201"})
     Traceback (most recent call last):
-    epilm.errors.UsageError: option lenght: the task has no such option. Did you mean length? Known: centre, exclude, flank_bp, gc_tolerance, length, margin_bp, negatives, other_peaks, ratio.
+    epilm.errors.UsageError: option lenght: the task has no such option. Did you mean length? Known:
+        centre, exclude, flank_bp, gc_tolerance, length, margin_bp, negatives, other_peaks, ratio.
     """
     hints = get_type_hints(load)
     known = set(inspect.signature(load).parameters) - _OWN

@@ -166,7 +166,8 @@ def load(
     window : {"core", "300"}
         70 or 300 bp.
     kind : {"all", "tata", "notata"}
-        Which promoters are kept, by TATAWA starting 40 to 20 bp upstream (EPD's own flag is not in its BED).
+        Which promoters are kept, by TATAWA starting 40 to 20 bp upstream (EPD's own flag is not in
+        its BED).
     seed : int
 
     Returns
@@ -182,12 +183,16 @@ def load(
     if window not in WINDOWS:
         raise UsageError("unknown window", found=window, do=nearest(window, WINDOWS))
     if negatives not in get_args(Negatives):
-        raise UsageError("unknown negatives", found=negatives, do=nearest(negatives, get_args(Negatives)))
+        raise UsageError(
+            "unknown negatives", found=negatives, do=nearest(negatives, get_args(Negatives))
+        )
     path = Path(data)
     name = path.name.removesuffix(".gz")
     if name.endswith((".bed", ".narrowPeak")):
         if genome is None:
-            raise InputError("TSS need the genome they lie on", where=str(path), do="Pass --genome FASTA.")
+            raise InputError(
+                "TSS need the genome they lie on", where=str(path), do="Pass --genome FASTA."
+            )
         return check_classes(_from_tss(path, genome, negatives, window, kind, seed), str(path))
     if path.is_dir() or negative is not None or sequences.looks_like_table(path):
         return sequences.load(data, negative=negative)
@@ -221,7 +226,11 @@ def _from_300(path: Path, negatives: str, window: str, kind: str, seed: int) -> 
     return concatenate(
         [
             labelled(list(cut(rows.codes)), np.ones(len(rows)), origin=rows.origin),
-            labelled(list(cut(made)), np.zeros(len(rows)), origin=[f"substituted {o}" for o in rows.origin]),
+            labelled(
+                list(cut(made)),
+                np.zeros(len(rows)),
+                origin=[f"substituted {o}" for o in rows.origin],
+            ),
         ],
         name=rows.name,
     )
@@ -269,14 +278,20 @@ def _from_tss(
         raise InputError("no promoter of this kind", where=str(path), found=kind)
     promoters, rows = promoters[chosen], rows[chosen]
     boxed = has_tata(promoters, 249)
-    way = np.where(boxed, "tata", "deepromoter") if negatives == "auto" else np.full(len(rows), negatives)
+    way = (
+        np.where(boxed, "tata", "deepromoter")
+        if negatives == "auto"
+        else np.full(len(rows), negatives)
+    )
 
     first, last = WINDOWS[window]
     cut = core_of_300 if window == "core" else (lambda codes: codes)
     starts = [window_of(int(tss_at[r]), strand[r], first, last)[0] for r in rows]
     places = [f"TSS {chrom[r]}:{tss_at[r]}{strand[r]} ({path.name})" for r in rows]
     parts = [
-        labelled(list(cut(promoters)), np.ones(len(rows)), chrom=chrom[rows], start=starts, origin=places)
+        labelled(
+            list(cut(promoters)), np.ones(len(rows)), chrom=chrom[rows], start=starts, origin=places
+        )
     ]
     made = way == "deepromoter"
     if made.any():
@@ -293,13 +308,36 @@ def _from_tss(
         if (way == each).any():
             wanted = chrom[rows][way == each]
             parts.append(
-                _genomic(genome, wanted, tss_at, strand, chrom, first, last, each == "tata", seed, str(path))
+                _genomic(
+                    genome,
+                    wanted,
+                    tss_at,
+                    strand,
+                    chrom,
+                    first,
+                    last,
+                    each == "tata",
+                    seed,
+                    str(path),
+                )
             )
-    notes.append(f"{int(boxed.sum())} of {len(rows)} promoters have a TATA box (TATAWA 40 to 20 bp upstream)")
+    notes.append(
+        f"{int(boxed.sum())} of {len(rows)} promoters have a TATA box (TATAWA 40 to 20 bp upstream)"
+    )
     return concatenate(
-        [labelled(list(p.codes[:, : last - first + 1]), p.labels, chrom=p.chrom, start=p.start, origin=p.origin, notes=notes) for p in parts],
+        [
+            labelled(
+                list(p.codes[:, : last - first + 1]),
+                p.labels,
+                chrom=p.chrom,
+                start=p.start,
+                origin=p.origin,
+                notes=notes,
+            )
+            for p in parts
+        ],
         name=path.name.removesuffix(".gz").rsplit(".", 1)[0],
-    )  # fmt: skip
+    )
 
 
 def _genomic(
@@ -314,7 +352,8 @@ def _genomic(
     seed: int,
     where: str,
 ) -> LabelledSequences:
-    """Windows outside promoters, as many on each chromosome as wanted; with a TATA box near -25 if `box`.
+    """Windows outside promoters, as many on each chromosome as wanted; with a TATA box near -25 if
+    `box`.
 
     Outside: no base between 250 bp before and 50 bp after any TSS, and not in a gap of
     500 bp or less between two promoters. The box starts at -34..-15: -25 shifted by 0 to 19 bp.
@@ -359,7 +398,9 @@ def _genomic(
                 pieces.append(piece if way == "+" else _reverse(piece))
                 chroms.append(name)
                 starts.append(int(start))
-                origins.append(f"{'TATA window' if box else 'window'} {name}:{start}-{start + width}{way}")
+                origins.append(
+                    f"{'TATA window' if box else 'window'} {name}:{start}-{start + width}{way}"
+                )
     return labelled(pieces, np.zeros(len(pieces)), chrom=chroms, start=starts, origin=origins)
 
 

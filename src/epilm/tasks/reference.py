@@ -57,9 +57,11 @@ class StoreReference:
         from epilm.store.reader import Store
 
         self._store = Store.open(path)
-        self.sizes = {str(c): int(self._store.sizes[i]) for i, c in enumerate(self._store.chroms)} if not isinstance(
-            self._store.sizes, dict
-        ) else dict(self._store.sizes)  # fmt: skip
+        self.sizes = (
+            {str(c): int(self._store.sizes[i]) for i, c in enumerate(self._store.chroms)}
+            if not isinstance(self._store.sizes, dict)
+            else dict(self._store.sizes)
+        )
 
     def codes(self, chrom: str) -> NDArray[np.uint8]:
         """Give the bases of a chromosome."""

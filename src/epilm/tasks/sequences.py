@@ -39,17 +39,24 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     try:
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8") as lines:
+        with (
+            gzip.open(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8")
+        ) as lines:
             for number, line in enumerate(lines, 1):
                 any_line = True
                 yield number, line.rstrip("\r\n")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
-            "the gzip file is cut short or damaged", where=str(path), found=str(error), do="Fetch it again."
+            "the gzip file is cut short or damaged",
+            where=str(path),
+            found=str(error),
+            do="Fetch it again.",
         ) from None
     except UnicodeDecodeError:
         raise InputError(
-            "the file is not text", where=str(path), expected="a table, FASTA or plain lines (may be .gz)"
+            "the file is not text",
+            where=str(path),
+            expected="a table, FASTA or plain lines (may be .gz)",
         ) from None
     if not any_line:
         raise InputError("the file is empty", where=str(path))
@@ -76,7 +83,8 @@ def join_kmers(text: str, where: str) -> str:
     'ACGTAC'
     >>> join_kmers("ACG TTT", "set.tsv, line 2")
     Traceback (most recent call last):
-    epilm.errors.InputError: set.tsv, line 2: neighbouring k-mers do not overlap. Found 'ACG' before 'TTT'; expected a step of one base (DNABERT's layout). Give plain sequences instead.
+    epilm.errors.InputError: set.tsv, line 2: neighbouring k-mers do not overlap. Found 'ACG' before
+        'TTT'; expected a step of one base (DNABERT's layout). Give plain sequences instead.
     """
     words = text.split()
     if len(words) < 2:
@@ -129,9 +137,11 @@ def read_table(path: str | Path) -> LabelledSequences:
             where=f"{path}, line 1",
             found=repr(header[:80]),
             expected="'sequence<TAB>label'",
-            do="Pair tables (two sequence columns) are not read: give one sequence a row."
-            if pair
-            else "Add the header line, or give FASTA files with --negative.",
+            do=(
+                "Pair tables (two sequence columns) are not read: give one sequence a row."
+                if pair
+                else "Add the header line, or give FASTA files with --negative."
+            ),
         )
     at = {name: i for i, name in enumerate(names)}
     sequences, labels, origins = [], [], []
@@ -174,7 +184,10 @@ def read_folder(folder: str | Path) -> LabelledSequences:
     """
     folder = Path(folder)
     found = {
-        n: p for n in _FOLDER for s in (".tsv", ".tsv.gz", ".csv") if (p := folder / f"{n}{s}").is_file()
+        n: p
+        for n in _FOLDER
+        for s in (".tsv", ".tsv.gz", ".csv")
+        if (p := folder / f"{n}{s}").is_file()
     }
     if "train" not in found or len(found) < 2:
         raise InputError(
@@ -234,7 +247,9 @@ def read_records(path: str | Path) -> list[Record]:
 
     def close() -> None:
         if not parts:
-            raise InputError("the record has no sequence", where=f"{path}, line {start}", found=f">{name}")
+            raise InputError(
+                "the record has no sequence", where=f"{path}, line {start}", found=f">{name}"
+            )
         records.append(Record(name, "".join(parts), start))
 
     for number, line in read_lines(path):
@@ -243,8 +258,15 @@ def read_records(path: str | Path) -> list[Record]:
             if fasta:
                 close()
             elif records:
-                raise InputError("the file mixes FASTA and plain lines", where=f"{path}, line {number}")
-            fasta, name, start, parts = True, line[1:].split()[0] if line[1:].split() else "", number, []
+                raise InputError(
+                    "the file mixes FASTA and plain lines", where=f"{path}, line {number}"
+                )
+            fasta, name, start, parts = (
+                True,
+                line[1:].split()[0] if line[1:].split() else "",
+                number,
+                [],
+            )
         elif line and fasta:
             parts.append(line)
         elif line:
@@ -253,7 +275,10 @@ def read_records(path: str | Path) -> list[Record]:
                     "the line is neither FASTA nor a plain sequence",
                     where=f"{path}, line {number}",
                     found=repr(line[:60]),
-                    expected=">name and bases, or one sequence a line, or a table with the header 'sequence<TAB>label'",
+                    expected=(
+                        ">name and bases, or one sequence a line, or a table with the header"
+                        " 'sequence<TAB>label'"
+                    ),
                 )
             records.append(Record(f"{Path(path).name}:{number}", line, number))
     if fasta:
@@ -326,7 +351,10 @@ def _label(cell: str, where: str) -> int:
     text = cell.strip()
     if not re.fullmatch(r"\d+", text):
         raise InputError(
-            "the label is not a whole number", where=where, found=repr(text), expected="0, 1, 2, ..."
+            "the label is not a whole number",
+            where=where,
+            found=repr(text),
+            expected="0, 1, 2, ...",
         )
     return int(text)
 

@@ -109,7 +109,8 @@ def dinucleotide_shuffle(
 
     References
     ----------
-    Altschul SF, Erikson BW. Significance of nucleotide sequence alignments. Mol Biol Evol 1985; 2:526.
+    Altschul SF, Erikson BW. Significance of nucleotide sequence alignments. Mol Biol Evol 1985;
+    2:526.
 
     Examples
     --------

@@ -37,7 +37,9 @@ def parse_place(text: str) -> Place:
     """
     found = _REGION.match(text.strip())
     if not found:
-        raise InputError("not a chromosome or region", found=repr(text), expected="chr20 or chr20:1000-2000")
+        raise InputError(
+            "not a chromosome or region", found=repr(text), expected="chr20 or chr20:1000-2000"
+        )
     if found[2] is None:
         return Place(found[1], 0, 2**62)
     start, end = int(found[2].replace(",", "")), int(found[3].replace(",", ""))
@@ -71,12 +73,14 @@ def random_split(
     Examples
     --------
     >>> from epilm.tasks.base import labelled
-    >>> rows = labelled([f"{a}{b}{c}" for a in "ACGT" for b in "ACGT" for c in "AC"] , [0, 1] * 16)
+    >>> rows = labelled([f"{a}{b}{c}" for a in "ACGT" for b in "ACGT" for c in "AC"], [0, 1] * 16)
     >>> random_split(rows, 0, (0.5, 0.25, 0.25)).counts()
     {'train': [8, 8], 'valid': [4, 4], 'test': [4, 4]}
     """
     if abs(sum(fractions) - 1) > 1e-9 or min(fractions) < 0:
-        raise InputError("the fractions must be shares of one", found=fractions, expected="e.g. 0.8 0.1 0.1")
+        raise InputError(
+            "the fractions must be shares of one", found=fractions, expected="e.g. 0.8 0.1 0.1"
+        )
     _, first, group = np.unique(rows.keys(), return_index=True, return_inverse=True)
     sizes = np.bincount(group)
     side = np.full(len(first), "train", dtype="U5")
@@ -132,7 +136,9 @@ def chromosome_split(
     Examples
     --------
     >>> from epilm.tasks.base import labelled
-    >>> rows = labelled(["ACG"] * 4, [0, 1, 0, 1], chrom=["chr1", "chr1", "chr2", "chr2"], start=[0, 9, 0, 9])
+    >>> rows = labelled(
+    ...     ["ACG"] * 4, [0, 1, 0, 1], chrom=["chr1", "chr1", "chr2", "chr2"], start=[0, 9, 0, 9]
+    ... )
     >>> chromosome_split(rows, test=["chr2"], valid=["chr1:5-20"]).split.tolist()
     ['train', 'valid', 'test', 'test']
     """
@@ -175,7 +181,10 @@ def chromosome_split(
     for name, texts in (("train", ("rest",)), ("valid", valid), ("test", test)):
         if texts and not (out.split == name).any():
             raise InputError(
-                f"the {name} split is empty", where=rows.name, found=", ".join(texts), do="Widen it."
+                f"the {name} split is empty",
+                where=rows.name,
+                found=", ".join(texts),
+                do="Widen it.",
             )
     return out
 
@@ -211,7 +220,10 @@ def split_rows(
         rows = chromosome_split(rows, test=test, valid=valid)
     elif not (rows.split != "").all():
         raise InputError(
-            "some rows carry no split", where=rows.name, found=int((rows.split == "").sum()), expected="none"
+            "some rows carry no split",
+            where=rows.name,
+            found=int((rows.split == "").sum()),
+            expected="none",
         )
     if not (rows.split == "valid").any():
         learn = np.flatnonzero(rows.split == "train")
@@ -221,7 +233,9 @@ def split_rows(
         split = rows.split.astype("U5")
         split[learn] = inner.split
         note = "the valid split is a random tenth of train"
-        rows = replace(rows, split=split, notes=tuple(dict.fromkeys((*rows.notes, *inner.notes, note))))
+        rows = replace(
+            rows, split=split, notes=tuple(dict.fromkeys((*rows.notes, *inner.notes, note)))
+        )
     return rows
 
 

@@ -53,7 +53,8 @@ def window_start(
     Returns
     -------
     int64 (R,)
-        centre - length // 2: for 101 bp the window is [mid - 50, mid + 51) with mid = (start + end) // 2.
+        centre - length // 2: for 101 bp the window is [mid - 50, mid + 51) with mid = (start + end)
+        // 2.
 
     Examples
     --------
@@ -96,8 +97,8 @@ def load(
     negatives : {"shuffle", "gc", "flank", "other_peaks"}
         How negatives are made; see the module.
     other_peaks : path or paths
-        For "other_peaks": peaks of another cell type, or accessible regions; those that touch a peak
-        of `data` or `exclude` are left out.
+        For "other_peaks": peaks of another cell type, or accessible regions; those that touch a
+        peak of `data` or `exclude` are left out.
     exclude : path or paths
         More peaks that no negative may touch (relaxed peaks, for example).
     length : int
@@ -126,10 +127,14 @@ def load(
         Naming file and line, or saying why no negatives could be made.
     """
     if negatives not in get_args(Negatives):
-        raise UsageError("unknown negatives", found=negatives, do=nearest(negatives, get_args(Negatives)))
+        raise UsageError(
+            "unknown negatives", found=negatives, do=nearest(negatives, get_args(Negatives))
+        )
     if length < 1 or ratio <= 0:
         raise UsageError(
-            "length and ratio must be positive", found=f"length {length}, ratio {ratio}", expected="> 0"
+            "length and ratio must be positive",
+            found=f"length {length}, ratio {ratio}",
+            expected="> 0",
         )
     path = Path(data)
     if not _is_peaks(path):
@@ -138,7 +143,9 @@ def load(
         rows = sequences.records_to_rows(sequences.read_records(path), path, 1)
         return check_classes(_with_shuffled(rows, ratio, seed), str(path))
     if genome is None:
-        raise InputError("peaks need the genome they lie on", where=str(path), do="Pass --genome FASTA.")
+        raise InputError(
+            "peaks need the genome they lie on", where=str(path), do="Pass --genome FASTA."
+        )
     opened = open_reference(genome)
     notes: list[str] = []
     peaks, bound = _positives(path, opened, length, centre, notes)
@@ -160,7 +167,9 @@ def load(
     elif negatives == "flank":
         unbound = _flanks(bound, ratio, opened, avoid, flank_bp, seed, notes)
     else:
-        unbound = _other(_many(other_peaks), wanted, opened, avoid, length, centre, seed, notes, str(path))
+        unbound = _other(
+            _many(other_peaks), wanted, opened, avoid, length, centre, seed, notes, str(path)
+        )
     if not len(unbound.start):
         raise InputError(
             f"no negatives could be made with negatives={negatives!r}",
@@ -180,7 +189,9 @@ def load(
 
 
 def _with_shuffled(rows: LabelledSequences, ratio: float, seed: int) -> LabelledSequences:
-    """Add round(ratio) shuffles of each row (at least one); a ratio below 1 shuffles a part of the rows."""
+    """Add round(ratio) shuffles of each row (at least one); a ratio below 1 shuffles a part of the
+    rows.
+    """
     copies = max(1, round(ratio))
     source = rows
     if ratio < 1:
@@ -201,7 +212,9 @@ def _with_shuffled(rows: LabelledSequences, ratio: float, seed: int) -> Labelled
             )
         )
         if made.fallback.any():
-            notes.append(f"{int(made.fallback.sum())} low-diversity sequences were shuffled base by base")
+            notes.append(
+                f"{int(made.fallback.sum())} low-diversity sequences were shuffled base by base"
+            )
         if made.unchanged.any():
             notes.append(f"{int(made.unchanged.sum())} shuffles equal their sequence")
     both = concatenate(parts, name=rows.name)
@@ -246,14 +259,25 @@ def _read(path: str | Path, genome: Any, notes: list[str]) -> "pd.DataFrame":
 def _windows(
     peaks: "pd.DataFrame", genome: Any, length: int, centre: str, notes: list[str], name: str
 ) -> Windows:
-    """One window a peak; those with N, over a chromosome's end, or met before are left out and counted."""
-    summit = peaks["summit"].to_numpy(np.int64) if centre == "summit" and "summit" in peaks else None
-    start = window_start(peaks["start"].to_numpy(np.int64), peaks["end"].to_numpy(np.int64), summit, length)
+    """One window a peak; those with N, over a chromosome's end, or met before are left out and
+    counted.
+    """
+    summit = (
+        peaks["summit"].to_numpy(np.int64) if centre == "summit" and "summit" in peaks else None
+    )
+    start = window_start(
+        peaks["start"].to_numpy(np.int64), peaks["end"].to_numpy(np.int64), summit, length
+    )
     return _cut(peaks["chrom"].astype(str).to_numpy(), start, genome, length, notes, name)
 
 
 def _cut(
-    chrom: NDArray[Any], start: NDArray[np.int64], genome: Any, length: int, notes: list[str], name: str
+    chrom: NDArray[Any],
+    start: NDArray[np.int64],
+    genome: Any,
+    length: int,
+    notes: list[str],
+    name: str,
 ) -> Windows:
     chroms, starts, pieces = [], [], []
     over = unknown = twice = 0
@@ -264,17 +288,27 @@ def _cut(
         over += int((~inside).sum())
         unique = np.unique(here[inside])
         twice += int(inside.sum()) - len(unique)
-        cut = codes[unique[:, None] + np.arange(length)] if len(unique) else np.zeros((0, length), np.uint8)
+        cut = (
+            codes[unique[:, None] + np.arange(length)]
+            if len(unique)
+            else np.zeros((0, length), np.uint8)
+        )
         known = (cut < 4).all(1)
         unknown += int((~known).sum())
         chroms += [each] * int(known.sum())
         starts.append(unique[known])
         pieces.append(cut[known])
-    for count, why in ((over, "over the end of the chromosome"), (unknown, "with N"), (twice, "met before")):
+    for count, why in (
+        (over, "over the end of the chromosome"),
+        (unknown, "with N"),
+        (twice, "met before"),
+    ):
         if count:
             notes.append(f"{name}: {count} windows {why} left out")
     if not chroms:
-        return Windows(np.array([], np.str_), np.zeros(0, np.int64), np.zeros((0, length), np.uint8))
+        return Windows(
+            np.array([], np.str_), np.zeros(0, np.int64), np.zeros((0, length), np.uint8)
+        )
     return Windows(np.array(chroms, np.str_), np.concatenate(starts), np.concatenate(pieces))
 
 
@@ -343,9 +377,13 @@ def _gc_matched(
     if far:
         notes.append(f"{far} GC-matched negatives differ by more than {tolerance:g} in G+C share")
     if short:
-        notes.append(f"{short} positives got no GC-matched negative: too little genome away from peaks")
+        notes.append(
+            f"{short} positives got no GC-matched negative: too little genome away from peaks"
+        )
     if not chroms:
-        return Windows(np.array([], np.str_), np.zeros(0, np.int64), np.zeros((0, length), np.uint8))
+        return Windows(
+            np.array([], np.str_), np.zeros(0, np.int64), np.zeros((0, length), np.uint8)
+        )
     return Windows(np.array(chroms, np.str_), np.concatenate(starts), np.concatenate(pieces))
 
 
@@ -373,7 +411,9 @@ def _flanks(
     seed: int,
     notes: list[str],
 ) -> Windows:
-    """Windows `flank` bp beside each positive, upstream and downstream by turns, further out for more than two."""
+    """Windows `flank` bp beside each positive, upstream and downstream by turns, further out for
+    more than two.
+    """
     rings = max(1, int(np.ceil(ratio)))
     chrom, start = [], []
     for ring in range(rings):
@@ -407,17 +447,23 @@ def _other(
 ) -> Windows:
     if not paths:
         raise InputError(
-            "negatives from other peaks need those peaks", where=where, do="Pass --option other_peaks=FILE."
+            "negatives from other peaks need those peaks",
+            where=where,
+            do="Pass --option other_peaks=FILE.",
         )
     chrom, start = [], []
     for path in paths:
-        windows = _windows(_read(path, genome, notes), genome, length, centre, notes, Path(path).name)
+        windows = _windows(
+            _read(path, genome, notes), genome, length, centre, notes, Path(path).name
+        )
         chrom.append(windows.chrom)
         start.append(windows.start)
     chroms, starts = np.concatenate(chrom), np.concatenate(start)
     touching = _touch(chroms, starts, length, avoid)
     if touching.any():
-        notes.append(f"{int(touching.sum())} of {len(starts)} other peaks touch a peak of this set: left out")
+        notes.append(
+            f"{int(touching.sum())} of {len(starts)} other peaks touch a peak of this set: left out"
+        )
     chroms, starts = chroms[~touching], starts[~touching]
     if len(starts) > wanted:
         keep = np.sort(np.random.default_rng([seed, 0x07E]).permutation(len(starts))[:wanted])

@@ -59,7 +59,9 @@ def mask_tokens(
     masked: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Fill `masked` and `labels` (N, L) int64 from `ids` int64, `maskable` bool and `keys` (N,) int64."""
+    """Fill `masked` and `labels` (N, L) int64 from `ids` int64, `maskable` bool and `keys` (N,)
+    int64.
+    """
     _required().mask_tokens(ids, maskable, keys, *draws, masked, labels)
 
 
@@ -74,8 +76,12 @@ def masked_windows(
     ids: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Fill `ids` and `labels` (N, L) with the masked tokens of windows of `codes` (G,); [UNK] stays."""
-    _required().masked_windows(codes, starts, width, k, stride, _buffers(width, k), keys, *draws, ids, labels)
+    """Fill `ids` and `labels` (N, L) with the masked tokens of windows of `codes` (G,); [UNK]
+    stays.
+    """
+    _required().masked_windows(
+        codes, starts, width, k, stride, _buffers(width, k), keys, *draws, ids, labels
+    )
 
 
 def _buffers(width: int, k: int) -> np.ndarray:

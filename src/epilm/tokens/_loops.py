@@ -10,7 +10,11 @@ import numpy as np
 from numba import njit, uint8, uint64
 
 _fast: Any = njit(cache=True, nogil=True)
-_GOLDEN, _M1, _M2 = uint64(0x9E3779B97F4A7C15), uint64(0xBF58476D1CE4E5B9), uint64(0x94D049BB133111EB)
+_GOLDEN, _M1, _M2 = (
+    uint64(0x9E3779B97F4A7C15),
+    uint64(0xBF58476D1CE4E5B9),
+    uint64(0x94D049BB133111EB),
+)
 
 
 @_fast
@@ -24,7 +28,9 @@ def _mixed(state: Any, counter: Any) -> Any:
 
 @_fast
 def _append(left: Any, right: Any, power: int, n: int, out: Any) -> None:
-    """Words of two words, left * 4**(width of right) + right; the product narrows to the type of `out`."""
+    """Words of two words, left * 4**(width of right) + right; the product narrows to the type of
+    `out`.
+    """
     for i in range(n):
         out[i] = left[i] * power + right[i]
 
@@ -74,10 +80,20 @@ def _kmer_row(row: Any, k: int, stride: int, buffers: Any, ids: Any) -> None:
 
 @_fast
 def _mask_row(
-    row: Any, allowed: Any, key: Any, bases: Any, span: Any, limits: Any, random_range: Any, out: Any, label: Any,
+    row: Any,
+    allowed: Any,
+    key: Any,
+    bases: Any,
+    span: Any,
+    limits: Any,
+    random_range: Any,
+    out: Any,
+    label: Any,
     centre: Any,
-) -> None:  # fmt: skip
-    """Mask one sequence; `out` may be `row` itself. Settles every hidden token once, left to right."""
+) -> None:
+    """Mask one sequence; `out` may be `row` itself. Settles every hidden token once, left to
+    right.
+    """
     length = row.shape[0]
     centre_state, fate_state = _mixed(bases[0], key), _mixed(bases[1], key)
     random_state = _mixed(bases[2], key)
@@ -100,7 +116,9 @@ def _mask_row(
                         out[j] = 4
                     elif fate < random_limit:
                         draw = _mixed(random_state, j) >> uint64(32)
-                        out[j] = random_range[0] + np.int64((draw * uint64(random_range[1])) >> uint64(32))
+                        out[j] = random_range[0] + np.int64(
+                            (draw * uint64(random_range[1])) >> uint64(32)
+                        )
             done = max(done, end)
 
 
@@ -112,21 +130,48 @@ def kmer_ids(codes: Any, k: int, stride: int, buffers: Any, out: Any) -> None:
 
 @_fast
 def mask_tokens(
-    ids: Any, maskable: Any, keys: Any, bases: Any, span: Any, limits: Any, random_range: Any, masked: Any,
+    ids: Any,
+    maskable: Any,
+    keys: Any,
+    bases: Any,
+    span: Any,
+    limits: Any,
+    random_range: Any,
+    masked: Any,
     labels: Any,
-) -> None:  # fmt: skip
+) -> None:
     centre = np.empty(ids.shape[1], dtype=np.bool_)
     for n in range(ids.shape[0]):
         _mask_row(
-            ids[n], maskable[n], keys[n], bases, span, limits, random_range, masked[n], labels[n], centre
+            ids[n],
+            maskable[n],
+            keys[n],
+            bases,
+            span,
+            limits,
+            random_range,
+            masked[n],
+            labels[n],
+            centre,
         )
 
 
 @_fast
 def masked_windows(
-    codes: Any, starts: Any, width: int, k: int, stride: int, buffers: Any, keys: Any, bases: Any, span: Any,
-    limits: Any, random_range: Any, ids: Any, labels: Any,
-) -> None:  # fmt: skip
+    codes: Any,
+    starts: Any,
+    width: int,
+    k: int,
+    stride: int,
+    buffers: Any,
+    keys: Any,
+    bases: Any,
+    span: Any,
+    limits: Any,
+    random_range: Any,
+    ids: Any,
+    labels: Any,
+) -> None:
     """Both, a window at a time, while it is in the nearest cache: [CLS] k-mers [SEP]."""
     length = ids.shape[1]
     centre = np.empty(length, dtype=np.bool_)

@@ -69,7 +69,9 @@ def n_tokens(bases: int, k: int, stride: int = 1) -> int:
 @overload
 def kmer_ids(codes: Tensor, k: int, stride: int = 1) -> Tensor: ...
 @overload
-def kmer_ids(codes: np.ndarray, k: int, stride: int = 1, *, out: np.ndarray | None = None) -> np.ndarray: ...
+def kmer_ids(
+    codes: np.ndarray, k: int, stride: int = 1, *, out: np.ndarray | None = None
+) -> np.ndarray: ...
 def kmer_ids(codes: Any, k: int, stride: int = 1, *, out: np.ndarray | None = None) -> Any:
     """Turn base codes into k-mer ids, without special tokens.
 
@@ -97,7 +99,8 @@ def kmer_ids(codes: Any, k: int, stride: int = 1, *, out: np.ndarray | None = No
 
     References
     ----------
-    Ji et al., DNABERT, Bioinformatics 2021; id = 5 + sum of digit * 4**(k - 1 - i), A T C G = 0 1 2 3.
+    Ji et al., DNABERT, Bioinformatics 2021; id = 5 + sum of digit * 4**(k - 1 - i), A T C G = 0 1 2
+    3.
 
     Examples
     --------
@@ -114,7 +117,9 @@ def kmer_ids(codes: Any, k: int, stride: int = 1, *, out: np.ndarray | None = No
     return _kmer_ids_numpy(np.asarray(codes), k, stride, out)
 
 
-def _kmer_ids_numpy(codes: np.ndarray, k: int, stride: int, out: np.ndarray | None = None) -> np.ndarray:
+def _kmer_ids_numpy(
+    codes: np.ndarray, k: int, stride: int, out: np.ndarray | None = None
+) -> np.ndarray:
     length = n_tokens(codes.shape[-1], k, stride)
     shape = (*codes.shape[:-1], length)
     if out is None:
@@ -134,7 +139,9 @@ def _kmer_ids_numpy(codes: np.ndarray, k: int, stride: int, out: np.ndarray | No
 
 
 def _kmer_ids_plain(codes: np.ndarray, k: int, stride: int) -> np.ndarray:
-    """Numpy alone: words of 1, 2, 4.. bases are joined to words of k (two or three passes, not k)."""
+    """Numpy alone: words of 1, 2, 4.. bases are joined to words of k (two or three passes, not
+    k).
+    """
     kind: type = np.uint16 if k <= 7 else np.uint32
     digits = DIGITS[codes & 3].astype(kind)
     ids = (_joined(digits, k)[..., ::stride] + N_SPECIAL).astype(np.int64)
@@ -221,7 +228,9 @@ def decode_ids(ids: Sequence[int] | np.ndarray | Tensor, k: int) -> list[str]:
     for value in np.asarray(ids).reshape(-1).tolist():
         if not 0 <= value < size:
             raise InputError(
-                "a token id is outside the vocabulary", found=value, expected=f"0 to {size - 1} (k = {k})"
+                "a token id is outside the vocabulary",
+                found=value,
+                expected=f"0 to {size - 1} (k = {k})",
             )
         number = value - N_SPECIAL
         if number < 0:
@@ -318,14 +327,18 @@ def join_parts(
     if widest <= room and all(lengths is None for _, lengths in parts):
         return _join_full(parts, cls, sep, room)
     full = max(widest, room)  # written at full width, then cut where nothing is lost
-    out = torch.full((n, full + 1), PAD, dtype=torch.int64, device=device)  # one column for what has no place
+    out = torch.full(
+        (n, full + 1), PAD, dtype=torch.int64, device=device
+    )  # one column for what has no place
     part_of = torch.zeros_like(out)
     end = torch.full((n,), int(cls), dtype=torch.int64, device=device)
     if cls:
         out[:, 0] = CLS
     for number, (ids, lengths) in enumerate(parts):
         at = torch.arange(ids.shape[1], device=device)
-        length = torch.full((n,), ids.shape[1], device=device) if lengths is None else lengths.to(device)
+        length = (
+            torch.full((n,), ids.shape[1], device=device) if lengths is None else lengths.to(device)
+        )
         where = torch.where(at < length[:, None], end[:, None] + at, full)
         out.scatter_(1, where, ids.to(torch.int64))
         part_of.scatter_(1, where, number)
@@ -336,7 +349,9 @@ def join_parts(
             end = end + 1
     if widest > room and (longest := int(end.max())) > room:
         raise InputError(
-            "a sequence does not fit", found=f"{longest} tokens with special ones", expected=f"at most {room}"
+            "a sequence does not fit",
+            found=f"{longest} tokens with special ones",
+            expected=f"at most {room}",
         )
     mask = torch.arange(room, device=device) < end[:, None]
     return out[:, :room].contiguous(), part_of[:, :room].contiguous(), mask

@@ -78,11 +78,16 @@ def rate_to_probability(rate: float, k: int, mode: RateMode = "nominal") -> floa
     --------
     >>> round(rate_to_probability(0.15, 6), 5)
     0.025
-    >>> round(rate_to_probability(0.15, 6, "exact"), 5), round(rate_to_probability(0.20, 3, "exact"), 5)
+    >>> (
+    ...     round(rate_to_probability(0.15, 6, "exact"), 5),
+    ...     round(rate_to_probability(0.20, 3, "exact"), 5),
+    ... )
     (0.02672, 0.07168)
     """
     if not 0 <= rate < 1:
-        raise InputError("the masking rate is out of range", found=rate, expected="0 or more, below 1")
+        raise InputError(
+            "the masking rate is out of range", found=rate, expected="0 or more, below 1"
+        )
     if mode == "nominal":
         return rate / k
     if mode == "exact":
@@ -133,8 +138,10 @@ def grow_spans(centres: Tensor, maskable: Tensor, span: int) -> Tensor:
 
     Examples
     --------
-    >>> inner = torch.ones(1, 22, dtype=torch.bool); inner[:, [0, 21]] = False
-    >>> centres = torch.zeros_like(inner); centres[0, 10] = True
+    >>> inner = torch.ones(1, 22, dtype=torch.bool)
+    ... inner[:, [0, 21]] = False
+    >>> centres = torch.zeros_like(inner)
+    ... centres[0, 10] = True
     >>> grow_spans(centres, inner, 6)[0].nonzero().flatten().tolist()
     [8, 9, 10, 11, 12, 13]
     """
@@ -204,9 +211,15 @@ def mask_tokens(
     (True, True)
     """
     how = draws(
-        k=k, rate=rate, seed=seed, scheme=scheme, rate_mode=rate_mode, random_from=random_from,
-        span_tokens=span_tokens, vocab=vocab,
-    )  # fmt: skip
+        k=k,
+        rate=rate,
+        seed=seed,
+        scheme=scheme,
+        rate_mode=rate_mode,
+        random_from=random_from,
+        span_tokens=span_tokens,
+        vocab=vocab,
+    )
     if ids.device.type == "cpu" and _fused.available():
         return _mask_compiled(ids, maskable, keys, how)
     if ids.device.type != "cpu" or len(ids) <= _ROWS:
@@ -231,7 +244,9 @@ def draws(
     span = mask_span(k, scheme, span_tokens)
     probability = rate_to_probability(rate, span, rate_mode)
     if random_from not in ("vocab", "kmers_only"):
-        raise InputError("unknown mask.random_from", found=random_from, expected="vocab or kmers_only")
+        raise InputError(
+            "unknown mask.random_from", found=random_from, expected="vocab or kmers_only"
+        )
     lowest = 0 if random_from == "vocab" else N_SPECIAL
     return _fused.Draws(
         bases=(state(seed, _CENTRE), state(seed, _FATE), state(seed, _RANDOM)),
@@ -258,7 +273,9 @@ def mask_span(k: int, scheme: Scheme = "dnabert_span", span_tokens: int | None =
     return span
 
 
-def _mask_plain(ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws) -> tuple[Tensor, Tensor]:
+def _mask_plain(
+    ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws
+) -> tuple[Tensor, Tensor]:
     keys, at = keys.to(ids.device)[:, None], torch.arange(ids.shape[1], device=ids.device)
     centre, fate, random_bits = (hash_bits(keys, at, start=base) for base in how.bases)
     hidden = grow_spans(centre < how.limits[0], maskable, sum(how.span) + 1)
@@ -268,7 +285,9 @@ def _mask_plain(ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws) 
     return masked, torch.where(hidden, ids, IGNORED)
 
 
-def _mask_compiled(ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws) -> tuple[Tensor, Tensor]:
+def _mask_compiled(
+    ids: Tensor, maskable: Tensor, keys: Tensor, how: _fused.Draws
+) -> tuple[Tensor, Tensor]:
     source = np.ascontiguousarray(ids.numpy(), dtype=np.int64)
     allowed, numbers = np.ascontiguousarray(maskable.numpy()), np.ascontiguousarray(keys.numpy())
     masked, labels = np.empty_like(source), np.empty_like(source)

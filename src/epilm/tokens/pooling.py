@@ -2,8 +2,8 @@
 
 A segmentation has one state a bin and a window may begin anywhere in one, so a token can lie
 in two bins or more; its state is that of most of its bases. States are compared, not
-bins: two bins of one state count together. Pure functions, numpy arrays or torch tensors in, the same
-kind out and the same bits.
+bins: two bins of one state count together. Pure functions, numpy arrays or torch tensors in, the
+same kind out and the same bits.
 Axes: B windows, W bases, T tokens without special ones, n bins. Needs numpy and torch.
 """
 
@@ -25,9 +25,17 @@ def pool_states(
 ) -> Tensor: ...
 @overload
 def pool_states(
-    codes: np.ndarray, offset: np.ndarray, *, bin: int, k: int, stride: int, tokens: int | None = None
+    codes: np.ndarray,
+    offset: np.ndarray,
+    *,
+    bin: int,
+    k: int,
+    stride: int,
+    tokens: int | None = None,
 ) -> np.ndarray: ...
-def pool_states(codes: Any, offset: Any, *, bin: int, k: int, stride: int, tokens: int | None = None) -> Any:
+def pool_states(
+    codes: Any, offset: Any, *, bin: int, k: int, stride: int, tokens: int | None = None
+) -> Any:
     """Give every token the state of most of its bases.
 
     Token t covers bases [t * stride, t * stride + k) of the window. Of two states with equally many
@@ -76,11 +84,15 @@ def pool_states(codes: Any, offset: Any, *, bin: int, k: int, stride: int, token
             pool_states(codes.numpy(), _numpy(offset), bin=bin, k=k, stride=stride, tokens=tokens)
         )
     if k <= bin:
-        return _look_up(codes, token_bins(offset, bin=bin, k=k, stride=stride, tokens=tokens, codes=codes))
+        return _look_up(
+            codes, token_bins(offset, bin=bin, k=k, stride=stride, tokens=tokens, codes=codes)
+        )
     return _of_many(codes, offset, bin, k, stride, tokens)
 
 
-def token_bins(offset: Any, *, bin: int, k: int, stride: int, tokens: int, codes: Any | None = None) -> Any:
+def token_bins(
+    offset: Any, *, bin: int, k: int, stride: int, tokens: int, codes: Any | None = None
+) -> Any:
     """Say in which bin most of every token lies.
 
     Parameters
@@ -89,13 +101,14 @@ def token_bins(offset: Any, *, bin: int, k: int, stride: int, tokens: int, codes
     bin, k, stride, tokens : int
         See `pool_states`.
     codes : uint8 (B, n), optional
-        The bins' states. With them, a token half in a bin without a state and half in one with a state belongs
-        to the second, so that the bin named is the one its state comes from.
+        The bins' states. With them, a token half in a bin without a state and half in one with a
+        state belongs to the second, so that the bin named is the one its state comes from.
 
     Returns
     -------
     int64, same kind and device, shape (B, T)
-        0 = the bin that holds the window's first base. Of bins with equally many bases the left one.
+        0 = the bin that holds the window's first base. Of bins with equally many bases the left
+        one.
 
     Examples
     --------
@@ -108,11 +121,14 @@ def token_bins(offset: Any, *, bin: int, k: int, stride: int, tokens: int, codes
         found = token_bins(offset.numpy(), bin=bin, k=k, stride=stride, tokens=tokens, codes=given)
         return torch.from_numpy(found)
     lib = _library(offset)
-    start = offset[:, None] + _steps(offset, tokens, stride)  # (B, T), bases from the first bin's start
+    start = offset[:, None] + _steps(
+        offset, tokens, stride
+    )  # (B, T), bases from the first bin's start
     first = start // bin
     beyond = start - first * bin + (k - bin)  # bases right of the first bin
     if k > bin:
-        # The first bin is cut on its left, so the next one holds more wherever it is whole or longer.
+        # The first bin is cut on its left, so the next one holds more wherever it is whole or
+        # longer.
         held = lib.clip(bin - (start - first * bin), 0, k)
         return first + (lib.clip(beyond, 0, bin) > held)
     if codes is None or k % 2:
@@ -122,13 +138,17 @@ def token_bins(offset: Any, *, bin: int, k: int, stride: int, tokens: int, codes
 
 
 def _of_many(codes: Any, offset: Any, bin: int, k: int, stride: int, tokens: int) -> Any:
-    """The state of most bases where a token is wider than a bin: every bin's state against every other's."""
+    """The state of most bases where a token is wider than a bin: every bin's state against every
+    other's.
+    """
     lib = _library(codes)
     start = offset[:, None] + _steps(offset, tokens, stride)
     first = start // bin
     into = start - first * bin
     parts = (k - 2) // bin + 2  # as many bins as a token can touch
-    held = [lib.clip(bin * (j + 1) - into, 0, k) - lib.clip(bin * j - into, 0, k) for j in range(parts)]
+    held = [
+        lib.clip(bin * (j + 1) - into, 0, k) - lib.clip(bin * j - into, 0, k) for j in range(parts)
+    ]
     states = [_look_up(codes, first + j) for j in range(parts)]
     missing = sum(bases * (state == MISSING) for bases, state in zip(held, states, strict=True))
     best = lib.zeros_like(states[0]) + MISSING
@@ -164,11 +184,14 @@ def pool_to_tokens(
 def pool_to_tokens(
     signal: np.ndarray, k: int, stride: int, how: SignalPool, tokens: int | None = None
 ) -> np.ndarray: ...
-def pool_to_tokens(signal: Any, k: int, stride: int, how: SignalPool, tokens: int | None = None) -> Any:
+def pool_to_tokens(
+    signal: Any, k: int, stride: int, how: SignalPool, tokens: int | None = None
+) -> Any:
     """Reduce a per-base signal to one value per k-mer token.
 
-    Token t covers bases [t * stride, t * stride + k). Bases after the last whole token are dropped, as
-    the tokenizer drops them; with `tokens` a last token that is not whole counts with the bases it has.
+    Token t covers bases [t * stride, t * stride + k). Bases after the last whole token are dropped,
+    as the tokenizer drops them; with `tokens` a last token that is not whole counts with the bases
+    it has.
 
     Parameters
     ----------
@@ -205,7 +228,9 @@ def pool_to_tokens(signal: Any, k: int, stride: int, how: SignalPool, tokens: in
     array([[0.25, 0.5 ]])
     """
     if signal.ndim != 2:
-        raise ValueError(f"pool_to_tokens: the signal has shape {tuple(signal.shape)}, not (windows, bases)")
+        raise ValueError(
+            f"pool_to_tokens: the signal has shape {tuple(signal.shape)}, not (windows, bases)"
+        )
     if how not in get_args(SignalPool):
         raise ValueError(f"pool_to_tokens: {how!r} is none of {', '.join(get_args(SignalPool))}")
     check_k(k, stride)
@@ -214,12 +239,15 @@ def pool_to_tokens(signal: Any, k: int, stride: int, how: SignalPool, tokens: in
         tokens = n_tokens(width, k, stride)
     if tokens < 1 or (tokens - 1) * stride >= width:
         raise ValueError(
-            f"pool_to_tokens: {width} bases hold no {max(tokens, 1)} tokens of {k} (stride {stride})"
+            f"pool_to_tokens: {width} bases hold no {max(tokens, 1)} tokens of {k} (stride"
+            f" {stride})"
         )
     lib = _library(signal)
     join = {"max": lib.maximum, "min": lib.minimum, "mean": lib.add}[how]
     pooled = (
-        lib.clone(signal[:, ::stride][:, :tokens]) if lib is torch else signal[:, ::stride][:, :tokens].copy()
+        lib.clone(signal[:, ::stride][:, :tokens])
+        if lib is torch
+        else signal[:, ::stride][:, :tokens].copy()
     )
     for base in range(1, k):  # k passes over the tokens; no table of T k values
         part = signal[:, base::stride][:, :tokens]
@@ -233,7 +261,9 @@ def pool_to_tokens(signal: Any, k: int, stride: int, how: SignalPool, tokens: in
 def _checked(codes: Any, bin: int, k: int, stride: int, tokens: int | None) -> int:
     check_k(k, stride)
     if codes.ndim != 2:
-        raise ValueError(f"pool_states: the states have shape {tuple(codes.shape)}, not (windows, bins)")
+        raise ValueError(
+            f"pool_states: the states have shape {tuple(codes.shape)}, not (windows, bins)"
+        )
     if bin < 1:
         raise ValueError(f"pool_states: a bin of {bin} bp")
     if tokens is None:

@@ -51,7 +51,9 @@ def _absorb(z: Any, counter: Counter) -> Any:
         step: Any = _signed((counter + 1) * GOLDEN)
         return _mix_one(_signed(z + step)) if isinstance(z, int) else _mix(z + step)
     if not isinstance(counter, Tensor):
-        counter = np.atleast_1d(np.asarray(counter, dtype=np.int64))  # 0-d would warn on wrap-around
+        counter = np.atleast_1d(
+            np.asarray(counter, dtype=np.int64)
+        )  # 0-d would warn on wrap-around
     elif counter.dtype != torch.int64:
         counter = counter.to(torch.int64)
     return _mix(z + (counter + 1) * _GOLDEN)
@@ -114,7 +116,9 @@ def uniform(*counters: Any) -> Any:
     tensor([0.9154, 0.3945], dtype=torch.float64)
     """
     bits = hash_bits(*counters)
-    return (bits.to(torch.float64) if isinstance(bits, Tensor) else bits.astype(np.float64)) * 2.0**-BITS
+    return (
+        bits.to(torch.float64) if isinstance(bits, Tensor) else bits.astype(np.float64)
+    ) * 2.0**-BITS
 
 
 def integers(high: int, *counters: Any) -> Any:
@@ -178,7 +182,8 @@ def permutation(n: int, *counters: int) -> Array:
 
 
 def scrambled(index: Any, n: int, *counters: int) -> Any:
-    """Place numbers of 0..n-1 in a shuffled order, point by point: the shuffle itself is never written down.
+    """Place numbers of 0..n-1 in a shuffled order, point by point: the shuffle itself is never
+    written down.
 
     A Feistel network over the next power of two; a number that lands at n or above goes
     through it again until it lands below (cycle walking), at most twice on average.
@@ -234,7 +239,9 @@ _ROUNDS = 8
 
 
 def _feistel(z: Any, n: int, keys: list[int]) -> Any:
-    """One bijection of [0, 2**b), b bits being what n - 1 takes: halves of b // 2 bits and the rest in turn."""
+    """One bijection of [0, 2**b), b bits being what n - 1 takes: halves of b // 2 bits and the rest
+    in turn.
+    """
     bits = max((n - 1).bit_length(), 2)
     low_bits = bits // 2
     low, high = z & ((1 << low_bits) - 1), z >> low_bits

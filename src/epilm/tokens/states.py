@@ -30,7 +30,9 @@ FlankRound = Literal["floor", "ceil"]
 Replace = Literal["mask", "bert"]
 
 
-def n_window_tokens(window_bp: int, k: int, stride: int, tail: Literal["drop", "pad"] = "drop") -> int:
+def n_window_tokens(
+    window_bp: int, k: int, stride: int, tail: Literal["drop", "pad"] = "drop"
+) -> int:
     """Count the tokens of a window without special ones.
 
     Parameters
@@ -41,7 +43,10 @@ def n_window_tokens(window_bp: int, k: int, stride: int, tail: Literal["drop", "
 
     Examples
     --------
-    >>> [n_window_tokens(w, 7, 7, tail) for w, tail in ((1000, "drop"), (1000, "pad"), (1050, "pad"))]
+    >>> [
+    ...     n_window_tokens(w, 7, 7, tail)
+    ...     for w, tail in ((1000, "drop"), (1000, "pad"), (1050, "pad"))
+    ... ]
     [142, 143, 150]
     >>> [n_window_tokens(1000, k, s) for k, s in ((6, 1), (6, 6), (5, 5), (7, 1))]
     [995, 166, 200, 994]
@@ -72,7 +77,9 @@ def state_ids(codes: Any) -> Any:
     array([3, 2])
     """
     if isinstance(codes, Tensor):
-        return (codes.to(torch.int64) + N_SPECIAL_STATES).masked_fill_(codes == MISSING, UNKNOWN_STATE)
+        return (codes.to(torch.int64) + N_SPECIAL_STATES).masked_fill_(
+            codes == MISSING, UNKNOWN_STATE
+        )
     ids = codes.astype(np.int64) + N_SPECIAL_STATES
     ids[codes == MISSING] = UNKNOWN_STATE
     return ids
@@ -83,7 +90,9 @@ def real_tokens(ids: Tensor, mask: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> real_tokens(torch.tensor([[2, 9, 1, 3, 0]]), torch.tensor([[True, True, True, True, False]]))
+    >>> real_tokens(
+    ...     torch.tensor([[2, 9, 1, 3, 0]]), torch.tensor([[True, True, True, True, False]])
+    ... )
     tensor([[False,  True,  True, False, False]])
     """
     return mask & (ids != CLS) & (ids != SEP)
@@ -129,7 +138,9 @@ def flank_tokens(flank_bp: int, stride: int, how: FlankRound = "floor") -> int:
     return -(-flank_bp // stride) if how == "ceil" else flank_bp // stride
 
 
-def draw_centres(allowed: Tensor, n_centres: int, *, keys: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def draw_centres(
+    allowed: Tensor, n_centres: int, *, keys: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
     """Draw tokens of every window, each of the allowed ones with the same chance.
 
     Parameters
@@ -154,7 +165,9 @@ def draw_centres(allowed: Tensor, n_centres: int, *, keys: Tensor, seed: int) ->
     """
     at = torch.arange(allowed.shape[1], device=allowed.device)
     none = 1 << BITS
-    ranks = hash_bits(seed, _CENTRE, keys.to(allowed.device)[:, None], at).masked_fill_(~allowed, none)
+    ranks = hash_bits(seed, _CENTRE, keys.to(allowed.device)[:, None], at).masked_fill_(
+        ~allowed, none
+    )
     n = min(n_centres, allowed.shape[1])
     if n == 1:
         best, centres = ranks.min(1, keepdim=True)
@@ -248,15 +261,16 @@ def mask_states(
         Where centres are drawn first: the masked k-mers, as in the paper. A window without a
         known state there draws from all.
     mode : {"flank", "whole_bin", "run"}
-        What is hidden with a centre: `flank_bp` on either side (the paper; its neighbours in the bin
-        can remain), its bin, or the run of equal states it stands in.
+        What is hidden with a centre: `flank_bp` on either side (the paper; its neighbours in the
+        bin can remain), its bin, or the run of equal states it stands in.
     n_centres : int
         Tokens to predict in a window; fewer where fewer have a state.
     flank_bp : int
     flank_round : {"floor", "ceil"}
         How flank_bp / stride becomes a number of tokens.
     replace : {"mask", "bert"}
-        Always [MASK], or 80 % [MASK], 10 % a random state and 10 % unchanged, each hidden token for itself.
+        Always [MASK], or 80 % [MASK], 10 % a random state and 10 % unchanged, each hidden token for
+        itself.
 
     Returns
     -------
@@ -306,8 +320,10 @@ def _check(
     mode: str, n_centres: int, flank_bp: int, flank_round: str, replace: str, bins: Tensor | None
 ) -> None:
     choices = (
-        ("mode", mode, StateMode), ("flank_round", flank_round, FlankRound), ("replace", replace, Replace),
-    )  # fmt: skip
+        ("mode", mode, StateMode),
+        ("flank_round", flank_round, FlankRound),
+        ("replace", replace, Replace),
+    )
     for key, value, known in choices:
         if value not in get_args(known):
             raise InputError(
@@ -315,8 +331,9 @@ def _check(
             )
     if n_centres < 1 or flank_bp < 0:
         raise InputError(
-            "masked_states is out of range", found=f"n_centres {n_centres}, flank_bp {flank_bp}",
+            "masked_states is out of range",
+            found=f"n_centres {n_centres}, flank_bp {flank_bp}",
             expected="at least 1 centre and a flank of 0 or more",
-        )  # fmt: skip
+        )
     if mode == "whole_bin" and bins is None:
         raise InputError("masked_states.mode whole_bin needs the bin of every token", found="none")

@@ -61,7 +61,9 @@ def _check_inside(length: int, starts: np.ndarray, width: int) -> None:
     if starts.size and (int(starts.min()) < 0 or int(starts.max()) + width > length):
         wrong = starts[(starts < 0) | (starts + width > length)][0]
         raise InputError(
-            "a window leaves the sequence", found=f"{wrong}-{wrong + width}", expected=f"within 0-{length}"
+            "a window leaves the sequence",
+            found=f"{wrong}-{wrong + width}",
+            expected=f"within 0-{length}",
         )
 
 
@@ -97,7 +99,9 @@ def masked_windows(
     Examples
     --------
     >>> genome = np.tile(np.array([0, 1, 2, 3], dtype=np.uint8), 300)
-    >>> made = masked_windows(genome, np.array([5, 600]), width=515, k=6, rate=0.15, keys=torch.arange(2), seed=0)
+    >>> made = masked_windows(
+    ...     genome, np.array([5, 600]), width=515, k=6, rate=0.15, keys=torch.arange(2), seed=0
+    ... )
     >>> tuple(made.ids.shape), made.ids[:, 0].tolist(), made.ids[:, -1].tolist()
     ((2, 512), [2, 2], [3, 3])
     """
@@ -105,7 +109,9 @@ def masked_windows(
     zero, starts = torch.zeros((1, 1), dtype=torch.int64), np.asarray(starts, dtype=np.int64)
     if not _fused.available():
         whole, mask = wrap(torch.from_numpy(kmer_ids(cut_windows(codes, starts, width), k, stride)))
-        ids, labels = mask_tokens(whole, whole >= N_SPECIAL, k=k, rate=rate, keys=keys, seed=seed, **switches)
+        ids, labels = mask_tokens(
+            whole, whole >= N_SPECIAL, k=k, rate=rate, keys=keys, seed=seed, **switches
+        )
         return Sequences(ids=ids, segments=zero.expand(ids.shape), mask=mask, labels=labels)
     check_k(k, stride)
     _check_inside(len(codes), starts, width)
@@ -113,6 +119,8 @@ def masked_windows(
     numbers = np.ascontiguousarray(keys.numpy(), dtype=np.int64)
     how = draws(k=k, rate=rate, seed=seed, **switches)
     # The compiled loop knows plain arrays; a memory map is one with another name.
-    _fused.masked_windows(np.asarray(codes), starts, width, k, stride, numbers, how, made[0], made[1])
+    _fused.masked_windows(
+        np.asarray(codes), starts, width, k, stride, numbers, how, made[0], made[1]
+    )
     ids, labels = torch.from_numpy(made[0]), torch.from_numpy(made[1])
     return Sequences(ids, zero.expand(ids.shape), torch.ones(ids.shape, dtype=torch.bool), labels)

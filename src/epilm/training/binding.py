@@ -1,9 +1,10 @@
 """Fine-tune EBERT to say where factors bind, in cell types it has labels of; and test it elsewhere.
 
-The order of things: labels, parts that share no base, a trunk with or without its pre-trained weights,
-epochs of all positives and fresh negatives, the best epoch by the validation chromosome (never a test one),
-a model folder. State is written after every epoch, and the same call goes on from there with
-the same weights as an uninterrupted run. FactorNet's kind of network learns in the same loop.
+The order of things: labels, parts that share no base, a trunk with or without its pre-trained
+weights, epochs of all positives and fresh negatives, the best epoch by the validation chromosome
+(never a test one), a model folder. State is written after every epoch, and the same call goes on
+from there with the same weights as an uninterrupted run. FactorNet's kind of network learns in the
+same loop.
 """
 
 import hashlib
@@ -35,7 +36,8 @@ from epilm.training.device import choose_place
 from epilm.training.log import plain
 from epilm.training.state import model_tensors
 
-# May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's places, no more).
+# May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's
+# places, no more).
 _FREE = {"device": None, "micro_batch": None}
 RUN, RESULT, MODEL = "run.json", "metrics.json", "model"
 __all__ = ["BindingResult", "BindingSpec", "finetune_binding"]
@@ -93,15 +95,19 @@ def finetune_binding(
     store : path or Store
         With the genome and the tracks of the cell types.
     checkpoint : path or {"random", "ebert", "dbert", "factornet"}
-        A run of `epilm pretrain ebert_...` or `dbert_...`, or its model. A name: no pre-trained weights, a model
-        of that kind and of `size` and `k`; "random" is "ebert" where the store has states, else "dbert".
+        A run of `epilm pretrain ebert_...` or `dbert_...`, or its model. A name: no pre-trained
+        weights, a model of that kind and of `size` and `k`; "random" is "ebert" where the store has
+        states, else "dbert".
     out : path, optional
-        Folder of the run. One that holds this very run goes on after its last epoch. None: kept in memory.
+        Folder of the run. One that holds this very run goes on after its last epoch. None: kept in
+        memory.
     settings : BindingSpec, optional
     factor : str or sequence of str
-        Where `data` is a path: which factors. Several are learned at once, each with an output of its own.
+        Where `data` is a path: which factors. Several are learned at once, each with an output of
+        its own.
     init : {"checkpoint", "random"}
-        "random" takes the architecture of `checkpoint` and not its weights: the twin to compare with (Figure S1).
+        "random" takes the architecture of `checkpoint` and not its weights: the twin to compare
+        with (Figure S1).
     size, k
         Of a model without pre-trained weights.
     motifs : path, "jaspar:2018" or sequence of Motif, optional
@@ -200,14 +206,18 @@ def _result(loop: BindingLoop, notes: list[str]) -> BindingResult:
     return BindingResult(loop.run, loop.tables, loop.history, loop.best_epoch, notes)
 
 
-def _labels(data: Any, factor: str | Sequence[str], store: Store, options: dict[str, Any]) -> list[BinLabels]:
+def _labels(
+    data: Any, factor: str | Sequence[str], store: Store, options: dict[str, Any]
+) -> list[BinLabels]:
     if isinstance(data, BinLabels):
         return [data]
     if not isinstance(data, str | Path):
         return list(data)
     names = [factor] if isinstance(factor, str) else list(factor)
     if not names:
-        raise UsageError("the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF.")
+        raise UsageError(
+            "the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF."
+        )
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
     return [load_bins(data, factor=name, sizes=sizes, **options) for name in names]
 
@@ -219,9 +229,11 @@ def _begin(out: Path, identity: dict[str, Any], say: Say) -> BindingResult | Non
     held = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if held and RUN not in held:
         raise TrainingError(
-            "the folder holds something that is not a run", where=str(out), found=", ".join(sorted(held)[:5]),
+            "the folder holds something that is not a run",
+            where=str(out),
+            found=", ".join(sorted(held)[:5]),
             do="Choose another folder with --out.",
-        )  # fmt: skip
+        )
     if not held:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / RUN, identity)
@@ -233,15 +245,19 @@ def _begin(out: Path, identity: dict[str, Any], say: Say) -> BindingResult | Non
     if other:
         shown = [f"{key} was {flat.get(key)!s:.60}, is {now[key]!s:.60}" for key in other[:4]]
         raise TrainingError(
-            "the folder holds another run", where=str(out), found="; ".join(shown),
+            "the folder holds another run",
+            where=str(out),
+            found="; ".join(shown),
             do="Choose another --out, or pass --overwrite.",
-        )  # fmt: skip
+        )
     if RESULT not in held:
         return None
     kept = json.loads((out / RESULT).read_text(encoding="utf-8"))
     run = load_binding(out)
     say(f"the run is complete: best epoch {kept['best_epoch']}, the model is in {out / MODEL}")
-    return BindingResult(run, kept["valid"], kept["history"], kept["best_epoch"], kept["notes"], out)
+    return BindingResult(
+        run, kept["valid"], kept["history"], kept["best_epoch"], kept["notes"], out
+    )
 
 
 def _digest(rows: BindingRows) -> str:

@@ -58,7 +58,9 @@ class BindingRows:
         return len(self.start)
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any, Any]:
-        """Give cell number, chromosome, first base of the bin (each int64 (B,)) and labels int8 (B, F) of rows."""
+        """Give cell number, chromosome, first base of the bin (each int64 (B,)) and labels int8 (B,
+        F) of rows.
+        """
         bins, cells = np.divmod(rows, len(self.cells))
         return (
             self.cell_numbers[cells],
@@ -105,7 +107,9 @@ def join_labels(
         raise InputError("there are no labels", expected="BinLabels of at least one factor")
     factors = tuple(str(table.factor) for table in tables)
     if len(set(factors)) < len(factors):
-        raise InputError("a factor comes twice", found=", ".join(factors), do="Give each factor once.")
+        raise InputError(
+            "a factor comes twice", found=", ".join(factors), do="Give each factor once."
+        )
     widths = {int(table.bins.width) for table in tables}
     if len(widths) > 1:
         raise InputError(
@@ -116,7 +120,10 @@ def join_labels(
     for cell in cells:
         if cell not in known:
             raise InputError(
-                "the labels have no such cell type", where=factors[0], found=cell, do=nearest(cell, known)
+                "the labels have no such cell type",
+                where=factors[0],
+                found=cell,
+                do=nearest(cell, known),
             )
     used = tuple(cell for cell in known if not cells or cell in cells)
     for cell in used:
@@ -126,7 +133,10 @@ def join_labels(
                 where=factors[0],
                 found=cell,
                 expected=f"one of {', '.join(cell_types)}",
-                do="Build the store with its tracks (--states, --cell-map for a proxy), or name the cell types to use (--train-cells).",
+                do=(
+                    "Build the store with its tracks (--states, --cell-map for a proxy), or name"
+                    " the cell types to use (--train-cells)."
+                ),
             )
     number = {name: c for c, name in enumerate(chroms)}
     notes: list[str] = []
@@ -140,7 +150,8 @@ def join_labels(
         if lost:
             gone = sorted({table.bins.chroms[c] for c in np.unique(table.bins.chrom[~here])})
             notes.append(
-                f"{table.factor}: {lost:,} bins on chromosomes that the store has not ({', '.join(gone[:4])}{', ...' if len(gone) > 4 else ''}) are left out"
+                f"{table.factor}: {lost:,} bins on chromosomes that the store has not"
+                f" ({', '.join(gone[:4])}{', ...' if len(gone) > 4 else ''}) are left out"
             )
         if not here.any():
             raise InputError(
@@ -151,9 +162,15 @@ def join_labels(
                 do="Check the names (chr1 or 1) and the assembly.",
             )
         check_inside(
-            table.bins, dict(zip(chroms, sizes, strict=True)), store="that is trained on", where=str(table.factor),
-            do="Labels and store are of two assemblies, or the genome was cut: build the labels on the store's chromosome sizes.",
-        )  # fmt: skip
+            table.bins,
+            dict(zip(chroms, sizes, strict=True)),
+            store="that is trained on",
+            where=str(table.factor),
+            do=(
+                "Labels and store are of two assemblies, or the genome was cut: build the labels on"
+                " the store's chromosome sizes."
+            ),
+        )
         keys.append((at[here] << 40) | start[here])
         kept.append(here)
     first = keys[0]
@@ -166,7 +183,9 @@ def join_labels(
             if cell in table.cells:
                 values[rows, c, f] = table.values[:, table.cells.index(cell)][here]
     if not same and len(tables) > 1:
-        notes.append(f"the factors have different bins: {len(union):,} in all, missing labels are masked")
+        notes.append(
+            f"the factors have different bins: {len(union):,} in all, missing labels are masked"
+        )
     return BindingRows(
         (union >> 40).astype(np.int16),
         union & ((1 << 40) - 1),
@@ -192,7 +211,8 @@ class Draw:
     cells : sequence of int
         Columns of `rows` that are learned from.
     negatives : int
-        For each positive, drawn without repetition from the unbound bins of the positive's own cell type.
+        For each positive, drawn without repetition from the unbound bins of the positive's own cell
+        type.
     per_epoch : int, optional
         Positives of an epoch; the epochs then go through all of them in turn. All where not given.
     seed : int
@@ -205,9 +225,20 @@ class Draw:
     Examples
     --------
     >>> values = np.array([1, 0, 0, -1, 0, 1], np.int8).reshape(6, 1, 1)
-    >>> rows = BindingRows(np.zeros(6, np.int16), np.arange(6) * 200, 200, values, ("K562",), np.array([0]), ("CTCF",), ("chr2",))
+    >>> rows = BindingRows(
+    ...     np.zeros(6, np.int16),
+    ...     np.arange(6) * 200,
+    ...     200,
+    ...     values,
+    ...     ("K562",),
+    ...     np.array([0]),
+    ...     ("CTCF",),
+    ...     ("chr2",),
+    ... )
     >>> draw = Draw(rows, np.arange(6), [0], negatives=1)
-    >>> sorted(rows.take(draw.epoch(0))[3].ravel().tolist())  # two positives, two of the three negatives
+    >>> sorted(
+    ...     rows.take(draw.epoch(0))[3].ravel().tolist()
+    ... )  # two positives, two of the three negatives
     [0, 0, 1, 1]
     """
 
@@ -226,20 +257,27 @@ class Draw:
             bound = _bound(self.rows.values[self.bins, c])
             found.append(self.bins[bound] * width + c)
             self.available[c] = int(_unbound(self.rows.values[self.bins, c]).sum())
-        self.positives: NDArray[np.int64] = np.concatenate(found) if found else np.zeros(0, np.int64)
+        self.positives: NDArray[np.int64] = (
+            np.concatenate(found) if found else np.zeros(0, np.int64)
+        )
         self.by_cell = {self.rows.cells[c]: len(p) for c, p in zip(self.cells, found, strict=True)}
         where = f"{', '.join(self.rows.factors)} in {', '.join(self.by_cell)}"
         if not len(self.positives):
             raise InputError(
-                "no training bin is bound", where=where, do="Widen the training part or its cell types."
+                "no training bin is bound",
+                where=where,
+                do="Widen the training part or its cell types.",
             )
         if self.negatives and not any(self.available.values()):
-            raise InputError("no training bin is unbound", where=where, do="Widen the training part.")
+            raise InputError(
+                "no training bin is unbound", where=where, do="Widen the training part."
+            )
         for c in self.cells:
             wanted = self.negatives * self.by_cell[self.rows.cells[c]]
             if self.per_epoch is None and wanted > self.available[c]:
                 self.notes.append(
-                    f"{self.rows.cells[c]}: {self.available[c]:,} unbound bins where {wanted:,} are asked for; every epoch has all of them"
+                    f"{self.rows.cells[c]}: {self.available[c]:,} unbound bins where {wanted:,} are"
+                    " asked for; every epoch has all of them"
                 )
 
     def __len__(self) -> int:
@@ -270,11 +308,15 @@ class Draw:
         total, count = len(self.positives), self.n_positives
         if count == total:
             return self.positives
-        at = epoch * count + np.arange(count)  # the epochs walk through one shuffled list after the other
+        at = epoch * count + np.arange(
+            count
+        )  # the epochs walk through one shuffled list after the other
         out = np.empty(count, np.int64)
         for turn in np.unique(at // total):
             here = at // total == turn
-            out[here] = self.positives[permutation(total, self.seed, _PASS, int(turn))[at[here] % total]]
+            out[here] = self.positives[
+                permutation(total, self.seed, _PASS, int(turn))[at[here] % total]
+            ]
         return out
 
     def _unbound_of(self, epoch: int, cell: int, wanted: int) -> NDArray[np.int64]:
@@ -282,7 +324,8 @@ class Draw:
         total, found, count, at = len(self.bins), [], 0, 0
         while count < wanted:
             size = min(
-                max(1024, (wanted - count) * total // max(self.available[cell], 1) * 21 // 20), total - at
+                max(1024, (wanted - count) * total // max(self.available[cell], 1) * 21 // 20),
+                total - at,
             )
             place = scrambled(
                 np.arange(at, at + size, dtype=np.int64), total, self.seed, _NEGATIVES, epoch, cell
@@ -312,7 +355,8 @@ def validation_rows(
     negatives: int | None = None,
     seed: int = 0,
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """List the rows that choose the best epoch: all bound, and all or a fixed sample of the unbound.
+    """List the rows that choose the best epoch: all bound, and all or a fixed sample of the
+    unbound.
 
     Parameters
     ----------
@@ -351,7 +395,8 @@ def validation_rows(
     notes = []
     if negatives is not None and len(no) > negatives:
         notes.append(
-            f"validation scores {negatives:,} of {len(no):,} unbound bins, the same ones every epoch: its precision is higher than over all of them"
+            f"validation scores {negatives:,} of {len(no):,} unbound bins, the same ones every"
+            " epoch: its precision is higher than over all of them"
         )
         order = np.argsort(hash_bits(seed, _VALID, no), kind="stable")
         no = no[order[:negatives]]

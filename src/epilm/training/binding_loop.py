@@ -1,8 +1,9 @@
 """Epochs of a binding run: learn, judge, keep the best, write the state.
 
-What an epoch does is a function of (seed, epoch): rows, order, strands and dropout are drawn anew from both, so a
-run that was killed goes on after its last whole epoch and ends with the same weights. The labels that are not known
-count nowhere; a step of several micro-batches has the loss of one.
+What an epoch does is a function of (seed, epoch): rows, order, strands and dropout are drawn anew
+from both, so a run that was killed goes on after its last whole epoch and ends with the same
+weights. The labels that are not known count nowhere; a step of several micro-batches has the loss
+of one.
 """
 
 import json
@@ -91,7 +92,9 @@ class BindingLoop:
         self.best_state: dict[str, Tensor] = {}
 
     def fit(self, notes: list[str]) -> list[str]:
-        """Train to the end; the model is left with the weights of its best epoch. Gives the notes, with alarms."""
+        """Train to the end; the model is left with the weights of its best epoch. Gives the notes,
+        with alarms.
+        """
         settings, notes = self.settings, list(notes)
         gpus = [self.place.device.index or 0] if self.place.device.type == "cuda" else []
         # Dropout draws from torch's own generator: the caller's is given back as it was.
@@ -105,7 +108,9 @@ class BindingLoop:
                 self._judge(epoch, row)
                 self._save(epoch)
         if settings.patience and self.waited >= settings.patience:
-            self.say(f"stopped early: no better validation {settings.metric} for {self.waited} epochs")
+            self.say(
+                f"stopped early: no better validation {settings.metric} for {self.waited} epochs"
+            )
         with torch.no_grad():
             for name, value in model_tensors(self.model).items():
                 value.copy_(self.best_state[name])
@@ -131,7 +136,9 @@ class BindingLoop:
         settings, rows = self.settings, self.plan.draw.epoch(epoch)
         self.model.train()
         if settings.freeze == "encoder" and hasattr(self.model, "trunk"):
-            cast(nn.Module, self.model.trunk).eval()  # what does not learn is not shaken by dropout either
+            cast(
+                nn.Module, self.model.trunk
+            ).eval()  # what does not learn is not shaken by dropout either
         started, losses, lr = time.monotonic(), [], 0.0
         for at in range(0, len(rows), settings.batch_size):
             lr = lr_at(self.step, self.optim, self.total)
@@ -142,7 +149,9 @@ class BindingLoop:
             if spent > 30 and not self.told:
                 speed = (at + settings.batch_size) / spent
                 self.told = True
-                self.say(f"{speed:,.0f} rows/s: an epoch takes about {len(rows) / speed / 60:.0f} min")
+                self.say(
+                    f"{speed:,.0f} rows/s: an epoch takes about {len(rows) / speed / 60:.0f} min"
+                )
         seconds = time.monotonic() - started
         return {
             "epoch": epoch + 1,
@@ -155,7 +164,9 @@ class BindingLoop:
         }
 
     def _step(self, rows: NDArray[np.int64], epoch: int, lr: float) -> Tensor:
-        """Move the weights once. Micro-batches share one loss: the mean over all known labels of the step."""
+        """Move the weights once. Micro-batches share one loss: the mean over all known labels of
+        the step.
+        """
         settings, device = self.settings, self.place.device
         cells, chroms, starts, labels = self.plan.rows.take(rows)
         starts = starts - (settings.window_bp - self.plan.rows.width) // 2
@@ -183,19 +194,32 @@ class BindingLoop:
 
         for at in range(0, len(rows), piece):
             with batch_fits(
-                min(piece, len(rows) - at), trial, option="--micro-batch", where=f"epoch {epoch + 1}, step {self.step + 1}", device=device
-            ):  # fmt: skip
+                min(piece, len(rows) - at),
+                trial,
+                option="--micro-batch",
+                where=f"epoch {epoch + 1}, step {self.step + 1}",
+                device=device,
+            ):
                 total += backward(slice(at, at + piece))
         norm = nn.utils.clip_grad_norm_(
             self.optimiser.weights, settings.clip if settings.clip > 0 else float("inf")
         )
         if not bool(torch.isfinite(total) & torch.isfinite(norm)):
-            where = [f"{self.plan.rows.chroms[c]}:{s}" for c, s in zip(chroms[:4], starts[:4], strict=True)]
+            where = [
+                f"{self.plan.rows.chroms[c]}:{s}"
+                for c, s in zip(chroms[:4], starts[:4], strict=True)
+            ]
             raise TrainingError(
                 "the loss or its gradient is not finite",
                 where=f"epoch {epoch + 1}, step {self.step + 1}",
-                found=f"loss {float(total):g}, gradient norm {float(norm):g} in rows {', '.join(map(str, rows[:4]))} (windows {', '.join(where)}; lr {lr:g})",
-                do="The weights were not moved. Lower --lr, raise --warmup, or look at these windows; the run goes on from its last epoch.",
+                found=(
+                    f"loss {float(total):g}, gradient norm {float(norm):g} in rows"
+                    f" {', '.join(map(str, rows[:4]))} (windows {', '.join(where)}; lr {lr:g})"
+                ),
+                do=(
+                    "The weights were not moved. Lower --lr, raise --warmup, or look at these"
+                    " windows; the run goes on from its last epoch."
+                ),
             )
         self.optimiser.step(lr)
         return total
@@ -205,9 +229,14 @@ class BindingLoop:
         settings, plan = self.settings, self.plan
         started = time.monotonic()
         logits = score_rows(
-            self.model, self.reader, plan.rows, plan.valid_rows, window_bp=settings.window_bp,
-            both=settings.strands == "both" and not self.run.bases, place=self.place,
-        )  # fmt: skip
+            self.model,
+            self.reader,
+            plan.rows,
+            plan.valid_rows,
+            window_bp=settings.window_bp,
+            both=settings.strands == "both" and not self.run.bases,
+            place=self.place,
+        )
         labels = plan.rows.take(plan.valid_rows)[3]
         tables = score_factors(labels, logits, plan.rows.factors)
         scores = [table[settings.metric] for table in tables.values()]
@@ -223,8 +252,9 @@ class BindingLoop:
         else:
             self.waited += 1
         self.say(
-            f"epoch {epoch + 1}/{settings.epochs}: loss {row['loss']:.4f}, valid {settings.metric} {score:.4f}"
-            f"{' *' if self.best_epoch == epoch + 1 else ''} ({row['seconds']:.0f} s, {row['rows_per_second']:,.0f} rows/s)"
+            f"epoch {epoch + 1}/{settings.epochs}: loss {row['loss']:.4f}, valid {settings.metric}"
+            f" {score:.4f}{' *' if self.best_epoch == epoch + 1 else ''} ({row['seconds']:.0f} s,"
+            f" {row['rows_per_second']:,.0f} rows/s)"
         )
 
     # -- what survives a kill
@@ -254,7 +284,9 @@ class BindingLoop:
     def _log(self) -> None:
         assert self.out is not None
         with atomic_file(self.out / METRICS) as new:
-            new.write_text("".join(json.dumps(plain(row)) + "\n" for row in self.history), encoding="utf-8")
+            new.write_text(
+                "".join(json.dumps(plain(row)) + "\n" for row in self.history), encoding="utf-8"
+            )
 
     def _resume(self) -> int:
         """Take back the state after the last whole epoch; the number of epochs done."""
@@ -267,8 +299,14 @@ class BindingLoop:
             return 0
         kept = load_state(found[-1], self.model, self.optimiser)
         self.history, self.waited, self.step = kept["history"], kept["waited"], kept["steps"]
-        self.best_epoch, self.best = kept["best_epoch"], -np.inf if kept["best"] is None else kept["best"]
-        self.tables = {f: {k: float("nan") if v is None and k != "collapse" else v for k, v in t.items()} for f, t in kept["tables"].items()}  # fmt: skip
+        self.best_epoch, self.best = (
+            kept["best_epoch"],
+            (-np.inf if kept["best"] is None else kept["best"]),
+        )
+        self.tables = {
+            f: {k: float("nan") if v is None and k != "collapse" else v for k, v in t.items()}
+            for f, t in kept["tables"].items()
+        }
         best = self.out / STATES / f"best_{self.best_epoch:04d}.safetensors" if self.out else None
         if best is not None and best.is_file():
             self.best_state = load_file(best, device=str(self.place.device))
@@ -294,7 +332,9 @@ def masked_bce(logits: Tensor, labels: Tensor) -> Tensor:
     1.3863
     """
     known = labels >= 0
-    return F.binary_cross_entropy_with_logits(logits[known], labels[known].to(logits.dtype), reduction="sum")
+    return F.binary_cross_entropy_with_logits(
+        logits[known], labels[known].to(logits.dtype), reduction="sum"
+    )
 
 
 def score_rows(
@@ -308,7 +348,9 @@ def score_rows(
     place: Place | None = None,
     batch: int = BATCH,
 ) -> NDArray[np.float32]:
-    """Logits of rows, float32 (m, F), in their order; cell type by cell type, so that neighbours are read together."""
+    """Logits of rows, float32 (m, F), in their order; cell type by cell type, so that neighbours
+    are read together.
+    """
     device = place.device if place is not None else None
     autocast = place.autocast if place is not None else nullcontext
     was_training = model.training
@@ -326,7 +368,11 @@ def score_rows(
                 starts = starts - (window_bp - table.width) // 2
                 windows = reader(number, chroms, starts)
                 turned = reader(number, chroms, starts, reverse=True) if both else None
-                out[here] = logits_of(model, windows, turned, device=device, autocast=autocast).cpu().numpy()
+                out[here] = (
+                    logits_of(model, windows, turned, device=device, autocast=autocast)
+                    .cpu()
+                    .numpy()
+                )
     finally:
         model.train(was_training)
     return out
@@ -360,14 +406,23 @@ def collapsed(logits: NDArray[np.float32], spread: float = 1e-2) -> str | None:
     """
     deviation = float(np.std(logits.astype(np.float64)))
     if len(logits) >= 10 and deviation < spread:
-        return f"flat scores: standard deviation {deviation:.2g} of the logits over {len(logits)} bins"
+        return (
+            f"flat scores: standard deviation {deviation:.2g} of the logits over {len(logits)} bins"
+        )
     return None
 
 
 def near(
-    store: Store, run: BindingRun, plan: BindingPlan, settings: BindingSpec, device: torch.device, say: Say
+    store: Store,
+    run: BindingRun,
+    plan: BindingPlan,
+    settings: BindingSpec,
+    device: torch.device,
+    say: Say,
 ) -> Store:
-    """Put the store on a GPU that has room for what binding reads; else say what reading it on the host costs. Batches are the same bits."""
+    """Put the store on a GPU that has room for what binding reads; else say what reading it on the
+    host costs. Batches are the same bits.
+    """
     if device.type != "cuda":
         return store
     placed = place_store(store, device, ("dna", "states"), signals=store.signals)
@@ -378,7 +433,8 @@ def near(
         )
         starts, reader = starts - (settings.window_bp - plan.rows.width) // 2, run.reader(store)
         cost = making_cost(
-            lambda step: reader.plain(cells, chroms, starts, None), f"micro-batch of {len(starts)} windows"
+            lambda step: reader.plain(cells, chroms, starts, None),
+            f"micro-batch of {len(starts)} windows",
         )
         line = f"{line}, {cost}, and none is made ahead"
     say(line)
@@ -386,24 +442,32 @@ def near(
 
 
 def rates_of(model: nn.Module, settings: BindingSpec) -> dict[str, float]:
-    """Multiples of the learning rate, by the beginning of a weight's name; what is not named takes it as it is.
+    """Multiples of the learning rate, by the beginning of a weight's name; what is not named takes
+    it as it is.
 
     Raises
     ------
     UsageError
-        If the model is no encoder with a head, or has no shortcut, and a multiple of it is asked for.
+        If the model is no encoder with a head, or has no shortcut, and a multiple of it is asked
+        for.
     """
     head, shortcut = settings.head_lr_multiplier, settings.shortcut_lr_multiplier
     if head != 1 and not hasattr(model, "trunk"):
         raise UsageError(
-            "the model has no head to learn at a rate of its own", where="--head-lr-multiplier", found=head, expected="1",
+            "the model has no head to learn at a rate of its own",
+            where="--head-lr-multiplier",
+            found=head,
+            expected="1",
             do="Change --lr.",
-        )  # fmt: skip
+        )
     if shortcut != 1 and getattr(model, "shortcut", None) is None:
         raise UsageError(
-            "the model has no shortcut to learn at a rate of its own", where="--shortcut-lr-multiplier", found=shortcut,
-            expected="1", do="Give --signals motifs, or --signals with --shortcut signals.",
-        )  # fmt: skip
+            "the model has no shortcut to learn at a rate of its own",
+            where="--shortcut-lr-multiplier",
+            found=shortcut,
+            expected="1",
+            do="Give --signals motifs, or --signals with --shortcut signals.",
+        )
     rates = {f"{name}.": head for name, _ in model.named_children() if name != "trunk"}
     return rates | ({} if shortcut == 1 else {"shortcut.": head * shortcut})
 
@@ -420,7 +484,9 @@ def freeze(model: nn.Module, what: str) -> None:
         return
     trunk: Any = getattr(model, "trunk", None)
     if trunk is None:
-        raise UsageError("the model has no encoder to freeze", found=f"freeze={what}", expected="none")
+        raise UsageError(
+            "the model has no encoder to freeze", found=f"freeze={what}", expected="none"
+        )
     encoder = trunk.encoder
     parts: list[nn.Module] = [encoder.words, encoder.positions, encoder.types, encoder.norm]
     parts += [part for part in (trunk.states, trunk.join) if part is not None]
@@ -430,7 +496,9 @@ def freeze(model: nn.Module, what: str) -> None:
         count = int(what.split(":")[1])
         if count > len(encoder.blocks):
             raise UsageError(
-                "fewer layers than to be frozen", found=count, expected=f"at most {len(encoder.blocks)}"
+                "fewer layers than to be frozen",
+                found=count,
+                expected=f"at most {len(encoder.blocks)}",
             )
         parts += list(encoder.blocks[:count])
     for part in parts:

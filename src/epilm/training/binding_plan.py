@@ -39,9 +39,15 @@ class BindingPlan:
         bound = ", ".join(f"{cell} {count:,}" for cell, count in self.draw.by_cell.items())
         valid = self.rows.take(self.valid_rows)[3]
         return [
-            f"{', '.join(self.rows.factors)}: {len(self.split.train):,} training bins in {len(self.train_cells)} cell types, bound: {bound}",
-            f"an epoch: {self.draw.n_positives:,} of {len(self.draw.positives):,} positives, {len(self.draw):,} rows; "
-            f"validation: {len(self.valid_rows):,} rows, {int((valid == 1).any(1).sum()):,} bound",
+            (
+                f"{', '.join(self.rows.factors)}: {len(self.split.train):,} training bins in"
+                f" {len(self.train_cells)} cell types, bound: {bound}"
+            ),
+            (
+                f"an epoch: {self.draw.n_positives:,} of {len(self.draw.positives):,} positives,"
+                f" {len(self.draw):,} rows; validation: {len(self.valid_rows):,} rows,"
+                f" {int((valid == 1).any(1).sum()):,} bound"
+            ),
         ]
 
     def about(self) -> dict[str, Any]:
@@ -85,15 +91,25 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
                 raise UsageError(
                     "the labels have no such test cell type", found=cell, do=nearest(cell, known)
                 )
-        wanted = (*(cell for cell in known if cell not in settings.test_cells), *settings.valid_cells)
+        wanted = (
+            *(cell for cell in known if cell not in settings.test_cells),
+            *settings.valid_cells,
+        )
     rows = join_labels(
         tables, chroms=store.chroms, sizes=store.sizes, cell_types=store.cell_types, cells=wanted
     )
     if settings.window_bp < rows.width:
         raise UsageError(
-            "the window is narrower than a bin", where="--window-bp", found=settings.window_bp, expected=f"at least {rows.width}"
-        )  # fmt: skip
-    places = {"train": settings.train_chroms, "valid": settings.valid_chroms, "test": settings.test_chroms}
+            "the window is narrower than a bin",
+            where="--window-bp",
+            found=settings.window_bp,
+            expected=f"at least {rows.width}",
+        )
+    places = {
+        "train": settings.train_chroms,
+        "valid": settings.valid_chroms,
+        "test": settings.test_chroms,
+    }
     split = split_bins(rows, **places, window_bp=settings.window_bp)
     notes = [*rows.notes, *split.notes]
     bare = bins_of_n(store, rows)
@@ -102,24 +118,35 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
         notes.append(f"{gone:,} training and validation bins hold N alone and are left out")
     if not len(train) or not len(valid):
         raise UsageError(
-            "a part holds no bin with bases", found=f"{len(train)} training, {len(valid)} validation bins"
+            "a part holds no bin with bases",
+            found=f"{len(train)} training, {len(valid)} validation bins",
         )
     split = BinningSplit(train, valid, split.test, split.notes)
     chosen = [
-        c for c, cell in enumerate(rows.cells) if not settings.train_cells or cell in settings.train_cells
+        c
+        for c, cell in enumerate(rows.cells)
+        if not settings.train_cells or cell in settings.train_cells
     ]
     judged = [rows.cells.index(cell) for cell in settings.valid_cells] or chosen
     if settings.valid_cells and not settings.train_cells:
         chosen = [c for c in chosen if rows.cells[c] not in settings.test_cells]
-    draw = Draw(rows, train, chosen, settings.negatives, settings.positives_per_epoch, settings.seed)
+    draw = Draw(
+        rows, train, chosen, settings.negatives, settings.positives_per_epoch, settings.seed
+    )
     valid_rows, said = validation_rows(
         rows, valid, judged, negatives=settings.valid_negatives, seed=settings.seed
     )
     notes += [*draw.notes, *said]
     bound = (rows.take(valid_rows)[3] == 1).any(0)
-    if silent := [factor for factor, any_bound in zip(rows.factors, bound, strict=True) if not any_bound]:
-        notes.append(f"{', '.join(silent)}: no validation bin is bound; the best epoch is chosen without")
-    return BindingPlan(rows, split, tuple(chosen), tuple(judged), draw, valid_rows, tuple(notes), places)
+    if silent := [
+        factor for factor, any_bound in zip(rows.factors, bound, strict=True) if not any_bound
+    ]:
+        notes.append(
+            f"{', '.join(silent)}: no validation bin is bound; the best epoch is chosen without"
+        )
+    return BindingPlan(
+        rows, split, tuple(chosen), tuple(judged), draw, valid_rows, tuple(notes), places
+    )
 
 
 def bins_of_n(store: Store, rows: BindingRows) -> NDArray[np.bool_]:

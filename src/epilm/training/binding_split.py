@@ -1,4 +1,5 @@
-"""Which bins a binding model learns from, which choose its best epoch, which it never sees: parts that share no base.
+"""Which bins a binding model learns from, which choose its best epoch, which it never sees: parts
+that share no base.
 
 Needs numpy only; used by `training.binding_plan`.
 """
@@ -40,8 +41,9 @@ def split_bins(
 ) -> BinningSplit:
     """Divide bins by place: chromosomes, or regions of them.
 
-    A part holds the bins that lie in it whole. A training bin whose window reaches into a validation
-    or test region is left out: the model would learn from the very bases it is judged on.
+    A part holds the bins that lie in it whole. A training bin whose window reaches into a
+    validation or test region is left out: the model would learn from the very bases it is judged
+    on.
 
     Parameters
     ----------
@@ -63,13 +65,24 @@ def split_bins(
     Examples
     --------
     >>> start = np.arange(0, 1000, 200)
-    >>> rows = BindingRows(np.repeat([0, 1], 5).astype(np.int16), np.tile(start, 2), 200, np.zeros((10, 1, 1), np.int8),
-    ...                    ("K562",), np.array([0]), ("CTCF",), ("chr2", "chr11"))
+    >>> rows = BindingRows(
+    ...     np.repeat([0, 1], 5).astype(np.int16),
+    ...     np.tile(start, 2),
+    ...     200,
+    ...     np.zeros((10, 1, 1), np.int8),
+    ...     ("K562",),
+    ...     np.array([0]),
+    ...     ("CTCF",),
+    ...     ("chr2", "chr11"),
+    ... )
     >>> split = split_bins(rows, valid=["chr11:0-500"], window_bp=400)
     >>> split.train.tolist(), split.valid.tolist()
     ([0, 1, 2, 3, 4, 8, 9], [5, 6])
     """
-    places = {name: [parse_place(text) for text in texts] for name, texts in (("train", train), ("valid", valid), ("test", test))}  # fmt: skip
+    places = {
+        name: [parse_place(text) for text in texts]
+        for name, texts in (("train", train), ("valid", valid), ("test", test))
+    }
     for one, other in (("train", "test"), ("valid", "test"), ("train", "valid")):
         for a in places[one]:
             for b in places[other]:
@@ -89,20 +102,28 @@ def split_bins(
                     where=", ".join(rows.factors),
                     found=place.chrom,
                     expected=f"among {', '.join(present)}",
-                    do=f"Choose with --{'valid' if name == 'valid' else 'train'}, e.g. --{name} {present[-1]}.",
+                    do=(
+                        f"Choose with --{'valid' if name == 'valid' else 'train'}, e.g. --{name}"
+                        f" {present[-1]}."
+                    ),
                 )
     if not places["valid"]:
         raise UsageError(
-            "early stopping needs a validation part", do=f"Give --valid, e.g. --valid {present[-1]}."
+            "early stopping needs a validation part",
+            do=f"Give --valid, e.g. --valid {present[-1]}.",
         )
     inside = {name: np.zeros(len(rows), bool) for name in places}
     near = np.zeros(len(rows), bool)
-    reach = (window_bp - rows.width + 1) // 2 + rows.width  # from a bin's start to what its window may touch
+    reach = (
+        window_bp - rows.width + 1
+    ) // 2 + rows.width  # from a bin's start to what its window may touch
     for name, listed in places.items():
         for place in listed:
             for begin, stop in _span(rows, place.chrom):
                 start = rows.start[begin:stop]
-                inside[name][begin:stop] |= (start >= place.start) & (start + rows.width <= place.end)
+                inside[name][begin:stop] |= (start >= place.start) & (
+                    start + rows.width <= place.end
+                )
                 if name != "train":
                     near[begin:stop] |= (start + reach > place.start) & (
                         start + rows.width - reach < place.end
@@ -112,13 +133,16 @@ def split_bins(
     notes = []
     if lost := int((chosen & near).sum()):
         notes.append(
-            f"{lost:,} training bins are left out: their windows reach into a validation or test region"
+            f"{lost:,} training bins are left out: their windows reach into a validation or test"
+            " region"
         )
     bins = {name: np.flatnonzero(mask) for name, mask in inside.items()}
     split = BinningSplit(np.flatnonzero(learn), bins["valid"], bins["test"], tuple(notes))
     for name, part in (("train", split.train), ("valid", split.valid)):
         if not len(part):
-            raise InputError(f"the {name} part has no bin", where=", ".join(rows.factors), do="Widen it.")
+            raise InputError(
+                f"the {name} part has no bin", where=", ".join(rows.factors), do="Widen it."
+            )
     return split
 
 
@@ -127,7 +151,12 @@ def _span(rows: BindingRows, chrom: str) -> list[tuple[int, int]]:
     if chrom not in rows.chroms:
         return []
     number = rows.chroms.index(chrom)
-    return [(int(np.searchsorted(rows.chrom, number)), int(np.searchsorted(rows.chrom, number, "right")))]
+    return [
+        (
+            int(np.searchsorted(rows.chrom, number)),
+            int(np.searchsorted(rows.chrom, number, "right")),
+        )
+    ]
 
 
 def _shown(place: Place) -> str:

@@ -1,4 +1,6 @@
-"""What a binding model starts from: a pre-trained EBERT or DBERT, its random twin, or a model without a past."""
+"""What a binding model starts from: a pre-trained EBERT or DBERT, its random twin, or a model
+without a past.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -76,9 +78,13 @@ def prepare_binding(
         "pretraining": None,
     } | ({"motifs": matrices} if matrices else {})
     about["head"] = {
-        "conv_channels": list(settings.conv_channels), "kernel": settings.kernel, "activation": settings.activation,
-        "pool": settings.pool, "dense": settings.dense, "dropout": settings.dropout,
-    }  # fmt: skip
+        "conv_channels": list(settings.conv_channels),
+        "kernel": settings.kernel,
+        "activation": settings.activation,
+        "pool": settings.pool,
+        "dense": settings.dense,
+        "dropout": settings.dropout,
+    }
     source: Any = None
     if str(checkpoint) in NAMES:
         name: Literal["ebert", "dbert"] = (
@@ -86,9 +92,10 @@ def prepare_binding(
         )
         if checkpoint == "ebert" and store.states is None:
             raise UsageError(
-                "EBERT reads states and the store has none", where=str(store.path),
+                "EBERT reads states and the store has none",
+                where=str(store.path),
                 do="Build the store with --states, or take --checkpoint dbert.",
-            )  # fmt: skip
+            )
         spec = _new_spec(name, store, settings.window_bp, size, k)
         where = f"a random {size} {name}, k={k}"
         if checkpoint == "factornet":
@@ -101,20 +108,30 @@ def prepare_binding(
             where = f"random weights in the shape of {where}"
         else:
             about["pretraining"] = memory(extra, where)
-    tokens = n_window_tokens(settings.window_bp, spec.k, spec.stride, spec.tail) + 2 * spec.special_tokens
+    tokens = (
+        n_window_tokens(settings.window_bp, spec.k, spec.stride, spec.tail)
+        + 2 * spec.special_tokens
+    )
     if about["kind"] == "ebert" and source is not None and tokens > source.encoder.max_positions:
         raise InputError(
-            "the window is longer than the model reads", where=where, found=f"{tokens} tokens",
-            expected=f"at most {source.encoder.max_positions}", do="Lower --window-bp.",
-        )  # fmt: skip
+            "the window is longer than the model reads",
+            where=where,
+            found=f"{tokens} tokens",
+            expected=f"at most {source.encoder.max_positions}",
+            do="Lower --window-bp.",
+        )
     if "states" in spec.streams and store.states is not None:
         about |= {"state_names": list(store.states.names), "state_bin": int(store.states.bin)}
     short = [n for n, name in enumerate(names) if settings.shortcut == "signals" or is_motif(name)]
     if about["kind"] == "ebert" and short and settings.shortcut != "none":
         about["head"] |= {
             "shortcut": short,
-            "means": [n for n in short if not is_motif(names[n])],  # a site is a maximum; openness is a level
-            "middle": bin_tokens(settings.window_bp, width, spec.stride, special=spec.special_tokens),
+            "means": [
+                n for n in short if not is_motif(names[n])
+            ],  # a site is a maximum; openness is a level
+            "middle": bin_tokens(
+                settings.window_bp, width, spec.stride, special=spec.special_tokens
+            ),
         }
     seed = settings.seed * 7919 + 31  # trunk and head: functions of the seed
     model: torch.nn.Module
@@ -139,21 +156,25 @@ def prepare_binding(
 def start_at_prior(model: torch.nn.Module, labels: NDArray[np.int8]) -> None:
     """Let a model with a shortcut begin at the log-odds of the labels it will see.
 
-    A shortcut's values are at or above 0. From an output bias of 0, which is far above the log-odds of one bound bin in
-    eleven, its weights would first turn negative, as a second bias, and rank bins the wrong way round for tens of steps.
+    A shortcut's values are at or above 0. From an output bias of 0, which is far above the log-odds
+    of one bound bin in eleven, its weights would first turn negative, as a second bias, and rank
+    bins the wrong way round for tens of steps.
 
     Parameters
     ----------
     model : BindingModel
     labels : int8 (n, F)
-        Of an epoch: 1 bound, 0 unbound, -1 not known. A factor that has one of the two alone counts as having half of the other.
+        Of an epoch: 1 bound, 0 unbound, -1 not known. A factor that has one of the two alone counts
+        as having half of the other.
 
     Examples
     --------
     >>> from epilm.models.binding import BindingModel
     >>> from epilm.models.ebert import EBERT
     >>> from epilm.nn.encoder import SequenceEncoder
-    >>> trunk = EBERT(SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16))
+    >>> trunk = EBERT(
+    ...     SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
+    ... )
     >>> model = BindingModel(trunk, signals=1, shortcut=(0,), middle=(2, 4))
     >>> start_at_prior(model, np.array([[1], [0], [0], [0], [-1]], np.int8))
     >>> round(float(model.out.bias.detach()[0]), 4)  # ln(1/3)
@@ -166,18 +187,23 @@ def start_at_prior(model: torch.nn.Module, labels: NDArray[np.int8]) -> None:
 
 
 def bin_tokens(window_bp: int, width: int, stride: int, *, special: bool) -> tuple[int, int]:
-    """Number the first token that begins in the bin in the middle of a window, or holds its first base, and the one after its last.
+    """Number the first token that begins in the bin in the middle of a window, or holds its first
+    base, and the one after its last.
 
     Examples
     --------
-    >>> bin_tokens(1000, 200, 7, special=True)  # bases 400 to 600; token 57 holds base 400, token 85 base 599
+    >>> bin_tokens(
+    ...     1000, 200, 7, special=True
+    ... )  # bases 400 to 600; token 57 holds base 400, token 85 base 599
     (58, 87)
     """
     first = (window_bp - width) // 2
     return first // stride + special, -(-(first + width) // stride) + special
 
 
-def _new_spec(name: Literal["ebert", "dbert"], store: Store, window_bp: int, size: Any, k: int) -> ModelSpec:
+def _new_spec(
+    name: Literal["ebert", "dbert"], store: Store, window_bp: int, size: Any, k: int
+) -> ModelSpec:
     tokens = n_window_tokens(window_bp, k, k) + 2
     streams: tuple[Any, ...] = ("dna", "states") if name == "ebert" else ("dna",)
     return ModelSpec(
@@ -205,8 +231,10 @@ def _load(checkpoint: str | Path) -> tuple[Any, ModelSpec, dict[str, Any], str]:
     path = Path(checkpoint)
     if not path.exists():
         raise CheckpointError(
-            "there is no such checkpoint", where=str(path), expected=f"the folder of a run or model, or one of {', '.join(NAMES)}"
-        )  # fmt: skip
+            "there is no such checkpoint",
+            where=str(path),
+            expected=f"the folder of a run or model, or one of {', '.join(NAMES)}",
+        )
     loaded = load(path)
     if not isinstance(loaded.model, EBERT):
         raise CheckpointError(
@@ -229,7 +257,9 @@ def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: s
             "the states of the store are not those of the pre-training",
             where=where,
             found=f"{len(mine[0])} states ({', '.join(mine[0][:3])}, ...) in bins of {mine[1]} bp",
-            expected=f"{len(names) or spec.states} ({', '.join(names[:3])}, ...) in bins of {width} bp",
+            expected=(
+                f"{len(names) or spec.states} ({', '.join(names[:3])}, ...) in bins of {width} bp"
+            ),
             do="Build the store with the same segmentation (--states).",
         )
 

@@ -1,7 +1,8 @@
-"""How a step is computed, not what: kernels, packing, compilation, and what to say when memory runs out.
+"""How a step is computed, not what: kernels, packing, compilation, and what to say when memory runs
+out.
 
-What was asked for and does not work here ends the run with a cure, before the first step where that can be
-known; nothing is swapped in silence. Needs torch only.
+What was asked for and does not work here ends the run with a cure, before the first step where that
+can be known; nothing is swapped in silence. Needs torch only.
 """
 
 import gc
@@ -24,7 +25,8 @@ from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.spec import TrainSpec
 
-# Encoders as wide as this are compiled on CUDA: a program of narrow ones is not worth its making (half a minute).
+# Encoders as wide as this are compiled on CUDA: a program of narrow ones is not worth its making
+# (half a minute).
 WIDE = 512
 MOST_PROGRAMS = 64  # more than a run has shapes: beyond it torch would go on uncompiled
 
@@ -42,15 +44,20 @@ def choose_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> 
     encoders = _encoders(model)
     wanted, said = _compiles(train, _widest(encoders), device)
     if wanted:
-        # A program a shape: those with and without gradients, of whole and of last micro-batches, of pairs.
+        # A program a shape: those with and without gradients, of whole and of last micro-batches,
+        # of pairs.
         limit = "recompile_limit"
-        setattr(torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit, 0), MOST_PROGRAMS))
+        setattr(
+            torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit, 0), MOST_PROGRAMS)
+        )
     for part in encoders:
         part.compute(train.attention, train.packing)
         if wanted:
             part.compile_blocks()
     norms = (
-        ["norms fused"] if device.type == "cuda" and not wanted and kernels_there(device.index or 0) else []
+        ["norms fused"]
+        if device.type == "cuda" and not wanted and kernels_there(device.index or 0)
+        else []
     )
     return "; ".join([kernels.said, *norms, f"packing {train.packing}", f"compile {said}"])
 
@@ -92,7 +99,8 @@ def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool
 
 
 def check_compiler(device: torch.device) -> None:
-    """Compile and run a few operations, so that a compiler that is not there shows before the first step.
+    """Compile and run a few operations, so that a compiler that is not there shows before the first
+    step.
 
     Raises
     ------
@@ -123,14 +131,17 @@ def compiled() -> Iterator[None]:
         if not _is_compilers(error):
             raise
         raise TrainingError(
-            "the model cannot be compiled here", where="train.compile", found=f"{type(error).__name__}: {first_line(error)}",
+            "the model cannot be compiled here",
+            where="train.compile",
+            found=f"{type(error).__name__}: {first_line(error)}",
             do="Set train.compile to off; or install a C++ compiler (CPU), triton (CUDA).",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _is_compilers(error: BaseException) -> bool:
     return any(
-        kind.__module__.startswith(("torch._dynamo", "torch._inductor")) for kind in type(error).__mro__
+        kind.__module__.startswith(("torch._dynamo", "torch._inductor"))
+        for kind in type(error).__mro__
     )
 
 
@@ -148,9 +159,13 @@ def weights_fit() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            "out of memory while the model was built", found=first_line(error),
-            do="The weights themselves do not fit, and no micro-batch helps: take a smaller --size, or lower model.encoder.hidden, ffn or layers.",
-        ) from None  # fmt: skip
+            "out of memory while the model was built",
+            found=first_line(error),
+            do=(
+                "The weights themselves do not fit, and no micro-batch helps: take a smaller"
+                " --size, or lower model.encoder.hidden, ffn or layers."
+            ),
+        ) from None
 
 
 def out_of_memory(
@@ -167,8 +182,9 @@ def out_of_memory(
 ) -> TrainingError:
     """Find by trial which micro-batch would have fitted, and say it.
 
-    Forward and backward pass of ever smaller divisors of the micro-batch, with room for the optimiser's
-    state; weights are not moved. Divisors, so that batch and contrast stay whole micro-batches.
+    Forward and backward pass of ever smaller divisors of the micro-batch, with room for the
+    optimiser's state; weights are not moved. Divisors, so that batch and contrast stay whole
+    micro-batches.
 
     Returns
     -------
@@ -185,12 +201,16 @@ def out_of_memory(
         cure = f"Not even one sample fits: take a smaller size, or lower model.max_tokens.{keep}"
     else:
         cure = (
-            f"The largest micro-batch that fitted in a trial is {fits}: set train.micro_batch to {fits}; "
-            f"train.batch_size, and so what is learned, stays as it is, and a run that has begun goes on with it.{keep}"
+            f"The largest micro-batch that fitted in a trial is {fits}: set train.micro_batch to"
+            f" {fits}; train.batch_size, and so what is learned, stays as it is, and a run that has"
+            f" begun goes on with it.{keep}"
         )
     return TrainingError(
-        "out of memory", where=f"step {step}", found=f"micro-batch {micro} on {place.device} ({first_line(error)})", do=cure
-    )  # fmt: skip
+        "out of memory",
+        where=f"step {step}",
+        found=f"micro-batch {micro} on {place.device} ({first_line(error)})",
+        do=cure,
+    )
 
 
 def _checkpoints(model: nn.Module) -> bool:
@@ -212,7 +232,9 @@ def _fits(
         torch.cuda.empty_cache()
     try:
         held = (
-            [] if optimiser.tensors() else [torch.empty_like(w) for w in optimiser.weights for _ in range(2)]
+            []
+            if optimiser.tensors()
+            else [torch.empty_like(w) for w in optimiser.weights for _ in range(2)]
         )
         batch = make(rows, step)
         with place.autocast():

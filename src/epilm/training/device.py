@@ -48,22 +48,32 @@ def choose_device(name: str = "auto", devices: int = 1) -> torch.device:
     >>> choose_device("cpu")
     device(type='cpu')
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
     if not there.get(name, False):
         raise TrainingError(
-            f"the run asks for {name}, which is not here", where="train.device", found=name,
+            f"the run asks for {name}, which is not here",
+            where="train.device",
+            found=name,
             expected=", ".join(kind for kind, yes in there.items() if yes),
             do="Install a torch build for it, or pass --device auto.",
-        )  # fmt: skip
+        )
     if name == "cuda" and devices > torch.cuda.device_count():
         raise TrainingError(
-            "the run asks for more GPUs than there are", where="train.devices", found=devices,
+            "the run asks for more GPUs than there are",
+            where="train.devices",
+            found=devices,
             expected=f"at most {torch.cuda.device_count()}",
-        )  # fmt: skip
+        )
     if name == "mps" and devices > 1:
-        raise TrainingError("there is one mps device", where="train.devices", found=devices, expected=1)
+        raise TrainingError(
+            "there is one mps device", where="train.devices", found=devices, expected=1
+        )
     return torch.device(name)
 
 
@@ -84,7 +94,10 @@ def choose_place(name: str = "auto", precision: Precision = "auto", devices: int
     device = choose_device(name, devices)
     said = []
     if device.type == "cuda":
-        label, able = torch.cuda.get_device_name(), torch.cuda.is_bf16_supported(including_emulation=False)
+        label, able = (
+            torch.cuda.get_device_name(),
+            torch.cuda.is_bf16_supported(including_emulation=False),
+        )
         reason = "the GPU has it" if able else "the GPU has no bf16"
     elif device.type == "cpu":
         found = cpu_bf16()
@@ -100,7 +113,9 @@ def choose_place(name: str = "auto", precision: Precision = "auto", devices: int
         slow = f" ({reason}: slower than fp32)" if bf16 and not able else ""
         said.append(f"device {label}; precision {precision}{slow}")
     if device.type != "cuda" and torch.cuda.is_available():
-        said.append(f"{torch.cuda.device_count()} GPU here, not used: the run asks for {device.type}")
+        said.append(
+            f"{torch.cuda.device_count()} GPU here, not used: the run asks for {device.type}"
+        )
     elif device.type == "cuda" and devices < torch.cuda.device_count():
         said.append(f"{torch.cuda.device_count()} GPUs here, {devices} used: train.devices says so")
     return Place(device, bf16, tuple(said))

@@ -40,7 +40,9 @@ class Loop(Protocol):
 def machines() -> int:
     """Count the machines of this run, as torchrun or SLURM says; 1 where neither started it."""
     for name in ("GROUP_WORLD_SIZE", "SLURM_NNODES"):
-        if os.environ.get(name, "").isdigit() and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
+        if os.environ.get(name, "").isdigit() and (
+            "RANK" in os.environ or "SLURM_PROCID" in os.environ
+        ):
             return int(os.environ[name])
     return 1
 
@@ -74,7 +76,9 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
             logging.getLogger(name).setLevel(logging.ERROR)
 
         class PlainProcesses(DDPStrategy):
-            """Process group and placement, without the wrapper that would sum gradients by itself."""
+            """Process group and placement, without the wrapper that would sum gradients by
+            itself.
+            """
 
             def configure_ddp(self) -> None:
                 pass
@@ -109,7 +113,9 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
                 return steps
 
             def on_fit_start(self) -> None:
-                steps.first = loop.begin(self.device, Ranks(self.global_rank, self.trainer.world_size))
+                steps.first = loop.begin(
+                    self.device, Ranks(self.global_rank, self.trainer.world_size)
+                )
 
             def on_train_start(self) -> None:
                 listener.listen()  # after Lightning's own handlers
@@ -120,7 +126,9 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
         # One device: Lightning's own choice, which knows its number (cuda alone has none).
         strategy: Any = "auto"
         if devices > 1:
-            strategy = PlainProcesses(process_group_backend="nccl" if device.type == "cuda" else "gloo")
+            strategy = PlainProcesses(
+                process_group_backend="nccl" if device.type == "cuda" else "gloo"
+            )
         nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
@@ -143,7 +151,9 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
 
 
 class _Listener:
-    """Ctrl-C and SIGTERM as a wish; a second Ctrl-C as an interrupt. Made before Lightning puts its own handlers there."""
+    """Ctrl-C and SIGTERM as a wish; a second Ctrl-C as an interrupt. Made before Lightning puts its
+    own handlers there.
+    """
 
     def __init__(self) -> None:
         self.asked = False

@@ -87,8 +87,9 @@ def finetune(
     Parameters
     ----------
     task : str
-        Key of `epilm.tasks.TASKS`: promoter, tfbs, sequences; or dream, binding in bins of the genome
-        in several cell types: then see `training.binding.finetune_binding`, which gets all arguments.
+        Key of `epilm.tasks.TASKS`: promoter, tfbs, sequences; or dream, binding in bins of the
+        genome in several cell types: then see `training.binding.finetune_binding`, which gets all
+        arguments.
     data : path or LabelledSequences
         What the task reads; see `epilm ls`.
     out : path, optional
@@ -97,7 +98,8 @@ def finetune(
         A pre-training run, a model folder, a DNABERT folder; "random" for an
         encoder of `size` without pre-training; "cnn" for the small CNN.
     init : {"checkpoint", "random"}
-        "random" takes the architecture of `checkpoint` and not its weights: the twin to compare with.
+        "random" takes the architecture of `checkpoint` and not its weights: the twin to compare
+        with.
     size, k
         Of a random encoder (and the k of a DNABERT folder); k is 6 where not given.
     store, factor
@@ -105,8 +107,8 @@ def finetune(
     genome, negative : optional
         For the task's loader.
     negatives : str, optional
-        How the loader makes negatives (A22): shuffle, gc, flank, other_peaks of tfbs; deepromoter, tata,
-        genomic of promoter.
+        How the loader makes negatives (A22): shuffle, gc, flank, other_peaks of tfbs; deepromoter,
+        tata, genomic of promoter.
     options : dict, optional
         More of the loader's arguments: length, window, other_peaks, ...
     split, valid, test
@@ -116,7 +118,8 @@ def finetune(
     fusion : {"none", "concat", "cross_attention"}
         Also read the motif scores of the input itself (A20).
     motifs : path or sequence of Motif, optional
-        For fusion, the collection the model was trained on; for dream's motif signals, the collection.
+        For fusion, the collection the model was trained on; for dream's motif signals, the
+        collection.
     settings : FinetuneSpec, optional
         BindingSpec for dream.
     overwrite : bool
@@ -140,12 +143,24 @@ def finetune(
 
         if store is None:
             raise UsageError(
-                "binding needs a store", do="Give --store, with the genome and the cell types' tracks."
+                "binding needs a store",
+                do="Give --store, with the genome and the cell types' tracks.",
             )
         return finetune_binding(  # type: ignore[return-value]  # said above: of its own kind
-            data, store, checkpoint, out, settings, factor=factor, init=init, size=size, k=k or 7,
-            motifs=motifs, options=options, overwrite=overwrite, say=say,
-        )  # fmt: skip
+            data,
+            store,
+            checkpoint,
+            out,
+            settings,
+            factor=factor,
+            init=init,
+            size=size,
+            k=k or 7,
+            motifs=motifs,
+            options=options,
+            overwrite=overwrite,
+            say=say,
+        )
     if store is not None or factor:
         raise UsageError(
             "store and factor belong to the task dream", found=f"task {task}", do="Leave them out."
@@ -155,7 +170,9 @@ def finetune(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     if out is not None and Path(out).exists() and not overwrite:
         raise TrainingError(
-            "the run exists already", where=str(out), do="Choose another --out, or pass --overwrite."
+            "the run exists already",
+            where=str(out),
+            do="Choose another --out, or pass --overwrite.",
         )
     if isinstance(data, LabelledSequences):
         rows = data
@@ -215,7 +232,9 @@ def _run(
         raise UsageError("the train split is empty", where=rows.name, do="Choose another split.")
     log = None if folder is None else folder / "metrics.jsonl"
     metric = find_task(task).metric
-    history = fit_classifier(classifier, train, valid, settings, metric=metric, place=place, say=say, log=log)
+    history = fit_classifier(
+        classifier, train, valid, settings, metric=metric, place=place, say=say, log=log
+    )
     probabilities = classifier.probabilities(rows, settings.batch_size, autocast=place.autocast)
     metrics: dict[str, dict[str, Any]] = {}
     notes = list(rows.notes)
@@ -226,7 +245,10 @@ def _run(
         metrics[name] = score_table(rows.labels[here], probabilities[here])
         if alarm := metrics[name]["collapse"]:
             notes.append(f"COLLAPSE on {name}: {alarm}")
-            say(f"WARNING, {notes[-1]}. Macro averages hide it; lower lr, more epochs, or another start.")
+            say(
+                f"WARNING, {notes[-1]}. Macro averages hide it; lower lr, more epochs, or another"
+                " start."
+            )
     for name, count in zip(("valid", "test"), overlap_between(rows)):
         if count:
             notes.append(f"{count} {name} sequences are also in train")
@@ -266,7 +288,9 @@ def _write(
             "about": result.classifier.about,
         },
     )
-    write_predictions(folder / "predictions.tsv", result.rows, result.probabilities, ("valid", "test"))
+    write_predictions(
+        folder / "predictions.tsv", result.rows, result.probabilities, ("valid", "test")
+    )
 
 
 def write_predictions(
@@ -283,7 +307,15 @@ def write_predictions(
             start = int(rows.start[i])
             end = start + int(rows.lengths[i]) if start >= 0 else -1
             values = [f"{p:.8g}" for p in probabilities[i]]
-            cells = [rows.split[i], rows.chrom[i], start, end, rows.origin[i], rows.labels[i], *values]
+            cells = [
+                rows.split[i],
+                rows.chrom[i],
+                start,
+                end,
+                rows.origin[i],
+                rows.labels[i],
+                *values,
+            ]
             out.write("\t".join(map(str, cells)) + "\n")
 
 

@@ -1,4 +1,5 @@
-"""The loop that teaches a classifier: tokenised once, the best epoch kept, stopped on what is no number.
+"""The loop that teaches a classifier: tokenised once, the best epoch kept, stopped on what is no
+number.
 
 Rows of a step are a function of (seed, epoch); rows of like length share a batch.
 Used by `finetune`, and by whoever has a classifier and rows already.
@@ -134,16 +135,28 @@ def fit_classifier(
                     return found.detach()
 
                 with batch_fits(
-                    len(at), backward, option="--batch-size", where=f"epoch {epoch + 1}, step {step + 1}", device=place.device
-                ):  # fmt: skip
+                    len(at),
+                    backward,
+                    option="--batch-size",
+                    where=f"epoch {epoch + 1}, step {step + 1}",
+                    device=place.device,
+                ):
                     loss = backward(len(at))
-                norm = nn.utils.clip_grad_norm_(weights, settings.clip if settings.clip > 0 else float("inf"))
+                norm = nn.utils.clip_grad_norm_(
+                    weights, settings.clip if settings.clip > 0 else float("inf")
+                )
                 if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
                     raise TrainingError(
                         "the loss or its gradient is not finite",
                         where=f"epoch {epoch + 1}, step {step + 1}",
-                        found=f"loss {float(loss.detach()):g}, gradient norm {float(norm):g} in rows {', '.join(map(str, at[:8]))} (lr {lr:g})",
-                        do="Lower --lr, raise --warmup, or look at these rows. Nothing was written.",
+                        found=(
+                            f"loss {float(loss.detach()):g}, gradient norm {float(norm):g} in rows"
+                            f" {', '.join(map(str, at[:8]))} (lr {lr:g})"
+                        ),
+                        do=(
+                            "Lower --lr, raise --warmup, or look at these rows. Nothing was"
+                            " written."
+                        ),
                     )
                 optimiser.step(lr)
                 losses.append(loss.detach())
@@ -157,8 +170,12 @@ def fit_classifier(
             }
             score = None
             if checked is not None:
-                said = classifier.probabilities(checked, settings.batch_size, autocast=place.autocast)
-                row |= {f"valid_{k}": v for k, v in score_table(valid.labels, said).items() if k != "n"}
+                said = classifier.probabilities(
+                    checked, settings.batch_size, autocast=place.autocast
+                )
+                row |= {
+                    f"valid_{k}": v for k, v in score_table(valid.labels, said).items() if k != "n"
+                }
                 score = row[f"valid_{metric}"]
             history.append(row)
             if log is not None:
@@ -166,7 +183,8 @@ def fit_classifier(
                     handle.write(json.dumps(plain(row)) + "\n")
             shown = "" if score is None else f", valid {metric} {score:.4f}"
             say(
-                f"epoch {epoch + 1}/{settings.epochs}: loss {row['loss']:.4f}{shown} ({row['seconds']:.1f} s)"
+                f"epoch {epoch + 1}/{settings.epochs}: loss {row['loss']:.4f}{shown}"
+                f" ({row['seconds']:.1f} s)"
             )
             if score is None or np.isnan(score):
                 continue
@@ -184,7 +202,9 @@ def fit_classifier(
     return history
 
 
-def _batches(inputs: Inputs, settings: FinetuneSpec, epoch: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+def _batches(
+    inputs: Inputs, settings: FinetuneSpec, epoch: int
+) -> Iterator[tuple[NDArray[np.int64], int]]:
     """Rows of each step, a function of (seed, epoch); rows of like length together."""
     generator = np.random.default_rng([settings.seed, 0xF17E, epoch])
     order = generator.permutation(len(inputs))
@@ -211,7 +231,9 @@ def _freeze(classifier: Classifier, what: str) -> None:
         return
     encoder: Any = getattr(classifier.module, "encoder", None)
     if encoder is None:
-        raise UsageError("the CNN has no encoder to freeze", found=f"freeze={what}", expected="none")
+        raise UsageError(
+            "the CNN has no encoder to freeze", found=f"freeze={what}", expected="none"
+        )
     parts: list[nn.Module] = [encoder.words, encoder.positions, encoder.types, encoder.norm]
     if what == "encoder":
         parts = [encoder]
@@ -219,7 +241,9 @@ def _freeze(classifier: Classifier, what: str) -> None:
         count = int(what.split(":")[1])
         if count > len(encoder.blocks):
             raise UsageError(
-                "fewer layers than to be frozen", found=count, expected=f"at most {len(encoder.blocks)}"
+                "fewer layers than to be frozen",
+                found=count,
+                expected=f"at most {len(encoder.blocks)}",
             )
         parts += list(encoder.blocks[:count])
     for part in parts:
@@ -233,17 +257,27 @@ def check_settings(settings: FinetuneSpec) -> None:
         (settings.epochs < 1, "epochs", settings.epochs, "at least 1"),
         (settings.batch_size < 1, "batch_size", settings.batch_size, "at least 1"),
         (not settings.lr > 0, "lr", settings.lr, "above 0"),
-        (not 0 <= settings.warmup < 1, "warmup", settings.warmup, "a share of the steps, 0 to below 1"),
+        (
+            not 0 <= settings.warmup < 1,
+            "warmup",
+            settings.warmup,
+            "a share of the steps, 0 to below 1",
+        ),
         (not 0 <= settings.dropout < 1, "dropout", settings.dropout, "0 to below 1"),
         (settings.weight_decay < 0, "weight_decay", settings.weight_decay, "at least 0"),
     )
     for broken, key, found, expected in rules:
         if broken:
             raise UsageError(
-                "impossible value", where=f"--{key.replace('_', '-')}", found=found, expected=expected
+                "impossible value",
+                where=f"--{key.replace('_', '-')}",
+                found=found,
+                expected=expected,
             )
     layered = settings.freeze.startswith("layers:") and settings.freeze.split(":")[1].isdigit()
     if settings.freeze not in ("none", "embeddings", "encoder") and not layered:
         raise UsageError(
-            "unknown freeze", found=settings.freeze, expected="none, embeddings, encoder, or layers:N"
+            "unknown freeze",
+            found=settings.freeze,
+            expected="none, embeddings, encoder, or layers:N",
         )

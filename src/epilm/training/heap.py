@@ -1,7 +1,7 @@
 """Memory that a step gives back stays with the process while a model trains on a CPU.
 
-Linux's C library maps large tensors anew at each step and returns them after it, so every page is faulted in again: a fifth
-of a step of a small model (docs/performance.md). Needs torch only.
+Linux's C library maps large tensors anew at each step and returns them after it, so every page is
+faulted in again: a fifth of a step of a small model (docs/performance.md). Needs torch only.
 """
 
 import ctypes
@@ -24,7 +24,9 @@ def _library() -> Any:
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)
-    known = all(hasattr(library, name) for name in ("gnu_get_libc_version", "mallopt", "malloc_trim"))
+    known = all(
+        hasattr(library, name) for name in ("gnu_get_libc_version", "mallopt", "malloc_trim")
+    )
     return library if known else None
 
 

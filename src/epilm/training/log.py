@@ -1,4 +1,5 @@
-"""What a run says while it runs: `metrics.jsonl`, TensorBoard where it is installed, a progress bar.
+"""What a run says while it runs: `metrics.jsonl`, TensorBoard where it is installed, a progress
+bar.
 
 One line of JSON a log step. A run that goes on removes the lines after its
 last state first, so that no step stands twice. Standard library; rich, tqdm and
@@ -150,9 +151,12 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._rich = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
                 console=Console(stderr=True),
-            )  # fmt: skip
+            )
             self._rich.start()
             self._task = self._rich.add_task("pre-training", total=total, completed=done)
         except ImportError:

@@ -25,7 +25,10 @@ def decayed(model: nn.Module) -> set[str]:
     ['0.weight']
     """
     exempt = {
-        id(weight) for part in model.modules() if isinstance(part, NORMS) for weight in part.parameters(False)
+        id(weight)
+        for part in model.modules()
+        if isinstance(part, NORMS)
+        for weight in part.parameters(False)
     }
     return {
         name
@@ -35,7 +38,8 @@ def decayed(model: nn.Module) -> set[str]:
 
 
 def orthogonalised(model: nn.Module) -> set[str]:
-    """Name the weights Muon moves: 2-D, inside the network, not the tables it reads or the words it scores.
+    """Name the weights Muon moves: 2-D, inside the network, not the tables it reads or the words it
+    scores.
 
     Examples
     --------
@@ -48,7 +52,10 @@ def orthogonalised(model: nn.Module) -> set[str]:
     return {
         name
         for name, weight in model.named_parameters()
-        if weight.ndim == 2 and min(weight.shape) > 1 and id(weight) not in tables and name in decayed(model)
+        if weight.ndim == 2
+        and min(weight.shape) > 1
+        and id(weight) not in tables
+        and name in decayed(model)
     }
 
 
@@ -61,8 +68,8 @@ class Optimiser:
         Its trainable weights, as they are now, on their device.
     spec : OptimSpec
     scales : mapping of str to float, optional
-        Multiples of the learning rate by the beginning of a weight's name; the longest that fits counts. Not given: the
-        tower's `tower_lr_multiplier`.
+        Multiples of the learning rate by the beginning of a weight's name; the longest that fits
+        counts. Not given: the tower's `tower_lr_multiplier`.
 
     Raises
     ------
@@ -70,7 +77,9 @@ class Optimiser:
         If the rule is unknown.
     """
 
-    def __init__(self, model: nn.Module, spec: OptimSpec, scales: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, spec: OptimSpec, scales: Mapping[str, float] | None = None
+    ) -> None:
         self.names: dict[Tensor, str] = {
             weight: name for name, weight in model.named_parameters() if weight.requires_grad
         }
@@ -83,7 +92,9 @@ class Optimiser:
         scales = {"tower.": spec.tower_lr_multiplier} if scales is None else scales
         groups: dict[tuple[bool, bool, float], list[Tensor]] = {}
         for weight, name in self.names.items():
-            longest = max((start for start in scales if name.startswith(start)), key=len, default=None)
+            longest = max(
+                (start for start in scales if name.startswith(start)), key=len, default=None
+            )
             key = (name in muon, name in decay, 1.0 if longest is None else scales[longest])
             groups.setdefault(key, []).append(weight)
         rules: dict[bool, list[dict[str, object]]] = {False: [], True: []}
@@ -100,7 +111,11 @@ class Optimiser:
         if rules[False]:
             self.parts.append(
                 torch.optim.AdamW(
-                    rules[False], lr=0.0, betas=spec.betas, eps=spec.eps, fused=device in ("cpu", "cuda")
+                    rules[False],
+                    lr=0.0,
+                    betas=spec.betas,
+                    eps=spec.eps,
+                    fused=device in ("cpu", "cuda"),
                 )
             )
         if rules[True]:
@@ -148,7 +163,9 @@ class Optimiser:
             slots.setdefault(name, {})[slot] = value
         unknown = sorted(set(slots) - set(self.names.values()))
         if unknown:
-            raise CheckpointError("the state names weights the model has not", where=where, found=unknown[:3])
+            raise CheckpointError(
+                "the state names weights the model has not", where=where, found=unknown[:3]
+            )
         for part in self.parts:
             plain = part.state_dict()
             plain["state"] = {}
@@ -160,8 +177,10 @@ class Optimiser:
                     for slot, value in mine.items():
                         if value.ndim and value.shape != weight.shape:
                             raise CheckpointError(
-                                "the state has another shape", where=f"{where}, {self.names[weight]}/{slot}",
-                                found=tuple(value.shape), expected=tuple(weight.shape),
-                            )  # fmt: skip
+                                "the state has another shape",
+                                where=f"{where}, {self.names[weight]}/{slot}",
+                                found=tuple(value.shape),
+                                expected=tuple(weight.shape),
+                            )
                     plain["state"][number] = mine
             part.load_state_dict(plain)

@@ -109,7 +109,9 @@ class PretrainLoop:
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim)
         self.make = Ahead(self.data.train(device), device)
-        self.make_valid = self.data.valid(device) if self.data.valid and len(self.data.valid_rows) else None
+        self.make_valid = (
+            self.data.valid(device) if self.data.valid and len(self.data.valid_rows) else None
+        )
         self.model.train()
         root = self.out / CHECKPOINTS
         if ranks.first:
@@ -185,9 +187,16 @@ class PretrainLoop:
             failed = error.with_traceback(None)  # its frames hold the tensors that were too many
         self.make.forget()
         raise out_of_memory(
-            failed, self.model, self.make, self.optimiser, rows, step=step, objectives=self.objectives,
-            micro=self.train.micro_batch, place=self.place,
-        )  # fmt: skip
+            failed,
+            self.model,
+            self.make,
+            self.optimiser,
+            rows,
+            step=step,
+            objectives=self.objectives,
+            micro=self.train.micro_batch,
+            place=self.place,
+        )
 
     def _prepare(self, step: int) -> None:
         """Make the batches of a coming step while the device works."""
@@ -225,11 +234,17 @@ class PretrainLoop:
     def _validate(self, done: int) -> None:
         if self.make_valid is not None and self.log is not None:
             values, warnings = validate(
-                self.model, self.make_valid, self.data.valid_rows, self.objectives,
-                self.train.micro_batch, self.place,
-            )  # fmt: skip
+                self.model,
+                self.make_valid,
+                self.data.valid_rows,
+                self.objectives,
+                self.train.micro_batch,
+                self.place,
+            )
             self.outcome.warnings = warnings
-            self.outcome.valid = self.log.write(done, "valid", values | {"seconds": self._elapsed()})
+            self.outcome.valid = self.log.write(
+                done, "valid", values | {"seconds": self._elapsed()}
+            )
             self.progress.figures(self.outcome.valid, always=True)
             if done > 0:
                 for line in warnings:

@@ -102,12 +102,16 @@ def check_processes(started: int | None, devices: int) -> None:
     if started is not None and started != devices:
         raise TrainingError(
             "the launcher started another number of processes than the recipe says",
-            where="train.devices", found=started, expected=devices,
+            where="train.devices",
+            found=started,
+            expected=devices,
             do=f"Set train.devices to {started}, or start {devices} processes.",
-        )  # fmt: skip
+        )
 
 
 def processes_started() -> int | None:
-    """Give how many processes torchrun started; None where it did not (SLURM's are counted when they have met)."""
+    """Give how many processes torchrun started; None where it did not (SLURM's are counted when
+    they have met).
+    """
     started = os.environ.get("WORLD_SIZE", "")
     return int(started) if "RANK" in os.environ and started.isdigit() else None

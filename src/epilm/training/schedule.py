@@ -52,5 +52,8 @@ def lr_at(step: int, spec: OptimSpec, total: int) -> float:
         case "constant":
             return spec.peak_lr
     raise RecipeError(
-        "unknown decay", where="optim.decay", found=spec.decay, expected="linear, cosine or constant"
+        "unknown decay",
+        where="optim.decay",
+        found=spec.decay,
+        expected="linear, cosine or constant",
     )

@@ -34,5 +34,9 @@ class TrainSpec:
     compile: Literal["auto", "blocks", "off"] = (
         "auto"  # torch.compile of the encoder's blocks; auto: wide ones on CUDA
     )
-    attention: Literal["auto", "plain", "sdpa", "flash", "cudnn"] = "auto"  # which kernel; auto: by chip
-    packing: Literal["auto", "off", "packed"] = "auto"  # leave padding out of what looks at single tokens
+    attention: Literal["auto", "plain", "sdpa", "flash", "cudnn"] = (
+        "auto"  # which kernel; auto: by chip
+    )
+    packing: Literal["auto", "off", "packed"] = (
+        "auto"  # leave padding out of what looks at single tokens
+    )

@@ -1,4 +1,6 @@
-"""What fine-tuning starts from: a pre-trained run, its random twin, DNABERT's weights, nothing, or the CNN."""
+"""What fine-tuning starts from: a pre-trained run, its random twin, DNABERT's weights, nothing, or
+the CNN.
+"""
 
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -42,7 +44,9 @@ def prepare_classifier(
     seed = settings.seed
     if checkpoint == "cnn":
         if fusion != "none":
-            raise UsageError("the CNN reads bases alone", found=f"fusion={fusion}", expected="fusion=none")
+            raise UsageError(
+                "the CNN reads bases alone", found=f"fusion={fusion}", expected="fusion=none"
+            )
         made = new_classifier("cnn", None, n_labels, dropout=max(settings.dropout, 0.3), seed=seed)
         made.about = {"checkpoint": "cnn"}
         return made, ["model: small CNN, from scratch"]
@@ -81,12 +85,16 @@ def prepare_classifier(
     )
     count = sum(p.numel() for p in made.module.parameters())
     # A random start and weights without a past have seen nothing.
-    seen = None if init == "random" or checkpoint == "random" else memory(extra, Path(checkpoint).name)
+    seen = (
+        None if init == "random" or checkpoint == "random" else memory(extra, Path(checkpoint).name)
+    )
     made.about = {"checkpoint": str(checkpoint), "init": init, "pretraining": seen}
     return made, [f"model: {where}; {count:,} weights", *told, *notes]
 
 
-def load_pretrained(checkpoint: str | Path) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
+def load_pretrained(
+    checkpoint: str | Path,
+) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
     """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
 
     Returns
@@ -125,7 +133,8 @@ def _tile_positions(model: GeneBERT | EBERT, spec: ModelSpec) -> list[str]:
     if trained >= len(table):
         return []
     with torch.no_grad():
-        # Tiled whatever the spec says: stretching 60 rows to 512 would move the positions that were learned.
+        # Tiled whatever the spec says: stretching 60 rows to 512 would move the positions that were
+        # learned.
         table.copy_(enlarge_positions(table[:trained], len(table), "tile"))
     return [f"pre-training used {trained} of {len(table)} positions: the others repeat them"]
 

@@ -48,16 +48,19 @@ def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: s
     missing, extra = sorted(set(mine) - set(tensors)), sorted(set(tensors) - set(mine))
     if missing or extra:
         raise CheckpointError(
-            "the weights are of another model", where=where,
+            "the weights are of another model",
+            where=where,
             found=f"{len(missing)} missing {missing[:3]}, {len(extra)} unknown {extra[:3]}",
-        )  # fmt: skip
+        )
     with torch.no_grad():
         for name, value in mine.items():
             if tensors[name].shape != value.shape:
                 raise CheckpointError(
-                    "a weight has another shape", where=f"{where}, {name}",
-                    found=tuple(tensors[name].shape), expected=tuple(value.shape),
-                )  # fmt: skip
+                    "a weight has another shape",
+                    where=f"{where}, {name}",
+                    found=tuple(tensors[name].shape),
+                    expected=tuple(value.shape),
+                )
             value.copy_(tensors[name])
 
 
@@ -90,7 +93,8 @@ def save_state(
     keep : int
         States to keep, this one included.
     beside : mapping, optional
-        File name to JSON value: what makes the folder readable to others (`spec.json` of a checkpoint).
+        File name to JSON value: what makes the folder readable to others (`spec.json` of a
+        checkpoint).
 
     Returns
     -------
@@ -105,11 +109,17 @@ def save_state(
             ("optimiser", optimiser.tensors()),
             ("generators", _generators(device)),
         ):
-            save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, new / f"{name}.safetensors")  # fmt: skip
+            save_file(
+                {key: t.detach().cpu().contiguous() for key, t in tensors.items()},
+                new / f"{name}.safetensors",
+            )
         for name, value in (beside or {}).items():
             write_json(new / name, value)
         sizes = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
-        write_json(new / "state.json", {"format": FORMAT, "step": step, "files": sizes, "extra": dict(extra)})
+        write_json(
+            new / "state.json",
+            {"format": FORMAT, "step": step, "files": sizes, "extra": dict(extra)},
+        )
         for path in new.iterdir():  # on the disk before the rename says it is there
             with open(path, "rb") as handle:
                 os.fsync(handle.fileno())
@@ -123,7 +133,11 @@ def states(root: Path) -> list[Path]:
 
     One that lacks a file, or has one cut short, is not complete and not listed.
     """
-    found = [path for path in root.glob("step_*") if _NAME.fullmatch(path.name)] if root.is_dir() else []
+    found = (
+        [path for path in root.glob("step_*") if _NAME.fullmatch(path.name)]
+        if root.is_dir()
+        else []
+    )
     return sorted((path for path in found if _complete(path)), key=lambda path: step_of(path))
 
 
@@ -159,15 +173,20 @@ def load_state(folder: Path, model: nn.Module, optimiser: Optimiser) -> dict[str
     try:
         table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         parts = {
-            name: load_file(folder / f"{name}.safetensors") for name in ("model", "optimiser", "generators")
+            name: load_file(folder / f"{name}.safetensors")
+            for name in ("model", "optimiser", "generators")
         }
     except Exception as error:  # safetensors has an exception class of its own
         raise CheckpointError(
-            "the state cannot be read", where=str(folder), found=error,
+            "the state cannot be read",
+            where=str(folder),
+            found=error,
             do="Remove this folder; the run goes on from the state before it.",
-        ) from None  # fmt: skip
+        ) from None
     if table.get("format") != FORMAT:
-        raise CheckpointError("unknown format", where=str(folder), found=table.get("format"), expected=FORMAT)
+        raise CheckpointError(
+            "unknown format", where=str(folder), found=table.get("format"), expected=FORMAT
+        )
     load_model_tensors(model, parts["model"], str(folder))
     optimiser.load(parts["optimiser"], str(folder))
     torch.set_rng_state(parts["generators"]["cpu"])

@@ -3,9 +3,10 @@
 The batch is cut into contrasts, a contrast into one share a process, a share into
 micro-batches. Losses of hidden tokens and of hidden states are means over all that the
 step hides, of all processes: a micro-batch counts by what it hides of them, and by its
-samples for the other losses. So the step in pieces is the step in one piece. Dropout is a function of (seed, step, place in the batch): the same in
-one process and in several, before and after an interruption. Needs torch only.
-Axes: B samples of the step, over all processes; b of a micro-batch; D embedding width.
+samples for the other losses. So the step in pieces is the step in one piece. Dropout is a function
+of (seed, step, place in the batch): the same in one process and in several, before and after an
+interruption. Needs torch only. Axes: B samples of the step, over all processes; b of a micro-batch;
+D embedding width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,11 @@ from epilm.training.watch import check_finite
 
 Maker = Callable[[np.ndarray, int], Batch]
 
-_COUNTS = ("tokens", "states", "samples")  # metrics of an objective that add up instead of averaging
+_COUNTS = (
+    "tokens",
+    "states",
+    "samples",
+)  # metrics of an objective that add up instead of averaging
 BY_COUNT = (
     "masked_kmers",
     "masked_states",
@@ -92,13 +97,19 @@ class Figures:
     steps: int = 0
     norm: Tensor | None = None
 
-    def add(self, values: Mapping[str, Tensor], shares: float | Mapping[str, Tensor | float]) -> None:
-        """Add the values of one micro-batch: its share of the step, one for all or one an objective."""
+    def add(
+        self, values: Mapping[str, Tensor], shares: float | Mapping[str, Tensor | float]
+    ) -> None:
+        """Add the values of one micro-batch: its share of the step, one for all or one an
+        objective.
+        """
         for key, value in values.items():
             objective, _, metric = key.rpartition("/")
             if metric in _COUNTS:
                 continue
-            part = value.detach().float() * (shares[objective] if isinstance(shares, Mapping) else shares)
+            part = value.detach().float() * (
+                shares[objective] if isinstance(shares, Mapping) else shares
+            )
             self.values[key] = self.values[key] + part if key in self.values else part
 
     def __iadd__(self, other: "Figures") -> "Figures":
@@ -116,7 +127,9 @@ class Figures:
         assert self.tokens is not None
         keys = sorted(self.values)
         kind = torch.float32 if self.tokens.device.type == "mps" else torch.float64
-        flat = torch.stack([part.to(kind) for part in (*(self.values[key] for key in keys), self.tokens)])
+        flat = torch.stack(
+            [part.to(kind) for part in (*(self.values[key] for key in keys), self.tokens)]
+        )
         ranks.sum_([flat])
         numbers = flat.tolist()
         out = {key: number / self.steps for key, number in zip(keys, numbers, strict=False)}
@@ -165,17 +178,17 @@ def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Mic
     return out
 
 
-ROUND = (
-    64  # hidden tokens are counted up to a multiple: few shapes, and one compiled program serves many steps
-)
+# hidden tokens are counted up to a multiple: few shapes, and one compiled program serves many steps
+ROUND = 64
 
 
 def with_counts(loaded: list[list[tuple[Micro, Batch]]]) -> list[list[tuple[Micro, Batch]]]:
-    """Write into every batch how much it hides at most and whether it has padding: one question to the device for all.
+    """Write into every batch how much it hides at most and whether it has padding: one question to
+    the device for all.
 
-    Without it the heads of each micro-batch would ask for themselves, and a GPU would run dry, and attention would
-    have to heed a mask; on a CPU oneDNN would keep a program of its own for every number of rows it ever saw,
-    some MB each.
+    Without it the heads of each micro-batch would ask for themselves, and a GPU would run dry, and
+    attention would have to heed a mask; on a CPU oneDNN would keep a program of its own for every
+    number of rows it ever saw, some MB each.
     """
     asked: list[Tensor] = []
     for batch in (batch for pairs in loaded for _, batch in pairs):
@@ -194,7 +207,9 @@ def with_counts(loaded: list[list[tuple[Micro, Batch]]]) -> list[list[tuple[Micr
         if part is None:
             return None
         full = part.full or bool(next(answers))
-        return replace(part, full=full, most=part.most if part.labels is None else most(part.labels))
+        return replace(
+            part, full=full, most=part.most if part.labels is None else most(part.labels)
+        )
 
     def of(batch: Batch) -> Batch:
         states_most = None if batch.state_labels is None else most(batch.state_labels)
@@ -216,8 +231,9 @@ def _n_labels(labels: Tensor) -> Tensor:
 class Ahead:
     """A maker that has the batches of the next step ready, where they were asked for in time.
 
-    Batches are a function of (rows, step), so one made early is the one made late. On CUDA they are made in a
-    stream of their own: the many small kernels of gathering and masking fill gaps of the step before.
+    Batches are a function of (rows, step), so one made early is the one made late. On CUDA they are
+    made in a stream of their own: the many small kernels of gathering and masking fill gaps of the
+    step before.
     """
 
     def __init__(self, make: Maker, device: torch.device | None = None) -> None:
@@ -250,7 +266,9 @@ class Ahead:
             stream = torch.cuda.current_stream(batch.rows.device)
             stream.wait_event(made)
             for tensor in tensors_of(batch):
-                tensor.record_stream(stream)  # its memory is not given away while this stream may read it
+                tensor.record_stream(
+                    stream
+                )  # its memory is not given away while this stream may read it
         return batch
 
 
@@ -296,8 +314,8 @@ def optimiser_step(
         Largest gradient length; 0 = no limit.
     ranks, place : Ranks, Place
     meanwhile : callable, optional
-        Called when all work is handed to the device and before anything waits for it: the time to make the
-        next batches (`Ahead`).
+        Called when all work is handed to the device and before anything waits for it: the time to
+        make the next batches (`Ahead`).
 
     Returns
     -------
@@ -371,7 +389,11 @@ def optimiser_step(
         mine = [micro.rows.tolist() for micro in micros]
 
         def contrast_loss(
-            seq: Tensor, reg: Tensor, *shared: Tensor, share: float = share, mine: list[list[int]] = mine
+            seq: Tensor,
+            reg: Tensor,
+            *shared: Tensor,
+            share: float = share,
+            mine: list[list[int]] = mine,
         ) -> Tensor:
             found = contrast(seq, reg, shared[0] if shared else None, objectives.matching)
             values = {f"matching/{key}": value for key, value in found.items()}

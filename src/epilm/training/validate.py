@@ -60,7 +60,12 @@ def pick_rows(regions: np.ndarray, n: int, order: Sequence[int] | np.ndarray) ->
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, make: Maker, rows: np.ndarray, objectives: ObjectivesSpec, micro: int, place: Place
+    model: nn.Module,
+    make: Maker,
+    rows: np.ndarray,
+    objectives: ObjectivesSpec,
+    micro: int,
+    place: Place,
 ) -> tuple[dict[str, float], list[str]]:
     """Score the model on held-out samples, in one process.
 
@@ -82,8 +87,8 @@ def validate(
         Losses and metrics as in training, over all N samples; `<metric>_chance` beside
         them: the commonest pair label, k / N for recall, ln N for matching. Of the hidden k-mers
         10 % stand unchanged in their place, so that reading them off gets 10 % right: the chance of
-        `masked_kmers/accuracy` is that of answering what stands there, and the commonest k-mer where
-        [MASK] does. `masked_kmers/covered_accuracy` counts the positions under [MASK] alone.
+        `masked_kmers/accuracy` is that of answering what stands there, and the commonest k-mer
+        where [MASK] does. `masked_kmers/covered_accuracy` counts the positions under [MASK] alone.
     warnings : list of str
         What looks collapsed.
     """
@@ -134,7 +139,9 @@ def validate(
         out |= {key: out[key] / max(count, 1) for key in out if key.startswith(f"{name}/")}
     weights = weights_of(objectives)
     out["loss"] = sum(
-        weights[key.removesuffix("/loss")] * value for key, value in out.items() if key.endswith("/loss")
+        weights[key.removesuffix("/loss")] * value
+        for key, value in out.items()
+        if key.endswith("/loss")
     )
     if labels["next_segment"] and weights["next_segment"] > 0:
         counts = torch.cat(labels["next_segment"]).bincount()
@@ -152,13 +159,17 @@ def validate(
             warnings.append(f"sequence embeddings are nearly equal (mean cosine {cosine:.4f})")
         for name in ("matching", "contacts"):
             if embeddings[name] and weights[name] > 0:
-                out |= _contrast(seq, torch.cat(embeddings[name]), name, objectives, temperature, out)
+                out |= _contrast(
+                    seq, torch.cat(embeddings[name]), name, objectives, temperature, out
+                )
     return out | {"samples": float(len(rows))}, warnings
 
 
 def _standing(batch: Batch) -> Tensor:
     """What stands where a k-mer was hidden, in the order of `Outputs.masked_labels`: int64 (M,)."""
-    parts = [part for part in (batch.dna, batch.pairs) if part is not None and part.labels is not None]
+    parts = [
+        part for part in (batch.dna, batch.pairs) if part is not None and part.labels is not None
+    ]
     return torch.cat([part.ids[part.labels != -100] for part in parts])
 
 
@@ -178,7 +189,9 @@ def _masked(shown: Tensor, truth: Tensor, right: Tensor) -> dict[str, float]:
 
 
 def _standing_states(batch: Batch) -> Tensor:
-    """Truth, and the nearest state that stands, of every state to predict: int64 (M, 2); of two as near the left one."""
+    """Truth, and the nearest state that stands, of every state to predict: int64 (M, 2); of two as
+    near the left one.
+    """
     assert batch.states is not None
     assert batch.state_labels is not None
     window, centre = (batch.state_labels != IGNORED).nonzero().unbind(1)
@@ -211,10 +224,15 @@ def _contrast(
     spec, n = objectives.matching, len(seq)
     temperature = temperature_of(log_temperature, spec)
     if name == "matching":
-        loss = matching_loss(seq, other, form=spec.form, temperature=temperature, normalise=spec.normalise)
+        loss = matching_loss(
+            seq, other, form=spec.form, temperature=temperature, normalise=spec.normalise
+        )
     else:
         loss = matching_loss(seq, other, temperature=temperature)
-    recall = {f"{name}/{key}": float(value) for key, value in retrieval_recall(seq, other, (1, 10)).items()}
+    recall = {
+        f"{name}/{key}": float(value)
+        for key, value in retrieval_recall(seq, other, (1, 10)).items()
+    }
     chance = {f"{name}/recall@{k}_chance": min(k / n, 1.0) for k in (1, 10)}
     chance[f"{name}/loss_chance"] = math.log(n)
     weight = getattr(objectives, name).weight

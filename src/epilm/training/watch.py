@@ -44,7 +44,9 @@ def check_finite(
     >>> bad = {"matching/loss": torch.tensor(float("nan")), "masked_kmers/loss": torch.tensor(2.0)}
     >>> check_finite(torch.tensor(float("nan")), torch.tensor(1.0), [([3, 4], bad)], step=7, lr=0.1)
     Traceback (most recent call last):
-    epilm.errors.TrainingError: step 7: the loss is not finite. Found matching nan in rows 3, 4 (lr 0.1). The weights were not moved; lower optim.peak_lr, raise optim.warmup_steps, or look at these rows. The run goes on from its last checkpoint.
+    epilm.errors.TrainingError: step 7: the loss is not finite. Found matching nan in rows 3, 4 (lr
+        0.1). The weights were not moved; lower optim.peak_lr, raise optim.warmup_steps, or look at
+        these rows. The run goes on from its last checkpoint.
     """
     good = torch.isfinite(torch.stack([total.detach().float(), norm.detach().float()]))
     if bool(good.all()):
@@ -57,17 +59,25 @@ def check_finite(
             if key.endswith("/loss") and not bool(torch.isfinite(value).all())
         ]
         if names:
-            shown = ", ".join(str(int(row)) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
+            shown = ", ".join(str(int(row)) for row in rows[:8]) + (
+                ", ..." if len(rows) > 8 else ""
+            )
             found.append(f"{', '.join(names)} in rows {shown}")
     if not found:
-        what = "in another process" if not bool(good[0]) else f"gradient norm {float(norm):g}, losses finite"
+        what = (
+            "in another process"
+            if not bool(good[0])
+            else f"gradient norm {float(norm):g}, losses finite"
+        )
         found = [what]
     raise TrainingError(
         "the loss is not finite" if not bool(good[0]) else "the gradient is not finite",
         where=f"step {step}",
         found=f"{'; '.join(found[:3])} (lr {lr:g})",
-        do="The weights were not moved; lower optim.peak_lr, raise optim.warmup_steps, or look at these rows. "
-        "The run goes on from its last checkpoint.",
+        do=(
+            "The weights were not moved; lower optim.peak_lr, raise optim.warmup_steps, or look at"
+            " these rows. The run goes on from its last checkpoint."
+        ),
     )
 
 

@@ -1,4 +1,6 @@
-"""Baselines of binding: features against one bin at a time, and whether a planted signal is found."""
+"""Baselines of binding: features against one bin at a time, and whether a planted signal is
+found.
+"""
 
 import numpy as np
 import pytest
@@ -31,7 +33,13 @@ def labels_of(store, rule):
 
 
 def by_state(store, cell, bins):
-    shares = state_shares(store.states, np.full(len(bins), cell), bins.chrom.astype(np.int64), bins.start.astype(np.int64), 200)  # fmt: skip
+    shares = state_shares(
+        store.states,
+        np.full(len(bins), cell),
+        bins.chrom.astype(np.int64),
+        bins.start.astype(np.int64),
+        200,
+    )
     return shares[:, 2] > 0.5
 
 
@@ -45,7 +53,8 @@ def test_state_shares_are_those_of_counting_bases(store):
             store.states.offsets[chrom] : store.states.offsets[chrom + 1]
         ]
         per_base = [
-            per_bin[x // 200] if 0 <= x // 200 < len(per_bin) else 255 for x in range(start, start + 300)
+            per_bin[x // 200] if 0 <= x // 200 < len(per_bin) else 255
+            for x in range(start, start + 300)
         ]
         wanted = [per_base.count(s) / 300 for s in (*range(5), 255)]
         np.testing.assert_allclose(found[i], wanted, atol=1e-6)
@@ -85,7 +94,9 @@ def test_a_state_that_binds_is_found_in_a_cell_type_and_chromosome_not_seen(stor
     labels = labels_of(store, by_state)
     test = labels.bins.inside(["chr3"])
     model = fit_kmer_state(labels, store, k=2, cells=["typeA", "typeB"], **PLACES)
-    with_states = score_bins(labels.of("typeC")[test], model.scores("typeC", labels.bins.take(test)))
+    with_states = score_bins(
+        labels.of("typeC")[test], model.scores("typeC", labels.bins.take(test))
+    )
     plain = fit_kmer_state(labels, store, k=2, states=False, cells=["typeA", "typeB"], **PLACES)
     without = score_bins(labels.of("typeC")[test], plain.scores("typeC", labels.bins.take(test)))
     assert with_states["auroc"] > 0.95
@@ -110,7 +121,9 @@ def test_a_motif_with_accessibility_is_found(store):
     alone = fit_motif(labels, store, **settings)
     both = fit_motif(labels, store, accessibility=True, **settings)
     bins = labels.bins.take(test)
-    scores = [score_bins(labels.of("typeC")[test], m.scores("typeC", bins))["ap"] for m in (alone, both)]
+    scores = [
+        score_bins(labels.of("typeC")[test], m.scores("typeC", bins))["ap"] for m in (alone, both)
+    ]
     assert scores[1] > scores[0] > 0.2
     # A motif alone knows nothing of the cell type.
     assert np.array_equal(alone.scores("typeA", bins), alone.scores("typeC", bins))
@@ -122,7 +135,9 @@ def test_a_motif_with_accessibility_is_found(store):
 
 
 def test_all_bound_bins_and_a_sample_of_the_unbound_are_learned_from():
-    values = np.random.default_rng(0).choice(np.array([1, 0, -1], np.int8), 5000, p=[0.02, 0.93, 0.05])
+    values = np.random.default_rng(0).choice(
+        np.array([1, 0, -1], np.int8), 5000, p=[0.02, 0.93, 0.05]
+    )
     bins = np.flatnonzero(np.arange(5000) % 3 > 0)
     rows = sample_bins(values, bins, negatives=10, seed=1)
     assert set(rows) <= set(bins)
@@ -136,24 +151,40 @@ def test_all_bound_bins_and_a_sample_of_the_unbound_are_learned_from():
 
 def test_the_sample_is_that_of_fine_tuning_s_first_epoch():
     data = pytest.importorskip("epilm.training.binding_data")
-    values = np.random.default_rng(0).choice(np.array([1, 0, -1], np.int8), 3000, p=[0.02, 0.93, 0.05])
+    values = np.random.default_rng(0).choice(
+        np.array([1, 0, -1], np.int8), 3000, p=[0.02, 0.93, 0.05]
+    )
     rows = data.BindingRows(
-        np.zeros(3000, np.int16), np.arange(3000) * 50, 200, np.stack([values, values], 1)[:, :, None],
-        ("A", "B"), np.array([0, 1]), ("F",), ("chr1",),
-    )  # fmt: skip
+        np.zeros(3000, np.int16),
+        np.arange(3000) * 50,
+        200,
+        np.stack([values, values], 1)[:, :, None],
+        ("A", "B"),
+        np.array([0, 1]),
+        ("F",),
+        ("chr1",),
+    )
     bins = np.arange(500, 2500)
     epoch = data.Draw(rows, bins, [1], negatives=10, seed=3).epoch(0)
-    assert np.array_equal(np.sort(epoch // 2), sample_bins(values, bins, negatives=10, seed=3, cell=1))
+    assert np.array_equal(
+        np.sort(epoch // 2), sample_bins(values, bins, negatives=10, seed=3, cell=1)
+    )
 
 
 def test_what_is_missing_is_named(store, tmp_path):
     labels = labels_of(store, by_state)
     with pytest.raises(StoreError, match=r"the cell type lacks a track. Found typeX: no states"):
-        next(fit_kmer_state(labels, store, k=2, cells=["typeA"], **PLACES).predict("typeX", labels.bins))
+        next(
+            fit_kmer_state(labels, store, k=2, cells=["typeA"], **PLACES).predict(
+                "typeX", labels.bins
+            )
+        )
     with pytest.raises(StoreError, match=r"the store has no signal histone"):
         fit_kmer_state(labels, store, signals=["histone"], **PLACES)
     other = BinLabels(labels.bins, ("typeA", "typeB", "liver"), labels.values, "F")
-    with pytest.raises(InputError, match=r"a cell type of the labels is not in the store .*Found liver"):
+    with pytest.raises(
+        InputError, match=r"a cell type of the labels is not in the store .*Found liver"
+    ):
         fit_kmer_state(other, store, **PLACES)
     with pytest.raises(InputError, match=r"F, training bins: the labels hold one class alone"):
         fit_kmer_state(
@@ -162,7 +193,12 @@ def test_what_is_missing_is_named(store, tmp_path):
     bare = toy_track_store(tmp_path / "bare", n_states=0, signals=())
     with pytest.raises(StoreError, match=r"the store has no chromatin states"):
         fit_kmer_state(labels, bare, states=True, **PLACES)
-    elsewhere = BinLabels(grid({"chr9": 3000, "chr8": 3000}), ("typeA",), np.tile([[1], [0]], (33, 1)).astype(np.int8), "F")  # fmt: skip
+    elsewhere = BinLabels(
+        grid({"chr9": 3000, "chr8": 3000}),
+        ("typeA",),
+        np.tile([[1], [0]], (33, 1)).astype(np.int8),
+        "F",
+    )
     with pytest.raises(InputError, match=r"the store lacks a chromosome of the bins. Found chr9"):
         fit_kmer_state(elsewhere, store, valid=["chr8"])
 

@@ -21,7 +21,9 @@ def plain_overlap(bins, table, need=1):
     for row in range(len(bins)):
         chrom, start = bins.chroms[bins.chrom[row]], int(bins.start[row])
         hit = False
-        for (c, s, e), least in zip(zip(table["chrom"], table["start"], table["end"]), np.broadcast_to(need, len(table))):  # fmt: skip
+        for (c, s, e), least in zip(
+            zip(table["chrom"], table["start"], table["end"]), np.broadcast_to(need, len(table))
+        ):
             hit |= c == chrom and min(start + bins.width, e) - max(start, s) >= least
         out.append(hit)
     return out
@@ -36,7 +38,8 @@ def test_the_first_bin_of_the_challenge_is_chr1_600_800():
 
 
 def test_the_two_slices_hold_one_bin_each_more_than_a_half_open_count():
-    # shared/data/README.md counts range(start, end - 200, 50), which leaves out the last bin of each slice.
+    # shared/data/README.md counts range(start, end - 200, 50), which leaves out the last bin of
+    # each slice.
     assert len(grid(["chr20:60000-11095000", "chr22:16050000-22000000"])) == 339692 + 2
 
 
@@ -75,7 +78,9 @@ def test_the_ladder_regions_lie_on_our_grid(real_data):
 
 def test_a_region_file_is_read_as_it_stands(tmp_path):
     path = tmp_path / "regions.bed.gz"
-    path.write_bytes(gzip.compress(b"chr10\t600\t800\tx\r\nchr10\t700\t900\ty\r\nchr2\t0\t200\tz\r\n\r\n"))
+    path.write_bytes(
+        gzip.compress(b"chr10\t600\t800\tx\r\nchr10\t700\t900\ty\r\nchr2\t0\t200\tz\r\n\r\n")
+    )
     bins = read_bins(path)
     assert bins.chroms == ("chr10", "chr2")
     assert bins.start.tolist() == [600, 700, 0]
@@ -85,20 +90,38 @@ def test_a_region_file_is_read_as_it_stands(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t0\t200\nchr1\t50\t350\n", "line 2: the bin has another width. Found chr1:50-350, 300 bp; expected 200 bp"),
-        ("chr1\t50\t250\nchr1\t0\t200\n", "line 2: the bins are not sorted by start. Found chr1:0 after chr1:50; expected a start above 50"),
+        (
+            "chr1\t0\t200\nchr1\t50\t350\n",
+            "line 2: the bin has another width. Found chr1:50-350, 300 bp; expected 200 bp",
+        ),
+        (
+            "chr1\t50\t250\nchr1\t0\t200\n",
+            (
+                "line 2: the bins are not sorted by start. Found chr1:0 after chr1:50; expected a"
+                " start above 50"
+            ),
+        ),
         ("chr1\t50\t250\nchr1\t50\t250\n", "line 2: the bin is there twice"),
-        ("chr1\t0\t200\nchr2\t0\t200\nchr1\t50\t250\n", "line 3: the bins are not sorted: the chromosome was left before. Found chr1 after chr2"),
+        (
+            "chr1\t0\t200\nchr2\t0\t200\nchr1\t50\t250\n",
+            (
+                "line 3: the bins are not sorted: the chromosome was left before. Found chr1 after"
+                " chr2"
+            ),
+        ),
         ("chr1\t0\t200\nchr1\tx\t250\n", "line 2: the start is not a whole number. Found 'x'"),
         ("chr1\t0\t200\nchr1\t50\t-250\n", "line 2: the stop is not a whole number. Found '-250'"),
-        ("chr1\t0\t200\nchr1\t50\n", "line 2: the line has another number of columns. Found 2: 'chr1"),
+        (
+            "chr1\t0\t200\nchr1\t50\n",
+            "line 2: the line has another number of columns. Found 2: 'chr1",
+        ),
         ("chr1\t0\t200\n\nchr1\t50\t250\n", "line 2: the line is blank"),
         ("chr1\t200\n", "line 1: wrong format"),
         ("chr1\t0\t0\n", "line 1: the bin has another width. Found chr1:0-0, 0 bp"),
         ("chr1\t3000000000\t3000000200\n", "line 1: the start is no position on a chromosome"),
         ("\t0\t200\n", "line 1: the chromosome has no name"),
     ],
-)  # fmt: skip
+)
 def test_the_first_wrong_line_is_named(tmp_path, text, message):
     path = tmp_path / "bins.bed"
     path.write_text(text)
@@ -127,7 +150,8 @@ def test_order_is_kept_across_blocks(tmp_path):
 
 
 intervals = st.lists(
-    st.tuples(st.sampled_from(["chr1", "chr2", "chr3"]), st.integers(0, 900), st.integers(1, 400)), max_size=8
+    st.tuples(st.sampled_from(["chr1", "chr2", "chr3"]), st.integers(0, 900), st.integers(1, 400)),
+    max_size=8,
 )
 
 
@@ -147,7 +171,9 @@ def test_joined_intervals_cover_the_same_bases_and_do_not_touch(given_intervals)
     )
     out = joined({"chrom": list(chroms), "start": list(starts), "end": list(ends)})
     covered = {(c, x) for c, s, e in zip(chroms, starts, ends) for x in range(s, e)}
-    assert {(c, x) for c, s, e in zip(out["chrom"], out["start"], out["end"]) for x in range(s, e)} == covered
+    assert {
+        (c, x) for c, s, e in zip(out["chrom"], out["start"], out["end"]) for x in range(s, e)
+    } == covered
     for name in set(chroms):
         here = out["chrom"] == name
         assert (out["start"][here][1:] > out["end"][here][:-1]).all()
@@ -171,7 +197,9 @@ def test_a_split_says_what_is_missing():
         InputError, match=r"no bin lies on the chromosome. Found chr11; expected one of chr20"
     ):
         split_bins(bins)
-    with pytest.raises(InputError, match=r"Found 20; expected one of chr20. The bins call it chr20"):
+    with pytest.raises(
+        InputError, match=r"Found 20; expected one of chr20. The bins call it chr20"
+    ):
         split_bins(bins, valid=["20"])
     with pytest.raises(InputError, match=r"the valid split has no bin. Found chr20:0-100"):
         split_bins(bins, valid=["chr20:0-100"])

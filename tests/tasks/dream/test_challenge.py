@@ -39,7 +39,9 @@ def test_no_pair_learns_from_what_it_is_judged_on(pair):
     assert pair.cell not in pair.train_cells
     parts = [pair.train_chroms, pair.valid_chroms, pair.test_chroms]
     assert len({c for part in parts for c in part}) == sum(map(len, parts)) == 23
-    assert set(pair.train_chroms + pair.valid_chroms) == {f"chr{c}" for c in [*range(2, 8), *range(9, 21), 22, "X"]}  # fmt: skip
+    assert set(pair.train_chroms + pair.valid_chroms) == {
+        f"chr{c}" for c in [*range(2, 8), *range(9, 21), 22, "X"]
+    }
 
 
 def test_the_published_numbers_of_bins_add_up():
@@ -62,7 +64,10 @@ def test_the_name_of_a_prediction_file_says_its_factor_and_cell_type(pair):
     assert names_cell(name, "iPSC") == (pair.cell == IPSC)
 
 
-@pytest.mark.parametrize("name", ["my.run.v2.tab.gz", "F.MAX.tab.gz", "F.MAX.liver", "f.MAX.liver.tab", "FF.MAX.liver.tab"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["my.run.v2.tab.gz", "F.MAX.tab.gz", "F.MAX.liver", "f.MAX.liver.tab", "FF.MAX.liver.tab"],
+)
 def test_another_name_says_nothing(name):
     assert read_name(name) is None
 

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from epilm.errors import InputError, UsageError
 from epilm.genome.checks import make_table
 from epilm.genome.peaks import write_narrow_peak
-from epilm.tasks.dream import BinLabels, grid, labels_from_peaks, load_bins, read_labels, write_labels
+from epilm.tasks.dream import (
+    BinLabels,
+    grid,
+    labels_from_peaks,
+    load_bins,
+    read_labels,
+    write_labels,
+)
 from epilm.tasks.dream.bins import Bins
 from epilm.tasks.dream.lines import iter_lines
 
@@ -54,12 +61,16 @@ def test_peaks_that_touch_are_one_for_the_challenge_and_two_for_factornet():
     assert labels_from_peaks(bins, pair).tolist() == [1]
     assert labels_from_peaks(bins, pair, rule="bin_half").tolist() == [-1]
     apart = make_table(["chr1"] * 2, [900, 1150], [1060, 1310])
-    assert labels_from_peaks(bins, apart).tolist() == [-1]  # 60 of 200, 60 of 160; 50 of 200, 50 of 160
+    assert labels_from_peaks(bins, apart).tolist() == [
+        -1
+    ]  # 60 of 200, 60 of 160; 50 of 200, 50 of 160
 
 
 def test_a_bin_with_a_relaxed_peak_alone_is_ambiguous_and_one_without_any_is_unbound():
     bins = grid(["chr1:0-2000"])
-    labels = labels_from_peaks(bins, one_peak(500, 700), make_table(["chr1"] * 2, [500, 1500], [700, 1501]))
+    labels = labels_from_peaks(
+        bins, one_peak(500, 700), make_table(["chr1"] * 2, [500, 1500], [700, 1501])
+    )
     assert bound(labels, bins) == [400, 450, 500, 550, 600]
     assert bins.start[labels == -1].tolist() == [350, 650, *range(1350, 1501, 50)]
 
@@ -81,7 +92,9 @@ def test_the_shares_of_bound_bins_on_the_slices_are_those_of_the_data_s_descript
     labels = load_bins(real_data / CHIP, factor=factor, cells=[cell], regions=SLICES)
     assert len(labels) == 339_694
     assert 100 * (labels.of(cell) == 1).mean() == pytest.approx(share, abs=0.0075)
-    narrow = load_bins(real_data / CHIP, factor=factor, cells=[cell], regions=SLICES, rule="bin_half")
+    narrow = load_bins(
+        real_data / CHIP, factor=factor, cells=[cell], regions=SLICES, rule="bin_half"
+    )
     assert ((narrow.of(cell) == 1) <= (labels.of(cell) == 1)).all()
 
 
@@ -122,7 +135,9 @@ def test_labels_written_are_labels_read(tmp_path_factory, steps, n_cells, packed
     start = np.cumsum(gaps).astype(np.int32)
     names = tuple(f"chr{i + 1}" for i in range(int(chrom[-1]) + 1))
     values = np.random.default_rng(seed).integers(-1, 2, (len(steps), n_cells)).astype(np.int8)
-    labels = BinLabels(Bins(names, chrom, start), tuple(f"C{c}" for c in range(n_cells)), values, "F")
+    labels = BinLabels(
+        Bins(names, chrom, start), tuple(f"C{c}" for c in range(n_cells)), values, "F"
+    )
     path = tmp_path_factory.mktemp("labels") / ("F.labels.tsv" + (".gz" if packed else ""))
     write_labels(path, labels)
     again = read_labels(path)
@@ -137,7 +152,9 @@ def test_blocks_of_any_size_give_the_same_lines(tmp_path):
     labels = toy(60, values=np.random.default_rng(0).integers(-1, 2, (60, 2)))
     write_labels(tmp_path / "a.tsv", labels)
     whole = [
-        (b.first + i, b.line(i)) for b in iter_lines(tmp_path / "a.tsv", "x", skip=1) for i in range(len(b))
+        (b.first + i, b.line(i))
+        for b in iter_lines(tmp_path / "a.tsv", "x", skip=1)
+        for i in range(len(b))
     ]
     for size in (17, 64, 1000):
         parts = [
@@ -172,19 +189,46 @@ def test_chosen_chromosomes_and_cell_types_alone_are_kept(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr\tstart\tstop\tA\nchr1\t0\t200\tX\n", "line 2, column 4 (A): not a label. Found 'X'; expected B (bound), U (unbound) or A (ambiguous)"),
-        ("chr\tstart\tstop\tA\nchr1\t0\t200\tB\nchr1\t50\t250\tBU\n", "line 3, column 4 (A): not a label. Found 'BU'"),
+        (
+            "chr\tstart\tstop\tA\nchr1\t0\t200\tX\n",
+            (
+                "line 2, column 4 (A): not a label. Found 'X'; expected B (bound), U (unbound) or A"
+                " (ambiguous)"
+            ),
+        ),
+        (
+            "chr\tstart\tstop\tA\nchr1\t0\t200\tB\nchr1\t50\t250\tBU\n",
+            "line 3, column 4 (A): not a label. Found 'BU'",
+        ),
         ("chr\tstart\tstop\tA\nchr1\t0\t200\t\n", "line 2, column 4 (A): not a label. Found ''"),
-        ("chr\tstart\tstop\tA\nchr1\t50\t250\tB\nchr1\t0\t200\tB\n", "line 3: the bins are not sorted by start"),
-        ("chr\tstart\tstop\tA\nchr1\t50\t250\tB\tU\n", "line 2: the line has another number of columns. Found 5: 'chr1"),
+        (
+            "chr\tstart\tstop\tA\nchr1\t50\t250\tB\nchr1\t0\t200\tB\n",
+            "line 3: the bins are not sorted by start",
+        ),
+        (
+            "chr\tstart\tstop\tA\nchr1\t50\t250\tB\tU\n",
+            "line 2: the line has another number of columns. Found 5: 'chr1",
+        ),
         ("chr1\t50\t250\tB\n", "line 1: the header is not that of a label file"),
         ("chr\tstart\tstop\nchr1\t50\t250\n", "line 1: the header is not that of a label file"),
-        ("chr\tstart\tstop\nchr1\t50\t250\tB\n", "line 1: the header is not that of a label file. Found 'chr\\tstart\\tstop'; expected chr, start, stop and the cell types"),
-        ("chr start stop A\nchr1\t50\t250\tB\n", "line 1: the header is not that of a label file. Found 'chr start stop A'"),
-        ("chr\tstart\tstop\tA\tA\nchr1\t50\t250\tB\tB\n", "line 1: a cell type is there twice. Found A"),
+        (
+            "chr\tstart\tstop\nchr1\t50\t250\tB\n",
+            (
+                "line 1: the header is not that of a label file. Found 'chr\\tstart\\tstop';"
+                " expected chr, start, stop and the cell types"
+            ),
+        ),
+        (
+            "chr start stop A\nchr1\t50\t250\tB\n",
+            "line 1: the header is not that of a label file. Found 'chr start stop A'",
+        ),
+        (
+            "chr\tstart\tstop\tA\tA\nchr1\t50\t250\tB\tB\n",
+            "line 1: a cell type is there twice. Found A",
+        ),
         ("chr\tstart\tstop\tA\n", "the label file holds no bin. Found a header alone"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_label_file_is_refused_by_line(tmp_path, text, message):
     path = tmp_path / "a.tsv"
     path.write_text(text)
@@ -202,16 +246,31 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_one_class_alone_and_all_ambiguous_are_said():
-    with pytest.raises(InputError, match=r"CTCF: the labels hold one class alone. Found 0 bound, 4 unbound, 0 ambiguous"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=r"CTCF: the labels hold one class alone. Found 0 bound, 4 unbound, 0 ambiguous",
+    ):
         toy().check_classes(["K562"])
-    with pytest.raises(InputError, match=r"CTCF: every bin is ambiguous. Found 0 bound, 0 unbound, 8 ambiguous bins in A549, K562"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"CTCF: every bin is ambiguous. Found 0 bound, 0 unbound, 8 ambiguous bins in A549,"
+            r" K562"
+        ),
+    ):
         toy(values=-np.ones((4, 2))).check_classes()
     toy(values=[[1, 0]] * 4).check_classes()
 
 
 def test_cell_types_missing_on_either_side_are_named():
     labels = toy()
-    with pytest.raises(InputError, match=r"a cell type of the labels is not in the store a.store. Found K562; expected one of A549"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"a cell type of the labels is not in the store a.store. Found K562; expected one of"
+            r" A549"
+        ),
+    ):
         labels.check_cells(["A549"], "the store a.store")
     labels.check_cells(["A549"], "the store a.store", wanted=["A549"])
     with pytest.raises(
@@ -251,19 +310,32 @@ def test_what_a_folder_lacks_is_named(tmp_path):
     folder = peak_folder(tmp_path / "chip", relaxed=False)
     labels = load_bins(folder, factor="CTCF", cells=["typeB"], sizes={"chr1": 10_000})
     assert any(note.startswith("typeB: no relaxed peaks") for note in labels.notes)
-    with pytest.raises(InputError, match=r"holds no labels of this factor. Found CTFC. Did you mean CTCF"):
+    with pytest.raises(
+        InputError, match=r"holds no labels of this factor. Found CTFC. Did you mean CTCF"
+    ):
         load_bins(folder, factor="CTFC", sizes={"chr1": 10_000})
-    with pytest.raises(InputError, match=r"there are no conservative peaks of CTCF in this cell type. Found typeC. Did you mean"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"there are no conservative peaks of CTCF in this cell type. Found typeC. Did you mean"
+        ),
+    ):
         load_bins(folder, factor="CTCF", cells=["typeC"], sizes={"chr1": 10_000})
     with pytest.raises(
         UsageError,
-        match=r"nothing says where those lie. Give the store, .* \(--store\), or regions \(--regions FILE\)",
+        match=(
+            r"nothing says where those lie. Give the store, .* \(--store\), or regions \(--regions"
+            r" FILE\)"
+        ),
     ):
         load_bins(folder, factor="CTCF")
-    with pytest.raises(InputError, match=r"named differently than in the bins. Found chr1; expected 1"):
+    with pytest.raises(
+        InputError, match=r"named differently than in the bins. Found chr1; expected 1"
+    ):
         load_bins(folder, factor="CTCF", sizes={"1": 10_000})
     shutil.copy(
-        folder / "typeA.CTCF.conservative.narrowPeak.gz", folder / "typeA.MAX.conservative.narrowPeak.gz"
+        folder / "typeA.CTCF.conservative.narrowPeak.gz",
+        folder / "typeA.MAX.conservative.narrowPeak.gz",
     )
     with pytest.raises(UsageError, match=r"the folder holds several factors. Found CTCF, MAX"):
         load_bins(folder, sizes={"chr1": 10_000})
@@ -299,10 +371,16 @@ def test_labels_of_another_factor_than_the_one_asked_for_are_refused(tmp_path):
     write_labels(path, toy())
     with pytest.raises(
         InputError,
-        match=r"CTCF.train.labels.tsv: the labels are of another factor. Found CTCF in the name; expected MAX. Give the labels of MAX \(--data\), or ask for CTCF \(--factor CTCF\); .* MAX.train.labels.tsv.gz",
+        match=(
+            r"CTCF.train.labels.tsv: the labels are of another factor. Found CTCF in the name;"
+            r" expected MAX. Give the labels of MAX \(--data\), or ask for CTCF \(--factor CTCF\);"
+            r" .* MAX.train.labels.tsv.gz"
+        ),
     ):
         load_bins(path, factor="MAX")
-    with pytest.raises(InputError, match=r"another factor. Found CTCF in BinLabels.factor; expected MAX"):
+    with pytest.raises(
+        InputError, match=r"another factor. Found CTCF in BinLabels.factor; expected MAX"
+    ):
         load_bins(toy(), factor="MAX")
     assert load_bins(path, factor="ctcf").factor == "ctcf"
     assert load_bins(path).factor == "CTCF"
@@ -314,13 +392,20 @@ def test_labels_of_another_factor_than_the_one_asked_for_are_refused(tmp_path):
 def test_a_peak_past_the_end_of_its_chromosome_is_refused_by_line(tmp_path, kind):
     folder = peak_folder(tmp_path / "chip")
     path = folder / f"typeA.CTCF.{kind}.narrowPeak.gz"
-    write_narrow_peak(path, make_table(["chr1", "chr1", "chr9"], [3000, 9900, 0], [3200, 10_001, 99_999]))
+    write_narrow_peak(
+        path, make_table(["chr1", "chr1", "chr9"], [3000, 9900, 0], [3200, 10_001, 99_999])
+    )
     with pytest.raises(InputError) as error:
         load_bins(folder, sizes={"chr1": 10_000})
     assert str(error.value).startswith(
-        f"{path}, line 2: the peak ends past its chromosome; 1 of 3 do. Found chr1:9900-10001; "
-        "expected an end of at most 10000 (chr1 in the genome given). The peaks belong to another assembly"
+        f"{path}, line 2: the peak ends past its chromosome; 1 of 3 do. Found chr1:9900-10001;"
+        " expected an end of at most 10000 (chr1 in the genome given). The peaks belong to another"
+        " assembly"
     )
     load_bins(folder, sizes={"chr1": 10_001})  # chr9 is not in the genome: it reaches no bin
-    with pytest.raises(InputError, match=r"typeA, row 2: the peak ends past its chromosome; 1 of 2 do"):
-        load_bins({"typeA": make_table(["chr1"] * 2, [0, 9900], [9, 10_001])}, sizes={"chr1": 10_000})
+    with pytest.raises(
+        InputError, match=r"typeA, row 2: the peak ends past its chromosome; 1 of 2 do"
+    ):
+        load_bins(
+            {"typeA": make_table(["chr1"] * 2, [0, 9900], [9, 10_001])}, sizes={"chr1": 10_000}
+        )

@@ -14,12 +14,36 @@ from epilm.tasks.dream.lines import first_line, iter_lines
 from epilm.tasks.dream.submission import read_submission
 from epilm.tasks.dream.write import decimals, digits, lines
 
-words = st.sampled_from(["chr1", "chr2", "0", "50", "200", "250", "-1", "1e3", "B", "U", "A", "0.5", "nan", "", " ", "9" * 12, "é"])  # fmt: skip
+words = st.sampled_from(
+    [
+        "chr1",
+        "chr2",
+        "0",
+        "50",
+        "200",
+        "250",
+        "-1",
+        "1e3",
+        "B",
+        "U",
+        "A",
+        "0.5",
+        "nan",
+        "",
+        " ",
+        "9" * 12,
+        "é",
+    ]
+)
 text = st.lists(st.lists(words, min_size=1, max_size=6).map("\t".join), max_size=6).map("\n".join)
 
 
 @settings(max_examples=120)
-@given(st.one_of(text, st.binary(max_size=60)), st.booleans(), st.sampled_from(["", "chr\tstart\tstop\tA\n"]))
+@given(
+    st.one_of(text, st.binary(max_size=60)),
+    st.booleans(),
+    st.sampled_from(["", "chr\tstart\tstop\tA\n"]),
+)
 def test_any_text_is_read_or_refused(tmp_path_factory, content, packed, header):
     data = header.encode() + (content if isinstance(content, bytes) else content.encode())
     path = tmp_path_factory.mktemp("any") / "x.tab"
@@ -46,7 +70,9 @@ def test_line_ends_and_blank_lines_at_the_end_do_not_matter(tmp_path, end, last,
     path = tmp_path / "a.tab"
     rows = ["chr1\t0\t200", "chr1\t50\t250", "chr1\t100\t300"]
     path.write_bytes((end.join(rows) + last.replace("\n", end)).encode())
-    found = [(b.first + i, b.line(i)) for b in iter_lines(path, "bins", size=size) for i in range(len(b))]
+    found = [
+        (b.first + i, b.line(i)) for b in iter_lines(path, "bins", size=size) for i in range(len(b))
+    ]
     assert found == list(enumerate(rows, 1))
 
 
@@ -54,7 +80,9 @@ def test_line_ends_and_blank_lines_at_the_end_do_not_matter(tmp_path, end, last,
 def test_a_blank_line_within_is_named_by_its_number(tmp_path, size):
     path = tmp_path / "a.tab"
     path.write_text("chr1\t0\t200\n\n\nchr1\t50\t250\n")
-    with pytest.raises(InputError, match=r"line 2: the line is blank. Expected 3 tab-separated columns"):
+    with pytest.raises(
+        InputError, match=r"line 2: the line is blank. Expected 3 tab-separated columns"
+    ):
         list(iter_lines(path, "bins", size=size))
 
 

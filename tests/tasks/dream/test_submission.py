@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from epilm.errors import InputError
 from epilm.tasks.dream import grid
 from epilm.tasks.dream.bins import Bins
-from epilm.tasks.dream.submission import SubmissionWriter, iter_submission, read_submission, write_submission
+from epilm.tasks.dream.submission import (
+    SubmissionWriter,
+    iter_submission,
+    read_submission,
+    write_submission,
+)
 
 
 def three():
@@ -56,13 +61,22 @@ def test_close_scores_do_not_tie_in_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("scores", "message"),
     [
-        ([0.1, np.nan, 0.2], "chr1:650-850: the score is no probability. Found nan; expected a number from 0 to 1"),
+        (
+            [0.1, np.nan, 0.2],
+            "chr1:650-850: the score is no probability. Found nan; expected a number from 0 to 1",
+        ),
         ([0.1, 0.2, 1.5], "chr1:700-900: the score is no probability. Found 1.5"),
-        ([-0.1, -3, 0], "chr1:600-800: the score is no probability. Found -0.1, and 1 more in this block"),
+        (
+            [-0.1, -3, 0],
+            "chr1:600-800: the score is no probability. Found -0.1, and 1 more in this block",
+        ),
         ([0.1, 0.2, 0.3, 0.4], "there are more scores than bins. Found 4 or more; expected 3"),
-        ([0.1, 0.2], "there are fewer scores than bins. Found 2; expected 3; the next is chr1:700-900"),
+        (
+            [0.1, 0.2],
+            "there are fewer scores than bins. Found 2; expected 3; the next is chr1:700-900",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_score_leaves_no_file(tmp_path, scores, message):
     path = tmp_path / "a.tab.gz"
     with pytest.raises(InputError) as error:
@@ -81,22 +95,55 @@ GOOD = [("chr1", 600, 800, 0.5), ("chr1", 650, 850, 0.5), ("chr1", 700, 900, 0)]
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (lines(*GOOD[:2], ("chr1", 750, 950, 0.5)), "line 3: the predictions are of other bins. Found chr1:750-950; expected chr1:700-900"),
-        (lines(*GOOD[:2], ("chr2", 700, 900, 0.5)), "line 3: the predictions are of other bins. Found chr2:700-900; expected chr1:700-900"),
-        (lines(*GOOD[:2]), "the predictions end early. Found 2 lines; expected 3; the next bin is chr1:700-900"),
-        (lines(*GOOD, ("chr1", 750, 950, 0.5)), "line 4: there are more predictions than bins. Found chr1:750-950; expected the end of the file after 3 lines"),
-        (lines(*GOOD[:2], ("chr1", 700, 900, "nan")), "line 3: the score is NaN. Found nan; expected a number from 0 to 1"),
-        (lines(*GOOD[:2], ("chr1", 700, 900, "1.01")), "line 3: the score is outside [0, 1]. Found 1.01"),
-        (lines(*GOOD[:2], ("chr1", 700, 900, "-1e-9")), "line 3: the score is outside [0, 1]. Found -1e-9"),
-        (lines(*GOOD[:2], ("chr1", 700, 900, "high")), "line 3: not a number. Found 'high'; expected a number in column 4"),
+        (
+            lines(*GOOD[:2], ("chr1", 750, 950, 0.5)),
+            "line 3: the predictions are of other bins. Found chr1:750-950; expected chr1:700-900",
+        ),
+        (
+            lines(*GOOD[:2], ("chr2", 700, 900, 0.5)),
+            "line 3: the predictions are of other bins. Found chr2:700-900; expected chr1:700-900",
+        ),
+        (
+            lines(*GOOD[:2]),
+            "the predictions end early. Found 2 lines; expected 3; the next bin is chr1:700-900",
+        ),
+        (
+            lines(*GOOD, ("chr1", 750, 950, 0.5)),
+            (
+                "line 4: there are more predictions than bins. Found chr1:750-950; expected the end"
+                " of the file after 3 lines"
+            ),
+        ),
+        (
+            lines(*GOOD[:2], ("chr1", 700, 900, "nan")),
+            "line 3: the score is NaN. Found nan; expected a number from 0 to 1",
+        ),
+        (
+            lines(*GOOD[:2], ("chr1", 700, 900, "1.01")),
+            "line 3: the score is outside [0, 1]. Found 1.01",
+        ),
+        (
+            lines(*GOOD[:2], ("chr1", 700, 900, "-1e-9")),
+            "line 3: the score is outside [0, 1]. Found -1e-9",
+        ),
+        (
+            lines(*GOOD[:2], ("chr1", 700, 900, "high")),
+            "line 3: not a number. Found 'high'; expected a number in column 4",
+        ),
         (lines(*GOOD[:2], ("chr1", 700, 900, "")), "line 3: not a number. Found ''"),
-        (lines(GOOD[1], GOOD[0]), "line 2: the bins are not sorted by start. Found chr1:600 after chr1:650"),
+        (
+            lines(GOOD[1], GOOD[0]),
+            "line 2: the bins are not sorted by start. Found chr1:600 after chr1:650",
+        ),
         (lines(("chr", "start", "stop", "prob"), *GOOD), "line 1: the file has a header"),
         (lines(*(row[:3] for row in GOOD)), "line 1: wrong format. Found 3 columns"),
         (lines(*GOOD[:2], GOOD[2][:3]), "line 3: the line has another number of columns. Found 3"),
-        (lines(*GOOD[:2], ("chr1", 700, 950, 0.5)), "line 3: the bin has another width. Found chr1:700-950, 250 bp; expected 200 bp"),
+        (
+            lines(*GOOD[:2], ("chr1", 700, 950, 0.5)),
+            "line 3: the bin has another width. Found chr1:700-950, 250 bp; expected 200 bp",
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_predictions_are_refused_by_line(tmp_path, text, message):
     path = tmp_path / "a.tab"
     path.write_text(text)

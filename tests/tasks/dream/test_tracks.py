@@ -25,7 +25,9 @@ def test_each_step_has_the_mean_of_the_bins_over_it(gaps, seed):
 
 
 def test_a_bigwig_of_blocks_is_the_mean_of_overlapping_bins(tmp_path):
-    bins = grid({"chr10": 2030, "chr1": 3000, "chr2": 2000}).take(np.r_[0:10, 12:59])  # a gap, another order
+    bins = grid({"chr10": 2030, "chr1": 3000, "chr2": 2000}).take(
+        np.r_[0:10, 12:59]
+    )  # a gap, another order
     scores = np.random.default_rng(1).random(len(bins)).astype(np.float32)
     with open_predictions(tmp_path / "a.bw", bins, sizes=SIZES) as out:
         for at in range(0, len(bins), 7):
@@ -75,11 +77,18 @@ def test_predictions_that_end_early_or_go_wrong_leave_no_file(tmp_path, name):
 
 def test_a_name_of_no_kind_and_bins_beyond_the_genome_are_refused(tmp_path):
     bins = grid({"chr1": 3000})
-    with pytest.raises(UsageError, match=r"unknown kind of prediction file. Found a.csv; expected .tab.gz"):
+    with pytest.raises(
+        UsageError, match=r"unknown kind of prediction file. Found a.csv; expected .tab.gz"
+    ):
         open_predictions(tmp_path / "a.csv", bins)
     with pytest.raises(UsageError, match="a bigWig needs chromosome sizes"):
         open_predictions(tmp_path / "a.bw", bins)
-    with pytest.raises(InputError, match=r"the bins do not fit the genome. Found chr1:2200-2400; expected an end of at most 1000"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=(
+            r"the bins do not fit the genome. Found chr1:2200-2400; expected an end of at most 1000"
+        ),
+    ):
         open_predictions(tmp_path / "a.bw", bins, sizes={"chr1": 1000})
     with pytest.raises(InputError, match=r"expected a chromosome of the genome"):
         open_predictions(tmp_path / "a.bw", bins, sizes={"chr2": 9000})

@@ -11,7 +11,9 @@ from epilm.tasks.dream.wilds import TEST_CHROMS, TRAIN_CHROMS, VALID_CHROMS
 def subset(root, rows, y):
     folder = root / "labels" / "MAX"
     folder.mkdir(parents=True)
-    (folder / "metadata_df.bed").write_text("".join(f"{c}\t{s}\t{e}\t{cell}\n" for c, s, e, cell in rows))
+    (folder / "metadata_df.bed").write_text(
+        "".join(f"{c}\t{s}\t{e}\t{cell}\n" for c, s, e, cell in rows)
+    )
     np.save(folder / "metadata_y.npy", np.array(y, np.float32))
     return root
 
@@ -38,14 +40,30 @@ def test_windows_become_bins_and_what_a_cell_type_lacks_is_ambiguous(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "y", "message"),
     [
-        ([("chr1", 0, 6400, "A")], np.zeros((2, 128)), "windows and labels are not of one set. Found 1 windows; expected 2"),
-        ([("chr1", 0, 6000, "A")], np.zeros((1, 128)), "line 1: the window has another length. Found 6000 bp; expected 6400 bp"),
-        ([("chr1", 0, 6400, "A"), ("chr1", 3200, 9600, "A")], np.zeros((2, 128)), "two windows overlap. Found chr1:0 and chr1:3200"),
+        (
+            [("chr1", 0, 6400, "A")],
+            np.zeros((2, 128)),
+            "windows and labels are not of one set. Found 1 windows; expected 2",
+        ),
+        (
+            [("chr1", 0, 6000, "A")],
+            np.zeros((1, 128)),
+            "line 1: the window has another length. Found 6000 bp; expected 6400 bp",
+        ),
+        (
+            [("chr1", 0, 6400, "A"), ("chr1", 3200, 9600, "A")],
+            np.zeros((2, 128)),
+            "two windows overlap. Found chr1:0 and chr1:3200",
+        ),
         ([("chr1", 0, 6400, "A")] * 2, np.zeros((2, 128)), "a window is there twice. Found A"),
-        ([("chr1", 0, 6400, "A")], np.full((1, 128), 2), "row 0, bin 0: not a label. Found 2.0; expected 1 (bound), 0 (unbound) or 0.5"),
+        (
+            [("chr1", 0, 6400, "A")],
+            np.full((1, 128), 2),
+            "row 0, bin 0: not a label. Found 2.0; expected 1 (bound), 0 (unbound) or 0.5",
+        ),
         ([("chr1", 0, 6400, "A")], np.zeros(128), "the labels are no table"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_subset_is_refused(tmp_path, rows, y, message):
     with pytest.raises(InputError) as error:
         load_bins(subset(tmp_path, rows, y), factor="MAX")
@@ -58,7 +76,10 @@ def test_the_subset_s_chromosomes_do_not_overlap():
 
 def test_a_subset_named_as_another_factor_is_refused(tmp_path):
     root = subset(tmp_path, [("chr1", 0, 6400, "A")], np.zeros((1, 128)))
-    with pytest.raises(InputError, match=r"labels/MAX: the labels are of another factor. Found MAX in the name; expected JUND"):  # fmt: skip
+    with pytest.raises(
+        InputError,
+        match=r"labels/MAX: the labels are of another factor. Found MAX in the name; expected JUND",
+    ):
         load_bins(root / "labels" / "MAX", factor="JUND")
     assert load_bins(root / "labels" / "MAX", factor="max").factor == "max"
     (root / "labels" / "MAX").rename(tmp_path / "download")  # a folder's name that is no factor

@@ -49,7 +49,10 @@ def check_image(how: str, regions: int, factors: int, channels: int, size: int) 
     if how == "pad" and regions * math.ceil(factors / size) > size:
         raise RecipeError(
             "the matrix does not fit into the image of the tower",
-            found=f"{regions} regions x {factors} factors folded to {regions * math.ceil(factors / size)} rows",
+            found=(
+                f"{regions} regions x {factors} factors folded to"
+                f" {regions * math.ceil(factors / size)} rows"
+            ),
             expected=f"at most {size} rows of {size}",
             do="Set tower.prepare to resize or fold, or use a tower of 384 pixels.",
         )
@@ -94,7 +97,9 @@ def to_image(matrix: Tensor, how: Prepare, size: int) -> Tensor:
     elif how == "fold":
         height = math.ceil(math.sqrt(regions * factors))
         width = math.ceil(regions * factors / height)
-        x = F.pad(x.flatten(2), (0, height * width - regions * factors)).view(b, channels, height, width)
+        x = F.pad(x.flatten(2), (0, height * width - regions * factors)).view(
+            b, channels, height, width
+        )
         x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
     else:
         x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)

@@ -124,10 +124,15 @@ def load_local(network: Any, folder: Path, wanted: dict[str, Any], **kwargs: Any
         If the folder or its files are missing, unreadable or describe another network.
     """
     config = folder / "config.json"
-    do = "Put a copy of the model (config.json and model.safetensors) there, or leave tower.weights out."
+    do = (
+        "Put a copy of the model (config.json and model.safetensors) there, or leave tower.weights"
+        " out."
+    )
     if not folder.is_dir():
         raise CheckpointError("no folder of tower weights", where=str(folder), do=do)
-    files = [name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()]
+    files = [
+        name for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()
+    ]
     if not config.is_file() or not files:
         raise CheckpointError(
             "the folder of tower weights is not complete",

@@ -123,12 +123,16 @@ class T2TViT(nn.Module):
         """Map (B, 3, S, S) to the [CLS] vector (B, dim) and the patches (B, T, dim)."""
         x = image
         for (kernel, stride, padding), block in zip(SPLITS, self.token_blocks, strict=False):
-            tokens = F.unfold(x, kernel, stride=stride, padding=padding).transpose(1, 2)  # (B, T, C k k)
+            tokens = F.unfold(x, kernel, stride=stride, padding=padding).transpose(
+                1, 2
+            )  # (B, T, C k k)
             tokens = block(tokens)
             side = math.isqrt(tokens.shape[1])
             x = tokens.transpose(1, 2).reshape(len(x), -1, side, side)
         kernel, stride, padding = SPLITS[2]
-        x = self.project(F.unfold(x, kernel, stride=stride, padding=padding).transpose(1, 2))  # (B, T, D)
+        x = self.project(
+            F.unfold(x, kernel, stride=stride, padding=padding).transpose(1, 2)
+        )  # (B, T, D)
         x = torch.cat([self.cls.expand(len(x), -1, -1), x], 1) + self.position
         x = self.norm(self.blocks(x))
         return x[:, 0], x[:, 1:]

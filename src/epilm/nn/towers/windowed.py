@@ -50,7 +50,8 @@ def rising(last: float, n: int) -> list[float]:
 
 
 class WindowAttention(nn.Module):
-    """Attention inside windows of (columns, rows) tokens, with a learned bias per relative position.
+    """Attention inside windows of (columns, rows) tokens, with a learned bias per relative
+    position.
 
     Parameters
     ----------
@@ -72,8 +73,12 @@ class WindowAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.grid, self.window = heads, grid, window
-        self.before = tuple(w // 2 if shifted and w < g else 0 for g, w in zip(grid, window, strict=True))
-        self.count = tuple(math.ceil((g + b) / w) for g, w, b in zip(grid, window, self.before, strict=True))
+        self.before = tuple(
+            w // 2 if shifted and w < g else 0 for g, w in zip(grid, window, strict=True)
+        )
+        self.count = tuple(
+            math.ceil((g + b) / w) for g, w, b in zip(grid, window, self.before, strict=True)
+        )
         self.after = tuple(
             n * w - g - b for n, w, g, b in zip(self.count, window, grid, self.before, strict=True)
         )
@@ -116,7 +121,9 @@ class WindowAttention(nn.Module):
             x = F.pad(x, self._pad())
         x = self._cut(x)  # (B * windows, T, D)
         tokens, windows = x.shape[1], self.count[0] * self.count[1]
-        q, k, v = self.qkv(x).view(-1, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(x).view(-1, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        )
         bias = self.bias[:, self.relative].view(self.heads, tokens, tokens)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B * windows, heads, T, T)
         if padded:
@@ -140,10 +147,18 @@ def _relative_positions(columns: int, rows: int) -> Tensor:
 
 
 class WindowBlock(nn.Module):
-    """Pre-norm attention inside windows and a feed-forward of four times the width, as Swin's block."""
+    """Pre-norm attention inside windows and a feed-forward of four times the width, as Swin's
+    block.
+    """
 
     def __init__(
-        self, dim: int, heads: int, grid: tuple[int, int], window: tuple[int, int], shifted: bool, drop: float
+        self,
+        dim: int,
+        heads: int,
+        grid: tuple[int, int],
+        window: tuple[int, int],
+        shifted: bool,
+        drop: float,
     ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
@@ -256,10 +271,16 @@ class WindowedTower(nn.Module):
     def encode(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, R, F, C) to the mean (B, dim) and the patches of the last stage (B, P, dim)."""
         b, _, _, channels = matrix.shape
-        x = F.pad(matrix, (0, 0, 0, self.missing[1], 0, self.missing[0])) if any(self.missing) else matrix
+        x = (
+            F.pad(matrix, (0, 0, 0, self.missing[1], 0, self.missing[0]))
+            if any(self.missing)
+            else matrix
+        )
         ph, pw = self.patch
         rows, columns = x.shape[1] // ph, x.shape[2] // pw
-        x = x.view(b, rows, ph, columns, pw, channels).permute(0, 3, 1, 2, 4, 5)  # (B, c, r, ph, pw, C)
+        x = x.view(b, rows, ph, columns, pw, channels).permute(
+            0, 3, 1, 2, 4, 5
+        )  # (B, c, r, ph, pw, C)
         x = self.norm(self.embed(x.reshape(b, columns, rows, -1))) + self.position
         x = self.last_norm(self.layers(x)).flatten(1, 2)  # (B, c * r, dim)
         return x.mean(1), x

@@ -9,5 +9,13 @@ from epilm.tasks.dream.labels import BinLabels, labels_from_peaks, read_labels, 
 from epilm.tasks.dream.load import load_bins
 
 __all__ = [
-    "BinLabels", "Bins", "grid", "labels_from_peaks", "load_bins", "read_bins", "read_labels", "split_bins", "write_labels",
-]  # fmt: skip
+    "BinLabels",
+    "Bins",
+    "grid",
+    "labels_from_peaks",
+    "load_bins",
+    "read_bins",
+    "read_labels",
+    "split_bins",
+    "write_labels",
+]

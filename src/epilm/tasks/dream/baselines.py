@@ -1,4 +1,5 @@
-"""What a binding model must beat: k-mers, states and signals in a logistic regression; a motif and accessibility.
+"""What a binding model must beat: k-mers, states and signals in a logistic regression; a motif and
+accessibility.
 
 A baseline learns from all bound bins of its training cell types and a sample of the unbound
 ones, drawn as fine-tuning draws its first epoch, chooses its penalty on the validation bins,
@@ -77,7 +78,9 @@ class BinModel:
         return np.concatenate([*self.predict(cell, bins), np.zeros(0, np.float32)])
 
 
-def sample_bins(values: NDArray[np.int8], bins: NDArray[np.int64], *, negatives: int, seed: int, cell: int = 0) -> NDArray[np.int64]:  # fmt: skip
+def sample_bins(
+    values: NDArray[np.int8], bins: NDArray[np.int64], *, negatives: int, seed: int, cell: int = 0
+) -> NDArray[np.int64]:
     """Choose all bound bins and some unbound ones.
 
     Parameters
@@ -89,7 +92,8 @@ def sample_bins(values: NDArray[np.int8], bins: NDArray[np.int64], *, negatives:
     negatives : int
         Unbound bins for each bound one; all if there are fewer.
     seed, cell : int
-        Seed, and the column of the cell type: together with them the draw is that of fine-tuning's first epoch.
+        Seed, and the column of the cell type: together with them the draw is that of fine-tuning's
+        first epoch.
 
     Returns
     -------
@@ -110,7 +114,9 @@ def sample_bins(values: NDArray[np.int8], bins: NDArray[np.int64], *, negatives:
     count, at = 0, 0
     while count < wanted:
         size = min(1 << 16, len(bins) - at)
-        place = scrambled(np.arange(at, at + size, dtype=np.int64), len(bins), seed, _NEGATIVES, 0, cell)
+        place = scrambled(
+            np.arange(at, at + size, dtype=np.int64), len(bins), seed, _NEGATIVES, 0, cell
+        )
         place = place[unbound[place]][: wanted - count]
         found.append(bins[place])
         count, at = count + len(place), at + size
@@ -165,7 +171,11 @@ def fit_features(
     labels.check_cells(features.store.cell_types, f"the store {features.store.path}", used)
     numbers = {cell: features.check(cell) for cell in used}
     split = split_bins(
-        labels.bins, train=train, valid=valid, test=test, apart_bp=features.window_bp - labels.bins.width
+        labels.bins,
+        train=train,
+        valid=valid,
+        test=test,
+        apart_bp=features.window_bp - labels.bins.width,
     )
     chroms = chrom_numbers(features.store, labels.bins)
     starts = labels.bins.start.astype(np.int64)
@@ -174,7 +184,10 @@ def fit_features(
         blocks = [rows[at : at + _BLOCK] for at in range(0, len(rows), _BLOCK)]
         return np.concatenate([features(numbers[cell], chroms[b], starts[b]) for b in blocks])
 
-    parts: dict[int, tuple[list[Floats], list[NDArray[np.int8]]]] = {TRAIN: ([], []), VALID: ([], [])}
+    parts: dict[int, tuple[list[Floats], list[NDArray[np.int8]]]] = {
+        TRAIN: ([], []),
+        VALID: ([], []),
+    }
     for which, name in ((TRAIN, "training"), (VALID, "validation")):
         bins = np.flatnonzero(split == which)
         labels.take(bins).check_classes(used, where=f"{labels.factor or 'labels'}, {name} bins")
@@ -239,9 +252,14 @@ def fit_kmer_state(
     BinModel
     """
     features = Features(
-        store, k, sequence_bp, store.states is not None if states is None else states, tuple(signals or ()),
-        width=labels.bins.width, window_bp=window_bp,
-    )  # fmt: skip
+        store,
+        k,
+        sequence_bp,
+        store.states is not None if states is None else states,
+        tuple(signals or ()),
+        width=labels.bins.width,
+        window_bp=window_bp,
+    )
     return fit_features(labels, features, **settings)
 
 
@@ -285,7 +303,9 @@ def fit_motif(
     """
     wanted = motifs_of(read_collection(motifs), factor or labels.factor)
     signals = ("accessibility",) if accessibility else ()
-    features = Features(store, 0, sequence_bp, states, signals, tuple(wanted), width=labels.bins.width)
+    features = Features(
+        store, 0, sequence_bp, states, signals, tuple(wanted), width=labels.bins.width
+    )
     return fit_features(labels, features, **settings)
 
 

@@ -19,7 +19,8 @@ from epilm.tasks.dream.lines import Lines, iter_lines
 from epilm.tasks.splits import Place, parse_place
 
 WIDTH, STEP = 200, 50
-# The challenge's files begin at base 600 of every chromosome; how close they come to its end is not known.
+# The challenge's files begin at base 600 of every chromosome; how close they come to its end is not
+# known.
 MARGIN = 600
 TRAIN, VALID, TEST, NONE = 0, 1, 2, -1
 _WHAT = "a file of bins: chromosome, start, stop, tab-separated, plain or gzip"
@@ -71,7 +72,9 @@ class Bins:
     def runs(self) -> Iterator[tuple[str, int, int]]:
         """Yield (chromosome, first row, end row) for each chromosome that has bins."""
         edges = np.searchsorted(self.chrom, np.arange(len(self.chroms) + 1, dtype=np.int16))
-        for name, low, high in zip(self.chroms, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        for name, low, high in zip(
+            self.chroms, edges[:-1].tolist(), edges[1:].tolist(), strict=True
+        ):
             if high > low:
                 yield name, low, high
 
@@ -104,7 +107,9 @@ class Bins:
         """Say which bins share a base with one of the places, widened by `apart_bp` each side."""
         return self._near(places, partly=True, apart_bp=apart_bp)
 
-    def _near(self, places: Sequence[str | Place], *, partly: bool, apart_bp: int = 0) -> NDArray[np.bool_]:
+    def _near(
+        self, places: Sequence[str | Place], *, partly: bool, apart_bp: int = 0
+    ) -> NDArray[np.bool_]:
         out = np.zeros(len(self), bool)
         rows = {name: (low, high) for name, low, high in self.runs()}
         for text in places:
@@ -151,11 +156,14 @@ class Bins:
             chosen = usable & (chrom == name)
             if not chosen.any():
                 continue
-            # min(start + width, end) - max(start, first) >= need: start runs from one number to another.
+            # min(start + width, end) - max(start, first) >= need: start runs from one number to
+            # another.
             start = self.start[low:high]
             begin = np.searchsorted(start, first[chosen] + least[chosen] - self.width, side="left")
             stop = np.searchsorted(start, end[chosen] - least[chosen], side="right")
-            depth = np.bincount(begin, minlength=len(start) + 1) - np.bincount(stop, minlength=len(start) + 1)
+            depth = np.bincount(begin, minlength=len(start) + 1) - np.bincount(
+                stop, minlength=len(start) + 1
+            )
             out[low:high] = np.cumsum(depth[:-1]) > 0
         return out
 
@@ -204,7 +212,8 @@ def grid(
     chroms : sequence of str, optional
         Only these, or parts of them ("chr20:9000000-11095000").
     margin : int
-        Bases without a bin at either end of a chromosome (only with sizes; 600 as in the challenge's files).
+        Bases without a bin at either end of a chromosome (only with sizes; 600 as in the
+        challenge's files).
     blacklist : DataFrame or path, optional
         Bins that share a base with it are left out.
 
@@ -274,11 +283,17 @@ def joined(table: Any) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict
-        chrom (str), start, end (int64): chromosomes in the order in which they were met first, starts rising.
+        chrom (str), start, end (int64): chromosomes in the order in which they were met first,
+        starts rising.
 
     Examples
     --------
-    >>> {k: v.tolist() for k, v in joined({"chrom": ["b", "a", "b"], "start": [5, 0, 0], "end": [9, 2, 5]}).items()}
+    >>> {
+    ...     k: v.tolist()
+    ...     for k, v in joined(
+    ...         {"chrom": ["b", "a", "b"], "start": [5, 0, 0], "end": [9, 2, 5]}
+    ...     ).items()
+    ... }
     {'chrom': ['b', 'a'], 'start': [0, 0], 'end': [9, 2]}
     """
     names, first, code = np.unique(
@@ -307,7 +322,8 @@ def read_intervals(source: Any) -> Any:
 
 
 class BinOrder:
-    """Turns the first three columns of successive blocks into bins, and refuses what is not in order.
+    """Turns the first three columns of successive blocks into bins, and refuses what is not in
+    order.
 
     Parameters
     ----------
@@ -326,7 +342,8 @@ class BinOrder:
         Raises
         ------
         InputError
-            For the first line whose width is another, whose start does not rise, or whose chromosome was left before.
+            For the first line whose width is another, whose start does not rise, or whose
+            chromosome was left before.
         """
         start, stop = block.integers(1), block.integers(2)
         if self.width is None:
@@ -337,7 +354,9 @@ class BinOrder:
             raise InputError(
                 "the bin has another width",
                 where=block.place(row),
-                found=f"{block.field(row, 0)}:{start[row]}-{stop[row]}, {stop[row] - start[row]} bp",
+                found=(
+                    f"{block.field(row, 0)}:{start[row]}-{stop[row]}, {stop[row] - start[row]} bp"
+                ),
                 expected=f"{max(self.width, 1)} bp as in the lines before",
                 do="Give one line a bin, all of one width.",
             )
@@ -345,8 +364,10 @@ class BinOrder:
             row = int(far.argmax())
             raise InputError(
                 "the start is no position on a chromosome",
-                where=block.place(row), found=str(start[row]), expected="less than 2**31",
-            )  # fmt: skip
+                where=block.place(row),
+                found=str(start[row]),
+                expected="less than 2**31",
+            )
         chrom = np.empty(len(block), np.int16)
         for name, low, high in block.runs():
             if not self.chroms or name != self.chroms[-1]:
@@ -359,7 +380,11 @@ class BinOrder:
                         do="Sort the file: chromosome by chromosome, by start.",
                     )
                 if not name.strip():
-                    raise InputError("the chromosome has no name", where=block.place(low), found=repr(block.line(low)[:60]))  # fmt: skip
+                    raise InputError(
+                        "the chromosome has no name",
+                        where=block.place(low),
+                        found=repr(block.line(low)[:60]),
+                    )
                 self.chroms.append(name)
                 self._last = -1
             here = start[low:high]
@@ -368,7 +393,11 @@ class BinOrder:
                 row = low + int(falls.argmax())
                 before = int(start[row - 1]) if row > low else self._last
                 raise InputError(
-                    "the bin is there twice" if start[row] == before else "the bins are not sorted by start",
+                    (
+                        "the bin is there twice"
+                        if start[row] == before
+                        else "the bins are not sorted by start"
+                    ),
                     where=block.place(row),
                     found=f"{name}:{start[row]} after {name}:{before}",
                     expected=f"a start above {before}",
@@ -404,7 +433,9 @@ def read_bins(path: str | Path, *, chroms: Sequence[str] | None = None) -> Bins:
         a, b = order.add(block)
         chrom.append(a)
         start.append(b)
-    bins = Bins(tuple(order.chroms), np.concatenate(chrom), np.concatenate(start), order.width or WIDTH)
+    bins = Bins(
+        tuple(order.chroms), np.concatenate(chrom), np.concatenate(start), order.width or WIDTH
+    )
     return bins if chroms is None else bins.take(bins.inside(chroms))
 
 
@@ -422,11 +453,12 @@ def split_bins(
     ----------
     bins : Bins
     train, valid, test : sequences of str
-        Chromosomes or parts of them. Test goes before valid, valid before train; without `train` everything
-        else learns. A bin over the border of a part is in no split.
+        Chromosomes or parts of them. Test goes before valid, valid before train; without `train`
+        everything else learns. A bin over the border of a part is in no split.
     apart_bp : int
-        Training bins nearer than this to a valid or test part, and valid ones to a test part, are in no split: with windows that reach 400 bp
-        beyond a bin, 800 keeps windows apart. Only matters where a chromosome is divided.
+        Training bins nearer than this to a valid or test part, and valid ones to a test part, are
+        in no split: with windows that reach 400 bp beyond a bin, 800 keeps windows apart. Only
+        matters where a chromosome is divided.
 
     Returns
     -------
@@ -451,7 +483,11 @@ def split_bins(
         if number != TRAIN:
             split[bins.touching(places, apart_bp)] = NONE
         split[bins.inside(places)] = number
-    for number, name, places in ((TRAIN, "train", train or ("the rest",)), (VALID, "valid", valid), (TEST, "test", test)):  # fmt: skip
+    for number, name, places in (
+        (TRAIN, "train", train or ("the rest",)),
+        (VALID, "valid", valid),
+        (TEST, "test", test),
+    ):
         if places and not (split == number).any():
             raise InputError(
                 f"the {name} split has no bin", found=", ".join(map(str, places)), do="Widen it."

@@ -1,4 +1,5 @@
-"""What the ENCODE-DREAM challenge asked for: pairs of factor and cell type, chromosomes, file names.
+"""What the ENCODE-DREAM challenge asked for: pairs of factor and cell type, chromosomes, file
+names.
 
 The thirteen pairs of its final round, with the cell types and chromosomes to learn from.
 Validation on chr11 is FactorNet's and DeepGRN's choice, not the challenge's. Plain data.
@@ -86,7 +87,8 @@ def find_pair(name: str) -> Pair:
     >>> find_pair("CTCF")
     Traceback (most recent call last):
     ...
-    epilm.errors.UsageError: the factor has several pairs. Found CTCF; expected one of CTCF:PC-3, CTCF:iPSC.
+    epilm.errors.UsageError: the factor has several pairs. Found CTCF; expected one of CTCF:PC-3,
+        CTCF:iPSC.
     """
     found = [p for p in PAIRS if name in (p.name, f"{p.factor}:{p.cell}", p.factor)]
     if len(found) > 1:
@@ -119,7 +121,8 @@ def file_name(factor: str, cell: str, kind: Literal["F", "B", "L"] = "F") -> str
 
 
 def read_name(name: str) -> tuple[str, str] | None:
-    """Give factor and cell type from the name of a prediction file; None where it has not the challenge's form.
+    """Give factor and cell type from the name of a prediction file; None where it has not the
+    challenge's form.
 
     Examples
     --------
@@ -133,7 +136,8 @@ def read_name(name: str) -> tuple[str, str] | None:
 def names_cell(name: str, cell: str) -> bool:
     """Say whether the name of a prediction file, in the challenge's form, names this cell type.
 
-    Upper and lower case are one, so are the two names of the iPS cells; a cell type may have dots itself.
+    Upper and lower case are one, so are the two names of the iPS cells; a cell type may have dots
+    itself.
 
     Examples
     --------

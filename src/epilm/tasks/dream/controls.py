@@ -1,8 +1,8 @@
 """Stores with other tracks for a cell type, and scores without a model: does the cell type matter?
 
-A model that predicts as well with shuffled states, or with those of other cell types, has learned where
-factors bind anywhere. The stores differ from the one given in the tracks of one cell type alone.
-Axes: N bins of a track, S states, n bins of the labels.
+A model that predicts as well with shuffled states, or with those of other cell types, has learned
+where factors bind anywhere. The stores differ from the one given in the tracks of one cell type
+alone. Axes: N bins of a track, S states, n bins of the labels.
 """
 
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ def controlled(
     store : Store
     cell : str
     how : {"shuffled_states", "mean_of_cells", "sequence_only"}
-        The bins that have a state shuffled within each chromosome, signals as they are; the most common state (of equally
-        common ones the first in the store's list) and the mean signal over `cells`, `cell` itself left out; all states
-        unknown and the cell type's signals 0.
+        The bins that have a state shuffled within each chromosome, signals as they are; the most
+        common state (of equally common ones the first in the store's list) and the mean signal over
+        `cells`, `cell` itself left out; all states unknown and the cell type's signals 0.
     cells : sequence of str
         Cell types the model was trained on.
     seed : int
@@ -48,7 +48,9 @@ def controlled(
     if how not in CONTROLS[:3]:
         raise UsageError("unknown control", found=how, do=nearest(how, CONTROLS[:3]))
     number = store.cell_number(cell)
-    others = [store.cell_types.index(name) for name in cells if name in store.cell_types and name != cell]
+    others = [
+        store.cell_types.index(name) for name in cells if name in store.cell_types and name != cell
+    ]
     states = store.states
     signals: dict[str, Any] = dict(store.signals)
     if how == "mean_of_cells":
@@ -83,18 +85,23 @@ def shuffled(codes: NDArray[np.uint8], offsets: NDArray[np.int64], seed: int) ->
     ([0, 1, 2], [255, 3, 3])
     """
     out = codes.copy()
-    for chrom, (first, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+    for chrom, (first, end) in enumerate(
+        zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    ):
         known = first + np.flatnonzero(codes[first:end] != MISSING)
         out[known] = codes[known[permutation(len(known), seed, _SHUFFLE, chrom)]]
     return out
 
 
 def most_common(tracks: Sequence[NDArray[np.uint8]], n_states: int) -> NDArray[np.uint8]:
-    """The state that most tracks have in each bin; the first of equally common ones, unknown where all are.
+    """The state that most tracks have in each bin; the first of equally common ones, unknown where
+    all are.
 
     Examples
     --------
-    >>> most_common([np.array([2, 0, 255]), np.array([2, 1, 255]), np.array([1, 255, 255])], 3).tolist()
+    >>> most_common(
+    ...     [np.array([2, 0, 255]), np.array([2, 1, 255]), np.array([1, 255, 255])], 3
+    ... ).tolist()
     [2, 0, 255]
     """
     best = np.full(len(tracks[0]), MISSING, np.uint8)
@@ -125,11 +132,15 @@ class _Averaged:
     def windows(self, cells: Any, chroms: Any, starts: Any, width: int) -> Any:
         total = np.zeros((len(np.asarray(starts)), width), np.float32)
         for other in self.cells:
-            total += np.asarray(self.table.windows(np.full(len(total), other), chroms, starts, width))
+            total += np.asarray(
+                self.table.windows(np.full(len(total), other), chroms, starts, width)
+            )
         return total / max(len(self.cells), 1)
 
 
-def motif_scores(store: Store, bins: Bins, factor: str, motifs: Any = None) -> NDArray[np.float32] | None:
+def motif_scores(
+    store: Store, bins: Bins, factor: str, motifs: Any = None
+) -> NDArray[np.float32] | None:
     """Best score of the factor's motifs in each bin, on either strand.
 
     Parameters

@@ -1,4 +1,5 @@
-"""Numbers of a bin in a cell type, read from a store: k-mers, shares of states, signals, motif scores.
+"""Numbers of a bin in a cell type, read from a store: k-mers, shares of states, signals, motif
+scores.
 
 What the baselines learn from. Whole blocks of bins are read at once. Needs numpy; motifs need
 `epilm.motifs`. Axes: B bins of a block, D features, S states.
@@ -51,14 +52,18 @@ class Features:
     def __post_init__(self) -> None:
         if self.states and self.store.states is None:
             raise StoreError(
-                "the store has no chromatin states", where=str(self.store.path), do="Build it with --states, or leave them out (states=False).",
-            )  # fmt: skip
+                "the store has no chromatin states",
+                where=str(self.store.path),
+                do="Build it with --states, or leave them out (states=False).",
+            )
         for name in self.signals:
             if name not in self.store.signals:
                 raise StoreError(
-                    f"the store has no signal {name}", where=str(self.store.path),
-                    found=", ".join(self.store.signals) or "no signals", do="Build it with that signal, or leave it out.",
-                )  # fmt: skip
+                    f"the store has no signal {name}",
+                    where=str(self.store.path),
+                    found=", ".join(self.store.signals) or "no signals",
+                    do="Build it with that signal, or leave it out.",
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,8 +73,12 @@ class Features:
             out += [f"{self.k}-mer {_letters(i, self.k)}" for i in np.unique(canonical(self.k))]
         for where in ("bin", "window"):
             if self.states:
-                out += [f"{where} share of {name}" for name in (*self.store.states.names, "unknown")]
-            out += [f"{where} log {what} {name}" for name in self.signals for what in ("max", "mean")]
+                out += [
+                    f"{where} share of {name}" for name in (*self.store.states.names, "unknown")
+                ]
+            out += [
+                f"{where} log {what} {name}" for name in self.signals for what in ("max", "mean")
+            ]
         return (*out, *(f"motif {m.id} {m.name}" for m in self.motifs))
 
     def check(self, cell: str) -> int:
@@ -81,14 +90,23 @@ class Features:
             Naming what it lacks.
         """
         number = int(self.store.cell_number(cell))
-        lacking = [name for name in self.signals if (rows := self.store.signals[name].rows) is not None and rows[number] < 0]  # fmt: skip
+        lacking = [
+            name
+            for name in self.signals
+            if (rows := self.store.signals[name].rows) is not None and rows[number] < 0
+        ]
         if self.states and self.store.states.rows[number] < 0:
             lacking.insert(0, "states")
         if lacking:
             raise StoreError(
-                "the cell type lacks a track", where=str(self.store.path), found=f"{cell}: no {', '.join(lacking)}",
-                do="Build the store with it (--cell-map for a proxy), or leave it out of the features.",
-            )  # fmt: skip
+                "the cell type lacks a track",
+                where=str(self.store.path),
+                found=f"{cell}: no {', '.join(lacking)}",
+                do=(
+                    "Build the store with it (--cell-map for a proxy), or leave it out of the"
+                    " features."
+                ),
+            )
         return number
 
     def __call__(self, cell: int, chroms: NDArray[np.int64], starts: NDArray[np.int64]) -> Floats:
@@ -109,7 +127,9 @@ class Features:
         if self.k:
             first = starts + (self.width - self.sequence_bp) // 2
             codes = np.asarray(self.store.bases(chroms, first, self.sequence_bp))
-            counts = kmer_counts(codes, np.full(len(codes), self.sequence_bp, np.int64), self.k, True)
+            counts = kmer_counts(
+                codes, np.full(len(codes), self.sequence_bp, np.int64), self.k, True
+            )
             parts.append(counts[:, np.unique(canonical(self.k))])
         cells = np.full(len(starts), cell, np.int64)
         for span in (self.width, self.window_bp):
@@ -126,11 +146,19 @@ class Features:
     def _motif_scores(self, chroms: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[Any]:
         from epilm.motifs.matrix import factor_matrix
 
-        offsets, sizes = np.asarray(self.store.offsets)[chroms], np.asarray(self.store.sizes)[chroms]
+        offsets, sizes = (
+            np.asarray(self.store.offsets)[chroms],
+            np.asarray(self.store.sizes)[chroms],
+        )
         first = np.maximum(starts + (self.width - self.sequence_bp) // 2, 0)
         last = np.minimum(starts + (self.width + self.sequence_bp) // 2, sizes)
         matrix, _ = factor_matrix(
-            self.store.genome, offsets + first, offsets + last, list(self.motifs), statistic="best", threads=1
+            self.store.genome,
+            offsets + first,
+            offsets + last,
+            list(self.motifs),
+            statistic="best",
+            threads=1,
         )
         return np.asarray(matrix, np.float32)
 
@@ -140,7 +168,11 @@ def _letters(number: int, k: int) -> str:
 
 
 def state_shares(
-    table: Any, cells: NDArray[np.int64], chroms: NDArray[np.int64], starts: NDArray[np.int64], width: int
+    table: Any,
+    cells: NDArray[np.int64],
+    chroms: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    width: int,
 ) -> Floats:
     """Measure which share of each window's bases is in which state.
 
@@ -163,7 +195,9 @@ def state_shares(
     states = len(table.names)
     column = np.where(codes == 255, states, codes)
     begin = (first[:, None] + np.arange(n)) * table.bin
-    shared = np.minimum(begin + table.bin, starts[:, None] + width) - np.maximum(begin, starts[:, None])
+    shared = np.minimum(begin + table.bin, starts[:, None] + width) - np.maximum(
+        begin, starts[:, None]
+    )
     flat = np.arange(len(starts))[:, None] * (states + 1) + column
     total = np.bincount(flat.ravel(), np.maximum(shared, 0).ravel(), len(starts) * (states + 1))
     return (total.reshape(len(starts), states + 1) / width).astype(np.float32)
@@ -182,8 +216,11 @@ def chrom_numbers(store: Any, bins: Bins) -> NDArray[np.int64]:
     for name, _, _ in bins.runs():
         if name not in known:
             raise InputError(
-                "the store lacks a chromosome of the bins", where=str(store.path), found=name,
-                expected=f"one of {', '.join(known[:12])}", do="Choose chromosomes that the store has, or build it on the whole genome.",
-            )  # fmt: skip
+                "the store lacks a chromosome of the bins",
+                where=str(store.path),
+                found=name,
+                expected=f"one of {', '.join(known[:12])}",
+                do="Choose chromosomes that the store has, or build it on the whole genome.",
+            )
         numbers[bins.chroms.index(name)] = known.index(name)
     return numbers[bins.chrom]

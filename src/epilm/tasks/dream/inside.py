@@ -40,7 +40,8 @@ def check_inside(
     >>> check_inside(one, {"chr1": 1000}, store="s", do="Cut it.")
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: a bin ends past its chromosome; 1 on chr1 do. Found chr1:900-1100; expected an end of at most 1000 (chr1 in the store s). Cut it.
+    epilm.errors.InputError: a bin ends past its chromosome; 1 on chr1 do. Found chr1:900-1100;
+        expected an end of at most 1000 (chr1 in the store s). Cut it.
     """
     for name, low, high in bins.runs():
         if name not in sizes:
@@ -48,7 +49,9 @@ def check_inside(
         past = bins.start[low:high].astype(np.int64) + bins.width > sizes[name]
         if past.any():
             raise InputError(
-                f"{what} ends past its chromosome; {int(past.sum()):,} on {name} do", where=where,
+                f"{what} ends past its chromosome; {int(past.sum()):,} on {name} do",
+                where=where,
                 found=bins.place(low + int(past.argmax())),
-                expected=f"an end of at most {sizes[name]} ({name} in the store {store})", do=do,
-            )  # fmt: skip
+                expected=f"an end of at most {sizes[name]} ({name} in the store {store})",
+                do=do,
+            )

@@ -22,7 +22,9 @@ from epilm.tasks.dream.write import Columns, digits, words, write_rows
 
 BOUND, UNBOUND, AMBIGUOUS = 1, 0, -1
 Rule = Literal["challenge", "bin_half"]
-_WHAT = "the challenge's label file: a header 'chr start stop CELL ...', then B, U or A per cell type"
+_WHAT = (
+    "the challenge's label file: a header 'chr start stop CELL ...', then B, U or A per cell type"
+)
 _VALUE = np.full(256, 2, np.int8)  # 2: no label
 _VALUE[ord("B")], _VALUE[ord("U")], _VALUE[ord("A")] = BOUND, UNBOUND, AMBIGUOUS
 _LETTER = np.frombuffer(b"AUB", np.uint8)  # of value + 1
@@ -52,7 +54,10 @@ class BinLabels:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        assert self.values.shape == (len(self.bins), len(self.cells)), "one label a bin and cell type"
+        assert self.values.shape == (
+            len(self.bins),
+            len(self.cells),
+        ), "one label a bin and cell type"
 
     def __len__(self) -> int:
         return len(self.bins)
@@ -97,7 +102,9 @@ class BinLabels:
             out[cell] = {"bound": n[2], "unbound": n[1], "ambiguous": n[0]}
         return out
 
-    def check_cells(self, known: Sequence[str], other: str, wanted: Sequence[str] | None = None) -> None:
+    def check_cells(
+        self, known: Sequence[str], other: str, wanted: Sequence[str] | None = None
+    ) -> None:
         """Refuse cell types of the labels that something else (a store) lacks.
 
         Parameters
@@ -121,7 +128,10 @@ class BinLabels:
                     where=self.factor or None,
                     found=cell,
                     expected=f"one of {few(list(known), 12)}",
-                    do="Name the cell types that are in both, or build the store with its track (--cell-map CELL=SOURCE).",
+                    do=(
+                        "Name the cell types that are in both, or build the store with its track"
+                        " (--cell-map CELL=SOURCE)."
+                    ),
                 )
 
     def check_classes(self, cells: Sequence[str] | None = None, where: str = "") -> None:
@@ -138,18 +148,30 @@ class BinLabels:
         >>> BinLabels(bins, ("K562",), np.zeros((3, 1), np.int8), "CTCF").check_classes()
         Traceback (most recent call last):
         ...
-        epilm.errors.InputError: CTCF: the labels hold one class alone. Found 0 bound, 3 unbound, 0 ambiguous bins in K562; expected bound and unbound bins. Choose other chromosomes or cell types, or check that peaks and bins are of one assembly.
+        epilm.errors.InputError: CTCF: the labels hold one class alone. Found 0 bound, 3 unbound, 0
+            ambiguous bins in K562; expected bound and unbound bins. Choose other chromosomes or
+            cell types, or check that peaks and bins are of one assembly.
         """
         chosen = [self.column(cell) for cell in cells] if cells else list(range(len(self.cells)))
         n = sum(np.bincount(self.values[:, c] + 1, minlength=3) for c in chosen)
         ambiguous, unbound, bound = (int(x) for x in np.asarray(n))
         if not bound or not unbound:
             raise InputError(
-                "every bin is ambiguous" if not bound and not unbound else "the labels hold one class alone",
+                (
+                    "every bin is ambiguous"
+                    if not bound and not unbound
+                    else "the labels hold one class alone"
+                ),
                 where=where or self.factor or None,
-                found=f"{bound} bound, {unbound} unbound, {ambiguous} ambiguous bins in {', '.join(cells or self.cells)}",
+                found=(
+                    f"{bound} bound, {unbound} unbound, {ambiguous} ambiguous bins in"
+                    f" {', '.join(cells or self.cells)}"
+                ),
                 expected="bound and unbound bins",
-                do="Choose other chromosomes or cell types, or check that peaks and bins are of one assembly.",
+                do=(
+                    "Choose other chromosomes or cell types, or check that peaks and bins are of"
+                    " one assembly."
+                ),
             )
 
 
@@ -157,13 +179,21 @@ def _cells(path: str | Path) -> tuple[str, ...]:
     """Cell types of a label file's first line."""
     first = first_line(path, _WHAT)
     names = [first.field(0, c).strip() for c in range(first.columns)]
-    if [n.lower() for n in names[:3]] not in (["chr", "start", "stop"], ["chrom", "start", "stop"], ["chr", "start", "end"], ["chrom", "start", "end"]) or len(names) < 4:  # fmt: skip
+    if [n.lower() for n in names[:3]] not in (
+        ["chr", "start", "stop"],
+        ["chrom", "start", "stop"],
+        ["chr", "start", "end"],
+        ["chrom", "start", "end"],
+    ) or len(names) < 4:
         raise InputError(
             "the header is not that of a label file",
             where=first.place(0),
             found=repr(first.line(0)[:80]),
             expected="chr, start, stop and the cell types, tab-separated",
-            do="Give the challenge's *.labels.tsv.gz; a prediction file has no header and is not labels.",
+            do=(
+                "Give the challenge's *.labels.tsv.gz; a prediction file has no header and is not"
+                " labels."
+            ),
         )
     twice = [n for n in names[3:] if names[3:].count(n) > 1]
     if twice:
@@ -183,7 +213,8 @@ def read_labels(
     Parameters
     ----------
     path : path
-        {TF}.train.labels.tsv(.gz): header chr start stop CELL1 ..., then one line a bin with B, U or A.
+        {TF}.train.labels.tsv(.gz): header chr start stop CELL1 ..., then one line a bin with B, U
+        or A.
     chroms : sequence of str, optional
         Keep bins inside these chromosomes or parts of them.
     cells : sequence of str, optional
@@ -199,8 +230,8 @@ def read_labels(
     Raises
     ------
     InputError
-        Naming file and line: another header, another number of columns, a label that is none of B, U, A,
-        bins of another width or not sorted, a cell type that is not there.
+        Naming file and line: another header, another number of columns, a label that is none of B,
+        U, A, bins of another width or not sorted, a cell type that is not there.
 
     References
     ----------
@@ -227,7 +258,8 @@ def read_labels(
         for c, column in enumerate(columns):
             labels[:, c] = _values(block, column, there[column - 3])
         if chroms is not None:
-            # Only names met so far can be judged; whether a place is met at all is asked at the end.
+            # Only names met so far can be judged; whether a place is met at all is asked at the
+            # end.
             here = Bins(tuple(order.chroms), numbers, starts, order.width or WIDTH)
             known = {name for name, _, _ in here.runs()}
             keep = here.inside([p for p in chroms if p.partition(":")[0].strip() in known])
@@ -243,10 +275,15 @@ def read_labels(
         name = place.partition(":")[0].strip()
         if name not in order.chroms:
             raise InputError(
-                "the label file has no bin on the chromosome", where=str(path), found=name,
-                expected=f"one of {few(order.chroms, 24)}", do="Choose among those.",
-            )  # fmt: skip
-    bins = Bins(tuple(order.chroms), np.concatenate(chrom), np.concatenate(start), order.width or WIDTH)
+                "the label file has no bin on the chromosome",
+                where=str(path),
+                found=name,
+                expected=f"one of {few(order.chroms, 24)}",
+                do="Choose among those.",
+            )
+    bins = Bins(
+        tuple(order.chroms), np.concatenate(chrom), np.concatenate(start), order.width or WIDTH
+    )
     joined = np.empty((len(bins), len(wanted)), np.int8, order="F")
     at = 0
     for part in values:
@@ -277,7 +314,9 @@ def write_labels(path: str | Path, labels: BinLabels) -> None:
     >>> import tempfile
     >>> from epilm.tasks.dream.bins import grid
     >>> name = Path(tempfile.mkdtemp()) / "CTCF.train.labels.tsv"
-    >>> write_labels(name, BinLabels(grid({"chr1": 1500}), ("K562",), np.array([[1], [0], [-1]], np.int8)))
+    >>> write_labels(
+    ...     name, BinLabels(grid({"chr1": 1500}), ("K562",), np.array([[1], [0], [-1]], np.int8))
+    ... )
     >>> name.read_text()
     'chr\\tstart\\tstop\\tK562\\nchr1\\t600\\t800\\tB\\nchr1\\t650\\t850\\tU\\nchr1\\t700\\t900\\tA\\n'
     >>> read_labels(name).counts()
@@ -302,7 +341,12 @@ def _row_blocks(labels: BinLabels, rows: int = 1 << 17) -> Iterator[Columns]:
 
 
 def labels_from_peaks(
-    bins: Bins, conservative: Any, relaxed: Any = None, blacklist: Any = None, *, rule: Rule = "challenge"
+    bins: Bins,
+    conservative: Any,
+    relaxed: Any = None,
+    blacklist: Any = None,
+    *,
+    rule: Rule = "challenge",
 ) -> NDArray[np.int8]:
     """Label bins in one cell type from its peaks.
 
@@ -312,24 +356,28 @@ def labels_from_peaks(
     conservative : DataFrame or path
         Peaks that passed the IDR threshold.
     relaxed : DataFrame or path, optional
-        All peaks of the pooled replicates. Without them only a conservative peak makes a bin ambiguous.
+        All peaks of the pooled replicates. Without them only a conservative peak makes a bin
+        ambiguous.
     blacklist : DataFrame or path, optional
-        Bins that share a base with it become ambiguous (so they are neither learned from nor scored).
+        Bins that share a base with it become ambiguous (so they are neither learned from nor
+        scored).
     rule : {"challenge", "bin_half"}
-        When a bin is bound. "challenge": it shares at least half of itself, or at least half of the peak,
-        with a conservative peak; peaks that overlap or touch are one peak. "bin_half": it shares more than
-        half of itself (101 of 200 bp) with one conservative peak, overlapping peaks counted each for itself
-        (FactorNet); peaks of 100 bp and less then never make a bin bound.
+        When a bin is bound. "challenge": it shares at least half of itself, or at least half of the
+        peak, with a conservative peak; peaks that overlap or touch are one peak. "bin_half": it
+        shares more than half of itself (101 of 200 bp) with one conservative peak, overlapping
+        peaks counted each for itself (FactorNet); peaks of 100 bp and less then never make a bin
+        bound.
 
     Returns
     -------
     int8 (n,)
-        1 bound; -1 not bound but at least one base shared with a conservative or relaxed peak; 0 no base.
+        1 bound; -1 not bound but at least one base shared with a conservative or relaxed peak; 0 no
+        base.
 
     References
     ----------
-    "challenge": the organisers' script (bedtools intersect -f 0.5 -F 0.5 -e after merge; ambiguous where the
-    relaxed peaks, any overlap, disagree). "bin_half": uci-cbcl/FactorNet, utils.py.
+    "challenge": the organisers' script (bedtools intersect -f 0.5 -F 0.5 -e after merge; ambiguous
+    where the relaxed peaks, any overlap, disagree). "bin_half": uci-cbcl/FactorNet, utils.py.
 
     Examples
     --------
@@ -363,5 +411,12 @@ def labels_from_peaks(
 
 
 __all__ = [
-    "AMBIGUOUS", "BOUND", "UNBOUND", "BinLabels", "Rule", "labels_from_peaks", "read_labels", "write_labels",
-]  # fmt: skip
+    "AMBIGUOUS",
+    "BOUND",
+    "UNBOUND",
+    "BinLabels",
+    "Rule",
+    "labels_from_peaks",
+    "read_labels",
+    "write_labels",
+]

@@ -1,7 +1,8 @@
-"""What of a test a model has met before it: chromosomes and cell types of pre-training and of training (protocols A21).
+"""What of a test a model has met before it: chromosomes and cell types of pre-training and of
+training (protocols A21).
 
-And how many of its bins hold no sequence, which flatters as well. Read from what a run keeps about itself. Used by the evaluation and by ablations.
-Axes: n bins.
+And how many of its bins hold no sequence, which flatters as well. Read from what a run keeps about
+itself. Used by the evaluation and by ablations. Axes: n bins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,12 @@ from epilm.tasks.dream.bins import Bins
 
 
 def leak_of(
-    about: Mapping[str, Any], bins: Bins, cell: str, *, reads_states: bool, same_track: Sequence[str] = ()
+    about: Mapping[str, Any],
+    bins: Bins,
+    cell: str,
+    *,
+    reads_states: bool,
+    same_track: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Say what of the test pre-training, training and the choice of the best epoch have met.
 
@@ -33,26 +39,35 @@ def leak_of(
     reads_states : bool
         Whether pre-training could read anything of a cell type.
     same_track : sequence of str
-        Other cell types whose states are the very track of this one's (a proxy): who has read theirs has read its.
+        Other cell types whose states are the very track of this one's (a proxy): who has read
+        theirs has read its.
 
     Returns
     -------
     dict
-        pretraining: {chroms_seen, bins_seen (a share), cell_seen, unknown, holdout_chroms, holdout_cells} or None where
-        there was none; training: {bins_seen, bins_choosing, cell_seen, chroms, cells}; said: a line; warnings.
+        pretraining: {chroms_seen, bins_seen (a share), cell_seen, unknown, holdout_chroms,
+        holdout_cells} or None where there was none; training: {bins_seen, bins_choosing, cell_seen,
+        chroms, cells}; said: a line; warnings.
 
     Examples
     --------
     >>> from epilm.tasks.dream.bins import grid
-    >>> about = {"pretraining": {"holdout_chroms": ["chr8"]}, "train_chroms": ["chr2"], "cells": ["K562"]}
+    >>> about = {
+    ...     "pretraining": {"holdout_chroms": ["chr8"]},
+    ...     "train_chroms": ["chr2"],
+    ...     "cells": ["K562"],
+    ... }
     >>> leak_of(about, grid({"chr1": 4000, "chr8": 4000}), "HepG2", reads_states=False)["said"]
-    'pre-training has seen chr1 of the test chromosomes (50.0% of the bins; no label of them); training has not met HepG2, and 0.0% of the test bins'
+    'pre-training has seen chr1 of the test chromosomes (50.0% of the bins; no label of them);
+    training has not met HepG2, and 0.0% of the test bins'
     """
     there = [name for name, _, _ in bins.runs()]
     counts, warnings = bins.counts(), []
     said = []
     called = cell + (
-        f" (whose states are those of {', '.join(same_track)})" if same_track and reads_states else ""
+        f" (whose states are those of {', '.join(same_track)})"
+        if same_track and reads_states
+        else ""
     )
     before = about.get("pretraining")
     pretraining = None
@@ -62,20 +77,30 @@ def leak_of(
         cell_seen = has_read(before, (cell, *same_track)) if reads_states else None
         unknown = unknown_starts(before)
         pretraining = {
-            "chroms_seen": seen, "bins_seen": share, "cell_seen": cell_seen, "unknown": unknown,
-            "holdout_chroms": held_out(before), "holdout_cells": held_out(before, "cells"),
-        }  # fmt: skip
-        text = f"pre-training has seen {', '.join(seen) if seen else 'none'} of the test chromosomes ({share:.1%} of the bins; no label of them)"
+            "chroms_seen": seen,
+            "bins_seen": share,
+            "cell_seen": cell_seen,
+            "unknown": unknown,
+            "holdout_chroms": held_out(before),
+            "holdout_cells": held_out(before, "cells"),
+        }
+        text = (
+            f"pre-training has seen {', '.join(seen) if seen else 'none'} of the test chromosomes"
+            f" ({share:.1%} of the bins; no label of them)"
+        )
         if cell_seen is not None:
             text += f" and {'has' if cell_seen else 'has not'} seen {called}"
         if not before.get("unknown"):
             said.append(text)
         if seen:
             warnings.append(
-                f"pre-training has seen the bases{' and states' if reads_states else ''} of {share:.1%} of the test bins ({', '.join(seen)})"
+                f"pre-training has seen the bases{' and states' if reads_states else ''} of"
+                f" {share:.1%} of the test bins ({', '.join(seen)})"
             )
         if unknown:
-            said.append(f"what the weights it began with have read is not known ({', '.join(unknown)})")
+            said.append(
+                f"what the weights it began with have read is not known ({', '.join(unknown)})"
+            )
             warnings.append(f"{said[-1]}: they may have seen any of the test bins")
     else:
         said.append("no pre-training")
@@ -86,11 +111,19 @@ def leak_of(
             f"LEAK: {training['bins_seen']:.1%} of the test bins lie where training learned, {same}"
         )
     if training["bins_choosing"] > 0:
-        warnings.append(f"LEAK: {training['bins_choosing']:.1%} of the test bins chose the best epoch")
+        warnings.append(
+            f"LEAK: {training['bins_choosing']:.1%} of the test bins chose the best epoch"
+        )
     said.append(
-        f"training has {'met' if training['cell_seen'] else 'not met'} {called}, and {training['bins_seen']:.1%} of the test bins"
+        f"training has {'met' if training['cell_seen'] else 'not met'} {called}, and"
+        f" {training['bins_seen']:.1%} of the test bins"
     )
-    return {"pretraining": pretraining, "training": training, "said": "; ".join(said), "warnings": warnings}
+    return {
+        "pretraining": pretraining,
+        "training": training,
+        "said": "; ".join(said),
+        "warnings": warnings,
+    }
 
 
 def _met_in_training(

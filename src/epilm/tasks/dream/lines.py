@@ -144,7 +144,9 @@ class Lines:
         new[:1] = True
         new[1:] = width[1:] != width[:-1]
         for offset in range(int(width.max(initial=0))):
-            letter = np.where(offset < width, self.text[np.minimum(start + offset, len(self.text) - 1)], 0)
+            letter = np.where(
+                offset < width, self.text[np.minimum(start + offset, len(self.text) - 1)], 0
+            )
             new[1:] |= letter[1:] != letter[:-1]
         at = np.flatnonzero(new)
         for low, high in zip(at, [*at[1:], len(self)], strict=True):
@@ -202,7 +204,8 @@ def iter_lines(
 
 
 def first_line(path: str | Path, what: str) -> Lines:
-    """Read the first line alone, whatever the lines after it are like: a header is judged before the rows.
+    """Read the first line alone, whatever the lines after it are like: a header is judged before
+    the rows.
 
     Raises
     ------
@@ -222,7 +225,9 @@ def first_line(path: str | Path, what: str) -> Lines:
 
 
 def _whole_lines(path: str | Path, what: str, size: int) -> Iterator[bytes]:
-    """Pieces that end with a line, with Unix line ends; blank lines at the end of the file dropped."""
+    """Pieces that end with a line, with Unix line ends; blank lines at the end of the file
+    dropped.
+    """
     rest, blank, lines = b"", b"", False
     for piece in read_chunks(path, what, size):
         piece = rest + piece
@@ -244,7 +249,9 @@ def _whole_lines(path: str | Path, what: str, size: int) -> Iterator[bytes]:
     if rest:
         yield blank + rest + b"\n"
     elif not lines:
-        raise InputError("the file holds no line", where=str(path), found="blank lines only", expected=what)
+        raise InputError(
+            "the file holds no line", where=str(path), found="blank lines only", expected=what
+        )
 
 
 def _lines(text: bytes, first: int, where: str, columns: int | None) -> Lines:

@@ -46,9 +46,11 @@ def find_peaks(folder: str | Path) -> dict[str, dict[str, dict[str, Path]]]:
             kinds = out.setdefault(found["factor"], {}).setdefault(found["cell"], {})
             if found["kind"] in kinds:
                 raise InputError(
-                    "two files hold the same peaks", where=str(folder), found=f"{kinds[found['kind']].name}, {path.name}",
+                    "two files hold the same peaks",
+                    where=str(folder),
+                    found=f"{kinds[found['kind']].name}, {path.name}",
                     expected=f"one {found['kind']} file of {found['factor']} in {found['cell']}",
-                )  # fmt: skip
+                )
             kinds[found["kind"]] = path
     return out
 
@@ -67,7 +69,8 @@ def factor_named(data: Any) -> str | None:
         return None
     path = Path(data)
     if path.is_dir():
-        # A WILDS subset has its factor in the folder's name alone; any other name of a folder means nothing.
+        # A WILDS subset has its factor in the folder's name alone; any other name of a folder means
+        # nothing.
         known = path.name.upper() in {pair.factor for pair in PAIRS}
         return path.name if known and (path / PLACES).is_file() else None
     found = _LABELS.match(path.name)
@@ -75,7 +78,8 @@ def factor_named(data: Any) -> str | None:
 
 
 def check_factor(data: Any, factor: str | None) -> None:
-    """Refuse labels whose name says another factor than the one asked for; upper and lower case are one.
+    """Refuse labels whose name says another factor than the one asked for; upper and lower case are
+    one.
 
     Raises
     ------
@@ -90,14 +94,19 @@ def check_factor(data: Any, factor: str | None) -> None:
         where=None if held else str(data),
         found=f"{named} in {'BinLabels.factor' if held else 'the name'}",
         expected=factor,
-        do=f"Give the labels of {factor} (--data), or ask for {named} (--factor {named}); if the name alone is wrong, call them {factor}.train.labels.tsv.gz.",
+        do=(
+            f"Give the labels of {factor} (--data), or ask for {named} (--factor {named}); if the"
+            f" name alone is wrong, call them {factor}.train.labels.tsv.gz."
+        ),
     )
 
 
 def factor_of_predictions(path: Path, data: Any, factor: str | None, cell: str) -> str | None:
-    """Give the factor of a file of predictions: as asked for, else by its name; refused where the two or the labels differ.
+    """Give the factor of a file of predictions: as asked for, else by its name; refused where the
+    two or the labels differ.
 
-    Only a name of the challenge's own form says anything: the second word of my.run.v2.tab.gz is no factor.
+    Only a name of the challenge's own form says anything: the second word of my.run.v2.tab.gz is no
+    factor.
 
     Raises
     ------
@@ -120,14 +129,20 @@ def factor_of_predictions(path: Path, data: Any, factor: str | None, cell: str) 
             expected=f"{cell}, as --cell says",
             do=f"Give the predictions of {cell}, or --cell {named[1]}; {rename}.",
         )
-    for other, who in ((factor, "as --factor says"), (factor_named(data), "as the labels are named")):
+    for other, who in (
+        (factor, "as --factor says"),
+        (factor_named(data), "as the labels are named"),
+    ):
         if other is not None and other.lower() != named[0].lower():
             raise InputError(
                 "the predictions are of another factor",
                 where=str(path),
                 found=f"{named[0]} in the file's name",
                 expected=f"{other}, {who}{'' if isinstance(data, BinLabels) else f' ({data})'}",
-                do=f"Give the predictions of {other}, or the labels of {named[0]} (--data); {rename}.",
+                do=(
+                    f"Give the predictions of {other}, or the labels of {named[0]} (--data);"
+                    f" {rename}."
+                ),
             )
     return factor or named[0]
 
@@ -157,13 +172,13 @@ def load_bins(
     cells : sequence of str, optional
         Which cell types, in which order; by default all.
     sizes : dict of chromosome to bp
-        The genome's; needed to lay bins when labels are rebuilt without `regions`. Peaks that end past them
-        are refused.
+        The genome's; needed to lay bins when labels are rebuilt without `regions`. Peaks that end
+        past them are refused.
     chroms : sequence of str, optional
         Keep bins inside these chromosomes or parts of them.
     regions : path, DataFrame or sequence of places, optional
-        Where there are bins: a file with one bin a line (the challenge's region files), or regions to lay
-        bins over. With a label file: only its bins that are among these.
+        Where there are bins: a file with one bin a line (the challenge's region files), or regions
+        to lay bins over. With a label file: only its bins that are among these.
     blacklist : path or DataFrame, optional
         Bins that touch it are left out.
     rule : {"challenge", "bin_half"}
@@ -178,8 +193,8 @@ def load_bins(
     Raises
     ------
     InputError
-        Naming what is missing and what there is; if the labels are named as those of another factor, or a peak
-        ends past its chromosome.
+        Naming what is missing and what there is; if the labels are named as those of another
+        factor, or a peak ends past its chromosome.
     """
     check_factor(data, factor)
     if isinstance(data, BinLabels):
@@ -188,7 +203,16 @@ def load_bins(
     if isinstance(data, Mapping):
         peaks = {cell: _pair(value) for cell, value in data.items()}
         return _rebuilt(
-            peaks, factor or "", cells, sizes, chroms, regions, blacklist, rule, margin, "the peaks given"
+            peaks,
+            factor or "",
+            cells,
+            sizes,
+            chroms,
+            regions,
+            blacklist,
+            rule,
+            margin,
+            "the peaks given",
         )
     path = Path(data)
     if path.is_dir():
@@ -202,14 +226,19 @@ def load_bins(
             path = files[name]
         else:
             pairs = {
-                cell: (kinds.get("conservative"), kinds.get("relaxed")) for cell, kinds in found[name].items()
+                cell: (kinds.get("conservative"), kinds.get("relaxed"))
+                for cell, kinds in found[name].items()
             }
-            return _rebuilt(pairs, name, cells, sizes, chroms, regions, blacklist, rule, margin, str(path))
+            return _rebuilt(
+                pairs, name, cells, sizes, chroms, regions, blacklist, rule, margin, str(path)
+            )
     elif _PEAKS.match(path.name):
         raise UsageError(
-            "this is the peak file of one cell type", where=str(path), expected="a label file, or the folder of peak files",
+            "this is the peak file of one cell type",
+            where=str(path),
+            expected="a label file, or the folder of peak files",
             do=f"Give {path.parent} and name the factor.",
-        )  # fmt: skip
+        )
     return _narrowed(
         read_labels(path, chroms=chroms, cells=cells, factor=factor or ""), None, regions, blacklist
     )
@@ -220,12 +249,20 @@ def _factor(factor: str | None, there: list[str], path: Path) -> str:
         raise InputError(
             "the folder holds neither labels nor peaks of a factor",
             where=str(path),
-            expected="FACTOR.train.labels.tsv.gz, or CELL.FACTOR.conservative.narrowPeak.gz (and .relaxed.)",
+            expected=(
+                "FACTOR.train.labels.tsv.gz, or CELL.FACTOR.conservative.narrowPeak.gz (and"
+                " .relaxed.)"
+            ),
         )
     if factor is None:
         if len(there) == 1:
             return there[0]
-        raise UsageError("the folder holds several factors", where=str(path), found=few(sorted(there), 30), do="Name one with --factor.")  # fmt: skip
+        raise UsageError(
+            "the folder holds several factors",
+            where=str(path),
+            found=few(sorted(there), 30),
+            do="Name one with --factor.",
+        )
     if factor not in there:
         raise InputError(
             "the folder holds no labels of this factor",
@@ -256,21 +293,33 @@ def _rebuilt(
     margin: int,
     where: str,
 ) -> BinLabels:
-    wanted = [cell for cell, (core, _) in peaks.items() if core is not None] if cells is None else list(cells)
+    wanted = (
+        [cell for cell, (core, _) in peaks.items() if core is not None]
+        if cells is None
+        else list(cells)
+    )
     for cell in wanted:
         if cell not in peaks or peaks[cell][0] is None:
             there = sorted(cell for cell, (core, _) in peaks.items() if core is not None)
             raise InputError(
-                f"there are no conservative peaks of {factor or 'the factor'} in this cell type", where=where, found=cell,
-                do=nearest(cell, there) if there else "There are relaxed peaks alone: they cannot say what is bound.",
-            )  # fmt: skip
+                f"there are no conservative peaks of {factor or 'the factor'} in this cell type",
+                where=where,
+                found=cell,
+                do=(
+                    nearest(cell, there)
+                    if there
+                    else "There are relaxed peaks alone: they cannot say what is bound."
+                ),
+            )
     blacklisted = None if blacklist is None else read_intervals(blacklist)
     bins = _bins(sizes, chroms, regions, margin, where)
     notes = []
     if blacklisted is not None:
         clear = ~bins.overlaps(blacklisted)
         if not clear.all():
-            notes.append(f"{int((~clear).sum())} of {len(bins)} bins touch the blacklist and were left out")
+            notes.append(
+                f"{int((~clear).sum())} of {len(bins)} bins touch the blacklist and were left out"
+            )
             bins = bins.take(clear)
     values = np.empty((len(bins), len(wanted)), np.int8, order="F")
     named = [name for name, _, _ in bins.runs()]
@@ -282,10 +331,13 @@ def _rebuilt(
         check_names(sorted(met), list(sizes) if sizes else named, origin, other="the bins")
         if silent := [name for name in named if name not in met]:
             notes.append(
-                f"{cell}: no conservative peak on {few(silent, 24)}; all bins there count as not bound"
+                f"{cell}: no conservative peak on {few(silent, 24)}; all bins there count as not"
+                " bound"
             )
         if wide is None:
-            notes.append(f"{cell}: no relaxed peaks, so only the edges of conservative peaks are ambiguous")
+            notes.append(
+                f"{cell}: no relaxed peaks, so only the edges of conservative peaks are ambiguous"
+            )
         for peaks_of in (core, wide):
             if sizes and peaks_of is not None:
                 check_ends(peaks_of, sizes, peaks_of.attrs.get("source", cell), "peak")
@@ -294,13 +346,23 @@ def _rebuilt(
     return BinLabels(bins, tuple(wanted), values, factor, tuple(notes))
 
 
-def _bins(sizes: Mapping[str, int] | None, chroms: Sequence[str] | None, regions: Any, margin: int, where: str) -> Bins:  # fmt: skip
+def _bins(
+    sizes: Mapping[str, int] | None,
+    chroms: Sequence[str] | None,
+    regions: Any,
+    margin: int,
+    where: str,
+) -> Bins:
     if regions is None:
         if sizes is None:
             raise UsageError(
-                "labels are rebuilt on bins, and nothing says where those lie", where=where,
-                do="Give the store, whose genome they lie on (--store), or regions (--regions FILE).",
-            )  # fmt: skip
+                "labels are rebuilt on bins, and nothing says where those lie",
+                where=where,
+                do=(
+                    "Give the store, whose genome they lie on (--store), or regions (--regions"
+                    " FILE)."
+                ),
+            )
         return grid(sizes, chroms=chroms, margin=margin)
     if isinstance(regions, Bins):
         return regions if chroms is None else regions.take(regions.inside(chroms))
@@ -313,27 +375,39 @@ def _bins(sizes: Mapping[str, int] | None, chroms: Sequence[str] | None, regions
     return grid(regions, chroms=chroms, margin=margin)
 
 
-def _narrowed(labels: BinLabels, chroms: Sequence[str] | None, regions: Any, blacklist: Any) -> BinLabels:
+def _narrowed(
+    labels: BinLabels, chroms: Sequence[str] | None, regions: Any, blacklist: Any
+) -> BinLabels:
     notes = list(labels.notes)
     if chroms is not None:
         labels = labels.take(labels.bins.inside(chroms))
     if regions is not None:
-        allowed = regions if isinstance(regions, Bins) else _bins(None, None, regions, MARGIN, labels.factor)
+        allowed = (
+            regions
+            if isinstance(regions, Bins)
+            else _bins(None, None, regions, MARGIN, labels.factor)
+        )
         keep = among(labels.bins, allowed)
         if not keep.any():
             raise InputError(
-                "no bin of the labels is among the regions", where=labels.factor or None,
-                found=labels.bins.place(0), expected=f"bins such as {allowed.place(0)}", do="Are both of one assembly?",
-            )  # fmt: skip
+                "no bin of the labels is among the regions",
+                where=labels.factor or None,
+                found=labels.bins.place(0),
+                expected=f"bins such as {allowed.place(0)}",
+                do="Are both of one assembly?",
+            )
         if not keep.all():
             notes.append(
-                f"{int((~keep).sum())} of {len(keep)} bins are not in the region file and were left out"
+                f"{int((~keep).sum())} of {len(keep)} bins are not in the region file and were"
+                " left out"
             )
             labels = labels.take(keep)
     if blacklist is not None:
         clear = ~labels.bins.overlaps(read_intervals(blacklist))
         if not clear.all():
-            notes.append(f"{int((~clear).sum())} of {len(clear)} bins touch the blacklist and were left out")
+            notes.append(
+                f"{int((~clear).sum())} of {len(clear)} bins touch the blacklist and were left out"
+            )
             labels = labels.take(clear)
     return BinLabels(labels.bins, labels.cells, labels.values, labels.factor, tuple(notes))
 

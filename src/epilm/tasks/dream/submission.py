@@ -21,7 +21,10 @@ from epilm.tasks.dream.bins import WIDTH, BinOrder, Bins
 from epilm.tasks.dream.lines import Lines, iter_lines
 from epilm.tasks.dream.write import decimals, digits, lines, open_rows, words
 
-_WHAT = "a prediction file: chromosome, start, stop, probability, tab-separated, no header, plain or gzip"
+_WHAT = (
+    "a prediction file: chromosome, start, stop, probability, tab-separated, no header, plain or"
+    " gzip"
+)
 _BLOCK = 1 << 17
 
 
@@ -61,7 +64,8 @@ class Checked:
         Raises
         ------
         InputError
-            For the first score that is NaN or outside [0, 1], or when there are more scores than bins.
+            For the first score that is NaN or outside [0, 1], or when there are more scores than
+            bins.
         """
         block = np.asarray(scores)
         if block.dtype not in (np.float32, np.float64):
@@ -70,19 +74,23 @@ class Checked:
             raise ValueError(f"scores have {block.ndim} axes, not one")
         if self.done + len(block) > len(self.bins):
             raise InputError(
-                "there are more scores than bins", where=self.where, found=f"{self.done + len(block)} or more",
-                expected=f"{len(self.bins)}", do="Predict the bins that the file is opened for.",
-            )  # fmt: skip
+                "there are more scores than bins",
+                where=self.where,
+                found=f"{self.done + len(block)} or more",
+                expected=f"{len(self.bins)}",
+                do="Predict the bins that the file is opened for.",
+            )
         wrong = ~((block >= 0) & (block <= 1))
         if wrong.any():
             row = int(wrong.argmax())
             raise InputError(
                 "the score is no probability",
                 where=f"{self.where}, {self.bins.place(self.done + row)}",
-                found=f"{block[row]!s}" + (f", and {int(wrong.sum()) - 1} more in this block" if wrong.sum() > 1 else ""),
+                found=f"{block[row]!s}"
+                + (f", and {int(wrong.sum()) - 1} more in this block" if wrong.sum() > 1 else ""),
                 expected="a number from 0 to 1",
                 do="A model that gives NaN has diverged; a logit needs a sigmoid first.",
-            )  # fmt: skip
+            )
         self.done += len(block)
         return block
 
@@ -95,9 +103,12 @@ class Checked:
         """
         if self.done < len(self.bins):
             raise InputError(
-                "there are fewer scores than bins", where=self.where, found=f"{self.done}",
-                expected=f"{len(self.bins)}; the next is {self.bins.place(self.done)}", do="Nothing was written.",
-            )  # fmt: skip
+                "there are fewer scores than bins",
+                where=self.where,
+                found=f"{self.done}",
+                expected=f"{len(self.bins)}; the next is {self.bins.place(self.done)}",
+                do="Nothing was written.",
+            )
 
 
 class SubmissionWriter(Checked):
@@ -141,7 +152,10 @@ class SubmissionWriter(Checked):
         first = self.done
         block = self.check(scores)
         for at in range(0, len(block), _BLOCK):
-            for text in _texts(self.bins.take(slice(first + at, first + min(at + _BLOCK, len(block)))), block[at : at + _BLOCK]):  # fmt: skip
+            for text in _texts(
+                self.bins.take(slice(first + at, first + min(at + _BLOCK, len(block)))),
+                block[at : at + _BLOCK],
+            ):
                 self._out(text)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -158,7 +172,14 @@ class SubmissionWriter(Checked):
 def _texts(bins: Bins, scores: NDArray[np.floating]) -> Iterator[bytes]:
     for name, low, high in bins.runs():
         start = bins.start[low:high].astype(np.int64)
-        yield lines([words(name, high - low), digits(start), digits(start + bins.width), decimals(scores[low:high])])  # fmt: skip
+        yield lines(
+            [
+                words(name, high - low),
+                digits(start),
+                digits(start + bins.width),
+                decimals(scores[low:high]),
+            ]
+        )
 
 
 def write_submission(
@@ -171,7 +192,9 @@ def write_submission(
             out.write(block)
 
 
-def iter_submission(path: str | Path, bins: Bins | None = None) -> Iterator[tuple[Bins, NDArray[np.float64]]]:
+def iter_submission(
+    path: str | Path, bins: Bins | None = None
+) -> Iterator[tuple[Bins, NDArray[np.float64]]]:
     """Read predictions block by block, checking each line.
 
     Parameters
@@ -188,8 +211,9 @@ def iter_submission(path: str | Path, bins: Bins | None = None) -> Iterator[tupl
     Raises
     ------
     InputError
-        Naming file and line: a header, another number of columns, a number that is none, a score that is NaN or
-        outside [0, 1], bins that are not sorted or of another width, bins other than those expected, too few, too many.
+        Naming file and line: a header, another number of columns, a number that is none, a score
+        that is NaN or outside [0, 1], bins that are not sorted or of another width, bins other than
+        those expected, too few, too many.
     """
     order = BinOrder(None if bins is None else bins.width)
     done = 0
@@ -208,38 +232,57 @@ def iter_submission(path: str | Path, bins: Bins | None = None) -> Iterator[tupl
             row = int(wrong.argmax())
             raise InputError(
                 "the score is NaN" if np.isnan(scores[row]) else "the score is outside [0, 1]",
-                where=block.place(row), found=block.field(row, 3), expected="a number from 0 to 1",
+                where=block.place(row),
+                found=block.field(row, 3),
+                expected="a number from 0 to 1",
                 do="Make the predictions again; a logit needs a sigmoid first.",
-            )  # fmt: skip
+            )
         done += len(here)
         yield here, scores
     if bins is not None and done < len(bins):
         raise InputError(
-            "the predictions end early", where=str(path), found=f"{done} lines",
-            expected=f"{len(bins)}; the next bin is {bins.place(done)}", do="Copy the file again, or predict the rest.",
-        )  # fmt: skip
+            "the predictions end early",
+            where=str(path),
+            found=f"{done} lines",
+            expected=f"{len(bins)}; the next bin is {bins.place(done)}",
+            do="Copy the file again, or predict the rest.",
+        )
 
 
 def _check_head(block: Lines) -> None:
     if block.columns != 4:
-        raise InputError("wrong format", where=block.place(0), found=f"{block.columns} columns: {block.line(0)[:60]!r}", expected=_WHAT)  # fmt: skip
+        raise InputError(
+            "wrong format",
+            where=block.place(0),
+            found=f"{block.columns} columns: {block.line(0)[:60]!r}",
+            expected=_WHAT,
+        )
     if block.first == 1 and block.field(0, 1).lower() == "start":
         raise InputError(
-            "the file has a header", where=block.place(0), found=repr(block.line(0)[:60]), expected=_WHAT,
+            "the file has a header",
+            where=block.place(0),
+            found=repr(block.line(0)[:60]),
+            expected=_WHAT,
             do="Remove the first line: the challenge's prediction files have none.",
-        )  # fmt: skip
+        )
 
 
 def _refuse_bins(block: Lines, here: Bins, wanted: Bins, row: int, total: int) -> None:
     if row >= len(wanted):
         raise InputError(
-            "there are more predictions than bins", where=block.place(row), found=here.place(row),
-            expected=f"the end of the file after {total} lines", do="Give the region file that these predictions were made for.",
-        )  # fmt: skip
+            "there are more predictions than bins",
+            where=block.place(row),
+            found=here.place(row),
+            expected=f"the end of the file after {total} lines",
+            do="Give the region file that these predictions were made for.",
+        )
     raise InputError(
-        "the predictions are of other bins", where=block.place(row), found=here.place(row),
-        expected=wanted.place(row), do="Predict the bins of the labels, in their order (same chromosomes, same region file).",
-    )  # fmt: skip
+        "the predictions are of other bins",
+        where=block.place(row),
+        found=here.place(row),
+        expected=wanted.place(row),
+        do="Predict the bins of the labels, in their order (same chromosomes, same region file).",
+    )
 
 
 def read_submission(
@@ -253,7 +296,8 @@ def read_submission(
     bins : Bins, optional
         See `iter_submission`.
     chroms : sequence of str, optional
-        Keep bins inside these chromosomes or parts of them (the challenge scores chr1, chr8, chr21).
+        Keep bins inside these chromosomes or parts of them (the challenge scores chr1, chr8,
+        chr21).
 
     Returns
     -------
@@ -291,9 +335,14 @@ def scores_of(path: Path, bins: Bins) -> NDArray[np.float64]:
         return found.scores
     if found.bins.width != bins.width:
         raise InputError(
-            "the predictions are of bins of another width", where=str(path), found=found.bins.width, expected=bins.width
-        )  # fmt: skip
-    check_names([name for name, _, _ in bins.runs()], found.bins.chroms, str(path), other="the predictions")
+            "the predictions are of bins of another width",
+            where=str(path),
+            found=found.bins.width,
+            expected=bins.width,
+        )
+    check_names(
+        [name for name, _, _ in bins.runs()], found.bins.chroms, str(path), other="the predictions"
+    )
     number = {name: c for c, name in enumerate(found.bins.chroms)}
     key = (found.bins.chrom.astype(np.int64) << 40) | found.bins.start
     chrom = np.array([number.get(name, -1) for name in bins.chroms] or [-1], np.int64)[bins.chrom]
@@ -304,7 +353,10 @@ def scores_of(path: Path, bins: Bins) -> NDArray[np.float64]:
         raise InputError(
             "the predictions lack bins of the labels",
             where=str(path),
-            found=f"{int(missing.sum()):,} of {len(bins):,} missing, the first {bins.place(int(missing.argmax()))}",
+            found=(
+                f"{int(missing.sum()):,} of {len(bins):,} missing, the first"
+                f" {bins.place(int(missing.argmax()))}"
+            ),
             expected=f"bins such as {found.bins.place(0)}",
             do="Predict all bins that are scored, or name the chromosomes to score (--chroms).",
         )

@@ -83,12 +83,20 @@ class BigWigWriter(Checked):
             end = int(bins.start[high - 1]) + bins.width
             if name not in sizes or end > sizes[name]:
                 raise InputError(
-                    "the bins do not fit the genome", where=str(path), found=f"{name}:{end - bins.width}-{end}",
-                    expected=f"an end of at most {sizes[name]}" if name in sizes else "a chromosome of the genome",
+                    "the bins do not fit the genome",
+                    where=str(path),
+                    found=f"{name}:{end - bins.width}-{end}",
+                    expected=(
+                        f"an end of at most {sizes[name]}"
+                        if name in sizes
+                        else "a chromosome of the genome"
+                    ),
                     do="Give the genome that the bins belong to.",
-                )  # fmt: skip
+                )
         self._path, self._sizes = Path(path), dict(sizes)
-        self._step = int(np.gcd.reduce(np.concatenate([np.unique(bins.start % bins.width), [bins.width]])))
+        self._step = int(
+            np.gcd.reduce(np.concatenate([np.unique(bins.start % bins.width), [bins.width]]))
+        )
         self._ends = {low: (name, high) for name, low, high in bins.runs()}
         self._chrom: list[NDArray[np.floating]] = []
         self._begin = 0
@@ -112,13 +120,18 @@ class BigWigWriter(Checked):
     def _close_chromosome(self) -> None:
         name, high = self._ends[self._begin]
         first, values = mean_per_step(
-            self.bins.start[self._begin : high], np.concatenate(self._chrom), self.bins.width, self._step
+            self.bins.start[self._begin : high],
+            np.concatenate(self._chrom),
+            self.bins.width,
+            self._step,
         )
         self._parts.append((name, first, len(values)))
         self._spool.write(values.tobytes())
         self._chrom, self._begin = [], high
 
-    def _runs(self) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
+    def _runs(
+        self,
+    ) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
         offsets = np.concatenate([[0], np.cumsum([n for _, _, n in self._parts])]) * 4
         order = {name: i for i, name in enumerate(self._sizes)}
         for part in sorted(range(len(self._parts)), key=lambda i: order[self._parts[i][0]]):
@@ -149,7 +162,9 @@ class ParquetWriter(Checked):
         Kept in the file's metadata: factor, cell type, run.
     """
 
-    def __init__(self, path: str | Path, bins: Bins, about: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, bins: Bins, about: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(bins, str(path))
         self._path, self._about, self._stack = Path(path), dict(about or {}), ExitStack()
         try:
@@ -157,8 +172,10 @@ class ParquetWriter(Checked):
             import pyarrow.parquet
         except ImportError:
             raise UsageError(
-                "Parquet needs pyarrow", where=str(path), do="Install it: pip install 'epilm[parquet]'; or name the file .tab.gz.",
-            ) from None  # fmt: skip
+                "Parquet needs pyarrow",
+                where=str(path),
+                do="Install it: pip install 'epilm[parquet]'; or name the file .tab.gz.",
+            ) from None
         self._arrow: Any = pyarrow
         self._schema = pyarrow.schema(
             [
@@ -172,7 +189,9 @@ class ParquetWriter(Checked):
 
     def __enter__(self) -> "ParquetWriter":
         temporary = self._stack.enter_context(atomic_file(self._path))
-        self._out = self._stack.enter_context(self._arrow.parquet.ParquetWriter(temporary, self._schema))
+        self._out = self._stack.enter_context(
+            self._arrow.parquet.ParquetWriter(temporary, self._schema)
+        )
         return self
 
     def write(self, scores: ArrayLike) -> None:
@@ -184,7 +203,12 @@ class ParquetWriter(Checked):
         here = self.bins.take(slice(first, first + len(block)))
         pa = self._arrow
         chrom = pa.DictionaryArray.from_arrays(here.chrom, pa.array(here.chroms, pa.string()))
-        columns = [chrom, pa.array(here.start), pa.array(here.start + np.int32(here.width)), pa.array(block.astype(np.float32))]  # fmt: skip
+        columns = [
+            chrom,
+            pa.array(here.start),
+            pa.array(here.start + np.int32(here.width)),
+            pa.array(block.astype(np.float32)),
+        ]
         self._out.write_table(pa.Table.from_arrays(columns, schema=self._schema))
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -247,6 +271,7 @@ def open_predictions(
     if name.endswith(".parquet"):
         return ParquetWriter(path, bins, about)
     raise UsageError(
-        "unknown kind of prediction file", found=Path(path).name,
+        "unknown kind of prediction file",
+        found=Path(path).name,
         expected=".tab.gz (the challenge's), .bw or .parquet",
-    )  # fmt: skip
+    )

@@ -1,4 +1,5 @@
-"""The WILDS subset of the challenge (MAX, JUND): windows of 128 bins, one row a window and cell type.
+"""The WILDS subset of the challenge (MAX, JUND): windows of 128 bins, one row a window and cell
+type.
 
 `metadata_df.bed` has chromosome, start, stop, cell type of each window and no header;
 `metadata_y.npy` its 128 labels: 1 bound, 0 unbound, 0.5 ambiguous, of the bins that begin every
@@ -24,7 +25,9 @@ VALID_CHROMS, TEST_CHROMS = ("chr2", "chr9", "chr11"), ("chr1", "chr8", "chr21")
 
 
 def find_wilds(folder: str | Path, factor: str | None = None) -> Path | None:
-    """Give the folder that holds a factor's two files: the one given, labels/FACTOR or FACTOR in it."""
+    """Give the folder that holds a factor's two files: the one given, labels/FACTOR or FACTOR in
+    it.
+    """
     root = Path(folder)
     names = [factor] if factor else ["MAX", "JUND"]
     for place in (root, *(root / "labels" / n for n in names), *(root / n for n in names)):
@@ -54,13 +57,14 @@ def read_wilds(
     Returns
     -------
     BinLabels
-        Chromosomes in the order of the file, bins sorted. A window that a cell type lacks is ambiguous there.
+        Chromosomes in the order of the file, bins sorted. A window that a cell type lacks is
+        ambiguous there.
 
     Raises
     ------
     InputError
-        Naming file and line: another number of rows than labels, windows of another length, overlapping windows,
-        labels that are none of 0, 0.5, 1.
+        Naming file and line: another number of rows than labels, windows of another length,
+        overlapping windows, labels that are none of 0, 0.5, 1.
 
     References
     ----------
@@ -68,23 +72,34 @@ def read_wilds(
     """
     place = find_wilds(folder, factor)
     if place is None:
-        raise InputError("there is no WILDS subset", where=str(folder), expected=f"{PLACES} and {LABELS}")
+        raise InputError(
+            "there is no WILDS subset", where=str(folder), expected=f"{PLACES} and {LABELS}"
+        )
     table = place / PLACES
     y = np.load(check_file(place / LABELS, "labels of windows, an .npy array"), mmap_mode="r")
     if y.ndim != 2:
-        raise InputError("the labels are no table", where=str(place / LABELS), found=f"shape {y.shape}", expected="(windows, bins)")  # fmt: skip
+        raise InputError(
+            "the labels are no table",
+            where=str(place / LABELS),
+            found=f"shape {y.shape}",
+            expected="(windows, bins)",
+        )
     names: dict[str, int] = {}
     known: dict[str, int] = {}
     keys, owners = [], []
-    for block in iter_lines(table, "windows: chromosome, start, stop, cell type, no header", columns=4):
+    for block in iter_lines(
+        table, "windows: chromosome, start, stop, cell type, no header", columns=4
+    ):
         start, stop = block.integers(1), block.integers(2)
         wrong = stop - start != STEP * y.shape[1]
         if wrong.any():
             row = int(wrong.argmax())
             raise InputError(
-                "the window has another length", where=block.place(row), found=f"{stop[row] - start[row]} bp",
+                "the window has another length",
+                where=block.place(row),
+                found=f"{stop[row] - start[row]} bp",
                 expected=f"{STEP * y.shape[1]} bp, for {y.shape[1]} labels every {STEP} bp",
-            )  # fmt: skip
+            )
         number, owner = np.empty((2, len(block)), np.int64)
         for name, low, high in block.runs():
             number[low:high] = names.setdefault(name, len(names))
@@ -95,24 +110,37 @@ def read_wilds(
     key, owner = np.concatenate(keys), np.concatenate(owners)
     if len(key) != len(y):
         raise InputError(
-            "windows and labels are not of one set", where=str(table), found=f"{len(key)} windows",
+            "windows and labels are not of one set",
+            where=str(table),
+            found=f"{len(key)} windows",
             expected=f"{len(y)}, as {LABELS} has rows",
-        )  # fmt: skip
+        )
     wanted = list(known if cells is None else cells)
     for cell in wanted:
         if cell not in known:
-            raise InputError("the subset has no such cell type", where=str(table), found=cell, do=nearest(cell, known))  # fmt: skip
+            raise InputError(
+                "the subset has no such cell type",
+                where=str(table),
+                found=cell,
+                do=nearest(cell, known),
+            )
     windows = np.unique(key[np.isin(owner, [known[c] for c in wanted])])
     if (np.diff(windows) < STEP * y.shape[1]).any():
         at = int((np.diff(windows) < STEP * y.shape[1]).argmax())
         raise InputError(
-            "two windows overlap", where=str(table),
-            found=" and ".join(f"{list(names)[windows[i] >> 40]}:{windows[i] & ((1 << 40) - 1)}" for i in (at, at + 1)),
+            "two windows overlap",
+            where=str(table),
+            found=" and ".join(
+                f"{list(names)[windows[i] >> 40]}:{windows[i] & ((1 << 40) - 1)}"
+                for i in (at, at + 1)
+            ),
             expected=f"starts at least {STEP * y.shape[1]} bp apart",
-        )  # fmt: skip
+        )
     first = windows & ((1 << 40) - 1)
     starts = (first[:, None] + STEP * np.arange(y.shape[1])).astype(np.int32).ravel()
-    bins = Bins(tuple(names), np.repeat((windows >> 40).astype(np.int16), y.shape[1]), starts, WIDTH)
+    bins = Bins(
+        tuple(names), np.repeat((windows >> 40).astype(np.int16), y.shape[1]), starts, WIDTH
+    )
     values = np.full((len(bins), len(wanted)), AMBIGUOUS, np.int8, order="F")
     notes = []
     for c, cell in enumerate(wanted):
@@ -124,7 +152,10 @@ def read_wilds(
         column[found_at] = _labels(y, rows, str(place / LABELS))
         values[:, c] = column.ravel()
         if len(rows) < len(windows):
-            notes.append(f"{cell}: {len(windows) - len(rows)} of {len(windows)} windows are not there; their bins count as ambiguous")  # fmt: skip
+            notes.append(
+                f"{cell}: {len(windows) - len(rows)} of {len(windows)} windows are not there; their"
+                " bins count as ambiguous"
+            )
     found = BinLabels(bins, tuple(wanted), values, factor or place.name, tuple(notes))
     return found if chroms is None else found.take(found.bins.inside(chroms))
 
@@ -138,8 +169,10 @@ def _labels(y: NDArray[np.floating], rows: NDArray[np.int64], where: str) -> NDA
         if wrong.any():
             row, bin_ = np.argwhere(wrong)[0]
             raise InputError(
-                "not a label", where=f"{where}, row {rows[at + row]}, bin {bin_}", found=f"{block[row, bin_]!s}",
+                "not a label",
+                where=f"{where}, row {rows[at + row]}, bin {bin_}",
+                found=f"{block[row, bin_]!s}",
                 expected="1 (bound), 0 (unbound) or 0.5 (ambiguous)",
-            )  # fmt: skip
+            )
         out[at : at + len(block)] = coded
     return out

@@ -74,7 +74,9 @@ def lines(columns: Columns) -> bytes:
 
 @contextmanager
 def open_rows(path: str | Path) -> Iterator[Callable[[bytes], object]]:
-    """Give a function that appends bytes to a file that appears whole at the end; gzip if its name ends in .gz."""
+    """Give a function that appends bytes to a file that appears whole at the end; gzip if its name
+    ends in .gz.
+    """
     path = Path(path)
     with atomic_file(path) as temporary, open(temporary, "wb") as raw:
         if path.suffix == ".gz":

@@ -229,7 +229,7 @@ def unique_tensors(model: nn.Module, *, copy: bool = True) -> dict[str, Tensor]:
     Examples
     --------
     >>> layer = nn.Linear(2, 2)
-    ... both = nn.ModuleList([layer, layer])
+    >>> both = nn.ModuleList([layer, layer])
     >>> sorted(unique_tensors(both))
     ['0.bias', '0.weight']
     """

@@ -54,8 +54,8 @@ def allocate(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "a.npy"
     >>> m = allocate(name, np.int16, (2, 3))
-    ... m[1] = 7
-    ... m.flush()
+    >>> m[1] = 7
+    >>> m.flush()
     >>> np.load(name).tolist()
     [[0, 0, 0], [7, 7, 7]]
     """

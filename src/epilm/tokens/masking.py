@@ -139,9 +139,9 @@ def grow_spans(centres: Tensor, maskable: Tensor, span: int) -> Tensor:
     Examples
     --------
     >>> inner = torch.ones(1, 22, dtype=torch.bool)
-    ... inner[:, [0, 21]] = False
+    >>> inner[:, [0, 21]] = False
     >>> centres = torch.zeros_like(inner)
-    ... centres[0, 10] = True
+    >>> centres[0, 10] = True
     >>> grow_spans(centres, inner, 6)[0].nonzero().flatten().tolist()
     [8, 9, 10, 11, 12, 13]
     """

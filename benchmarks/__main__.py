@@ -142,7 +142,7 @@ def skipped(row: Row) -> str | None:
     if absent:
         return f"skipped: not in {data}: {'; '.join(absent)}; EPILM_TEST_DATA names another folder"
     if row.bf16:
-        from epilm.nn.processor import cpu_bf16
+        from epilm.device import cpu_bf16
 
         if cpu_bf16() is None:
             return (

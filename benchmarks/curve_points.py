@@ -86,7 +86,7 @@ def write_raw(folder: Path, *, genome_bp: int, regions: int, cells: int, motifs:
 
 def building(folder: Path, with_motifs: bool) -> Work:
     """`epilm build` of those files, one thread; its compiled loops are warm."""
-    from epilm.store.build import build
+    from epilm.store.making.build import build
 
     more = {"motifs": folder / "motifs.jaspar"} if with_motifs else {}
     return lambda: build(

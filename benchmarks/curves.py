@@ -245,7 +245,7 @@ def warm() -> None:
     """
     import torch._dynamo  # noqa: F401
 
-    import epilm.experiments.pretrain  # noqa: F401
+    import epilm.pretraining.pretrain  # noqa: F401
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -29,9 +29,9 @@ import torch
 from benchmarks.gpu_parity import tensors_that_differ
 from benchmarks.gpu_subjects import Subject, has, make_subject, random_store
 from benchmarks.harness import compare, write_row
-from epilm.experiments.pretrain import batch_maker
+from epilm.device import choose_place
+from epilm.pretraining.pretrain import batch_maker
 from epilm.store.reader import Store
-from epilm.training.device import choose_place
 
 RECIPES = {"ebert": "ebert_base", "genebert": "genebert_native"}
 SIZES = ("tiny", "small", "base")

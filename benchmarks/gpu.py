@@ -44,9 +44,9 @@ from benchmarks.gpu_subjects import (  # noqa: E402
     random_store,
     synchronise,
 )
+from epilm.device import Place, choose_place  # noqa: E402
 from epilm.errors import EpilmError  # noqa: E402
 from epilm.store.reader import Store  # noqa: E402
-from epilm.training.device import Place, choose_place  # noqa: E402
 
 CEILING = 790e12  # TFLOP/s of a large bf16 product on an H200, measured (goals)
 RESERVE = 12.0  # seconds kept for writing the page

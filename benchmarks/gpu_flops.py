@@ -17,9 +17,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from epilm.batch import Batch, Sequences
 from epilm.models.ebert import EBERT
 from epilm.nn.fusion import CrossAttentionFusion
-from epilm.streams import Batch, Sequences
 from epilm.tokens.masking import IGNORED
 
 FORWARD_AND_BACKWARD = 3

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.gpu_subjects import Subject, attention, has, make_subject
+from epilm.batch import Batch, Sequences
 from epilm.nn.encoder import SequenceEncoder
 from epilm.objectives.combine import combine
-from epilm.streams import Batch, Sequences
+from epilm.pretraining.step import optimiser_step
 from epilm.training.ranks import Ranks
-from epilm.training.step import optimiser_step
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Session
@@ -132,7 +132,7 @@ def made_ahead(session: "Session") -> tuple[float, float, str]:
     of the host.
     """
     from epilm.batches import make_batches
-    from epilm.training.step import Ahead
+    from epilm.pretraining.step import Ahead
 
     subject = subject_of(session, "ebert")
     r, device = subject.recipe, session.place.device

@@ -21,9 +21,9 @@ from benchmarks.gpu_subjects import (
     peak_gb,
     synchronise,
 )
+from epilm.batch import Sequences
 from epilm.errors import EpilmError
-from epilm.experiments.config import load_recipe
-from epilm.streams import Sequences
+from epilm.recipes.recipe import load_recipe
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Session
@@ -165,7 +165,7 @@ def whole_run(session: "Session", limit: float) -> dict[str, Any]:
 def planned(session: "Session", limit: float) -> dict[str, Any]:
     """What `epilm.plan` foretells of the run that H1 measured, beside what was measured."""
     try:
-        from epilm.experiments.plan import plan
+        from epilm.planning.plan import plan
     except ImportError as error:
         return {"absent": f"no epilm.plan here: {error}"}
     empty_cache(session.place.device)  # the trial is another process
@@ -201,10 +201,10 @@ def predicted(session: "Session", limit: float) -> dict[str, Any]:
     """Bins a second of `predict_bins` with EBERT (random weights: the work is the same), one in 50
     bp, at several batches.
     """
-    from epilm.prediction_bins import predict_bins
-    from epilm.tasks.dream.bins import grid
-    from epilm.training.binding_spec import BindingSpec
-    from epilm.training.binding_start import prepare_binding
+    from epilm.finetuning.binding_spec import BindingSpec
+    from epilm.finetuning.binding_start import prepare_binding
+    from epilm.finetuning.predict_bins import predict_bins
+    from epilm.tasks.binding.bins import grid
 
     store, place = session.store, session.place
     run, _ = prepare_binding(

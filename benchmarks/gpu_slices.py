@@ -24,7 +24,7 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
     """Run the description on the carried store and labels; losses of both pre-trainings go into the
     session's curves.
     """
-    from epilm.experiments.ablation_data import ablate_data
+    from epilm.trials.ablation_data import ablate_data
 
     folder = session.scratch / "slices"
     out: dict[str, Any] = {"seeds": [], "rows": []}

@@ -16,20 +16,20 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_flops import step_flops
+from epilm.device import Place
 from epilm.errors import UsageError
-from epilm.experiments.checks import check_store
-from epilm.experiments.config import Recipe, load_recipe
-from epilm.experiments.pretrain import batch_maker, for_store, row_order
 from epilm.models.build import build_model
+from epilm.pretraining.pretrain import batch_maker, for_store, row_order
+from epilm.pretraining.step import Ahead, contrast_size, cut, optimiser_step
+from epilm.recipes.recipe import Recipe, load_recipe
+from epilm.recipes.rules import check_store
+from epilm.store.making.writer import write_store
 from epilm.store.reader import Store
 from epilm.store.schema import REGION_TYPE
 from epilm.store.track_arrays import StateArrays
-from epilm.store.writer import write_store
 from epilm.training.compute import choose_compute
-from epilm.training.device import Place
 from epilm.training.optim import Optimiser
 from epilm.training.ranks import Ranks
-from epilm.training.step import Ahead, contrast_size, cut, optimiser_step
 
 MEMORY_ERRORS = (torch.cuda.OutOfMemoryError, MemoryError)
 

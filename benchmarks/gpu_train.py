@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu_subjects import empty_cache, make_subject
-from epilm.experiments.pretrain import pretrain
+from epilm.pretraining.pretrain import pretrain
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Session

@@ -37,12 +37,12 @@ def main() -> None:
     from harness import compare, write_row
     from torch.utils.data import DataLoader, Dataset
 
-    from epilm.prediction_bins import predict_bins
-    from epilm.streams import Windows
-    from epilm.tasks.dream import grid
+    from epilm.batch import Windows
+    from epilm.finetuning.binding import BindingSpec
+    from epilm.finetuning.binding_start import prepare_binding
+    from epilm.finetuning.predict_bins import predict_bins
+    from epilm.tasks.binding import grid
     from epilm.tokens.kmers import CLS, SEP, UNK, vocabulary
-    from epilm.training.binding import BindingSpec
-    from epilm.training.binding_start import prepare_binding
     from toy_tracks import toy_track_store
 
     torch.set_num_threads(1)

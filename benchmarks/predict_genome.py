@@ -36,9 +36,9 @@ WINDOW, K, RESOLUTION, DRAWN = 400, 7, 25, 300
 
 def write_store_of(folder: Path) -> Path:
     """A store with two cell types' states and accessibility, and mappability, at real size."""
+    from epilm.store.making.writer import write_store
     from epilm.store.track_arrays import SignalArrays, StateArrays
     from epilm.store.tracks import bin_offsets
-    from epilm.store.writer import write_store
 
     rng = np.random.default_rng(0)
     sizes = tuple(SIZES.values())
@@ -66,10 +66,10 @@ def write_store_of(folder: Path) -> Path:
 
 def smallest_model(store: Any) -> Any:
     """EBERT+ of one layer, 16 wide, with random weights."""
-    from epilm.binding_run import BindingRun, parse_signal
+    from epilm.finetuning.binding_run import BindingRun, parse_signal
     from epilm.models.binding import binding_from
     from epilm.models.build import build_model
-    from epilm.models.spec import EncoderSpec, ModelSpec
+    from epilm.models.model_spec import EncoderSpec, ModelSpec
 
     spec = ModelSpec(
         name="ebert",
@@ -103,9 +103,9 @@ def predict(pipe: Any, store_path: str, out: str, share: float, batch: int) -> N
     """Predict, follow the process's memory, check the file."""
     import torch
 
-    from epilm.prediction_bins import predict_bins, write_bins
+    from epilm.finetuning.predict_bins import predict_bins, write_bins
     from epilm.store.reader import Store
-    from epilm.tasks.dream import grid
+    from epilm.tasks.binding import grid
 
     torch.set_num_threads(1)
     store = Store.open(store_path)
@@ -154,8 +154,8 @@ def check(run: Any, store: Any, bins: Any, out: str, mean: float) -> str:
     """The file against bins predicted one by one; its reader refuses other bins, another order, a
     missing line.
     """
-    from epilm.prediction_bins import predict_bins
-    from epilm.tasks.dream.submission import read_submission
+    from epilm.finetuning.predict_bins import predict_bins
+    from epilm.tasks.binding.dream.submission import read_submission
 
     if not out.endswith((".tab", ".tab.gz")):
         return "not read again"

@@ -29,9 +29,9 @@ def main() -> None:
     import polars as pl
     from harness import compare, write_row
 
+    from epilm.store.making.writer import write_store
     from epilm.store.reader import Store
     from epilm.store.schema import REGION_TYPE
-    from epilm.store.writer import write_store
 
     n_bases, width, batch = arguments.mb * 1_000_000, arguments.width, arguments.batch
     generator = np.random.default_rng(0)

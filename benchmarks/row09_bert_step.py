@@ -30,19 +30,18 @@ from harness import compare, write_row
 from profile_step import bound_of
 from transformers import BertConfig, BertForMaskedLM
 
+from epilm.batch import Batch, Sequences
+from epilm.device import Place, cpu_bf16
 from epilm.hub.transformers import to_bert_state
 from epilm.models.build import build_model
-from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.nn.processor import cpu_bf16
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.objectives.spec import MatchingSpec, NextSegmentSpec, ObjectivesSpec
-from epilm.streams import Batch, Sequences
+from epilm.pretraining.step import optimiser_step
 from epilm.tokens.kmers import CLS, N_SPECIAL, SEP, vocab_size
 from epilm.tokens.masking import mask_tokens
-from epilm.training.device import Place
 from epilm.training.optim import Optimiser
+from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
-from epilm.training.spec import OptimSpec, TrainSpec
-from epilm.training.step import optimiser_step
 
 K, LR = 6, 1e-4
 OBJECTIVES = ObjectivesSpec(next_segment=NextSegmentSpec(weight=0), matching=MatchingSpec(weight=0))

@@ -21,8 +21,8 @@ from harness import compare, write_row
 from profile_step import bound_of
 from row09_bert_step import Ours, make_batch
 
-from epilm.nn.processor import cpu_bf16
-from epilm.streams import Batch, Sequences
+from epilm.batch import Batch, Sequences
+from epilm.device import cpu_bf16
 from epilm.tokens.kmers import PAD, SEP
 
 SHORTEST = 5

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 from harness import compare, write_row
 
+from epilm.batch import Batch, Sequences
 from epilm.models.build import build_model
 from epilm.models.genebert import GeneBERT
-from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
 from epilm.objectives.spec import MatchingSpec
-from epilm.streams import Batch, Sequences
 
 SAMPLES, REGIONS, FACTORS, TOKENS = 2000, 10, 64, 64
 MATCHING = MatchingSpec(batch=SAMPLES)

@@ -58,7 +58,7 @@ def main() -> None:
     import pyBigWig
     from harness import compare, write_row
 
-    from epilm.store.build import build
+    from epilm.store.making.build import build
 
     half, width, batch = arguments.mb * 500_000, arguments.width, arguments.batch
     sizes = {"chr1": half, "chr2": half}

@@ -31,10 +31,10 @@ def invented_store(
     seed: int = 0,
 ) -> Path:
     """Write a store of random bases, states, and (where asked for) regions with a factor matrix."""
+    from epilm.store.making.writer import write_store
     from epilm.store.schema import REGION_TYPE
     from epilm.store.track_arrays import StateArrays
     from epilm.store.tracks import bin_offsets
-    from epilm.store.writer import write_store
 
     rng = np.random.default_rng(seed)
     each = max(genome_bp // CHROMS, regions // CHROMS * SPACING + 2 * SPACING)
@@ -89,10 +89,10 @@ class Steps:
     def __init__(
         self, recipe: str, size: str | None, store: Path, keys: tuple[str, ...] = ()
     ) -> None:
-        from epilm.experiments.config import load_recipe
-        from epilm.experiments.pretrain import for_store, make_plan
+        from epilm.device import choose_place
+        from epilm.pretraining.pretrain import for_store, make_plan
+        from epilm.recipes.recipe import load_recipe
         from epilm.store.reader import Store
-        from epilm.training.device import choose_place
 
         keys = ("train.device=cpu", "train.validate_samples=0", *keys)
         opened = Store.open(store)
@@ -125,8 +125,8 @@ class Steps:
 
     def step(self) -> float:
         """Take one optimiser step; the loss."""
+        from epilm.pretraining.step import optimiser_step
         from epilm.training.ranks import Ranks
-        from epilm.training.step import optimiser_step
 
         recipe = self.recipe
         figures = optimiser_step(

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from epilm.cli import COMMANDS, application, main
-from epilm.experiments.config import Recipe
+from epilm.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import epilm
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import ObjectivesSpec
-from epilm.store.spec import SampleSpec
-from epilm.training.spec import OptimSpec, TrainSpec
+from epilm.store.sample_spec import SampleSpec
+from epilm.training.optim_spec import OptimSpec, TrainSpec
 
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "switches.md"
 SECTIONS = {

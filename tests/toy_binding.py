@@ -4,8 +4,8 @@ learns and one of DNA cannot.
 
 import numpy as np
 
-from epilm.tasks.dream import BinLabels, grid
-from epilm.training.binding import BindingSpec
+from epilm.finetuning.binding import BindingSpec
+from epilm.tasks.binding import BinLabels, grid
 from toy_tracks import toy_track_store
 
 CHROMS = {"chr1": 40_000, "chr2": 20_000, "chr3": 20_000}

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from epilm.store.arrays import ContactTable
+from epilm.store.making.writer import write_store
 from epilm.store.reader import Store
 from epilm.store.schema import REGION_TYPE
-from epilm.store.writer import write_store
 
 
 def toy_regions(per_chrom=(40, 30), width=(60, 120), gap=50, seed=0):

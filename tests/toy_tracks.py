@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from epilm.store.making.writer import write_store
 from epilm.store.reader import Store
 from epilm.store.schema import REGION_TYPE
 from epilm.store.track_arrays import SignalArrays, StateArrays
 from epilm.store.tracks import bin_offsets
-from epilm.store.writer import write_store
 
 CHROMS = {"chr1": 24_050, "chr2": 16_000, "chr3": 9_990}
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epilm.batch import Batch, Outputs, Sequences
 from epilm.objectives.spec import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
-from epilm.streams import Batch, Outputs, Sequences
 
 VOCAB, LENGTH, REGIONS, FACTORS, WIDTH = 69, 12, 3, 8, 16
 

@@ -11,20 +11,20 @@ __version__ = "0.1.0"
 
 # name -> module that defines it. One line a public function; each is also a command.
 _PUBLIC = {
-    "ablate": "epilm.experiments.ablation",
-    "build": "epilm.store.build",
-    "compare": "epilm.experiments.compare",
-    "demo": "epilm.experiments.demo",
-    "evaluate": "epilm.evaluation",
+    "ablate": "epilm.trials.ablation",
+    "build": "epilm.store.making.build",
+    "compare": "epilm.trials.compare",
+    "demo": "epilm.tour.demo",
+    "evaluate": "epilm.finetuning.evaluate",
     "export": "epilm.hub.export",
-    "finetune": "epilm.training.finetune",
+    "finetune": "epilm.finetuning.finetune",
     "inspect": "epilm.store.inspect",
-    "leaderboard": "epilm.experiments.leaderboard",
+    "leaderboard": "epilm.rankings.leaderboard",
     "load": "epilm.hub.load",
-    "plan": "epilm.experiments.plan",
-    "predict": "epilm.prediction",
-    "pretrain": "epilm.experiments.pretrain",
-    "report": "epilm.experiments.report",
+    "plan": "epilm.planning.plan",
+    "predict": "epilm.finetuning.predict",
+    "pretrain": "epilm.pretraining.pretrain",
+    "report": "epilm.reporting",
     "simulate": "epilm.playground.simulate",
 }
 

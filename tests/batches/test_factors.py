@@ -12,9 +12,9 @@ from epilm.batches.factors import (
 )
 from epilm.batches.maker import BatchMaker
 from epilm.errors import RecipeError, StoreError
-from epilm.models.spec import ModelSpec, TowerSpec
+from epilm.models.model_spec import ModelSpec, TowerSpec
 from epilm.objectives.spec import MaskedFactorsSpec, ObjectivesSpec
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 from toy_store import toy_store
 
 
@@ -60,7 +60,7 @@ def test_a_factor_that_never_varies_stays_zero(tmp_path):
     path = store.path / "factors.f16.npy"
     flat = np.load(path)
     flat[:, 1] = 3
-    from epilm.store.writer import factor_sums
+    from epilm.store.making.writer import factor_sums
 
     sums = factor_sums(flat, store.regions["chrom"].astype(int), 2)
     fixed = replace(store, factors=flat, sums=sums)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from epilm.batch import Sequences
 from epilm.batches import BatchMaker, complete_spec
 from epilm.errors import RecipeError, StoreError, TrainingError
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import (
     MaskedFactorsSpec,
     MaskSpec,
@@ -15,8 +16,7 @@ from epilm.objectives.spec import (
     ObjectivesSpec,
 )
 from epilm.store.reader import Store
-from epilm.store.spec import SampleSpec
-from epilm.streams import Sequences
+from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.kmers import N_SPECIAL
 from toy_store import toy_store
 

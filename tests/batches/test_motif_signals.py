@@ -11,15 +11,15 @@ import torch
 
 from epilm.batches.motif_signals import MotifSignal, choose_motifs
 from epilm.batches.overlapping import OverlappingReader
-from epilm.batches.windows import WindowReader
-from epilm.binding_run import load_binding
+from epilm.batches.window_reader import WindowReader
 from epilm.errors import InputError
-from epilm.models.spec import ModelSpec
+from epilm.finetuning.binding import finetune_binding
+from epilm.finetuning.binding_run import load_binding
+from epilm.finetuning.predict_bins import predict_bins
+from epilm.models.model_spec import ModelSpec
 from epilm.motifs.motif import Motif
-from epilm.prediction_bins import predict_bins
 from epilm.store.reader import Store
-from epilm.tasks.dream import BinLabels, grid
-from epilm.training.binding import finetune_binding
+from epilm.tasks.binding import BinLabels, grid
 from toy_binding import QUICK
 from toy_tracks import toy_track_store
 

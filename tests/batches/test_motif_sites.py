@@ -13,8 +13,8 @@ import torch
 from epilm.batches import WindowMaker
 from epilm.batches.motif_sites import SiteFinder
 from epilm.errors import RecipeError, StoreError
-from epilm.experiments.config import load_recipe
-from epilm.experiments.pretrain import for_store, pretrain
+from epilm.finetuning.binding_spec import BindingSpec
+from epilm.finetuning.binding_start import prepare_binding
 from epilm.models.build import build_model
 from epilm.motifs.formats import read_motifs
 from epilm.motifs.pwm import thresholds
@@ -23,10 +23,10 @@ from epilm.motifs.scores import log_odds
 from epilm.objectives.motif_sites import motif_sites_loss
 from epilm.objectives.spec import MotifSitesSpec
 from epilm.playground.simulate import simulate
-from epilm.store.build import build
+from epilm.pretraining.pretrain import for_store, pretrain
+from epilm.recipes.recipe import load_recipe
+from epilm.store.making.build import build
 from epilm.store.reader import Store
-from epilm.training.binding_spec import BindingSpec
-from epilm.training.binding_start import prepare_binding
 
 ASKED = (
     "objectives.motif_sites.weight=1",

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from epilm.batches.overlapping import OverlappingReader
-from epilm.batches.windows import EBERT_PLUS_SIGNALS, WindowReader
-from epilm.models.spec import ModelSpec
+from epilm.batches.window_reader import EBERT_PLUS_SIGNALS, WindowReader
+from epilm.models.model_spec import ModelSpec
 from toy_tracks import toy_track_store
 
 

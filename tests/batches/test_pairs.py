@@ -7,10 +7,10 @@ import torch
 from epilm.batches import BatchMaker
 from epilm.batches.pairs import PairDraws
 from epilm.errors import RecipeError, TrainingError
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import NextSegmentSpec, ObjectivesSpec
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import make_samples
-from epilm.store.spec import SampleSpec
 from epilm.tokens.kmers import CLS, SEP
 from toy_store import toy_store
 

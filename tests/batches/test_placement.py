@@ -15,9 +15,9 @@ from epilm.batches.placement import (
     place_store,
     read_parts,
 )
-from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.objectives.spec import MaskedStatesSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 from toy_store import toy_store
 from toy_tracks import toy_track_store
 
@@ -120,7 +120,7 @@ def test_the_cost_of_the_host_counts_the_bytes_of_a_batch(tracks):
 
 def test_the_batch_at_a_step_is_computed_not_replayed(tracks):
     """A maker that never saw the steps before gives what one gives that saw them all."""
-    from epilm.store.windows import window_rows
+    from epilm.store.window_table import window_rows
 
     went = placement.make_batches(tracks, EBERT, HIDE, WINDOWS, seed=1)
     n = len(went)

@@ -19,11 +19,11 @@ sys.meta_path.insert(0, Refuse())
 import hashlib
 import numpy as np
 from epilm.batches import BatchMaker
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import MaskedFactorsSpec, ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sampling import rows_at
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 store = Store.open({path!r})
 objectives = ObjectivesSpec(masked_factors=MaskedFactorsSpec(weight=1.0))
 maker = BatchMaker(store, ModelSpec(streams=("dna", "factors", "contacts")), objectives, SampleSpec(regions=3), seed=0)
@@ -38,12 +38,12 @@ WINDOWS = (
     SCRIPT.partition("from epilm.batches import")[0]
     + """
 from epilm.batches import make_batches
-from epilm.batches.windows import EBERT_PLUS_SIGNALS, WindowReader
-from epilm.models.spec import ModelSpec
+from epilm.batches.window_reader import EBERT_PLUS_SIGNALS, WindowReader
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.store.reader import Store
-from epilm.store.spec import SampleSpec
-from epilm.store.windows import window_rows
+from epilm.store.sample_spec import SampleSpec
+from epilm.store.window_table import window_rows
 store = Store.open({path!r})
 spec = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7)
 samples = SampleSpec(unit="windows", window_jitter=50, strands="both")

@@ -195,7 +195,7 @@ def test_a_point_that_fails_says_why(monkeypatch):
 
 
 def test_inputs_of_a_build_are_what_they_say(tmp_path):
-    from epilm.store.build import build
+    from epilm.store.making.build import build
 
     curve_points.write_raw(tmp_path, genome_bp=80_000, regions=40, cells=3, motifs=4)
     store = build(
@@ -309,9 +309,9 @@ def test_rows_of_two_machines_say_which(runner):
 
 def test_a_row_about_bf16_is_skipped_where_it_would_be_emulated(runner, monkeypatch):
     row = runner.Row(10, "row10_bert_step_bf16.py", bf16=True)
-    monkeypatch.setattr("epilm.nn.processor.cpu_bf16", lambda: None)
+    monkeypatch.setattr("epilm.device.cpu_bf16", lambda: None)
     assert runner.skipped(row).startswith("skipped: this processor has no bf16 instructions")
-    monkeypatch.setattr("epilm.nn.processor.cpu_bf16", lambda: "avx512_bf16")
+    monkeypatch.setattr("epilm.device.cpu_bf16", lambda: "avx512_bf16")
     assert runner.skipped(row) is None
 
 

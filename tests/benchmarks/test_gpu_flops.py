@@ -14,8 +14,8 @@ from benchmarks.gpu_subjects import make_subject, random_store
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from epilm.device import Place
 from epilm.objectives.combine import combine
-from epilm.training.device import Place
 
 
 @pytest.fixture(scope="module")

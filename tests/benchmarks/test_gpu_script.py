@@ -216,7 +216,7 @@ class Bare:
     """As much of a session as `run_parts` reads."""
 
     def __init__(self, out):
-        from epilm.training.device import choose_place
+        from epilm.device import choose_place
 
         self.out, self.place, self.tiny, self.store = out, choose_place("cpu", "fp32"), False, None
         self.subjects, self.ceiling, self.ceiling_from = {}, 1.0, "given"

@@ -43,14 +43,18 @@ def test_the_cure_for_memory_names_options_that_the_command_has(command, capsys)
     [
         (
             ["pretrain", "x", "--store", "s", "--out", "o"],
-            "epilm.experiments.pretrain",
+            "epilm.pretraining.pretrain",
             "--set train.micro_batch=N",
         ),
-        (["predict", "ft", "x.fa", "--device", "cpu"], "epilm.prediction", "Lower --batch-size"),
-        (["evaluate", "ft"], "epilm.evaluation", "Lower --batch-size (256"),
+        (
+            ["predict", "ft", "x.fa", "--device", "cpu"],
+            "epilm.finetuning.predict",
+            "Lower --batch-size",
+        ),
+        (["evaluate", "ft"], "epilm.finetuning.evaluate", "Lower --batch-size (256"),
         (
             ["plan", "x", "--store", "s"],
-            "epilm.experiments.plan",
+            "epilm.planning.plan",
             "Run it where there is more memory",
         ),
     ],
@@ -105,7 +109,7 @@ def test_the_challenges_pairs_are_listed_and_fill_the_options(capsys, tmp_path):
 
 def test_a_pair_is_learned_with_its_own_cell_types(capsys, tmp_path, monkeypatch):
     """REST in liver: what reaches the fine-tuning is the table of protocols 6.1."""
-    import epilm.training.finetune as module
+    import epilm.finetuning.finetune as module
 
     class Asked(Exception):
         pass

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from epilm.cli import application, main
-from epilm.tasks.dream.bins import grid
-from epilm.tasks.dream.submission import SubmissionWriter
+from epilm.tasks.binding.bins import grid
+from epilm.tasks.binding.dream.submission import SubmissionWriter
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from epilm.errors import EpilmError
-from epilm.experiments.demo import demo
 from epilm.motifs.scan import checked_threads
+from epilm.tour.demo import demo
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
     demo(folder, seed=1, size="tiny", say=said.append)
     assert sum("there already" in line for line in said) == 6
     assert json.loads((folder / "tasks/promoter/random/metrics.json").read_text()) == before
-    monkeypatch.setattr("epilm.experiments.demo.checked_threads", lambda: 1)
+    monkeypatch.setattr("epilm.tour.demo.checked_threads", lambda: 1)
     shutil.rmtree(folder / "ebert")
     demo(folder, seed=1, size="tiny", say=said.append)
     again = [json.loads(line) for line in (folder / "ebert/rows.jsonl").read_text().splitlines()]

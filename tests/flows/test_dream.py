@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from epilm.cli import main
-from epilm.tasks.dream.submission import read_submission
+from epilm.tasks.binding.dream.submission import read_submission
 from epilm.training.log import read_metrics
 
 

@@ -8,7 +8,7 @@ import torch
 
 from epilm.batches.maker import BatchMaker
 from epilm.models.build import build_model
-from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.combine import active, check_objectives, combine
 from epilm.objectives.spec import (
     ContactsSpec,
@@ -17,7 +17,7 @@ from epilm.objectives.spec import (
     NextSegmentSpec,
     ObjectivesSpec,
 )
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 from toy_store import toy_store
 
 ENCODER = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=32, max_positions=16)

@@ -12,11 +12,11 @@ import torch
 import epilm
 from epilm.cli import main
 from epilm.errors import RecipeError, StoreError
-from epilm.experiments.config import load_recipe
-from epilm.experiments.pretrain import for_store, pretrain
 from epilm.models.build import build_model
 from epilm.playground.simulate import simulate
-from epilm.store.build import build
+from epilm.pretraining.pretrain import for_store, pretrain
+from epilm.recipes.recipe import load_recipe
+from epilm.store.making.build import build
 from epilm.store.reader import Store
 
 SHORT = (

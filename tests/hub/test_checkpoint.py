@@ -10,7 +10,7 @@ from epilm.errors import CheckpointError, EpilmError, InputError, RecipeError
 from epilm.hub.checkpoint import check_store, load_model, read_spec, save_model, spec_from_dict
 from epilm.hub.export import export
 from epilm.hub.load import find_checkpoint, find_encoder, find_masked_head, initialise, load
-from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.tokens.kmers import kmer_ids, vocabulary
 
 build_model = pytest.importorskip("epilm.models.build").build_model

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from epilm.batch import Windows
 from epilm.errors import CheckpointError
 from epilm.hub.checkpoint import load_model, read_spec, save_model
 from epilm.hub.export import export
 from epilm.hub.load import find_masked_head, find_trunk, initialise, load
 from epilm.models.binding import BindingModel, binding_from
 from epilm.models.build import build_model
-from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.streams import Windows
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tokens.kmers import kmer_ids, vocabulary, wrap
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
 
@@ -131,8 +131,8 @@ def test_a_model_without_special_tokens_is_embedded_without_them(tmp_path):
 
 
 def test_a_classifier_of_sequences_on_ebert_reads_unknown_states(tmp_path):
+    from epilm.batch import Sequences
     from epilm.models.classifier import classifier_from
-    from epilm.streams import Sequences
 
     model = saved(tmp_path / "c")
     arguments = {"n_labels": 2}

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
-from epilm.streams import Batch, Sequences
+from epilm.batch import Batch, Sequences
+from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 
 REGIONS, FACTORS, CELLS, LENGTH = 4, 13, 3, 12
 ENCODER = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=32, max_positions=16)

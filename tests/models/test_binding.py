@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from epilm.batch import Windows
 from epilm.errors import InputError, RecipeError
 from epilm.models.baselines import FactorNet
 from epilm.models.binding import BindingModel, binding_from
 from epilm.models.build import build_model
-from epilm.models.spec import EncoderSpec, ModelSpec
-from epilm.streams import Windows
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE
 
 STATES, TOKENS, SIGNALS = 5, 20, 2

@@ -6,7 +6,7 @@ import torch
 from epilm.errors import RecipeError
 from epilm.models.build import build_model
 from epilm.models.classifier import SequenceClassifier, classifier_from
-from epilm.models.spec import TowerSpec
+from epilm.models.model_spec import TowerSpec
 
 
 @pytest.fixture

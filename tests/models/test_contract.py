@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from epilm.models.build import MODELS, build_model
-from epilm.models.spec import TowerSpec
+from epilm.models.model_spec import TowerSpec
 from epilm.nn.region import REGION_TOWERS
 from epilm.objectives.combine import OBJECTIVES, check_objectives, combine
 from epilm.objectives.spec import (

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from epilm.batch import Batch, Sequences, Windows
 from epilm.errors import InputError, RecipeError
 from epilm.models.build import build_model, check_spec, parameter_table
 from epilm.models.ebert import EBERT
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import ENCODER_SIZES, encoder_size
-from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.region import count_parameters
 from epilm.objectives.combine import combine
 from epilm.objectives.spec import (
@@ -22,7 +23,6 @@ from epilm.objectives.spec import (
     NextSegmentSpec,
     ObjectivesSpec,
 )
-from epilm.streams import Batch, Sequences, Windows
 from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE, UNKNOWN_STATE
 
 STATES, TOKENS = 5, 20

@@ -10,7 +10,7 @@ import torch
 from epilm.errors import RecipeError
 from epilm.models.build import build_model, check_spec, parameter_table
 from epilm.models.grouping import ChunkPool, by_sample
-from epilm.models.spec import EncoderSpec, ModelSpec, TowerSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
 from epilm.objectives.spec import MatchingSpec

@@ -8,8 +8,8 @@ from transformers import BertConfig, BertForMaskedLM, BertModel
 
 from epilm.errors import InputError
 from epilm.hub.transformers import from_bert_state, to_bert_state
+from epilm.models.model_spec import EncoderSpec
 from epilm.models.sizes import ENCODER_SIZES, encoder_from_spec, encoder_size
-from epilm.models.spec import EncoderSpec
 from epilm.nn.encoder import SequenceEncoder, enlarge_positions
 from epilm.nn.vocabulary import MaskedHead, aligned_product
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from epilm.models.build import build_model
-from epilm.models.spec import EncoderSpec, ModelSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.rotary import turned, turns
 

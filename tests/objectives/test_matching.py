@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from epilm.batch import Outputs
 from epilm.errors import RecipeError, TrainingError
 from epilm.objectives.matching import (
     contrast,
@@ -19,7 +20,6 @@ from epilm.objectives.matching import (
     temperature_of,
 )
 from epilm.objectives.spec import MatchingSpec
-from epilm.streams import Outputs
 from two_devices import device, inputs
 
 EYE = torch.eye(2, dtype=torch.float64)

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from epilm.batch import Batch, Outputs, Sequences
 from epilm.errors import RecipeError, TrainingError
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import OBJECTIVES, active, check_objectives, combine
 from epilm.objectives.contacts import contacts_loss
 from epilm.objectives.factors import masked_factors_loss
@@ -21,7 +22,6 @@ from epilm.objectives.spec import (
     NextSegmentSpec,
     ObjectivesSpec,
 )
-from epilm.streams import Batch, Outputs, Sequences
 
 ZERO = torch.zeros(2, dtype=torch.int64)
 NOTHING = Sequences(ZERO[None], ZERO[None], ZERO[None].bool())

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from epilm.batch import Batch, Outputs, Sequences
 from epilm.errors import RecipeError, TrainingError
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import active, check_objectives, combine, weights
 from epilm.objectives.spec import (
     MaskedStatesSpec,
@@ -17,7 +18,6 @@ from epilm.objectives.spec import (
     ObjectivesSpec,
 )
 from epilm.objectives.states import masked_states_loss
-from epilm.streams import Batch, Outputs, Sequences
 
 OFF = ObjectivesSpec(MaskSpec(), NextSegmentSpec(weight=0), MatchingSpec(weight=0))
 EBERT = ModelSpec(name="ebert", streams=("dna", "states"), states=5)

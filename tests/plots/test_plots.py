@@ -89,7 +89,7 @@ def test_projection_brings_separate_groups_apart():
 
 def test_matplotlib_is_imported_by_plots_alone():
     code = (
-        "import sys, epilm.playground.simulate, epilm.experiments.page; print('matplotlib' in"
+        "import sys, epilm.playground.simulate, epilm.plots.page; print('matplotlib' in"
         " sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,8 +8,8 @@ import torch
 
 from epilm.errors import EpilmError, StoreError
 from epilm.store import schema
+from epilm.store.making.writer import allocate, save_array, write_store
 from epilm.store.reader import Store
-from epilm.store.writer import allocate, save_array, write_store
 from toy_store import toy_regions, toy_store
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from epilm.errors import RecipeError, TrainingError
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import cell_lists, make_samples
 from epilm.store.sampling import NoSharedOrder, no_shared_order, order, rows_at, steps_per_epoch
-from epilm.store.spec import SampleSpec
 from toy_store import toy_store
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from epilm.errors import InputError, RecipeError, StoreError
 from epilm.store.inspect import inspect, print_store
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.splits import leak_report, split_regions
 from toy_store import toy_store
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from epilm.errors import StoreError
 from epilm.store import schema
 from epilm.store.arrays import gather_spans, spans
+from epilm.store.making.writer import write_store
 from epilm.store.reader import Store
 from epilm.store.track_arrays import SignalArrays, StateArrays
-from epilm.store.writer import write_store
 from toy_tracks import toy_track_store
 
 SIZES = {"chr1": 2050, "chr2": 800, "chr3": 190}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from epilm.errors import InputError
 from epilm.tasks import sequences
 from epilm.tasks.base import labelled
-from epilm.tasks.manifest import read_manifest
+from epilm.trials.manifest import read_manifest
 
 
 def write(folder, name, text, packed=False):

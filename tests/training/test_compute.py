@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from epilm.device import batch_fits, choose_place, is_out_of_memory
 from epilm.errors import TrainingError
-from epilm.experiments import runs
-from epilm.memory import batch_fits, is_out_of_memory
 from epilm.nn.encoder import SequenceEncoder
+from epilm.pretraining import folder as runs
+from epilm.pretraining.loop import Data, run_pretrain
 from epilm.training import compute
 from epilm.training.compute import (
     check_compiler,
@@ -20,10 +21,8 @@ from epilm.training.compute import (
     compiled,
     weights_fit,
 )
-from epilm.training.device import choose_place
 from epilm.training.log import read_metrics
-from epilm.training.pretrain import Data, run_pretrain
-from epilm.training.spec import OptimSpec, TrainSpec
+from epilm.training.optim_spec import OptimSpec, TrainSpec
 from toy_training import ToyModel, make_batch, toy_objectives
 
 
@@ -222,9 +221,9 @@ def test_plain_and_fused_attention_train_alike(tmp_path):
     """A whole run with each, on a real model and store."""
     from epilm.batches import WindowMaker
     from epilm.models.build import build_model
-    from epilm.models.spec import EncoderSpec, ModelSpec
+    from epilm.models.model_spec import EncoderSpec, ModelSpec
     from epilm.objectives.spec import MatchingSpec, NextSegmentSpec, ObjectivesSpec
-    from epilm.store.spec import SampleSpec
+    from epilm.store.sample_spec import SampleSpec
     from toy_tracks import toy_track_store
 
     store = toy_track_store(tmp_path / "store")
@@ -291,8 +290,8 @@ def test_running_out_of_memory_names_the_largest_batch_of_a_trial():
 
 def test_fine_tuning_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypatch):
     """Forward passes of more than 10 rows fail as a full card does."""
+    from epilm.finetuning.binding import finetune_binding
     from epilm.models.binding import BindingModel
-    from epilm.training.binding import finetune_binding
     from toy_binding import QUICK, toy_labels, toy_store
 
     store, plain = toy_store(tmp_path / "store"), BindingModel.forward

@@ -6,7 +6,7 @@ from torch import nn
 
 from epilm.errors import CheckpointError, RecipeError
 from epilm.training.optim import Optimiser, decayed, orthogonalised
-from epilm.training.spec import OptimSpec
+from epilm.training.optim_spec import OptimSpec
 from toy_training import ToyModel
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from epilm.errors import RecipeError
+from epilm.training.optim_spec import OptimSpec
 from epilm.training.schedule import lr_at
-from epilm.training.spec import OptimSpec
 
 PAPER = OptimSpec()
 

@@ -7,7 +7,7 @@ import torch
 
 from epilm.errors import CheckpointError
 from epilm.training.optim import Optimiser
-from epilm.training.spec import OptimSpec
+from epilm.training.optim_spec import OptimSpec
 from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
 from toy_training import ToyModel
 

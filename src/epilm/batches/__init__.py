@@ -3,11 +3,11 @@
 from typing import Any
 
 from epilm.batches.maker import BatchMaker, complete_spec
-from epilm.batches.windows import WindowMaker, WindowReader
-from epilm.models.spec import ModelSpec
+from epilm.batches.window_reader import WindowMaker, WindowReader
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.store.reader import Store
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 
 __all__ = ["BatchMaker", "WindowMaker", "WindowReader", "complete_spec", "make_batches"]
 

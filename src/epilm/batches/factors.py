@@ -16,7 +16,7 @@ from epilm.errors import RecipeError, StoreError, nearest
 from epilm.objectives.spec import MaskedFactorsSpec
 from epilm.store.arrays import Array, take
 from epilm.store.reader import Store, no_factors
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.random import uniform
 
 _HIDE = 31  # first counter of these draws

@@ -14,16 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.batch import Batch, Sequences
 from epilm.batches.factors import FactorReader, channel_statistics
 from epilm.batches.layout import RegionTokens, Strings, join_pair, n_bases, n_kmers, wrap
 from epilm.batches.pairs import PairDraws, pairs_in_batch
+from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
-from epilm.models.spec import ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import MaskSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.reader import Store
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Samples, Subset, make_samples
-from epilm.store.spec import SampleSpec
-from epilm.streams import Batch, Sequences, to_device
 from epilm.tokens.kmers import N_SPECIAL, PAD, check_k, vocab_size
 from epilm.tokens.masking import mask_tokens, rate_at
 from epilm.tokens.random import hash_bits

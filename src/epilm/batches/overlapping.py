@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from epilm.batch import Windows
 from epilm.batches.motif_signals import Matrices
-from epilm.batches.windows import WindowReader, transformed
-from epilm.models.spec import ModelSpec
+from epilm.batches.window_reader import WindowReader, transformed
+from epilm.device import to_device
+from epilm.models.model_spec import ModelSpec
 from epilm.store.reader import Store
-from epilm.streams import Windows, to_device
 from epilm.tokens.kmers import kmer_ids, wrap
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens
 from epilm.tokens.states import PAD_STATE, beside_tokens, state_ids

@@ -17,8 +17,8 @@ from torch import Tensor
 from epilm.errors import RecipeError, TrainingError
 from epilm.objectives.spec import NextSegmentSpec
 from epilm.store.reader import Store
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import CellLists, Samples, Subset, cell_lists
-from epilm.store.spec import SampleSpec
 from epilm.tokens.random import hash_bits, uniform
 
 _SLOT, _LABEL, _NEGATIVE = 21, 22, 23  # first counters of the three draws

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.batch import tensors_of
 from epilm.batches import make_batches
 from epilm.batches.maker import BatchMaker
-from epilm.batches.windows import WindowMaker
-from epilm.models.spec import ModelSpec
+from epilm.batches.window_reader import WindowMaker
+from epilm.models.model_spec import ModelSpec
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.store.reader import Store
-from epilm.store.spec import SampleSpec
-from epilm.streams import tensors_of
+from epilm.store.sample_spec import SampleSpec
 
 # Of the device's free memory, what a store may take: the rest is for weights, optimiser and
 # activations.

@@ -98,7 +98,7 @@ def _out_of_memory(error: BaseException) -> bool:
         return True
     if "torch" not in sys.modules:
         return False
-    from epilm.memory import is_out_of_memory
+    from epilm.device import is_out_of_memory
 
     return is_out_of_memory(error)
 

@@ -66,10 +66,10 @@ def ablate(
     from dataclasses import asdict
 
     from epilm.errors import UsageError
-    from epilm.experiments.ablation_data import find_data_ablation
+    from epilm.trials.ablation_data import find_data_ablation
 
     if find_data_ablation(name) is not None:
-        from epilm.experiments.ablation_data import ablate_data
+        from epilm.trials.ablation_data import ablate_data
 
         if store is None or labels is None:
             raise UsageError(
@@ -112,7 +112,7 @@ def ablate(
                 found=value,
                 do="Give a description with settings (epilm ablate --help).",
             )
-    from epilm.experiments.ablation import ablate as run
+    from epilm.trials.ablation import ablate as run
 
     result = run(
         name, out, seeds=range(first_seed, first_seed + (5 if seeds is None else seeds)), size=size

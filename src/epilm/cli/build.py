@@ -147,8 +147,8 @@ def build(
     """
     import sys
 
-    from epilm.store.build import build as run
     from epilm.store.inspect import inspect, print_store
+    from epilm.store.making.build import build as run
 
     store = run(
         genome=genome,

@@ -104,12 +104,12 @@ def compare(
     import json as writer
 
     from epilm.errors import UsageError
-    from epilm.experiments.compare import Competitor, DataSet, read_sets, text_of
-    from epilm.experiments.compare import compare as run
+    from epilm.finetuning.finetune import FinetuneSpec
     from epilm.tasks import find_task
     from epilm.tasks.options import split_pairs, typed_options
     from epilm.tasks.splits import split_rows
-    from epilm.training.finetune import FinetuneSpec
+    from epilm.trials.compare import Competitor, DataSet, read_sets, text_of
+    from epilm.trials.compare import compare as run
 
     if (manifest is None) == (task is None or data is None):
         raise UsageError("give either --manifest, or --task and --data")

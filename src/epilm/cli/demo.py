@@ -21,6 +21,6 @@ def demo(
     size
         small learns within minutes on two cores; tiny takes seconds and shows that all parts run.
     """
-    from epilm.experiments.demo import demo as run
+    from epilm.tour.demo import demo as run
 
     run(out, seed=seed, size=size)

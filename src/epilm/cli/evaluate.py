@@ -111,7 +111,7 @@ def evaluate(
     if device != "auto" and (run.is_file() if task == "dream" else data is None):
         import sys
 
-        from epilm.training.device import choose_device
+        from epilm.device import choose_device
 
         choose_device(device)  # absent is refused, as everywhere
         print(f"--device {device} is not used: predictions made before are scored", file=sys.stderr)
@@ -134,13 +134,13 @@ def evaluate(
             precision=precision,
         )
         return
-    from epilm.evaluation import evaluate as score
+    from epilm.finetuning.evaluate import evaluate as score
     from epilm.tasks.options import split_pairs
 
     if data is not None:  # then it predicts
         import sys
 
-        from epilm.training.device import choose_place
+        from epilm.device import choose_place
 
         print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
     found = score(
@@ -163,7 +163,7 @@ def evaluate(
 
 def _is_binding(run: Path) -> bool:
     """Say whether a run is one of `epilm finetune dream`: its own task, where none is named."""
-    from epilm.binding_run import is_binding
+    from epilm.finetuning.binding_run import is_binding
 
     return is_binding(run)
 
@@ -175,7 +175,7 @@ def _dream(
     import sys
 
     from epilm.errors import UsageError
-    from epilm.evaluation_dream import evaluate_dream
+    from epilm.finetuning.evaluate_bins import evaluate_dream
 
     if data is None or not cells:
         raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")

@@ -217,7 +217,7 @@ def finetune(
     say = (lambda line: None) if quiet else None
     if task == "dream":
         from epilm.errors import UsageError
-        from epilm.tasks.dream.challenge import find_pair
+        from epilm.tasks.binding.dream.challenge import find_pair
 
         foreign = {
             "genome": genome,
@@ -308,11 +308,11 @@ def finetune(
             say=say,
         )
         return
-    from epilm.evaluation import Evaluation
+    from epilm.finetuning.evaluate import Evaluation
+    from epilm.finetuning.finetune import FinetuneSpec
+    from epilm.finetuning.finetune import finetune as run
     from epilm.tasks import find_task
     from epilm.tasks.options import split_pairs, typed_options
-    from epilm.training.finetune import FinetuneSpec
-    from epilm.training.finetune import finetune as run
 
     settings = FinetuneSpec(
         epochs=_or(epochs, 5),
@@ -372,8 +372,8 @@ def _dream(
 ) -> None:
     import json as writer
 
-    from epilm.training.binding import BindingResult, BindingSpec
-    from epilm.training.finetune import finetune as run
+    from epilm.finetuning.binding import BindingResult, BindingSpec
+    from epilm.finetuning.finetune import finetune as run
     from epilm.training.log import plain
 
     given = {key: value for key, value in options.items() if value is not None}

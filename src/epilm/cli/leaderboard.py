@@ -43,8 +43,8 @@ def leaderboard(
     """
     import json as writer
 
-    from epilm.experiments.leaderboard import leaderboard as run
-    from epilm.experiments.leaderboard import text_of
+    from epilm.rankings.leaderboard import leaderboard as run
+    from epilm.rankings.leaderboard import text_of
 
     board = run(
         scores, peers=peers, method=method, paper=paper, common=common, out=out, overwrite=overwrite

@@ -31,7 +31,7 @@ def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")
 
 
 def _recipes() -> dict[str, str]:
-    from epilm.experiments.config import list_recipes, recipe_sizes
+    from epilm.recipes.recipe import list_recipes, recipe_sizes
 
     out = {}
     for name, path in list_recipes().items():
@@ -66,7 +66,7 @@ def _objectives() -> dict[str, str]:
 
 
 def _pairs() -> dict[str, str]:
-    from epilm.tasks.dream.challenge import PAIRS
+    from epilm.tasks.binding.dream.challenge import PAIRS
 
     return {pair.name: f"learned in {', '.join(pair.train_cells)}" for pair in PAIRS}
 

@@ -49,8 +49,8 @@ def plan(
     """
     from json import dumps
 
-    from epilm.experiments.plan import DoesNotFit
-    from epilm.experiments.plan import plan as run
+    from epilm.planning.plan import DoesNotFit
+    from epilm.planning.plan import plan as run
 
     refused = None
     try:

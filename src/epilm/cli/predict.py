@@ -108,9 +108,9 @@ def predict(
             "nothing to predict is named",
             do="Give sequences or intervals, or --store and --cell for bins of the genome.",
         )
-    from epilm.prediction import predict as run
-    from epilm.prediction import summary
-    from epilm.training.device import choose_place
+    from epilm.device import choose_place
+    from epilm.finetuning.predict import predict as run
+    from epilm.finetuning.predict import summary
 
     print("; ".join(choose_place(device, "fp32").said), file=sys.stderr)
     found = run(
@@ -147,11 +147,11 @@ def _bins(
     import sys
     import time
 
+    from epilm.device import choose_place
     from epilm.errors import UsageError
-    from epilm.prediction_bins import write_bins
+    from epilm.finetuning.predict_bins import write_bins
     from epilm.store.reader import Store
-    from epilm.tasks.dream.bins import grid, read_bins
-    from epilm.training.device import choose_place
+    from epilm.tasks.binding.bins import grid, read_bins
 
     if store is None or cell is None or out is None:
         raise UsageError(

@@ -45,7 +45,7 @@ def pretrain(
     from dataclasses import asdict
     from json import dumps
 
-    from epilm.experiments.pretrain import pretrain as run
+    from epilm.pretraining.pretrain import pretrain as run
     from epilm.training.ranks import process_rank
 
     done = run(recipe, store, out, size=size, set=set or (), resume=resume, device=device)

@@ -13,6 +13,6 @@ def report(folder: Path, *, out: Path | None = None) -> None:
     out
         The HTML file; report.html in the folder by default.
     """
-    from epilm.experiments.report import report as run
+    from epilm.reporting import report as run
 
     print(run(folder, out))

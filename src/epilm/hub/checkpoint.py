@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from epilm.atomic import atomic_folder, write_json
+from epilm.device import found_device
 from epilm.errors import CheckpointError, nearest
-from epilm.models.spec import ModelSpec
-from epilm.streams import found_device
+from epilm.models.model_spec import ModelSpec
 from epilm.tokens.kmers import vocabulary
 
 FORMAT = 1

@@ -17,16 +17,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from epilm.device import found_device
 from epilm.errors import CheckpointError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
 from epilm.models.grouping import Pooling, pooled_places
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import encoder_size
-from epilm.models.spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead
-from epilm.streams import found_device
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
 from epilm.tokens.states import N_SPECIAL_STATES, real_tokens
 

@@ -30,6 +30,16 @@ METRICS = ("auroc", "auprc_dg", "recall_at_fdr10", "recall_at_fdr50")  # what th
 FOLDS = 10
 
 
+# What tables call the scores.
+HEADS = {
+    "auprc_dg": "auPRC (DG)",
+    "ap": "AP",
+    "auroc": "auROC",
+    "recall_at_fdr10": "recall 10 % FDR",
+    "recall_at_fdr50": "recall 50 % FDR",
+}
+
+
 class BindingScores(TypedDict):
     """Scores of one factor in one cell type.
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from epilm.batch import Windows
 from epilm.errors import InputError
-from epilm.streams import Windows
 
 BASES = 4
 

@@ -15,10 +15,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from epilm.batch import Windows
 from epilm.errors import InputError, RecipeError, nearest
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
-from epilm.streams import Windows
 from epilm.tokens.states import real_tokens
 
 TokenPool = Literal["max", "mean", "attention"]

@@ -13,8 +13,8 @@ from epilm.errors import RecipeError, nearest
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import ChunkPool
+from epilm.models.model_spec import ModelSpec
 from epilm.models.sizes import encoder_from_spec, encoder_size
-from epilm.models.spec import ModelSpec
 from epilm.nn.encoder import init_weights
 from epilm.nn.fusion import build_fusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
@@ -47,7 +47,7 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT | EBERT
 
     Examples
     --------
-    >>> from epilm.models.spec import EncoderSpec
+    >>> from epilm.models.model_spec import EncoderSpec
     >>> model = build_model(
     ...     ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny"))
     ... )

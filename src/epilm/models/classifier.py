@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from epilm.batch import Sequences
 from epilm.errors import RecipeError
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
@@ -27,7 +28,6 @@ from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion, build_fusion
 from epilm.nn.heads import LabelHead
 from epilm.nn.region import RegionTower
-from epilm.streams import Sequences
 
 
 class SequenceClassifier(nn.Module):

@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from epilm.batch import Batch, Outputs, Sequences, Windows
 from epilm.errors import InputError
 from epilm.models.grouping import Pooling, pool_tokens, pooled_places
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead, labelled
-from epilm.streams import Batch, Outputs, Sequences, Windows
 from epilm.tokens.kmers import PAD
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
 

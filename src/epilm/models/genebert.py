@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from epilm.batch import Batch, Outputs, Sequences
 from epilm.models.grouping import (
     ChunkPool,
     Pooling,
@@ -28,7 +29,6 @@ from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
 from epilm.nn.region import RegionTower
 from epilm.nn.vocabulary import MaskedHead, labelled
-from epilm.streams import Batch, Outputs, Sequences
 
 Layout = Literal["per_region", "concat", "concat_budget", "chunk_rnn"]
 

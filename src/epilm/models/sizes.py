@@ -6,7 +6,7 @@ A size fills what an `EncoderSpec` leaves None; base and large are BERT's.
 from typing import NamedTuple
 
 from epilm.errors import RecipeError, nearest
-from epilm.models.spec import EncoderSpec
+from epilm.models.model_spec import EncoderSpec
 from epilm.nn.encoder import SequenceEncoder
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.device import found_device
 from epilm.errors import InputError
-from epilm.streams import found_device
 
 Form = Literal["kernel", "product", "lookup"]
 Kind = Literal["fp32", "tf32x3", "bf16x3"]

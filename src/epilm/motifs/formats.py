@@ -9,10 +9,10 @@ import gzip
 import re
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -206,3 +206,10 @@ def _from_jaspar_release(source: str) -> list[Motif]:
     if not motifs:
         raise InputError(f"{source} holds no motif", found=f"tax group {group!r}")
     return duplicate_free(motifs, source)
+
+
+def read_collection(motifs: str | Path | Sequence[Any]) -> list[Any]:
+    """Read a motif file, or take motifs as they are."""
+    if isinstance(motifs, str | Path):
+        return list(read_motifs(motifs))
+    return list(motifs)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from epilm.nn.processor import cpu_flags
+from epilm.device import cpu_flags
 
 # Multiplications from which oneDNN's start-up (12 us) is paid back: measured on Zen 5.
 SMALLEST = 1 << 21

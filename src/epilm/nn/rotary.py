@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from epilm.streams import to_device
+from epilm.device import to_device
 
 BASE = 10_000.0
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from epilm.batch import Batch, Outputs
 from epilm.errors import RecipeError, TrainingError
 from epilm.objectives.contacts import contacts_loss
 from epilm.objectives.factors import masked_factors_loss
@@ -19,7 +20,6 @@ from epilm.objectives.motif_sites import motif_sites_loss
 from epilm.objectives.next_segment import next_segment_loss
 from epilm.objectives.spec import ObjectivesSpec
 from epilm.objectives.states import masked_states_loss
-from epilm.streams import Batch, Outputs
 
 Objective = Callable[[Outputs, Batch, Any], dict[str, Tensor]]
 

@@ -6,6 +6,7 @@ temperature; a switch of `matching` does not change it, but for the temperature.
 
 from torch import Tensor
 
+from epilm.batch import Batch, Outputs
 from epilm.objectives.matching import (
     TEMPERATURE_RANGE,
     gather_across_devices,
@@ -14,7 +15,6 @@ from epilm.objectives.matching import (
 )
 from epilm.objectives.parts import need
 from epilm.objectives.spec import ContactsSpec
-from epilm.streams import Batch, Outputs
 
 FIXED_TEMPERATURE = 0.07  # where the model has no learned one
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from epilm.batch import Batch, Outputs
 from epilm.objectives.parts import need
 from epilm.objectives.spec import MaskSpec
-from epilm.streams import Batch, Outputs
 from epilm.tokens.masking import IGNORED
 
 

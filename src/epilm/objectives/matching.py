@@ -15,10 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from epilm.batch import Batch, Outputs
 from epilm.errors import RecipeError, TrainingError, nearest
 from epilm.objectives.parts import need
 from epilm.objectives.spec import MatchingSpec
-from epilm.streams import Batch, Outputs
 
 Form = Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"]
 

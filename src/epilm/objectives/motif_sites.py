@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from epilm.batch import Batch, Outputs
 from epilm.objectives.parts import need
 from epilm.objectives.spec import MotifSitesSpec
-from epilm.streams import Batch, Outputs
 
 
 def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> dict[str, Tensor]:

@@ -6,10 +6,10 @@ centres alone. Axes: M centres, Vs state ids, special ones included.
 
 from torch import Tensor
 
+from epilm.batch import Batch, Outputs
 from epilm.objectives.masked import scored_alone
 from epilm.objectives.parts import need
 from epilm.objectives.spec import MaskedStatesSpec
-from epilm.streams import Batch, Outputs
 
 
 def masked_states_loss(outputs: Outputs, batch: Batch, spec: MaskedStatesSpec) -> dict[str, Tensor]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from epilm.errors import StoreError
 from epilm.store.reader import Store
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import make_samples
-from epilm.store.spec import SampleSpec
 
 # The files that tell a run and a checkpoint; the floors that write them are above and are not
 # imported.

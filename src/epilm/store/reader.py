@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.device import found_device, to_device
 from epilm.errors import StoreError, nearest
 from epilm.store import schema
 from epilm.store.arrays import Array, ContactTable, spans
 from epilm.store.schema import StoreInfo, damaged
 from epilm.store.tracks import SignalTable, StateTable, open_signal_table, open_states
-from epilm.streams import found_device, to_device
 
 
 class FactorStats(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from epilm.errors import RecipeError, nearest
 from epilm.store.reader import Store
-from epilm.store.spec import SampleSpec
+from epilm.store.sample_spec import SampleSpec
 
 Subset = Literal["train", "holdout", "all"]
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from epilm.errors import InputError
 from epilm.store.reader import Store
+from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import cell_lists, check_spec
-from epilm.store.spec import SampleSpec
 
 
 class Leak(NamedTuple):

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.device import to_device
 from epilm.store import schema
 from epilm.store.arrays import Array, as_tensor, spans
 from epilm.store.schema import StoreInfo, damaged
-from epilm.streams import to_device
 
 MISSING = 255
 MOST_STATES = 254

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.device import to_device
 from epilm.errors import InputError
-from epilm.streams import to_device
 from epilm.tokens import _fused
 
 PAD, UNK, CLS, SEP, MASK = range(5)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epilm.batch import Sequences
 from epilm.errors import InputError
-from epilm.streams import Sequences
 from epilm.tokens import _fused
 from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, n_tokens, wrap
 from epilm.tokens.masking import draws, mask_tokens

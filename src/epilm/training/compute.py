@@ -13,17 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from epilm.batch import Batch
+from epilm.device import Place, first_line, is_out_of_memory
 from epilm.errors import TrainingError
-from epilm.memory import first_line, is_out_of_memory
 from epilm.nn.attention import attention_backend
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.norms import kernels_there, triton_there
 from epilm.objectives.combine import combine
 from epilm.objectives.spec import ObjectivesSpec
-from epilm.streams import Batch
-from epilm.training.device import Place
 from epilm.training.optim import Optimiser
-from epilm.training.spec import TrainSpec
+from epilm.training.optim_spec import TrainSpec
 
 # Encoders as wide as this are compiled on CUDA: a program of narrow ones is not worth its making
 # (half a minute).

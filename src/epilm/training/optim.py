@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from epilm.errors import CheckpointError, RecipeError
-from epilm.training.spec import OptimSpec
+from epilm.training.optim_spec import OptimSpec
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.RMSNorm)
 

@@ -7,7 +7,7 @@ Linear warm-up, then linear or cosine decay to zero at the last step, or none
 import math
 
 from epilm.errors import RecipeError
-from epilm.training.spec import OptimSpec
+from epilm.training.optim_spec import OptimSpec
 
 
 def lr_at(step: int, spec: OptimSpec, total: int) -> float:

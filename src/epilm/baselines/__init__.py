@@ -1,0 +1,1 @@
+"""What a language model must beat, on the same examples and splits."""

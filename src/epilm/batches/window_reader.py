@@ -1,0 +1,496 @@
+"""Windows of a store to tokens: the one road that pre-training, fine-tuning and prediction share.
+
+`WindowReader(...)(cells, chroms, starts, strands)` reads bases, states and signals
+and lays them side by side, one of each a token; `WindowMaker` adds what is hidden
+and is the counterpart of `maker.BatchMaker`. A window read from the other strand is
+its reverse complement, with states and signals turned round. Memory maps and a
+store on a device give the same bits; no step of Python per window.
+On the training path: torch, numpy and the standard library only.
+Axes: B windows, W bases, L tokens with special ones and padding, T without, S signals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from epilm.batch import Batch, Sequences, Windows
+from epilm.batches.motif_signals import Matrices, MotifSignal, is_motif
+from epilm.batches.motif_sites import SiteFinder
+from epilm.device import to_device
+from epilm.errors import RecipeError, StoreError, TrainingError, nearest
+from epilm.models.model_spec import ModelSpec
+from epilm.objectives.combine import weights
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.store.reader import Store
+from epilm.store.sample_spec import SampleSpec
+from epilm.store.samples import Subset
+from epilm.store.window_table import WindowTable
+from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, vocab_size, wrap
+from epilm.tokens.masking import IGNORED, mask_tokens, rate_at
+from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens, token_bins
+from epilm.tokens.random import hash_bits, integers
+from epilm.tokens.states import PAD_STATE, beside_tokens, mask_states, n_window_tokens, state_ids
+
+SignalUse = tuple[str, str, str]  # name, pooling, transform
+
+# What EBERT+ reads beside its hidden states (protocols 5.8).
+EBERT_PLUS_SIGNALS: tuple[SignalUse, ...] = (
+    ("accessibility", "max", "log1p"),
+    ("mappability", "min", "raw"),
+)
+_MASK, _JITTER, _STRAND = 31, 32, 33  # first counters of the draws of a window
+
+
+class WindowReader:
+    """Read windows of one width.
+
+    Parameters
+    ----------
+    store : Store
+        Memory maps, or on a device (`store.to(device)`).
+    spec : ModelSpec
+        Reads streams, k, stride, special_tokens, tail, pad_to_max, max_tokens.
+    window_bp : int
+        W.
+    signals : sequence of (name, pooling, transform)
+        Signals of the store in the order of the result: pooling "max", "min" or "mean" over
+        a token's bases, transform "raw" or "log1p". None by default; `EBERT_PLUS_SIGNALS` are the
+        paper's.
+    motifs : mapping
+        Matrices of the signals "motif:NAME" (`motif_signals.choose_motifs`).
+    codes, tracks : bool
+        Whether to give the bases, and the signals base by base, too.
+
+    Attributes
+    ----------
+    tokens : int
+        T, k-mers of a window.
+    length : int
+        L.
+    tables : list of SignalTable or MotifSignal
+        What each signal is read from.
+
+    Raises
+    ------
+    RecipeError
+        If the window holds no token, or its tokens do not fit max_tokens.
+    StoreError
+        If the store lacks states or a signal.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spec: ModelSpec,
+        window_bp: int,
+        *,
+        signals: Sequence[SignalUse] = (),
+        motifs: Mapping[str, Matrices] | None = None,
+        codes: bool = False,
+        tracks: bool = False,
+    ) -> None:
+        check_k(spec.k, spec.stride)
+        self.store, self.spec, self.window_bp = store, spec, window_bp
+        self.signals, self.codes, self.tracks = tuple(signals), codes, tracks
+        self.tokens = n_window_tokens(window_bp, spec.k, spec.stride, spec.tail)
+        held = self.tokens + 2 * spec.special_tokens
+        if self.tokens < 1:
+            raise RecipeError(
+                "the window holds no k-mer",
+                where="samples.window_bp",
+                found=window_bp,
+                expected=f"at least model.k, {spec.k}",
+            )
+        if held > spec.max_tokens:
+            raise RecipeError(
+                "the tokens of a window do not fit",
+                where="model.max_tokens",
+                found=spec.max_tokens,
+                expected=f"at least {held} for windows of {window_bp} bp",
+            )
+        self.length = spec.max_tokens if spec.pad_to_max else held
+        self.full = self.length == held  # no padding
+        # Bases that the tokens reach: beyond the window where tail=pad fills the last one.
+        self._reach = max(window_bp, (self.tokens - 1) * spec.stride + spec.k)
+        self._states = None
+        if "states" in spec.streams:
+            if store.states is None:
+                raise StoreError(
+                    "the store has no chromatin states",
+                    where=str(store.path),
+                    do="Build it with --states, or leave the stream `states` out of the recipe.",
+                )
+            self._states = store.states
+        self.tables: list[Any] = []
+        for name, how, transform in self.signals:
+            if is_motif(name):
+                self.tables.append(MotifSignal(store, (motifs or {})[name]))
+            elif name in store.signals:
+                self.tables.append(store.signals[name])
+            else:
+                raise StoreError(
+                    f"the store has no signal {name}",
+                    where=str(store.path),
+                    found=", ".join(store.signals) or "no signals",
+                    do=(
+                        f"Build it with --{name}."
+                        if name in ("accessibility", "mappability")
+                        else f"Build it with --signal {name}:CELL=FILE."
+                    ),
+                )
+            for key, value, known in (
+                ("pooling", how, get_args(SignalPool)),
+                ("transform", transform, ("raw", "log1p")),
+            ):
+                if value not in known:
+                    raise RecipeError(
+                        f"unknown {key}",
+                        where=f"signal {name}",
+                        found=value,
+                        do=nearest(value, known),
+                    )
+
+    def __call__(self, cells: Any, chroms: Any, starts: Any, strands: Any = None) -> Windows:
+        """Read windows.
+
+        Parameters
+        ----------
+        cells, chroms : int64 (B,)
+            Numbers of cell types and chromosomes of the store; numpy, tensor or list.
+        starts : int64 (B,)
+            First base; may be negative, and the window may end after the chromosome: N there, no
+            state, signal 0.
+        strands : bool (B,), optional
+            True: from the other strand. All False where not given.
+
+        Returns
+        -------
+        Windows
+            On the store's device.
+        """
+        cells, chroms, starts = (
+            self._on_device(cells),
+            self._on_device(chroms),
+            self._on_device(starts),
+        )
+        turned = None if strands is None else self._flags(strands)
+        codes = self._bases(chroms, starts, turned)
+        spec = self.spec
+        ids, mask = wrap(
+            kmer_ids(codes, spec.k, spec.stride),
+            cls=spec.special_tokens,
+            sep=spec.special_tokens,
+            pad_to=self.length,
+        )
+        parts: dict[str, Tensor] = {}
+        if self._states is not None:
+            parts["states"] = self._state_tokens(cells, chroms, starts, turned)
+        if self.signals:
+            pooled, bases = self._signal_tokens(cells, chroms, starts, turned)
+            parts["signals"] = pooled
+            if self.tracks:
+                parts["tracks"] = bases
+        if self.codes:
+            parts["codes"] = codes[:, : self.window_bp]
+        return Windows(ids=ids, mask=mask, full=self.full, **parts)
+
+    def bins(self, starts: Any, strands: Any = None) -> Tensor:
+        """Number the bins of the segmentation along windows, in the order they are read.
+
+        Returns
+        -------
+        int64 (B, L)
+            Of each token, the bin most of it lies in; -1 on special tokens and padding.
+        """
+        assert self._states is not None
+        starts = self._on_device(starts)
+        turned = None if strands is None else self._flags(strands)
+        _, offset, _ = self._bins_of(starts, turned)
+        k, stride = self.spec.k, self.spec.stride
+        numbers = token_bins(
+            _tensor(offset), bin=self._states.bin, k=k, stride=stride, tokens=self.tokens
+        )
+        return self._beside(numbers, -1)
+
+    # -- the parts
+
+    def _on_device(self, numbers: Any) -> Any:
+        if isinstance(self.store.genome, Tensor):
+            return to_device(numbers, self.store.device, torch.int64)
+        return np.asarray(numbers, dtype=np.int64)
+
+    def _flags(self, strands: Any) -> Any:
+        if isinstance(self.store.genome, Tensor):
+            return to_device(strands, self.store.device, torch.bool)
+        return np.asarray(strands, dtype=bool)
+
+    def _beside(self, values: Tensor, fill: float) -> Tensor:
+        return beside_tokens(
+            values, special_tokens=self.spec.special_tokens, width=self.length, fill=fill
+        )
+
+    def _bases(self, chroms: Any, starts: Any, turned: Any) -> Tensor:
+        """Bases as they are read, N after the window where the last token is filled up: uint8 (B,
+        reach).
+        """
+        codes = _tensor(self.store.bases(chroms, starts, self.window_bp))
+        if turned is not None:
+            other = codes.flip(1)
+            codes = torch.where(
+                _tensor(turned)[:, None], torch.where(other > 3, other, 3 - other), codes
+            )
+        if self._reach > self.window_bp:
+            codes = torch.nn.functional.pad(codes, (0, self._reach - self.window_bp), value=4)
+        return codes
+
+    def _bins_of(self, starts: Any, turned: Any) -> tuple[Any, Any, int]:
+        """First bin to gather of each window, bases from where reading begins to the window's
+        first, and how many bins.
+
+        Read backwards, the bins begin with the one that holds the window's last base.
+        """
+        assert self._states is not None
+        width = self._states.bin
+        n = (self._reach + width - 2) // width + 1
+        first = starts // width
+        offset = starts - first * width
+        if turned is None:
+            return first, offset, n
+        end = starts + self.window_bp
+        last = (end - 1) // width
+        pick = torch.where if isinstance(starts, Tensor) else np.where
+        choose: Any = pick
+        return (
+            choose(turned, last - (n - 1), first),
+            choose(turned, (last + 1) * width - end, offset),
+            n,
+        )
+
+    def _state_tokens(self, cells: Any, chroms: Any, starts: Any, turned: Any) -> Tensor:
+        assert self._states is not None
+        first, offset, n = self._bins_of(starts, turned)
+        codes = _tensor(self._states.gather(cells, chroms, first, n))
+        if turned is not None:
+            codes = torch.where(_tensor(turned)[:, None], codes.flip(1), codes)
+        k, stride = self.spec.k, self.spec.stride
+        pooled = pool_states(
+            codes, _tensor(offset), bin=self._states.bin, k=k, stride=stride, tokens=self.tokens
+        )
+        return self._beside(state_ids(pooled), PAD_STATE)
+
+    def _signal_tokens(
+        self, cells: Any, chroms: Any, starts: Any, turned: Any
+    ) -> tuple[Tensor, Tensor]:
+        k, stride = self.spec.k, self.spec.stride
+        pooled, bases = [], []
+        for (_, how, transform), table in zip(self.signals, self.tables, strict=True):
+            values = _tensor(table.windows(cells, chroms, starts, self.window_bp))
+            if turned is not None:
+                values = torch.where(_tensor(turned)[:, None], values.flip(1), values)
+            of_tokens = pool_to_tokens(values, k, stride, cast(SignalPool, how), self.tokens)
+            pooled.append(transformed(of_tokens, transform))
+            bases.append(transformed(values, transform) if self.tracks else values)
+        return self._beside(torch.stack(pooled, -1), 0), torch.stack(bases, -1)
+
+
+def transformed(values: Tensor, transform: str) -> Tensor:
+    """Give log(1 + x) of a signal, x below 0 (a track of log-ratios) as 0; or the signal as it is
+    ("raw").
+
+    Examples
+    --------
+    >>> transformed(torch.tensor([0.0, -3.0, 1.0]), "log1p")
+    tensor([0.0000, 0.0000, 0.6931])
+    """
+    return values.clamp(min=0).log1p() if transform == "log1p" else values
+
+
+def _tensor(array: Any) -> Tensor:
+    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+
+
+class WindowMaker:
+    """Make batches of windows from a store: a pure function of (store, specs, seed, rows, step).
+
+    Parameters
+    ----------
+    store : Store
+        Memory maps, or on a device (`store.to(device)`).
+    spec : ModelSpec
+        Of an ebert or dbert.
+    objectives : ObjectivesSpec
+        What to hide: `masked_kmers` and `masked_states`.
+    samples : SampleSpec
+        unit windows; which windows, what is held out, from which strands.
+    seed : int
+        Of all draws.
+    subset : {"train", "holdout", "all"}
+    device : str or torch.device
+        Where batches arrive.
+
+    Attributes
+    ----------
+    table : WindowTable
+        The samples; `len(maker)` is their number.
+    reader : WindowReader
+    spec : ModelSpec
+        With states and cells filled in.
+    factor_ids, statistics : list, tuple
+        Empty: windows have no factors.
+
+    Raises
+    ------
+    RecipeError, StoreError
+        If what the recipe asks for is impossible, or the store lacks it.
+    TrainingError
+        If there is no window.
+    """
+
+    factor_ids: Sequence[str] = ()
+    statistics: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        store: Store,
+        spec: ModelSpec,
+        objectives: ObjectivesSpec,
+        samples: SampleSpec,
+        *,
+        seed: int,
+        subset: Subset = "train",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.store, self.objectives, self.samples, self.seed = store, objectives, samples, int(seed)
+        self.weights = weights(objectives)
+        asked = self.weights["motif_sites"] > 0
+        self.reader = WindowReader(store, spec, samples.window_bp, codes=asked)
+        self.table = WindowTable(store, samples, subset, spec.streams)
+        self.device = torch.device(device)
+        self.sites = (
+            SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
+        )
+        n_states = (
+            store.states.n_states if "states" in spec.streams and store.states is not None else 0
+        )
+        self.spec = replace(
+            spec,
+            states=n_states,
+            factors=0,
+            cells=len(store.cell_types),
+            motif_sites=self.sites.n if self.sites else 0,
+        )
+        if len(self.table) == 0:
+            held = ", ".join((*samples.holdout_chroms, *samples.holdout_cells)) or "nothing"
+            raise TrainingError(
+                "there is no window",
+                where=str(store.path),
+                found=(
+                    f"subset {subset}, windows of {samples.window_bp} bp, held out: {held}, "
+                    f"{self.table.left_out} with too many N"
+                ),
+                do=(
+                    "Lower samples.window_bp, raise samples.window_max_n, or hold out something"
+                    " else."
+                ),
+            )
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __call__(self, rows: np.ndarray | Tensor, step: int) -> Batch:
+        """Make the batch of some windows at a step.
+
+        Parameters
+        ----------
+        rows : int64 (B,)
+            Rows of `table`, in any order: `store.windows.window_rows`, or a part of it.
+        step : int
+            Optimiser step; places within the jitter, strands and what is hidden change with it.
+
+        Returns
+        -------
+        Batch
+        """
+        row = rows.cpu().numpy() if isinstance(rows, Tensor) else np.asarray(rows, dtype=np.int64)
+        cells, chroms, starts = self.table.at(row)
+        if self.table.jitter:
+            starts = starts + integers(self.table.jitter + 1, _JITTER, self.seed, step, row)
+        turned = None
+        if self.samples.strands == "both":
+            turned = (hash_bits(_STRAND, self.seed, step, row) & 1).astype(bool)
+        windows = self.reader(cells, chroms, starts, turned)
+        where = self.store.device
+        numbers = to_device(row, where)
+        keys = hash_bits(_MASK, step, numbers)
+        ids, labels = self._hidden_kmers(windows.ids, keys, step)
+        zero = torch.zeros((1, 1), dtype=torch.int64, device=where)
+        dna = Sequences(ids, zero.expand_as(ids), windows.mask, labels, full=windows.full)
+        states, state_labels = windows.states, None
+        if states is not None and self.weights["masked_states"] > 0:
+            bins = None
+            if self.objectives.masked_states.mode == "whole_bin":
+                bins = self.reader.bins(starts, turned)
+            states, state_labels = self._hidden_states(states, labels, bins, keys)
+        batch = Batch(
+            rows=numbers,
+            cells=to_device(cells, where),
+            regions=torch.zeros((len(row), 0), dtype=torch.int64, device=where),
+            dna=dna,
+            owner=torch.arange(len(row), device=where),
+            states=states,
+            state_labels=state_labels,
+            motif_sites=self._motif_sites(windows.codes),
+            chroms=to_device(chroms, where),
+            starts=to_device(starts, where),
+        )
+        return batch if self.device == self.store.device else batch.to(self.device)
+
+    def _motif_sites(self, codes: Tensor | None) -> Tensor | None:
+        if self.sites is None or codes is None:
+            return None
+        found = self.sites(codes, self.spec.stride, self.reader.tokens)
+        return beside_tokens(
+            found, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0
+        )
+
+    def _hidden_kmers(self, ids: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
+        mask = self.objectives.masked_kmers
+        if self.weights["masked_kmers"] <= 0:
+            return ids, None
+        return mask_tokens(
+            ids,
+            ids >= N_SPECIAL,
+            k=self.spec.k,
+            rate=rate_at(step, mask),
+            keys=keys,
+            seed=self.seed,
+            scheme=mask.scheme,
+            rate_mode=mask.rate_mode,
+            random_from=mask.random_from,
+            span_tokens=mask.span_tokens,
+            vocab=vocab_size(self.spec.k),
+        )
+
+    def _hidden_states(
+        self, states: Tensor, labels: Tensor | None, bins: Tensor | None, keys: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        how = self.objectives.masked_states
+        return mask_states(
+            states,
+            keys=keys,
+            seed=self.seed,
+            stride=self.spec.stride,
+            n_states=self.spec.states,
+            bins=bins,
+            # The paper: one of the masked k-mers is chosen, and its state.
+            among=None if labels is None else labels != IGNORED,
+            mode=how.mode,
+            n_centres=how.n_centres,
+            flank_bp=how.flank_bp,
+            flank_round=how.flank_round,
+            replace=how.replace,
+        )

@@ -1,0 +1,1 @@
+"""One road for every task: examples, split, draw, windows, fit, predict, evaluate."""

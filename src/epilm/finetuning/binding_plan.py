@@ -1,0 +1,159 @@
+"""What a binding run learns from, drawn up and refused before anything is learned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import UsageError, nearest
+from epilm.finetuning.binding_data import (
+    BindingRows,
+    Draw,
+    join_labels,
+    validation_rows,
+)
+from epilm.finetuning.binding_spec import BindingSpec
+from epilm.finetuning.binding_split import BinningSplit, split_bins
+from epilm.store.reader import Store
+from epilm.store.window_table import unknown_runs
+from epilm.tasks.binding.labels import BinLabels
+
+
+@dataclass(frozen=True)
+class BindingPlan:
+    """Rows, parts and draws of a run, checked before anything is learned."""
+
+    rows: BindingRows
+    split: BinningSplit
+    train_cells: tuple[int, ...]
+    valid_cells: tuple[int, ...]
+    draw: Draw
+    valid_rows: NDArray[np.int64]
+    notes: tuple[str, ...]
+    places: dict[str, tuple[str, ...]]
+
+    def said(self) -> list[str]:
+        """Lines that count what will be learned."""
+        bound = ", ".join(f"{cell} {count:,}" for cell, count in self.draw.by_cell.items())
+        valid = self.rows.take(self.valid_rows)[3]
+        return [
+            (
+                f"{', '.join(self.rows.factors)}: {len(self.split.train):,} training bins in"
+                f" {len(self.train_cells)} cell types, bound: {bound}"
+            ),
+            (
+                f"an epoch: {self.draw.n_positives:,} of {len(self.draw.positives):,} positives,"
+                f" {len(self.draw):,} rows; validation: {len(self.valid_rows):,} rows,"
+                f" {int((valid == 1).any(1).sum()):,} bound"
+            ),
+        ]
+
+    def about(self) -> dict[str, Any]:
+        """What the model remembers of its training."""
+        rows = self.rows
+
+        def chroms(bins: NDArray[np.int64]) -> list[str]:
+            return [rows.chroms[c] for c in np.unique(rows.chrom[bins])]
+
+        return {
+            "cells": [rows.cells[c] for c in self.train_cells],
+            "valid_cells": [rows.cells[c] for c in self.valid_cells],
+            "train_chroms": list(self.places["train"]) or chroms(self.split.train),
+            "valid_chroms": list(self.places["valid"]),
+            "test_chroms": list(self.places["test"]),
+        }
+
+
+def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) -> BindingPlan:
+    """Join labels, divide them and draw up the rows.
+
+    Raises
+    ------
+    UsageError
+        If two parts overlap, or a cell type is for training and for test.
+    InputError
+        If a part has no bin, or no bound one.
+    """
+    both = sorted(set(settings.test_cells) & {*settings.train_cells, *settings.valid_cells})
+    if both:
+        raise UsageError(
+            "a cell type is for test and for training or validation",
+            found=", ".join(both),
+            do="Take it out of one.",
+        )
+    wanted = (*settings.train_cells, *settings.valid_cells)
+    if not settings.train_cells:
+        known = dict.fromkeys(cell for table in tables for cell in table.cells)
+        for cell in settings.test_cells:
+            if cell not in known:
+                raise UsageError(
+                    "the labels have no such test cell type", found=cell, do=nearest(cell, known)
+                )
+        wanted = (
+            *(cell for cell in known if cell not in settings.test_cells),
+            *settings.valid_cells,
+        )
+    rows = join_labels(
+        tables, chroms=store.chroms, sizes=store.sizes, cell_types=store.cell_types, cells=wanted
+    )
+    if settings.window_bp < rows.width:
+        raise UsageError(
+            "the window is narrower than a bin",
+            where="--window-bp",
+            found=settings.window_bp,
+            expected=f"at least {rows.width}",
+        )
+    places = {
+        "train": settings.train_chroms,
+        "valid": settings.valid_chroms,
+        "test": settings.test_chroms,
+    }
+    split = split_bins(rows, **places, window_bp=settings.window_bp)
+    notes = [*rows.notes, *split.notes]
+    bare = bins_of_n(store, rows)
+    train, valid = split.train[~bare[split.train]], split.valid[~bare[split.valid]]
+    if gone := len(split.train) + len(split.valid) - len(train) - len(valid):
+        notes.append(f"{gone:,} training and validation bins hold N alone and are left out")
+    if not len(train) or not len(valid):
+        raise UsageError(
+            "a part holds no bin with bases",
+            found=f"{len(train)} training, {len(valid)} validation bins",
+        )
+    split = BinningSplit(train, valid, split.test, split.notes)
+    chosen = [
+        c
+        for c, cell in enumerate(rows.cells)
+        if not settings.train_cells or cell in settings.train_cells
+    ]
+    judged = [rows.cells.index(cell) for cell in settings.valid_cells] or chosen
+    if settings.valid_cells and not settings.train_cells:
+        chosen = [c for c in chosen if rows.cells[c] not in settings.test_cells]
+    draw = Draw(
+        rows, train, chosen, settings.negatives, settings.positives_per_epoch, settings.seed
+    )
+    valid_rows, said = validation_rows(
+        rows, valid, judged, negatives=settings.valid_negatives, seed=settings.seed
+    )
+    notes += [*draw.notes, *said]
+    bound = (rows.take(valid_rows)[3] == 1).any(0)
+    if silent := [
+        factor for factor, any_bound in zip(rows.factors, bound, strict=True) if not any_bound
+    ]:
+        notes.append(
+            f"{', '.join(silent)}: no validation bin is bound; the best epoch is chosen without"
+        )
+    return BindingPlan(
+        rows, split, tuple(chosen), tuple(judged), draw, valid_rows, tuple(notes), places
+    )
+
+
+def bins_of_n(store: Store, rows: BindingRows) -> NDArray[np.bool_]:
+    """Which bins lie in assembly gaps whole: nothing can be learned there."""
+    runs = unknown_runs(store.genome)
+    if not len(runs):
+        return np.zeros(len(rows), bool)
+    flat = store.offsets[rows.chrom] + rows.start
+    run = np.searchsorted(runs[:, 0], flat, "right") - 1
+    return (run >= 0) & (flat + rows.width <= runs[run, 1])

@@ -1,0 +1,163 @@
+"""Which bins a binding model learns from, which choose its best epoch, which it never sees: parts
+that share no base.
+
+Needs numpy only; used by `training.binding_plan`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import InputError, UsageError
+from epilm.finetuning.binding_data import BindingRows
+from epilm.tasks.splits import Place, parse_place
+
+
+@dataclass(frozen=True)
+class BinningSplit:
+    """Bins of each part, as positions in a `BindingRows`, ascending; what fell between, said.
+
+    Attributes
+    ----------
+    train, valid, test : int64 (m,)
+    notes : tuple of str
+    """
+
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    test: NDArray[np.int64]
+    notes: tuple[str, ...] = field(default=())
+
+
+def split_bins(
+    rows: BindingRows,
+    *,
+    train: Sequence[str] = (),
+    valid: Sequence[str],
+    test: Sequence[str] = (),
+    window_bp: int = 1000,
+) -> BinningSplit:
+    """Divide bins by place: chromosomes, or regions of them.
+
+    A part holds the bins that lie in it whole. A training bin whose window reaches into a
+    validation or test region is left out: the model would learn from the very bases it is judged
+    on.
+
+    Parameters
+    ----------
+    rows : BindingRows
+    train : sequence of str
+        "chr2" or "chr20:60000-9000000"; all that is neither validation nor test where not given.
+    valid, test : sequences of str
+        Test places that the labels have not are fine: a challenge's training file has none of them.
+    window_bp : int
+        What the model sees around a bin.
+
+    Raises
+    ------
+    UsageError
+        If two parts overlap.
+    InputError
+        If training or validation have no bin.
+
+    Examples
+    --------
+    >>> start = np.arange(0, 1000, 200)
+    >>> rows = BindingRows(
+    ...     np.repeat([0, 1], 5).astype(np.int16),
+    ...     np.tile(start, 2),
+    ...     200,
+    ...     np.zeros((10, 1, 1), np.int8),
+    ...     ("K562",),
+    ...     np.array([0]),
+    ...     ("CTCF",),
+    ...     ("chr2", "chr11"),
+    ... )
+    >>> split = split_bins(rows, valid=["chr11:0-500"], window_bp=400)
+    >>> split.train.tolist(), split.valid.tolist()
+    ([0, 1, 2, 3, 4, 8, 9], [5, 6])
+    """
+    places = {
+        name: [parse_place(text) for text in texts]
+        for name, texts in (("train", train), ("valid", valid), ("test", test))
+    }
+    for one, other in (("train", "test"), ("valid", "test"), ("train", "valid")):
+        for a in places[one]:
+            for b in places[other]:
+                if a.chrom == b.chrom and a.start < b.end and b.start < a.end:
+                    raise UsageError(
+                        f"{one} and {other} overlap",
+                        found=f"{_shown(a)} and {_shown(b)}",
+                        expected="parts that share no base",
+                        do="A test that training has seen, or that chose the best epoch, is none.",
+                    )
+    present = rows.present()
+    for name in ("train", "valid"):
+        for place in places[name]:
+            if place.chrom not in present:
+                raise InputError(
+                    f"the labels have no bin on a {name} chromosome",
+                    where=", ".join(rows.factors),
+                    found=place.chrom,
+                    expected=f"among {', '.join(present)}",
+                    do=(
+                        f"Choose with --{'valid' if name == 'valid' else 'train'}, e.g. --{name}"
+                        f" {present[-1]}."
+                    ),
+                )
+    if not places["valid"]:
+        raise UsageError(
+            "early stopping needs a validation part",
+            do=f"Give --valid, e.g. --valid {present[-1]}.",
+        )
+    inside = {name: np.zeros(len(rows), bool) for name in places}
+    near = np.zeros(len(rows), bool)
+    reach = (
+        window_bp - rows.width + 1
+    ) // 2 + rows.width  # from a bin's start to what its window may touch
+    for name, listed in places.items():
+        for place in listed:
+            for begin, stop in _span(rows, place.chrom):
+                start = rows.start[begin:stop]
+                inside[name][begin:stop] |= (start >= place.start) & (
+                    start + rows.width <= place.end
+                )
+                if name != "train":
+                    near[begin:stop] |= (start + reach > place.start) & (
+                        start + rows.width - reach < place.end
+                    )
+    chosen = inside["train"] if train else ~(inside["valid"] | inside["test"])
+    learn = chosen & ~near
+    notes = []
+    if lost := int((chosen & near).sum()):
+        notes.append(
+            f"{lost:,} training bins are left out: their windows reach into a validation or test"
+            " region"
+        )
+    bins = {name: np.flatnonzero(mask) for name, mask in inside.items()}
+    split = BinningSplit(np.flatnonzero(learn), bins["valid"], bins["test"], tuple(notes))
+    for name, part in (("train", split.train), ("valid", split.valid)):
+        if not len(part):
+            raise InputError(
+                f"the {name} part has no bin", where=", ".join(rows.factors), do="Widen it."
+            )
+    return split
+
+
+def _span(rows: BindingRows, chrom: str) -> list[tuple[int, int]]:
+    """Where the bins of a chromosome lie; they are sorted."""
+    if chrom not in rows.chroms:
+        return []
+    number = rows.chroms.index(chrom)
+    return [
+        (
+            int(np.searchsorted(rows.chrom, number)),
+            int(np.searchsorted(rows.chrom, number, "right")),
+        )
+    ]
+
+
+def _shown(place: Place) -> str:
+    return place.chrom if place.end >= 2**62 else f"{place.chrom}:{place.start}-{place.end}"

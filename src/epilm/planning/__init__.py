@@ -1,0 +1,1 @@
+"""What a pre-training run will need, tried and counted before it is begun."""

@@ -1,0 +1,1 @@
+"""Pre-training: a recipe and a store become a run."""

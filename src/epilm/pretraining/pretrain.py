@@ -1,0 +1,473 @@
+"""Pre-train a model from a recipe and a store: the order of things, each of which lives elsewhere.
+
+Refuse what cannot work; write what the run is; build the model, with the weights the
+recipe names; train from the newest state; save the model. The same command goes
+on with a run that was stopped or killed, and says so when nothing is left to do.
+Imports nothing that reads genome files: torch, transformers, lightning, numpy,
+safetensors and yaml are enough.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+import epilm
+from epilm.atomic import locked, write_json
+from epilm.batches import BatchMaker, WindowMaker
+from epilm.batches.motif_sites import asked_motifs
+from epilm.batches.placement import place_batches
+from epilm.device import Place, choose_place
+from epilm.errors import RecipeError, TrainingError
+from epilm.hub.checkpoint import FORMAT, SPEC, read_spec, save_model
+from epilm.hub.load import initialise
+from epilm.hub.provenance import memory_of
+from epilm.models.build import build_model, parameter_table
+from epilm.models.model_spec import ModelSpec
+from epilm.pretraining import folder as runs
+from epilm.pretraining.loop import Data, Outcome, run_pretrain
+from epilm.pretraining.step import contrast_size
+from epilm.pretraining.validate import pick_rows
+from epilm.recipes.recipe import Recipe, load_recipe, to_dict
+from epilm.recipes.rules import check_store
+from epilm.store.reader import Store
+from epilm.store.samples import Samples, make_samples
+from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
+from epilm.store.window_table import WindowTable, validation_rows, window_rows
+from epilm.training.compute import check_compute, weights_fit
+from epilm.training.ranks import check_processes, process_rank, processes_started
+from epilm.training.state import states
+
+MICRO = "train.micro_batch"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished run.
+
+    Attributes
+    ----------
+    run : Path
+        Its folder; `epilm.load(run)` opens the model.
+    steps : int
+    seconds : float
+        Of all starts together.
+    train, valid : dict
+        The last metrics on training and on held-out samples.
+    warnings : list of str
+    was_complete : bool
+        True where there was nothing left to do.
+    """
+
+    run: Path
+    steps: int
+    seconds: float
+    train: dict[str, Any]
+    valid: dict[str, Any]
+    warnings: list[str]
+    was_complete: bool = False
+
+
+def pretrain(
+    recipe: str | Path | Recipe,
+    store: str | Path | Store,
+    out: str | Path,
+    size: str | None = None,
+    set: Iterable[str] = (),
+    resume: bool = True,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> Pretrained:
+    """Pre-train a model.
+
+    Parameters
+    ----------
+    recipe : str, path or Recipe
+        Name of a recipe of the package (`epilm ls`), a YAML file, or one already read.
+    store : str, path or Store
+        What `epilm build` made.
+    out : path
+        The run's folder. One that holds this very run goes on where it stopped.
+    size : {"tiny", "small", "base"}, optional
+        A size of the recipe's file.
+    set : iterable of str
+        `key=value`, laid over the recipe: `optim.peak_lr=3e-4`, `samples.holdout_chroms=[chr8]`.
+    resume : bool
+        False: an existing run is an error.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Overrides the recipe's `train.device`.
+
+    Returns
+    -------
+    Pretrained
+
+    Raises
+    ------
+    RecipeError
+        If the recipe is wrong, or the store lacks what it needs.
+    TrainingError
+        If the folder holds another run, the device is not there, or a loss is not finite.
+    EpilmError
+        If another process is writing the run.
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM; the run is saved and the same call goes on with it.
+    """
+    if isinstance(recipe, Recipe):
+        if size is not None or tuple(set):
+            raise RecipeError("size and set change a recipe's file, not a recipe already read")
+    else:
+        recipe = load_recipe(recipe, size, set)
+    if device != "auto":
+        recipe = replace(recipe, train=replace(recipe.train, device=device))
+    opened = store if isinstance(store, Store) else Store.open(store)
+    check_store(recipe, opened, str(opened.path))
+    recipe = for_store(recipe, opened)
+    check_processes(processes_started(), recipe.train.devices)
+    place = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
+    out = Path(out)
+    if process_rank() > 0:
+        # Started by the first process (or beside it), which alone writes the folder.
+        plan = make_plan(recipe, opened)
+        return _run(plan, *build_initial(plan, out), out, place, _silent)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(
+            "the run's folder cannot be made", where=str(out), found=error
+        ) from None
+    with locked(out):
+        written = to_dict(recipe), store_identity(opened)
+        how = runs.compare(out, *written, resume)
+        if how == "complete":
+            return _complete(out)
+        # All that can be refused is refused before the folder is touched.
+        plan = make_plan(recipe, opened)
+        initial = build_initial(plan, out)
+        check_compute(initial[0], recipe.train, place.device)
+        # recipe.json stays as the run began; each start notes what it does otherwise.
+        changed = runs.changed_keys(out, written[0]) if how == "resumed" else {}
+        runs.begin(
+            out,
+            *written,
+            how,
+            place=list(place.said),
+            changed={key: new for key, (_, new) in changed.items()},
+        )
+        if MICRO in changed:
+            began, now = changed[MICRO]
+            _say(
+                f"{MICRO} is {now}, the run began with {began}: the steps have the same samples,"
+                " but sums are rounded in another order and dropout is drawn in other pieces, so"
+                " the weights are not the same bits"
+            )
+        return _run(plan, *initial, out, place, _say)
+
+
+def for_store(recipe: Recipe, store: Store) -> Recipe:
+    """Fill what the store decides: the number of factors, of cell types and of chromatin states."""
+    streams, asked = recipe.model.streams, recipe.objectives.motif_sites
+    model = replace(
+        recipe.model,
+        factors=store.n_factors if "factors" in streams else 0,
+        cells=len(store.cell_types),
+        states=store.states.n_states if "states" in streams and store.states is not None else 0,
+        motif_sites=len(asked_motifs(store, asked.factors)) if asked.weight > 0 else 0,
+    )
+    return replace(recipe, model=model)
+
+
+def store_identity(store: Store) -> dict[str, Any]:
+    """Say which store this is, by content."""
+    files = {name.replace(".", "_"): entry["sha256"] for name, entry in store.info.files.items()}
+    return {
+        "path": str(store.path),
+        "fingerprint": store.fingerprint,
+        "assembly": store.info.assembly,
+        "cell_types": list(store.cell_types),
+        "n_regions": store.n_regions,
+        "n_factors": store.n_factors,
+        "files": files,
+        **_states_of(store),
+    }
+
+
+def _states_of(store: Store) -> dict[str, Any]:
+    """Names and bin width of a store's states; nothing where it has none."""
+    table = store.states
+    return {} if table is None else {"state_names": list(table.names), "state_bin": table.bin}
+
+
+def row_order(samples: Samples | WindowTable, recipe: Recipe) -> Callable[[int], np.ndarray]:
+    """Make the function from a step to its samples.
+
+    With `matching.forbid_shared` no contrast holds two samples with a common region. Windows are
+    drawn point by point: no list of them is made.
+
+    Raises
+    ------
+    TrainingError
+        If there are too few samples.
+    """
+    train, matching = recipe.train, recipe.objectives.matching
+    if isinstance(samples, WindowTable):
+        n = len(samples)
+        return lambda step: window_rows(n, batch=train.batch_size, step=step, seed=train.seed)
+    group = contrast_size(recipe.objectives, train, train.devices)
+    if group is None or not matching.forbid_shared:
+        steps_per_epoch(len(samples), train.batch_size)
+        return lambda step: rows_at(
+            len(samples), batch=train.batch_size, step=step, seed=train.seed
+        )
+    epochs = NoSharedOrder(samples, train.batch_size, train.seed, group)
+    return lambda step: rows_at(
+        len(samples), batch=train.batch_size, step=step, seed=train.seed, order_of=epochs
+    )
+
+
+def batch_maker(
+    store: Store,
+    recipe: Recipe,
+    subset: Literal["train", "holdout"],
+    device: torch.device,
+    say: Callable[[str], None] | None = None,
+) -> BatchMaker | WindowMaker:
+    """Make the batches of a run; on a GPU with room the store is moved there, and batches are made
+    there.
+
+    `say` gets a line on where the store lies, and what it costs where it does not fit.
+    """
+    maker, said = place_batches(
+        store,
+        recipe.model,
+        recipe.objectives,
+        recipe.samples,
+        device=device,
+        micro_batch=recipe.train.micro_batch,
+        seed=recipe.train.seed,
+        subset=subset,
+    )
+    if say is not None:
+        say(said)
+    return maker
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will read, checked before anything is written.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    store : Store
+    maker : BatchMaker or WindowMaker
+        Of the training samples, on the CPU.
+    rows_at : step -> int64 (batch_size,)
+    valid_rows : int64 (N,)
+        Held-out samples: of regions such that no two share one, of windows drawn once.
+    held_out : int
+        All held-out samples.
+    """
+
+    recipe: Recipe
+    store: Store
+    maker: BatchMaker | WindowMaker
+    rows_at: Callable[[int], np.ndarray]
+    valid_rows: np.ndarray
+    held_out: int
+
+
+def make_plan(recipe: Recipe, store: Store) -> Plan:
+    """Draw up the data of a run.
+
+    Raises
+    ------
+    EpilmError
+        If recipe and store do not fit, or there are too few samples.
+    """
+    train = recipe.train
+    maker = batch_maker(store, recipe, "train", torch.device("cpu"))
+    rows = row_order(maker.table, recipe)
+    rows(0)  # an impossible contrast shows now
+    if isinstance(maker, WindowMaker):
+        windows = WindowTable(store, recipe.samples, "holdout", recipe.model.streams)
+        valid_rows = validation_rows(len(windows), train.validate_samples, train.seed)
+        return Plan(recipe, store, maker, rows, valid_rows, len(windows))
+    held = make_samples(store, recipe.samples, "holdout")
+    valid_rows = np.zeros(0, np.int64)
+    if len(held) and train.validate_samples:
+        valid_rows = pick_rows(
+            held.regions, train.validate_samples, order(len(held), train.seed, 0)
+        )
+    return Plan(recipe, store, maker, rows, valid_rows, len(held))
+
+
+@weights_fit()
+def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dict[str, Any]]]:
+    """Build the model with the weights a run starts from.
+
+    Where the run has a state, no other weights are read: it brings all of them.
+
+    Returns
+    -------
+    model, notes, before
+        Notes: what of the weights named in the recipe was not taken over as it was; before: what
+        those weights had read.
+    """
+    spec, recipe = plan.recipe.model, plan.recipe
+    before: list[dict[str, Any]] = []
+    if done := states(out / runs.CHECKPOINTS):
+        before = read_spec(done[-1])[1].get("before", [])
+        spec = replace(
+            spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
+        )
+    elif spec.encoder.init is not None:
+        before = memory_of(spec.encoder.init)
+    with torch.random.fork_rng(devices=[]):
+        model = build_model(spec, seed=recipe.train.seed)
+    model.start_temperature(recipe.objectives.matching.temperature)
+    return model, initialise(model, spec), before
+
+
+def _run(
+    plan: Plan,
+    model: nn.Module,
+    notes: list[str],
+    before: list[dict[str, Any]],
+    out: Path,
+    place: Place,
+    say: Callable[[str], None],
+) -> Pretrained:
+    recipe, store = plan.recipe, plan.store
+    spec, train, objectives = recipe.model, recipe.train, recipe.objectives
+    for line in (
+        *place.said,
+        f"{recipe.name} ({recipe.size}): {parameter_table(model)['total']:,} weights",
+        *_said_of(plan),
+        *notes,
+    ):
+        say(line)
+
+    homes: dict[torch.device, Store] = {}
+
+    def on(
+        subset: Literal["train", "holdout"],
+    ) -> Callable[[torch.device], BatchMaker | WindowMaker]:
+        def build(device: torch.device) -> BatchMaker | WindowMaker:
+            if subset == "train" and device.type == "cpu":
+                return plan.maker
+            # Both subsets read one copy: it is placed, and said, once.
+            placed = homes.get(device)
+            found = batch_maker(placed or store, recipe, subset, device, None if placed else say)
+            homes[device] = found.store
+            return found
+
+        return build
+
+    extra: dict[str, Any] = {
+        "recipe": to_dict(recipe),
+        "store": store.fingerprint,
+        "assembly": store.info.assembly,
+        "cell_types": list(store.cell_types),
+        "chroms": list(store.chroms),
+        "before": before,
+        "factor_ids": list(plan.maker.factor_ids),
+        "factor_statistics": list(plan.maker.statistics),
+        "holdout_chroms": list(recipe.samples.holdout_chroms),
+        "holdout_cells": list(recipe.samples.holdout_cells),
+    }
+    if recipe.samples.unit == "windows":
+        extra["window_bp"] = recipe.samples.window_bp
+    if "states" in spec.streams:
+        extra |= _states_of(store)
+    readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
+    outcome = run_pretrain(
+        model,
+        Data(on("train"), plan.rows_at, on("holdout"), plan.valid_rows),
+        objectives,
+        recipe.optim,
+        train,
+        out,
+        place,
+        beside={SPEC: readable},
+    )
+    if process_rank() == 0:
+        _finish(model, spec, out, outcome, extra)
+    return Pretrained(
+        out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings
+    )
+
+
+def _said_of(plan: Plan) -> list[str]:
+    """What a run will read, in lines for the user."""
+    table, samples, train = plan.maker.table, plan.recipe.samples, plan.recipe.train
+    passes = (
+        f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(table), 1):.3g}"
+        " passes"
+    )
+    held = f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out"
+    nothing = (
+        "validation: none, because nothing is held out (samples.holdout_chroms,"
+        " samples.holdout_cells)"
+        if train.validate_samples
+        else "validation: none, because train.validate_samples is 0"
+    )
+    if isinstance(table, WindowTable):
+        cells = (
+            f" in {len(table.cells)} cell types" if "states" in plan.recipe.model.streams else ""
+        )
+        return [
+            (
+                f"{len(table):,} windows of {samples.window_bp} bp: {table.windows:,}"
+                f" places{cells}, {table.left_out:,} left out for N; {passes}"
+            ),
+            *table.notes,
+            f"{held} windows" if len(plan.valid_rows) else nothing,
+        ]
+    return [
+        (
+            f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible"
+            f" regions in none; {passes}"
+        ),
+        f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
+    ]
+
+
+def _finish(
+    model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]
+) -> None:
+    if not outcome.completed:
+        _say(f"stopped after step {outcome.step}; the same command goes on from there")
+        raise KeyboardInterrupt
+    figures = {"steps": outcome.step, "train": outcome.train, "valid": outcome.valid}
+    save_model(out / runs.MODEL, model, spec, extra | {"metrics": figures}, overwrite=True)
+    summary = figures | {"seconds": round(outcome.seconds, 3), "warnings": outcome.warnings}
+    write_json(out / runs.SUMMARY, summary)  # last: it says that the run is complete
+    _say(
+        f"done: {outcome.step} steps in {outcome.seconds:.0f} s; the model is in {out / runs.MODEL}"
+    )
+
+
+def _complete(out: Path) -> Pretrained:
+    summary = runs.read_json(out / runs.SUMMARY)
+    _say(f"the run is complete: {summary['steps']} steps, the model is in {out / runs.MODEL}")
+    return Pretrained(
+        out,
+        summary["steps"],
+        summary["seconds"],
+        summary["train"],
+        summary["valid"],
+        summary["warnings"],
+        True,
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _silent(line: str) -> None:
+    pass

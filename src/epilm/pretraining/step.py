@@ -1,0 +1,425 @@
+"""One optimiser step: micro-batches, an exact contrast over many of them, one move of the weights.
+
+The batch is cut into contrasts, a contrast into one share a process, a share into
+micro-batches. Losses of hidden tokens and of hidden states are means over all that the
+step hides, of all processes: a micro-batch counts by what it hides of them, and by its
+samples for the other losses. So the step in pieces is the step in one piece. Dropout is a function
+of (seed, step, place in the batch): the same in one process and in several, before and after an
+interruption. Needs torch only. Axes: B samples of the step, over all processes; b of a micro-batch;
+D embedding width.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from epilm.batch import Batch, Sequences, tensors_of
+from epilm.device import Place
+from epilm.objectives.combine import OBJECTIVES, combine
+from epilm.objectives.contrast import contrastive_micro_batches
+from epilm.objectives.matching import contrast
+from epilm.objectives.spec import ObjectivesSpec
+from epilm.tokens.masking import IGNORED
+from epilm.tokens.random import state as mixed
+from epilm.training.optim import Optimiser
+from epilm.training.optim_spec import TrainSpec
+from epilm.training.ranks import Ranks
+from epilm.training.watch import check_finite
+
+Maker = Callable[[np.ndarray, int], Batch]
+
+_COUNTS = (
+    "tokens",
+    "states",
+    "samples",
+)  # metrics of an objective that add up instead of averaging
+BY_COUNT = (
+    "masked_kmers",
+    "masked_states",
+)  # objectives that are means over what is hidden, not over samples
+
+
+def hidden_counts(batch: Batch) -> Tensor:
+    """Count what a batch hides, for each objective of BY_COUNT.
+
+    Returns
+    -------
+    int64 (2,)
+        K-mers with a label in passes 1 and 2, states with a label.
+    """
+    kmers = [part.labels for part in (batch.dna, batch.pairs) if part is not None]
+    none = torch.zeros((), dtype=torch.int64, device=batch.rows.device)
+    counts = [
+        sum((_n_labels(labels) for labels in found if labels is not None), none)
+        for found in (kmers, [batch.state_labels])
+    ]
+    return torch.stack(counts)
+
+
+def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | float]:
+    """Say how much of the step each objective's mean over this batch stands for.
+
+    Parameters
+    ----------
+    batch : Batch
+    totals : int64 (2,)
+        `hidden_counts` of the whole step.
+    share : float
+        Of the step's samples.
+    """
+    parts = hidden_counts(batch).float() / totals.clamp(min=1).float()
+    found: dict[str, Tensor | float] = dict.fromkeys(OBJECTIVES, share)
+    return found | dict(zip(BY_COUNT, parts.unbind(), strict=True))
+
+
+@dataclass
+class Figures:
+    """What this process saw in one or more steps; add up with `+=`, over processes with `summed`.
+
+    Attributes
+    ----------
+    values : dict
+        "<objective>/<metric>" to a 0-d tensor: means over the step, summed over steps.
+        "loss" is the weighted total.
+    tokens : 0-d int64 tensor
+        Tokens read by the encoder, special ones included, padding not.
+    samples, steps : int
+    norm : 0-d tensor
+        Gradient length before clipping, summed over steps.
+    """
+
+    values: dict[str, Tensor] = field(default_factory=dict)
+    tokens: Tensor | None = None
+    samples: int = 0
+    steps: int = 0
+    norm: Tensor | None = None
+
+    def add(
+        self, values: Mapping[str, Tensor], shares: float | Mapping[str, Tensor | float]
+    ) -> None:
+        """Add the values of one micro-batch: its share of the step, one for all or one an
+        objective.
+        """
+        for key, value in values.items():
+            objective, _, metric = key.rpartition("/")
+            if metric in _COUNTS:
+                continue
+            part = value.detach().float() * (
+                shares[objective] if isinstance(shares, Mapping) else shares
+            )
+            self.values[key] = self.values[key] + part if key in self.values else part
+
+    def __iadd__(self, other: "Figures") -> "Figures":
+        for key, value in other.values.items():
+            self.values[key] = self.values[key] + value if key in self.values else value
+        for name in ("tokens", "norm"):
+            mine, its = getattr(self, name), getattr(other, name)
+            setattr(self, name, its if mine is None else mine if its is None else mine + its)
+        self.samples += other.samples
+        self.steps += other.steps
+        return self
+
+    def summed(self, ranks: Ranks) -> dict[str, float]:
+        """Means over the steps, of all processes together; tokens and samples as counts."""
+        assert self.tokens is not None
+        keys = sorted(self.values)
+        kind = torch.float32 if self.tokens.device.type == "mps" else torch.float64
+        flat = torch.stack(
+            [part.to(kind) for part in (*(self.values[key] for key in keys), self.tokens)]
+        )
+        ranks.sum_([flat])
+        numbers = flat.tolist()
+        out = {key: number / self.steps for key, number in zip(keys, numbers, strict=False)}
+        if self.norm is not None:
+            out["gradient_norm"] = float(self.norm) / self.steps
+        return out | {"tokens": numbers[-1], "samples": float(self.samples)}
+
+
+@dataclass(frozen=True)
+class Micro:
+    """A micro-batch of this process: its samples, and where they stand in the step's batch."""
+
+    rows: np.ndarray
+    offset: int
+
+
+def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Micro]]:
+    """Cut a step's rows into this process's micro-batches, contrast by contrast.
+
+    Parameters
+    ----------
+    rows : int64 (B,)
+        Of all processes.
+    group : int
+        Samples of a contrast; the last may be smaller.
+    micro : int
+        Samples of a micro-batch.
+    ranks : Ranks
+
+    Examples
+    --------
+    >>> parts = cut(np.arange(12), group=8, micro=2, ranks=Ranks(1, 2))
+    >>> [[(m.offset, m.rows.tolist()) for m in group] for group in parts]
+    [[(4, [4, 5]), (6, [6, 7])], [(10, [10, 11])]]
+    """
+    out = []
+    for start in range(0, len(rows), group):
+        members = rows[start : start + group]
+        share = ranks.share(len(members))
+        out.append(
+            [
+                Micro(members[at : min(at + micro, share.stop)], start + at)
+                for at in range(share.start, share.stop, micro)
+            ]
+        )
+    return out
+
+
+# hidden tokens are counted up to a multiple: few shapes, and one compiled program serves many steps
+ROUND = 64
+
+
+def with_counts(loaded: list[list[tuple[Micro, Batch]]]) -> list[list[tuple[Micro, Batch]]]:
+    """Write into every batch how much it hides at most and whether it has padding: one question to
+    the device for all.
+
+    Without it the heads of each micro-batch would ask for themselves, and a GPU would run dry, and
+    attention would have to heed a mask; on a CPU oneDNN would keep a program of its own for every
+    number of rows it ever saw, some MB each.
+    """
+    asked: list[Tensor] = []
+    for batch in (batch for pairs in loaded for _, batch in pairs):
+        asked += [_n_labels(batch.state_labels)] if batch.state_labels is not None else []
+        for part in _sequences(batch):
+            asked += [] if part.full else [part.mask.all().long()]
+            asked += [_n_labels(part.labels)] if part.labels is not None else []
+    if not asked:
+        return loaded
+    answers = iter(torch.stack(asked).tolist())
+
+    def most(labels: Tensor) -> int:
+        return min(-(-next(answers) // ROUND) * ROUND, labels.numel())
+
+    def answered(part: Sequences | None) -> Sequences | None:
+        if part is None:
+            return None
+        full = part.full or bool(next(answers))
+        return replace(
+            part, full=full, most=part.most if part.labels is None else most(part.labels)
+        )
+
+    def of(batch: Batch) -> Batch:
+        states_most = None if batch.state_labels is None else most(batch.state_labels)
+        dna, clean, pairs = (answered(part) for part in (batch.dna, batch.clean, batch.pairs))
+        assert dna is not None
+        return replace(batch, dna=dna, clean=clean, pairs=pairs, states_most=states_most)
+
+    return [[(micro, of(batch)) for micro, batch in pairs] for pairs in loaded]
+
+
+def _sequences(batch: Batch) -> list[Sequences]:
+    return [part for part in (batch.dna, batch.clean, batch.pairs) if part is not None]
+
+
+def _n_labels(labels: Tensor) -> Tensor:
+    return (labels != IGNORED).sum()
+
+
+class Ahead:
+    """A maker that has the batches of the next step ready, where they were asked for in time.
+
+    Batches are a function of (rows, step), so one made early is the one made late. On CUDA they are
+    made in a stream of their own: the many small kernels of gathering and masking fill gaps of the
+    step before.
+    """
+
+    def __init__(self, make: Maker, device: torch.device | None = None) -> None:
+        self.make = make
+        self._ready: dict[tuple[int, bytes], tuple[Batch, torch.cuda.Event | None]] = {}
+        self._aside: torch.cuda.Stream | None = None
+        if device is not None and device.type == "cuda":
+            self._aside = torch.cuda.Stream(device)
+            # What the maker reads was put there in the stream of now.
+            self._aside.wait_stream(torch.cuda.current_stream(device))
+
+    def prepare(self, rows: np.ndarray, step: int) -> None:
+        """Make a batch that will be asked for."""
+        if self._aside is None:
+            self._ready[step, rows.tobytes()] = self.make(rows, step), None
+            return
+        with torch.cuda.stream(self._aside):
+            self._ready[step, rows.tobytes()] = self.make(rows, step), self._aside.record_event()
+
+    def forget(self) -> None:
+        """Let go of what was made and not asked for."""
+        self._ready.clear()
+
+    def __call__(self, rows: np.ndarray, step: int) -> Batch:
+        """Give a batch, and forget it."""
+        batch, made = self._ready.pop((step, rows.tobytes()), (None, None))
+        if batch is None:
+            return self.make(rows, step)
+        if made is not None:
+            stream = torch.cuda.current_stream(batch.rows.device)
+            stream.wait_event(made)
+            for tensor in tensors_of(batch):
+                tensor.record_stream(
+                    stream
+                )  # its memory is not given away while this stream may read it
+        return batch
+
+
+def contrast_size(objectives: ObjectivesSpec, train: TrainSpec, world: int) -> int | None:
+    """Say how many samples are contrasted with each other, or None without matching."""
+    if objectives.matching.weight == 0:
+        return None
+    return objectives.matching.batch or train.micro_batch * world
+
+
+def optimiser_step(
+    model: nn.Module,
+    make: Maker,
+    optimiser: Optimiser,
+    rows: np.ndarray,
+    *,
+    step: int,
+    lr: float,
+    objectives: ObjectivesSpec,
+    train: TrainSpec,
+    clip: float,
+    ranks: Ranks,
+    place: Place,
+    meanwhile: Callable[[], None] | None = None,
+) -> Figures:
+    """Move the weights once.
+
+    Parameters
+    ----------
+    model : Module
+        Maps a Batch to Outputs; with matching also `encode_matching` and `log_temperature`.
+        In training mode, on `place.device`.
+    make : callable
+        (rows, step) to a Batch on the device.
+    optimiser : Optimiser
+    rows : int64 (B,)
+        The step's samples, of all processes.
+    step, lr : int, float
+        From 0; the rate of this step.
+    objectives, train : spec
+        Reads `train.micro_batch` and `train.seed`.
+    clip : float
+        Largest gradient length; 0 = no limit.
+    ranks, place : Ranks, Place
+    meanwhile : callable, optional
+        Called when all work is handed to the device and before anything waits for it: the time to
+        make the next batches (`Ahead`).
+
+    Returns
+    -------
+    Figures
+        Of this process alone.
+
+    Raises
+    ------
+    TrainingError
+        If a loss or the gradient is not finite; the weights are not moved then.
+
+    Notes
+    -----
+    Where a contrast holds more than one micro-batch, or several processes share it,
+    its embeddings are taken twice (`objectives.contrast`): gradients are those of one large batch.
+    """
+    n = len(rows)
+    group = contrast_size(objectives, train, ranks.world)
+    exact = group is not None and (group > train.micro_batch or ranks.world > 1)
+    figures = Figures(samples=n, steps=1)
+    seen: list[tuple[Sequence[int], dict[str, Tensor]]] = []
+    totals: list[Tensor] = []
+    skip = ("matching",) if exact else ()
+
+    def load(micro: Micro) -> Batch:
+        batch = make(micro.rows, step)
+        count = torch.stack([part.mask.sum() for part in _sequences(batch)]).sum()
+        figures.tokens = count if figures.tokens is None else figures.tokens + count
+        return batch
+
+    def dropout_of(micro: Micro) -> None:
+        torch.manual_seed(mixed(train.seed, step, micro.offset) & 0x7FFFFFFFFFFFFFFF)
+
+    def losses(micro: Micro, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+        dropout_of(micro)
+        shares = shares_of(batch, hidden, len(micro.rows) / n)
+        with place.autocast():
+            outputs = model(batch)
+            total, values = combine(outputs, batch, objectives, skip=skip, shares=shares)
+        figures.add(values, shares)
+        figures.add({"loss": total}, 1.0)
+        seen.append((micro.rows.tolist(), values))
+        totals.append(total.detach())
+        if not exact:
+            return (), total
+        return (outputs.seq_embedding.float(), outputs.region_embedding.float()), total
+
+    def embed(pair: tuple[Micro, Batch]) -> tuple[Tensor, ...]:
+        micro, batch = pair
+        dropout_of(micro)
+        with place.autocast():
+            seq, reg = model.encode_matching(batch)  # type: ignore[operator]
+        return seq.float(), reg.float()
+
+    optimiser.zero_grad()
+    # All batches first: how much the step hides is known before the first loss counts for its part.
+    loaded = [
+        [(micro, load(micro)) for micro in micros]
+        for micros in cut(rows, group or n, train.micro_batch, ranks)
+    ]
+    loaded = with_counts(loaded)
+    hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
+    ranks.sum_([hidden])
+    for pairs in loaded:
+        if not exact:
+            for micro, batch in pairs:
+                losses(micro, batch)[1].backward()
+            continue
+        micros = [micro for micro, _ in pairs]
+        share = sum(len(micro.rows) for micro in micros) / n  # of this process, in this contrast
+        mine = [micro.rows.tolist() for micro in micros]
+
+        def contrast_loss(
+            seq: Tensor,
+            reg: Tensor,
+            *shared: Tensor,
+            share: float = share,
+            mine: list[list[int]] = mine,
+        ) -> Tensor:
+            found = contrast(seq, reg, shared[0] if shared else None, objectives.matching)
+            values = {f"matching/{key}": value for key, value in found.items()}
+            weighted = objectives.matching.weight * found["loss"]
+            # Every process computes the whole contrast: each counts for its share.
+            figures.add(values | {"loss": weighted}, share)
+            seen.append(([row for part in mine for row in part], values))
+            totals.append(weighted.detach() * share)
+            return weighted * share
+
+        temperature = getattr(model, "log_temperature", None)
+        learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
+        contrastive_micro_batches(
+            pairs,
+            embed,
+            contrast_loss,
+            forward=lambda pair: losses(*pair),
+            shared=(temperature,) if learns else (),  # type: ignore[arg-type]
+        )
+    if meanwhile is not None:
+        meanwhile()
+    total = torch.stack([part.float() for part in totals]).sum()
+    grads = [weight.grad for weight in optimiser.weights if weight.grad is not None]
+    ranks.sum_([*grads, total])
+    norm = torch.nn.utils.clip_grad_norm_(optimiser.weights, clip if clip > 0 else float("inf"))
+    check_finite(total, norm, seen, step=step, lr=lr)
+    optimiser.step(lr)
+    figures.norm = norm.detach()
+    return figures

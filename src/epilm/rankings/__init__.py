@@ -1,0 +1,1 @@
+"""Ranks of models over many sets: the ENCODE-DREAM leaderboard."""

@@ -1,0 +1,1 @@
+"""All about a recipe: its file, its values, the rules between them."""

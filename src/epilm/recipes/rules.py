@@ -1,0 +1,479 @@
+"""What a recipe's values must fulfil: ranges of single keys, and keys that must agree.
+
+Every rule is a line here, so that nothing is found out after an hour of training.
+`epilm.recipes.recipe` calls them; messages name the key and where it stands.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from epilm.errors import RecipeError, nearest
+from epilm.tokens.states import n_window_tokens
+
+if TYPE_CHECKING:
+    from epilm.recipes.recipe import Recipe
+
+Where = Callable[[str], str]
+
+# key -> (lowest, highest), both allowed; None = no limit on that side.
+RANGES: dict[str, tuple[float | None, float | None]] = {
+    "model.k": (3, 7),
+    "model.stride": (1, None),
+    "model.max_tokens": (8, None),
+    "model.projection_dim": (1, None),
+    "model.encoder.hidden": (1, None),
+    "model.encoder.layers": (1, None),
+    "model.encoder.heads": (1, None),
+    "model.encoder.ffn": (1, None),
+    "model.encoder.dropout": (0, 0.99),
+    "model.encoder.attention_dropout": (0, 0.99),
+    "model.encoder.max_positions": (8, None),
+    "model.tower.embed": (1, None),
+    "model.tower.window": (1, None),
+    "samples.regions": (1, 1000),
+    "samples.group_stride": (1, None),
+    "samples.window_bp": (1, 1_000_000),
+    "samples.window_stride": (1, None),
+    "samples.window_jitter": (0, None),
+    "samples.window_max_n": (0, 1),
+    "objectives.alpha": (0, 1),
+    "objectives.masked_kmers.weight": (0, None),
+    "objectives.masked_kmers.rate": (0.001, 0.9),
+    "objectives.masked_kmers.late_rate": (0.001, 0.9),
+    "objectives.masked_kmers.late_from_step": (0, None),
+    "objectives.masked_kmers.span_tokens": (1, None),
+    "objectives.next_segment.weight": (0, None),
+    "objectives.matching.weight": (0, None),
+    "objectives.matching.temperature": (1e-3, 100),
+    "objectives.matching.batch": (2, None),
+    "objectives.masked_factors.weight": (0, None),
+    "objectives.masked_factors.rate": (0.001, 0.95),
+    "objectives.contacts.weight": (0, None),
+    "objectives.masked_states.weight": (0, None),
+    "objectives.masked_states.n_centres": (1, None),
+    "objectives.masked_states.flank_bp": (0, None),
+    "objectives.motif_sites.weight": (0, None),
+    "optim.peak_lr": (1e-9, 10),
+    "optim.eps": (1e-12, 1),
+    "optim.weight_decay": (0, 10),
+    "optim.warmup_steps": (0, None),
+    "optim.clip": (0, None),
+    "optim.tower_lr_multiplier": (0, 100),
+    "train.steps": (1, None),
+    "train.batch_size": (1, None),
+    "train.micro_batch": (1, None),
+    "train.seed": (0, 2**31 - 1),
+    "train.devices": (1, None),
+    "train.checkpoint_every": (1, None),
+    "train.keep_checkpoints": (1, None),
+    "train.log_every": (1, None),
+    "train.validate_every": (1, None),
+    "train.validate_samples": (0, None),
+}
+
+
+def _read(recipe: Any, key: str) -> Any:
+    for part in key.split("."):
+        recipe = getattr(recipe, part)
+    return recipe
+
+
+def _refuse(where: Where, key: str, what: str, **rest: Any) -> None:
+    raise RecipeError(what, where=where(key), **rest)
+
+
+def check_values(recipe: "Recipe", where: Where) -> None:
+    """Refuse a recipe whose values cannot work, whatever the store.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    where : callable
+        Key to "file, line, key", for messages.
+
+    Raises
+    ------
+    RecipeError
+        At the first rule that is broken.
+    """
+    for key, (low, high) in RANGES.items():
+        value = _read(recipe, key)
+        if value is None:
+            continue
+        if (
+            (low is not None and value < low)
+            or (high is not None and value > high)
+            or value != value
+        ):
+            limits = [f"at least {low:g}"] if low is not None else []
+            limits += [f"at most {high:g}"] if high is not None else []
+            _refuse(
+                where, key, "the value is out of range", found=value, expected=" and ".join(limits)
+            )
+    if not all(0 <= beta < 1 for beta in recipe.optim.betas):
+        _refuse(
+            where,
+            "optim.betas",
+            "out of range",
+            found=list(recipe.optim.betas),
+            expected="0 <= beta < 1",
+        )
+    _check_objectives(recipe, where)
+    _check_windows(recipe, where)
+    _check_model(recipe, where)
+    _check_batches(recipe, where)
+
+
+def _check_objectives(recipe: "Recipe", where: Where) -> None:
+    model, objectives = recipe.model, recipe.objectives
+    weights = {name: part.weight for name, part in objectives.parts().items()}
+    if not any(weight > 0 for weight in weights.values()):
+        _refuse(where, "objectives", "every objective has weight 0: nothing would be learned")
+    if "dna" not in model.streams:
+        _refuse(where, "model.streams", "the dna stream is needed", found=list(model.streams))
+    if len(set(model.streams)) != len(model.streams):
+        _refuse(where, "model.streams", "a stream stands twice", found=list(model.streams))
+    if model.name == "dnabert" and set(model.streams) != {"dna"}:
+        _refuse(
+            where,
+            "model.streams",
+            "dnabert reads dna alone",
+            found=list(model.streams),
+            expected="[dna]",
+        )
+    for name in ("matching", "masked_factors"):
+        if weights[name] > 0 and "factors" not in model.streams:
+            _refuse(
+                where,
+                f"objectives.{name}.weight",
+                "the objective needs the factors stream",
+                found=f"streams {list(model.streams)}",
+                do="Add factors to model.streams, or set the weight to 0.",
+            )
+    if weights["masked_factors"] > 0 and model.fusion == "none":
+        _refuse(
+            where,
+            "model.fusion",
+            "masked factors are predicted from both streams, which fusion none keeps apart",
+            found="none",
+            expected="concat or cross_attention",
+        )
+    if weights["masked_factors"] > 0 and model.tower.prepare == "channels":
+        _refuse(
+            where,
+            "model.tower.prepare",
+            "masked factors hide one score an entry, channels shows three",
+            found="channels",
+            expected="native, resize, pad or fold, or objectives.masked_factors.weight 0",
+        )
+    if model.fusion != "none" and "factors" not in model.streams:
+        _refuse(where, "model.fusion", "fusion needs the factors stream", found=model.fusion)
+    if weights["contacts"] > 0 and model.contacts != "encoder":
+        _refuse(
+            where,
+            "model.contacts",
+            "aligning contacts needs their encoder",
+            found=model.contacts,
+            expected="encoder",
+        )
+    if ("contacts" in model.streams) != (model.contacts != "none"):
+        _refuse(
+            where,
+            "model.contacts",
+            "the contacts stream and its use must be given together",
+            found=f"streams {list(model.streams)}, contacts {model.contacts}",
+        )
+    if (
+        weights["next_segment"] > 0
+        and objectives.next_segment.form == "bi"
+        and model.layout != "per_region"
+    ):
+        _refuse(
+            where,
+            "objectives.next_segment.form",
+            "bi compares single regions",
+            found=f"layout {model.layout}",
+            expected="model.layout per_region, or form cross",
+        )
+    if (
+        weights["next_segment"] > 0
+        and objectives.next_segment.form == "bi"
+        and recipe.samples.regions < 2
+    ):
+        _refuse(where, "samples.regions", "next segment needs two regions a sample", found=1)
+
+
+# model.name -> streams of the models that read windows.
+WINDOW_MODELS = {"ebert": {"dna", "states"}, "dbert": {"dna"}}
+
+
+def _check_windows(recipe: "Recipe", where: Where) -> None:
+    """Refuse what does not go with windows, and windows with what does not read them."""
+    model, objectives, samples = recipe.model, recipe.objectives, recipe.samples
+    weights = {name: part.weight for name, part in objectives.parts().items()}
+    if model.name not in WINDOW_MODELS:
+        if weights["motif_sites"] > 0:
+            _refuse(
+                where,
+                "objectives.motif_sites.weight",
+                f"{model.name} reads regions; motif sites are asked of windows",
+                found=weights["motif_sites"],
+                expected="0, or model.name ebert or dbert; objectives.matching is for regions",
+            )
+        if samples.unit == "windows":
+            _refuse(
+                where,
+                "samples.unit",
+                f"{model.name} reads regions, not windows",
+                found="windows",
+                expected="regions, or model.name ebert or dbert",
+            )
+        if "states" in model.streams:
+            _refuse(
+                where,
+                "model.streams",
+                f"{model.name} reads no chromatin states",
+                found=list(model.streams),
+                do="Leave states out, or set model.name to ebert and samples.unit to windows.",
+            )
+    if weights["masked_states"] > 0 and "states" not in model.streams:
+        _refuse(
+            where,
+            (
+                "objectives.alpha"
+                if objectives.alpha is not None
+                else "objectives.masked_states.weight"
+            ),
+            "masked states need the states stream",
+            found=f"streams {list(model.streams)}",
+            do="Add states to model.streams (model.name ebert), or set alpha to 1.",
+        )
+    if model.name not in WINDOW_MODELS:
+        return
+    if samples.unit != "windows":
+        _refuse(
+            where,
+            "samples.unit",
+            f"{model.name} reads windows of the genome",
+            found=samples.unit,
+            expected="windows",
+        )
+    streams = WINDOW_MODELS[model.name]
+    if set(model.streams) != streams:
+        _refuse(
+            where,
+            "model.streams",
+            f"{model.name} reads {' and '.join(sorted(streams))}",
+            found=list(model.streams),
+            expected=f"[{', '.join(sorted(streams))}]",
+        )
+    for name, weight in weights.items():
+        if weight > 0 and name not in ("masked_kmers", "masked_states", "motif_sites"):
+            _refuse(
+                where,
+                f"objectives.{name}.weight",
+                "the objective needs regions, and windows have none",
+                found=weight,
+                expected="0",
+            )
+    held = n_window_tokens(samples.window_bp, model.k, model.stride, model.tail)
+    if held < 1:
+        _refuse(
+            where,
+            "samples.window_bp",
+            "the window holds no k-mer",
+            found=samples.window_bp,
+            expected=f"at least model.k, {model.k}",
+        )
+    held += 2 * model.special_tokens
+    if held > model.max_tokens:
+        _refuse(
+            where,
+            "model.max_tokens",
+            "the tokens of a window do not fit",
+            found=model.max_tokens,
+            expected=(
+                f"at least {held}: windows of {samples.window_bp} bp, k {model.k}, stride"
+                f" {model.stride}"
+            ),
+        )
+
+
+def _check_model(recipe: "Recipe", where: Where) -> None:
+    from epilm.models.sizes import encoder_size
+
+    model = recipe.model
+    size = encoder_size(model.encoder)
+    if size.hidden % size.heads:
+        _refuse(
+            where,
+            "model.encoder.heads",
+            "heads must divide hidden",
+            found=f"{size.hidden}, {size.heads}",
+        )
+    if model.encoder.rotary and size.hidden // size.heads % 2:
+        _refuse(
+            where,
+            "model.encoder.rotary",
+            "rotary positions need heads of even width",
+            found=size.hidden // size.heads,
+        )
+    if model.layout != "concat" and model.max_tokens > model.encoder.max_positions:
+        _refuse(
+            where,
+            "model.max_tokens",
+            "more tokens than the encoder has positions",
+            found=model.max_tokens,
+            expected=f"at most model.encoder.max_positions, {model.encoder.max_positions}",
+        )
+    if model.layout == "concat_budget":
+        joints = recipe.samples.regions - 1 if model.join == "sep" else 0
+        if (model.max_tokens - 2 - joints) // recipe.samples.regions < 1:
+            _refuse(
+                where,
+                "model.max_tokens",
+                "no token is left for each region",
+                found=model.max_tokens,
+                expected=(
+                    f"at least {2 * recipe.samples.regions + 1} for {recipe.samples.regions}"
+                    " regions"
+                ),
+            )
+    if "factors" in model.streams:
+        from epilm.nn.region import REGION_TOWERS
+
+        if model.tower.name not in REGION_TOWERS:
+            _refuse(
+                where,
+                "model.tower.name",
+                "unknown region tower",
+                found=model.tower.name,
+                do=nearest(model.tower.name, REGION_TOWERS),
+            )
+
+
+def _check_batches(recipe: "Recipe", where: Where) -> None:
+    train, matching = recipe.train, recipe.objectives.matching
+    together = train.micro_batch * train.devices
+    if train.batch_size % together:
+        _refuse(
+            where,
+            "train.batch_size",
+            "the batch must be whole micro-batches on every device",
+            found=train.batch_size,
+            expected=f"a multiple of micro_batch x devices, {together}",
+        )
+    if matching.weight == 0:
+        return
+    group = together if matching.batch is None else matching.batch
+    if group < 2:
+        _refuse(
+            where,
+            "train.micro_batch",
+            "one sample alone has nothing to be contrasted with",
+            found=group,
+            do="Set objectives.matching.batch, or raise train.micro_batch.",
+        )
+    if group % together:
+        _refuse(
+            where,
+            "objectives.matching.batch",
+            "the contrastive batch must be whole micro-batches on every device",
+            found=group,
+            expected=f"a multiple of micro_batch x devices, {together}",
+        )
+    if group > train.batch_size:
+        _refuse(
+            where,
+            "objectives.matching.batch",
+            "the contrastive batch is larger than the batch",
+            found=group,
+            expected=f"at most train.batch_size, {train.batch_size}",
+        )
+    # 2000 is not a multiple of 128: the paper's two numbers leave a last contrast of 80.
+    if train.batch_size % group == 1:
+        _refuse(
+            where,
+            "objectives.matching.batch",
+            "the last contrast would hold one sample",
+            found=group,
+        )
+
+
+def check_store(recipe: "Recipe", store: Any, where: str) -> None:
+    """Refuse a store that lacks what the recipe needs.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    store : Store
+        Reads `factors`, `motifs`, `statistics`, `contacts`, `states`, `n_regions`, `chroms`,
+        `cell_types`.
+    where : str
+        The store's name, for messages.
+
+    Raises
+    ------
+    RecipeError
+        If a stream is missing, or a held-out chromosome or cell type is unknown.
+    StoreError
+        If it has fewer factor matrices than tower.prepare=channels shows.
+    """
+    streams = recipe.model.streams
+    if "factors" in streams and store.factors is None:
+        raise RecipeError(
+            "the recipe needs a factor matrix, the store has none",
+            where=where,
+            do="Build the store with motifs: epilm build --motifs FILE.",
+        )
+    if "factors" in streams and recipe.model.tower.prepare == "channels":
+        from epilm.batches.factors import channel_statistics
+
+        channel_statistics(store)
+    if "states" in streams and store.states is None:
+        raise RecipeError(
+            "the recipe reads chromatin states, the store has none",
+            where=where,
+            do=(
+                "Build the store with states: epilm build --states FOLDER; or pre-train dbert,"
+                " which reads sequence alone."
+            ),
+        )
+    if recipe.objectives.motif_sites.weight > 0 and not store.motifs:
+        raise RecipeError(
+            "the recipe asks for motif sites, the store has no motifs",
+            where=where,
+            do=(
+                "Build the store with --motifs FILE (and --peaks), or set"
+                " objectives.motif_sites.weight to 0."
+            ),
+        )
+    if recipe.samples.unit == "regions" and not store.n_regions:
+        raise RecipeError(
+            "the recipe reads accessible regions, the store has none",
+            where=where,
+            do=(
+                "Build the store with peaks: epilm build --peaks FOLDER; or pre-train ebert or"
+                " dbert, which read windows."
+            ),
+        )
+    if "contacts" in streams and store.contacts is None:
+        raise RecipeError(
+            "the recipe needs contacts, the store has none",
+            where=where,
+            do="Build the store with contacts: epilm build --contacts FILE.",
+        )
+    _known(recipe.samples.holdout_chroms, store.chroms, "samples.holdout_chroms", where)
+    _known(recipe.samples.holdout_cells, store.cell_types, "samples.holdout_cells", where)
+
+
+def _known(names: Iterable[str], known: Iterable[str], key: str, where: str) -> None:
+    known = tuple(known)
+    for name in names:
+        if name not in known:
+            raise RecipeError(
+                f"{key} names what the store has not",
+                where=where,
+                found=name,
+                do=nearest(name, known),
+            )

@@ -1,0 +1,1 @@
+"""The files and rules of the ENCODE-DREAM challenge."""

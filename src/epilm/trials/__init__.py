@@ -1,0 +1,1 @@
+"""Arms x settings x seeds, into one table and page."""

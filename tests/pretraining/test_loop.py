@@ -1,0 +1,122 @@
+"""The loop around a toy: killed, stopped, shared by two processes, and the same weights each
+time.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from epilm.device import choose_place
+from epilm.pretraining.loop import Data, run_pretrain
+from epilm.training.log import read_metrics
+from epilm.training.optim_spec import OptimSpec, TrainSpec
+from epilm.training.state import states, step_of
+from toy_training import ToyModel, make_batch, toy_objectives
+
+
+def run_here(out: Path, make=make_batch, steps: int = 3, dropout: float = 0.1, **train: object):
+    out.mkdir(exist_ok=True)
+    spec = TrainSpec(
+        **{
+            "steps": steps,
+            "batch_size": 16,
+            "micro_batch": 4,
+            "device": "cpu",
+            "precision": "fp32",
+            "log_every": 1,
+            "checkpoint_every": 1,
+            "validate_every": 5,
+            "seed": 3,
+            **train,
+        }
+    )
+    data = Data(
+        lambda device: make,
+        lambda step: np.random.default_rng([7, step]).permutation(64)[:16],
+        lambda device: make_batch,
+        np.arange(100, 116),
+    )
+    return run_pretrain(
+        ToyModel(dropout),
+        data,
+        toy_objectives(8),
+        OptimSpec(peak_lr=1e-2, warmup_steps=2),
+        spec,
+        out,
+        choose_place("cpu", "fp32"),
+    )
+
+
+def last_weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(states(out / "checkpoints")[-1] / "model.safetensors")
+
+
+def losses(out: Path, split: str = "train") -> list[float]:
+    return [row["loss"] for row in read_metrics(out) if row["split"] == split]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """An uninterrupted run of 14 steps, with dropout."""
+    out = tmp_path_factory.mktemp("toy") / "whole"
+    assert run_here(out, steps=14, dropout=0.2).completed
+    return out
+
+
+def test_it_learns_and_says_each_step_once(whole):
+    rows = read_metrics(whole)
+    assert [row["step"] for row in rows if row["split"] == "train"] == list(range(1, 15))
+    assert [row["step"] for row in rows if row["split"] == "valid"] == [0, 5, 10, 14]
+    assert losses(whole)[-1] < losses(whole)[0]
+    valid = [row for row in rows if row["split"] == "valid"][-1]
+    assert valid["matching/recall@1_chance"] == pytest.approx(1 / 16)
+    assert {"lr", "tokens_per_second", "samples_per_second", "memory_gb", "seconds"} <= set(rows[1])
+
+
+@pytest.mark.parametrize("fails", [1, 6, 13])
+def test_a_run_that_fails_at_a_step_goes_on_to_the_same_bits(whole, tmp_path, fails):
+    class Gone(Exception):
+        pass
+
+    def gone(rows, step):
+        if step == fails:
+            raise Gone
+        return make_batch(rows, step)
+
+    out = tmp_path / "run"
+    with pytest.raises(Gone):
+        run_here(out, gone, steps=14, dropout=0.2, checkpoint_every=4)
+    outcome = run_here(out, steps=14, dropout=0.2, checkpoint_every=4)
+    assert outcome.completed
+    expected, found = last_weights(whole), last_weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert losses(out) == losses(whole)
+    assert losses(out, "valid") == losses(whole, "valid")
+
+
+def test_the_callers_random_generator_is_left_alone(tmp_path):
+    before = torch.get_rng_state()
+    assert run_here(tmp_path / "run").completed
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_bad_loss_stops_the_run_and_keeps_what_was_saved(tmp_path):
+    from epilm.errors import TrainingError
+
+    def bad(rows, step):
+        batch = make_batch(rows, step)
+        if step == 2:
+            batch.factors.fill_(float("inf"))
+        return batch
+
+    with pytest.raises(TrainingError, match="step 2: the loss is not finite"):
+        run_here(tmp_path / "run", bad)
+    assert [step_of(path) for path in states(tmp_path / "run" / "checkpoints")] == [1, 2]
+
+
+def test_old_states_go(tmp_path):
+    run_here(tmp_path / "run", steps=5, keep_checkpoints=3)
+    assert [step_of(path) for path in states(tmp_path / "run" / "checkpoints")] == [3, 4, 5]

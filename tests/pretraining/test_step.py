@@ -1,0 +1,204 @@
+"""One optimiser step: micro-batches change nothing but the memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from epilm.device import Place
+from epilm.errors import TrainingError
+from epilm.pretraining.step import Ahead, cut, optimiser_step
+from epilm.training.optim import Optimiser
+from epilm.training.optim_spec import OptimSpec, TrainSpec
+from epilm.training.ranks import Ranks
+from toy_training import ToyModel, make_batch, toy_objectives
+
+PLACE = Place(torch.device("cpu"), False, ())
+
+
+def one_step(micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None, clip=0.0):
+    model = model or ToyModel(dropout)
+    model.train()
+    optimiser = Optimiser(model, OptimSpec())
+    figures = optimiser_step(
+        model,
+        make,
+        optimiser,
+        np.arange(batch),
+        step=3,
+        lr=1e-3,
+        objectives=toy_objectives(group),
+        train=TrainSpec(micro_batch=micro, seed=1),
+        clip=clip,
+        ranks=Ranks(),
+        place=PLACE,
+    )
+    grads = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    return model, figures, grads
+
+
+def test_an_exact_contrast_in_micro_batches_has_the_gradients_of_one_shot():
+    # The samples hide unequal numbers of tokens: the loss is a mean over all that the step hides.
+    assert (
+        len(
+            {
+                int((make_batch(np.arange(a, a + 2), 3).dna.labels != -100).sum())
+                for a in range(0, 16, 2)
+            }
+        )
+        > 1
+    )
+    _, whole, expected = one_step(8)
+    _, parts, found = one_step(2)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-6, msg=name)
+    for key in ("loss", "matching/loss", "masked_kmers/loss"):
+        assert float(parts.values[key]) == pytest.approx(float(whole.values[key]), rel=1e-5)
+    assert float(parts.norm) == pytest.approx(float(whole.norm), rel=1e-5)
+
+
+def test_dropout_is_a_function_of_seed_step_and_place_not_of_the_global_generator():
+    torch.manual_seed(1)
+    a, _, grads = one_step(4, dropout=0.5)
+    torch.manual_seed(2)
+    b, _, again = one_step(4, dropout=0.5)
+    assert all(torch.equal(grads[name], again[name]) for name in grads)
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_the_last_contrast_may_be_smaller_and_counts_less():
+    _, figures, grads = one_step(4, group=12, batch=16)  # 12 and 4
+    assert figures.samples == 16
+    assert all(torch.isfinite(grad).all() for grad in grads.values())
+
+
+def test_two_processes_share_each_contrast():
+    rows = np.arange(24)
+    parts = [cut(rows, 16, 4, Ranks(rank, 2)) for rank in (0, 1)]
+    assert [[m.rows.tolist() for m in group] for group in parts[0]] == [
+        [[0, 1, 2, 3], [4, 5, 6, 7]],
+        [[16, 17, 18, 19]],
+    ]
+    assert [[m.offset for m in group] for group in parts[1]] == [[8, 12], [20]]
+
+
+def test_clipping_shortens_the_gradient_and_reports_its_length_before():
+    _, figures, grads = one_step(8, clip=1e-3)
+    length = torch.sqrt(sum(grad.square().sum() for grad in grads.values()))
+    assert float(length) == pytest.approx(1e-3, rel=1e-3)
+    assert float(figures.norm) > 1e-2
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_move():
+    model = ToyModel(0.0)
+    before = [weight.detach().clone() for weight in model.parameters()]
+
+    def poisoned(rows, step):
+        batch = make_batch(rows, step)
+        if 5 in rows:
+            batch.factors[list(rows).index(5)] = float("nan")
+        return batch
+
+    with pytest.raises(
+        TrainingError,
+        match=r"step 3: the loss is not finite\. Found matching nan in rows 0, 1.*lr 0\.001",
+    ):
+        one_step(4, make=poisoned, model=model)
+    assert all(torch.equal(x, y) for x, y in zip(before, model.parameters(), strict=True))
+
+
+def test_tokens_are_counted():
+    _, figures, _ = one_step(4)
+    assert int(figures.tokens) == 16 * 3 * 12
+
+
+def test_bf16_changes_the_arithmetic_and_not_the_weights_kind():
+    outcomes = []
+    for bf16 in (False, True):
+        model = ToyModel(0.0).train()
+        optimiser = Optimiser(model, OptimSpec())
+        figures = optimiser_step(
+            model,
+            make_batch,
+            optimiser,
+            np.arange(16),
+            step=0,
+            lr=1e-3,
+            objectives=toy_objectives(8),
+            train=TrainSpec(micro_batch=4),
+            clip=1.0,
+            ranks=Ranks(),
+            place=Place(torch.device("cpu"), bf16, ()),
+        )
+        outcomes.append(float(figures.values["loss"]))
+        assert all(weight.dtype == torch.float32 for weight in model.parameters())
+    assert outcomes[0] != outcomes[1]
+    assert outcomes[0] == pytest.approx(outcomes[1], rel=0.02)
+
+
+def test_without_a_contrast_of_its_own_each_micro_batch_is_one():
+    _, figures, _ = one_step(4, group=None)
+    _, same, _ = one_step(4, group=4)
+    assert float(figures.values["matching/loss"]) == pytest.approx(
+        float(same.values["matching/loss"])
+    )
+
+
+def test_a_fixed_temperature_does_not_move():
+    model = ToyModel(0.0).train()
+    optimiser = Optimiser(model, OptimSpec())
+    for learn in (False, True):
+        before = float(model.log_temperature.detach())
+        optimiser_step(
+            model,
+            make_batch,
+            optimiser,
+            np.arange(8),
+            step=0,
+            lr=1e-2,
+            objectives=toy_objectives(8, learn_temperature=learn),
+            train=TrainSpec(micro_batch=4),
+            clip=0.0,
+            ranks=Ranks(),
+            place=PLACE,
+        )
+        assert (float(model.log_temperature.detach()) != before) is learn
+
+
+def test_a_batch_made_ahead_is_given_once_and_others_are_made_when_asked_for():
+    made = []
+
+    def make(rows, step):
+        made.append((rows.tolist(), step))
+        return make_batch(rows, step)
+
+    ahead = Ahead(make)
+    ahead.prepare(np.arange(4), 7)
+    early, late = ahead(np.arange(4), 7), ahead(np.arange(4), 7)
+    assert made == [([0, 1, 2, 3], 7)] * 2
+    assert torch.equal(early.dna.ids, late.dna.ids)
+    ahead.prepare(np.arange(4), 8)
+    ahead(np.arange(4), 9)
+    assert made[-1] == ([0, 1, 2, 3], 9)
+
+
+def test_the_next_batches_are_made_before_the_weights_move():
+    model = ToyModel(0.0).train()
+    before = [weight.detach().clone() for weight in model.parameters()]
+    seen = []
+    optimiser_step(
+        model,
+        make_batch,
+        Optimiser(model, OptimSpec()),
+        np.arange(8),
+        step=0,
+        lr=1e-2,
+        objectives=toy_objectives(8),
+        train=TrainSpec(micro_batch=4),
+        clip=0.0,
+        ranks=Ranks(),
+        place=PLACE,
+        meanwhile=lambda: seen.append(
+            all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+        ),
+    )
+    assert seen == [True]

@@ -1,0 +1,74 @@
+"""What is watched, validated and written down."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from epilm.device import Place
+from epilm.pretraining.validate import _masked, pick_rows, validate
+from epilm.training.log import METRICS, MetricLog, read_metrics
+from toy_training import ToyModel, make_batch, toy_objectives
+
+PLACE = Place(torch.device("cpu"), False, ())
+
+
+def test_validation_leaves_the_model_as_it_was_and_gives_chance():
+    model = ToyModel().train()
+    values, warnings = validate(model, make_batch, np.arange(20), toy_objectives(8), 8, PLACE)
+    assert model.training
+    assert values["matching/recall@10_chance"] == 0.5
+    assert values["matching/loss_chance"] == pytest.approx(math.log(20))
+    parts = values["masked_kmers/loss"] + 0.5 * values["matching/loss"]
+    assert values["loss"] == pytest.approx(parts)
+    assert warnings == []
+
+
+def test_validation_does_not_depend_on_the_micro_batch_for_retrieval():
+    model = ToyModel()
+    a, _ = validate(model, make_batch, np.arange(20), toy_objectives(8), 8, PLACE)
+    b, _ = validate(model, make_batch, np.arange(20), toy_objectives(8), 5, PLACE)
+    for key in ("matching/loss", "matching/recall@1", "matching/recall@10"):
+        assert a[key] == pytest.approx(b[key], rel=1e-5)
+
+
+def test_a_collapsed_encoder_is_named():
+    model = ToyModel()
+    with torch.no_grad():
+        model.norm.weight.zero_()
+        model.norm.bias.fill_(1.0)
+    _, warnings = validate(model, make_batch, np.arange(8), toy_objectives(8), 4, PLACE)
+    assert any("sequence embeddings are nearly equal" in line for line in warnings)
+
+
+def test_no_two_validation_samples_share_a_region():
+    regions = np.array([[0, 1], [1, 2], [3, 4], [4, 5], [6, -1], [7, -1]])
+    assert pick_rows(regions, 10, [1, 0, 3, 2, 4, 5]).tolist() == [1, 3, 4, 5]
+    assert pick_rows(regions, 1, [2, 0]).tolist() == [2]
+
+
+def test_lines_after_the_state_are_removed_and_a_cut_line_is_left_out(tmp_path):
+    log = MetricLog(tmp_path, tensorboard=False)
+    for step in (1, 2, 3):
+        log.write(step, "train", {"loss": float(step)})
+    with open(tmp_path / METRICS, "a") as handle:
+        handle.write('{"step": 4, "spl')
+    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3]
+    MetricLog(tmp_path, first=2, tensorboard=False).write(3, "train", {"loss": math.nan})
+    lines = (tmp_path / METRICS).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    assert json.loads(lines[-1])["loss"] is None
+
+
+def test_chance_of_masked_kmers_counts_what_can_be_read_off():
+    # Ten hidden k-mers: one stands unchanged, one is another k-mer, eight are covered; 7 is the
+    # commonest of these.
+    truth = torch.tensor([9, 9, 7, 7, 7, 5, 6, 8, 9, 9])
+    shown = torch.tensor([9, 5, 4, 4, 4, 4, 4, 4, 4, 4])
+    right = torch.tensor([1, 0, 1, 1, 0, 0, 0, 0, 0, 0], dtype=torch.bool)
+    values = _masked(shown, truth, right)
+    assert values["masked_kmers/accuracy_chance"] == pytest.approx((1 + 3) / 10)
+    assert values["masked_kmers/covered_accuracy"] == pytest.approx(2 / 8)
+    assert values["masked_kmers/covered_accuracy_chance"] == pytest.approx(3 / 8)

@@ -1,0 +1,449 @@
+"""Ablations on given data: descriptions read strictly and against the data, rows of every kind,
+stopped and gone on with.
+"""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from epilm.baselines.bins import fit_kmer_state
+from epilm.cli import main
+from epilm.errors import RecipeError, TrainingError
+from epilm.finetuning.binding_run import load_binding
+from epilm.finetuning.predict_bins import predict_bins
+from epilm.metrics.binding import score_bins
+from epilm.playground.simulate import simulate
+from epilm.recipes.recipe import load_recipe
+from epilm.store.making.build import build
+from epilm.store.reader import Store
+from epilm.tasks.binding.bins import grid
+from epilm.tasks.binding.load import load_bins
+from epilm.trials.ablation import list_ablations
+from epilm.trials.ablation_data import (
+    DATA_PLAN,
+    ablate_data,
+    list_data_ablations,
+    load_data_ablation,
+    read_data_rows,
+)
+from epilm.trials.ablation_data_table import judge, summarise
+from epilm.trials.ablation_folder import ROWS
+
+MINE = """
+name: mine
+title: A small one
+factors: [CTCF, JUND]
+bin_step: 200
+models:
+  - name: ebert
+    recipe: ebert_tiny
+    set: [model.k=5, model.stride=5, model.max_tokens=64, samples.window_bp=300, "samples.holdout_chroms=[chr2,chr3]",
+          train.steps=2, train.batch_size=4, train.micro_batch=4, train.validate_every=2, train.validate_samples=4, optim.warmup_steps=1]
+finetune: {window_bp: 300, epochs: 1, positives_per_epoch: 8, negatives: 3, valid_negatives: 8, conv_channels: [4], dense: 4}
+settings:
+  across:
+    train_cells: [typeA, typeB]
+    test_cell: typeC
+    train: ["chr1:0-160000"]
+    valid: ["chr1:160000-240000"]
+    test: [chr2]
+  within:
+    train_cells: [typeA]
+    test_cell: typeA
+    train: ["chr1:0-160000"]
+    valid: ["chr1:160000-240000"]
+    test: [chr2]
+    factors: [CTCF]
+arms:
+  - {name: motif, baseline: motif, signals: [accessibility]}
+  - {name: kmer_state, baseline: kmer_state, k: 3, title: k-mers and states}
+  - {name: ebert, model: ebert}
+  - {name: cnn, start: factornet, only: [across]}
+controls:
+  - {name: mean, arm: ebert, how: mean_of_cells}
+claims:
+  - {say: it is better, more: ebert, less: motif}
+"""
+ACROSS = ["motif", "kmer_state", "ebert", "cnn", "mean"]
+WITHIN = ["motif", "kmer_state", "ebert", "mean"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Files of an invented lab, the store of them; JUND was not measured in typeB, and has no
+    motif.
+    """
+    home = tmp_path_factory.mktemp("lab")
+    play = home / "play"
+    simulate(play, "tiny", 3)
+    build(
+        genome=play / "genome.fa",
+        states={f"type{c}": play / f"states/type{c}.bed.gz" for c in "ABC"},
+        accessibility={f"type{c}": play / f"signals/type{c}.accessibility.bw" for c in "ABC"},
+        out=home / "store",
+    )
+    for path in (play / "chip").glob("typeB.JUND.*"):
+        path.unlink()
+    text = (play / "motifs.jaspar").read_text()
+    kept = [f">{block}" for block in text.split(">")[1:] if "JUND" not in block.splitlines()[0]]
+    (home / "motifs.jaspar").write_text("".join(kept))
+    (home / "mine.yaml").write_text(MINE)
+    return home
+
+
+def run(home, out, name="mine.yaml", **more):
+    said: list[str] = []
+    more = {
+        "store": home / "store",
+        "labels": home / "play/chip",
+        "motifs": home / "motifs.jaspar",
+        "seeds": 1,
+    } | more
+    return ablate_data(home / name, out, say=said.append, **more), said
+
+
+@pytest.fixture(scope="module")
+def done(data):
+    return (data, *run(data, data / "out"))
+
+
+# -- descriptions
+
+
+@pytest.mark.parametrize("name", list_data_ablations())
+def test_shipped_descriptions_are_sound(name):
+    plan = load_data_ablation(name)
+    assert name not in list_ablations()
+    for model in plan.models:
+        recipe = load_recipe(model.recipe, None if model.size == "base" else model.size, model.set)
+        tested = {place.split(":")[0] for setting in plan.settings for place in setting.test}
+        assert tested <= set(recipe.samples.holdout_chroms)
+        assert recipe.samples.window_bp >= plan.finetune.window_bp
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "    test_cell: typeC",
+            "    test_cel: typeC",
+            r"mine.yaml, line 15, key settings.across.test_cel: unknown key.*test_cell",
+        ),
+        ("    test_cell: typeC\n", "", "line 13, key settings.across.test_cell: a key is missing"),
+        (
+            "test: [chr2]\n  within",
+            'test: ["chr1:150000-170000"]\n  within',
+            r"line 18, key settings.across.test: train and test overlap",
+        ),
+        (
+            "train_cells: [typeA, typeB]",
+            "train_cells: []",
+            r"line 14, key settings.across.train_cells: the list is empty",
+        ),
+        (
+            "test: [chr2]\n  within",
+            'test: ["chr2:9-x"]\n  within',
+            r"line 18, key settings.across.test: not a chromosome or region",
+        ),
+        ("only: [across]", "only: [acros]", r"key arms: unknown name. Found acros.*across"),
+        ("model: ebert}", "model: ebrt}", r"key arms: unknown name. Found ebrt.*ebert"),
+        (
+            "start: factornet",
+            "start: factornet, model: ebert",
+            r"key arms: an arm is a model, a start or a baseline. Found cnn",
+        ),
+        ("baseline: motif,", "baseline: motive,", "Found motive.*motif"),
+        ("name: cnn", "name: motif", "two rows have one name. Found motif"),
+        (
+            "arm: ebert, how",
+            "arm: motif, how",
+            "a control is of a fine-tuned arm.*mean of the baseline motif",
+        ),
+        ("less: motif", "less: motive", "key claims: unknown name. Found motive"),
+        (
+            "recipe: ebert_tiny",
+            "recipe: ebert_tiny\n    run: there",
+            "a model is a recipe or a run. Found ebert",
+        ),
+        ("title: A small one", "world: tiny", r"line 3, key world: the key cannot be set"),
+        ("train.steps=2", "train.stps=2", "train.stps.*steps"),
+    ],
+)
+def test_what_is_wrong_in_a_description_is_named_with_its_line(tmp_path, old, new, message):
+    assert old in MINE
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE.replace(old, new))
+    with pytest.raises(RecipeError, match=message):
+        load_data_ablation(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "    test_cell: typeC",
+            "    test_cell: typeD",
+            r"line 15, key settings.across.test_cell: the store has no such cell type.*typeC",
+        ),
+        (
+            "test: [chr2]\n  within",
+            "test: [chr5]\n  within",
+            r"line 18, key settings.across.test: the store has no such chromosome. Found chr5",
+        ),
+        (
+            "train_cells: [typeA, typeB]\n    test_cell: typeC",
+            "train_cells: [typeA]\n    test_cell: typeB",
+            (
+                r"line 15, key settings.across.test_cell: the labels of JUND lack the test cell"
+                r" type. Found typeB; expected one of typeA, typeC"
+            ),
+        ),
+        (
+            "train_cells: [typeA, typeB]",
+            "train_cells: [typeB]",
+            r"line 14, key settings.across.train_cells: no training cell type has labels of JUND",
+        ),
+        (
+            "signals: [accessibility]",
+            "signals: [methylation]",
+            r"key arms: the arm reads what the store has not.*no such signal.*motif in across",
+        ),
+        (
+            "recipe: ebert_tiny\n",
+            "run: nowhere\n",
+            r"key models: the run cannot be opened. Found ebert",
+        ),
+    ],
+)
+def test_what_the_data_have_not_is_named_with_the_line_that_asks_for_it(
+    data, tmp_path, old, new, message
+):
+    assert old in MINE
+    text = MINE.replace(old, new)
+    if "run: nowhere" in text:
+        first, _, rest = text.partition("    set: [")
+        text = first + rest.partition("optim.warmup_steps=1]\n")[2]
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        run(data, tmp_path / "out", name=tmp_path / "mine.yaml")
+    assert not (tmp_path / "out").exists()
+
+
+# -- rows
+
+
+def test_every_row_of_every_setting_is_there_and_its_score_is_the_mean_over_factors(done):
+    _, result, said = done
+    assert [(row["setting"], row["arm"]) for row in result.rows] == [
+        *(("across", arm) for arm in ACROSS),
+        *(("within", arm) for arm in WITHIN),
+    ]
+    for row in result.rows:
+        assert set(row["factors"]) == ({"CTCF", "JUND"} if row["setting"] == "across" else {"CTCF"})
+        known = [table for table in row["factors"].values() if table is not None]
+        assert row["n_factors"] == len(known)
+        for score in ("ap", "auprc_dg", "recall_at_fdr50"):
+            assert row[score] == pytest.approx(sum(t[score] for t in known) / len(known), abs=1e-6)
+        assert all(t["positives"] > 0 for t in known)
+    assert sum(line.startswith("pre-training ebert") for line in said) == 1
+    assert "across: no labels of JUND in typeB: nothing is learned there" in said
+
+
+def test_a_factor_without_a_motif_has_no_score_and_the_table_says_over_how_many_the_mean_is(done):
+    _, result, said = done
+    motif = next(
+        line for line in result.table if (line["setting"], line["arm"]) == ("across", "motif")
+    )
+    assert (motif["n_factors"], motif["of_factors"]) == (1, 2)
+    assert motif["factors"]["JUND"]["ap_mean"] is None
+    assert motif["ap_mean"] == pytest.approx(motif["factors"]["CTCF"]["ap_mean"])
+    assert "motif (1 of 2 factors)" in result.text()
+    assert any("the collection has none of JUND" in line for line in said)
+    # The claim compares the factor that both have.
+    rows = {row["arm"]: row for row in result.rows if row["setting"] == "across"}
+    verdict = next(
+        v for v in result.verdicts if v.say == "across: it is better" and v.score == "ap"
+    )
+    assert verdict.mean == pytest.approx(
+        rows["ebert"]["factors"]["CTCF"]["ap"] - rows["motif"]["factors"]["CTCF"]["ap"]
+    )
+
+
+def test_rows_are_what_the_parts_give_one_by_one(done):
+    home, result, _ = done
+    store = Store.open(home / "store")
+    sizes = dict(zip(store.chroms, store.sizes, strict=True))
+    labels = load_bins(home / "play/chip", factor="CTCF", sizes=sizes)
+    rows = {row["arm"]: row for row in result.rows if row["setting"] == "across"}
+    bins = grid(sizes, step=200, chroms=["chr2"])
+    truth = load_bins(
+        home / "play/chip", factor="CTCF", cells=["typeC"], sizes=sizes, regions=bins
+    ).of("typeC")
+    model = fit_kmer_state(
+        labels,
+        store,
+        k=3,
+        cells=("typeA", "typeB"),
+        train=("chr1:0-160000",),
+        valid=("chr1:160000-240000",),
+        test=("chr2",),
+        negatives=3,
+        seed=1,
+    )
+    assert rows["kmer_state"]["factors"]["CTCF"]["ap"] == pytest.approx(
+        score_bins(truth, model.scores("typeC", bins))["ap"], abs=1e-6
+    )
+    tuned = load_binding(home / "out/seed1/across/ebert")
+    scores = np.concatenate(
+        [b.probabilities for b in predict_bins(tuned, store, "typeC", bins, device="cpu")]
+    )
+    assert rows["ebert"]["factors"]["CTCF"]["ap"] == pytest.approx(
+        score_bins(truth, scores[:, 0])["ap"], rel=1e-3
+    )
+    assert "pre-training has seen none" in rows["ebert"]["met"]
+    assert rows["ebert"]["factors"]["CTCF"]["n"] + rows["ebert"]["factors"]["CTCF"][
+        "ambiguous"
+    ] == len(bins)
+
+
+def test_where_one_cell_type_is_trained_on_the_mean_is_that_of_the_others_and_said(done):
+    _, result, _ = done
+    notes = {row["setting"]: row["notes"] for row in result.rows if row["arm"] == "mean"}
+    assert notes["across"] == []
+    assert "typeB, typeC" in notes["within"][0]
+
+
+def test_tables_hold_each_factor_with_mean_and_sample_deviation(done):
+    home, result, _ = done
+    plan = load_data_ablation(home / "mine.yaml")
+    changed = json.loads(json.dumps(result.rows[:1]))
+    changed[0]["seed"] = 2
+    changed[0]["ap"] += 0.2
+    changed[0]["factors"]["CTCF"]["ap"] += 0.2
+    line = summarise(plan, [result.rows[0], changed[0]])[0]
+    assert line["ap_sd"] == pytest.approx(0.2 / math.sqrt(2))
+    assert line["factors"]["CTCF"]["ap_sd"] == pytest.approx(0.2 / math.sqrt(2))
+    heads, *lines = [
+        line.split("\t") for line in (home / "out/factors.tsv").read_text().splitlines()
+    ]
+    assert heads[:4] == ["setting", "arm", "factor", "seeds"]
+    assert {"recall_at_fdr10_mean", "recall_at_fdr50_sd"} <= set(heads)
+    assert len(lines) == 2 * len(ACROSS) + len(WITHIN)
+    assert len((home / "out/table.tsv").read_text().splitlines()) == 1 + len(ACROSS) + len(WITHIN)
+    assert "NaN" not in (home / "out/table.json").read_text()
+    assert len(judge(plan, result.rows)) == 4
+
+
+def test_the_page_has_a_part_for_each_setting_and_does_not_call_real_data_simulated(done):
+    _, result, _ = done
+    text = result.report.read_text()
+    for word in ("across", "within", "k-mers and states", "Notes", "too few seeds", "--labels"):
+        assert word in text
+    assert "SIMULATED" not in text  # nobody said that this store was
+    assert "http" not in text
+
+
+# -- stopped and gone on with
+
+
+def test_a_stopped_one_goes_on_with_the_rows_that_are_missing(done, tmp_path):
+    home, result, _ = done
+    shutil.copytree(home / "out", tmp_path / "out")
+    lines = (tmp_path / "out" / ROWS).read_text().splitlines()
+    gone = [line for line in lines if json.loads(line)["arm"] != "kmer_state"]
+    (tmp_path / "out" / ROWS).write_text(
+        "\n".join(gone) + "\n" + lines[1][:60]
+    )  # killed while it wrote
+    again, said = run(home, tmp_path / "out")
+    assert [row["factors"] for row in again.rows] == [row["factors"] for row in result.rows]
+    assert sum(line.startswith("seed 1") for line in said) == 2
+
+
+def test_an_arm_or_a_seed_more_is_added_and_another_ablation_refused(done, tmp_path):
+    home, result, _ = done
+    shutil.copytree(home / "out", tmp_path / "out")
+    finished = str(tmp_path / "out/runs/ebert")
+    more = MINE.replace("models:", f"models:\n  - {{name: given, run: {finished}}}").replace(
+        "controls:", "  - {name: again, model: given, only: [within]}\ncontrols:"
+    )
+    (tmp_path / "more.yaml").write_text(more)
+    again, said = run(home, tmp_path / "out", name=tmp_path / "more.yaml")
+    assert sum(line.startswith("seed 1") for line in said) == 1
+    rows = {row["arm"]: row for row in again.rows if row["setting"] == "within"}
+    assert (
+        rows["again"]["factors"]["CTCF"]["ap"] == rows["ebert"]["factors"]["CTCF"]["ap"]
+    )  # the same start and seed
+    assert not any("pre-training" in line for line in said)
+    assert len(again.rows) == len(result.rows) + 1
+    (tmp_path / "other.yaml").write_text(MINE.replace("k: 3,", "k: 2,"))
+    with pytest.raises(TrainingError, match=r"arms\.kmer_state\.k was 3, is 2"):
+        run(home, tmp_path / "out", name=tmp_path / "other.yaml")
+    with pytest.raises(TrainingError, match=r"given\.labels\.CTCF was"):
+        run(home, tmp_path / "out", rule="bin_half")
+    plan = load_data_ablation(home / "mine.yaml")
+    assert len(read_data_rows(tmp_path / "out", plan)) == len(result.rows)
+
+
+def test_a_folder_with_other_things_is_left_alone(data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("keep")
+    with pytest.raises(TrainingError, match="not an ablation"):
+        run(data, tmp_path / "out")
+    assert not (tmp_path / "out" / DATA_PLAN).exists()
+
+
+# -- the command
+
+
+def test_the_command_asks_for_the_data_and_refuses_them_where_there_is_a_world(data, capsys):
+    words = ["ablate", str(data / "mine.yaml"), "--out", str(data / "none")]
+    assert main(words) == 2
+    assert "Give --store and --labels" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "ablate",
+                "playground_ebert",
+                "--out",
+                str(data / "none"),
+                "--store",
+                str(data / "store"),
+            ]
+        )
+        == 2
+    )
+    assert "makes its own world" in capsys.readouterr().err
+    assert not (data / "none").exists()
+
+
+def test_the_command_prints_the_tables_of_a_finished_one(done, capsys):
+    home, _, _ = done
+    words = [
+        "--store",
+        home / "store",
+        "--labels",
+        home / "play/chip",
+        "--motifs",
+        home / "motifs.jaspar",
+        "--seeds",
+        1,
+    ]
+    assert (
+        main([str(w) for w in ("ablate", home / "mine.yaml", "--out", home / "out", *words)]) == 0
+    )
+    text = capsys.readouterr().out
+    assert "within" in text
+    assert "k-mers and states" in text
+    assert (
+        main(
+            [
+                str(w)
+                for w in ("ablate", home / "mine.yaml", "--out", home / "out", *words, "--json")
+            ]
+        )
+        == 0
+    )
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == len(ACROSS) + len(WITHIN)

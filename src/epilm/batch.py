@@ -99,6 +99,10 @@ class Windows:
         Signals base by base, for models that read bases.
     full : bool
         Known without asking the device: there is no padding.
+    lengths : int64 (B,) or None
+        Bases of each row of `codes`, where rows are of different lengths; N stands behind them.
+    factors : float32 (B, 1, F) or None
+        Normalised best motif scores of the bases themselves, for models that are fused with them.
     """
 
     ids: Tensor
@@ -108,6 +112,8 @@ class Windows:
     codes: Tensor | None = None
     tracks: Tensor | None = None
     full: bool = False
+    lengths: Tensor | None = None
+    factors: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

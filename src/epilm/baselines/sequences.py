@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.metrics.curves import ap, auroc
 from epilm.motifs.formats import read_collection
+from epilm.motifs.matrix import best_of_sequences
 from epilm.motifs.names import motifs_of
 from epilm.tasks.base import LabelledSequences
 
@@ -170,7 +171,7 @@ class MotifModel:
 
     def probabilities(self, rows: LabelledSequences) -> Floats:
         """Give (N, C) probabilities."""
-        scores = best_motif_scores(rows, self.motifs)
+        scores = best_of_sequences(rows.codes, rows.lengths, self.motifs)
         return np.asarray(self.model.predict_proba(self.scaler.transform(scores)), np.float64)
 
 
@@ -203,9 +204,12 @@ def fit_motif(
 
     collection = read_collection(motifs)
     used = motifs_of(collection, factor) if factor else list(collection)
-    scores = best_motif_scores(train, used)
+    scores = best_of_sequences(train.codes, train.lengths, used)
     scaler = StandardScaler().fit(scores)
-    learn, check = scaler.transform(scores), scaler.transform(best_motif_scores(valid, used))
+    learn, check = (
+        scaler.transform(scores),
+        scaler.transform(best_of_sequences(valid.codes, valid.lengths, used)),
+    )
     top, best = -np.inf, None
     # From the weakest: with one motif the order of scores, and so AP, is the same for all, and a
     # strong one leaves them flat.
@@ -216,28 +220,6 @@ def fit_motif(
             top, best = score, model
     names = [f"{m.id} {m.name}" for m in used] if factor else f"all {len(used)}"
     return MotifModel(used, scaler, best, {"motifs": names, "valid_ap": top})
-
-
-def best_motif_scores(rows: LabelledSequences, motifs: Sequence[Any]) -> NDArray[np.float32]:
-    """Give the best log-odds of each motif in each sequence, both strands.
-
-    Returns
-    -------
-    float32 (N, F)
-        Floored at 0, as the store's factor matrix (A8).
-    """
-    from epilm.motifs.matrix import factor_matrix
-
-    # The sequences end to end, with N between them, are a genome whose regions are the rows.
-    gap = 1
-    width = rows.codes.shape[1] + gap
-    genome = np.full((len(rows), width), 4, np.uint8)
-    genome[:, : rows.codes.shape[1]] = rows.codes
-    starts = np.arange(len(rows), dtype=np.int64) * width
-    matrix, _ = factor_matrix(
-        genome.reshape(-1), starts, starts + rows.lengths, list(motifs), statistic="best"
-    )
-    return np.asarray(matrix, np.float32)
 
 
 def _choose_by(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:

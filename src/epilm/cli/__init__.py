@@ -8,11 +8,14 @@ by Ctrl-C. Needs cyclopts; every command module imports the rest by itself.
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cyclopts import App
+    from cyclopts import App, CycloptsError
+
+    from epilm.tasks.task import Task
 
 # command -> one line for the overview. The module is epilm.cli.<command>, the function is the
 # command.
@@ -23,7 +26,7 @@ COMMANDS = {
     "inspect": "Say what is in a store, a checkpoint or a run.",
     "plan": "Say what a pre-training run will need: memory, time, disk, the largest micro-batch.",
     "pretrain": "Pre-train a model from a recipe and a store.",
-    "finetune": "Fine-tune a pre-trained model on a labelled task.",
+    "finetune": "Fine-tune a pre-trained model on a task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
@@ -36,6 +39,9 @@ COMMANDS = {
     "ls": "List recipes, tasks, region towers and objectives.",
 }
 
+# Commands that have the options of the task they are about.
+OF_TASKS = ("finetune", "predict", "evaluate")
+
 # What to do when memory runs out where nothing more exact is known.
 MEMORY = {
     "pretrain": (
@@ -43,7 +49,7 @@ MEMORY = {
         " where the weights themselves do not fit, take a smaller --size."
     ),
     "finetune": (
-        "Lower --batch-size, of the task dream --micro-batch; where the weights themselves do not"
+        "Lower --micro-batch (what is learned stays as it is); where the weights themselves do not"
         " fit, take a smaller model."
     ),
     "compare": "Lower --batch-size, or take smaller models.",
@@ -58,7 +64,7 @@ MEMORY = {
 }
 
 
-def application(command: str | None = None) -> "App":
+def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
     """Make the parser of one command, or of the overview.
 
     An option that takes a list reads all words after it, up to the next option:
@@ -68,12 +74,15 @@ def application(command: str | None = None) -> "App":
     ----------
     command : str, optional
         A key of COMMANDS; without it all are there, under their line of the overview.
+    words : sequence of str
+        All of the command line: fine-tuning, prediction and evaluation have the options of the
+        task that it is about.
 
     Examples
     --------
-    >>> words = "predict ft peaks.bed --genome chr1.fa chr2.fa".split()
-    >>> [str(path) for path in application("predict").parse_args(words)[1].arguments["genome"]]
-    ['chr1.fa', 'chr2.fa']
+    >>> words = "compare --task tfbs --data a.bed --out cmp --seeds 1 2".split()
+    >>> application("compare").parse_args(words)[1].arguments["task"]
+    'tfbs'
     """
     from cyclopts import App, Parameter
 
@@ -87,9 +96,62 @@ def application(command: str | None = None) -> "App":
     )
     for name, line in COMMANDS.items():
         # One command's own help comes from its docstring; the overview must not import any of them.
-        if command in (None, name):
+        if command == name and name in OF_TASKS:
+            app.command(_of_task(name, words), name=name)
+        elif command in (None, name):
             app.command(f"epilm.cli.{name}:{name}", name=name, help=None if command else line)
     return app
+
+
+def _of_task(command: str, words: Sequence[str]) -> Callable[..., None]:
+    """A command whose options are those of the task that its words name."""
+    function: Callable[..., None] = getattr(import_module(f"epilm.cli.{command}"), command)
+    from epilm.cli.options import with_flags
+
+    task = task_named(command, words)
+    return with_flags(function, None if task is None else task.options_of(command))
+
+
+def task_named(command: str, words: Sequence[str]) -> "Task | None":
+    """Find the task that a command's words are about; None where they name none.
+
+    Examples
+    --------
+    >>> task_named("finetune", ["finetune", "dream", "--help"]).name
+    'binding'
+    >>> task_named("finetune", ["finetune", "--help"]) is None
+    True
+    """
+    from epilm.tasks import find_task
+
+    given = list(words[1:])
+    if "--task" in given[:-1]:
+        return find_task(given[given.index("--task") + 1])
+    first = given[0] if given and not given[0].startswith("-") else None
+    if first is None:
+        return None
+    if command == "finetune":
+        return find_task(first)
+    from epilm.finetuning.evaluate import task_of
+
+    return find_task(task_of(first, None))
+
+
+def _refusal(error: "CycloptsError", command: str | None, words: Sequence[str]) -> str | None:
+    """What is said of an option that the task has not; None where cyclopts says it well."""
+    from cyclopts import UnknownOptionError
+
+    if command not in OF_TASKS or not isinstance(error, UnknownOptionError):
+        return None
+    task = task_named(command, words)
+    if task is None:
+        return None
+    from epilm.tasks import TASKS
+    from epilm.tasks.task import foreign_option
+
+    option = str(getattr(error.token, "keyword", None) or error.token)
+    refused = foreign_option(task, command, option.split("=")[0], TASKS)
+    return f"epilm: {type(refused).__name__}: {refused}"
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -122,7 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0.1.0
     0
     """
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, CycloptsPanel
+    from rich.console import Console
 
     from epilm.errors import EpilmError, nearest
 
@@ -139,11 +202,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    app = application(command)
     try:
-        app(words, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
-        return 2  # cyclopts has printed what was wrong
+        app = application(command, words)
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        if (refusal := _refusal(error, command, words)) is not None:
+            print(refusal, file=sys.stderr)
+        else:
+            Console(stderr=True).print(CycloptsPanel(error))
+        return 2
     except EpilmError as error:
         print(f"epilm: {type(error).__name__}: {error}", file=sys.stderr)
         if os.environ.get("EPILM_DEBUG"):

@@ -43,8 +43,7 @@ def _recipes() -> dict[str, str]:
 def _tasks() -> dict[str, str]:
     from epilm.tasks import TASKS
 
-    dream = "Binding in 200 bp bins of the genome, in several cell types of a store (ENCODE-DREAM)"
-    return {name: _first_line(task) for name, task in TASKS.items()} | {"dream": dream}
+    return {name: _first_line(task) for name, task in TASKS.items()}
 
 
 def _towers() -> dict[str, str]:

@@ -1,33 +1,45 @@
-"""Fine-tune: a pre-trained encoder (or a random twin, or the small CNN) learns a labelled set.
+"""Fine-tune: a pre-trained model, its random twin, or a network without a past learns a task.
 
-Data, start (`starts`), loop (`fitting`), scores on every split, and a folder that
-appears whole or not at all. It says so when the model has collapsed to one answer, and
-when test sequences were met in training.
+One road for every task: examples, parts and draw (`tasks`), start, loop (`training.epochs`), the
+best epoch, scores of every part, a folder. State is written after every epoch, and the same call
+goes on from there with the same weights as an uninterrupted run. It says so when the model has
+collapsed to one answer.
 """
 
+import hashlib
+import json
+import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from epilm.atomic import atomic_file, atomic_folder, write_json
+from epilm.atomic import locked, write_json
 from epilm.device import Place, choose_place
-from epilm.errors import TrainingError, UsageError
-from epilm.finetuning.classifier import Classifier, Fusion
-from epilm.finetuning.fitting import FinetuneSpec, Say, check_settings, fit_classifier
-from epilm.finetuning.starts import prepare_classifier
-from epilm.metrics.classification import score_table
-from epilm.tasks import find_task
-from epilm.tasks.base import LabelledSequences, describe
-from epilm.tasks.options import typed_options
-from epilm.tasks.splits import overlap_between, split_rows
+from epilm.errors import TrainingError
+from epilm.finetuning.finetuned import Finetuned, load_finetuned
+from epilm.finetuning.predict import logits_of, said_of
+from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
+from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
+from epilm.tasks import TASKS, find_task
+from epilm.tasks.base import LabelledSequences
+from epilm.tasks.lesson import Rows, TaskLesson
+from epilm.tasks.task import Say, Task, learned_settings, options_from
+from epilm.training.epochs import STATES, Epochs, Judged, freeze
+from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
+from epilm.training.state import model_tensors
 
-__all__ = ["FinetuneSpec", "Result", "finetune", "write_predictions"]
+RUN, RESULT, MODEL, TASK = "run.json", "metrics.json", "model", "task.json"
+# May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's
+# places, no more).
+FREE = {"device": None, "micro_batch": None}
 
 
 @dataclass
@@ -36,25 +48,38 @@ class Result:
 
     Attributes
     ----------
-    classifier : Classifier
-        With the best weights, on the device.
-    metrics : dict
-        Split name -> table of scores.
+    model : Finetuned
+        With the weights of the best epoch.
+    tables : dict
+        Part -> output -> scores (`tasks.labels`); a task of classes has one output, "".
     history : list of dict
         One row an epoch.
-    probabilities : float64 (N, C)
-        Of all rows, in the order of `rows`.
-    rows : LabelledSequences
+    best_epoch : int
+        Counted from 1; 0 where there is no valid part and the last weights are kept.
+    lesson : TaskLesson or None
+        What was learned from; None where a finished run was opened.
+    said : dict
+        Part -> probabilities of its rows.
+    notes : list of str
+        What was left out, sampled or doubtful.
     out : Path or None
     """
 
-    classifier: Classifier
-    metrics: dict[str, dict[str, Any]]
+    model: Finetuned
+    tables: dict[str, dict[str, dict[str, Any]]]
     history: list[dict[str, Any]]
-    probabilities: NDArray[np.float64]
-    rows: LabelledSequences
-    out: Path | None = None
+    best_epoch: int
+    lesson: TaskLesson | None = None
+    said: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    out: Path | None = None
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Part -> scores; where outputs have names, output -> scores of the valid part."""
+        if all(set(outputs) == {""} for outputs in self.tables.values()):
+            return {part: outputs[""] for part, outputs in self.tables.items()}
+        return dict(self.tables.get("valid", {}))
 
 
 def finetune(
@@ -64,266 +89,329 @@ def finetune(
     *,
     checkpoint: str | Path = "random",
     init: Literal["checkpoint", "random"] = "checkpoint",
-    size: Literal["tiny", "small", "base", "large"] = "small",
+    size: Size = "small",
     k: int | None = None,
-    store: Any = None,
-    factor: str | Sequence[str] = (),
-    genome: Any = None,
-    negative: str | Path | None = None,
-    negatives: str | None = None,
-    options: dict[str, Any] | None = None,
-    split: Literal["auto", "random", "chromosome", "given"] = "auto",
-    valid: Sequence[str] = (),
-    test: Sequence[str] = (),
-    data_seed: int = 0,
-    fusion: Fusion = "none",
-    motifs: Any = None,
+    head: str | None = None,
     settings: Any = None,
     overwrite: bool = False,
     say: Say | None = None,
+    **options: Any,
 ) -> Result:
-    """Fine-tune a model on a labelled task and score it.
+    """Fine-tune a model on a task and score it.
 
     Parameters
     ----------
     task : str
-        Key of `epilm.tasks.TASKS`: promoter, tfbs, sequences; or dream, binding in bins of the
-        genome in several cell types: then see `training.binding.finetune_binding`, which gets all
-        arguments.
-    data : path or LabelledSequences
-        What the task reads; see `epilm ls`.
+        Key of `epilm.tasks.TASKS`: promoter, tfbs, sequences, binding (or dream), ...
+    data : path, or what the task's loader gives
+        What the task reads; see `epilm ls tasks`.
     out : path, optional
-        Folder of the run; must not exist. None keeps the result in memory.
-    checkpoint : path or "random" or "cnn"
-        A pre-training run, a model folder, a DNABERT folder; "random" for an
-        encoder of `size` without pre-training; "cnn" for the small CNN.
+        Folder of the run. One that holds this very run goes on after its last epoch. None: kept in
+        memory.
+    checkpoint : path or name
+        A pre-training run, a model folder, a DNABERT folder. Without a past: random (ebert or
+        dbert by name) of `size` and `k`, cnn, factornet.
     init : {"checkpoint", "random"}
         "random" takes the architecture of `checkpoint` and not its weights: the twin to compare
         with.
     size, k
-        Of a random encoder (and the k of a DNABERT folder); k is 6 where not given.
-    store, factor
-        Of the task dream alone: the genome and tracks, and which factors.
-    genome, negative : optional
-        For the task's loader.
-    negatives : str, optional
-        How the loader makes negatives (A22): shuffle, gc, flank, other_peaks of tfbs; deepromoter,
-        tata, genomic of promoter.
-    options : dict, optional
-        More of the loader's arguments: length, window, other_peaks, ...
-    split, valid, test
-        See `epilm.tasks.splits.split_rows`.
-    data_seed : int
-        Of made negatives and random splits; kept apart from the seed of training.
-    fusion : {"none", "concat", "cross_attention"}
-        Also read the motif scores of the input itself (A20).
-    motifs : path or sequence of Motif, optional
-        For fusion, the collection the model was trained on; for dream's motif signals, the
-        collection.
-    settings : FinetuneSpec, optional
-        BindingSpec for dream.
+        Of a random trunk; k is the task's where not given.
+    head : str, optional
+        linear or convolutions; the task's where not given.
+    settings : dataclass, optional
+        The task's options, or a part of them such as `training.learning.Learning`.
     overwrite : bool
+        Replace an existing run.
     say : callable, optional
         Takes lines of progress; standard error by default.
+    **options
+        Fields of the task's options: `epilm finetune TASK --help` lists them.
 
     Returns
     -------
     Result
-        BindingResult for dream.
 
     Raises
     ------
-    InputError, CheckpointError, UsageError
-        What is wrong with the data, the checkpoint, or the call.
+    InputError, StoreError, CheckpointError, UsageError
+        What is wrong with the data, the store, the checkpoint, or the call.
     TrainingError
-        If the loss is not a number.
+        If the loss is not a number, or the folder holds something else.
     """
-    if task == "dream":
-        from epilm.finetuning.binding import finetune_binding
-
-        if store is None:
-            raise UsageError(
-                "binding needs a store",
-                do="Give --store, with the genome and the cell types' tracks.",
-            )
-        return finetune_binding(  # type: ignore[return-value]  # said above: of its own kind
-            data,
-            store,
-            checkpoint,
-            out,
-            settings,
-            factor=factor,
-            init=init,
-            size=size,
-            k=k or 7,
-            motifs=motifs,
-            options=options,
-            overwrite=overwrite,
-            say=say,
-        )
-    if store is not None or factor:
-        raise UsageError(
-            "store and factor belong to the task dream", found=f"task {task}", do="Leave them out."
-        )
-    settings = settings or FinetuneSpec()
-    check_settings(settings)
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    if out is not None and Path(out).exists() and not overwrite:
-        raise TrainingError(
-            "the run exists already",
-            where=str(out),
-            do="Choose another --out, or pass --overwrite.",
-        )
-    if isinstance(data, LabelledSequences):
-        rows = data
-    else:
-        extra = dict(options or {})
-        if negative is not None:
-            extra["negative"] = negative
-        if negatives is not None:
-            extra |= typed_options(find_task(task).load, {"negatives": negatives})
-        rows = find_task(task).load(data, genome=genome, seed=data_seed, **extra)
-    rows = split_rows(rows, how=split, seed=data_seed, valid=valid, test=test)
-    for note in rows.notes:
-        say(f"{rows.name}: {note}")
-    say(f"{rows.name}: {_counted(rows)}")
-    classifier, notes = prepare_classifier(
-        checkpoint,
-        max(rows.n_labels, len(find_task(task).label_names)),
-        init=init,
-        size=size,  # type: ignore[arg-type]  # large works too
-        k=k or 6,
-        fusion=fusion,
-        motifs=motifs,
-        settings=settings,
-    )
-    for note in notes:
-        say(note)
-    classifier.about |= {"task": task, "label_names": list(find_task(task).label_names)}
+    chosen = find_task(task)
+    given = options_from(chosen, "finetune", settings, options, TASKS)
+    chosen.check(given)
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise TrainingError("a file stands where the run's folder should be", where=str(out))
+    lesson = chosen.lesson(data, given, say)
+    model, told = prepare(chosen, lesson, given, checkpoint, init=init, size=size, k=k, head=head)
+    learned = lesson.draw.steps(0, given.batch_size)
+    if getattr(model.network, "shortcut", None) is not None:
+        start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
+    for line in (*lesson.said, *told, *lesson.notes):
+        say(line)
+    for warning in schedule_warnings(given, len(learned) * given.epochs):
+        lesson.notes.append(warning)
+        say(f"WARNING: {warning}")
+    if isinstance(lesson.examples, LabelledSequences):
+        learn_fusion_scale(model, lesson.examples.part("train"))
+    if lesson.store is not None:
+        model.about |= {
+            "store": lesson.store.fingerprint,
+            "assembly": lesson.store.info.assembly,
+        }
+    model.about["settings"] = json.loads(json.dumps(learned_settings(given)))
     if out is None:
-        return _run(task, classifier, rows, settings, say, None)
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        result = _run(task, classifier, rows, settings, say, folder)
-        _write(result, folder, task, data, checkpoint, init, settings)
-    result.out = Path(out)
+        return _learn(chosen, lesson, model, given, say, None)
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        if overwrite and out.exists():
+            shutil.rmtree(out)
+        identity = _identity(chosen, lesson, model, given, checkpoint, init)
+        if (done := _begin(out, identity, say)) is not None:
+            return done
+        result = _learn(chosen, lesson, model, given, say, out)
+        _write(chosen, result, out, data, given)
+    result.out = out
+    say(f"the model is in {out / MODEL}")
     return result
 
 
-def _run(
-    task: str,
-    classifier: Classifier,
-    rows: LabelledSequences,
-    settings: FinetuneSpec,
+class Teacher:
+    """What the loop asks: windows, losses and scores of a lesson's examples."""
+
+    def __init__(
+        self, model: Finetuned, lesson: TaskLesson, reading: Reading, options: Any
+    ) -> None:
+        self.model, self.lesson, self.reading, self.options = model, lesson, reading, options
+        self.metric = lesson.metric
+
+    def steps(self, epoch: int) -> list[Rows]:
+        """Rows of each step of an epoch."""
+        return self.lesson.draw.steps(epoch, self.options.batch_size)
+
+    def loss(self, rows: Rows, strands: NDArray[np.bool_] | None, place: Place) -> Tensor:
+        """Sum of the losses of rows."""
+        if self.model.about.get("strands") == "both" and not self.model.both_strands:
+            strands = None  # the network reads both by itself
+        windows = self.reading.windows(rows, strands).to(place.device)
+        labels = torch.from_numpy(self.lesson.examples.labels_of(rows)).to(place.device)
+        with place.autocast():
+            logits = self.model.network(windows)
+        return self.lesson.labels.loss(logits.float(), labels, self.options.label_smoothing)
+
+    def known(self, rows: Rows) -> int:
+        """Labels that count."""
+        return self.lesson.labels.known(self.lesson.examples.labels_of(rows))
+
+    def where(self, rows: Rows) -> str:
+        """What rows are."""
+        return ", ".join(self.lesson.examples.origin_of(int(row)) for row in rows)
+
+    def judge(self, place: Place) -> Judged | None:
+        """Score the valid part."""
+        rows = self.lesson.valid
+        if not len(rows):
+            return None
+        tables = self.scores(rows, place)[0]
+        values = [table[self.metric] for table in tables.values()]
+        score = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        columns = {
+            f"valid_{name}_{key}" if name and len(tables) > 1 else f"valid_{key}": value
+            for name, table in tables.items()
+            for key, value in table.items()
+            if key not in ("n", "collapse")
+        }
+        return Judged(score, columns, tables)
+
+    def scores(self, rows: Rows, place: Place) -> tuple[dict[str, dict[str, Any]], NDArray[Any]]:
+        """Tables of rows, and what was said of them."""
+        logits = logits_of(self.model, self.reading, rows, place=place)
+        labels = self.lesson.examples.labels_of(rows)
+        said = said_of(self.model.labels, logits)
+        # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
+        judged = said if self.model.labels.kind == "classes" else logits
+        return self.lesson.labels.scores(labels, judged), said
+
+
+def _learn(
+    task: Task,
+    lesson: TaskLesson,
+    model: Finetuned,
+    options: Any,
     say: Say,
-    folder: Path | None,
+    out: Path | None,
 ) -> Result:
-    place = choose_place(settings.device, settings.precision)
-    if (
-        classifier.kind == "cnn"
-        and place.bf16
-        and place.device.type == "cpu"
-        and settings.precision == "auto"
-    ):
-        place = _in_fp32(place)
+    """Train to the end and score every part."""
+    place = in_fp32_on_cpu(
+        model, choose_place(options.device, options.precision), options.precision
+    )
     for line in place.said:
         say(line)
-    train, valid = rows.part("train"), rows.part("valid")
-    if not len(train):
-        raise UsageError("the train split is empty", where=rows.name, do="Choose another split.")
-    log = None if folder is None else folder / "metrics.jsonl"
-    metric = find_task(task).metric
-    history = fit_classifier(
-        classifier, train, valid, settings, metric=metric, place=place, say=say, log=log
+    model.network.to(place.device)
+    reading = reading_of(model, lesson.examples, lesson.store, place.device, say)
+    for note in reading.notes:
+        say(note)
+    notes = [*lesson.notes, *reading.notes]
+    teacher = Teacher(model, lesson, reading, options)
+    epochs = Epochs(
+        model.network,
+        teacher,
+        options,
+        place=place,
+        say=say,
+        out=out,
+        rates=rates_of(model.network, options),
+        resting=freeze(model.network, options.freeze),
     )
-    probabilities = classifier.probabilities(rows, settings.batch_size, autocast=place.autocast)
-    metrics: dict[str, dict[str, Any]] = {}
-    notes = list(rows.notes)
-    for name in ("train", "valid", "test"):
-        here = rows.split == name
-        if not here.any():
-            continue
-        metrics[name] = score_table(rows.labels[here], probabilities[here])
-        if alarm := metrics[name]["collapse"]:
-            notes.append(f"COLLAPSE on {name}: {alarm}")
-            say(
-                f"WARNING, {notes[-1]}. Macro averages hide it; lower lr, more epochs, or another"
-                " start."
-            )
-    for name, count in zip(("valid", "test"), overlap_between(rows)):
-        if count:
-            notes.append(f"{count} {name} sequences are also in train")
-            say(f"WARNING: {notes[-1]}")
-    for name in ("valid", "test"):
-        if name in metrics:
-            say(f"{name}: " + _line(metrics[name]))
-    return Result(classifier, metrics, history, probabilities, rows, None, notes)
+    history = epochs.run()
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    said: dict[str, NDArray[Any]] = {}
+    for part, rows in lesson.parts.items():
+        tables[part], said[part] = teacher.scores(rows, place)
+        for name, table in tables[part].items():
+            of = f", {name}" if name else ""
+            if alarm := table.get("collapse"):
+                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
+                say(
+                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
+                    " another start"
+                )
+            if part != "train":
+                say(f"{part}{of}: {_line(table)}")
+    model.about |= {
+        "best_epoch": history.best_epoch,
+        "valid": {name: plain(table) for name, table in tables.get("valid", {}).items()},
+        "notes": notes,
+    }
+    return Result(model, tables, history.rows, history.best_epoch, lesson, said, notes)
 
 
-def _in_fp32(place: Place) -> Place:
-    """The small CNN is faster in fp32 on a CPU."""
-    return Place(place.device, False, (f"device {place.device.type}; precision fp32",))
-
-
-def _write(
-    result: Result,
-    folder: Path,
-    task: str,
-    data: Any,
+def _identity(
+    task: Task,
+    lesson: TaskLesson,
+    model: Finetuned,
+    options: Any,
     checkpoint: str | Path,
     init: str,
-    settings: FinetuneSpec,
-) -> None:
-    result.classifier.save(folder / "model")
-    write_json(folder / "metrics.json", {s: plain(t) for s, t in result.metrics.items()})
+) -> dict[str, Any]:
+    """What makes a run this one and no other; JSON values."""
+    identity: dict[str, Any] = json.loads(
+        json.dumps(
+            {
+                "task": task.name,
+                "settings": learned_settings(options) | FREE,
+                **lesson.identity,
+                "checkpoint": str(checkpoint),
+                "init": init,
+                "head": model.about["head"],
+                "weights": _digest_of(model_tensors(model.network).values()),
+                **({"motifs": model.about["motifs"]} if model.about.get("motifs") else {}),
+            }
+        )
+    )
+    return identity
+
+
+def _begin(out: Path, identity: dict[str, Any], say: Say) -> Result | None:
+    """Say what a folder is to this run; the finished result if there is nothing left to do."""
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if there and RUN not in there:
+        raise TrainingError(
+            "the folder holds something that is not a run that can go on",
+            where=str(out),
+            found=", ".join(sorted(there)[:5]),
+            do="Choose another folder with --out, or pass --overwrite.",
+        )
+    if not there:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / RUN, identity)
+        return None
+    before = json.loads((out / RUN).read_text(encoding="utf-8"))
+    flat = {f"settings.{k}": v for k, v in (before.get("settings", {}) | FREE).items()} | before
+    now = {f"settings.{k}": v for k, v in identity["settings"].items()} | identity
+    other = [key for key in now if key != "settings" and flat.get(key) != now[key]]
+    if other:
+        shown = [f"{key} was {flat.get(key)!s:.60}, is {now[key]!s:.60}" for key in other[:4]]
+        raise TrainingError(
+            "the folder holds another run",
+            where=str(out),
+            found="; ".join(shown),
+            do="Choose another --out, or pass --overwrite.",
+        )
+    if RESULT not in there:
+        return None
+    kept = json.loads((out / RESULT).read_text(encoding="utf-8"))
+    say(f"the run is complete: best epoch {kept['best_epoch']}, the model is in {out / MODEL}")
+    return Result(
+        load_finetuned(out),
+        kept["tables"],
+        kept["history"],
+        kept["best_epoch"],
+        notes=kept["notes"],
+        out=out,
+    )
+
+
+def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> None:
+    """Write the model, then the scores: they say that the run is complete."""
+    assert result.lesson is not None
+    result.model.save(out / MODEL, overwrite=True)
+    task.write_predictions(out, result.lesson, result.said)
+    about = {key: v for key, v in result.model.about.items() if key not in ("motifs", "settings")}
+    about.pop("fusion_motifs", None)
     write_json(
-        folder / "task.json",
+        out / TASK,
         {
-            "task": task,
-            "data": str(data) if not isinstance(data, LabelledSequences) else data.name,
-            "set": describe(result.rows),
-            "checkpoint": str(checkpoint),
-            "init": init,
-            "settings": asdict(settings),
+            "task": task.name,
+            "data": str(data) if isinstance(data, str | Path) else about.get("set", task.name),
+            "checkpoint": result.model.about["checkpoint"],
+            "init": result.model.about["init"],
+            "settings": result.model.about["settings"],
             "notes": result.notes,
-            "about": result.classifier.about,
+            "about": about,
+            **task.described(result.lesson),
         },
     )
-    write_predictions(
-        folder / "predictions.tsv", result.rows, result.probabilities, ("valid", "test")
+    tables = {
+        part: {name: plain(table) for name, table in outputs.items()}
+        for part, outputs in result.tables.items()
+    }
+    flat = {
+        part: outputs[""] if set(outputs) == {""} else outputs for part, outputs in tables.items()
+    }
+    write_json(
+        out / RESULT,
+        {
+            "task": task.name,
+            **flat,
+            "tables": tables,
+            "best_epoch": result.best_epoch,
+            "history": [plain(row) for row in result.history],
+            "notes": result.notes,
+        },
     )
+    shutil.rmtree(out / STATES, ignore_errors=True)
 
 
-def write_predictions(
-    path: Path,
-    rows: LabelledSequences,
-    probabilities: NDArray[np.float64],
-    splits: Sequence[str] = ("train", "valid", "test", ""),
-) -> None:
-    """Write one line a row: split, chrom, start, end, origin, label, p_0, p_1, ..."""
-    with atomic_file(path) as new, open(new, "w", encoding="utf-8") as out:
-        heads = [f"p_{c}" for c in range(probabilities.shape[1])]
-        out.write("\t".join(["split", "chrom", "start", "end", "origin", "label", *heads]) + "\n")
-        for i in np.flatnonzero(np.isin(rows.split, splits)):
-            start = int(rows.start[i])
-            end = start + int(rows.lengths[i]) if start >= 0 else -1
-            values = [f"{p:.8g}" for p in probabilities[i]]
-            cells = [
-                rows.split[i],
-                rows.chrom[i],
-                start,
-                end,
-                rows.origin[i],
-                rows.labels[i],
-                *values,
-            ]
-            out.write("\t".join(map(str, cells)) + "\n")
-
-
-def _counted(rows: LabelledSequences) -> str:
-    parts = [f"{name} {' + '.join(map(str, counts))}" for name, counts in rows.counts().items()]
-    return f"{len(rows)} sequences (by class: {', '.join(parts)})"
+def _digest_of(tensors: Iterable[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _line(table: dict[str, Any]) -> str:
-    names = ("auroc", "ap", "accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc")
-    return ", ".join(f"{n} {table[n]:.4f}" for n in names if n in table)
+    names = (
+        "auroc",
+        "ap",
+        "auprc_dg",
+        "accuracy",
+        "macro_f1",
+        "mcc",
+        "pearson",
+        "r2",
+    )
+    return ", ".join(f"{name} {table[name]:.4f}" for name in names if table.get(name) is not None)

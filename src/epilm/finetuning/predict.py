@@ -1,291 +1,256 @@
-"""Probabilities for sequences, streamed: what a fine-tuned model says, without an engine.
+"""What a fine-tuned model says of examples: streamed, in bounded memory, whatever the batch.
 
-`predict` takes letters, a FASTA file, or intervals on a genome, cuts the work into
-pieces and gives one row a sequence in the order they came.
+One predictor for every task; a task reads what a user points at and writes what comes out.
+Axes: N examples, B rows of a forward pass.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from epilm.atomic import atomic_file
-from epilm.device import found_device
-from epilm.errors import InputError, UsageError
-from epilm.finetuning.classifier import Classifier, load_classifier
-from epilm.tasks.base import LabelledSequences, encode_text, labelled
-from epilm.tasks.reference import open_reference
-from epilm.tasks.sequences import read_records
+from epilm.batch import Windows
+from epilm.device import Place, batch_fits, choose_place
+from epilm.errors import UsageError
+from epilm.finetuning.finetuned import Finetuned, load_finetuned
+from epilm.finetuning.windows import Reading, reading_of
+from epilm.tasks import TASKS, find_task
+from epilm.tasks.labels import Labels
+from epilm.tasks.lesson import Rows
+from epilm.tasks.task import Say, options_from
 
-PIECE = 8192  # sequences in memory at a time
+BATCH = 256
+PIECE = 1 << 16  # examples whose answers are in memory at a time
+Autocast = Callable[[], AbstractContextManager[object]]
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """N rows of probabilities.
+def logits_of_windows(
+    network: nn.Module, windows: Windows, autocast: Autocast = nullcontext
+) -> Tensor:
+    """Score windows, float32 (B, outputs).
+
+    A trunk runs in the number format of `autocast`, its head in float32: logits in bf16 have 256
+    values between two powers of two, and millions of bins would tie.
+    """
+    trunk: Any = getattr(network, "trunk", None)
+    if trunk is None:
+        with autocast():
+            logits: Tensor = network(windows)
+        return logits.float()
+    with autocast():
+        hidden = trunk.encode_windows(windows)
+    scored: Tensor = network.head(hidden.float(), windows)  # type: ignore[operator]
+    return scored
+
+
+def logits_of(
+    model: Finetuned,
+    reading: Reading,
+    rows: Rows,
+    *,
+    place: Place,
+    batch: int = BATCH,
+    both_strands: bool | None = None,
+) -> NDArray[np.float32]:
+    """Score rows, float32 (len(rows), outputs), in their order.
+
+    Parameters
+    ----------
+    batch : int
+        Rows of a forward pass.
+    both_strands : bool, optional
+        The mean of both strands' logits; as the model learned where not given.
+
+    Raises
+    ------
+    UsageError
+        If memory runs out; with the largest batch that fits.
+    """
+    network, device = model.network, place.device
+    both = model.both_strands if both_strands is None else both_strands and not model.bases
+    autocast: Autocast = nullcontext if model.bases else place.autocast
+    out = np.zeros((len(rows), len(model.about["labels"]["names"])), np.float32)
+    was_training = network.training
+    network.eval()
+    try:
+        for at in reading.blocks(rows, batch):
+            here = rows[at]
+
+            def scored(n: int, here: Rows = here) -> Tensor:
+                with torch.inference_mode():
+                    windows = reading.block(here[:n]).to(device)
+                    logits = logits_of_windows(network, windows, autocast)
+                    if both:
+                        turned = reading.block(here[:n], reverse=True).to(device)
+                        logits = (logits + logits_of_windows(network, turned, autocast)) / 2
+                    return logits.cpu()
+
+            with batch_fits(
+                len(here),
+                scored,
+                option="--batch-size",
+                where="prediction",
+                device=device,
+                kind=UsageError,
+            ):
+                out[at] = scored(len(here)).numpy()
+    finally:
+        network.train(was_training)
+    return out
+
+
+def said_of(labels: Labels, logits: NDArray[np.float32]) -> NDArray[Any]:
+    """Give what is told to people, from logits."""
+    said: NDArray[Any] = labels.probabilities(torch.from_numpy(logits)).numpy()
+    return said
+
+
+class ModelScorer:
+    """A model as the function that tasks, controls and explanations are handed.
+
+    Parameters
+    ----------
+    model : Finetuned
+        On the place's device.
+    place : Place
+    batch : int
+        Examples of a forward pass.
+    both_strands : bool, optional
+        As the model learned where not given.
+    say : callable, optional
+        Takes lines of progress, and on where the store lies.
 
     Attributes
     ----------
-    probabilities : float64 (N, C)
-    names : list of str, length N
-    chrom : list of str, start, end : int64 (N,)
-        "" and -1 where the sequence has no place.
-    label_names : tuple of str
-        Of the C columns; empty where the model has none.
-    notes : tuple of str
-        What was shortened, left out or doubted.
+    about, reads
+        See `tasks.task.Scorer`.
     """
 
-    probabilities: NDArray[np.float64]
-    names: list[str]
-    chrom: list[str]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    label_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    def __init__(
+        self,
+        model: Finetuned,
+        place: Place,
+        *,
+        batch: int = BATCH,
+        both_strands: bool | None = None,
+        say: Say | None = None,
+    ) -> None:
+        self.model, self.place, self.batch, self.both = model, place, batch, both_strands
+        self.say = say
+        self.about = model.about | {"path": str(model.path), "read_notes": []}
+        self.reads = model.reads
 
-    def __len__(self) -> int:
-        return len(self.names)
+    def __call__(self, examples: Any, store: Any = None) -> Iterator[NDArray[Any]]:
+        """Give probabilities block by block, in the examples' order."""
+        reading = reading_of(self.model, examples, store, self.place.device, self.say)
+        self.about["read_notes"] += [
+            note for note in reading.notes if note not in self.about["read_notes"]
+        ]
+        began, told = time.monotonic(), 0.0
+        for first in range(0, len(examples), PIECE):
+            rows = np.arange(first, min(first + PIECE, len(examples)))
+            logits = logits_of(
+                self.model,
+                reading,
+                rows,
+                place=self.place,
+                batch=self.batch,
+                both_strands=self.both,
+            )
+            yield said_of(self.model.labels, logits)
+            spent, done = time.monotonic() - began, first + len(rows)
+            if self.say is not None and spent - told > 30 and done < len(examples):
+                told = spent
+                self.say(f"{done:,} of {len(examples):,}, {done / spent:,.0f} a second")
 
-    def columns(self) -> dict[str, Any]:
-        """Give the columns of the table that is written."""
-        out: dict[str, Any] = {
-            "name": self.names,
-            "chrom": self.chrom,
-            "start": self.start,
-            "end": self.end,
-        }
-        for c in range(self.probabilities.shape[1]):
-            name = self.label_names[c] if c < len(self.label_names) else str(c)
-            out[f"p_{name}"] = self.probabilities[:, c]
-        return out
 
-    def write(self, path: str | Path) -> None:
-        """Write TSV, or Parquet where the name ends so (needs pyarrow).
+def open_scorer(
+    model: str | Path | Finetuned,
+    *,
+    batch_size: int = BATCH,
+    both_strands: bool | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    say: Say | None = None,
+) -> ModelScorer:
+    """Open a fine-tuned model on a device, ready to score.
 
-        Raises
-        ------
-        UsageError
-            If Parquet is asked for and pyarrow is not installed.
-        """
-        columns = self.columns()
-        if str(path).endswith(".parquet"):
-            import pandas as pd
-
-            try:
-                with atomic_file(path) as new:
-                    pd.DataFrame(columns).to_parquet(new, index=False)
-            except ImportError:
-                raise UsageError(
-                    "writing Parquet needs pyarrow",
-                    where=str(path),
-                    do="pip install pyarrow, or write .tsv.",
-                ) from None
-            return
-        with atomic_file(path) as new, open(new, "w", encoding="utf-8") as out:
-            out.write("\t".join(columns) + "\n")
-            for row in zip(*columns.values()):
-                out.write(
-                    "\t".join(f"{v:.8g}" if isinstance(v, float) else str(v) for v in row) + "\n"
-                )
+    Raises
+    ------
+    CheckpointError, TrainingError
+    """
+    if batch_size < 1:
+        raise UsageError("impossible value", where="--batch-size", found=batch_size, expected="1")
+    place = choose_place(device, precision)
+    if say is not None:
+        for line in place.said:
+            say(line)
+    opened = model if isinstance(model, Finetuned) else load_finetuned(model)
+    opened.network.to(place.device)
+    return ModelScorer(opened, place, batch=batch_size, both_strands=both_strands, say=say)
 
 
 def predict(
-    model: str | Path | Classifier,
-    sequences: str | Path | Iterable[str] | LabelledSequences,
+    model: str | Path | Finetuned,
+    source: Any = None,
+    out: str | Path | None = None,
     *,
-    genome: Any = None,
-    batch_size: int = 256,
-    device: str = "auto",
-    window: int | None = None,
-) -> Predictions:
+    batch_size: int = BATCH,
+    both_strands: bool | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    say: Say | None = None,
+    **options: Any,
+) -> Any:
     """Give a fine-tuned model's probabilities.
 
     Parameters
     ----------
-    model : path or Classifier
-        A run of `epilm finetune`, its model folder, or an open classifier.
-    sequences : path, iterable of str, or LabelledSequences
-        FASTA or one sequence a line (.gz too); BED or narrowPeak with `genome`; or letters.
-    genome : path, paths, Genome, or store, optional
-        For intervals.
+    model : path or Finetuned
+        A run of `epilm finetune`, its model folder, or an open model.
+    source : path, iterable of str, or LabelledSequences, optional
+        Sequences or intervals; not for bins, which options name.
+    out : path, optional
+        File to write, by its name: TSV or Parquet; for bins .tab.gz, .bw, .parquet.
     batch_size : int
+        Examples of a forward pass.
+    both_strands : bool, optional
+        The mean over both strands; as in training where not given.
     device : {"auto", "cpu", "cuda", "mps"}
-    window : int, optional
-        For intervals: bp around each one's centre (summit where known); their own bases by default.
+    precision : {"fp32", "auto", "bf16"}
+        Number format of the trunk.
+    say : callable, optional
+        Takes lines of progress; standard error by default.
+    **options
+        What the model's task asks for: `genome`, `window` for sequences; `store`, `cell`,
+        `chroms`, `bins`, `factor` for binding.
 
     Returns
     -------
-    Predictions
-        One row a sequence, in the order given.
+    Predictions or BinPredictions
+        Of sequences one row each, in the order given; of bins what was written.
 
     Raises
     ------
-    InputError, CheckpointError
+    InputError, StoreError, CheckpointError, UsageError
     """
-    classifier = (
-        model if isinstance(model, Classifier) else load_classifier(model, found_device(device))
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    opened = model if isinstance(model, Finetuned) else load_finetuned(model)
+    task = find_task(opened.about["task"])
+    given = options_from(task, "predict", None, options, TASKS)
+    score = open_scorer(
+        opened,
+        batch_size=batch_size,
+        both_strands=both_strands,
+        device=device,
+        precision=precision,
+        say=say,
     )
-    notes: list[str] = []
-    tables, names, chroms, starts, ends = [], [], [], [], []
-    cropped = 0
-    for rows, labels in _pieces(sequences, genome, window, notes):
-        inputs = classifier.inputs(rows)
-        cropped += inputs.cropped
-        tables.append(classifier.probabilities(inputs, batch_size))
-        names += labels
-        chroms += rows.chrom.tolist()
-        starts.append(rows.start)
-        ends.append(np.where(rows.start >= 0, rows.start + rows.lengths, -1))
-    if not tables:
-        raise InputError("there are no sequences to predict", where=_name(sequences))
-    if cropped:
-        notes.append(f"{cropped} sequences are longer than the model reads: their centre was used")
-    return Predictions(
-        np.concatenate(tables),
-        names,
-        chroms,
-        np.concatenate(starts),
-        np.concatenate(ends),
-        tuple(classifier.about.get("label_names") or ()),
-        tuple(notes),
-    )
-
-
-def _pieces(
-    sequences: str | Path | Iterable[str] | LabelledSequences,
-    genome: Any,
-    window: int | None,
-    notes: list[str],
-) -> Iterator[tuple[LabelledSequences, list[str]]]:
-    if isinstance(sequences, LabelledSequences):
-        for at in range(0, len(sequences), PIECE):
-            rows = sequences.take(np.arange(at, min(at + PIECE, len(sequences))))
-            yield rows, rows.origin.tolist()
-        return
-    if isinstance(sequences, str | Path):
-        path = Path(sequences)
-        if path.name.removesuffix(".gz").lower().endswith((".bed", ".narrowpeak", ".broadpeak")):
-            yield from _intervals(path, genome, window, notes)
-            return
-        if (
-            isinstance(sequences, str)
-            and not path.exists()
-            and sequences
-            and set(sequences.upper()) <= set("ACGTN")
-        ):
-            raise UsageError(
-                "one sequence was given, not a list of them", do="Pass [sequence] or a file."
-            )
-        records = read_records(path)
-        for at in range(0, len(records), PIECE):
-            part = records[at : at + PIECE]
-            yield (
-                labelled(
-                    [r.sequence for r in part],
-                    np.zeros(len(part)),
-                    chrom=[r.place[0] for r in part],
-                    start=[r.place[1] for r in part],
-                    origin=[f"{path.name}, line {r.line}" for r in part],
-                ),
-                [r.name for r in part],
-            )
-        return
-    stream = iter(sequences)
-    done = 0
-    while piece := list(islice(stream, PIECE)):
-        codes = [encode_text(text, f"sequence {done + i + 1}") for i, text in enumerate(piece)]
-        labels = [f"sequence {done + i + 1}" for i in range(len(piece))]
-        yield labelled(codes, np.zeros(len(piece)), origin=labels), labels
-        done += len(piece)
-
-
-def _intervals(
-    path: Path, genome: Any, window: int | None, notes: list[str]
-) -> Iterator[tuple[LabelledSequences, list[str]]]:
-    from epilm.genome.chromosomes import check_names
-    from epilm.genome.peaks import read_peaks
-
-    if genome is None:
-        raise InputError(
-            "intervals need the genome they lie on", where=str(path), do="Pass --genome FASTA."
-        )
-    reference = open_reference(genome)
-    table = read_peaks(path)
-    unknown = check_names(table["chrom"], reference.sizes, str(path))
-    if unknown:
-        raise InputError(
-            "the genome has not all chromosomes of the intervals",
-            where=str(path),
-            found=", ".join(unknown[:5]),
-            expected=f"among {', '.join(list(reference.sizes)[:5])}",
-        )
-    start, end = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
-    if window is not None:
-        centre = (start + end) // 2
-        if "summit" in table:
-            centre = np.where(table["summit"].to_numpy() >= 0, table["summit"].to_numpy(), centre)
-        start = centre - window // 2
-        end = start + window
-    chrom = table["chrom"].astype(str).to_numpy()
-    lines = table.index.to_numpy()
-    size = np.array([reference.sizes[c] for c in chrom])
-    wrong = np.flatnonzero((start < 0) | (end > size))
-    if len(wrong):
-        first = int(wrong[0])
-        raise InputError(
-            f"the interval reaches over its chromosome; {len(wrong)} of {len(table)} do",
-            where=f"{path}, line {lines[first]}",
-            found=f"{chrom[first]}:{start[first]}-{end[first]}",
-            expected=f"0 to {size[first]} in the genome given",
-            do="Check the assembly, or choose a smaller window.",
-        )
-    names = table["name"].astype(str).tolist() if "name" in table else ["."] * len(table)
-    for at in range(0, len(table), PIECE):
-        here = slice(at, at + PIECE)
-        codes: list[NDArray[np.uint8]] = [np.zeros(0, np.uint8)] * len(start[here])
-        for each in dict.fromkeys(chrom[here].tolist()):  # a chromosome is read once a piece
-            bases = reference.codes(each)
-            for row in np.flatnonzero(chrom[here] == each).tolist():
-                codes[row] = bases[start[at + row] : end[at + row]]
-        origin = [f"{path.name}, line {n}" for n in lines[here]]
-        rows = labelled(
-            codes,
-            np.zeros(len(codes)),
-            chrom=chrom[here].tolist(),
-            start=start[here],
-            origin=origin,
-        )
-        yield rows, names[here]
-
-
-def _name(sequences: Any) -> str | None:
-    return str(sequences) if isinstance(sequences, str | Path) else None
-
-
-def summary(predictions: Predictions) -> dict[str, Any]:
-    """Count predictions by class, for a printed line.
-
-    Examples
-    --------
-    >>> two = Predictions(
-    ...     np.array([[0.9, 0.1], [0.2, 0.8]]),
-    ...     ["a", "b"],
-    ...     ["", ""],
-    ...     np.array([-1, -1]),
-    ...     np.array([-1, -1]),
-    ... )
-    >>> summary(two)
-    {'sequences': 2, 'by_class': [1, 1], 'mean': [0.55, 0.45]}
-    """
-    table = predictions.probabilities
-    counts: Sequence[int] = np.bincount(table.argmax(1), minlength=table.shape[1]).tolist()
-    return {
-        "sequences": len(table),
-        "by_class": list(counts),
-        "mean": [round(float(v), 4) for v in table.mean(0)],
-    }
+    return task.predict(source, out, given, score, say)

@@ -136,6 +136,10 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
         tower=dataclasses.replace(spec.tower, weights=None),
     )
     model = build_model(bare)
+    if isinstance(extra.get("task"), Mapping):
+        from epilm.models.networks import build_network
+
+        return build_network(model, extra["task"])
     if "classifier" in extra:
         from epilm.models.classifier import classifier_from
 

@@ -80,8 +80,16 @@ class SmallCNN(nn.Module):
         self.dense = nn.Linear(2 * filters, filters)
         self.out = nn.Linear(filters, n_labels)
 
-    def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """Score (N, W) codes of `lengths` (N,) bases; returns logits (N, n_labels)."""
+    def forward(self, codes: Tensor | Windows, lengths: Tensor | None = None) -> Tensor:
+        """Score (N, W) codes of `lengths` (N,) bases, or windows with `codes`; returns logits (N,
+        n_labels).
+        """
+        if isinstance(codes, Windows):
+            windows = codes
+            assert windows.codes is not None, "a reader that gives bases"
+            codes, lengths = windows.codes, windows.lengths
+        if lengths is None:  # all are as long as the array is wide
+            lengths = torch.full((len(codes),), codes.shape[1], device=codes.device)
         logits = self._one_strand(codes, lengths)
         if self.both_strands:
             logits = (

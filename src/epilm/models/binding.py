@@ -7,7 +7,6 @@ head of EBERT, on a model without a state stream that of DBERT.
 Axes: B windows, L tokens, H hidden, S signals, C channels. Source: protocols 5.8.
 """
 
-import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, get_args
@@ -19,6 +18,7 @@ from epilm.batch import Windows
 from epilm.errors import InputError, RecipeError, nearest
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
+from epilm.models.pooled import trunk_of
 from epilm.tokens.states import real_tokens
 
 TokenPool = Literal["max", "mean", "attention"]
@@ -264,11 +264,7 @@ def binding_from(
     middle
         See `BindingModel`.
     """
-    if isinstance(model, GeneBERT):
-        trunk = EBERT(copy.deepcopy(model.encoder), pooling=model.pooling)
-    else:
-        trunk = copy.deepcopy(model)
-        trunk.masked_head = trunk.state_head = trunk.state_table = trunk.motif_head = None
+    trunk = trunk_of(model)
 
     def build() -> BindingModel:
         return BindingModel(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from epilm.batch import Sequences
+from epilm.batch import Sequences, Windows
 from epilm.errors import RecipeError
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
@@ -103,14 +103,17 @@ class SequenceClassifier(nn.Module):
         self.head = LabelHead(width, n_labels, dropout)
 
     def forward(
-        self, sequences: Sequences, factors: Tensor | None = None, owner: Tensor | None = None
+        self,
+        sequences: Sequences | Windows,
+        factors: Tensor | None = None,
+        owner: Tensor | None = None,
     ) -> Tensor:
         """Score B inputs.
 
         Parameters
         ----------
-        sequences : Sequences
-            N of them; `labels` are not used.
+        sequences : Sequences or Windows
+            N of them; `labels` are not used. Windows bring their factors with them.
         factors : float tensor, shape (B, 1, F), optional
             Normalised factor scores of each input; needed with a fusion, refused without.
         owner : int64 tensor, shape (N,), optional
@@ -125,6 +128,9 @@ class SequenceClassifier(nn.Module):
         RecipeError
             If `factors` are missing or not wanted.
         """
+        if isinstance(sequences, Windows):
+            ids, mask, factors = sequences.ids, sequences.mask, sequences.factors
+            sequences = Sequences(ids, torch.zeros_like(ids), mask, full=sequences.full)
         if (factors is None) != (self.fusion is None):
             raise RecipeError(
                 (

@@ -400,3 +400,32 @@ def _p_value_work(pwms: Sequence[Floats], bg: Floats) -> Callable[..., None]:
             )
 
     return work
+
+
+def best_of_sequences(
+    codes: NDArray[np.uint8], lengths: NDArray[np.int64], motifs: Sequence[Motif]
+) -> NDArray[np.float32]:
+    """Give the best log-odds of each motif in each sequence, both strands.
+
+    Parameters
+    ----------
+    codes : uint8 (N, W)
+        Bases; what lies behind a sequence's length is not read.
+    lengths : int64 (N,)
+    motifs : sequence of Motif
+
+    Returns
+    -------
+    float32 (N, F)
+        Floored at 0, as the store's factor matrix (A8).
+    """
+    # The sequences end to end, with N between them, are a genome whose regions are the rows.
+    gap = 1
+    width = codes.shape[1] + gap
+    genome = np.full((len(codes), width), 4, np.uint8)
+    genome[:, : codes.shape[1]] = codes
+    starts = np.arange(len(codes), dtype=np.int64) * width
+    matrix, _ = factor_matrix(
+        genome.reshape(-1), starts, starts + lengths, list(motifs), statistic="best"
+    )
+    return np.asarray(matrix, np.float32)

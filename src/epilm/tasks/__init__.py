@@ -1,46 +1,48 @@
-"""Downstream problems: files in, labelled sequences out, one file a task.
+"""Downstream problems: raw files in, examples out, one file a task.
 
-`TASKS` is the table; a new task is one file and one line, and passes tests/tasks/test_table.py.
+`TASKS` is the table; a new task is one file and one line, and passes the contract test
+(tests/finetuning/test_contract.py) with every trunk and head that fits it.
 """
 
 from epilm.errors import UsageError, nearest
 from epilm.tasks import promoter, sequences, tfbs
-from epilm.tasks.base import LabelledSequences, Task, labelled
+from epilm.tasks.base import LabelledSequences, labelled
+from epilm.tasks.binding.task import BindingTask
+from epilm.tasks.sequence_task import SequenceTask
+from epilm.tasks.task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task(
-            "promoter",
-            promoter.load,
-            ("other", "promoter"),
-            "ap",
-            "Promoter or not, 70 bp around the TSS (or 300).",
-            "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp"
-            " sequences",
-        ),
-        Task(
-            "tfbs",
-            tfbs.load,
-            ("unbound", "bound"),
-            "ap",
-            "Bound by a factor or not, 101 bp at the summit.",
-            "peaks with --genome, labelled table, FASTA (with --negative or shuffled)",
-        ),
-        Task(
-            "sequences",
-            sequences.load,
-            (),
-            "ap",
-            "Any labelled sequences, two classes or more.",
-            "labelled table, folder of tables, FASTA with --negative",
-        ),
-    )
+    "promoter": SequenceTask(
+        "promoter",
+        promoter.load,
+        ("other", "promoter"),
+        "Promoter or not, 70 bp around the TSS (or 300).",
+        "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp sequences",
+        options=promoter.PromoterOptions,
+        evaluating=promoter.PromoterEvaluateOptions,
+    ),
+    "tfbs": SequenceTask(
+        "tfbs",
+        tfbs.load,
+        ("unbound", "bound"),
+        "Bound by a factor or not, 101 bp at the summit.",
+        "peaks with --genome, labelled table, FASTA (with --negative or shuffled)",
+        options=tfbs.TfbsOptions,
+        evaluating=tfbs.TfbsEvaluateOptions,
+    ),
+    "sequences": SequenceTask(
+        "sequences",
+        sequences.load,
+        (),
+        "Any labelled sequences, two classes or more.",
+        "labelled table, folder of tables, FASTA with --negative",
+    ),
+    "binding": BindingTask(),
 }
 
 
 def find_task(name: str) -> Task:
-    """Look a task up by name.
+    """Look a task up by name, or by another word for it.
 
     Raises
     ------
@@ -51,14 +53,17 @@ def find_task(name: str) -> Task:
     --------
     >>> find_task("tfbs").label_names
     ('unbound', 'bound')
+    >>> find_task("dream").name
+    'binding'
     >>> find_task("tfbz")
     Traceback (most recent call last):
-    epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: promoter,
-        sequences, tfbs.
+    epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: promoter, tfbs,
+        sequences, binding.
     """
-    if name not in TASKS:
-        raise UsageError("unknown task", found=repr(name), do=nearest(name, TASKS))
-    return TASKS[name]
+    for task in TASKS.values():
+        if name == task.name or name in task.aliases:
+            return task
+    raise UsageError("unknown task", found=repr(name), do=nearest(name, TASKS))
 
 
 __all__ = ["TASKS", "LabelledSequences", "Task", "find_task", "labelled"]

@@ -8,7 +8,7 @@ Axes: N sequences, W bases of the longest. Numpy only (a training machine has no
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +116,14 @@ class LabelledSequences:
         rows = np.asarray(rows)
         columns = ("codes", "lengths", "labels", "chrom", "start", "origin", "split")
         return replace(self, **{c: getattr(self, c)[rows] for c in columns})
+
+    def labels_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels of rows, (B,)."""
+        return self.labels[rows]
+
+    def origin_of(self, row: int) -> str:
+        """Where a row comes from: file and line."""
+        return str(self.origin[row])
 
     def part(self, split: str) -> "LabelledSequences":
         """Give the rows of one split; the columns are cut to its longest row."""
@@ -277,34 +285,6 @@ def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
             do="Number the classes from 0 without a gap.",
         )
     return rows
-
-
-@dataclass(frozen=True)
-class Task:
-    """One downstream problem: how its files are read and what its labels mean.
-
-    Attributes
-    ----------
-    name : str
-        Key in TASKS.
-    load : callable
-        load(data, *, genome=None, seed=0, **options) -> LabelledSequences, not yet split
-        unless the files carry a split.
-    label_names : tuple of str
-        Names of classes 0..C-1; empty when the file decides.
-    metric : str
-        The score of `metrics.score_table` that early stopping follows.
-    about : str
-    data : str
-        Which files it takes.
-    """
-
-    name: str
-    load: Callable[..., LabelledSequences]
-    label_names: tuple[str, ...]
-    metric: str
-    about: str
-    data: str
 
 
 def describe(rows: LabelledSequences) -> dict[str, Any]:

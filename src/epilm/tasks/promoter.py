@@ -7,6 +7,7 @@ promoters are genomic windows that hold a TATA box and lie outside promoters.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,6 +18,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import sequences
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
 from epilm.tasks.reference import open_reference
+from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions
 
 Codes = NDArray[np.uint8]
 Window = Literal["core", "300"]
@@ -27,6 +29,28 @@ WINDOWS: dict[str, tuple[int, int]] = {"core": (-34, 35), "300": (-249, 50)}
 # TATAWA, W = A or T, in codes: the box that starts 20 to 40 bp upstream of the TSS.
 _TATA = [(3,), (0,), (3,), (0,), (0, 3), (0,)]
 _TATA_FROM, _TATA_TO = -40, -20
+
+
+@dataclass(frozen=True)
+class PromoterData:
+    """How promoters and their negatives are made."""
+
+    negatives: Negatives = field(default="auto", metadata={"data": True})
+    """How negatives are made: tata, deepromoter, genomic, or auto (A22)."""
+    window: Window = field(default="core", metadata={"data": True})
+    """core (70 bp) or 300."""
+    kind: Literal["all", "tata", "notata"] = field(default="all", metadata={"data": True})
+    """Which promoters are kept, by their TATA box."""
+
+
+@dataclass(frozen=True)
+class PromoterOptions(PromoterData, SequenceOptions):
+    """All that `epilm finetune promoter` can be told."""
+
+
+@dataclass(frozen=True)
+class PromoterEvaluateOptions(PromoterData, SequenceEvaluateOptions):
+    """Which promoters are scored."""
 
 
 def core_of_300(codes: Codes) -> Codes:

@@ -8,6 +8,7 @@ A negative made from a positive has its place, so that both fall into one split.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -18,6 +19,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import sequences
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
 from epilm.tasks.reference import open_reference
+from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions
 from epilm.tasks.shuffle import shuffle_rows
 
 if TYPE_CHECKING:
@@ -34,6 +36,40 @@ class Windows(NamedTuple):
     chrom: NDArray[np.str_]
     start: NDArray[np.int64]
     codes: Codes
+
+
+@dataclass(frozen=True)
+class TfbsData:
+    """How binding sites and their negatives are made."""
+
+    negatives: Negatives = field(default="shuffle", metadata={"data": True})
+    """How negatives are made: shuffle, gc, flank or other_peaks (A22)."""
+    other_peaks: Paths = field(default=(), metadata={"data": True, "type": list[Path]})
+    """Peak files of other factors, for --negatives other_peaks."""
+    exclude: Paths = field(default=(), metadata={"data": True, "type": list[Path]})
+    """Peak files that no negative may touch."""
+    length: int = field(default=101, metadata={"data": True})
+    """Bases of a row."""
+    centre: Literal["summit", "midpoint"] = field(default="summit", metadata={"data": True})
+    """Where a row's middle lies."""
+    ratio: float = field(default=1.0, metadata={"data": True})
+    """Negatives for each positive."""
+    margin_bp: int = field(default=500, metadata={"data": True})
+    """Bases between a negative and any peak."""
+    flank_bp: int = field(default=1500, metadata={"data": True})
+    """Distance of flanking negatives."""
+    gc_tolerance: float = field(default=0.02, metadata={"data": True})
+    """Difference of G+C that a matched negative may have."""
+
+
+@dataclass(frozen=True)
+class TfbsOptions(TfbsData, SequenceOptions):
+    """All that `epilm finetune tfbs` can be told."""
+
+
+@dataclass(frozen=True)
+class TfbsEvaluateOptions(TfbsData, SequenceEvaluateOptions):
+    """Which binding sites are scored."""
 
 
 def window_start(

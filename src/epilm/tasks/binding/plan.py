@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import UsageError, nearest
-from epilm.finetuning.binding_data import (
+from epilm.store.reader import Store
+from epilm.store.window_table import unknown_runs
+from epilm.tasks.binding.labels import BinLabels
+from epilm.tasks.binding.options import BindingSpec
+from epilm.tasks.binding.rows import (
     BindingRows,
     Draw,
     join_labels,
     validation_rows,
 )
-from epilm.finetuning.binding_spec import BindingSpec
-from epilm.finetuning.binding_split import BinningSplit, split_bins
-from epilm.store.reader import Store
-from epilm.store.window_table import unknown_runs
-from epilm.tasks.binding.labels import BinLabels
+from epilm.tasks.binding.split import BinningSplit, split_bins
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def bins_of_n(store: Store, rows: BindingRows) -> NDArray[np.bool_]:
     """Which bins lie in assembly gaps whole: nothing can be learned there."""
     runs = unknown_runs(store.genome)
     if not len(runs):
-        return np.zeros(len(rows), bool)
+        return np.zeros(rows.n_bins, bool)
     flat = store.offsets[rows.chrom] + rows.start
     run = np.searchsorted(runs[:, 0], flat, "right") - 1
     return (run >= 0) & (flat + rows.width <= runs[run, 1])

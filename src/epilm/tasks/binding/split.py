@@ -1,7 +1,7 @@
 """Which bins a binding model learns from, which choose its best epoch, which it never sees: parts
 that share no base.
 
-Needs numpy only; used by `training.binding_plan`.
+Needs numpy only; used by `tasks.binding.plan`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError
-from epilm.finetuning.binding_data import BindingRows
+from epilm.tasks.binding.rows import BindingRows
 from epilm.tasks.splits import Place, parse_place
 
 
@@ -112,8 +112,8 @@ def split_bins(
             "early stopping needs a validation part",
             do=f"Give --valid, e.g. --valid {present[-1]}.",
         )
-    inside = {name: np.zeros(len(rows), bool) for name in places}
-    near = np.zeros(len(rows), bool)
+    inside = {name: np.zeros(rows.n_bins, bool) for name in places}
+    near = np.zeros(rows.n_bins, bool)
     reach = (
         window_bp - rows.width + 1
     ) // 2 + rows.width  # from a bin's start to what its window may touch

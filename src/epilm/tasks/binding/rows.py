@@ -3,12 +3,13 @@
 A row is a (bin, cell type). An epoch is every positive row once and so many negatives for
 each, drawn anew: a pure function of (seed, epoch), never a list of all rows. Ambiguous bins
 are in neither (protocols 6.1). Axes: n bins, C cell types of the labels, F factors.
-Used by `training.binding`.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,24 @@ from epilm.tasks.binding.inside import check_inside
 from epilm.tokens.random import hash_bits, permutation, scrambled
 
 _NEGATIVES, _ORDER, _PASS, _VALID = 0xD0, 0xD1, 0xD2, 0xD3  # keep the draws apart
+
+
+class Places(NamedTuple):
+    """Rows that lie in a store's genome.
+
+    Attributes
+    ----------
+    cells, chroms : int64 (B,)
+        Numbers of cell types and chromosomes of the store.
+    starts : int64 (B,)
+        First base of the place itself; the window around it is the reader's.
+    labels : int8 (B, F) or None
+    """
+
+    cells: NDArray[np.int64]
+    chroms: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    labels: Any = None
 
 
 @dataclass(frozen=True)
@@ -55,19 +74,51 @@ class BindingRows:
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
+        return self.n_bins * len(self.cells)
+
+    @property
+    def n_bins(self) -> int:
+        """Bins, whatever the cell types."""
         return len(self.start)
 
-    def take(self, rows: NDArray[np.int64]) -> tuple[Any, Any, Any, Any]:
-        """Give cell number, chromosome, first base of the bin (each int64 (B,)) and labels int8 (B,
-        F) of rows.
-        """
+    def take(self, rows: NDArray[np.int64]) -> "Places":
+        """Give cell types, places and labels of rows."""
         bins, cells = np.divmod(rows, len(self.cells))
-        return (
+        return Places(
             self.cell_numbers[cells],
             self.chrom[bins].astype(np.int64),
             self.start[bins],
             self.values[bins, cells],
         )
+
+    def labels_of(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Labels of rows, (B, F)."""
+        bins, cells = np.divmod(rows, len(self.cells))
+        return self.values[bins, cells]
+
+    def groups(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Positions in `rows`, cell type by cell type, each in the genome's order."""
+        columns = rows % len(self.cells)
+        out = []
+        for column in np.unique(columns):
+            mine = np.flatnonzero(columns == column)
+            out.append(mine[np.argsort(rows[mine], kind="stable")])
+        return out
+
+    def origin_of(self, row: int) -> str:
+        """Place and cell type of a row."""
+        at, cell = divmod(int(row), len(self.cells))
+        start = int(self.start[at])
+        place = f"{self.chroms[self.chrom[at]]}:{start}-{start + self.width}"
+        return f"{place} in {self.cells[cell]}"
+
+    def fingerprint(self) -> str:
+        """Digest of places, labels and names."""
+        digest = hashlib.sha256()
+        for array in (self.chrom, self.start, self.values):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(json.dumps([self.cells, self.factors, self.chroms]).encode())
+        return digest.hexdigest()
 
     def present(self) -> tuple[str, ...]:
         """Names of the chromosomes that have bins."""
@@ -304,6 +355,11 @@ class Draw:
         rows = np.concatenate(parts)
         return rows[permutation(len(rows), self.seed, _ORDER, epoch)]
 
+    def steps(self, epoch: int, batch_size: int) -> list[NDArray[np.int64]]:
+        """Rows of each step of an epoch."""
+        rows = self.epoch(epoch)
+        return [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
+
     def _bound_of(self, epoch: int) -> NDArray[np.int64]:
         total, count = len(self.positives), self.n_positives
         if count == total:
@@ -401,3 +457,41 @@ def validation_rows(
         order = np.argsort(hash_bits(seed, _VALID, no), kind="stable")
         no = no[order[:negatives]]
     return np.sort(np.concatenate([yes, no])), notes
+
+
+@dataclass(frozen=True)
+class CellBins:
+    """Bins of one cell type, without labels: what is predicted.
+
+    Attributes
+    ----------
+    bins : Bins
+    cell : int
+        Number in the store.
+    chroms : tuple of str
+        Names of the store's chromosomes.
+    """
+
+    bins: Any
+    cell: int
+    chroms: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.bins)
+
+    @property
+    def width(self) -> int:
+        """Bases of a bin."""
+        return int(self.bins.width)
+
+    def groups(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Positions in `rows`, as they come: bins should come sorted."""
+        return [np.arange(len(rows))]
+
+    def take(self, rows: Any) -> Places:
+        """Give places of rows, by number or slice."""
+        chosen = np.asarray(self.bins.chrom[rows])
+        numbers = [self.chroms.index(n) if n in self.chroms else -1 for n in self.bins.chroms]
+        chroms = np.array(numbers, np.int64)[chosen]
+        starts = np.asarray(self.bins.start[rows], np.int64)
+        return Places(np.full(len(starts), self.cell, np.int64), chroms, starts)

@@ -10,28 +10,29 @@ model (protocols 6.2, A21). Axes: n bins, S states.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.batches.motif_signals import is_motif
-from epilm.device import choose_place
 from epilm.errors import InputError, UsageError, nearest
-from epilm.finetuning.binding_run import BindingRun, load_binding
-from epilm.finetuning.predict_bins import BATCH, Autocast, predict_bins
 from epilm.genome.chromosomes import check_names
 from epilm.metrics.binding import METRICS, score_resamples
 from epilm.motifs.formats import read_collection
 from epilm.store.reader import Store
 from epilm.store.window_table import same_track
-from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.controls import CONTROLS, controlled, motif_scores
 from epilm.tasks.binding.dream.submission import scores_of
 from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of, share_of_n
 from epilm.tasks.binding.load import check_factor, factor_of_predictions, load_bins
+from epilm.tasks.binding.rows import CellBins
+
+if TYPE_CHECKING:
+    from epilm.tasks.binding.task import BindingEvaluateOptions
+    from epilm.tasks.task import Scorer
 
 SHOWN = (
     "n",
@@ -132,82 +133,56 @@ class DreamEvaluation:
         )
 
 
-def evaluate_dream(
-    run: str | Path | BindingRun,
-    data: str | Path | BinLabels | Mapping[str, Any],
-    *,
+def evaluate_binding(
+    run: str | Path,
+    data: Any,
+    options: "BindingEvaluateOptions",
     cell: str,
-    store: str | Path | Store | None = None,
-    factor: str | None = None,
-    chroms: Sequence[str] = (),
-    options: Mapping[str, Any] | None = None,
-    controls: bool | Sequence[str] = False,
-    motifs: Any = None,
-    name: str | None = None,
-    batch: int = BATCH,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
-    seed: int = 0,
-    say: Say = lambda line: None,
+    score: "Scorer | None",
+    say: Say,
 ) -> DreamEvaluation:
     """Score a model, or predictions in the challenge's format, as ENCODE-DREAM does.
 
     Parameters
     ----------
-    run : path or BindingRun
-        A run of `epilm finetune dream`, or a file of predictions (.tab.gz).
+    run : path
+        Of the model, for its name; or a file of predictions (.tab.gz).
     data : path or BinLabels
-        Labels: see `tasks.dream.load.load_bins`.
+        Labels: see `tasks.binding.load.load_bins`.
+    options : BindingEvaluateOptions
     cell : str
         Cell type, by its name in labels and store.
-    store : path or Store, optional
-        Needed to predict; not for a file of predictions.
-    factor : str, optional
-        The run's own, where it has one alone; or from the name of the predictions
-        (F.FACTOR.CELL.tab.gz).
-    chroms : sequence of str
-        Chromosomes, or parts of them, to score; the run's test chromosomes where not given and
-        there, else all of the labels.
-    options : mapping, optional
-        More for `load_bins`: regions, blacklist, rule.
-    controls : bool or sequence of str
-        Which of CONTROLS; True: all that the model and its store allow.
-    motifs : path or sequence of Motif, optional
-        For the control "motif"; those of the store where not given.
-    name : str, optional
-        How the table calls the model; its folder's or file's name by default.
-    batch, device
-        See `predict_bins`.
-    precision : {"auto", "fp32", "bf16"}
-        Number format of the encoder; the head is in float32 always.
-    seed : int
-        Of the shuffle.
+    score : Scorer or None
+        The model; None where predictions are scored.
     say : callable
         Takes lines of progress.
-
-    Returns
-    -------
-    DreamEvaluation
 
     Raises
     ------
     InputError, StoreError, CheckpointError, UsageError
     """
+    factor, chroms, controls = options.factor, options.chroms or options.test, options.controls
+    motifs, seed = options.motifs, options.seed
+    path = Path(run)
     # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this
     # factor".
     motifs = None if motifs is None else read_collection(motifs)
-    model, path = _open(run)
-    if model is None and path is not None:
+    if score is None:
+        _check_file(path)
         factor = factor_of_predictions(path, data, factor, cell)
-    if model is not None:
-        factor = model.factors[model.column(factor)]
+    else:
+        names = score.about["labels"]["names"]
+        factor = names[column_of(names, factor)]
+    store = options.store
     opened = Store.open(store) if isinstance(store, str | Path) else store
-    if model is not None and opened is None:
+    if score is not None and opened is None:
         raise UsageError(
             "to predict, a store is needed",
             do="Give --store, with the genome and the tracks of the cell type.",
         )
-    labels = _labels(data, factor, cell, opened, options)
+    asked = {"regions": options.regions, "blacklist": options.blacklist, "rule": options.rule}
+    reading = {key: value for key, value in asked.items() if value is not None}
+    labels = _labels(data, factor, cell, opened, reading)
     notes, warnings = list(labels.notes), list[str]()
     if opened is not None:
         met = [name for name, _, _ in labels.bins.runs()]
@@ -229,13 +204,13 @@ def evaluate_dream(
                 " or lift them over."
             ),
         )
-    labels = _judged(labels, chroms, model, opened, warnings)
+    labels = _judged(labels, chroms, score, opened, warnings)
     truth = labels.of(cell)
-    called = name or (path.name if path is not None else "model")
+    model_folder = path.parent if path.name == "model" else path
+    called = options.name or model_folder.name
     tables: dict[str, dict[str, Any]] = {}
     leak: dict[str, Any]
-    if model is None:
-        assert path is not None
+    if score is None:
         scores: NDArray[Any] = scores_of(path, labels.bins)
         said = "where these predictions come from is not known: no leak report"
         leak = {"pretraining": None, "training": None, "said": said}
@@ -244,40 +219,30 @@ def evaluate_dream(
     else:
         assert opened is not None
         assert factor is not None
-        column = model.column(factor)
-        model.check(opened, [cell])
-        place = choose_place(device, precision)
-        for line in place.said:
-            say(line)
+        column = column_of(score.about["labels"]["names"], factor)
+        score.reads.check(opened, [cell])
+        model = score
 
         def predict(source: Store) -> NDArray[np.float32]:
-            return predicted(
-                model,
-                source,
-                cell,
-                labels.bins,
-                column,
-                batch=batch,
-                device=place.device.type,
-                autocast=place.autocast,
-                say=say,
-            )
+            bins = CellBins(labels.bins, source.cell_number(cell), tuple(source.chroms))
+            blocks = model(bins, source)
+            return np.concatenate([block[:, column] for block in blocks]).astype(np.float32)
 
         scores = predict(opened)
         leak = leak_of(
-            model.about,
+            score.about,
             labels.bins,
             cell,
-            reads_states=model.reads_states,
+            reads_states=score.reads.states,
             same_track=same_track(opened, cell),
         )
         warnings += list(leak.pop("warnings"))
-        if opened.states is not None and model.reads_states and cell in opened.states.proxies:
+        if opened.states is not None and score.reads.states and cell in opened.states.proxies:
             warnings.append(
                 f"the states of {cell} are those of {opened.states.proxies[cell]}, a declared proxy"
             )
         tables = _controls(
-            model, opened, cell, factor, labels, controls, motifs, predict, seed, warnings, say
+            score, opened, cell, factor, labels, controls, motifs, predict, seed, warnings, say
         )
     whole, parts = _scored(truth, scores)
     if not whole["n"]:
@@ -301,25 +266,42 @@ def evaluate_dream(
     )
 
 
-def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]:
-    if isinstance(run, BindingRun):
-        return run, (
-            run.path.parent if run.path is not None and run.path.name == "model" else run.path
-        )
-    path = Path(run)
-    if path.is_file():
-        if path.suffix.lower() in (".parquet", ".bw", ".bigwig"):
-            raise InputError(
-                "predictions are scored from the challenge's format",
-                where=str(path),
-                found=path.suffix,
-                expected=".tab or .tab.gz",
-                do=(
-                    "Write them with epilm predict --out F.FACTOR.CELL.tab.gz, or give the run"
-                    " itself."
-                ),
+def column_of(names: Sequence[str], factor: str | None) -> int:
+    """Give the number of a factor among a model's; it need not be named where there is one.
+
+    Raises
+    ------
+    UsageError
+        If it is unknown, or there are several and none is named.
+
+    Examples
+    --------
+    >>> column_of(["CTCF", "MAX"], "MAX"), column_of(["CTCF"], None)
+    (1, 0)
+    """
+    if factor is None:
+        if len(names) > 1:
+            raise UsageError(
+                "the factor is not named", found=", ".join(names), do="Name it with --factor."
             )
-        return None, path
+        return 0
+    if factor not in names:
+        raise UsageError(
+            "the model was not made for this factor", found=factor, do=nearest(factor, names)
+        )
+    return list(names).index(factor)
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file of predictions in the challenge's format."""
+    if path.suffix.lower() in (".parquet", ".bw", ".bigwig"):
+        raise InputError(
+            "predictions are scored from the challenge's format",
+            where=str(path),
+            found=path.suffix,
+            expected=".tab or .tab.gz",
+            do="Write them with epilm predict --out F.FACTOR.CELL.tab.gz, or give the run itself.",
+        )
     if not path.exists():
         raise InputError(
             "there is no such run or file of predictions",
@@ -333,7 +315,6 @@ def _open(run: str | Path | BindingRun) -> tuple[BindingRun | None, Path | None]
                 " predictions."
             ),
         )
-    return load_binding(path), path
 
 
 def _labels(
@@ -350,7 +331,7 @@ def _labels(
 def _judged(
     labels: BinLabels,
     chroms: Sequence[str],
-    model: BindingRun | None,
+    model: "Scorer | None",
     store: Store | None,
     warnings: list[str],
 ) -> BinLabels:
@@ -383,33 +364,6 @@ def _judged(
     return labels
 
 
-def predicted(
-    model: BindingRun,
-    store: Store,
-    cell: str,
-    bins: Bins,
-    column: int = 0,
-    *,
-    batch: int = BATCH,
-    device: str = "auto",
-    autocast: Autocast | None = None,
-    say: Say = lambda line: None,
-) -> NDArray[np.float32]:
-    """Probabilities of all bins for one factor, float32 (n,)."""
-    import time
-
-    out, began, told = np.empty(len(bins), np.float32), time.monotonic(), 0.0
-    for block in predict_bins(
-        model, store, cell, bins, batch=batch, device=device, autocast=autocast, say=say
-    ):
-        out[block.first : block.first + len(block.probabilities)] = block.probabilities[:, column]
-        now = time.monotonic()
-        if now - began - told > 30:
-            told, done = now - began, block.first + len(block.probabilities)
-            say(f"{done:,} of {len(bins):,} bins, {done / told:,.0f} a second")
-    return out
-
-
 def _scored(
     truth: NDArray[np.int8], scores: NDArray[Any]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -426,7 +380,7 @@ def _scored(
 
 
 def _controls(
-    model: BindingRun,
+    model: "Scorer",
     store: Store,
     cell: str,
     factor: str,
@@ -444,8 +398,12 @@ def _controls(
     for name in names:
         if name not in CONTROLS:
             raise UsageError("unknown control", found=name, do=nearest(name, CONTROLS))
-    own = [n for n, _, _ in model.signals if not is_motif(n) and store.signals[n].rows is not None]
-    if not model.reads_states and not own:
+    own = [
+        n
+        for n, _, _ in model.reads.signals
+        if not is_motif(n) and store.signals[n].rows is not None
+    ]
+    if not model.reads.states and not own:
         warnings.append(
             "the model reads nothing of a cell type: it says the same of all of them, and no"
             " control of that is run"
@@ -460,7 +418,7 @@ def _controls(
                     warnings.append(f"no motif of {factor}: the control `motif` is left out")
                 continue
         else:
-            if name == "shuffled_states" and not model.reads_states:
+            if name == "shuffled_states" and not model.reads.states:
                 continue
             other = controlled(store, cell, name, cells=model.about.get("cells", ()), seed=seed)
             if other is None:

@@ -1,0 +1,492 @@
+"""What fine-tuning starts from: a pre-trained model, its random twin, foreign weights, or nothing.
+
+One road for every task and head: which trunk, what it reads of the examples, a new head.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from epilm.batches.motif_signals import choose_motifs, is_motif
+from epilm.batches.reads import parse_signal
+from epilm.device import Place
+from epilm.errors import CheckpointError, InputError, UsageError, nearest
+from epilm.finetuning.finetuned import BARE, Finetuned, motif_json
+from epilm.hub.load import load
+from epilm.hub.provenance import memory
+from epilm.models.build import build_model
+from epilm.models.ebert import EBERT
+from epilm.models.genebert import GeneBERT
+from epilm.models.model_spec import EncoderSpec, ModelSpec
+from epilm.models.networks import HEADS, NETWORKS, Shape, find_head
+from epilm.motifs.formats import read_collection
+from epilm.nn.encoder import enlarge_positions
+from epilm.store.motifs import motifs_of_store
+from epilm.store.reader import Store
+from epilm.tasks.lesson import TaskLesson
+from epilm.tasks.task import Task
+from epilm.tokens.states import n_window_tokens
+
+RANDOM = ("random", "ebert", "dbert")  # trunks without a past; NETWORKS have no trunk at all
+Size = Literal["tiny", "small", "base", "large"]
+
+
+def prepare(
+    task: Task,
+    lesson: TaskLesson,
+    options: Any,
+    checkpoint: str | Path,
+    *,
+    init: str = "checkpoint",
+    size: Size = "small",
+    k: int | None = None,
+    head: str | None = None,
+) -> tuple[Finetuned, list[str]]:
+    """Build the model that fine-tuning starts from, and lines on where it comes from.
+
+    Parameters
+    ----------
+    task : Task
+    lesson : TaskLesson
+    options : dataclass
+        The task's, checked.
+    checkpoint : path or name
+        A pre-training run, a model folder, a DNABERT folder; random, ebert or dbert for a trunk of
+        `size` and `k` without a past; cnn or factornet for a network over bases.
+    init : {"checkpoint", "random"}
+        "random" takes the architecture of `checkpoint` and not its weights.
+    head : str, optional
+        The task's own where not given.
+
+    Raises
+    ------
+    CheckpointError, StoreError, UsageError, InputError
+    """
+    if init not in ("checkpoint", "random"):
+        raise UsageError("unknown init", found=init, do=nearest(init, ("checkpoint", "random")))
+    name = str(checkpoint)
+    about: dict[str, Any] = {
+        "task": task.name,
+        "labels": {"kind": lesson.labels.kind, "names": list(lesson.labels.names)},
+        "window_bp": lesson.window_bp,
+        "width": lesson.width,
+        "strands": "both" if options.both_strands else "forward",
+        "checkpoint": name,
+        "init": "random" if name in (*RANDOM, *NETWORKS) else init,
+        "pretraining": None,
+        "fusion": getattr(options, "fusion", "none"),
+        **lesson.about,
+    }
+    told = _signals(about, lesson, options)
+    if name in NETWORKS:
+        model, where = _bare_network(name, about, lesson, options, head)
+    else:
+        model, where, more = _on_trunk(task, lesson, options, about, name, init, size, k, head)
+        told += more
+    if lesson.store is not None:
+        model.reads.check(lesson.store, about.get("used_cells", ()))
+    count = sum(weight.numel() for weight in model.network.parameters())
+    used = ", ".join(":".join(signal) for signal in about["signals"])
+    shown = f"; signals {used}" if used else ""
+    if (fused := about["fusion"]) != "none":
+        shown += f"; fusion {fused} of {len(about['fusion_motifs'])} motifs"
+    return model, [f"model: {where}; {count:,} weights{shown}", *told]
+
+
+def _signals(about: dict[str, Any], lesson: TaskLesson, options: Any) -> list[str]:
+    """Put signals and the matrices of motif signals into what the model remembers."""
+    names, told = list(lesson.signals), list[str]()
+    if any(map(is_motif, names)):
+        given = getattr(options, "motifs", None)
+        collection = motifs_of_store(lesson.store) if given is None else read_collection(given)
+        names, about["motifs"], told = choose_motifs(names, lesson.labels.names, collection)
+    about["signals"] = [list(parse_signal(text)) for text in names]
+    return told
+
+
+def _bare_network(
+    name: str, about: dict[str, Any], lesson: TaskLesson, options: Any, head: str | None
+) -> tuple[Finetuned, str]:
+    """A network over bases: trunk and head in one."""
+    if head is not None:
+        raise UsageError(
+            f"{name} brings a head of its own", where="--head", found=head, do="Leave it out."
+        )
+    if about["fusion"] != "none":
+        raise UsageError(
+            f"{name} reads bases alone",
+            found=f"fusion={about['fusion']}",
+            expected="fusion=none",
+        )
+    width = lesson.window_bp or _one_width(lesson)
+    own: dict[str, Any] = {"cnn": {"dropout": max(options.dropout, 0.3)}}.get(
+        name, {"window_bp": width}
+    )
+    about |= {"kind": name, "head": own, "streams": ["dna"]}
+    shape = Shape(len(lesson.labels.names), len(about["signals"]), width)
+    if name == "cnn" and about["signals"]:
+        raise UsageError(
+            "the small CNN reads bases alone",
+            where="--signals",
+            found=", ".join(signal[0] for signal in about["signals"]),
+            do="Leave the signals out, or take --checkpoint factornet.",
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_seed(options))
+        network = NETWORKS[name].build(shape, **own)
+    spec = replace(BARE, max_tokens=max(width, BARE.max_tokens))
+    return Finetuned(network, spec, about), NETWORKS[name].about
+
+
+def _one_width(lesson: TaskLesson) -> int:
+    """Bases of a row, where all rows have as many; else 0."""
+    lengths = lesson.examples.lengths
+    return int(lengths[0]) if lengths.min() == lengths.max() else 0
+
+
+def _on_trunk(
+    task: Task,
+    lesson: TaskLesson,
+    options: Any,
+    about: dict[str, Any],
+    name: str,
+    init: str,
+    size: Size,
+    k: int | None,
+    head: str | None,
+) -> tuple[Finetuned, str, list[str]]:
+    """A head on a trunk, pre-trained or not."""
+    store, told = lesson.store, list[str]()
+    seed = _seed(options)  # trunk and head are functions of the seed
+    collection = _fusion_motifs(about, options)
+    extra: dict[str, Any] = {}
+    if name in RANDOM:
+        spec = _new_spec(name, lesson, about["fusion"], len(collection), size, k or task.k)
+        source, where = build_model(spec, seed=seed), f"a random {size} {spec.name}, k={spec.k}"
+    else:
+        loaded, spec, extra, where = load_pretrained(name)
+        if init == "random":
+            source, where = (
+                build_model(_bare(spec), seed=seed),
+                f"random weights in the shape of {where}",
+            )
+        else:
+            source = loaded
+            told += _tile_positions(source, spec)
+            about["pretraining"] = memory(extra, where)
+    reads_states = store is not None and "states" in spec.streams
+    if reads_states and store.states is not None:
+        _check_states(spec, extra, store, where)
+        about |= {"state_names": list(store.states.names), "state_bin": int(store.states.bin)}
+    elif "states" in spec.streams and store is None:
+        told.append(
+            f"{where} reads chromatin states and sequences have none: every state is unknown"
+        )
+    about["streams"] = ["dna", "states"] if reads_states else ["dna"]
+    _check_length(lesson, spec, source, where)
+    if about["fusion"] != "none":
+        about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
+    chosen = head or (task.head if about["fusion"] == "none" else "linear")
+    find_head(chosen)
+    about |= {
+        "kind": "trunk",
+        "head": {"name": chosen, **_head_options(chosen, options, about, lesson, spec)},
+    }
+    shape = Shape(len(lesson.labels.names), len(about["signals"]), lesson.window_bp, reads_states)
+    own = {key: value for key, value in about["head"].items() if key != "name"}
+    network = HEADS[chosen].build(source, shape, seed + 1, **own)
+    _set_dropout(network, options.dropout)
+    spec = replace(spec, streams=tuple(s for s in spec.streams if s != "states" or reads_states))
+    return Finetuned(network, spec, about), where, told
+
+
+def _seed(options: Any) -> int:
+    return int(options.seed) * 7919 + 31
+
+
+def _bare(spec: ModelSpec) -> ModelSpec:
+    """The spec without the weights its recipe started from."""
+    return replace(
+        spec,
+        encoder=replace(spec.encoder, init=None),
+        tower=replace(spec.tower, weights=None),
+    )
+
+
+def _new_spec(
+    name: str, lesson: TaskLesson, fusion: str, factors: int, size: Size, k: int
+) -> ModelSpec:
+    """A trunk without a past: for places EBERT's kind, for sequences BERT's."""
+    store = lesson.store
+    if store is None and name == "random":
+        return ModelSpec(
+            name="dnabert" if fusion == "none" else "genebert",
+            streams=("dna",) if fusion == "none" else ("dna", "factors"),
+            k=k,
+            encoder=EncoderSpec(size=size),
+            factors=factors,
+            next_segment="none",
+        )
+    states = store is not None and store.states is not None and name != "dbert"
+    if name == "ebert" and not states:
+        raise UsageError(
+            "EBERT reads states and the store has none",
+            where=None if store is None else str(store.path),
+            do="Build the store with --states, or take --checkpoint dbert.",
+        )
+    width = lesson.window_bp or int(lesson.examples.lengths.max())
+    tokens = n_window_tokens(width, k, k) + 2
+    return ModelSpec(
+        name="ebert" if states else "dbert",
+        streams=("dna", "states") if states else ("dna",),
+        k=k,
+        stride=k,
+        max_tokens=max(tokens, 150),
+        cells=0 if store is None else len(store.cell_types),
+        states=store.states.n_states if states else 0,
+        encoder=EncoderSpec(size=size, max_positions=max(512, tokens)),
+        next_segment="none",
+    )
+
+
+def load_pretrained(
+    checkpoint: str | Path,
+) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
+    """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
+
+    Returns
+    -------
+    model, spec, extra, where
+        `extra` is what the checkpoint keeps about its pre-training.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    path = Path(checkpoint)
+    if not path.exists():
+        named = (*RANDOM, *sorted(NETWORKS))
+        raise CheckpointError(
+            "there is no such checkpoint",
+            where=str(path),
+            expected=f"the folder of a run or model, or one of {', '.join(named)}",
+        )
+    loaded = load(path)
+    if not isinstance(loaded.model, GeneBERT | EBERT):
+        raise CheckpointError(
+            "this is no pre-trained model",
+            where=str(path),
+            found=type(loaded.model).__name__,
+            expected="a run of epilm pretrain, or weights in BERT's layout",
+            do="Give the checkpoint that the fine-tuned model was made from.",
+        )
+    return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
+
+
+def _tile_positions(model: GeneBERT | EBERT, spec: ModelSpec) -> list[str]:
+    """Fill the rows of the position table that pre-training never used, from those it did (A1)."""
+    trained, table = spec.max_tokens, model.encoder.positions.weight
+    if trained >= len(table):
+        return []
+    with torch.no_grad():
+        # Tiled whatever the spec says: stretching 60 rows to 512 would move the positions that were
+        # learned.
+        table.copy_(enlarge_positions(table[:trained], len(table), "tile"))
+    return [f"pre-training used {trained} of {len(table)} positions: the others repeat them"]
+
+
+def _check_length(lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, where: str) -> None:
+    """Refuse a window of a store that the trunk's position table does not reach over."""
+    if not lesson.window_bp:
+        return
+    tokens = n_window_tokens(lesson.window_bp, spec.k, spec.stride, spec.tail)
+    tokens += 2 * spec.special_tokens
+    if tokens > model.encoder.max_positions:
+        reach = (model.encoder.max_positions - 2 * spec.special_tokens - 1) * spec.stride + spec.k
+        raise InputError(
+            "the window is longer than the model reads",
+            where=where,
+            found=f"{tokens} tokens ({lesson.window_bp} bp)",
+            expected=f"at most {model.encoder.max_positions} ({reach} bp)",
+            do="Lower --window-bp.",
+        )
+
+
+def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:
+    """Refuse a store of other states than the pre-training's."""
+    assert store.states is not None
+    names, width = tuple(extra.get("state_names") or ()), extra.get("state_bin")
+    mine = tuple(store.states.names), int(store.states.bin)
+    if (names and (names, width) != mine) or spec.states not in (0, len(mine[0])):
+        raise CheckpointError(
+            "the states of the store are not those of the pre-training",
+            where=where,
+            found=f"{len(mine[0])} states ({', '.join(mine[0][:3])}, ...) in bins of {mine[1]} bp",
+            expected=(
+                f"{len(names) or spec.states} ({', '.join(names[:3])}, ...) in bins of {width} bp"
+            ),
+            do="Build the store with the same segmentation (--states).",
+        )
+
+
+def _fusion_motifs(about: dict[str, Any], options: Any) -> list[Any]:
+    """The collection whose scores of the input are read, where there is a fusion."""
+    if about["fusion"] == "none":
+        return []
+    given = getattr(options, "motifs", None)
+    if given is None:
+        raise UsageError(
+            "fusion reads the motif scores of the input, in the order of the model's factors",
+            where="--motifs",
+            found="no motifs",
+            do="Pass --motifs with the collection of the store the model was trained on.",
+        )
+    return read_collection(given)
+
+
+def _in_order(collection: list[Any], spec: ModelSpec, extra: dict[str, Any]) -> list[Any]:
+    """The motifs in the order of the model's factors, where the checkpoint says it."""
+    ids = [str(i) for i in extra.get("factor_ids") or []]
+    if ids:
+        have = {motif.id: motif for motif in collection}
+        missing = [i for i in ids if i not in have]
+        if missing:
+            raise CheckpointError(
+                "the motif collection lacks factors of the model",
+                found=f"{len(missing)} missing, {', '.join(missing[:4])}",
+                expected=f"the {len(ids)} motifs of the store it was trained on",
+                do="Pass that collection with --motifs.",
+            )
+        collection = [have[i] for i in ids]
+    if len(collection) != spec.factors:
+        raise UsageError(
+            "fusion reads the motif scores of the input, in the order of the model's factors",
+            found=f"{len(collection)} motifs",
+            expected=f"{spec.factors}",
+            do="Pass --motifs with the collection of the store the model was trained on.",
+        )
+    return collection
+
+
+def _head_options(
+    head: str, options: Any, about: dict[str, Any], lesson: TaskLesson, spec: ModelSpec
+) -> dict[str, Any]:
+    """What a head is told: the task's options that it reads."""
+    wanted = HEADS[head].options
+    out: dict[str, Any] = {}
+    for name in wanted:
+        if name != "shortcut" and hasattr(options, name):
+            value = getattr(options, name)
+            out[name] = list(value) if isinstance(value, tuple) else value
+    how = getattr(options, "shortcut", "none")
+    if "shortcut" not in wanted or how == "none":
+        return out
+    names = [signal[0] for signal in about["signals"]]
+    short = [n for n, name in enumerate(names) if how == "signals" or is_motif(name)]
+    if short:
+        out |= {
+            "shortcut": short,
+            # A site is a maximum; openness is a level.
+            "means": [n for n in short if not is_motif(names[n])],
+            "middle": bin_tokens(
+                lesson.window_bp, lesson.width, spec.stride, special=spec.special_tokens
+            ),
+        }
+    return out
+
+
+def start_at_prior(network: torch.nn.Module, labels: NDArray[np.int8]) -> None:
+    """Let a model with a shortcut begin at the log-odds of the labels it will see.
+
+    A shortcut's values are at or above 0. From an output bias of 0, which is far above the log-odds
+    of one bound bin in eleven, its weights would first turn negative, as a second bias, and rank
+    bins the wrong way round for tens of steps.
+
+    Parameters
+    ----------
+    network : BindingModel
+    labels : int8 (n, F)
+        Of an epoch: 1 bound, 0 unbound, -1 not known. A factor that has one of the two alone counts
+        as having half of the other.
+
+    Examples
+    --------
+    >>> from epilm.models.binding import BindingModel
+    >>> from epilm.nn.encoder import SequenceEncoder
+    >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
+    >>> network = BindingModel(EBERT(encoder), signals=1, shortcut=(0,), middle=(2, 4))
+    >>> start_at_prior(network, np.array([[1], [0], [0], [0], [-1]], np.int8))
+    >>> round(float(network.out.bias.detach()[0]), 4)  # ln(1/3)
+    -1.0986
+    """
+    bound = np.maximum((labels == 1).sum(0), 0.5)
+    unbound = np.maximum((labels == 0).sum(0), 0.5)
+    with torch.no_grad():
+        cast(torch.nn.Linear, network.out).bias.copy_(torch.from_numpy(np.log(bound / unbound)))
+
+
+def bin_tokens(window_bp: int, width: int, stride: int, *, special: bool) -> tuple[int, int]:
+    """Number the first token that begins in the bin in the middle of a window, or holds its first
+    base, and the one after its last.
+
+    Examples
+    --------
+    Bases 400 to 600; token 57 holds base 400, token 85 base 599.
+
+    >>> bin_tokens(1000, 200, 7, special=True)
+    (58, 87)
+    """
+    first = (window_bp - width) // 2
+    return first // stride + special, -(-(first + width) // stride) + special
+
+
+def rates_of(network: torch.nn.Module, options: Any) -> dict[str, float]:
+    """Multiples of the learning rate, by the beginning of a weight's name; the rest takes it as is.
+
+    Raises
+    ------
+    UsageError
+        If the network is no trunk with a head, or has no shortcut, and a multiple is asked for.
+    """
+    head = options.head_lr_multiplier
+    shortcut = getattr(options, "shortcut_lr_multiplier", 1.0)
+    trunk = next((name for name in ("trunk", "encoder") if hasattr(network, name)), None)
+    if head != 1 and trunk is None:
+        raise UsageError(
+            "the model has no head to learn at a rate of its own",
+            where="--head-lr-multiplier",
+            found=head,
+            expected="1",
+            do="Change --lr.",
+        )
+    if shortcut != 1 and getattr(network, "shortcut", None) is None:
+        raise UsageError(
+            "the model has no shortcut to learn at a rate of its own",
+            where="--shortcut-lr-multiplier",
+            found=shortcut,
+            expected="1",
+            do="Give --signals motifs, or --signals with --shortcut signals.",
+        )
+    rates = {f"{name}.": head for name, _ in network.named_children() if name != trunk}
+    return rates | ({} if shortcut == 1 else {"shortcut.": head * shortcut})
+
+
+def _set_dropout(network: torch.nn.Module, dropout: float) -> None:
+    """One dropout for trunk and head, whatever pre-training used."""
+    for module in network.modules():
+        part = cast(Any, module)
+        if isinstance(part, torch.nn.Dropout):
+            part.p = dropout
+        if hasattr(part, "attention_dropout"):
+            part.attention_dropout = dropout
+
+
+def in_fp32_on_cpu(model: Finetuned, place: Place, asked: str) -> Place:
+    """A network over bases is faster in fp32 on a CPU, where nothing else was asked for."""
+    if model.bases and place.bf16 and place.device.type == "cpu" and asked == "auto":
+        return Place(place.device, False, (f"device {place.device.type}; precision fp32",))
+    return place

@@ -1,0 +1,263 @@
+"""Examples become what a network reads: bases of their own, or windows around places of a store.
+
+Both sides have one face (`Reading`). Sequences are tokenised once for all epochs; places are read
+anew, neighbours together. Axes: N examples, B rows, W bases, L tokens, F factors.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from epilm.batch import Windows
+from epilm.batches.motif_signals import is_motif
+from epilm.batches.placement import making_cost, place_store
+from epilm.errors import InputError, UsageError
+from epilm.finetuning.finetuned import Finetuned
+from epilm.models.baselines import reverse_complement_codes
+from epilm.motifs.matrix import best_of_sequences
+from epilm.store.reader import Store
+from epilm.tasks.base import LabelledSequences
+from epilm.tokens.kmers import kmer_ids, wrap
+
+Rows = NDArray[np.int64]
+Say = Callable[[str], None]
+log = logging.getLogger(__name__)
+
+
+class Reading(Protocol):
+    """Examples as a network reads them.
+
+    Attributes
+    ----------
+    notes : list of str
+        What was cut or is not known.
+    """
+
+    notes: list[str]
+
+    def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
+        """Rows in any order; with `strands`, from the other one where it is True."""
+
+    def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
+        """Positions in `rows`, so cut and ordered that a block is cheap to read."""
+
+    def block(self, rows: Rows, *, reverse: bool = False) -> Windows:
+        """Rows of one block."""
+
+
+class OwnBases:
+    """Sequences that bring their bases.
+
+    Parameters
+    ----------
+    model : Finetuned
+        Whose tokens; its position table says how long an input may be, the centre is kept.
+    rows : LabelledSequences
+    device : torch.device
+
+    Raises
+    ------
+    InputError
+        If a sequence is shorter than one k-mer.
+    UsageError
+        If the model reads signals, which a sequence has not.
+    """
+
+    def __init__(self, model: Finetuned, rows: LabelledSequences, device: torch.device) -> None:
+        self.device = device
+        self.notes: list[str] = []
+        if model.about.get("signals"):
+            raise UsageError(
+                "the model reads signals, and sequences have none",
+                found=", ".join(name for name, _, _ in model.reads.signals),
+                expected="places in a store, in a cell type",
+            )
+        self.factors = _fusion_scores(model, rows, device)
+        self.codes: Tensor | None = None
+        self.ids: list[Tensor] = []
+        if model.bases:
+            self.codes = torch.from_numpy(np.ascontiguousarray(rows.codes)).to(device)
+            self.lengths = torch.from_numpy(rows.lengths).to(device)
+        else:
+            self._tokenise(model, rows, device)
+        self._order = self.lengths.cpu().numpy()
+        if model.reads.states:
+            self.notes.append(
+                "the model reads chromatin states and sequences have none: every state is unknown"
+            )
+
+    def _tokenise(self, model: Finetuned, rows: LabelledSequences, device: torch.device) -> None:
+        """Token ids (N, L) of one strand or both, once for all epochs."""
+        codes, lengths, spec = rows.codes, rows.lengths, model.spec
+        if lengths.min() < spec.k:
+            row = int(lengths.argmin())
+            raise InputError(
+                "the sequence is shorter than one k-mer",
+                where=str(rows.origin[row]),
+                found=f"{lengths[row]} bp",
+                expected=f"at least {spec.k} bp",
+            )
+        special = 2 * spec.special_tokens
+        widest = (model.max_tokens - special - 1) * spec.stride + spec.k  # bases of the longest
+        if cropped := int((lengths > widest).sum()):
+            codes, lengths = _centre(codes, lengths, widest)
+            self.notes.append(
+                f"{cropped} sequences are longer than the model reads: their centre was used"
+            )
+        strands = [torch.from_numpy(np.ascontiguousarray(codes))]
+        if model.both_strands:
+            strands.append(reverse_complement_codes(strands[0], torch.from_numpy(lengths)))
+        tokens = torch.from_numpy((lengths - spec.k) // spec.stride + 1)
+        for each in strands:
+            wrapped, _ = wrap(
+                kmer_ids(each, spec.k, spec.stride),
+                tokens,
+                cls=spec.special_tokens,
+                sep=spec.special_tokens,
+            )
+            self.ids.append(wrapped.int().to(device))
+        self.lengths = (tokens + special).to(device)
+
+    def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
+        """See `Reading.windows`."""
+        at = torch.from_numpy(rows).to(self.device)
+        lengths = self.lengths[at]
+        factors = None if self.factors is None else self.factors[at][:, None]
+        if self.codes is not None:
+            codes = self.codes[at]
+            if strands is not None:
+                turned = reverse_complement_codes(codes, lengths)
+                codes = torch.where(
+                    torch.from_numpy(strands).to(self.device)[:, None], turned, codes
+                )
+            nothing = torch.zeros(len(at), 1, dtype=torch.int64, device=self.device)
+            return Windows(nothing, nothing > 0, codes=codes, lengths=lengths, factors=factors)
+        widest = int(lengths.max())
+        ids = self.ids[0][at, :widest].long()
+        if strands is not None and len(self.ids) > 1:
+            turned = self.ids[1][at, :widest].long()
+            ids = torch.where(torch.from_numpy(strands).to(self.device)[:, None], turned, ids)
+        mask = torch.arange(widest, device=self.device) < lengths[:, None]
+        return Windows(ids, mask, factors=factors)
+
+    def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
+        """Rows of like length share a block."""
+        order = np.argsort(self._order[rows], kind="stable")
+        for at in range(0, len(order), batch):
+            yield order[at : at + batch]
+
+    def block(self, rows: Rows, *, reverse: bool = False) -> Windows:
+        """See `Reading.block`."""
+        return self.windows(rows, np.ones(len(rows), bool) if reverse else None)
+
+
+class AroundPlaces:
+    """Windows around places of a store, in a cell type each.
+
+    Parameters
+    ----------
+    model : Finetuned
+    examples : BindingRows, CellBins, or their like
+        `take(rows)` gives cells, chroms and starts; `groups(rows)` what lies together.
+    store : Store
+        On the device that computes where it has room: see `near`.
+    """
+
+    def __init__(self, model: Finetuned, examples: Any, store: Store) -> None:
+        self.examples, self.flank = examples, model.reads.flank
+        self.reader = model.reads.reader(store)
+        self.notes: list[str] = []
+
+    def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
+        """See `Reading.windows`."""
+        places = self.examples.take(rows)
+        return self.reader.plain(places.cells, places.chroms, places.starts - self.flank, strands)
+
+    def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
+        """Rows of one cell type share a block, in the genome's order."""
+        for group in self.examples.groups(rows):
+            for at in range(0, len(group), batch):
+                yield group[at : at + batch]
+
+    def block(self, rows: Rows, *, reverse: bool = False) -> Windows:
+        """Neighbours are tokenised once for all of them."""
+        places = self.examples.take(rows)
+        cell = int(places.cells[0])
+        return self.reader(cell, places.chroms, places.starts - self.flank, reverse=reverse)
+
+
+def reading_of(
+    model: Finetuned, examples: Any, store: Store | None, device: torch.device, say: Say | None
+) -> Reading:
+    """Make what reads examples for a model.
+
+    Raises
+    ------
+    InputError, UsageError, StoreError
+    """
+    if isinstance(examples, LabelledSequences):
+        return OwnBases(model, examples, device)
+    assert store is not None, "a task whose examples lie in a store gives it"
+    return AroundPlaces(model, examples, near(store, model, examples, device, say))
+
+
+def near(
+    store: Store, model: Finetuned, examples: Any, device: torch.device, say: Say | None
+) -> Store:
+    """Put what the model reads on a GPU that has room; else, and for a control's made-up tracks,
+    memory maps give the same bits, and what that costs is said.
+    """
+    reads = model.reads
+    names = [name for name, _, _ in reads.signals if not is_motif(name)]
+    if device.type != "cuda" or not all(hasattr(store.signals[name], "to") for name in names):
+        return store
+    placed = place_store(store, device, ("dna", "states"), signals=names)
+    line = placed.said
+    if not placed.on_device:
+        sample = examples.take(np.arange(min(len(examples), 256)))
+        reader = reads.reader(store)
+        cost = making_cost(
+            lambda step: reader.plain(sample.cells, sample.chroms, sample.starts - reads.flank),
+            f"batch of {len(sample.starts)} windows",
+        )
+        line = f"{line}, {cost}, and none is made ahead"
+    (say or log.warning)(line)
+    return placed.store
+
+
+def _fusion_scores(
+    model: Finetuned, rows: LabelledSequences, device: torch.device
+) -> Tensor | None:
+    """Normalised motif scores (N, F) of the inputs themselves, where the model is fused."""
+    if model.about.get("fusion", "none") == "none":
+        return None
+    raw = best_of_sequences(rows.codes, rows.lengths, model.fusion_motifs)
+    mean = np.array(model.about["factor_mean"], np.float32)
+    spread = np.array(model.about["factor_sd"], np.float32)
+    scores = (raw - mean) / np.maximum(spread, 1e-6)
+    return torch.from_numpy(scores.astype(np.float32)).to(device)
+
+
+def learn_fusion_scale(model: Finetuned, learned: LabelledSequences) -> None:
+    """Keep mean and deviation of the motif scores of what is learned from, if it reads any."""
+    if model.about.get("fusion", "none") == "none" or "factor_mean" in model.about:
+        return
+    raw = best_of_sequences(learned.codes, learned.lengths, model.fusion_motifs)
+    model.about["factor_mean"] = raw.mean(0).astype(float).tolist()
+    model.about["factor_sd"] = raw.std(0).astype(float).tolist()
+
+
+def _centre(
+    codes: NDArray[np.uint8], lengths: NDArray[np.int64], widest: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Cut rows to `widest` bases around their middle."""
+    start = np.maximum(lengths - widest, 0) // 2
+    at = start[:, None] + np.arange(min(widest, codes.shape[1]))
+    inside = at < lengths[:, None]
+    cut = np.where(inside, np.take_along_axis(codes, np.minimum(at, codes.shape[1] - 1), 1), 4)
+    return cut.astype(np.uint8), np.minimum(lengths, widest)

@@ -1,0 +1,255 @@
+"""Binding: where factors bind in bins of a genome, in cell types of a store.
+
+The challenge's files and rules are in `dream/`; what is learned from, in `plan`; scores and
+controls, in `scores`.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from epilm.errors import UsageError
+from epilm.store.reader import Store
+from epilm.store.window_table import proxy_notes
+from epilm.tasks.binding.bins import grid, read_bins
+from epilm.tasks.binding.dream.tracks import open_predictions
+from epilm.tasks.binding.inside import check_inside
+from epilm.tasks.binding.labels import BinLabels
+from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.options import BindingOptions, check_binding, with_pair
+from epilm.tasks.binding.plan import make_plan
+from epilm.tasks.binding.rows import CellBins
+from epilm.tasks.binding.scores import DreamEvaluation, column_of, evaluate_binding
+from epilm.tasks.labels import Factors
+from epilm.tasks.lesson import TaskLesson
+from epilm.tasks.task import Say, Scorer, Task
+
+PATH = {"type": Path}
+
+
+@dataclass(frozen=True)
+class BindingPredictOptions:
+    """Which bins of which cell type are predicted."""
+
+    store: Any = field(default=None, metadata=PATH)
+    """Genome and the cell type's tracks."""
+    cell: str | None = None
+    """Cell type, by its name in the store. Needs no labels."""
+    factor: str | None = None
+    """Which one, where the model knows several."""
+    chroms: tuple[str, ...] = ()
+    """Chromosomes, or parts of them, to lay bins over (200 bp every 50)."""
+    bins: Any = field(default=None, metadata=PATH)
+    """A file with one bin a line, such as the challenge's region files; the order is kept."""
+
+
+@dataclass(frozen=True)
+class BindingEvaluateOptions:
+    """Which bins are scored, and beside which controls."""
+
+    store: Any = field(default=None, metadata=PATH)
+    """Genome and tracks."""
+    cell: tuple[str, ...] = ()
+    """Cell types to score, one table each."""
+    factor: str | None = None
+    """Which one, where model or labels know several."""
+    chroms: tuple[str, ...] = ()
+    """Chromosomes, or parts of them, to score; the run's test chromosomes where not given."""
+    test: tuple[str, ...] = ()
+    """The same as chroms."""
+    regions: Any = field(default=None, metadata=PATH)
+    """Region file, or BED of regions; only bins in it."""
+    blacklist: Any = field(default=None, metadata=PATH)
+    """BED of regions; bins that touch it are left out."""
+    rule: Literal["challenge", "bin_half"] | None = None
+    """How labels are made from peaks, as in epilm finetune binding."""
+    controls: Any = field(default=False, metadata={"type": bool})
+    """Also shuffled states, the other cell types' states, the sequence alone, the motif alone."""
+    motifs: Any = field(default=None, metadata={"type": str})
+    """Motif file or jaspar:2018 for the control of motifs; those of the store where not given."""
+    name: str | None = None
+    """How the table calls the model."""
+    seed: int = 0
+    """Of the shuffle of states."""
+
+
+class BinPredictions(NamedTuple):
+    """What was written.
+
+    Attributes
+    ----------
+    bins : int
+    cell : str
+    mean : float
+        Mean probability.
+    seconds : float
+    out : Path
+    """
+
+    bins: int
+    cell: str
+    mean: float
+    seconds: float
+    out: Path
+
+    def summary(self) -> dict[str, Any]:
+        """JSON values."""
+        return self._asdict() | {"out": str(self.out), "seconds": round(self.seconds, 3)}
+
+    def text(self) -> str:
+        """A line to print."""
+        return (
+            f"{self.bins:,} bins of {self.cell}, mean {self.mean:.4f}, {self.seconds:.1f} s:"
+            f" {self.out}"
+        )
+
+
+class BindingTask(Task):
+    """Where factors bind in bins of a genome, in several cell types."""
+
+    name = "binding"
+    aliases = ("dream",)
+    about = "Bound by factors or not, 200 bp bins of a genome in several cell types (ENCODE-DREAM)."
+    data = "label file of the challenge, or a folder of CELL.FACTOR.conservative.narrowPeak.gz"
+    head = "convolutions"
+    k = 7
+    options: ClassVar[Mapping[str, type]] = {
+        "finetune": BindingOptions,
+        "predict": BindingPredictOptions,
+        "evaluate": BindingEvaluateOptions,
+    }
+
+    def check(self, options: Any) -> None:
+        """See `Task.check`."""
+        check_binding(options)
+
+    def lesson(self, data: Any, options: Any, say: Say) -> TaskLesson:
+        """See `Task.lesson`."""
+        options = with_pair(options)
+        if options.store is None:
+            raise UsageError(
+                "binding needs a store",
+                do="Give --store, with the genome and the cell types' tracks.",
+            )
+        store = options.store if isinstance(options.store, Store) else Store.open(options.store)
+        tables = _labels(data, options, store)
+        plan = make_plan(tables, store, options)
+        notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+        used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
+        return TaskLesson(
+            plan.rows,
+            Factors(plan.rows.factors),
+            plan.draw,
+            plan.valid_rows,
+            {"valid": plan.valid_rows},
+            options.metric,
+            store=store,
+            window_bp=options.window_bp,
+            width=plan.rows.width,
+            signals=options.signals,
+            about=plan.about() | {"factors": list(plan.rows.factors), "used_cells": used},
+            identity={"examples": plan.rows.fingerprint(), "store": store.fingerprint},
+            said=plan.said(),
+            notes=[*notes, *plan.notes],
+        )
+
+    def predict(
+        self, source: Any, out: Any, options: Any, score: Scorer, say: Say
+    ) -> BinPredictions:
+        """Predict bins of a cell type into a file: the challenge's (.tab.gz), bigWig or Parquet."""
+        if source is not None:
+            raise UsageError(
+                "sequences and bins do not go together",
+                found=str(source),
+                do="Leave the file out: a model of binding reads --store and --cell.",
+            )
+        if options.store is None or options.cell is None or out is None:
+            raise UsageError(
+                "bins need a store, a cell type and a file", do="Give --store, --cell and --out."
+            )
+        store = options.store if isinstance(options.store, Store) else Store.open(options.store)
+        sizes = dict(zip(store.chroms, store.sizes, strict=True))
+        if options.bins is not None:
+            given = options.bins
+            bins = (
+                read_bins(given, chroms=list(options.chroms) or None)
+                if isinstance(given, str | Path)
+                else given
+            )
+        elif options.chroms:
+            bins = grid(sizes, chroms=list(options.chroms))
+        else:
+            raise UsageError("no bins are named", do="Give --chroms, or --bins FILE.")
+        score.reads.check(store, [options.cell])
+        names = score.about["labels"]["names"]
+        column = column_of(names, options.factor)
+        for note in proxy_notes(store, [options.cell]) if score.reads.states else []:
+            say(f"WARNING: {note}")
+        about = {
+            "factor": names[column],
+            "cell": options.cell,
+            "run": str(score.about.get("path")),
+        }
+        check_bins(bins, store, score)
+        examples = CellBins(bins, store.cell_number(options.cell), tuple(store.chroms))
+        total, began = 0.0, time.monotonic()
+        with open_predictions(out, bins, sizes=sizes, about=about) as file:
+            for block in score(examples, store):
+                scores = block[:, column]
+                file.write(scores)
+                total += float(scores.sum(dtype="float64"))
+        return BinPredictions(
+            len(bins),
+            options.cell,
+            total / max(len(bins), 1),
+            time.monotonic() - began,
+            Path(out),
+        )
+
+    def evaluate(
+        self, run: Any, data: Any, options: Any, score: Scorer | None, say: Say
+    ) -> list[DreamEvaluation]:
+        """Score a model, or a file of predictions, one table a cell type."""
+        if data is None or not options.cell:
+            raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")
+        return [evaluate_binding(run, data, options, cell, score, say) for cell in options.cell]
+
+
+def check_bins(bins: Any, store: Store, score: Scorer) -> None:
+    """Refuse bins of another width, or off the store's chromosomes.
+
+    Raises
+    ------
+    UsageError, StoreError, InputError
+    """
+    if bins.width != score.reads.width:
+        raise UsageError(
+            "the bins are not those the model was made for",
+            found=f"{bins.width} bp",
+            expected=f"{score.reads.width} bp",
+        )
+    for name, _, _ in bins.runs():
+        store.chrom_number(name)
+    check_inside(
+        bins,
+        dict(zip(store.chroms, store.sizes, strict=True)),
+        store=store.path,
+        do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",
+    )
+
+
+def _labels(data: Any, options: BindingOptions, store: Store) -> list[BinLabels]:
+    if isinstance(data, BinLabels):
+        return [data]
+    if not isinstance(data, str | Path):
+        return list(data)
+    if not options.factor:
+        raise UsageError(
+            "the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF."
+        )
+    sizes = dict(zip(store.chroms, store.sizes, strict=True))
+    asked = {"regions": options.regions, "blacklist": options.blacklist, "rule": options.rule}
+    reading = {key: value for key, value in asked.items() if value is not None}
+    return [load_bins(data, factor=name, sizes=sizes, **reading) for name in options.factor]

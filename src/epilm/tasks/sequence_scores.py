@@ -1,0 +1,256 @@
+"""From predictions of sequences to a table of scores, with what makes it doubtful.
+
+A table comes with its warnings: a model that says one thing for everything, test
+sequences met in training, and how much of the test pre-training has already seen (A21).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import InputError
+from epilm.metrics.classification import score_table
+from epilm.tasks.sequences import read_lines
+
+SHOWN = (
+    "n",
+    "auroc",
+    "ap",
+    "auprc_trapezoid",
+    "auprc_dg",
+    "accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "precision",
+    "recall",
+    "f1",
+    "mcc",
+    "prevalence",
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one model on one set.
+
+    Attributes
+    ----------
+    table : dict
+        Split -> name -> score (`metrics.score_table`).
+    warnings : list of str
+        Collapse, leaks, what was left out.
+    leak : dict or None
+        What of the test pre-training has seen; None where there was no pre-training.
+    """
+
+    table: dict[str, dict[str, Any]]
+    warnings: list[str] = field(default_factory=list)
+    leak: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is undefined is None."""
+        table = {
+            split: {
+                k: None if isinstance(v, float) and not np.isfinite(v) else v
+                for k, v in scores.items()
+            }
+            for split, scores in self.table.items()
+        }
+        return {"scores": table, "warnings": self.warnings, "leak": self.leak}
+
+    def text(self) -> str:
+        """A table to print: scores down, splits across."""
+        splits = list(self.table)
+        lines = [f"{'':<18}" + "".join(f"{s:>12}" for s in splits)]
+        for name in SHOWN:
+            if any(name in self.table[s] for s in splits):
+                cells = [self.table[s].get(name) for s in splits]
+                lines.append(f"{name:<18}" + "".join(f"{_cell(c):>12}" for c in cells))
+        if self.leak is not None and self.leak["said"] not in self.warnings:
+            lines.append(self.leak["said"])
+        lines += [f"WARNING: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def score(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    splits: NDArray[np.str_],
+    chrom: NDArray[np.str_],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    about: Mapping[str, Any] | None = None,
+    store: str | Path | None = None,
+) -> Evaluation:
+    """Score probabilities split by split, and collect what makes the scores doubtful."""
+    names = [s for s in ("train", "valid", "test") if (splits == s).any()]
+    table, warnings = {}, []
+    for name in names or ["all"]:
+        here = splits == name if names else np.ones(len(labels), bool)
+        table[name] = score_table(labels[here], probabilities[here])
+        if alarm := table[name]["collapse"]:
+            warnings.append(f"COLLAPSE on {name}: {alarm}; macro averages hide it")
+        if len(np.unique(labels[here])) < 2:
+            warnings.append(f"{name} holds one class alone: AUROC and AP are undefined")
+    judged = splits == "test" if "test" in names else np.ones(len(labels), bool)
+    leak = None
+    if about is not None and about.get("pretraining"):
+        leak = leak_of(about["pretraining"], chrom[judged], start[judged], end[judged], store)
+        if leak["fraction"] is None or leak["fraction"] > 0:
+            warnings.append(leak["said"])
+    return Evaluation(table, warnings, leak)
+
+
+def leak_of(
+    pretraining: dict[str, Any],
+    chrom: NDArray[np.str_],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    store: str | Path | None = None,
+) -> dict[str, Any]:
+    """Say which share of the test lies where pre-training has read (A21).
+
+    Parameters
+    ----------
+    pretraining : dict
+        What the checkpoint keeps of its pre-training (`hub.memory`).
+    chrom, start, end : (n,)
+        Test intervals; "" where the place is unknown.
+    store : path, optional
+        Count overlaps with the regions of this store; by chromosome alone without it.
+
+    Returns
+    -------
+    dict
+        fraction (None where no place is known), how, said.
+
+    Examples
+    --------
+    >>> places = np.array(["chr1", "chr22"]), np.array([0, 5]), np.array([9, 14])
+    >>> leak_of({"holdout_chroms": ["chr22"]}, *places)["said"]
+    'pre-training has seen the chromosomes of 50.0 % of the test sequences (held out: chr22)'
+    """
+    from epilm.hub.provenance import chroms_seen, held_out, unknown_starts
+
+    held = held_out(pretraining)
+    known = chrom != ""
+    out = f"held out: {', '.join(held) or 'none'}"
+
+    def answer(fraction: float | None, how: str, said: str) -> dict[str, Any]:
+        return {"fraction": fraction, "how": how, "holdout_chroms": held, "said": said}
+
+    if unknown := unknown_starts(pretraining):
+        return answer(
+            None,
+            "unknown",
+            f"what the weights of {', '.join(unknown)} have read is not known: they may have seen"
+            " any of the test sequences",
+        )
+    if not known.any():
+        return answer(
+            None,
+            "unknown",
+            "whether pre-training has seen the test sequences is unknown: they carry no place"
+            f" ({out})",
+        )
+    if store is not None:
+        from epilm.store.reader import Store
+        from epilm.store.sample_spec import SampleSpec
+        from epilm.store.splits import leak_report
+
+        spec = SampleSpec(
+            holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells"))
+        )
+        total = leak_report(Store.open(store), spec, chrom[known], start[known], end[known])[-1]
+        fraction = float(total.fraction)
+        return answer(
+            fraction,
+            "regions",
+            f"{100 * fraction:.1f} % of the test sequences overlap regions of the pre-training"
+            f" ({out})",
+        )
+    seen = chroms_seen(pretraining, np.unique(chrom[known]).tolist())
+    fraction = float(np.isin(chrom[known], seen).mean())
+    return answer(
+        fraction,
+        "chromosomes",
+        f"pre-training has seen the chromosomes of {100 * fraction:.1f} % of the test sequences"
+        f" ({out})",
+    )
+
+
+def read_predictions(path: str | Path) -> tuple[Any, ...]:
+    """Read a table of predictions: labels, probabilities, splits, chrom, start, end.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or a value is no probability; names the line.
+    """
+    lines = read_lines(path)
+    _, header = next(lines)
+    names = header.split("\t")
+    scores = [n for n in names if n.startswith("p_")]
+    if "label" not in names or len(scores) < 2:
+        raise InputError(
+            "not a table of predictions",
+            where=f"{path}, line 1",
+            found=repr(header[:80]),
+            expected="columns label, p_0, p_1, ... (split, chrom, start, end where known)",
+        )
+    columns: dict[str, list[str]] = {n: [] for n in names}
+    for number, line in lines:
+        cells = line.split("\t")
+        if len(cells) != len(names):
+            raise InputError(
+                "the row does not fit the header",
+                where=f"{path}, line {number}",
+                found=len(cells),
+                expected=len(names),
+            )
+        for name, cell in zip(names, cells):
+            columns[name].append(cell)
+    rows = len(columns["label"])
+    if not rows:
+        raise InputError("the table has no rows", where=str(path))
+    try:
+        labels = np.array(columns["label"], np.int64)
+        probabilities = np.stack([np.array(columns[s], np.float64) for s in scores], 1)
+    except ValueError as error:
+        raise InputError("a value is not a number", where=str(path), found=error) from None
+    wrong = (
+        ~np.isfinite(probabilities).all(1) | (probabilities < 0).any(1) | (probabilities > 1).any(1)
+    )
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            "not a probability",
+            where=f"{path}, line {row + 2}",
+            found=probabilities[row].tolist(),
+            expected="0 to 1",
+        )
+
+    def column(name: str, other: str) -> list[str]:
+        return columns.get(name, [other] * rows)
+
+    return (
+        labels,
+        probabilities,
+        np.array(column("split", ""), np.str_),
+        np.array(column("chrom", ""), np.str_),
+        np.array(column("start", "-1"), np.int64),
+        np.array(column("end", "-1"), np.int64),
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return "n/a" if not np.isfinite(value) else f"{value:.4f}"
+    return str(value)

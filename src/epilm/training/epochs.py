@@ -1,0 +1,363 @@
+"""Epochs of a fine-tuning: learn, judge, keep the best, write the state. One loop for every task.
+
+What an epoch does is a function of (seed, epoch): rows, order, strands and dropout are drawn anew
+from both, so a run that was killed goes on after its last whole epoch and ends with the same
+weights. A step of several micro-batches has the loss of one. A loss that is no number stops the
+run; memory that runs out names the largest batch that fits.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from epilm.atomic import atomic_file
+from epilm.device import Place, batch_fits
+from epilm.errors import TrainingError, UsageError
+from epilm.tokens.random import hash_bits
+from epilm.training.heap import kept_heap
+from epilm.training.learning import Learning, optim_of
+from epilm.training.log import plain
+from epilm.training.optim import Optimiser
+from epilm.training.schedule import lr_at
+from epilm.training.state import clean_leftovers, load_state, model_tensors, save_state, states
+
+Say = Callable[[str], None]
+Rows = NDArray[np.int64]
+STATES, METRICS = "checkpoints", "metrics.jsonl"
+_STRAND, _DROPOUT = 0xD4, 0xD5
+
+
+class Judged(NamedTuple):
+    """What a judge says of the model as it is.
+
+    Attributes
+    ----------
+    score : float
+        What decides which epoch is best; higher is better, NaN where it is undefined.
+    columns : mapping
+        Numbers for the log's row of the epoch.
+    tables : mapping
+        Name of an output -> its table of scores, with `collapse` where it has collapsed.
+    """
+
+    score: float
+    columns: Mapping[str, Any]
+    tables: Mapping[str, Mapping[str, Any]]
+
+
+class Lesson(Protocol):
+    """What the loop asks of whoever teaches."""
+
+    metric: str
+
+    def steps(self, epoch: int) -> list[Rows]:
+        """Rows of each step of an epoch, in order: a function of the epoch alone."""
+
+    def loss(self, rows: Rows, strands: NDArray[np.bool_] | None, place: Place) -> Tensor:
+        """Sum of the losses of rows (their known labels), with gradients."""
+
+    def known(self, rows: Rows) -> int:
+        """Labels of rows that count in the loss."""
+
+    def judge(self, place: Place) -> Judged | None:
+        """Score the valid part; None where there is none."""
+
+    def where(self, rows: Rows) -> str:
+        """Say what rows are, for a message."""
+
+
+@dataclass
+class History:
+    """What the epochs so far have said; JSON values, kept in the state."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best: float = -np.inf
+    best_epoch: int = 0  # counted from 1; 0: none was scored
+    waited: int = 0
+    steps: int = 0
+
+
+class Epochs:
+    """The loop; after `run` the model has the weights of its best epoch.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Moved to the device.
+    lesson : Lesson
+    spec : Learning
+    place : Place
+    rates : mapping of str to float
+        Multiples of the learning rate, by the beginning of a weight's name.
+    out : path or None
+        Folder for the log and, while it runs, the state; None keeps both in memory.
+    resting : nn.Module, optional
+        A part that does not learn: it is not shaken by dropout either.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        lesson: Lesson,
+        spec: Learning,
+        *,
+        place: Place,
+        say: Say,
+        out: Path | None = None,
+        rates: Mapping[str, float] | None = None,
+        resting: nn.Module | None = None,
+    ) -> None:
+        self.lesson, self.spec, self.place, self.say, self.out = lesson, spec, place, say, out
+        self.model, self.resting = model.to(place.device), resting
+        self.total = len(lesson.steps(0)) * spec.epochs
+        self.optim = optim_of(spec, self.total)
+        self.optimiser = Optimiser(self.model, self.optim, dict(rates or {}))
+        self.history = History()
+        self.best_weights: dict[str, Tensor] | None = None
+        self._speed_said = False
+
+    def run(self) -> History:
+        """Train to the end, or from the last whole epoch on."""
+        spec = self.spec
+        gpus = [self.place.device.index or 0] if self.place.device.type == "cuda" else []
+        # Dropout draws from torch's own generator: the caller's is given back as it was.
+        with torch.random.fork_rng(devices=gpus), kept_heap(self.place.device):
+            for epoch in range(self._resume(), spec.epochs):
+                if spec.patience and self.history.waited >= spec.patience:
+                    break
+                torch.manual_seed(int(hash_bits(spec.seed, _DROPOUT, epoch)))
+                row = self._learn(epoch)
+                self._judge(epoch, row)
+                self._save(epoch)
+        if spec.patience and self.history.waited >= spec.patience:
+            self.say(
+                f"stopped early: no better valid {self.lesson.metric} for"
+                f" {self.history.waited} epochs"
+            )
+        if self.best_weights is not None:
+            with torch.no_grad():
+                for name, value in model_tensors(self.model).items():
+                    value.copy_(self.best_weights[name])
+        self.model.eval()
+        return self.history
+
+    def _learn(self, epoch: int) -> dict[str, Any]:
+        """One pass over the rows of an epoch."""
+        self.model.train()
+        if self.resting is not None:
+            self.resting.eval()
+        steps = self.lesson.steps(epoch)
+        count = sum(len(rows) for rows in steps)
+        started, losses, lr, done = time.monotonic(), [], 0.0, 0
+        for rows in steps:
+            lr = lr_at(self.history.steps, self.optim, self.total)
+            losses.append(self._step(rows, epoch, lr))
+            self.history.steps += 1
+            done += len(rows)
+            spent = time.monotonic() - started
+            if spent > 30 and not self._speed_said:
+                self._speed_said = True
+                speed = done / spent
+                self.say(f"{speed:,.0f} rows/s: an epoch takes about {count / speed / 60:.0f} min")
+        seconds = time.monotonic() - started
+        return {
+            "epoch": epoch + 1,
+            "step": self.history.steps,
+            "loss": float(torch.stack(losses).mean()),
+            "lr": lr,
+            "rows": count,
+            "seconds": seconds,
+            "rows_per_second": count / max(seconds, 1e-9),
+        }
+
+    def _step(self, rows: Rows, epoch: int, lr: float) -> Tensor:
+        """Move the weights once. Micro-batches share one loss: the mean over all known labels."""
+        spec, lesson, device = self.spec, self.lesson, self.place.device
+        strands = None
+        if spec.both_strands:
+            strands = (hash_bits(spec.seed, _STRAND, epoch, rows) & 1).astype(bool)
+        known = max(lesson.known(rows), 1)
+        piece = spec.micro_batch or len(rows)
+
+        def backward(here: slice) -> Tensor:
+            turned = None if strands is None else strands[here]
+            loss = lesson.loss(rows[here], turned, self.place) / known
+            loss.backward()
+            return loss.detach()
+
+        def trial(n: int) -> None:
+            self.optimiser.zero_grad()
+            backward(slice(0, n))
+
+        self.optimiser.zero_grad()
+        total = torch.zeros((), device=device)
+        step = f"epoch {epoch + 1}, step {self.history.steps + 1}"
+        for at in range(0, len(rows), piece):
+            fitting = batch_fits(
+                min(piece, len(rows) - at),
+                trial,
+                option="--micro-batch",
+                where=step,
+                device=device,
+            )
+            with fitting:
+                total += backward(slice(at, at + piece))
+        norm = nn.utils.clip_grad_norm_(
+            self.optimiser.weights, spec.clip if spec.clip > 0 else float("inf")
+        )
+        if not bool(torch.isfinite(total) & torch.isfinite(norm)):
+            raise TrainingError(
+                "the loss or its gradient is not finite",
+                where=step,
+                found=(
+                    f"loss {float(total):g}, gradient norm {float(norm):g} in rows"
+                    f" {', '.join(map(str, rows[:4].tolist()))} ({lesson.where(rows[:4])}; lr"
+                    f" {lr:g})"
+                ),
+                do=(
+                    "The weights were not moved. Lower --lr, raise --warmup, or look at these rows;"
+                    " the run goes on from its last epoch."
+                ),
+            )
+        self.optimiser.step(lr)
+        return total
+
+    def _judge(self, epoch: int, row: dict[str, Any]) -> None:
+        """Score the valid part, keep the weights if they are the best so far."""
+        history, metric = self.history, self.lesson.metric
+        started = time.monotonic()
+        verdict = self.lesson.judge(self.place)
+        shown = ""
+        if verdict is not None:
+            row |= {
+                f"valid_{metric}": verdict.score,
+                "valid_seconds": time.monotonic() - started,
+                **verdict.columns,
+            }
+            if verdict.score > history.best:
+                history.best, history.best_epoch, history.waited = verdict.score, epoch + 1, 0
+                history.tables = {name: dict(table) for name, table in verdict.tables.items()}
+                self.best_weights = {
+                    name: tensor.detach().clone()
+                    for name, tensor in model_tensors(self.model).items()
+                }
+            else:
+                history.waited += 1
+            star = " *" if history.best_epoch == epoch + 1 else ""
+            shown = f", valid {metric} {verdict.score:.4f}{star}"
+        history.rows.append(row)
+        self.say(
+            f"epoch {epoch + 1}/{self.spec.epochs}: loss {row['loss']:.4f}{shown}"
+            f" ({row['seconds']:.1f} s, {row['rows_per_second']:,.0f} rows/s)"
+        )
+
+    # -- what survives a kill
+
+    def _save(self, epoch: int) -> None:
+        if self.out is None:
+            return
+        root, history = self.out / STATES, self.history
+        root.mkdir(parents=True, exist_ok=True)
+        if history.best_epoch == epoch + 1 and self.best_weights is not None:
+            with atomic_file(root / f"best_{epoch + 1:04d}.safetensors") as new:
+                save_file({k: t.cpu().contiguous() for k, t in self.best_weights.items()}, new)
+        extra = {
+            "history": [plain(row) for row in history.rows],
+            "best": history.best if np.isfinite(history.best) else None,
+            "best_epoch": history.best_epoch,
+            "waited": history.waited,
+            "steps": history.steps,
+            "tables": {name: plain(table) for name, table in history.tables.items()},
+        }
+        save_state(root, epoch + 1, self.model, self.optimiser, extra, keep=1)
+        for old in root.glob("best_*.safetensors"):
+            if old.name != f"best_{history.best_epoch:04d}.safetensors":
+                old.unlink()
+        with atomic_file(self.out / METRICS) as new:
+            lines = (json.dumps(plain(row)) + "\n" for row in history.rows)
+            new.write_text("".join(lines), encoding="utf-8")
+
+    def _resume(self) -> int:
+        """Take back the state after the last whole epoch; the number of epochs done."""
+        if self.out is None:
+            return 0
+        root = self.out / STATES
+        clean_leftovers(root)
+        whole = states(root)
+        if not whole:
+            return 0
+        kept = load_state(whole[-1], self.model, self.optimiser)
+        history = self.history
+        history.rows, history.waited, history.steps = kept["history"], kept["waited"], kept["steps"]
+        history.best_epoch = kept["best_epoch"]
+        history.best = -np.inf if kept["best"] is None else kept["best"]
+        history.tables = {
+            name: {k: float("nan") if v is None and k != "collapse" else v for k, v in t.items()}
+            for name, t in kept["tables"].items()
+        }
+        best = root / f"best_{history.best_epoch:04d}.safetensors"
+        if best.is_file():
+            self.best_weights = load_file(best, device=str(self.place.device))
+        self.say(f"going on after epoch {len(history.rows)} of {self.spec.epochs}")
+        return len(history.rows)
+
+
+def freeze(network: nn.Module, what: str) -> nn.Module | None:
+    """Stop parts of the encoder from learning; give the part that is at rest as a whole.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With an `encoder` of its own, or a `trunk` that has one.
+    what : str
+        none, embeddings, encoder (the whole trunk), or layers:N (embeddings and the lowest N).
+
+    Raises
+    ------
+    UsageError
+        If there is no encoder, or it has fewer layers.
+    """
+    if what == "none":
+        return None
+    trunk: Any = getattr(network, "trunk", None)
+    encoder: Any = getattr(network, "encoder", None) if trunk is None else trunk.encoder
+    if encoder is None:
+        raise UsageError(
+            "the network has no encoder to freeze",
+            where="--freeze",
+            found=what,
+            expected="none",
+        )
+    resting = encoder if trunk is None else trunk
+    parts: list[nn.Module] = [encoder.words, encoder.positions, encoder.types, encoder.norm]
+    parts += [
+        part
+        for part in (getattr(trunk, name, None) for name in ("states", "join"))
+        if part is not None
+    ]
+    if what == "encoder":
+        parts = [resting]
+    elif what.startswith("layers:"):
+        count = int(what.split(":")[1])
+        if count > len(encoder.blocks):
+            raise UsageError(
+                "fewer layers than to be frozen",
+                where="--freeze",
+                found=count,
+                expected=f"at most {len(encoder.blocks)}",
+            )
+        parts += list(encoder.blocks[:count])
+    for part in parts:
+        for weight in part.parameters():
+            weight.requires_grad_(False)
+    return resting if what == "encoder" else None

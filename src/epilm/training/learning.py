@@ -1,0 +1,178 @@
+"""How a fine-tuning learns, as plain values: what every task shares, and each may preset.
+
+A task's options are a frozen dataclass that starts from `Learning`; the text under a field is what
+the command line and the documentation say of it. Numpy and torch free.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from epilm.errors import UsageError
+from epilm.training.optim_spec import OptimSpec
+
+Rule = tuple[bool, str, Any, str]  # broken, field, value, expected
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a model learns a task. Defaults are DNABERT's for promoter-core (protocols 1.5)."""
+
+    epochs: int = 5
+    """Passes over the training rows; the epoch that is best on the valid part is kept."""
+    lr: float = 2e-4
+    """Peak learning rate."""
+    batch_size: int = 32
+    """Rows of a step."""
+    micro_batch: int | None = None
+    """Rows of a forward pass; the step stays the same. The whole batch where not given."""
+    warmup: float = 0.1
+    """Share of all steps in which the rate rises; from 1 on, steps."""
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    """How the rate falls after that."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW."""
+    eps: float = 1e-8
+    """Of AdamW."""
+    weight_decay: float = 0.01
+    """Of AdamW."""
+    clip: float = 1.0
+    """Gradient norm; 0 is off."""
+    dropout: float = 0.1
+    """Of encoder and head."""
+    freeze: str = "none"
+    """none, embeddings, encoder, or layers:N for the lowest N."""
+    head_lr_multiplier: float = 1.0
+    """Of lr, for the weights outside of the encoder: they begin at random."""
+    both_strands: bool = False
+    """Learn from either strand and answer with the mean of both."""
+    patience: int = 0
+    """Stop after so many epochs without a better valid score; 0 never."""
+    label_smoothing: float = 0.0
+    """Share of a label that is spread over the other classes; for classes alone."""
+    seed: int = 0
+    """Of new weights, order, strands and dropout."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the forward pass."""
+
+
+def option_name(spec: type, field: str) -> str:
+    """Give the option of the command line that sets a field.
+
+    Examples
+    --------
+    >>> option_name(Learning, "batch_size")
+    '--batch-size'
+    """
+    named = {each.name: each.metadata.get("option", each.name) for each in fields(spec)}
+    return "--" + named.get(field, field).replace("_", "-")
+
+
+def refuse_broken(options: Any, rules: tuple[Rule, ...]) -> None:
+    """Refuse the first value that breaks its rule, by the name of its option.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> refuse_broken(Learning(epochs=0), ((True, "epochs", 0, "at least 1"),))
+    Traceback (most recent call last):
+    epilm.errors.UsageError: --epochs: impossible value. Found 0; expected at least 1.
+    """
+    for broken, field, value, expected in rules:
+        if broken:
+            raise UsageError(
+                "impossible value",
+                where=option_name(type(options), field),
+                found=value,
+                expected=expected,
+            )
+
+
+def check_learning(spec: Learning) -> None:
+    """Refuse impossible values, by their option's name.
+
+    Raises
+    ------
+    UsageError
+    """
+    layers = spec.freeze.removeprefix("layers:")
+    known_freeze = spec.freeze in ("none", "embeddings", "encoder") or (
+        spec.freeze.startswith("layers:") and layers.isdigit()
+    )
+    micro = spec.micro_batch
+    refuse_broken(
+        spec,
+        (
+            (spec.epochs < 1, "epochs", spec.epochs, "at least 1"),
+            (spec.batch_size < 1, "batch_size", spec.batch_size, "at least 1"),
+            (micro is not None and micro < 1, "micro_batch", micro, "at least 1"),
+            (not spec.lr > 0, "lr", spec.lr, "above 0"),
+            (
+                not spec.head_lr_multiplier > 0,
+                "head_lr_multiplier",
+                spec.head_lr_multiplier,
+                "above 0",
+            ),
+            (
+                spec.warmup < 0,
+                "warmup",
+                spec.warmup,
+                "a share of the steps below 1, or steps",
+            ),
+            (not 0 <= spec.dropout < 1, "dropout", spec.dropout, "0 to below 1"),
+            (
+                not 0 <= spec.label_smoothing < 1,
+                "label_smoothing",
+                spec.label_smoothing,
+                "0 to below 1",
+            ),
+            (spec.weight_decay < 0, "weight_decay", spec.weight_decay, "at least 0"),
+            (spec.patience < 0, "patience", spec.patience, "at least 0"),
+            (not known_freeze, "freeze", spec.freeze, "none, embeddings, encoder, or layers:N"),
+        ),
+    )
+
+
+def optim_of(spec: Learning, steps: int) -> OptimSpec:
+    """Give the optimiser's values for a run of so many steps.
+
+    Examples
+    --------
+    >>> [optim_of(Learning(warmup=each), 200).warmup_steps for each in (0.1, 50)]
+    [20, 50]
+    """
+    warmup = spec.warmup * steps if spec.warmup < 1 else spec.warmup
+    return OptimSpec(
+        peak_lr=spec.lr,
+        betas=spec.betas,
+        eps=spec.eps,
+        weight_decay=spec.weight_decay,
+        warmup_steps=int(warmup),
+        decay=spec.decay,
+        clip=spec.clip,
+    )
+
+
+def schedule_warnings(spec: Learning, steps: int) -> list[str]:
+    """Say where a schedule leaves a model nothing to learn with.
+
+    Examples
+    --------
+    >>> schedule_warnings(Learning(warmup=25_000), 300)
+    ['--warmup 25000 is not shorter than the run of 300 steps: the rate ends at 2.4e-06, its peak
+    0.0002 is never reached']
+    >>> schedule_warnings(Learning(), 300)
+    []
+    """
+    warmup = optim_of(spec, steps).warmup_steps
+    if warmup >= steps > 1:
+        reached = spec.lr * steps / warmup
+        return [
+            f"--warmup {spec.warmup:g} is not shorter than the run of {steps} steps: the rate ends"
+            f" at {reached:.2g}, its peak {spec.lr:g} is never reached"
+        ]
+    return []

@@ -4,7 +4,7 @@ learns and one of DNA cannot.
 
 import numpy as np
 
-from epilm.finetuning.binding import BindingSpec
+from epilm.tasks.binding.options import BindingSpec
 from epilm.tasks.binding import BinLabels, grid
 from toy_tracks import toy_track_store
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError
-from epilm.finetuning.binding_page import binding_page, is_binding_folder
-from epilm.finetuning.page import comparison, finetuning, start_of
+from epilm.finetuning.page import comparison, finetuned_page
 from epilm.plots.page import (
     SIMULATED,
     Page,
@@ -61,10 +60,8 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.trials.ablation_data_report import data_ablation_page
 
         page = data_ablation_page(folder)
-    elif (folder / "task.json").is_file():
-        page = _finetuning_page(folder)
-    elif is_binding_folder(folder):
-        page = binding_page(folder, SIMULATED, footer())
+    elif (folder / "task.json").is_file() or (folder / "run.json").is_file():
+        page = finetuned_page(folder)
     elif (folder / "runs.jsonl").is_file():
         page = _comparison_page(folder)
     elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():
@@ -104,46 +101,6 @@ def reproduce(run: Path, recipe: dict[str, Any]) -> Section:
             " behind --set."
         ],
         code=code,
-    )
-
-
-def _finetuning_page(run: Path) -> Page:
-    task = load_json(run / "task.json", {})
-    scores = load_json(run / "metrics.json", {})
-    split = "test" if "test" in scores else "valid"
-    cards = [
-        (name, f"{scores[split][key]:.3f}", f"{split} rows")
-        for key, name in (
-            ("auroc", "AUROC"),
-            ("ap", "AP"),
-            ("macro_f1", "Macro F1"),
-            ("mcc", "MCC"),
-        )
-        if scores.get(split, {}).get(key) is not None
-    ]
-    pretrained = load_json(Path(str(task.get("checkpoint", ""))) / "store.json", {})
-    simulated = "simulated" in f"{task.get('about', {})} {pretrained.get('assembly', '')}".lower()
-    settings = task.get("settings", {})
-    words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
-    code = (
-        f"epilm finetune {task.get('task')} --data {task.get('data')} --checkpoint"
-        f" {task.get('checkpoint')} {' '.join(words)} --out {run}"
-    )
-    again = Section(
-        "How to reproduce",
-        text=[
-            "The settings that are not in this line stand in task.json above; of made sets, so do"
-            " the options."
-        ],
-        code=code,
-    )
-    return Page(
-        f"{task.get('task', 'task')}: fine-tuning",
-        f"Run {run.name}, {start_of(task)}",
-        banner=SIMULATED if simulated else "",
-        cards=cards,
-        sections=[finetuning(run), again],
-        footer=footer(),
     )
 
 

@@ -69,6 +69,8 @@ class Reads:
         Matrices of the signals that are motifs' scores.
     bases : bool
         Bases in place of tokens (the CNN, FactorNet's kind).
+    states : bool
+        Whether there is a stream of states, of examples that can have them.
     state_names : tuple of str, state_bin : int or None
         Of the segmentation it was made with.
     """
@@ -79,13 +81,9 @@ class Reads:
     signals: tuple[Signal, ...] = ()
     motifs: Mapping[str, Matrices] = field(default_factory=dict)
     bases: bool = False
+    states: bool = False
     state_names: tuple[str, ...] = ()
     state_bin: int | None = None
-
-    @property
-    def states(self) -> bool:
-        """Whether there is a stream of states."""
-        return "states" in self.spec.streams and not self.bases
 
     @property
     def flank(self) -> int:
@@ -141,6 +139,7 @@ def reads_of(spec: ModelSpec, about: Mapping[str, Any]) -> Reads:
         tuple((str(n), str(p), str(t)) for n, p, t in about.get("signals", ())),
         dict(about.get("motifs", {})),
         about["kind"] != "trunk",
+        "states" in about.get("streams", ()),
         tuple(about.get("state_names") or ()),
         about.get("state_bin"),
     )

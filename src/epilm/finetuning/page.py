@@ -11,8 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from epilm.hub.provenance import held_out
+from epilm.metrics.binding import HEADS
 from epilm.plots.curves import pr_curves, roc_curves, training_curve
-from epilm.plots.page import Picture, Section, Table, load_json, read_lines, show
+from epilm.plots.page import (
+    SIMULATED,
+    Page,
+    Picture,
+    Section,
+    Table,
+    footer,
+    load_json,
+    read_lines,
+    show,
+)
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
 
@@ -26,6 +38,14 @@ METRICS: dict[str, str] = {
     "mcc": "MCC",
     "accuracy": "accuracy",
 }
+SCORES = HEADS | {
+    "positives": "bound",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "r2": "R2",
+    "n": "rows",
+}
+CARDS = ("auroc", "ap", "macro_f1", "mcc")
 
 
 def scores_of(path: Path, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
@@ -42,65 +62,215 @@ def scores_of(path: Path, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
     return np.array(labels, np.int64), np.array(scores, np.float64)
 
 
+def finetuned_page(run: Path) -> Page:
+    """Make the page of a run of `epilm finetune`, finished or not."""
+    about, given = _about(run), load_json(run / "run.json", {})
+    kept = load_json(run / "metrics.json", {})
+    tables = _tables(kept)
+    part = "test" if "test" in tables else "valid"
+    many = len(tables.get(part, {})) > 1
+    cards = [
+        (name if many else METRICS.get(key, key), f"{table[key]:.3f}", _card(key, part, many))
+        for name, table in tables.get(part, {}).items()
+        for key in (_metric(given, table),) + (() if many else CARDS)
+        if table.get(key) is not None
+    ]
+    task = str(about.get("task", given.get("task", "task")))
+    pretrained = load_json(Path(str(about.get("checkpoint", ""))) / "store.json", {})
+    known = f"{about.get('set', '')} {about.get('assembly', '')} {pretrained.get('assembly', '')}"
+    return Page(
+        f"{task}: fine-tuning",
+        f"Run {run.name}, {start_of(about or given)}",
+        banner=SIMULATED if "simulated" in known.lower() else "",
+        cards=list(dict.fromkeys(cards))[:6],
+        sections=[finetuning(run), _reproduce(run, task, about, given)],
+        footer=footer(),
+    )
+
+
+def _about(run: Path) -> dict[str, Any]:
+    """What the run's model remembers; of a run before version 0.2 what stood in its place."""
+    extra = load_json(run / "model/spec.json", {}).get("extra", {})
+    return dict(extra.get("task") or extra.get("binding") or load_json(run / "task.json", {}))
+
+
+def _tables(kept: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Part -> output -> scores, from metrics.json of any version."""
+    if "tables" in kept:
+        return dict(kept["tables"])
+    parts = {name: kept[name] for name in ("train", "valid", "test") if name in kept}
+    return {name: {"": table} if "n" in table else dict(table) for name, table in parts.items()}
+
+
+def _metric(given: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    wanted = str(given.get("settings", {}).get("metric", "auroc"))
+    return wanted if wanted in table else next(iter(table))
+
+
+def _card(key: str, part: str, many: bool) -> str:
+    return f"{METRICS.get(key, key)}, {part} rows" if many else f"{part} rows"
+
+
 def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
     """The section of one fine-tuned model."""
-    task, tables = load_json(run / "task.json", {}), load_json(run / "metrics.json", {})
-    settings, held = task.get("settings", {}), task.get("set", {})
-    counts = held.get("counts", {})
-    facts = [
-        ("Task", str(task.get("task", "?"))),
-        ("Data", f"{Path(str(task.get('data', '?'))).name}, {held.get('rows', 0):,} sequences"),
-        ("Length", " to ".join(f"{n}" for n in dict.fromkeys(held.get("length_bp", []))) + " bp"),
-        ("Start", start_of(task)),
-        ("Epochs", f"{settings.get('epochs', '?')}, batch {settings.get('batch_size', '?')}"),
-        ("Learning rate", f"{settings.get('lr', 0):g}"),
-        ("Seed", show(settings.get("seed"))),
-        *(
-            (f"Rows, {name}", " + ".join(f"{n:,}" for n in numbers))
-            for name, numbers in counts.items()
-        ),
-    ]
-    notes = [str(note) for note in task.get("notes", [])]
-    loud = [note for note in notes if note.startswith("COLLAPSE") or "also in train" in note]
-    section = Section(title, facts=facts, warnings=loud)
+    about, given = _about(run), load_json(run / "run.json", {})
+    kept, task = load_json(run / "metrics.json", {}), load_json(run / "task.json", {})
+    history = [row for row in read_lines(run / "metrics.jsonl") if "epoch" in row]
+    notes = [str(note) for note in kept.get("notes", task.get("notes", []))]
+    loud = [note for note in notes if "COLLAPSE" in note or "also in train" in note]
+    section = Section(title, facts=_facts(about, given, task, kept, history), warnings=loud)
+    settings = given.get("settings", task.get("settings", {}))
+    if not kept:
+        section.warnings.append(
+            f"The run is not finished: {len(history)} of {settings.get('epochs', '?')} epochs. The"
+            " same command goes on from there."
+        )
     if quiet := [note for note in notes if note not in loud]:
         section.details.append(("Notes on the data", "\n".join(quiet)))
-    splits = [name for name in ("train", "valid", "test") if name in tables]
-    if splits:
-        rows = [
-            [METRICS[m], *(tables[s].get(m) for s in splits)]
-            for m in METRICS
-            if m in tables[splits[-1]]
-        ]
-        section.tables.append(Table(["metric", *splits], rows, "Scores"))
-    history = [
-        {**row, "step": row["epoch"], "split": "train"}
-        for row in read_lines(run / "metrics.jsonl")
-        if "epoch" in row
-    ]
-    valid = [row | {"split": "valid", "auroc": row.get("valid_auroc")} for row in history]
-    if history:
-        with figure() as (fig, (ax,)):
-            training_curve(ax, history, "loss", title="Training loss")
-            ax.set_xlabel("epoch")
-            section.pictures.append(Picture(as_image(fig)))
-    if any(row["auroc"] is not None for row in valid):
-        with figure() as (fig, (ax,)):
-            training_curve(ax, valid, "auroc", title="AUROC on the validation rows", chance=0.5)
-            ax.set_xlabel("epoch")
-            section.pictures.append(Picture(as_image(fig)))
+    section.tables += _score_tables(_tables(kept), kept.get("best_epoch"))
+    section.pictures += _learning_curves(history)
     labels, scores = scores_of(run / "predictions.tsv")
     if len(set(labels.tolist())) == 2:
         section.pictures += _curves({"this model": (labels, scores)}, "Test rows")
-    section.details.append(("task.json", json.dumps(task, indent=2)))
+    section.details.append(("The settings", json.dumps(settings, indent=2)))
     return section
 
 
+def _facts(
+    about: Mapping[str, Any],
+    given: Mapping[str, Any],
+    task: Mapping[str, Any],
+    kept: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+) -> list[tuple[str, str]]:
+    settings, rows = given.get("settings", task.get("settings", {})), task.get("set", {})
+    before = about.get("pretraining") or {}
+    lengths = " to ".join(f"{n}" for n in dict.fromkeys(rows.get("length_bp", [])))
+    window = (
+        f"{about['window_bp']} bp around places of {about['width']} bp"
+        if about.get("window_bp")
+        else ""
+    )
+    best = kept.get("best_epoch")
+    frozen = settings.get("freeze", "none")
+    facts = [
+        ("Task", str(about.get("task", given.get("task", "?")))),
+        ("Data", f"{Path(str(task['data'])).name}" if task.get("data") else ""),
+        ("Sequences", f"{rows['rows']:,} of {lengths} bp" if rows.get("rows") else ""),
+        ("Factors", ", ".join(about.get("factors", []))),
+        ("Learned in", ", ".join(about.get("cells", []))),
+        ("Learned on", ", ".join(about.get("train_chroms", []))),
+        ("Epoch chosen on", ", ".join(about.get("valid_chroms", []))),
+        ("Never read", ", ".join(about.get("test_chroms", []))),
+        ("Window", window),
+        ("Signals", ", ".join(":".join(signal) for signal in about.get("signals", []))),
+        ("Start", start_of(about or given)),
+        ("Head", str((about.get("head") or {}).get("name", ""))),
+        ("Held out of pre-training", ", ".join([*held_out(before), *held_out(before, "cells")])),
+        (
+            "Epochs",
+            f"{len(history)} of {settings.get('epochs', '?')}"
+            + (f", the best {best}" if best else ""),
+        ),
+        ("Batch", str(settings.get("batch_size", ""))),
+        (
+            "Learning rate",
+            f"{settings.get('lr', 0):g}" + ("" if frozen == "none" else f", {frozen} frozen"),
+        ),
+        ("Seed", show(settings.get("seed"))),
+        *(
+            (f"Rows, {name}", " + ".join(f"{n:,}" for n in numbers))
+            for name, numbers in rows.get("counts", {}).items()
+        ),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _score_tables(
+    tables: Mapping[str, Mapping[str, Mapping[str, Any]]], best: int | None
+) -> list[Table]:
+    """Scores: parts across where there is one output, outputs down where there are several."""
+    parts = [name for name in ("train", "valid", "test") if tables.get(name)]
+    if not parts:
+        return []
+    if all(set(tables[part]) == {""} for part in parts):
+        last = tables[parts[-1]][""]
+        rows = [
+            [name, *(tables[part][""].get(key) for part in parts)]
+            for key, name in METRICS.items()
+            if key in last
+        ]
+        return [Table(["metric", *parts], rows, "Scores")]
+    out = []
+    for part in parts:
+        keys = [key for key in SCORES if any(key in t for t in tables[part].values())]
+        caption = (
+            f"Validation rows, epoch {best}: they chose the epoch, so they flatter; test scores"
+            " come from epilm evaluate"
+            if part == "valid"
+            else f"{part} rows"
+        )
+        rows = [[name, *(table.get(key) for key in keys)] for name, table in tables[part].items()]
+        out.append(Table(["output", *(SCORES[key] for key in keys)], rows, caption))
+    return out
+
+
+def _learning_curves(history: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    """Loss of training and the score that chose the epoch, over epochs."""
+    if not history:
+        return []
+    chosen = next((k for k in history[0] if k.startswith("valid_") and k != "valid_seconds"), None)
+    chance = 0.5 if chosen == "valid_auroc" else None
+    wanted: list[tuple[str, str, str, float | None]] = [("loss", "train", "Loss of training", None)]
+    if chosen is not None:
+        wanted.append((chosen, "valid", f"{chosen.removeprefix('valid_')}, valid rows", chance))
+    out = []
+    for key, split, title, level in wanted:
+        points = [
+            {"step": row["epoch"], "split": split, key: row[key]}
+            for row in history
+            if row.get(key) is not None
+        ]
+        if points:
+            with figure() as (fig, (ax,)):
+                training_curve(ax, points, key, title=title, chance=level)
+                ax.set_xlabel("epoch")
+                out.append(Picture(as_image(fig), alt=f"{title} over epochs"))
+    return out
+
+
+def _reproduce(run: Path, task: str, about: Mapping[str, Any], given: Mapping[str, Any]) -> Section:
+    kept = load_json(run / "task.json", {})
+    settings = given.get("settings", kept.get("settings", {}))
+    words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
+    placed = bool(about.get("window_bp"))
+    data = str(kept.get("data", "DATA"))
+    where = f" --store STORE --factor {' '.join(about.get('factors', ()))}" if placed else ""
+    code = (
+        f"epilm finetune {task} --data {data}{where} --checkpoint"
+        f" {about.get('checkpoint', given.get('checkpoint', 'RUN'))} {' '.join(words)} --out {run}"
+    )
+    if placed:
+        cells = " ".join(settings.get("test_cells", [])) or "CELL"
+        code += f"\nepilm evaluate {run} --data {data} --store STORE --cell {cells} --controls"
+    return Section(
+        "How to reproduce",
+        text=[
+            "What differs from the defaults stands in the settings above; data and store are those"
+            " of the run (a digest of both is kept)."
+        ],
+        code=code,
+    )
+
+
 def start_of(task: Mapping[str, Any]) -> str:
-    """Say where a classifier's weights came from."""
+    """Say where a model's weights came from."""
     checkpoint, init = str(task.get("checkpoint", "?")), task.get("init")
-    if checkpoint in ("random", "cnn"):
-        return {"random": "random weights", "cnn": "small CNN, from scratch"}[checkpoint]
+    bare = {"cnn": "small CNN, from scratch", "factornet": "FactorNet's kind, from scratch"}
+    if checkpoint in ("random", "ebert", "dbert"):
+        return "random weights"
+    if checkpoint in bare:
+        return bare[checkpoint]
     name = Path(checkpoint).name
     return f"random weights, shape of {name}" if init == "random" else f"pre-trained: {name}"
 

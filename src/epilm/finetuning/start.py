@@ -187,7 +187,7 @@ def _on_trunk(
             f"{where} reads chromatin states and sequences have none: every state is unknown"
         )
     about["streams"] = ["dna", "states"] if reads_states else ["dna"]
-    _check_length(lesson, spec, source, where)
+    spec = _fit_window(lesson, spec, source, where)
     if about["fusion"] != "none":
         about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
     chosen = head or (task.head if about["fusion"] == "none" else "linear")
@@ -200,7 +200,6 @@ def _on_trunk(
     own = {key: value for key, value in about["head"].items() if key != "name"}
     network = HEADS[chosen].build(source, shape, seed + 1, **own)
     _set_dropout(network, options.dropout)
-    spec = replace(spec, streams=tuple(s for s in spec.streams if s != "states" or reads_states))
     return Finetuned(network, spec, about), where, told
 
 
@@ -299,10 +298,18 @@ def _tile_positions(model: GeneBERT | EBERT, spec: ModelSpec) -> list[str]:
     return [f"pre-training used {trained} of {len(table)} positions: the others repeat them"]
 
 
-def _check_length(lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, where: str) -> None:
-    """Refuse a window of a store that the trunk's position table does not reach over."""
+def _fit_window(
+    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, where: str
+) -> ModelSpec:
+    """Let a trunk read the task's windows, as far as its position table reaches.
+
+    Raises
+    ------
+    InputError
+        If a window has more tokens than there are positions.
+    """
     if not lesson.window_bp:
-        return
+        return spec
     tokens = n_window_tokens(lesson.window_bp, spec.k, spec.stride, spec.tail)
     tokens += 2 * spec.special_tokens
     if tokens > model.encoder.max_positions:
@@ -314,6 +321,7 @@ def _check_length(lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, 
             expected=f"at most {model.encoder.max_positions} ({reach} bp)",
             do="Lower --window-bp.",
         )
+    return replace(spec, max_tokens=max(spec.max_tokens, tokens))
 
 
 def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:

@@ -31,10 +31,10 @@ def binding_rows(plan: "Plan", data: Path, seed: int) -> "LabelledSequences":
     """Rows of the binding task: sites of a factor in one cell type against those of
     `plan.others`.
     """
-    from epilm.tasks import find_task
+    from epilm.tasks import tfbs
 
     peaks = f"{plan.cell}.{plan.factor}"
-    return find_task("tfbs").load(
+    return tfbs.load(
         data / f"chip/{peaks}.conservative.narrowPeak.gz",
         genome=data / "genome.fa",
         negatives="other_peaks",
@@ -65,8 +65,8 @@ def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int
         "binding": (
             f"tfbs --data {data}/chip/{peaks}.conservative.narrowPeak.gz --genome {data}/genome.fa"
             " --negatives other_peaks"
-            f" {' '.join(f'--option other_peaks={data}/{name}' for name in plan.others)} --option"
-            f" exclude={data}/chip/{peaks}.relaxed.narrowPeak.gz"
+            f" --other-peaks {' '.join(f'{data}/{name}' for name in plan.others)}"
+            f" --exclude {data}/chip/{peaks}.relaxed.narrowPeak.gz"
             f" {' '.join(f'--valid {place}' for place in splits['validation'])}"
             f" {' '.join(f'--test {place}' for place in splits['test'])}"
         ),
@@ -74,12 +74,12 @@ def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int
     for name, text in words.items():
 
         def run(name: str = name) -> None:
-            from epilm.tasks import find_task
+            from epilm.tasks import promoter
             from epilm.tasks.splits import split_rows
 
             with atomic_folder(folder / "tasks" / name) as home:
                 if name == "promoter":
-                    rows = split_rows(find_task("promoter").load(data / "promoters"), how="given")
+                    rows = split_rows(promoter.load(data / "promoters"), how="given")
                 else:
                     rows = binding_rows(plan, data, seed)
                     rows = split_rows(
@@ -106,7 +106,7 @@ def _fit_all(
     seed: int,
 ) -> None:
     from epilm.baselines.sequences import fit_kmer, fit_motif
-    from epilm.finetuning.finetune import FinetuneSpec, finetune
+    from epilm.finetuning.finetune import finetune
     from epilm.metrics.classification import score_table
     from epilm.training.log import plain
 
@@ -120,7 +120,10 @@ def _fit_all(
             checkpoint=runs / run,
             init=init,
             split="given",
-            settings=FinetuneSpec(epochs=plan.epochs, lr=lr, freeze=freeze, seed=seed),
+            epochs=plan.epochs,
+            lr=lr,
+            freeze=freeze,
+            seed=seed,
             say=lambda line: None,
         )
     train, valid, test = rows.part("train"), rows.part("valid"), rows.part("test")

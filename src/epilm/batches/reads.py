@@ -14,6 +14,7 @@ from epilm.batches.motif_signals import Matrices, is_motif
 from epilm.batches.overlapping import OverlappingReader
 from epilm.errors import StoreError, UsageError, nearest
 from epilm.models.model_spec import ModelSpec
+from epilm.store.identity import check_assembly, check_states
 from epilm.store.reader import Store
 
 # How a signal becomes a value of a token, where nothing else is said (protocols 5.8).
@@ -73,6 +74,8 @@ class Reads:
         Whether there is a stream of states, of examples that can have them.
     state_names : tuple of str, state_bin : int or None
         Of the segmentation it was made with.
+    kept : dict
+        What it keeps of the store it was made with (`store.identity.identity_of`).
     """
 
     spec: ModelSpec
@@ -84,35 +87,24 @@ class Reads:
     states: bool = False
     state_names: tuple[str, ...] = ()
     state_bin: int | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def flank(self) -> int:
         """Bases of the window before the place."""
         return (self.window_bp - self.width) // 2
 
-    def check(self, store: Store, cells: Sequence[str]) -> None:
-        """Refuse a store whose states are others, or that lacks a track of a cell type.
+    def check(self, store: Store, cells: Sequence[str], *, other_assembly: bool = False) -> None:
+        """Refuse a store of another genome or other states, or that lacks a track of a cell type.
 
         Raises
         ------
-        StoreError
+        CheckpointError, StoreError
         """
-        if self.states and store.states is not None and self.state_names:
-            mine = (tuple(store.states.names), store.states.bin)
-            if mine != (self.state_names, self.state_bin):
-                raise StoreError(
-                    "the states of the store are not those the model was made with",
-                    where=str(store.path),
-                    found=(
-                        f"{len(mine[0])} states ({', '.join(mine[0][:3])}, ...) in bins of"
-                        f" {mine[1]} bp"
-                    ),
-                    expected=(
-                        f"{len(self.state_names)} ({', '.join(self.state_names[:3])}, ...) in bins"
-                        f" of {self.state_bin} bp"
-                    ),
-                    do="Build the store with the same segmentation (--states).",
-                )
+        where = str(self.kept.get("path") or "the model")
+        check_assembly(store, self.kept, where, meant=other_assembly)
+        if self.states:
+            check_states(self.state_names, self.state_bin, store, where)
         check_tracks(
             store, cells, states=self.states, signals=[name for name, _, _ in self.signals]
         )
@@ -142,6 +134,7 @@ def reads_of(spec: ModelSpec, about: Mapping[str, Any]) -> Reads:
         "states" in about.get("streams", ()),
         tuple(about.get("state_names") or ()),
         about.get("state_bin"),
+        {key: about[key] for key in ("assembly", "chrom_sizes", "path") if key in about},
     )
 
 

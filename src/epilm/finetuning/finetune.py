@@ -27,6 +27,7 @@ from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import logits_of, said_of
 from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
+from epilm.store.identity import identity_of
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.lesson import Rows, TaskLesson
@@ -157,10 +158,7 @@ def finetune(
     if isinstance(lesson.examples, LabelledSequences):
         learn_fusion_scale(model, lesson.examples.part("train"))
     if lesson.store is not None:
-        model.about |= {
-            "store": lesson.store.fingerprint,
-            "assembly": lesson.store.info.assembly,
-        }
+        model.about |= identity_of(lesson.store)
     model.about["settings"] = json.loads(json.dumps(learned_settings(given)))
     if out is None:
         return _learn(chosen, lesson, model, given, say, None)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epilm.batch import Windows
+from epilm.batches.reads import reads_of
 from epilm.device import Place, batch_fits, choose_place
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
@@ -145,7 +146,7 @@ class ModelScorer:
         self.model, self.place, self.batch, self.both = model, place, batch, both_strands
         self.say = say
         self.about = model.about | {"path": str(model.path), "read_notes": []}
-        self.reads = model.reads
+        self.reads = reads_of(model.spec, self.about)
 
     def __call__(self, examples: Any, store: Any = None) -> Iterator[NDArray[Any]]:
         """Give probabilities block by block, in the examples' order."""

@@ -25,6 +25,7 @@ from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.networks import HEADS, NETWORKS, Shape, find_head
 from epilm.motifs.formats import read_collection
 from epilm.nn.encoder import enlarge_positions
+from epilm.store.identity import check_assembly, check_states
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.lesson import TaskLesson
@@ -169,6 +170,8 @@ def _on_trunk(
         source, where = build_model(spec, seed=seed), f"a random {size} {spec.name}, k={spec.k}"
     else:
         loaded, spec, extra, where = load_pretrained(name)
+        if store is not None and init == "checkpoint":
+            check_assembly(store, extra, where, meant=getattr(options, "other_assembly", False))
         if init == "random":
             source, where = (
                 build_model(_bare(spec), seed=seed),
@@ -327,16 +330,15 @@ def _fit_window(
 def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:
     """Refuse a store of other states than the pre-training's."""
     assert store.states is not None
-    names, width = tuple(extra.get("state_names") or ()), extra.get("state_bin")
-    mine = tuple(store.states.names), int(store.states.bin)
-    if (names and (names, width) != mine) or spec.states not in (0, len(mine[0])):
+    check_states(
+        extra.get("state_names"), extra.get("state_bin"), store, where, "of the pre-training"
+    )
+    if spec.states not in (0, store.states.n_states):
         raise CheckpointError(
             "the states of the store are not those of the pre-training",
             where=where,
-            found=f"{len(mine[0])} states ({', '.join(mine[0][:3])}, ...) in bins of {mine[1]} bp",
-            expected=(
-                f"{len(names) or spec.states} ({', '.join(names[:3])}, ...) in bins of {width} bp"
-            ),
+            found=f"{store.states.n_states} states ({store.path})",
+            expected=f"{spec.states}",
             do="Build the store with the same segmentation (--states).",
         )
 
@@ -358,6 +360,14 @@ def _fusion_motifs(about: dict[str, Any], options: Any) -> list[Any]:
 
 def _in_order(collection: list[Any], spec: ModelSpec, extra: dict[str, Any]) -> list[Any]:
     """The motifs in the order of the model's factors, where the checkpoint says it."""
+    statistics = [str(name) for name in extra.get("factor_statistics") or ["best"]]
+    if statistics != ["best"]:
+        raise CheckpointError(
+            "fusion reads the best score of each motif, and the model learned another statistic",
+            found=", ".join(statistics),
+            expected="best",
+            do="Set fusion to none, or pre-train on a store built with --statistic best.",
+        )
     ids = [str(i) for i in extra.get("factor_ids") or []]
     if ids:
         have = {motif.id: motif for motif in collection}

@@ -21,6 +21,7 @@ KEPT = (
     "before",
     "store",
     "assembly",
+    "chrom_sizes",
     "state_names",
     "state_bin",
 )

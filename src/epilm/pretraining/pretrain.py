@@ -35,6 +35,7 @@ from epilm.pretraining.step import contrast_size
 from epilm.pretraining.validate import pick_rows
 from epilm.recipes.recipe import Recipe, load_recipe, to_dict
 from epilm.recipes.rules import check_store
+from epilm.store.identity import check_states, identity_of
 from epilm.store.reader import Store
 from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
@@ -326,6 +327,15 @@ def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dic
         )
     elif spec.encoder.init is not None:
         before = memory_of(spec.encoder.init)
+        if "states" in spec.streams and before:  # their vectors are taken over by number
+            last = before[-1]
+            check_states(
+                last.get("state_names"),
+                last.get("state_bin"),
+                plan.store,
+                str(spec.encoder.init),
+                "of the weights it starts from",
+            )
     with torch.random.fork_rng(devices=[]):
         model = build_model(spec, seed=recipe.train.seed)
     model.start_temperature(recipe.objectives.matching.temperature)
@@ -369,8 +379,7 @@ def _run(
 
     extra: dict[str, Any] = {
         "recipe": to_dict(recipe),
-        "store": store.fingerprint,
-        "assembly": store.info.assembly,
+        **identity_of(store),
         "cell_types": list(store.cell_types),
         "chroms": list(store.chroms),
         "before": before,

@@ -166,7 +166,10 @@ def leak_of(
         spec = SampleSpec(
             holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells"))
         )
-        total = leak_report(Store.open(store), spec, chrom[known], start[known], end[known])[-1]
+        opened = Store.open(store)
+        if known_store := pretraining.get("store"):
+            opened.check_same(str(known_store), "the pre-training of this model")
+        total = leak_report(opened, spec, chrom[known], start[known], end[known])[-1]
         fraction = float(total.fraction)
         return answer(
             fraction,

@@ -94,6 +94,8 @@ class BindingOptions(BindingSpec):
     """How labels are made from peaks. challenge (where not given): a bin is bound that shares at
     least half of itself, or of a peak, with it; bin_half: more than half of itself. A label file
     has its labels."""
+    other_assembly: bool = field(default=False, metadata=PLACE)
+    """The store is of another genome than the pre-training's, and that is meant."""
     motifs: Any = field(default=None, metadata=PLACE | {"type": str})
     """Motif file or jaspar:2018, where the signals name motifs; the store's own where not given."""
 

@@ -220,7 +220,7 @@ def evaluate_binding(
         assert opened is not None
         assert factor is not None
         column = column_of(score.about["labels"]["names"], factor)
-        score.reads.check(opened, [cell])
+        score.reads.check(opened, [cell], other_assembly=options.other_assembly)
         model = score
 
         def predict(source: Store) -> NDArray[np.float32]:

@@ -43,6 +43,8 @@ class BindingPredictOptions:
     """Chromosomes, or parts of them, to lay bins over (200 bp every 50)."""
     bins: Any = field(default=None, metadata=PATH)
     """A file with one bin a line, such as the challenge's region files; the order is kept."""
+    other_assembly: bool = False
+    """The store is of another genome than the model's, and that is meant."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class BindingEvaluateOptions:
     """How the table calls the model."""
     seed: int = 0
     """Of the shuffle of states."""
+    other_assembly: bool = False
+    """The store is of another genome than the model's, and that is meant."""
 
 
 class BinPredictions(NamedTuple):
@@ -182,7 +186,7 @@ class BindingTask(Task):
             bins = grid(sizes, chroms=list(options.chroms))
         else:
             raise UsageError("no bins are named", do="Give --chroms, or --bins FILE.")
-        score.reads.check(store, [options.cell])
+        score.reads.check(store, [options.cell], other_assembly=options.other_assembly)
         names = score.about["labels"]["names"]
         column = column_of(names, options.factor)
         for note in proxy_notes(store, [options.cell]) if score.reads.states else []:

@@ -276,7 +276,6 @@ def _fields(
             skip_blank_lines=False,
             index_col=False,
             encoding_errors="replace",
-            engine="c" if separator != r"\s+" else "python",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise InputError(

@@ -570,7 +570,7 @@ def test_counts_are_taken_from_the_layer_named(tmp_path):
     obs = pd.DataFrame({"cell_type": LABELS}, index=CELLS)
     layers = {"counts": sparse.csr_matrix(C.T.astype(np.float32))}
     data = anndata.AnnData(sparse.csr_matrix(C.T / 2), obs, pd.DataFrame(index=PEAKS))
-    data.layers |= layers
+    data.layers["counts"] = layers["counts"]
     more = anndata.AnnData(sparse.csr_matrix(C.T * 3), obs, pd.DataFrame(index=PEAKS))
     data.raw = more
     data.write_h5ad(tmp_path / "c.h5ad")

@@ -196,8 +196,10 @@ def _layer(data: Any, layer: str | None, layers: tuple[str, ...], path: Path) ->
                 else "It has X alone: leave --layer out."
             ),
         )
+    if layer in data.layers:
+        return data.layers[layer]
     if layer is not None:
-        return data.layers[layer] if layer in data.layers else data.raw.X
+        return data.raw.X
     if data.X is None:
         raise InputError(
             "the file holds no matrix X",
@@ -252,8 +254,8 @@ def read_npz(path: Path) -> RawMatrix:
 
 
 def read_rds(path: Path) -> RawMatrix:
-    """Read an R object: a sparse matrix of package Matrix (dgCMatrix, dgTMatrix, ...), or the counts
-    and cell table of a Seurat object.
+    """Read an R object: a sparse matrix of package Matrix (dgCMatrix, dgTMatrix, ...), or the
+    counts and cell table of a Seurat object.
 
     The active assay of a Seurat object is taken, or "peaks" or "ATAC" where the active one has no
     interval names.
@@ -404,7 +406,7 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
             f"the slots of the {_r_class(value).removeprefix('an object of class ')} do not fit",
             where=str(path),
             found=f"Dim {rows} x {columns}, {0 if p is None else len(p)} pointers, {len(x)} values",
-            expected="one pointer more than columns (of a dgRMatrix: rows), an index for each value",
+            expected="one pointer more than columns (dgRMatrix: rows), an index for each value",
         )
     if p is None:
         return sparse.csr_array(sparse.coo_array((x, (i, j)), shape=(rows, columns)))

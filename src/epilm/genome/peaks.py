@@ -88,9 +88,9 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
         )
     headed = read_headed(text, lines, last_comment(whole, int(lines[0])), path)
     # A comment that names BED's columns changes nothing about BED.
-    if headed is not None and headed.attrs["counts_from"] is not None:
-        if headed.attrs["counts_from"] == 1 or not headed.attrs["commented"]:
-            return headed
+    base = None if headed is None else headed.attrs["counts_from"]
+    if headed is not None and (base == 1 or (base == 0 and not headed.attrs["commented"])):
+        return headed
     fields = text[: text.index(b"\n")].decode("utf-8", "replace").split("\t")
     kind, n_read = _kind(fields, Path(path).name, format)
     ignored: list[str] = []

@@ -25,6 +25,19 @@ def test_an_unknown_command_is_wrong_use_and_the_nearest_is_named(capsys):
     assert "Did you mean pretrain?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["simulate", "x", "--seed", "1.5"], "--seed"),
+        (["build", "--genome", "g.fa", "--out", "s", "--top-n", "0.5"], "--top-n"),
+        (["inspect", "s", "--regions", "2.01"], "--regions"),
+    ],
+)
+def test_a_fraction_is_no_whole_number(words, option, capsys):
+    assert main(words) == 2
+    assert f"{option}: not a whole number. Found {words[-1]}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_help_with_its_options(command, capsys):
     assert main([command, "--help"]) == 0

@@ -173,7 +173,12 @@ def test_unlabelled_cells_are_refused_or_dropped_and_said(tmp_path):
     (tmp_path / "cells.tsv").write_text(TABLE.replace("CC-1\tX", "CC-1\t"))
     with pytest.raises(InputError) as error:
         read_counts(**arguments)
-    for word in ["cells.tsv", "1 of 4 cells have no cell_type", "cell 2 (CC-1)", "missing='drop'"]:
+    for word in [
+        "cells.tsv",
+        "1 of 4 cells have no cell_type",
+        "cell 2 (CC-1)",
+        "--unlabelled drop",
+    ]:
         assert word in str(error.value)
     counts = read_counts(**arguments, missing="drop")
     assert counts.cells.tolist() == ["AA-1", "GG-1", "TT-1"]
@@ -238,14 +243,15 @@ def test_negative_and_missing_counts_are_named_by_peak_and_cell(tmp_path, value,
     text_sides(tmp_path)
     with pytest.raises(InputError) as error:
         read_counts(tmp_path / "c.npz")
-    for word in [*words, "peak 2 (chr1:20-30)", "cell 3 (GG-1)", "1 of 5", "raw count layer"]:
+    for word in [*words, "peak 2 (chr1:20-30)", "cell 3 (GG-1)", "1 of 5", "Give the raw counts"]:
         assert word in str(error.value)
 
 
 def test_normalised_counts_are_used_and_said(tmp_path):
     sparse.save_npz(tmp_path / "c.npz", sparse.csr_array(C / 2))
     text_sides(tmp_path)
-    assert "not whole numbers" in read_counts(tmp_path / "c.npz").notes[0]
+    notes = read_counts(tmp_path / "c.npz").notes
+    assert any("not whole numbers" in note for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +275,7 @@ def test_normalised_counts_are_used_and_said(tmp_path):
         ),
         ("c.npz", b"PK\x03\x04rest", ["this is no sparse matrix of scipy.sparse.save_npz"]),
         ("c.RDS", b"hello, this is no RDS", ["this is no R object file"]),
-        ("c.loom", b"hello", ["wrong format", ".h5ad, .mtx"]),
+        ("c.loom", b"hello", ["wrong format", ".h5ad, .h5 (10x), .mtx"]),
     ],
 )
 def test_a_file_of_another_format_is_named(tmp_path, name, data, words):
@@ -363,3 +369,246 @@ def test_pseudo_bulk_and_its_thresholds_against_plain_loops(seed):
 def test_impossible_thresholds_are_refused():
     with pytest.raises(ValueError, match="top_n at least 1"):
         accessible(np.ones((2, 2)), top_n=0)
+
+
+# -- files beside the matrix, names that contradict, sides that look alike -------------------------
+
+
+def test_barcodes_that_share_the_beginning_of_the_matrix_s_name_order_the_labels(tmp_path):
+    scipy_io.mmwrite(tmp_path / "GSM1_matrix.mtx", sparse.coo_array(C))
+    (tmp_path / "GSM1_peaks.bed").write_text("chr1\t5\t9\nchr1\t20\t30\nchr2\t0\t7\n")
+    (tmp_path / "GSM1_barcodes.tsv.gz").write_bytes(gzip.compress("\n".join(CELLS).encode()))
+    (tmp_path / "GSM2_barcodes.tsv").write_text("\n".join(reversed(CELLS)))
+    (tmp_path / "barcodes.tsv").write_text("\n".join(reversed(CELLS)))
+    pairs = reversed(list(zip(CELLS, LABELS, strict=True)))
+    (tmp_path / "meta.tsv").write_text(
+        "barcode\tcell_type\n" + "".join(f"{c}\t{t}\n" for c, t in pairs)
+    )
+    counts = read_counts(tmp_path / "GSM1_matrix.mtx", cells=tmp_path / "meta.tsv")
+    assert counts.labels.tolist() == LABELS
+    assert [(role, path.name) for role, path in counts.beside] == [
+        ("counts_peaks", "GSM1_peaks.bed"),
+        ("counts_barcodes", "GSM1_barcodes.tsv.gz"),
+    ]
+    assert not any("by position" in note for note in counts.notes)
+
+
+def test_labels_that_go_by_position_are_said_to(tmp_path):
+    counts = read_counts(**write(tmp_path, "npz"))
+    assert "cells.tsv: labels go by position" in " ".join(counts.notes)
+
+
+def h5ad(folder, obs, var, X=C.T, **more):
+    data = anndata.AnnData(sparse.csr_matrix(X.astype(np.float32)), obs=obs, var=var, **more)
+    data.write_h5ad(folder / "c.h5ad")
+    return folder / "c.h5ad"
+
+
+def test_cells_of_one_name_are_refused_with_a_table_and_kept_by_row_without(tmp_path):
+    obs = pd.DataFrame({"cell_type": LABELS}, index=["AA-1", "CC-1", "AA-1", "TT-1"])
+    path = h5ad(tmp_path, obs, pd.DataFrame(index=PEAKS))
+    counts = read_counts(path)
+    assert counts.labels.tolist() == LABELS
+    assert any("some cells have the name of another" in note for note in counts.notes)
+    (tmp_path / "t.tsv").write_text("barcode\tcell_type\nAA-1\tX\nCC-1\tX\nTT-1\tY\n")
+    with pytest.raises(InputError) as error:
+        read_counts(path, cells=tmp_path / "t.tsv")
+    for word in ["t.tsv", "a cell of the matrix is named twice", "cell 3 (AA-1)", "1 of 4"]:
+        assert word in str(error.value)
+
+
+def test_a_peak_list_that_contradicts_the_matrix_is_refused(tmp_path):
+    path = write(tmp_path, "h5ad")["path"]
+    for text, words in [
+        ("chr1\t20\t30\nchr1\t5\t9\nchr2\t0\t7\n", ["peak 1", "another order", "chr1:5-9"]),
+        ("chr1\t5\t9\nchr1\t20\t31\nchr2\t0\t7\n", ["peak 2", "1 of 3 differ", "chr1:20-30"]),
+    ]:
+        (tmp_path / "p.bed").write_text(text)
+        with pytest.raises(InputError, match="contradicts the matrix's own names") as error:
+            read_counts(path, peaks=tmp_path / "p.bed")
+        for word in ["p.bed", *words, "--counts-peaks"]:
+            assert word in str(error.value)
+    (tmp_path / "p.bed").write_text("1\t5\t9\n1\t20\t30\n2\t0\t7\n")
+    assert read_counts(path, peaks=tmp_path / "p.bed").regions["chrom"].tolist() == ["1", "1", "2"]
+
+
+def test_a_peak_list_that_contradicts_the_features_beside_is_refused(tmp_path):
+    scipy_io.mmwrite(tmp_path / "matrix.mtx", sparse.coo_array(C))
+    text_sides(tmp_path)
+    (tmp_path / "features.tsv").write_text("".join(f"{p}\t{p}\tPeaks\n" for p in PEAKS))
+    (tmp_path / "p.bed").write_text("chr1\t20\t30\nchr1\t5\t9\nchr2\t0\t7\n")
+    with pytest.raises(InputError, match="contradicts the features beside the matrix"):
+        read_counts(tmp_path / "matrix.mtx", peaks=tmp_path / "p.bed")
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_barcodes_that_end_in_two_numbers_are_no_intervals(tmp_path, given):
+    """As anndata's concatenation names them."""
+    cells = ["AA-1-0", "CC-1-0", "AA-0-1", "CC-0-1"]
+    obs = pd.DataFrame({"cell_type": LABELS}, index=cells)
+    var = pd.DataFrame(index=["peak1", "peak2", "peak3"] if given else PEAKS)
+    (tmp_path / "p.bed").write_text("chr1\t5\t9\nchr1\t20\t30\nchr2\t0\t7\n")
+    counts = read_counts(h5ad(tmp_path, obs, var), peaks=tmp_path / "p.bed" if given else None)
+    assert counts.cells.tolist() == cells
+    assert counts.matrix.todense().tolist() == C.tolist()
+    turned = h5ad(tmp_path, var, obs, X=C)
+    counts = read_counts(turned, peaks=tmp_path / "p.bed" if given else None)
+    assert counts.matrix.todense().tolist() == C.tolist()
+
+
+def test_granges_as_columns_of_an_h5ad_count_from_one(tmp_path):
+    var = pd.DataFrame(
+        {"seqnames": ["chr1", "chr1", "chr2"], "start": [6, 21, 1], "end": [9, 30, 7]}, index=PEAKS
+    )
+    var["width"] = var["end"] - var["start"] + 1
+    obs = pd.DataFrame({"cell_type": LABELS}, index=CELLS)
+    assert read_counts(h5ad(tmp_path, obs, var)).regions["start"].tolist() == [5, 20, 0]
+    var["width"] = [4, 9, 7]
+    with pytest.raises(InputError, match=r"c.h5ad, peak 2: the width contradicts start and end"):
+        read_counts(h5ad(tmp_path, obs, var))
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        # adata.obs.to_csv(): the unnamed first column is the key, whatever `barcode` holds
+        (",barcode,cell_type\ns1#AA-1,AA-1,X\ns2#AA-1,AA-1,Y\n", ["s1#AA-1", "s2#AA-1"]),
+        ('"","barcode","cell_type"\n"s1#AA-1","AA-1","X"\n"s2#AA-1","AA-1","Y"\n', None),
+        ("\tbarcode\tcell_type\ns1#AA-1\tAA-1\tX\ns2#AA-1\tAA-1\tY\n", None),
+        # row numbers are no cells
+        (",barcode,cell_type\n0,s1#AA-1,X\n1,s2#AA-1,Y\n", None),
+        ('"barcode","cell_type"\n"1","s1#AA-1","X"\n"2","s2#AA-1","Y"\n', None),
+    ],
+)
+def test_the_key_of_a_cell_table_is_the_unnamed_first_column(tmp_path, text, cells):
+    from epilm.genome.labels import read_cells
+
+    (tmp_path / "t.csv").write_text(text)
+    table = read_cells(tmp_path / "t.csv")
+    assert table.index.tolist() == (cells or ["s1#AA-1", "s2#AA-1"])
+    assert table["cell_type"].tolist() == ["X", "Y"]
+
+
+def test_labels_are_words_without_blanks_and_without_a_point(tmp_path):
+    obs = pd.DataFrame({"k": [1.0, np.nan, 2.0, 2.0]}, index=CELLS)
+    obs["t"] = ["T cell", "T cell ", " T cell", "B"]
+    path = h5ad(tmp_path, obs, pd.DataFrame(index=PEAKS))
+    assert read_counts(path, label="k", missing="drop").labels.tolist() == ["1", "2", "2"]
+    counts = read_counts(path, label="t")
+    assert counts.labels.tolist() == ["T cell", "T cell", "T cell", "B"]
+    assert any("blanks around t are left out" in note for note in counts.notes)
+
+
+# -- 10x, layers, further classes of R -------------------------------------------------------------
+
+KINDS = ["Gene Expression", "Peaks", "Peaks", "Peaks"]
+WITH_GENE = np.vstack([[[7, 7, 7, 7]], C])
+
+
+def ten_x(path, matrix, names, kinds):
+    import h5py
+
+    columns = sparse.csc_array(matrix)
+    with h5py.File(path, "w") as handle:
+        group = handle.create_group("matrix")
+        group["barcodes"] = np.array(CELLS, "S")
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(columns, name)
+        group["shape"] = np.array(matrix.shape)
+        group["features/id"] = np.array(names, "S")
+        group["features/feature_type"] = np.array(kinds, "S")
+
+
+def multiome(folder, how):
+    names = ["ENSG01", *(p.replace("-", ":", 1) for p in PEAKS)]
+    (folder / "meta.tsv").write_text(TABLE)
+    if how == "h5":
+        ten_x(folder / "f.h5", WITH_GENE, names, KINDS)
+        return {"path": folder / "f.h5", "cells": folder / "meta.tsv"}
+    if how == "h5ad":
+        var = pd.DataFrame({"feature_types": KINDS}, index=names)
+        obs = pd.DataFrame({"cell_type": LABELS}, index=CELLS)
+        return {"path": h5ad(folder, obs, var, X=WITH_GENE.T)}
+    scipy_io.mmwrite(folder / "matrix.mtx", sparse.coo_array(WITH_GENE))
+    (folder / "features.tsv").write_text(
+        "".join(f"{n}\t{n}\t{k}\tchr1\t1\t2\n" for n, k in zip(names, KINDS, strict=True))
+    )
+    (folder / "barcodes.tsv").write_text("\n".join(CELLS) + "\n")
+    return {"path": folder / "matrix.mtx", "cells": folder / "meta.tsv"}
+
+
+@pytest.mark.parametrize("how", ["h5", "h5ad", "mtx"])
+def test_of_a_multiome_matrix_the_peaks_are_kept_and_the_genes_counted(tmp_path, how):
+    from epilm.genome.checks import check_intervals
+
+    counts = read_counts(**multiome(tmp_path, how))
+    assert counts.matrix.todense().tolist() == C.tolist()
+    assert counts.regions["end"].tolist() == [9, 30, 7]
+    assert counts.labels.tolist() == LABELS
+    notes = [*counts.notes, *check_intervals(counts.regions).notes]
+    assert any("4 features, of which no peaks and left out: 1 Gene Expression" in n for n in notes)
+
+
+def test_the_atac_matrix_of_ten_x_is_read_and_one_of_genes_is_refused(tmp_path):
+    (tmp_path / "meta.tsv").write_text(TABLE)
+    ten_x(tmp_path / "f.h5", C, [p.replace("-", ":", 1) for p in PEAKS], ["Peaks"] * 3)
+    counts = read_counts(tmp_path / "f.h5", cells=tmp_path / "meta.tsv")
+    assert counts.matrix.todense().tolist() == C.tolist()
+    assert counts.cells.tolist() == CELLS
+    ten_x(tmp_path / "f.h5", C, ["a", "b", "c"], ["Gene Expression"] * 3)
+    with pytest.raises(InputError, match=r"no feature of the matrix is a peak.*3 Gene Expression"):
+        read_counts(tmp_path / "f.h5", cells=tmp_path / "meta.tsv")
+    import h5py
+
+    with h5py.File(tmp_path / "cut.h5", "w") as handle:
+        handle.create_group("matrix")["shape"] = [2, 3]
+    with pytest.raises(InputError, match=r"cut.h5: this is no 10x matrix"):
+        read_counts(tmp_path / "cut.h5", cells=tmp_path / "meta.tsv")
+
+
+def test_counts_are_taken_from_the_layer_named(tmp_path):
+    obs = pd.DataFrame({"cell_type": LABELS}, index=CELLS)
+    layers = {"counts": sparse.csr_matrix(C.T.astype(np.float32))}
+    data = anndata.AnnData(sparse.csr_matrix(C.T / 2), obs, pd.DataFrame(index=PEAKS))
+    data.layers["counts"] = layers["counts"]
+    more = anndata.AnnData(sparse.csr_matrix(C.T * 3), obs, pd.DataFrame(index=PEAKS))
+    data.raw = more
+    data.write_h5ad(tmp_path / "c.h5ad")
+    assert read_counts(tmp_path / "c.h5ad", layer="counts").matrix.todense().tolist() == C.tolist()
+    raw = read_counts(tmp_path / "c.h5ad", layer="raw")
+    assert raw.matrix.todense().tolist() == (C * 3).tolist()
+    assert "c.h5ad: counts of raw" in raw.notes
+    notes = " ".join(read_counts(tmp_path / "c.h5ad").notes)
+    assert "not whole numbers" in notes
+    assert "the file also holds --layer counts, raw" in notes
+    with pytest.raises(InputError, match=r"no such layer. Found count.*Did you mean counts"):
+        read_counts(tmp_path / "c.h5ad", layer="count")
+    with pytest.raises(InputError, match="only AnnData files"):
+        read_counts(**write(tmp_path, "npz"), layer="counts")
+
+
+@pytest.mark.parametrize("name", ["dgTMatrix", "dgRMatrix", "ngCMatrix", "lgCMatrix"])
+def test_other_sparse_classes_of_r_are_the_same_counts(tmp_path, name):
+    pytest.importorskip("rdata")
+    (tmp_path / "t.tsv").write_text(TABLE)
+    C01 = np.minimum(C, 1)
+    made = rds.dgcmatrix(sparse.csc_array(C01 if name[0] in "nl" else C), PEAKS, CELLS)
+    made.name = name
+    if name == "dgTMatrix":
+        rows, columns = np.nonzero(C)
+        # An entry named twice is the sum, in R too: 2 = 1 + 1.
+        rows, columns = [*rows, 0], [*columns, 1]
+        del made.slots["p"]
+        made.slots |= {"i": np.array(rows, np.int32), "j": np.array(columns, np.int32)}
+        made.slots["x"] = np.ones(len(rows))
+    if name == "dgRMatrix":
+        table = sparse.csr_array(C)
+        del made.slots["i"]
+        made.slots |= {"p": table.indptr.astype(np.int32), "j": table.indices.astype(np.int32)}
+        made.slots["x"] = table.data.astype(float)
+    if name == "ngCMatrix":
+        del made.slots["x"]
+    (tmp_path / "c.RDS").write_bytes(rds.rds(made))
+    counts = read_counts(tmp_path / "c.RDS", cells=tmp_path / "t.tsv")
+    expected = C01 if name[0] in "nl" else C
+    assert counts.matrix.todense().astype(int).tolist() == expected.tolist()

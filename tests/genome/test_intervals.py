@@ -135,7 +135,10 @@ def test_checking_sorts_drops_duplicates_and_counts_them():
         "out_of_order": 2,
         "duplicates": 1,
         "other_chromosomes": 0,
+        "cut": 0,
+        "past_end": 0,
     }
+    assert checked.went_to.tolist() == [3, 1, 0, 2, 1], "the duplicate went to the first of them"
     assert checked.notes == [
         "a.bed: 2 of 5 regions were not in order: sorted",
         "a.bed: 1 of 5 regions occur more than once: first one kept",

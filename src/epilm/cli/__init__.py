@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
@@ -93,6 +93,7 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
         help=(epilm.__doc__ or "").splitlines()[0],
         version=epilm.__version__,
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
+        config=_refuse_fractions,
     )
     for name, line in COMMANDS.items():
         # One command's own help comes from its docstring; the overview must not import any of them.
@@ -152,6 +153,31 @@ def _refusal(error: "CycloptsError", command: str | None, words: Sequence[str]) 
     option = str(getattr(error.token, "keyword", None) or error.token)
     refused = foreign_option(task, command, option.split("=")[0], TASKS)
     return f"epilm: {type(refused).__name__}: {refused}"
+
+
+def _refuse_fractions(app: Any, commands: Any, arguments: Any) -> None:
+    """Refuse `--seed 1.5`, which cyclopts would round; called with the words before they are
+    converted.
+    """
+    from epilm.errors import UsageError
+
+    for argument in arguments:
+        kinds = {argument.hint, *get_args(argument.hint)}
+        kinds |= {inner for kind in kinds for inner in get_args(kind)}
+        if int not in kinds or float in kinds or str in kinds:
+            continue
+        for token in argument.tokens:
+            try:
+                number = float(token.value)
+            except ValueError:
+                continue  # cyclopts says what it expected
+            if not number.is_integer():
+                raise UsageError(
+                    "not a whole number",
+                    where=argument.name,
+                    found=token.value,
+                    expected="a whole number",
+                )
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ def build(
     counts_cells: Path | None = None,
     label: str = "cell_type",
     unlabelled: Literal["error", "drop"] = "error",
+    layer: str | None = None,
     motifs: str | None = None,
     contacts: list[Path] | None = None,
     contacts_resolution: int | None = None,
@@ -66,9 +67,10 @@ def build(
     out
         Folder to make; nothing is left there when the build fails.
     peaks
-        BED or narrowPeak files, one a cell type: a folder, a pattern, NAME=FILE; may be repeated.
+        BED or narrowPeak files, or _peaks.xls of MACS, one a cell type: a folder, a pattern,
+        NAME=FILE; may be repeated.
     counts
-        Instead of peaks: a peak x cell matrix, .h5ad, .mtx(.gz), .npz or .RDS.
+        Instead of peaks: a peak x cell matrix, .h5ad, .h5 of 10x, .mtx(.gz), .npz or .RDS.
     counts_peaks
         Peak list of the matrix, where it does not hold one.
     counts_cells
@@ -77,6 +79,8 @@ def build(
         Column that says the cell type of a cell.
     unlabelled
         What to do with cells without a label.
+    layer
+        Of an .h5ad matrix: the layer that holds the counts, or raw.
     motifs
         Motif file (JASPAR, MEME, TRANSFAC) or jaspar:YEAR; none gives a store without a factor
         matrix.
@@ -132,8 +136,9 @@ def build(
     signal_pool
         How bases become a coarser value: max (default), mean, min; or NAME=HOW for one signal.
     past_end
-        States and signals past the end of a chromosome: refuse them, or cut them there because the
-        genome holds only the first part of its chromosomes.
+        Peaks, regions of counts, states and signals past the end of a chromosome: refuse them, or
+        cut them there, because the genome holds only the first part of its chromosomes or the
+        caller of the peaks extended its reads.
     strict
         Refuse unsorted and duplicate regions instead of sorting and counting them.
     threads
@@ -159,6 +164,7 @@ def build(
         counts_cells=counts_cells,
         label=label,
         unlabelled=unlabelled,
+        layer=layer,
         motifs=motifs,
         contacts=contacts,
         contacts_resolution=contacts_resolution,

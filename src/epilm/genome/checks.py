@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
-from epilm.genome.chromosomes import check_names, few, natural_key
+from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_names, few, natural_key
 
 CORE = ["chrom", "start", "end"]
 
@@ -32,15 +32,19 @@ class Checked:
     rows : int64 array, shape (R,)
         Row of the input table (0-based) behind each row of `table`: reorder what runs beside it
         with this.
+    went_to : int64 array, shape (given,)
+        Row of `table` that each row of the input became, duplicates that of their first; -1 where
+        dropped.
     counts : dict
         given, kept, out_of_order (rows that came before their place), duplicates,
-        other_chromosomes.
+        other_chromosomes, cut (ends), past_end (dropped).
     notes : list of str
         One printable line for everything changed or dropped.
     """
 
     table: pd.DataFrame
     rows: NDArray[np.int64]
+    went_to: NDArray[np.int64]
     counts: dict[str, int]
     notes: list[str] = field(default_factory=list)
 
@@ -109,6 +113,8 @@ def check_intervals(
     where: str | None = None,
     strict: bool = False,
     unique_by: Sequence[str] = ("chrom", "start", "end"),
+    past_end: PastEnd | None = None,
+    of_duplicates: str = "first one kept",
 ) -> Checked:
     """Check intervals against each other and the genome; sort them and drop duplicates.
 
@@ -126,6 +132,11 @@ def check_intervals(
         chromosomes.
     unique_by : sequence of str
         Columns that make two rows the same. Add "summit" to keep the several summits of one peak.
+    past_end : {"refuse", "cut"}, optional
+        What to do with intervals past the end of their chromosome; "cut" leaves out those that
+        begin behind it. Without, the caller has no such switch: refused, and none is named.
+    of_duplicates : str
+        What becomes of duplicates, for the note.
 
     Returns
     -------
@@ -162,7 +173,7 @@ def check_intervals(
         raise InputError(
             "there are no intervals", where=name, found="0 rows", expected="at least one interval"
         )
-    start, end = _whole(table, "start", name), _whole(table, "end", name)
+    start, end = whole_numbers(table, "start", name), whole_numbers(table, "end", name)
     _refuse(
         start < 0,
         table,
@@ -187,8 +198,10 @@ def check_intervals(
         "out_of_order": 0,
         "duplicates": 0,
         "other_chromosomes": 0,
+        "cut": 0,
+        "past_end": 0,
     }
-    notes: list[str] = []
+    notes: list[str] = list(table.attrs.get("notes", ()))
     keep = np.ones(len(table), dtype=bool)
     if sizes is not None:
         unknown = check_names(names, sizes, name)
@@ -209,7 +222,11 @@ def check_intervals(
                 f"the genome does not have ({few(unknown)}): dropped"
             )
             keep &= ~lost
-        check_ends(table, sizes, name)
+        if past_end == "cut":
+            table, end, gone = _cut_ends(table, sizes, start, end, name, counts, notes)
+            keep &= ~gone
+        else:
+            check_ends(table, sizes, name, past_end=past_end)
     descents = _out_of_order(codes, start)
     counts["out_of_order"] = int(descents.sum())
     if strict:
@@ -238,21 +255,72 @@ def check_intervals(
         )
     elif twice.any():
         notes.append(
-            f"{name}: {counts['duplicates']} of {len(table)} regions occur more than once: first"
-            " one kept"
+            f"{name}: {counts['duplicates']} of {len(table)} regions occur more than once:"
+            f" {of_duplicates}"
         )
     rank = chromosome_ranks(names, sizes)
     order = np.lexsort((np.arange(len(table)), end, start, rank[codes]))
     rows = order[(keep & ~twice)[order]].astype(np.int64)
     counts["kept"] = len(rows)
+    went_to = np.full(len(table), -1, dtype=np.int64)
+    went_to[rows] = np.arange(len(rows))
+    if twice.any():
+        group = table.groupby(list(unique_by), sort=False).ngroup().to_numpy()
+        first = np.unique(group, return_index=True)[1]
+        went_to[twice] = went_to[first[group[twice]]]
     kept = table.iloc[rows].reset_index(drop=True)
     kept["start"], kept["end"] = start[rows], end[rows]
     kept.attrs = dict(table.attrs)
-    return Checked(kept, rows, counts, notes)
+    return Checked(kept, rows, went_to, counts, notes)
+
+
+def _limits(table: pd.DataFrame, sizes: Mapping[str, int]) -> NDArray[np.int64]:
+    """Length of each row's chromosome; without end where `sizes` has it not."""
+    codes, names = pd.factorize(table["chrom"])
+    lengths = [sizes.get(str(chrom), np.iinfo(np.int64).max) for chrom in names]
+    return np.array(lengths, dtype=np.int64)[codes]
+
+
+def _cut_ends(
+    table: pd.DataFrame,
+    sizes: Mapping[str, int],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    name: str,
+    counts: dict[str, int],
+    notes: list[str],
+) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.bool_]]:
+    """Cut intervals at the end of their chromosome; say which lie wholly behind it."""
+    limit = _limits(table, sizes)
+    gone, past = start >= limit, (end > limit) & (start < limit)
+    counts["cut"], counts["past_end"] = int(past.sum()), int(gone.sum())
+    if past.any():
+        end = np.where(past, limit, end)
+        table = table.assign(end=end)
+        if "summit" in table:
+            summit = table["summit"].to_numpy()
+            table["summit"] = np.where(past, np.minimum(summit, limit - 1), summit)
+        notes.append(
+            f"{name}: {counts['cut']} of {len(table)} regions end past their chromosome: cut there"
+        )
+    if gone.any():
+        notes.append(
+            f"{name}: {counts['past_end']} of {len(table)} regions begin past the end of their"
+            " chromosome: dropped"
+        )
+    return table, end, gone
+
+
+# Peaks of reads that were extended, as callers make them, reach this far past an end at most.
+_OVERHANG = 1000
 
 
 def check_ends(
-    table: pd.DataFrame, sizes: Mapping[str, int], where: str | None = None, what: str = "region"
+    table: pd.DataFrame,
+    sizes: Mapping[str, int],
+    where: str | None = None,
+    what: str = "region",
+    past_end: PastEnd | None = None,
 ) -> None:
     """Refuse an interval that ends past its chromosome; those on chromosomes that `sizes` has not
     pass.
@@ -267,39 +335,68 @@ def check_ends(
         Name of the file for messages; default `table.attrs["source"]`.
     what : str
         What an interval of the table is called: region, peak.
+    past_end : "refuse", optional
+        The user can have them cut, with --past-end cut; without, no such option is named.
 
     Raises
     ------
     InputError
-        With the first such row: intervals and genome are of two assemblies.
+        With the first such row. Where all end less than 1,000 bp past it the caller of the peaks
+        may have done that; else intervals and genome are of two assemblies.
 
     Examples
     --------
     >>> check_ends(make_table(["chr1", "chrUn"], [5, 5], [9, 900]), {"chr1": 9})
     """
     name = _source(table, where)
-    end = _whole(table, "end", name)
-    codes, names = pd.factorize(table["chrom"])
-    lengths = [sizes.get(str(chrom), np.iinfo(np.int64).max) for chrom in names]
-    limit = np.array(lengths, dtype=np.int64)[codes]
+    end = whole_numbers(table, "end", name)
+    limit = _limits(table, sizes)
     past = end > limit
     if past.any():
         row = int(past.argmax())
+        most = int((end - limit)[past].max())
+        if most <= _OVERHANG:
+            cut = (
+                "cut them there with --past-end cut"
+                if past_end is not None
+                else "cut them there, for example: bedClip -truncate FILE chrom.sizes cut.bed"
+            )
+            do = (
+                f"By at most {most:,} bp: callers that extend reads do that. If so, {cut}; if the"
+                f" {what}s are of another assembly, pass the genome they were called on."
+            )
+        else:
+            do = (
+                f"The {what}s belong to another assembly: pass the genome they were called on, or"
+                " lift them over."
+            )
+            if past_end is not None:
+                do += f" {FIRST_PART}"
         raise InputError(
             f"the {what} ends past its chromosome; {int(past.sum()):,} of {len(table):,} do",
             where=f"{name}, {place(table, row)}",
             found=show(table, row),
             expected=(
-                f"an end of at most {int(limit[row])} ({names[codes[row]]} in the genome given)"
+                f"an end of at most {int(limit[row])} ({table['chrom'].iloc[row]} in the genome"
+                " given)"
             ),
-            do=(
-                f"The {what}s belong to another assembly: pass the genome they were called on, or"
-                " lift them over."
-            ),
+            do=do,
         )
 
 
-def _whole(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int64]:
+def whole_numbers(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int64]:
+    """Give a column as whole numbers.
+
+    Raises
+    ------
+    InputError
+        With the first row that holds none.
+
+    Examples
+    --------
+    >>> whole_numbers(pd.DataFrame({"start": ["1e+05", "7"]}), "start", "a.bed")
+    array([100000,      7])
+    """
     values = table[column].to_numpy()
     if values.dtype.kind in "iu":
         return values.astype(np.int64, copy=False)
@@ -311,7 +408,7 @@ def _whole(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int64]:
             f"the {column} is not a whole number",
             where=f"{name}, {place(table, row)}",
             found=repr(values[row]),
-            expected="a 0-based coordinate in bp",
+            expected="a number of bp",
         )
     return numbers.astype(np.int64)
 

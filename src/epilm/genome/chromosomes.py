@@ -77,7 +77,8 @@ def check_names(
     Raises
     ------
     InputError
-        If a name would be known with "chr" added or taken away, or if none is known.
+        If a name would be known with "chr" added or taken away (the mitochondrion alone is let
+        pass), or if none is known.
 
     Examples
     --------
@@ -94,14 +95,12 @@ def check_names(
     unknown = sorted({str(name) for name in names} - have, key=natural_key)
     for name in unknown:
         bare = name[3:] if name.lower().startswith("chr") else name
-        forms = [f"chr{bare}", bare, f"Chr{bare}"]
         if bare in ("M", "MT"):
-            forms += ["chrM", "chrMT", "M", "MT"]
-        for form in forms:
+            # Only the mitochondrion differs (others are met in their turn): counted by the caller,
+            # not worth a refusal.
+            continue
+        for form in (f"chr{bare}", bare, f"Chr{bare}"):
             if form in have and form != name:
-                if bare in ("M", "MT") and len(unknown) == 1:
-                    # only the mitochondrion differs: counted by the caller, not worth a refusal
-                    break
                 if form == f"chr{name}":
                     script = "s/^/chr/"
                 elif name == f"chr{form}":

@@ -1,7 +1,7 @@
 """Peak x cell counts and their cell labels, summed to cell types (pseudo-bulk).
 
-A matrix arrives as .h5ad (cells x peaks), .mtx, .npz or R's .RDS (peaks x
-cells) and leaves as regions x cells, with a region table and a label for each
+A matrix arrives as .h5ad (cells x peaks), .h5 of 10x, .mtx, .npz or R's .RDS (peaks
+x cells) and leaves as regions x cells, with a region table and a label for each
 cell. Its sides are checked against the peak list and the cell table; a matrix
 that stands the other way round is turned and that is said. The readers of the
 formats are in `matrices`, peak names and cell tables in `labels`.
@@ -19,10 +19,10 @@ from scipy import sparse
 from epilm.errors import InputError
 from epilm.genome import labels as labelling
 from epilm.genome import matrices
-from epilm.genome.chromosomes import natural_key
+from epilm.genome.chromosomes import few, natural_key
 from epilm.genome.files import check_file
 
-WHAT = "a peak x cell matrix: .h5ad, .mtx (.gz), .npz or .RDS"
+WHAT = "a peak x cell matrix: .h5ad, .h5 (10x), .mtx (.gz), .npz or .RDS"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Counts:
         Cell type of each cell.
     notes : list of str
         One printable line for everything turned, dropped or odd.
+    beside : list of (str, Path)
+        Files that were found beside the matrix, with what they are: counts_peaks, counts_cells,
+        counts_barcodes.
     """
 
     matrix: sparse.csr_array
@@ -47,6 +50,7 @@ class Counts:
     cells: NDArray[np.str_]
     labels: NDArray[np.str_]
     notes: list[str] = field(default_factory=list)
+    beside: list[tuple[str, Path]] = field(default_factory=list)
 
 
 def read_counts(
@@ -55,26 +59,31 @@ def read_counts(
     cells: str | Path | None = None,
     label: str = "cell_type",
     missing: Literal["error", "drop"] = "error",
+    layer: str | None = None,
 ) -> Counts:
     """Read a peak x cell matrix with its peaks and cell labels.
 
     Parameters
     ----------
     path : path
-        .h5ad; .mtx or .mtx.gz; .npz of `scipy.sparse.save_npz`; .RDS of a dgCMatrix or a Seurat
-        object (extra "r").
+        .h5ad; .h5 of Cell Ranger; .mtx or .mtx.gz; .npz of `scipy.sparse.save_npz`; .RDS of a
+        sparse matrix or a Seurat object (extra "r"). Of a multiome matrix the peaks are taken.
     peaks : path, optional
-        Peak list in the order of the matrix: BED, or one name a line (chr1:5-9, chr1-5-9,
-        chr1_5_9). Needed for .npz; for .mtx a peaks.* or features.* beside it is found; the others
-        hold their own.
+        Peak list in the order of the matrix: BED, GRanges of R, features.tsv of 10x, or one name a
+        line (chr1:5-9, chr1-5-9, chr1_5_9). Needed for .npz; for .mtx a peaks.* or features.*
+        beside it is found; the others hold their own, which a list must not contradict.
     cells : path, optional
         Cell table: tab- or comma-separated with a header, first column (or "cell", "barcode") the
-        cell. Matched by cell name where the matrix has names, else by position. For .mtx a cells.*
-        or metadata.* beside it is found.
+        cell. Matched by cell name where the matrix has names (for .mtx: a barcodes.tsv beside it),
+        else by position, and that is said. For .mtx a cells.* or metadata.* beside it is found.
+        Files beside may share the beginning of the matrix's name (GSM1_matrix.mtx,
+        GSM1_barcodes.tsv).
     label : str
         Column that holds the cell type (any metadata column).
     missing : {"error", "drop"}
         What to do with cells without a label.
+    layer : str, optional
+        Of an .h5ad file: the layer that holds the counts, or "raw".
 
     Returns
     -------
@@ -87,38 +96,37 @@ def read_counts(
         or labels of some cells are missing; a count is negative or NaN; a peak name is no interval.
     """
     path = check_file(path, WHAT)
-    raw = matrices.read(path)
-    notes = list(raw.notes)
-    matrix = raw.matrix
-    if peaks is None and raw.regions is None:
-        peaks = labelling.find_beside(path, labelling.PEAK_FILES, "peaks", "--counts-peaks")
-    regions = labelling.read_regions(peaks) if peaks is not None else None
-    if regions is None:
-        assert raw.regions is not None
-        regions = labelling.parse_regions(raw.regions, str(path))
-    table = raw.metadata
-    names = raw.cells
-    if cells is not None:
-        table = labelling.read_cells(cells)
-    elif table is None or label not in table.columns:
-        found = labelling.find_beside(
-            path, labelling.CELL_FILES, "cells", "--counts-cells", required=table is None
-        )
-        if found is not None:
-            cells, table = found, labelling.read_cells(found)
-    if names is None and cells is not None:
-        barcodes = labelling.find_beside(
-            path, ("barcodes.tsv",), "cells", "--counts-cells", required=False
-        )
-        if barcodes is not None and barcodes != Path(cells):
-            names = labelling.read_cells(barcodes).index.to_numpy(dtype=str)
-    n_cells = len(names) if names is not None else len(table) if table is not None else 0
-    matrix, turned = _fit(matrix, len(regions), n_cells, path, peaks, cells)
+    beside: list[tuple[str, Path]] = []
+    listed = None if peaks is None else labelling.read_regions(peaks)
+    raw = matrices.read(path, layer, None if listed is None else len(listed.are_peaks))
+    if listed is None and raw.regions is None:
+        beside_it = labelling.find_beside(path, labelling.PEAK_FILES, "peaks", "--counts-peaks")
+        assert beside_it is not None
+        peaks, listed = beside_it, labelling.read_regions(beside_it)
+        beside.append(("counts_peaks", beside_it))
+    if listed is None:
+        own = labelling.parse_regions(raw.regions, str(path))
+        listed = labelling.PeakList(own, np.ones(len(own), dtype=bool))
+    notes = [*raw.notes, *_contradictions(listed, raw, path, peaks, beside)]
+    cells, table, names = _cells(path, cells, raw, label, beside)
+    n_cells = len(names) if names is not None else len(table)
+    matrix, turned = _fit(
+        raw.matrix, len(listed.are_peaks), n_cells, path, peaks, dict(beside).get(BARCODES, cells)
+    )
     if turned:
         notes.append(f"{path.name}: the matrix is cells x peaks: turned to peaks x cells")
-    assert table is not None
+    if not listed.are_peaks.all():
+        matrix = matrix[listed.are_peaks]
     source = str(cells) if cells is not None else str(path)
+    if names is None:
+        notes.append(
+            f"{source}: labels go by position, the first to the first cell of the matrix: it holds"
+            " no cell names, and no barcodes.tsv is beside it"
+        )
+    if raw.cells is not None and len(set(raw.cells.tolist())) < len(raw.cells):
+        notes.append(f"{path.name}: some cells have the name of another")
     given, lacking = labelling.label_cells(table, names, label, source, missing)
+    notes += _said_of_labels(table, label, source)
     if lacking.any():
         notes.append(
             f"{source}: {int(lacking.sum())} of {len(lacking)} cells have no {label}: dropped"
@@ -127,10 +135,86 @@ def read_counts(
     ids = names if names is not None else table.index.to_numpy(dtype=str)
     if matrix.nnz == 0:
         raise InputError("all counts are 0", where=str(path), expected="at least one count above 0")
-    _check_values(matrix, regions, np.asarray(ids)[~lacking], path, notes)
+    _check_values(matrix, listed.table, np.asarray(ids)[~lacking], path, notes, raw.layers)
     return Counts(
-        matrix, regions, np.asarray(ids, dtype=str)[~lacking], given[~lacking].astype(str), notes
+        matrix,
+        listed.table,
+        np.asarray(ids, dtype=str)[~lacking],
+        given[~lacking].astype(str),
+        notes,
+        beside,
     )
+
+
+def _contradictions(
+    listed: labelling.PeakList,
+    raw: matrices.RawMatrix,
+    path: Path,
+    peaks: str | Path | None,
+    beside: list[tuple[str, Path]],
+) -> list[str]:
+    """Refuse a peak list that the matrix's own names contradict: in the file, or in the
+    features.tsv of 10x beside it.
+    """
+    if peaks is None:
+        return []
+    own, source, theirs = raw.regions, path, "the matrix's own names"
+    if own is None:
+        features = labelling.find_beside(path, ("features.tsv",), "", "", required=False)
+        if features is None or features.samefile(peaks):
+            return []
+        try:
+            named = labelling.read_regions(features)
+        except InputError:
+            return []  # no peaks: it was not asked for
+        own, source, theirs = named.table, features, "the features beside the matrix"
+        if not named.are_peaks.all():
+            return []
+    if not labelling.are_regions(own) or len(own) != len(listed.table):
+        return []
+    own = labelling.parse_regions(own, str(source))
+    return labelling.check_same_peaks(listed.table, own, str(peaks), str(source), theirs)
+
+
+BARCODES = "counts_barcodes"
+
+
+def _cells(
+    path: Path,
+    cells: str | Path | None,
+    raw: matrices.RawMatrix,
+    label: str,
+    beside: list[tuple[str, Path]],
+) -> tuple[str | Path | None, pd.DataFrame, NDArray[np.str_] | None]:
+    """Find the cell table and the names of the matrix's cells: in the file, given, or beside it."""
+    table, names = raw.metadata, raw.cells
+    if cells is not None:
+        table = labelling.read_cells(cells)
+    elif table is None or label not in table.columns:
+        beside_it = labelling.find_beside(
+            path, labelling.CELL_FILES, "cells", "--counts-cells", required=table is None
+        )
+        if beside_it is not None:
+            cells, table = beside_it, labelling.read_cells(beside_it)
+            beside.append(("counts_cells", beside_it))
+    assert table is not None
+    if names is None and cells is not None:
+        barcodes = labelling.find_beside(
+            path, labelling.BARCODE_FILES, "cells", "--counts-cells", required=False
+        )
+        if barcodes is not None and not barcodes.samefile(cells):
+            names = labelling.read_cells(barcodes).index.to_numpy(dtype=str)
+            beside.append((BARCODES, barcodes))
+    return cells, table, names
+
+
+def _said_of_labels(table: pd.DataFrame, label: str, source: str) -> list[str]:
+    """Note labels that are told apart by nothing but blanks around them."""
+    written = {str(name) for name in table[label].dropna().unique()}
+    blank = sorted(name for name in written if name != name.strip())
+    if not blank:
+        return []
+    return [f"{source}: blanks around {label} are left out ({few([repr(n) for n in blank])})"]
 
 
 def _fit(
@@ -176,6 +260,7 @@ def _check_values(
     cells: NDArray[np.str_],
     path: Path,
     notes: list[str],
+    layers: tuple[str, ...],
 ) -> None:
     values = matrix.data
     wrong = ~np.isfinite(values) | (values < 0) if values.dtype.kind == "f" else values < 0
@@ -194,11 +279,13 @@ def _check_values(
             ),
             found=value,
             expected="raw counts, 0 or more",
-            do="Give the raw count layer, not a normalised, centred or imputed one.",
+            do="Give the raw counts, not normalised, centred or imputed ones"
+            + (f": the file also holds --layer {', '.join(layers)}." if layers else "."),
         )
     if values.dtype.kind == "f" and (values != np.floor(values)).any():
         notes.append(
             f"{path.name}: some counts are not whole numbers (normalised?): used as they are"
+            + (f"; the file also holds --layer {', '.join(layers)}" if layers else "")
         )
 
 

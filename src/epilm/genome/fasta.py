@@ -205,7 +205,11 @@ def _paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
     paths: list[Path] = []
     for one in map(Path, given):
         if one.is_dir():
-            inside = [p for p in one.iterdir() if p.name.removesuffix(".gz").endswith(_ENDINGS)]
+            inside = [
+                p
+                for p in one.iterdir()
+                if p.name.removesuffix(".gz").endswith(_ENDINGS) and not p.name.startswith(".")
+            ]
             if not inside:
                 raise InputError(
                     "the folder holds no genome",

@@ -19,6 +19,7 @@ from epilm.errors import InputError
 GZIP = b"\x1f\x8b"
 _SKIP = re.compile(rb"\n(?:[ \t]*\n|#|track[ \t\n]|browser[ \t\n])")
 
+_SIGNAL = "A bigWig holds a signal: give it where one is asked for; peaks are called on reads."
 # First bytes of what people hand over by mistake.
 _FOREIGN = {
     b"BZh": ("bzip2", "Unpack it with bunzip2 first."),
@@ -35,13 +36,15 @@ _FOREIGN = {
     b"<html": ("a web page", "The download probably failed: open the file and read its message."),
     b"\xeb\xf2\x89\x87": ("bigBed", "Convert it with bigBedToBed first."),
     b"\x87\x89\xf2\xeb": ("bigBed", "Convert it with bigBedToBed first."),
-    b"\x26\xfc\x8f\x88": ("bigWig", "Give a BED or narrowPeak file here."),
-    b"\x88\x8f\xfc\x26": ("bigWig", "Give a BED or narrowPeak file here."),
+    b"\x26\xfc\x8f\x88": ("bigWig", _SIGNAL),
+    b"\x88\x8f\xfc\x26": ("bigWig", _SIGNAL),
     b"BAM\x01": ("BAM", "Call peaks on it first, for example with macs3 callpeak."),
     b"\xff\xfe": ("UTF-16 text", "Save it as plain (UTF-8) text."),
     b"\xfe\xff": ("UTF-16 text", "Save it as plain (UTF-8) text."),
     b"version https://git-lfs": ("a git-lfs pointer", "Fetch the real file with git lfs pull."),
 }
+# Packed inside already, and read in places: nobody reads them through gzip.
+_PLAIN_ONLY = ("bigBed", "bigWig", "HDF5")
 
 
 def check_file(path: str | Path, what: str) -> Path:
@@ -140,7 +143,7 @@ def read_chunks(path: str | Path, what: str, size: int = 1 << 22) -> Iterator[by
         with gzip.open(path, "rb") if packed else open(path, "rb") as handle:
             while piece := handle.read(size):
                 if not done:
-                    _refuse_foreign(piece, path, what)
+                    _refuse_foreign(piece, path, what, packed)
                 done += len(piece)
                 yield piece
     except EOFError:
@@ -176,9 +179,12 @@ def read_chunks(path: str | Path, what: str, size: int = 1 << 22) -> Iterator[by
         )
 
 
-def _refuse_foreign(head: bytes, path: Path, what: str) -> None:
+def _refuse_foreign(head: bytes, path: Path, what: str, packed: bool) -> None:
     for magic, (name, do) in _FOREIGN.items():
         if head.startswith(magic):
+            if packed and name in _PLAIN_ONLY:
+                name, do = f"{name}, packed with gzip", f"Unpack it with gunzip first: {name} files"
+                do += " are read as they are."
             raise InputError("wrong format", where=str(path), found=name, expected=what, do=do)
 
 

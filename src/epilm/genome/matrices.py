@@ -1,4 +1,4 @@
-"""Count matrices as their programs write them: .h5ad, .mtx, .npz, R's .RDS.
+"""Count matrices as their programs write them: .h5ad, .h5 of 10x, .mtx, .npz, R's .RDS.
 
 Each reader gives the matrix (regions x cells where the format says which is
 which) with whatever peak names, cell names and metadata came along.
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from scipy import io as scipy_io
 from scipy import sparse
 
-from epilm.errors import InputError
+from epilm.errors import InputError, nearest
 from epilm.genome.files import read_text
-from epilm.genome.labels import parse_regions
+from epilm.genome.labels import are_regions, other_features, peak_features
 
 
 @dataclass
@@ -37,6 +37,8 @@ class RawMatrix:
     metadata : DataFrame, optional
         Index the cell name.
     notes : list of str
+    layers : tuple of str
+        Further matrices of the file, which `layer` would give.
     """
 
     matrix: sparse.csr_array
@@ -44,21 +46,41 @@ class RawMatrix:
     cells: NDArray[np.str_] | None = None
     metadata: pd.DataFrame | None = None
     notes: list[str] = field(default_factory=list)
+    layers: tuple[str, ...] = ()
 
 
-def read(path: Path) -> RawMatrix:
+def read(path: Path, layer: str | None = None, n_peaks: int | None = None) -> RawMatrix:
     """Read a matrix; its format is told by the end of the name, else by the first bytes.
+
+    Parameters
+    ----------
+    path : path
+    layer : str, optional
+        Of an .h5ad file: the layer that holds the counts, or "raw".
+    n_peaks : int, optional
+        How many peaks it should have, where a list of them is given: says which side they are.
 
     Raises
     ------
     InputError
-        If the format is unknown or the file damaged.
+        If the format is unknown or the file damaged, or `layer` is given for another format.
     """
     name = path.name.lower()
     with open(path, "rb") as handle:
         head = handle.read(64)
-    if name.endswith((".h5ad", ".h5")) or head.startswith(b"\x89HDF"):
-        return read_h5ad(path)
+    is_hdf5 = name.endswith((".h5ad", ".h5")) or head.startswith(b"\x89HDF")
+    of_10x = is_hdf5 and _is_10x(path)
+    if layer is not None and (of_10x or not is_hdf5):
+        raise InputError(
+            "only AnnData files (.h5ad) have layers",
+            where=str(path),
+            found=f"--layer {layer}",
+            do="Leave --layer out; the file holds one matrix.",
+        )
+    if of_10x:
+        return read_10x(path)
+    if is_hdf5:
+        return read_h5ad(path, layer, n_peaks)
     if name.endswith((".mtx", ".mtx.gz")) or head.startswith(b"%%MatrixMarket"):
         return read_mtx(path)
     if name.endswith(".npz") or head.startswith(b"PK\x03\x04"):
@@ -69,7 +91,7 @@ def read(path: Path) -> RawMatrix:
         "wrong format",
         where=str(path),
         found=f"a file starting with {head[:12]!r}",
-        expected="a peak x cell matrix named .h5ad, .mtx, .mtx.gz, .npz or .RDS",
+        expected="a peak x cell matrix named .h5ad, .h5 (10x), .mtx, .mtx.gz, .npz or .RDS",
         do="Convert it to .h5ad or .mtx.",
     )
 
@@ -85,8 +107,55 @@ def _damaged(path: Path, what: str, error: BaseException) -> InputError:
     )
 
 
-def read_h5ad(path: Path) -> RawMatrix:
-    """Read an AnnData file: X is cells x peaks, obs the cell table, var the peaks."""
+def _is_10x(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as handle:
+            return "matrix" in handle and "X" not in handle
+    except OSError:
+        return False
+
+
+def read_10x(path: Path) -> RawMatrix:
+    """Read the HDF5 matrix of Cell Ranger (filtered_peak_bc_matrix.h5, or of a multiome run).
+
+    Features that are no peaks are left out and counted.
+    """
+    import h5py
+
+    what = "10x matrix (.h5)"
+    try:
+        with h5py.File(path, "r") as handle:
+            group = handle["matrix"]
+            shape = tuple(int(n) for n in group["shape"][:])
+            barcodes, names, kinds = (
+                group[name].asstr()[:]
+                for name in ("barcodes", "features/id", "features/feature_type")
+            )
+            columns = (group["data"][:], group["indices"][:], group["indptr"][:])
+        matrix = sparse.csr_array(sparse.csc_array(columns, shape=shape))
+        if shape != (len(names), len(barcodes)) or len(kinds) != len(names):
+            raise ValueError(f"{shape} with {len(names)} features and {len(barcodes)} barcodes")
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise _damaged(path, what, error) from None
+    are = peak_features(kinds, str(path))
+    return RawMatrix(
+        matrix if are.all() else matrix[are],
+        [str(name) for name in names[are]],
+        barcodes.astype(str),
+        None,
+        other_features(kinds, are, path.name),
+    )
+
+
+def read_h5ad(path: Path, layer: str | None = None, n_peaks: int | None = None) -> RawMatrix:
+    """Read an AnnData file: X (or a layer, or raw) is cells x peaks, obs the cell table, var the
+    peaks.
+
+    Which side the peaks are is told by names and columns, and by `n_peaks`; features that are no
+    peaks (`feature_types`) are left out and counted.
+    """
     import anndata
 
     try:
@@ -95,30 +164,58 @@ def read_h5ad(path: Path) -> RawMatrix:
             data = anndata.read_h5ad(path)
     except Exception as error:  # h5py and anndata raise many kinds
         raise _damaged(path, "AnnData file (.h5ad)", error) from None
+    layers = (*map(str, data.layers), *(["raw"] if data.raw is not None else []))
+    values, var, obs, notes = _layer(data, layer, layers, path), data.var, data.obs, []
+    if layer == "raw" and "raw" not in data.layers:
+        var = data.raw.var
+    if layer is not None:
+        notes.append(f"{path.name}: counts of {'raw' if layer == 'raw' else f'layer {layer!r}'}")
+    matrix = sparse.csr_array(values.T) if sparse.issparse(values) else _dense(np.asarray(values).T)
+    if _turned(var, obs, n_peaks):
+        matrix, var, obs = sparse.csr_array(matrix.T), obs, var
+        notes.append(f"{path.name}: peaks are in obs and cells in var: turned")
+    kinds = next((var[name] for name in ("feature_types", "feature_type") if name in var), None)
+    if kinds is not None:
+        are = peak_features(kinds.tolist(), str(path))
+        notes += other_features(kinds.tolist(), are, path.name)
+        matrix, var = (matrix, var) if are.all() else (matrix[are], var[are])
+    cells = obs.index.to_numpy(dtype=str)
+    return RawMatrix(matrix, var, cells, obs, notes, tuple(n for n in layers if n != layer))
+
+
+def _layer(data: Any, layer: str | None, layers: tuple[str, ...], path: Path) -> Any:
+    """The matrix asked for, cells x peaks."""
+    if layer is not None and layer not in layers:
+        raise InputError(
+            "the file holds no such layer",
+            where=str(path),
+            found=layer,
+            do=(
+                f"--layer: {nearest(layer, layers)}."
+                if layers
+                else "It has X alone: leave --layer out."
+            ),
+        )
+    if layer in data.layers:
+        return data.layers[layer]
+    if layer is not None:
+        return data.raw.X
     if data.X is None:
         raise InputError(
             "the file holds no matrix X",
             where=str(path),
-            found=f"layers {list(data.layers)}",
-            expected="counts in X",
-            do="Put the raw counts into X.",
+            found=f"layers {', '.join(layers)}" if layers else "no layer",
+            expected="counts in X, or in a layer named with --layer",
+            do=f"Give --layer {layers[0]}." if layers else "Put the raw counts into X.",
         )
-    matrix = sparse.csr_array(data.X.T) if sparse.issparse(data.X) else _dense(np.asarray(data.X).T)
-    regions: Any = data.var
-    cells, metadata, notes = data.obs_names.to_numpy(dtype=str), data.obs, []
-    if not _are_regions(data.var) and _are_regions(data.obs):
-        matrix, regions = sparse.csr_array(matrix.T), data.obs
-        cells, metadata = data.var_names.to_numpy(dtype=str), data.var
-        notes.append(f"{path.name}: peaks are in obs and cells in var: turned")
-    return RawMatrix(matrix, regions, cells, metadata, notes)
+    return data.X
 
 
-def _are_regions(table: pd.DataFrame) -> bool:
-    try:
-        parse_regions(table.head(3), "")
-    except InputError:
-        return False
-    return True
+def _turned(var: pd.DataFrame, obs: pd.DataFrame, n_peaks: int | None) -> bool:
+    """Whether the peaks are in obs: by how many there should be, else by names and columns."""
+    if n_peaks is not None and len(var) != len(obs) and n_peaks in (len(var), len(obs)):
+        return n_peaks == len(obs)
+    return not are_regions(var) and are_regions(obs)
 
 
 def _dense(values: NDArray[Any]) -> sparse.csr_array:
@@ -157,7 +254,8 @@ def read_npz(path: Path) -> RawMatrix:
 
 
 def read_rds(path: Path) -> RawMatrix:
-    """Read an R object: a dgCMatrix, or the counts and cell table of a Seurat object.
+    """Read an R object: a sparse matrix of package Matrix (dgCMatrix, dgTMatrix, ...), or the
+    counts and cell table of a Seurat object.
 
     The active assay of a Seurat object is taken, or "peaks" or "ATAC" where the active one has no
     interval names.
@@ -191,7 +289,7 @@ def read_rds(path: Path) -> RawMatrix:
             "the R object holds no count matrix",
             where=str(path),
             found=_r_class(found),
-            expected="a dgCMatrix, or a Seurat object with an assay of counts",
+            expected="a dgCMatrix or dgTMatrix, or a Seurat object with an assay of counts",
             do=(
                 "In R: saveRDS(as(counts, 'dgCMatrix'), file), or Matrix::writeMM(counts,"
                 " 'matrix.mtx')."
@@ -207,12 +305,8 @@ def read_rds(path: Path) -> RawMatrix:
 
 
 def _is_sparse(value: Any) -> bool:
-    return (
-        hasattr(value, "x")
-        and hasattr(value, "i")
-        and hasattr(value, "p")
-        and hasattr(value, "Dim")
-    )
+    """Slots of a general sparse matrix: two of i, j, p; one of pattern alone has no x."""
+    return hasattr(value, "Dim") and sum(hasattr(value, slot) for slot in ("i", "j", "p")) == 2
 
 
 def _r_class(value: Any) -> str:
@@ -246,7 +340,7 @@ def _assay(seurat: Any, path: Path, notes: list[str]) -> Any:
             )
             setattr(counts, "Dimnames", [rows, columns])  # noqa: B010 - a plain namespace
         best = best or (name, counts)
-        if rows is not None and len(rows) and sum(c in ":-_" for c in str(rows[0])) >= 2:
+        if are_regions(rows):
             best = (name, counts)
             break
     if best is None:
@@ -277,7 +371,11 @@ def _dimnames(value: Any) -> tuple[Any, Any]:
 
 
 def r_matrix(value: Any, path: Path) -> sparse.csr_array:
-    """Make a matrix of a dgCMatrix's slots: i 0-based rows, p column pointers, x values, Dim.
+    """Make a matrix of the slots of R's package Matrix.
+
+    Of a dgCMatrix: i 0-based rows, p column pointers, x values, Dim; of a dgTMatrix rows i and
+    columns j (an entry named twice is their sum, as in R); of a dgRMatrix j and row pointers p.
+    Without x every entry is 1.
 
     Examples
     --------
@@ -292,17 +390,34 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
     [[5, 0], [0, 9], [7, 0]]
     """
     rows, columns = (int(n) for n in value.Dim)
-    i, p, x = (np.asarray(slot) for slot in (value.i, value.p, value.x))
-    if (
-        len(p) != columns + 1
-        or len(i) != len(x)
-        or p[-1] != len(i)
-        or (len(i) and not 0 <= i.min() <= i.max() < rows)
-    ):
+    i, j, p = (
+        np.asarray(getattr(value, slot), dtype=np.int64) if hasattr(value, slot) else None
+        for slot in ("i", "j", "p")
+    )
+    x = _r_values(value, len(i if i is not None else j if j is not None else ()))
+    across = columns if j is None else rows  # what the pointers step over
+    fits = all(
+        index is None
+        or (len(index) == len(x) and (not len(index) or 0 <= index.min() <= index.max() < size))
+        for index, size in ((i, rows), (j, columns))
+    ) and (p is None or (len(p) == across + 1 and p[0] == 0 and p[-1] == len(x)))
+    if not fits:
         raise InputError(
-            "the slots of the dgCMatrix do not fit",
+            f"the slots of the {_r_class(value).removeprefix('an object of class ')} do not fit",
             where=str(path),
-            found=f"Dim {rows} x {columns}, {len(p)} pointers, {len(i)} rows, {len(x)} values",
-            expected="columns + 1 pointers, as many rows as values",
+            found=f"Dim {rows} x {columns}, {0 if p is None else len(p)} pointers, {len(x)} values",
+            expected="one pointer more than columns (dgRMatrix: rows), an index for each value",
         )
-    return sparse.csr_array(sparse.csc_array((x, i, p), shape=(rows, columns)))
+    if p is None:
+        return sparse.csr_array(sparse.coo_array((x, (i, j)), shape=(rows, columns)))
+    if j is None:
+        return sparse.csr_array(sparse.csc_array((x, i, p), shape=(rows, columns)))
+    return sparse.csr_array((x, j, p), shape=(rows, columns))
+
+
+def _r_values(value: Any, n: int) -> NDArray[Any]:
+    """The slot x; R's own logical and missing values arrive masked, and count as NaN."""
+    if not hasattr(value, "x"):
+        return np.ones(n)
+    x = np.ma.asarray(value.x)
+    return np.asarray(np.ma.filled(x.astype(np.float64), np.nan) if x.dtype.kind in "bO" else x)

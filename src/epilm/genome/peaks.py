@@ -1,4 +1,4 @@
-"""Peak files: BED, narrowPeak and broadPeak in and out.
+"""Peak files: BED, narrowPeak and broadPeak in and out; tables of MACS and R in.
 
 Tab-separated, plain or gzip, CRLF or not; `track`, `browser` and `#` lines and
 blank lines are skipped. A summit is a position on the chromosome here (start +
@@ -20,6 +20,7 @@ from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.genome.checks import show
 from epilm.genome.files import data_lines, find_separators, read_text
+from epilm.genome.headed import last_comment, read_headed, refuse_without_header
 
 Format = Literal["auto", "bed", "narrowPeak", "broadPeak"]
 WHAT = "a peak file: BED, narrowPeak or broadPeak, tab-separated, plain or gzip"
@@ -40,7 +41,8 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        BED (3 columns or more), narrowPeak or broadPeak.
+        BED (3 columns or more), narrowPeak or broadPeak; or with their header `_peaks.xls` of MACS
+        and GRanges of R, which count from 1 and are made 0-based (`headed`).
     format : {"auto", "bed", "narrowPeak", "broadPeak"}
         "auto": by the name where it says so, else 10 columns with numbers in 7 to 10 are
         narrowPeak. Columns beyond the format's are left unread (so are columns 4 to 6 of a BED that
@@ -53,7 +55,7 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
         "."), strand ("+", "-", "."), signal, p, q (float64, -log10 in p and q, -1 if absent),
         summit (int64 position, -1 if absent). The index, named "line", is the 1-based line of the
         file. `attrs`: source, format, ignored (columns), summits_at_end (summits given one base
-        past the end, as SPP writes, taken as the last base).
+        past the end, as SPP writes, taken as the last base), notes (what was changed).
 
     Raises
     ------
@@ -75,8 +77,8 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
     >>> table[["chrom", "start", "end", "signal", "summit"]].values.tolist(), table.index.tolist()
     ([['chr1', 10, 20, 1.5, 14]], [2])
     """
-    text = read_text(path, WHAT)
-    text, lines = data_lines(text)
+    whole = read_text(path, WHAT)
+    text, lines = data_lines(whole)
     if not text:
         raise InputError(
             "the file holds no peak",
@@ -84,6 +86,11 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
             found="header, comment or blank lines only",
             expected=WHAT,
         )
+    headed = read_headed(text, lines, last_comment(whole, int(lines[0])), path)
+    # A comment that names BED's columns changes nothing about BED.
+    base = None if headed is None else headed.attrs["counts_from"]
+    if headed is not None and (base == 1 or (base == 0 and not headed.attrs["commented"])):
+        return headed
     fields = text[: text.index(b"\n")].decode("utf-8", "replace").split("\t")
     kind, n_read = _kind(fields, Path(path).name, format)
     ignored: list[str] = []
@@ -101,6 +108,7 @@ def read_peaks(path: str | Path, format: Format = "auto") -> pd.DataFrame:
         "ignored": [*ignored, *map(str, range(n_read + 1, len(fields) + 1))],
     }
     _check(table, text, lines, fields, names, str(path), kind)
+    refuse_without_header(table, path)
     if "offset" in table:
         offset = table.pop("offset").to_numpy()
         end = table["end"].to_numpy()
@@ -254,7 +262,10 @@ def _explain(
             value = fields[_COLUMNS.index(column)]
             if column in ("start", "end", "offset") and not _is_whole(value):
                 if number == lines[0] and column == "start" and not any(map(_is_number, fields)):
-                    do = "If this is a column header, put # before it or remove it."
+                    do = (
+                        "If this is a column header, put # before it or remove it; coordinates must"
+                        " count from 0."
+                    )
                 else:
                     do = _CURE
                 what = "the summit offset" if column == "offset" else f"the {column}"
@@ -287,7 +298,7 @@ def _explain(
                     where=where,
                     found=repr(value),
                     expected=f"a number in column {_COLUMNS.index(column) + 1} of {kind}",
-                    do="Give the format with format='bed' if the file is not " + kind,
+                    do=f"If the file is not {kind}, leave these columns out: cut -f1-6.",
                 )
             if column == "strand" and kind != "bed" and value not in ("+", "-", "."):
                 raise InputError(
@@ -338,8 +349,8 @@ def _check(
                 "the summit is outside its peak",
                 "an offset from the start, at most the width (or -1)",
                 (
-                    "Column 10 of narrowPeak counts from the start; give format='bed' to leave it"
-                    " unread."
+                    "Column 10 of narrowPeak counts from the start; leave it out to read the rest:"
+                    " cut -f1-6."
                 ),
             )
         )

@@ -37,6 +37,19 @@ SIGNAL = "signals/{}.f16.npy"
 
 # chrom: number in the chromosome table; start, end: 0-based, half-open.
 REGION_TYPE = np.dtype([("chrom", "<u2"), ("start", "<i8"), ("end", "<i8")])
+_OF_MANY_CONTIGS = np.dtype([("chrom", "<u4"), ("start", "<i8"), ("end", "<i8")])
+
+
+def region_type(n_chroms: int) -> np.dtype:
+    """Type of `regions.npy`: contig numbers of 16 bits, of 32 where there are more than fit.
+
+    Examples
+    --------
+    >>> region_type(25)["chrom"], region_type(65_536)["chrom"], region_type(65_537)["chrom"]
+    (dtype('uint16'), dtype('uint16'), dtype('uint32'))
+    """
+    most = np.iinfo(REGION_TYPE["chrom"]).max + 1
+    return REGION_TYPE if n_chroms <= most else _OF_MANY_CONTIGS
 
 
 @dataclass(frozen=True)

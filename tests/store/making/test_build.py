@@ -244,7 +244,7 @@ def test_further_statistics_are_further_matrices_of_the_same_store(raw, tmp_path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"more_statistics": ("mean",)}, r"more_statistics.*mean"),
+        ({"more_statistics": ("mean",)}, r"--more-statistics.*mean"),
         ({"more_statistics": ("best",)}, "a statistic stands twice. Found best, best"),
         ({"more_statistics": ("sum", "sum")}, "a statistic stands twice. Found best, sum, sum"),
         (
@@ -471,7 +471,7 @@ def test_bad_input_gives_one_error_and_leaves_nothing(raw, tmp_path, case):
 
 COUNT_CASES = {
     "a label column that is not there": ({"label": "kindd"}, "kind"),
-    "a threshold below 0": ({"min_count": -1}, "min_count: the threshold is out of range"),
+    "a threshold below 0": ({"min_count": -1}, "--min-count: the threshold is out of range"),
     "no region is accessible": ({"min_count": 100}, "no region is accessible in any cell type"),
     "a peak list of another length": ({"counts_peaks": "short.bed"}, "different lengths"),
     "negative counts": ({"counts": "negative.npz"}, "a count is negative"),

@@ -36,6 +36,7 @@ from epilm.store.making.regions import (
     clean,
     from_counts,
     from_peaks,
+    narrower_than_motifs,
     no_regions,
 )
 from epilm.store.making.track_files import Written, write_signals, write_states
@@ -59,6 +60,7 @@ def build(
     counts_cells: str | Path | None = None,
     label: str = "cell_type",
     unlabelled: Literal["error", "drop"] = "error",
+    layer: str | None = None,
     motifs: str | Path | None = None,
     contacts: Files | None = None,
     contacts_resolution: int | None = None,
@@ -103,13 +105,15 @@ def build(
         Either this or `counts`; with neither the store has no regions, which is enough for
         recipes that read windows.
     counts : path
-        Peak x cell matrix: .h5ad, .mtx(.gz), .npz, .RDS.
+        Peak x cell matrix: .h5ad, .h5 of 10x, .mtx(.gz), .npz, .RDS.
     counts_peaks, counts_cells : path, optional
         Its peak list and cell table, where the matrix does not hold them.
     label : str
         Column of the cell table that says the cell type.
     unlabelled : {"error", "drop"}
         What to do with cells without a label.
+    layer : str, optional
+        Of an .h5ad matrix: the layer that holds the counts, or "raw".
     motifs : path or "jaspar:2018", optional
         JASPAR, MEME, TRANSFAC; without motifs the store has no factor matrix.
     contacts : path or list of paths, optional
@@ -153,8 +157,9 @@ def build(
     signal_pool : {"max", "mean", "min"}, or {name: how}
         How bases become a value at coarser resolutions.
     past_end : {"refuse", "cut"}
-        What to do with states and signals past the end of a chromosome: they are of another
-        assembly, or the genome given holds only the first part of its chromosomes.
+        What to do with peaks, regions of counts, states and signals past the end of a chromosome:
+        they are of another assembly, or the genome given holds only the first part of its
+        chromosomes, or a caller extended its reads.
     strict : bool
         Refuse unsorted and duplicate regions and unknown chromosomes, which are else sorted,
         left out and counted.
@@ -178,6 +183,8 @@ def build(
         If `out` exists, another process writes it, or the disk is full.
     """
     _check_regions(peaks, counts, {"motifs": motifs, "contacts": contacts, "blacklist": blacklist})
+    if layer is not None and counts is None:
+        raise InputError("--layer is about counts, and none are given", do="Give --counts.")
     check_choice("overlaps", overlaps, ("merge", "keep"))
     check_choice("statistic", statistic, get_args(Statistic))
     statistics = _statistics(statistic, more_statistics, motifs is not None)
@@ -211,8 +218,10 @@ def build(
             sources.append(source("sizes", sizes))
         read = None if motifs is None else read_motifs(motifs)
         if peaks is not None:
-            named = peak_files(peaks)
-            regions = from_peaks(bar(named, "peaks"), opened.sizes, overlaps, strict)
+            left_out: list[str] = []
+            named = peak_files(peaks, left_out)
+            regions = from_peaks(bar(named, "peaks"), opened.sizes, overlaps, strict, past_end)
+            regions.notes += left_out
             sources += [source("peaks", path, cell_type=name) for name, path in named.items()]
             where = "the peaks"
         elif counts is None:
@@ -220,7 +229,7 @@ def build(
         else:
             where = str(counts)
             regions = from_counts(
-                read_counts(counts, counts_peaks, counts_cells, label, unlabelled),
+                read_counts(counts, counts_peaks, counts_cells, label, unlabelled, layer),
                 opened.sizes,
                 overlaps,
                 strict,
@@ -228,16 +237,18 @@ def build(
                 min_count=min_count,
                 min_cpm=min_cpm,
                 top_n=top_n,
+                past_end=past_end,
             )
             given = (
                 ("counts", counts),
                 ("counts_peaks", counts_peaks),
                 ("counts_cells", counts_cells),
+                *regions.beside,
             )
             sources += [source(role, path) for role, path in given if path is not None]
         black = None
         if blacklist is not None:
-            black = check_intervals(read_peaks(blacklist), opened.sizes).table
+            black = check_intervals(read_peaks(blacklist), opened.sizes, past_end=past_end).table
             sources.append(source("blacklist", blacklist))
         table = None
         if contacts is not None:
@@ -280,6 +291,7 @@ def build(
             about = report.to_dict()
             made = {key: value for key, value in about.items() if key not in PER_MOTIF}
             regions.notes += str(report).split("\n")[1:]
+            regions.notes += narrower_than_motifs(rows, [(m.id, m.width) for m in read])
             sources.append(source("motifs", motifs))  # type: ignore[arg-type]
         if table is not None:
             writer.contacts(table[1], table[2])
@@ -301,7 +313,13 @@ def build(
             access=_about_access(
                 "peaks" if peaks is not None else "counts" if counts is not None else "none",
                 {"overlaps": overlaps, "max_n_fraction": max_n_fraction},
-                {"label": label, "min_count": min_count, "min_cpm": min_cpm, "top_n": top_n},
+                {
+                    "label": label,
+                    **({} if layer is None else {"layer": layer}),
+                    "min_count": min_count,
+                    "min_cpm": min_cpm,
+                    "top_n": top_n,
+                },
             ),
             states=in_bins.about,
             signals=in_bases.about,

@@ -64,4 +64,11 @@ def bars(show: bool) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as shown:
-        yield Bar(shown)
+        try:
+            yield Bar(shown)
+        except BaseException:
+            # A bar that stands still above a message looks as if the work went on.
+            for task in shown.tasks:
+                if not task.finished:
+                    shown.remove_task(task.id)
+            raise

@@ -6,7 +6,7 @@ by `build` only.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,11 @@ import pandas as pd
 
 from epilm.errors import InputError, nearest
 from epilm.genome.checks import check_intervals
+from epilm.genome.chromosomes import PastEnd
 from epilm.genome.counts import Counts, accessible, pseudo_bulk
 from epilm.genome.intervals import drop_blacklisted, n_fraction, union
 from epilm.genome.peaks import read_peaks
-from epilm.store.schema import REGION_TYPE
+from epilm.store.schema import region_type
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Regions:
     dropped : Counter
         Reason -> number.
     notes : list of str
+    beside : list of (str, Path)
+        Files that were found beside the matrix, with their roles.
     """
 
     table: pd.DataFrame
@@ -45,6 +48,7 @@ class Regions:
     counts: np.ndarray | None = None
     dropped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    beside: list[tuple[str, Path]] = field(default_factory=list)
 
     def keep(self, rows: np.ndarray, why: str) -> None:
         """Leave out the regions where `rows` is False, and count them under `why`."""
@@ -56,8 +60,8 @@ class Regions:
             self.counts = None if self.counts is None else self.counts[rows]
 
     def structured(self, chroms: tuple[str, ...]) -> np.ndarray:
-        """Regions as the store keeps them, `schema.REGION_TYPE`."""
-        out = np.zeros(len(self.table), REGION_TYPE)
+        """Regions as the store keeps them, `schema.region_type`."""
+        out = np.zeros(len(self.table), region_type(len(chroms)))
         number = {name: i for i, name in enumerate(chroms)}
         out["chrom"] = self.table["chrom"].map(number).to_numpy()
         out["start"], out["end"] = self.table["start"].to_numpy(), self.table["end"].to_numpy()
@@ -73,7 +77,11 @@ def no_regions() -> Regions:
 
 
 def from_peaks(
-    files: Mapping[str, Path], sizes: Mapping[str, int], how: Literal["merge", "keep"], strict: bool
+    files: Mapping[str, Path],
+    sizes: Mapping[str, int],
+    how: Literal["merge", "keep"],
+    strict: bool,
+    past_end: PastEnd = "refuse",
 ) -> Regions:
     """Unite the peaks of cell types.
 
@@ -87,6 +95,8 @@ def from_peaks(
         different peak stays a region, accessible in the cell types that have exactly it.
     strict : bool
         Refuse unsorted and duplicate peaks and unknown chromosomes instead of counting them.
+    past_end : {"refuse", "cut"}
+        Peaks past the end of their chromosome: refuse them, or cut them there.
 
     Raises
     ------
@@ -95,8 +105,10 @@ def from_peaks(
     """
     tables, dropped, notes = {}, Counter[str](), []
     for name, path in files.items():
-        checked = check_intervals(read_peaks(path), sizes, strict=strict)
+        checked = check_intervals(read_peaks(path), sizes, strict=strict, past_end=past_end)
         tables[name] = checked.table
+        dropped["peaks cut at the end of their chromosome (kept)"] += checked.counts["cut"]
+        dropped["peaks past the end of their chromosome"] += checked.counts["past_end"]
         dropped["peaks on chromosomes the genome lacks"] += checked.counts["other_chromosomes"]
         dropped["duplicate peaks"] += checked.counts["duplicates"]
         dropped["peaks out of order (sorted, not dropped)"] += checked.counts["out_of_order"]
@@ -117,14 +129,16 @@ def from_counts(
     min_count: float,
     min_cpm: float | None,
     top_n: int | None,
+    past_end: PastEnd = "refuse",
 ) -> Regions:
     """Sum cells to cell types and decide what is accessible (A9).
 
     Parameters
     ----------
     counts : Counts
-    sizes, how, strict
-        As in `from_peaks`; "merge" adds the counts of regions that overlap.
+    sizes, how, strict, past_end
+        As in `from_peaks`; "merge" adds the counts of regions that overlap, and those of a region
+        that is listed twice are added in any case.
     where : str
         Name of the matrix, for messages.
     min_count, min_cpm, top_n
@@ -135,14 +149,25 @@ def from_counts(
     InputError
         If regions cannot be used, or no region is accessible.
     """
-    checked = check_intervals(counts.regions, sizes, where=where, strict=strict)
+    checked = check_intervals(
+        counts.regions,
+        sizes,
+        where=where,
+        strict=strict,
+        past_end=past_end,
+        of_duplicates="their counts are added",
+    )
     table = pd.DataFrame(checked.table[["chrom", "start", "end"]])
-    bulk, cell_types = pseudo_bulk(counts)
-    bulk = bulk[checked.rows]
+    per_row, cell_types = pseudo_bulk(counts)
+    bulk = np.zeros((len(table), per_row.shape[1]))
+    used = checked.went_to >= 0
+    np.add.at(bulk, checked.went_to[used], per_row[used])
     dropped = Counter(
         {
             "regions on chromosomes the genome lacks": checked.counts["other_chromosomes"],
-            "duplicate regions": checked.counts["duplicates"],
+            "regions cut at the end of their chromosome (kept)": checked.counts["cut"],
+            "regions past the end of their chromosome": checked.counts["past_end"],
+            "duplicate regions (counts added)": checked.counts["duplicates"],
         }
     )
     if how == "merge":
@@ -159,13 +184,22 @@ def from_counts(
         bulk,
         dropped,
         [*counts.notes, *checked.notes],
+        counts.beside,
     )
     out.keep(np.asarray(out.accessible.any(axis=1)), "regions accessible in no cell type")
     if not len(out.table):
         raise InputError(
             "no region is accessible in any cell type",
             where=where,
-            found=f"min_count {min_count}, min_cpm {min_cpm}, top_n {top_n}",
+            found=", ".join(
+                f"{_option(name)} {value}"
+                for name, value in (
+                    ("min_count", min_count),
+                    ("min_cpm", min_cpm),
+                    ("top_n", top_n),
+                )
+                if value is not None
+            ),
             do="Lower the thresholds.",
         )
     return out
@@ -228,6 +262,42 @@ def _refuse_empty(regions: Regions, where: str, what: str) -> None:
         raise InputError(f"no region is left after {what}", where=where)
 
 
+def narrower_than_motifs(rows: np.ndarray, motifs: Sequence[tuple[str, int]]) -> list[str]:
+    """Warn of regions in which a motif has no place, so that its score is 0 there.
+
+    Parameters
+    ----------
+    rows : structured array (R,)
+        The regions.
+    motifs : sequence of (str, int)
+        Name and width in bp of each motif.
+
+    Returns
+    -------
+    list of str
+        One note, or none.
+
+    Examples
+    --------
+    >>> rows = np.array([(0, 5, 6), (0, 9, 109)], region_type(1))
+    >>> narrower_than_motifs(rows, [("CTCF", 19), ("GATA1", 6)])
+    ['1 of 2 regions are narrower than a motif (from 1 bp; 2 of 2 motifs, up to 19 bp): the motif
+    has no place there and scores 0. Are these summits? Give the peaks']
+    """
+    width = rows["end"] - rows["start"]
+    if not len(width) or not motifs:
+        return []
+    widest = max(motifs, key=lambda motif: motif[1])[1]
+    narrow, wide = int((width < widest).sum()), sum(bp > width.min() for _, bp in motifs)
+    if not narrow:
+        return []
+    return [
+        f"{narrow:,} of {len(width):,} regions are narrower than a motif (from {width.min()} bp;"
+        f" {wide:,} of {len(motifs):,} motifs, up to {widest} bp): the motif has no place there and"
+        " scores 0" + (". Are these summits? Give the peaks" if width.min() < 10 else "")
+    ]
+
+
 def check_thresholds(
     min_count: float, min_cpm: float | None, top_n: int | None, counts: bool
 ) -> None:
@@ -246,13 +316,13 @@ def check_thresholds(
         if value is not None and not value >= least:
             raise InputError(
                 "the threshold is out of range",
-                where=name,
+                where=_option(name),
                 found=value,
                 expected=f"at least {least}",
             )
     if not counts and (min_count != 0 or min_cpm is not None or top_n is not None):
         raise InputError(
-            "min_count, min_cpm and top_n apply to counts, and peaks have none",
+            "--min-count, --min-cpm and --top-n apply to counts, and peaks have none",
             do="Give --counts, or leave the thresholds out (peak callers have their own).",
         )
 
@@ -266,4 +336,11 @@ def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
         Naming the nearest known one.
     """
     if value not in known:
-        raise InputError("unknown value", where=name, found=value, do=nearest(value, known))
+        raise InputError(
+            "unknown value", where=_option(name), found=value, do=nearest(value, known)
+        )
+
+
+def _option(name: str) -> str:
+    """Spell an argument of `build` as the command line does."""
+    return "--" + name.replace("_", "-")

@@ -8,6 +8,7 @@ whoever has arrays of their own (`write_store`).
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from epilm import __version__
 from epilm.atomic import atomic_folder
 from epilm.errors import StoreError
 from epilm.store import schema
-from epilm.store.schema import REGION_TYPE, StoreInfo
+from epilm.store.schema import StoreInfo, region_type
 from epilm.store.track_arrays import (
     SignalArrays,
     StateArrays,
@@ -159,7 +160,7 @@ def check_parts(
         chromosome.
     """
     for what, names in (("chromosome", chroms), ("cell type", cell_types)):
-        twice = sorted({n for n in names if list(names).count(n) > 1})
+        twice = sorted(name for name, n in Counter(names).items() if n > 1)
         if twice:
             raise StoreError(
                 f"a {what} has the name of another",
@@ -174,6 +175,14 @@ def check_parts(
         raise StoreError("there is no cell type")
     starts, ends, chrom = regions["start"], regions["end"], regions["chrom"].astype(np.int64)
     length = np.asarray(sizes, np.int64)
+    foreign = np.flatnonzero((chrom < 0) | (chrom >= len(length)))
+    if len(foreign):
+        raise StoreError(
+            "a region is on a chromosome that is not there",
+            where=f"region {int(foreign[0])}",
+            found=f"number {int(chrom[foreign[0]])}",
+            expected=f"0 to {len(length) - 1}",
+        )
     bad = np.flatnonzero((starts < 0) | (starts >= ends) | (ends > length[chrom]))
     if len(bad):
         r = regions[bad[0]]
@@ -220,7 +229,8 @@ class StoreWriter:
 
     def regions(self, regions: np.ndarray) -> None:
         """Write the sorted regions, as an array and as BED."""
-        self.array(schema.REGIONS, REGION_TYPE, regions.shape)[...] = regions
+        kind = region_type(len(self.chroms))
+        self.array(schema.REGIONS, kind, regions.shape)[...] = regions.astype(kind)
         with open(self.folder / schema.REGIONS_BED, "w", encoding="ascii") as handle:
             for a in range(0, len(regions), 100_000):
                 block = regions[a : a + 100_000].tolist()
@@ -361,7 +371,7 @@ def write_store(
     genome : dict of str to uint8 (length,)
         Bases of each chromosome, A=0 C=1 G=2 T=3 N=4, in the order wanted.
     regions : structured array (R,), optional
-        `schema.REGION_TYPE`, sorted. None: a store of genome and tracks alone.
+        `schema.region_type`, sorted. None: a store of genome and tracks alone.
     accessible : bool (R, T), with regions
     cell_types : T names
         Those of regions; further ones of states and signals follow them, accessible nowhere.
@@ -390,7 +400,7 @@ def write_store(
     chroms = list(genome)
     sizes = [len(genome[c]) for c in chroms]
     regionless = regions is None
-    regions = np.asarray([] if regions is None else regions, REGION_TYPE)
+    regions = np.asarray([] if regions is None else regions, region_type(len(chroms)))
     accessible = np.zeros((0, len(cell_types)), bool) if accessible is None else accessible
     check_parts(chroms, sizes, regions, cell_types, regionless=regionless)
     shape = (len(regions), len(cell_types))

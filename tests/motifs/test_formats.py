@@ -153,7 +153,9 @@ def test_four_positions_are_read_the_way_the_file_says(tmp_path, text):
 
 def test_four_positions_of_which_nothing_says_what_they_are_are_refused(tmp_path):
     path = write(tmp_path, ">x\n" + "\n".join(FOUR) + "\n")
-    with pytest.raises(InputError, match=r"motif x may be read by base or by position.*Pos A C G T"):
+    with pytest.raises(
+        InputError, match=r"motif x may be read by base or by position.*Pos A C G T"
+    ):
         read_motifs(path)
     assert consensus(path, format="pfm") == ["GATC"]
     assert consensus(path, format="jaspar") == ["CTAG"]

@@ -8,9 +8,12 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epilm.batches.motif_sites import SiteFinder
+from epilm.cli import main
 from epilm.errors import EpilmError, InputError
 from epilm.genome.intervals import make_table
 from epilm.genome.peaks import write_bed
@@ -493,7 +496,6 @@ def test_a_genome_alone_is_a_store(raw, tmp_path):
 
 
 def test_from_the_command_line(raw, tmp_path, capsys):
-    from epilm.cli import main
 
     words = [
         "build",
@@ -531,11 +533,56 @@ def test_from_the_command_line(raw, tmp_path, capsys):
     assert cells["A"]["signals"] == ["accessibility", "mappability", "H3"]
 
 
+MOTIFS = ">M1 one\nA [ 9 0 0 0 0 9 ]\nC [ 0 9 0 0 0 0 ]\nG [ 0 0 9 9 0 0 ]\nT [ 1 0 0 0 9 0 ]\n"
+
+
+def test_a_store_of_states_keeps_motifs_and_their_cuts_without_regions(raw, tmp_path, capsys):
+    (tmp_path / "pwms").mkdir()
+    (tmp_path / "pwms" / "one.jaspar").write_text(MOTIFS)
+    (tmp_path / "pwms" / "two.txt").write_text("Pos\tA\tC\tG\tT\n1\t0\t1\t0\t0\n2\t1\t0\t0\t0\n")
+    given = ["--genome", str(raw / "g.fa"), "--motifs", str(tmp_path / "pwms"), "--p", "0.001"]
+    states = ["--states", str(raw / "states"), "--out", str(tmp_path / "bare")]
+    assert main(["build", *given, *states]) == 0
+    bare = Store.open(tmp_path / "bare")
+    bare.verify()
+    assert [m["id"] for m in bare.motifs] == ["M1", "two"]
+    assert (bare.n_regions, bare.n_factors, bare.info.n_factors, bare.factors) == (0, 0, 0, None)
+    assert bare.statistics == ()
+    roles = [(one["role"], one["name"]) for one in bare.info.sources if one["role"] == "motifs"]
+    assert roles == [("motifs", "one.jaspar"), ("motifs", "two.txt")]
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "bare")]) == 0
+    assert "2 motifs for motif sites" in capsys.readouterr().out
+    peaks = bed(tmp_path / "p.bed", [("chr1", 100, 600, "x")])
+    assert main(["build", *given, "--peaks", str(peaks), "--out", str(tmp_path / "full")]) == 0
+    full = Store.open(tmp_path / "full")
+    assert bare.motifs == full.motifs  # the cuts are those of a store with regions
+    kept = {key: full.info.factors[key] for key in ("p", "pseudocount", "backgrounds", "short")}
+    assert {key: bare.info.factors[key] for key in kept} == kept
+    window = torch.from_numpy(np.array(bare.genome[:500]))[None]
+    sites = [SiteFinder(store)(window, 1, 500) for store in (bare, full)]
+    assert torch.equal(sites[0], sites[1])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"background": "gc_bins"}, "background gc_bins is about accessible regions"),
+        ({"more_statistics": ("count",)}, "more_statistics is about accessible regions"),
+    ],
+)
+def test_what_motifs_without_regions_cannot_have_is_refused(raw, tmp_path, more, words):
+    (tmp_path / "m.jaspar").write_text(MOTIFS)
+    with pytest.raises(InputError, match=words):
+        make(raw, tmp_path / "s", motifs=tmp_path / "m.jaspar", **more)
+    assert not (tmp_path / "s").exists()
+
+
 # -- what is refused
 # ---------------------------------------------------------------------------------
 
 CASES = {
-    "motifs": ({"motifs": "m.jaspar"}, "motifs are about accessible regions, and there are none"),
+    "contacts": ({"contacts": "c.cool"}, "contacts are about accessible regions, and there are"),
     "off the grid": (
         lambda raw, tmp: {
             "states": bed(

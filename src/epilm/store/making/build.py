@@ -23,7 +23,7 @@ from epilm.genome.contacts import Contacts, read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
-from epilm.motifs.formats import read_motifs
+from epilm.motifs.formats import motif_files, read_motifs
 from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif
 from epilm.motifs.pwm import Short
@@ -111,7 +111,8 @@ def build(
     unlabelled : {"error", "drop"}
         What to do with cells without a label.
     motifs : path or "jaspar:2018", optional
-        JASPAR, MEME, TRANSFAC; without motifs the store has no factor matrix.
+        JASPAR, MEME, TRANSFAC, a folder of such files; without motifs the store has no factor
+        matrix. Without regions the motifs alone are kept, with their cuts, for motif sites.
     contacts : path or list of paths, optional
         .cool, .mcool or text.
     contacts_resolution : int, optional
@@ -177,7 +178,8 @@ def build(
     EpilmError
         If `out` exists, another process writes it, or the disk is full.
     """
-    _check_regions(peaks, counts, {"motifs": motifs, "contacts": contacts, "blacklist": blacklist})
+    _check_regions(peaks, counts, {"contacts": contacts, "blacklist": blacklist})
+    _check_motifs(motifs, peaks is None and counts is None, background, more_statistics)
     check_choice("overlaps", overlaps, ("merge", "keep"))
     check_choice("statistic", statistic, get_args(Statistic))
     statistics = _statistics(statistic, more_statistics, motifs is not None)
@@ -278,9 +280,10 @@ def build(
                 threads=threads,
             )
             about = report.to_dict()
-            made = {key: value for key, value in about.items() if key not in PER_MOTIF}
+            without = PER_MOTIF if where else (*PER_MOTIF, "statistic", "more_statistics")
+            made = {key: value for key, value in about.items() if key not in without}
             regions.notes += str(report).split("\n")[1:]
-            sources.append(source("motifs", motifs))  # type: ignore[arg-type]
+            sources += [source("motifs", path) for path in motif_files(motifs)]  # type: ignore[arg-type]
         if table is not None:
             writer.contacts(table[1], table[2])
         notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes]
@@ -333,8 +336,21 @@ def _check_regions(peaks: Any, counts: Any, needing: Mapping[str, Any]) -> None:
             f"{' and '.join(asked)} are about accessible regions, and there are none",
             found="neither peaks nor counts",
             expected="one of --peaks and --counts",
-            do="Give one; without regions a store holds a genome, states and signals alone.",
+            do="Give one; a store without regions holds a genome, states, signals and motifs.",
         )
+
+
+def _check_motifs(motifs: Any, regionless: bool, background: str, more: Sequence[str]) -> None:
+    """Without regions there is no matrix to be made from motifs, nor a composition of regions."""
+    asked = (("background gc_bins", background == "gc_bins"), ("more_statistics", bool(more)))
+    for name, is_asked in asked:
+        if motifs is not None and regionless and is_asked:
+            raise InputError(
+                f"{name} is about accessible regions, and there are none",
+                found="neither peaks nor counts",
+                expected="one of --peaks and --counts",
+                do="Give one, or leave the option out: the store then keeps the motifs alone.",
+            )
 
 
 def _about_access(source: str, usual: dict[str, Any], of_counts: dict[str, Any]) -> dict[str, Any]:
@@ -425,11 +441,18 @@ def _write_factors(
 ) -> MotifReport:
     starts = writer.offsets[rows["chrom"]] + rows["start"]
     ends = writer.offsets[rows["chrom"]] + rows["end"]
-    names = (None, *statistics[1:])
+    names = (None, *statistics[1:]) if len(rows) else ()
     out = [writer.matrix((len(rows), len(motifs)), name) for name in names]
     with bar.counting("motifs", len(rows)) as done:
         _, report = factor_matrices(
-            np.asarray(flat), starts, ends, motifs, statistics, out=out, progress=done, **switches
+            np.asarray(flat),
+            starts,
+            ends,
+            motifs,
+            statistics,
+            out=out or None,
+            progress=done,
+            **switches,
         )
     for name, matrix in zip(names, out, strict=True):
         matrix.flush()

@@ -122,7 +122,7 @@ def test_a_coordinate_that_is_no_number_is_named_in_every_format(tmp_path, kind,
 
 def test_gff3_is_told_from_gtf(tmp_path):
     (tmp_path / "a.gff3").write_text("chr1\tx\ttranscript\t1\t9\t.\t+\t.\tID=T1;Parent=G1\n")
-    with pytest.raises(InputError, match="GFF3.*gffread"):
+    with pytest.raises(InputError, match=r"GFF3.*gffread"):
         read_tss(tmp_path / "a.gff3")
 
 

@@ -19,7 +19,7 @@ from epilm.atomic import atomic_folder
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
 from epilm.genome.chromosomes import PastEnd, few
-from epilm.genome.contacts import Contacts, read_contacts
+from epilm.genome.contacts import read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
@@ -243,8 +243,10 @@ def build(
             sources.append(source("blacklist", blacklist))
         table = None
         if contacts is not None:
-            maps = [_read_contacts(path, contacts_resolution) for path in _files(contacts)]
-            table = contact_table(maps, opened.sizes, contacts_resolution)
+            maps = [
+                read_contacts(path, contacts_resolution, finer=True) for path in _files(contacts)
+            ]
+            table = contact_table(maps, opened.sizes, contacts_resolution, regions.notes)
             sources += [source("contacts", path) for path in _files(contacts)]
 
         writer = StoreWriter(folder, tuple(opened.sizes), tuple(opened.sizes.values()))
@@ -391,11 +393,6 @@ def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tu
 
 def _files(given: Files) -> list[str | Path]:
     return [given] if isinstance(given, str | Path) else list(given)
-
-
-def _read_contacts(path: str | Path, resolution: int | None) -> Contacts:
-    """Text has one resolution, which is found; an .mcool file is asked for the one wanted."""
-    return read_contacts(path, resolution if Path(path).name.endswith(".mcool") else None)
 
 
 def _versions() -> dict[str, str]:

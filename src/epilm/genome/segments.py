@@ -173,8 +173,8 @@ _BED_WIDTHS = (4, 5, 6, 8, 9, 12)  # 3 and fewer are refused as cut short, with 
 _BED_COLUMNS = {
     5: re.compile(r"[-+.\deE]*|[0-9]{1,3},[0-9]{1,3},[0-9]{1,3}"),  # score, or a colour
     6: re.compile(r"[-+.]?"),
-    7: re.compile(r"[0-9]+"),
-    8: re.compile(r"[0-9]+"),
+    7: re.compile(r"[0-9]+|\."),
+    8: re.compile(r"[0-9]+|\."),
     9: re.compile(r"[0-9]+|\.|[0-9]{1,3},[0-9]{1,3},[0-9]{1,3},?"),
 }
 
@@ -196,7 +196,7 @@ def _refuse_tables(text: bytes, whole: bytes, path: str, line: int) -> None:
     named = (
         title.startswith(b"#")
         and len(names) == len(fields)
-        and fields[3].isdigit()
+        and all(map(str.isdigit, fields[3:]))
         and not {name.lower() for name in names[4:]} & {"score", "strand", "itemrgb", "rgb"}
     )
     if odd or named:

@@ -81,7 +81,7 @@ class Signal(Protocol):
 
     def share(self, chroms: Iterable[str]) -> str:
         """What the file says about some of its chromosomes: "3 of 9 runs", "2 of 5
-        chromosomes".
+        chromosomes' values".
         """
         ...
 
@@ -186,7 +186,7 @@ class BigWig:
         return max(0, self.sizes[chrom] - length)
 
     def share(self, chroms: Iterable[str]) -> str:
-        return f"{len(list(chroms))} of {len(self.chroms)} chromosomes"
+        return f"{len(list(chroms))} of {len(self.chroms)} chromosomes' values"
 
 
 class BedGraph:

@@ -17,6 +17,7 @@ from epilm.cli import main
 from epilm.errors import EpilmError, InputError
 from epilm.genome.intervals import make_table
 from epilm.genome.peaks import write_bed
+from epilm.genome.signals import write_bigwig
 from epilm.store.inspect import inspect, print_store
 from epilm.store.making.build import build
 from epilm.store.making.track_files import pooled
@@ -190,6 +191,115 @@ def check_hub(store):
 def test_a_hub_in_a_folder_gives_its_epigenomes(raw, hub, tmp_path):
     for n, place in enumerate((hub, hub / "trackDb_test.txt")):
         check_hub(make(raw, tmp_path / f"s{n}", states=place, cell_map="K562=E123"))
+
+
+def test_a_hub_in_one_file_gives_its_epigenomes(raw, hub, tmp_path):
+    text = (hub / "trackDb_test.txt").read_text().replace("bigDataUrl ", f"bigDataUrl {hub}/")
+    text = text.replace("type bigBed 9 .", "type\tbigBed\t9")
+    one = write(
+        tmp_path / "epimap.txt", f"hub x\nuseOneFile on\nemail a@b\n\ngenome hg19\n\n{text}"
+    )
+    check_hub(make(raw, tmp_path / "s", states=one, cell_map="K562=E123"))
+
+
+def test_states_on_no_grid_take_the_majority_and_say_how_many_bins_it_decides(
+    raw, tmp_path, capsys
+):
+    lifted = bed(
+        tmp_path / "A.bed",
+        [
+            ("chr1", 130, 330, "1_Tss"),  # 70 bases of bin 0, 130 of bin 1
+            ("chr1", 330, 530, "2_Tx"),  # 70 of bin 1, 130 of bin 2
+            ("chr1", 530, 730, "1_Tss"),
+            ("chr1", 760, 960, "2_Tx"),
+            ("chr2", 7, 207, "1_Tss"),
+        ],
+    )
+    words = ["--genome", raw / "g.fa", "--states", lifted, "--out", tmp_path / "s"]
+    assert main(["build", *map(str, words)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "each bin of 200 bp has the state of most of its bases; 3 of 5 bins with a state" in said
+    store = Store.open(tmp_path / "s")
+    assert store.states.bin == 200
+    assert codes(store, "A") == [255, 0, 1, 0, 1, *[255] * 6, 0, *[255] * 4]
+
+
+TABLE = "chr1\t0\t200\tTss\tTx\tTx\nchr1\t200\t400\tTx\tTx\tTss\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1\t0\t200" + "\t1_A" * 10 + "\n",
+        "#chrom\tstart\tend"
+        + "".join(f"\tE{i:03}" for i in range(10))
+        + "\nchr1\t0\t200"
+        + "\t3" * 10
+        + "\n",
+        "#chrom\tstart\tend\tE001\tE002\nchr1\t0\t200\t1\t2\n",
+        TABLE,
+        TABLE.replace("\tTx\n", "\n").replace("\tTss\n", "\n"),
+    ],
+    ids=["ten", "ten numbers", "two numbers", "three", "two"],
+)
+def test_a_table_of_cell_types_is_not_read_as_one(raw, tmp_path, text, capsys):
+    table = write(tmp_path / "matrix.tsv", text)
+    words = ["--genome", raw / "g.fa", "--states", table, "--out", tmp_path / "s"]
+    assert main(["build", *map(str, words)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "looks like a table of several cell types" in said
+    assert "one file a cell type, for example: cut -f1-3,5" in said
+    assert not (tmp_path / "s").exists()
+
+
+def test_names_that_are_nearly_one_are_hinted_at(raw, tmp_path):
+    store = make(
+        raw,
+        tmp_path / "s",
+        states=[f"MCF-7={raw / 'states' / 'A.bed.gz'}", f"B={raw / 'states' / 'B.bed.gz'}"],
+        accessibility={"MCF7": raw / "A.bedGraph"},
+    )
+    assert store.cell_types == ("B", "MCF-7", "MCF7")
+    assert any("MCF-7 and MCF7 differ in case and punctuation" in n for n in store.info.notes)
+
+
+def test_what_a_signal_has_beyond_the_genome_is_counted(raw, tmp_path, capsys):
+    graph = write(
+        tmp_path / "A.bedGraph",
+        "chr1\t0\t10\t1\nchr1\t2040\t2060\t2\nchr1\t2060\t2065\t2\nchr2\t0\t900\t3\n"
+        "chrUn_1\t0\t5\t1\nchrUn_1\t5\t9\t2\n",
+    )
+    words = ["--genome", raw / "g.fa", "--accessibility", graph, "--out", tmp_path / "s"]
+    assert main(["build", *map(str, words), "--past-end", "cut"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 of 6 runs are on chromosomes the genome does not have (chrUn_1): left out" in said
+    assert "15 bases are past the end of their chromosome in the genome given: cut" in said
+    write_bigwig(
+        tmp_path / "A.bw",
+        {"chr1": 2080, "chr2": 900, "chrUn_1": 70},
+        [("chr1", 0, 2070, 1.0), ("chrUn_1", 0, 9, 2.0)],
+    )
+    wig = make(raw, tmp_path / "w", accessibility=tmp_path / "A.bw", past_end="cut").info.notes
+    assert any("1 of 3 chromosomes' values are on chromosomes the genome" in note for note in wig)
+    assert any("A.bw: 30 bases are past the end" in note for note in wig)
+
+
+@pytest.mark.parametrize(
+    ("name", "magic", "option", "message"),
+    [
+        ("a.bw.gz", b"\x26\xfc\x8f\x88", "accessibility", "the bigWig file is packed with gzip"),
+        ("a.bb.gz", b"\xeb\xf2\x89\x87", "states", "the bigBed file is packed with gzip"),
+        ("a.bb", b"\xeb\xf2\x89\x87", "accessibility", "Found bigBed; expected a signal.*--states"),
+        ("a.bed", b"\x26\xfc\x8f\x88", "states", "Found bigWig, .*--accessibility"),
+    ],
+)
+def test_a_packed_or_exchanged_track_is_said(raw, tmp_path, name, magic, option, message):
+    data = magic + bytes(60)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    with pytest.raises(InputError, match=message) as error:
+        make(raw, tmp_path / "s", **{option: tmp_path / name})
+    assert "gunzip" in str(error.value) or not name.endswith("gz")
+    assert "BED or narrowPeak" not in str(error.value)
 
 
 def test_a_hub_on_a_server_gives_its_epigenomes(raw, hub, tmp_path):

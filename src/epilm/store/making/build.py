@@ -39,7 +39,13 @@ from epilm.store.making.regions import (
     no_regions,
 )
 from epilm.store.making.track_files import Written, write_signals, write_states
-from epilm.store.making.track_inputs import CellMap, read_cell_map, signal_sources, state_sources
+from epilm.store.making.track_inputs import (
+    CellMap,
+    near_names,
+    read_cell_map,
+    signal_sources,
+    state_sources,
+)
 from epilm.store.making.writer import StoreWriter, all_cells, widen
 from epilm.store.reader import Store
 
@@ -288,7 +294,7 @@ def build(
             sources += [source("motifs", path) for path in motif_files(motifs)]  # type: ignore[arg-type]
         if table is not None:
             writer.contacts(table[1], table[2])
-        notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes]
+        notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes, *near_names(cells)]
         lonely = [
             c for c, n in zip(regions.cell_types, regions.accessible.sum(0), strict=True) if n == 0
         ]

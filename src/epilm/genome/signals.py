@@ -80,8 +80,8 @@ class Signal(Protocol):
         ...
 
     def share(self, chroms: Iterable[str]) -> str:
-        """What the file says about some of its chromosomes: "3 of 9 runs", "2 of 5
-        chromosomes' values".
+        """What the file says about some of its chromosomes: "3 of 9 runs", "the values
+        of 2 of 5 chromosomes".
         """
         ...
 
@@ -186,7 +186,7 @@ class BigWig:
         return max(0, self.sizes[chrom] - length)
 
     def share(self, chroms: Iterable[str]) -> str:
-        return f"{len(list(chroms))} of {len(self.chroms)} chromosomes' values"
+        return f"the values of {len(list(chroms))} of {len(self.chroms)} chromosomes"
 
 
 class BedGraph:

@@ -259,7 +259,7 @@ def test_names_that_are_nearly_one_are_hinted_at(raw, tmp_path):
         states=[f"MCF-7={raw / 'states' / 'A.bed.gz'}", f"B={raw / 'states' / 'B.bed.gz'}"],
         accessibility={"MCF7": raw / "A.bedGraph"},
     )
-    assert store.cell_types == ("B", "MCF-7", "MCF7")
+    assert store.cell_types == ("MCF-7", "B", "MCF7")
     assert any("MCF-7 and MCF7 differ in case and punctuation" in n for n in store.info.notes)
 
 
@@ -280,7 +280,7 @@ def test_what_a_signal_has_beyond_the_genome_is_counted(raw, tmp_path, capsys):
         [("chr1", 0, 2070, 1.0), ("chrUn_1", 0, 9, 2.0)],
     )
     wig = make(raw, tmp_path / "w", accessibility=tmp_path / "A.bw", past_end="cut").info.notes
-    assert any("1 of 3 chromosomes' values are on chromosomes the genome" in note for note in wig)
+    assert any("values of 1 of 2 chromosomes are on chromosomes" in note for note in wig)
     assert any("A.bw: 30 bases are past the end" in note for note in wig)
 
 

@@ -292,6 +292,75 @@ def test_off_a_given_grid_and_on_one_base_off_grids(tmp_path):
         read_states(path, SIZES, bin_bp=200)
 
 
+def plain_majority(rows, size, width):
+    """Base by base: the state most bases of a bin have, unknown where most have none."""
+    names = sorted({row[2] for row in rows})
+    base = np.full(-(-size // width) * width, -1)
+    for start, end, name in rows:
+        base[start:end] = names.index(name)
+    out, several = [], 0
+    for at in range(0, size, width):
+        piece = base[at : min(at + width, size)]
+        counts = [(piece == i).sum() for i in range(len(names))]
+        unknown = (piece == -1).sum() > max(counts)
+        firsts = [np.flatnonzero(piece == i)[0] if counts[i] else width for i in range(len(names))]
+        best = min(range(len(names)), key=lambda i: (-counts[i], firsts[i]))
+        out.append(255 if unknown or not max(counts) else best)
+        several += out[-1] != 255 and sum(count > 0 for count in counts) > 1
+    return names, out, several
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_lifted_states_give_each_bin_the_state_of_most_of_its_bases(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    size, at, rows = 20_050, int(rng.integers(0, 300)), []
+    while True:
+        end = at + 200 * int(rng.integers(1, 4))
+        if end > size:
+            break
+        rows.append((at, end, f"{rng.integers(1, 4)}_S"))
+        # Now and then a gap, and behind it another offset, also one that gives ties.
+        at = end + (int(rng.choice([7, 40, 100, 130, 250])) if rng.random() < 0.2 else 0)
+    names, expected, several = plain_majority(rows, size, 200)
+    path = bed(tmp_path, *(f"chr1 {a} {b} {name}" for a, b, name in rows))
+    for width in (None, 200):
+        states = read_states(path, {"chr1": size}, bin_bp=width)
+        assert (states.bin_bp, list(states.names)) == (200, names)
+        assert states.codes["chr1"].tolist() == expected
+        known = sum(code != 255 for code in expected)
+        assert f"{several} of {known} bins with a state hold more than one" in states.notes[0]
+    halves = plain_majority(rows, size, 100)[1]
+    assert read_states(path, {"chr1": size}, bin_bp=100).codes["chr1"].tolist() == halves
+
+
+def test_fixed_width_peaks_and_shifted_bins_are_not_taken_for_lifted_states(tmp_path):
+    peaks = bed(
+        tmp_path, *(f"chr1 {250 * i + 3 * i * i} {250 * i + 3 * i * i + 200} 1_A" for i in range(6))
+    )
+    with pytest.raises(InputError, match="share no grid of bins"):
+        read_states(peaks, SIZES)
+    shifted = bed(
+        tmp_path, *(f"chr1 {200 * i + 1} {200 * i + 201} {1 + i % 2}_A" for i in range(6))
+    )
+    with pytest.raises(InputError, match="All starts are 1 past a multiple"):
+        read_states(shifted, SIZES, bin_bp=200)
+
+
+def test_ucscs_own_tracks_give_the_states_of_the_majority(real_data):
+    folder = real_data / "more" / "hg19" / "chromatin_states"
+    if not folder.is_dir():
+        pytest.skip(f"no UCSC tracks at {folder}")
+    sizes = {"chr20": 63_025_520, "chr22": 51_304_566}
+    for cell in ("GM12878", "H1-hESC"):
+        lifted = read_states(folder / f"broad15.{cell}.as_at_UCSC.bed.gz", sizes)
+        right = read_states(folder / f"broad15.{cell}.grid200.bed.gz", sizes)
+        assert (lifted.bin_bp, lifted.names) == (200, right.names)
+        for chrom in sizes:
+            assert np.array_equal(lifted.codes[chrom], right.codes[chrom])
+        assert "hold more than one" in lifted.notes[0]
+        assert not any("hold more than one" in note for note in right.notes)
+
+
 def test_254_states_fit_and_255_do_not(tmp_path):
     lines = [f"chr1 {10 * i} {10 * i + 10} {i}" for i in range(255)]
     sizes = {"chr1": 2560}

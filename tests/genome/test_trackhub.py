@@ -126,6 +126,50 @@ def test_a_whole_hub_is_followed_to_its_tracks(tmp_path):
         read_trackdb(tmp_path / "hub.txt")
 
 
+ONE_FILE = """hub x
+shortLabel x
+longLabel x
+useOneFile on
+email a@b.c
+
+genome hg19
+
+track group
+superTrack on
+
+track a
+type\tbigBed\t9
+shortLabel E116 GM12878
+bigDataUrl a.bb
+
+track b
+type bigWig 0 10
+bigDataUrl b.bw
+"""
+
+
+def test_a_hub_in_one_file(tmp_path):
+    (tmp_path / "hub.txt").write_text(ONE_FILE)
+    for place in (tmp_path, tmp_path / "hub.txt"):
+        tracks = read_trackdb(place)
+        assert [(one.track, one.cell, one.kind) for one in tracks] == [
+            ("a", "E116", "bigBed"),  # its type is written with tabs
+            ("b", "b", "bigWig"),
+        ]
+        assert tracks[0].url == str(tmp_path / "a.bb")
+    for text, message in [
+        (
+            ONE_FILE.replace("genome hg19", "genome hg19\n\ngenome hg38"),
+            "several genomes. Found hg19, hg38",
+        ),
+        (ONE_FILE.replace("genome hg19\n", ""), "the hub names no genome"),
+        (ONE_FILE[: ONE_FILE.index("track group")], "no track with a file"),
+    ]:
+        (tmp_path / "hub.txt").write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_trackdb(tmp_path / "hub.txt")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -124,6 +124,160 @@ def test_transfac_reads_with_and_without_record_ends(tmp_path):
     ]
 
 
+def consensus(path, **how):
+    return [motif.consensus for motif in read_motifs(path, **how)]
+
+
+# Positions G, A, T, C with equal sums in both directions: by base they would read C, T, A, G.
+FOUR = ["0.1 0.1 0.7 0.1", "0.7 0.1 0.1 0.1", "0.1 0.1 0.1 0.7", "0.1 0.7 0.1 0.1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ">GATC\tx(y)/z\t6.5\t0\n" + "\n".join(FOUR),
+        "Pos\tA\tC\tG\tT\n" + "\n".join(f"{i} {row}" for i, row in enumerate(FOUR, 1)),
+        "A C G T\n" + "\n".join(FOUR),
+        "\n".join(f"{i} {row}" for i, row in enumerate(FOUR, 1)),
+        ">x\nG\t.7 .1 .1 .1\nA .1 .7 .1 .1\nT .1 .1 .7 .1\nC .1 .1 .1 .7\n",
+        ">x\n" + "\n".join(FOUR) + "\n>y\n" + "\n".join(FOUR[:3]),
+        ">x\n.1 .7 .1 .1\n.1 .1 .1 .7\n.7 .1 .1 .1\n.1 .1 .7 .1\n>y\n.1\n.7\n.1\n.1\n",
+    ],
+    ids=["HOMER", "CIS-BP", "columns", "numbered", "letters", "beside three", "beside one"],
+)
+def test_four_positions_are_read_the_way_the_file_says(tmp_path, text):
+    first = read_motifs(write(tmp_path, text))[0]
+    assert first.width == 4
+    assert first.consensus == "GATC"
+
+
+def test_four_positions_of_which_nothing_says_what_they_are_are_refused(tmp_path):
+    path = write(tmp_path, ">x\n" + "\n".join(FOUR) + "\n")
+    with pytest.raises(
+        InputError, match=r"motif x may be read by base or by position.*Pos A C G T"
+    ):
+        read_motifs(path)
+    assert consensus(path, format="pfm") == ["GATC"]
+    assert consensus(path, format="jaspar") == ["CTAG"]
+    same = ">x\n.7 .1 .1 .1\n.1 .7 .1 .1\n.1 .1 .7 .1\n.1 .1 .1 .7\n"
+    assert consensus(write(tmp_path, same)) == ["ACGT"]  # one motif in both readings
+
+
+def test_column_letters_give_the_order(tmp_path):
+    path = write(tmp_path, "Pos\tT\tG\tC\tA\n1\t1\t0\t0\t0\n2\t0\t0\t0\t1\n", "M1_2.00.txt")
+    (motif,) = read_motifs(path)
+    assert (motif.id, motif.consensus) == ("M1_2.00", "TA")
+    with pytest.raises(InputError, match="RNA and protein"):
+        read_motifs(write(tmp_path, "Pos\tA\tC\tG\tU\n1\t1\t0\t0\t0\n"))
+
+
+def test_all_motifs_of_cis_bp_in_one_file(tmp_path):
+    one = "TF\tT001\nTF Name\t{}\nGene\tE1\nMotif\t{}\nFamily\tbZIP\nSpecies\tHomo\n"
+    rows = "Pos\tA\tC\tG\tT\n1\t0\t1\t0\t0\n2\t1\t0\t0\t0\n\n"
+    text = one.format("FOS", "M1_2.00") + rows + one.format("JUN", "M2_2.00") + rows
+    motifs = read_motifs(write(tmp_path, text))
+    assert [(m.id, m.name, m.consensus) for m in motifs] == [
+        ("M1_2.00", "FOS", "CA"),
+        ("M2_2.00", "JUN", "CA"),
+    ]
+
+
+def test_a_folder_gives_the_motifs_of_its_files(tmp_path):
+    folder = tmp_path / "pwms"
+    folder.mkdir()
+    with pytest.raises(InputError, match="the folder holds no motif file"):
+        read_motifs(folder)
+    write(folder, "Pos\tA\tC\tG\tT\n1\t0\t1\t0\t0\n", "M2.txt")
+    write(folder, BRACKETED, "M1.jaspar")
+    (folder / "._M1.jaspar").write_bytes(b"\0\5")
+    assert [m.id for m in read_motifs(folder)] == ["MA0001.1", "M2"]
+    write(folder, BRACKETED, "again.jaspar")
+    with pytest.raises(InputError, match=r"pwms: two motifs have one id. Found MA0001\.1"):
+        read_motifs(folder)
+    write(folder, "Pos\tA\tC\tG\tT\n", "M0.txt")
+    with pytest.raises(InputError, match=r"M0\.txt, line 1: motif M0 has no rows.*licence"):
+        read_motifs(folder)
+    write(folder, "chr1\t5\t9\n", "A.bed")
+    with pytest.raises(InputError, match=r"A\.bed, line 1: this is no motif file.*take out"):
+        read_motifs(folder)
+
+
+# As MEME 5.5 and STREME 5.5 write their text output, shortened.
+MEME_TEXT = """********************************************************************************
+MEME - Motif discovery tool
+********************************************************************************
+MEME version 5.5.5 (Release date: Thu Sep 14 08:48:04 2023 +1000)
+
+********************************************************************************
+TRAINING SET
+********************************************************************************
+PRIMARY SEQUENCES= x.fa
+ALPHABET= ACGT
+Letter frequencies in dataset:
+A 0.25 C 0.25 G 0.25 T 0.25
+
+********************************************************************************
+MOTIF CA MEME-1\twidth =   2  sites =  20  llr = 30  E-value = 1.2e-003
+********************************************************************************
+--------------------------------------------------------------------------------
+\tMotif CA MEME-1 Description
+--------------------------------------------------------------------------------
+Simplified        A  :a
+pos.-specific     C  a:
+--------------------------------------------------------------------------------
+
+\tMotif CA MEME-1 in BLOCKS format
+BL   MOTIF CA width=2 seqs=20
+s1                       (   45) CA  1
+//
+
+log-odds matrix: alength= 4 w= 2 n= 100 bayes= 5 E= 1.2e-003
+  -400    178   -400   -400
+   178   -400   -400   -400
+--------------------------------------------------------------------------------
+letter-probability matrix: alength= 4 w= 2 nsites= 20 E= 1.2e-003
+ 0.000000  1.000000  0.000000  0.000000
+ 0.900000  0.100000  0.000000  0.000000
+--------------------------------------------------------------------------------
+
+SUMMARY OF MOTIFS
+SEQUENCE NAME            COMBINED P-VALUE  MOTIF DIAGRAM
+"""
+STREME_TEXT = """********************************************************************************
+STREME - Sensitive, Thorough, Rapid, Enriched Motif Elicitation
+********************************************************************************
+MEME version 5.5.5 (Release date: Thu Sep 14 08:48:04 2023 +1000)
+
+ALPHABET= ACGT
+strands: + -
+
+MOTIF 1-CA STREME-1
+letter-probability matrix: alength= 4 w= 2 nsites= 20 E= 1e-3
+ 0 1 0 0
+ 0.9 0.1 0 0
+
+********************************************************************************
+COMMAND:\tstreme --p x.fa
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "id", "name"),
+    [(MEME_TEXT, "CA", "MEME-1"), (STREME_TEXT, "1-CA", "STREME-1")],
+    ids=["MEME", "STREME"],
+)
+def test_the_text_output_of_the_meme_suite(tmp_path, text, id, name):
+    (motif,) = read_motifs(write(tmp_path, text))
+    assert (motif.id, motif.name, motif.sites) == (id, name, 20)
+    assert motif.matrix.tolist() == [[0, 1, 0, 0], [0.9, 0.1, 0, 0]]
+
+
+def test_transfac_rows_may_be_separated_by_tabs(tmp_path):
+    text = "AC\tM1\nXX\nID\tx\nP0\tA\tC\tG\tT\n1\t41\t0\t0\t1\n2\t0\t40\t2\t0\nXX\n//\n"
+    (motif,) = read_motifs(write(tmp_path, text))
+    assert motif.matrix.tolist() == [[41, 0, 0, 1], [0, 40, 2, 0]]
+
+
 def test_homer_header_gives_the_name(tmp_path):
     text = ">ASTTCCTCTT\tELF1(ETS)/Jurkat-ChIP\t6.2\t-100\n0.5\t0.1\t0.3\t0.1\n0.1\t0.7\t0.1\t0.1\n"
     (motif,) = read_motifs(write(tmp_path, text, "a.motif"))
@@ -156,6 +310,12 @@ BAD = {
         r"x.txt, line 3, motif MA0001.1: .*at least 0. Found -94",
     ),
     "nan": (BRACKETED.replace("94", "nan"), "finite number of at least 0. Found nan"),
+    "underscore": (BRACKETED.replace("94", "1_000"), "not a number. Found '1_000'"),
+    "beyond numbers": (BRACKETED.replace("94", "1e400"), "finite number.*Found 1e400"),
+    "meme no matrix within": (
+        MEME.replace("MOTIF M2\n", "MOTIF M3\nMOTIF M2\n"),
+        "line 16: motif M3 has no matrix",
+    ),
     "word": (BRACKETED.replace("94", "many"), "not a number. Found 'many'"),
     "empty": ("", "the file is empty. Expected JASPAR"),
     "comments only": ("# nothing\n", "no motif in the file"),

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epilm.errors import InputError
-from epilm.motifs.formats import Motif
+from epilm.motifs.formats import Motif, read_motifs
 from epilm.motifs.pwm import (
+    HEAD_WORDS,
     SLACK_NATS,
+    PValues,
     base_background,
     gc_bins,
     reverse_complement,
@@ -135,6 +137,43 @@ def test_p_values_over_the_whole_range_match_all_words():
     for score in np.quantile(scores, [0.01, 0.3, 0.9, 0.999, 1]):
         near = [chance[scores >= score + shift].sum() for shift in (3 * step, -3 * step)]
         assert near[0] - 1e-12 <= table[round((best - score) / step)] <= near[1] + 1e-12
+
+
+@pytest.mark.parametrize("bg", [[0.25] * 4, [0.3, 0.2, 0.2, 0.3]], ids=["uniform", "AT"])
+@pytest.mark.parametrize("width", [1, 3, 6, 7])
+def test_p_values_of_the_best_words_are_exact(width, bg):
+    """Counts of few sites give many words of one score, where rounded scores go astray."""
+    rng = np.random.default_rng(width)
+    for _ in range(4):
+        counts = rng.multinomial(9, rng.dirichlet([0.5] * 4), size=width) + 0.0
+        counts[0] = [3, 3, 0, 3]  # three bases of one score
+        pwm = log_odds(counts, bg)
+        scores, chance = all_words(pwm, np.array(bg))
+        order = np.argsort(-scores)
+        scores, tails = scores[order], np.cumsum(chance[order])
+        last = np.searchsorted(-scores, -scores + 1e-7, side="right") - 1
+        given = PValues(pwm, bg)(scores.astype(np.float32))
+        head = slice(0, min(HEAD_WORDS, len(scores)) // 2)
+        np.testing.assert_allclose(given[head], tails[last][head], rtol=1e-9)
+        np.testing.assert_allclose(np.log10(given), np.log10(tails[last]), atol=0.03)
+        assert (np.diff(given) >= -1e-12).all()
+
+
+def test_a_motif_without_information_has_p_one_everywhere():
+    assert PValues(log_odds(np.full((9, 4), 5.0)))(np.array([0.0])).tolist() == [1.0]
+
+
+def test_impossible_words_are_not_counted():
+    pwm = log_odds([[9, 1, 0, 0], [0, 9, 0, 1]], pseudocount=0)
+    given = PValues(pwm)(np.array([pwm.max(axis=1).sum(), pwm[0, 1] + pwm[1, 3]]))
+    assert given.tolist() == pytest.approx([1 / 16, 4 / 16])
+
+
+def test_the_worked_case_of_a_short_motif(real_data):
+    file = real_data / "motifs" / "JASPAR2018_CORE_vertebrates_non-redundant.counts.jaspar.gz"
+    motif = next(one for one in read_motifs(file) if one.id == "MA0607.1")
+    # Four of its 4**8 words score 8.2071 or more; a table of rounded scores gave 1.07e-4.
+    assert PValues(log_odds(motif))(np.array([8.2071]))[0] == pytest.approx(4 / 4**8)
 
 
 def test_moods_agrees_within_three_hundredths_of_a_bit():

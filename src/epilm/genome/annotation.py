@@ -3,6 +3,8 @@
 A TSS is the 0-based position of the first transcribed base.
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from epilm.errors import InputError
 from epilm.genome.files import check_file, read_text
 
 WHAT = "start sites: EPD BED with strand, GTF, or genePred"
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _PRED = [
     "name",
     "chrom",
@@ -32,8 +35,10 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        BED with a strand (EPD: one base, or 60 bp whose thick part begins at the site), GTF / GFF2
-        (transcripts), or UCSC genePred(Ext) with or without the bin column. Plain or gzip.
+        BED with a strand, GTF / GFF2 (transcripts), or UCSC genePred(Ext) with or without the bin
+        column. Plain or gzip. A BED row is one base, or begins at the site (also a gene model of
+        12 columns, whose thick part is coding); in EPD's own rows (60 bp, the last 11 thick) and
+        in rows without blocks that have one thick base (CAGE clusters) the thick part does.
 
     Returns
     -------
@@ -44,7 +49,8 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is missing, empty or of another format, or a row has no strand.
+        If the file is missing, empty or of another format, a coordinate is no whole number, or a
+        row has no base or no strand. Names the line.
 
     References
     ----------
@@ -69,12 +75,12 @@ def read_tss(path: str | Path) -> pd.DataFrame:
     if not rows:
         raise InputError("the file holds no record", where=str(path), expected=WHAT)
     first = rows[0][1]
-    if len(first) == 9 and first[6] in "+-." and first[3].isdigit():
-        found = _gtf(rows)
-    elif len(first) >= 10 and (first[2] in "+-" or first[3] in "+-"):
-        found = _gene_pred(rows, shift=int(first[2] not in "+-"))
-    elif len(first) >= 6 and first[1].isdigit() and first[2].isdigit():
-        found = _bed(rows, path)
+    if len(first) == 9 and first[6] in "+-." and not first[1].strip().isdigit():
+        sites = _gtf(rows, path)
+    elif len(first) >= 10 and {first[2], first[3]} & {"+", "-"}:
+        sites = _gene_pred(rows, shift=int(first[2] not in ("+", "-")), path=path)
+    elif len(first) >= 6 and (first[5].strip() in ("+", "-", ".") or first[1].isdigit()):
+        sites = _bed(rows, path)
     else:
         raise InputError(
             "wrong format",
@@ -84,7 +90,7 @@ def read_tss(path: str | Path) -> pd.DataFrame:
             do="A BED file needs six columns: chrom, start, end, name, score, strand.",
         )
     table = pd.DataFrame(
-        found, columns=["line", "chrom", "start", "strand", "name", "gene"]
+        sites, columns=["line", "chrom", "start", "strand", "name", "gene"]
     ).set_index("line")
     if not len(table):
         raise InputError(
@@ -109,57 +115,84 @@ def read_tss(path: str | Path) -> pd.DataFrame:
 Row = tuple[int, str, int, str, str, str]
 
 
-def _bed(rows: list[tuple[int, list[str]]], path: str | Path) -> list[Row]:
-    found = []
-    for number, fields in rows:
-        try:
-            chrom, start, end, name, strand = (
-                fields[0],
-                int(fields[1]),
-                int(fields[2]),
-                fields[3],
-                fields[5].strip(),
-            )
-            thick = (
-                (int(fields[6]), int(fields[7]))
-                if len(fields) >= 8 and end - start > 1
-                else (start, end)
-            )
-        except (IndexError, ValueError):
+_EPD_WIDTH, _EPD_THICK = 60, 11
+
+
+def _whole(fields: list[str], columns: Sequence[int], where: str) -> list[int]:
+    """Whole numbers in some columns; `int` would take 1_000 as well."""
+    for column in columns:
+        if not _WHOLE.fullmatch(fields[column].strip()):
             raise InputError(
-                "the line is no BED record",
-                where=f"{path}, line {number}",
-                found=repr("\t".join(fields)[:60]),
-                expected="chrom, start, end, name, score, strand",
-            ) from None
-        if not 0 <= start < end:
-            raise InputError(
-                "the interval holds no base",
-                where=f"{path}, line {number}",
-                found=f"{chrom}:{start}-{end}",
-                expected="0 <= start < end",
+                "the coordinate is not a whole number of at least 0",
+                where=where,
+                found=repr(fields[column]),
+                expected=f"digits in column {column + 1}",
+                do="Correct or remove the line.",
             )
-        found.append(
-            (
-                number,
-                chrom,
-                thick[0] if strand == "+" else thick[1] - 1,
-                strand,
-                name,
-                name.rsplit("_", 1)[0],
-            )
+    return [int(fields[column]) for column in columns]
+
+
+def _check_width(chrom: str, start: int, end: int, where: str) -> None:
+    if not 0 <= start < end:
+        raise InputError(
+            "the interval holds no base",
+            where=where,
+            found=f"{chrom}:{start}-{end}",
+            expected="0 <= start < end",
         )
-    return found
 
 
-def _gene_pred(rows: list[tuple[int, list[str]]], shift: int) -> list[Row]:
-    found = []
+def _cut_short(fields: list[str], least: int, where: str) -> None:
+    if len(fields) < least:
+        raise InputError(
+            "the line is cut short",
+            where=where,
+            found=f"{len(fields)} columns: {'; '.join(fields)[:60]!r}",
+            expected=f"at least {least} as in the first line",
+            do="Correct or remove the line.",
+        )
+
+
+def _site_part(fields: list[str], start: int, end: int, strand: str, where: str) -> tuple[int, int]:
+    """The part of a BED row whose first base is the start site.
+
+    The thick part of a gene model (BED12) is what is translated, never the start of transcription.
+    """
+    if len(fields) not in (8, 9):
+        return start, end
+    thick, thin = _whole(fields, (6, 7), where)
+    own = (end - _EPD_THICK, end) if strand == "+" else (start, start + _EPD_THICK)
+    epd = end - start == _EPD_WIDTH and (thick, thin) == own
+    cage = thin - thick == 1 and start <= thick < end
+    return (thick, thin) if epd or cage else (start, end)
+
+
+def _bed(rows: list[tuple[int, list[str]]], path: str | Path) -> list[Row]:
+    sites = []
     for number, fields in rows:
+        where = f"{path}, line {number}"
+        _cut_short(fields, 6, where)
+        chrom, name, strand = fields[0], fields[3], fields[5].strip()
+        start, end = _whole(fields, (1, 2), where)
+        _check_width(chrom, start, end, where)
+        first, last = _site_part(fields, start, end, strand, where)
+        site = first if strand == "+" else last - 1
+        sites.append((number, chrom, site, strand, name, name.rsplit("_", 1)[0]))
+    return sites
+
+
+def _gene_pred(rows: list[tuple[int, list[str]]], shift: int, path: str | Path) -> list[Row]:
+    sites = []
+    for number, fields in rows:
+        where = f"{path}, line {number}"
+        _cut_short(fields, shift + len(_PRED), where)
         values = dict(zip(_PRED, fields[shift:], strict=False))
-        tss = int(values["txStart"]) if values["strand"] == "+" else int(values["txEnd"]) - 1
+        start, end = _whole(fields, (shift + 3, shift + 4), where)
+        _check_width(values["chrom"], start, end, where)
+        site = start if values["strand"] == "+" else end - 1
         gene = fields[shift + 11] if len(fields) > shift + 11 else values["name"]
-        found.append((number, values["chrom"], tss, values["strand"], values["name"], gene))
-    return found
+        sites.append((number, values["chrom"], site, values["strand"], values["name"], gene))
+    return sites
 
 
 def _attribute(text: str, key: str) -> str:
@@ -170,25 +203,29 @@ def _attribute(text: str, key: str) -> str:
     return "."
 
 
-def _gtf(rows: list[tuple[int, list[str]]]) -> list[Row]:
-    found = []
+def _gtf(rows: list[tuple[int, list[str]]], path: str | Path) -> list[Row]:
+    sites = []
     for number, fields in rows:
-        if len(fields) == 9 and fields[2] == "transcript":
-            start, end = int(fields[3]), int(fields[4])  # 1-based, closed
-            name = _attribute(fields[8], "transcript_id")
-            gene = _attribute(fields[8], "gene_name")
-            gene = gene if gene != "." else _attribute(fields[8], "gene_id")
-            found.append(
-                (
-                    number,
-                    fields[0],
-                    start - 1 if fields[6] == "+" else end - 1,
-                    fields[6],
-                    name,
-                    gene,
-                )
+        where = f"{path}, line {number}"
+        _cut_short(fields, 9, where)
+        if fields[2] != "transcript":
+            continue
+        first, last = _whole(fields, (3, 4), where)  # 1-based, closed
+        _check_width(fields[0], first - 1, last, where)
+        name = _attribute(fields[8], "transcript_id")
+        if name == "." and re.search(r"(^|;)\s*ID=", fields[8]):
+            raise InputError(
+                "wrong format",
+                where=where,
+                found="GFF3 (attributes written ID=...)",
+                expected=WHAT,
+                do="Convert it to GTF, for example: gffread FILE -T -o genes.gtf",
             )
-    return found
+        gene = _attribute(fields[8], "gene_name")
+        gene = gene if gene != "." else _attribute(fields[8], "gene_id")
+        site = first - 1 if fields[6] == "+" else last - 1
+        sites.append((number, fields[0], site, fields[6], name, gene))
+    return sites
 
 
 def read_gtf(path: str | Path) -> pd.DataFrame:
@@ -212,6 +249,18 @@ def read_gtf(path: str | Path) -> pd.DataFrame:
     import bioframe
 
     path = check_file(path, "a GTF file")
+    lines = read_text(path, "a GTF file").decode("utf-8", "replace").split("\n")
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.startswith("#"):
+            fields, where = line.split("\t"), f"{path}, line {number}"
+            if len(fields) != 9:
+                raise InputError(
+                    "this is no GTF file",
+                    where=where,
+                    found=f"{len(fields)} columns: {line[:60]!r}",
+                    expected="nine tab-separated columns",
+                )
+            _whole(fields, (3, 4), where)
     try:
         table = bioframe.read_table(str(path), schema="gtf", comment="#")
         attributes = table.pop("attributes").str.findall(r'(\w+) "?([^";]*)"?')

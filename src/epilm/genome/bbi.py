@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError
+from epilm.genome.files import is_gzip
 
 # First bytes, little and big endian.
 BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
@@ -57,6 +58,31 @@ def open_bbi(path: str | Path, kind: str) -> Any:
     except BaseException as error:  # the reader's panics are no Exception
         raise damaged(kind, str(path), error) from None
     return file
+
+
+def refuse_packed(path: Path, magic: bytes, expected: str) -> None:
+    """Refuse a bigWig or bigBed file that is packed with gzip.
+
+    Parameters
+    ----------
+    path : path
+    magic : bytes
+        Its first bytes, unpacked.
+    expected : str
+        For the message.
+
+    Raises
+    ------
+    InputError
+    """
+    if magic in (*BIGWIG, *BIGBED) and is_gzip(path):
+        kind = "bigWig" if magic in BIGWIG else "bigBed"
+        raise InputError(
+            f"the {kind} file is packed with gzip",
+            where=str(path),
+            expected=expected,
+            do=f"Unpack it: gunzip {path.name}; it is read in places, not from end to end.",
+        )
 
 
 def damaged(kind: str, source: str, error: BaseException, at: str | None = None) -> BaseException:

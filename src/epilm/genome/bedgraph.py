@@ -116,7 +116,10 @@ def _check_order(
         do=(
             "Sort it: sort -k1,1 -k2,2n"
             if back[i] or falls[i]
-            else "Merge the runs first, for example: bedtools merge -d -1 -c 4 -o mean"
+            else (
+                "Keep one value at each base, for example: bedRemoveOverlap IN OUT (of UCSC; leaves"
+                " out the smaller of two runs that overlap), or make the file again."
+            )
         ),
     )
 
@@ -223,6 +226,6 @@ def _is_finite(text: str) -> bool:
     if text.strip() in _MISSING:
         return True
     try:
-        return bool(np.isfinite(float(text)))
+        return "_" not in text and bool(np.isfinite(float(text)))
     except ValueError:
         return False

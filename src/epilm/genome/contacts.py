@@ -2,23 +2,21 @@
 
 One chromosome's map is kept as sorted (bin, bin) keys of the upper triangle, so
 the contacts of any set of regions are one vectorised look-up.
-Text (bin start, bin start, count) needs numpy and pandas; .cool and .mcool the
-package cooler (extra "hic").
+Text (`contact_text`) needs numpy and pandas; .cool, .mcool and .hic (`contact_files`)
+the packages cooler and hictkpy (extra "hic").
 """
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, nearest
-from epilm.genome.files import check_file, data_lines, read_text
-
-WHAT = "contacts: .cool, .mcool, or text of bin start, bin start, count"
+from epilm.genome.contact_files import COOL, HIC, read_cool, read_hic
+from epilm.genome.contact_text import WHAT, read_text_map
+from epilm.genome.files import check_file, first_bytes, is_gzip
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,14 @@ class Contacts:
         Bin width in bp.
     chroms : dict of str to ChromContacts
     source : str
+    notes : tuple of str
+        One printable line for everything left out.
     """
 
     resolution: int
     chroms: dict[str, ChromContacts]
     source: str
+    notes: tuple[str, ...] = ()
     _expected: dict[str, NDArray[np.float64]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -135,21 +136,26 @@ def read_contacts(
     resolution: int | None = None,
     chrom: str | None = None,
     balanced: bool = False,
+    finer: bool = False,
 ) -> Contacts:
     """Read a contact map.
 
     Parameters
     ----------
     path : path
-        .cool or .mcool; or text, plain or gzip: bin1 start, bin2 start, count (the chromosome from
-        `chrom`, or from the file's name), or chrom, bin1 start, bin2 start, count, or cooler dump's
-        seven columns. Only pairs inside a chromosome are kept.
+        .cool, .mcool or .hic; or text, plain or gzip: bin1 start, bin2 start, count (the chromosome
+        from `chrom`, or from the file's name), or chrom, bin1 start, bin2 start, count, or the
+        seven columns of `cooler dump --join`, whose ends say how wide the bins are. Only pairs
+        inside a chromosome are kept, the others are counted.
     resolution : int, optional
-        Bin width in bp. Needed for .mcool (which has several); for text found from the starts.
+        Bin width in bp. Needed where a file has several (.mcool, .hic); for text found from the
+        ends, or else from the starts and the name (chr20_5kb).
     chrom : str, optional
-        Chromosome of three-column text; of .cool, the only one to read.
+        Chromosome of three-column text; of other files the only one to read.
     balanced : bool
         Use the balanced values (column "weight") of a .cool.
+    finer : bool
+        Let a file of one resolution have narrower bins than `resolution`, which the caller joins.
 
     Returns
     -------
@@ -158,16 +164,39 @@ def read_contacts(
     Raises
     ------
     InputError
-        If the file is missing, damaged or of another format, a count is negative or NaN, a pair is
-        given twice with different counts, a start is not on the grid, or the resolution is not in
-        the file.
+        If the file is missing, damaged or of another format (read pairs, HiC-Pro's bin numbers), a
+        count is negative or NaN, a pair is given twice with different counts, a bin is not on the
+        grid, no pair is inside a chromosome, or the resolution is not in the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "dump.txt"
+    >>> _ = name.write_text("chr1\\t0\\t1000\\tchr1\\t2000\\t3000\\t7\\n")
+    >>> contacts = read_contacts(name)
+    >>> contacts.resolution, contacts.submatrix("chr1", np.array([500, 2500])).tolist()
+    (1000, [[0.0, 7.0], [7.0, 0.0]])
     """
     path = check_file(path, WHAT)
-    with open(path, "rb") as handle:
-        head = handle.read(8)
-    if head.startswith(b"\x89HDF"):
-        return _read_cool(path, resolution, chrom, balanced)
-    return _read_text(path, resolution, chrom)
+    head = first_bytes(path, 4)
+    if is_gzip(path) and head in (COOL, HIC):
+        raise InputError(
+            "the file is packed with gzip",
+            where=str(path),
+            expected=WHAT,
+            do=f"Unpack it: gunzip {path.name}; it is read in places, not from end to end.",
+        )
+    notes: list[str] = []
+    if head in (COOL, HIC):
+        read = read_cool if head == COOL else read_hic
+        width, pixels = read(path, resolution, chrom, balanced, finer)
+    else:
+        text = read_text_map(path, resolution, chrom, finer)
+        width, pixels = text.resolution, text.pixels
+        if text.between:
+            notes.append(f"{path}: {text.between} contacts between two chromosomes: left out")
+    chroms = {name: _build(*three, str(path)) for name, three in pixels.items()}
+    return Contacts(width, chroms, str(path), tuple(notes))
 
 
 def _build(
@@ -194,174 +223,3 @@ def _build(
         keep = np.concatenate([[True], ~same])
         keys, values = keys[keep], values[keep]
     return ChromContacts(n_bins, keys, values.astype(np.float32))
-
-
-_LAYOUTS = {
-    3: ["start1", "start2", "count"],
-    4: ["chrom", "start1", "start2", "count"],
-    7: ["chrom", "start1", "end1", "chrom2", "start2", "end2", "count"],
-}
-
-
-def _read_text(path: Path, resolution: int | None, chrom: str | None) -> Contacts:
-    text, lines = data_lines(read_text(path, WHAT))
-    first = text.split(b"\n", 1)[0].decode("utf-8", "replace").split("\t")
-    if len(first) not in _LAYOUTS:
-        raise InputError(
-            "wrong format",
-            where=str(path),
-            found=f"{len(first)} columns: {' '.join(first)[:60]!r}",
-            expected="3 (bin start, bin start, count), 4 (chrom first) or 7 tab-separated columns",
-        )
-    names = _LAYOUTS[len(first)]
-    if (
-        not first[-1].replace(".", "").isdigit()
-        and first[names.index("start1")].isalnum()
-        and not first[names.index("start1")].isdigit()
-    ):
-        text, lines = text.split(b"\n", 1)[1], lines[1:]  # a header without #
-    try:
-        table = pd.read_csv(
-            io.BytesIO(text), sep="\t", header=None, names=names, dtype=str, keep_default_na=False
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(
-            "a line is no contact",
-            where=str(path),
-            found=str(error).strip(),
-            expected=" ".join(names),
-        ) from None
-    numbers = {
-        name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        for name in ("start1", "start2", "count")
-    }
-    wrong = np.zeros(len(table), dtype=bool)
-    for name, column in numbers.items():
-        wrong |= (
-            ~np.isfinite(column) | (column < 0) | (name != "count" and column != np.floor(column))
-        )
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            "a contact is negative or not a number",
-            where=f"{path}, line {int(lines[row])}",
-            found=" ".join(map(str, table.iloc[row])),
-            expected=" ".join(names) + ", starts and counts of 0 or more",
-        )
-    table["count"] = numbers["count"]
-    for name in ("start1", "start2"):
-        table[name] = numbers[name].astype(np.int64)
-    if "chrom2" in table:
-        table = table[table["chrom"] == table["chrom2"]]
-    if "chrom" not in table:
-        chrom = chrom or _chrom_of(path.name)
-        if chrom is None:
-            raise InputError(
-                "three columns do not say the chromosome",
-                where=str(path),
-                expected="a fourth column, or chr20 in the file's name",
-                do="Give it with chrom='chr20'.",
-            )
-        table["chrom"] = chrom
-    elif chrom is not None:
-        table = table[table["chrom"] == chrom]
-    starts = np.unique(np.concatenate([table["start1"].to_numpy(), table["start2"].to_numpy()]))
-    width = int(np.gcd.reduce(np.diff(starts))) if len(starts) > 1 else int(resolution or 0)
-    resolution = resolution or width
-    if not resolution or (starts % resolution).any():
-        off = int(starts[(starts % resolution != 0).argmax()]) if resolution else int(starts[0])
-        raise InputError(
-            "a bin does not start on the grid",
-            where=str(path),
-            found=f"start {off}",
-            expected=f"multiples of {resolution} bp",
-            do="Give the bin width of the file as resolution.",
-        )
-    chroms = {
-        str(name): _build(
-            part["start1"].to_numpy() // resolution,
-            part["start2"].to_numpy() // resolution,
-            part["count"].to_numpy(),
-            str(path),
-        )
-        for name, part in table.groupby("chrom", sort=False)
-    }
-    return Contacts(resolution, chroms, str(path))
-
-
-def _chrom_of(name: str) -> str | None:
-    return next(
-        (part.split("_")[0] for part in name.split(".") if part.split("_")[0].startswith("chr")),
-        None,
-    )
-
-
-def _read_cool(path: Path, resolution: int | None, chrom: str | None, balanced: bool) -> Contacts:
-    try:
-        import cooler
-    except ImportError:
-        raise InputError(
-            "reading .cool needs the package cooler",
-            where=str(path),
-            do="pip install 'epilm[hic]', or write it as text: cooler dump --join file.cool",
-        ) from None
-    try:
-        maps = cooler.fileops.list_coolers(str(path))
-    except Exception as error:  # h5py and cooler raise many kinds
-        raise InputError(
-            "the file cannot be read as a contact map",
-            where=str(path),
-            found=str(error).split("\n")[0],
-            expected=".cool or .mcool",
-        ) from None
-    if not maps:
-        raise InputError(
-            "the HDF5 file holds no contact map", where=str(path), expected=".cool or .mcool"
-        )
-    by_width = {int(cooler.Cooler(f"{path}::{uri}").binsize or 0): uri for uri in maps}
-    if resolution is None and len(by_width) > 1:
-        raise InputError(
-            "the file holds several resolutions",
-            where=str(path),
-            found=", ".join(map(str, sorted(by_width))),
-            expected="one",
-            do="Choose with resolution=...",
-        )
-    resolution = resolution or next(iter(by_width))
-    if resolution not in by_width:
-        raise InputError(
-            "the file does not hold this resolution",
-            where=str(path),
-            found=resolution,
-            expected=", ".join(map(str, sorted(by_width))),
-        )
-    one = cooler.Cooler(f"{path}::{by_width[resolution]}")
-    if balanced and "weight" not in one.bins().columns:
-        raise InputError(
-            "the map is not balanced",
-            where=str(path),
-            expected="a bin column 'weight'",
-            do="Run cooler balance, or use raw counts.",
-        )
-    if chrom is not None and chrom not in one.chromnames:
-        raise InputError(
-            "the contact map has no such chromosome",
-            where=str(path),
-            found=chrom,
-            expected=nearest(chrom, one.chromnames),
-        )
-    chroms = {}
-    for name in [chrom] if chrom else one.chromnames:
-        first = int(one.offset(name))
-        pairs = one.matrix(balance=balanced, as_pixels=True, ignore_index=True, join=False).fetch(
-            name
-        )
-        values = pairs["balanced" if balanced else "count"].to_numpy(dtype=np.float64)
-        keep = np.isfinite(values)
-        chroms[name] = _build(
-            pairs["bin1_id"].to_numpy(np.int64)[keep] - first,
-            pairs["bin2_id"].to_numpy(np.int64)[keep] - first,
-            values[keep],
-            str(path),
-        )
-    return Contacts(resolution, chroms, str(path))

@@ -114,6 +114,24 @@ def is_gzip(path: str | Path) -> bool:
         return handle.read(2) == GZIP
 
 
+def first_bytes(path: str | Path, n: int) -> bytes:
+    """Return the first bytes of a file, of a gzip file those of what is packed in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.gz"
+    >>> _ = name.write_bytes(gzip.compress(b"chr1"))
+    >>> first_bytes(name, 3)
+    b'chr'
+    """
+    try:
+        with gzip.open(path, "rb") if is_gzip(path) else open(path, "rb") as handle:
+            return handle.read(n)
+    except (EOFError, OSError, zlib.error):
+        return b""  # whoever reads the file says what is wrong with it
+
+
 def read_chunks(path: str | Path, what: str, size: int = 1 << 22) -> Iterator[bytes]:
     """Yield the unpacked bytes of a plain or gzip file, piece by piece.
 

@@ -80,7 +80,9 @@ def read_states(
     sizes : dict of str to int
         Chromosome lengths of the genome in bp.
     bin_bp : int, optional
-        Width of the bins; by default the widest grid that all segments share.
+        Width of the bins; by default the widest grid that all segments share. Segments lifted over
+        from another assembly (adjoining, of whole bins, on no grid) give each bin the state of most
+        of its bases; bins with more than one are counted in `notes`.
     cell : str, optional
         Name of the cell type; by default the file's name up to its endings.
     past_end : {"refuse", "cut"}
@@ -157,7 +159,8 @@ def states_of(
         segments.chrom[rows]
     ]
     start, end = segments.start[rows], segments.end[rows]
-    width = _width(segments, rows, start, end, length, bin_bp)
+    lifted = _lifted_width(segments, rows, start, end, length, bin_bp)
+    width = lifted or _width(segments, rows, start, end, length, bin_bp)
     names, numbers, colours, codes_of = name_states(segments, notes)
     end = _inside(segments, rows, start, end, length, width, past_end, notes)
     keep = end > start  # all false only where past_end cut a whole segment
@@ -165,16 +168,74 @@ def states_of(
     rows, start, end = _in_order(segments, sizes, rows, start, end, notes)
     first = np.flatnonzero(np.diff(segments.chrom[rows], prepend=-1))
     state = codes_of[segments.label[rows]]
+    shared = 0
     codes = {chrom: np.full(-(-size // width), UNKNOWN, np.uint8) for chrom, size in sizes.items()}
     for i, j in zip(first, [*first[1:], len(rows)]):
         chrom = segments.chroms[segments.chrom[rows[i]]]
-        codes[chrom] = _fill(
-            start[i:j] // width, -(-end[i:j] // width), state[i:j], len(codes[chrom])
+        one = start[i:j], end[i:j], state[i:j]
+        if lifted:
+            codes[chrom], n = _majority(*one, sizes[chrom], width)
+            shared += n
+        else:
+            codes[chrom] = _fill(one[0] // width, -(-one[1] // width), one[2], len(codes[chrom]))
+    if lifted:
+        known = sum(int((values != UNKNOWN).sum()) for values in codes.values())
+        notes.append(
+            f"{segments.source}: the segments are on no grid (lifted over from another assembly):"
+            f" each bin of {width} bp has the state of most of its bases; {shared} of {known} bins"
+            " with a state hold more than one"
         )
     bare = [chrom for chrom, values in codes.items() if not (values != UNKNOWN).any()]
     if bare:
         notes.append(f"{segments.source}: no states on {few(bare)}: unknown there")
     return States(cell, names, numbers, colours, width, codes, tuple(notes))
+
+
+def _majority(
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    state: NDArray[np.uint8],
+    size: int,
+    width: int,
+) -> tuple[NDArray[np.uint8], int]:
+    """The state most bases of each bin have, from sorted, disjoint segments on no grid; and how
+    many bins with a state hold more than one.
+
+    Bases without a segment count as a state of their own, unknown. Of two states with as many bases
+    the one that begins first is taken, and any before unknown.
+    """
+    n = -(-size // width)
+    full = np.clip(-(-start // width), 0, n), np.where(end == size, n, end // width)
+    inside = full[0] < full[1]
+    codes = np.full(n, UNKNOWN, np.uint8)
+    if inside.any():
+        codes = _fill(full[0][inside], full[1][inside], state[inside], n)
+    # What is left are pieces: the begin and the end of each segment in bins it does not fill.
+    first, last = start // width, (end - 1) // width
+    row = np.arange(len(start))
+    row = np.concatenate([row, row[last > first]])
+    part = np.concatenate([first, last[last > first]])
+    partial = ~((full[0][row] <= part) & (part < full[1][row]))
+    row, part = row[partial], part[partial]
+    if not len(row):
+        return codes, 0
+    bases = np.minimum(end[row], (part + 1) * width) - np.maximum(start[row], part * width)
+    order = np.argsort(part * (1 << 32) + row, kind="stable")  # by bin, then along the chromosome
+    row, part, bases = row[order], part[order], bases[order]
+    key, begin, where = np.unique(
+        part * 256 + state[row].astype(np.int64), return_index=True, return_inverse=True
+    )
+    total = np.bincount(where, weights=bases).astype(np.int64)
+    bin_of, state_of = key // 256, (key % 256).astype(np.uint8)
+    named = state_of != UNKNOWN
+    best = np.lexsort((begin, -total, ~named, bin_of))
+    bins, at = np.unique(bin_of[best], return_index=True)
+    winner = best[at]
+    covered = np.bincount(bin_of[named], weights=total[named], minlength=n)[bins]
+    bare = np.minimum(width, size - bins * width) - covered
+    codes[bins] = np.where(bare > total[winner], UNKNOWN, state_of[winner])
+    several = np.bincount(bin_of[named], minlength=n)[bins] > 1
+    return codes, int((several & (codes[bins] != UNKNOWN)).sum())
 
 
 def _fill(
@@ -202,6 +263,33 @@ def _on_the_genome(
             f" genome does not have ({few(unknown)}): left out"
         )
     return np.flatnonzero(~lost)
+
+
+def _lifted_width(
+    segments: Segments,
+    rows: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    length: NDArray[np.int64],
+    given: int | None,
+) -> int:
+    """The width of the bins of states that were lifted over from another assembly; 0 for others.
+
+    Lifting moves stretches of segments by amounts of their own: the borders are on no grid any
+    more, but segments still adjoin and are as long as some bins. UCSC's ChromHMM tracks of hg19
+    are so (made on hg18).
+    """
+    if _grid(np.concatenate([start, end[end < length]])) >= _SMALLEST_BIN or len(rows) < 2:
+        return 0
+    same = np.diff(segments.chrom[rows]) == 0
+    adjoining = (same & (start[1:] == end[:-1])).sum()
+    width = _grid((end - start)[end < length])
+    if 2 * adjoining < same.sum() or width < _SMALLEST_BIN:
+        return 0  # peaks
+    if given is not None and (given < 1 or width % given):
+        return 0
+    width = given or width
+    return width if len(np.unique(start % width)) > 1 else 0  # else 1-based, for example
 
 
 def _width(

@@ -16,8 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
-from epilm.genome.bbi import BIGBED, damaged, open_bbi
-from epilm.genome.files import check_file, data_lines, find_separators, read_text
+from epilm.genome.bbi import BIGBED, BIGWIG, damaged, open_bbi, refuse_packed
+from epilm.genome.files import (
+    check_file,
+    data_lines,
+    find_separators,
+    first_bytes,
+    read_text,
+)
 
 WHAT = "a segmentation: BED (chromosome, start, end, state), plain or gzip, or bigBed"
 _CURE = "Correct or remove the line; coordinates are 0-based, half-open."
@@ -104,13 +110,22 @@ def read_segments(path: str | Path) -> Segments:
     ('chr1:400-600 2_Tx', [1, 2])
     """
     path = check_file(path, WHAT)
-    with path.open("rb") as handle:
-        magic = handle.read(4)
+    magic = first_bytes(path, 4)
+    refuse_packed(path, magic, WHAT)
+    if magic in BIGWIG:
+        raise InputError(
+            "wrong format",
+            where=str(path),
+            found="bigWig, a value at each base",
+            expected=WHAT,
+            do="As a signal give it to --accessibility or --signal.",
+        )
     return _read_bigbed(path) if magic in BIGBED else _read_bed(path)
 
 
 def _read_bed(path: Path) -> Segments:
-    text, lines = data_lines(read_text(path, WHAT))
+    whole = read_text(path, WHAT)
+    text, lines = data_lines(whole)
     if not text:
         raise InputError(
             "the file holds no segment",
@@ -118,6 +133,7 @@ def _read_bed(path: Path) -> Segments:
             found="header, comment or blank lines only",
             expected=WHAT,
         )
+    _refuse_tables(text, whole, str(path), int(lines[0]))
     table = _parse(text, len(lines))
     if table is None or len(table) != len(lines):
         _explain(text, lines, str(path))
@@ -151,6 +167,48 @@ def _read_bed(path: Path) -> Segments:
         tuple(colours),
         lines,
     )
+
+
+_BED_WIDTHS = (4, 5, 6, 8, 9, 12)  # 3 and fewer are refused as cut short, with their line
+_BED_COLUMNS = {
+    5: re.compile(r"[-+.\deE]*|[0-9]{1,3},[0-9]{1,3},[0-9]{1,3}"),  # score, or a colour
+    6: re.compile(r"[-+.]?"),
+    7: re.compile(r"[0-9]+|\."),
+    8: re.compile(r"[0-9]+|\."),
+    9: re.compile(r"[0-9]+|\.|[0-9]{1,3},[0-9]{1,3},[0-9]{1,3},?"),
+}
+
+
+def _refuse_tables(text: bytes, whole: bytes, path: str, line: int) -> None:
+    """Refuse a table with a column of states for each of several cell types: column 4 alone would
+    be read.
+    """
+    head = text[: text.index(b"\n")].decode("utf-8", "replace")
+    fields = [field.strip() for field in (head.split("\t") if "\t" in head else head.split())]
+    title = whole[: whole.index(b"\n")] if b"\n" in whole else whole
+    names = [name.strip() for name in title.decode("utf-8", "replace").lstrip("#").split("\t")]
+    if len(fields) < 5 or not fields[1].isdigit():
+        return  # said line by line
+    odd = len(fields) not in _BED_WIDTHS or any(
+        not form.fullmatch(fields[i - 1]) for i, form in _BED_COLUMNS.items() if i <= len(fields)
+    )
+    # A line of names over columns of bare numbers, which may as well be scores.
+    named = (
+        title.startswith(b"#")
+        and len(names) == len(fields)
+        and all(map(str.isdigit, fields[3:]))
+        and not {name.lower() for name in names[4:]} & {"score", "strand", "itemrgb", "rgb"}
+    )
+    if odd or named:
+        more = f" ({', '.join(names[3:6])}, ...)" if named else ""
+        raise InputError(
+            "this looks like a table of several cell types, or no segmentation",
+            where=f"{path}, line {line}",
+            found=f"{len(fields)} columns{more}: {head[:60]!r}",
+            expected="BED of one cell type: 4 columns (chromosome, start, end, state), or BED5 to"
+            " BED12",
+            do="Write one file a cell type, for example: cut -f1-3,5 FILE > CELL.bed",
+        )
 
 
 def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:

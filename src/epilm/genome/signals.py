@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
-from epilm.genome.bbi import BIGWIG, damaged, open_bbi
+from epilm.genome.bbi import BIGBED, BIGWIG, damaged, open_bbi, refuse_packed
 from epilm.genome.bedgraph import RUN, WHAT, read_runs
 from epilm.genome.chromosomes import PastEnd, check_length, check_names, few, natural_key
-from epilm.genome.files import check_file
+from epilm.genome.files import check_file, first_bytes
 
 BLOCK = 1 << 22
 _STEP = 1 << 20  # bases asked of pybigtools at once: half the time of four times as many
@@ -73,6 +73,18 @@ class Signal(Protocol):
         """The same in pieces: (first base, values), from base 0 on without gaps."""
         ...
 
+    def past(self, chrom: str, length: int) -> int:
+        """How many bases of a chromosome that the file says something about (bigWig: that it has)
+        lie past a length.
+        """
+        ...
+
+    def share(self, chroms: Iterable[str]) -> str:
+        """What the file says about some of its chromosomes: "3 of 9 runs", "the values
+        of 2 of 5 chromosomes".
+        """
+        ...
+
 
 def open_signal(path: str | Path) -> Signal:
     """Open a bigWig or bedGraph file, told apart by the first bytes.
@@ -100,8 +112,16 @@ def open_signal(path: str | Path) -> Signal:
     [nan, 2.5, 2.5, 1.0, nan]
     """
     path = check_file(path, WHAT)
-    with path.open("rb") as handle:
-        magic = handle.read(4)
+    magic = first_bytes(path, 4)
+    refuse_packed(path, magic, WHAT)
+    if magic in BIGBED:
+        raise InputError(
+            "wrong format",
+            where=str(path),
+            found="bigBed",
+            expected=WHAT,
+            do="It names intervals: as chromatin states give it to --states.",
+        )
     return BigWig(path) if magic in BIGWIG else BedGraph(path)
 
 
@@ -161,6 +181,13 @@ class BigWig:
                     raise damaged("bigWig", self.source, error, f"{chrom}:{at}-{to}") from None
             yield first, piece
 
+    def past(self, chrom: str, length: int) -> int:
+        assert self.sizes is not None
+        return max(0, self.sizes[chrom] - length)
+
+    def share(self, chroms: Iterable[str]) -> str:
+        return f"the values of {len(list(chroms))} of {len(self.chroms)} chromosomes"
+
 
 class BedGraph:
     """A bedGraph file, read once into a temporary file of runs; see `Signal`."""
@@ -207,6 +234,24 @@ class BedGraph:
             n = int(np.searchsorted(runs["start"], last))
             yield first, _spread(runs[:n], first, last)
             runs = runs[int(np.searchsorted(runs["end"], last, side="right")) :]
+
+    def past(self, chrom: str, length: int) -> int:
+        row, stop, greatest = self._where[chrom]
+        bases = 0
+        while greatest > length and stop > row:  # from the last run back
+            first = max(row, stop - (1 << 18))
+            self._runs.seek(first * RUN.itemsize)
+            runs = np.frombuffer(self._runs.read((stop - first) * RUN.itemsize), RUN)
+            over = runs["end"].astype(np.int64) - np.maximum(runs["start"], length)
+            bases += int(over[over > 0].sum())
+            if runs["end"][0] <= length:
+                break
+            stop = first
+        return bases
+
+    def share(self, chroms: Iterable[str]) -> str:
+        n = {chrom: last - first for chrom, (first, last, _) in self._where.items()}
+        return f"{sum(n[chrom] for chrom in chroms)} of {sum(n.values())} runs"
 
 
 def _spread(runs: NDArray[Any], first: int, last: int) -> NDArray[np.float32]:

@@ -81,8 +81,8 @@ def read_trackdb(
     Parameters
     ----------
     source : path or str
-        A trackDb file, a hub.txt (with one genome), or a folder that holds one of them; a path or
-        http(s).
+        A trackDb file, a hub.txt (with one genome; also a hub in one file, `useOneFile on`), or a
+        folder that holds one of them; a path or http(s).
     tries, wait, sleep
         As in `fetch`.
 
@@ -118,7 +118,9 @@ def read_trackdb(
     if not is_url(address) and Path(address).is_dir():
         address = _in_folder(Path(address))
     stanzas = _read(address, reach)
-    if "genomesFile" in stanzas[0]:
+    if stanzas[0].get("useOneFile", "off").split()[:1] == ["on"]:
+        stanzas = _tracks_of_one_file(address, stanzas)
+    elif "genomesFile" in stanzas[0]:
         address = _trackdb_of_hub(address, stanzas, reach)
         stanzas = _read(address, reach)
     tracks: list[HubTrack] = []
@@ -162,7 +164,7 @@ def read_trackdb(
                 stanza.get("longLabel") or short,
                 match[0] if match else short,
                 _join(stanza.source, stanza["bigDataUrl"]),
-                (stanza.get("type") or " ").split(" ")[0],
+                (stanza.get("type", "").split() or [""])[0],
                 place,
             )
         )
@@ -326,16 +328,27 @@ def _in_folder(folder: Path) -> str:
     )
 
 
+def _tracks_of_one_file(address: str, stanzas: list[_Stanza]) -> list[_Stanza]:
+    """The stanzas of tracks in a hub of one file: a stanza of the hub and one of its only genome
+    come before them.
+    """
+    genomes = [stanza for stanza in stanzas if "genome" in stanza and "track" not in stanza]
+    if len(genomes) != 1:
+        raise InputError(
+            "the hub has several genomes" if genomes else "the hub names no genome",
+            where=address,
+            found=few([stanza["genome"] for stanza in genomes]) or None,
+            expected="one stanza `genome NAME`, and the tracks after it",
+            do="Keep the tracks of one genome in the file." if genomes else None,
+        )
+    tracks = [stanza for stanza in stanzas[1:] if stanza is not genomes[0]]
+    if not tracks:
+        raise InputError("the hub has no track with a file", where=address, expected=WHAT)
+    return tracks
+
+
 def _trackdb_of_hub(address: str, stanzas: list[_Stanza], reach: Reach) -> str:
     """Follow hub.txt to its genomes file and from there to the trackDb of its only genome."""
-    if stanzas[0].get("useOneFile", "off").startswith("on"):
-        raise InputError(
-            "a hub in one file is not read",
-            where=address,
-            found="useOneFile on",
-            expected="a trackDb file",
-            do="Copy the track stanzas into a trackDb.txt.",
-        )
     listed = _join(address, stanzas[0]["genomesFile"])
     genomes = [stanza for stanza in _read(listed, reach) if "trackDb" in stanza]
     if len(genomes) != 1:

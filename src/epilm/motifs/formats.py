@@ -19,13 +19,16 @@ import numpy as np
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.motifs.motif import BASES, Motif, duplicate_free, motif_of
-from epilm.motifs.readers import Line, read_meme, read_rows, read_transfac
+from epilm.motifs.readers import Line, is_column_line, read_meme, read_rows, read_transfac
 
-__all__ = ["BASES", "Format", "Motif", "read_motifs", "write_jaspar"]
+__all__ = ["BASES", "Format", "Motif", "motif_files", "read_motifs", "write_jaspar"]
 
 Format = Literal["auto", "jaspar", "meme", "transfac", "pfm"]
 
-_KNOWN = "JASPAR (bracketed or bare), MEME, TRANSFAC, or a frequency table (.pfm)"
+_KNOWN = (
+    "JASPAR (bracketed or bare), MEME or STREME text, TRANSFAC, or a frequency table (.pfm, HOMER,"
+    " CIS-BP)"
+)
 
 
 def read_motifs(source: str | Path, format: Format = "auto") -> list[Motif]:
@@ -34,22 +37,25 @@ def read_motifs(source: str | Path, format: Format = "auto") -> list[Motif]:
     Parameters
     ----------
     source : str or path
-        A file, plain or gzip; or "jaspar:2018" (CORE vertebrates, 579 motifs; other groups as
+        A file, plain or gzip; a folder of them, each with one motif or more (hidden files are left
+        out); or "jaspar:2018" (CORE vertebrates, 579 motifs; other groups as
         "jaspar:2018:plants") from the installed package pyjaspar.
     format : {"auto", "jaspar", "meme", "transfac", "pfm"}
         "jaspar" takes both layouts (``A [ 1 2 ]`` and four bare rows), "pfm" one row of four
-        numbers a position (gimmemotifs, HOMER). "auto" looks at the content.
+        numbers a position (gimmemotifs, HOMER, CIS-BP), "meme" also the text output of MEME and
+        STREME. "auto" looks at the content.
 
     Returns
     -------
     list of Motif
-        In the order of the file.
+        In the order of the file, or of the names of a folder's files.
 
     Raises
     ------
     InputError
-        Missing, empty or truncated file; zero column; duplicate id; letters other than A, C, G, T;
-        negative, missing or non-finite numbers. Names the file, the line and the motif.
+        Missing, empty or truncated file; bare rows of a motif of four positions of which nothing
+        says whether they are bases or positions; zero column; duplicate id; letters other than A,
+        C, G, T; negative, missing or non-finite numbers. Names the file, the line and the motif.
 
     Examples
     --------
@@ -61,12 +67,51 @@ def read_motifs(source: str | Path, format: Format = "auto") -> list[Motif]:
     """
     if isinstance(source, str) and source.lower().startswith("jaspar:"):
         return _from_jaspar_release(source)
+    files = motif_files(source)
+    motifs = [motif for path in files for motif in _read_file(path, format)]
+    return duplicate_free(motifs, str(source)) if len(files) > 1 else motifs
+
+
+def motif_files(source: str | Path) -> list[Path]:
+    """List the files a motif collection is read from: itself, or those of a folder.
+
+    Parameters
+    ----------
+    source : path
+
+    Returns
+    -------
+    list of Path
+        Of a folder sorted by name, hidden files left out.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no file.
+
+    Examples
+    --------
+    >>> motif_files("a.jaspar")
+    [PosixPath('a.jaspar')]
+    """
     path = Path(source)
+    if not path.is_dir():
+        return [path]
+    files = sorted(one for one in path.iterdir() if one.is_file() and one.name[0] != ".")
+    if not files:
+        raise InputError(
+            "the folder holds no motif file", where=str(path), expected=f"files of {_KNOWN}"
+        )
+    return files
+
+
+def _read_file(path: Path, format: Format) -> list[Motif]:
     lines = _lines(path)
+    auto = format == "auto"
     if format == "auto":
         format = _guess(lines, path)
     if format in ("jaspar", "pfm"):
-        motifs = read_rows(lines, path, layout=format)
+        motifs = read_rows(lines, path, layout="auto" if auto else format)
     elif format == "meme":
         motifs = read_meme(lines, path)
     elif format == "transfac":
@@ -153,21 +198,28 @@ def _lines(path: Path) -> list[Line]:
 
 
 def _guess(lines: list[Line], path: Path) -> Format:
+    # In the text output of MEME and STREME it stands below a banner of asterisks.
+    if any(raw.startswith("MEME version") for _, raw in lines):
+        return "meme"
     for number, raw in lines:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        if line.startswith("MEME version"):
-            return "meme"
         if re.match(r"(AC|ID|NA|DE|VV|P0|PO|XX)\b", line):
             return "transfac"
-        if line.startswith(">") or re.match(r"[ACGT]?\s*[\[|]|[-+.\d]", line):
+        if (
+            line.startswith(">")
+            or re.match(r"[ACGT]?\s*[\[|:]|([ACGT]\s+)?[-+.\d]", line)
+            or is_column_line(line)
+        ):
             return "jaspar"
         raise InputError(
             "this is no motif file we know",
             where=f"{path}, line {number}",
             found=line[:60],
             expected=_KNOWN,
+            do="Of MEME's results give meme.txt, not its XML or HTML; of a folder, take out what is"
+            " no motif file.",
         )
     raise InputError("no motif in the file", where=str(path), expected=_KNOWN)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from epilm.errors import InputError
 from epilm.motifs import kernels, simd
 from epilm.motifs.motif import Motif, duplicate_free
-from epilm.motifs.pwm import Short, base_background, gc_bins, tail_table, thresholds
+from epilm.motifs.pwm import PValues, Short, base_background, gc_bins, thresholds
 from epilm.motifs.scan import (
     BestScorer,
     HitScanner,
@@ -150,7 +150,8 @@ def factor_matrix(
         best: highest log-odds, at least 0. binary: 1 where a position reaches the cut. count:
         positions that do, a palindrome once. sum: of the scores of those. occupancy: ln(1 + sum of
         odds), the log-sum-exp over positions and strands with an unbound state of weight 1.
-        neglog10p: -log10 of the p-value of the best position (of one position, not of the region).
+        neglog10p: -log10 of the p-value of the best position (of one position, not of the region),
+        exact for the best 4,096 words of a motif.
     p : float
         Cut for binary, count and sum; stated in the report for the others.
     pseudocount : float
@@ -388,16 +389,14 @@ def _occupancy_work(pwms: Sequence[Floats]) -> Callable[..., None]:
 
 def _p_value_work(pwms: Sequence[Floats], bg: Floats) -> Callable[..., None]:
     scorer = BestScorer(pwms, floor=False)
-    tables = [tail_table(pwm, bg) for pwm in pwms]
+    tails = [PValues(pwm, bg) for pwm in pwms]
 
     def work(codes: Any, begin: Any, end: Any, out: Any) -> None:
         scorer.best(codes, begin, end, out)
-        for m, (table, best, step) in enumerate(tables):
+        for m, tail in enumerate(tails):
             reached = np.isfinite(out[:, m])
-            at = np.rint((best - np.where(reached, out[:, m], best)) / step).astype(np.int64)
-            out[:, m] = np.where(
-                reached, -np.log10(table[np.clip(at, 0, len(table) - 1)]) + 0.0, 0.0
-            )
+            p = tail(np.where(reached, out[:, m], 0.0))
+            out[:, m] = np.where(reached, -np.log10(p) + 0.0, 0.0)
 
     return work
 

@@ -86,7 +86,7 @@ def numbers_of(words: Sequence[str], where: str) -> list[float]:
     out = []
     for word in words:
         try:
-            value = float(word)
+            value = float(word if "_" not in word else "")  # float() reads 1_000
         except ValueError:
             raise InputError("not a number", where=where, found=repr(word)) from None
         if not math.isfinite(value) or value < 0:

@@ -22,6 +22,12 @@ from epilm.motifs.scores import UNIFORM, Floats, check_background
 SLACK_NATS = 0.01
 """A cut is at most this much (0.0144 bit) stricter than the exact one."""
 
+HEAD_WORDS = 4096
+"""How many of a motif's best words have p-values counted word by word."""
+
+SAME_NATS = 2e-5
+"""Scores of one word may differ by this much: they are summed in single precision."""
+
 Short = Literal["allow_best", "exact"]
 
 
@@ -265,6 +271,108 @@ def tail_table(
     if np.isfinite(deficit).all():
         table[-1] = 1.0
     return table, float(top.sum()), step
+
+
+class PValues:
+    """P-values of a motif's scores: exact for its best words, from a table below them.
+
+    A table of rounded scores counts words on the wrong side of a score, which is much where few
+    words are as good: the best `HEAD_WORDS` are listed one by one instead.
+
+    Parameters
+    ----------
+    pwm : float64 array, shape (W, 4)
+    background : array, shape (4,)
+
+    Examples
+    --------
+    >>> from epilm.motifs.scores import log_odds
+    >>> values = PValues(log_odds(np.eye(4)[[0, 1]]))
+    >>> (values(np.array([1.8326, 0.2231])) * 16).round(6).tolist()
+    [1.0, 7.0]
+    """
+
+    def __init__(self, pwm: Floats, background: ArrayLike = UNIFORM) -> None:
+        bg = check_background(background)
+        self._table, self._best, self._step = tail_table(pwm, bg)
+        deficit = pwm.max(axis=1, keepdims=True) - pwm
+        order = np.argsort(deficit, axis=1)
+        deficit, share = np.take_along_axis(deficit, order, axis=1), bg[order]
+        first = np.ones(deficit.shape, dtype=bool)  # bases of one score count as one letter
+        with np.errstate(invalid="ignore"):  # impossible bases
+            first[:, 1:] = ~(np.diff(deficit, axis=1) < 1e-11)
+        first[:, 1:] |= np.isinf(deficit[:, 1:]) & ~np.isinf(deficit[:, :-1])
+        for b in (2, 1, 0):
+            share[:, b] += np.where(first[:, b + 1], 0.0, share[:, b + 1])
+        deficit = np.where(first, deficit, np.inf)
+        order = np.argsort(deficit, axis=1, kind="stable")
+        deficit = np.take_along_axis(deficit, order, axis=1)
+        share = np.take_along_axis(share, order, axis=1)
+        step, size = self._step, len(self._table)
+        steps = _floor_steps(deficit, step, size)
+        words = np.cumsum(_distribution(steps, np.ones(4), size))
+        deepest = int(np.searchsorted(words, HEAD_WORDS, side="right")) - 1
+        limit = deepest * step  # sums of steps rounded down: no more words than counted
+        room = int(words[deepest]) + 1 if deepest >= 0 else 0
+        sums, odds = np.empty(room), np.empty(room)
+        n = _list_words(deficit, share, limit, sums, odds)
+        order = np.argsort(sums[:n], kind="stable")
+        self._sums, self._tails = sums[:n][order], np.cumsum(odds[:n][order])
+        self._limit = limit
+
+    def __call__(self, scores: Floats) -> Floats:
+        """P(a position of one strand scores at least this) for each score.
+
+        Parameters
+        ----------
+        scores : float array, any shape
+            Nats. What falls short of a word's score by less than `SAME_NATS` is that score.
+
+        Returns
+        -------
+        float64 array, same shape
+        """
+        below = self._best - np.asarray(scores, dtype=np.float64)
+        at = np.clip(np.rint(below / self._step), 0, len(self._table) - 1).astype(np.int64)
+        p = self._table[at]
+        n = len(self._sums)
+        if n:
+            rank = np.searchsorted(self._sums, below + SAME_NATS, side="right")
+            exact = self._tails[np.maximum(rank, 1) - 1]
+            p = np.where(below + SAME_NATS <= self._limit, exact, np.maximum(p, self._tails[-1]))
+        return np.minimum(p, 1.0)
+
+
+@njit(nogil=True, cache=True)
+def _list_words(deficit, share, limit, sums, odds):
+    """Write deficit and probability of every word whose deficit is at most `limit`; bases of a
+    column in ascending order, inf where there is none. Give their number.
+    """
+    width, n = len(deficit), 0
+    if limit < 0:
+        return n
+    letter = np.zeros(width, dtype=np.int64)
+    total, odd = np.zeros(width + 1), np.ones(width + 1)
+    w = 0
+    while w >= 0:
+        if w == width:
+            sums[n], odds[n] = total[w], odd[w]
+            n += 1
+            w -= 1
+            letter[w] += 1
+            continue
+        b = letter[w]
+        if b < 4 and total[w] + deficit[w, b] <= limit:
+            total[w + 1] = total[w] + deficit[w, b]
+            odd[w + 1] = odd[w] * share[w, b]
+            w += 1
+            if w < width:
+                letter[w] = 0
+        else:  # the rest of the column is no better
+            w -= 1
+            if w >= 0:
+                letter[w] += 1
+    return n
 
 
 @njit(nogil=True, cache=True)

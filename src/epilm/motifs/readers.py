@@ -5,9 +5,13 @@ the independent peer in the tests. Used by formats only.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.motifs.motif import BASES, Motif, duplicate_free, motif_of, numbers_of
@@ -15,94 +19,243 @@ from epilm.motifs.motif import BASES, Motif, duplicate_free, motif_of, numbers_o
 Line = tuple[int, str]
 
 
-def _split_header(text: str) -> tuple[str, str]:
+# Two or more of these stand above each table of CIS-BP's PWM.txt.
+_CIS_BP = ("TF", "TF Name", "Gene", "Motif", "Family", "Species", "DBID")
+_COLUMNS = re.compile(
+    r"(?P<numbered>pos(?:ition)?\s+)?(?P<letters>[ACGTU](?:\s+[ACGTU]){3})", re.IGNORECASE
+)
+_Layout = Literal["letters", "positions", "numbered"]
+
+
+@dataclass
+class _Block:
+    """The lines of one motif, and what stands above them."""
+
+    line: int
+    id: str
+    name: str
+    rows: list[Line] = field(default_factory=list)
+    columns: str = ""  # the order of the bases, from a line `Pos A C G T` or `A C G T`
+    layout: _Layout | None = None  # where the header says it
+    numbers: NDArray[np.float64] | None = None
+
+
+def _split_header(text: str) -> tuple[str, str, bool]:
     """Id and name of a ``>`` line: JASPAR's tab, gimmemotifs' underscore, HOMER's consensus and
-    name.
+    name; and whether it is HOMER's, under which each row is a position.
     """
     fields = text.split("\t")
     if len(fields) >= 3 and re.fullmatch(
         r"[-+.\deE]+", fields[2].strip()
     ):  # HOMER: consensus, name, cut
-        return fields[1].strip(), fields[1].strip().split("/")[0].split("(")[0]
+        return fields[1].strip(), fields[1].strip().split("/")[0].split("(")[0], True
     words = text.split(None, 1)
     id, name = words[0], (words[1].strip() if len(words) > 1 else "")
     joined = re.fullmatch(r"((?:MA|MF|PB|UN)\d+\.\d+)_(.+)", id)
     if joined and not name:
         id, name = joined.groups()
-    return id, name
+    return id, name, False
 
 
-def read_rows(lines: list[Line], path: Path, layout: str = "jaspar") -> list[Motif]:
-    """JASPAR's two layouts and the table with one position a row, which differ only in what a row
-    is.
+def is_column_line(line: str) -> bool:
+    """Whether a line names the four columns of a table with one position a row.
+
+    Examples
+    --------
+    >>> is_column_line("Pos\tA\tC\tG\tT"), is_column_line("A C G T"), is_column_line("A 1 0 0")
+    (True, True, False)
     """
-    blocks: list[tuple[int, str, str, list[Line]]] = []
+    return _COLUMNS.fullmatch(line.strip()) is not None or line.split("\t")[0] in _CIS_BP
+
+
+def read_rows(
+    lines: list[Line], path: Path, layout: Literal["auto", "jaspar", "pfm"] = "auto"
+) -> list[Motif]:
+    """JASPAR's two layouts and the table with one position a row (gimmemotifs, HOMER, CIS-BP),
+    which differ only in what a row is.
+
+    Row letters, a line of column letters, HOMER's header, the shape or the sums say which it is; a
+    table of 4 x 4 where none of them does is read as the other tables of its file, or by the
+    `layout` asked for, else refused.
+    """
+    blocks: list[_Block] = []
+    above: dict[str, str] = {}
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     for number, raw in lines:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
+        key, tab, value = line.partition("\t")
         if line.startswith(">"):
             if not line[1:].strip():
                 raise InputError(
                     "a header without an id", where=f"{path}, line {number}", found=line
                 )
-            blocks.append((number, *_split_header(line[1:].strip()), []))
+            id, name, homer = _split_header(line[1:].strip())
+            blocks.append(_Block(number, id, name, layout="positions" if homer else None))
+        elif key in _CIS_BP and tab:
+            above[key] = value.strip()
+        elif match := _COLUMNS.fullmatch(line):
+            if "U" in match["letters"].upper():
+                raise InputError(
+                    "the motif is not over A, C, G, T",
+                    where=f"{path}, line {number}",
+                    found=line,
+                    expected="Pos A C G T",
+                    do="RNA and protein motifs are not read.",
+                )
+            if above or not blocks or blocks[-1].rows or blocks[-1].columns:
+                if not above.get("Motif") and blocks:
+                    raise InputError(
+                        "a second table without an id",
+                        where=f"{path}, line {number}",
+                        found=line,
+                        expected="a line '>id' or 'Motif<TAB>id' above each table",
+                    )
+                id = above.get("Motif") or stem
+                blocks.append(_Block(number, id, above.get("TF Name") or id))
+                above = {}
+            blocks[-1].columns = "".join(match["letters"].upper().split())
+            blocks[-1].layout = "numbered" if match["numbered"] else "positions"
         else:
             if not blocks:  # the old JASPAR .pfm: four rows and no header, one motif a file
-                stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-                blocks.append((number, stem, stem, []))
-            blocks[-1][3].append((number, line))
-    motifs = [_read_block(id, name, start, rows, path, layout) for start, id, name, rows in blocks]
-    return duplicate_free(motifs, str(path))
+                blocks.append(_Block(number, stem, stem))
+            blocks[-1].rows.append((number, line))
+    motifs: list[Motif | None] = [_lettered(block, path) for block in blocks]
+    bare = [block for block, motif in zip(blocks, motifs, strict=True) if motif is None]
+    usual = _usual_layout(bare, layout)
+    for i, block in enumerate(blocks):
+        if motifs[i] is None:
+            motifs[i] = _by_layout(block, path, usual)
+    return duplicate_free([motif for motif in motifs if motif is not None], str(path))
 
 
-def _read_block(id: str, name: str, start: int, rows: list[Line], path: Path, layout: str) -> Motif:
-    where = f"{path}, line {start}"
+def _lettered(block: _Block, path: Path) -> Motif | None:
+    """Read a motif whose rows begin with their base; else keep its numbers."""
+    where = f"{path}, line {block.line}"
     letters: list[str] = []
     values: list[list[float]] = []
-    for number, line in rows:
-        here = f"{path}, line {number}, motif {id}"
+    for number, line in block.rows:
+        here = f"{path}, line {number}, motif {block.id}"
         match = re.match(r"([A-Za-z])\b\s*[:|]?\s*(.*)", line)
         if match:
             letters.append(match.group(1).upper())
             line = match.group(2)
         values.append(numbers_of(re.sub(r"[\[\]|,]", " ", line).split(), here))
-    if letters and (sorted(letters) != sorted(BASES) or len(rows) != 4):
+    if letters and (sorted(letters) != sorted(BASES) or len(block.rows) != 4):
         raise InputError(
-            f"motif {id} needs one row for each of A, C, G, T",
+            f"motif {block.id} needs one row for each of A, C, G, T",
             where=where,
             found="rows " + ", ".join(letters),
             do="RNA and protein motifs are not read; a missing row means a truncated file.",
         )
     widths = {len(row) for row in values}
     if len(widths) > 1 and letters:
-        values = _glued([line for _, line in rows]) or values
+        values = _glued([line for _, line in block.rows]) or values
         widths = {len(row) for row in values}
-    table = np.array(values, dtype=np.float64) if len(widths) == 1 and widths != {0} else None
-    if table is None or (len(table) != 4 and table.shape[1] != 4):
+    if not values and block.columns:
         raise InputError(
-            f"motif {id} is not whole",
+            f"motif {block.id} has no rows",
             where=where,
-            found=(
-                f"{len(values)} rows with {', '.join(str(len(row)) for row in values[:8]) or 'no'}"
-                " numbers"
-            ),
-            expected="four rows (A, C, G, T) of equal length, or rows of four numbers",
-            do="The file may be truncated: copy or download it again.",
+            found="the line of column letters alone",
+            expected="one row a position",
+            do="CIS-BP leaves matrices that need a licence empty: remove such files.",
         )
+    table = np.array(values, dtype=np.float64) if len(widths) == 1 and widths != {0} else None
+    if table is None or (letters and len(table) != 4):
+        raise _not_whole(block, values, where)
     if letters:
-        return motif_of(
-            id, name, np.ascontiguousarray(table[[letters.index(b) for b in BASES]].T), where
+        rows = table[[letters.index(b) for b in BASES]]
+        return motif_of(block.id, block.name, np.ascontiguousarray(rows.T), where)
+    block.numbers = table
+    return None
+
+
+def _not_whole(block: _Block, values: Sequence[Sequence[float]], where: str) -> InputError:
+    return InputError(
+        f"motif {block.id} is not whole",
+        where=where,
+        found=(
+            f"{len(values)} rows with {', '.join(str(len(row)) for row in values[:8]) or 'no'}"
+            " numbers"
+        ),
+        expected="four rows (A, C, G, T) of equal length, or rows of four numbers",
+        do="The file may be truncated: copy or download it again.",
+    )
+
+
+def _possible(block: _Block) -> list[_Layout]:
+    """What the rows of a motif without row letters may be, by their shape and their sums."""
+    table = block.numbers
+    assert table is not None
+    counted = table.shape[1] == 5 and any(
+        np.array_equal(table[:, 0], np.arange(len(table)) + first) for first in (0, 1)
+    )
+    fits: list[_Layout] = []
+    if len(table) == 4:
+        fits.append("letters")
+    if table.shape[1] == 4:
+        fits.append("positions")
+    if counted:
+        fits.append("numbered")
+    if block.layout is not None:  # a number before each row, or not: both are in use
+        return [one for one in fits if one != "letters"]
+    if len(fits) > 1:
+        # All positions of a motif have one sum; in the other reading that is rare.
+        even = [one for one in fits if _is_even(_columns_of(table, one))]
+        return even if len(even) == 1 else fits
+    return fits
+
+
+def _is_even(matrix: NDArray[np.float64]) -> bool:
+    sums = matrix.sum(axis=1)
+    return bool(np.ptp(sums) <= 0.02 * sums.max())
+
+
+def _columns_of(table: NDArray[np.float64], layout: _Layout) -> NDArray[np.float64]:
+    if layout == "letters":
+        return np.ascontiguousarray(table.T)
+    return np.ascontiguousarray(table[:, 1:]) if layout == "numbered" else table
+
+
+def _usual_layout(
+    blocks: Sequence[_Block], asked: Literal["auto", "jaspar", "pfm"]
+) -> _Layout | None:
+    """The layout of tables that may be read in two ways: as asked, else that of all others."""
+    if asked != "auto":
+        return "letters" if asked == "jaspar" else "positions"
+    sure = {fits[0] for fits in map(_possible, blocks) if len(fits) == 1}
+    return sure.pop() if len(sure) == 1 else None
+
+
+def _by_layout(block: _Block, path: Path, usual: _Layout | None) -> Motif:
+    table, where = block.numbers, f"{path}, line {block.line}"
+    assert table is not None
+    fits = _possible(block)
+    if not fits:
+        raise _not_whole(block, table.tolist(), where)
+    if len(fits) > 1 and usual in fits:
+        fits = [usual]
+    if len({_columns_of(table, one).tobytes() for one in fits}) > 1:
+        raise InputError(
+            f"motif {block.id} may be read by base or by position",
+            where=where,
+            found=f"{len(table)} rows of {table.shape[1]} numbers, and nothing that says which",
+            expected="rows that begin with A, C, G, T, or a line 'Pos A C G T' above the rows",
+            do="Write the letters into the file, or say format='jaspar' (by base) or 'pfm' (by"
+            " position) to read_motifs.",
         )
-    by_position = len(table) != 4 or layout == "pfm"
-    if (
-        len(table) == 4 == table.shape[1] and layout == "jaspar"
-    ):  # 4 x 4 may be either: look at the sums
-        by_position = bool(
-            np.ptp(table.sum(axis=1)) <= 0.02 * table.sum(axis=1).max()
-            and np.ptp(table.sum(axis=0)) > 0.02 * table.sum(axis=0).max()
-        )
-    return motif_of(id, name, table if by_position else np.ascontiguousarray(table.T), where)
+    matrix = _columns_of(table, fits[0])
+    if block.columns:
+        if sorted(block.columns) != sorted(BASES):
+            raise InputError(
+                "the motif is not over A, C, G, T",
+                where=where,
+                found=" ".join(block.columns),
+                expected="Pos A C G T",
+            )
+        matrix = np.ascontiguousarray(matrix[:, [block.columns.index(base) for base in BASES]])
+    return motif_of(block.id, block.name, matrix, where)
 
 
 def _glued(rows: list[str]) -> list[list[float]] | None:
@@ -133,8 +286,11 @@ def _glued(rows: list[str]) -> list[list[float]] | None:
 
 
 def read_meme(lines: list[Line], path: Path) -> list[Motif]:
+    """MEME's minimal format, and the text output of MEME, STREME and DREME, which holds it between
+    other lines.
+    """
     motifs: list[Motif] = []
-    id = name = ""
+    id = name = named = ""
     at = 0
     while at < len(lines):
         number, raw = lines[at]
@@ -151,11 +307,15 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
                     expected="ALPHABET= ACGT",
                     do="RNA and protein motifs are not read.",
                 )
-        elif line.startswith("MOTIF"):
-            words = line.split(None, 2)
+        elif re.match(r"MOTIF\b", line):
+            if id:
+                raise _no_matrix(id, named)
+            # MEME's text output goes on with `width = 15 sites = 20 ...`.
+            words = re.split(r"\s+width\s*=", line, maxsplit=1)[0].split(None, 2)
             if len(words) < 2:
                 raise InputError("a MOTIF line without an id", where=here, found=line)
             id, name = words[1], (words[2].strip() if len(words) > 2 else words[1])
+            named = here
         elif line.startswith("letter-probability matrix"):
             keys = dict(re.findall(r"(\w+)\s*=\s*([-+.\deE]+)", line))
             if not id:
@@ -164,6 +324,8 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
                 raise InputError("the motif is not over A, C, G, T", where=here, found=line)
             rows: list[list[float]] = []
             while at < len(lines) and re.match(r"\s*[-+.\d]|\s*(nan|inf)", lines[at][1], re.I):
+                if re.fullmatch(r"\s*-{2,}\s*", lines[at][1]):  # the rule below MEME's own tables
+                    break
                 row = numbers_of(lines[at][1].split(), f"{path}, line {lines[at][0]}, motif {id}")
                 if len(row) != 4:
                     raise InputError(
@@ -195,13 +357,17 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
             motifs.append(motif)
             id = name = ""
     if id:
-        raise InputError(
-            f"motif {id} has no matrix",
-            where=f"{path}, line {lines[-1][0]}",
-            expected="a line 'letter-probability matrix: ...' and its rows",
-            do="The file may be truncated: copy or download it again.",
-        )
+        raise _no_matrix(id, f"{path}, line {lines[-1][0]}")
     return duplicate_free(motifs, str(path))
+
+
+def _no_matrix(id: str, where: str) -> InputError:
+    return InputError(
+        f"motif {id} has no matrix",
+        where=where,
+        expected="a line 'letter-probability matrix: ...' and its rows",
+        do="The file may be truncated: copy or download it again.",
+    )
 
 
 def read_transfac(lines: list[Line], path: Path) -> list[Motif]:
@@ -235,7 +401,7 @@ def read_transfac(lines: list[Line], path: Path) -> list[Motif]:
         here = f"{path}, line {number}"
         if not line or line.startswith("#"):
             continue
-        tag, _, rest = line.partition("\t") if re.match(r"\w\w\t", line) else line.partition(" ")
+        tag, rest = (*re.split(r"[ \t]+", line, maxsplit=1), "")[:2]
         if tag == "//" or (tag in ("AC", "ID") and rows):
             close()
         if tag in ("P0", "PO"):

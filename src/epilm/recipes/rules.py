@@ -443,10 +443,7 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
         raise RecipeError(
             "the recipe asks for motif sites, the store has no motifs",
             where=where,
-            do=(
-                "Build the store with --motifs FILE (and --peaks), or set"
-                " objectives.motif_sites.weight to 0."
-            ),
+            do=("Build the store with --motifs FILE, or set objectives.motif_sites.weight to 0."),
         )
     if recipe.samples.unit == "regions" and not store.n_regions:
         raise RecipeError(

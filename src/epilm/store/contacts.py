@@ -5,17 +5,22 @@ Needs `epilm.genome`; used by `build` only. Reading the table is `arrays.Contact
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from epilm.errors import InputError, StoreError
+from epilm.genome.chromosomes import check_names, few
 from epilm.genome.contacts import ChromContacts, Contacts
 from epilm.store.arrays import ContactTable
 
 
 def contact_table(
-    maps: Sequence[Contacts], sizes: Mapping[str, int], resolution: int | None = None
+    maps: Sequence[Contacts],
+    sizes: Mapping[str, int],
+    resolution: int | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[int, np.ndarray, np.ndarray]:
     """Join contact maps of chromosomes into the store's table.
 
@@ -27,6 +32,8 @@ def contact_table(
         Chromosome lengths, in genome order.
     resolution : int, optional
         Bin width in bp, a multiple of those of the maps; default theirs.
+    notes : list of str, optional
+        Gets a line for what is left out.
 
     Returns
     -------
@@ -38,7 +45,8 @@ def contact_table(
     Raises
     ------
     InputError
-        If resolutions do not fit, a chromosome comes twice, or none is in the genome.
+        If resolutions do not fit, a chromosome comes twice or is spelled otherwise than in the
+        genome, or none is in the genome.
     StoreError
         If a map has bins past its chromosome.
     """
@@ -57,14 +65,17 @@ def contact_table(
             expected="one resolution" if resolution is None else f"divisors of {resolution} bp",
             do=f"Give --contacts-resolution {common} to join their bins.",
         )
-    maps = [coarsen(one, width) for one in maps]
+    said = [] if notes is None else notes
+    maps = [coarsen(_as_in_the_genome(one, sizes, said), width) for one in maps]
+    for one in maps:
+        said += one.notes
     bins = ContactTable.bins(tuple(sizes.values()), width)
     number = {name: i for i, name in enumerate(sizes)}
     parts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for one in maps:
         for chrom, found in one.chroms.items():
             if chrom not in number:
-                continue
+                continue  # said by _as_in_the_genome
             c = number[chrom]
             if c in parts:
                 raise InputError("a chromosome has two contact maps", where=one.source, found=chrom)
@@ -82,15 +93,32 @@ def contact_table(
                 np.float32
             )
             parts[c] = ((i + bins[c]) * bins[-1] + (j + bins[c]), values)
-    if not parts:
-        raise InputError(
-            "no chromosome of the contact maps is in the genome",
-            where=", ".join(one.source for one in maps),
-            found=", ".join(sorted({c for one in maps for c in one.chroms})[:5]),
-            expected=", ".join(list(sizes)[:5]),
-        )
     ordered = [parts[c] for c in sorted(parts)]
     return width, np.concatenate([k for k, _ in ordered]), np.concatenate([v for _, v in ordered])
+
+
+def _as_in_the_genome(one: Contacts, sizes: Mapping[str, int], notes: list[str]) -> Contacts:
+    """Refuse chromosomes spelled otherwise, count those the genome lacks.
+
+    Juicer takes "chr" away, and nobody can edit a .hic file: of such a map it is put back.
+    """
+    if Path(one.source).suffix == ".hic" and not set(one.chroms) & set(sizes):
+        bare = {name.removeprefix("chr"): name for name in sizes}
+        if "chrM" in sizes:
+            bare["MT"] = "chrM"
+        if set(one.chroms) & set(bare):
+            chroms = {bare.get(name, name): found for name, found in one.chroms.items()}
+            one = replace(one, chroms=chroms)
+            notes.append(f"{one.source}: chromosomes are named without chr: it was added")
+    lacking = check_names(one.chroms, sizes, one.source)
+    lost = sum(len(one.chroms[name].keys) for name in lacking)
+    if lost:
+        n = sum(len(found.keys) for found in one.chroms.values())
+        notes.append(
+            f"{one.source}: {lost} of {n} contacts are on chromosomes the genome does not have"
+            f" ({few(lacking)}): left out"
+        )
+    return one
 
 
 def coarsen(one: Contacts, resolution: int) -> Contacts:
@@ -121,4 +149,4 @@ def coarsen(one: Contacts, resolution: int) -> Contacts:
         keys, place = np.unique(i * n_bins + j, return_inverse=True)
         values = np.bincount(place, weights=fine.values).astype(np.float32)
         chroms[name] = ChromContacts(n_bins, keys, values)
-    return Contacts(resolution, chroms, one.source)
+    return Contacts(resolution, chroms, one.source, one.notes)

@@ -103,7 +103,7 @@ def inspect(
         ],
         "access": info.access,
         "counts": store.counts is not None,
-        "factors": {"number": store.n_factors, **info.factors},
+        "factors": {"number": store.n_factors, "motifs": len(store.motifs), **info.factors},
         "states": info.states,
         "signals": info.signals,
         "contacts": {**info.contacts, "pairs": len(store.contacts.keys)} if store.contacts else {},
@@ -231,6 +231,8 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
                 if (shown := factors.get(key)) not in (None, [])
             )
             if factors["number"]
+            else f"none; {factors['motifs']} motifs for motif sites"
+            if factors["motifs"]
             else "none"
         ),
         "contacts": (

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -158,6 +159,44 @@ def test_contacts_are_observed_over_expected(raw, tmp_path):
     np.testing.assert_allclose(np.asarray(store.contacts.values), np.log(2), rtol=1e-6)
     assert store.contacts.resolution == 1000
     assert len(store.contacts.keys) == 21
+
+
+def test_contacts_that_are_left_out_are_counted(raw, tmp_path):
+    dump = tmp_path / "dump.txt"
+    dump.write_text(
+        "chr1\t0\t1000\tchr1\t2000\t3000\t7\nchr1\t0\t1000\tchr2\t0\t1000\t9\n"
+        "chrUn_7\t0\t1000\tchrUn_7\t0\t1000\t9\n"
+    )
+    store = make(raw, tmp_path / "s", contacts=dump)
+    assert store.contacts.resolution == 1000
+    assert len(store.contacts.keys) == 1
+    said = [note for note in store.info.notes if "dump.txt" in note]
+    assert any("1 contacts between two chromosomes: left out" in note for note in said)
+    assert any("1 of 2 contacts are on chromosomes the genome does not" in note for note in said)
+    dump.write_text("1\t0\t1000\t1\t2000\t3000\t7\n")
+    with pytest.raises(InputError, match="named differently than in the genome"):
+        make(raw, tmp_path / "t", contacts=dump)
+
+
+def test_juicers_names_of_chromosomes_are_those_of_the_genome(raw, tmp_path):
+    hictkpy = pytest.importorskip("hictkpy")
+    writer = hictkpy.hic.FileWriter(str(tmp_path / "a.hic"), {"1": 6000, "2": 4000}, [1000, 2000])
+    rows = pd.DataFrame([(0, 2, 7), (6, 6, 3)], columns=["bin1_id", "bin2_id", "count"])
+    writer.add_pixels(rows)
+    writer.finalize()
+    store = make(raw, tmp_path / "s", contacts=tmp_path / "a.hic", contacts_resolution=1000)
+    low, high = divmod(np.asarray(store.contacts.keys), store.contacts.n_bins)
+    assert list(zip(low.tolist(), high.tolist(), strict=True)) == [(0, 2), (6, 6)]
+    assert any("named without chr: it was added" in note for note in store.info.notes)
+
+
+def test_one_bin_of_text_is_as_wide_as_is_said(raw, tmp_path):
+    one = tmp_path / "chr1.txt"
+    one.write_text("1000\t1000\t7\n")
+    with pytest.raises(InputError, match=r"width of the bins cannot be found.*--contacts-resol"):
+        make(raw, tmp_path / "s", contacts=one)
+    store = make(raw, tmp_path / "s", contacts=one, contacts_resolution=500)
+    assert (store.contacts.resolution, len(store.contacts.keys)) == (500, 1)
 
 
 def test_finer_contact_maps_are_joined_to_the_resolution_asked_for(raw, tmp_path):
@@ -414,7 +453,10 @@ CASES = {
         lambda raw, tmp: {"counts": tmp / "m.npz"},
         "Found both.*--peaks and --counts",
     ),
-    "neither": (lambda raw, tmp: {"peaks": None}, "Found neither"),
+    "neither": (
+        lambda raw, tmp: {"peaks": None, "contacts": raw / "chr1.tsv"},
+        "contacts are about accessible regions, and there are none. Found neither",
+    ),
     "thresholds for peaks": (lambda raw, tmp: {"top_n": 5}, "apply to counts, and peaks have none"),
     "unknown statistic": (
         lambda raw, tmp: {"statistic": "bst"},

@@ -8,12 +8,16 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from epilm.batches.motif_sites import SiteFinder
+from epilm.cli import main
 from epilm.errors import EpilmError, InputError
 from epilm.genome.intervals import make_table
 from epilm.genome.peaks import write_bed
+from epilm.genome.signals import write_bigwig
 from epilm.store.inspect import inspect, print_store
 from epilm.store.making.build import build
 from epilm.store.making.track_files import pooled
@@ -187,6 +191,115 @@ def check_hub(store):
 def test_a_hub_in_a_folder_gives_its_epigenomes(raw, hub, tmp_path):
     for n, place in enumerate((hub, hub / "trackDb_test.txt")):
         check_hub(make(raw, tmp_path / f"s{n}", states=place, cell_map="K562=E123"))
+
+
+def test_a_hub_in_one_file_gives_its_epigenomes(raw, hub, tmp_path):
+    text = (hub / "trackDb_test.txt").read_text().replace("bigDataUrl ", f"bigDataUrl {hub}/")
+    text = text.replace("type bigBed 9 .", "type\tbigBed\t9")
+    one = write(
+        tmp_path / "epimap.txt", f"hub x\nuseOneFile on\nemail a@b\n\ngenome hg19\n\n{text}"
+    )
+    check_hub(make(raw, tmp_path / "s", states=one, cell_map="K562=E123"))
+
+
+def test_states_on_no_grid_take_the_majority_and_say_how_many_bins_it_decides(
+    raw, tmp_path, capsys
+):
+    lifted = bed(
+        tmp_path / "A.bed",
+        [
+            ("chr1", 130, 330, "1_Tss"),  # 70 bases of bin 0, 130 of bin 1
+            ("chr1", 330, 530, "2_Tx"),  # 70 of bin 1, 130 of bin 2
+            ("chr1", 530, 730, "1_Tss"),
+            ("chr1", 760, 960, "2_Tx"),
+            ("chr2", 7, 207, "1_Tss"),
+        ],
+    )
+    words = ["--genome", raw / "g.fa", "--states", lifted, "--out", tmp_path / "s"]
+    assert main(["build", *map(str, words)]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "each bin of 200 bp has the state of most of its bases; 3 of 5 bins with a state" in said
+    store = Store.open(tmp_path / "s")
+    assert store.states.bin == 200
+    assert codes(store, "A") == [255, 0, 1, 0, 1, *[255] * 6, 0, *[255] * 4]
+
+
+TABLE = "chr1\t0\t200\tTss\tTx\tTx\nchr1\t200\t400\tTx\tTx\tTss\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "chr1\t0\t200" + "\t1_A" * 10 + "\n",
+        "#chrom\tstart\tend"
+        + "".join(f"\tE{i:03}" for i in range(10))
+        + "\nchr1\t0\t200"
+        + "\t3" * 10
+        + "\n",
+        "#chrom\tstart\tend\tE001\tE002\nchr1\t0\t200\t1\t2\n",
+        TABLE,
+        TABLE.replace("\tTx\n", "\n").replace("\tTss\n", "\n"),
+    ],
+    ids=["ten", "ten numbers", "two numbers", "three", "two"],
+)
+def test_a_table_of_cell_types_is_not_read_as_one(raw, tmp_path, text, capsys):
+    table = write(tmp_path / "matrix.tsv", text)
+    words = ["--genome", raw / "g.fa", "--states", table, "--out", tmp_path / "s"]
+    assert main(["build", *map(str, words)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "looks like a table of several cell types" in said
+    assert "one file a cell type, for example: cut -f1-3,5" in said
+    assert not (tmp_path / "s").exists()
+
+
+def test_names_that_are_nearly_one_are_hinted_at(raw, tmp_path):
+    store = make(
+        raw,
+        tmp_path / "s",
+        states=[f"MCF-7={raw / 'states' / 'A.bed.gz'}", f"B={raw / 'states' / 'B.bed.gz'}"],
+        accessibility={"MCF7": raw / "A.bedGraph"},
+    )
+    assert store.cell_types == ("MCF-7", "B", "MCF7")
+    assert any("MCF-7 and MCF7 differ in case and punctuation" in n for n in store.info.notes)
+
+
+def test_what_a_signal_has_beyond_the_genome_is_counted(raw, tmp_path, capsys):
+    graph = write(
+        tmp_path / "A.bedGraph",
+        "chr1\t0\t10\t1\nchr1\t2040\t2060\t2\nchr1\t2060\t2065\t2\nchr2\t0\t900\t3\n"
+        "chrUn_1\t0\t5\t1\nchrUn_1\t5\t9\t2\n",
+    )
+    words = ["--genome", raw / "g.fa", "--accessibility", graph, "--out", tmp_path / "s"]
+    assert main(["build", *map(str, words), "--past-end", "cut"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 of 6 runs are on chromosomes the genome does not have (chrUn_1): left out" in said
+    assert "15 bases are past the end of their chromosome in the genome given: cut" in said
+    write_bigwig(
+        tmp_path / "A.bw",
+        {"chr1": 2080, "chr2": 900, "chrUn_1": 70},
+        [("chr1", 0, 2070, 1.0), ("chrUn_1", 0, 9, 2.0)],
+    )
+    wig = make(raw, tmp_path / "w", accessibility=tmp_path / "A.bw", past_end="cut").info.notes
+    assert any("values of 1 of 2 chromosomes are on chromosomes" in note for note in wig)
+    assert any("A.bw: 30 bases are past the end" in note for note in wig)
+
+
+@pytest.mark.parametrize(
+    ("name", "magic", "option", "message"),
+    [
+        ("a.bw.gz", b"\x26\xfc\x8f\x88", "accessibility", "the bigWig file is packed with gzip"),
+        ("a.bb.gz", b"\xeb\xf2\x89\x87", "states", "the bigBed file is packed with gzip"),
+        ("a.bb", b"\xeb\xf2\x89\x87", "accessibility", "Found bigBed; expected a signal.*--states"),
+        ("a.bed", b"\x26\xfc\x8f\x88", "states", "Found bigWig, .*--accessibility"),
+    ],
+)
+def test_a_packed_or_exchanged_track_is_said(raw, tmp_path, name, magic, option, message):
+    data = magic + bytes(60)
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    with pytest.raises(InputError, match=message) as error:
+        make(raw, tmp_path / "s", **{option: tmp_path / name})
+    assert "gunzip" in str(error.value) or not name.endswith("gz")
+    assert "BED or narrowPeak" not in str(error.value)
 
 
 def test_a_hub_on_a_server_gives_its_epigenomes(raw, hub, tmp_path):
@@ -493,7 +606,6 @@ def test_a_genome_alone_is_a_store(raw, tmp_path):
 
 
 def test_from_the_command_line(raw, tmp_path, capsys):
-    from epilm.cli import main
 
     words = [
         "build",
@@ -531,11 +643,56 @@ def test_from_the_command_line(raw, tmp_path, capsys):
     assert cells["A"]["signals"] == ["accessibility", "mappability", "H3"]
 
 
+MOTIFS = ">M1 one\nA [ 9 0 0 0 0 9 ]\nC [ 0 9 0 0 0 0 ]\nG [ 0 0 9 9 0 0 ]\nT [ 1 0 0 0 9 0 ]\n"
+
+
+def test_a_store_of_states_keeps_motifs_and_their_cuts_without_regions(raw, tmp_path, capsys):
+    (tmp_path / "pwms").mkdir()
+    (tmp_path / "pwms" / "one.jaspar").write_text(MOTIFS)
+    (tmp_path / "pwms" / "two.txt").write_text("Pos\tA\tC\tG\tT\n1\t0\t1\t0\t0\n2\t1\t0\t0\t0\n")
+    given = ["--genome", str(raw / "g.fa"), "--motifs", str(tmp_path / "pwms"), "--p", "0.001"]
+    states = ["--states", str(raw / "states"), "--out", str(tmp_path / "bare")]
+    assert main(["build", *given, *states]) == 0
+    bare = Store.open(tmp_path / "bare")
+    bare.verify()
+    assert [m["id"] for m in bare.motifs] == ["M1", "two"]
+    assert (bare.n_regions, bare.n_factors, bare.info.n_factors, bare.factors) == (0, 0, 0, None)
+    assert bare.statistics == ()
+    roles = [(one["role"], one["name"]) for one in bare.info.sources if one["role"] == "motifs"]
+    assert roles == [("motifs", "one.jaspar"), ("motifs", "two.txt")]
+    capsys.readouterr()
+    assert main(["inspect", str(tmp_path / "bare")]) == 0
+    assert "2 motifs for motif sites" in capsys.readouterr().out
+    peaks = bed(tmp_path / "p.bed", [("chr1", 100, 600, "x")])
+    assert main(["build", *given, "--peaks", str(peaks), "--out", str(tmp_path / "full")]) == 0
+    full = Store.open(tmp_path / "full")
+    assert bare.motifs == full.motifs  # the cuts are those of a store with regions
+    kept = {key: full.info.factors[key] for key in ("p", "pseudocount", "backgrounds", "short")}
+    assert {key: bare.info.factors[key] for key in kept} == kept
+    window = torch.from_numpy(np.array(bare.genome[:500]))[None]
+    sites = [SiteFinder(store)(window, 1, 500) for store in (bare, full)]
+    assert torch.equal(sites[0], sites[1])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"background": "gc_bins"}, "background gc_bins is about accessible regions"),
+        ({"more_statistics": ("count",)}, "more_statistics is about accessible regions"),
+    ],
+)
+def test_what_motifs_without_regions_cannot_have_is_refused(raw, tmp_path, more, words):
+    (tmp_path / "m.jaspar").write_text(MOTIFS)
+    with pytest.raises(InputError, match=words):
+        make(raw, tmp_path / "s", motifs=tmp_path / "m.jaspar", **more)
+    assert not (tmp_path / "s").exists()
+
+
 # -- what is refused
 # ---------------------------------------------------------------------------------
 
 CASES = {
-    "motifs": ({"motifs": "m.jaspar"}, "motifs are about accessible regions, and there are none"),
+    "contacts": ({"contacts": "c.cool"}, "contacts are about accessible regions, and there are"),
     "off the grid": (
         lambda raw, tmp: {
             "states": bed(

@@ -19,11 +19,11 @@ from epilm.atomic import atomic_folder
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
 from epilm.genome.chromosomes import PastEnd, few
-from epilm.genome.contacts import Contacts, read_contacts
+from epilm.genome.contacts import read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
-from epilm.motifs.formats import read_motifs
+from epilm.motifs.formats import motif_files, read_motifs
 from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif
 from epilm.motifs.pwm import Short
@@ -40,7 +40,13 @@ from epilm.store.making.regions import (
     no_regions,
 )
 from epilm.store.making.track_files import Written, write_signals, write_states
-from epilm.store.making.track_inputs import CellMap, read_cell_map, signal_sources, state_sources
+from epilm.store.making.track_inputs import (
+    CellMap,
+    near_names,
+    read_cell_map,
+    signal_sources,
+    state_sources,
+)
 from epilm.store.making.writer import StoreWriter, all_cells, widen
 from epilm.store.reader import Store
 
@@ -115,7 +121,8 @@ def build(
     layer : str, optional
         Of an .h5ad matrix: the layer that holds the counts, or "raw".
     motifs : path or "jaspar:2018", optional
-        JASPAR, MEME, TRANSFAC; without motifs the store has no factor matrix.
+        JASPAR, MEME, TRANSFAC, a folder of such files; without motifs the store has no factor
+        matrix. Without regions the motifs alone are kept, with their cuts, for motif sites.
     contacts : path or list of paths, optional
         .cool, .mcool or text.
     contacts_resolution : int, optional
@@ -182,9 +189,10 @@ def build(
     EpilmError
         If `out` exists, another process writes it, or the disk is full.
     """
-    _check_regions(peaks, counts, {"motifs": motifs, "contacts": contacts, "blacklist": blacklist})
+    _check_regions(peaks, counts, {"contacts": contacts, "blacklist": blacklist})
     if layer is not None and counts is None:
         raise InputError("--layer is about counts, and none are given", do="Give --counts.")
+    _check_motifs(motifs, peaks is None and counts is None, background, more_statistics)
     check_choice("overlaps", overlaps, ("merge", "keep"))
     check_choice("statistic", statistic, get_args(Statistic))
     statistics = _statistics(statistic, more_statistics, motifs is not None)
@@ -252,8 +260,10 @@ def build(
             sources.append(source("blacklist", blacklist))
         table = None
         if contacts is not None:
-            maps = [_read_contacts(path, contacts_resolution) for path in _files(contacts)]
-            table = contact_table(maps, opened.sizes, contacts_resolution)
+            maps = [
+                read_contacts(path, contacts_resolution, finer=True) for path in _files(contacts)
+            ]
+            table = contact_table(maps, opened.sizes, contacts_resolution, regions.notes)
             sources += [source("contacts", path) for path in _files(contacts)]
 
         writer = StoreWriter(folder, tuple(opened.sizes), tuple(opened.sizes.values()))
@@ -289,13 +299,14 @@ def build(
                 threads=threads,
             )
             about = report.to_dict()
-            made = {key: value for key, value in about.items() if key not in PER_MOTIF}
+            without = PER_MOTIF if where else (*PER_MOTIF, "statistic", "more_statistics")
+            made = {key: value for key, value in about.items() if key not in without}
             regions.notes += str(report).split("\n")[1:]
             regions.notes += narrower_than_motifs(rows, [(m.id, m.width) for m in read])
-            sources.append(source("motifs", motifs))  # type: ignore[arg-type]
+            sources += [source("motifs", path) for path in motif_files(motifs)]  # type: ignore[arg-type]
         if table is not None:
             writer.contacts(table[1], table[2])
-        notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes]
+        notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes, *near_names(cells)]
         lonely = [
             c for c, n in zip(regions.cell_types, regions.accessible.sum(0), strict=True) if n == 0
         ]
@@ -351,8 +362,21 @@ def _check_regions(peaks: Any, counts: Any, needing: Mapping[str, Any]) -> None:
             f"{' and '.join(asked)} are about accessible regions, and there are none",
             found="neither peaks nor counts",
             expected="one of --peaks and --counts",
-            do="Give one; without regions a store holds a genome, states and signals alone.",
+            do="Give one; a store without regions holds a genome, states, signals and motifs.",
         )
+
+
+def _check_motifs(motifs: Any, regionless: bool, background: str, more: Sequence[str]) -> None:
+    """Without regions there is no matrix to be made from motifs, nor a composition of regions."""
+    asked = (("background gc_bins", background == "gc_bins"), ("more_statistics", bool(more)))
+    for name, is_asked in asked:
+        if motifs is not None and regionless and is_asked:
+            raise InputError(
+                f"{name} is about accessible regions, and there are none",
+                found="neither peaks nor counts",
+                expected="one of --peaks and --counts",
+                do="Give one, or leave the option out: the store then keeps the motifs alone.",
+            )
 
 
 def _about_access(source: str, usual: dict[str, Any], of_counts: dict[str, Any]) -> dict[str, Any]:
@@ -393,11 +417,6 @@ def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tu
 
 def _files(given: Files) -> list[str | Path]:
     return [given] if isinstance(given, str | Path) else list(given)
-
-
-def _read_contacts(path: str | Path, resolution: int | None) -> Contacts:
-    """Text has one resolution, which is found; an .mcool file is asked for the one wanted."""
-    return read_contacts(path, resolution if Path(path).name.endswith(".mcool") else None)
 
 
 def _versions() -> dict[str, str]:
@@ -443,11 +462,18 @@ def _write_factors(
 ) -> MotifReport:
     starts = writer.offsets[rows["chrom"]] + rows["start"]
     ends = writer.offsets[rows["chrom"]] + rows["end"]
-    names = (None, *statistics[1:])
+    names = (None, *statistics[1:]) if len(rows) else ()
     out = [writer.matrix((len(rows), len(motifs)), name) for name in names]
     with bar.counting("motifs", len(rows)) as done:
         _, report = factor_matrices(
-            np.asarray(flat), starts, ends, motifs, statistics, out=out, progress=done, **switches
+            np.asarray(flat),
+            starts,
+            ends,
+            motifs,
+            statistics,
+            out=out or None,
+            progress=done,
+            **switches,
         )
     for name, matrix in zip(names, out, strict=True):
         matrix.flush()

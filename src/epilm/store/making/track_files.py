@@ -366,17 +366,23 @@ def _write_track(
     """
     signal = open_signal(path)
     absent = [chrom for chrom in writer.chroms if chrom not in signal.chroms]
-    check_names(signal.chroms, writer.chroms, str(path))
+    foreign = check_names(signal.chroms, writer.chroms, str(path))
+    if foreign:
+        notes.append(
+            f"{path}: {signal.share(foreign)} are on chromosomes the genome does not have"
+            f" ({few(foreign)}): left out"
+        )
     if absent:
         notes.append(f"{path}: no values on {few(absent)}: 0 there")
     block = max(1, BLOCK // resolution) * resolution
     begin = bin_offsets(writer.sizes, resolution)
-    missing, cut, negative, total, greatest = 0, 0, 0, 0.0, -math.inf
+    missing, cut, negative, past, total, greatest = 0, 0, 0, 0, 0.0, -math.inf
     for chrom, at, size in zip(writer.chroms, begin[:-1].tolist(), writer.sizes, strict=True):
         if chrom in absent:
             missing += size
             greatest = max(greatest, 0.0)
             continue
+        past += signal.past(chrom, size)
         for first, piece in signal.read_blocks(chrom, size, past_end, block):
             lost = np.isnan(piece)
             missing += int(lost.sum())
@@ -390,6 +396,10 @@ def _write_track(
             greatest = max(greatest, float(held.max()))
             row[at + first // resolution :][: len(halves)] = halves
     bases = sum(writer.sizes)
+    if past:
+        notes.append(
+            f"{path}: {past} bases are past the end of their chromosome in the genome given: cut"
+        )
     if cut:
         notes.append(f"{path}: {cut} values beyond 65504 (the largest the store keeps): cut to it")
     told = {

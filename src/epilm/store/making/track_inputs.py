@@ -333,6 +333,28 @@ def _same(cell: str, track: str) -> bool:
     return a == b or b in SAME.get(a, ()) or a in SAME.get(b, ())
 
 
+def near_names(cells: Sequence[str]) -> list[str]:
+    """Hint at cell types whose names differ in case and punctuation alone: one line a group.
+
+    Examples
+    --------
+    >>> near_names(["MCF7", "K562", "MCF-7"])
+    ['cell types MCF7 and MCF-7 differ in case and punctuation alone: if they are one, name their
+    files alike (CELL=FILE) or map them (--cell-map)']
+    >>> near_names(["H1", "H9"])
+    []
+    """
+    groups: dict[str, list[str]] = {}
+    for cell in cells:
+        groups.setdefault(_plain(cell), []).append(cell)
+    return [
+        f"cell types {' and '.join(group)} differ in case and punctuation alone: if they are one,"
+        " name their files alike (CELL=FILE) or map them (--cell-map)"
+        for plain, group in groups.items()
+        if plain and len(group) > 1
+    ]
+
+
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 

@@ -310,7 +310,7 @@ class StoreWriter:
             sizes=self.sizes,
             cell_types=tuple(cell_types),
             n_regions=len(regions),
-            n_factors=len(self.motif_ids),
+            n_factors=len(self.motif_ids) if schema.FACTORS in self._arrays else 0,
             fingerprint=schema.fingerprint(
                 self.chroms, self.sizes, regions, self.motif_ids, rest.get("states")
             ),

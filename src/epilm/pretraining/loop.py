@@ -2,7 +2,7 @@
 
 Everything a step depends on is the state (`training.state`) and the step's number,
 so a run that was killed and one that was not end with the same weights, bit for
-bit on a CPU. The order of a start: newest complete state, else the weights as given.
+bit on a CPU. The order of a start: newest intact state, else the weights as given.
 Needs torch, numpy, safetensors; the engine brings Lightning.
 """
 
@@ -28,7 +28,7 @@ from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks, check_processes
 from epilm.training.schedule import lr_at
-from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
+from epilm.training.state import clean_leftovers, load_state, newest_intact, save_state, step_of
 
 CHECKPOINTS = "checkpoints"
 
@@ -103,7 +103,7 @@ class PretrainLoop:
     # -- what the engine calls
 
     def begin(self, device: torch.device, ranks: Ranks) -> int:
-        """Restore the newest state or start, on the device; return the first step to do."""
+        """Restore the newest intact state or start, on the device; return the first step to do."""
         check_processes(ranks.world, self.train.devices)
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim)
@@ -115,8 +115,8 @@ class PretrainLoop:
         root = self.out / CHECKPOINTS
         if ranks.first:
             clean_leftovers(root)
-        found = states(root) if ranks.first else []
-        first = ranks.from_first(step_of(found[-1]) if found else 0, device)
+        newest, passed_over = newest_intact(root) if ranks.first else (None, [])
+        first = ranks.from_first(step_of(newest) if newest else 0, device)
         seconds = 0.0
         if first > 0:
             kept = load_state(root / f"step_{first:08d}", self.model, self.optimiser)
@@ -125,6 +125,8 @@ class PretrainLoop:
         self.started = time.monotonic() - seconds
         self.progress = Progress(self.steps, first, quiet=not ranks.first)
         self.log = MetricLog(self.out, first) if ranks.first else None
+        for line in passed_over:
+            self.progress.say(line)
         if first > 0:
             self.progress.say(f"going on from step {first} of {self.steps}")
         self.progress.say(choose_compute(self.model, self.train, device))

@@ -41,7 +41,7 @@ from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.window_table import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
 from epilm.training.ranks import check_processes, process_rank, processes_started
-from epilm.training.state import states
+from epilm.training.state import newest_intact
 
 MICRO = "train.micro_batch"
 
@@ -319,8 +319,9 @@ def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dic
     """
     spec, recipe = plan.recipe.model, plan.recipe
     before: list[dict[str, Any]] = []
-    if done := states(out / runs.CHECKPOINTS):
-        before = read_spec(done[-1])[1].get("before", [])
+    newest, _ = newest_intact(out / runs.CHECKPOINTS)  # the loop says what was passed over
+    if newest is not None:
+        before = read_spec(newest)[1].get("before", [])
         spec = replace(
             spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from epilm.atomic import atomic_file
+from epilm.atomic import atomic_file, cannot_write
 
 METRICS = "metrics.jsonl"
 
@@ -95,12 +95,15 @@ class MetricLog:
         values : mapping of str to number
         """
         row = {"step": step, "split": split, **plain(values)}
-        with open(self.path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(row) + "\n")
-        if self.board is not None:
-            for key, value in row.items():
-                if isinstance(value, float) or (isinstance(value, int) and key != "step"):
-                    self.board.add_scalar(f"{split}/{key}", value, step)
+        try:
+            with open(self.path, "a", encoding="utf-8") as handle:
+                handle.write(json.dumps(row) + "\n")
+            if self.board is not None:
+                for key, value in row.items():
+                    if isinstance(value, float) or (isinstance(value, int) and key != "step"):
+                        self.board.add_scalar(f"{split}/{key}", value, step)
+        except OSError as error:
+            raise cannot_write(error, self.path) from error
         return row
 
     def close(self) -> None:

@@ -256,8 +256,9 @@ def write_json(path: str | Path, value: Any, *, checked: bool = False) -> None:
     """
     if checked:
         value = {**value, CHECKSUM: _json_sum(value)}
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2) + "\n"
+    with atomic_file(path, wants=len(text)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_checked(path: str | Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import weights
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Subset

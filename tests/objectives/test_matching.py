@@ -7,7 +7,6 @@ import warnings
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from epilm.batch import Outputs
 from epilm.errors import RecipeError, TrainingError
@@ -20,7 +19,7 @@ from epilm.objectives.matching import (
     temperature_of,
 )
 from epilm.objectives.table import MatchingSpec
-from two_devices import device, inputs
+from two_devices import device, inputs, spawn
 
 EYE = torch.eye(2, dtype=torch.float64)
 S = torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=torch.float64)
@@ -122,12 +121,7 @@ def test_wrong_use_says_so():
 
 
 def test_two_devices_have_the_gradients_of_one(tmp_path):
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(device, args=(port, str(tmp_path / "out.pt")), nprocs=2)
+    spawn(device, tmp_path / "out.pt")
     loss, grad, grad_log = torch.load(tmp_path / "out.pt", weights_only=True)
     seq, reg, weight, log = inputs()
     want = contrast(seq @ weight, reg @ weight, log, MatchingSpec())["loss"]

@@ -1,7 +1,7 @@
 """Alignment of the contact stream with the sequence: the third stream's own matching term (2.6).
 
 Same mathematics as sequence-region matching, symmetric InfoNCE at the same
-temperature; a switch of `matching` does not change it, but for the temperature.
+temperature and among as many samples; another switch of `matching` does not change it.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from epilm.batch import Batch, Outputs
 from epilm.objectives.matching import (
     TEMPERATURE_RANGE,
     Embeddings,
+    contrast_misfits,
     gather_across_devices,
     matching_loss,
     retrieval_recall,
@@ -67,7 +68,7 @@ def contacts_loss(outputs: Outputs, batch: Batch, spec: ContactsSpec) -> dict[st
 
 
 def misfits(recipe: Any) -> Iterator[Misfit]:
-    """The model must make a vector of contacts."""
+    """The model must make a vector of contacts, to be told among others."""
     if recipe.model.contacts != "encoder":
         yield Misfit(
             "model.contacts",
@@ -75,6 +76,8 @@ def misfits(recipe: Any) -> Iterator[Misfit]:
             found=recipe.model.contacts,
             expected="encoder",
         )
+    if not recipe.objectives.matching.weight > 0:  # else it is said there
+        yield from contrast_misfits(recipe)
 
 
 def _gather(objectives: Any) -> Embeddings:
@@ -89,5 +92,6 @@ CONTACTS = Objective(
     needs=misfits,
     titles={"loss": "Contacts: loss"},
     gather=_gather,
+    contrasts=("seq_embedding", "contact_embedding"),
     pooled=True,
 )

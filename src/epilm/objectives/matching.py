@@ -290,11 +290,16 @@ def matching_objective(outputs: Outputs, batch: Batch, spec: MatchingSpec) -> di
 
 
 def misfits(recipe: Any) -> Iterator[Misfit]:
-    """A sample is matched with its factor matrix, among others of whole micro-batches.
+    """A sample is matched with its factor matrix, among others."""
+    yield from without_factors("matching", recipe.model)
+    yield from contrast_misfits(recipe)
+
+
+def contrast_misfits(recipe: Any) -> Iterator[Misfit]:
+    """A contrast holds whole micro-batches and more than one sample.
 
     The batch is asked about only where the recipe says how it trains.
     """
-    yield from without_factors("matching", recipe.model)
     train, batch = getattr(recipe, "train", None), recipe.objectives.matching.batch
     if train is None or recipe.samples.unit == "windows":
         return
@@ -392,5 +397,6 @@ MATCHING = Objective(
     chance_line={"recall@1_chance": "chance {:.3f}"},
     counts=frozenset({"samples"}),
     gather=_gather,
+    contrasts=("seq_embedding", "region_embedding"),
     pooled=True,
 )

@@ -76,6 +76,10 @@ class Objective:
         Metrics that add up instead of averaging.
     gather : ObjectivesSpec -> Gathered, optional
         What is scored over all held-out samples at once.
+    contrasts : tuple of str
+        Fields of `Outputs` whose rows the loss compares with each other, over samples and over
+        processes. The step gives it those of a whole contrast, `matching.batch` samples, however
+        it is cut into micro-batches, with the temperature; it must read nothing else.
     pooled : bool
         The loss itself is one of those: it is not taken batch by batch in validation.
     """
@@ -94,4 +98,5 @@ class Objective:
     hides: Callable[[Batch], Tensor] | None = None
     counts: frozenset[str] = frozenset()
     gather: Callable[[Any], Gathered] | None = None
+    contrasts: tuple[str, ...] = ()
     pooled: bool = False

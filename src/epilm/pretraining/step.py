@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from epilm.batch import Batch, Sequences, tensors_of
+from epilm.batch import Batch, Outputs, Sequences, tensors_of
 from epilm.device import Place
-from epilm.objectives.combine import combine
+from epilm.objectives.combine import active, combine
+from epilm.objectives.combine import weights as weights_of
 from epilm.objectives.contrast import contrastive_micro_batches
-from epilm.objectives.matching import contrast
+from epilm.objectives.parts import need
 from epilm.objectives.table import OBJECTIVES, ObjectivesSpec, counted
 from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
@@ -257,9 +258,20 @@ class Ahead:
         return batch
 
 
+def contrasting(objectives: ObjectivesSpec) -> list[str]:
+    """Name the objectives that are on and compare samples with each other.
+
+    Examples
+    --------
+    >>> contrasting(ObjectivesSpec())
+    ['matching']
+    """
+    return [name for name in active(objectives) if OBJECTIVES[name].contrasts]
+
+
 def contrast_size(objectives: ObjectivesSpec, train: TrainSpec, world: int) -> int | None:
-    """Say how many samples are contrasted with each other, or None without matching."""
-    if objectives.matching.weight == 0:
+    """Say how many samples are contrasted with each other, or None where no objective does."""
+    if not contrasting(objectives):
         return None
     return objectives.matching.batch or train.micro_batch * world
 
@@ -284,7 +296,7 @@ def optimiser_step(
     Parameters
     ----------
     model : Module
-        Maps a Batch to Outputs; with matching also `encode_matching` and `log_temperature`.
+        Maps a Batch to Outputs; with a contrast also `encode_contrasts` and `log_temperature`.
         In training mode, on `place.device`.
     make : callable
         (rows, step) to a Batch on the device.
@@ -323,7 +335,10 @@ def optimiser_step(
     figures = Figures(samples=n, steps=1)
     seen: list[tuple[Sequence[int], dict[str, Tensor]]] = []
     totals: list[Tensor] = []
-    skip = ("matching",) if exact else ()
+    skip = contrasting(objectives) if exact else []
+    # Each embedding once, also where several objectives compare it.
+    compared = list(dict.fromkeys(key for name in skip for key in OBJECTIVES[name].contrasts))
+    factor = weights_of(objectives)
 
     def load(micro: Micro) -> Batch:
         batch = make(micro.rows, step)
@@ -333,6 +348,9 @@ def optimiser_step(
 
     def dropout_of(micro: Micro) -> None:
         torch.manual_seed(mixed(train.seed, step, micro.offset) & 0x7FFFFFFFFFFFFFFF)
+
+    def of_contrasts(outputs: Outputs) -> tuple[Tensor, ...]:
+        return tuple(need(getattr(outputs, key), ", ".join(skip), key).float() for key in compared)
 
     def losses(micro: Micro, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
         dropout_of(micro)
@@ -344,16 +362,14 @@ def optimiser_step(
         figures.add({"loss": total}, 1.0)
         seen.append((micro.rows.tolist(), values))
         totals.append(total.detach())
-        if not exact:
-            return (), total
-        return (outputs.seq_embedding.float(), outputs.region_embedding.float()), total
+        return of_contrasts(outputs), total
 
     def embed(pair: tuple[Micro, Batch]) -> tuple[Tensor, ...]:
         micro, batch = pair
         dropout_of(micro)
         with place.autocast():
-            seq, reg = model.encode_matching(batch)  # type: ignore[operator]
-        return seq.float(), reg.float()
+            outputs = model.encode_contrasts(batch)  # type: ignore[operator]
+        return of_contrasts(outputs)
 
     optimiser.zero_grad()
     # All batches first: how much the step hides is known before the first loss counts for its part.
@@ -362,6 +378,8 @@ def optimiser_step(
         for micros in cut(rows, group or n, train.micro_batch, ranks)
     ]
     loaded = with_counts(loaded)
+    temperature: Tensor | None = getattr(model, "log_temperature", None)
+    learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
     hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
     ranks.sum_([hidden])
     for pairs in loaded:
@@ -374,29 +392,35 @@ def optimiser_step(
         mine = [micro.rows.tolist() for micro in micros]
 
         def contrast_loss(
-            seq: Tensor,
-            reg: Tensor,
-            *shared: Tensor,
+            *leaves: Tensor,
+            batch: Batch = pairs[-1][1],
             share: float = share,
             mine: list[list[int]] = mine,
         ) -> Tensor:
-            found = contrast(seq, reg, shared[0] if shared else None, objectives.matching)
-            values = {f"matching/{key}": value for key, value in found.items()}
-            weighted = objectives.matching.weight * found["loss"]
+            outputs = Outputs(
+                **dict(zip(compared, leaves, strict=False)),
+                log_temperature=leaves[-1] if learns else temperature,
+            )
+            weighted, values = torch.zeros((), device=place.device), {}
+            for name in skip:
+                result = OBJECTIVES[name].loss(outputs, batch, getattr(objectives, name))
+                weighted = weighted + factor[name] * result["loss"]
+                values |= {
+                    f"{name}/{key}": torch.as_tensor(value).detach()
+                    for key, value in result.items()
+                }
             # Every process computes the whole contrast: each counts for its share.
             figures.add(values | {"loss": weighted}, share)
             seen.append(([row for part in mine for row in part], values))
             totals.append(weighted.detach() * share)
             return weighted * share
 
-        temperature = getattr(model, "log_temperature", None)
-        learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
         contrastive_micro_batches(
             pairs,
             embed,
             contrast_loss,
             forward=lambda pair: losses(*pair),
-            shared=(temperature,) if learns else (),  # type: ignore[arg-type]
+            shared=(temperature,) if learns else (),
         )
     if meanwhile is not None:
         meanwhile()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from epilm.batch import Sequences
 from epilm.errors import CheckpointError, DamagedError, EpilmError, InputError, RecipeError
 from epilm.hub.checkpoint import check_store, load_model, read_spec, save_model, spec_from_dict
 from epilm.hub.export import export
@@ -280,9 +281,25 @@ def test_embeddings_are_the_encoders(saved, model):
         hidden, _ = model.encoder(ids)
     np.testing.assert_allclose(vectors[0], hidden[0, 0].numpy(), atol=1e-5)
     mean = loaded.embed(["ACGTACGTA"], pooling="mean")
-    np.testing.assert_allclose(mean[0], hidden[0, 1:-1].mean(0).numpy(), atol=1e-5)
+    np.testing.assert_allclose(mean[0], hidden[0].mean(0).numpy(), atol=1e-5)
     pooled = loaded.embed(["ACGTACGTA"], pooling="pooler")
     np.testing.assert_allclose(pooled[0], model.encoder.pool(hidden)[0].detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "pooler"])
+def test_a_vector_is_the_one_that_was_trained(tmp_path, pooling):
+    """What `embed` gives is what the losses saw: the model's own pool, padding left out."""
+    spec = dataclasses.replace(DNA, pooling=pooling)
+    model = build_model(spec, seed=5).eval()
+    loaded = load(save_model(tmp_path / "c", model, spec))
+    sequences = [np.array([0, 1, 2, 3, 0, 1, 2], np.uint8), np.array([3, 2, 1, 0, 3], np.uint8)]
+    ids = torch.zeros((2, 7), dtype=torch.int64)
+    for row, codes in zip(ids, sequences, strict=True):
+        kmers = [2, *kmer_ids(codes, 3), 3]
+        row[: len(kmers)] = torch.tensor(kmers)
+    with torch.no_grad():
+        trained = model.embed_sequences(Sequences(ids, torch.zeros_like(ids), ids != 0))
+    np.testing.assert_allclose(loaded.embed(sequences), trained.numpy(), atol=1e-6)
 
 
 def test_a_pooling_that_is_none_is_refused(saved):

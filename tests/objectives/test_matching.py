@@ -60,6 +60,25 @@ def test_literal_is_guarded_where_it_is_undefined_and_says_so():
         loss_of(S, "literal")
 
 
+def test_literal_does_not_push_matched_pairs_apart_where_both_sums_are_negative():
+    # Both sums are negative, so their ratio is a number: -ln(-5 / -4) = -0.223, and falls as the
+    # matched similarities do.
+    scores = torch.tensor([[-2.0, 1.0], [0.0, -3.0]], dtype=torch.float64)
+    reg = scores.T.clone().requires_grad_()
+    with pytest.warns(UserWarning, match=r"sum to -5, all to -4, .* both to be positive.*softplus"):
+        loss = matching_loss(EYE, reg, form="literal", temperature=1.0, normalise=False)
+    soft = torch.nn.functional.softplus(scores)
+    assert loss.item() == pytest.approx(-math.log(float(soft.trace() / soft.sum())))
+    loss.backward()
+    assert (reg.grad.diagonal() < 0).all()  # a step down the gradient pulls them together
+
+
+def test_literal_says_where_it_is_below_0():
+    scores = torch.tensor([[2.0, -1.0], [0.0, 3.0]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match=r"literal is below 0 here.*symmetric has a lower end"):
+        assert loss_of(scores, "literal") == pytest.approx(-math.log(5 / 4))
+
+
 @pytest.mark.parametrize(
     "form", ["literal", "pooled_exp", "infonce_rows", "infonce_cols", "symmetric"]
 )

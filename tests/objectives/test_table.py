@@ -159,6 +159,41 @@ def test_what_an_objective_refuses_is_refused_in_a_recipe(change, message):
         load_recipe("genebert_native", "tiny", [f"objectives.{change}"])
 
 
+@pytest.mark.parametrize("how", ["zscore", "max", "none"])
+def test_bce_is_not_asked_of_z_scores(how):
+    given = [
+        "objectives.masked_factors.weight=1",
+        "objectives.masked_factors.loss=bce",
+        "model.fusion=concat",
+        f"samples.normalise_factors={how}",
+    ]
+    if how != "zscore":
+        assert load_recipe("genebert_native", "tiny", given).samples.normalise_factors == how
+        return
+    with pytest.raises(RecipeError, match=r"a z-score is above 0 wherever.*expected mse, or samp"):
+        load_recipe("genebert_native", "tiny", given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([], None),
+        (["objectives.matching.weight=0", "objectives.matching.batch=6"], "whole micro-batches"),
+        (
+            ["objectives.matching.weight=0", "objectives.matching.batch=null"],
+            "one sample alone has nothing to be contrasted with",
+        ),
+    ],
+)
+def test_contacts_alone_are_contrasted_among_whole_micro_batches_too(changes, message):
+    given = ["train.micro_batch=4"] if "null" not in str(changes) else ["train.micro_batch=1"]
+    if message is None:
+        load_recipe("genebert_hic", "tiny", given)
+        return
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("genebert_hic", "tiny", [*given, *changes])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

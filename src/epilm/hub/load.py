@@ -21,14 +21,14 @@ from epilm.errors import CheckpointError, DamagedError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, damage_of, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
-from epilm.models.grouping import Pooling, pooled_places
+from epilm.models.grouping import Pooling, pool_tokens, pooled_places
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import encoder_size
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead
 from epilm.tensor_files import load_tensors
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
-from epilm.tokens.states import N_SPECIAL_STATES, real_tokens
+from epilm.tokens.states import N_SPECIAL_STATES
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,9 @@ class Loaded:
         sequences : iterable of str or uint8 array
             Letters (either case), or codes A=0 C=1 G=2 T=3; at least k bases each.
         pooling : {"cls", "mean", "pooler"}, optional
-            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given, the mean
-            where it was trained without special tokens.
+            [CLS], the mean over all tokens ([CLS] and [SEP] among them, as in training), or BERT's
+            pooler; the model's own where not given, the mean where it was trained without special
+            tokens.
         batch_size : int
             Pieces encoded at once.
 
@@ -160,12 +161,9 @@ class Loaded:
             hidden = trunk.encode(ids.to(device), mask.to(device), rows=rows)
         else:
             hidden, _ = encoder(ids.to(device), None, mask.to(device), rows=rows)
-        if how == "cls":
-            return hidden
-        if how == "pooler":
-            return encoder.pool(hidden[:, None])
-        weight = real_tokens(ids, mask).to(device, hidden.dtype)[..., None]
-        return (hidden * weight).sum(1) / weight.sum(1)
+        # As in training: one pool, or the same model would give two vectors.
+        tokens = hidden if rows is None else hidden[:, None]
+        return pool_tokens(tokens, mask.to(device), how, encoder.pooler)
 
 
 def _codes(sequence: str | np.ndarray) -> np.ndarray:

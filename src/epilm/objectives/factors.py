@@ -84,6 +84,16 @@ def misfits(recipe: Any) -> Iterator[Misfit]:
             found="none",
             expected="concat or cross_attention",
         )
+    if recipe.objectives.masked_factors.loss == "bce" and (
+        recipe.samples.normalise_factors == "zscore"
+    ):
+        yield Misfit(
+            "objectives.masked_factors.loss",
+            "bce asks whether a motif is there, which is where its score is above 0; a z-score is"
+            " above 0 wherever it is above the mean",
+            found="bce with samples.normalise_factors zscore",
+            expected="mse, or samples.normalise_factors none or max",
+        )
     if model.tower.prepare == "channels":
         yield Misfit(
             "model.tower.prepare",

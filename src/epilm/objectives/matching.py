@@ -82,8 +82,10 @@ def matching_loss(
     Warns
     -----
     UserWarning
-        If "literal" is undefined for these similarities (the ratio is not positive).
-        Every similarity then goes through softplus, which is positive and keeps order.
+        If "literal" is undefined for these similarities: a sum is not positive. Where both are
+        negative the ratio is positive, but grows when matched pairs are pushed apart. Every
+        similarity then goes through softplus, which is positive and keeps order. Also where the
+        loss is below 0, because unmatched pairs are dissimilar: it has no lower end then.
 
     Notes
     -----
@@ -132,16 +134,22 @@ def matching_loss(
 
 def _literal(scores: Tensor) -> Tensor:
     trace, total = scores.diagonal().sum(), scores.sum()
-    if not bool(trace * total > 0):
+    if not bool((trace > 0) & (total > 0)):
         warnings.warn(
-            "srm.form=literal is undefined here: the matched similarities sum to"
+            "matching.form=literal is undefined here: the matched similarities sum to"
             f" {float(trace.detach()):.4g}, all to {float(total.detach()):.4g}, and the logarithm"
-            " needs a positive ratio. Using softplus of each similarity for this batch;"
+            " needs both to be positive. Using softplus of each similarity for this batch;"
             " form=symmetric is always defined.",
             stacklevel=3,
         )
         scores = F.softplus(scores)
         trace, total = scores.diagonal().sum(), scores.sum()
+    elif bool(trace > total):
+        warnings.warn(
+            "matching.form=literal is below 0 here: the unmatched similarities sum to less than 0,"
+            " and the loss falls without end as they do. form=symmetric has a lower end, 0.",
+            stacklevel=3,
+        )
     return -(trace / total).log()
 
 

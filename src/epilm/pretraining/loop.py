@@ -121,6 +121,10 @@ class PretrainLoop:
         if first > 0:
             kept = load_state(root / f"step_{first:08d}", self.model, self.optimiser)
             seconds = float(kept.get("seconds", 0.0))
+            # The next line of metrics is a mean since the line before, stopped or not.
+            if ranks.first:
+                self.window = Figures.again(kept.get("window", {}), device)
+                self.window_seconds = float(kept.get("window_seconds", 0.0))
         self.outcome.step, self.outcome.seconds = first, seconds
         self.started = time.monotonic() - seconds
         self.progress = Progress(self.steps, first, quiet=not ranks.first)
@@ -253,13 +257,18 @@ class PretrainLoop:
         self.ranks.wait()
 
     def _save(self, done: int) -> None:
+        window = self.window.kept(self.ranks)
         if self.ranks.first:
             save_state(
                 self.out / CHECKPOINTS,
                 done,
                 self.model,
                 self.optimiser,
-                {"seconds": self._elapsed()},
+                {
+                    "seconds": self._elapsed(),
+                    "window": window,
+                    "window_seconds": self.window_seconds,
+                },
                 self.train.keep_checkpoints,
                 self.beside,
             )

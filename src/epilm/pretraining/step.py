@@ -11,6 +11,7 @@ D embedding width.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,6 +123,45 @@ class Figures:
         if self.norm is not None:
             out["gradient_norm"] = float(self.norm) / self.steps
         return out | {"tokens": numbers[-1], "samples": float(self.samples)}
+
+    def kept(self, ranks: Ranks) -> dict[str, Any]:
+        """Give what all processes saw as JSON values, to go on with after an interruption."""
+        if not self.steps:
+            return {}
+        assert self.tokens is not None
+        kind = torch.float32 if self.tokens.device.type == "mps" else torch.float64
+        values = {key: value.to(kind) for key, value in self.values.items()}
+        tokens = self.tokens.clone()
+        ranks.sum_([*(values[key] for key in sorted(values))])
+        ranks.sum_([tokens])
+        return {
+            "values": {key: float(value) for key, value in values.items()},
+            "tokens": int(tokens),
+            "samples": self.samples,
+            "steps": self.steps,
+            "norm": None if self.norm is None else float(self.norm),
+        }
+
+    @classmethod
+    def again(cls, kept: Mapping[str, Any], device: torch.device) -> "Figures":
+        """Take up what `kept` gave; nothing where it gave nothing.
+
+        Examples
+        --------
+        >>> seen = Figures({"loss": torch.tensor(3.0)}, torch.tensor(8), samples=4, steps=2)
+        >>> Figures.again(seen.kept(Ranks()), torch.device("cpu")).summed(Ranks())
+        {'loss': 1.5, 'tokens': 8.0, 'samples': 4.0}
+        """
+        if not kept:
+            return cls()
+        norm = kept["norm"]
+        return cls(
+            {key: torch.tensor(value, device=device) for key, value in kept["values"].items()},
+            torch.tensor(kept["tokens"], device=device),
+            kept["samples"],
+            kept["steps"],
+            None if norm is None else torch.tensor(norm, device=device),
+        )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """GeneBERT: a sequence encoder, a region tower, and what is learned from both.
 
 Three passes at most. What matching needs comes first and in the same order in
-`forward` and in `encode_contrasts`, so that a large contrastive batch can be embedded twice with the
-same dropout. The embedding for matching never sees the other modality, nor the pairs of
+`forward` and in `encode_contrasts`, so that a large contrastive batch can be embedded twice with
+the same dropout. The embedding for matching never sees the other modality, nor the pairs of
 the next-segment pass (trap A6), nor what the fusion made.
 With streams=("dna",) the same class is DNABERT. Builders: `epilm.models.build`.
 Axes: B samples, R regions, N encoder inputs, L tokens, F factors, H hidden,

@@ -441,7 +441,8 @@ def optimiser_step(
                 **dict(zip(compared, leaves, strict=False)),
                 log_temperature=leaves[-1] if learns else temperature,
             )
-            weighted, values = torch.zeros((), device=place.device), {}
+            weighted = torch.zeros((), device=place.device)
+            values: dict[str, Tensor] = {}
             for name in skip:
                 result = OBJECTIVES[name].loss(outputs, batch, getattr(objectives, name))
                 weighted = weighted + factor[name] * result["loss"]
@@ -460,7 +461,7 @@ def optimiser_step(
             embed,
             contrast_loss,
             forward=lambda pair: losses(*pair),
-            shared=(temperature,) if learns else (),
+            shared=(temperature,) if learns else (),  # type: ignore[arg-type]
         )
     if meanwhile is not None:
         meanwhile()

@@ -1,5 +1,7 @@
 """Whole or absent, also when the writer dies, the disk is full, or two write at once."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -9,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from epilm.atomic import atomic_file, atomic_folder, locked
-from epilm.errors import EpilmError
+from epilm.atomic import (
+    atomic_file,
+    atomic_folder,
+    cannot_write,
+    is_disk_full,
+    locked,
+    read_checked,
+    write_json,
+)
+from epilm.errors import DamagedError, EpilmError
 
 
 def test_an_exception_leaves_nothing_behind(tmp_path):
@@ -93,25 +103,72 @@ def test_a_second_process_is_told_and_a_killed_one_frees_the_lock(tmp_path):
 
 FILL = """
 import resource, signal, sys
+import torch
 from epilm.atomic import atomic_folder
+from epilm.tensor_files import save_tensors
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    with atomic_folder(sys.argv[1]) as folder:
-        with open(folder / "big", "wb") as handle:
-            handle.write(b"0" * 100_000)
+    with atomic_folder(sys.argv[1], wants=100_000) as folder:
+        {write}
 except Exception as error:
     print(type(error).__name__, error)
 """
 
 
-def test_a_write_the_system_refuses_is_one_clear_error(tmp_path):
+@pytest.mark.parametrize(
+    "write",
+    [
+        'open(folder / "big", "wb").write(b"0" * 100_000)',
+        'save_tensors(folder / "big", {"x": torch.zeros(25_000)})',
+    ],
+    ids=["bytes", "tensors"],
+)
+def test_a_write_the_system_refuses_is_one_clear_error(tmp_path, write):
     done = subprocess.run(
-        [sys.executable, "-c", FILL, str(tmp_path / "out")],
+        [sys.executable, "-c", FILL.format(write=write), str(tmp_path / "out")],
         capture_output=True,
         text=True,
         check=True,
     )
     assert done.stdout.startswith("EpilmError")
-    assert "cannot write" in done.stdout
+    assert "a file may not grow that large here" in done.stdout
+    assert "Expected 100.0 kB, which it takes" in done.stdout
+    assert "ulimit -f" in done.stdout
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_full_disk_is_known_by_number_or_by_numpys_words():
+    full = [OSError(errno.ENOSPC, "No space left on device"), OSError("25 requested and 2 written")]
+    assert all(is_disk_full(error) for error in full)
+    assert not is_disk_full(OSError("cannot identify image file"))
+    text = str(cannot_write(full[0], "/nowhere/at/all/model", wants=1_320_000_000))
+    assert text.startswith("/nowhere/at/all/model: the disk is full; nothing was left half-written")
+    assert "free; expected 1.3 GB, which it takes. Free some space" in text
+    assert "Found the quota used up" in str(cannot_write(OSError(errno.EDQUOT, ""), "/tmp/x"))
+
+
+@pytest.mark.parametrize(("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_what_is_written_has_the_rights_that_the_umask_leaves(tmp_path, mask, file, folder):
+    before = os.umask(mask)
+    try:
+        with atomic_folder(tmp_path / "out") as half:
+            (half / "inner").mkdir()
+            (half / "inner" / "private").touch(0o600)
+        with atomic_file(tmp_path / "a.txt") as name:
+            name.write_text("1")
+    finally:
+        os.umask(before)
+    rights = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert rights == {"out": folder, "inner": folder, "private": file, "a.txt": file}
+
+
+def test_damaged_json_is_told_from_a_table_of_other_order(tmp_path):
+    name = tmp_path / "a.json"
+    write_json(name, {"b": [1, 2.5], "a": {"x": None}}, checked=True)
+    table = json.loads(name.read_text())
+    name.write_text(json.dumps(table, sort_keys=True))
+    assert read_checked(name) == {"b": [1, 2.5], "a": {"x": None}}
+    name.write_text(json.dumps(table | {"b": [1, 2.4]}))
+    with pytest.raises(DamagedError, match="damaged, or was changed by hand"):
+        read_checked(name)

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from epilm.batch import Batch, Outputs, Sequences
-from epilm.objectives.spec import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.contacts import ContactsSpec
+from epilm.objectives.table import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
 
 VOCAB, LENGTH, REGIONS, FACTORS, WIDTH = 69, 12, 3, 8, 16
 
@@ -13,7 +14,7 @@ VOCAB, LENGTH, REGIONS, FACTORS, WIDTH = 69, 12, 3, 8, 16
 class ToyModel(nn.Module):
     """Mean of embedded tokens; a linear tower; dropout in both."""
 
-    def __init__(self, dropout: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, dropout: float = 0.1, seed: int = 0, contacts: bool = False) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -25,6 +26,7 @@ class ToyModel(nn.Module):
             self.tower = nn.Sequential(
                 nn.Linear(FACTORS, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH)
             )
+            self.contact = nn.Linear(FACTORS, WIDTH) if contacts else None
         self.drop = nn.Dropout(dropout)
         self.log_temperature = nn.Parameter(torch.tensor(-1.0))
 
@@ -34,8 +36,15 @@ class ToyModel(nn.Module):
         )
         return hidden, hidden.mean(1).view(len(batch), REGIONS, -1).mean(1)
 
-    def encode_matching(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self._dna(batch)[1], self.drop(self.tower(batch.factors)).mean(1)
+    def encode_contrasts(self, batch: Batch) -> Outputs:
+        return Outputs(
+            seq_embedding=self._dna(batch)[1],
+            region_embedding=self.drop(self.tower(batch.factors)).mean(1),
+            contact_embedding=self._contact(batch),
+        )
+
+    def _contact(self, batch: Batch) -> Tensor | None:
+        return None if self.contact is None else self.contact(batch.factors[:, 0])
 
     def forward(self, batch: Batch) -> Outputs:
         hidden, seq = self._dna(batch)
@@ -46,6 +55,7 @@ class ToyModel(nn.Module):
             masked_labels=batch.dna.labels[scored],
             seq_embedding=seq,
             region_embedding=reg,
+            contact_embedding=self._contact(batch),
             log_temperature=self.log_temperature,
         )
 
@@ -79,8 +89,11 @@ def make_batch(rows: np.ndarray, step: int) -> Batch:
     )
 
 
-def toy_objectives(group: int | None = 8, **matching: object) -> ObjectivesSpec:
+def toy_objectives(
+    group: int | None = 8, contacts: float = 0.0, **matching: object
+) -> ObjectivesSpec:
     return ObjectivesSpec(
+        contacts=ContactsSpec(weight=contacts),
         masked_kmers=MaskSpec(),
         next_segment=NextSegmentSpec(weight=0.0),
         matching=MatchingSpec(batch=group, **matching),  # type: ignore[arg-type]

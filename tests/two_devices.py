@@ -1,12 +1,21 @@
 """Two processes for tests: spawned children import this by name, which a test module cannot be."""
 
 import math
+import socket
 
+import numpy as np
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 
+from epilm.device import Place
 from epilm.objectives.matching import contrast
-from epilm.objectives.spec import MatchingSpec
+from epilm.objectives.table import MatchingSpec
+from epilm.pretraining.step import optimiser_step
+from epilm.training.optim import Optimiser
+from epilm.training.optim_spec import OptimSpec, TrainSpec
+from epilm.training.ranks import Ranks
+from toy_training import ToyModel, make_batch, toy_objectives
 
 
 def device(rank, port, out):
@@ -21,6 +30,37 @@ def device(rank, port, out):
     if rank == 0:
         torch.save((loss.detach(), weight.grad, log.grad), out)
     dist.destroy_process_group()
+
+
+def step(rank, port, out):
+    """One optimiser step on a toy, with matching and contacts; gradients are summed there."""
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    model = ToyModel(0.0, contacts=True).train()
+    figures = optimiser_step(
+        model,
+        make_batch,
+        Optimiser(model, OptimSpec()),
+        np.arange(8),
+        step=3,
+        lr=1e-3,
+        objectives=toy_objectives(8, contacts=0.3),
+        train=TrainSpec(micro_batch=2, seed=1),
+        clip=0.0,
+        ranks=Ranks(rank, 2),
+        place=Place(torch.device("cpu"), False, ()),
+    )
+    values = figures.summed(Ranks(rank, 2))
+    if rank == 0:
+        torch.save((values, {n: p.grad for n, p in model.named_parameters()}), out)
+    dist.destroy_process_group()
+
+
+def spawn(work, out):
+    """Run `work(rank, port, out)` in two processes."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    mp.spawn(work, args=(port, str(out)), nprocs=2)
 
 
 def inputs():

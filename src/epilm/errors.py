@@ -79,6 +79,10 @@ class CheckpointError(EpilmError):
     """A checkpoint that is damaged, or does not match what it is used with."""
 
 
+class DamagedError(CheckpointError):
+    """A file of a checkpoint that is not as it was written; an earlier one may be."""
+
+
 class TrainingError(EpilmError):
     """A run that must not go on: a non-finite loss, a batch too small, a folder in use."""
 

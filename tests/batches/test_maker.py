@@ -8,7 +8,7 @@ from epilm.batch import Sequences
 from epilm.batches import BatchMaker, complete_spec
 from epilm.errors import RecipeError, StoreError, TrainingError
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import (
+from epilm.objectives.table import (
     MaskedFactorsSpec,
     MaskSpec,
     MatchingSpec,

@@ -21,7 +21,7 @@ from epilm.motifs.pwm import thresholds
 from epilm.motifs.scan import scan
 from epilm.motifs.scores import log_odds
 from epilm.objectives.motif_sites import motif_sites_loss
-from epilm.objectives.spec import MotifSitesSpec
+from epilm.objectives.table import MotifSitesSpec
 from epilm.playground.simulate import simulate
 from epilm.pretraining.pretrain import for_store, pretrain
 from epilm.recipes.recipe import load_recipe

@@ -3,6 +3,7 @@ any cut.
 """
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from epilm.batches import BatchMaker, WindowMaker, WindowReader, make_batches
 from epilm.batches.window_reader import EBERT_PLUS_SIGNALS
 from epilm.errors import RecipeError, StoreError, TrainingError
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, ObjectivesSpec
+from epilm.objectives.table import MaskedStatesSpec, MaskSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.kmers import MASK, decode_ids
 from epilm.tokens.states import MASK_STATE, PAD_STATE, UNKNOWN_STATE
@@ -75,6 +76,17 @@ def majority(codes):
     return max(known, key=lambda code: (known.count(code), -known.index(code)))
 
 
+def test_a_filled_up_token_counts_the_bases_that_it_has_in_the_window():
+    pieces = WindowReader._pieces(
+        SimpleNamespace(spec=SimpleNamespace(k=5, stride=4), window_bp=9, tokens=3)
+    )
+    assert pieces == [(0, 5, 2), (8, 1, 1)]  # bases 0-4, 4-8, and 8 alone
+    pieces = WindowReader._pieces(
+        SimpleNamespace(spec=SimpleNamespace(k=7, stride=7), window_bp=5, tokens=1)
+    )
+    assert pieces == [(0, 5, 1)]
+
+
 @pytest.mark.parametrize(
     ("k", "stride", "special", "tail", "pad"),
     [
@@ -109,13 +121,10 @@ def test_tokens_states_and_signals_are_those_of_a_slow_reader(store, k, stride, 
         expected += ["[PAD]"] * (reader.length - len(expected))
         assert decode_ids(found.ids[b], k) == expected
         assert found.mask[b].tolist() == [word != "[PAD]" for word in expected]
-        whole = [piece.stop <= width for piece in pieces]
         of_tokens = [majority(codes[piece]) for piece in pieces]
         states = [UNKNOWN_STATE if code == 255 else 3 + code for code in of_tokens]
-        inside = found.states[b][inner].tolist()
-        assert [s for s, w in zip(inside, whole, strict=True) if w] == [
-            s for s, w in zip(states, whole, strict=True) if w
-        ]
+        # Also of tokens that reach beyond the window: of the bases that they have in it.
+        assert found.states[b][inner].tolist() == states
         outside = torch.cat([found.states[b][:first], found.states[b][inner.stop :]])
         assert set(outside.tolist()) <= {PAD_STATE}
         accessibility = [

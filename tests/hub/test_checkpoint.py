@@ -1,12 +1,15 @@
 """Checkpoints of our own: round trip, export, opening, and every refusal."""
 
+import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from epilm.errors import CheckpointError, EpilmError, InputError, RecipeError
+from epilm.batch import Sequences
+from epilm.errors import CheckpointError, DamagedError, EpilmError, InputError, RecipeError
 from epilm.hub.checkpoint import check_store, load_model, read_spec, save_model, spec_from_dict
 from epilm.hub.export import export
 from epilm.hub.load import find_checkpoint, find_encoder, find_masked_head, initialise, load
@@ -101,8 +104,91 @@ def test_a_damaged_checkpoint_is_refused(saved):
         load_model(saved)
 
 
+def flip_a_bit(file, at):
+    """Change the lowest bit of one byte; `at` counts from the end where it is negative."""
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("at", [-1, -5000, -100_000])
+def test_one_flipped_bit_of_a_weight_is_found_and_the_weight_named(saved, at):
+    flip_a_bit(saved / "model.safetensors", at)
+    with pytest.raises(
+        DamagedError, match=r"does not hold what was written. Found another checksum of 1 of \d+"
+    ):
+        load_model(saved)
+    with pytest.raises(DamagedError, match=r"does not hold what was written"):
+        load(saved)
+
+
+def test_a_changed_digit_of_the_spec_is_found(saved):
+    path = saved / "spec.json"
+    path.write_text(path.read_text().replace('"step": 7', '"step": 6'))
+    with pytest.raises(
+        DamagedError, match=r"damaged, or was changed by hand.*remove \"crc32\" from the file"
+    ):
+        read_spec(saved)
+
+
+def test_a_checkpoint_made_before_there_were_checksums_opens(saved, model):
+    from safetensors.torch import load_file, save_file
+
+    save_file(load_file(saved / "model.safetensors"), saved / "old", metadata={"format": "pt"})
+    (saved / "old").replace(saved / "model.safetensors")
+    change(saved)
+    again, _, extra = load_model(saved)
+    assert torch.equal(again.encoder.words.weight, model.encoder.words.weight)
+    assert extra == {"store": "f00d", "step": 7}
+
+
+def test_of_a_run_the_last_intact_checkpoint_is_taken_and_said(tmp_path, model, caplog):
+    steps = [tmp_path / "run" / "checkpoints" / f"step_{n:08d}" for n in (5, 10)]
+    for folder in steps:
+        save_model(folder, model, DNA, {"at": folder.name})
+    assert find_checkpoint(tmp_path / "run") == steps[1]
+    flip_a_bit(steps[1] / "model.safetensors", -1)
+    assert load(tmp_path / "run").extra == {"at": "step_00000005"}
+    assert "does not hold what was written" in caplog.text
+    assert f"{steps[0]} is read instead" in caplog.text
+    flip_a_bit(steps[0] / "model.safetensors", -1)
+    with pytest.raises(DamagedError, match=r"step_00000010.*does not hold what was written"):
+        load(tmp_path / "run")
+
+
+def test_weights_to_start_from_are_looked_at_too(saved, model):
+    flip_a_bit(saved / "model.safetensors", -1)
+    spec = dataclasses.replace(DNA, encoder=dataclasses.replace(TINY, init=str(saved)))
+    with pytest.raises(DamagedError, match=r"does not hold what was written"):
+        initialise(build_model(spec), spec)
+
+
+def test_a_damaged_export_is_refused(exported):
+    load(exported)
+    flip_a_bit(exported / "model.safetensors", -1)
+    with pytest.raises(DamagedError, match=r"does not hold what was written"):
+        load(exported)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_every_file_of_a_checkpoint_has_the_rights_that_the_umask_leaves(
+    tmp_path, model, mask, mode
+):
+    before = os.umask(mask)
+    try:
+        saved = save_model(tmp_path / "c", model, DNA)
+        out = export(saved, tmp_path / "out")
+    finally:
+        os.umask(before)
+    for folder in (saved, out):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert {path.stat().st_mode & 0o777 for path in files} == {mode}
+        assert folder.stat().st_mode & 0o777 == 0o777 & ~mask
+
+
 def change(saved, **values):
     table = json.loads((saved / "spec.json").read_text())
+    table.pop("crc32", None)  # a change that is meant
     for key, value in values.items():
         (table["model"] if key in table["model"] or key == "heads2" else table)[key] = value
     (saved / "spec.json").write_text(json.dumps(table))
@@ -195,9 +281,25 @@ def test_embeddings_are_the_encoders(saved, model):
         hidden, _ = model.encoder(ids)
     np.testing.assert_allclose(vectors[0], hidden[0, 0].numpy(), atol=1e-5)
     mean = loaded.embed(["ACGTACGTA"], pooling="mean")
-    np.testing.assert_allclose(mean[0], hidden[0, 1:-1].mean(0).numpy(), atol=1e-5)
+    np.testing.assert_allclose(mean[0], hidden[0].mean(0).numpy(), atol=1e-5)
     pooled = loaded.embed(["ACGTACGTA"], pooling="pooler")
     np.testing.assert_allclose(pooled[0], model.encoder.pool(hidden)[0].detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "pooler"])
+def test_a_vector_is_the_one_that_was_trained(tmp_path, pooling):
+    """What `embed` gives is what the losses saw: the model's own pool, padding left out."""
+    spec = dataclasses.replace(DNA, pooling=pooling)
+    model = build_model(spec, seed=5).eval()
+    loaded = load(save_model(tmp_path / "c", model, spec))
+    sequences = [np.array([0, 1, 2, 3, 0, 1, 2], np.uint8), np.array([3, 2, 1, 0, 3], np.uint8)]
+    ids = torch.zeros((2, 7), dtype=torch.int64)
+    for row, codes in zip(ids, sequences, strict=True):
+        kmers = [2, *kmer_ids(codes, 3), 3]
+        row[: len(kmers)] = torch.tensor(kmers)
+    with torch.no_grad():
+        trained = model.embed_sequences(Sequences(ids, torch.zeros_like(ids), ids != 0))
+    np.testing.assert_allclose(loaded.embed(sequences), trained.numpy(), atol=1e-6)
 
 
 def test_a_pooling_that_is_none_is_refused(saved):

@@ -7,7 +7,6 @@ import warnings
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from epilm.batch import Outputs
 from epilm.errors import RecipeError, TrainingError
@@ -19,8 +18,8 @@ from epilm.objectives.matching import (
     retrieval_recall,
     temperature_of,
 )
-from epilm.objectives.spec import MatchingSpec
-from two_devices import device, inputs
+from epilm.objectives.table import MatchingSpec
+from two_devices import device, inputs, spawn
 
 EYE = torch.eye(2, dtype=torch.float64)
 S = torch.tensor([[2.0, 1.0], [0.0, 3.0]], dtype=torch.float64)
@@ -59,6 +58,25 @@ def test_literal_is_guarded_where_it_is_undefined_and_says_so():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         loss_of(S, "literal")
+
+
+def test_literal_does_not_push_matched_pairs_apart_where_both_sums_are_negative():
+    # Both sums are negative, so their ratio is a number: -ln(-5 / -4) = -0.223, and falls as the
+    # matched similarities do.
+    scores = torch.tensor([[-2.0, 1.0], [0.0, -3.0]], dtype=torch.float64)
+    reg = scores.T.clone().requires_grad_()
+    with pytest.warns(UserWarning, match=r"sum to -5, all to -4, .* both to be positive.*softplus"):
+        loss = matching_loss(EYE, reg, form="literal", temperature=1.0, normalise=False)
+    soft = torch.nn.functional.softplus(scores)
+    assert loss.item() == pytest.approx(-math.log(float(soft.trace() / soft.sum())))
+    loss.backward()
+    assert (reg.grad.diagonal() < 0).all()  # a step down the gradient pulls them together
+
+
+def test_literal_says_where_it_is_below_0():
+    scores = torch.tensor([[2.0, -1.0], [0.0, 3.0]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match=r"literal is below 0 here.*symmetric has a lower end"):
+        assert loss_of(scores, "literal") == pytest.approx(-math.log(5 / 4))
 
 
 @pytest.mark.parametrize(
@@ -122,12 +140,7 @@ def test_wrong_use_says_so():
 
 
 def test_two_devices_have_the_gradients_of_one(tmp_path):
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(device, args=(port, str(tmp_path / "out.pt")), nprocs=2)
+    spawn(device, tmp_path / "out.pt")
     loss, grad, grad_log = torch.load(tmp_path / "out.pt", weights_only=True)
     seq, reg, weight, log = inputs()
     want = contrast(seq @ weight, reg @ weight, log, MatchingSpec())["loss"]

@@ -97,6 +97,56 @@ def test_a_run_that_fails_at_a_step_goes_on_to_the_same_bits(whole, tmp_path, fa
     assert losses(out, "valid") == losses(whole, "valid")
 
 
+def test_a_damaged_newest_state_is_said_and_the_one_before_gives_the_same_bits(
+    whole, tmp_path, capfd
+):
+    class Gone(Exception):
+        pass
+
+    def gone(rows, step):
+        if step == 9:
+            raise Gone
+        return make_batch(rows, step)
+
+    out = tmp_path / "run"
+    with pytest.raises(Gone):
+        run_here(out, gone, steps=14, dropout=0.2, checkpoint_every=4)
+    file = out / "checkpoints" / "step_00000008" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 64  # of an exponent: the weight becomes a huge number
+    file.write_bytes(content)
+    assert run_here(out, steps=14, dropout=0.2, checkpoint_every=4).completed
+    said = capfd.readouterr().err
+    assert f"warning: passed over a damaged state. {file}: the file is damaged" in said
+    assert "going on from step 4 of 14" in said
+    expected, found = last_weights(whole), last_weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert losses(out) == losses(whole)
+
+
+@pytest.mark.parametrize("fails", [5, 10])
+def test_the_first_line_after_a_resume_is_a_mean_since_the_line_before(tmp_path, fails):
+    class Gone(Exception):
+        pass
+
+    def gone(rows, step):
+        if step == fails:
+            raise Gone
+        return make_batch(rows, step)
+
+    switches = {"steps": 12, "checkpoint_every": 3, "log_every": 4, "validate_samples": 0}
+    run_here(tmp_path / "whole", **switches)
+    with pytest.raises(Gone):
+        run_here(tmp_path / "cut", gone, **switches)
+    run_here(tmp_path / "cut", **switches)
+    whole, cut = (
+        [row for row in read_metrics(tmp_path / name) if row["split"] == "train"]
+        for name in ("whole", "cut")
+    )
+    for key in ("step", "loss", "masked_kmers/loss", "matching/recall@1", "gradient_norm"):
+        assert [row[key] for row in cut] == [row[key] for row in whole], key
+
+
 def test_the_callers_random_generator_is_left_alone(tmp_path):
     before = torch.get_rng_state()
     assert run_here(tmp_path / "run").completed

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import two_devices
 from epilm.device import Place
 from epilm.errors import TrainingError
 from epilm.pretraining.step import Ahead, cut, optimiser_step
@@ -15,8 +16,10 @@ from toy_training import ToyModel, make_batch, toy_objectives
 PLACE = Place(torch.device("cpu"), False, ())
 
 
-def one_step(micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None, clip=0.0):
-    model = model or ToyModel(dropout)
+def one_step(
+    micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None, clip=0.0, **objectives
+):
+    model = model or ToyModel(dropout, contacts="contacts" in objectives)
     model.train()
     optimiser = Optimiser(model, OptimSpec())
     figures = optimiser_step(
@@ -26,13 +29,17 @@ def one_step(micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None,
         np.arange(batch),
         step=3,
         lr=1e-3,
-        objectives=toy_objectives(group),
+        objectives=toy_objectives(group, **objectives),
         train=TrainSpec(micro_batch=micro, seed=1),
         clip=clip,
         ranks=Ranks(),
         place=PLACE,
     )
-    grads = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    grads = {
+        name: weight.grad.clone()
+        for name, weight in model.named_parameters()
+        if weight.grad is not None  # the tower, where nothing is matched
+    }
     return model, figures, grads
 
 
@@ -54,6 +61,43 @@ def test_an_exact_contrast_in_micro_batches_has_the_gradients_of_one_shot():
     for key in ("loss", "matching/loss", "masked_kmers/loss"):
         assert float(parts.values[key]) == pytest.approx(float(whole.values[key]), rel=1e-5)
     assert float(parts.norm) == pytest.approx(float(whole.norm), rel=1e-5)
+
+
+@pytest.mark.parametrize("matching", [0.5, 0.0], ids=["with matching", "contacts alone"])
+@pytest.mark.parametrize("micro", [4, 2, 1])
+def test_the_contrast_of_contacts_is_as_wide_as_its_batch_however_it_is_cut(micro, matching):
+    switches = {"contacts": 0.3, "weight": matching, "batch": 8}
+    _, whole, expected = one_step(8, **switches)
+    _, parts, gradients = one_step(micro, **switches)
+    # The plain computation: every embedding of the step at once.
+    model = ToyModel(0.0, contacts=True)
+    batch = make_batch(np.arange(8), 3)
+    outputs = model(batch)
+    scores = torch.nn.functional.normalize(outputs.seq_embedding, dim=-1) @ (
+        torch.nn.functional.normalize(outputs.contact_embedding, dim=-1).T
+    )
+    scores = scores / model.log_temperature.exp()
+    own = torch.arange(8)
+    entropy = torch.nn.functional.cross_entropy
+    by_hand = float((entropy(scores, own) + entropy(scores.T, own)).detach()) / 2
+    assert by_hand > 0.5
+    for figures in (whole, parts):
+        assert float(figures.values["contacts/loss"]) == pytest.approx(by_hand, rel=1e-5)
+    assert float(parts.values["loss"]) == pytest.approx(float(whole.values["loss"]), rel=1e-5)
+    assert float(parts.values["contacts/recall@1"]) == float(whole.values["contacts/recall@1"])
+    assert float(gradients["contact.weight"].abs().max()) > 1e-4
+    for name in expected:
+        torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_two_processes_contrast_contacts_as_one_does(tmp_path):
+    _, one, expected = one_step(8, contacts=0.3, batch=8)
+    two_devices.spawn(two_devices.step, tmp_path / "two")
+    values, gradients = torch.load(tmp_path / "two", weights_only=True)
+    for key in ("loss", "contacts/loss", "matching/loss", "contacts/recall@1"):
+        assert values[key] == pytest.approx(float(one.values[key]), rel=1e-5), key
+    for name in expected:
+        torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_dropout_is_a_function_of_seed_step_and_place_not_of_the_global_generator():

@@ -161,6 +161,77 @@ def test_no_batch_shares_a_region_and_nothing_is_lost_needlessly(tmp_path):
     assert np.array_equal(rows, no_shared_order(samples, 16, 0, 0))
 
 
+def dealt_slowly(samples, batch, seed, epoch, group):
+    """Row after row: into this group where it fits, else it waits for the next."""
+    n = len(samples)
+    fresh, waiting, out = order(n, seed, epoch).tolist(), [], []
+    sizes = [min(group, batch - a) for a in range(0, batch, group)] * (n // batch)
+    for size in sizes:
+        taken, mine, left = set(), [], []
+
+        def fits(row, taken=taken, mine=mine, size=size):
+            regions = {int(r) for r in samples.regions[row] if r >= 0}
+            if len(mine) == size or regions & taken:
+                return False
+            taken |= regions
+            mine.append(row)
+            return True
+
+        for row in waiting:
+            if not fits(row):
+                left.append(row)
+        while len(mine) < size and fresh:
+            row = fresh.pop(0)
+            if not fits(row):
+                left.append(row)
+        for row in order(n, seed, epoch).tolist():
+            fits(row)
+        waiting = left
+        out += mine
+    return out
+
+
+def test_an_epoch_dealt_out_step_by_step_is_the_epoch_dealt_out_at_once(tmp_path):
+    store = toy_store(tmp_path, per_chrom=(200,), cells=5, factors=0, contacts=False)
+    samples = make_samples(store, SampleSpec(regions=3, group_stride=2, tail="pad"))
+    whole = no_shared_order(samples, 12, 5, 0, 8)
+    assert whole.tolist() == dealt_slowly(samples, 12, 5, 0, 8)
+    by_step = NoSharedOrder(samples, 12, 5, 8)
+    steps = len(whole) // 12
+    rows = [rows_at(len(samples), batch=12, step=s, seed=5, order_of=by_step) for s in range(steps)]
+    assert np.concatenate(rows).tolist() == whole.tolist()
+    # A run that goes on in the middle of the second epoch has the rows it would have had.
+    step = steps + steps // 2
+    again = rows_at(
+        len(samples), batch=12, step=step, seed=5, order_of=NoSharedOrder(samples, 12, 5, 8)
+    )
+    at = (step - steps) * 12
+    assert again.tolist() == no_shared_order(samples, 12, 5, 1, 8)[at : at + 12].tolist()
+
+
+def test_a_step_deals_out_no_more_than_its_own_groups(tmp_path):
+    store = toy_store(tmp_path, per_chrom=(200,), cells=5, factors=0, contacts=False)
+    samples = make_samples(store, SampleSpec(regions=3, group_stride=2))
+    dealt = NoSharedOrder(samples, 12, 5, 4)
+    dealt.rows(0, 0, 12)
+    assert (dealt._dealt[1].rows >= 0).sum() == 12
+
+
+def test_samples_are_the_same_whatever_is_looked_up_at_once(tmp_path, monkeypatch):
+    store = toy_store(tmp_path, per_chrom=(40, 9), cells=3, factors=0, contacts=False)
+    for tail in ("drop", "pad", "cross"):
+        spec = SampleSpec(regions=4, group_stride=3, tail=tail)
+        whole = make_samples(store, spec)
+        monkeypatch.setattr("epilm.store.samples._BLOCK", 5)
+        pieces = make_samples(store, spec)
+        monkeypatch.undo()
+        assert np.array_equal(whole.regions, pieces.regions)
+        assert whole.dropped == pieces.dropped
+        for row, first in zip(whole.regions, whole.first, strict=True):
+            real = row[row >= 0]
+            assert real.tolist() == whole.lists.flat[first : first + len(real)].tolist()
+
+
 def test_groups_inside_a_step_are_free_of_common_regions(tmp_path):
     store = toy_store(tmp_path, per_chrom=(300,), cells=4, factors=0, contacts=False)
     samples = make_samples(store, SampleSpec(regions=3, group_stride=3))

@@ -21,7 +21,7 @@ from epilm.batches.pairs import PairDraws, pairs_in_batch
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import MaskSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MaskSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Samples, Subset, make_samples

@@ -24,12 +24,12 @@ from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import weights
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Subset
 from epilm.store.window_table import WindowTable
-from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, vocab_size, wrap
+from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, n_tokens, vocab_size, wrap
 from epilm.tokens.masking import IGNORED, mask_tokens, rate_at
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens, token_bins
 from epilm.tokens.random import hash_bits, integers
@@ -210,11 +210,12 @@ class WindowReader:
         starts = self._on_device(starts)
         turned = None if strands is None else self._flags(strands)
         _, offset, _ = self._bins_of(starts, turned)
-        k, stride = self.spec.k, self.spec.stride
-        numbers = token_bins(
-            _tensor(offset), bin=self._states.bin, k=k, stride=stride, tokens=self.tokens
-        )
-        return self._beside(numbers, -1)
+        width, into = self._states.bin, _tensor(offset)
+        parts = [
+            token_bins(into + at, bin=width, k=k, stride=self.spec.stride, tokens=tokens)
+            for at, k, tokens in self._pieces()
+        ]
+        return self._beside(torch.cat(parts, 1), -1)
 
     # -- the parts
 
@@ -276,11 +277,23 @@ class WindowReader:
         codes = _tensor(self._states.gather(cells, chroms, first, n))
         if turned is not None:
             codes = torch.where(_tensor(turned)[:, None], codes.flip(1), codes)
+        width, into = self._states.bin, _tensor(offset)
+        parts = [
+            pool_states(codes, into + at, bin=width, k=k, stride=self.spec.stride, tokens=tokens)
+            for at, k, tokens in self._pieces()
+        ]
+        return self._beside(state_ids(torch.cat(parts, 1)), PAD_STATE)
+
+    def _pieces(self) -> list[tuple[int, int, int]]:
+        """Tokens that cover equally many bases of the window: first base, bases, tokens.
+
+        With tail=pad the last ones are filled up with N. They have the state of the bases they
+        have, not of what lies beyond the window, which the model is not shown.
+        """
         k, stride = self.spec.k, self.spec.stride
-        pooled = pool_states(
-            codes, _tensor(offset), bin=self._states.bin, k=k, stride=stride, tokens=self.tokens
-        )
-        return self._beside(state_ids(pooled), PAD_STATE)
+        whole = min(n_tokens(self.window_bp, k, stride), self.tokens)
+        cut = [(t * stride, self.window_bp - t * stride, 1) for t in range(whole, self.tokens)]
+        return [(0, k, whole), *cut] if whole else cut
 
     def _signal_tokens(
         self, cells: Any, chroms: Any, starts: Any, turned: Any

@@ -261,4 +261,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone: not a failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from epilm.atomic import cannot_write, is_disk_full
+
+        if not is_disk_full(error):
+            raise
+        # What writes into a folder as it goes, and not through epilm.atomic.
+        full = cannot_write(error, error.filename or os.getcwd())
+        print(f"epilm: {type(full).__name__}: {full}", file=sys.stderr)
+        return 1
     return 0

@@ -18,6 +18,7 @@ from epilm.hub.load import Loaded, find_masked_head, find_trunk, is_bert_folder,
 from epilm.hub.transformers import n_blocks, to_bert_state
 from epilm.nn.encoder import EPS, INIT_STD
 from epilm.nn.heads import PairHead
+from epilm.tensor_files import bytes_of, load_tensors, plain_os_errors, save_tensors
 from epilm.tokens.kmers import CLS, MASK, PAD, SEP, UNK, vocabulary
 
 OURS = "epilm"  # the folder inside an export that holds the checkpoint as it was
@@ -66,8 +67,15 @@ def export(
     if to != "transformers":
         raise UsageError("there is no such layout", found=to, expected="transformers")
     out = Path(out)
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        loaded = load(source)
+    loaded = load(source)
+    kept_files = [
+        loaded.path / name
+        for name in (SPEC, WEIGHTS, CARD, VOCAB)  # a run's intermediate state has no card
+        if not is_bert_folder(Path(source)) and (loaded.path / name).is_file()
+    ]
+    wants = bytes_of(unique_tensors(loaded.model, copy=False).values())
+    wants += sum(file.stat().st_size for file in kept_files)
+    with atomic_folder(out, overwrite=overwrite, wants=wants) as folder:
         if loaded.encoder.rotary:
             raise CheckpointError(
                 "the layout is BERT's, which has no rotary positions",
@@ -80,12 +88,11 @@ def export(
             )
         _write_bert(loaded, folder)
         _write_tokenizer(loaded, folder)
-        if not is_bert_folder(Path(source)):
+        if kept_files:
             kept = folder / OURS
             kept.mkdir()
-            for name in (SPEC, WEIGHTS, CARD, VOCAB):
-                if (loaded.path / name).is_file():  # a run's intermediate state has no card
-                    shutil.copyfile(loaded.path / name, kept / name)
+            for file in kept_files:
+                shutil.copyfile(file, kept / file.name)
     return out
 
 
@@ -149,12 +156,16 @@ def _write_bert(loaded: Loaded, folder: Path) -> None:
     bars = messages.is_progress_bar_enabled()
     messages.disable_progress_bar()
     try:
-        bert.save_pretrained(
-            folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state}
-        )
+        with plain_os_errors():
+            bert.save_pretrained(
+                folder, state_dict={n: v for n, v in bert.state_dict().items() if n in state}
+            )
     finally:
         if bars:
             messages.enable_progress_bar()
+    # The same tensors once more, with their checksums; copied, for the file beneath them goes.
+    written = {name: value.clone() for name, value in load_tensors(folder / WEIGHTS).items()}
+    save_tensors(folder / WEIGHTS, written)
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["architectures"] = ["BertModel" if head is None else "BertForMaskedLM"]

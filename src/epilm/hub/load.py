@@ -14,21 +14,21 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from epilm.device import found_device
-from epilm.errors import CheckpointError, InputError
-from epilm.hub.checkpoint import SPEC, WEIGHTS, load_model, read_spec
+from epilm.errors import CheckpointError, DamagedError, InputError
+from epilm.hub.checkpoint import SPEC, WEIGHTS, damage_of, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
-from epilm.models.grouping import Pooling, pooled_places
+from epilm.models.grouping import Pooling, pool_tokens, pooled_places
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import encoder_size
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead
+from epilm.tensor_files import load_tensors
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
-from epilm.tokens.states import N_SPECIAL_STATES, real_tokens
+from epilm.tokens.states import N_SPECIAL_STATES
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,9 @@ class Loaded:
         sequences : iterable of str or uint8 array
             Letters (either case), or codes A=0 C=1 G=2 T=3; at least k bases each.
         pooling : {"cls", "mean", "pooler"}, optional
-            [CLS], the mean over k-mers, or BERT's pooler; the model's own where not given, the mean
-            where it was trained without special tokens.
+            [CLS], the mean over all tokens ([CLS] and [SEP] among them, as in training), or BERT's
+            pooler; the model's own where not given, the mean where it was trained without special
+            tokens.
         batch_size : int
             Pieces encoded at once.
 
@@ -160,12 +161,9 @@ class Loaded:
             hidden = trunk.encode(ids.to(device), mask.to(device), rows=rows)
         else:
             hidden, _ = encoder(ids.to(device), None, mask.to(device), rows=rows)
-        if how == "cls":
-            return hidden
-        if how == "pooler":
-            return encoder.pool(hidden[:, None])
-        weight = real_tokens(ids, mask).to(device, hidden.dtype)[..., None]
-        return (hidden * weight).sum(1) / weight.sum(1)
+        # As in training: one pool, or the same model would give two vectors.
+        tokens = hidden if rows is None else hidden[:, None]
+        return pool_tokens(tokens, mask.to(device), how, encoder.pooler)
 
 
 def _codes(sequence: str | np.ndarray) -> np.ndarray:
@@ -214,7 +212,8 @@ def find_trunk(model: nn.Module) -> EBERT | None:
 def find_checkpoint(path: str | Path) -> Path:
     """Find the model folder in what was named: a checkpoint itself, or a run.
 
-    In a run: `model`, then the newest complete folder of `checkpoints/step_N`.
+    In a run: `model`, then the newest complete folder of `checkpoints/step_N`. One that is damaged
+    (by its checksums) is passed over where there is another, and that is said.
 
     Raises
     ------
@@ -226,10 +225,23 @@ def find_checkpoint(path: str | Path) -> Path:
         raise CheckpointError("there is no such run or checkpoint", where=str(path))
     steps = [p for p in (path / "checkpoints").glob("step_*") if re.fullmatch(r"step_\d+", p.name)]
     steps.sort(key=lambda p: int(p.name.removeprefix("step_")), reverse=True)
-    for folder in [path, path / "model", *steps]:
-        for inner in (folder, folder / "model"):
-            if (inner / SPEC).is_file() and (inner / WEIGHTS).is_file():
-                return inner
+    folders = [
+        inner
+        for folder in [path, path / "model", *steps]
+        for inner in (folder, folder / "model")
+        if (inner / SPEC).is_file() and (inner / WEIGHTS).is_file()
+    ]
+    if path in folders or len(folders) == 1:
+        return folders[0]  # nothing to choose from; whoever reads it looks at its checksums
+    damaged: list[DamagedError] = []
+    for folder in folders:
+        if (damage := damage_of(folder)) is None:
+            for error in damaged:
+                log.warning("%s %s is read instead", error, folder)
+            return folder
+        damaged.append(damage)
+    if damaged:
+        raise damaged[0]
     raise CheckpointError(
         "there is no checkpoint in it",
         where=str(path),
@@ -369,7 +381,7 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
                 expected=spec.k,
                 do=f"Set model.k to {source.k}.",
             )
-        tensors = load_file(folder / WEIGHTS)
+        tensors = load_tensors(folder / WEIGHTS)
         state = _part(tensors, "words.weight", "positions.weight")
         kmer_head = {name: t for name, t in tensors.items() if not name.startswith("state_head.")}
         head_state = _part(kmer_head, "dense.weight", "norm.weight", "bias")

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from epilm.errors import CheckpointError
+from epilm.errors import CheckpointError, DamagedError
 from epilm.nn.encoder import SequenceEncoder, enlarge_positions
 from epilm.nn.vocabulary import MaskedHead
+from epilm.tensor_files import load_tensors
 from epilm.tokens.kmers import vocab_size
 
 log = logging.getLogger(__name__)
@@ -247,14 +246,20 @@ def _weights_file(path: Path) -> Path:
 def _read_tensors(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return load_tensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except DamagedError as error:
+        raise DamagedError(
+            "the weights cannot be read as plain tensors",
+            where=str(path),
+            found=error.what if error.found is None else f"{error.what}: {error.found}",
+            do=error.do,
+        ) from error
     except (
         OSError,
         RuntimeError,
         EOFError,
         pickle.UnpicklingError,
-        SafetensorError,
         ValueError,
     ) as error:
         raise CheckpointError(

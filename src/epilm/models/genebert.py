@@ -1,8 +1,8 @@
 """GeneBERT: a sequence encoder, a region tower, and what is learned from both.
 
 Three passes at most. What matching needs comes first and in the same order in
-`forward` and in `encode_matching`, so that a large contrastive batch can be embedded twice with the
-same dropout. The embedding for matching never sees the other modality, nor the pairs of
+`forward` and in `encode_contrasts`, so that a large contrastive batch can be embedded twice with
+the same dropout. The embedding for matching never sees the other modality, nor the pairs of
 the next-segment pass (trap A6), nor what the fusion made.
 With streams=("dna",) the same class is DNABERT. Builders: `epilm.models.build`.
 Axes: B samples, R regions, N encoder inputs, L tokens, F factors, H hidden,
@@ -208,17 +208,29 @@ class GeneBERT(nn.Module):
             return self.chunks(pooled, owner, samples)
         return masked_mean(*by_sample(pooled, owner, samples))
 
-    def encode_matching(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Projected sequence and region embeddings, (B, D) each, and nothing else.
+    def encode_contrasts(self, batch: Batch) -> Outputs:
+        """What samples are contrasted by, (B, D) each where the model has it, and nothing else.
 
         Draws its random numbers as the beginning of `forward` does.
         """
-        assert self.tower is not None
-        assert self.seq_projection is not None
-        assert self.region_projection is not None
+        out = Outputs(log_temperature=self.log_temperature)
         embedding = self._match(batch)[2]
-        region = self.tower(self.matrix(batch), batch.regions >= 0)
-        return self.seq_projection(embedding), self.region_projection(region)
+        if self.seq_projection is not None:
+            out.seq_embedding = self.seq_projection(embedding)
+        if self.tower is not None and batch.factors is not None:
+            assert self.region_projection is not None
+            region = self.tower(self.matrix(batch), batch.regions >= 0)
+            out.region_embedding = self.region_projection(region)
+        if self.contact_encoder is not None and batch.contacts is not None:
+            out.contact_embedding = self.contact_encoder(batch.contacts)
+        return out
+
+    def encode_matching(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Projected sequence and region embeddings, (B, D) each (`encode_contrasts`)."""
+        out = self.encode_contrasts(batch)
+        assert out.seq_embedding is not None
+        assert out.region_embedding is not None
+        return out.seq_embedding, out.region_embedding
 
     def forward(self, batch: Batch) -> Outputs:
         """Everything the objectives may need from a batch."""

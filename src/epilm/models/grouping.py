@@ -61,6 +61,9 @@ def masked_mean(x: Tensor, present: Tensor) -> Tensor:
 def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -> Tensor:
     """One vector an input (A13): the raw [CLS], BERT's tanh pooler of it, or the mean over tokens.
 
+    The one pool of training, fine-tuning and `Loaded.embed`: the mean is over all that is not
+    padding, [CLS] and [SEP] included.
+
     Parameters
     ----------
     hidden : float tensor, shape (N, L, H)

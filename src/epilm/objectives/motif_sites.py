@@ -5,13 +5,26 @@ Ours, in no paper. A masked k-mer and a masked state can be told without knowing
 is there; this cannot. Axes: B windows, L tokens, M motifs.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from epilm.batch import Batch, Outputs
+from epilm.objectives.objective import Misfit, Objective
 from epilm.objectives.parts import need
-from epilm.objectives.spec import MotifSitesSpec
+
+
+@dataclass(frozen=True)
+class MotifSitesSpec:
+    """Which of the store's motifs have a site at a token (ours, in no paper); weight 0 = off."""
+
+    weight: float = 0.0
+    # Names or ids of the motifs asked about; all of the store where none is given
+    factors: tuple[str, ...] = ()
 
 
 def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> dict[str, Tensor]:
@@ -63,3 +76,41 @@ def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> di
         return torch.where(of > 0, right / of.clamp(min=1), 1.0)
 
     return {"loss": loss, "recall": share(there.sum()), "precision": share(said.sum())}
+
+
+def misfits(recipe: Any) -> Iterator[Misfit]:
+    """Sites are looked for in windows alone."""
+    if recipe.samples.unit != "windows":
+        yield Misfit(
+            "objectives.motif_sites.weight",
+            f"{recipe.model.name} reads regions; motif sites are asked of windows",
+            found=recipe.objectives.motif_sites.weight,
+            expected="0, or model.name ebert or dbert; objectives.matching is for regions",
+        )
+
+
+def misfits_of_store(recipe: Any, store: Any) -> Iterator[Misfit]:
+    """Sites are those of a store's own motifs."""
+    if not store.motifs:
+        yield Misfit(
+            "objectives.motif_sites.weight",
+            "the recipe asks for motif sites, the store has no motifs",
+            do=(
+                "Build the store with --motifs FILE (and --peaks), or set"
+                " objectives.motif_sites.weight to 0."
+            ),
+        )
+
+
+MOTIF_SITES = Objective(
+    name="motif_sites",
+    spec=MotifSitesSpec,
+    loss=motif_sites_loss,
+    needs=misfits,
+    needs_of_store=misfits_of_store,
+    titles={
+        "loss": "Motif sites: loss",
+        "recall": "Motif sites: recall at probability 0.5",
+    },
+    line={"recall": "motif recall {:.3f}"},
+)

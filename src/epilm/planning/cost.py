@@ -232,7 +232,7 @@ def _run(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> C
         draws, embed = sum(drawn), 0
         if how.exact:
             with _counter() as extra, torch.no_grad(), amp():
-                model.encode_matching(batch)  # type: ignore[operator]
+                model.encode_contrasts(batch)  # type: ignore[operator]
             embed = extra.get_total_flops()
     widest = max(kept.values(), default=0)
     # Backward: each product has two gradients, each of them a product of the same size.

@@ -374,7 +374,7 @@ def _embedding(model: Any, batch: Any, place: Place) -> float:
         _wait(place)
         began = time.perf_counter()
         with torch.no_grad(), place.autocast():
-            model.encode_matching(batch)
+            model.encode_contrasts(batch)
         _wait(place)
         times.append(time.perf_counter() - began)
     return min(times)

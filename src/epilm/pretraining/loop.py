@@ -2,7 +2,7 @@
 
 Everything a step depends on is the state (`training.state`) and the step's number,
 so a run that was killed and one that was not end with the same weights, bit for
-bit on a CPU. The order of a start: newest complete state, else the weights as given.
+bit on a CPU. The order of a start: newest intact state, else the weights as given.
 Needs torch, numpy, safetensors; the engine brings Lightning.
 """
 
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from epilm.device import Place, is_out_of_memory
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, optimiser_step
 from epilm.pretraining.validate import validate
 from epilm.training.compute import choose_compute, compiled, out_of_memory
@@ -28,7 +28,7 @@ from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks, check_processes
 from epilm.training.schedule import lr_at
-from epilm.training.state import clean_leftovers, load_state, save_state, states, step_of
+from epilm.training.state import clean_leftovers, load_state, newest_intact, save_state, step_of
 
 CHECKPOINTS = "checkpoints"
 
@@ -103,7 +103,7 @@ class PretrainLoop:
     # -- what the engine calls
 
     def begin(self, device: torch.device, ranks: Ranks) -> int:
-        """Restore the newest state or start, on the device; return the first step to do."""
+        """Restore the newest intact state or start, on the device; return the first step to do."""
         check_processes(ranks.world, self.train.devices)
         self.ranks, self.place = ranks, self.place._replace(device=device)
         self.optimiser = Optimiser(self.model, self.optim)
@@ -115,16 +115,22 @@ class PretrainLoop:
         root = self.out / CHECKPOINTS
         if ranks.first:
             clean_leftovers(root)
-        found = states(root) if ranks.first else []
-        first = ranks.from_first(step_of(found[-1]) if found else 0, device)
+        newest, passed_over = newest_intact(root) if ranks.first else (None, [])
+        first = ranks.from_first(step_of(newest) if newest else 0, device)
         seconds = 0.0
         if first > 0:
             kept = load_state(root / f"step_{first:08d}", self.model, self.optimiser)
             seconds = float(kept.get("seconds", 0.0))
+            # The next line of metrics is a mean since the line before, stopped or not.
+            if ranks.first:
+                self.window = Figures.again(kept.get("window", {}), device)
+                self.window_seconds = float(kept.get("window_seconds", 0.0))
         self.outcome.step, self.outcome.seconds = first, seconds
         self.started = time.monotonic() - seconds
         self.progress = Progress(self.steps, first, quiet=not ranks.first)
         self.log = MetricLog(self.out, first) if ranks.first else None
+        for line in passed_over:
+            self.progress.say(line)
         if first > 0:
             self.progress.say(f"going on from step {first} of {self.steps}")
         self.progress.say(choose_compute(self.model, self.train, device))
@@ -251,13 +257,18 @@ class PretrainLoop:
         self.ranks.wait()
 
     def _save(self, done: int) -> None:
+        window = self.window.kept(self.ranks)
         if self.ranks.first:
             save_state(
                 self.out / CHECKPOINTS,
                 done,
                 self.model,
                 self.optimiser,
-                {"seconds": self._elapsed()},
+                {
+                    "seconds": self._elapsed(),
+                    "window": window,
+                    "window_seconds": self.window_seconds,
+                },
                 self.train.keep_checkpoints,
                 self.beside,
             )

@@ -42,9 +42,13 @@ from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.window_table import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
 from epilm.training.ranks import check_processes, process_rank, processes_started
-from epilm.training.state import states
+from epilm.training.state import newest_intact
 
 MICRO = "train.micro_batch"
+
+# Samples of a store whose first epoch is dealt out before step 0 (about a second): what cannot be
+# contrasted shows then. A larger table is dealt out step by step.
+_DEALT_FIRST = 300_000
 
 
 @dataclass(frozen=True)
@@ -202,28 +206,41 @@ def _states_of(store: Store) -> dict[str, Any]:
     return {} if table is None else {"state_names": list(table.names), "state_bin": table.bin}
 
 
-def row_order(samples: Samples | WindowTable, recipe: Recipe) -> Callable[[int], np.ndarray]:
+def unshared(samples: Samples | WindowTable, recipe: Recipe) -> NoSharedOrder | None:
+    """Make the order in which no contrast holds a region twice; None where it is not asked for."""
+    train, matching = recipe.train, recipe.objectives.matching
+    if isinstance(samples, WindowTable):
+        return None
+    group = contrast_size(recipe.objectives, train, train.devices)
+    if group is None or not matching.forbid_shared:
+        return None
+    return NoSharedOrder(samples, train.batch_size, train.seed, group)
+
+
+def row_order(
+    samples: Samples | WindowTable, recipe: Recipe, epochs: NoSharedOrder | None = None
+) -> Callable[[int], np.ndarray]:
     """Make the function from a step to its samples.
 
     With `matching.forbid_shared` no contrast holds two samples with a common region. Windows are
-    drawn point by point: no list of them is made.
+    drawn point by point: no list of them is made. `epochs` is `unshared` of the same, where it is
+    there already.
 
     Raises
     ------
     TrainingError
         If there are too few samples.
     """
-    train, matching = recipe.train, recipe.objectives.matching
+    train = recipe.train
     if isinstance(samples, WindowTable):
         n = len(samples)
         return lambda step: window_rows(n, batch=train.batch_size, step=step, seed=train.seed)
-    group = contrast_size(recipe.objectives, train, train.devices)
-    if group is None or not matching.forbid_shared:
+    epochs = unshared(samples, recipe) if epochs is None else epochs
+    if epochs is None:
         steps_per_epoch(len(samples), train.batch_size)
         return lambda step: rows_at(
             len(samples), batch=train.batch_size, step=step, seed=train.seed
         )
-    epochs = NoSharedOrder(samples, train.batch_size, train.seed, group)
     return lambda step: rows_at(
         len(samples), batch=train.batch_size, step=step, seed=train.seed, order_of=epochs
     )
@@ -271,6 +288,8 @@ class Plan:
         Held-out samples: of regions such that no two share one, of windows drawn once.
     held_out : int
         All held-out samples.
+    notes : tuple of str
+        What else is to be said of the order.
     """
 
     recipe: Recipe
@@ -279,6 +298,7 @@ class Plan:
     rows_at: Callable[[int], np.ndarray]
     valid_rows: np.ndarray
     held_out: int
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
@@ -291,8 +311,15 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     """
     train = recipe.train
     maker = batch_maker(store, recipe, "train", torch.device("cpu"))
-    rows = row_order(maker.table, recipe)
+    epochs = unshared(maker.table, recipe)
+    rows = row_order(maker.table, recipe, epochs)
     rows(0)  # an impossible contrast shows now
+    notes: tuple[str, ...] = ()
+    if epochs is not None and len(maker.table) <= _DEALT_FIRST and (again := epochs.repeated(0)):
+        notes = (
+            f"{again:,} of the {len(epochs):,} samples of an epoch stand for others: near its end"
+            " the rest share regions with each other, and some are drawn a second time instead",
+        )
     if isinstance(maker, WindowMaker):
         windows = WindowTable(store, recipe.samples, "holdout", recipe.model.streams)
         valid_rows = validation_rows(len(windows), train.validate_samples, train.seed)
@@ -303,7 +330,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         valid_rows = pick_rows(
             held.regions, train.validate_samples, order(len(held), train.seed, 0)
         )
-    return Plan(recipe, store, maker, rows, valid_rows, len(held))
+    return Plan(recipe, store, maker, rows, valid_rows, len(held), notes)
 
 
 @weights_fit()
@@ -320,8 +347,9 @@ def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dic
     """
     spec, recipe = plan.recipe.model, plan.recipe
     before: list[dict[str, Any]] = []
-    if done := states(out / runs.CHECKPOINTS):
-        before = read_spec(done[-1])[1].get("before", [])
+    newest, _ = newest_intact(out / runs.CHECKPOINTS)  # the loop says what was passed over
+    if newest is not None:
+        before = read_spec(newest)[1].get("before", [])
         spec = replace(
             spec, encoder=replace(spec.encoder, init=None), tower=replace(spec.tower, weights=None)
         )
@@ -441,6 +469,7 @@ def _said_of(plan: Plan) -> list[str]:
             f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible"
             f" regions in none; {passes}"
         ),
+        *plan.notes,
         f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
     ]
 

@@ -11,17 +11,19 @@ D embedding width.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from epilm.batch import Batch, Sequences, tensors_of
+from epilm.batch import Batch, Outputs, Sequences, tensors_of
 from epilm.device import Place
-from epilm.objectives.combine import OBJECTIVES, combine
+from epilm.objectives.combine import active, combine
+from epilm.objectives.combine import weights as weights_of
 from epilm.objectives.contrast import contrastive_micro_batches
-from epilm.objectives.matching import contrast
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.parts import need
+from epilm.objectives.table import OBJECTIVES, ObjectivesSpec, counted
 from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
 from epilm.training.optim import Optimiser
@@ -31,32 +33,16 @@ from epilm.training.watch import check_finite
 
 Maker = Callable[[np.ndarray, int], Batch]
 
-_COUNTS = (
-    "tokens",
-    "states",
-    "samples",
-)  # metrics of an objective that add up instead of averaging
-BY_COUNT = (
-    "masked_kmers",
-    "masked_states",
-)  # objectives that are means over what is hidden, not over samples
-
 
 def hidden_counts(batch: Batch) -> Tensor:
-    """Count what a batch hides, for each objective of BY_COUNT.
+    """Count what a batch hides, for each of `objectives.table.counted`.
 
     Returns
     -------
     int64 (2,)
         K-mers with a label in passes 1 and 2, states with a label.
     """
-    kmers = [part.labels for part in (batch.dna, batch.pairs) if part is not None]
-    none = torch.zeros((), dtype=torch.int64, device=batch.rows.device)
-    counts = [
-        sum((_n_labels(labels) for labels in found if labels is not None), none)
-        for found in (kmers, [batch.state_labels])
-    ]
-    return torch.stack(counts)
+    return torch.stack([objective.hides(batch) for objective in counted() if objective.hides])
 
 
 def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | float]:
@@ -71,8 +57,9 @@ def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | 
         Of the step's samples.
     """
     parts = hidden_counts(batch).float() / totals.clamp(min=1).float()
-    found: dict[str, Tensor | float] = dict.fromkeys(OBJECTIVES, share)
-    return found | dict(zip(BY_COUNT, parts.unbind(), strict=True))
+    shares: dict[str, Tensor | float] = dict.fromkeys(OBJECTIVES, share)
+    names = [objective.name for objective in counted()]
+    return shares | dict(zip(names, parts.unbind(), strict=True))
 
 
 @dataclass
@@ -105,7 +92,7 @@ class Figures:
         """
         for key, value in values.items():
             objective, _, metric = key.rpartition("/")
-            if metric in _COUNTS:
+            if objective in OBJECTIVES and metric in OBJECTIVES[objective].counts:
                 continue
             part = value.detach().float() * (
                 shares[objective] if isinstance(shares, Mapping) else shares
@@ -136,6 +123,45 @@ class Figures:
         if self.norm is not None:
             out["gradient_norm"] = float(self.norm) / self.steps
         return out | {"tokens": numbers[-1], "samples": float(self.samples)}
+
+    def kept(self, ranks: Ranks) -> dict[str, Any]:
+        """Give what all processes saw as JSON values, to go on with after an interruption."""
+        if not self.steps:
+            return {}
+        assert self.tokens is not None
+        kind = torch.float32 if self.tokens.device.type == "mps" else torch.float64
+        values = {key: value.to(kind) for key, value in self.values.items()}
+        tokens = self.tokens.clone()
+        ranks.sum_([*(values[key] for key in sorted(values))])
+        ranks.sum_([tokens])
+        return {
+            "values": {key: float(value) for key, value in values.items()},
+            "tokens": int(tokens),
+            "samples": self.samples,
+            "steps": self.steps,
+            "norm": None if self.norm is None else float(self.norm),
+        }
+
+    @classmethod
+    def again(cls, kept: Mapping[str, Any], device: torch.device) -> "Figures":
+        """Take up what `kept` gave; nothing where it gave nothing.
+
+        Examples
+        --------
+        >>> seen = Figures({"loss": torch.tensor(3.0)}, torch.tensor(8), samples=4, steps=2)
+        >>> Figures.again(seen.kept(Ranks()), torch.device("cpu")).summed(Ranks())
+        {'loss': 1.5, 'tokens': 8.0, 'samples': 4.0}
+        """
+        if not kept:
+            return cls()
+        norm = kept["norm"]
+        return cls(
+            {key: torch.tensor(value, device=device) for key, value in kept["values"].items()},
+            torch.tensor(kept["tokens"], device=device),
+            kept["samples"],
+            kept["steps"],
+            None if norm is None else torch.tensor(norm, device=device),
+        )
 
 
 @dataclass(frozen=True)
@@ -272,9 +298,20 @@ class Ahead:
         return batch
 
 
+def contrasting(objectives: ObjectivesSpec) -> list[str]:
+    """Name the objectives that are on and compare samples with each other.
+
+    Examples
+    --------
+    >>> contrasting(ObjectivesSpec())
+    ['matching']
+    """
+    return [name for name in active(objectives) if OBJECTIVES[name].contrasts]
+
+
 def contrast_size(objectives: ObjectivesSpec, train: TrainSpec, world: int) -> int | None:
-    """Say how many samples are contrasted with each other, or None without matching."""
-    if objectives.matching.weight == 0:
+    """Say how many samples are contrasted with each other, or None where no objective does."""
+    if not contrasting(objectives):
         return None
     return objectives.matching.batch or train.micro_batch * world
 
@@ -299,7 +336,7 @@ def optimiser_step(
     Parameters
     ----------
     model : Module
-        Maps a Batch to Outputs; with matching also `encode_matching` and `log_temperature`.
+        Maps a Batch to Outputs; with a contrast also `encode_contrasts` and `log_temperature`.
         In training mode, on `place.device`.
     make : callable
         (rows, step) to a Batch on the device.
@@ -338,7 +375,10 @@ def optimiser_step(
     figures = Figures(samples=n, steps=1)
     seen: list[tuple[Sequence[int], dict[str, Tensor]]] = []
     totals: list[Tensor] = []
-    skip = ("matching",) if exact else ()
+    skip = contrasting(objectives) if exact else []
+    # Each embedding once, also where several objectives compare it.
+    compared = list(dict.fromkeys(key for name in skip for key in OBJECTIVES[name].contrasts))
+    factor = weights_of(objectives)
 
     def load(micro: Micro) -> Batch:
         batch = make(micro.rows, step)
@@ -348,6 +388,9 @@ def optimiser_step(
 
     def dropout_of(micro: Micro) -> None:
         torch.manual_seed(mixed(train.seed, step, micro.offset) & 0x7FFFFFFFFFFFFFFF)
+
+    def of_contrasts(outputs: Outputs) -> tuple[Tensor, ...]:
+        return tuple(need(getattr(outputs, key), ", ".join(skip), key).float() for key in compared)
 
     def losses(micro: Micro, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
         dropout_of(micro)
@@ -359,16 +402,14 @@ def optimiser_step(
         figures.add({"loss": total}, 1.0)
         seen.append((micro.rows.tolist(), values))
         totals.append(total.detach())
-        if not exact:
-            return (), total
-        return (outputs.seq_embedding.float(), outputs.region_embedding.float()), total
+        return of_contrasts(outputs), total
 
     def embed(pair: tuple[Micro, Batch]) -> tuple[Tensor, ...]:
         micro, batch = pair
         dropout_of(micro)
         with place.autocast():
-            seq, reg = model.encode_matching(batch)  # type: ignore[operator]
-        return seq.float(), reg.float()
+            outputs = model.encode_contrasts(batch)  # type: ignore[operator]
+        return of_contrasts(outputs)
 
     optimiser.zero_grad()
     # All batches first: how much the step hides is known before the first loss counts for its part.
@@ -377,6 +418,8 @@ def optimiser_step(
         for micros in cut(rows, group or n, train.micro_batch, ranks)
     ]
     loaded = with_counts(loaded)
+    temperature: Tensor | None = getattr(model, "log_temperature", None)
+    learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
     hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
     ranks.sum_([hidden])
     for pairs in loaded:
@@ -389,23 +432,30 @@ def optimiser_step(
         mine = [micro.rows.tolist() for micro in micros]
 
         def contrast_loss(
-            seq: Tensor,
-            reg: Tensor,
-            *shared: Tensor,
+            *leaves: Tensor,
+            batch: Batch = pairs[-1][1],
             share: float = share,
             mine: list[list[int]] = mine,
         ) -> Tensor:
-            found = contrast(seq, reg, shared[0] if shared else None, objectives.matching)
-            values = {f"matching/{key}": value for key, value in found.items()}
-            weighted = objectives.matching.weight * found["loss"]
+            outputs = Outputs(
+                **dict(zip(compared, leaves, strict=False)),
+                log_temperature=leaves[-1] if learns else temperature,
+            )
+            weighted = torch.zeros((), device=place.device)
+            values: dict[str, Tensor] = {}
+            for name in skip:
+                result = OBJECTIVES[name].loss(outputs, batch, getattr(objectives, name))
+                weighted = weighted + factor[name] * result["loss"]
+                values |= {
+                    f"{name}/{key}": torch.as_tensor(value).detach()
+                    for key, value in result.items()
+                }
             # Every process computes the whole contrast: each counts for its share.
             figures.add(values | {"loss": weighted}, share)
             seen.append(([row for part in mine for row in part], values))
             totals.append(weighted.detach() * share)
             return weighted * share
 
-        temperature = getattr(model, "log_temperature", None)
-        learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
         contrastive_micro_batches(
             pairs,
             embed,

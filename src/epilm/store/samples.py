@@ -18,6 +18,8 @@ from epilm.store.sample_spec import SampleSpec
 
 Subset = Literal["train", "holdout", "all"]
 
+_BLOCK = 262_144  # samples whose places are looked up at once
+
 
 @dataclass(frozen=True)
 class CellLists:
@@ -231,13 +233,11 @@ def make_samples(store: Store, spec: SampleSpec, subset: Subset = "train") -> Sa
             ends.append(np.full(len(starts), b))
             cells.append(np.full(len(starts), cell, np.int16))
     first, end, cell_of = np.concatenate(firsts), np.concatenate(ends), np.concatenate(cells)
-    at = first[:, None] + np.arange(size)
-    inside = at < end[:, None]
-    used[at[inside]] = True
-    if len(lists.flat):
-        regions = np.where(inside, lists.flat[np.minimum(at, len(lists.flat) - 1)], np.int32(-1))
-    else:
-        regions = np.zeros((0, size), np.int32)
-    return Samples(
-        regions.astype(np.int32), cell_of, first.astype(np.int64), lists, int((~used).sum())
-    )
+    regions = np.full((len(first), size), -1, np.int32)
+    for a in range(0, len(first), _BLOCK):  # the places of all would take twice the table
+        at = first[a : a + _BLOCK, None] + np.arange(size)
+        inside = at < end[a : a + _BLOCK, None]
+        places = at[inside]
+        used[places] = True
+        regions[a : a + _BLOCK][inside] = lists.flat[places]
+    return Samples(regions, cell_of, first.astype(np.int64), lists, int((~used).sum()))

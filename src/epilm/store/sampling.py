@@ -89,8 +89,10 @@ def rows_at(
         n = len(order_of)
     steps = steps_per_epoch(n, batch)
     epoch, at = divmod(step, steps)
-    rows = order(n, seed, epoch) if order_of is None else order_of(epoch)
-    return rows[at * batch : (at + 1) * batch].copy()
+    start, stop = at * batch, (at + 1) * batch
+    if order_of is not None:
+        return order_of.rows(epoch, start, stop)
+    return order(n, seed, epoch)[start:stop].copy()
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
@@ -145,15 +147,27 @@ class NoSharedOrder:
 
     def __init__(self, samples: Samples, batch: int, seed: int, group: int | None = None) -> None:
         self.samples, self.batch, self.seed, self.group = samples, batch, seed, group
-        self._kept: dict[int, np.ndarray] = {}
+        self._dealt: tuple[int, _Dealing] | None = None
         steps_per_epoch(len(samples), batch)
 
     def __call__(self, epoch: int) -> np.ndarray:
-        """Rows of an epoch (`no_shared_order`), remembered for the next call."""
-        if epoch not in self._kept:
-            rows = no_shared_order(self.samples, self.batch, self.seed, epoch, self.group)
-            self._kept = {epoch: rows}
-        return self._kept[epoch]
+        """Rows of an epoch (`no_shared_order`)."""
+        return self.rows(epoch, 0, len(self))
+
+    def rows(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        """Rows start..stop of an epoch, dealt out no further than that.
+
+        A step then waits for its own groups alone, not for all of its epoch; a run that goes on in
+        the middle of an epoch deals out what came before once.
+
+        Returns
+        -------
+        int64 (stop - start,)
+        """
+        if self._dealt is None or self._dealt[0] != epoch:
+            dealing = _Dealing(self.samples, self.batch, self.seed, epoch, self.group)
+            self._dealt = epoch, dealing
+        return self._dealt[1].until(stop)[start:stop].copy()
 
     def __len__(self) -> int:
         """Count the rows of every epoch: whole steps only."""
@@ -192,59 +206,76 @@ def no_shared_order(
     TrainingError
         If a group of this size cannot be free of common regions.
     """
-    n = len(samples)
-    steps = steps_per_epoch(n, batch)
-    size = min(batch if group is None else group, batch)
-    sizes = np.array([min(size, batch - a) for a in range(0, batch, size)] * steps)
-    deal = _Deal(samples.regions, sizes)
-    shuffled, at = order(n, seed, epoch), 0
-    waiting = np.zeros(0, np.int64)
-    for number, wanted in enumerate(sizes):
-        waiting = deal.offer(number, waiting)
-        while deal.have[number] < wanted and at < n:
-            block = shuffled[at : at + wanted - deal.have[number]]
-            at += len(block)
-            waiting = np.concatenate([waiting, deal.offer(number, block)])
+    dealing = _Dealing(samples, batch, seed, epoch, group)
+    return dealing.until(len(dealing.rows))
+
+
+class _Dealing:
+    """An epoch's rows being dealt out to its groups, one group after the other.
+
+    `stamp` tells which group held a region last.
+    """
+
+    def __init__(
+        self, samples: Samples, batch: int, seed: int, epoch: int, group: int | None
+    ) -> None:
+        n = len(samples)
+        steps = steps_per_epoch(n, batch)
+        size = min(batch if group is None else group, batch)
+        sizes = [min(size, batch - a) for a in range(0, batch, size)] * steps
+        self.bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self.rows = np.full(self.bounds[-1], -1, np.int64)
+        self.groups = 0  # that are full
+        self.shuffled, self.at = order(n, seed, epoch), 0
+        self.waiting = np.zeros(0, np.int64)
+        self.regions = samples.regions
+        # The last place is for padding.
+        self.stamp = np.full(int(samples.regions.max(initial=-1)) + 2, -1, np.int64)
+
+    def until(self, stop: int) -> np.ndarray:
+        """Fill the groups up to row `stop`; the rows so far, -1 in the groups to come."""
+        while self.bounds[self.groups] < stop:
+            self._fill(self.groups)
+            self.groups += 1
+        return self.rows
+
+    def _fill(self, number: int) -> None:
+        start, stop = self.bounds[number : number + 2].tolist()
+        have, self.waiting = self._offer(number, start, self.waiting)
+        n = len(self.shuffled)
+        while have < stop and self.at < n:
+            block = self.shuffled[self.at : self.at + stop - have]
+            self.at += len(block)
+            have, left = self._offer(number, have, block)
+            self.waiting = np.concatenate([self.waiting, left])
         for a in range(0, n, 1024):  # the tail of an epoch: rows a second time
-            if deal.have[number] == wanted:
+            if have == stop:
                 break
-            deal.offer(number, shuffled[a : a + 1024])
-        if deal.have[number] < wanted:
-            have = int(deal.have[number])
+            have, _ = self._offer(number, have, self.shuffled[a : a + 1024])
+        if have < stop:
+            free = have - start
             raise TrainingError(
                 "no contrastive batch of this size is free of common regions",
-                found=f"{have} samples without a common region",
-                expected=f"{wanted} (objectives.matching.batch)",
+                found=f"{free} samples without a common region",
+                expected=f"{stop - start} (objectives.matching.batch)",
                 do=(
                     "Set objectives.matching.batch to"
-                    f" {1 << max((have * 3 // 4).bit_length() - 1, 0)}, or"
+                    f" {1 << max((free * 3 // 4).bit_length() - 1, 0)}, or"
                     " objectives.matching.forbid_shared to false."
                 ),
             )
-    return np.concatenate(deal.groups)
 
-
-class _Deal:
-    """Groups being filled; `stamp` tells which group held a region last."""
-
-    def __init__(self, regions: np.ndarray, sizes: np.ndarray) -> None:
-        self.regions = regions
-        self.groups = [np.full(s, -1, np.int64) for s in sizes]
-        self.have = np.zeros(len(sizes), np.int64)
-        self.stamp = np.full(int(regions.max(initial=-1)) + 2, -1, np.int64)  # last place: padding
-
-    def offer(self, number: int, rows: np.ndarray) -> np.ndarray:
-        """Put the rows that fit into a group, in order; give back the others."""
-        held, have = self.groups[number], int(self.have[number])
-        if have == len(held) or len(rows) == 0:
-            return rows
-        fits = np.flatnonzero(_free(self.regions[rows], self.stamp, number))[: len(held) - have]
+    def _offer(self, number: int, have: int, rows: np.ndarray) -> tuple[int, np.ndarray]:
+        """Put the rows that fit into a group, in order; how far it is filled, and the others."""
+        room = int(self.bounds[number + 1]) - have
+        if room == 0 or len(rows) == 0:
+            return have, rows
+        fits = np.flatnonzero(_free(self.regions[rows], self.stamp, number))[:room]
         chosen = rows[fits]
         self.stamp[self.regions[chosen].ravel()] = number
         self.stamp[-1] = -1
-        held[have : have + len(chosen)] = chosen
-        self.have[number] += len(chosen)
-        return np.delete(rows, fits)
+        self.rows[have : have + len(chosen)] = chosen
+        return have + len(chosen), np.delete(rows, fits)
 
 
 def _free(regions: np.ndarray, stamp: np.ndarray, step: int) -> np.ndarray:

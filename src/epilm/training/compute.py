@@ -20,7 +20,7 @@ from epilm.nn.attention import attention_backend
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.norms import kernels_there, triton_there
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import OBJECTIVES, ObjectivesSpec
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import TrainSpec
 
@@ -237,7 +237,9 @@ def _fits(
         )
         batch = make(rows, step)
         with place.autocast():
-            skip = ("matching",) if objectives.matching.weight > 0 and len(rows) < 2 else ()
+            # One sample alone has nothing to be contrasted with.
+            alone = [name for name, part in OBJECTIVES.items() if part.contrasts]
+            skip = alone if len(rows) < 2 else []
             total, _ = combine(model(batch), batch, objectives, skip=skip)
         total.backward()
         del held

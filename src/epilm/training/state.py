@@ -2,10 +2,11 @@
 
 `RUN/checkpoints/step_00000120/` holds weights, optimiser state and generator states
 as safetensors, and `state.json`: 120 optimiser steps are done. Row order, masks and
-learning rate are functions of the step and need no saving. Needs torch and safetensors.
+learning rate are functions of the step and need no saving. Every file has its checksums: a state
+that is not as it was written is passed over, said, and the one before it taken.
+Needs torch and safetensors.
 """
 
-import json
 import os
 import re
 import shutil
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from epilm.atomic import atomic_folder, write_json
-from epilm.errors import CheckpointError
+from epilm.atomic import atomic_folder, read_checked, write_json
+from epilm.errors import CheckpointError, DamagedError
+from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 from epilm.training.optim import Optimiser
 
 FORMAT = 1
+STATE = "state.json"
+PARTS = ("model", "optimiser", "generators")
 _NAME = re.compile(r"step_(\d+)")
 
 
@@ -82,6 +85,8 @@ def save_state(
 ) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep`.
 
+    States of later steps go too: the run went back before them, because they are damaged.
+
     Parameters
     ----------
     root : path
@@ -100,53 +105,124 @@ def save_state(
     -------
     Path
         The folder written.
+
+    Raises
+    ------
+    EpilmError
+        If the disk is full (with how much the state takes), or nothing can be written there.
     """
     folder = root / f"step_{step:08d}"
     device = next(model.parameters()).device
-    with atomic_folder(folder, overwrite=True) as new:
-        for name, tensors in (
-            ("model", model_tensors(model)),
-            ("optimiser", optimiser.tensors()),
-            ("generators", _generators(device)),
-        ):
-            save_file(
-                {key: t.detach().cpu().contiguous() for key, t in tensors.items()},
-                new / f"{name}.safetensors",
-            )
+    parts = dict(
+        zip(
+            PARTS,
+            (model_tensors(model), optimiser.tensors(), _generators(device)),
+            strict=True,
+        )
+    )
+    wants = sum(bytes_of(tensors.values()) for tensors in parts.values())
+    with atomic_folder(folder, overwrite=True, wants=wants) as new:
+        for name, tensors in parts.items():
+            save_tensors(new / f"{name}.safetensors", tensors)
         for name, value in (beside or {}).items():
-            write_json(new / name, value)
+            write_json(new / name, value, checked=True)
         sizes = {path.name: path.stat().st_size for path in sorted(new.iterdir())}
         write_json(
-            new / "state.json",
+            new / STATE,
             {"format": FORMAT, "step": step, "files": sizes, "extra": dict(extra)},
+            checked=True,
         )
         for path in new.iterdir():  # on the disk before the rename says it is there
             with open(path, "rb") as handle:
                 os.fsync(handle.fileno())
+    for path in _folders(root):
+        if step_of(path) > step:
+            shutil.rmtree(path)
     for old in states(root)[:-keep]:
         shutil.rmtree(old)
     return folder
 
 
 def states(root: Path) -> list[Path]:
-    """List the complete states, oldest first.
+    """List the complete states, oldest first; what is in their files is not looked at.
 
     One that lacks a file, or has one cut short, is not complete and not listed.
     """
-    found = (
+    return [path for path in _folders(root) if _incomplete(path) is None]
+
+
+def _folders(root: Path) -> list[Path]:
+    """Everything that bears the name of a state, oldest first."""
+    named = (
         [path for path in root.glob("step_*") if _NAME.fullmatch(path.name)]
         if root.is_dir()
         else []
     )
-    return sorted((path for path in found if _complete(path)), key=lambda path: step_of(path))
+    return sorted(named, key=step_of)
 
 
-def _complete(folder: Path) -> bool:
+def _incomplete(folder: Path) -> DamagedError | None:
+    """Say what a state lacks; None where its files are there, at their full length."""
     try:
-        sizes = json.loads((folder / "state.json").read_text(encoding="utf-8"))["files"]
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError):
-        return False
+        sizes = read_checked(folder / STATE)["files"]
+        short = [name for name, n in sizes.items() if (folder / name).stat().st_size != n]
+    except DamagedError as error:
+        return error
+    except (OSError, ValueError, KeyError) as error:
+        return DamagedError("the state cannot be read", where=str(folder), found=error)
+    if short:
+        return DamagedError("a file of the state is cut short", where=str(folder / short[0]))
+    return None
+
+
+def damage_of(folder: Path) -> DamagedError | None:
+    """Say what is damaged in a state, by sizes and checksums; None where it is as it was written.
+
+    Every file is read once. A state of an older epilm has no checksums: what can be read is
+    taken for whole.
+    """
+    if (damage := _incomplete(folder)) is not None:
+        return damage
+    try:
+        _read(folder)
+        for path in sorted(folder.glob("*.json")):
+            read_checked(path)
+    except DamagedError as error:
+        return error
+    except ValueError as error:
+        return DamagedError("not JSON", where=str(path), found=error)
+    return None
+
+
+def newest_intact(root: Path) -> tuple[Path | None, list[str]]:
+    """Find the newest state that is as it was written.
+
+    Returns
+    -------
+    folder : Path or None
+        None where no state was ever saved there.
+    said : list of str
+        What is to be said to the user: one line a newer state that is damaged.
+
+    Raises
+    ------
+    DamagedError
+        If there are states and none is intact: to begin anew would lose the run unasked.
+    """
+    damaged: list[DamagedError] = []
+    for folder in reversed(_folders(root)):
+        if (damage := damage_of(folder)) is None:
+            said = [f"warning: passed over a damaged state. {error}" for error in damaged]
+            return folder, said
+        damaged.append(damage)
+    if damaged:
+        raise DamagedError(
+            "no state of the run is intact",
+            where=str(root),
+            found=f"{len(damaged)} damaged, the newest: {damaged[0]}",
+            do="Copy one again from where it is whole, or remove this folder to begin anew.",
+        )
+    return None, []
 
 
 def step_of(folder: Path) -> int:
@@ -162,27 +238,36 @@ def step_of(folder: Path) -> int:
     return int(match[1])
 
 
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Read a state's table and tensors, and look at their checksums.
+
+    Raises
+    ------
+    DamagedError
+    """
+    try:
+        table = read_checked(folder / STATE)
+    except (OSError, ValueError) as error:
+        raise DamagedError(
+            "the state cannot be read",
+            where=str(folder),
+            found=error,
+            do="Remove this folder; the run goes on from the state before it.",
+        ) from None
+    return table, {name: load_tensors(folder / f"{name}.safetensors") for name in PARTS}
+
+
 def load_state(folder: Path, model: nn.Module, optimiser: Optimiser) -> dict[str, Any]:
     """Restore weights, optimiser and generators; return the JSON values kept beside.
 
     Raises
     ------
     CheckpointError
-        If a file is damaged, or of another model.
+        If it is of another model.
+    DamagedError
+        If a file is not as it was written; nothing is restored then.
     """
-    try:
-        table = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        parts = {
-            name: load_file(folder / f"{name}.safetensors")
-            for name in ("model", "optimiser", "generators")
-        }
-    except Exception as error:  # safetensors has an exception class of its own
-        raise CheckpointError(
-            "the state cannot be read",
-            where=str(folder),
-            found=error,
-            do="Remove this folder; the run goes on from the state before it.",
-        ) from None
+    table, parts = _read(folder)
     if table.get("format") != FORMAT:
         raise CheckpointError(
             "unknown format", where=str(folder), found=table.get("format"), expected=FORMAT

@@ -58,6 +58,22 @@ def check_image(how: str, regions: int, factors: int, channels: int, size: int) 
         )
 
 
+def _stretch(x: Tensor, size: int) -> Tensor:
+    """Stretch (B, C, H, W) bilinearly to (B, C, size, size), so that every entry counts.
+
+    A pixel reads the two entries next to it. Where a side shrinks to less than half (579 factors in
+    224 pixels), some entries are next to none (131 factors): there each pixel is a weighted mean
+    over all the entries that it stands for.
+    """
+    return F.interpolate(
+        x,
+        size=(size, size),
+        mode="bilinear",
+        align_corners=False,
+        antialias=max(x.shape[2:]) > 2 * size,
+    )
+
+
 def to_image(matrix: Tensor, how: Prepare, size: int) -> Tensor:
     """Turn factor matrices into square images.
 
@@ -67,7 +83,8 @@ def to_image(matrix: Tensor, how: Prepare, size: int) -> Tensor:
         C = 1: the value fills all three colours. C = 2: value, value, masked
         indicator. C = 3 (with `how` "channels"): as it is.
     how : str
-        "resize" and "channels" stretch R x F bilinearly to S x S, as the paper says.
+        "resize" and "channels" stretch R x F bilinearly to S x S, as the paper says; a side that
+        shrinks to less than half is antialiased, or entries would not reach the image.
         "pad" keeps the values as they are, in the middle of zeros; rows longer than
         S are folded into several lines. "fold" writes all R * F values row by row into
         a near-square and stretches that.
@@ -100,9 +117,9 @@ def to_image(matrix: Tensor, how: Prepare, size: int) -> Tensor:
         x = F.pad(x.flatten(2), (0, height * width - regions * factors)).view(
             b, channels, height, width
         )
-        x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+        x = _stretch(x, size)
     else:
-        x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+        x = _stretch(x, size)
     if channels == 3:
         return x
     colours = torch.tensor([0, 0, channels - 1], device=x.device)

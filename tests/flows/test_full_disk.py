@@ -1,0 +1,96 @@
+"""A disk that is full, or takes no file that large, is one message that says how much was wanted.
+
+Where a small file system can be mounted (in a name space of our own, nothing else sees it) the disk
+is truly full; the limit on the size of a file works everywhere.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from epilm.hub.checkpoint import save_model
+from epilm.models.build import build_model
+from epilm.models.model_spec import EncoderSpec, ModelSpec
+from toy_store import toy_store
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+SPEC = ModelSpec(
+    name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny"), next_segment="none"
+)
+LIMITED = """
+import resource, sys
+from epilm.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+sys.exit(main(sys.argv[1:]))
+"""
+PRETRAIN = [
+    *("pretrain", "genebert_native", "--size", "tiny", "--device", "cpu"),
+    *("--set", "train.steps=2", "--set", "train.checkpoint_every=1"),
+    *("--set", "train.validate_samples=0"),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(120, 90, 60), factors=24).path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return save_model(tmp_path_factory.mktemp("m") / "model", build_model(SPEC, seed=0), SPEC)
+
+
+def words(what: str, store: Path, model: Path, out: Path) -> list[str]:
+    if what == "pretrain":
+        return [*PRETRAIN, "--store", str(store), "--out", str(out)]
+    return ["export", str(model), "--out", str(out)]
+
+
+@pytest.mark.parametrize("what", ["pretrain", "export"])
+def test_a_file_that_may_not_grow_that_large_is_one_message(what, store, model, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *words(what, store, model, tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "a file may not grow that large here; nothing was left half-written" in last
+    assert "MB, which it takes. Raise the limit" in last
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+@pytest.fixture(scope="module")
+def mounts() -> None:
+    able = shutil.which("unshare") and subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+    )
+    if not able or able.returncode:
+        pytest.skip("no small file system can be mounted here")
+
+
+@pytest.mark.parametrize("what", ["pretrain", "export"])
+@pytest.mark.usefixtures("mounts")
+def test_a_full_disk_is_one_message(what, store, model, tmp_path):
+    script = 'mount -t tmpfs -o size=1m none "$0" && "$@"; code=$?; ls -aR "$0"; exit $code'
+    command = [sys.executable, "-m", "epilm", *words(what, store, model, tmp_path / "out")]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, str(tmp_path), *command],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "the disk is full; nothing was left half-written. Found " in last
+    assert " free; expected " in last
+    assert ", which it takes. Free some space" in last
+    assert ".safetensors" not in done.stdout
+    assert ".half-" not in done.stdout

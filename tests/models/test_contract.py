@@ -100,6 +100,19 @@ def test_objectives(toy, name):
     assert set(values) >= {f"{name}/loss"}
 
 
+@pytest.mark.parametrize("name", ["genebert", "dnabert", "ebert"])
+def test_every_model_can_be_asked_for_motif_sites(toy, name):
+    streams = {"genebert": ("dna", "factors"), "dnabert": ("dna",), "ebert": ("dna", "states")}
+    spec = toy.spec(
+        name=name,
+        streams=streams[name],
+        motif_sites=4,
+        next_segment="none",
+        states=5 if name == "ebert" else 0,
+    )
+    learn(toy, spec, replace(OFF, motif_sites=ON["motif_sites"], masked_kmers=MaskSpec()))
+
+
 @pytest.mark.parametrize("layout", ["per_region", "concat", "concat_budget", "chunk_rnn"])
 @pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
 @pytest.mark.parametrize("pooling", ["cls", "pooler", "mean"])

@@ -16,7 +16,16 @@ from torch import Tensor
 
 from epilm.batch import Batch, Sequences
 from epilm.batches.factors import FactorReader, channel_statistics
-from epilm.batches.layout import RegionTokens, Strings, join_pair, n_bases, n_kmers, wrap
+from epilm.batches.layout import (
+    RegionTokens,
+    Strings,
+    TokenNumbers,
+    join_pair,
+    n_bases,
+    n_kmers,
+    wrap,
+)
+from epilm.batches.motif_sites import SiteFinder
 from epilm.batches.pairs import PairDraws, pairs_in_batch
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
@@ -119,6 +128,19 @@ class BatchMaker:
         self._cells = torch.from_numpy(self.table.cells.astype(np.int64)).to(where)
         self._reader = RegionTokens(store, spec.k, spec.stride)
         self.width = self._string_width()
+        self.sites: SiteFinder | None = None
+        if objectives.motif_sites.weight > 0:
+            self._numbers = TokenNumbers(store, spec.k, spec.stride)
+            bases = (
+                self._region_budget
+                if self._raw
+                else n_bases(self._region_budget, spec.k, spec.stride)
+            )
+            longest = min(bases, self._reader.longest)
+            self.sites = SiteFinder(
+                store, objectives.motif_sites, where, reach=longest, key="model.max_tokens"
+            )
+            self.spec = replace(self.spec, motif_sites=self.sites.n)
         self._factors: FactorReader | None = None
         if "factors" in spec.streams:
             stacked = channel_statistics(store) if spec.tower.prepare == "channels" else ()
@@ -188,6 +210,8 @@ class BatchMaker:
                 chrom=self._chrom,
                 access=self._access,
             )
+        if self.sites is not None:
+            parts["motif_sites"] = self._motif_sites(regions)
         batch = Batch(rows=row, cells=cells, regions=regions, dna=dna, owner=strings.owner, **parts)
         return batch if self.device == self.store.device else batch.to(self.device)
 
@@ -204,6 +228,28 @@ class BatchMaker:
             "factor_hidden": hidden,
             "factor_targets": matrix,
         }
+
+    def _motif_sites(self, regions: Tensor) -> Tensor:
+        """Whether a site's middle lies in each token of pass 1: bool (N, L, M).
+
+        The strings are laid out once more with numbers for k-mers: where each number stands, its
+        token's sites do. No site reaches beyond the bases that are read of a region.
+        """
+        assert self.sites is not None
+        numbers = self._strings(regions, self._numbers).ids
+        codes, per_row = self._numbers.read()
+        found = self.sites.sites(codes)
+        token = found.middle.div(self.spec.stride, rounding_mode="floor")
+        inside = token < per_row
+        number = found.row[inside] * per_row + token[inside]
+        # A number that was cropped, or stands beyond a region's end, is in no string.
+        where = torch.full((len(codes) * per_row,), -1, device=codes.device)
+        at = (numbers.flatten() >= N_SPECIAL).nonzero()[:, 0]
+        where[numbers.flatten()[at] - N_SPECIAL] = at
+        at, column = where[number], found.column[inside]
+        there = torch.zeros((numbers.numel(), self.sites.n), dtype=torch.bool, device=codes.device)
+        there[at[at >= 0], column[at >= 0]] = True
+        return there.view(*numbers.shape, -1)
 
     # -- the strings of pass 1 ---------------------------------------------------------------
 
@@ -247,21 +293,20 @@ class BatchMaker:
         self._longest_string = max(longest_total, 1)
         return min(self._room, self._longest_string) + 2
 
-    def _strings(self, regions: Tensor) -> Strings:
+    def _strings(self, regions: Tensor, reader: RegionTokens | None = None) -> Strings:
+        reader = self._reader if reader is None else reader
         n, size = regions.shape
         sample = torch.arange(n, device=regions.device)
         budget = self._region_budget
         if self.spec.layout == "per_region":
-            ids, counts = self._reader.tokens(regions.reshape(-1), budget)
+            ids, counts = reader.tokens(regions.reshape(-1), budget)
             slot = torch.arange(size, device=regions.device).repeat(n)
             ids = wrap(ids, counts, self.width)
             return Strings(ids, slot[:, None].expand_as(ids), sample.repeat_interleave(size), slot)
         chunked = self.spec.layout == "chunk_rnn"
         sep = self.spec.join == "sep" and self.spec.layout != "concat_budget"
         width = self._longest_string if chunked else self.width - 2
-        string, slot, total = self._reader.string(
-            regions, budget, sep=sep, raw=self._raw, width=width
-        )
+        string, slot, total = reader.string(regions, budget, sep=sep, raw=self._raw, width=width)
         part = torch.zeros_like(sample)
         if chunked:
             string, slot, total, sample, part = _cut(string, slot, total, sample, self._room)

@@ -384,7 +384,9 @@ class WindowMaker:
         self.table = WindowTable(store, samples, subset, spec.streams)
         self.device = torch.device(device)
         self.sites = (
-            SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
+            SiteFinder(store, objectives.motif_sites, store.device, reach=samples.window_bp)
+            if asked
+            else None
         )
         n_states = (
             store.states.n_states if "states" in spec.streams and store.states is not None else 0

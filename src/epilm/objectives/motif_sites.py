@@ -2,7 +2,8 @@
 hidden.
 
 Ours, in no paper. A masked k-mer and a masked state can be told without knowing which factor's site
-is there; this cannot. Axes: B windows, L tokens, M motifs.
+is there; this cannot. Axes: N encoder inputs (windows; regions, or strings of them), L tokens, M
+motifs or clusters.
 """
 
 from collections.abc import Iterator
@@ -25,17 +26,21 @@ class MotifSitesSpec:
     weight: float = 0.0
     # Names or ids of the motifs asked about; all of the store where none is given
     factors: tuple[str, ...] = ()
+    # Motifs this alike (cosine of their matrices, above 0 to 1) are asked about as one; null: each
+    # for itself
+    alike: float | None = None
 
 
 def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> dict[str, Tensor]:
-    """Binary cross-entropy of every token and motif: summed within a window, mean over windows.
+    """Binary cross-entropy of every token and motif: summed within a sample, mean over samples.
 
     Parameters
     ----------
     outputs : Outputs
-        With `motif_logits` float (B, L, M).
+        With `motif_logits` float (N, L, M).
     batch : Batch
-        With `motif_sites` bool (B, L, M), and `dna.mask`: padding is not scored.
+        With `motif_sites` bool (N, L, M), and `dna.mask`: padding is not scored. Its number of
+        samples is that of `rows`.
     spec : MotifSitesSpec
         Not used here.
 
@@ -56,7 +61,9 @@ def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> di
     >>> from types import SimpleNamespace
     >>> mask = torch.tensor([[True, True, False]])
     >>> batch = SimpleNamespace(
-    ...     motif_sites=torch.tensor([[[True], [True], [False]]]), dna=SimpleNamespace(mask=mask)
+    ...     motif_sites=torch.tensor([[[True], [True], [False]]]),
+    ...     dna=SimpleNamespace(mask=mask),
+    ...     rows=torch.tensor([0]),
     ... )
     >>> found = motif_sites_loss(
     ...     Outputs(motif_logits=torch.tensor([[[9.0], [-9.0], [9.0]]])), batch, MotifSitesSpec()
@@ -66,27 +73,75 @@ def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> di
     """
     logits = need(outputs.motif_logits, "motif_sites", "motif_logits").float()
     there = need(batch.motif_sites, "motif_sites", "motif_sites")
-    mask = batch.dna.mask[..., None]
-    each = F.binary_cross_entropy_with_logits(logits, there.float(), reduction="none")
-    loss = (each * mask).sum() / max(len(logits), 1)
-    said = (logits.detach() > 0) & mask
-    right = (said & there).sum()
+    mask = batch.dna.mask
+    at = _places(there, mask)
+    loss = _CrossEntropy.apply(logits, at, mask) / max(len(batch.rows), 1)
+    with torch.no_grad():
+        said = _n_above(logits, mask)
+        right = (_taken(logits, at) > 0).sum()
+        sites = at.sum() if at.dtype == torch.bool else torch.tensor(len(at))
 
     def share(of: Tensor) -> Tensor:
         return torch.where(of > 0, right / of.clamp(min=1), 1.0)
 
-    return {"loss": loss, "recall": share(there.sum()), "precision": share(said.sum())}
+    return {"loss": loss, "recall": share(sites), "precision": share(said)}
 
 
-def misfits(recipe: Any) -> Iterator[Misfit]:
-    """Sites are looked for in windows alone."""
-    if recipe.samples.unit != "windows":
-        yield Misfit(
-            "objectives.motif_sites.weight",
-            f"{recipe.model.name} reads regions; motif sites are asked of windows",
-            found=recipe.objectives.motif_sites.weight,
-            expected="0, or model.name ebert or dbert; objectives.matching is for regions",
-        )
+def _by_place(x: Tensor) -> bool:
+    """Whether to list what is rare: on a CPU, with numbers to look at (a plan has none)."""
+    return x.device.type == "cpu" and type(x) is Tensor
+
+
+def _places(there: Tensor, mask: Tensor) -> Tensor:
+    """Sites that count: places in the flattened (N, L, M), or on a GPU, which would have to wait
+    for their number, the table itself.
+    """
+    if not _by_place(there):
+        return there & mask[..., None]
+    at = there.flatten().nonzero()[:, 0]
+    return at[mask.flatten()[at.div(there.shape[-1], rounding_mode="floor")]]
+
+
+def _taken(logits: Tensor, at: Tensor) -> Tensor:
+    """Scores of the sites alone; on a GPU all others as minus infinity."""
+    if at.dtype == torch.bool:
+        return logits.masked_fill(~at, -torch.inf)
+    return logits.reshape(-1)[at]
+
+
+def _n_above(logits: Tensor, mask: Tensor) -> Tensor:
+    """Count the scores above 0 on real tokens. On a CPU tokens with none are left out early."""
+    if not _by_place(logits):
+        return ((logits > 0) & mask[..., None]).sum()
+    some = (logits.amax(-1) > 0) & mask
+    return (logits[some] > 0).sum()
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Binary cross-entropy summed over what `mask` leaves, without a table of floats for the truth.
+
+    Of 579 motifs nearly all entries are softplus alone: this takes a third of the passes over the
+    logits that `F.binary_cross_entropy_with_logits` and a product with the mask take.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, at: Tensor, mask: Tensor) -> Tensor:
+        """Sum over (N, L, M); `mask` is (N, L), `at` what `_places` gives."""
+        ctx.save_for_backward(logits, at, mask)
+        of_token = F.softplus(logits).sum(-1)  # (N, L)
+        own = (logits * at).sum() if at.dtype == torch.bool else _taken(logits, at).sum()
+        return (of_token * mask).sum() - own
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        """Probability less truth, where the mask is."""
+        logits, at, mask = ctx.saved_tensors
+        slope = torch.sigmoid(logits)
+        if at.dtype == torch.bool:
+            slope -= at.view(torch.uint8)
+        else:
+            slope.view(-1).index_add_(0, at, slope.new_tensor(-1.0).expand(len(at)))
+        return slope.mul_((mask * grad)[..., None]), None, None
 
 
 def misfits_of_store(recipe: Any, store: Any) -> Iterator[Misfit]:
@@ -106,7 +161,7 @@ MOTIF_SITES = Objective(
     name="motif_sites",
     spec=MotifSitesSpec,
     loss=motif_sites_loss,
-    needs=misfits,
+    ranges={"alike": (0.01, 1)},
     needs_of_store=misfits_of_store,
     titles={
         "loss": "Motif sites: loss",

@@ -283,6 +283,85 @@ def test_a_run_goes_on_with_another_micro_batch_and_ends_as_it_would_have_but_fo
     assert found.extra["recipe"]["train"]["micro_batch"] == 4
 
 
+OFTEN = (*SHORT, "train.validate_every=1", "train.best_by=masked_kmers/loss", "optim.peak_lr=0.3")
+
+
+def test_the_model_is_of_the_last_or_of_the_best_step_as_the_recipe_says(store, tmp_path, capsys):
+    runs = {
+        which: pretrain(
+            "dnabert", store, tmp_path / which, "tiny", [*OFTEN, f"train.model={which}"]
+        )
+        for which in ("last", "best")
+    }
+    said = capsys.readouterr().err
+    step = runs["last"].best["step"]
+    assert runs["best"].best == runs["last"].best | {"model": "best"}
+    assert step < 3, "a rate of 0.3 makes the loss worse: else this test shows nothing"
+    assert f"best held-out: step {step} (validation masked_kmers/loss" in said
+    assert f"the model (of step {step}, the best) is in {tmp_path / 'best' / 'model'}" in said
+    state = epilm.load(tmp_path / "last" / "checkpoints" / f"step_{step:08d}").model.state_dict()
+    last = epilm.load(tmp_path / "last").model.state_dict()
+    best = epilm.load(tmp_path / "last" / "best").model.state_dict()
+    chosen = epilm.load(tmp_path / "best").model.state_dict()
+    assert all(torch.equal(best[name], value) for name, value in state.items())
+    assert all(torch.equal(chosen[name], value) for name, value in state.items())
+    assert not all(torch.equal(last[name], value) for name, value in state.items())
+    # The figures beside the weights are those of its step.
+    assert epilm.load(tmp_path / "best").extra["metrics"]["steps"] == step
+    again = pretrain("dnabert", store, tmp_path / "best", "tiny", [*OFTEN, "train.model=best"])
+    assert again.was_complete
+    assert again.best == runs["best"].best
+
+
+@pytest.mark.parametrize(
+    ("key", "without"),
+    [
+        ("train.patience=2", "samples.holdout_chroms=[]"),
+        ("train.patience=2", "train.validate_samples=0"),
+        ("train.model=best", "samples.holdout_chroms=[]"),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["dnabert", "dbert_base"])
+def test_choosing_by_a_validation_that_never_comes_is_refused(
+    store, tracks, tmp_path, key, without, recipe
+):
+    over = tracks if recipe == "dbert_base" else store
+    name, _, value = key.partition("=")
+    with pytest.raises(
+        RecipeError,
+        match=rf"{name}: only held-out samples say .* Found {value}\. Hold out a chromosome",
+    ):
+        pretrain(recipe, over, tmp_path / "run", "tiny", [*SHORT, key, without])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_score_that_no_validation_gives_is_refused_before_a_step(store, tmp_path):
+    with pytest.raises(RecipeError, match=r"train.best_by: .* Found recall\. Known: loss, masked"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, "train.best_by=recall"])
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_what_cannot_teach_or_stop_is_said(store, tmp_path, capsys):
+    more = ["optim.warmup_steps=3", "optim.peak_lr=1e-5", "train.patience=3"]
+    done = pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, *more])
+    said = capsys.readouterr().err
+    for line in (
+        "optim.warmup_steps 3 is not shorter than the run of 3 steps",
+        "the learning rates of all 3 steps sum up to 2e-05",
+        "train.patience 3 x train.validate_every 20 is not shorter than the run of 3 steps",
+    ):
+        assert f"warning: {line}" in said
+        assert any(warning.startswith(line) for warning in done.warnings)
+
+
+def test_what_decides_which_step_is_best_may_not_change_on_the_way(store, tmp_path):
+    chosen = [*SHORT, "train.model=best"]
+    pretrain("dnabert", store, tmp_path / "run", "tiny", chosen)
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(TrainingError, match=r"Found train\.validate_every = 2; expected 20"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", [*chosen, "train.validate_every=2"])
+
+
 def test_samples_of_a_contrast_share_no_region_and_steps_repeat(store):
     recipe = for_store(load_recipe("genebert_native", "tiny"), store)
     samples = make_samples(store, SampleSpec())

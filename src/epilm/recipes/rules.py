@@ -69,6 +69,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "train.log_every": (1, None),
     "train.validate_every": (1, None),
     "train.validate_samples": (0, None),
+    "train.patience": (1, None),
 }
 
 

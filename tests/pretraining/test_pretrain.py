@@ -354,6 +354,27 @@ def test_what_cannot_teach_or_stop_is_said(store, tmp_path, capsys):
         assert any(warning.startswith(line) for warning in done.warnings)
 
 
+def test_regions_that_are_cropped_are_said_and_regions_cut_too_wide_are_refused(
+    store, tmp_path, capsys
+):
+    pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT)
+    widths = store.regions["end"] - store.regions["start"]
+    assert f"regions are cropped to the 69 bp that are read (the widest has {widths.max()})" in (
+        capsys.readouterr().err
+    )
+    cut = toy_store(tmp_path, per_chrom=(60, 60, 60), factors=0, contacts=False)
+    cut.info.access["region_width"] = 120
+    with pytest.raises(
+        RecipeError,
+        match=(
+            r"cut to more than the model reads of each\. Found 66, which read 69 bp; expected at"
+            r" least 120 bp.*--region-width 69, or raise model.max_tokens"
+        ),
+    ):
+        pretrain("dnabert", cut, tmp_path / "other", "tiny", SHORT)
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_decides_which_step_is_best_may_not_change_on_the_way(store, tmp_path):
     chosen = [*SHORT, "train.model=best"]
     pretrain("dnabert", store, tmp_path / "run", "tiny", chosen)

@@ -363,7 +363,7 @@ class Sizing:
                 + ("" if self.chip else "; time is not known")
             )
         notes += self._notes_on_attention(measured)
-        notes += self.data.warnings
+        notes += [*self.data.said, *self.data.warnings]
         train = self.recipe.train
         if train.devices > 1 and self.on_cpu:
             line = (

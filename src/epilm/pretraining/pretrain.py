@@ -23,6 +23,7 @@ from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
 from epilm.batches.motif_sites import asked_motifs
 from epilm.batches.placement import place_batches
+from epilm.batches.reach import Reach, measure, region_reach
 from epilm.device import Place, choose_place
 from epilm.errors import RecipeError, TrainingError
 from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
@@ -279,6 +280,8 @@ class Plan:
         All held-out samples.
     warnings : list of str
         What of the recipe looks wrong, though it can be run.
+    said : list of str
+        What else of the data the user should know.
     """
 
     recipe: Recipe
@@ -288,6 +291,7 @@ class Plan:
     valid_rows: np.ndarray
     held_out: int
     warnings: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
@@ -315,7 +319,31 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
             held.regions, train.validate_samples, order(len(held), train.seed, 0)
         )
     _check_best(recipe, len(valid_rows))
-    return Plan(recipe, store, maker, rows, valid_rows, len(held), recipe_warnings(recipe))
+    warnings, said = recipe_warnings(recipe), []
+    reach = _reach(recipe, store, maker)
+    if reach is not None:
+        said.append(reach.said())
+        warnings += [] if reach.enough else [reach.warning()]
+    return Plan(recipe, store, maker, rows, valid_rows, len(held), warnings, said)
+
+
+def _reach(recipe: Recipe, store: Store, maker: BatchMaker) -> Reach | None:
+    """Measure what of the regions is read; refuse regions that were cut to more than that."""
+    reach = region_reach(recipe.model)
+    if reach is None:
+        return None
+    width = store.info.access.get("region_width")
+    if width is not None and width > reach:
+        raise RecipeError(
+            "the store's regions were cut to more than the model reads of each",
+            where="model.max_tokens",
+            found=f"{recipe.model.max_tokens}, which read {reach} bp",
+            expected=f"at least {width} bp, --region-width of the store",
+            do=f"Build the store with --region-width {reach}, or raise model.max_tokens.",
+        )
+    rows = np.unique(maker.table.regions)
+    learns = "factors" in recipe.model.streams
+    return measure(store, rows[rows >= 0], reach, recipe.train.seed, learns)
 
 
 def recipe_warnings(recipe: Recipe) -> list[str]:
@@ -486,6 +514,7 @@ def _said_of(plan: Plan) -> list[str]:
             f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible"
             f" regions in none; {passes}"
         ),
+        *plan.said,
         f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
     ]
 

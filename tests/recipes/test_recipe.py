@@ -393,3 +393,19 @@ def test_alpha_is_the_weight_of_both_objectives():
 def test_what_does_not_go_with_windows_is_refused(name, overrides, message):
     with pytest.raises(RecipeError, match=message):
         load_recipe(name, "tiny", overrides)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key", "message"),
+    [
+        ("dnabert", "samples.on_regions=0.5", "dnabert reads accessible regions alone"),
+        ("dnabert", "samples.shuffled=0.5", "dnabert reads accessible regions alone"),
+        ("dbert_base", "samples.region_jitter=5", "dbert reads windows, not regions"),
+        ("dbert_base", "samples.shuffled=0.5", "shuffled sequence teaches motif sites alone"),
+        ("dbert_base", "samples.on_regions=1.5", "out of range"),
+        ("dbert_base", "train.patience=0", "out of range"),
+    ],
+)
+def test_what_a_corpus_cannot_be_is_refused(recipe, key, message):
+    with pytest.raises(RecipeError, match=f"--set {key}: .*{message}"):
+        load_recipe(recipe, overrides=[key])

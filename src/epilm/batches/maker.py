@@ -27,9 +27,10 @@ from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Samples, Subset, make_samples
 from epilm.tokens.kmers import N_SPECIAL, PAD, check_k, vocab_size
 from epilm.tokens.masking import mask_tokens, rate_at
-from epilm.tokens.random import hash_bits
+from epilm.tokens.random import hash_bits, integers
 
 _PASS_1, _PASS_2 = 1, 2
+_SHIFT, _STRAND = 34, 35  # first counters of where a region is read from; no other draw has them
 
 
 def complete_spec(spec: ModelSpec, store: Store, samples: SampleSpec) -> ModelSpec:
@@ -165,7 +166,7 @@ class BatchMaker:
         """
         row = to_device(rows, self.store.device, torch.int64)
         regions, cells = self._regions[row].to(torch.int64), self._cells[row]
-        strings = self._strings(regions)
+        strings = self._strings(regions, self._shown(self._reader, row, step))
         dna = self._sequences(strings, row, step)
         parts: dict[str, Any] = {}
         if self.objectives.matching.weight > 0 and self.objectives.matching.input == "clean":
@@ -204,6 +205,19 @@ class BatchMaker:
             "factor_hidden": hidden,
             "factor_targets": matrix,
         }
+
+    def _shown(self, reader: RegionTokens, row: Tensor, step: int) -> RegionTokens:
+        """The reader of this step's places and strands of pass 1, a draw for each region."""
+        jitter, slots = self.samples.region_jitter, self.samples.regions
+        slot = torch.arange(slots, device=row.device)
+        shift = turned = None
+        if jitter:
+            drawn = integers(2 * jitter + 1, _SHIFT, self.seed, step, row[:, None], slot)
+            shift = drawn - jitter
+        if self.samples.strands == "both":
+            bits = hash_bits(_STRAND, self.seed, step, row[:, None], slot)
+            turned = (bits & 1).to(torch.bool)
+        return reader if shift is None and turned is None else reader.shown(shift, turned)
 
     # -- the strings of pass 1 ---------------------------------------------------------------
 
@@ -247,21 +261,20 @@ class BatchMaker:
         self._longest_string = max(longest_total, 1)
         return min(self._room, self._longest_string) + 2
 
-    def _strings(self, regions: Tensor) -> Strings:
+    def _strings(self, regions: Tensor, reader: RegionTokens | None = None) -> Strings:
+        reader = self._reader if reader is None else reader
         n, size = regions.shape
         sample = torch.arange(n, device=regions.device)
         budget = self._region_budget
         if self.spec.layout == "per_region":
-            ids, counts = self._reader.tokens(regions.reshape(-1), budget)
+            ids, counts = reader.tokens(regions.reshape(-1), budget)
             slot = torch.arange(size, device=regions.device).repeat(n)
             ids = wrap(ids, counts, self.width)
             return Strings(ids, slot[:, None].expand_as(ids), sample.repeat_interleave(size), slot)
         chunked = self.spec.layout == "chunk_rnn"
         sep = self.spec.join == "sep" and self.spec.layout != "concat_budget"
         width = self._longest_string if chunked else self.width - 2
-        string, slot, total = self._reader.string(
-            regions, budget, sep=sep, raw=self._raw, width=width
-        )
+        string, slot, total = reader.string(regions, budget, sep=sep, raw=self._raw, width=width)
         part = torch.zeros_like(sample)
         if chunked:
             string, slot, total, sample, part = _cut(string, slot, total, sample, self._room)

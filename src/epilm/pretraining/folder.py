@@ -50,12 +50,15 @@ FREE = frozenset(
 DECIDING = frozenset({"train.validate_every", "train.validate_samples"})
 
 # Keys that recipes of older runs do not have, and what those runs did.
-ADDED = {
-    "attention": "auto",
-    "packing": "auto",
-    "best_by": "loss",
-    "patience": None,
-    "model": "last",
+ADDED: dict[str, dict[str, Any]] = {
+    "train": {
+        "attention": "auto",
+        "packing": "auto",
+        "best_by": "loss",
+        "patience": None,
+        "model": "last",
+    },
+    "samples": {"region_jitter": 0, "on_regions": 0.0, "shuffled": 0.0},
 }
 
 
@@ -197,9 +200,10 @@ def compare(
             do="Choose another folder, or leave out resume=False to go on with it.",
         )
     before = read_json(out / RECIPE)
-    if isinstance(before.get("train"), dict):
-        added = {key: value for key, value in ADDED.items() if key in recipe.get("train", {})}
-        before = before | {"train": added | before["train"]}
+    for part, values in ADDED.items():
+        if isinstance(before.get(part), dict):
+            added = {key: value for key, value in values.items() if key in recipe.get(part, {})}
+            before = before | {part: added | before[part]}
     _same(out, before, recipe, "recipe", free_keys(recipe))
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))

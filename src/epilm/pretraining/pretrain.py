@@ -497,7 +497,7 @@ def _said_of(plan: Plan) -> list[str]:
         if train.validate_samples
         else "validation: none, because train.validate_samples is 0"
     )
-    if isinstance(table, WindowTable):
+    if isinstance(plan.maker, WindowMaker) and isinstance(table, WindowTable):
         cells = (
             f" in {len(table.cells)} cell types" if "states" in plan.recipe.model.streams else ""
         )
@@ -506,7 +506,7 @@ def _said_of(plan: Plan) -> list[str]:
                 f"{len(table):,} windows of {samples.window_bp} bp: {table.windows:,}"
                 f" places{cells}, {table.left_out:,} left out for N; {passes}"
             ),
-            *table.notes,
+            *plan.maker.notes,
             f"{held} windows" if len(plan.valid_rows) else nothing,
         ]
     return [

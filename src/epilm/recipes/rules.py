@@ -36,6 +36,9 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "samples.window_stride": (1, None),
     "samples.window_jitter": (0, None),
     "samples.window_max_n": (0, 1),
+    "samples.region_jitter": (0, None),
+    "samples.on_regions": (0, 1),
+    "samples.shuffled": (0, 0.9),
     "objectives.alpha": (0, 1),
     "objectives.masked_kmers.weight": (0, None),
     "objectives.masked_kmers.rate": (0.001, 0.9),
@@ -237,6 +240,31 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
                 found=list(model.streams),
                 do="Leave states out, or set model.name to ebert and samples.unit to windows.",
             )
+    elif samples.region_jitter:
+        _refuse(
+            where,
+            "samples.region_jitter",
+            f"{model.name} reads windows, not regions",
+            found=samples.region_jitter,
+            expected="0; samples.window_jitter moves windows",
+        )
+    for key in ("on_regions", "shuffled"):
+        if model.name not in WINDOW_MODELS and getattr(samples, key) > 0:
+            _refuse(
+                where,
+                f"samples.{key}",
+                f"{model.name} reads accessible regions alone",
+                found=getattr(samples, key),
+                expected="0, or model.name ebert or dbert",
+            )
+    if samples.shuffled > 0 and weights["motif_sites"] <= 0:
+        _refuse(
+            where,
+            "samples.shuffled",
+            "shuffled sequence teaches motif sites alone, and none are asked",
+            found=samples.shuffled,
+            expected="0, or objectives.motif_sites.weight above 0",
+        )
     if weights["masked_states"] > 0 and "states" not in model.streams:
         _refuse(
             where,

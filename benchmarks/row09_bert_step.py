@@ -35,7 +35,7 @@ from epilm.device import Place, cpu_bf16
 from epilm.hub.transformers import to_bert_state
 from epilm.models.build import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
-from epilm.objectives.spec import MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MatchingSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.pretraining.step import optimiser_step
 from epilm.tokens.kmers import CLS, N_SPECIAL, SEP, vocab_size
 from epilm.tokens.masking import mask_tokens

@@ -24,7 +24,7 @@ from epilm.models.genebert import GeneBERT
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
-from epilm.objectives.spec import MatchingSpec
+from epilm.objectives.table import MatchingSpec
 
 SAMPLES, REGIONS, FACTORS, TOKENS = 2000, 10, 64, 64
 MATCHING = MatchingSpec(batch=SAMPLES)

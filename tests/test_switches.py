@@ -10,7 +10,7 @@ import pytest
 
 import epilm
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from epilm.batch import Batch, Outputs, Sequences
-from epilm.objectives.spec import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
 
 VOCAB, LENGTH, REGIONS, FACTORS, WIDTH = 69, 12, 3, 8, 16
 

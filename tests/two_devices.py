@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 
 from epilm.objectives.matching import contrast
-from epilm.objectives.spec import MatchingSpec
+from epilm.objectives.table import MatchingSpec
 
 
 def device(rank, port, out):

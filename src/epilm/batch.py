@@ -159,9 +159,9 @@ class Batch:
         The original state id where it is to be predicted, -100 elsewhere.
     states_most : int or None
         No more states than this have a label, as `Sequences.most`.
-    motif_sites : bool (B, L, M) or None
-        Windows: whether the middle of a site of each motif of the store, on either strand, lies in
-        the token.
+    motif_sites : bool (N, L, M) or None
+        Whether the middle of a site of each motif (or cluster of motifs) that is asked about, on
+        either strand, lies in the token of `dna`.
     starts : int64 (B,) or None
         Windows: first base on the chromosome; may be negative. `chroms` int64 (B,): chromosome
         numbers.
@@ -211,7 +211,7 @@ class Outputs:
     factor_prediction : float (B, R, F)
     state_logits : float (M, Vs), state_labels : int64 (M,)
         Scores of all state ids on the states to be predicted alone.
-    motif_logits : float (B, L, M)
+    motif_logits : float (N, L, M)
         Whether a motif has a site at the token.
     """
 

@@ -13,7 +13,7 @@ from epilm.batches.factors import (
 from epilm.batches.maker import BatchMaker
 from epilm.errors import RecipeError, StoreError
 from epilm.models.model_spec import ModelSpec, TowerSpec
-from epilm.objectives.spec import MaskedFactorsSpec, ObjectivesSpec
+from epilm.objectives.table import MaskedFactorsSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from toy_store import toy_store
 

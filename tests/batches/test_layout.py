@@ -5,7 +5,7 @@ import torch
 from epilm.batches import BatchMaker
 from epilm.batches.layout import n_bases, n_kmers, pack, wrap
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import MaskSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MaskSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.kmers import CLS, PAD, SEP, kmer_ids
 from toy_store import toy_store

@@ -8,7 +8,7 @@ from epilm.batch import Sequences
 from epilm.batches import BatchMaker, complete_spec
 from epilm.errors import RecipeError, StoreError, TrainingError
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import (
+from epilm.objectives.table import (
     MaskedFactorsSpec,
     MaskSpec,
     MatchingSpec,
@@ -329,7 +329,7 @@ def test_jitter_moves_what_is_read_by_no_more_than_it_says(store):
     assert moved == set(range(-5, 6))
     # It stays on its chromosome: the first region cannot begin before it.
     low = maker.store.flat_starts[0]
-    far, length = reader.shown(torch.tensor([-10_000]), None).bases(torch.tensor([0]), 30)
+    far, _ = reader.shown(torch.tensor([-10_000]), None).bases(torch.tensor([0]), 30)
     expected = maker.store.windows(np.array([maker.store.offsets[0]]), 30)
     assert low >= 0
     assert far[0].tolist() == expected[0].tolist()

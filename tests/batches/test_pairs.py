@@ -8,7 +8,7 @@ from epilm.batches import BatchMaker
 from epilm.batches.pairs import PairDraws
 from epilm.errors import RecipeError, TrainingError
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import NextSegmentSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import make_samples
 from epilm.tokens.kmers import CLS, SEP

@@ -16,7 +16,7 @@ from epilm.batches.placement import (
     read_parts,
 )
 from epilm.models.model_spec import EncoderSpec, ModelSpec
-from epilm.objectives.spec import MaskedStatesSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MaskedStatesSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from toy_store import toy_store
 from toy_tracks import toy_track_store

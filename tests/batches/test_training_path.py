@@ -20,7 +20,7 @@ import hashlib
 import numpy as np
 from epilm.batches import BatchMaker
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import MaskedFactorsSpec, ObjectivesSpec
+from epilm.objectives.table import MaskedFactorsSpec, ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sampling import rows_at
 from epilm.store.sample_spec import SampleSpec
@@ -40,7 +40,7 @@ WINDOWS = (
 from epilm.batches import make_batches
 from epilm.batches.window_reader import EBERT_PLUS_SIGNALS, WindowReader
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.window_table import window_rows

@@ -12,7 +12,7 @@ from epilm.batches import BatchMaker, WindowMaker, WindowReader, make_batches
 from epilm.batches.window_reader import EBERT_PLUS_SIGNALS
 from epilm.errors import RecipeError, StoreError, TrainingError
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import MaskedStatesSpec, MaskSpec, ObjectivesSpec
+from epilm.objectives.table import MaskedStatesSpec, MaskSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.kmers import MASK, decode_ids
 from epilm.tokens.states import MASK_STATE, PAD_STATE, UNKNOWN_STATE

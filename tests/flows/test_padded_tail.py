@@ -12,7 +12,7 @@ from epilm.batches.maker import BatchMaker
 from epilm.models.build import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import MaskedFactorsSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MaskedFactorsSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.kmers import CLS, PAD, SEP
 from toy_store import toy_store

@@ -8,8 +8,9 @@ import torch
 from epilm.models.build import MODELS, build_model
 from epilm.models.model_spec import TowerSpec
 from epilm.nn.region import REGION_TOWERS
-from epilm.objectives.combine import OBJECTIVES, check_objectives, combine
-from epilm.objectives.spec import (
+from epilm.objectives.combine import combine
+from epilm.objectives.table import (
+    OBJECTIVES,
     ContactsSpec,
     MaskedFactorsSpec,
     MaskedStatesSpec,
@@ -54,7 +55,6 @@ ON = {
 
 def learn(toy, spec, objectives, size=3):
     torch.manual_seed(0)
-    check_objectives(objectives, spec)
     model = build_model(spec)
     batch = toy.batch(spec, size)
     total, values = combine(model(batch), batch, objectives)
@@ -98,6 +98,19 @@ def test_objectives(toy, name):
     objectives, changes = NEEDS[name]
     values = learn(toy, toy.spec(**changes), replace(objectives, **{name: ON[name]}))
     assert set(values) >= {f"{name}/loss"}
+
+
+@pytest.mark.parametrize("name", ["genebert", "dnabert", "ebert"])
+def test_every_model_can_be_asked_for_motif_sites(toy, name):
+    streams = {"genebert": ("dna", "factors"), "dnabert": ("dna",), "ebert": ("dna", "states")}
+    spec = toy.spec(
+        name=name,
+        streams=streams[name],
+        motif_sites=4,
+        next_segment="none",
+        states=5 if name == "ebert" else 0,
+    )
+    learn(toy, spec, replace(OFF, motif_sites=ON["motif_sites"], masked_kmers=MaskSpec()))
 
 
 @pytest.mark.parametrize("layout", ["per_region", "concat", "concat_budget", "chunk_rnn"])

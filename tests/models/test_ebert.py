@@ -16,7 +16,7 @@ from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import ENCODER_SIZES, encoder_size
 from epilm.nn.region import count_parameters
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import (
+from epilm.objectives.table import (
     MaskedStatesSpec,
     MaskSpec,
     MatchingSpec,

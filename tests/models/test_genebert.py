@@ -13,7 +13,7 @@ from epilm.models.grouping import ChunkPool, by_sample
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
-from epilm.objectives.spec import MatchingSpec
+from epilm.objectives.table import MatchingSpec
 
 
 def outputs(toy, batch_changes=None, **changes):

@@ -19,7 +19,7 @@ from epilm.objectives.matching import (
     retrieval_recall,
     temperature_of,
 )
-from epilm.objectives.spec import MatchingSpec
+from epilm.objectives.table import MatchingSpec
 from two_devices import device, inputs
 
 EYE = torch.eye(2, dtype=torch.float64)

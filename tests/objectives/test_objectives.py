@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from epilm.batch import Batch, Outputs, Sequences
-from epilm.errors import RecipeError, TrainingError
-from epilm.models.model_spec import ModelSpec
-from epilm.objectives.combine import OBJECTIVES, active, check_objectives, combine
+from epilm.errors import TrainingError
+from epilm.objectives.combine import active, combine
 from epilm.objectives.contacts import contacts_loss
 from epilm.objectives.factors import masked_factors_loss
-from epilm.objectives.masked import count_right, masked_kmers_loss
+from epilm.objectives.masked import HiddenKmers, count_right, masked_kmers_loss
 from epilm.objectives.next_segment import next_segment_loss
-from epilm.objectives.spec import (
+from epilm.objectives.table import (
+    OBJECTIVES,
     ContactsSpec,
     MaskedFactorsSpec,
     MaskSpec,
@@ -150,60 +150,22 @@ def test_a_missing_output_names_the_objective():
         combine(Outputs(), batch(), replace(ObjectivesSpec(), masked_kmers=MaskSpec(weight=0)))
 
 
-@pytest.mark.parametrize("name", list(ObjectivesSpec().parts()))
-def test_the_table_has_every_objective(name):
-    assert name in OBJECTIVES
-
-
-@pytest.mark.parametrize(
-    ("part", "value", "message"),
-    [
-        ("masked_kmers", MaskSpec(weight=-1), r"masked_kmers\.weight.*Found -1"),
-        ("masked_kmers", MaskSpec(weight=math.nan), r"masked_kmers\.weight"),
-        ("masked_kmers", MaskSpec(rate=0.0), r"masked_kmers\.rate"),
-        ("masked_kmers", MaskSpec(late_rate=1.5), r"masked_kmers\.late_rate"),
-        ("masked_kmers", MaskSpec(scheme="span"), r"scheme.*expected dnabert_span \| iid"),
-        ("masked_kmers", MaskSpec(span_tokens=0), "span_tokens"),
-        ("masked_kmers", MaskSpec(late_from_step=-1), "late_from_step"),
-        ("next_segment", NextSegmentSpec(negative="none"), "next_segment.negative"),
-        ("next_segment", NextSegmentSpec(form="bi", unit="sample"), r"region when form is bi"),
-        ("matching", MatchingSpec(form="x"), "matching.form"),
-        ("matching", MatchingSpec(temperature=0), "0.001 to 100"),
-        ("matching", MatchingSpec(batch=1), "one sample has no negative"),
-        ("masked_factors", MaskedFactorsSpec(weight=1, loss="mae"), "masked_factors.loss"),
-        ("masked_factors", MaskedFactorsSpec(rate=0), "masked_factors.rate"),
-    ],
-)
-def test_impossible_values_are_refused(part, value, message):
-    with pytest.raises(RecipeError, match=message):
-        check_objectives(replace(ObjectivesSpec(), **{part: value}))
-
-
-def test_nothing_to_learn_is_refused():
-    with pytest.raises(RecipeError, match="every objective has weight 0"):
-        check_objectives(
-            ObjectivesSpec(MaskSpec(weight=0), NextSegmentSpec(weight=0), MatchingSpec(weight=0))
+def test_chance_of_masked_kmers_counts_what_can_be_read_off():
+    # Ten hidden k-mers: one stands unchanged, one is another k-mer, eight are covered; 7 is the
+    # commonest of these.
+    truth = torch.tensor([9, 9, 7, 7, 7, 5, 6, 8, 9, 9])
+    shown = torch.tensor([9, 5, 4, 4, 4, 4, 4, 4, 4, 4])
+    said = torch.tensor([9, 0, 7, 7, 0, 0, 0, 0, 0, 0])
+    kept = HiddenKmers()
+    for part in (slice(0, 3), slice(3, 10)):  # in two batches
+        ids, labels = shown[None, part], truth[None, part]
+        scores = torch.nn.functional.one_hot(said[part], 10).float()
+        kept.add(
+            Outputs(masked_logits=scores, masked_labels=truth[part]),
+            replace(batch(), dna=Sequences(ids, ids, ids > 0, labels)),
         )
-
-
-@pytest.mark.parametrize(
-    ("model", "objectives", "message"),
-    [
-        (ModelSpec(next_segment="bi"), ObjectivesSpec(), "Found bi and cross"),
-        (
-            ModelSpec(streams=("dna",)),
-            ObjectivesSpec(),
-            "objective matching is on.*Add the stream factors",
-        ),
-        (
-            ModelSpec(),
-            ObjectivesSpec(masked_factors=MaskedFactorsSpec(weight=1)),
-            r"model\.masked_factors: true",
-        ),
-        (ModelSpec(), ObjectivesSpec(contacts=ContactsSpec(weight=1)), r"model\.contacts: encoder"),
-    ],
-)
-def test_objectives_without_their_part_of_the_model_are_refused(model, objectives, message):
-    with pytest.raises(RecipeError, match=message):
-        check_objectives(objectives, model)
-    check_objectives(ObjectivesSpec(), ModelSpec())
+    values, warnings = kept.scores()
+    assert values["accuracy_chance"] == pytest.approx((1 + 3) / 10)
+    assert values["covered_accuracy"] == pytest.approx(2 / 8)
+    assert values["covered_accuracy_chance"] == pytest.approx(3 / 8)
+    assert warnings == []

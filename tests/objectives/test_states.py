@@ -7,17 +7,17 @@ import torch
 from torch.nn import functional as F
 
 from epilm.batch import Batch, Outputs, Sequences
-from epilm.errors import RecipeError, TrainingError
+from epilm.errors import TrainingError
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.combine import active, check_objectives, combine, weights
-from epilm.objectives.spec import (
+from epilm.objectives.combine import active, combine, weights
+from epilm.objectives.states import masked_states_loss
+from epilm.objectives.table import (
     MaskedStatesSpec,
     MaskSpec,
     MatchingSpec,
     NextSegmentSpec,
     ObjectivesSpec,
 )
-from epilm.objectives.states import masked_states_loss
 
 OFF = ObjectivesSpec(MaskSpec(), NextSegmentSpec(weight=0), MatchingSpec(weight=0))
 EBERT = ModelSpec(name="ebert", streams=("dna", "states"), states=5)
@@ -84,38 +84,3 @@ def test_a_model_without_state_scores_is_told():
         TrainingError, match=r"masked_states is on, but the model .* gave no state_logits"
     ):
         combine(Outputs(), batch(), replace(OFF, alpha=0.0))
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        (
-            replace(OFF, alpha=1.5),
-            r"objectives\.alpha.*Found 1\.5; expected 0 \(states alone\) to 1",
-        ),
-        (
-            replace(OFF, masked_states=MaskedStatesSpec(mode="bin")),
-            r"masked_states\.mode.*flank \| whole_bin \| run",
-        ),
-        (replace(OFF, masked_states=MaskedStatesSpec(n_centres=0)), r"masked_states\.n_centres"),
-        (replace(OFF, masked_states=MaskedStatesSpec(flank_bp=-7)), r"masked_states\.flank_bp"),
-        (
-            replace(OFF, masked_states=MaskedStatesSpec(flank_round="up")),
-            r"masked_states\.flank_round",
-        ),
-        (replace(OFF, masked_states=MaskedStatesSpec(replace="no")), r"masked_states\.replace"),
-        (replace(OFF, masked_states=MaskedStatesSpec(weight=-1)), r"masked_states\.weight"),
-    ],
-)
-def test_impossible_values_are_refused(spec, message):
-    with pytest.raises(RecipeError, match=message):
-        check_objectives(spec)
-
-
-def test_objectives_and_models_that_do_not_fit_are_refused():
-    check_objectives(replace(OFF, alpha=0.5), EBERT)
-    check_objectives(OFF, replace(EBERT, name="dbert", streams=("dna",)))
-    with pytest.raises(RecipeError, match=r"masked_states is on.*Add the stream states"):
-        check_objectives(replace(OFF, alpha=0.5), replace(EBERT, name="dbert", streams=("dna",)))
-    with pytest.raises(RecipeError, match=r"next_segment is on.*Found ebert"):
-        check_objectives(replace(OFF, next_segment=NextSegmentSpec()), EBERT)

@@ -14,7 +14,8 @@ from epilm.device import Place
 from epilm.models.build import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import (
+from epilm.objectives.states import truth_and_nearest
+from epilm.objectives.table import (
     MaskedStatesSpec,
     MaskSpec,
     MatchingSpec,
@@ -126,10 +127,8 @@ def test_the_nearest_state_in_sight_is_what_a_flank_leaks(maker):
     """Where a centre's own bin shows beside its flank, naming the nearest state is right every
     time.
     """
-    from epilm.pretraining.validate import _standing_states
-
     batch = maker(np.arange(200), 0)
-    found = _standing_states(batch)
+    found = truth_and_nearest(batch)
     for (window, centre), (truth, nearest) in zip(
         (batch.state_labels != -100).nonzero().tolist(), found.tolist(), strict=True
     ):

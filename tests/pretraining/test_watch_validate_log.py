@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from epilm.device import Place
-from epilm.pretraining.validate import _masked, pick_rows, validate
+from epilm.pretraining.validate import pick_rows, validate
 from epilm.training.log import METRICS, MetricLog, read_metrics
 from toy_training import ToyModel, make_batch, toy_objectives
 
@@ -60,15 +60,3 @@ def test_lines_after_the_state_are_removed_and_a_cut_line_is_left_out(tmp_path):
     lines = (tmp_path / METRICS).read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
     assert json.loads(lines[-1])["loss"] is None
-
-
-def test_chance_of_masked_kmers_counts_what_can_be_read_off():
-    # Ten hidden k-mers: one stands unchanged, one is another k-mer, eight are covered; 7 is the
-    # commonest of these.
-    truth = torch.tensor([9, 9, 7, 7, 7, 5, 6, 8, 9, 9])
-    shown = torch.tensor([9, 5, 4, 4, 4, 4, 4, 4, 4, 4])
-    right = torch.tensor([1, 0, 1, 1, 0, 0, 0, 0, 0, 0], dtype=torch.bool)
-    values = _masked(shown, truth, right)
-    assert values["masked_kmers/accuracy_chance"] == pytest.approx((1 + 3) / 10)
-    assert values["masked_kmers/covered_accuracy"] == pytest.approx(2 / 8)
-    assert values["masked_kmers/covered_accuracy_chance"] == pytest.approx(3 / 8)

@@ -222,7 +222,7 @@ def test_plain_and_fused_attention_train_alike(tmp_path):
     from epilm.batches import WindowMaker
     from epilm.models.build import build_model
     from epilm.models.model_spec import EncoderSpec, ModelSpec
-    from epilm.objectives.spec import MatchingSpec, NextSegmentSpec, ObjectivesSpec
+    from epilm.objectives.table import MatchingSpec, NextSegmentSpec, ObjectivesSpec
     from epilm.store.sample_spec import SampleSpec
     from toy_tracks import toy_track_store
 

@@ -5,7 +5,7 @@ from typing import Any
 from epilm.batches.maker import BatchMaker, complete_spec
 from epilm.batches.window_reader import WindowMaker, WindowReader
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 

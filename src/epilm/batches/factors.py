@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from epilm.errors import RecipeError, StoreError, nearest
-from epilm.objectives.spec import MaskedFactorsSpec
+from epilm.objectives.table import MaskedFactorsSpec
 from epilm.store.arrays import Array, take
 from epilm.store.reader import Store, no_factors
 from epilm.store.sample_spec import SampleSpec

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from epilm.store.arrays import as_tensor
 from epilm.store.reader import Store
-from epilm.tokens.kmers import CLS, PAD, SEP, kmer_ids
+from epilm.tokens.kmers import CLS, N_SPECIAL, PAD, SEP, kmer_ids
 
 
 def n_kmers(bases: Tensor, k: int, stride: int) -> Tensor:
@@ -278,7 +278,11 @@ class RegionTokens:
         counts : int64, shape of rows
         """
         codes, length = self.bases(rows, n_bases(budget, self.k, self.stride))
-        return kmer_ids(codes, self.k, self.stride), n_kmers(length, self.k, self.stride)
+        return self._ids(codes, length), n_kmers(length, self.k, self.stride)
+
+    def _ids(self, codes: Tensor, length: Tensor) -> Tensor:
+        """K-mer ids of rows of bases, of which `length` count."""
+        return kmer_ids(codes, self.k, self.stride)
 
     def string(
         self, rows: Tensor, budget: int, *, sep: bool, raw: bool, width: int
@@ -311,8 +315,28 @@ class RegionTokens:
         codes, length = self.bases(rows, budget)
         n = n_bases(width, self.k, self.stride)
         joined, slot, total = pack(codes, length, torch.zeros_like(valid), 4, 4, n)
-        ids = kmer_ids(joined, self.k, self.stride)
+        ids = self._ids(joined, total)
         return ids, slot[:, :: self.stride][:, : ids.shape[1]], n_kmers(total, self.k, self.stride)
+
+
+class TokenNumbers(RegionTokens):
+    """The same strings with a number in place of each k-mer: where a token of a region went.
+
+    Numbers begin at `N_SPECIAL` and go on along the rows of bases that were read last (`read`).
+    """
+
+    def _ids(self, codes: Tensor, length: Tensor) -> Tensor:
+        flat = codes.reshape(-1, codes.shape[-1])
+        beyond = torch.arange(flat.shape[1], device=flat.device) >= length.reshape(-1, 1)
+        self._codes = flat.masked_fill(beyond, 4)
+        self._per_row = max((flat.shape[1] - self.k) // self.stride + 1, 0)
+        shape = (*codes.shape[:-1], self._per_row)
+        numbers = torch.arange(len(flat) * self._per_row, device=flat.device)
+        return numbers.view(shape) + N_SPECIAL
+
+    def read(self) -> tuple[Tensor, int]:
+        """Rows of bases read last, uint8 (n, W) with N beyond their ends, and tokens of a row."""
+        return self._codes, self._per_row
 
 
 def _same_kind(start: Tensor, store: Store) -> Tensor | np.ndarray:

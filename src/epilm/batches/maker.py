@@ -8,7 +8,7 @@ On the training path: torch, numpy and the standard library only.
 """
 
 from dataclasses import replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -16,18 +16,29 @@ from torch import Tensor
 
 from epilm.batch import Batch, Sequences
 from epilm.batches.factors import FactorReader, channel_statistics
-from epilm.batches.layout import RegionTokens, Strings, join_pair, n_bases, n_kmers, wrap
+from epilm.batches.layout import (
+    RegionTokens,
+    Strings,
+    TokenNumbers,
+    join_pair,
+    n_bases,
+    n_kmers,
+    wrap,
+)
+from epilm.batches.motif_sites import SiteFinder
 from epilm.batches.pairs import PairDraws, pairs_in_batch
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import MaskSpec, NextSegmentSpec, ObjectivesSpec
+from epilm.objectives.table import MaskSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Samples, Subset, make_samples
 from epilm.tokens.kmers import N_SPECIAL, PAD, check_k, vocab_size
 from epilm.tokens.masking import mask_tokens, rate_at
 from epilm.tokens.random import hash_bits, integers
+
+Reader = TypeVar("Reader", bound=RegionTokens)
 
 _PASS_1, _PASS_2 = 1, 2
 _SHIFT, _STRAND = 34, 35  # first counters of where a region is read from; no other draw has them
@@ -120,6 +131,19 @@ class BatchMaker:
         self._cells = torch.from_numpy(self.table.cells.astype(np.int64)).to(where)
         self._reader = RegionTokens(store, spec.k, spec.stride)
         self.width = self._string_width()
+        self.sites: SiteFinder | None = None
+        if objectives.motif_sites.weight > 0:
+            self._numbers = TokenNumbers(store, spec.k, spec.stride)
+            bases = (
+                self._region_budget
+                if self._raw
+                else n_bases(self._region_budget, spec.k, spec.stride)
+            )
+            longest = min(bases, self._reader.longest)
+            self.sites = SiteFinder(
+                store, objectives.motif_sites, where, reach=longest, key="model.max_tokens"
+            )
+            self.spec = replace(self.spec, motif_sites=self.sites.n)
         self._factors: FactorReader | None = None
         if "factors" in spec.streams:
             stacked = channel_statistics(store) if spec.tower.prepare == "channels" else ()
@@ -189,6 +213,8 @@ class BatchMaker:
                 chrom=self._chrom,
                 access=self._access,
             )
+        if self.sites is not None:
+            parts["motif_sites"] = self._motif_sites(regions, row, step)
         batch = Batch(rows=row, cells=cells, regions=regions, dna=dna, owner=strings.owner, **parts)
         return batch if self.device == self.store.device else batch.to(self.device)
 
@@ -206,7 +232,7 @@ class BatchMaker:
             "factor_targets": matrix,
         }
 
-    def _shown(self, reader: RegionTokens, row: Tensor, step: int) -> RegionTokens:
+    def _shown(self, reader: Reader, row: Tensor, step: int) -> Reader:
         """The reader of this step's places and strands of pass 1, a draw for each region."""
         jitter, slots = self.samples.region_jitter, self.samples.regions
         slot = torch.arange(slots, device=row.device)
@@ -218,6 +244,29 @@ class BatchMaker:
             bits = hash_bits(_STRAND, self.seed, step, row[:, None], slot)
             turned = (bits & 1).to(torch.bool)
         return reader if shift is None and turned is None else reader.shown(shift, turned)
+
+    def _motif_sites(self, regions: Tensor, row: Tensor, step: int) -> Tensor:
+        """Whether a site's middle lies in each token of pass 1: bool (N, L, M).
+
+        The strings are laid out once more with numbers for k-mers: where each number stands, its
+        token's sites do. No site reaches beyond the bases that are read of a region.
+        """
+        assert self.sites is not None
+        reader = self._shown(self._numbers, row, step)
+        numbers = self._strings(regions, reader).ids
+        codes, per_row = reader.read()
+        found = self.sites.sites(codes)
+        token = found.middle.div(self.spec.stride, rounding_mode="floor")
+        inside = token < per_row
+        number = found.row[inside] * per_row + token[inside]
+        # A number that was cropped, or stands beyond a region's end, is in no string.
+        where = torch.full((len(codes) * per_row,), -1, device=codes.device)
+        at = (numbers.flatten() >= N_SPECIAL).nonzero()[:, 0]
+        where[numbers.flatten()[at] - N_SPECIAL] = at
+        at, column = where[number], found.column[inside]
+        there = torch.zeros((numbers.numel(), self.sites.n), dtype=torch.bool, device=codes.device)
+        there[at[at >= 0], column[at >= 0]] = True
+        return there.view(*numbers.shape, -1)
 
     # -- the strings of pass 1 ---------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from epilm.errors import RecipeError, TrainingError
-from epilm.objectives.spec import NextSegmentSpec
+from epilm.objectives.table import NextSegmentSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import CellLists, Samples, Subset, cell_lists

@@ -20,7 +20,7 @@ from epilm.batches import make_batches
 from epilm.batches.maker import BatchMaker
 from epilm.batches.window_reader import WindowMaker
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 

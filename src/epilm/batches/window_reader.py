@@ -25,7 +25,7 @@ from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import weights
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
 from epilm.store.region_windows import RegionWindows
 from epilm.store.sample_spec import SampleSpec
@@ -400,7 +400,9 @@ class WindowMaker:
         )
         self.device = torch.device(device)
         self.sites = (
-            SiteFinder(store, objectives.motif_sites.factors, store.device) if asked else None
+            SiteFinder(store, objectives.motif_sites, store.device, reach=samples.window_bp)
+            if asked
+            else None
         )
         n_states = (
             store.states.n_states if "states" in spec.streams and store.states is not None else 0

@@ -60,9 +60,9 @@ def _towers() -> dict[str, str]:
 
 
 def _objectives() -> dict[str, str]:
-    from epilm.objectives.combine import OBJECTIVES
+    from epilm.objectives.table import OBJECTIVES
 
-    return {name: _first_line(function) for name, function in OBJECTIVES.items()}
+    return {name: _first_line(objective.loss) for name, objective in OBJECTIVES.items()}
 
 
 def _pairs() -> dict[str, str]:

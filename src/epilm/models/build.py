@@ -342,6 +342,7 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
             ContactEncoder(spec.regions, hidden, shared) if spec.contacts == "encoder" else None
         ),
         cells=_cell_vectors(spec.cells, hidden) if spec.cell_embedding else None,
+        motif_head=_motif_head(spec, hidden),
         regions=spec.regions,
     )
 
@@ -353,12 +354,7 @@ def _ebert(spec: ModelSpec) -> EBERT:
     )
     hidden = encoder.hidden
     head = MaskedHead(hidden, vocab, encoder.words.weight)
-    motifs = None
-    if spec.motif_sites:
-        motifs = nn.Linear(hidden, spec.motif_sites)
-        motifs.apply(init_weights)
-        # Sites are rare: begin there, so that the first steps are not spent on it.
-        nn.init.constant_(motifs.bias, MOTIF_BIAS)
+    motifs = _motif_head(spec, hidden)
     if "states" not in spec.streams:
         return EBERT(encoder, head, motif_head=motifs, pooling=spec.pooling)
     rows = spec.states + N_SPECIAL_STATES
@@ -377,6 +373,16 @@ def _ebert(spec: ModelSpec) -> EBERT:
         combine=spec.state_combine,
         pooling=spec.pooling,
     )
+
+
+def _motif_head(spec: ModelSpec, hidden: int) -> nn.Linear | None:
+    if not spec.motif_sites:
+        return None
+    head = nn.Linear(hidden, spec.motif_sites)
+    head.apply(init_weights)
+    # Sites are rare: begin there, so that the first steps are not spent on it.
+    nn.init.constant_(head.bias, MOTIF_BIAS)
+    return head
 
 
 def _cell_vectors(cells: int, hidden: int) -> nn.Embedding:

@@ -72,6 +72,8 @@ class GeneBERT(nn.Module):
     contact_encoder : ContactEncoder, optional
     cells : nn.Embedding, optional
         Cell type vectors, added to the input of [CLS] (A15).
+    motif_head : nn.Linear (H, M), optional
+        Scores motifs at each token of pass 1.
     regions : int
         R.
     temperature : float
@@ -95,6 +97,7 @@ class GeneBERT(nn.Module):
         contact_bias: ContactBias | None = None,
         contact_encoder: ContactEncoder | None = None,
         cells: nn.Embedding | None = None,
+        motif_head: nn.Linear | None = None,
         regions: int = 10,
         temperature: float = 0.07,
     ) -> None:
@@ -111,6 +114,7 @@ class GeneBERT(nn.Module):
         )
         self.pair_head, self.fusion, self.factor_head = pair_head, fusion, factor_head
         self.contact_bias, self.contact_encoder = contact_bias, contact_encoder
+        self.motif_head = motif_head
         self.log_temperature = (
             nn.Parameter(torch.tensor(math.log(temperature)))
             if seq_projection is not None
@@ -129,8 +133,13 @@ class GeneBERT(nn.Module):
 
     # --- pieces -------------------------------------------------------------
 
-    def read(self, sequences: Sequences, cells: Tensor | None = None) -> Read:
-        """Encode N sequences; `cells` int64 (N,) adds the cell type's vector to [CLS]."""
+    def read(
+        self, sequences: Sequences, cells: Tensor | None = None, *, whole: bool = False
+    ) -> Read:
+        """Encode N sequences; `cells` int64 (N,) adds the cell type's vector to [CLS].
+
+        `whole`: all token vectors are asked for.
+        """
         words = None
         if self.cells is not None and cells is not None:
             words = self.encoder.words(sequences.ids)
@@ -140,8 +149,9 @@ class GeneBERT(nn.Module):
         if sequences.labels is not None:
             at, labels = labelled(sequences.labels, sequences.most)
         n = len(sequences.ids)
-        fused = isinstance(self.fusion, CrossAttentionFusion)  # which attends to all tokens
-        pooled = None if fused else pooled_places(sequences.ids, self.pooling)
+        # Cross-attention attends to all tokens.
+        fused = isinstance(self.fusion, CrossAttentionFusion)
+        pooled = None if fused or whole else pooled_places(sequences.ids, self.pooling)
         rows = None if pooled is None else torch.cat([pooled, at])
         hidden, _ = self.encoder(
             sequences.ids if words is None else None,
@@ -188,9 +198,13 @@ class GeneBERT(nn.Module):
     def _match(self, batch: Batch) -> tuple[Read, Tensor, Tensor]:
         """Pass of matching: what it read, region vectors (B, R or 1, H) and E_seq (B, H)."""
         source = batch.dna if batch.clean is None else batch.clean
-        found = self.read(source, batch.cells[batch.owner])
+        whole = self._asked_sites(batch) and batch.clean is None
+        found = self.read(source, batch.cells[batch.owner], whole=whole)
         states, embedding = self._samples(self.pool(found.tokens, source.mask), batch)
         return found, states, embedding
+
+    def _asked_sites(self, batch: Batch) -> bool:
+        return self.motif_head is not None and batch.motif_sites is not None
 
     # --- what is asked of the model -----------------------------------------
 
@@ -235,7 +249,12 @@ class GeneBERT(nn.Module):
         if self.contact_encoder is not None and batch.contacts is not None:
             out.contact_embedding = self.contact_encoder(batch.contacts)
         # Only now the passes that matching has no part in.
-        dna = found if batch.clean is None else self.read(batch.dna, batch.cells[batch.owner])
+        sites, dna = self._asked_sites(batch), found
+        if batch.clean is not None:
+            dna = self.read(batch.dna, batch.cells[batch.owner], whole=sites)
+        if sites:
+            assert self.motif_head is not None
+            out.motif_logits = self.motif_head(dna.tokens)  # (N, L, M)
         masked = [(dna, batch.dna)]
         if batch.pairs is not None and self.pair_head is not None:
             pairs = self.read(batch.pairs)

@@ -4,17 +4,30 @@ Same mathematics as sequence-region matching, symmetric InfoNCE at the same
 temperature; a switch of `matching` does not change it, but for the temperature.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor
 
 from epilm.batch import Batch, Outputs
 from epilm.objectives.matching import (
     TEMPERATURE_RANGE,
+    Embeddings,
     gather_across_devices,
     matching_loss,
     retrieval_recall,
 )
+from epilm.objectives.objective import Misfit, Objective
 from epilm.objectives.parts import need
-from epilm.objectives.spec import ContactsSpec
+
+
+@dataclass(frozen=True)
+class ContactsSpec:
+    """Alignment of the contact stream with the sequence; weight 0 = off."""
+
+    weight: float = 0.0
+
 
 FIXED_TEMPERATURE = 0.07  # where the model has no learned one
 
@@ -51,3 +64,30 @@ def contacts_loss(outputs: Outputs, batch: Batch, spec: ContactsSpec) -> dict[st
         temperature = log_temperature.exp().clamp(*TEMPERATURE_RANGE)
     loss = matching_loss(seq, contact, form="symmetric", temperature=temperature)
     return {"loss": loss, **retrieval_recall(seq, contact)}
+
+
+def misfits(recipe: Any) -> Iterator[Misfit]:
+    """The model must make a vector of contacts."""
+    if recipe.model.contacts != "encoder":
+        yield Misfit(
+            "model.contacts",
+            "aligning contacts needs their encoder",
+            found=recipe.model.contacts,
+            expected="encoder",
+        )
+
+
+def _gather(objectives: Any) -> Embeddings:
+    return Embeddings("contact_embedding", objectives.matching)
+
+
+CONTACTS = Objective(
+    name="contacts",
+    spec=ContactsSpec,
+    loss=contacts_loss,
+    reads=("regions",),
+    needs=misfits,
+    titles={"loss": "Contacts: loss"},
+    gather=_gather,
+    pooled=True,
+)

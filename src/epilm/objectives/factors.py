@@ -4,13 +4,27 @@ Only hidden entries are scored: an entry the model could see gives no gradient.
 Axes: B samples, R regions, F factors.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from epilm.batch import Batch, Outputs
-from epilm.objectives.parts import need
-from epilm.objectives.spec import MaskedFactorsSpec
+from epilm.objectives.objective import Misfit, Objective
+from epilm.objectives.parts import need, without_factors
+
+
+@dataclass(frozen=True)
+class MaskedFactorsSpec:
+    """Masked factor entries (2.6); weight 0 = off."""
+
+    weight: float = 0.0
+    unit: Literal["entry", "region", "factor"] = "entry"
+    rate: float = 0.15
+    loss: Literal["mse", "bce"] = "mse"
 
 
 def masked_factors_loss(
@@ -57,3 +71,34 @@ def masked_factors_loss(
             result["accuracy"] = ((chosen > 0) == (bound > 0)).sum() / count
     result["loss"] = total / count
     return result
+
+
+def misfits(recipe: Any) -> Iterator[Misfit]:
+    """Entries are hidden in the tower's matrix and told from both streams."""
+    model = recipe.model
+    yield from without_factors("masked_factors", model)
+    if model.fusion == "none":
+        yield Misfit(
+            "model.fusion",
+            "masked factors are predicted from both streams, which fusion none keeps apart",
+            found="none",
+            expected="concat or cross_attention",
+        )
+    if model.tower.prepare == "channels":
+        yield Misfit(
+            "model.tower.prepare",
+            "masked factors hide one score an entry, channels shows three",
+            found="channels",
+            expected="native, resize, pad or fold, or objectives.masked_factors.weight 0",
+        )
+
+
+MASKED_FACTORS = Objective(
+    name="masked_factors",
+    spec=MaskedFactorsSpec,
+    loss=masked_factors_loss,
+    ranges={"rate": (0.001, 0.95)},
+    reads=("regions",),
+    needs=misfits,
+    titles={"loss": "Masked factor entries: loss"},
+)

@@ -6,8 +6,10 @@ other pairs are negatives, over all devices. Five forms; the paper's own
 guarded. Axes: B samples, D shared width.
 """
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,10 +19,26 @@ from torch.nn import functional as F
 
 from epilm.batch import Batch, Outputs
 from epilm.errors import RecipeError, TrainingError, nearest
-from epilm.objectives.parts import need
-from epilm.objectives.spec import MatchingSpec
+from epilm.objectives.objective import Misfit, Objective
+from epilm.objectives.parts import need, without_factors
 
 Form = Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"]
+
+
+@dataclass(frozen=True)
+class MatchingSpec:
+    """Sequence-region matching (A11, A12, A14, A17, 2.4). `weight` is lambda."""
+
+    weight: float = 0.5
+    form: Form = "symmetric"
+    input: Literal["masked", "clean"] = "masked"
+    temperature: float = 0.07
+    learn_temperature: bool = True
+    normalise: bool = True
+    # Samples contrasted with each other, over all devices; None = one micro-batch a device.
+    batch: int | None = 128
+    forbid_shared: bool = True
+
 
 # CLIP keeps 1 / temperature at most 100; the upper end only stops a run-away.
 TEMPERATURE_RANGE = (0.01, 100.0)
@@ -269,3 +287,110 @@ def matching_objective(outputs: Outputs, batch: Batch, spec: MatchingSpec) -> di
         outputs.log_temperature,
         spec,
     )
+
+
+def misfits(recipe: Any) -> Iterator[Misfit]:
+    """A sample is matched with its factor matrix, among others of whole micro-batches.
+
+    The batch is asked about only where the recipe says how it trains.
+    """
+    yield from without_factors("matching", recipe.model)
+    train, batch = getattr(recipe, "train", None), recipe.objectives.matching.batch
+    if train is None or recipe.samples.unit == "windows":
+        return
+    together = train.micro_batch * train.devices
+    group = together if batch is None else batch
+    if group < 2:
+        yield Misfit(
+            "train.micro_batch",
+            "one sample alone has nothing to be contrasted with",
+            found=group,
+            do="Set objectives.matching.batch, or raise train.micro_batch.",
+        )
+    if group % together:
+        yield Misfit(
+            "objectives.matching.batch",
+            "the contrastive batch must be whole micro-batches on every device",
+            found=group,
+            expected=f"a multiple of micro_batch x devices, {together}",
+        )
+    if group > train.batch_size:
+        yield Misfit(
+            "objectives.matching.batch",
+            "the contrastive batch is larger than the batch",
+            found=group,
+            expected=f"at most train.batch_size, {train.batch_size}",
+        )
+    # 2000 is not a multiple of 128: the paper's two numbers leave a last contrast of 80.
+    if train.batch_size % group == 1:
+        yield Misfit(
+            "objectives.matching.batch",
+            "the last contrast would hold one sample",
+            found=group,
+        )
+
+
+class Embeddings:
+    """Every held-out sample contrasted with every other.
+
+    Parameters
+    ----------
+    other : str
+        The field of `Outputs` that sequences are contrasted with.
+    temperature : MatchingSpec
+        Says the temperature.
+    loss : mapping
+        How else `matching_loss` is asked: its form and whether it normalises.
+    """
+
+    def __init__(self, other: str, temperature: MatchingSpec, **loss: Any) -> None:
+        self._other, self._spec, self._loss = other, temperature, loss
+        self._seq: list[Tensor] = []
+        self._reg: list[Tensor] = []
+        self._log_temperature: Tensor | None = None
+
+    def add(self, outputs: Outputs, batch: Batch) -> None:
+        """Keep both embeddings."""
+        other = getattr(outputs, self._other)
+        if outputs.seq_embedding is not None and other is not None:
+            self._seq.append(outputs.seq_embedding.float())
+            self._reg.append(other.float())
+            self._log_temperature = outputs.log_temperature
+
+    def scores(self) -> tuple[dict[str, float], list[str]]:
+        """Give loss and recall over all samples, with what chance gets: k / N and ln N."""
+        if not self._seq:
+            return {}, []
+        seq, reg = torch.cat(self._seq), torch.cat(self._reg)
+        n = len(seq)
+        temperature = temperature_of(self._log_temperature, self._spec)
+        loss = matching_loss(seq, reg, temperature=temperature, **self._loss)
+        out = {key: float(value) for key, value in retrieval_recall(seq, reg, (1, 10)).items()}
+        out |= {f"recall@{k}_chance": min(k / n, 1.0) for k in (1, 10)}
+        return out | {"loss_chance": math.log(n), "loss": float(loss)}, []
+
+
+def _gather(objectives: Any) -> Embeddings:
+    spec = objectives.matching
+    return Embeddings("region_embedding", spec, form=spec.form, normalise=spec.normalise)
+
+
+MATCHING = Objective(
+    name="matching",
+    spec=MatchingSpec,
+    loss=matching_objective,
+    ranges={"temperature": (1e-3, 100), "batch": (2, None)},
+    reads=("regions",),
+    needs=misfits,
+    titles={
+        "loss": "Sequence-region matching: loss",
+        "recall@1": "Matching: recall@1",
+        "recall@10": "Matching: recall@10",
+    },
+    finals={"recall@1": "matching recall@1", "recall@10": "matching recall@10"},
+    line={"recall@1": "recall@1 {:.3f}", "recall@10": "recall@10 {:.3f}"},
+    chance_line={"recall@1_chance": "chance {:.3f}"},
+    counts=frozenset({"samples"}),
+    gather=_gather,
+    pooled=True,
+)

@@ -1,8 +1,12 @@
-"""What several objectives share: the check that the model made what a loss needs."""
+"""What several objectives share: checks of what the model made, and of what it reads."""
+
+from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
 from epilm.errors import TrainingError
+from epilm.objectives.objective import Misfit
 
 
 def need(value: Tensor | None, objective: str, name: str) -> Tensor:
@@ -22,3 +26,14 @@ def need(value: Tensor | None, objective: str, name: str) -> Tensor:
             ),
         )
     return value
+
+
+def without_factors(objective: str, model: Any) -> Iterator[Misfit]:
+    """Refuse a model that does not read the factor matrix."""
+    if "factors" not in model.streams:
+        yield Misfit(
+            f"objectives.{objective}.weight",
+            "the objective needs the factors stream",
+            found=f"streams {list(model.streams)}",
+            do="Add factors to model.streams, or set the weight to 0.",
+        )

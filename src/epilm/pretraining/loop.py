@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from epilm.device import Place, is_out_of_memory
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.pretraining.best import Best, check_score
 from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, optimiser_step
 from epilm.pretraining.validate import validate

@@ -9,36 +9,27 @@ from typing import Any
 
 import numpy as np
 
+from epilm.objectives.table import OBJECTIVES
 from epilm.plots.curves import training_curve
 from epilm.plots.page import Picture, Section, Table, duration, last, load_json, read_lines, show
 from epilm.plots.pictures import factor_heatmap
 from epilm.plots.style import as_image, figure
 
-# metric -> (title, what is good); in this order on the page.
-CURVES = {
-    "loss": "Total loss",
-    "masked_kmers/loss": "Masked k-mers: loss",
-    "masked_kmers/accuracy": "Masked k-mers: accuracy",
-    "masked_kmers/covered_accuracy": "Masked k-mers: accuracy under [MASK]",
-    "masked_states/loss": "Masked states: loss",
-    "masked_states/accuracy": "Masked states: accuracy",
-    "motif_sites/loss": "Motif sites: loss",
-    "motif_sites/recall": "Motif sites: recall at probability 0.5",
-    "next_segment/loss": "Next segment: loss",
-    "next_segment/accuracy": "Next segment: accuracy",
-    "matching/loss": "Sequence-region matching: loss",
-    "matching/recall@1": "Matching: recall@1",
-    "matching/recall@10": "Matching: recall@10",
-    "masked_factors/loss": "Masked factor entries: loss",
-    "contacts/loss": "Contacts: loss",
-}
-_FINAL = {
-    "masked_kmers/covered_accuracy": "masked k-mer accuracy under [MASK]",
-    "masked_states/accuracy": "masked-state accuracy",
-    "next_segment/accuracy": "next-segment accuracy",
-    "matching/recall@1": "matching recall@1",
-    "matching/recall@10": "matching recall@10",
-}
+
+def curves() -> dict[str, str]:
+    """Metrics that a page draws, with their titles, in the order of the page.
+
+    Examples
+    --------
+    >>> list(curves())[:2]
+    ['loss', 'masked_kmers/loss']
+    """
+    titles = {
+        f"{name}/{metric}": title
+        for name, objective in OBJECTIVES.items()
+        for metric, title in objective.titles.items()
+    }
+    return {"loss": "Total loss"} | titles
 
 
 def _samples(model: dict[str, Any], samples: dict[str, Any]) -> str:
@@ -147,7 +138,12 @@ def run_warnings(run: Path) -> list[str]:
         )
     valid = last(rows, "valid")
     if done and valid:
-        for key, name in _FINAL.items():
+        finals = {
+            f"{name}/{metric}": words
+            for name, objective in OBJECTIVES.items()
+            for metric, words in objective.finals.items()
+        }
+        for key, name in finals.items():
             value, chance = valid.get(key), valid.get(f"{key}_chance")
             if value is not None and chance is not None and value <= chance * 1.02:
                 out.append(
@@ -164,9 +160,9 @@ def run_table(run: Path, name: str = "") -> Table | None:
         return None
     first, final = rows[0], rows[-1]
     lines: list[list[Any]] = []
-    keys = [k for k in CURVES if k in final and k != "loss"]
-    for key in keys:
-        lines.append([CURVES[key], first.get(key), final.get(key), final.get(f"{key}_chance")])
+    titles = curves()
+    for key in (key for key in titles if key in final and key != "loss"):
+        lines.append([titles[key], first.get(key), final.get(key), final.get(f"{key}_chance")])
     caption = f"Held-out samples{f', {name}' if name else ''} ({int(final.get('samples', 0))})"
     return Table(
         ["metric", f"step {first['step']}", f"step {final['step']}", "chance"], lines, caption
@@ -176,7 +172,8 @@ def run_table(run: Path, name: str = "") -> Table | None:
 def run_pictures(run: Path) -> list[Picture]:
     """Training curves of every objective, with chance lines."""
     rows = read_lines(run / "metrics.jsonl")
-    present = [key for key in CURVES if any(r.get(key) is not None for r in rows)]
+    titles = curves()
+    present = [key for key in titles if any(r.get(key) is not None for r in rows)]
     if [key for key in present if key.endswith("/loss")] == [
         key for key in present if key != "loss"
     ][:1]:
@@ -186,8 +183,8 @@ def run_pictures(run: Path) -> list[Picture]:
     out = []
     for key in present:
         with figure() as (fig, (ax,)):
-            training_curve(ax, rows, key, title=CURVES[key])
-            out.append(Picture(as_image(fig), alt=f"{CURVES[key]} over optimiser steps"))
+            training_curve(ax, rows, key, title=titles[key])
+            out.append(Picture(as_image(fig), alt=f"{titles[key]} over optimiser steps"))
     return out
 
 

@@ -21,7 +21,7 @@ from torch import nn
 import epilm
 from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
-from epilm.batches.motif_sites import asked_motifs
+from epilm.batches.motif_sites import n_asked
 from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
 from epilm.device import Place, choose_place
@@ -177,13 +177,13 @@ def pretrain(
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
     """Fill what the store decides: the number of factors, of cell types and of chromatin states."""
-    streams, asked = recipe.model.streams, recipe.objectives.motif_sites
+    streams = recipe.model.streams
     model = replace(
         recipe.model,
         factors=store.n_factors if "factors" in streams else 0,
         cells=len(store.cell_types),
         states=store.states.n_states if "states" in streams and store.states is not None else 0,
-        motif_sites=len(asked_motifs(store, asked.factors)) if asked.weight > 0 else 0,
+        motif_sites=n_asked(store, recipe.objectives.motif_sites),
     )
     return replace(recipe, model=model)
 

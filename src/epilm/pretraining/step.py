@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from epilm.batch import Batch, Sequences, tensors_of
 from epilm.device import Place
-from epilm.objectives.combine import OBJECTIVES, combine
+from epilm.objectives.combine import combine
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import OBJECTIVES, ObjectivesSpec, counted
 from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
 from epilm.training.optim import Optimiser
@@ -31,32 +31,16 @@ from epilm.training.watch import check_finite
 
 Maker = Callable[[np.ndarray, int], Batch]
 
-_COUNTS = (
-    "tokens",
-    "states",
-    "samples",
-)  # metrics of an objective that add up instead of averaging
-BY_COUNT = (
-    "masked_kmers",
-    "masked_states",
-)  # objectives that are means over what is hidden, not over samples
-
 
 def hidden_counts(batch: Batch) -> Tensor:
-    """Count what a batch hides, for each objective of BY_COUNT.
+    """Count what a batch hides, for each of `objectives.table.counted`.
 
     Returns
     -------
     int64 (2,)
         K-mers with a label in passes 1 and 2, states with a label.
     """
-    kmers = [part.labels for part in (batch.dna, batch.pairs) if part is not None]
-    none = torch.zeros((), dtype=torch.int64, device=batch.rows.device)
-    counts = [
-        sum((_n_labels(labels) for labels in found if labels is not None), none)
-        for found in (kmers, [batch.state_labels])
-    ]
-    return torch.stack(counts)
+    return torch.stack([objective.hides(batch) for objective in counted() if objective.hides])
 
 
 def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | float]:
@@ -71,8 +55,9 @@ def shares_of(batch: Batch, totals: Tensor, share: float) -> dict[str, Tensor | 
         Of the step's samples.
     """
     parts = hidden_counts(batch).float() / totals.clamp(min=1).float()
-    found: dict[str, Tensor | float] = dict.fromkeys(OBJECTIVES, share)
-    return found | dict(zip(BY_COUNT, parts.unbind(), strict=True))
+    shares: dict[str, Tensor | float] = dict.fromkeys(OBJECTIVES, share)
+    names = [objective.name for objective in counted()]
+    return shares | dict(zip(names, parts.unbind(), strict=True))
 
 
 @dataclass
@@ -105,7 +90,7 @@ class Figures:
         """
         for key, value in values.items():
             objective, _, metric = key.rpartition("/")
-            if metric in _COUNTS:
+            if objective in OBJECTIVES and metric in OBJECTIVES[objective].counts:
                 continue
             part = value.detach().float() * (
                 shares[objective] if isinstance(shares, Mapping) else shares

@@ -18,7 +18,7 @@ import yaml
 
 from epilm.errors import RecipeError, nearest
 from epilm.models.model_spec import ModelSpec
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec, objectives_spec
 from epilm.recipes.rules import check_values
 from epilm.store.sample_spec import SampleSpec
 from epilm.training.optim_spec import OptimSpec, TrainSpec
@@ -191,6 +191,8 @@ def _type_name(kind: Any) -> str:
 def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
     """Check one value against its type; tables become dataclasses."""
     origin, inside = get_origin(kind), get_args(kind)
+    if kind is ObjectivesSpec:
+        kind = objectives_spec()
     if is_dataclass(kind) and isinstance(kind, type):
         if isinstance(value, Mapping):
             return build_from(kind, value, key, source)

@@ -1,6 +1,7 @@
 """What a recipe's values must fulfil: ranges of single keys, and keys that must agree.
 
-Every rule is a line here, so that nothing is found out after an hour of training.
+Every rule is a line here or stands with its objective (`epilm.objectives`), so that nothing is
+found out after an hour of training.
 `epilm.recipes.recipe` calls them; messages name the key and where it stands.
 """
 
@@ -8,6 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from epilm.errors import RecipeError, nearest
+from epilm.objectives.objective import Misfit
+from epilm.objectives.table import OBJECTIVES, ranges
 from epilm.tokens.states import n_window_tokens
 
 if TYPE_CHECKING:
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 
 Where = Callable[[str], str]
 
-# key -> (lowest, highest), both allowed; None = no limit on that side.
+# key -> (lowest, highest), both allowed; None = no limit on that side. Those of `objectives` stand
+# with each.
 RANGES: dict[str, tuple[float | None, float | None]] = {
     "model.k": (3, 7),
     "model.stride": (1, None),
@@ -39,23 +43,6 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "samples.region_jitter": (0, None),
     "samples.on_regions": (0, 1),
     "samples.shuffled": (0, 0.9),
-    "objectives.alpha": (0, 1),
-    "objectives.masked_kmers.weight": (0, None),
-    "objectives.masked_kmers.rate": (0.001, 0.9),
-    "objectives.masked_kmers.late_rate": (0.001, 0.9),
-    "objectives.masked_kmers.late_from_step": (0, None),
-    "objectives.masked_kmers.span_tokens": (1, None),
-    "objectives.next_segment.weight": (0, None),
-    "objectives.matching.weight": (0, None),
-    "objectives.matching.temperature": (1e-3, 100),
-    "objectives.matching.batch": (2, None),
-    "objectives.masked_factors.weight": (0, None),
-    "objectives.masked_factors.rate": (0.001, 0.95),
-    "objectives.contacts.weight": (0, None),
-    "objectives.masked_states.weight": (0, None),
-    "objectives.masked_states.n_centres": (1, None),
-    "objectives.masked_states.flank_bp": (0, None),
-    "objectives.motif_sites.weight": (0, None),
     "optim.peak_lr": (1e-9, 10),
     "optim.eps": (1e-12, 1),
     "optim.weight_decay": (0, 10),
@@ -100,7 +87,7 @@ def check_values(recipe: "Recipe", where: Where) -> None:
     RecipeError
         At the first rule that is broken.
     """
-    for key, (low, high) in RANGES.items():
+    for key, (low, high) in (RANGES | ranges()).items():
         value = _read(recipe, key)
         if value is None:
             continue
@@ -122,16 +109,16 @@ def check_values(recipe: "Recipe", where: Where) -> None:
             found=list(recipe.optim.betas),
             expected="0 <= beta < 1",
         )
-    _check_objectives(recipe, where)
+    _check_streams(recipe, where)
+    check_objectives(recipe, where)
     _check_windows(recipe, where)
     _check_model(recipe, where)
     _check_batches(recipe, where)
 
 
-def _check_objectives(recipe: "Recipe", where: Where) -> None:
-    model, objectives = recipe.model, recipe.objectives
-    weights = {name: part.weight for name, part in objectives.parts().items()}
-    if not any(weight > 0 for weight in weights.values()):
+def _check_streams(recipe: "Recipe", where: Where) -> None:
+    model = recipe.model
+    if not any(part.weight > 0 for part in recipe.objectives.parts().values()):
         _refuse(where, "objectives", "every objective has weight 0: nothing would be learned")
     if "dna" not in model.streams:
         _refuse(where, "model.streams", "the dna stream is needed", found=list(model.streams))
@@ -145,41 +132,8 @@ def _check_objectives(recipe: "Recipe", where: Where) -> None:
             found=list(model.streams),
             expected="[dna]",
         )
-    for name in ("matching", "masked_factors"):
-        if weights[name] > 0 and "factors" not in model.streams:
-            _refuse(
-                where,
-                f"objectives.{name}.weight",
-                "the objective needs the factors stream",
-                found=f"streams {list(model.streams)}",
-                do="Add factors to model.streams, or set the weight to 0.",
-            )
-    if weights["masked_factors"] > 0 and model.fusion == "none":
-        _refuse(
-            where,
-            "model.fusion",
-            "masked factors are predicted from both streams, which fusion none keeps apart",
-            found="none",
-            expected="concat or cross_attention",
-        )
-    if weights["masked_factors"] > 0 and model.tower.prepare == "channels":
-        _refuse(
-            where,
-            "model.tower.prepare",
-            "masked factors hide one score an entry, channels shows three",
-            found="channels",
-            expected="native, resize, pad or fold, or objectives.masked_factors.weight 0",
-        )
     if model.fusion != "none" and "factors" not in model.streams:
         _refuse(where, "model.fusion", "fusion needs the factors stream", found=model.fusion)
-    if weights["contacts"] > 0 and model.contacts != "encoder":
-        _refuse(
-            where,
-            "model.contacts",
-            "aligning contacts needs their encoder",
-            found=model.contacts,
-            expected="encoder",
-        )
     if ("contacts" in model.streams) != (model.contacts != "none"):
         _refuse(
             where,
@@ -187,24 +141,31 @@ def _check_objectives(recipe: "Recipe", where: Where) -> None:
             "the contacts stream and its use must be given together",
             found=f"streams {list(model.streams)}, contacts {model.contacts}",
         )
-    if (
-        weights["next_segment"] > 0
-        and objectives.next_segment.form == "bi"
-        and model.layout != "per_region"
-    ):
-        _refuse(
-            where,
-            "objectives.next_segment.form",
-            "bi compares single regions",
-            found=f"layout {model.layout}",
-            expected="model.layout per_region, or form cross",
-        )
-    if (
-        weights["next_segment"] > 0
-        and objectives.next_segment.form == "bi"
-        and recipe.samples.regions < 2
-    ):
-        _refuse(where, "samples.regions", "next segment needs two regions a sample", found=1)
+
+
+def check_objectives(recipe: Any, where: Where) -> None:
+    """Refuse what an objective that is on does not go with.
+
+    Parameters
+    ----------
+    recipe : Recipe, or anything with its `model`, `objectives` and `samples`
+    where : callable
+        Key to where it stands, for messages.
+
+    Raises
+    ------
+    RecipeError
+        At the first misfit.
+    """
+    for name, part in recipe.objectives.parts().items():
+        if part.weight > 0:
+            for misfit in OBJECTIVES[name].needs(recipe):
+                _refuse(where, misfit.key, misfit.what, **_rest(misfit))
+
+
+def _rest(misfit: Misfit) -> dict[str, Any]:
+    given = {"found": misfit.found, "expected": misfit.expected, "do": misfit.do}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 # model.name -> streams of the models that read windows.
@@ -213,17 +174,8 @@ WINDOW_MODELS = {"ebert": {"dna", "states"}, "dbert": {"dna"}}
 
 def _check_windows(recipe: "Recipe", where: Where) -> None:
     """Refuse what does not go with windows, and windows with what does not read them."""
-    model, objectives, samples = recipe.model, recipe.objectives, recipe.samples
-    weights = {name: part.weight for name, part in objectives.parts().items()}
+    model, samples = recipe.model, recipe.samples
     if model.name not in WINDOW_MODELS:
-        if weights["motif_sites"] > 0:
-            _refuse(
-                where,
-                "objectives.motif_sites.weight",
-                f"{model.name} reads regions; motif sites are asked of windows",
-                found=weights["motif_sites"],
-                expected="0, or model.name ebert or dbert; objectives.matching is for regions",
-            )
         if samples.unit == "windows":
             _refuse(
                 where,
@@ -257,25 +209,13 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
                 found=getattr(samples, key),
                 expected="0, or model.name ebert or dbert",
             )
-    if samples.shuffled > 0 and weights["motif_sites"] <= 0:
+    if samples.shuffled > 0 and recipe.objectives.motif_sites.weight <= 0:
         _refuse(
             where,
             "samples.shuffled",
             "shuffled sequence teaches motif sites alone, and none are asked",
             found=samples.shuffled,
             expected="0, or objectives.motif_sites.weight above 0",
-        )
-    if weights["masked_states"] > 0 and "states" not in model.streams:
-        _refuse(
-            where,
-            (
-                "objectives.alpha"
-                if objectives.alpha is not None
-                else "objectives.masked_states.weight"
-            ),
-            "masked states need the states stream",
-            found=f"streams {list(model.streams)}",
-            do="Add states to model.streams (model.name ebert), or set alpha to 1.",
         )
     if model.name not in WINDOW_MODELS:
         return
@@ -296,13 +236,13 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
             found=list(model.streams),
             expected=f"[{', '.join(sorted(streams))}]",
         )
-    for name, weight in weights.items():
-        if weight > 0 and name not in ("masked_kmers", "masked_states", "motif_sites"):
+    for name, part in recipe.objectives.parts().items():
+        if part.weight > 0 and "windows" not in OBJECTIVES[name].reads:
             _refuse(
                 where,
                 f"objectives.{name}.weight",
                 "the objective needs regions, and windows have none",
-                found=weight,
+                found=part.weight,
                 expected="0",
             )
     held = n_window_tokens(samples.window_bp, model.k, model.stride, model.tail)
@@ -382,7 +322,7 @@ def _check_model(recipe: "Recipe", where: Where) -> None:
 
 
 def _check_batches(recipe: "Recipe", where: Where) -> None:
-    train, matching = recipe.train, recipe.objectives.matching
+    train = recipe.train
     together = train.micro_batch * train.devices
     if train.batch_size % together:
         _refuse(
@@ -391,41 +331,6 @@ def _check_batches(recipe: "Recipe", where: Where) -> None:
             "the batch must be whole micro-batches on every device",
             found=train.batch_size,
             expected=f"a multiple of micro_batch x devices, {together}",
-        )
-    if matching.weight == 0:
-        return
-    group = together if matching.batch is None else matching.batch
-    if group < 2:
-        _refuse(
-            where,
-            "train.micro_batch",
-            "one sample alone has nothing to be contrasted with",
-            found=group,
-            do="Set objectives.matching.batch, or raise train.micro_batch.",
-        )
-    if group % together:
-        _refuse(
-            where,
-            "objectives.matching.batch",
-            "the contrastive batch must be whole micro-batches on every device",
-            found=group,
-            expected=f"a multiple of micro_batch x devices, {together}",
-        )
-    if group > train.batch_size:
-        _refuse(
-            where,
-            "objectives.matching.batch",
-            "the contrastive batch is larger than the batch",
-            found=group,
-            expected=f"at most train.batch_size, {train.batch_size}",
-        )
-    # 2000 is not a multiple of 128: the paper's two numbers leave a last contrast of 80.
-    if train.batch_size % group == 1:
-        _refuse(
-            where,
-            "objectives.matching.batch",
-            "the last contrast would hold one sample",
-            found=group,
         )
 
 
@@ -468,15 +373,10 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
                 " which reads sequence alone."
             ),
         )
-    if recipe.objectives.motif_sites.weight > 0 and not store.motifs:
-        raise RecipeError(
-            "the recipe asks for motif sites, the store has no motifs",
-            where=where,
-            do=(
-                "Build the store with --motifs FILE (and --peaks), or set"
-                " objectives.motif_sites.weight to 0."
-            ),
-        )
+    for name, part in recipe.objectives.parts().items():
+        if part.weight > 0:
+            for misfit in OBJECTIVES[name].needs_of_store(recipe, store):
+                raise RecipeError(misfit.what, where=where, **_rest(misfit))
     if recipe.samples.unit == "regions" and not store.n_regions:
         raise RecipeError(
             "the recipe reads accessible regions, the store has none",

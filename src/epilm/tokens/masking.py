@@ -32,7 +32,7 @@ RandomFrom = Literal["vocab", "kmers_only"]
 
 
 class RateSchedule(Protocol):
-    """The part of `objectives.spec.MaskSpec` that a rate depends on."""
+    """The part of `objectives.masked.MaskSpec` that a rate depends on."""
 
     @property
     def rate(self) -> float: ...

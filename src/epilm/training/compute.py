@@ -20,7 +20,7 @@ from epilm.nn.attention import attention_backend
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.norms import kernels_there, triton_there
 from epilm.objectives.combine import combine
-from epilm.objectives.spec import ObjectivesSpec
+from epilm.objectives.table import ObjectivesSpec
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import TrainSpec
 

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from epilm.atomic import atomic_file
+from epilm.objectives.table import OBJECTIVES
 
 METRICS = "metrics.jsonl"
 
@@ -204,21 +205,19 @@ class Progress:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    short = (
-        ("loss", "loss {:.3f}"),
-        ("masked_kmers/accuracy", "masked accuracy {:.3f}"),
-        ("masked_states/accuracy", "state accuracy {:.3f}"),
-        ("motif_sites/recall", "motif recall {:.3f}"),
-        ("next_segment/accuracy", "next segment {:.3f}"),
-        ("matching/recall@1", "recall@1 {:.3f}"),
-        ("matching/recall@10", "recall@10 {:.3f}"),
-        ("samples_per_second", "{:.1f} samples/s"),
-    )
+    objectives = [
+        (f"{name}/{metric}", form)
+        for name, objective in OBJECTIVES.items()
+        for metric, form in objective.line.items()
+    ]
+    short = (("loss", "loss {:.3f}"), *objectives, ("samples_per_second", "{:.1f} samples/s"))
     parts = [form.format(row[key]) for key, form in short if isinstance(row.get(key), int | float)]
     if row.get("split") == "valid":
-        if isinstance(row.get("matching/recall@1_chance"), float):
-            parts.append(f"chance {row['matching/recall@1_chance']:.3f}")
-        if isinstance(row.get("masked_states/accuracy_chance"), float):
-            parts.append(f"commonest state {row['masked_states/accuracy_chance']:.3f}")
+        parts += [
+            form.format(row[f"{name}/{metric}"])
+            for name, objective in OBJECTIVES.items()
+            for metric, form in objective.chance_line.items()
+            if isinstance(row.get(f"{name}/{metric}"), float)
+        ]
         return "validation: " + ", ".join(parts)
     return ", ".join(parts)

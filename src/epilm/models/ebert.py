@@ -112,6 +112,11 @@ class EBERT(nn.Module):
 
     def embed_tokens(self, ids: Tensor, mask: Tensor, states: Tensor | None = None) -> Tensor:
         """Vectors (B, L, H) that go into the encoder, before positions; see `encode`."""
+        vectors = self._joined(ids, mask, states)
+        return vectors if self.encoder.stem is None else vectors + self.encoder.stem(ids)
+
+    def _joined(self, ids: Tensor, mask: Tensor, states: Tensor | None) -> Tensor:
+        """K-mer and state of each token as one vector, (B, L, H)."""
         words = self.encoder.words(ids)
         if self.states is None:
             return words
@@ -185,7 +190,7 @@ class EBERT(nn.Module):
         ids = torch.arange(len(words), device=words.device)[None]
         mask = ids != PAD
         with torch.no_grad():
-            words.copy_(torch.where(mask[0, :, None], self.embed_tokens(ids, mask)[0], words))
+            words.copy_(torch.where(mask[0, :, None], self._joined(ids, mask, None)[0], words))
         return encoder
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:

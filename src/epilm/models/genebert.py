@@ -142,7 +142,7 @@ class GeneBERT(nn.Module):
         """
         words = None
         if self.cells is not None and cells is not None:
-            words = self.encoder.words(sequences.ids)
+            words = self.encoder.embed(sequences.ids)
             words[:, 0] += self.cells(cells)
         mask = None if sequences.full else sequences.mask
         at = labels = torch.zeros(0, dtype=torch.int64, device=sequences.ids.device)

@@ -45,6 +45,14 @@ class TowerSpec:
 
 
 @dataclass(frozen=True)
+class StemSpec:
+    """A stem of base resolution beside the k-mers (`epilm.nn.stem`); ours, in no paper."""
+
+    filters: int = 64
+    width: int = 20  # bases that a filter reads: most motifs have 6 to 20
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """Streams and parts of a model; the checkpoint's `spec.json`."""
 
@@ -56,6 +64,7 @@ class ModelSpec:
     factors: int = 0  # F, filled from the store
     cells: int = 0  # T, filled from the store
     encoder: EncoderSpec = field(default_factory=EncoderSpec)
+    stem: StemSpec | None = None  # null: k-mers alone, as the papers
     tower: TowerSpec = field(default_factory=TowerSpec)
     layout: Literal["per_region", "concat", "concat_budget", "chunk_rnn"] = "per_region"
     chunk_pool: Literal["lstm", "mean"] = "lstm"  # joins the pieces of layout chunk_rnn

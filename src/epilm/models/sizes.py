@@ -8,6 +8,7 @@ from typing import NamedTuple
 from epilm.errors import RecipeError, nearest
 from epilm.models.model_spec import EncoderSpec
 from epilm.nn.encoder import SequenceEncoder
+from epilm.nn.stem import BaseStem
 
 
 class EncoderSize(NamedTuple):
@@ -64,7 +65,11 @@ def encoder_size(spec: EncoderSpec) -> EncoderSize:
 
 
 def encoder_from_spec(
-    spec: EncoderSpec, vocab: int, segments: int = 2, max_positions: int | None = None
+    spec: EncoderSpec,
+    vocab: int,
+    segments: int = 2,
+    max_positions: int | None = None,
+    stem: BaseStem | None = None,
 ) -> SequenceEncoder:
     """Build the encoder a spec describes, with random weights.
 
@@ -80,6 +85,8 @@ def encoder_from_spec(
         Kinds of segment.
     max_positions : int, optional
         Rows of the position table; `spec.max_positions` where not given.
+    stem : BaseStem, optional
+        Of the encoder's width.
 
     Examples
     --------
@@ -100,4 +107,5 @@ def encoder_from_spec(
         attention_dropout=spec.attention_dropout,
         checkpoint_activations=spec.checkpoint_activations,
         rotary=spec.rotary,
+        stem=stem,
     )

@@ -23,6 +23,7 @@ from epilm.nn.linear import Linear
 from epilm.nn.norms import add_norm
 from epilm.nn.packing import Packed, attend_packed, packed
 from epilm.nn.rotary import Turns, turned, turns
+from epilm.nn.stem import BaseStem
 
 EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
 INIT_STD = 0.02
@@ -167,6 +168,8 @@ class SequenceEncoder(nn.Module):
     rotary : bool
         Turn queries and keys by their place, beside the position table (`epilm.nn.rotary`); not
         BERT's arithmetic.
+    stem : BaseStem, optional
+        Adds what it reads of the bases to every token's vector (`embed`); not BERT's arithmetic.
     checkpoint_activations : bool
         Keep only the blocks' inputs while training and compute the rest again: slower, far less
         memory.
@@ -194,6 +197,7 @@ class SequenceEncoder(nn.Module):
         attention_dropout: float | None = None,
         checkpoint_activations: bool = False,
         rotary: bool = False,
+        stem: BaseStem | None = None,
     ) -> None:
         super().__init__()
         if hidden % heads:
@@ -215,6 +219,9 @@ class SequenceEncoder(nn.Module):
         )
         self.pooler = Linear(hidden, hidden)
         self.apply(init_weights)
+        self.stem = stem
+        if stem is not None:
+            stem.apply(init_weights)  # of its layer; filters keep torch's own start
 
     @property
     def hidden(self) -> int:
@@ -277,7 +284,7 @@ class SequenceEncoder(nn.Module):
         if inputs_embeds is None:
             if ids is None:
                 raise ValueError("give either ids or inputs_embeds")
-            inputs_embeds = self.words(ids)
+            inputs_embeds = self.embed(ids)
         length = inputs_embeds.shape[1]
         if length > self.max_positions:
             raise InputError(
@@ -322,6 +329,11 @@ class SequenceEncoder(nn.Module):
             x = x if pack is None else pack.spread(x)
             x = x if rows is None else x.flatten(0, 1).index_select(0, rows)
         return x, attentions if return_attentions else None
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Words of tokens (N, L) and what the stem adds, before positions: (N, L, H)."""
+        words = self.words(ids)
+        return words if self.stem is None else words + self.stem(ids)
 
     def compute(self, attention: Attention = "auto", packing: Packing = "auto") -> None:
         """Choose how, not what, is computed: the kernel of attention, and whether padding is left

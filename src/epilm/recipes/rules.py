@@ -32,6 +32,8 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "model.encoder.dropout": (0, 0.99),
     "model.encoder.attention_dropout": (0, 0.99),
     "model.encoder.max_positions": (8, None),
+    "model.stem.filters": (1, 4096),
+    "model.stem.width": (1, 200),
     "model.tower.embed": (1, None),
     "model.tower.window": (1, None),
     "samples.regions": (1, 1000),
@@ -65,7 +67,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
 
 def _read(recipe: Any, key: str) -> Any:
     for part in key.split("."):
-        recipe = getattr(recipe, part)
+        recipe = getattr(recipe, part, None)  # a table that is null has no keys
     return recipe
 
 

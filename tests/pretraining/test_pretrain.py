@@ -14,8 +14,10 @@ import torch
 import epilm
 from epilm.atomic import locked
 from epilm.errors import EpilmError, RecipeError, TrainingError
+from epilm.playground.simulate import simulate
 from epilm.pretraining.pretrain import build_initial, for_store, make_plan, pretrain, row_order
 from epilm.recipes.recipe import list_recipes, load_recipe
+from epilm.store.making.build import build
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import make_samples
 from epilm.tasks.binding import grid
@@ -45,10 +47,27 @@ def tracks(tmp_path_factory):
     return toy_track_store(tmp_path_factory.mktemp("tracks"), lonely=("typeD",))
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Genome, peaks, states and motifs, from raw files: what the recipes for a lab ask for."""
+    folder = tmp_path_factory.mktemp("world")
+    simulate(folder / "raw", "tiny", 3)
+    return build(
+        genome=folder / "raw/genome.fa",
+        peaks=folder / "raw/peaks",
+        motifs=folder / "raw/motifs.jaspar",
+        states=folder / "raw/states",
+        region_width=200,
+        out=folder / "store",
+    )
+
+
 @pytest.mark.parametrize("name", list(list_recipes()))
-def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, tmp_path):
+def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, world, tmp_path):
     if load_recipe(name).samples.unit == "windows":
         store = tracks
+    if load_recipe(name).objectives.motif_sites.weight > 0:
+        store = world
     done = pretrain(name, store.path, tmp_path / "run", "tiny", SHORT, device="cpu")
     assert done.steps == 3
     assert not done.was_complete
@@ -352,6 +371,26 @@ def test_what_cannot_teach_or_stop_is_said(store, tmp_path, capsys):
     ):
         assert f"warning: {line}" in said
         assert any(warning.startswith(line) for warning in done.warnings)
+
+
+@pytest.mark.parametrize("name", ["genebert_lab", "ebert_lab", "dnabert_lab"])
+@pytest.mark.parametrize("size", ["base", "small", "tiny"])
+def test_a_recipe_for_a_lab_reads_all_and_asks_of_all(name, size, world):
+    recipe = for_store(load_recipe(name, size, ["samples.holdout_chroms=[chr3]"]), world)
+    assert recipe.model.motif_sites == len(world.motifs)
+    assert (recipe.model.k, recipe.model.stride, recipe.model.encoder.rotary) == (6, 1, True)
+    assert recipe.model.stem is not None
+    assert recipe.samples.strands == "both"
+    assert max(recipe.samples.window_jitter, recipe.samples.region_jitter) > 0
+    assert recipe.train.model == "best"
+    plan = make_plan(recipe, world)
+    if name == "genebert_lab":
+        assert plan.said == [
+            f"no region is cropped: up to 200 bp are read, the widest has"
+            f" {(world.regions['end'] - world.regions['start']).max()}"
+        ]
+    if size != "tiny":
+        assert plan.warnings == []
 
 
 def test_regions_that_are_cropped_are_said_and_regions_cut_too_wide_are_refused(

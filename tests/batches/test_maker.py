@@ -271,3 +271,65 @@ def test_no_sample_is_an_error_that_says_why(store):
         BatchMaker(
             store, ModelSpec(streams=("dna",)), ObjectivesSpec(), SAMPLES, seed=0, subset="holdout"
         )
+
+
+def forward_or_turned(ids, k=6):
+    """Ids of the same bases from the other strand: the k-mers' complements, last one first."""
+    from epilm.tokens.kmers import decode_ids
+
+    letters = [decode_ids([int(i)], k)[0] for i in ids]
+    pairs = str.maketrans("ACGT", "TGCA")
+    return [letter.translate(pairs)[::-1] for letter in reversed(letters)], letters
+
+
+@pytest.mark.parametrize("layout", ["per_region", "concat_budget"])
+def test_regions_are_read_from_either_strand_at_places_drawn_anew(store, layout):
+    clean = replace(EVERYTHING, masked_kmers=MaskSpec(weight=0.0))
+    rows = np.arange(len(make(store, clean, layout=layout)))
+    forward = make(store, clean, layout=layout)(rows, 3).dna.ids
+    both = make(store, clean, replace(SAMPLES, strands="both"), layout=layout)
+    shown = both(rows, 3).dna.ids
+    assert not torch.equal(shown, forward)
+    if layout == "per_region":
+        turned = []
+        for mine, before in zip(shown, forward, strict=True):
+            a, b = mine[mine >= N_SPECIAL], before[before >= N_SPECIAL]
+            other, _ = forward_or_turned(b.tolist())
+            _, letters = forward_or_turned(a.tolist())
+            turned.append(not torch.equal(a, b))
+            assert letters == other or torch.equal(a, b)
+        assert np.mean(turned) == pytest.approx(0.5, abs=0.15)
+    # A function of seed, step and sample, however a step is cut, on whichever process.
+    for samples in (replace(SAMPLES, strands="both", region_jitter=9),):
+        maker = make(store, clean, samples, layout=layout)
+        halves = [maker(part, 3).dna.ids for part in (rows[:3], rows[3:])]
+        assert torch.equal(torch.cat(halves), maker(rows, 3).dna.ids)
+        assert not torch.equal(maker(rows, 4).dna.ids, maker(rows, 3).dna.ids)
+
+
+def test_jitter_moves_what_is_read_by_no_more_than_it_says(store):
+    clean = replace(EVERYTHING, masked_kmers=MaskSpec(weight=0.0))
+    maker = make(store, clean, replace(SAMPLES, region_jitter=5), max_tokens=40)
+    rows = np.arange(len(maker))
+    ids, regions = maker(rows, 1).dna.ids, maker.table.regions
+    reader = maker._reader
+    moved = set()
+    for number, region in enumerate(regions.reshape(-1)):
+        mine = ids[number][ids[number] >= N_SPECIAL]
+        if region < 0:
+            assert not len(mine)
+            continue
+        one = torch.tensor([int(region)])
+        same = {}
+        for shift in range(-5, 6):
+            there, count = reader.shown(torch.tensor([shift]), None).tokens(one, 38)
+            same[shift] = torch.equal(there[0, : int(count)], mine)
+        assert any(same.values())
+        moved |= {shift for shift, equal in same.items() if equal}
+    assert moved == set(range(-5, 6))
+    # It stays on its chromosome: the first region cannot begin before it.
+    low = maker.store.flat_starts[0]
+    far, _ = reader.shown(torch.tensor([-10_000]), None).bases(torch.tensor([0]), 30)
+    expected = maker.store.windows(np.array([maker.store.offsets[0]]), 30)
+    assert low >= 0
+    assert far[0].tolist() == expected[0].tolist()

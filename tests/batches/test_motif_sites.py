@@ -16,6 +16,7 @@ from epilm.batches.motif_sites import SiteFinder
 from epilm.errors import RecipeError, StoreError
 from epilm.finetuning.binding_spec import BindingSpec
 from epilm.finetuning.binding_start import prepare_binding
+from epilm.genome.sequence import encode
 from epilm.hub.load import load
 from epilm.models.build import build_model
 from epilm.motifs.clusters import clusters
@@ -26,11 +27,12 @@ from epilm.motifs.scores import log_odds
 from epilm.objectives.motif_sites import motif_sites_loss
 from epilm.objectives.table import MotifSitesSpec
 from epilm.playground.simulate import simulate
-from epilm.pretraining.pretrain import for_store, pretrain
+from epilm.pretraining.pretrain import for_store, make_plan, pretrain
 from epilm.recipes.recipe import load_recipe
 from epilm.store.making.build import build
 from epilm.store.motifs import stored_motif
 from epilm.store.reader import Store
+from epilm.tokens.kmers import decode_ids
 
 ASKED = (
     "objectives.motif_sites.weight=1",
@@ -324,3 +326,29 @@ def test_genebert_learns_sites_and_its_checkpoint_opens(store, tmp_path, clean):
     lines = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     assert all("motif_sites/loss" in row for row in lines)
     assert load(run).spec.motif_sites == 36
+
+
+def test_sites_of_regions_are_those_of_what_is_read_of_them(store):
+    """From the other strand and from beside: found again in the bases that the k-mers spell."""
+    recipe = load_recipe(
+        "dnabert",
+        "tiny",
+        [
+            "objectives.motif_sites.weight=1",
+            "objectives.masked_kmers.weight=0",
+            "samples.strands=both",
+            "samples.region_jitter=40",
+            "model.max_tokens=130",
+        ],
+    )
+    maker = make_plan(for_store(recipe, store), store).maker
+    batch = maker(np.arange(4), 7)
+    asked = maker.sites
+    k = recipe.model.k
+    for ids, sites in zip(batch.dna.ids, batch.motif_sites, strict=True):
+        letters = [decode_ids([int(i)], k)[0] for i in ids if i >= 5]
+        text = letters[0] + "".join(word[-1] for word in letters[1:])
+        codes = torch.from_numpy(encode(text).copy())[None]
+        found = asked(codes, 1, len(letters))[0]
+        assert torch.equal(sites[1 : 1 + len(letters)], found)
+    assert bool(batch.motif_sites.any())

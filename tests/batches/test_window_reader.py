@@ -303,3 +303,88 @@ def test_what_cannot_be_read_is_refused(store, tmp_path):
         WindowMaker(
             store, replace(EBERT, max_tokens=5000), HIDE, replace(WINDOWS, window_bp=30_000), seed=0
         )
+
+
+@pytest.fixture(scope="module")
+def regional(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("regional")
+    return toy_track_store(folder, lonely=("typeD",), regions=True, n_share=0.02)
+
+
+def on_region(store, batch, cell=None):
+    """Whether the middle of each window lies in a region (accessible in its cell type)."""
+    middle, out = batch.starts + 500, []
+    for row in range(len(batch.rows)):
+        mine = store.regions["chrom"] == int(batch.chroms[row])
+        if cell is not None:
+            mine &= store.accessible(int(batch.cells[row]))
+        here = store.regions[mine]
+        at = int(middle[row])
+        out.append(bool(((here["start"] <= at) & (at < here["end"])).any()))
+    return np.array(out)
+
+
+DBERT = ModelSpec(name="dbert", streams=("dna",), k=7, stride=7)
+SEQUENCE = replace(HIDE, alpha=None)
+
+
+@pytest.mark.parametrize(("spec", "hide"), [(EBERT, HIDE), (DBERT, SEQUENCE)])
+def test_a_share_of_the_windows_stands_on_regions_of_the_subset(regional, spec, hide):
+    everywhere = replace(WINDOWS, on_regions=1.0)
+    maker = WindowMaker(regional, spec, hide, everywhere, seed=0)
+    batch = maker(np.arange(200) % len(maker), 3)
+    edge = (batch.starts == 0) | (batch.starts == torch.tensor(regional.sizes)[batch.chroms] - 1000)
+    assert (on_region(regional, batch, "own" if spec is EBERT else None) | edge.numpy()).all()
+    assert set(batch.chroms.tolist()) == {0, 1}  # chr3 is held out
+    held = WindowMaker(regional, spec, hide, everywhere, seed=0, subset="holdout")
+    assert set(held(np.arange(len(held)), 0).chroms.tolist()) == {2}
+    half = WindowMaker(regional, spec, hide, replace(WINDOWS, on_regions=0.5), seed=0)
+    none = WindowMaker(regional, spec, hide, WINDOWS, seed=0)
+    rows = np.arange(len(none))
+    mixed, grid, all_ = half(rows, 3), none(rows, 3), maker(rows, 3)
+    same = (mixed.starts == grid.starts) & (mixed.chroms == grid.chroms)
+    theirs = (mixed.starts == all_.starts) & (mixed.chroms == all_.chroms)
+    assert bool((same | theirs).all())
+    assert float(same.float().mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_windows_on_regions_and_shuffled_ones_do_not_depend_on_the_cut(regional):
+    samples = replace(WINDOWS, on_regions=0.4, shuffled=0.3)
+    maker = WindowMaker(regional, EBERT, HIDE, samples, seed=0)
+    rows = np.array([5, 0, 17, 3, 8, 40])
+    whole = maker(rows, 9)
+    # As another process, or a run that goes on, makes them.
+    again = WindowMaker(regional, EBERT, HIDE, samples, seed=0)
+    parts = [again(rows[:2], 9), again(rows[2:], 9)]
+    for name in ("states", "state_labels", "starts", "chroms"):
+        joined = torch.cat([getattr(part, name) for part in parts])
+        assert torch.equal(getattr(whole, name), joined), name
+    assert torch.equal(whole.dna.ids, torch.cat([part.dna.ids for part in parts]))
+    assert not torch.equal(whole.dna.ids, maker(rows, 10).dna.ids)
+    assert not torch.equal(
+        whole.starts, WindowMaker(regional, EBERT, HIDE, samples, seed=1)(rows, 9).starts
+    )
+
+
+def test_of_a_shuffled_window_neither_bases_nor_states_are_asked(regional):
+    shown = replace(WINDOWS, strands="forward", window_jitter=0)
+    plain_one = WindowMaker(regional, EBERT, HIDE, shown, seed=0)
+    maker = WindowMaker(regional, EBERT, HIDE, replace(shown, shuffled=0.5), seed=0)
+    rows = np.arange(60)
+    batch, before = maker(rows, 2), plain_one(rows, 2)
+    mixed = (batch.states[:, 1:-1] == UNKNOWN_STATE).all(1)
+    assert 10 < int(mixed.sum()) < 50
+    assert bool((batch.dna.labels[mixed] == -100).all())
+    assert bool((batch.state_labels[mixed] == -100).all())
+    assert bool((batch.states[:, [0, -1]] == PAD_STATE).all())
+    for name in ("states", "state_labels"):
+        assert torch.equal(getattr(batch, name)[~mixed], getattr(before, name)[~mixed])
+    assert torch.equal(batch.dna.ids[~mixed], before.dna.ids[~mixed])
+    assert not torch.equal(batch.dna.ids[mixed], before.dna.ids[mixed])
+
+
+def test_windows_on_regions_need_regions(store):
+    with pytest.raises(
+        RecipeError, match=r"samples\.on_regions: .* none to learn from\. Found 0 regions"
+    ):
+        WindowMaker(store, EBERT, HIDE, replace(WINDOWS, on_regions=0.2), seed=0)

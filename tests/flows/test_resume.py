@@ -1,5 +1,6 @@
 """kill -9 in the middle of a pre-training, and the same command ends with the same bits."""
 
+import json
 import os
 import random
 import signal
@@ -135,6 +136,39 @@ def test_a_killed_run_ends_with_another_micro_batch(store, tmp_path):
     assert f"going on from step {kept} of {STEPS}" in said
     assert "train.micro_batch is 2, the run began with" in said
     assert [step for step, split, _ in lines(out) if split == "train"] == list(range(1, STEPS + 1))
+
+
+EARLY = (
+    "train.validate_every=2",
+    "train.keep_checkpoints=1",
+    "train.patience=3",
+    # All of a pool of ten: never better than the first time.
+    "train.best_by=matching/recall@10",
+    "train.validate_samples=8",
+)
+
+
+def told(out: Path) -> tuple[dict, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    summary = json.loads((out / "summary.json").read_text())
+    weights = [load_file(out / name / "model.safetensors") for name in ("model", "best")]
+    return {key: summary[key] for key in ("steps", "best")}, weights[0], weights[1]
+
+
+def test_a_killed_run_keeps_the_same_best_and_ends_as_early(store, tmp_path):
+    out, straight = tmp_path / "run", tmp_path / "straight"
+    said = finish(start(store, straight, *EARLY))
+    assert "ended at step 8, after 3 validations without a better one" in said
+    process = start(store, out, *EARLY)
+    signal_at(process, out, random.choice([2, 3, 4, 5]), signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+    finish(start(store, out, *EARLY))
+    (about, last, best), (about_2, last_2, best_2) = told(straight), told(out)
+    assert about == about_2
+    assert about["best"]["step"] == 2 < about["steps"] == 8
+    assert all(torch.equal(last[name], last_2[name]) for name in last)
+    assert all(torch.equal(best[name], best_2[name]) for name in best)
+    assert not torch.equal(last["encoder.words.weight"], best["encoder.words.weight"])
+    assert lines(out) == lines(straight)
 
 
 def test_two_processes_give_the_losses_of_one(store, whole, tmp_path):

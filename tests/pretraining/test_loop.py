@@ -170,3 +170,50 @@ def test_a_bad_loss_stops_the_run_and_keeps_what_was_saved(tmp_path):
 def test_old_states_go(tmp_path):
     run_here(tmp_path / "run", steps=5, keep_checkpoints=3)
     assert [step_of(path) for path in states(tmp_path / "run" / "checkpoints")] == [3, 4, 5]
+
+
+def valid(out: Path, score: str) -> dict[int, float]:
+    rows = read_metrics(out)
+    return {row["step"]: row[score] for row in rows if row["split"] == "valid" and row["step"]}
+
+
+@pytest.mark.parametrize("score", ["loss", "masked_kmers/accuracy"])
+def test_the_state_of_the_best_validation_stays_beside_the_newest(tmp_path, score):
+    out = tmp_path / "run"
+    outcome = run_here(
+        out, steps=14, validate_every=2, keep_checkpoints=1, best_by=score, dropout=0.2
+    )
+    scores = valid(out, score)
+    assert list(scores) == [2, 4, 6, 8, 10, 12, 14]
+    best = (min if score == "loss" else max)(scores, key=scores.get)  # the first of equals
+    assert (outcome.best.step, outcome.best.value) == (best, pytest.approx(scores[best]))
+    assert [step_of(path) for path in states(out / "checkpoints")] == sorted({best, 14})
+
+
+def test_patience_ends_a_run_and_the_same_call_again_trains_no_more(tmp_path):
+    out = tmp_path / "run"
+    # 8 of 16 samples are among the 10 nearest by chance; all are soon, and more than all is none.
+    how = {"validate_every": 1, "patience": 2, "best_by": "matching/recall@10"}
+    outcome = run_here(out, steps=40, **how)
+    scores = valid(out, "matching/recall@10")
+    assert outcome.completed
+    assert outcome.early
+    assert outcome.step == outcome.best.step + 2 < 40
+    assert list(scores)[-1] == outcome.step
+    weights = last_weights(out)
+    again = run_here(out, steps=40, **how)
+    assert (again.step, again.early, again.best) == (outcome.step, True, outcome.best)
+    assert all(torch.equal(weights[name], value) for name, value in last_weights(out).items())
+
+
+def test_a_best_whose_weights_are_gone_is_looked_for_anew(tmp_path):
+    out = tmp_path / "run"
+    run_here(out, steps=2, validate_every=1)
+    for state in states(out / "checkpoints")[:-1]:
+        state.rename(out / "elsewhere")
+    text = (out / "checkpoints/step_00000002/state.json").read_text()
+    (out / "checkpoints/step_00000002/state.json").write_text(
+        text.replace('"step": 2, "value"', '"step": 1, "value"')
+    )
+    outcome = run_here(out, steps=2, validate_every=1)
+    assert outcome.step == 2

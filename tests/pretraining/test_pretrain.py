@@ -14,8 +14,10 @@ import torch
 import epilm
 from epilm.atomic import locked
 from epilm.errors import EpilmError, RecipeError, TrainingError
+from epilm.playground.simulate import simulate
 from epilm.pretraining.pretrain import build_initial, for_store, make_plan, pretrain, row_order
 from epilm.recipes.recipe import list_recipes, load_recipe
+from epilm.store.making.build import build
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import make_samples
 from epilm.tasks.binding import grid
@@ -45,10 +47,27 @@ def tracks(tmp_path_factory):
     return toy_track_store(tmp_path_factory.mktemp("tracks"), lonely=("typeD",))
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Genome, peaks, states and motifs, from raw files: what the recipes for a lab ask for."""
+    folder = tmp_path_factory.mktemp("world")
+    simulate(folder / "raw", "tiny", 3)
+    return build(
+        genome=folder / "raw/genome.fa",
+        peaks=folder / "raw/peaks",
+        motifs=folder / "raw/motifs.jaspar",
+        states=folder / "raw/states",
+        region_width=200,
+        out=folder / "store",
+    )
+
+
 @pytest.mark.parametrize("name", list(list_recipes()))
-def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, tmp_path):
+def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, world, tmp_path):
     if load_recipe(name).samples.unit == "windows":
         store = tracks
+    if load_recipe(name).objectives.motif_sites.weight > 0:
+        store = world
     done = pretrain(name, store.path, tmp_path / "run", "tiny", SHORT, device="cpu")
     assert done.steps == 3
     assert not done.was_complete
@@ -281,6 +300,126 @@ def test_a_run_goes_on_with_another_micro_batch_and_ends_as_it_would_have_but_fo
     starts = json.loads((run / "versions.json").read_text())
     assert [start["changed"] for start in starts] == [{}, {"train.micro_batch": 4}]
     assert found.extra["recipe"]["train"]["micro_batch"] == 4
+
+
+OFTEN = (*SHORT, "train.validate_every=1", "train.best_by=masked_kmers/loss", "optim.peak_lr=0.3")
+
+
+def test_the_model_is_of_the_last_or_of_the_best_step_as_the_recipe_says(store, tmp_path, capsys):
+    runs = {
+        which: pretrain(
+            "dnabert", store, tmp_path / which, "tiny", [*OFTEN, f"train.model={which}"]
+        )
+        for which in ("last", "best")
+    }
+    said = capsys.readouterr().err
+    step = runs["last"].best["step"]
+    assert runs["best"].best == runs["last"].best | {"model": "best"}
+    assert step < 3, "a rate of 0.3 makes the loss worse: else this test shows nothing"
+    assert f"best held-out: step {step} (validation masked_kmers/loss" in said
+    assert f"the model (of step {step}, the best) is in {tmp_path / 'best' / 'model'}" in said
+    state = epilm.load(tmp_path / "last" / "checkpoints" / f"step_{step:08d}").model.state_dict()
+    last = epilm.load(tmp_path / "last").model.state_dict()
+    best = epilm.load(tmp_path / "last" / "best").model.state_dict()
+    chosen = epilm.load(tmp_path / "best").model.state_dict()
+    assert all(torch.equal(best[name], value) for name, value in state.items())
+    assert all(torch.equal(chosen[name], value) for name, value in state.items())
+    assert not all(torch.equal(last[name], value) for name, value in state.items())
+    # The figures beside the weights are those of its step.
+    assert epilm.load(tmp_path / "best").extra["metrics"]["steps"] == step
+    again = pretrain("dnabert", store, tmp_path / "best", "tiny", [*OFTEN, "train.model=best"])
+    assert again.was_complete
+    assert again.best == runs["best"].best
+
+
+@pytest.mark.parametrize(
+    ("key", "without"),
+    [
+        ("train.patience=2", "samples.holdout_chroms=[]"),
+        ("train.patience=2", "train.validate_samples=0"),
+        ("train.model=best", "samples.holdout_chroms=[]"),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["dnabert", "dbert_base"])
+def test_choosing_by_a_validation_that_never_comes_is_refused(
+    store, tracks, tmp_path, key, without, recipe
+):
+    over = tracks if recipe == "dbert_base" else store
+    name, _, value = key.partition("=")
+    with pytest.raises(
+        RecipeError,
+        match=rf"{name}: only held-out samples say .* Found {value}\. Hold out a chromosome",
+    ):
+        pretrain(recipe, over, tmp_path / "run", "tiny", [*SHORT, key, without])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_score_that_no_validation_gives_is_refused_before_a_step(store, tmp_path):
+    with pytest.raises(RecipeError, match=r"train.best_by: .* Found recall\. Known: loss, masked"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, "train.best_by=recall"])
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_what_cannot_teach_or_stop_is_said(store, tmp_path, capsys):
+    more = ["optim.warmup_steps=3", "optim.peak_lr=1e-5", "train.patience=3"]
+    done = pretrain("dnabert", store, tmp_path / "run", "tiny", [*SHORT, *more])
+    said = capsys.readouterr().err
+    for line in (
+        "optim.warmup_steps 3 is not shorter than the run of 3 steps",
+        "the learning rates of all 3 steps sum up to 2e-05",
+        "train.patience 3 x train.validate_every 20 is not shorter than the run of 3 steps",
+    ):
+        assert f"warning: {line}" in said
+        assert any(warning.startswith(line) for warning in done.warnings)
+
+
+@pytest.mark.parametrize("name", ["genebert_lab", "ebert_lab", "dnabert_lab"])
+@pytest.mark.parametrize("size", ["base", "small", "tiny"])
+def test_a_recipe_for_a_lab_reads_all_and_asks_of_all(name, size, world):
+    recipe = for_store(load_recipe(name, size, ["samples.holdout_chroms=[chr3]"]), world)
+    assert recipe.model.motif_sites == len(world.motifs)
+    assert (recipe.model.k, recipe.model.stride, recipe.model.encoder.rotary) == (6, 1, True)
+    assert recipe.model.stem is not None
+    assert recipe.samples.strands == "both"
+    assert max(recipe.samples.window_jitter, recipe.samples.region_jitter) > 0
+    assert recipe.train.model == "best"
+    plan = make_plan(recipe, world)
+    if name == "genebert_lab":
+        assert plan.said == [
+            f"no region is cropped: up to 200 bp are read, the widest has"
+            f" {(world.regions['end'] - world.regions['start']).max()}"
+        ]
+    if size != "tiny":
+        assert plan.warnings == []
+
+
+def test_regions_that_are_cropped_are_said_and_regions_cut_too_wide_are_refused(
+    store, tmp_path, capsys
+):
+    pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT)
+    widths = store.regions["end"] - store.regions["start"]
+    assert f"regions are cropped to the 69 bp that are read (the widest has {widths.max()})" in (
+        capsys.readouterr().err
+    )
+    cut = toy_store(tmp_path, per_chrom=(60, 60, 60), factors=0, contacts=False)
+    cut.info.access["region_width"] = 120
+    with pytest.raises(
+        RecipeError,
+        match=(
+            r"cut to more than the model reads of each\. Found 66, which read 69 bp; expected at"
+            r" least 120 bp.*--region-width 69, or raise model.max_tokens"
+        ),
+    ):
+        pretrain("dnabert", cut, tmp_path / "other", "tiny", SHORT)
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_decides_which_step_is_best_may_not_change_on_the_way(store, tmp_path):
+    chosen = [*SHORT, "train.model=best"]
+    pretrain("dnabert", store, tmp_path / "run", "tiny", chosen)
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(TrainingError, match=r"Found train\.validate_every = 2; expected 20"):
+        pretrain("dnabert", store, tmp_path / "run", "tiny", [*chosen, "train.validate_every=2"])
 
 
 def test_samples_of_a_contrast_share_no_region_and_steps_repeat(store):

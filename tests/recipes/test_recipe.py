@@ -406,3 +406,19 @@ def test_a_stem_is_off_in_the_papers_recipes_and_a_table_where_asked_for():
     recipe = load_recipe("ebert_tiny", overrides=["model.stem={}"])
     assert recipe.model.stem.filters == 64
     assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key", "message"),
+    [
+        ("dnabert", "samples.on_regions=0.5", "dnabert reads accessible regions alone"),
+        ("dnabert", "samples.shuffled=0.5", "dnabert reads accessible regions alone"),
+        ("dbert_base", "samples.region_jitter=5", "dbert reads windows, not regions"),
+        ("dbert_base", "samples.shuffled=0.5", "shuffled sequence teaches motif sites alone"),
+        ("dbert_base", "samples.on_regions=1.5", "out of range"),
+        ("dbert_base", "train.patience=0", "out of range"),
+    ],
+)
+def test_what_a_corpus_cannot_be_is_refused(recipe, key, message):
+    with pytest.raises(RecipeError, match=f"--set {key}: .*{message}"):
+        load_recipe(recipe, overrides=[key])

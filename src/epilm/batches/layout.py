@@ -7,7 +7,9 @@ over samples. Needs torch and numpy; used by `maker` alone.
 Axes: N strings, n regions of one string, L tokens of a region, S of a string.
 """
 
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -177,6 +179,25 @@ class Strings:
     part: Tensor
 
 
+def other_strand(codes: Tensor, length: Tensor) -> Tensor:
+    """Reverse complement of the first `length` bases of each row; N after them.
+
+    Parameters
+    ----------
+    codes : uint8 (..., W)
+    length : int64 (...)
+
+    Examples
+    --------
+    >>> other_strand(torch.tensor([[0, 1, 4, 2, 2]], dtype=torch.uint8), torch.tensor([4])).tolist()
+    [[1, 4, 2, 3, 4]]
+    """
+    at = length[..., None] - 1 - torch.arange(codes.shape[-1], device=codes.device)
+    taken = codes.gather(-1, at.clamp(min=0))
+    complement = torch.where(taken > 3, taken, 3 - taken)
+    return torch.where(at < 0, torch.full_like(codes, 4), complement)
+
+
 class RegionTokens:
     """K-mer ids of regions, read from the store and cropped around their centres.
 
@@ -194,6 +215,27 @@ class RegionTokens:
         self.longest = int(widths.max())
         self.starts = torch.from_numpy(begin).to(store.device)
         self.widths = torch.from_numpy(widths).to(store.device)
+        chrom = np.asarray(store.regions["chrom"], np.int64)
+        low = np.asarray(store.offsets, np.int64)[chrom]
+        high = low + np.asarray(store.sizes, np.int64)[chrom]
+        self._low, self._high = (torch.from_numpy(x).to(store.device) for x in (low, high))
+        self._shift: Tensor | None = None
+        self._turned: Tensor | None = None
+
+    def shown(self, shift: Tensor | None, turned: Tensor | None) -> Self:
+        """Give a reader of the same regions from places beside them, or from the other strand.
+
+        Parameters
+        ----------
+        shift : int64, as many as the rows that will be read, optional
+            What is read of a region begins so many bp to the right (left where negative), as far
+            as its chromosome goes.
+        turned : bool, as many, optional
+            True: the reverse complement of what is read.
+        """
+        other = copy(self)
+        other._shift, other._turned = shift, turned
+        return other
 
     def bases(self, rows: Tensor, budget: int) -> tuple[Tensor, Tensor]:
         """Bases of regions, at most `budget` around the centre.
@@ -215,9 +257,17 @@ class RegionTokens:
         full = self.widths[safe]
         length = full.clamp(max=budget)
         start = self.starts[safe] + (full - length).div(2, rounding_mode="floor")
+        if self._shift is not None:
+            begin = torch.maximum(start + self._shift.view_as(start), self._low[safe])
+            start = torch.minimum(begin, self._high[safe] - length)
         width = max(min(budget, self.longest), 1)
         codes = as_tensor(self.store.windows(_same_kind(start.reshape(-1), self.store), width))
-        return codes.reshape(*rows.shape, width), torch.where(rows < 0, 0, length)
+        codes = codes.reshape(*rows.shape, width)
+        if self._turned is not None:
+            codes = torch.where(
+                self._turned.view_as(rows)[..., None], other_strand(codes, length), codes
+            )
+        return codes, torch.where(rows < 0, 0, length)
 
     def tokens(self, rows: Tensor, budget: int) -> tuple[Tensor, Tensor]:
         """K-mer ids of regions, at most `budget` k-mers around the centre.

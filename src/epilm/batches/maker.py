@@ -8,7 +8,7 @@ On the training path: torch, numpy and the standard library only.
 """
 
 from dataclasses import replace
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
@@ -36,9 +36,12 @@ from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Samples, Subset, make_samples
 from epilm.tokens.kmers import N_SPECIAL, PAD, check_k, vocab_size
 from epilm.tokens.masking import mask_tokens, rate_at
-from epilm.tokens.random import hash_bits
+from epilm.tokens.random import hash_bits, integers
+
+Reader = TypeVar("Reader", bound=RegionTokens)
 
 _PASS_1, _PASS_2 = 1, 2
+_SHIFT, _STRAND = 34, 35  # first counters of where a region is read from; no other draw has them
 
 
 def complete_spec(spec: ModelSpec, store: Store, samples: SampleSpec) -> ModelSpec:
@@ -187,7 +190,7 @@ class BatchMaker:
         """
         row = to_device(rows, self.store.device, torch.int64)
         regions, cells = self._regions[row].to(torch.int64), self._cells[row]
-        strings = self._strings(regions)
+        strings = self._strings(regions, self._shown(self._reader, row, step))
         dna = self._sequences(strings, row, step)
         parts: dict[str, Any] = {}
         if self.objectives.matching.weight > 0 and self.objectives.matching.input == "clean":
@@ -211,7 +214,7 @@ class BatchMaker:
                 access=self._access,
             )
         if self.sites is not None:
-            parts["motif_sites"] = self._motif_sites(regions)
+            parts["motif_sites"] = self._motif_sites(regions, row, step)
         batch = Batch(rows=row, cells=cells, regions=regions, dna=dna, owner=strings.owner, **parts)
         return batch if self.device == self.store.device else batch.to(self.device)
 
@@ -229,15 +232,29 @@ class BatchMaker:
             "factor_targets": matrix,
         }
 
-    def _motif_sites(self, regions: Tensor) -> Tensor:
+    def _shown(self, reader: Reader, row: Tensor, step: int) -> Reader:
+        """The reader of this step's places and strands of pass 1, a draw for each region."""
+        jitter, slots = self.samples.region_jitter, self.samples.regions
+        slot = torch.arange(slots, device=row.device)
+        shift = turned = None
+        if jitter:
+            drawn = integers(2 * jitter + 1, _SHIFT, self.seed, step, row[:, None], slot)
+            shift = drawn - jitter
+        if self.samples.strands == "both":
+            bits = hash_bits(_STRAND, self.seed, step, row[:, None], slot)
+            turned = (bits & 1).to(torch.bool)
+        return reader if shift is None and turned is None else reader.shown(shift, turned)
+
+    def _motif_sites(self, regions: Tensor, row: Tensor, step: int) -> Tensor:
         """Whether a site's middle lies in each token of pass 1: bool (N, L, M).
 
         The strings are laid out once more with numbers for k-mers: where each number stands, its
         token's sites do. No site reaches beyond the bases that are read of a region.
         """
         assert self.sites is not None
-        numbers = self._strings(regions, self._numbers).ids
-        codes, per_row = self._numbers.read()
+        reader = self._shown(self._numbers, row, step)
+        numbers = self._strings(regions, reader).ids
+        codes, per_row = reader.read()
         found = self.sites.sites(codes)
         token = found.middle.div(self.spec.stride, rounding_mode="floor")
         inside = token < per_row

@@ -20,20 +20,29 @@ from torch import Tensor
 from epilm.batch import Batch, Sequences, Windows
 from epilm.batches.motif_signals import Matrices, MotifSignal, is_motif
 from epilm.batches.motif_sites import SiteFinder
+from epilm.batches.shuffled import shuffled
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import weights
 from epilm.objectives.table import ObjectivesSpec
 from epilm.store.reader import Store
+from epilm.store.region_windows import RegionWindows
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Subset
 from epilm.store.window_table import WindowTable
 from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, n_tokens, vocab_size, wrap
 from epilm.tokens.masking import IGNORED, mask_tokens, rate_at
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens, token_bins
-from epilm.tokens.random import hash_bits, integers
-from epilm.tokens.states import PAD_STATE, beside_tokens, mask_states, n_window_tokens, state_ids
+from epilm.tokens.random import hash_bits, integers, threshold
+from epilm.tokens.states import (
+    PAD_STATE,
+    UNKNOWN_STATE,
+    beside_tokens,
+    mask_states,
+    n_window_tokens,
+    state_ids,
+)
 
 SignalUse = tuple[str, str, str]  # name, pooling, transform
 
@@ -42,7 +51,9 @@ EBERT_PLUS_SIGNALS: tuple[SignalUse, ...] = (
     ("accessibility", "max", "log1p"),
     ("mappability", "min", "raw"),
 )
-_MASK, _JITTER, _STRAND = 31, 32, 33  # first counters of the draws of a window
+# First counters of the draws of a window; no other draw has them
+_MASK, _JITTER, _STRAND = 31, 32, 33
+_ON_REGION, _WHICH, _WHERE, _SHUFFLED, _ORDER = 36, 37, 38, 39, 40
 
 
 class WindowReader:
@@ -154,7 +165,14 @@ class WindowReader:
                         do=nearest(value, known),
                     )
 
-    def __call__(self, cells: Any, chroms: Any, starts: Any, strands: Any = None) -> Windows:
+    def __call__(
+        self,
+        cells: Any,
+        chroms: Any,
+        starts: Any,
+        strands: Any = None,
+        mixed: tuple[Tensor, Tensor] | None = None,
+    ) -> Windows:
         """Read windows.
 
         Parameters
@@ -166,6 +184,9 @@ class WindowReader:
             state, signal 0.
         strands : bool (B,), optional
             True: from the other strand. All False where not given.
+        mixed : (bool (B,), int64 (B,)), optional
+            Windows whose bases are shuffled, and the keys of their orders; tensors on the store's
+            device.
 
         Returns
         -------
@@ -179,6 +200,11 @@ class WindowReader:
         )
         turned = None if strands is None else self._flags(strands)
         codes = self._bases(chroms, starts, turned)
+        if mixed is not None:
+            flags, keys = mixed
+            inside = shuffled(codes[:, : self.window_bp], keys)
+            inside = torch.where(flags[:, None], inside, codes[:, : self.window_bp])
+            codes = torch.cat([inside, codes[:, self.window_bp :]], 1)
         spec = self.spec
         ids, mask = wrap(
             kmer_ids(codes, spec.k, spec.stride),
@@ -382,6 +408,9 @@ class WindowMaker:
         asked = self.weights["motif_sites"] > 0
         self.reader = WindowReader(store, spec, samples.window_bp, codes=asked)
         self.table = WindowTable(store, samples, subset, spec.streams)
+        self.on_regions = (
+            RegionWindows(store, samples, subset, spec.streams) if samples.on_regions > 0 else None
+        )
         self.device = torch.device(device)
         self.sites = (
             SiteFinder(store, objectives.motif_sites, store.device, reach=samples.window_bp)
@@ -434,12 +463,24 @@ class WindowMaker:
         cells, chroms, starts = self.table.at(row)
         if self.table.jitter:
             starts = starts + integers(self.table.jitter + 1, _JITTER, self.seed, step, row)
+        if self.on_regions is not None:
+            which, where_in = (hash_bits(kind, self.seed, step, row) for kind in (_WHICH, _WHERE))
+            theirs, begins, there = self.on_regions.at(cells, which, where_in)
+            there &= self._drawn(_ON_REGION, self.samples.on_regions, step, row)
+            chroms, starts = np.where(there, theirs, chroms), np.where(there, begins, starts)
         turned = None
         if self.samples.strands == "both":
             turned = (hash_bits(_STRAND, self.seed, step, row) & 1).astype(bool)
-        windows = self.reader(cells, chroms, starts, turned)
         where = self.store.device
         numbers = to_device(row, where)
+        mixed = None
+        if self.samples.shuffled > 0:
+            flags = self._drawn(_SHUFFLED, self.samples.shuffled, step, row)
+            mixed = (
+                to_device(flags, where, torch.bool),
+                hash_bits(_ORDER, self.seed, step, numbers),
+            )
+        windows = self.reader(cells, chroms, starts, turned, mixed)
         keys = hash_bits(_MASK, step, numbers)
         ids, labels = self._hidden_kmers(windows.ids, keys, step)
         zero = torch.zeros((1, 1), dtype=torch.int64, device=where)
@@ -450,6 +491,15 @@ class WindowMaker:
             if self.objectives.masked_states.mode == "whole_bin":
                 bins = self.reader.bins(starts, turned)
             states, state_labels = self._hidden_states(states, labels, bins, keys)
+        if mixed is not None:
+            # Nothing tells a hidden base of it, nor a state: sites alone are asked.
+            here = mixed[0][:, None]
+            labels = None if labels is None else labels.masked_fill(here, IGNORED)
+            if states is not None:
+                states = states.masked_fill(here & (states != PAD_STATE), UNKNOWN_STATE)
+            if state_labels is not None:
+                state_labels = state_labels.masked_fill(here, IGNORED)
+            dna = replace(dna, labels=labels)
         batch = Batch(
             rows=numbers,
             cells=to_device(cells, where),
@@ -463,6 +513,28 @@ class WindowMaker:
             starts=to_device(starts, where),
         )
         return batch if self.device == self.store.device else batch.to(self.device)
+
+    def _drawn(self, kind: int, share: float, step: int, row: np.ndarray) -> np.ndarray:
+        """Which windows a share of all falls on: bool (B,)."""
+        return hash_bits(kind, self.seed, step, row) < threshold(share)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What else of the windows the user should know."""
+        out = list(self.table.notes)
+        if self.on_regions is not None:
+            out += [
+                f"{self.samples.on_regions:.0%} of the windows stand on".replace("%", " %")
+                + f" {self.on_regions.n:,} accessible regions, drawn each time",
+                *self.on_regions.notes,
+            ]
+        if self.samples.shuffled > 0:
+            out.append(
+                f"{self.samples.shuffled:.0%} of the windows".replace("%", " %")
+                + " have their bases shuffled, another order each time: motif sites alone are asked"
+                " there"
+            )
+        return tuple(out)
 
     def _motif_sites(self, codes: Tensor | None) -> Tensor | None:
         if self.sites is None or codes is None:

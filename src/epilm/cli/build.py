@@ -22,6 +22,7 @@ def build(
     assembly: str | None = None,
     blacklist: Path | None = None,
     overlaps: Literal["merge", "keep"] = "merge",
+    region_width: int | None = None,
     max_n_fraction: float = 0.05,
     min_count: float = 0,
     min_cpm: float | None = None,
@@ -96,6 +97,8 @@ def build(
         BED; regions that touch it are left out.
     overlaps
         Merge overlapping regions, or keep each.
+    region_width
+        Cut wider regions into pieces of at most so many bp, what the model reads of one.
     max_n_fraction
         Leave out regions with a larger share of N.
     min_count
@@ -172,6 +175,7 @@ def build(
         assembly=assembly,
         blacklist=blacklist,
         overlaps=overlaps,
+        region_width=region_width,
         max_n_fraction=max_n_fraction,
         min_count=min_count,
         min_cpm=min_cpm,

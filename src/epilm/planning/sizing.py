@@ -110,6 +110,8 @@ class Sizing:
                 "run": (
                     checkpoint
                     * (min(train.keep_checkpoints, -(-train.steps // train.checkpoint_every)) + 1)
+                    # The state of the best validation, and its weights in best/.
+                    + (checkpoint + 4.0 * self.numbers["total"]) * bool(len(self.data.valid_rows))
                     + 4.0 * self.numbers["total"]
                 ),
                 "store": float(sum(entry["bytes"] for entry in self.store.info.files.values())),
@@ -361,6 +363,7 @@ class Sizing:
                 + ("" if self.chip else "; time is not known")
             )
         notes += self._notes_on_attention(measured)
+        notes += [*self.data.said, *self.data.warnings]
         train = self.recipe.train
         if train.devices > 1 and self.on_cpu:
             line = (

@@ -1,8 +1,8 @@
 """The folder of a run: what it is, written before step 0, and compared before it goes on.
 
 recipe.json (resolved), store.json (which store, by fingerprint), versions.json (versions,
-git state and device of every start), then metrics.jsonl and checkpoints/, at last model/
-and summary.json. Needs the standard library only.
+git state and device of every start), then metrics.jsonl and checkpoints/, at last model/,
+best/ (of the best validation) and summary.json. Needs the standard library only.
 """
 
 import json
@@ -20,12 +20,13 @@ from epilm.atomic import write_json
 from epilm.errors import TrainingError
 from epilm.recipes.recipe import flat
 
-RECIPE, STORE, STARTS, SUMMARY, MODEL, CHECKPOINTS = (
+RECIPE, STORE, STARTS, SUMMARY, MODEL, BEST, CHECKPOINTS = (
     "recipe.json",
     "store.json",
     "versions.json",
     "summary.json",
     "model",
+    "best",
     "checkpoints",
 )
 
@@ -45,8 +46,35 @@ FREE = frozenset(
     }
 )
 
+# Of these, what decides which step is the best, or the last, is not free where that matters.
+DECIDING = frozenset({"train.validate_every", "train.validate_samples"})
+
 # Keys that recipes of older runs do not have, and what those runs did.
-ADDED = {"attention": "auto", "packing": "auto"}
+ADDED: dict[str, dict[str, Any]] = {
+    "train": {
+        "attention": "auto",
+        "packing": "auto",
+        "best_by": "loss",
+        "patience": None,
+        "model": "last",
+    },
+    "samples": {"region_jitter": 0, "on_regions": 0.0, "shuffled": 0.0},
+}
+
+
+def free_keys(recipe: Mapping[str, Any]) -> frozenset[str]:
+    """Give the keys that may differ when a run goes on.
+
+    Examples
+    --------
+    >>> sorted(FREE - free_keys({"train": {"patience": 3, "model": "last"}}))
+    ['train.validate_every', 'train.validate_samples']
+    >>> free_keys({"train": {"patience": None, "model": "last"}}) == FREE
+    True
+    """
+    train = recipe.get("train", {})
+    decides = train.get("patience") is not None or train.get("model") == "best"
+    return FREE - DECIDING if decides else FREE
 
 
 def versions() -> dict[str, str]:
@@ -172,10 +200,11 @@ def compare(
             do="Choose another folder, or leave out resume=False to go on with it.",
         )
     before = read_json(out / RECIPE)
-    if isinstance(before.get("train"), dict):
-        added = {key: value for key, value in ADDED.items() if key in recipe.get("train", {})}
-        before = before | {"train": added | before["train"]}
-    _same(out, before, recipe, "recipe", FREE)
+    for part, values in ADDED.items():
+        if isinstance(before.get(part), dict):
+            added = {key: value for key, value in values.items() if key in recipe.get(part, {})}
+            before = before | {part: added | before[part]}
+    _same(out, before, recipe, "recipe", free_keys(recipe))
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
     return "complete" if SUMMARY in held else "resumed"

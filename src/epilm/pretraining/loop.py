@@ -18,6 +18,7 @@ from torch import nn
 
 from epilm.device import Place, is_out_of_memory
 from epilm.objectives.table import ObjectivesSpec
+from epilm.pretraining.best import Best, check_score
 from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, optimiser_step
 from epilm.pretraining.validate import validate
 from epilm.training.compute import choose_compute, compiled, out_of_memory
@@ -62,6 +63,10 @@ class Outcome:
         Optimiser steps done.
     completed : bool
         False where the user stopped it.
+    early : bool
+        True where `train.patience` ended it before its last step.
+    best : Best
+        The best validation; its step is None where there was none.
     seconds : float
         Of all starts together.
     train, valid : dict
@@ -72,6 +77,8 @@ class Outcome:
 
     step: int = 0
     completed: bool = False
+    early: bool = False
+    best: Best = field(default_factory=Best)
     seconds: float = 0.0
     train: dict[str, Any] = field(default_factory=dict)
     valid: dict[str, Any] = field(default_factory=dict)
@@ -96,7 +103,7 @@ class PretrainLoop:
         self.optim, self.train, self.out, self.place = optim, train, out, place
         self.beside = dict(beside)
         self.steps = train.steps
-        self.outcome = Outcome()
+        self.outcome = Outcome(best=Best(train.best_by))
         self.window = Figures()
         self.window_seconds = 0.0
 
@@ -125,6 +132,12 @@ class PretrainLoop:
             if ranks.first:
                 self.window = Figures.again(kept.get("window", {}), device)
                 self.window_seconds = float(kept.get("window_seconds", 0.0))
+            if "best" in kept:
+                self.outcome.best = self._restored(Best(**kept["best"]))
+                # Killed between its last state and its model: nothing is left to train.
+                self.outcome.early = first < self.steps and self._spent()
+                if self.outcome.early:
+                    self.steps = first
         self.outcome.step, self.outcome.seconds = first, seconds
         self.started = time.monotonic() - seconds
         self.progress = Progress(self.steps, first, quiet=not ranks.first)
@@ -138,6 +151,14 @@ class PretrainLoop:
             self._validate(0)
         return first
 
+    def _restored(self, best: Best) -> Best:
+        if (self.out / CHECKPOINTS / f"step_{best.step:08d}").is_dir():
+            return best
+        return Best(best.score)  # its weights are gone: the best is looked for from here on
+
+    def _spent(self) -> bool:
+        return self.outcome.best.spent(self.train.patience)
+
     def step(self, step: int, stop: bool) -> bool:
         """Do one optimiser step and what is due after it."""
         began = time.monotonic()
@@ -150,15 +171,19 @@ class PretrainLoop:
         stop = self.ranks.any(stop, self.place.device) and not last
         if done % self.train.log_every == 0 or last or stop:
             self._log(done, lr)
+        better = False
         if done % self.train.validate_every == 0 or last:
-            self._validate(done)
-        if done % self.train.checkpoint_every == 0 or last or stop:
+            better = self.ranks.any(self._validate(done), self.place.device)
+            self.outcome.early = not last and self.ranks.any(self._spent(), self.place.device)
+        if done % self.train.checkpoint_every == 0 or last or stop or better or self.outcome.early:
             self._save(done)
-        return not stop
+        return not (stop or self.outcome.early)
 
     def end(self, completed: bool) -> None:
         """Close the log."""
-        self.outcome.completed = completed and self.outcome.step >= self.steps
+        self.outcome.completed = self.outcome.early or (
+            completed and self.outcome.step >= self.steps
+        )
         self.close()
 
     def close(self) -> None:
@@ -236,7 +261,12 @@ class PretrainLoop:
             self.outcome.train = self.log.write(done, "train", values)
             self.progress.figures(self.outcome.train, always=done == self.steps)
 
-    def _validate(self, done: int) -> None:
+    def _validate(self, done: int) -> bool:
+        """Score the held-out samples; say whether the score is the best so far.
+
+        The random start is no candidate: nobody wants its weights.
+        """
+        before = self.outcome.best
         if self.make_valid is not None and self.log is not None:
             values, warnings = validate(
                 self.model,
@@ -251,13 +281,16 @@ class PretrainLoop:
                 done, "valid", values | {"seconds": self._elapsed()}
             )
             self.progress.figures(self.outcome.valid, always=True)
+            check_score(self.train.best_by, values)
             if done > 0:
+                self.outcome.best = before.after(done, values)
                 for line in warnings:
                     self.progress.say(f"warning, step {done}: {line}")
         self.ranks.wait()
+        return self.outcome.best.step != before.step
 
     def _save(self, done: int) -> None:
-        window = self.window.kept(self.ranks)
+        window, best = self.window.kept(self.ranks), self.outcome.best
         if self.ranks.first:
             save_state(
                 self.out / CHECKPOINTS,
@@ -268,9 +301,11 @@ class PretrainLoop:
                     "seconds": self._elapsed(),
                     "window": window,
                     "window_seconds": self.window_seconds,
+                    **({} if best.step is None else {"best": best.to_json()}),
                 },
                 self.train.keep_checkpoints,
                 self.beside,
+                spare=() if best.step is None else (best.step,),
             )
         self.ranks.wait()
 

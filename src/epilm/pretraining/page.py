@@ -38,6 +38,17 @@ def _samples(model: dict[str, Any], samples: dict[str, Any]) -> str:
     return f"{samples.get('regions', '?')} regions, layout {model.get('layout', '?')}"
 
 
+def _best(best: dict[str, Any]) -> str:
+    """The best validation in words; nothing where there was none."""
+    if not best:
+        return ""
+    early = ", ended early" if best["stopped_early"] else ""
+    return (
+        f"step {best['step']:,} ({best['score']} {show(best['value'])}){early}; model/ is of the"
+        f" {best['model']} step"
+    )
+
+
 def run_facts(run: Path) -> list[tuple[str, str]]:
     """What a pre-training run was: recipe, model, objectives, data, versions."""
     recipe = load_json(run / "recipe.json", {})
@@ -76,6 +87,7 @@ def run_facts(run: Path) -> list[tuple[str, str]]:
         ),
         ("Steps", f"{done:,} of {train.get('steps', 0):,}, batch {train.get('batch_size', '?')}"),
         ("Peak learning rate", f"{optim.get('peak_lr', 0):g} ({optim.get('name', '')})"),
+        ("Best held-out", _best(summary.get("best", {}))),
         (
             "Held out",
             ", ".join([*samples.get("holdout_chroms", []), *samples.get("holdout_cells", [])])
@@ -119,7 +131,7 @@ def run_warnings(run: Path) -> list[str]:
     out = [str(line) for line in summary.get("warnings", [])]
     steps = recipe.get("train", {}).get("steps", 0)
     done = max((int(r["step"]) for r in rows), default=0)
-    if done < steps:
+    if done < steps and not summary.get("best", {}).get("stopped_early"):
         out.append(
             f"The run is not finished: {done:,} of {steps:,} steps. The same command goes on from"
             " there."

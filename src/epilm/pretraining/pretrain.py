@@ -9,12 +9,13 @@ safetensors and yaml are enough.
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import epilm
@@ -22,9 +23,10 @@ from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
 from epilm.batches.motif_sites import n_asked
 from epilm.batches.placement import place_batches
+from epilm.batches.reach import Reach, measure, region_reach
 from epilm.device import Place, choose_place
 from epilm.errors import RecipeError, TrainingError
-from epilm.hub.checkpoint import FORMAT, SPEC, read_spec, save_model
+from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
 from epilm.hub.load import initialise
 from epilm.hub.provenance import memory_of
 from epilm.models.build import build_model, parameter_table
@@ -41,8 +43,10 @@ from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.window_table import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
+from epilm.training.log import read_metrics
 from epilm.training.ranks import check_processes, process_rank, processes_started
-from epilm.training.state import newest_intact
+from epilm.training.schedule import schedule_warnings
+from epilm.training.state import load_model_tensors, newest_intact
 
 MICRO = "train.micro_batch"
 
@@ -67,6 +71,9 @@ class Pretrained:
     warnings : list of str
     was_complete : bool
         True where there was nothing left to do.
+    best : dict
+        step, score (its name) and value of the best validation, stopped_early, and which of the
+        two `model/` is: last or best. Empty where nothing is held out.
     """
 
     run: Path
@@ -76,6 +83,7 @@ class Pretrained:
     valid: dict[str, Any]
     warnings: list[str]
     was_complete: bool = False
+    best: dict[str, Any] = field(default_factory=dict)
 
 
 def pretrain(
@@ -288,8 +296,10 @@ class Plan:
         Held-out samples: of regions such that no two share one, of windows drawn once.
     held_out : int
         All held-out samples.
-    notes : tuple of str
-        What else is to be said of the order.
+    warnings : list of str
+        What of the recipe looks wrong, though it can be run.
+    said : list of str
+        What else of the data the user should know.
     """
 
     recipe: Recipe
@@ -298,7 +308,8 @@ class Plan:
     rows_at: Callable[[int], np.ndarray]
     valid_rows: np.ndarray
     held_out: int
-    notes: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
@@ -323,14 +334,73 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     if isinstance(maker, WindowMaker):
         windows = WindowTable(store, recipe.samples, "holdout", recipe.model.streams)
         valid_rows = validation_rows(len(windows), train.validate_samples, train.seed)
-        return Plan(recipe, store, maker, rows, valid_rows, len(windows))
+        _check_best(recipe, len(valid_rows))
+        warnings = recipe_warnings(recipe)
+        return Plan(recipe, store, maker, rows, valid_rows, len(windows), warnings)
     held = make_samples(store, recipe.samples, "holdout")
     valid_rows = np.zeros(0, np.int64)
     if len(held) and train.validate_samples:
         valid_rows = pick_rows(
             held.regions, train.validate_samples, order(len(held), train.seed, 0)
         )
-    return Plan(recipe, store, maker, rows, valid_rows, len(held), notes)
+    _check_best(recipe, len(valid_rows))
+    warnings, said = recipe_warnings(recipe), list(notes)
+    reach = _reach(recipe, store, maker)
+    if reach is not None:
+        said.append(reach.said())
+        warnings += [] if reach.enough else [reach.warning()]
+    return Plan(recipe, store, maker, rows, valid_rows, len(held), warnings, said)
+
+
+def _reach(recipe: Recipe, store: Store, maker: BatchMaker) -> Reach | None:
+    """Measure what of the regions is read; refuse regions that were cut to more than that."""
+    reach = region_reach(recipe.model)
+    if reach is None:
+        return None
+    width = store.info.access.get("region_width")
+    if width is not None and width > reach:
+        raise RecipeError(
+            "the store's regions were cut to more than the model reads of each",
+            where="model.max_tokens",
+            found=f"{recipe.model.max_tokens}, which read {reach} bp",
+            expected=f"at least {width} bp, --region-width of the store",
+            do=f"Build the store with --region-width {reach}, or raise model.max_tokens.",
+        )
+    rows = np.unique(maker.table.regions)
+    learns = "factors" in recipe.model.streams
+    return measure(store, rows[rows >= 0], reach, recipe.train.seed, learns)
+
+
+def recipe_warnings(recipe: Recipe) -> list[str]:
+    """Say what of a recipe looks wrong, though it can be run."""
+    train = recipe.train
+    out = schedule_warnings(recipe.optim, train.steps)
+    if train.patience is not None and train.patience * train.validate_every >= train.steps:
+        out.append(
+            f"train.patience {train.patience} x train.validate_every {train.validate_every} is not"
+            f" shorter than the run of {train.steps} steps: it cannot stop early"
+        )
+    return out
+
+
+def _check_best(recipe: Recipe, n_valid: int) -> None:
+    """Refuse to choose by a validation that never comes."""
+    train = recipe.train
+    for key, asked in (
+        ("train.patience", train.patience),
+        ("train.model", "best" if train.model == "best" else None),
+    ):
+        if asked is not None and not n_valid:
+            raise RecipeError(
+                "only held-out samples say which step is best, and there are none",
+                where=key,
+                found=asked,
+                do=(
+                    "Hold out a chromosome (samples.holdout_chroms) or a cell type"
+                    " (samples.holdout_cells) with train.validate_samples above 0, or leave the"
+                    " key out."
+                ),
+            )
 
 
 @weights_fit()
@@ -386,6 +456,7 @@ def _run(
         f"{recipe.name} ({recipe.size}): {parameter_table(model)['total']:,} weights",
         *_said_of(plan),
         *notes,
+        *(f"warning: {line}" for line in plan.warnings),
     ):
         say(line)
 
@@ -431,10 +502,18 @@ def _run(
         place,
         beside={SPEC: readable},
     )
+    best: dict[str, Any] = {}
     if process_rank() == 0:
-        _finish(model, spec, out, outcome, extra)
+        outcome.warnings = [*plan.warnings, *outcome.warnings]
+        best = _finish(model, spec, out, outcome, extra, train.model)
     return Pretrained(
-        out, outcome.step, outcome.seconds, outcome.train, outcome.valid, outcome.warnings
+        out,
+        outcome.step,
+        outcome.seconds,
+        outcome.train,
+        outcome.valid,
+        outcome.warnings,
+        best=best,
     )
 
 
@@ -452,7 +531,8 @@ def _said_of(plan: Plan) -> list[str]:
         if train.validate_samples
         else "validation: none, because train.validate_samples is 0"
     )
-    if isinstance(table, WindowTable):
+    if isinstance(plan.maker, WindowMaker):
+        assert isinstance(table, WindowTable), "windows have a table of windows"
         cells = (
             f" in {len(table.cells)} cell types" if "states" in plan.recipe.model.streams else ""
         )
@@ -461,32 +541,81 @@ def _said_of(plan: Plan) -> list[str]:
                 f"{len(table):,} windows of {samples.window_bp} bp: {table.windows:,}"
                 f" places{cells}, {table.left_out:,} left out for N; {passes}"
             ),
-            *table.notes,
+            *plan.maker.notes,
+            *plan.said,
             f"{held} windows" if len(plan.valid_rows) else nothing,
         ]
+    assert not isinstance(table, WindowTable), "regions have a table of samples"
     return [
         (
             f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible"
             f" regions in none; {passes}"
         ),
-        *plan.notes,
+        *plan.said,
         f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
     ]
 
 
 def _finish(
-    model: nn.Module, spec: ModelSpec, out: Path, outcome: Outcome, extra: dict[str, Any]
-) -> None:
+    model: nn.Module,
+    spec: ModelSpec,
+    out: Path,
+    outcome: Outcome,
+    extra: dict[str, Any],
+    which: Literal["last", "best"],
+) -> dict[str, Any]:
+    """Write what the run leaves; give what is said of its best validation."""
     if not outcome.completed:
         _say(f"stopped after step {outcome.step}; the same command goes on from there")
         raise KeyboardInterrupt
     figures = {"steps": outcome.step, "train": outcome.train, "valid": outcome.valid}
-    save_model(out / runs.MODEL, model, spec, extra | {"metrics": figures}, overwrite=True)
-    summary = figures | {"seconds": round(outcome.seconds, 3), "warnings": outcome.warnings}
+    best, about = outcome.best, {}
+    if which == "last" or best.step is None:
+        save_model(out / runs.MODEL, model, spec, extra | {"metrics": figures}, overwrite=True)
+    if best.step is not None:
+        about = {
+            "step": best.step,
+            "score": best.score,
+            "value": best.value,
+            "stopped_early": outcome.early,
+            "model": which,
+        }
+        if best.step != outcome.step:
+            state = out / runs.CHECKPOINTS / f"step_{best.step:08d}" / WEIGHTS
+            load_model_tensors(model, load_file(state), str(state))
+        of_best = extra | {"metrics": {"steps": best.step, **_figures_at(out, best.step)}}
+        save_model(out / runs.BEST, model, spec, of_best, overwrite=True)
+        if which == "best":
+            save_model(out / runs.MODEL, model, spec, of_best, overwrite=True)
+    summary = figures | {
+        "seconds": round(outcome.seconds, 3),
+        "warnings": outcome.warnings,
+        "best": about,
+    }
     write_json(out / runs.SUMMARY, summary)  # last: it says that the run is complete
+    if about:
+        _say(_best_said(outcome, out))
     _say(
-        f"done: {outcome.step} steps in {outcome.seconds:.0f} s; the model is in {out / runs.MODEL}"
+        f"done: {outcome.step} steps in {outcome.seconds:.0f} s; the model"
+        f"{f' (of step {best.step}, the best)' if about and which == 'best' else ''} is in"
+        f" {out / runs.MODEL}"
     )
+    return about
+
+
+def _figures_at(out: Path, step: int) -> dict[str, Any]:
+    """Take the lines of metrics of a step, by their split."""
+    return {row["split"]: row for row in read_metrics(out) if row["step"] == step}
+
+
+def _best_said(outcome: Outcome, out: Path) -> str:
+    best = outcome.best
+    ended = (
+        f"ended at step {outcome.step}, after {best.since} validations without a better one; "
+        if outcome.early
+        else ""
+    )
+    return f"{ended}best held-out: {best.said()}, kept in {out / runs.BEST}"
 
 
 def _complete(out: Path) -> Pretrained:
@@ -500,6 +629,7 @@ def _complete(out: Path) -> Pretrained:
         summary["valid"],
         summary["warnings"],
         True,
+        summary.get("best", {}),  # runs of an older version kept none
     )
 
 

@@ -42,6 +42,9 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "samples.window_stride": (1, None),
     "samples.window_jitter": (0, None),
     "samples.window_max_n": (0, 1),
+    "samples.region_jitter": (0, None),
+    "samples.on_regions": (0, 1),
+    "samples.shuffled": (0, 0.9),
     "optim.peak_lr": (1e-9, 10),
     "optim.eps": (1e-12, 1),
     "optim.weight_decay": (0, 10),
@@ -58,6 +61,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "train.log_every": (1, None),
     "train.validate_every": (1, None),
     "train.validate_samples": (0, None),
+    "train.patience": (1, None),
 }
 
 
@@ -190,6 +194,31 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
                 found=list(model.streams),
                 do="Leave states out, or set model.name to ebert and samples.unit to windows.",
             )
+    elif samples.region_jitter:
+        _refuse(
+            where,
+            "samples.region_jitter",
+            f"{model.name} reads windows, not regions",
+            found=samples.region_jitter,
+            expected="0; samples.window_jitter moves windows",
+        )
+    for key in ("on_regions", "shuffled"):
+        if model.name not in WINDOW_MODELS and getattr(samples, key) > 0:
+            _refuse(
+                where,
+                f"samples.{key}",
+                f"{model.name} reads accessible regions alone",
+                found=getattr(samples, key),
+                expected="0, or model.name ebert or dbert",
+            )
+    if samples.shuffled > 0 and recipe.objectives.motif_sites.weight <= 0:
+        _refuse(
+            where,
+            "samples.shuffled",
+            "shuffled sequence teaches motif sites alone, and none are asked",
+            found=samples.shuffled,
+            expected="0, or objectives.motif_sites.weight above 0",
+        )
     if model.name not in WINDOW_MODELS:
         return
     if samples.unit != "windows":

@@ -21,6 +21,8 @@ class SampleSpec:
     normalise_factors: Literal["zscore", "max", "none"] = "zscore"
     factor_order: Literal["store", "id", "family"] = "store"
     matrix_weight: Literal["none", "accessibility"] = "none"
+    # What is read of a region begins up to this many bp to either side, drawn each time
+    region_jitter: int = 0
     # Windows (unit windows; protocols 5.4, 5.5)
     window_bp: int = 1000
     window_stride: int | None = None  # distance of the grid's windows in bp; None = window_bp
@@ -29,5 +31,9 @@ class SampleSpec:
     )
     window_max_n: float = 0.05  # windows with a larger share of N are in no sample
     strands: Literal["forward", "both"] = (
-        "forward"  # both: every other window is read from the other strand
+        "forward"  # both: every other window, or region, is read from the other strand
     )
+    # Of the windows of a step, the share that stands on accessible regions rather than on the grid
+    on_regions: float = 0.0
+    # And the share whose bases are shuffled: motif sites alone are asked there
+    shuffled: float = 0.0

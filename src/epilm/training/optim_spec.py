@@ -31,6 +31,11 @@ class TrainSpec:
     log_every: int = 10
     validate_every: int = 1000
     validate_samples: int = 512
+    # Which figure of the validation decides what is best: a loss (least) or anything else (most)
+    best_by: str = "loss"
+    # Validations in a row without a better one after which training ends; None: all steps
+    patience: int | None = None
+    model: Literal["last", "best"] = "last"  # which weights become the run's model/
     compile: Literal["auto", "blocks", "off"] = (
         "auto"  # torch.compile of the encoder's blocks; auto: wide ones on CUDA
     )

@@ -6,6 +6,8 @@ Linear warm-up, then linear or cosine decay to zero at the last step, or none
 
 import math
 
+import numpy as np
+
 from epilm.errors import RecipeError
 from epilm.training.optim_spec import OptimSpec
 
@@ -57,3 +59,61 @@ def lr_at(step: int, spec: OptimSpec, total: int) -> float:
         found=spec.decay,
         expected="linear, cosine or constant",
     )
+
+
+# Weights are drawn with this spread (BERT), and AdamW moves a weight by at most about the learning
+# rate a step: below this sum of all rates nothing leaves its random start.
+START_SPREAD = 0.02
+
+
+def moves(spec: OptimSpec, total: int) -> float:
+    """Sum the learning rates of a run: about the farthest that AdamW can move a weight.
+
+    Examples
+    --------
+    >>> round(moves(OptimSpec(peak_lr=0.1, warmup_steps=0, decay="constant"), 30), 6)
+    3.0
+    """
+    # Straight lines and a cosine: a thousand points are as good as all.
+    at = np.linspace(0, total - 1, min(total, 1000)).round().astype(int)
+    return float(np.mean([lr_at(int(step), spec, total) for step in at])) * total
+
+
+def schedule_warnings(spec: OptimSpec, total: int) -> list[str]:
+    """Say what of a schedule looks as if nothing could be learned.
+
+    Parameters
+    ----------
+    spec : OptimSpec
+    total : int
+        Steps of the whole run.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> schedule_warnings(OptimSpec(peak_lr=1e-3, warmup_steps=100), 2000)
+    []
+    >>> for line in schedule_warnings(OptimSpec(peak_lr=1e-4, warmup_steps=500), 400):
+    ...     print(line[:63])
+    optim.warmup_steps 500 is not shorter than the run of 400 steps
+    the learning rates of all 400 steps sum up to 0.016: AdamW move
+    """
+    out = []
+    if spec.warmup_steps >= total:
+        top = lr_at(total - 1, spec, total)
+        out.append(
+            f"optim.warmup_steps {spec.warmup_steps} is not shorter than the run of {total} steps:"
+            f" the learning rate only rises, to {top:.3g} of {spec.peak_lr:g}. Set it to about a"
+            f" tenth, {max(total // 10, 1)}"
+        )
+    # Muon turns a gradient into steps of another size: the sum says nothing there.
+    if spec.name == "adamw" and (far := moves(spec, total)) < START_SPREAD:
+        out.append(
+            f"the learning rates of all {total} steps sum up to {far:.2g}: AdamW moves no weight"
+            f" farther than about that, and weights start with a spread of {START_SPREAD:g}: too"
+            " little to learn from. Raise train.steps or optim.peak_lr"
+        )
+    return out

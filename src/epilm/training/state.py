@@ -10,7 +10,7 @@ Needs torch and safetensors.
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def save_state(
     extra: Mapping[str, Any],
     keep: int,
     beside: Mapping[str, Any] | None = None,
+    spare: Container[int] = (),
 ) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep`.
 
@@ -100,6 +101,8 @@ def save_state(
     beside : mapping, optional
         File name to JSON value: what makes the folder readable to others (`spec.json` of a
         checkpoint).
+    spare : container of int
+        Steps whose states stay, however old.
 
     Returns
     -------
@@ -139,7 +142,8 @@ def save_state(
         if step_of(path) > step:
             shutil.rmtree(path)
     for old in states(root)[:-keep]:
-        shutil.rmtree(old)
+        if step_of(old) not in spare:
+            shutil.rmtree(old)
     return folder
 
 

@@ -153,6 +153,37 @@ def test_keep_leaves_overlapping_regions_apart(raw, tmp_path):
     assert store.info.dropped["peaks equal to another"] == 1
 
 
+def test_regions_wider_than_the_width_are_cut_and_the_matrix_scores_the_pieces(raw, tmp_path):
+    whole = make(raw, tmp_path / "whole")
+    store = make(raw, tmp_path / "s", region_width=100)
+    pieces = [
+        (chrom, start + a * (end - start) // n, start + (a + 1) * (end - start) // n)
+        for chrom, start, end in intervals(whole)
+        for n in [-(-(end - start) // 100)]
+        for a in range(n)
+    ]
+    # All but what the filter of N leaves out piece by piece, no longer the region that it is in.
+    assert set(intervals(store)) >= set(pieces)
+    assert max(end - start for _, start, end in intervals(store)) <= 100
+    x = dict(zip(intervals(whole), whole.accessible("X"), strict=True))
+    for (chrom, start, end), accessible in zip(
+        intervals(store), store.accessible("X"), strict=True
+    ):
+        within = [r for r in x if r[0] == chrom and r[1] <= start and end <= r[2]]
+        assert all(x[region] == accessible for region in within)
+    width = store.regions["end"] - store.regions["start"]
+    expected, _ = factor_matrix(
+        np.asarray(store.genome),
+        store.flat_starts,
+        store.flat_starts + width,
+        read_motifs(raw / "m.jaspar"),
+    )
+    assert np.array_equal(store.factors, expected)
+    assert store.info.access["region_width"] == 100
+    assert "region_width" not in whole.info.access
+    assert any("regions wider than 100 bp cut into" in note for note in store.info.notes)
+
+
 def test_contacts_are_observed_over_expected(raw, tmp_path):
     store = make(raw, tmp_path / "s", contacts=raw / "chr1.tsv")
     # Each distance has one value, so observed / expected is 1 everywhere.
@@ -466,6 +497,19 @@ CASES = {
     "unknown short": (lambda raw, tmp: {"short": "no"}, "short: unknown value"),
     "unknown overlaps": (lambda raw, tmp: {"overlaps": "mrge"}, "Did you mean merge"),
     "p of 0": (lambda raw, tmp: {"p": 0.0}, "p: the value is out of range"),
+    "regions shorter than a motif": (
+        lambda raw, tmp: {"region_width": 2},
+        r"region_width: the regions would be shorter than a motif\. Found 2; expected at least \d+,"
+        " the bases of MA",
+    ),
+    "a region width of 0": (
+        lambda raw, tmp: {"region_width": 0, "motifs": None},
+        "region_width: the value is out of range. Found 0; expected at least 1",
+    ),
+    "a region width without regions": (
+        lambda raw, tmp: {"region_width": 100, "peaks": None, "motifs": None},
+        "region_width are about accessible regions, and there are none",
+    ),
     "N fraction of 2": (lambda raw, tmp: {"max_n_fraction": 2.0}, "max_n_fraction"),
     "negative pseudocount": (lambda raw, tmp: {"pseudocount": -1.0}, "pseudocount"),
     "a motif with a zero column": (

@@ -34,6 +34,7 @@ from epilm.store.making.regions import (
     check_choice,
     check_thresholds,
     clean,
+    cut,
     from_counts,
     from_peaks,
     narrower_than_motifs,
@@ -74,6 +75,7 @@ def build(
     assembly: str | None = None,
     blacklist: str | Path | None = None,
     overlaps: Literal["merge", "keep"] = "merge",
+    region_width: int | None = None,
     max_n_fraction: float = 0.05,
     min_count: float = 0,
     min_cpm: float | None = None,
@@ -135,6 +137,9 @@ def build(
         BED; regions that touch it are left out.
     overlaps : {"merge", "keep"}
         Overlapping regions become one, or each different one stays.
+    region_width : int, optional
+        Cut wider regions into pieces of at most so many bp (`regions.cut`): what a model reads of
+        one (`epilm plan` says it), so that the factor matrix scores no base that it does not.
     max_n_fraction : float
         Regions with a larger share of N are left out (A27).
     min_count, min_cpm, top_n
@@ -189,7 +194,12 @@ def build(
     EpilmError
         If `out` exists, another process writes it, or the disk is full.
     """
-    _check_regions(peaks, counts, {"contacts": contacts, "blacklist": blacklist})
+    about_regions = {
+        "contacts": contacts,
+        "blacklist": blacklist,
+        "region_width": region_width,
+    }
+    _check_regions(peaks, counts, about_regions)
     if layer is not None and counts is None:
         raise InputError("--layer is about counts, and none are given", do="Give --counts.")
     _check_motifs(motifs, peaks is None and counts is None, background, more_statistics)
@@ -225,6 +235,8 @@ def build(
         if sizes is not None:
             sources.append(source("sizes", sizes))
         read = None if motifs is None else read_motifs(motifs)
+        if region_width is not None:
+            _check_width(region_width, read or ())
         if peaks is not None:
             left_out: list[str] = []
             named = peak_files(peaks, left_out)
@@ -268,6 +280,8 @@ def build(
 
         writer = StoreWriter(folder, tuple(opened.sizes), tuple(opened.sizes.values()))
         flat = _write_genome(writer, opened, bar)
+        if region_width is not None:
+            cut(regions, region_width)
         if where:
             clean(regions, _Flat(opened.sizes, flat, writer.offsets), black, max_n_fraction, where)
         in_bins = in_bases = Written()
@@ -323,7 +337,11 @@ def build(
             regionless=not where,
             access=_about_access(
                 "peaks" if peaks is not None else "counts" if counts is not None else "none",
-                {"overlaps": overlaps, "max_n_fraction": max_n_fraction},
+                {
+                    "overlaps": overlaps,
+                    "max_n_fraction": max_n_fraction,
+                    **({} if region_width is None else {"region_width": region_width}),
+                },
                 {
                     "label": label,
                     **({} if layer is None else {"layer": layer}),
@@ -377,6 +395,19 @@ def _check_motifs(motifs: Any, regionless: bool, background: str, more: Sequence
                 expected="one of --peaks and --counts",
                 do="Give one, or leave the option out: the store then keeps the motifs alone.",
             )
+
+
+def _check_width(region_width: int, motifs: Sequence[Motif]) -> None:
+    """Refuse pieces that could not hold a motif."""
+    longest = max(motifs, key=lambda motif: len(motif.matrix), default=None)
+    least = 1 if longest is None else len(longest.matrix)
+    if region_width < least:
+        raise InputError(
+            "the regions would be shorter than a motif" if longest else "the value is out of range",
+            where="region_width",
+            found=region_width,
+            expected=f"at least {least}" + (f", the bases of {longest.id}" if longest else ""),
+        )
 
 
 def _about_access(source: str, usual: dict[str, Any], of_counts: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def main() -> None:
     regions = np.zeros(n, REGION_TYPE)
     regions["start"] = np.sort(generator.choice(bases - WIDTH, n, replace=False))
     regions["end"] = regions["start"] + WIDTH
-    recipe = load_recipe("dnabert", "base", ("samples.regions=1", "samples.holdout_chroms=[]"))
+    recipe = load_recipe("dnabert", "base", ("samples.regions=1", "samples.group_stride=1"))
 
     with tempfile.TemporaryDirectory() as folder:
         write_store(
@@ -109,7 +109,8 @@ def main() -> None:
             seed=0,
             subset="all",
         )
-        samples = generator.permutation(len(maker))
+        assert len(maker) == n
+        samples = generator.permutation(n)
         starts = regions["start"][maker.table.regions[samples, 0]]
         name = str(Path(folder) / "genome.fa")
         letters = np.frombuffer(b"ACGT", dtype=np.uint8)[codes].tobytes().decode()

@@ -1,6 +1,8 @@
 """Row 1: a masked-LM sample, from a window of the genome to tensors, against the usual tools.
 
-Ours: codes of the genome -> 6-mer ids -> DNABERT's span masking -> tensors. Peer: pysam fetch,
+Ours: what `epilm pretrain dnabert` does for a batch (`BatchMaker` of the recipe, samples of one
+region): bases of the store's memory map -> 6-mer ids -> DNABERT's span masking -> a Batch. Peer:
+pysam fetch,
 k-mers joined with spaces, a `tokenizers` WordLevel vocabulary (DNABERT's) behind
 `PreTrainedTokenizerFast`, and transformers' DataCollatorForLanguageModeling (its masking is of
 single tokens and so does less than ours). Both make batches of the same windows of 515 bases = 512
@@ -76,16 +78,40 @@ def main() -> None:
     from harness import compare, write_row
     from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
 
-    from epilm.tokens.windows import masked_windows
+    from epilm.batches.maker import BatchMaker
+    from epilm.recipes.recipe import load_recipe
+    from epilm.store.making.writer import write_store
+    from epilm.store.reader import Store
+    from epilm.store.schema import REGION_TYPE
 
     torch.set_num_threads(1)
     n, bases = arguments.batch, 2_000_000
     generator = np.random.default_rng(0)
     codes = generator.integers(0, 4, bases, dtype=np.uint8)
-    starts = generator.integers(0, bases - WIDTH, n)
-    keys = torch.arange(n)
+    regions = np.zeros(n, REGION_TYPE)
+    regions["start"] = np.sort(generator.choice(bases - WIDTH, n, replace=False))
+    regions["end"] = regions["start"] + WIDTH
+    recipe = load_recipe("dnabert", "base", ("samples.regions=1", "samples.group_stride=1"))
 
     with tempfile.TemporaryDirectory() as folder:
+        write_store(
+            Path(folder) / "store",
+            genome={"chr": codes},
+            regions=regions,
+            accessible=np.ones((n, 1), bool),
+            cell_types=["all"],
+        )
+        maker = BatchMaker(
+            Store.open(Path(folder) / "store"),
+            recipe.model,
+            recipe.objectives,
+            recipe.samples,
+            seed=0,
+            subset="all",
+        )
+        assert len(maker) == n
+        samples = generator.permutation(n)
+        starts = regions["start"][maker.table.regions[samples, 0]]
         name = str(Path(folder) / "genome.fa")
         letters = np.frombuffer(b"ACGT", dtype=np.uint8)[codes].tobytes().decode()
         rows = "\n".join(letters[i : i + 60] for i in range(0, bases, 60))
@@ -103,7 +129,7 @@ def main() -> None:
         collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
 
         def ours():
-            return masked_windows(codes, starts, width=WIDTH, k=K, rate=0.15, keys=keys, seed=0)
+            return maker(samples, 0).dna
 
         def peer():
             texts = []

@@ -108,4 +108,4 @@ def test_the_embedding_of_a_tail_is_that_of_its_regions_alone(store):
     row = int(((batch.regions >= 0).sum(1) < 4).nonzero()[0, 0])
     real = batch.regions[row] >= 0
     pooled = model.pool(model.read(batch.dna).tokens, batch.dna.mask).view(len(batch), 4, -1)[row]
-    torch.testing.assert_close(model.embed_samples(batch)[row], pooled[real].mean(0))
+    torch.testing.assert_close(model._match(batch)[2][row], pooled[real].mean(0))

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertForMaskedLM
 
 from epilm.errors import CheckpointError
+from epilm.hub.load import load
 from epilm.hub.transformers import (
     from_bert_state,
-    import_dnabert,
     load_encoder,
     read_bert,
     to_bert_state,
@@ -70,7 +70,8 @@ def write(folder, state, model, binary=True):
 def test_a_dnabert_checkpoint_gives_the_scores_of_bert(tmp_path, k, binary):
     model = dnabert(k)
     folder = write(tmp_path / "dnabert", public_layout(model), model, binary)
-    encoder, head = import_dnabert(folder, k)
+    loaded = load(folder)
+    encoder, head = loaded.encoder, loaded.model.masked_head
     ids = torch.randint(5, vocab_size(k), (2, 11))
     mask = torch.arange(11) < torch.tensor([[11], [6]])
     with torch.no_grad():
@@ -83,7 +84,7 @@ def test_a_missing_pooler_is_accepted_with_a_warning(tmp_path, caplog):
     model = dnabert(3)
     folder = write(tmp_path / "mlm", public_layout(model, pooler=False), model)
     with caplog.at_level(logging.WARNING):
-        encoder, _ = import_dnabert(folder, 3)
+        encoder = load(folder).encoder
     assert "no pooler (masked-LM weights alone)" in caplog.text
     assert encoder.pooler.weight.std() > 0
 
@@ -130,7 +131,7 @@ def test_another_vocabulary_is_refused_and_its_k_named(tmp_path):
     model = dnabert(4)
     folder = write(tmp_path / "four", public_layout(model), model)
     with pytest.raises(CheckpointError) as error:
-        import_dnabert(folder, 6)
+        read_bert(folder, 6)
     text = str(error.value)
     assert "the vocabulary is not that of 6-mers" in text
     assert "Found 261 ids, those of 4-mers; expected 4**6 + 5 = 4101" in text

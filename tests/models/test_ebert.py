@@ -316,13 +316,6 @@ def test_the_large_size_is_the_one_the_paper_names_next():
     assert (size.layers, size.heads, size.hidden) == (24, 16, 1024)
 
 
-def test_sequences_without_a_cell_type_have_vectors(ebert):
-    b = batch(pad=2)
-    vectors = ebert.embed_sequences(b.dna)
-    assert vectors.shape == (4, 16)
-    assert torch.equal(vectors, ebert.encode(b.dna.ids, b.dna.mask)[:, 0])
-
-
 def test_windows_go_in_as_they_are(ebert):
     b = batch()
     windows = Windows(b.dna.ids, b.dna.mask, b.states)

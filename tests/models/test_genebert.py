@@ -32,7 +32,7 @@ def test_the_embedding_does_not_change_with_the_negative_pair(toy, clean):
     other = replace(batch, pairs=toy.sequences(5, seed=99), pair_labels=1 - batch.pair_labels)
     one, two = model(batch), model(other)
     assert torch.equal(one.seq_embedding, two.seq_embedding)
-    assert torch.equal(model.embed_samples(batch), model.embed_samples(other))
+    assert torch.equal(model._match(batch)[2], model._match(other)[2])
     assert not torch.equal(one.pair_logits, two.pair_logits)
 
 
@@ -77,7 +77,7 @@ def test_per_region_is_the_mean_over_present_regions(toy):
     present = batch.regions.clone()
     present[0, 2:] = -1
     pooled = model.pool(model.read(batch.dna).tokens, batch.dna.mask).view(3, spec.regions, -1)
-    got = model.embed_samples(replace(batch, regions=present))
+    got = model._match(replace(batch, regions=present))[2]
     assert torch.allclose(got[0], pooled[0, :2].mean(0), atol=1e-6)
     assert torch.allclose(got[1], pooled[1].mean(0), atol=1e-6)
 
@@ -156,7 +156,7 @@ def test_the_cell_type_reaches_the_embedding_only_if_asked(toy):
     for wanted in (False, True):
         model, batch, _ = outputs(toy, cell_embedding=wanted)
         other = replace(batch, cells=(batch.cells + 1) % 3)
-        assert torch.equal(model.embed_samples(batch), model.embed_samples(other)) != wanted
+        assert torch.equal(model._match(batch)[2], model._match(other)[2]) != wanted
 
 
 def test_long_inputs_enlarge_the_position_table(toy):
@@ -178,7 +178,7 @@ def test_pieces_are_joined_in_order_or_not(how):
 def test_contacts_bias_pulls_regions_together(toy):
     model, batch, _ = outputs(toy, streams=("dna", "factors", "contacts"), contacts="bias")
     other = replace(batch, contacts=batch.contacts * 9)
-    assert not torch.allclose(model.embed_samples(batch), model.embed_samples(other), atol=1e-7)
+    assert not torch.allclose(model._match(batch)[2], model._match(other)[2], atol=1e-7)
     plain, batch, _ = outputs(toy)
     assert plain.contact_bias is None
 

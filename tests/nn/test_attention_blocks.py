@@ -5,7 +5,7 @@ import torch
 
 from epilm.nn import attention_blocks
 from epilm.nn.attention import attend
-from epilm.nn.attention_blocks import attend_in_blocks
+from epilm.nn.attention_blocks import BLOCK, attend_in_blocks
 from epilm.nn.encoder import SequenceEncoder
 
 M, L, D = 5, 12, 4
@@ -16,11 +16,11 @@ def qkv(dtype=torch.float64):
     return [torch.randn(M, L, D, generator=g, dtype=dtype).requires_grad_() for _ in range(3)]
 
 
-def table_of(q, k, rate, hidden=None):
+def table_of(q, k, rate, hidden=None, block=BLOCK):
     """The dropped table itself: what mixes unit vectors."""
     torch.manual_seed(3)
     return attend_in_blocks(
-        q, k, torch.eye(L, dtype=q.dtype).expand(M, L, L).contiguous(), rate, hidden
+        q, k, torch.eye(L, dtype=q.dtype).expand(M, L, L).contiguous(), rate, hidden, block
     ).detach()
 
 
@@ -35,17 +35,16 @@ def written_out(q, k, v, kept, rate, hidden=None):
 @pytest.mark.parametrize("block", [M * L * L, 2 * L * L, 5 * L, 1])
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("rate", [0.0, 0.25])
-def test_values_and_gradients_are_those_of_the_formula(monkeypatch, block, padded, rate):
-    monkeypatch.setattr(attention_blocks, "BLOCK", block)
+def test_values_and_gradients_are_those_of_the_formula(block, padded, rate):
     hidden = (
         (torch.arange(L) >= torch.tensor([[12], [7], [3], [12], [1]]))[:, None] if padded else None
     )
     x = qkv()
-    kept = table_of(x[0], x[1], rate, hidden) != 0
+    kept = table_of(x[0], x[1], rate, hidden, block) != 0
     if not padded:
         assert bool(kept.all()) is (rate == 0)
     torch.manual_seed(3)
-    found = attend_in_blocks(*x, rate, hidden)
+    found = attend_in_blocks(*x, rate, hidden, block)
     expected = written_out(*x, kept, rate, hidden)
     torch.testing.assert_close(found, expected)
     slope = torch.randn(M, L, D, dtype=torch.float64)

@@ -15,6 +15,7 @@ from epilm.cli import main
 from epilm.device import Place, choose_place
 from epilm.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from epilm.models.build import build_model
+from epilm.nn.encoder import BlockKernels, EncoderBlock
 from epilm.planning import probe as plan_probe
 from epilm.planning import sizing as plan_sizing
 from epilm.planning.answer import Plan
@@ -225,10 +226,28 @@ def test_counting_leaves_the_model_as_it_was(store):
     count(model, data.maker(data.rows_at(0)[:2], 0), (3, 0), FP32, exact=True, fused=True)
     assert not model.training
     assert model.encoder.blocks is blocks
-    assert "forward" not in vars(model.encoder)
+    assert not model.encoder._forward_pre_hooks
+    assert not model.encoder._forward_hooks
+    assert all(block.kernels == BlockKernels() for block in blocks)
     assert all(p.grad is None for p in model.parameters())
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
     assert blocks[0].attention_dropout > 0
+
+
+def test_an_encoder_whose_blocks_compute_by_other_functions_is_not_counted(tracks):
+    """What a block does past its `kernels` would be left out of the plan without a word."""
+    recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
+    data = make_plan(recipe, tracks)
+    model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:2], 0)
+
+    class Other(EncoderBlock):
+        def _mix(self, qkv, mask, need_weights):
+            return qkv[..., : qkv.shape[-1] // 3], None
+
+    for block in model.encoder.blocks:
+        block.__class__ = Other
+    with pytest.raises(AssertionError, match=r"past the counting versions of .*attend"):
+        count(model, batch, (3, 1), FP32, exact=False, fused=True)
 
 
 def test_weights_that_are_not_drawn_have_the_same_shapes():

@@ -8,7 +8,7 @@ import torch
 
 from epilm.errors import EpilmError, StoreError
 from epilm.store import schema
-from epilm.store.making.writer import allocate, save_array, write_store
+from epilm.store.making.writer import allocate, write_store
 from epilm.store.reader import Store
 from toy_store import toy_regions, toy_store
 
@@ -311,7 +311,7 @@ def test_parts_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, chan
 
 
 def test_empty_arrays_can_be_written(tmp_path):
-    save_array(tmp_path / "a.npy", np.zeros((0, 3), np.int8))
+    allocate(tmp_path / "a.npy", np.dtype(np.int8), (0, 3))
     assert np.load(tmp_path / "a.npy").shape == (0, 3)
     with pytest.raises(FileExistsError):
         allocate(tmp_path / "a.npy", np.int8, (2,))

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from epilm.errors import CheckpointError, DamagedError
 from epilm.nn.encoder import SequenceEncoder, enlarge_positions
-from epilm.nn.vocabulary import MaskedHead
 from epilm.tensor_files import load_tensors
 from epilm.tokens.kmers import vocab_size
 
@@ -292,48 +291,6 @@ def _read_config(path: Path) -> dict[str, Any]:
                 f"{key} is not BERT's", where=str(path), found=config[key], expected=value
             )
     return config
-
-
-def import_dnabert(path: str | Path, k: int) -> tuple[SequenceEncoder, MaskedHead]:
-    """Open a DNABERT checkpoint as our encoder and masked head.
-
-    Parameters
-    ----------
-    path : path
-        Local folder or weights file; nothing is downloaded.
-    k : int
-        3 to 6 have published weights.
-
-    Returns
-    -------
-    encoder, head
-        In evaluation mode; the head is freshly drawn where the checkpoint has none (a warning says
-        so).
-
-    Raises
-    ------
-    CheckpointError
-        See `read_bert`.
-    """
-    found = read_bert(path, k)
-    state = found.encoder
-    vocab, hidden = state["words.weight"].shape
-    encoder = SequenceEncoder(
-        vocab=vocab,
-        hidden=hidden,
-        layers=n_blocks(state),
-        heads=found.heads,
-        ffn=state["blocks.0.up.weight"].shape[0],
-        max_positions=state["positions.weight"].shape[0],
-        segments=state["types.weight"].shape[0],
-    )
-    encoder.load_state_dict(state, strict=found.has_pooler)
-    head = MaskedHead(hidden, vocab, encoder.words.weight)
-    if found.head is None:
-        log.warning("%s: no masked head; it is drawn anew", path)
-    else:
-        head.load_state_dict(found.head)
-    return encoder.eval(), head.eval()
 
 
 def _same_stem(encoder: SequenceEncoder, given: Mapping[str, Tensor], where: str) -> None:

@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from epilm.batch import Batch, Outputs, Sequences, Windows
+from epilm.batch import Batch, Outputs, Windows
 from epilm.errors import InputError
-from epilm.models.grouping import Pooling, pool_tokens, pooled_places
+from epilm.models.grouping import Pooling
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead, labelled
 from epilm.tokens.kmers import PAD
@@ -67,7 +67,7 @@ class EBERT(nn.Module):
     combine : {"sum", "concat"}
         How a token's two vectors become one.
     pooling : {"cls", "pooler", "mean"}
-        How `embed_sequences` makes one vector of many.
+        How a classifier on top makes one vector of many (`epilm.models.classifier`).
 
     Attributes
     ----------
@@ -192,16 +192,6 @@ class EBERT(nn.Module):
         with torch.no_grad():
             words.copy_(torch.where(mask[0, :, None], self._joined(ids, mask, None)[0], words))
         return encoder
-
-    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """One vector a window: (B, L, H) -> (B, H)."""
-        return pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
-
-    def embed_sequences(self, sequences: Sequences) -> Tensor:
-        """One vector (N, H) for sequences of no known state."""
-        rows = pooled_places(sequences.ids, self.pooling)
-        hidden = self.encode(sequences.ids, sequences.mask, rows=rows)
-        return self.pool(hidden if rows is None else hidden[:, None], sequences.mask)
 
     def forward(self, batch: Batch) -> Outputs:
         """Scores of what is hidden: `batch.dna.labels` and `batch.state_labels` say what that

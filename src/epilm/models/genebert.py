@@ -208,20 +208,6 @@ class GeneBERT(nn.Module):
 
     # --- what is asked of the model -----------------------------------------
 
-    def embed_samples(self, batch: Batch) -> Tensor:
-        """E_seq, (B, H): of the clean sequences where the batch has them, else of the masked."""
-        return self._match(batch)[2]
-
-    def embed_sequences(self, sequences: Sequences, owner: Tensor | None = None) -> Tensor:
-        """One vector (N, H) for any sequences; with `owner` (N,) one for each sample (B, H)."""
-        pooled = self.pool(self.read(sequences).tokens, sequences.mask)
-        if owner is None:
-            return pooled
-        samples = int(owner.max()) + 1
-        if self.chunks is not None:
-            return self.chunks(pooled, owner, samples)
-        return masked_mean(*by_sample(pooled, owner, samples))
-
     def encode_contrasts(self, batch: Batch) -> Outputs:
         """What samples are contrasted by, (B, D) each where the model has it, and nothing else.
 

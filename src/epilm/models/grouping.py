@@ -4,6 +4,9 @@ sample.
 Axes: B samples, N encoder inputs, P inputs of a sample (regions or pieces), L tokens, H hidden.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -13,6 +16,28 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from epilm.errors import RecipeError
 
 Pooling = Literal["cls", "pooler", "mean"]
+
+
+_EVENLY = ContextVar("evenly", default=False)
+
+
+@contextmanager
+def grouped_evenly() -> Iterator[None]:
+    """Within, `by_sample` reads shapes alone: as many inputs a sample, whatever `owner` says.
+
+    For tensors without numbers, of which a plan counts what they cost.
+
+    Examples
+    --------
+    >>> with grouped_evenly():
+    ...     by_sample(torch.zeros(5), torch.zeros(5, dtype=torch.int64), 2)[0].shape
+    torch.Size([2, 3])
+    """
+    token = _EVENLY.set(True)
+    try:
+        yield
+    finally:
+        _EVENLY.reset(token)
 
 
 def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
@@ -38,6 +63,11 @@ def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     >>> rows.tolist(), present.tolist()
     ([[1.0, 2.0], [3.0, 0.0]], [[True, True], [True, False]])
     """
+    if _EVENLY.get():
+        width = -(-x.shape[0] // samples)
+        rows = torch.cat([x, x[: samples * width - x.shape[0]]])  # filled up with any rows
+        rows = rows.reshape(samples, width, *x.shape[1:])
+        return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
     counts = torch.bincount(owner, minlength=samples)  # (B,)
     place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
     width = int(counts.max())

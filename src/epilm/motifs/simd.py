@@ -30,8 +30,6 @@ from numpy.typing import NDArray
 KINDS = {"portable": 0, "neon": 1, "avx2": 2, "avx512": 3, "vbmi": 4}
 _LANES = (16, 16, 32, 64, 64)
 _BASES = (1, 2, 2, 2, 3)
-UNROLLED = 8
-"""Motifs of up to this many lookups keep their tables in registers."""
 PAD = 256
 """Readable bytes that must follow the last index."""
 

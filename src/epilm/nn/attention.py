@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from epilm.errors import TrainingError
-from epilm.nn.attention_blocks import attend_in_blocks
+from epilm.nn.attention_blocks import BLOCK, attend_in_blocks
 from epilm.nn.dropout import drop
 
 Attention = Literal["auto", "plain", "sdpa", "flash", "cudnn"]
@@ -142,7 +142,13 @@ def kernels_around(device: torch.device, wish: Attention) -> AbstractContextMana
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, wish: Attention = "auto"
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None,
+    dropout: float,
+    wish: Attention = "auto",
+    block: int = BLOCK,
 ) -> Tensor:
     """Mix values by attention.
 
@@ -154,6 +160,8 @@ def attend(
     dropout : float
         On the attention weights; 0 outside training.
     wish : {"auto", "plain", "sdpa", "flash", "cudnn"}
+    block : int
+        Pairs of tokens that `attend_in_blocks` works on at a time, where it does the work.
 
     Returns
     -------
@@ -168,7 +176,7 @@ def attend(
     if wish == "auto" and _blocks_are_faster(q, k, mask, dropout):
         hidden = None if mask is None else ~mask.expand(*q.shape[:2], *mask.shape[2:]).flatten(0, 1)
         tables = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
-        return attend_in_blocks(*tables, dropout, hidden).view(q.shape)
+        return attend_in_blocks(*tables, dropout, hidden, block).view(q.shape)
     if wish == "plain" or (wish == "auto" and _plain_is_faster(q, dropout)):
         return _plain(q, k, v, mask, dropout)
     if q.device.type != "cuda" or wish == "sdpa" or torch.compiler.is_compiling():

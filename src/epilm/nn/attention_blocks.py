@@ -20,7 +20,12 @@ BLOCK = 1 << 17  # pairs of one block: a table of 512 KB
 
 
 def attend_in_blocks(
-    q: Tensor, k: Tensor, v: Tensor, rate: float, hidden: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    rate: float,
+    hidden: Tensor | None = None,
+    block: int = BLOCK,
 ) -> Tensor:
     """Mix values by attention, dropping a share of its weights.
 
@@ -32,6 +37,8 @@ def attend_in_blocks(
         Of dropout, below 1; drawn from torch's generator.
     hidden : bool (M, 1, L), optional
         True: a key that is not attended.
+    block : int
+        Pairs of queries and keys that are worked on at a time.
 
     Returns
     -------
@@ -44,23 +51,30 @@ def attend_in_blocks(
     >>> attend_in_blocks(x, x, x, 0.0).flatten().tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    out: Tensor = _Blocks.apply(q, k, v, hidden, rate)
+    out: Tensor = _Blocks.apply(q, k, v, hidden, rate, block)
     return out
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None, rate: float
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        hidden: Tensor | None,
+        rate: float,
+        block: int,
     ) -> Tensor:
-        out, (table, mixing) = torch.empty_like(v), _room(q, 2)
+        out, (table, mixing) = torch.empty_like(v), _room(q, 2, block)
         kept = torch.empty(q.shape[0], q.shape[1], q.shape[1], dtype=torch.bool)
-        for at, rows in _blocks(*q.shape[:2]):
+        for at, rows in _blocks(q.shape[0], q.shape[1], block):
             weights = _weights(q, k, hidden, at, rows, table)
             ctx.scale = draw_kept(kept[at, rows], rate)
             dropped = _shaped(mixing, weights).copy_(kept[at, rows]).mul_(ctx.scale).mul_(weights)
             torch.bmm(dropped, v[at], out=out[at, rows])
         ctx.save_for_backward(q, k, v, hidden, kept)
+        ctx.block = block
         return out
 
     @staticmethod
@@ -70,8 +84,8 @@ class _Blocks(torch.autograd.Function):
         q, k, v, hidden, kept = ctx.saved_tensors
         none, factor = q.new_empty(1, 1, 1), q.shape[2] ** -0.5
         to_q, to_k, to_v = (torch.empty_like(x) for x in (q, k, v))
-        table, mixing, slopes = _room(q, 3)
-        for at, rows in _blocks(*q.shape[:2]):
+        table, mixing, slopes = _room(q, 3, ctx.block)
+        for at, rows in _blocks(q.shape[0], q.shape[1], ctx.block):
             weights = _weights(q, k, hidden, at, rows, table)
             dropping = _shaped(mixing, weights).copy_(kept[at, rows]).mul_(ctx.scale)
             slope = _shaped(slopes, weights)
@@ -83,12 +97,12 @@ class _Blocks(torch.autograd.Function):
             more = int(rows.start > 0)
             to_k[at].baddbmm_(slope.transpose(1, 2), q[at, rows], beta=more, alpha=factor)
             to_v[at].baddbmm_(dropping.mul_(weights).transpose(1, 2), grad[at, rows], beta=more)
-        return to_q, to_k, to_v, None, None
+        return to_q, to_k, to_v, None, None, None
 
 
-def _blocks(m: int, length: int) -> Iterator[tuple[slice, slice]]:
-    """Cut (M, L queries) into blocks of some `BLOCK` pairs: several tables, or some rows of one."""
-    tables, rows = BLOCK // (length * length), max(1, BLOCK // length)
+def _blocks(m: int, length: int, block: int) -> Iterator[tuple[slice, slice]]:
+    """Cut (M, L queries) into blocks of some `block` pairs: several tables, or some rows of one."""
+    tables, rows = block // (length * length), max(1, block // length)
     if tables:
         yield from ((slice(i, min(m, i + tables)), slice(0, length)) for i in range(0, m, tables))
         return
@@ -98,10 +112,10 @@ def _blocks(m: int, length: int) -> Iterator[tuple[slice, slice]]:
         )
 
 
-def _room(q: Tensor, tables: int) -> list[Tensor]:
+def _room(q: Tensor, tables: int, block: int) -> list[Tensor]:
     """Make the memory that all blocks share."""
     m, length = q.shape[:2]
-    return [q.new_empty(min(max(BLOCK, length), m * length * length)) for _ in range(tables)]
+    return [q.new_empty(min(max(block, length), m * length * length)) for _ in range(tables)]
 
 
 def _shaped(room: Tensor, like: Tensor) -> Tensor:

@@ -8,8 +8,9 @@ Axes: N sequences, L tokens, H hidden. Needs torch only.
 """
 
 import math
-from contextlib import nullcontext
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,23 @@ WORTH_PACKING = 0.95  # share of tokens above which moving them costs more than 
 Packing = Literal["auto", "off", "packed"]
 
 
+class BlockKernels(NamedTuple):
+    """The functions of a block that chips have kernels for.
+
+    `SequenceEncoder.computed_by` exchanges them: a plan counts what they cost without computing.
+
+    Attributes
+    ----------
+    attend : callable
+        As `epilm.nn.attention.attend`.
+    add_norm : callable
+        As `epilm.nn.norms.add_norm`.
+    """
+
+    attend: Callable[..., Tensor] = attend
+    add_norm: Callable[..., Tensor] = add_norm
+
+
 class EncoderBlock(nn.Module):
     """Self-attention and feed-forward, each followed by a residual sum and a layer norm.
 
@@ -50,6 +68,7 @@ class EncoderBlock(nn.Module):
         self.heads = heads
         self.attention_dropout = attention_dropout
         self.attention: Attention = "auto"  # `SequenceEncoder.compute` sets it
+        self.kernels = BlockKernels()
         self.qkv = Linear(hidden, 3 * hidden)
         self.out = Linear(hidden, hidden)
         self.attention_norm = nn.LayerNorm(hidden, eps=EPS)
@@ -82,8 +101,9 @@ class EncoderBlock(nn.Module):
             mixed, weights = self._mix(qkv, mask, need_weights)
         if rows is not None:
             x, mixed = (part.flatten(0, -2).index_select(0, rows) for part in (x, mixed))
-        x = add_norm(x, self.out(mixed), self.attention_norm, self.dropout)
-        x = add_norm(x, self.down(F.gelu(self.up(x))), self.ffn_norm, self.dropout)
+        x = self.kernels.add_norm(x, self.out(mixed), self.attention_norm, self.dropout)
+        update = self.down(F.gelu(self.up(x)))
+        x = self.kernels.add_norm(x, update, self.ffn_norm, self.dropout)
         return x, weights
 
     def _mix(
@@ -99,7 +119,8 @@ class EncoderBlock(nn.Module):
             weights = attention_weights(q, k, mask)
             mixed = F.dropout(weights, dropout) @ v
         else:
-            mixed = attend(q, k, v, mask, dropout, self.attention)  # (N, heads, L, H / heads)
+            # (N, heads, L, H / heads)
+            mixed = self.kernels.attend(q, k, v, mask, dropout, self.attention)
         return mixed.transpose(1, 2).reshape(n, length, hidden), weights
 
 
@@ -342,6 +363,20 @@ class SequenceEncoder(nn.Module):
         self.packing, self.attention = packing, attention
         for block in self.blocks:
             block.attention = attention  # type: ignore[assignment]
+
+    @contextmanager
+    def computed_by(self, kernels: BlockKernels) -> Iterator[None]:
+        """Within, blocks compute by these functions; rows without their padding by `attend` still
+        (`epilm.nn.packing`).
+        """
+        before = [(block, block.kernels) for block in self.blocks]
+        try:
+            for block in self.blocks:
+                block.kernels = kernels  # type: ignore[assignment]
+            yield
+        finally:
+            for block, its_own in before:
+                block.kernels = its_own
 
     def compile_blocks(self, **how: Any) -> None:
         """Train through `torch.compile`, block by block: one small program serves all of them.

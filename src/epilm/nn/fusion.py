@@ -30,8 +30,6 @@ class ConcatFusion(nn.Module):
     torch.Size([2, 3, 4])
     """
 
-    needs_tokens = False
-
     def __init__(self, hidden: int, region_dim: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -90,8 +88,6 @@ class CrossAttentionFusion(nn.Module):
     >>> tuple(tokens.shape), tuple(patches.shape)
     ((2, 5, 4), (2, 3, 4))
     """
-
-    needs_tokens = True
 
     def __init__(self, hidden: int, region_dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()

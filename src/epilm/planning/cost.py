@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from epilm.batch import Batch, Sequences
 from epilm.device import Place
-from epilm.models.grouping import ChunkPool
-from epilm.nn.attention import Attention
+from epilm.models.grouping import ChunkPool, grouped_evenly
+from epilm.nn.attention import Attention, attend
+from epilm.nn.dropout import Dropout
+from epilm.nn.encoder import BlockKernels, SequenceEncoder
+from epilm.nn.norms import add_norm
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,23 @@ class Costs:
 
 
 @contextmanager
+def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Set an attribute that is there, and put back what it was."""
+    before = getattr(owner, name)  # an error where it is gone
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
 def without_initialising() -> Iterator[None]:
     """Make weights without drawing them: they take no memory until something writes them."""
     names = [name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")]
     with ExitStack() as stack:
         for name in names:
-            stack.enter_context(mock.patch.object(nn.init, name, lambda tensor, *_, **__: tensor))
+            stack.enter_context(_set(nn.init, name, lambda tensor, *_, **__: tensor))
         yield
 
 
@@ -159,18 +172,18 @@ def count(
     blocks, training = encoder.blocks, model.training
     how = _How(place, exact, fused, compiled)
     heads = (round(hidden[0] * len(batch)), round(hidden[1] * len(batch)))
-    found = []
+    by_depth = []
     model.train()
     try:
         for depth in (1, 2):
             # A model of one layer is counted with that layer twice.
             encoder.blocks = nn.ModuleList([blocks[0], blocks[min(1, len(blocks) - 1)]][:depth])
-            found.append(_count(model, batch, heads, how) * (1 / len(batch)))
+            by_depth.append(_count(model, batch, heads, how) * (1 / len(batch)))
     finally:
         encoder.blocks = blocks
         model.train(training)
     matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
-    return Costs(found[0], found[1], 1, len(blocks), 2.0 * matrices if place.bf16 else 0.0)
+    return Costs(by_depth[0], by_depth[1], 1, len(blocks), 2.0 * matrices if place.bf16 else 0.0)
 
 
 def _count(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> Cost:
@@ -216,8 +229,7 @@ def _run(model: nn.Module, batch: Batch, heads: tuple[int, int], how: _How) -> C
     drawn: list[int] = []
     with ExitStack() as stack:
         fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        for patch in _patches(model, how, drawn):
-            stack.enter_context(patch)
+        stack.enter_context(_counted(model, how, drawn))
         batch = _faked(batch, fake, heads)
 
         def amp() -> Any:
@@ -285,57 +297,87 @@ def _faked(batch: Batch, fake: FakeTensorMode, heads: tuple[int, int]) -> Batch:
     return Batch(**moved | {"states_most": heads[1]})
 
 
-def _patches(model: Any, how: _How, drawn: list[int]) -> list[Any]:
-    """What looks at numbers, replaced by what looks at shapes; all of it is put back. Draws are
+@contextmanager
+def _counted(model: Any, how: _How, drawn: list[int]) -> Iterator[None]:
+    """What looks at numbers, replaced by what looks at shapes; put back afterwards. Draws are
     added to `drawn`.
     """
-    encoder = model.encoder
-    plain, again = encoder.forward, encoder.checkpoint_activations
+    encoder: SequenceEncoder = model.encoder
+    kernels = _Kernels(how.fused, encoder.checkpoint_activations, drawn)
+    with ExitStack() as stack:
+        stack.enter_context(_shapes_alone(encoder, how.compiled))
+        stack.enter_context(encoder.computed_by(BlockKernels(kernels.attend, kernels.add_norm)))
+        stack.enter_context(_set(encoder, "checkpoint_activations", False))
+        stack.enter_context(grouped_evenly())
+        chunks = getattr(model, "chunks", None)
+        if isinstance(chunks, ChunkPool):
+            # H x H a piece: nothing beside the encoder
+            stack.enter_context(_set(chunks, "lstm", None))
+        yield
+    missed = {"attend", "add_norm"} - kernels.called
+    assert not (missed and encoder.blocks), f"blocks go past the counting versions of {missed}"
 
-    def forward(
-        ids: Any, segments: Any = None, mask: Any = None, *, rows: Any = None, **rest: Any
-    ) -> Any:
-        # A full mask is the same work as none.
-        if rows is None or not how.compiled:
-            return plain(ids, segments, None, rows=rows, **rest)
-        hidden, tables = plain(ids, segments, None, **rest)
-        return hidden.flatten(0, 1).index_select(0, rows), tables
 
-    def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
-        per = -(-x.shape[0] // samples)
-        rows = torch.cat([x, x[: samples * per - x.shape[0]]]).reshape(samples, per, *x.shape[1:])
-        return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
+@contextmanager
+def _shapes_alone(encoder: SequenceEncoder, compiled: bool) -> Iterator[None]:
+    """Within, the encoder gets no mask: a full one is the same work as none. Compiled, its blocks
+    work on all tokens, and those that are read are taken at the end.
+    """
+    places: list[Tensor | None] = []
+
+    def before(_: Any, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        # forward(ids, segments, mask, *, ...)
+        places.append(named.get("rows") if compiled else None)
+        return args[:2], named | {"mask": None} | ({"rows": None} if compiled else {})
+
+    def after(_: Any, args: tuple[Any, ...], out: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
+        rows = places.pop()
+        hidden, tables = out
+        return (hidden if rows is None else hidden.flatten(0, 1).index_select(0, rows)), tables
+
+    hooks = (
+        encoder.register_forward_pre_hook(before, with_kwargs=True),
+        encoder.register_forward_hook(after),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Kernels:
+    """The counting versions of the functions that blocks compute by.
+
+    With `fused` as GPUs compute, else as a CPU does. `again`: checkpointed blocks draw once more.
+    """
+
+    def __init__(self, fused: bool, again: bool, drawn: list[int]) -> None:
+        self.fused, self.again, self.drawn = fused, again, drawn
+        self.called: set[str] = set()
 
     def attend(
-        q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout: float, wish: Attention
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Any, dropout: float, wish: Attention
     ) -> Tensor:
+        self.called.add("attend")
+        if not self.fused:
+            # The same work in one block, counted at once.
+            return attend(q, k, v, mask, dropout, wish, block=1 << 62)
         if dropout > 0:
-            # A kernel draws again on the way back, a table is kept; checkpointed blocks draw once
-            # more.
-            passes = 1 + (again + (wish != "plain")) * torch.is_grad_enabled()
-            drawn.append(passes * q.shape[0] * q.shape[1] * q.shape[2] ** 2)
+            # A kernel draws again on the way back, a table is kept.
+            passes = 1 + (self.again + (wish != "plain")) * torch.is_grad_enabled()
+            self.drawn.append(passes * q.shape[0] * q.shape[1] * q.shape[2] ** 2)
         if wish == "plain":
             return _plain_on_gpus(q, k, v, dropout)
         out: Tensor = _KeptByAttention.apply(q, k, v)
         return out
 
-    found: list[Any] = [
-        mock.patch.object(encoder, "forward", forward),
-        mock.patch.object(encoder, "checkpoint_activations", False),
-        mock.patch("epilm.models.genebert.by_sample", by_sample),
-        mock.patch("epilm.models.grouping.by_sample", by_sample),
-        mock.patch(
-            "epilm.nn.attention_blocks.BLOCK", 1 << 62
-        ),  # the same work in one block, counted at once
-    ]
-    if isinstance(getattr(model, "chunks", None), ChunkPool):
-        found.append(
-            mock.patch.object(model.chunks, "lstm", None)
-        )  # H x H a piece: nothing beside the encoder
-    if how.fused:
-        found.append(mock.patch("epilm.nn.encoder.attend", attend))
-        found.append(mock.patch("epilm.nn.encoder.add_norm", _add_norm_of_gpus))
-    return found
+    def add_norm(self, x: Tensor, update: Tensor, norm: nn.LayerNorm, dropout: Dropout) -> Tensor:
+        self.called.add("add_norm")
+        if not self.fused:
+            return add_norm(x, update, norm, dropout)
+        out: Tensor = _KeptByKernel.apply(x.to(update.dtype), update, norm.weight, norm.bias)
+        return out
 
 
 class _KeptByAttention(torch.autograd.Function):
@@ -372,11 +414,6 @@ class _KeptByKernel(torch.autograd.Function):
         rows = torch.empty(update.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(x + update, rows, torch.empty_like(rows))
         return torch.empty_like(update)
-
-
-def _add_norm_of_gpus(x: Tensor, update: Tensor, norm: nn.LayerNorm, dropout: nn.Module) -> Tensor:
-    out: Tensor = _KeptByKernel.apply(x.to(update.dtype), update, norm.weight, norm.bias)
-    return out
 
 
 def _counter() -> FlopCounterMode:

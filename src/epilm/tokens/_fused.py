@@ -65,25 +65,6 @@ def mask_tokens(
     _required().mask_tokens(ids, maskable, keys, *draws, masked, labels)
 
 
-def masked_windows(
-    codes: np.ndarray,
-    starts: np.ndarray,
-    width: int,
-    k: int,
-    stride: int,
-    keys: np.ndarray,
-    draws: Draws,
-    ids: np.ndarray,
-    labels: np.ndarray,
-) -> None:
-    """Fill `ids` and `labels` (N, L) with the masked tokens of windows of `codes` (G,); [UNK]
-    stays.
-    """
-    _required().masked_windows(
-        codes, starts, width, k, stride, _buffers(width, k), keys, *draws, ids, labels
-    )
-
-
 def _buffers(width: int, k: int) -> np.ndarray:
     # Two bits a base: 16 bits hold 8 bases. Seven words are the most that k <= 12 needs.
     return np.empty((7, width), dtype=np.uint16 if k <= 8 else np.uint32)

@@ -154,32 +154,3 @@ def mask_tokens(
             labels[n],
             centre,
         )
-
-
-@_fast
-def masked_windows(
-    codes: Any,
-    starts: Any,
-    width: int,
-    k: int,
-    stride: int,
-    buffers: Any,
-    keys: Any,
-    bases: Any,
-    span: Any,
-    limits: Any,
-    random_range: Any,
-    ids: Any,
-    labels: Any,
-) -> None:
-    """Both, a window at a time, while it is in the nearest cache: [CLS] k-mers [SEP]."""
-    length = ids.shape[1]
-    centre = np.empty(length, dtype=np.bool_)
-    allowed = np.empty(length, dtype=np.bool_)
-    for n in range(starts.shape[0]):
-        row = ids[n]
-        row[0], row[length - 1] = 2, 3
-        _kmer_row(codes[starts[n] : starts[n] + width], k, stride, buffers, row[1 : length - 1])
-        for i in range(length):
-            allowed[i] = row[i] >= 5
-        _mask_row(row, allowed, keys[n], bases, span, limits, random_range, row, labels[n], centre)

@@ -28,7 +28,6 @@ from epilm.plots.page import write_page
 from epilm.processes import Beside, one_thread
 
 DEMO, PART_TWO, ABLATION = "demo.json", "ebert", "playground_ebert"
-HELD_OUT = ("chr3", "chr4")
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,6 @@ def allocate(path: str | Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap:
     return np.memmap(path, dtype=kind, mode="r+", offset=start, shape=shape)
 
 
-def save_array(path: str | Path, array: np.ndarray) -> None:
-    """Write one .npy file; a full disk is an OSError with its number, unlike `numpy.save`."""
-    target = allocate(path, array.dtype, array.shape)
-    if array.size:
-        target[...] = array
-        target.flush()
-
-
 def pack_access(accessible: np.ndarray) -> np.ndarray:
     """Bits of a regions x cell types table, eight cell types a byte, first cell type highest.
 

@@ -233,6 +233,15 @@ class Teacher:
         logits = logits_of(
             self.model, self.reading, rows, place=place, batch=batch, option="--micro-batch"
         )
+        if wrong := int((~np.isfinite(logits)).any(1).sum()):
+            raise TrainingError(
+                "the model's scores are not finite",
+                found=f"{wrong} of {len(rows)} rows",
+                do=(
+                    "Lower --lr or raise --warmup: the last steps went too far; the run goes on"
+                    " from its last epoch."
+                ),
+            )
         labels = self.lesson.examples.labels_of(rows)
         said = said_of(self.model.labels, logits)
         # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.

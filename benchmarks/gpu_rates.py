@@ -198,36 +198,38 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
 
 
 def predicted(session: "Session", limit: float) -> dict[str, Any]:
-    """Bins a second of `predict_bins` with EBERT (random weights: the work is the same), one in 50
+    """Bins a second of the one predictor with EBERT (random weights: the work is the same), one in 50
     bp, at several batches.
     """
-    from epilm.finetuning.binding_spec import BindingSpec
-    from epilm.finetuning.binding_start import prepare_binding
-    from epilm.finetuning.predict_bins import predict_bins
+    import numpy as np
+
+    from benchmarks.ebert_plus import ebert_plus
+    from epilm.finetuning.predict import logits_of
+    from epilm.finetuning.windows import reading_of
     from epilm.tasks.binding.bins import grid
+    from epilm.tasks.binding.rows import CellBins
 
     store, place = session.store, session.place
-    run, _ = prepare_binding(
-        "ebert", store, BindingSpec(), factors=("F",), size=session.size or "base"
-    )
+    model = ebert_plus(store, size=session.size or "base")
+    model.network.to(place.device)
     chrom = max(range(len(store.sizes)), key=store.sizes.__getitem__)
     bins = grid({store.chroms[chrom]: int(store.sizes[chrom])}, margin=0)
-    cell = next(
-        name for name, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0
-    )
+    cell = next(number for number, row in enumerate(store.states.rows) if row >= 0)
+    examples = CellBins(bins, cell, tuple(store.chroms))
+    reading = reading_of(model, examples, store, place.device, lambda line: None)
     tried = []
     for batch in (64,) if session.tiny else (256, 1024, 4096):
         if tried and time.monotonic() > limit - 4:
             break
         done, began = 0, 0.0
-        for block in predict_bins(
-            run, store, cell, bins, batch=batch, device=place.device.type, autocast=place.autocast
-        ):
+        for at in range(0, len(bins), batch):
+            rows = np.arange(at, min(at + batch, len(bins)))
+            logits_of(model, reading, rows, place=place, batch=batch)
             synchronise(place.device)
             if not began:  # the first block warms up
                 began = time.monotonic()
                 continue
-            done += len(block.probabilities)
+            done += len(rows)
             if time.monotonic() - began > (0.2 if session.tiny else 3):
                 break
         tried.append(
@@ -238,7 +240,7 @@ def predicted(session: "Session", limit: float) -> dict[str, Any]:
         what: n / best["bins_per_second"] / 3600
         for what, n in (("test chromosomes", 8_843_011), ("all training bins", 51_676_736))
     }
-    return best | {"tried": tried, "window_bp": run.window_bp, "hours": hours}
+    return best | {"tried": tried, "window_bp": model.reads.window_bp, "hours": hours}
 
 
 def peer(session: "Session", limit: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Genome-wide prediction of bins on the CPU, against the same model fed window by window by a
 PyTorch DataLoader.
 
-Ours: `predict_bins` over successive bins (200 bp every 50, windows of 1,000 bp, states and two
+Ours: the one predictor over successive bins (200 bp every 50, windows of 1,000 bp, states and two
 signals), tokenised once a stretch. Peer: a Dataset whose __getitem__ cuts the window out of a
 string, makes its 7-mers in a Python loop over a dict, takes the majority state and the pooled
 signals of each token, and a DataLoader without workers; the same model, batch, number format and
@@ -34,13 +34,12 @@ def main() -> None:
 
     import numpy as np
     import torch
+    from ebert_plus import blocks_of, ebert_plus
     from harness import compare, write_row
     from torch.utils.data import DataLoader, Dataset
 
     from epilm.batch import Windows
-    from epilm.finetuning.binding import BindingSpec
-    from epilm.finetuning.binding_start import prepare_binding
-    from epilm.finetuning.predict_bins import predict_bins
+    from epilm.device import choose_place
     from epilm.tasks.binding import grid
     from epilm.tokens.kmers import CLS, SEP, UNK, vocabulary
     from toy_tracks import toy_track_store
@@ -48,11 +47,10 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = toy_track_store(folder, chroms={"chr1": 50 * arguments.bins + 3000}, n_states=15)
-        settings = BindingSpec(signals=("accessibility", "mappability"))
-        run, _ = prepare_binding("ebert", store, settings, factors=("TF",), size=arguments.size)
-        run.model.eval()
+        model = ebert_plus(store, size=arguments.size, signals=("accessibility", "mappability"))
+        place = choose_place("cpu", "fp32")
         bins = grid({"chr1": store.sizes[0]}).take(slice(0, arguments.bins))
-        k, width, tokens = run.spec.k, run.window_bp, 142
+        k, width, tokens = model.spec.k, model.reads.window_bp, 142
         letters = "".join("ACGTN"[c] for c in np.asarray(store.genome))
         words = {word: number for number, word in enumerate(vocabulary(k))}
         states = np.asarray(store.states.of(0)).repeat(store.states.bin)
@@ -88,20 +86,14 @@ def main() -> None:
             return Windows(ids, ids > 0, states=codes, signals=values)
 
         def ours():
-            return np.concatenate(
-                [
-                    block.probabilities
-                    for block in predict_bins(
-                        run, store, "typeA", bins, batch=arguments.batch, device="cpu"
-                    )
-                ]
-            )
+            blocks = blocks_of(model, store, "typeA", bins, place, arguments.batch)
+            return np.concatenate(list(blocks))
 
         def peer():
             with torch.inference_mode():
                 loader = DataLoader(OneByOne(), batch_size=arguments.batch)
                 return np.concatenate(
-                    [run.model(windows_of(batch)).sigmoid().numpy() for batch in loader]
+                    [model.network(windows_of(batch)).sigmoid().numpy() for batch in loader]
                 )
 
         def check(mine, theirs):
@@ -123,7 +115,7 @@ def main() -> None:
             ),
             threads=1,
         )
-        reader, starts = run.reader(store), bins.start.astype(np.int64) - 400
+        reader, starts = model.reads.reader(store), bins.start.astype(np.int64) - 400
         began = time.perf_counter()
         for at in range(0, len(bins), arguments.batch):
             reader(

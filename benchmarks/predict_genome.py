@@ -31,7 +31,7 @@ from curves import anonymous_mb
 from harness import machine, versions, write_row
 
 SIZES = {"chr1": 249_250_621, "chr8": 146_364_022, "chr21": 48_129_895}
-WINDOW, K, RESOLUTION, DRAWN = 400, 7, 25, 300
+WINDOW, RESOLUTION, DRAWN = 400, 25, 300
 
 
 def write_store_of(folder: Path) -> Path:
@@ -66,55 +66,35 @@ def write_store_of(folder: Path) -> Path:
 
 def smallest_model(store: Any) -> Any:
     """EBERT+ of one layer, 16 wide, with random weights."""
-    from epilm.finetuning.binding_run import BindingRun, parse_signal
-    from epilm.models.binding import binding_from
-    from epilm.models.build import build_model
-    from epilm.models.model_spec import EncoderSpec, ModelSpec
+    from ebert_plus import ebert_plus
 
-    spec = ModelSpec(
-        name="ebert",
-        streams=("dna", "states"),
-        k=K,
-        stride=K,
-        max_tokens=64,
-        cells=2,
-        states=15,
-        next_segment="none",
-        encoder=EncoderSpec(size="tiny", layers=1, hidden=16, heads=1, ffn=32),
+    return ebert_plus(
+        store,
+        window_bp=WINDOW,
+        signals=("accessibility", "mappability"),
+        encoder={"layers": 1, "hidden": 16, "heads": 1, "ffn": 32},
+        conv_channels=(8, 8),
+        dense=8,
     )
-    signals = [list(parse_signal(name)) for name in ("accessibility", "mappability")]
-    model = binding_from(
-        build_model(spec, seed=0), signals=2, conv_channels=(8, 8), dense=8, seed=1
-    )
-    about = {
-        "kind": "ebert",
-        "factors": ["TF"],
-        "window_bp": WINDOW,
-        "width": 200,
-        "signals": signals,
-        "strands": "forward",
-        "state_names": list(store.states.names),
-        "state_bin": int(store.states.bin),
-    }
-    return BindingRun(model.eval(), spec, about)
 
 
 def predict(pipe: Any, store_path: str, out: str, share: float, batch: int) -> None:
     """Predict, follow the process's memory, check the file."""
     import torch
+    from ebert_plus import blocks_of
 
-    from epilm.finetuning.predict_bins import predict_bins, write_bins
+    from epilm.device import choose_place
+    from epilm.finetuning.predict import predict as predict_bins
     from epilm.store.reader import Store
     from epilm.tasks.binding import grid
 
     torch.set_num_threads(1)
     store = Store.open(store_path)
-    run = smallest_model(store)
+    model, place = smallest_model(store), choose_place("cpu", "fp32")
     bins = grid(SIZES)
     bins = bins.take(slice(0, round(share * len(bins))))
-    next(
-        iter(predict_bins(run, store, "typeB", bins, batch=batch, device="cpu"))
-    )  # loops compiled, libraries loaded
+    first = bins.take(slice(0, batch))  # loops compiled, libraries loaded
+    next(blocks_of(model, store, "typeB", first, place, batch))
     before, peak, over = anonymous_mb(), [0.0], threading.Event()
 
     def follow() -> None:
@@ -124,16 +104,16 @@ def predict(pipe: Any, store_path: str, out: str, share: float, batch: int) -> N
     watcher = threading.Thread(target=follow, daemon=True)
     watcher.start()
     began = time.perf_counter()
-    mean = write_bins(
-        run,
-        store,
-        "typeB",
-        bins,
-        out,
-        batch=batch,
+    mean = predict_bins(
+        model,
+        out=out,
+        store=store,
+        cell="typeB",
+        bins=bins,
+        batch_size=batch,
         device="cpu",
         say=lambda line: print(line, flush=True),
-    )
+    ).mean
     seconds = time.perf_counter() - began
     over.set()
     watcher.join()
@@ -145,27 +125,28 @@ def predict(pipe: Any, store_path: str, out: str, share: float, batch: int) -> N
             "memory_mb": peak[0] - before,
             "file_mb": Path(out).stat().st_size / 1e6,
             "mean": mean,
-            "checked": check(run, store, bins, out, mean),
+            "checked": check(model, store, bins, out, mean),
         }
     )
 
 
-def check(run: Any, store: Any, bins: Any, out: str, mean: float) -> str:
+def check(model: Any, store: Any, bins: Any, out: str, mean: float) -> str:
     """The file against bins predicted one by one; its reader refuses other bins, another order, a
     missing line.
     """
-    from epilm.finetuning.predict_bins import predict_bins
+    from ebert_plus import blocks_of
+
+    from epilm.device import choose_place
     from epilm.tasks.binding.dream.submission import read_submission
 
     if not out.endswith((".tab", ".tab.gz")):
         return "not read again"
     found = read_submission(out, bins).scores
     at = np.sort(np.random.default_rng(1).choice(len(bins), min(DRAWN, len(bins)), replace=False))
+    place = choose_place("cpu", "fp32")
     alone = np.array(
         [
-            next(
-                iter(predict_bins(run, store, "typeB", bins.take(slice(i, i + 1)), device="cpu"))
-            ).probabilities[0, 0]
+            next(blocks_of(model, store, "typeB", bins.take(slice(i, i + 1)), place, 1))[0, 0]
             for i in at
         ]
     )

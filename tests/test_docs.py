@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from epilm.cli import COMMANDS, application, main
+from epilm.cli import COMMANDS, OF_TASKS, application, main
 from epilm.recipes.recipe import Recipe
+from epilm.tasks import TASKS
+from epilm.training.learning import option_name
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -53,6 +55,13 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if line.startswith("epilm ")]
 
 
+def joined(text: str) -> list[str]:
+    """Lines, those that a backslash (in a docstring two) breaks in one; `# ` of a comment left
+    out in between.
+    """
+    return re.sub(r"\\\\?\n[# ]+", " ", text).splitlines()
+
+
 def examples_in_code() -> list[tuple[str, str]]:
     """Commands in the heads of recipes and in the help of commands; `...` stands for more and is
     left out.
@@ -61,7 +70,7 @@ def examples_in_code() -> list[tuple[str, str]]:
     found = [
         (path.name, line.lstrip("# ").rstrip())
         for path in files
-        for line in path.read_text(encoding="utf-8").splitlines()
+        for line in joined(path.read_text(encoding="utf-8"))
         if re.match(r"[# ]+epilm [a-z]+ ", line) and "..." not in line
     ]
     return [(name, line) for name, line in found if line.split()[1] in COMMANDS]
@@ -75,12 +84,21 @@ def test_the_pages_are_read():
     assert len(commands(TUTORIAL)) > 5
 
 
+def known_task(words: list[str]) -> list[str]:
+    """The words, with the task that a run on the page would name: the pages have no runs."""
+    if words[0] == "finetune" or words[0] not in OF_TASKS or "--task" in words:
+        return words
+    return [*words, "--task", "binding" if "--cell" in words else "promoter"]
+
+
 @pytest.mark.parametrize(("where", "line"), SAID)
 def test_a_documented_command_parses(where, line):
     words = shlex.split(line, comments=True)[1:]
     assert words[0] in COMMANDS, f"{where}: there is no command {words[0]}"
-    if words[1:] != ["--help"]:
-        application(words[0]).parse_args(words, exit_on_error=False, print_error=False)
+    if words[-1:] != ["--help"]:
+        application(words[0], known_task(words)).parse_args(
+            words, exit_on_error=False, print_error=False
+        )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -89,6 +107,12 @@ def test_a_documented_option_exists(page):
     for command in COMMANDS:
         function = getattr(importlib.import_module(f"epilm.cli.{command}"), command)
         names = [name.replace("_", "-") for name in inspect.signature(function).parameters]
+        if command in OF_TASKS:
+            names += [
+                option_name(spec, field.name).removeprefix("--")
+                for spec in (task.options_of(command) for task in TASKS.values())
+                for field in dataclasses.fields(spec)
+            ]
         known |= {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
     said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     assert said <= known, f"{name_of(page)} names {sorted(said - known)}"

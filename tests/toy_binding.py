@@ -2,14 +2,19 @@
 learns and one of DNA cannot.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
-from epilm.tasks.binding.options import BindingSpec
+from epilm.finetuning.finetune import finetune
+from epilm.finetuning.start import prepare
+from epilm.tasks import TASKS
 from epilm.tasks.binding import BinLabels, grid
+from epilm.tasks.binding.options import BindingOptions
 from toy_tracks import toy_track_store
 
 CHROMS = {"chr1": 40_000, "chr2": 20_000, "chr3": 20_000}
-QUICK = BindingSpec(
+QUICK = BindingOptions(
     epochs=2,
     lr=2e-3,
     batch_size=64,
@@ -32,8 +37,13 @@ def toy_store(folder, **options):
 
 
 def toy_labels(store, factor="TF", state=1, ambiguous=0.0, cells=None):
-    """1 where the state at the bin's middle is `state`; a share of bins ambiguous."""
+    """1 where the state at the bin's middle is `state` (every fifth bin in a store without states);
+    a share of bins ambiguous.
+    """
     bins = grid(dict(zip(store.chroms, store.sizes, strict=True)), margin=0)
+    if store.states is None:
+        every = np.tile((np.arange(len(bins)) % 5 == 0)[:, None], len(store.cell_types))
+        return BinLabels(bins, tuple(store.cell_types), every.astype(np.int8), factor)
     chosen = cells or [
         c for c, row in zip(store.cell_types, store.states.rows, strict=True) if row >= 0
     ]
@@ -45,3 +55,28 @@ def toy_labels(store, factor="TF", state=1, ambiguous=0.0, cells=None):
     table = np.stack(values, 1).astype(np.int8)
     table[np.random.default_rng(0).random(table.shape) < ambiguous] = -1
     return BinLabels(bins, tuple(chosen), table, factor)
+
+
+def quick(store, labels=None, out=None, checkpoint="ebert", **changes):
+    """A short fine-tuning, and the lines it said."""
+    lines = []
+    own = {name: changes.pop(name) for name in ("overwrite", "init", "head") if name in changes}
+    result = finetune(
+        "binding",
+        labels if labels is not None else toy_labels(store),
+        out,
+        checkpoint=checkpoint,
+        size="tiny",
+        settings=replace(QUICK, store=store, **changes),
+        say=lines.append,
+        **own,
+    )
+    return result, lines
+
+
+def started(checkpoint, store, settings=QUICK, factors=("TF",), **options):
+    """What a fine-tuning would start from, and the lines on it."""
+    task, settings = TASKS["binding"], replace(settings, store=store)
+    tables = [toy_labels(store, factor) for factor in factors]
+    lesson = task.lesson(tables, settings, lambda line: None)
+    return prepare(task, lesson, settings, checkpoint, **{"size": "tiny"} | options)

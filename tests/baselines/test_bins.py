@@ -150,7 +150,8 @@ def test_all_bound_bins_and_a_sample_of_the_unbound_are_learned_from():
 
 
 def test_the_sample_is_that_of_fine_tuning_s_first_epoch():
-    data = pytest.importorskip("epilm.finetuning.binding_data")
+    from epilm.tasks.binding import rows as data
+
     values = np.random.default_rng(0).choice(
         np.array([1, 0, -1], np.int8), 3000, p=[0.02, 0.93, 0.05]
     )

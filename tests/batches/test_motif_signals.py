@@ -3,7 +3,6 @@ run of fine-tuning.
 """
 
 import dataclasses
-import shutil
 
 import numpy as np
 import pytest
@@ -13,13 +12,14 @@ from epilm.batches.motif_signals import MotifSignal, choose_motifs
 from epilm.batches.overlapping import OverlappingReader
 from epilm.batches.window_reader import WindowReader
 from epilm.errors import InputError
-from epilm.finetuning.binding import finetune_binding
-from epilm.finetuning.binding_run import load_binding
-from epilm.finetuning.predict_bins import predict_bins
+from epilm.finetuning.finetune import finetune
+from epilm.finetuning.finetuned import load_finetuned
+from epilm.finetuning.predict import open_scorer
 from epilm.models.model_spec import ModelSpec
 from epilm.motifs.motif import Motif
 from epilm.store.reader import Store
 from epilm.tasks.binding import BinLabels, grid
+from epilm.tasks.binding.rows import CellBins
 from toy_binding import QUICK
 from toy_tracks import toy_track_store
 
@@ -212,13 +212,14 @@ def test_a_model_that_is_given_the_scores_finds_sites_that_one_without_does_not(
     labels, found = labels_of_sites(planted), {}
     for name, signals in (("with", ("motifs",)), ("without", ())):
         told = []
-        result = finetune_binding(
+        result = finetune(
+            "binding",
             labels,
-            planted,
-            "dbert",
             tmp_path / name,
-            dataclasses.replace(settings, signals=signals, epochs=10 if signals else 3),
+            checkpoint="dbert",
+            settings=dataclasses.replace(settings, signals=signals, epochs=10 if signals else 3),
             size="tiny",
+            store=planted,
             motifs=[ODD],
             say=told.append,
         )
@@ -228,25 +229,23 @@ def test_a_model_that_is_given_the_scores_finds_sites_that_one_without_does_not(
     assert found["with"] > 0.9
     assert found["without"] < 0.65
     # The model carries its matrix: neither store nor collection are asked again.
-    run = load_binding(tmp_path / "with")
-    assert [row["id"] for row in run.motifs["motif:ODD"]] == ["M1"]
-    bins = labels.bins
-    first = next(iter(predict_bins(run, planted, "typeB", bins, batch=64))).probabilities
-    shutil.rmtree(tmp_path / "without")
-    again = next(
-        iter(predict_bins(tmp_path / "with", planted, "typeA", bins, batch=64))
-    ).probabilities
+    model = load_finetuned(tmp_path / "with")
+    assert [row["id"] for row in model.reads.motifs["motif:ODD"]] == ["M1"]
+    scorer, bins = open_scorer(model, device="cpu"), labels.bins.take(slice(64))
+    first, again = (
+        next(scorer(CellBins(bins, cell, tuple(planted.chroms)), planted)) for cell in (1, 0)
+    )
     assert np.array_equal(first, again)  # a score is of no cell type, and DBERT reads no state
 
 
 def test_a_store_without_motifs_names_the_cure(planted, tmp_path):
     with pytest.raises(InputError, match="there are no motifs") as error:
-        finetune_binding(
+        finetune(
+            "binding",
             labels_of_sites(planted),
-            planted,
-            "dbert",
             tmp_path / "x",
-            dataclasses.replace(QUICK, signals=("motif:CTCF",)),
+            checkpoint="dbert",
+            settings=dataclasses.replace(QUICK, signals=("motif:CTCF",), store=planted),
             size="tiny",
             say=lambda line: None,
         )

@@ -14,10 +14,9 @@ from epilm.batches import BatchMaker, WindowMaker, motif_sites
 from epilm.batches.layout import n_bases
 from epilm.batches.motif_sites import SiteFinder
 from epilm.errors import RecipeError, StoreError
-from epilm.finetuning.binding_spec import BindingSpec
-from epilm.finetuning.binding_start import prepare_binding
 from epilm.genome.sequence import encode
 from epilm.hub.load import load
+from epilm.models.binding import binding_from
 from epilm.models.build import build_model
 from epilm.motifs.clusters import clusters
 from epilm.motifs.formats import read_motifs
@@ -178,8 +177,8 @@ def test_a_run_reports_it_and_fine_tuning_drops_the_head(store, tmp_path):
     lines = [json.loads(text) for text in (run / "metrics.jsonl").read_text().splitlines()]
     assert any("motif_sites/loss" in row for row in lines if row["split"] == "train")
     assert any("motif_sites/recall" in row for row in lines if row["split"] == "valid")
-    made, _ = prepare_binding(run, store, BindingSpec(window_bp=300), factors=("TF",))
-    assert not any("motif_head" in name for name, _ in made.model.named_parameters())
+    network = binding_from(load(run).model, outputs=1)
+    assert not any("motif_head" in name for name, _ in network.named_parameters())
 
 
 def test_what_cannot_be_asked_is_refused_with_the_key(raw, store, tmp_path):

@@ -1,12 +1,18 @@
 """The command line's frame: overview, exit codes, messages."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 import subprocess
 import sys
 
 import pytest
 
-from epilm.cli import COMMANDS, MEMORY, main
+from epilm import cli
+from epilm.cli import COMMANDS, MEMORY, OF_TASKS, main
+from epilm.training.learning import Learning, option_name
+from toy_sequences import planted, quick
 
 
 def test_the_overview_names_every_command_without_importing_any(capsys):
@@ -48,6 +54,8 @@ def test_every_command_has_help_with_its_options(command, capsys):
 def test_the_cure_for_memory_names_options_that_the_command_has(command, capsys):
     assert main([command, "--help"]) == 0
     there = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    if command in OF_TASKS:  # --help alone knows no task yet
+        there |= {option_name(Learning, "micro_batch")}
     assert set(re.findall(r"--[a-z-]+", MEMORY[command])) <= there
 
 
@@ -75,8 +83,6 @@ def test_the_cure_for_memory_names_options_that_the_command_has(command, capsys)
 def test_running_out_of_memory_names_the_cure_of_the_command(
     words, module, cure, monkeypatch, capsys
 ):
-    import importlib
-
     def full(*_, **__):
         raise RuntimeError(
             "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
@@ -104,50 +110,96 @@ def test_the_challenges_pairs_are_listed_and_fill_the_options(capsys, tmp_path):
     listed = capsys.readouterr().out
     assert listed.count("learned in") == 13
     assert "CTCF:PC-3" in listed
-    words = [
-        "finetune",
-        "dream",
-        "--data",
-        str(tmp_path),
-        "--store",
-        str(tmp_path),
-        "--out",
-        str(tmp_path / "x"),
-    ]
+    words = ["finetune", "dream", "--data", "d", "--store", "s", "--out", str(tmp_path / "x")]
     assert main([*words, "--pair", "CTCF:PC-3", "--test-cells", "liver"]) == 2
-    assert "--pair says it already. Found test_cells" in capsys.readouterr().err.replace("\n", " ")
+    assert "--pair says it already. Found --test-cells" in one_line(capsys)
     assert main([*words, "--pair", "CTCF:PC-4"]) == 2
-    assert "Did you mean CTCF:PC-3" in capsys.readouterr().err.replace("\n", " ")
+    assert "Did you mean CTCF:PC-3" in one_line(capsys)
 
 
-def test_a_pair_is_learned_with_its_own_cell_types(capsys, tmp_path, monkeypatch):
-    """REST in liver: what reaches the fine-tuning is the table of protocols 6.1."""
-    import epilm.finetuning.finetune as module
+def one_line(capsys):
+    return " ".join(capsys.readouterr().err.split())
 
-    class Asked(Exception):
-        pass
 
-    def asked(task, data, out, **options):
-        raise Asked(options["factor"], options["settings"])
+# -- options are the task's own
 
-    monkeypatch.setattr(module, "finetune", asked)
-    with pytest.raises(Asked) as found:
-        main(
-            [
-                "finetune",
-                "dream",
-                "--data",
-                "chip",
-                "--store",
-                "s",
-                "--out",
-                "x",
-                "--pair",
-                "REST:liver",
-            ]
-        )
-    factor, settings = found.value.args
-    assert factor == ["REST"]
-    assert settings.train_cells == ("H1-hESC", "HeLa-S3", "HepG2", "MCF-7", "Panc1", "SK-N-SH")
-    assert (settings.test_cells, settings.valid_chroms) == (("liver",), ("chr11",))
-    assert settings.test_chroms == ("chr1", "chr8", "chr21")
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["finetune", "promoter", "--data", "p.tsv", "--out", "ft", "--kernel", "99"],
+            "finetune promoter: no such option. Found --kernel, an option of binding.",
+        ),
+        (
+            ["finetune", "promoter", "--data", "p.tsv", "--out", "ft", "--pair", "CTCF:PC-3"],
+            "Found --pair, an option of binding.",
+        ),
+        (
+            ["finetune", "dream", "--data", "d", "--out", "ft", "--genome", "g.fa"],
+            "finetune binding: no such option. Found --genome, an option of promoter, tfbs,",
+        ),
+        (
+            ["finetune", "dream", "--data", "d", "--out", "ft", "--negatives", "gc"],
+            "Found --negatives, an option of promoter, tfbs. Did you mean --negatives-per-positive",
+        ),
+        (
+            ["finetune", "tfbs", "--data", "d", "--out", "ft", "--lenght=5"],
+            "finetune tfbs: no such option. Found --lenght. Did you mean --length",
+        ),
+        (
+            ["evaluate", "F.tab", "--task", "dream", "--genome", "g.fa"],
+            "evaluate binding: no such option. Found --genome, an option of promoter, tfbs, seq",
+        ),
+        (
+            ["evaluate", "F.tab", "--task=promoter", "--cell", "liver"],
+            "evaluate promoter: no such option. Found --cell, an option of binding.",
+        ),
+    ],
+)
+def test_an_option_of_another_task_is_refused_with_the_nearest_known(words, said, capsys):
+    assert main(words) == 2
+    assert said in one_line(capsys)
+
+
+def test_prediction_has_the_options_of_the_runs_task(tmp_path, capsys):
+    quick(planted(40), tmp_path / "ft", checkpoint="cnn", epochs=1)
+    run = str(tmp_path / "ft")
+    assert main(["predict", run, "x.fa", "--cell", "liver"]) == 2
+    assert "predict sequences: no such option. Found --cell, an option of binding." in one_line(
+        capsys
+    )
+    assert main(["predict", run, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "--genome" in said
+    assert "--cell" not in said
+
+
+def test_help_of_a_task_shows_its_options_alone(capsys):
+    for word in ("binding", "dream"):
+        assert main(["finetune", word, "--help"]) == 0
+        options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+        assert {"--kernel", "--pair", "--negatives-per-positive", "--epochs", "--data"} <= options
+        assert not {"--negative", "--negatives", "--genome", "--fusion"} & options
+    assert main(["finetune", "promoter", "--help"]) == 0
+    options = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert {"--negative", "--negatives", "--genome", "--window", "--epochs"} <= options
+    assert not {"--kernel", "--pair", "--store"} & options
+
+
+# Being rebuilt: to be taken off this list.
+TOO_MANY = {"compare", "ablate"}
+
+
+@pytest.mark.parametrize("module", sorted(m.name for m in pkgutil.iter_modules(cli.__path__)))
+def test_no_function_of_the_command_line_has_more_than_12_parameters(module):
+    loaded = importlib.import_module(f"epilm.cli.{module}")
+    many = {
+        name: len(inspect.signature(function).parameters)
+        for name, function in inspect.getmembers(loaded, inspect.isfunction)
+        if function.__module__ == loaded.__name__
+        and len(inspect.signature(function).parameters) > 12
+    }
+    if module in TOO_MANY and many:
+        pytest.xfail(f"{many}")
+    assert not many

@@ -40,7 +40,8 @@ def test_evaluate_labels_by_the_rule_that_is_named(tmp_path, capsys, words, boun
 
 def test_finetune_takes_the_rule_and_refuses_another(capsys):
     words = ["finetune", "dream", "--data", "chip", "--out", "ft", "--factor", "MAX"]
-    chosen = application("finetune").parse_args([*words, "--rule", "bin_half"])[1]
-    assert chosen.arguments["rule"] == "bin_half"
+    rule = [*words, "--rule", "bin_half"]
+    chosen = application("finetune", rule).parse_args(rule)[1]
+    assert chosen.arguments["options"].rule == "bin_half"
     assert main([*words, "--rule", "half"]) == 2
     assert "bin_half" in "".join(capsys.readouterr())

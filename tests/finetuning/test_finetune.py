@@ -1,71 +1,71 @@
-"""Fine-tuning on planted motifs: it learns, it repeats itself, it says what is wrong, it leaves
-nothing half-written.
+"""Fine-tuning of every kind of task: it learns, it repeats itself, it goes on after a kill, it says
+what is wrong, it leaves nothing half-written.
 """
 
 import json
+import signal
+from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
-from epilm.finetuning.classifier import load_classifier
-from epilm.finetuning.evaluate import evaluate, leak_of
-from epilm.finetuning.finetune import FinetuneSpec, finetune
+from epilm.finetuning.evaluate import evaluate
+from epilm.finetuning.finetune import finetune
+from epilm.finetuning.finetuned import load_finetuned
 from epilm.finetuning.predict import predict
+from epilm.models.binding import BindingModel
+from epilm.models.classifier import SequenceClassifier
 from epilm.tasks.base import labelled
+from epilm.tasks.binding.options import BindingOptions
+from epilm.training.learning import Learning
+from toy_binding import QUICK as BINS
+from toy_binding import quick as quick_bins
+from toy_binding import toy_labels, toy_store
+from toy_sequences import QUICK, planted, quick, said_of_all
+
+# What every run folder holds.
+FILES = ["metrics.json", "metrics.jsonl", "model", "run.json", "task.json"]
+SHORT = {"positives_per_epoch": 20, "epochs": 1}
 
 
-def planted(count=240, width=40, seed=0, ragged=False):
-    """Half of the sequences hold TGACTCA."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    labels = np.arange(count) % 2
-    for label in labels:
-        n = width - int(rng.integers(0, 10)) if ragged else width
-        codes = rng.integers(0, 4, n).astype(np.uint8)
-        if label:
-            at = rng.integers(2, n - 9)
-            codes[at : at + 7] = [3, 2, 0, 1, 3, 1, 0]
-        rows.append(codes)
-    return labelled(rows, labels, name="planted")
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",))
 
 
-QUICK = FinetuneSpec(epochs=2, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
-
-
-def quick(rows, out=None, **options):
-    lines = []
-    settings = options.pop("settings", QUICK)
-    options = {"checkpoint": "random", "size": "tiny", "k": 3} | options
-    result = finetune("sequences", rows, out, settings=settings, say=lines.append, **options)
-    return result, lines
+# -- sequences
 
 
 def test_the_cnn_learns_a_planted_motif_and_its_run_can_be_read(tmp_path):
-    settings = FinetuneSpec(epochs=12, lr=3e-3, batch_size=16, device="cpu")
+    settings = replace(QUICK, epochs=12, lr=3e-3)
     result, lines = quick(planted(600), tmp_path / "run", checkpoint="cnn", settings=settings)
     assert result.metrics["test"]["auroc"] > 0.9
     assert any(line.startswith("epoch 12/12") for line in lines)
-    names = sorted(p.name for p in (tmp_path / "run").iterdir())
-    assert names == ["metrics.json", "metrics.jsonl", "model", "predictions.tsv", "task.json"]
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == sorted([*FILES, "predictions.tsv"])
+    written = {path.name for path in (tmp_path / "run" / "model").iterdir()}
+    assert {"card.md", "model.safetensors", "spec.json"} <= written
     task = json.loads((tmp_path / "run" / "task.json").read_text())
     assert task["set"]["counts"]["test"] == [30, 30]
     again = evaluate(tmp_path / "run")
     assert again.table["test"]["ap"] == pytest.approx(result.metrics["test"]["ap"], abs=1e-6)
-    classifier = load_classifier(tmp_path / "run")
-    assert np.allclose(classifier.probabilities(result.rows), result.probabilities, atol=1e-6)
+    said = predict(tmp_path / "run", result.lesson.examples, device="cpu").probabilities
+    assert np.allclose(said, said_of_all(result), atol=1e-6)
 
 
 def test_a_language_model_repeats_itself_by_seed_and_survives_disk(tmp_path):
-    rows = planted(ragged=True)
+    rows = planted(120, ragged=True)
     first, _ = quick(rows, tmp_path / "a")
     second, _ = quick(rows)
-    assert (first.probabilities == second.probabilities).all()
-    other, _ = quick(rows, settings=FinetuneSpec(**{**QUICK.__dict__, "seed": 1}))
-    assert (other.probabilities != first.probabilities).any()
-    loaded = load_classifier(tmp_path / "a")
-    assert np.allclose(loaded.probabilities(first.rows), first.probabilities, atol=1e-6)
+    assert (said_of_all(first) == said_of_all(second)).all()
+    other, _ = quick(rows, settings=replace(QUICK, seed=1))
+    assert (said_of_all(other) != said_of_all(first)).any()
+    loaded = predict(tmp_path / "a", first.lesson.examples, device="cpu")
+    assert np.allclose(loaded.probabilities, said_of_all(first), atol=1e-6)
     assert len(first.history) == 2
     assert {"loss", "valid_ap", "lr", "seconds"} <= set(first.history[0])
 
@@ -77,92 +77,45 @@ def test_the_callers_random_state_is_left_alone():
     assert (torch.get_rng_state() == before).all()
 
 
-def test_best_epoch_is_kept():
-    rows = planted()
-    result, _ = quick(
-        rows,
-        settings=FinetuneSpec(epochs=4, lr=2e-3, batch_size=16, device="cpu", precision="fp32"),
-    )
-    best = max(row["valid_ap"] for row in result.history)
-    assert result.metrics["valid"]["ap"] == pytest.approx(best)
-
-
-def test_batch_sizes_agree_in_prediction():
-    result, _ = quick(planted(80, ragged=True))
-    one = result.classifier.probabilities(result.rows, batch_size=1)
-    many = result.classifier.probabilities(result.rows, batch_size=64)
-    assert np.allclose(one, many, atol=1e-6)
-
-
-def test_both_strands_give_the_same_answer_to_either():
-    settings = FinetuneSpec(epochs=1, lr=1e-3, device="cpu", precision="fp32", both_strands=True)
-    result, _ = quick(planted(80), settings=settings)
-    codes = result.rows.codes
-    turned = labelled(list(3 - codes[:, ::-1]), result.rows.labels)
-    assert np.allclose(result.classifier.probabilities(turned), result.probabilities, atol=1e-5)
+def test_the_best_epoch_is_kept():
+    result, _ = quick(planted(120), settings=replace(QUICK, epochs=4, lr=2e-3))
+    scores = [row["valid_ap"] for row in result.history]
+    assert result.best_epoch == int(np.argmax(scores)) + 1
+    assert result.metrics["valid"]["ap"] == pytest.approx(max(scores))
 
 
 @pytest.mark.parametrize("freeze", ["encoder", "embeddings", "layers:1"])
 def test_frozen_weights_do_not_move(freeze):
-    settings = FinetuneSpec(epochs=1, lr=1e-2, device="cpu", precision="fp32", freeze=freeze)
+    settings = replace(QUICK, epochs=1, lr=1e-2, freeze=freeze)
     result, _ = quick(planted(60), settings=settings)
-    fresh, _ = quick(
-        planted(60), settings=FinetuneSpec(epochs=1, lr=1e-12, device="cpu", precision="fp32")
-    )
-    now, then = result.classifier.module.encoder, fresh.classifier.module.encoder
+    fresh, _ = quick(planted(60), settings=replace(QUICK, epochs=1, lr=1e-12))
+    now, then = result.model.network.encoder, fresh.model.network.encoder
     assert torch.allclose(now.words.weight, then.words.weight, atol=1e-8)
     last = torch.allclose(now.blocks[-1].up.weight, then.blocks[-1].up.weight, atol=1e-8)
     assert last is (freeze == "encoder")
-
-
-def test_collapse_is_said_and_written(tmp_path):
-    rows = planted(200)
-    settings = FinetuneSpec(epochs=1, lr=1e-9, device="cpu", precision="fp32")
-    result, lines = quick(rows, tmp_path / "run", settings=settings)
-    assert result.metrics["test"]["collapse"].startswith(("constant", "near constant", "flat"))
-    assert any("WARNING, COLLAPSE on test" in line for line in lines)
-    assert any(
-        "COLLAPSE" in note
-        for note in json.loads((tmp_path / "run" / "task.json").read_text())["notes"]
-    )
-    assert any("COLLAPSE" in w for w in evaluate(tmp_path / "run").warnings)
-
-
-def test_a_loss_that_is_no_number_stops_and_leaves_nothing(tmp_path, monkeypatch):
-    from epilm.finetuning.classifier import Classifier
-
-    plain = Classifier.logits
-    monkeypatch.setattr(Classifier, "logits", lambda self, *a: plain(self, *a) * float("nan"))
-    with pytest.raises(
-        TrainingError,
-        match=r"epoch 1, step 1: the loss or its gradient is not finite.*lower|Lower --lr",
-    ):
-        quick(planted(60), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
-
-
-def test_an_existing_run_is_not_written_over(tmp_path):
-    (tmp_path / "run").mkdir()
-    with pytest.raises(TrainingError, match=r"the run exists already.*--overwrite"):
-        quick(planted(60), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"checkpoint": "nowhere"}, CheckpointError, "there is no such checkpoint"),
-        ({"fusion": "concatt"}, UsageError, "Did you mean concat"),
         ({"init": "none"}, UsageError, "unknown init"),
-        ({"fusion": "concat", "checkpoint": "cnn"}, UsageError, "the CNN reads bases alone"),
-        ({"settings": FinetuneSpec(freeze="all")}, UsageError, "unknown freeze. Found all"),
-        (
-            {"settings": FinetuneSpec(warmup=1.5)},
-            UsageError,
-            "--warmup: impossible value. Found 1.5",
-        ),
-        ({"settings": FinetuneSpec(epochs=0)}, UsageError, "--epochs: impossible value"),
+        ({"head": "liner"}, UsageError, "--head: unknown head.*Did you mean linear"),
+        ({"head": "linear", "checkpoint": "cnn"}, UsageError, "cnn brings a head of its own"),
+        ({"fusion": "concat", "checkpoint": "cnn"}, UsageError, "cnn reads bases alone"),
+        ({"settings": Learning(freeze="all")}, UsageError, "--freeze: impossible.*Found all"),
+        ({"settings": Learning(warmup=-1)}, UsageError, "--warmup: impossible value. Found -1"),
+        ({"settings": Learning(epochs=0)}, UsageError, "--epochs: impossible value"),
+        ({"settings": BindingOptions()}, UsageError, "the settings are of another task"),
+        ({"freeze": "layers:9"}, UsageError, "--freeze: fewer layers than to be frozen"),
+        ({"freeze": "encoder", "checkpoint": "cnn"}, UsageError, "no encoder to freeze"),
         ({"test": ("chr1",), "split": "chromosome"}, InputError, "needs the place of every row"),
+        (
+            {"kernel": 99},
+            UsageError,
+            "finetune sequences: no such option. Found --kernel, an option of binding",
+        ),
+        ({"freese": "encoder"}, UsageError, "Found --freese. Did you mean --freeze"),
     ],
 )
 def test_wrong_calls_are_named(options, error, message):
@@ -170,172 +123,323 @@ def test_wrong_calls_are_named(options, error, message):
         quick(planted(60), **options)
 
 
-def test_short_and_long_sequences(tmp_path):
+def test_short_and_long_sequences():
     with pytest.raises(
         InputError, match=r"shorter than one k-mer. Found 2 bp; expected at least 3 bp"
     ):
         quick(labelled(["AC", "ACGT"] * 30, [0, 1] * 30, split=["train"] * 50 + ["valid"] * 10))
     rows = planted(40, width=620)
-    result, lines = quick(rows, settings=FinetuneSpec(epochs=1, device="cpu", precision="fp32"))
-    assert any("longer than the model reads" in line for line in lines)
-    assert (
-        "40 sequences are longer than the model reads: their centre was used"
-        in predict(result.classifier, rows).notes
+    result, lines = quick(rows, settings=replace(QUICK, epochs=1))
+    cut = "40 sequences are longer than the model reads: their centre was used"
+    assert cut in lines
+    assert cut in predict(result.model, rows, device="cpu").notes
+
+
+# -- binding
+
+
+def test_states_tell_where_a_factor_binds_in_a_cell_type_and_on_a_chromosome_not_seen(
+    store, tmp_path
+):
+    result, lines = quick_bins(store, out=tmp_path / "run")
+    assert result.metrics["TF"]["auprc_dg"] > 0.95
+    assert any(line.startswith("device cpu") for line in lines)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == FILES
+    labels = toy_labels(store)
+    bins = labels.bins.take(labels.bins.inside(["chr3"]))
+    predict(
+        tmp_path / "run",
+        out=tmp_path / "F.TF.typeC.tab",
+        store=store,
+        cell="typeC",
+        bins=bins,
+        device="cpu",
+        say=lines.append,
+    )
+    from epilm.tasks.binding.dream.submission import read_submission
+
+    said = read_submission(tmp_path / "F.TF.typeC.tab", bins).scores
+    truth = labels.of("typeC")[labels.bins.inside(["chr3"])]
+    assert said[truth == 1].mean() > 0.7 > 0.3 > said[truth == 0].mean()
+    about = load_finetuned(tmp_path / "run").about
+    assert about["cells"] == ["typeA", "typeB"]
+    assert about["train_chroms"] == ["chr1"]
+    assert about["state_names"] == list(store.states.names)
+    assert about["state_bin"] == 200
+    assert result.best_epoch == about["best_epoch"]
+    assert isinstance(
+        BindingOptions(**{key: _tuple(value) for key, value in about["settings"].items()}),
+        BindingOptions,
     )
 
 
-def test_predict_reads_letters_fasta_and_intervals(tmp_path):
-    result, _ = quick(planted(80), tmp_path / "run")
-    classifier = result.classifier
-    texts = [result.rows.text(i) for i in range(5)]
-    by_letters = predict(tmp_path / "run", texts, device="cpu")
-    assert np.allclose(by_letters.probabilities, result.probabilities[:5], atol=1e-6)
-    (tmp_path / "a.fa").write_text("".join(f">s{i}\n{t}\n" for i, t in enumerate(texts)))
-    by_fasta = predict(classifier, tmp_path / "a.fa")
-    assert by_fasta.names == [f"s{i}" for i in range(5)]
-    assert np.allclose(by_fasta.probabilities, by_letters.probabilities)
-    (tmp_path / "g.fa").write_text(">chr1\n" + "".join(texts) + "\n")
-    (tmp_path / "a.bed").write_text(
-        "".join(f"chr1\t{40 * i}\t{40 * i + 40}\tr{i}\n" for i in (3, 0, 1))
+def _tuple(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def test_several_factors_are_learned_at_once_and_what_is_not_known_is_masked(store):
+    a = toy_labels(store, "A", 1)
+    b = toy_labels(store, "B", 2, cells=["typeA", "typeC"])
+    result, _ = quick_bins(store, [a, b], epochs=3, positives_per_epoch=150)
+    assert result.model.labels.names == ("A", "B")
+    assert result.metrics["A"]["auprc_dg"] > 0.7
+    assert result.metrics["B"]["n"] < result.metrics["A"]["n"]
+
+
+def test_the_factornet_like_network_learns_in_the_same_loop(store, tmp_path):
+    result, lines = quick_bins(
+        store,
+        out=tmp_path / "net",
+        checkpoint="factornet",
+        signals=("accessibility", "mappability"),
+        **SHORT,
     )
-    by_bed = predict(classifier, tmp_path / "a.bed", genome=tmp_path / "g.fa")
-    assert by_bed.names == ["r3", "r0", "r1"]
-    assert np.allclose(by_bed.probabilities, by_letters.probabilities[[3, 0, 1]])
-    by_bed.write(tmp_path / "out.tsv")
-    assert (tmp_path / "out.tsv").read_text().splitlines()[1].startswith("r3\tchr1\t120\t160\t0.")
-    (tmp_path / "b.bed").write_text("chr1\t190\t240\n")
+    assert any("FactorNet" in line for line in lines)
+    loaded = load_finetuned(tmp_path / "net")
+    assert loaded.bases
+    before, after = result.model.network.state_dict(), loaded.network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_binding_and_dream_are_one_task(store):
+    with pytest.raises(UsageError, match="binding needs a store"):
+        finetune("dream", toy_labels(store))
+    result = finetune(
+        "dream",
+        toy_labels(store),
+        settings=replace(BINS, store=store, **SHORT),
+        size="tiny",
+        say=lambda line: None,
+    )
+    assert result.model.about["task"] == "binding"
+    assert json.dumps(result.model.about)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": 0}, "--epochs: impossible value. Found 0"),
+        ({"negatives": 0}, "--negatives-per-positive"),
+        ({"freeze": "half"}, "expected none, embeddings, encoder, or layers:N"),
+        ({"metric": "f1"}, "auprc_dg, ap or auroc"),
+        ({"positives_per_epoch": 0}, "--positives-per-epoch"),
+        ({"signals": ("accessibility:median",)}, "not a signal"),
+        ({"head_lr_multiplier": 0.0}, "--head-lr-multiplier"),
+        ({"shortcut_lr_multiplier": -1.0}, "--shortcut-lr-multiplier"),
+        ({"label_smoothing": 0.1}, "--label-smoothing: impossible value. Found 0.1"),
+        ({"window_bp": 150}, "the window is narrower than a bin. Found 150; expected at least 200"),
+    ],
+)
+def test_impossible_settings_of_binding_are_refused(store, change, words):
+    with pytest.raises(UsageError) as error:
+        quick_bins(store, **change)
+    assert words in str(error.value)
+
+
+# -- both kinds of task: what the one loop does for each
+
+
+def learn_sequences(folder, say, **changes):
+    """The same small run every time."""
+    settings = replace(QUICK, epochs=3, dropout=0.2, both_strands=True, **changes)
+    own = {"checkpoint": "random", "size": "tiny", "k": 3, "settings": settings}
+    return finetune("sequences", planted(60, ragged=True), folder / "run", say=say, **own)
+
+
+def learn_bins(folder, say, **changes):
+    store = toy_store(folder / "store")
+    own = {"epochs": 3, "dropout": 0.2, "both_strands": True, "positives_per_epoch": 20}
+    own |= {"valid_chroms": ("chr2:0-6000",), "valid_negatives": 40}
+    settings = replace(BINS, store=store, patience=0, **own | changes)
+    own = {"checkpoint": "ebert", "size": "tiny", "settings": settings, "say": say}
+    return finetune("binding", toy_labels(store), folder / "run", **own)
+
+
+KINDS = pytest.mark.parametrize("learn", [learn_sequences, learn_bins])
+
+
+def killed_in(folder, learn):
+    """Die as of kill -9 when the second of three epochs has been learned and not yet written."""
+    import os
+
+    torch.set_num_threads(1)
+
+    def say(line):
+        if line.startswith("epoch 2/3"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    learn(folder, say)
+
+
+@KINDS
+def test_killed_between_two_epochs_a_run_ends_with_the_same_weights(learn, tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    process = get_context("spawn").Process(target=killed_in, args=(tmp_path / "cut", learn))
+    process.start()
+    whole = learn(tmp_path / "whole", lambda line: None)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "cut" / "run" / "model").exists()
+    lines = []
+    second = learn(tmp_path / "cut", lines.append)
+    assert "going on after epoch 1 of 3" in lines
+    one, other = (
+        load_file(tmp_path / name / "run" / "model" / "model.safetensors")
+        for name in ("whole", "cut")
+    )
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    losses = [[row["loss"] for row in result.history] for result in (whole, second)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # the state keeps seven digits
+    assert json.dumps(whole.tables) == json.dumps(second.tables)
+    again = learn(tmp_path / "cut", lines.append)  # complete: nothing is done
+    assert lines[-1].startswith("the run is complete: best epoch")
+    assert again.best_epoch == second.best_epoch
+    learn(tmp_path / "cut", lines.append, micro_batch=8)  # what running out of memory is cured with
+    assert lines[-1].startswith("the run is complete: best epoch")
     with pytest.raises(
-        InputError, match=r"line 1: the interval reaches over its chromosome; 1 of 1 do"
+        TrainingError, match=r"another run. Found settings.lr was 0.00\d, is 0.1.*--overwrite"
     ):
-        predict(classifier, tmp_path / "b.bed", genome=tmp_path / "g.fa")
-    with pytest.raises(InputError, match="intervals need the genome"):
-        predict(classifier, tmp_path / "a.bed")
-    with pytest.raises(CheckpointError, match="no fine-tuned classifier here"):
-        predict(tmp_path, texts)
+        learn(tmp_path / "cut", lines.append, lr=0.1)
 
 
-def test_predict_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypatch):
-    """Passes of more than 10 sequences fail as a full card does."""
-    result, _ = quick(planted(80), tmp_path / "run")
-    plain = type(result.classifier).logits
-
-    def full(self, inputs, at, strand=0):
-        if len(at) > 10:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(self, inputs, at, strand)
-
-    monkeypatch.setattr(type(result.classifier), "logits", full)
-    texts = [result.rows.text(i) for i in range(40)]
+@KINDS
+def test_a_loss_that_is_no_number_stops_the_run_and_no_model_is_written(learn, tmp_path):
     with pytest.raises(
-        UsageError, match=r"out of memory. Found 40 rows on cpu.*set --batch-size to 10"
+        TrainingError,
+        match=(
+            r"(epoch \d, step \d+: the loss or its gradient is not finite. Found loss .*in rows"
+            r"|the model's scores are not finite. Found \d+ of \d+ rows).*Lower --lr"
+        ),
     ):
-        predict(tmp_path / "run", texts, device="cpu")
-    fitting = predict(tmp_path / "run", texts, device="cpu", batch_size=10)
-    assert np.allclose(fitting.probabilities, result.probabilities[:40], atol=1e-6)
+        learn(tmp_path, lambda line: None, lr=1e30, clip=0.0, warmup=0.0)
+    assert not (tmp_path / "run" / "model").exists()
+    assert not (tmp_path / "run" / "metrics.json").exists()
 
 
-def test_the_leak_is_counted():
-    places = np.array(["chr1", "chr22", "chr22"]), np.array([0, 5, 9]), np.array([9, 14, 20])
-    assert leak_of({"holdout_chroms": ["chr22"]}, *places)["fraction"] == pytest.approx(1 / 3)
-    assert leak_of({"holdout_chroms": []}, *places)["fraction"] == 1
-    began = {
-        "holdout_chroms": ["chr22"],
-        "chroms": ["chr20", "chr22"],
-        "before": [{"checkpoint": "bert", "unknown": True}],
+@KINDS
+def test_a_model_that_says_one_thing_is_called_collapsed(learn, tmp_path, monkeypatch):
+    for network in (SequenceClassifier, BindingModel):
+        said = network.forward
+
+        def nothing(self, *inputs, said=said):
+            return said(self, *inputs) * 0
+
+        monkeypatch.setattr(network, "forward", nothing)
+        if hasattr(network, "head"):
+            monkeypatch.setattr(
+                network, "head", lambda self, *a, head=network.head: head(self, *a) * 0
+            )
+    lines = []
+    result = learn(tmp_path, lines.append)
+    part = "train" if learn is learn_sequences else "valid"  # six rows are too few to say
+    assert any(line.startswith(f"WARNING: COLLAPSE on {part}") for line in lines)
+    kept = json.loads((tmp_path / "run" / "task.json").read_text())["notes"]
+    assert any(f"COLLAPSE on {part}" in note for note in kept)
+    assert all(table["collapse"] for table in result.tables[part].values())
+
+
+@KINDS
+def test_running_out_of_memory_names_the_largest_micro_batch_of_a_trial(
+    learn, tmp_path, monkeypatch
+):
+    """Forward passes of more than 10 rows fail as a full machine does."""
+    for network in (SequenceClassifier, BindingModel):
+        said = network.forward
+
+        def full(self, windows, *more, said=said):
+            if len(windows.ids) > 10:
+                raise MemoryError("cannot allocate memory")
+            return said(self, windows, *more)
+
+        monkeypatch.setattr(network, "forward", full)
+    with pytest.raises(
+        TrainingError,
+        match=r"epoch 1, step 1: out of memory. Found \d+ rows on cpu.*set --micro-batch to [78]\.",
+    ):
+        learn(tmp_path, lambda line: None)
+    assert len(learn(tmp_path, lambda line: None, micro_batch=7).history) == 3
+
+
+def test_micro_batches_make_the_same_step(store):
+    one, _ = quick_bins(store, positives_per_epoch=40)
+    other, _ = quick_bins(store, positives_per_epoch=40, micro_batch=16)
+    pairs = zip(one.model.network.parameters(), other.model.network.parameters(), strict=True)
+    assert all(torch.allclose(a, b, atol=2e-4) for a, b in pairs)
+    rows = planted(60)
+    one, _ = quick(rows, settings=replace(QUICK, dropout=0.0))
+    other, _ = quick(rows, settings=replace(QUICK, dropout=0.0, micro_batch=5))
+    assert np.allclose(said_of_all(one), said_of_all(other), atol=2e-4)
+
+
+def test_a_folder_that_is_no_run_is_not_written_over_unless_asked(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("all of it")
+    with pytest.raises(
+        TrainingError, match=r"not a run that can go on. Found thesis.tex.*--overwrite"
+    ):
+        quick(planted(60), tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="a file stands where the run's folder should be"):
+        quick(planted(60), tmp_path / "file")
+    quick(planted(60), tmp_path / "run", overwrite=True)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == sorted(
+        [*FILES, "predictions.tsv"]
+    )
+
+
+# -- how far weights move
+
+
+ONE_STEP = {
+    "epochs": 1,
+    "positives_per_epoch": 21,
+    "batch_size": 64,
+    "warmup": 0.0,
+    "weight_decay": 0.0,
+    "decay": "constant",
+    "lr": 1e-4,
+    "eps": 1e-12,
+}
+
+
+def moved_by_one_step(store, **changes):
+    """AdamW's first step moves a weight by its rate, whatever the gradient. Name -> how far."""
+    from toy_binding import started
+
+    settings = replace(BINS, **ONE_STEP, **changes)
+    before = dict(started("ebert", store, settings)[0].network.named_parameters())
+    result, _ = quick_bins(store, **ONE_STEP, **changes)
+    assert result.history[0]["step"] == 1
+    return {
+        name: float((weight - before[name]).abs().max().detach())
+        for name, weight in result.model.network.named_parameters()
     }
-    assert leak_of(began, *places)["fraction"] is None
-    assert "the weights of bert have read is not known" in leak_of(began, *places)["said"]
-    unknown = leak_of({"holdout_chroms": []}, np.array([""]), np.array([-1]), np.array([-1]))
-    assert unknown["fraction"] is None
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    """A checkpoint of both streams as pre-training leaves it, with three factors."""
-    from epilm.hub.checkpoint import save_model
-    from epilm.models.build import build_model
-    from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
+def test_the_head_takes_larger_steps_than_the_encoder(store):
+    head = ("dense.weight", "convolutions.0.weight", "out.bias")
+    for multiplier in (1.0, 10.0):
+        moved = moved_by_one_step(store, head_lr_multiplier=multiplier)
+        for name in head:
+            assert moved[name] == pytest.approx(1e-4 * multiplier, rel=0.02)
+        assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
+    with pytest.raises(UsageError, match="no head to learn at a rate of its own"):
+        quick_bins(
+            store, checkpoint="factornet", head_lr_multiplier=2.0, signals=("accessibility",)
+        )
 
-    spec = ModelSpec(
-        k=3,
-        regions=2,
-        factors=3,
-        encoder=EncoderSpec(size="tiny"),
-        tower=TowerSpec(name="native", patch=(1, 1), embed=8, depths=(1,), heads=(2,), window=2),
-        projection_dim=8,
+
+def test_the_shortcut_takes_larger_steps_still(store):
+    moved = moved_by_one_step(
+        store,
+        head_lr_multiplier=5.0,
+        shortcut_lr_multiplier=2.0,
+        signals=("accessibility",),
+        shortcut="signals",
     )
-    folder = tmp_path_factory.mktemp("pre") / "run" / "model"
-    extra = {"store": "f00d", "factor_ids": ["M2", "M0", "M1"], "holdout_chroms": ["chr22"]}
-    save_model(folder, build_model(spec, seed=3), spec, extra)
-    return folder.parent
-
-
-def three_motifs():
-    from epilm.motifs.formats import Motif
-
-    out = []
-    for i, word in enumerate(("TGACTCA", "GGGCGG", "CACGTG")):
-        matrix = np.ones((len(word), 4))
-        matrix[np.arange(len(word)), ["ACGT".index(b) for b in word]] = 97
-        out.append(Motif(id=f"M{i}", name=word, matrix=matrix, is_counts=True))
-    return out
-
-
-def test_a_pretrained_run_gives_its_weights_and_its_random_twin_does_not(pretrained, tmp_path):
-    from epilm.finetuning.finetune import prepare_classifier
-
-    trained, _ = prepare_classifier(pretrained, 2, settings=QUICK)
-    twin, _ = prepare_classifier(pretrained, 2, init="random", settings=QUICK)
-    one, other = trained.module.encoder.words.weight, twin.module.encoder.words.weight
-    assert one.shape == other.shape
-    assert not torch.allclose(one, other)
-    assert trained.about["pretraining"]["holdout_chroms"] == ["chr22"]
-    assert twin.about["pretraining"] is None
-    result, _ = quick(planted(60), tmp_path / "ft", checkpoint=pretrained)
-    assert evaluate(tmp_path / "ft").leak["fraction"] is None  # planted rows have no place
-    assert result.classifier.spec.regions == 2
-
-
-@pytest.mark.parametrize("fusion", ["concat", "cross_attention"])
-def test_fusion_reads_the_motif_scores_of_the_input(pretrained, tmp_path, fusion):
-    result, _ = quick(
-        planted(80), tmp_path / "ft", checkpoint=pretrained, fusion=fusion, motifs=three_motifs()
-    )
-    assert [m.id for m in result.classifier.motifs] == ["M2", "M0", "M1"]  # the model's order
-    loaded = load_classifier(tmp_path / "ft")
-    assert np.allclose(loaded.probabilities(result.rows), result.probabilities, atol=1e-5)
-    with pytest.raises(CheckpointError, match=r"lacks factors of the model. Found 1 missing, M2"):
-        quick(planted(60), checkpoint=pretrained, fusion=fusion, motifs=three_motifs()[:2])
-    with pytest.raises(UsageError, match="Found 0 motifs; expected 3"):
-        quick(planted(60), checkpoint=pretrained, fusion=fusion)
-
-
-def test_a_dnabert_folder_is_a_checkpoint(pretrained, tmp_path):
-    from epilm.hub.export import export
-
-    export(pretrained, tmp_path / "bert")
-    result, _ = quick(planted(60), checkpoint=tmp_path / "bert")
-    assert result.classifier.spec.k == 3
-
-
-def test_a_fine_tuned_run_is_no_start(pretrained, tmp_path):
-    quick(planted(60), tmp_path / "ft", checkpoint=pretrained)
-    with pytest.raises(CheckpointError, match="this is no pre-trained model"):
-        quick(planted(60), checkpoint=tmp_path / "ft")
-
-
-def test_positions_pretraining_never_used_repeat_those_it_did(tmp_path):
-    from epilm.finetuning.starts import prepare_classifier
-    from epilm.hub.checkpoint import save_model
-    from epilm.models.build import build_model
-    from epilm.models.model_spec import EncoderSpec, ModelSpec
-
-    spec = ModelSpec(
-        name="dnabert", streams=("dna",), k=3, max_tokens=20, encoder=EncoderSpec(size="tiny")
-    )
-    save_model(tmp_path / "m", build_model(spec, seed=0), spec)
-    made, notes = prepare_classifier(tmp_path / "m", 2, settings=QUICK)
-    table = made.module.encoder.positions.weight
-    assert torch.equal(table[20:40], table[:20])
-    assert "pre-training used 20 of 512 positions: the others repeat them" in notes
-    assert made.inputs(planted(10, width=60)).cropped == 0
+    assert moved["shortcut.weight"] == pytest.approx(1e-3, rel=0.02)
+    assert moved["dense.weight"] == pytest.approx(5e-4, rel=0.02)
+    assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
+    with pytest.raises(UsageError, match="no shortcut to learn at a rate of its own"):
+        quick_bins(store, shortcut_lr_multiplier=2.0)

@@ -288,34 +288,6 @@ def test_running_out_of_memory_names_the_largest_batch_of_a_trial():
         raise RuntimeError("another")
 
 
-def test_fine_tuning_that_runs_out_of_memory_names_what_fits(tmp_path, monkeypatch):
-    """Forward passes of more than 10 rows fail as a full card does."""
-    from epilm.finetuning.binding import finetune_binding
-    from epilm.models.binding import BindingModel
-    from toy_binding import QUICK, toy_labels, toy_store
-
-    store, plain = toy_store(tmp_path / "store"), BindingModel.forward
-
-    def full(self, windows, other=None):
-        if len(windows.ids) > 10:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(self, windows, other)
-
-    monkeypatch.setattr(BindingModel, "forward", full)
-    with pytest.raises(
-        TrainingError, match=r"epoch 1, step 1: out of memory.*set --micro-batch to 8"
-    ):
-        finetune_binding(
-            toy_labels(store),
-            store,
-            "dbert",
-            tmp_path / "run",
-            QUICK,
-            size="tiny",
-            say=lambda line: None,
-        )
-
-
 def test_weights_that_do_not_fit_are_not_blamed_on_the_batch():
     with (
         pytest.raises(

@@ -8,12 +8,12 @@ import shutil
 
 import numpy as np
 import pytest
+from epilm.finetuning.binding_run import load_binding
+from epilm.finetuning.predict_bins import predict_bins
 
 from epilm.baselines.bins import fit_kmer_state
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
-from epilm.finetuning.binding_run import load_binding
-from epilm.finetuning.predict_bins import predict_bins
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate
 from epilm.recipes.recipe import load_recipe

@@ -122,20 +122,36 @@ def task_named(command: str, words: Sequence[str]) -> "Task | None":
     'binding'
     >>> task_named("finetune", ["finetune", "--help"]) is None
     True
+    >>> task_named("evaluate", ["evaluate", "F.MAX.liver.tab.gz", "--task=binding"]).name
+    'binding'
+    >>> task_named("finetune", ["finetune", "--data", "a.tsv", "promoter"]).name
+    'promoter'
     """
-    from epilm.tasks import find_task
+    from epilm.tasks import TASKS, find_task
 
-    given = list(words[1:])
-    if "--task" in given[:-1]:
+    given = [part for word in words[1:] for part in _halves(word)]
+    if command != "finetune" and "--task" in given[:-1]:
         return find_task(given[given.index("--task") + 1])
-    first = given[0] if given and not given[0].startswith("-") else None
-    if first is None:
+    if not given:
         return None
+    first, plain = given[0], [word for word in given if not word.startswith("-")]
     if command == "finetune":
-        return find_task(first)
+        if not first.startswith("-"):
+            return find_task(first)
+        known = {word for task in TASKS.values() for word in (task.name, *task.aliases)}
+        return next((find_task(word) for word in plain if word in known), None)
     from epilm.finetuning.evaluate import task_of
+    from epilm.finetuning.finetuned import is_finetuned
 
-    return find_task(task_of(first, None))
+    if first.startswith("-"):
+        runs = (word for word in plain if is_finetuned(word))
+        first = next(runs, "")
+    return find_task(task_of(first, None)) if first else None
+
+
+def _halves(word: str) -> list[str]:
+    """`--task=dream` as two words."""
+    return word.split("=", 1) if word.startswith("--") and "=" in word else [word]
 
 
 def _refusal(error: "CycloptsError", command: str | None, words: Sequence[str]) -> str | None:

@@ -12,7 +12,7 @@ def evaluate(
     options: Any = None,
     batch_size: int = 256,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
     json: bool = False,
 ) -> None:
     """Score a fine-tuned model on its own test part, or on new labelled data.
@@ -42,7 +42,7 @@ def evaluate(
     device
         Where to compute, if anything is predicted.
     precision
-        Number format of the trunk.
+        Number format of the trunk: fp32 for sequences and auto for binding where not given.
     json
         Print JSON.
     """

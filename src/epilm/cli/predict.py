@@ -13,7 +13,7 @@ def predict(
     batch_size: int = 256,
     both_strands: bool | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
     json: bool = False,
 ) -> None:
     """Write a fine-tuned model's probabilities. epilm predict RUN --help lists what it asks for.
@@ -40,7 +40,7 @@ def predict(
     device
         Where to compute.
     precision
-        Number format of the trunk.
+        Number format of the trunk: fp32 for sequences and auto for binding where not given.
     json
         Print a summary as JSON.
     """

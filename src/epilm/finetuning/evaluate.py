@@ -51,7 +51,7 @@ def evaluate(
     *,
     batch_size: int = BATCH,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    precision: Literal["auto", "fp32", "bf16"] | None = "fp32",
     say: Say | None = None,
     **options: Any,
 ) -> Any:
@@ -69,7 +69,7 @@ def evaluate(
     batch_size : int
         Examples of a forward pass.
     device, precision
-        Where and how it is predicted, if anything is.
+        Where and how it is predicted, if anything is; precision None: as the task has it.
     say : callable, optional
         Takes lines of progress; standard error by default.
     **options
@@ -88,8 +88,8 @@ def evaluate(
     chosen = find_task(task_of(run, task))
     given = options_from(chosen, "evaluate", None, options, TASKS)
     is_model = isinstance(run, Finetuned) or is_finetuned(run)
-    if not is_model and not isinstance(run, Finetuned) and Path(run).is_dir():
-        load_finetuned(run)  # says what is missing
+    if not is_model and data is not None and Path(run).is_dir():  # type: ignore[arg-type]
+        load_finetuned(run)  # type: ignore[arg-type]  # says what is missing
     predicts = is_model and data is not None
     if not predicts:
         if isinstance(run, Finetuned):
@@ -103,7 +103,7 @@ def evaluate(
             run,
             batch_size=batch_size,
             device=device if predicts else "cpu",
-            precision=precision,
+            precision=precision or chosen.precision,
             say=say if predicts else None,
         )
         if (own := score.about["task"]) != chosen.name and own not in chosen.aliases:

@@ -24,7 +24,7 @@ from epilm.atomic import locked, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.predict import logits_of, said_of
+from epilm.finetuning.predict import BATCH, logits_of, said_of
 from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
 from epilm.store.identity import identity_of
@@ -226,7 +226,20 @@ class Teacher:
 
     def scores(self, rows: Rows, place: Place) -> tuple[dict[str, dict[str, Any]], NDArray[Any]]:
         """Tables of rows, and what was said of them."""
-        logits = logits_of(self.model, self.reading, rows, place=place)
+        # What learning has room for, this has: it keeps no activations.
+        batch = min(self.options.micro_batch or self.options.batch_size, BATCH)
+        logits = logits_of(
+            self.model, self.reading, rows, place=place, batch=batch, option="--micro-batch"
+        )
+        if wrong := int((~np.isfinite(logits)).any(1).sum()):
+            raise TrainingError(
+                "the model's scores are not finite",
+                found=f"{wrong} of {len(rows)} rows",
+                do=(
+                    "Lower --lr or raise --warmup: the last steps went too far; the run goes on"
+                    " from its last epoch."
+                ),
+            )
         labels = self.lesson.examples.labels_of(rows)
         said = said_of(self.model.labels, logits)
         # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.

@@ -59,6 +59,7 @@ def logits_of(
     place: Place,
     batch: int = BATCH,
     both_strands: bool | None = None,
+    option: str = "--batch-size",
 ) -> NDArray[np.float32]:
     """Score rows, float32 (len(rows), outputs), in their order.
 
@@ -68,6 +69,8 @@ def logits_of(
         Rows of a forward pass.
     both_strands : bool, optional
         The mean of both strands' logits; as the model learned where not given.
+    option : str
+        Which one to lower where memory runs out.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def logits_of(
             with batch_fits(
                 len(here),
                 scored,
-                option="--batch-size",
+                option=option,
                 where="prediction",
                 device=device,
                 kind=UsageError,
@@ -206,7 +209,7 @@ def predict(
     batch_size: int = BATCH,
     both_strands: bool | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    precision: Literal["auto", "fp32", "bf16"] | None = "fp32",
     say: Say | None = None,
     **options: Any,
 ) -> Any:
@@ -225,8 +228,8 @@ def predict(
     both_strands : bool, optional
         The mean over both strands; as in training where not given.
     device : {"auto", "cpu", "cuda", "mps"}
-    precision : {"fp32", "auto", "bf16"}
-        Number format of the trunk.
+    precision : {"fp32", "auto", "bf16"} or None
+        Number format of the trunk; None: as the model's task has it.
     say : callable, optional
         Takes lines of progress; standard error by default.
     **options
@@ -251,7 +254,7 @@ def predict(
         batch_size=batch_size,
         both_strands=both_strands,
         device=device,
-        precision=precision,
+        precision=precision or task.precision,
         say=say,
     )
     return task.predict(source, out, given, score, say)

@@ -92,7 +92,7 @@ class OwnBases:
             )
 
     def _tokenise(self, model: Finetuned, rows: LabelledSequences, device: torch.device) -> None:
-        """Token ids (N, L) of one strand or both, once for all epochs."""
+        """Token ids (N, L), once for all epochs; of the other strand when they are asked for."""
         codes, lengths, spec = rows.codes, rows.lengths, model.spec
         if lengths.min() < spec.k:
             row = int(lengths.argmin())
@@ -109,18 +109,23 @@ class OwnBases:
             self.notes.append(
                 f"{cropped} sequences are longer than the model reads: their centre was used"
             )
-        strands = [torch.from_numpy(np.ascontiguousarray(codes))]
-        if model.both_strands:
-            strands.append(reverse_complement_codes(strands[0], torch.from_numpy(lengths)))
+        forward = torch.from_numpy(np.ascontiguousarray(codes))
         tokens = torch.from_numpy((lengths - spec.k) // spec.stride + 1)
-        for each in strands:
+
+        def ids_of(bases: Tensor) -> Tensor:
+            """Bases (N, W) to token ids (N, L)."""
             wrapped, _ = wrap(
-                kmer_ids(each, spec.k, spec.stride),
+                kmer_ids(bases, spec.k, spec.stride),
                 tokens,
                 cls=spec.special_tokens,
                 sep=spec.special_tokens,
             )
-            self.ids.append(wrapped.int().to(device))
+            return wrapped.int().to(device)
+
+        self.ids.append(ids_of(forward))
+        # Asked for by training from either strand, or by a prediction from both of a model that
+        # learned from one.
+        self._turned = lambda: ids_of(reverse_complement_codes(forward, torch.from_numpy(lengths)))
         self.lengths = (tokens + special).to(device)
 
     def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
@@ -139,7 +144,9 @@ class OwnBases:
             return Windows(nothing, nothing > 0, codes=codes, lengths=lengths, factors=factors)
         widest = int(lengths.max())
         ids = self.ids[0][at, :widest].long()
-        if strands is not None and len(self.ids) > 1:
+        if strands is not None:
+            if len(self.ids) == 1:
+                self.ids.append(self._turned())
             turned = self.ids[1][at, :widest].long()
             ids = torch.where(torch.from_numpy(strands).to(self.device)[:, None], turned, ids)
         mask = torch.arange(widest, device=self.device) < lengths[:, None]

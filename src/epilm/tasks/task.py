@@ -8,7 +8,7 @@ never computes with a network: where it needs a model's word, it is handed a fun
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -63,6 +63,8 @@ class Task(ABC):
         Default head, of `models.networks.HEADS`.
     k : int
         Of a random encoder, where nothing else is said.
+    precision : {"fp32", "auto", "bf16"}
+        Number format of the trunk in prediction, where nothing else is said.
     options : mapping
         Verb -> frozen dataclass of all that it can be told.
     label_names : tuple of str
@@ -75,6 +77,7 @@ class Task(ABC):
     data: str = ""
     head: str = "linear"
     k: int = 6
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
     label_names: tuple[str, ...] = ()
     options: ClassVar[Mapping[str, type]] = {}
 

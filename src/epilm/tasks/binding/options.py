@@ -112,6 +112,12 @@ def check_binding(spec: BindingSpec) -> None:
     refuse_broken(
         spec,
         (
+            (
+                spec.label_smoothing != 0,
+                "label_smoothing",
+                spec.label_smoothing,
+                "0: labels of several factors are not smoothed",
+            ),
             (spec.negatives < 1, "negatives", spec.negatives, "at least 1"),
             (cap is not None and cap < 1, "positives_per_epoch", cap, "at least 1"),
             (

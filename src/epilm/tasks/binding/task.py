@@ -119,6 +119,7 @@ class BindingTask(Task):
     data = "label file of the challenge, or a folder of CELL.FACTOR.conservative.narrowPeak.gz"
     head = "convolutions"
     k = 7
+    precision = "auto"  # a genome of bins; logits are float32 all the same
     options: ClassVar[Mapping[str, type]] = {
         "finetune": BindingOptions,
         "predict": BindingPredictOptions,

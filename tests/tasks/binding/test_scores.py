@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from epilm.errors import InputError, UsageError
-from epilm.finetuning.binding import finetune_binding
-from epilm.finetuning.binding_run import BindingRun, load_binding
-from epilm.finetuning.binding_start import prepare_binding
-from epilm.finetuning.evaluate_bins import evaluate_dream
+from epilm.finetuning.evaluate import evaluate
+from epilm.finetuning.finetuned import load_finetuned
 from epilm.metrics.binding import score_bins
 from epilm.motifs.motif import Motif
 from epilm.tasks.binding import BinLabels, grid, write_labels
@@ -20,7 +18,14 @@ from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.controls import controlled, most_common, motif_scores
 from epilm.tasks.binding.dream.submission import write_submission
 from epilm.tasks.binding.leak import leak_of
-from toy_binding import QUICK, toy_labels, toy_store
+from toy_binding import quick, started, toy_labels, toy_store
+
+
+def evaluate_dream(run, data, *, cell, **options):
+    """The one table of one cell type."""
+    options = {"precision": "fp32", "say": lambda line: None} | options
+    (table,) = evaluate(run, "dream", data, cell=(cell,), **options)
+    return table
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +41,14 @@ def labels(store):
 @pytest.fixture(scope="module")
 def folder(store, labels, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "ft"
-    settings = dataclasses.replace(QUICK, positives_per_epoch=250)
-    finetune_binding(labels, store, "ebert", out, settings, size="tiny", say=lambda line: None)
+    quick(store, labels, out, positives_per_epoch=250)
     return out
 
 
 def test_a_model_of_states_is_good_with_its_own_states_and_at_chance_under_every_control(
     folder, store, labels
 ):
-    found = evaluate_dream(
-        folder, labels, cell="typeC", store=store, controls=True, device="cpu", precision="fp32"
-    )
+    found = evaluate_dream(folder, labels, cell="typeC", store=store, controls=True, device="cpu")
     here = labels.bins.inside(["chr3"])  # the run's test chromosome
     truth = labels.of("typeC")[here]
     assert found.scores["n"] == (truth >= 0).sum()
@@ -93,7 +95,7 @@ def test_a_file_of_motifs_that_cannot_be_read_is_no_missing_motif(folder, store,
 
 
 def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
-    run, _ = prepare_binding("ebert", store, QUICK, factors=("TF",), size="tiny")
+    run, _ = started("ebert", store)
     run.about |= {
         "pretraining": {
             "holdout_chroms": ["chr8", "chr21"],
@@ -112,13 +114,8 @@ def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
     assert leak["pretraining"]["bins_seen"] == paper.counts()["chr1"] / len(paper)
     assert "pre-training has seen the bases and states of" in leak["warnings"][0]
     assert not leak_of(run.about, paper, "typeC", reads_states=True)["pretraining"]["cell_seen"]
-    dbert = BindingRun(run.model, dataclasses.replace(run.spec, streams=("dna",)), run.about)
-    assert (
-        leak_of(dbert.about, paper, "typeB", reads_states=dbert.reads_states)["pretraining"][
-            "cell_seen"
-        ]
-        is None
-    )
+    unread = leak_of(run.about, paper, "typeB", reads_states=False)
+    assert unread["pretraining"]["cell_seen"] is None
 
 
 # -- controls
@@ -186,7 +183,7 @@ def test_the_motif_alone_finds_the_bins_that_hold_it(store):
 
 
 def test_a_model_of_dna_alone_says_that_controls_are_idle(store, labels):
-    run, _ = prepare_binding("dbert", store, QUICK, factors=("TF",), size="tiny")
+    run, _ = started("dbert", store)
     run.about |= {"test_chroms": ["chr3:0-3000"], "cells": ["typeA"]}
     found = evaluate_dream(run, labels, cell="typeB", store=store, controls=True, device="cpu")
     assert not found.controls
@@ -257,7 +254,7 @@ def test_what_is_missing_is_named(folder, store, labels, tmp_path):
             device="cpu",
         )
     gaps = toy_store(tmp_path, n_share=3.0, name="gaps")
-    run = load_binding(folder)
+    run = load_finetuned(folder)
     found = evaluate_dream(
         run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu"
     )

@@ -1,0 +1,174 @@
+"""The one loop, taught by a line: best epoch, early stop, strands, what is said and written."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from epilm.device import Place
+from epilm.errors import TrainingError, UsageError
+from epilm.training.epochs import Epochs, Judged, freeze
+from epilm.training.learning import Learning
+from epilm.training.log import read_metrics
+
+PLACE = Place(torch.device("cpu"), False, ())
+SPEC = Learning(epochs=3, lr=0.1, batch_size=4, warmup=0.0, weight_decay=0.0, device="cpu")
+
+
+class Line:
+    """Rows are numbers x; the answer to learn is 2 x. `scores` is what the judge says."""
+
+    metric = "ap"
+
+    def __init__(self, scores=(), spoil=()):
+        self.scores, self.spoil, self.strands = list(scores), spoil, []
+
+    def steps(self, epoch):
+        return [np.arange(4), np.arange(4, 8)]
+
+    def loss(self, rows, strands, place):
+        self.strands.append(strands)
+        x = torch.from_numpy(rows).float()[:, None]
+        y = torch.where(torch.isin(x, torch.tensor(self.spoil).float()), float("nan"), 2 * x)
+        return ((self.network(x) - y) ** 2).sum()
+
+    def known(self, rows):
+        return len(rows)
+
+    def judge(self, place):
+        if not self.scores:
+            return None
+        score = self.scores.pop(0)
+        return Judged(score, {"valid_n": 8}, {"line": {"ap": score, "collapse": None}})
+
+    def where(self, rows):
+        return ", ".join(f"row {row}" for row in rows)
+
+
+def learn(lesson, spec=SPEC, out=None, **options):
+    torch.manual_seed(0)
+    lesson.network, lines = nn.Linear(1, 1), []
+    epochs = Epochs(lesson.network, lesson, spec, place=PLACE, say=lines.append, out=out, **options)
+    return epochs.run(), lesson.network, lines
+
+
+def test_the_loss_falls_and_without_a_valid_part_the_last_weights_stay():
+    history, _, lines = learn(Line(), replace(SPEC, epochs=5, decay="constant"))
+    losses = [row["loss"] for row in history.rows]
+    assert losses[-1] < losses[0]
+    assert history.best_epoch == 0
+    assert [row["step"] for row in history.rows] == [2, 4, 6, 8, 10]
+    assert lines[0].startswith("epoch 1/5: loss ")
+
+
+def test_the_weights_of_the_best_epoch_are_taken_back():
+    """Whatever the judge says changes which weights are kept and not how they are learned."""
+    constant = replace(SPEC, decay="constant")
+    history, best, _ = learn(Line([0.1, 0.9, 0.5]), constant)
+    assert (history.best_epoch, history.best) == (2, 0.9)
+    _, after_two, _ = learn(Line(), replace(constant, epochs=2))
+    assert torch.equal(best.weight, after_two.weight)
+    assert history.tables == {"line": {"ap": 0.9, "collapse": None}}
+    assert history.rows[1]["valid_ap"] == 0.9
+    assert history.rows[1]["valid_n"] == 8
+
+
+def test_it_stops_early_and_says_so():
+    history, _, lines = learn(Line([0.5, 0.4, 0.4, 0.9]), replace(SPEC, epochs=9, patience=2))
+    assert len(history.rows) == 3
+    assert lines[-1] == "stopped early: no better valid ap for 2 epochs"
+
+
+def test_a_score_that_is_undefined_is_never_the_best():
+    history, _, _ = learn(Line([float("nan"), 0.2, float("nan")]))
+    assert history.best_epoch == 2
+
+
+def test_strands_are_a_function_of_seed_epoch_and_row():
+    first, again, other = (Line() for _ in range(3))
+    learn(first, replace(SPEC, both_strands=True))
+    learn(again, replace(SPEC, both_strands=True))
+    learn(other, replace(SPEC, both_strands=True, seed=1))
+    drawn = np.concatenate(first.strands)
+    assert np.array_equal(drawn, np.concatenate(again.strands))
+    assert not np.array_equal(drawn, np.concatenate(other.strands))
+    assert 0 < drawn.sum() < len(drawn)
+    assert not np.array_equal(drawn[:8], drawn[8:16])
+    lesson = Line()
+    learn(lesson)
+    assert set(lesson.strands) == {None}
+
+
+def test_micro_batches_are_one_step():
+    whole, cut = learn(Line())[1], learn(Line(), replace(SPEC, micro_batch=3))[1]
+    assert torch.allclose(whole.weight, cut.weight, atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_names_step_and_rows_and_moves_nothing():
+    lesson = Line(spoil=(5,))
+    with pytest.raises(
+        TrainingError,
+        match=r"epoch 1, step 2: the loss or its gradient is not finite. Found loss nan, gradient"
+        r" norm nan in rows 4, 5, 6, 7 \(row 4, row 5, row 6, row 7; lr 0.08\d*\). The weights were",
+    ):
+        learn(lesson)
+    assert bool(torch.isfinite(lesson.network.weight))
+
+
+def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):
+    class Stopped(Exception):
+        pass
+
+    scores = [0.3, 0.2, 0.4]
+
+    class Cut(Line):
+        def judge(self, place):
+            if len(self.scores) == 1:
+                raise Stopped
+            return super().judge(place)
+
+    with pytest.raises(Stopped):
+        learn(Cut(scores), out=tmp_path)
+    assert len(read_metrics(tmp_path)) == 2
+    history, network, lines = learn(Line([0.4]), out=tmp_path)
+    assert lines[0] == "going on after epoch 2 of 3"
+    whole, same, _ = learn(Line(scores))
+    assert torch.equal(network.weight, same.weight)
+    assert [row["loss"] for row in history.rows] == [row["loss"] for row in whole.rows]
+    assert (history.best_epoch, history.best) == (whole.best_epoch, whole.best)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+def test_the_callers_random_state_is_left_alone():
+    torch.manual_seed(5)
+    lesson = Line()
+    lesson.network = nn.Linear(1, 1)
+    before = torch.get_rng_state()
+    Epochs(lesson.network, lesson, SPEC, place=PLACE, say=lambda line: None).run()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_part_at_rest_is_not_shaken_by_dropout():
+    resting = nn.Dropout(0.5)
+    modes = []
+
+    class Asked(Line):
+        def loss(self, rows, strands, place):
+            modes.append(resting.training)
+            return super().loss(rows, strands, place)
+
+    lesson = Asked()
+    lesson.network = nn.Linear(1, 1)
+    resting.train()
+    Epochs(lesson.network, lesson, SPEC, place=PLACE, say=lambda line: None, resting=resting).run()
+    assert set(modes) == {False}
+
+
+def test_freezing_what_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="--freeze: the network has no encoder to freeze"):
+        freeze(nn.Linear(1, 1), "encoder")
+    assert freeze(nn.Linear(1, 1), "none") is None

@@ -1,0 +1,60 @@
+"""Settings of learning: what is refused, by the name of its option, and what a schedule leaves."""
+
+from dataclasses import replace
+
+import pytest
+
+from epilm.errors import UsageError
+from epilm.tasks.binding.options import BindingOptions
+from epilm.training.learning import (
+    Learning,
+    check_learning,
+    optim_of,
+    option_name,
+    schedule_warnings,
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("epochs", 0, "--epochs: impossible value. Found 0; expected at least 1"),
+        ("batch_size", 0, "--batch-size: impossible value"),
+        ("micro_batch", 0, "--micro-batch: impossible value"),
+        ("lr", 0.0, "--lr: impossible value. Found 0.0; expected above 0"),
+        ("lr", float("nan"), "--lr: impossible value"),
+        ("head_lr_multiplier", 0.0, "--head-lr-multiplier: impossible value"),
+        ("warmup", -0.1, "--warmup: impossible value"),
+        ("dropout", 1.0, "--dropout: impossible value. Found 1.0; expected 0 to below 1"),
+        ("label_smoothing", 1.0, "--label-smoothing: impossible value"),
+        ("weight_decay", -1.0, "--weight-decay: impossible value"),
+        ("patience", -1, "--patience: impossible value"),
+        (
+            "freeze",
+            "layers:two",
+            "--freeze: impossible value. Found layers:two; expected none, emb",
+        ),
+    ],
+)
+def test_an_impossible_value_is_refused_by_its_option(field, value, words):
+    with pytest.raises(UsageError) as error:
+        check_learning(replace(Learning(), **{field: value}))
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("freeze", ["none", "embeddings", "encoder", "layers:0", "layers:11"])
+def test_what_may_be_frozen(freeze):
+    check_learning(Learning(freeze=freeze))
+
+
+def test_an_option_may_be_called_otherwise_than_its_field():
+    assert option_name(BindingOptions, "negatives") == "--negatives-per-positive"
+    assert option_name(BindingOptions, "train_chroms") == "--train"
+    assert option_name(BindingOptions, "micro_batch") == "--micro-batch"
+
+
+def test_a_warmup_below_one_is_a_share_and_above_it_steps():
+    assert optim_of(Learning(warmup=0.25), 80).warmup_steps == 20
+    assert optim_of(Learning(warmup=25.0), 80).warmup_steps == 25
+    assert schedule_warnings(Learning(warmup=80.0), 80)[0].startswith("--warmup 80 is not shorter")
+    assert not schedule_warnings(Learning(warmup=79.0), 80)

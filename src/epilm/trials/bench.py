@@ -5,7 +5,7 @@ a command, in a folder of its own, so that a stopped row goes on inside the step
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

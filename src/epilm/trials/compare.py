@@ -140,7 +140,7 @@ class SetRows:
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """Set after set: baselines without chance once, then all others seed after seed."""
         fixed = [name for name in WITHOUT_CHANCE if name in self.baselines]
-        names = [name for name in ("cnn", "random") if name in self.baselines]
+        names: list[str] = [name for name in ("cnn", "random") if name in self.baselines]
         names += [model.name for model in self.models]
         pairs = [(0, name) for name in fixed] + [(seed, name) for seed in seeds for name in names]
         return [(seed, data.name, name) for data in self.sets for seed, name in pairs]

@@ -1,4 +1,4 @@
-"""What an ablation is, as a file says it: models, arms, controls, claims, and where they are tested.
+"""What an ablation is, as a file says it: models, arms, controls, claims, where they are tested.
 
 Two kinds of description (YAML, shipped in `designs/`) are one thing here. One with `settings` is
 run on a lab's own store and labels: a seed is the randomness of training. One without makes a
@@ -170,7 +170,8 @@ class Ablation:
         arms = [arm for arm in self.arms if not arm.only or setting.name in arm.only]
         named = {arm.name for arm in arms}
         controls = [control for control in self.controls if control.arm in named]
-        return {row.name: row for row in (*arms, *controls)}
+        rows: list[Arm | Control] = [*arms, *controls]
+        return {row.name: row for row in rows}
 
     def factors_of(self, setting: Setting) -> tuple[str, ...]:
         """Factors of one setting."""
@@ -261,7 +262,7 @@ def _from_table(table: dict[str, Any], source: Source) -> Ablation:
     if "settings" not in table:  # one setting, in the file's top level; a seed is a world
         own = {"name": "", **{key: table[key] for key in _OF_SETTING if key in table}}
         build_from(Setting, own, "", source)
-        rest = {key: value for key, value in table.items() if key not in own}
+        rest = {key: value for key, value in table.items() if key not in _OF_SETTING}
         kept: dict[str, Any] = {"world": "small", "both_strands": False}
         return build_from(Ablation, kept | rest | {"settings": [own]}, "", source)
     settings = table["settings"]

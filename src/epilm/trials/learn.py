@@ -124,7 +124,7 @@ def control_binding(lesson: Lesson, store: Store, tuned: Path) -> FactorScores:
 
 def _predicted(lesson: Lesson, run: BindingRun, store: Store) -> FactorScores:
     """Scores of each factor; those of the same bins share a forward pass."""
-    place = choose_place(lesson.device, lesson.spec.precision)  # type: ignore[arg-type]
+    place = choose_place(lesson.device, lesson.spec.precision)
     out: FactorScores = {}
     for tables in _of_same_bins(lesson.tested):
         bins = tables[0].bins

@@ -1,4 +1,4 @@
-"""What the rows of a trial add up to: means and deviations over seeds, paired differences, verdicts.
+"""What the rows of a trial add up to: means, deviations, paired differences, verdicts.
 
 Rows of one seed share its data, split and randomness, so two arms are compared by differences
 within seeds: a claim shows where the mean difference is above two of its standard errors (sample
@@ -10,7 +10,7 @@ that both have. Pure functions but for the writing.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
@@ -95,13 +95,16 @@ class Design:
     claims : tuple of Claim
         Judged in every setting.
     trivial : frozenset of str
-        Arms that have learned no network: what the others must beat.
+        Arms without a network, or without pre-training: what the others must beat.
+    controls : frozenset of str
+        Arms that need not beat anything.
     """
 
     words: Words
     cells: tuple[Cell, ...] = ()
     claims: tuple[Claim, ...] = ()
     trivial: frozenset[str] = frozenset()
+    controls: frozenset[str] = frozenset()
 
     def place(self, row: Mapping[str, Any]) -> tuple[str, str]:
         """Setting and arm of a row."""
@@ -195,7 +198,7 @@ def spread(values: Iterable[float | None]) -> tuple[float | None, float | None]:
     return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else None
 
 
-def _known(value: float | None) -> bool:
+def _known(value: float | None) -> TypeGuard[float]:
     """Undefined where a factor has no bound bin; None in a row read back from JSON."""
     return value is not None and bool(np.isfinite(value))
 
@@ -276,7 +279,7 @@ def over_baselines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Ve
             (arm for arm in known if arm in design.trivial), key=known.__getitem__, default=""
         )
         for arm in arms if best else ():
-            if arm not in design.trivial:
+            if arm not in design.trivial | design.controls:
                 say = f"{setting}: {arm} above {best}" if setting else f"{arm} above {best}"
                 out += _judged(Claim(say, arm, best), arms, (score,))
     return out
@@ -288,7 +291,7 @@ def said_level(verdicts: Iterable[Verdict]) -> list[str]:
     Examples
     --------
     >>> said_level([Verdict("", "cnn", "kmer", "above", "ap", 3, 0.01, 0.02, False, ())])
-    ['cnn is level with the trivial baseline kmer: ap +0.0100 +- 0.0200']
+    ['cnn is level with a trivial baseline, kmer: ap +0.0100 +- 0.0200']
     """
     out = []
     for verdict in verdicts:
@@ -298,7 +301,7 @@ def said_level(verdicts: Iterable[Verdict]) -> list[str]:
         setting = verdict.say.rpartition(": ")[0]
         out.append(
             f"{setting + ': ' if setting else ''}{verdict.more} is"
-            f" {'below' if below else 'level with'} the trivial baseline {verdict.less}:"
+            f" {'below' if below else 'level with'} a trivial baseline, {verdict.less}:"
             f" {verdict.score} {_gap(verdict)}"
         )
     return out
@@ -308,7 +311,7 @@ def _judged(
     claim: Claim, arms: Mapping[str, Sequence[Mapping[str, Any]]], scores: Sequence[str]
 ) -> list[Verdict]:
     """Judge one claim over the seeds and factors that both rows have."""
-    pair = arms.get(claim.more, ()), arms.get(claim.less, ())
+    pair = _scored(arms.get(claim.more, ())), _scored(arms.get(claim.less, ()))
     factors = _common(*pair)
     more, less = ({row["seed"]: _means(row, factors, scores) for row in side} for side in pair)
     if len(less) == 1 and len(more) > 1 and not factors:  # a baseline without chance
@@ -326,17 +329,24 @@ def _judged(
     return out
 
 
+def _scored(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows in which some factor has a score; all where rows have no factors."""
+    return [
+        row for row in rows if "factors" not in row or any(map(_defined, row["factors"].values()))
+    ]
+
+
+def _defined(table: Mapping[str, Any] | None) -> bool:
+    return table is not None and _known(table["ap"])
+
+
 def _common(*sides: Sequence[Mapping[str, Any]]) -> list[str] | None:
     """Factors that all rows have a score of; None where rows have no factors."""
     rows = [row for side in sides for row in side]
     if not rows or "factors" not in rows[0]:
         return None
     tables = [row["factors"] for row in rows]
-    return [
-        factor
-        for factor in tables[0]
-        if all((t := table.get(factor)) is not None and t["ap"] is not None for table in tables)
-    ]
+    return [factor for factor in tables[0] if all(_defined(table.get(factor)) for table in tables)]
 
 
 def _means(
@@ -350,12 +360,12 @@ def _means(
 
 def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write table.json, table.tsv, claims.tsv and, where there are factors, factors.tsv."""
-    words, table = design.words, summarise(design, rows)
+    words, table, lead = design.words, summarise(design, rows), design.words.scores[0]
     verdicts = judge(design, rows) if words.lines else over_baselines(design, rows)
     lines = [plain(line) for line in table]
     if not words.setting:  # the table of worlds has a number a factor
         for line in lines:
-            line["factors"] = {f: of["auprc_dg_mean"] for f, of in line["factors"].items()}
+            line["factors"] = {f: of[f"{lead}_mean"] for f, of in line["factors"].items()}
     claims = [plain(asdict(v) | {"verdict": v.word}) for v in verdicts]
     value: Any = {words.lines: lines, "claims": claims} if words.lines else lines
     write_json(folder / "table.json", value)
@@ -365,9 +375,9 @@ def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]
     if words.lines and words.setting:
         heads = [*names, "seeds", "n_factors", *scores, "seconds"]
     elif words.lines:
-        heads = [*names, "seeds", *scores, *(f"auprc_dg_{factor}" for factor in factors)]
+        heads = [*names, "seeds", *scores, *(f"{lead}_{factor}" for factor in factors)]
         table = [
-            line | {f"auprc_dg_{f}": of["auprc_dg_mean"] for f, of in line["factors"].items()}
+            line | {f"{lead}_{f}": of[f"{lead}_mean"] for f, of in line["factors"].items()}
             for line in table
         ]
     else:
@@ -441,8 +451,8 @@ def best_line(table: Sequence[Mapping[str, Any]], score: str) -> int | None:
 
 
 def text_of(design: Design, rows: Sequence[Mapping[str, Any]], left_out: Sequence[str] = ()) -> str:
-    """Print the table, for each factor where there are any; what is claimed, level, and left out."""
-    words, table = design.words, summarise(design, rows)
+    """Print the table, of each factor too; what is claimed, what is level, what is left out."""
+    words, table, lead = design.words, summarise(design, rows), design.words.scores[0]
     width = max([10, *(len(name_of(line)) for line in table)]) + 2
     column = max([8, *(len(str(line.get(words.setting, ""))) for line in table)]) + 2
     lines: list[str] = []
@@ -461,9 +471,9 @@ def text_of(design: Design, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
             mine = [line for line in table if line.get(words.setting, "") == setting]
             block(mine, f"{setting:<{width}}", named=False)
             factors = "".join(f"{factor:>20}" for factor in mine[0]["factors"])
-            lines.append(f"{HEADS['auprc_dg']:<{width + 6}}{factors}")
+            lines.append(f"{HEADS[lead]:<{width + 6}}{factors}")
             for line in mine:
-                cells = "".join(f"{shown(of, 'auprc_dg'):>20}" for of in line["factors"].values())
+                cells = "".join(f"{shown(of, lead):>20}" for of in line["factors"].values())
                 lines.append(f"{line['title']:<{width + 6}}{cells}")
             lines.append("")
     else:

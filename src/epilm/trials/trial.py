@@ -4,7 +4,7 @@ A maker says what there is to do and does one row; the engine claims the folder,
 it lacks one after another, and writes each row, the tables and the page as soon as the row is made.
 So a stopped trial goes on where it was, and seeds, arms and settings can be added later. What a
 row needs is checked by the maker before the first one is begun; a row that cannot be is left out
-and said. Neighbours: `worlds`, `given` and `compare` make rows, `table` adds up, `trial_page` draws.
+and said. Neighbours: `worlds`, `given`, `compare` make rows, `table` adds up, `trial_page` draws.
 """
 
 import sys
@@ -293,7 +293,7 @@ def _name(*parts: str) -> str:
 
 
 def _progress(design: Design, row: Row) -> str:
-    values = [(score, row.get(score)) for score in design.words.printed]
+    values = [(score, row.get(score)) for score in design.words.printed[:3]]
     scores = ", ".join(f"{s} -" if v is None else f"{s} {v:.4f}" for s, v in values)
     seed, *place = key_of(design, row)
     return f"seed {seed}, {_name(*place)}: {scores} ({row['seconds']:.0f} s)"

@@ -47,7 +47,6 @@ COMPARISON = Words(
     other="the folder holds a comparison of other data or settings",
     kept=("sets", "models"),
 )
-# What a comparison must beat; the random twin has no pre-training, the others no network.
 COMPARED = Design(COMPARISON, trivial=frozenset((*WITHOUT_CHANCE, "random")))
 _MANY = 8  # sets from which on a comparison has one table and no picture a set
 
@@ -55,7 +54,8 @@ _MANY = 8  # sets from which on a comparison has one table and no picture a set
 def design_of(plan: Ablation) -> Design:
     """What the table of an ablation is made of."""
     trivial = frozenset(arm.name for arm in plan.arms if arm.baseline)
-    return Design(WORLDS if plan.world else LAB, plan.cells(), plan.claims, trivial)
+    controls = frozenset(control.name for control in plan.controls)
+    return Design(WORLDS if plan.world else LAB, plan.cells(), plan.claims, trivial, controls)
 
 
 def ablation_page(folder: Path) -> Page:

@@ -32,7 +32,7 @@ def test_every_row_of_the_description_is_fine_tuned_or_predicted_and_scored(smal
         assert set(row["factors"]) == {"CTCF", "JUND"}
         assert row["ap"] == pytest.approx(sum(t["ap"] for t in row["factors"].values()) / 2)
         assert all(t["positives"] > 0 for t in row["factors"].values())
-    assert any(line.startswith("seed 1, shuffled: ap") for line in said)
+    assert any(line.startswith("seed 1, shuffled: auprc_dg") for line in said)
     table = json.loads((home / "out/table.json").read_text())
     assert [line["arm"] for line in table["arms"]] == ["full", "random", "shuffled"]
     assert {claim["verdict"] for claim in table["claims"]} == {"too few seeds"}

@@ -172,7 +172,7 @@ class SetRows:
                 raise UsageError(
                     "two competitors have one name", where="--models", found=model.name
                 )
-        built: set[tuple[str, int]] = set()
+        shortest: dict[tuple[str, int], int] = {}  # that a start was seen to read
         for data in self.sets:
             counts = {part: data.rows.part(part).labels for part in ("train", "valid", "test")}
             for part in ("train", "test"):
@@ -187,11 +187,10 @@ class SetRows:
                     self.left_out[data.name, name] = why
             names = [model.name for model in self.models]
             for name in [*names, *(["random"] if "random" in self.baselines else [])]:
-                # The same start is built once; a set of another length or class count is another.
-                seen = (name, data.rows.n_labels)
-                if seen not in built:
+                start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())
+                if start not in shortest or width < shortest[start]:
                     check_start(self._entry(name), data, self.motifs, self.spec)
-                    built.add(seen)
+                    shortest[start] = width
         for name in self.baselines:
             reasons = [self.left_out.get((data.name, name)) for data in self.sets]
             if reasons and all(reasons):

@@ -27,7 +27,6 @@ from epilm.trials.descriptions import Ablation, Arm, Control, Setting
 from epilm.trials.learn import (
     FactorScores,
     Lesson,
-    Start,
     baseline_binding,
     check_tracks,
     control_binding,
@@ -113,8 +112,8 @@ class Bench:
             freeze=arm.freeze or spec.freeze,
             lr=arm.lr or spec.lr,
         )
-        start = Start(checkpoint, arm.init, arm.size, arm.k or 7)
-        scores, about = tune_binding(lesson, start, home / arm.name)
+        start = {"init": arm.init, "size": arm.size, "k": arm.k or 7}
+        scores, about = tune_binding(lesson, checkpoint, home / arm.name, **start)
         return self._made(scores, started) | about | {"pretraining_seconds": spent}
 
     def _control(self, setting: Setting, control: Control, seed: int, home: Path) -> dict[str, Any]:
@@ -161,13 +160,8 @@ class Bench:
             for score in LAB.scores
         }
         factors = {f: None if table is None else plain(dict(table)) for f, table in scores.items()}
-        seconds = time.monotonic() - started
-        return means | {
-            "n_factors": len(known),
-            "factors": factors,
-            "notes": [],
-            "seconds": seconds,
-        }
+        about = {"n_factors": len(known), "factors": factors, "notes": []}
+        return means | about | {"seconds": time.monotonic() - started}
 
 
 def stand_ins(setting: Setting, control: Control, store: Store) -> tuple[list[str], list[str]]:

@@ -7,7 +7,6 @@ before the first one learns; a baseline that a set cannot have is left out and s
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from epilm.trials.learn import (
     own_motifs,
 )
 from epilm.trials.table import Design
-from epilm.trials.trial import Key, Say, TrialResult, run_trial
+from epilm.trials.trial import Key, Maker, Say, TrialResult, run_trial
 from epilm.trials.trial_page import COMPARED, comparison_page
 
 BASELINES = ("kmer", "cnn", "motif", "motifs", "random")
@@ -112,7 +111,7 @@ def compare_sets(
 
 
 @dataclass
-class SetRows:
+class SetRows(Maker):
     """Makes the rows of a comparison."""
 
     sets: list[DataSet]
@@ -122,11 +121,7 @@ class SetRows:
     lrs: list[float]
     motifs: list[Any] | None
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    @property
-    def design(self) -> Design:
-        """What the table is made of."""
-        return COMPARED
+    design: Design = COMPARED
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for rows to stand in one table."""
@@ -155,10 +150,6 @@ class SetRows:
         if competitor == "cnn":
             return fit_cnn(data, spec)
         return fit_model(self._entry(competitor), data, self.motifs, spec, self.lrs)
-
-    def around(self) -> AbstractContextManager[Any]:
-        """All threads there are."""
-        return nullcontext()
 
     def page(self, folder: Path) -> Page:
         """The page of the folder as it is now."""

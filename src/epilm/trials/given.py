@@ -7,8 +7,6 @@ cell types, tracks, labels, motifs, runs.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +26,11 @@ from epilm.trials.bench import Bench, check_bench
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import Ablation, Setting, as_table, places_of
 from epilm.trials.learn import own_motifs
-from epilm.trials.table import Design
-from epilm.trials.trial import Key, Say
+from epilm.trials.trial import Key, Maker, Say
 from epilm.trials.trial_page import ablation_page, design_of
 
 
-@dataclass
-class LabRows:
+class LabRows(Maker):
     """Makes the rows of an ablation on given data.
 
     Attributes
@@ -47,18 +43,18 @@ class LabRows:
         What is missing or was left out.
     """
 
-    ablation: Ablation
-    store: Store
-    tables: dict[str, BinLabels]
-    motifs: list[Any]
-    about: dict[str, Any]
-    left_out: dict[tuple[str, str], str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def design(self) -> Design:
-        """What the table is made of."""
-        return design_of(self.ablation)
+    def __init__(
+        self,
+        plan: Ablation,
+        store: Store,
+        tables: dict[str, BinLabels],
+        motifs: list[Any],
+        about: dict[str, Any],
+    ) -> None:
+        self.ablation, self.store, self.tables = plan, store, tables
+        self.motifs, self.about, self.design = motifs, about, design_of(plan)
+        self.left_out: dict[tuple[str, str], str] = {}
+        self.notes: list[str] = []
 
     def plan(self) -> dict[str, Any]:
         """The description, and what must be the same for rows to stand in one table."""
@@ -80,10 +76,6 @@ class LabRows:
         bench = Bench(self.ablation, self.store, self.learned, self.tested, self.motifs)
         setting = next(setting for setting in self.ablation.settings if setting.name == name)
         return bench.row(setting, self.ablation.rows_of(setting)[arm], seed, folder, say)
-
-    def around(self) -> AbstractContextManager[Any]:
-        """All threads there are."""
-        return nullcontext()
 
     def page(self, folder: Path) -> Page:
         """The page of the folder as it is now."""
@@ -145,7 +137,8 @@ def open_lab(plan: Ablation, source: Source, files: LabFiles) -> LabRows:
     }
     motifs = motifs_of_store(store) if files.motifs is None else read_collection(files.motifs)
     about = {"rule": files.rule} | files.given() | {"assembly": store.info.assembly}
-    lab = LabRows(plan, store, tables, motifs, about, left_out)
+    lab = LabRows(plan, store, tables, motifs, about)
+    lab.left_out |= left_out
     _check_labels(lab, source)
     _check_motifs(lab, source)
     return lab

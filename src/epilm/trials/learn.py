@@ -5,8 +5,8 @@ Binding: one fine-tuning learns all factors of a setting, one forward pass serve
 same bins. Labelled sequences: a competitor is fitted and scored on the test rows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,29 +81,16 @@ class Lesson:
     motifs: Sequence[Any] | None
 
 
-@dataclass(frozen=True)
-class Start:
-    """What fine-tuning begins with: a run, or the name of a kind of model of `size` and `k`."""
+def tune_binding(
+    lesson: Lesson, checkpoint: str, out: Path, **start: Any
+) -> tuple[FactorScores, dict[str, Any]]:
+    """Fine-tune, or go on in the folder; scores, and best_epoch, met and notes of the row.
 
-    checkpoint: str
-    init: Any = "checkpoint"
-    size: Any = "small"
-    k: int = 7
-
-
-def tune_binding(lesson: Lesson, start: Start, out: Path) -> tuple[FactorScores, dict[str, Any]]:
-    """Fine-tune, or go on in the folder; scores, and best_epoch, met and notes of the row."""
+    `checkpoint` is a run, or the name of a kind of model; `start` its init, size and k.
+    """
+    tables, store, motifs = lesson.learned, lesson.store, lesson.motifs
     result = finetune_binding(
-        lesson.learned,
-        lesson.store,
-        start.checkpoint,
-        out,
-        lesson.spec,
-        init=start.init,
-        size=start.size,
-        k=start.k,
-        motifs=lesson.motifs,
-        say=_quiet,
+        tables, store, checkpoint, out, lesson.spec, motifs=motifs, say=_quiet, **start
     )
     scores = _predicted(lesson, result.run, lesson.store)
     leak = leak_of(
@@ -246,6 +233,11 @@ class Competitor:
     size: str = "small"  # of an encoder without a checkpoint
     k: int = 6
 
+    def start(self, motifs: Any) -> dict[str, Any]:
+        """What fine-tuning takes of it."""
+        fused = {"motifs": motifs if self.fusion != "none" else None}
+        return {key: value for key, value in asdict(self).items() if key != "name"} | fused
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -259,17 +251,8 @@ class DataSet:
 
 def check_start(competitor: Competitor, data: DataSet, motifs: Any, spec: FinetuneSpec) -> None:
     """Refuse a start that cannot be built, or cannot read the set's shortest sequence."""
-    fused = motifs if competitor.fusion != "none" else None
-    classifier, _ = prepare_classifier(
-        competitor.checkpoint,
-        data.rows.n_labels,
-        init=competitor.init,
-        size=competitor.size,  # type: ignore[arg-type]
-        k=competitor.k,
-        fusion=competitor.fusion,  # type: ignore[arg-type]
-        motifs=fused,
-        settings=spec,
-    )
+    start = competitor.start(motifs)
+    classifier, _ = prepare_classifier(n_labels=data.rows.n_labels, settings=spec, **start)
     if competitor.fusion == "none":
         shortest = np.zeros(len(data.rows), bool)
         shortest[int(data.rows.lengths.argmin())] = True
@@ -302,34 +285,16 @@ def fit_model(
     rates: Sequence[float],
 ) -> dict[str, Any]:
     """Fine-tune at each rate; scores on the test rows of the one with the best AP on valid."""
-    made = list(_at_rates(competitor, data, motifs, spec, rates))
-    _, best = max(made, key=lambda pair: pair[0])  # the first of equally good ones
-    return best
-
-
-def _at_rates(
-    competitor: Competitor,
-    data: DataSet,
-    motifs: Any,
-    spec: FinetuneSpec,
-    rates: Sequence[float],
-) -> Iterator[tuple[float, dict[str, Any]]]:
+    made = []
     for rate in rates or (spec.lr,):
+        own = replace(spec, lr=rate)
         result = finetune(
-            data.task,
-            data.rows,
-            checkpoint=competitor.checkpoint,
-            init=competitor.init,  # type: ignore[arg-type]
-            fusion=competitor.fusion,  # type: ignore[arg-type]
-            size=competitor.size,  # type: ignore[arg-type]
-            k=competitor.k,
-            motifs=motifs if competitor.fusion != "none" else None,
-            settings=replace(spec, lr=rate),
-            say=_quiet,
+            data.task, data.rows, settings=own, say=_quiet, **competitor.start(motifs)
         )
         judged = result.metrics.get("valid", {}).get("ap", float("nan"))
         judged = -1.0 if np.isnan(judged) else judged
-        yield judged, result.metrics["test"] | {"chosen": {"lr": rate, "valid_ap": judged}}
+        made.append(result.metrics["test"] | {"chosen": {"lr": rate, "valid_ap": judged}})
+    return max(made, key=lambda row: row["chosen"]["valid_ap"])  # the first of equally good ones
 
 
 def _quiet(line: str) -> None:

@@ -9,11 +9,12 @@ and said. Neighbours: `worlds`, `given`, `compare` make rows, `table` adds up, `
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from epilm.atomic import locked, write_json
 from epilm.errors import TrainingError, UsageError
@@ -31,29 +32,36 @@ Say = Callable[[str], None]
 Key = tuple[int, str, str]  # seed, setting, arm
 
 
-class Maker(Protocol):
-    """What a kind of trial gives the engine; all that can be wrong was refused in making it."""
+class Maker(ABC):
+    """What a kind of trial gives the engine; all that can be wrong was refused in making it.
 
-    @property
-    def design(self) -> Design:
-        """What the table is made of."""
+    Attributes
+    ----------
+    design : Design
+        What the table is made of.
+    left_out : dict
+        Rows (setting, arm) that cannot be, and why.
+    around : callable
+        What all rows are made in; all threads there are where not other.
+    """
 
-    @property
-    def left_out(self) -> Mapping[tuple[str, str], str]:
-        """Rows (setting, arm) that cannot be, and why."""
+    design: Design
+    left_out: dict[tuple[str, str], str]
+    around: Callable[[], AbstractContextManager[Any]] = staticmethod(nullcontext)
 
+    @abstractmethod
     def plan(self) -> dict[str, Any]:
         """What the folder keeps; where a value of it differs, rows would too."""
 
+    @abstractmethod
     def keys(self, seeds: Sequence[int]) -> Iterable[Key]:
         """All rows, in the order in which they are made."""
 
+    @abstractmethod
     def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
         """Make one row, or go on with it: its scores, and `seconds` where other than all."""
 
-    def around(self) -> AbstractContextManager[Any]:
-        """What all rows are made in."""
-
+    @abstractmethod
     def page(self, folder: Path) -> Page:
         """The page of the folder as it is now."""
 

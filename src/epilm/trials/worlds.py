@@ -4,9 +4,7 @@ in it.
 What every arm reads is seen to be there as soon as a world is built, before anything is learned.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +19,19 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.load import load_bins
 from epilm.trials.bench import Bench, check_bench
 from epilm.trials.descriptions import Ablation, as_table
-from epilm.trials.table import Design
-from epilm.trials.trial import Key, Say
+from epilm.trials.trial import Key, Maker, Say
 from epilm.trials.trial_page import ablation_page, design_of
 
 
-@dataclass
-class WorldRows:
+class WorldRows(Maker):
     """Makes the rows of an ablation on invented worlds."""
 
-    ablation: Ablation
-    source: Source
-    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    _bench: tuple[int, Bench] | None = None
+    around = staticmethod(one_thread)  # on which toys are quickest
 
-    @property
-    def design(self) -> Design:
-        """What the table is made of."""
-        return design_of(self.ablation)
+    def __init__(self, plan: Ablation, source: Source) -> None:
+        self.ablation, self.source = plan, source
+        self.design, self.left_out = design_of(plan), {}
+        self._bench: tuple[int, Bench] | None = None
 
     def plan(self) -> dict[str, Any]:
         """The description, as its folder keeps it."""
@@ -55,10 +48,6 @@ class WorldRows:
             self._bench = seed, self._world(folder / f"seed{seed}", seed, say)
         (setting,) = self.ablation.settings
         return self._bench[1].row(setting, self.ablation.rows_of(setting)[name], seed, folder, say)
-
-    def around(self) -> AbstractContextManager[Any]:
-        """Toys are quickest on one thread."""
-        return one_thread()
 
     def page(self, folder: Path) -> Page:
         """The page of the folder as it is now."""

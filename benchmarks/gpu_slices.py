@@ -24,7 +24,8 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
     """Run the description on the carried store and labels; losses of both pre-trainings go into the
     session's curves.
     """
-    from epilm.trials.ablation_data import ablate_data
+    from epilm.trials.ablate import ablate
+    from epilm.trials.choices import LabFiles
 
     folder = session.scratch / "slices"
     out: dict[str, Any] = {"seeds": [], "rows": []}
@@ -32,12 +33,10 @@ def slices(session: "Session", limit: float) -> dict[str, Any]:
         for seed in SEEDS:
             if out["seeds"] and time.monotonic() > limit:
                 break
-            found = ablate_data(
+            found = ablate(
                 DESCRIPTION,
                 folder,
-                store=session.training.path,
-                labels=session.labels,
-                regions=session.regions,
+                data=LabFiles(session.training.path, session.labels, session.regions),
                 seeds=[*out["seeds"], seed],
                 size="tiny" if session.tiny else None,
             )

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 # name -> module that defines it. One line a public function; each is also a command.
 _PUBLIC = {
-    "ablate": "epilm.trials.ablation",
+    "ablate": "epilm.trials.ablate",
     "build": "epilm.store.making.build",
     "compare": "epilm.trials.compare",
     "demo": "epilm.tour.demo",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError
-from epilm.finetuning.page import comparison, finetuned_page
+from epilm.finetuning.page import finetuned_page
 from epilm.plots.page import (
     SIMULATED,
     Page,
@@ -23,7 +23,7 @@ from epilm.plots.page import (
 from epilm.pretraining import page as chapters
 
 DEMO = "demo.json"
-ABLATION, DATA_ABLATION = "ablation.json", "ablation_data.json"
+ABLATIONS = "ablation.json", "ablation_data.json"
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -52,18 +52,16 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.tour.page import demo_page
 
         page = demo_page(folder)
-    elif (folder / ABLATION).is_file():
-        from epilm.trials.ablation_report import ablation_page
+    elif any((folder / name).is_file() for name in ABLATIONS):
+        from epilm.trials.trial_page import ablation_page
 
         page = ablation_page(folder)
-    elif (folder / DATA_ABLATION).is_file():
-        from epilm.trials.ablation_data_report import data_ablation_page
-
-        page = data_ablation_page(folder)
     elif (folder / "task.json").is_file() or (folder / "run.json").is_file():
         page = finetuned_page(folder)
     elif (folder / "runs.jsonl").is_file():
-        page = _comparison_page(folder)
+        from epilm.trials.trial_page import comparison_page
+
+        page = comparison_page(folder)
     elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():
         page = _pretraining_page(folder)
     else:
@@ -104,47 +102,6 @@ def reproduce(run: Path, recipe: dict[str, Any]) -> Section:
     )
 
 
-def _comparison_page(folder: Path) -> Page:
-    plan = load_json(folder / "plan.json", {})
-    sets: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for row in read_lines(folder / "runs.jsonl"):
-        sets.setdefault(str(row["set"]), {}).setdefault(str(row["competitor"]), []).append(row)
-    sections, cards = [], []
-    for name, models in sets.items():
-        sections.append(comparison(name, list(models.items())))
-        means = {
-            m: [s["auroc"] for s in seeds if s.get("auroc") is not None]
-            for m, seeds in models.items()
-        }
-        top = max(
-            (m for m in means if means[m]),
-            key=lambda m: sum(means[m]) / len(means[m]),
-            default=None,
-        )
-        if top is not None and len(sets) <= 8:
-            cards.append((name, f"{sum(means[top]) / len(means[top]):.3f}", f"best AUROC: {top}"))
-    seeds = {
-        row.get("seed") for models in sets.values() for rows in models.values() for row in rows
-    }
-    settings = plan.get("settings", {})
-    facts = [
-        ("Sets", f"{len(sets)}"),
-        ("Seeds", f"{len(seeds)}"),
-        ("Learning rates tried", ", ".join(f"{rate:g}" for rate in plan.get("lrs", []))),
-        *(
-            (name.replace("_", " ").capitalize(), str(settings[name]))
-            for name in ("epochs", "batch_size")
-            if name in settings
-        ),
-        *((str(m["name"]), str(m["checkpoint"])) for m in plan.get("models", [])),
-    ]
-    text = [
-        "Every model saw the same rows, the same split and the same tuning budget; the test rows"
-        " were scored once a seed."
-    ]
-    sections.append(Section("What was run", text=text, facts=[f for f in facts if f[1]]))
-    about = f"{len(sets)} sets, {len(seeds)} seeds" if len(seeds) > 1 else f"{len(sets)} sets"
-    return Page("Comparison of models", about, cards=cards, sections=sections, footer=footer())
 
 
 def _pretraining_page(run: Path) -> Page:

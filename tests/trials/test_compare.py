@@ -1,17 +1,22 @@
 """Comparing: every competitor on the same rows, mean and sample sd, going on after a stop."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 
 from epilm.baselines import sequences as baselines
-from epilm.errors import TrainingError, UsageError
+from epilm.cli import main
+from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
 from epilm.finetuning.finetune import FinetuneSpec
+from epilm.motifs.motif import Motif
 from epilm.tasks.base import labelled
 from epilm.tasks.splits import random_split
-from epilm.trials.compare import Competitor, DataSet, compare, read_sets, summarise, text_of
+from epilm.trials import learn
+from epilm.trials.compare import compare, compare_sets
+from epilm.trials.learn import Competitor, DataSet
 
 FAST = FinetuneSpec(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
 
@@ -32,10 +37,12 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
     scratch = Competitor("scratch", "random", size="tiny", k=3)
     options = {"models": [scratch], "baselines": ("kmer",), "settings": FAST, "say": lines.append}
     first = compare([data], tmp_path / "c", seeds=(0,), **options)
+    assert "planted" in (tmp_path / "c/report.html").read_text()
     assert {(r["competitor"], r["seeds"]) for r in first} == {("kmer", 1), ("scratch", 1)}
     lines.clear()
-    second = compare([data], tmp_path / "c", seeds=(0, 1), **options)
-    assert [line.split(":")[0] for line in lines] == ["planted scratch seed 1"]
+    result = compare_sets([data], tmp_path / "c", seeds=(0, 1), **options)
+    assert [line.split(":")[0] for line in lines] == ["seed 1, planted, scratch"]
+    second = result.table
     scratched = next(r for r in second if r["competitor"] == "scratch")
     runs = [json.loads(line) for line in (tmp_path / "c" / "runs.jsonl").read_text().splitlines()]
     values = [r["auroc"] for r in runs if r["competitor"] == "scratch"]
@@ -43,7 +50,12 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
     assert scratched["auroc_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
     heads = (tmp_path / "c" / "table.tsv").read_text().splitlines()
     assert heads[0].startswith("set\tcompetitor\tseeds\tauroc_mean\tauroc_sd")
-    assert "planted" in text_of(second)
+    assert "planted" in result.text()
+    # Another set and model are added; the folder keeps what this call does not name.
+    other = replace(data, name="other")
+    compare([other], tmp_path / "c", baselines=("kmer",), settings=FAST, say=lines.append)
+    plan = json.loads((tmp_path / "c/plan.json").read_text())
+    assert (list(plan["sets"]), plan["models"][0]["name"]) == (["planted", "other"], "scratch")
     with pytest.raises(TrainingError, match="of other data or settings"):
         compare([data], tmp_path / "c", baselines=(), settings=FinetuneSpec(epochs=2))
 
@@ -63,29 +75,100 @@ def test_several_rates_are_chosen_among_on_valid(tmp_path, data):
 
 
 def test_wrong_calls(tmp_path, data):
-    with pytest.raises(UsageError, match="Did you mean kmer"):
+    with pytest.raises(UsageError, match=r"Did you mean kmer"):
         compare([data], tmp_path / "c", baselines=("kmers",))
     with pytest.raises(UsageError, match="the motif baselines need motifs"):
         compare([data], tmp_path / "c", baselines=("motif",))
+    with pytest.raises(UsageError, match=r"--lr: impossible value. Found 0"):
+        compare([data], tmp_path / "c", lrs=(1e-3, 0))
+    with pytest.raises(UsageError, match=r"two competitors have one name. Found kmer"):
+        compare([data], tmp_path / "c", models=[Competitor("kmer", "random")])
+    assert not (tmp_path / "c").exists()
 
 
-def test_a_single_run_has_no_sd():
-    (row,) = summarise([{"set": "a", "competitor": "x", "seed": 0, "auroc": 0.5}])
-    assert row["auroc_sd"] is None
+# -- what would fail late is refused, or left out, before the first row
 
 
-def test_sets_come_from_a_manifest(tmp_path):
-    lines = "\n".join(
-        f"{'ACGT' * 3}{'ACGT'[i % 4]}{'ACGT'[i // 4 % 4]}{'ACGT'[i // 16 % 4]}\t{i % 2}"
-        for i in range(60)
-    )
-    (tmp_path / "a.tsv").write_text("sequence\tlabel\n" + lines + "\n")
-    (tmp_path / "sets.tsv").write_text(
-        "name\ttask\tdata\tsplit\tfactor\nA\tsequences\ta.tsv\trandom\tCTCF\n"
-    )
-    (one,) = read_sets(tmp_path / "sets.tsv")
-    assert (one.name, one.factor, sorted(one.rows.counts())) == (
-        "A",
-        "CTCF",
-        ["test", "train", "valid"],
-    )
+@pytest.fixture
+def nothing_learns(monkeypatch):
+    def fail(*args, **options):
+        raise AssertionError("a row was begun")
+
+    for name in ("finetune", "fit_simple"):
+        monkeypatch.setattr(learn, name, fail)
+
+
+def test_a_checkpoint_that_is_none_is_refused_before_the_first_row(tmp_path, data, nothing_learns):
+    with pytest.raises(CheckpointError, match="there is no such checkpoint"):
+        compare([data], tmp_path / "c", models=[Competitor("mine", str(tmp_path / "none"))])
+    assert not (tmp_path / "c").exists()
+
+
+def test_sequences_shorter_than_a_kmer_are_refused_before_the_first_row(
+    tmp_path, data, nothing_learns
+):
+    short = labelled([[n % 4, n // 4 % 4, n // 16, 0, 1] for n in range(60)], np.arange(60) % 2)
+    sets = [data, DataSet("short", random_split(short, 0), "sequences")]
+    with pytest.raises(InputError, match="shorter than one k-mer"):
+        compare(sets, tmp_path / "c", baselines=("kmer", "random"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "split", "message"),
+    [
+        (np.zeros(20, np.int64), None, "bad: the train split has one class alone"),
+        (np.arange(20) % 2, "train", "bad: the test split is empty"),
+        (np.arange(20) % 2, "test", "bad: the train split is empty"),
+    ],
+)
+def test_a_set_that_nothing_can_learn_is_refused_before_the_first_row(
+    tmp_path, data, nothing_learns, labels, split, message
+):
+    codes = np.random.default_rng(0).integers(0, 4, (20, 30)).astype(np.uint8)
+    rows = random_split(labelled(list(codes), labels), 0)
+    if split:
+        rows = replace(rows, split=np.full(20, split))
+    with pytest.raises(InputError, match=message):
+        compare([data, DataSet("bad", rows, "sequences")], tmp_path / "c", baselines=("kmer",))
+
+
+def test_a_baseline_that_no_set_can_have_is_refused(tmp_path, data, nothing_learns):
+    motifs = [Motif("M1", "CTCF", np.full((8, 4), 5.0), is_counts=True)]
+    with pytest.raises(
+        InputError, match=r"no set can have the baseline motif.*no motif of planted"
+    ):
+        compare([data], tmp_path / "c", baselines=("motif",), motifs=motifs)
+
+
+FACTORS = ("CTCF", "JUND", "MAX", "CEBPB", "EP300", "GABPA")
+
+
+@pytest.fixture
+def six_sets(tmp_path):
+    """A manifest of six sets; of the fifth one's factor there is no motif."""
+    rng = np.random.default_rng(0)
+    for factor in FACTORS:
+        rows = ["".join("ACGT"[b] for b in rng.integers(0, 4, 30)) for _ in range(60)]
+        lines = [f"{row}\t{number % 2}" for number, row in enumerate(rows)]
+        (tmp_path / f"{factor}.tsv").write_text("\n".join(["sequence\tlabel", *lines]) + "\n")
+    rows = [f"{factor}_set\tsequences\t{factor}.tsv\trandom\t{factor}" for factor in FACTORS]
+    (tmp_path / "sets.tsv").write_text("\n".join(["name\ttask\tdata\tsplit\tfactor", *rows]) + "\n")
+    counts = "".join(f"{base} [ 9 1 1 1 1 9 ]\n" for base in "ACGT")
+    known = [f">M{number} {factor}\n{counts}" for number, factor in enumerate(FACTORS)]
+    (tmp_path / "motifs.jaspar").write_text("".join(t for t in known if "EP300" not in t))
+    return tmp_path
+
+
+def test_a_baseline_that_one_of_six_sets_cannot_have_is_left_out_and_said(six_sets, capsys):
+    words = ["compare", "--manifest", "sets.tsv", "--motifs", "motifs.jaspar"]
+    words = [str(six_sets / word) if "." in word else word for word in words]
+    assert main([*words, "--baselines", "motif", "--out", str(six_sets / "c")]) == 0
+    said = capsys.readouterr()
+    left = "left out: EP300_set, motif: the collection has no motif of EP300"
+    assert said.err.splitlines()[0] == left  # before the first row
+    assert said.out.splitlines()[-1] == left
+    rows = [json.loads(line) for line in (six_sets / "c/runs.jsonl").read_text().splitlines()]
+    assert [row["set"] for row in rows] == [f"{f}_set" for f in FACTORS if f != "EP300"]
+    # Again: nothing is left to do, and it is said again.
+    assert main([*words, "--baselines", "motif", "--out", str(six_sets / "c"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5

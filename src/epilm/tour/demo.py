@@ -304,7 +304,7 @@ def _pretrain(
 
 
 def _part_two_words(plan: Plan, folder: Path, seed: int) -> list[str]:
-    from epilm.trials.ablation_folder import FIRST_SEED
+    from epilm.trials.trial import FIRST_SEED
 
     return [
         "ablate",
@@ -324,8 +324,8 @@ def _part_two(diary: _Diary, plan: Plan, folder: Path, seed: int, beside: Beside
     """DBERT, EBERT, EBERT+, random starts and shuffled states in a cell type without binding data,
     one seed.
     """
-    from epilm.trials.ablation import ablate
-    from epilm.trials.ablation_folder import FIRST_SEED
+    from epilm.trials.ablate import ablate
+    from epilm.trials.trial import FIRST_SEED
 
     name = f"part two, EBERT: binding in an unseen cell type, one seed, size {plan.ablation}"
     command = " ".join(["epilm", *_part_two_words(plan, folder, seed)])

@@ -210,13 +210,14 @@ def _pictures(folder: Path) -> Section | None:
 
 def _part_two(folder: Path) -> list[Section]:
     """The ablation of EBERT: its own page is in its folder."""
-    from epilm.trials.ablation import PLAN, read_rows
-    from epilm.trials.ablation_report import ablation_sections, read_plan
+    from epilm.trials.descriptions import WORLD_PLAN, kept_design
+    from epilm.trials.trial import rows_of
+    from epilm.trials.trial_page import ablation_sections, design_of
 
-    if not (folder / PLAN).is_file():
+    if not (folder / WORLD_PLAN).is_file():
         return []
-    plan = read_plan(folder)
-    rows = read_rows(folder, plan)
+    plan, _ = kept_design(folder)
+    rows = rows_of(folder, design_of(plan))
     sections = ablation_sections(plan, rows)
     intro = (
         "Part two. EBERT reads a chromatin state with every k-mer, so that it can be asked about a"

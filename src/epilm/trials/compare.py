@@ -1,69 +1,54 @@
 """Several models and baselines on the same sets, over seeds, into one table.
 
-Every competitor gets the same rows, the same split and the same tuning budget on the
-valid split; the test split is scored once a seed. What is printed is the mean and the
-sample standard deviation over seeds (a baseline without chance has one run). The rows
-of one seed are written as they come, so that a stopped comparison goes on where it was.
+Every competitor gets the same rows, the same split and the same tuning budget on the valid split;
+the test split is scored once a seed. What is printed is the mean and the sample standard deviation
+over seeds (a baseline without chance has one run). All that a competitor needs is seen to be there
+before the first one learns; a baseline that a set cannot have is left out and said.
 """
 
-import json
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from epilm.atomic import atomic_file, locked, write_json
-from epilm.errors import TrainingError, UsageError, nearest
-from epilm.finetuning.finetune import FinetuneSpec, finetune
-from epilm.metrics.classification import score_table
-from epilm.tasks import find_task
-from epilm.tasks.base import LabelledSequences, describe
-from epilm.tasks.options import typed_options
-from epilm.tasks.splits import split_rows
-from epilm.training.log import plain
-from epilm.trials.manifest import read_manifest
+from epilm.errors import InputError, UsageError, nearest
+from epilm.motifs.formats import read_collection
+from epilm.plots.page import Page
+from epilm.tasks.base import describe
+from epilm.trials.choices import Learning
+from epilm.trials.learn import (
+    WITHOUT_CHANCE,
+    Competitor,
+    DataSet,
+    FinetuneSpec,
+    check_learning,
+    check_start,
+    fit_cnn,
+    fit_model,
+    fit_simple,
+    own_motifs,
+)
+from epilm.trials.table import Design
+from epilm.trials.trial import Key, Maker, Say, TrialResult, run_trial
+from epilm.trials.trial_page import COMPARED, comparison_page
 
 BASELINES = ("kmer", "cnn", "motif", "motifs", "random")
-SCORES = (
-    "auroc",
-    "ap",
-    "auprc_dg",
-    "accuracy",
-    "macro_precision",
-    "macro_recall",
-    "macro_f1",
-    "mcc",
-)
-Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Competitor:
-    """One row of the table: its name, what fine-tuning starts from, and how."""
+def compare(sets: Sequence[DataSet], out: str | Path, **how: Any) -> list[dict[str, Any]]:
+    """Fine-tune and score everything on everything, and give the table; see `compare_sets`.
 
-    name: str
-    checkpoint: str
-    init: str = "checkpoint"
-    fusion: str = "none"
-    size: str = "small"  # of an encoder without a checkpoint
-    k: int = 6
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """One labelled set with its split, and the factor whose motif is its baseline."""
-
-    name: str
-    rows: LabelledSequences
-    task: str
-    factor: str | None = None
+    Returns
+    -------
+    list of dict
+        set, competitor, seeds, and of each score mean and sd (ddof 1; None with one run).
+    """
+    return compare_sets(sets, out, **how).table
 
 
-def compare(
+def compare_sets(
     sets: Sequence[DataSet],
     out: str | Path,
     *,
@@ -74,15 +59,16 @@ def compare(
     lrs: Sequence[float] = (),
     motifs: Any = None,
     say: Say | None = None,
-) -> list[dict[str, Any]]:
+) -> TrialResult:
     """Fine-tune and score everything on everything.
 
     Parameters
     ----------
     sets : sequence of DataSet
     out : path
-        Folder; `runs.jsonl` (one line a set, competitor and seed), `table.tsv`, `table.json`.
-        What `runs.jsonl` already holds is not done again.
+        Folder; `runs.jsonl` (one line a set, competitor and seed), `table.tsv`, `table.json`,
+        `claims.tsv` (each competitor against the best baseline), `report.html`. What `runs.jsonl`
+        already holds is not done again.
     models : sequence of Competitor
     baselines : sequence of str
         Of "kmer" (logistic regression), "cnn", "motif" (the factor's own best score), "motifs" (all
@@ -100,256 +86,157 @@ def compare(
 
     Returns
     -------
-    list of dict
-        set, competitor, seeds, and of each score mean and sd (ddof 1; None with one run).
+    TrialResult
 
     Raises
     ------
-    UsageError, InputError
+    UsageError, InputError, CheckpointError
+        Before anything is learned: an unknown baseline, a set without rows or with one class alone,
+        a checkpoint that cannot be opened.
+    TrainingError
+        If the folder holds a comparison of other data or settings, or something else.
     """
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    settings = settings or FinetuneSpec()
+    spec = settings or FinetuneSpec()
+    for rate in lrs or (spec.lr,):
+        check_learning(replace(spec, lr=rate))
     for name in baselines:
         if name not in BASELINES:
             raise UsageError("unknown baseline", found=name, do=nearest(name, BASELINES))
-    if motifs is None and any(b.startswith("motif") for b in baselines):
+    if motifs is None and any(name.startswith("motif") for name in baselines):
         raise UsageError("the motif baselines need motifs", do="Pass --motifs FILE or jaspar:2018.")
-    if motifs is not None:
-        from epilm.motifs.formats import read_collection
+    collection = None if motifs is None else read_collection(motifs)
+    rows = SetRows(list(sets), list(models), list(baselines), spec, list(lrs), collection)
+    rows.check()
+    return run_trial(rows, out, list(seeds), say)
 
-        motifs = read_collection(motifs)
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "compare"):
-        plan = {
-            "sets": {s.name: describe(s.rows) for s in sets},
-            "settings": asdict(settings),
-            "lrs": list(lrs),
-            "models": [asdict(m) for m in models],
+
+@dataclass
+class SetRows(Maker):
+    """Makes the rows of a comparison."""
+
+    sets: list[DataSet]
+    models: list[Competitor]
+    baselines: list[str]
+    spec: FinetuneSpec
+    lrs: list[float]
+    motifs: list[Any] | None
+    left_out: dict[tuple[str, str], str] = field(default_factory=dict)
+    design: Design = COMPARED
+
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for rows to stand in one table."""
+        return {
+            "sets": {data.name: describe(data.rows) for data in self.sets},
+            "settings": asdict(self.spec),
+            "lrs": self.lrs,
+            "models": [asdict(model) for model in self.models],
         }
-        done = _done(folder, plan)
-        for data in sets:
-            for competitor, seed in _order(models, baselines, seeds):
-                if (data.name, competitor, seed) in done:
-                    continue
-                started = time.monotonic()
-                row = _one(data, competitor, seed, models, settings, lrs, motifs, say)
-                row |= {"set": data.name, "competitor": competitor, "seed": seed}
-                row["seconds"] = time.monotonic() - started
-                done[(data.name, competitor, seed)] = row
-                with open(folder / "runs.jsonl", "a", encoding="utf-8") as handle:
-                    handle.write(json.dumps(plain(row)) + "\n")
-                say(
-                    f"{data.name} {competitor} seed {seed}: auroc {row['auroc']:.4f}, ap"
-                    f" {row['ap']:.4f} ({row['seconds']:.0f} s)"
+
+    def keys(self, seeds: Sequence[int]) -> list[Key]:
+        """Set after set: baselines without chance once, then all others seed after seed."""
+        fixed = [name for name in WITHOUT_CHANCE if name in self.baselines]
+        names: list[str] = [name for name in ("cnn", "random") if name in self.baselines]
+        names += [model.name for model in self.models]
+        pairs = [(0, name) for name in fixed] + [(seed, name) for seed in seeds for name in names]
+        return [(seed, data.name, name) for data in self.sets for seed, name in pairs]
+
+    def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
+        """Fit one competitor on one set, and score it on the test rows."""
+        seed, name, competitor = key
+        data = next(data for data in self.sets if data.name == name)
+        spec = replace(self.spec, seed=seed)
+        if competitor in WITHOUT_CHANCE:
+            return fit_simple(competitor, data, self.motifs)
+        if competitor == "cnn":
+            return fit_cnn(data, spec)
+        return fit_model(self._entry(competitor), data, self.motifs, spec, self.lrs)
+
+    def page(self, folder: Path) -> Page:
+        """The page of the folder as it is now."""
+        return comparison_page(folder)
+
+    def check(self) -> None:
+        """Refuse what would fail late, and leave out the baselines that a set cannot have."""
+        for at, model in enumerate(self.models):
+            taken = [*BASELINES, *(other.name for other in self.models[:at])]
+            if model.name in taken:
+                raise UsageError(
+                    "two competitors have one name", where="--models", found=model.name
                 )
-                write_table(folder, summarise(list(done.values())))
-    return summarise(list(done.values()))
+        shortest: dict[tuple[str, int], int] = {}  # that a start was seen to read
+        for data in self.sets:
+            counts = {part: data.rows.part(part).labels for part in ("train", "valid", "test")}
+            for part in ("train", "test"):
+                if not len(counts[part]):
+                    raise InputError(
+                        f"the {part} split is empty", where=data.name, do="Choose another split."
+                    )
+            if len(np.unique(counts["train"])) < 2:
+                raise InputError("the train split has one class alone", where=data.name)
+            for name in self.baselines:
+                if why := self._lack(name, data, len(counts["valid"])):
+                    self.left_out[data.name, name] = why
+            names = [model.name for model in self.models]
+            for name in [*names, *(["random"] if "random" in self.baselines else [])]:
+                start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())
+                if start not in shortest or width < shortest[start]:
+                    check_start(self._entry(name), data, self.motifs, self.spec)
+                    shortest[start] = width
+        for name in self.baselines:
+            reasons = [self.left_out.get((data.name, name)) for data in self.sets]
+            if reasons and all(reasons):
+                raise InputError(
+                    f"no set can have the baseline {name}",
+                    where=self.sets[0].name,
+                    found=reasons[0],
+                    do="Take it out of --baselines, or give the set the factor's name.",
+                )
+
+    def _lack(self, name: str, data: DataSet, valid: int) -> str:
+        """Why a set cannot have a baseline; "" where it can."""
+        if name in WITHOUT_CHANCE and not valid:
+            return "no valid rows to choose the penalty on"
+        factor = data.factor or data.name
+        if name == "motif" and not own_motifs(self.motifs or (), factor):
+            return f"the collection has no motif of {factor}"
+        return ""
+
+    def _entry(self, name: str) -> Competitor:
+        """The model of that name; "random" is the twin of the first one."""
+        for model in self.models:
+            if model.name == name:
+                return model
+        if not self.models:
+            return Competitor("random", "random")
+        first = self.models[0]
+        return Competitor("random", first.checkpoint, "random", first.fusion)
 
 
-def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give mean and sample standard deviation over seeds of each set and competitor.
-
-    Examples
-    --------
-    >>> runs = [
-    ...     {"set": "a", "competitor": "x", "seed": s, "auroc": v} for s, v in enumerate([0.8, 0.9])
-    ... ]
-    >>> (row,) = summarise(runs)
-    >>> row["seeds"], round(row["auroc_mean"], 3), round(row["auroc_sd"], 4)
-    (2, 0.85, 0.0707)
-    """
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for run in runs:
-        groups.setdefault((run["set"], run["competitor"]), []).append(run)
-    table = []
-    for (name, competitor), rows in groups.items():
-        line: dict[str, Any] = {"set": name, "competitor": competitor, "seeds": len(rows)}
-        for score in SCORES:
-            values = np.array([r[score] for r in rows if r.get(score) is not None], np.float64)
-            if len(values):
-                line[f"{score}_mean"] = float(values.mean())
-                line[f"{score}_sd"] = float(values.std(ddof=1)) if len(values) > 1 else None
-        line["collapsed"] = sum(bool(r.get("collapse")) for r in rows)
-        line["chosen"] = [r.get("chosen") for r in rows]
-        table.append(line)
-    return table
-
-
-def write_table(folder: Path, table: Sequence[dict[str, Any]]) -> None:
-    """Write table.json, and table.tsv for people."""
-    write_json(folder / "table.json", [plain(row) for row in table])
-    heads = [
-        "set",
-        "competitor",
-        "seeds",
-        *(f"{s}_{w}" for s in SCORES for w in ("mean", "sd")),
-        "collapsed",
-    ]
-    with atomic_file(folder / "table.tsv") as new, open(new, "w", encoding="utf-8") as out:
-        out.write("\t".join(heads) + "\n")
-        for row in table:
-            cells = ["" if row.get(h) is None else row[h] for h in heads]
-            out.write(
-                "\t".join(f"{c:.4f}" if isinstance(c, float) else str(c) for c in cells) + "\n"
-            )
-
-
-def text_of(
-    table: Sequence[dict[str, Any]], scores: Sequence[str] = ("auroc", "ap", "macro_f1")
-) -> str:
-    """Print sets and competitors with mean +- sd."""
-    width = max([12, *(len(r["competitor"]) for r in table)]) + 2
-    sets = max([8, *(len(r["set"]) for r in table)]) + 2
-    lines = [
-        f"{'set':<{sets}}{'competitor':<{width}}{'seeds':>6}" + "".join(f"{s:>18}" for s in scores)
-    ]
-    for row in table:
-        cells = []
-        for score in scores:
-            mean, sd = row.get(f"{score}_mean"), row.get(f"{score}_sd")
-            spread = "" if sd is None else f" +- {sd:.4f}"
-            cells.append("" if mean is None else f"{mean:.4f}{spread}")
-        flag = f"  {row['collapsed']} collapsed" if row["collapsed"] else ""
-        lines.append(
-            f"{row['set']:<{sets}}{row['competitor']:<{width}}{row['seeds']:>6}"
-            + "".join(f"{c:>18}" for c in cells)
-            + flag
-        )
-    return "\n".join(lines)
-
-
-def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -> list[DataSet]:
-    """Load the sets of a manifest; columns split, valid, test and factor are read here, the rest by
-    the loader.
+def competitors_of(texts: Iterable[str]) -> list[Competitor]:
+    """Read NAME=RUN and NAME=RUN@FUSION, several of which may stand in one word with commas.
 
     Raises
     ------
-    InputError
+    UsageError
+        If there is no "=".
+
+    Examples
+    --------
+    >>> [(c.name, c.checkpoint, c.fusion) for c in competitors_of(["a=run,b=run@concat"])]
+    [('a', 'run', 'none'), ('b', 'run', 'concat')]
     """
-    from epilm.tasks import TASKS
-    from epilm.tasks.reference import open_reference
-
-    opened: dict[str, Any] = {}
-    sets = []
-    for entry in read_manifest(manifest, tuple(TASKS)):
-        options = dict(entry.options)
-        how = {k: options.pop(k) for k in ("split",) if k in options}
-        how = {"how": how["split"]} if how else {}
-        places = {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
-        factor = options.pop("factor", None)
-        path = options.pop("genome", None)
-        if path is not None and path not in opened:
-            opened[path] = open_reference(path)
-        used = opened[path] if path is not None else genome
-        load = find_task(entry.task).load
-        rows = load(entry.data, genome=used, seed=data_seed, **typed_options(load, options))
-        rows = split_rows(replace(rows, name=entry.name), seed=data_seed, **how, **places)  # type: ignore[arg-type]
-        sets.append(DataSet(entry.name, rows, entry.task, factor))
-    return sets
+    out = []
+    for text in (one for words in texts for one in words.split(",")):
+        name, equals, where = text.partition("=")
+        if not equals:
+            raise UsageError("a model is NAME=RUN", where=f"--models {text}")
+        path, _, fusion = where.partition("@")
+        out.append(Competitor(name, path, fusion=fusion or "none"))
+    return out
 
 
-def _order(
-    models: Sequence[Competitor], baselines: Sequence[str], seeds: Sequence[int]
-) -> list[tuple[str, int]]:
-    fixed = [(b, 0) for b in ("kmer", "motif", "motifs") if b in baselines]
-    names = [b for b in ("cnn", "random") if b in baselines] + [m.name for m in models]
-    return fixed + [(name, seed) for seed in seeds for name in names]
-
-
-def _one(
-    data: DataSet,
-    competitor: str,
-    seed: int,
-    models: Sequence[Competitor],
-    settings: FinetuneSpec,
-    lrs: Sequence[float],
-    motifs: Any,
-    say: Say,
-) -> dict[str, Any]:
-    rows = data.rows
-    train, valid, test = rows.part("train"), rows.part("valid"), rows.part("test")
-    if competitor in ("kmer", "motif", "motifs"):
-        from epilm.baselines import sequences as simple
-
-        if competitor == "kmer":
-            fitted: Any = simple.fit_kmer(train, valid)
-        else:
-            factor = (data.factor or data.name) if competitor == "motif" else None
-            fitted = simple.fit_motif(train, valid, motifs=motifs, factor=factor)
-        return score_table(test.labels, fitted.probabilities(test)) | {"chosen": fitted.chosen}
-    quiet: Say = lambda line: None  # noqa: E731
-    if competitor == "cnn":
-        own = replace(settings, lr=1e-3, epochs=3 * settings.epochs, seed=seed, freeze="none")
-        result = finetune(data.task, rows, checkpoint="cnn", settings=own, say=quiet)
-        return result.metrics["test"] | {"chosen": {"lr": own.lr}}
-    entry = next((m for m in models if m.name == competitor), None)
-    if entry is None:  # "random": the twin of the first model
-        first = models[0] if models else None
-        entry = (
-            Competitor("random", first.checkpoint, "random", first.fusion)
-            if first
-            else Competitor("random", "random")
-        )
-    best: tuple[float, dict[str, Any]] | None = None
-    for lr in lrs or (settings.lr,):
-        result = finetune(
-            data.task,
-            rows,
-            checkpoint=entry.checkpoint,
-            init=entry.init,  # type: ignore[arg-type]
-            fusion=entry.fusion,  # type: ignore[arg-type]
-            size=entry.size,  # type: ignore[arg-type]
-            k=entry.k,
-            motifs=motifs if entry.fusion != "none" else None,
-            settings=replace(settings, lr=lr, seed=seed),
-            say=quiet,
-        )
-        judged = result.metrics.get("valid", {}).get("ap", float("nan"))
-        judged = -1.0 if np.isnan(judged) else judged
-        if best is None or judged > best[0]:
-            best = (judged, result.metrics["test"] | {"chosen": {"lr": lr, "valid_ap": judged}})
-    assert best is not None
-    return best[1]
-
-
-def _done(folder: Path, plan: dict[str, Any]) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """What an earlier start of the same comparison has finished."""
-    path = folder / "plan.json"
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [
-            n for n, s in plan["sets"].items() if n in before["sets"] and before["sets"][n] != s
-        ]
-        other = [
-            m["name"]
-            for m in plan["models"]
-            for b in before["models"]
-            if m["name"] == b["name"] and m != b
-        ]
-        if (
-            changed
-            or other
-            or before["settings"] != plan["settings"]
-            or before["lrs"] != plan["lrs"]
-        ):
-            raise TrainingError(
-                "the folder holds a comparison of other data or settings",
-                where=str(folder),
-                found=", ".join(changed + other) or "other settings",
-                do="Choose another --out.",
-            )
-        plan["sets"] = before["sets"] | plan["sets"]
-        known = {m["name"] for m in plan["models"]}
-        plan["models"] = [m for m in before["models"] if m["name"] not in known] + plan["models"]
-    write_json(path, plan)
-    runs = folder / "runs.jsonl"
-    done = {}
-    if runs.is_file():
-        for line in runs.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # a line cut short by a kill
-            done[(row["set"], row["competitor"], row["seed"])] = row
-    return done
+def learning_of(learning: Learning) -> tuple[FinetuneSpec, list[float]]:
+    """Settings of the networks, and the rates to choose among where there are several."""
+    values = asdict(learning)
+    rates = values.pop("lr") or [2e-4]
+    return FinetuneSpec(lr=rates[0], **values), rates if len(rates) > 1 else []

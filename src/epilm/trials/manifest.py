@@ -5,11 +5,18 @@ further column is an option of the task's loader (genome, negatives, test, ...),
 empty cells are left at their default. Paths are relative to the manifest.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from epilm.errors import InputError, nearest
+from epilm.errors import InputError, UsageError, nearest
+from epilm.tasks import TASKS, find_task
+from epilm.tasks.options import split_pairs, typed_options
+from epilm.tasks.reference import open_reference
 from epilm.tasks.sequences import read_lines
+from epilm.tasks.splits import split_rows
+from epilm.trials.choices import SetFiles
+from epilm.trials.learn import DataSet
 
 _PATHS = {"data", "genome", "negative", "other_peaks", "exclude", "motifs", "blacklist"}
 
@@ -101,3 +108,58 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
     if not entries:
         raise InputError("the manifest names no sets", where=str(path))
     return entries
+
+
+def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -> list[DataSet]:
+    """Load the sets of a manifest; columns split, valid, test and factor are read here, the rest by
+    the loader.
+
+    Raises
+    ------
+    InputError
+    """
+    opened: dict[str, Any] = {}
+    sets = []
+    for entry in read_manifest(manifest, tuple(TASKS)):
+        options = dict(entry.options)
+        how = {"how": options.pop("split")} if "split" in options else {}
+        places = {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
+        factor = options.pop("factor", None)
+        path = options.pop("genome", None)
+        if path is not None and path not in opened:
+            opened[path] = open_reference(path)
+        used = opened[path] if path is not None else genome
+        load = find_task(entry.task).load
+        rows = load(entry.data, genome=used, seed=data_seed, **typed_options(load, options))
+        rows = split_rows(replace(rows, name=entry.name), seed=data_seed, **how, **places)  # type: ignore[arg-type]
+        sets.append(DataSet(entry.name, rows, entry.task, factor))
+    return sets
+
+
+def sets_of(files: SetFiles) -> list[DataSet]:
+    """Load the sets that a user names: a manifest's, or one.
+
+    Raises
+    ------
+    UsageError
+        If there is neither, or both, or an option that a manifest says itself.
+    InputError
+    """
+    if (files.manifest is None) == (files.task is None or files.data is None):
+        raise UsageError("give either --manifest, or --task and --data")
+    if files.manifest is not None:
+        return read_sets(files.manifest, data_seed=files.data_seed, genome=files.genome)
+    assert files.task is not None
+    load = find_task(files.task).load
+    words = split_pairs(files.option or [])
+    words |= {"negatives": files.negatives} if files.negatives else {}
+    extra = typed_options(load, words) | ({"negative": files.negative} if files.negative else {})
+    rows = load(files.data, genome=files.genome, seed=files.data_seed, **extra)
+    rows = split_rows(
+        rows,
+        how=files.split,
+        seed=files.data_seed,
+        valid=files.valid or (),
+        test=files.test or (),
+    )
+    return [DataSet(rows.name, rows, files.task, files.factor)]

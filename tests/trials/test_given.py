@@ -1,5 +1,5 @@
-"""Ablations on given data: descriptions read strictly and against the data, rows of every kind,
-stopped and gone on with.
+"""Ablations on given data: descriptions read against the data, rows of every kind, stopped and gone
+on with.
 """
 
 import json
@@ -16,57 +16,19 @@ from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate
-from epilm.recipes.recipe import load_recipe
 from epilm.store.making.build import build
 from epilm.store.reader import Store
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.load import load_bins
-from epilm.trials.ablation import list_ablations
-from epilm.trials.ablation_data import (
-    DATA_PLAN,
-    ablate_data,
-    list_data_ablations,
-    load_data_ablation,
-    read_data_rows,
-)
-from epilm.trials.ablation_data_table import judge, summarise
-from epilm.trials.ablation_folder import ROWS
+from epilm.trials.ablate import ablate
+from epilm.trials.bench import LAB
+from epilm.trials.choices import LabFiles
+from epilm.trials.descriptions import load_design
+from epilm.trials.table import judge, summarise
+from epilm.trials.trial import rows_of
+from epilm.trials.trial_page import design_of
+from toy_designs import MINE
 
-MINE = """
-name: mine
-title: A small one
-factors: [CTCF, JUND]
-bin_step: 200
-models:
-  - name: ebert
-    recipe: ebert_tiny
-    set: [model.k=5, model.stride=5, model.max_tokens=64, samples.window_bp=300, "samples.holdout_chroms=[chr2,chr3]",
-          train.steps=2, train.batch_size=4, train.micro_batch=4, train.validate_every=2, train.validate_samples=4, optim.warmup_steps=1]
-finetune: {window_bp: 300, epochs: 1, positives_per_epoch: 8, negatives: 3, valid_negatives: 8, conv_channels: [4], dense: 4}
-settings:
-  across:
-    train_cells: [typeA, typeB]
-    test_cell: typeC
-    train: ["chr1:0-160000"]
-    valid: ["chr1:160000-240000"]
-    test: [chr2]
-  within:
-    train_cells: [typeA]
-    test_cell: typeA
-    train: ["chr1:0-160000"]
-    valid: ["chr1:160000-240000"]
-    test: [chr2]
-    factors: [CTCF]
-arms:
-  - {name: motif, baseline: motif, signals: [accessibility]}
-  - {name: kmer_state, baseline: kmer_state, k: 3, title: k-mers and states}
-  - {name: ebert, model: ebert}
-  - {name: cnn, start: factornet, only: [across]}
-controls:
-  - {name: mean, arm: ebert, how: mean_of_cells}
-claims:
-  - {say: it is better, more: ebert, less: motif}
-"""
 ACROSS = ["motif", "kmer_state", "ebert", "cnn", "mean"]
 WITHIN = ["motif", "kmer_state", "ebert", "mean"]
 
@@ -100,84 +62,13 @@ def run(home, out, name="mine.yaml", **more):
         "store": home / "store",
         "labels": home / "play/chip",
         "motifs": home / "motifs.jaspar",
-        "seeds": 1,
     } | more
-    return ablate_data(home / name, out, say=said.append, **more), said
+    return ablate(home / name, out, seeds=1, data=LabFiles(**more), say=said.append), said
 
 
 @pytest.fixture(scope="module")
 def done(data):
     return (data, *run(data, data / "out"))
-
-
-# -- descriptions
-
-
-@pytest.mark.parametrize("name", list_data_ablations())
-def test_shipped_descriptions_are_sound(name):
-    plan = load_data_ablation(name)
-    assert name not in list_ablations()
-    for model in plan.models:
-        recipe = load_recipe(model.recipe, None if model.size == "base" else model.size, model.set)
-        tested = {place.split(":")[0] for setting in plan.settings for place in setting.test}
-        assert tested <= set(recipe.samples.holdout_chroms)
-        assert recipe.samples.window_bp >= plan.finetune.window_bp
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        (
-            "    test_cell: typeC",
-            "    test_cel: typeC",
-            r"mine.yaml, line 15, key settings.across.test_cel: unknown key.*test_cell",
-        ),
-        ("    test_cell: typeC\n", "", "line 13, key settings.across.test_cell: a key is missing"),
-        (
-            "test: [chr2]\n  within",
-            'test: ["chr1:150000-170000"]\n  within',
-            r"line 18, key settings.across.test: train and test overlap",
-        ),
-        (
-            "train_cells: [typeA, typeB]",
-            "train_cells: []",
-            r"line 14, key settings.across.train_cells: the list is empty",
-        ),
-        (
-            "test: [chr2]\n  within",
-            'test: ["chr2:9-x"]\n  within',
-            r"line 18, key settings.across.test: not a chromosome or region",
-        ),
-        ("only: [across]", "only: [acros]", r"key arms: unknown name. Found acros.*across"),
-        ("model: ebert}", "model: ebrt}", r"key arms: unknown name. Found ebrt.*ebert"),
-        (
-            "start: factornet",
-            "start: factornet, model: ebert",
-            r"key arms: an arm is a model, a start or a baseline. Found cnn",
-        ),
-        ("baseline: motif,", "baseline: motive,", "Found motive.*motif"),
-        ("name: cnn", "name: motif", "two rows have one name. Found motif"),
-        (
-            "arm: ebert, how",
-            "arm: motif, how",
-            "a control is of a fine-tuned arm.*mean of the baseline motif",
-        ),
-        ("less: motif", "less: motive", "key claims: unknown name. Found motive"),
-        (
-            "recipe: ebert_tiny",
-            "recipe: ebert_tiny\n    run: there",
-            "a model is a recipe or a run. Found ebert",
-        ),
-        ("title: A small one", "world: tiny", r"line 3, key world: the key cannot be set"),
-        ("train.steps=2", "train.stps=2", "train.stps.*steps"),
-    ],
-)
-def test_what_is_wrong_in_a_description_is_named_with_its_line(tmp_path, old, new, message):
-    assert old in MINE
-    path = tmp_path / "mine.yaml"
-    path.write_text(MINE.replace(old, new))
-    with pytest.raises(RecipeError, match=message):
-        load_data_ablation(path)
 
 
 @pytest.mark.parametrize(
@@ -186,25 +77,25 @@ def test_what_is_wrong_in_a_description_is_named_with_its_line(tmp_path, old, ne
         (
             "    test_cell: typeC",
             "    test_cell: typeD",
-            r"line 15, key settings.across.test_cell: the store has no such cell type.*typeC",
+            r"line 18, key settings.across.test_cell: the store has no such cell type.*typeC",
         ),
         (
             "test: [chr2]\n  within",
             "test: [chr5]\n  within",
-            r"line 18, key settings.across.test: the store has no such chromosome. Found chr5",
+            r"line 21, key settings.across.test: the store has no such chromosome. Found chr5",
         ),
         (
             "train_cells: [typeA, typeB]\n    test_cell: typeC",
             "train_cells: [typeA]\n    test_cell: typeB",
             (
-                r"line 15, key settings.across.test_cell: the labels of JUND lack the test cell"
+                r"line 18, key settings.across.test_cell: the labels of JUND lack the test cell"
                 r" type. Found typeB; expected one of typeA, typeC"
             ),
         ),
         (
             "train_cells: [typeA, typeB]",
             "train_cells: [typeB]",
-            r"line 14, key settings.across.train_cells: no training cell type has labels of JUND",
+            r"line 17, key settings.across.train_cells: no training cell type has labels of JUND",
         ),
         (
             "signals: [accessibility]",
@@ -318,12 +209,12 @@ def test_where_one_cell_type_is_trained_on_the_mean_is_that_of_the_others_and_sa
 
 def test_tables_hold_each_factor_with_mean_and_sample_deviation(done):
     home, result, _ = done
-    plan = load_data_ablation(home / "mine.yaml")
+    plan = load_design(home / "mine.yaml")
     changed = json.loads(json.dumps(result.rows[:1]))
     changed[0]["seed"] = 2
     changed[0]["ap"] += 0.2
     changed[0]["factors"]["CTCF"]["ap"] += 0.2
-    line = summarise(plan, [result.rows[0], changed[0]])[0]
+    line = summarise(design_of(plan), [result.rows[0], changed[0]])[0]
     assert line["ap_sd"] == pytest.approx(0.2 / math.sqrt(2))
     assert line["factors"]["CTCF"]["ap_sd"] == pytest.approx(0.2 / math.sqrt(2))
     heads, *lines = [
@@ -334,7 +225,7 @@ def test_tables_hold_each_factor_with_mean_and_sample_deviation(done):
     assert len(lines) == 2 * len(ACROSS) + len(WITHIN)
     assert len((home / "out/table.tsv").read_text().splitlines()) == 1 + len(ACROSS) + len(WITHIN)
     assert "NaN" not in (home / "out/table.json").read_text()
-    assert len(judge(plan, result.rows)) == 4
+    assert len(judge(design_of(plan), result.rows)) == 4
 
 
 def test_the_page_has_a_part_for_each_setting_and_does_not_call_real_data_simulated(done):
@@ -352,9 +243,9 @@ def test_the_page_has_a_part_for_each_setting_and_does_not_call_real_data_simula
 def test_a_stopped_one_goes_on_with_the_rows_that_are_missing(done, tmp_path):
     home, result, _ = done
     shutil.copytree(home / "out", tmp_path / "out")
-    lines = (tmp_path / "out" / ROWS).read_text().splitlines()
+    lines = (tmp_path / "out" / LAB.rows).read_text().splitlines()
     gone = [line for line in lines if json.loads(line)["arm"] != "kmer_state"]
-    (tmp_path / "out" / ROWS).write_text(
+    (tmp_path / "out" / LAB.rows).write_text(
         "\n".join(gone) + "\n" + lines[1][:60]
     )  # killed while it wrote
     again, said = run(home, tmp_path / "out")
@@ -383,8 +274,8 @@ def test_an_arm_or_a_seed_more_is_added_and_another_ablation_refused(done, tmp_p
         run(home, tmp_path / "out", name=tmp_path / "other.yaml")
     with pytest.raises(TrainingError, match=r"given\.labels\.CTCF was"):
         run(home, tmp_path / "out", rule="bin_half")
-    plan = load_data_ablation(home / "mine.yaml")
-    assert len(read_data_rows(tmp_path / "out", plan)) == len(result.rows)
+    plan = load_design(home / "mine.yaml")
+    assert len(rows_of(tmp_path / "out", design_of(plan))) == len(result.rows)
 
 
 def test_a_folder_with_other_things_is_left_alone(data, tmp_path):
@@ -392,7 +283,7 @@ def test_a_folder_with_other_things_is_left_alone(data, tmp_path):
     (tmp_path / "out/mine.txt").write_text("keep")
     with pytest.raises(TrainingError, match="not an ablation"):
         run(data, tmp_path / "out")
-    assert not (tmp_path / "out" / DATA_PLAN).exists()
+    assert not (tmp_path / "out" / LAB.plan).exists()
 
 
 # -- the command

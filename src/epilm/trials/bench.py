@@ -1,0 +1,264 @@
+"""The bench that rows of an ablation are made on: a store, labels, runs; one row after another.
+
+The same for data that are given and for the world of one seed. Everything is the public function of
+a command, in a folder of its own, so that a stopped row goes on inside the step it was in.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epilm.errors import CheckpointError, EpilmError, RecipeError
+from epilm.hub.checkpoint import read_spec
+from epilm.hub.load import find_checkpoint
+from epilm.plots.page import read_lines
+from epilm.pretraining.pretrain import pretrain
+from epilm.recipes.recipe import Source, load_recipe
+from epilm.store.motifs import motifs_of_store
+from epilm.store.reader import Store
+from epilm.tasks.binding.controls import controlled
+from epilm.tasks.binding.labels import BinLabels
+from epilm.training.log import plain
+from epilm.trials.descriptions import Ablation, Arm, Control, Setting
+from epilm.trials.learn import (
+    FactorScores,
+    Lesson,
+    baseline_binding,
+    check_tracks,
+    control_binding,
+    signal_names,
+    tune_binding,
+)
+from epilm.trials.table import Words
+from epilm.trials.trial import Say
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the rows of a description are made.
+
+    Attributes
+    ----------
+    learned, tested : callable
+        A setting to labels of training, and to those of the test cell type on the test places: a
+        table a factor.
+    motifs : sequence of Motif, optional
+        The store's own where not given.
+    """
+
+    plan: Ablation
+    store: Store
+    learned: Callable[[Setting], list[BinLabels]]
+    tested: Callable[[Setting], list[BinLabels]]
+    motifs: Sequence[Any] | None = None
+
+    def row(
+        self, setting: Setting, row: Arm | Control, seed: int, folder: Path, say: Say
+    ) -> dict[str, Any]:
+        """Make one row.
+
+        Returns
+        -------
+        dict
+            The mean of each score over the factors that have one, n_factors, factors (all scores of
+            each; None where there are none), notes, met (what training has seen of the test),
+            seconds, and of a fine-tuned arm best_epoch and pretraining_seconds.
+        """
+        home = folder / f"seed{seed}" / (setting.name or "arms")
+        if isinstance(row, Control):
+            return self._control(setting, row, seed, home)
+        if row.baseline:
+            return self._baseline(setting, row, seed)
+        return self._tuned(setting, row, seed, folder, home, say)
+
+    def _lesson(self, setting: Setting, seed: int, **spec: Any) -> Lesson:
+        inside = setting.test_cell in setting.train_cells
+        filled = replace(
+            self.plan.finetune,
+            train_chroms=setting.train,
+            valid_chroms=setting.valid,
+            test_chroms=setting.test,
+            train_cells=setting.train_cells,
+            test_cells=() if inside else (setting.test_cell,),
+            seed=seed,
+            **spec,
+        )
+        # Toys are predicted where they are made; real data where fine-tuning computes.
+        device = "cpu" if self.plan.world else filled.device
+        return Lesson(
+            self.store,
+            self.learned(setting),
+            self.tested(setting),
+            setting.test_cell,
+            filled,
+            self.plan.both_strands,
+            device,
+            self.motifs,
+        )
+
+    def _tuned(
+        self, setting: Setting, arm: Arm, seed: int, folder: Path, home: Path, say: Say
+    ) -> dict[str, Any]:
+        checkpoint, spent = self._pretrained(arm, seed, folder, say)
+        started, spec = time.monotonic(), self.plan.finetune
+        lesson = self._lesson(
+            setting,
+            seed,
+            signals=arm.signals,
+            freeze=arm.freeze or spec.freeze,
+            lr=arm.lr or spec.lr,
+        )
+        start = {"init": arm.init, "size": arm.size, "k": arm.k or 7}
+        scores, about = tune_binding(lesson, checkpoint, home / arm.name, **start)
+        return self._made(scores, started) | about | {"pretraining_seconds": spent}
+
+    def _control(self, setting: Setting, control: Control, seed: int, home: Path) -> dict[str, Any]:
+        started = time.monotonic()
+        cells, notes = stand_ins(setting, control, self.store)
+        other = controlled(self.store, setting.test_cell, control.how, cells=cells, seed=seed)
+        assert other is not None, "checked before the first row"
+        scores = control_binding(self._lesson(setting, seed), other, home / control.arm)
+        return self._made(scores, started) | {"notes": notes}
+
+    def _baseline(self, setting: Setting, arm: Arm, seed: int) -> dict[str, Any]:
+        started = time.monotonic()
+        lesson = self._lesson(setting, seed)
+        if lesson.motifs is None:
+            lesson = replace(lesson, motifs=motifs_of_store(self.store))
+        states = reads_states(arm, self.store)
+        scores, notes = baseline_binding(
+            lesson, str(arm.baseline), k=arm.k, states=states, signals=arm.signals
+        )
+        return self._made(scores, started) | {"notes": notes, "met": "no pre-training"}
+
+    def _pretrained(self, arm: Arm, seed: int, folder: Path, say: Say) -> tuple[str, float]:
+        """What an arm starts from, and the seconds its pre-training took: run once, then found."""
+        if not arm.model:
+            return str(arm.start), 0.0
+        model = next(model for model in self.plan.models if model.name == arm.model)
+        if model.run:
+            return model.run, 0.0
+        once = model.pretrain == "once" and not self.plan.world
+        run = folder / ("runs" if once else f"seed{seed}/runs") / model.name
+        recipe, size, changes = self.plan.recipe_of(model)
+        if not (run / "summary.json").is_file():
+            say(f"pre-training {model.name}" + ("" if once else f", seed {seed}"))
+            changes = changes if once else (*changes, f"train.seed={seed}")
+            pretrain(recipe, self.store, run, size=size, set=changes)
+        rows = read_lines(run / "metrics.jsonl")
+        seconds = float(max((row.get("seconds") or 0.0 for row in rows), default=0.0))
+        return str(run), seconds if arm.init == "checkpoint" else 0.0
+
+    def _made(self, scores: FactorScores, started: float) -> dict[str, Any]:
+        known = [table for table in scores.values() if table and np.isfinite(table["ap"])]
+        means = {
+            score: float(np.mean([table[score] for table in known])) if known else float("nan")
+            for score in LAB.scores
+        }
+        factors = {f: None if table is None else plain(dict(table)) for f, table in scores.items()}
+        about = {"n_factors": len(known), "factors": factors, "notes": []}
+        return means | about | {"seconds": time.monotonic() - started}
+
+
+def stand_ins(setting: Setting, control: Control, store: Store) -> tuple[list[str], list[str]]:
+    """Cell types whose tracks a control takes, and notes: those of training, or all others."""
+    cells = [cell for cell in setting.train_cells if cell != setting.test_cell]
+    if control.how != "mean_of_cells" or cells:
+        return cells, []
+    cells = [cell for cell in store.cell_types if cell != setting.test_cell]
+    note = f"no other cell type is trained on: the tracks are those of {', '.join(cells)}"
+    return cells, [note]
+
+
+def reads_states(arm: Arm, store: Store) -> bool:
+    """Whether a baseline reads states."""
+    if arm.states is not None:
+        return arm.states
+    return arm.baseline == "kmer_state" and store.states is not None
+
+
+def check_bench(plan: Ablation, source: Source, store: Store) -> dict[tuple[str, str], str]:
+    """Refuse an arm that reads what the store has not, or a run that cannot be opened.
+
+    Returns
+    -------
+    dict
+        Rows (setting, control) that no other cell type can stand in for, and why.
+
+    Raises
+    ------
+    RecipeError
+        Naming arm and setting.
+    """
+    model_reads: dict[str, bool] = {}
+    for model in plan.models:
+        if model.run:
+            try:
+                spec, *_ = read_spec(find_checkpoint(Path(model.run)))
+            except (CheckpointError, OSError) as error:
+                raise RecipeError(
+                    "the run cannot be opened",
+                    where=source.of("models"),
+                    found=f"{model.name}: {error}",
+                ) from None
+        else:
+            spec = load_recipe(*plan.recipe_of(model)).model
+        model_reads[model.name] = "states" in spec.streams
+    left_out: dict[tuple[str, str], str] = {}
+    for setting in plan.settings:
+        cells = [*setting.train_cells, setting.test_cell]
+        for row in plan.rows_of(setting).values():
+            if isinstance(row, Control):
+                others, _ = stand_ins(setting, row, store)
+                if row.how == "mean_of_cells" and not any(_has_states(store, c) for c in others):
+                    why = f"no other cell type has tracks to stand in for {setting.test_cell}"
+                    left_out[setting.name, row.name] = why
+                continue
+            states = model_reads[row.model] if row.model else row.start == "ebert"
+            if row.baseline:
+                states = reads_states(row, store)
+            try:
+                check_tracks(store, cells, states=states, signals=signal_names(row.signals))
+            except EpilmError as error:
+                raise RecipeError(
+                    f"the arm reads what the store has not: {error}",
+                    where=source.of("arms"),
+                    found=f"{row.name} in {setting.name}" if setting.name else row.name,
+                    do="Leave the signal out, or say with only: [SETTING] where the arm is for.",
+                ) from None
+    return left_out
+
+
+def _has_states(store: Store, cell: str) -> bool:
+    """Whether a cell type can stand in for another one."""
+    states = store.states
+    return states is None or bool(states.rows[store.cell_number(cell)] >= 0)
+
+
+_JUDGED = ("auprc_dg", "ap")
+WORLDS = Words(
+    noun="an ablation",
+    plan="ablation.json",
+    rows="rows.jsonl",
+    setting="",
+    arm="arm",
+    lines="arms",
+    scores=(*_JUDGED, "auroc"),
+    judged=_JUDGED,
+    printed=(*_JUDGED, "auroc"),
+    other="the folder holds another ablation",
+    cure="Choose another --out, or the size it was begun with.",
+)
+LAB = replace(
+    WORLDS,
+    plan="ablation_data.json",
+    setting="setting",
+    lines="rows",
+    scores=(*_JUDGED, "auroc", "recall_at_fdr10", "recall_at_fdr50"),
+    printed=(*_JUDGED, "auroc", "recall_at_fdr10", "recall_at_fdr50"),
+    cure="Choose another --out, or give the data and the size it was begun with.",
+)

@@ -1,0 +1,301 @@
+"""How a row of a trial learns, predicts and is scored: the one file here that knows the functions
+of fine-tuning and of the baselines.
+
+Binding: one fine-tuning learns all factors of a setting, one forward pass serves all that have the
+same bins. Labelled sequences: a competitor is fitted and scored on the test rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.baselines import sequences as simple
+from epilm.baselines.bins import BinModel, fit_features
+from epilm.baselines.features import Features, chrom_numbers
+from epilm.device import choose_place
+from epilm.errors import InputError
+from epilm.finetuning.binding import BindingSpec, finetune_binding
+from epilm.finetuning.binding_run import BindingRun, check_tracks, load_binding, parse_signal
+from epilm.finetuning.binding_spec import check_settings as check_binding
+from epilm.finetuning.finetune import FinetuneSpec, finetune
+from epilm.finetuning.fitting import check_settings as check_learning
+from epilm.finetuning.page import comparison
+from epilm.finetuning.predict_bins import predict_bins
+from epilm.finetuning.starts import prepare_classifier
+from epilm.metrics.binding import score_bins
+from epilm.metrics.classification import score_table
+from epilm.motifs.names import motifs_of
+from epilm.store.reader import Store
+from epilm.store.window_table import same_track
+from epilm.tasks.base import LabelledSequences
+from epilm.tasks.binding.bins import Bins
+from epilm.tasks.binding.labels import BinLabels
+from epilm.tasks.binding.leak import leak_of
+
+__all__ = [
+    "BindingSpec",
+    "FinetuneSpec",
+    "check_binding",
+    "check_learning",
+    "check_tracks",
+    "comparison",
+]
+
+KMER, KMER_BP, MOTIF_BP = 4, 400, 240  # what `epilm.baselines.bins` takes
+WITHOUT_CHANCE = ("kmer", "motif", "motifs")  # one row serves all seeds
+_BLOCK = 4096
+
+FactorScores = dict[str, Mapping[str, Any] | None]  # None where a factor has no score
+
+
+# -- binding: bins of the genome in cell types
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one row learns from, and where it is tested.
+
+    Attributes
+    ----------
+    learned : list of BinLabels
+        A table a factor, of the training cell types that have labels of it.
+    tested : list of BinLabels
+        A table a factor, of the test cell type on the test places.
+    spec : BindingSpec
+        With places, cell types and seed filled in.
+    both_strands : bool, optional
+        Of the prediction.
+    """
+
+    store: Store
+    learned: list[BinLabels]
+    tested: list[BinLabels]
+    test_cell: str
+    spec: BindingSpec
+    both_strands: bool | None
+    device: str
+    motifs: Sequence[Any] | None
+
+
+def tune_binding(
+    lesson: Lesson, checkpoint: str, out: Path, **start: Any
+) -> tuple[FactorScores, dict[str, Any]]:
+    """Fine-tune, or go on in the folder; scores, and best_epoch, met and notes of the row.
+
+    `checkpoint` is a run, or the name of a kind of model; `start` its init, size and k.
+    """
+    tables, store, motifs = lesson.learned, lesson.store, lesson.motifs
+    result = finetune_binding(
+        tables, store, checkpoint, out, lesson.spec, motifs=motifs, say=_quiet, **start
+    )
+    scores = _predicted(lesson, result.run, lesson.store)
+    leak = leak_of(
+        result.run.about,
+        lesson.tested[0].bins,
+        lesson.test_cell,
+        reads_states=result.run.reads_states,
+        same_track=same_track(lesson.store, lesson.test_cell),
+    )
+    about = {"notes": leak["warnings"], "best_epoch": result.best_epoch, "met": leak["said"]}
+    return scores, about
+
+
+def control_binding(lesson: Lesson, store: Store, tuned: Path) -> FactorScores:
+    """Score a model that was fine-tuned before, on a store with other tracks."""
+    return _predicted(lesson, load_binding(tuned), store)
+
+
+def _predicted(lesson: Lesson, run: BindingRun, store: Store) -> FactorScores:
+    """Scores of each factor; those of the same bins share a forward pass."""
+    place = choose_place(lesson.device, lesson.spec.precision)
+    out: FactorScores = {}
+    for tables in _of_same_bins(lesson.tested):
+        bins = tables[0].bins
+        scores: NDArray[np.float32] = np.empty((len(bins), len(run.factors)), np.float32)
+        for block in predict_bins(
+            run,
+            store,
+            lesson.test_cell,
+            bins,
+            both_strands=lesson.both_strands,
+            device=place.device.type,
+            autocast=place.autocast,
+        ):
+            scores[block.first : block.first + len(block.probabilities)] = block.probabilities
+        for table in tables:
+            column = scores[:, run.factors.index(table.factor)]
+            out[table.factor] = score_bins(table.of(lesson.test_cell), column)
+    return {table.factor: out[table.factor] for table in lesson.tested}
+
+
+def _of_same_bins(tables: Sequence[BinLabels]) -> list[list[BinLabels]]:
+    groups: list[list[BinLabels]] = []
+    for table in tables:
+        for group in groups:
+            if group[0].bins.differs(table.bins) is None:
+                group.append(table)
+                break
+        else:
+            groups.append([table])
+    return groups
+
+
+def baseline_binding(
+    lesson: Lesson, kind: str, *, k: int | None, states: bool, signals: Sequence[str]
+) -> tuple[FactorScores, list[str]]:
+    """Fit and score a baseline a factor; notes on factors that have no score."""
+    notes: list[str] = []
+    names, width = signal_names(signals), lesson.tested[0].bins.width
+    shared = Features(lesson.store, k or KMER, KMER_BP, states, names, width=width)
+    models: dict[str, BinModel] = {}
+    for table in lesson.learned:
+        features = shared
+        if kind == "motif":
+            own = tuple(own_motifs(lesson.motifs or (), table.factor))
+            if not own:
+                notes.append(f"{table.factor}: no motif in the collection")
+                continue
+            width = table.bins.width
+            features = Features(lesson.store, 0, MOTIF_BP, states, names, own, width=width)
+        try:
+            models[table.factor] = fit_features(
+                table,
+                features,
+                cells=table.cells,
+                train=lesson.spec.train_chroms,
+                valid=lesson.spec.valid_chroms,
+                test=lesson.spec.test_chroms,
+                negatives=lesson.spec.negatives,
+                seed=lesson.spec.seed,
+            )
+        except InputError as error:
+            # One class alone in a part: this factor has no score, the others do.
+            notes.append(str(error))
+    out: FactorScores = dict.fromkeys(table.factor for table in lesson.tested)
+    for tables in _of_same_bins([table for table in lesson.tested if table.factor in models]):
+        chosen = {table.factor: models[table.factor] for table in tables}
+        scores = _together(chosen, lesson.test_cell, tables[0].bins)
+        for table in tables:
+            out[table.factor] = score_bins(table.of(lesson.test_cell), scores[table.factor])
+    return out, notes
+
+
+def _together(
+    models: Mapping[str, BinModel], cell: str, bins: Bins
+) -> dict[str, NDArray[np.float32]]:
+    """Predict several factors; features that models share are read once."""
+    out = {factor: np.empty(len(bins), np.float32) for factor in models}
+    for features in {id(model.features): model.features for model in models.values()}.values():
+        number, chroms = features.check(cell), chrom_numbers(features.store, bins)
+        mine = {factor: model for factor, model in models.items() if model.features is features}
+        for at in range(0, len(bins), _BLOCK):
+            rows = slice(at, at + _BLOCK)
+            values = features(number, chroms[rows], bins.start[rows].astype(np.int64))
+            for factor, model in mine.items():
+                out[factor][rows] = model.model.predict_proba(model.scaler.transform(values))[:, 1]
+    return out
+
+
+def signal_names(signals: Sequence[str]) -> tuple[str, ...]:
+    """Names of the tracks, without how they are pooled.
+
+    Examples
+    --------
+    >>> signal_names(["accessibility:max:log1p"])
+    ('accessibility',)
+    """
+    return tuple(parse_signal(text)[0] for text in signals)
+
+
+def own_motifs(motifs: Sequence[Any], factor: str) -> list[Any]:
+    """Motifs of a factor; none where the collection has not."""
+    try:
+        return motifs_of(list(motifs), factor)
+    except InputError:
+        return []
+
+
+# -- labelled sequences
+
+
+@dataclass(frozen=True)
+class Competitor:
+    """One row of the table: its name, what fine-tuning starts from, and how."""
+
+    name: str
+    checkpoint: str
+    init: str = "checkpoint"
+    fusion: str = "none"
+    size: str = "small"  # of an encoder without a checkpoint
+    k: int = 6
+
+    def start(self, motifs: Any) -> dict[str, Any]:
+        """What fine-tuning takes of it."""
+        fused = {"motifs": motifs if self.fusion != "none" else None}
+        return {key: value for key, value in asdict(self).items() if key != "name"} | fused
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One labelled set with its split, and the factor whose motif is its baseline."""
+
+    name: str
+    rows: LabelledSequences
+    task: str
+    factor: str | None = None
+
+
+def check_start(competitor: Competitor, data: DataSet, motifs: Any, spec: FinetuneSpec) -> None:
+    """Refuse a start that cannot be built, or cannot read the set's shortest sequence."""
+    start = competitor.start(motifs)
+    classifier, _ = prepare_classifier(n_labels=data.rows.n_labels, settings=spec, **start)
+    if competitor.fusion == "none":
+        shortest = np.zeros(len(data.rows), bool)
+        shortest[int(data.rows.lengths.argmin())] = True
+        classifier.inputs(data.rows.take(shortest))
+
+
+def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
+    """Fit one of WITHOUT_CHANCE and score it on the test rows."""
+    train, valid, test = (data.rows.part(part) for part in ("train", "valid", "test"))
+    if name == "kmer":
+        fitted: Any = simple.fit_kmer(train, valid)
+    else:
+        factor = (data.factor or data.name) if name == "motif" else None
+        fitted = simple.fit_motif(train, valid, motifs=motifs, factor=factor)
+    return score_table(test.labels, fitted.probabilities(test)) | {"chosen": fitted.chosen}
+
+
+def fit_cnn(data: DataSet, spec: FinetuneSpec) -> dict[str, Any]:
+    """Fit the small CNN at its own rate and three times the epochs; scores on the test rows."""
+    own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none")
+    result = finetune(data.task, data.rows, checkpoint="cnn", settings=own, say=_quiet)
+    return result.metrics["test"] | {"chosen": {"lr": own.lr}}
+
+
+def fit_model(
+    competitor: Competitor,
+    data: DataSet,
+    motifs: Any,
+    spec: FinetuneSpec,
+    rates: Sequence[float],
+) -> dict[str, Any]:
+    """Fine-tune at each rate; scores on the test rows of the one with the best AP on valid."""
+    made = []
+    for rate in rates or (spec.lr,):
+        own = replace(spec, lr=rate)
+        result = finetune(
+            data.task, data.rows, settings=own, say=_quiet, **competitor.start(motifs)
+        )
+        judged = result.metrics.get("valid", {}).get("ap", float("nan"))
+        judged = -1.0 if np.isnan(judged) else judged
+        made.append(result.metrics["test"] | {"chosen": {"lr": rate, "valid_ap": judged}})
+    return max(made, key=lambda row: row["chosen"]["valid_ap"])  # the first of equally good ones
+
+
+def _quiet(line: str) -> None:
+    pass

@@ -1,0 +1,307 @@
+"""The engine under every trial: arms x settings x seeds, a row each, into one table and one page.
+
+A maker says what there is to do and does one row; the engine claims the folder, does the rows that
+it lacks one after another, and writes each row, the tables and the page as soon as the row is made.
+So a stopped trial goes on where it was, and seeds, arms and settings can be added later. What a
+row needs is checked by the maker before the first one is begun; a row that cannot be is left out
+and said. Neighbours: `worlds`, `given`, `compare` make rows, `table` adds up, `trial_page` draws.
+"""
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from epilm.atomic import locked, write_json
+from epilm.errors import TrainingError, UsageError
+from epilm.plots.page import Page, load_json, write_page
+from epilm.recipes.recipe import flat
+from epilm.trials.rows import Row, append_row, read_rows
+from epilm.trials.table import Design, Verdict, judge, summarise, text_of, write_tables
+
+PAGE = "report.html"
+FIRST_SEED = 1  # the settings of a shipped description were chosen on the world of seed 0
+_NAMED = ("models", "arms", "controls", "settings")  # lists whose items are told apart by name
+_REST = 20  # a page is not drawn again before this many times what the last one took have passed
+
+Say = Callable[[str], None]
+Key = tuple[int, str, str]  # seed, setting, arm
+
+
+class Maker(ABC):
+    """What a kind of trial gives the engine; all that can be wrong was refused in making it.
+
+    Attributes
+    ----------
+    design : Design
+        What the table is made of.
+    left_out : dict
+        Rows (setting, arm) that cannot be, and why.
+    around : callable
+        What all rows are made in; all threads there are where not other.
+    """
+
+    design: Design
+    left_out: dict[tuple[str, str], str]
+    around: Callable[[], AbstractContextManager[Any]] = staticmethod(nullcontext)
+
+    @abstractmethod
+    def plan(self) -> dict[str, Any]:
+        """What the folder keeps; where a value of it differs, rows would too."""
+
+    @abstractmethod
+    def keys(self, seeds: Sequence[int]) -> Iterable[Key]:
+        """All rows, in the order in which they are made."""
+
+    @abstractmethod
+    def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
+        """Make one row, or go on with it: its scores, and `seconds` where other than all."""
+
+    @abstractmethod
+    def page(self, folder: Path) -> Page:
+        """The page of the folder as it is now."""
+
+
+@dataclass
+class TrialResult:
+    """What came out.
+
+    Attributes
+    ----------
+    design : Design
+    rows : list of dict
+        seed, setting and arm by the words of the trial, scores, seconds.
+    report : Path
+        The page.
+    left_out : list of str
+        Rows that cannot be, and why.
+    """
+
+    design: Design
+    rows: list[Row]
+    report: Path
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def table(self) -> list[dict[str, Any]]:
+        """A setting and arm a line: seeds, mean and sample sd of each score, and of each factor."""
+        return summarise(self.design, self.rows)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """A claim, a setting and a score each."""
+        return judge(self.design, self.rows)
+
+    def text(self) -> str:
+        """The tables and the verdicts, to print."""
+        return text_of(self.design, self.rows, self.left_out)
+
+
+def run_trial(
+    maker: Maker, out: str | Path, seeds: Sequence[int], say: Say | None = None
+) -> TrialResult:
+    """Make the rows that a folder lacks, and its tables and page.
+
+    Parameters
+    ----------
+    maker : Maker
+    out : path
+        A new folder, or one that was begun with the same plan.
+    seeds : sequence of int
+    say : callable, optional
+        Takes lines of progress; standard error by default.
+
+    Returns
+    -------
+    TrialResult
+        Of all rows that the folder has and the design asks for, those of other seeds too.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds another trial, or something else.
+    EpilmError
+        If another process writes it.
+    """
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    folder, design = Path(out), maker.design
+    words = design.words
+    left_out = [f"{_name(*place)}: {why}" for place, why in maker.left_out.items()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder), maker.around():
+        claim_folder(folder, design, maker.plan())
+        for text in left_out:
+            say(f"left out: {text}")
+        rows = rows_of(folder, design)
+        done = {key_of(design, row) for row in rows}
+        wanted = [key for key in maker.keys(seeds) if key[1:] not in maker.left_out]
+        drawn = spent = 0.0
+        try:
+            for key in wanted:
+                if key in done:
+                    continue
+                started = time.monotonic()
+                made = dict(maker.make(key, folder, say))
+                made.setdefault("seconds", time.monotonic() - started)
+                row = append_row(folder / words.rows, _names(design, key) | made)
+                rows.append(row)
+                done.add(key)
+                say(_progress(design, row))
+                write_tables(folder, design, rows)
+                if (begun := time.monotonic()) >= drawn + _REST * spent:
+                    write_page(maker.page(folder), folder / PAGE)
+                    drawn = time.monotonic()
+                    spent = drawn - begun
+        except KeyboardInterrupt:
+            there = sum(key in done for key in wanted)
+            say(f"stopped after {there} of {len(wanted)} rows: the same command goes on from there")
+            raise
+        finally:
+            rows = rows_of(folder, design)
+            if design.cells:
+                order = {(cell.setting, cell.arm): at for at, cell in enumerate(design.cells)}
+                rows.sort(key=lambda row: (row["seed"], order[design.place(row)]))
+            write_tables(folder, design, rows)
+            page = write_page(maker.page(folder), folder / PAGE)
+    return TrialResult(design, rows, page, left_out)
+
+
+def seeds_of(seeds: int | Sequence[int], first: int = FIRST_SEED) -> list[int]:
+    """Give the seeds: so many from the first on, or those named.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or one is negative.
+
+    Examples
+    --------
+    >>> seeds_of(3), seeds_of([6, 7])
+    ([1, 2, 3], [6, 7])
+    """
+    wanted = list(range(first, first + seeds)) if isinstance(seeds, int) else list(seeds)
+    if not wanted or min(wanted) < 0:
+        raise UsageError(
+            "impossible value",
+            where="--seeds",
+            found=seeds,
+            expected="at least one seed, none negative",
+        )
+    return wanted
+
+
+def key_of(design: Design, row: Mapping[str, Any]) -> Key:
+    """What makes a row one of a kind."""
+    return (int(row["seed"]), *design.place(row))
+
+
+def rows_of(folder: Path, design: Design) -> list[Row]:
+    """Rows that a folder holds and the design asks for."""
+    cells = {(cell.setting, cell.arm) for cell in design.cells}
+    return read_rows(
+        folder / design.words.rows,
+        lambda row: key_of(design, row),
+        lambda row: not cells or design.place(row) in cells,
+    )
+
+
+def claim_folder(folder: Path, design: Design, plan: Mapping[str, Any]) -> None:
+    """Take a new folder, or one that was begun with this plan.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds another trial, or something else.
+    """
+    words, path = design.words, folder / design.words.plan
+    if path.is_file():
+        before = load_json(path)
+        if not isinstance(before, dict):
+            raise TrainingError(
+                "the plan of the folder cannot be read", where=str(path), do=words.cure
+            )
+        if other := other_values(before, plan):
+            named = (f"{key} was {old!s:.60}, is {new!s:.60}" for key, old, new in other[:3])
+            raise TrainingError(
+                words.other, where=str(folder), found="; ".join(named), do=words.cure
+            )
+        plan = _with_kept(before, plan, words.kept)
+    elif folder.exists() and (there := [p for p in folder.iterdir() if p.name[0] != "."]):
+        raise TrainingError(
+            f"the folder holds something that is not {words.noun}",
+            where=str(folder),
+            found=", ".join(sorted(p.name for p in there)[:5]),
+            do="Choose another --out.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, dict(plan))
+
+
+def _with_kept(
+    before: Mapping[str, Any], plan: Mapping[str, Any], kept: Iterable[str]
+) -> dict[str, Any]:
+    """Keep what a folder has rows of and this call does not name."""
+    out = dict(plan)
+    for key in kept:
+        if isinstance(out[key], Mapping):
+            out[key] = before[key] | out[key]
+        else:
+            named = {item["name"] for item in out[key]}
+            out[key] = [item for item in before[key] if item["name"] not in named] + out[key]
+    return out
+
+
+def other_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Name the keys of two plans that differ and make other rows, with both values.
+
+    Models, arms, controls and settings are told apart by their names: what the old plan has not is
+    a row more. Titles, claims, what the page says about the data, and the settings an arm is for
+    change no row.
+
+    Examples
+    --------
+    >>> old = {"epochs": 3, "claims": [], "arms": [{"name": "a", "lr": 1, "title": "A"}]}
+    >>> other_values(old, {"epochs": 3, "arms": [{"name": "a", "lr": 1}, {"name": "b", "lr": 2}]})
+    []
+    >>> other_values(old, {"epochs": 3, "arms": [{"name": "a", "lr": 2}]})
+    [('arms.a.lr', 1, 2)]
+    """
+
+    def keyed(table: Mapping[str, Any]) -> dict[str, Any]:
+        # Dataclasses hold tuples where JSON has lists.
+        out: dict[str, Any] = {}
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                value = keyed(value)
+            elif isinstance(value, list | tuple):
+                value = list(value)
+                if key in _NAMED and all(isinstance(item, Mapping) for item in value):
+                    value = {item["name"]: keyed(item) for item in value}
+            if key not in ("claims", "about", "title", "only"):
+                out[key] = value
+        return out
+
+    old, new = flat(keyed(before)), flat(keyed(now))
+    plain = {key.removeprefix("plan."): (old[key], new[key]) for key in old if key in new}
+    return [(key, was, now) for key, (was, now) in plain.items() if was != now]
+
+
+def _names(design: Design, key: Key) -> Row:
+    seed, setting, arm = key
+    words = design.words
+    return {"seed": seed, **({words.setting: setting} if words.setting else {}), words.arm: arm}
+
+
+def _name(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _progress(design: Design, row: Row) -> str:
+    values = [(score, row.get(score)) for score in design.words.printed[:3]]
+    scores = ", ".join(f"{s} -" if v is None else f"{s} {v:.4f}" for s, v in values)
+    seed, *place = key_of(design, row)
+    return f"seed {seed}, {_name(*place)}: {scores} ({row['seconds']:.0f} s)"

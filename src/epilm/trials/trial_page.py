@@ -1,0 +1,322 @@
+"""The page of a trial: a table and a picture a setting, the claims, what is level, how it was done.
+
+Reads the folder alone, so that `epilm report` can draw it again at any time.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epilm.metrics.binding import HEADS
+from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, duration, footer, load_json
+from epilm.plots.paired import paired_gaps, paired_points, size_of_points
+from epilm.plots.style import as_image, figure
+from epilm.pretraining import page as chapters
+from epilm.trials.bench import LAB, WORLDS
+from epilm.trials.descriptions import Ablation, Setting, kept_design
+from epilm.trials.learn import WITHOUT_CHANCE, comparison
+from epilm.trials.rows import Row
+from epilm.trials.table import (
+    MOST_SAID,
+    Design,
+    Verdict,
+    Words,
+    best_line,
+    judge,
+    name_of,
+    over_baselines,
+    said_level,
+    shown,
+    summarise,
+)
+from epilm.trials.trial import rows_of
+
+CLASSIFIER_SCORES = ("auroc", "ap", "auprc_dg", "accuracy")
+COMPARISON = Words(
+    noun="a comparison",
+    plan="plan.json",
+    rows="runs.jsonl",
+    setting="set",
+    arm="competitor",
+    lines="",
+    scores=(*CLASSIFIER_SCORES, "macro_precision", "macro_recall", "macro_f1", "mcc"),
+    judged=("auroc",),
+    printed=("auroc", "ap", "macro_f1"),
+    other="the folder holds a comparison of other data or settings",
+    kept=("sets", "models"),
+)
+COMPARED = Design(COMPARISON, trivial=frozenset((*WITHOUT_CHANCE, "random")))
+_MANY = 8  # sets from which on a comparison has one table and no picture a set
+
+
+def design_of(plan: Ablation) -> Design:
+    """What the table of an ablation is made of."""
+    trivial = frozenset(arm.name for arm in plan.arms if arm.baseline)
+    controls = frozenset(control.name for control in plan.controls)
+    return Design(WORLDS if plan.world else LAB, plan.cells(), plan.claims, trivial, controls)
+
+
+def ablation_page(folder: Path) -> Page:
+    """Collect the page of an ablation's folder."""
+    plan, about = kept_design(folder)
+    design = design_of(plan)
+    rows = rows_of(folder, design)
+    seeds = sorted({row["seed"] for row in rows})
+    sections = ablation_sections(plan, rows, about)
+    home = folder / f"seed{seeds[0]}/runs" if plan.world and seeds else folder / "runs"
+    for model in plan.models:
+        if (home / model.name / "metrics.jsonl").is_file():
+            title = f"Pre-training of {model.name}" + (f", seed {seeds[0]}" if plan.world else "")
+            sections.append(chapters.pretraining(home / model.name, title))
+    files = ("store", "labels", "regions", "blacklist", "motifs", "rule")
+    words = [f"--{key} {about[key]}" for key in files if key in about]
+    words += [f"--out {folder}", f"--seeds {len(seeds)}"]
+    words += [] if plan.size == "base" else [f"--size {plan.size}"]
+    code = f"epilm ablate {plan.name}{'' if plan.world else '.yaml'} {' '.join(words)}"
+    text = "The same command goes on where a stopped one was."
+    sections.append(Section("How to reproduce", text=[text], code=code))
+    judged = [v for v in judge(design, rows) if v.score == "auprc_dg"]
+    cards = [
+        (v.say, f"{v.mean:+.3f}", ("" if np.isnan(v.se) else f"± {v.se:.3f} (se), ") + v.word)
+        for v in judged
+    ]
+    kind = f"Ablation, size {plan.size}" if plan.world else "Ablation on given data"
+    simulated = plan.world or "simulated" in str(about.get("assembly", "")).lower()
+    return Page(
+        plan.title or plan.name,
+        f"{kind}, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}",
+        banner=SIMULATED if simulated else "",
+        cards=cards[:6],
+        sections=sections,
+        footer=footer(),
+    )
+
+
+def ablation_sections(
+    plan: Ablation, rows: list[Row], about: Mapping[str, Any] | None = None
+) -> list[Section]:
+    """A section a setting, the claims, and how the rows were made."""
+    design = design_of(plan)
+    table = summarise(design, rows)
+    sections = [_setting(plan, design, setting, table, rows) for setting in plan.settings]
+    if plan.claims:
+        sections.append(_claims(plan, judge(design, rows)))
+    return [*sections, _how(plan, about or {}, rows)]
+
+
+def _setting(
+    plan: Ablation, design: Design, setting: Setting, table: list[dict[str, Any]], rows: list[Row]
+) -> Section:
+    """Means over factors, each factor, a picture of every seed."""
+    title = "Binding in an unseen cell type" if plan.world else setting.title or setting.name
+    section = Section(
+        title,
+        text=[
+            f"Learned from {', '.join(setting.train_cells)} on {', '.join(setting.train)}, the best"
+            f" epoch (or penalty) chosen on {', '.join(setting.valid)}; tested in"
+            f" {setting.test_cell} on {', '.join(setting.test)}, every {plan.bin_step} bp."
+        ],
+    )
+    rows = [row for row in rows if design.place(row)[0] == setting.name]
+    lines = [line for line in table if line.get(design.words.setting, "") == setting.name]
+    if not lines:
+        section.text.append("No row is done yet.")
+        return section
+    section.text += _level(design, rows)
+    scores, factors = design.words.scores, plan.factors_of(setting)
+    best = best_line(lines, scores[0])
+    count = max(line["seeds"] for line in lines)
+    over = f"; mean ± sample sd over {count} seeds" if count > 1 else ""
+    section.tables.append(
+        Table(
+            ["row", "seeds", *(HEADS[score] for score in scores)],
+            [
+                [name_of(line), line["seeds"], *(shown(line, s, 3, "±") for s in scores)]
+                for line in lines
+            ],
+            f"Mean over {len(factors)} factors{over}",
+            frozenset() if best is None else frozenset({(best, 2)}),
+        )
+    )
+    for score in scores:
+        cells = [
+            [line["title"], *(shown(line["factors"][f], score, 3, "±") for f in factors)]
+            for line in lines
+        ]
+        section.tables.append(
+            Table(["row", *factors], cells, f"{HEADS[score]} of each factor{over}")
+        )
+    bound: dict[str, dict[str, Any]] = {}  # counts, from the first row that has a score
+    for line in lines:
+        for factor, of in line["factors"].items():
+            if of["n"]:
+                bound.setdefault(factor, of)
+    counts = [f"{f} {of['positives']:,} of {of['n']:,}" for f, of in bound.items()]
+    section.facts = [("Bound of the scored bins", "; ".join(counts))]
+    columns = {
+        line["title"]: {
+            row["seed"]: row[scores[0]]
+            for row in rows
+            if row["arm"] == line["arm"] and row[scores[0]] is not None
+        }
+        for line in lines
+    }
+    if columns := {name: column for name, column in columns.items() if column}:
+        chance = float(np.mean([of["positives"] / of["n"] for of in bound.values()] or [0.0]))
+        with figure(*size_of_points(len(columns))) as (fig, (ax,)):
+            paired_points(ax, columns, title="auPRC of every seed", chance=chance)
+            text = (
+                "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share"
+                " of bound bins."
+            )
+            section.pictures.append(Picture(as_image(fig), text, wide=True))
+    met = dict.fromkeys(f"{row['arm']}: {row['met']}" for row in rows if row.get("met"))
+    notes = dict.fromkeys(f"{line['arm']}: {note}" for line in lines for note in line["notes"])
+    for summary, details in (("What training has met of the test", met), ("Notes", notes)):
+        if details:
+            section.details.append((summary, "; ".join(details)))
+    return section
+
+
+def _level(design: Design, rows: Sequence[Row]) -> list[str]:
+    """Sentences on arms that a baseline is as good as."""
+    level = [f"{text}." for text in said_level(over_baselines(design, rows))]
+    more = [f"And {len(level) - MOST_SAID} more such."] if len(level) > MOST_SAID else []
+    return level[:MOST_SAID] + more
+
+
+def _claims(plan: Ablation, verdicts: Sequence[Verdict]) -> Section:
+    """Claims with differences and verdicts, and a picture where there is more than one seed."""
+    titles = plan.titles()
+    meant = (
+        "Each seed is a world of its own, which all its rows share."
+        if plan.world
+        else "A seed is the randomness of training; the data are the same. Certainty is about these"
+        " data and no others: one test cell type and a part of one chromosome are one sample of the"
+        " world."
+    )
+    section = Section(
+        "Claims",
+        text=[
+            f"{meant} Differences are taken within seeds, over the factors that both rows have. A"
+            " claim is shown where the mean difference is above two of its standard errors (sample"
+            " sd over seeds / √seeds); a claim of “not above” where it is not. One seed has no"
+            " standard error and shows nothing."
+        ],
+    )
+    heads = ["claim", "difference", "score", "mean", "standard error", "verdict"]
+    lines = [
+        [
+            v.say,
+            f"{titles[v.more]} − {titles[v.less]}",
+            HEADS[v.score],
+            v.mean,
+            None if np.isnan(v.se) else v.se,
+            v.word,
+        ]
+        for v in verdicts
+    ]
+    section.tables.append(Table(heads, lines))
+    drawn = [(v.say, v.differences, v.mean, v.se) for v in verdicts if v.score == "auprc_dg"]
+    if max((len(gaps) for _, gaps, _, _ in drawn), default=0) > 1:
+        with figure(8.0, 0.8 + 0.42 * len(drawn)) as (fig, (ax,)):
+            paired_gaps(ax, drawn, title="Differences in auPRC")
+            section.pictures.append(Picture(as_image(fig), "", wide=True))
+    return section
+
+
+def _how(plan: Ablation, about: Mapping[str, Any], rows: Sequence[Row]) -> Section:
+    """Data, settings of fine-tuning, pre-trained models, time."""
+    spec = plan.finetune
+    positives = "all" if spec.positives_per_epoch is None else f"{spec.positives_per_epoch:,}"
+    facts = [(key.capitalize(), str(value)) for key, value in about.items()]
+    text = []
+    if plan.world:
+        text = [
+            "Each seed is an invented genome of its own. The models are toys: the table says which"
+            " part of the system does what in a world where the truth is known, not how well any of"
+            " it does on real data."
+        ]
+        seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
+        facts.append(("World", f"playground, size {plan.world}, seeds {seeds}"))
+    facts += [
+        ("Windows", f"{spec.window_bp} bp around bins of 200 bp"),
+        (
+            "Fine-tuning",
+            f"{spec.epochs} epochs of {positives} bound windows and {spec.negatives} unbound ones"
+            f" for each, rate {spec.lr:g}, batch {spec.batch_size}, {spec.strands} strands, all"
+            " factors in one run",
+        ),
+    ]
+    for model in plan.models:
+        _, _, changes = plan.recipe_of(model)
+        once = "per_seed" if plan.world else model.pretrain
+        made = f"{model.recipe}, size {model.size}, {once}: {', '.join(changes)}"
+        facts.append((f"Model {model.name}", model.run or made))
+    seconds = duration(sum(row["seconds"] for row in rows))
+    facts.append(("Time of fine-tuning and prediction", seconds))
+    return Section("How the rows were made", text=text, facts=facts)
+
+
+def comparison_page(folder: Path) -> Page:
+    """Collect the page of a comparison's folder."""
+    plan, rows = load_json(folder / COMPARISON.plan, {}), rows_of(folder, COMPARED)
+    table = summarise(COMPARED, rows)
+    sets: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        sets.setdefault(row["set"], {}).setdefault(row["competitor"], []).append(row)
+    sections, cards = [], []
+    if len(sets) > _MANY:
+        sections.append(_all_sets(table))
+    else:
+        for name, models in sets.items():
+            sections.append(comparison(name, list(models.items())))
+            lines = [line for line in table if line["set"] == name]
+            if (best := best_line(lines, "auroc")) is not None:
+                line = lines[best]
+                mean, who = f"{line['auroc_mean']:.3f}", line["competitor"]
+                cards.append((name, mean, f"best AUROC: {who}"))
+    if level := _level(COMPARED, rows):
+        sections.append(Section("What a baseline does as well", text=level))
+    seeds, settings = {row["seed"] for row in rows}, plan.get("settings", {})
+    facts = [
+        ("Sets", f"{len(sets)}"),
+        ("Seeds", f"{len(seeds)}"),
+        ("Learning rates tried", ", ".join(f"{rate:g}" for rate in plan.get("lrs", []))),
+        *(
+            (name.replace("_", " ").capitalize(), str(settings[name]))
+            for name in ("epochs", "batch_size")
+            if name in settings
+        ),
+        *((str(m["name"]), str(m["checkpoint"])) for m in plan.get("models", [])),
+    ]
+    text = [
+        "Every model saw the same rows, the same split and the same tuning budget; the test rows"
+        " were scored once a seed."
+    ]
+    sections.append(Section("What was run", text=text, facts=[f for f in facts if f[1]]))
+    about = f"{len(sets)} sets, {len(seeds)} seeds" if len(seeds) > 1 else f"{len(sets)} sets"
+    return Page("Comparison of models", about, cards=cards, sections=sections, footer=footer())
+
+
+def _all_sets(table: list[dict[str, Any]]) -> Section:
+    """Many sets in one table; the best mean of each set is marked."""
+    cells = [
+        [
+            line["set"],
+            line["competitor"],
+            line["seeds"],
+            *(shown(line, score, 3, "±") for score in CLASSIFIER_SCORES),
+        ]
+        for line in table
+    ]
+    best = set()
+    for name in dict.fromkeys(line["set"] for line in table):
+        mine = [number for number, line in enumerate(table) if line["set"] == name]
+        top = best_line([table[number] for number in mine], "auroc")
+        if top is not None:
+            best.add((mine[top], 3))
+    heads = ["set", "competitor", "seeds", *CLASSIFIER_SCORES]
+    return Section("Sets", tables=[Table(heads, cells, "Test rows", frozenset(best))])

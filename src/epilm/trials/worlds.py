@@ -1,0 +1,91 @@
+"""Ablations on invented worlds: a seed is a genome of its own, and the randomness of all training
+in it.
+
+What every arm reads is seen to be there as soon as a world is built, before anything is learned.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from epilm.playground.simulate import simulate
+from epilm.plots.page import Page
+from epilm.processes import one_thread
+from epilm.recipes.recipe import Source
+from epilm.store.making.build import build
+from epilm.store.reader import Store
+from epilm.tasks.binding.bins import grid
+from epilm.tasks.binding.labels import BinLabels
+from epilm.tasks.binding.load import load_bins
+from epilm.trials.bench import Bench, check_bench
+from epilm.trials.descriptions import Ablation, as_table
+from epilm.trials.trial import Key, Maker, Say
+from epilm.trials.trial_page import ablation_page, design_of
+
+
+class WorldRows(Maker):
+    """Makes the rows of an ablation on invented worlds."""
+
+    around = staticmethod(one_thread)  # on which toys are quickest
+
+    def __init__(self, plan: Ablation, source: Source) -> None:
+        self.ablation, self.source = plan, source
+        self.design, self.left_out = design_of(plan), {}
+        self._bench: tuple[int, Bench] | None = None
+
+    def plan(self) -> dict[str, Any]:
+        """The description, as its folder keeps it."""
+        return as_table(self.ablation)
+
+    def keys(self, seeds: Sequence[int]) -> list[Key]:
+        """World after world: arms, then controls."""
+        return [(seed, "", name) for seed in seeds for name in self.ablation.titles()]
+
+    def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
+        """Make one row in the world of its seed."""
+        seed, _, name = key
+        if self._bench is None or self._bench[0] != seed:
+            self._bench = seed, self._world(folder / f"seed{seed}", seed, say)
+        (setting,) = self.ablation.settings
+        return self._bench[1].row(setting, self.ablation.rows_of(setting)[name], seed, folder, say)
+
+    def page(self, folder: Path) -> Page:
+        """The page of the folder as it is now."""
+        return ablation_page(folder)
+
+    def _world(self, home: Path, seed: int, say: Say) -> Bench:
+        """Make the invented genome and the store of its tracks, unless they are there."""
+        plan, data, store = self.ablation, home / "data", home / "store"
+        (setting,) = plan.settings
+        if not data.is_dir():
+            say(f"seed {seed}: an invented genome ({plan.world})")
+            simulate(data, plan.world, seed)
+        if not store.is_dir():
+            cells = (*setting.train_cells, setting.test_cell)
+            build(
+                genome=data / "genome.fa",
+                peaks={cell: data / f"peaks/{cell}.narrowPeak.gz" for cell in cells},
+                motifs=data / "motifs.jaspar",
+                states={cell: data / f"states/{cell}.bed.gz" for cell in cells},
+                accessibility={cell: data / f"signals/{cell}.accessibility.bw" for cell in cells},
+                mappability=data / "signals/mappability.bw",
+                assembly="simulated",
+                out=store,
+            )
+        opened = Store.open(store)
+        check_bench(plan, self.source, opened)
+        sizes = dict(zip(opened.chroms, opened.sizes, strict=True))
+        used = dict.fromkeys(place.split(":")[0] for place in (*setting.train, *setting.valid))
+        # Labels of training stand on its own chromosomes alone, every 50 bp; those of the test on
+        # the test places, every `bin_step` bp.
+        learned = grid({name: sizes[name] for name in used})
+        tested = grid(sizes, step=plan.bin_step, chroms=setting.test)
+
+        def labels(cells: Sequence[str], bins: Any) -> list[BinLabels]:
+            return [
+                load_bins(data / "chip", factor=factor, cells=cells, sizes=sizes, regions=bins)
+                for factor in plan.factors
+            ]
+
+        learn, test = labels(setting.train_cells, learned), labels([setting.test_cell], tested)
+        return Bench(plan, opened, lambda _: learn, lambda _: test)

@@ -133,7 +133,7 @@ class _CrossEntropy(torch.autograd.Function):
         return (of_token * mask).sum() - own
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """Probability less truth, where the mask is."""
         logits, at, mask = ctx.saved_tensors
         slope = torch.sigmoid(logits)

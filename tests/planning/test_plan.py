@@ -264,7 +264,6 @@ def test_weights_that_are_not_drawn_have_the_same_shapes():
     [
         ("genebert_paper", ("model.layout=chunk_rnn",)),
         ("genebert_summary", ()),
-        ("dnabert", ("model.stem.filters=8",)),
     ],
 )
 def test_every_kind_of_model_is_counted(recipe, keys, store):

@@ -21,11 +21,8 @@ def compare(
     A stopped comparison goes on where it was: the same command again.
 
     Examples:
-    epilm compare --task promoter --data prom-core.tsv.gz --models multi=RUN --models seq=RUN2 \\
-        --out cmp
-    epilm compare --manifest sets.tsv --genome hg19.fa --models multi=RUN \\
-        --models fused=RUN@concat --motifs jaspar:2018 --baselines kmer,cnn,motif,random \\
-        --out cmp
+    epilm compare --task promoter --data prom.tsv.gz --models multi=RUN seq=RUN2 --out cmp
+    epilm compare --manifest sets.tsv --models fused=RUN@concat --motifs jaspar:2018 --out cmp
 
     Parameters
     ----------

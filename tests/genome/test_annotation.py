@@ -11,7 +11,10 @@ GTF = (
     'chr1\tx\ttranscript\t101\t200\t.\t+\t.\tgene_id "G1"; transcript_id "T1"; gene_name "A";\n'
     'chr1\tx\ttranscript\t301\t400\t.\t-\t.\tgene_id "G2"; transcript_id "T2";\n'
 )
-PRED = "{bin}T1\tchr1\t+\t100\t200\t120\t180\t1\t100,\t200,\t0\tA\tcmpl\tcmpl\t0,\n{bin}T2\tchr1\t-\t300\t400\t320\t380\t1\t300,\t400,\t0\tG2\tcmpl\tcmpl\t0,\n"
+PRED = (
+    "{bin}T1\tchr1\t+\t100\t200\t120\t180\t1\t100,\t200,\t0\tA\tcmpl\tcmpl\t0,\n"
+    "{bin}T2\tchr1\t-\t300\t400\t320\t380\t1\t300,\t400,\t0\tG2\tcmpl\tcmpl\t0,\n"
+)
 
 
 @pytest.mark.parametrize("how", ["gtf", "pred", "pred+bin", "bed"])

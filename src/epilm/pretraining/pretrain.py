@@ -509,6 +509,7 @@ def _said_of(plan: Plan) -> list[str]:
             *plan.maker.notes,
             f"{held} windows" if len(plan.valid_rows) else nothing,
         ]
+    assert isinstance(table, Samples)
     return [
         (
             f"{len(table):,} samples of {samples.regions} regions, {table.dropped:,} accessible"

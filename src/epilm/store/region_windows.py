@@ -97,13 +97,13 @@ class RegionWindows:
         """
         count = self._count[cells]
         there = count > 0
-        at = self._first[cells] + scaled(np.maximum(count, 1), which)  # type: ignore[arg-type]
+        at = self._first[cells] + scaled(np.maximum(count, 1), which)
         row = self._flat[np.minimum(at, max(len(self._flat) - 1, 0))] if self.n else None
         if row is None:
             return np.zeros_like(cells), np.zeros_like(cells), there
         region = self._regions[row]
         begin = region["start"].astype(np.int64)
-        middle = begin + scaled(region["end"].astype(np.int64) - begin, where)  # type: ignore[arg-type]
+        middle = begin + scaled(region["end"].astype(np.int64) - begin, where)
         chroms = region["chrom"].astype(np.int64)
         starts = np.clip(middle - self._width // 2, 0, self._sizes[chroms] - self._width)
         return chroms, starts, there

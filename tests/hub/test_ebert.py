@@ -2,6 +2,7 @@
 states, export.
 """
 
+import json
 import logging
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from epilm.hub.export import export
 from epilm.hub.load import find_masked_head, find_trunk, initialise, load
 from epilm.models.binding import BindingModel, binding_from
 from epilm.models.build import build_model
-from epilm.models.model_spec import EncoderSpec, ModelSpec
+from epilm.models.model_spec import EncoderSpec, ModelSpec, StemSpec
 from epilm.tokens.kmers import kmer_ids, vocabulary, wrap
 from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
 
@@ -259,3 +260,57 @@ def test_rotary_positions_come_back_and_are_no_bert(tmp_path):
     with pytest.raises(CheckpointError, match="no rotary positions"):
         export(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("spec", [EB, DB, CONCAT], ids=["ebert", "dbert", "concat"])
+def test_a_stem_comes_back_reads_true_bases_and_is_no_bert(tmp_path, spec):
+    spec = replace(spec, stem=StemSpec(filters=6, width=7))
+    path = tmp_path / "model"
+    model = saved(path, spec)
+    again, found, _ = load_model(path)
+    assert found == spec
+    sequences = ["ACGTACGTTGCAAGCTGATTACA", "TTTTGATTACAGGGG"]
+    vectors = load(path).embed(sequences)
+    with torch.no_grad():
+        model.encoder.stem.dense.weight.zero_()
+        model.encoder.stem.dense.bias.zero_()
+    save_model(tmp_path / "bare", model, spec, ABOUT)
+    assert not np.allclose(load(tmp_path / "bare").embed(sequences), vectors)
+    assert torch.equal(again.encoder.stem.table, model.encoder.stem.table)
+    # The binding head's copy of the trunk has it, without a word said there.
+    assert binding_from(again, seed=0).trunk.encoder.stem is not None
+    with pytest.raises(CheckpointError, match="no stem of base resolution"):
+        export(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_from_before_there_were_stems_opens(tmp_path):
+    saved(tmp_path / "model", DB)
+    about = tmp_path / "model" / "spec.json"
+    table = json.loads(about.read_text())
+    del table["model"]["stem"]
+    about.write_text(json.dumps(table))
+    assert read_spec(tmp_path / "model")[0] == DB
+
+
+def test_a_stem_is_started_from_where_there_is_one_and_else_anew(tmp_path):
+    stem = StemSpec(filters=6, width=7)
+    model = saved(tmp_path / "with", replace(DB, stem=stem))
+    bare = saved(tmp_path / "without", DB)
+
+    def started(start, stem):
+        spec = replace(DB, stem=stem, encoder=replace(TINY, init=str(tmp_path / start)))
+        fresh = build_model(spec, seed=9)
+        return fresh, initialise(fresh, spec)
+
+    fresh, notes = started("with", stem)
+    assert torch.equal(fresh.encoder.stem.conv.weight, model.encoder.stem.conv.weight)
+    assert notes == []
+    fresh, notes = started("without", stem)
+    assert notes == ["the stem left as it was: the weights have none"]
+    assert torch.equal(fresh.encoder.words.weight, bare.encoder.words.weight)
+    for other, said in ((None, "expected none"), (StemSpec(6, 5), "expected 6 filters of 5 bases")):
+        with pytest.raises(
+            CheckpointError, match=rf"a stem of 6 filters of 7 bases; {said}.*model\.stem"
+        ):
+            started("with", other)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from epilm.models.build import MODELS, build_model
-from epilm.models.model_spec import TowerSpec
+from epilm.models.build import MODELS, build_model, parameter_table
+from epilm.models.model_spec import StemSpec, TowerSpec
 from epilm.nn.region import REGION_TOWERS
 from epilm.objectives.combine import combine
 from epilm.objectives.table import (
@@ -98,6 +98,24 @@ def test_objectives(toy, name):
     objectives, changes = NEEDS[name]
     values = learn(toy, toy.spec(**changes), replace(objectives, **{name: ON[name]}))
     assert set(values) >= {f"{name}/loss"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("stride", [1, 3])
+def test_every_model_takes_a_stem(toy, name, stride):
+    streams = {"genebert": ("dna", "factors"), "ebert": ("dna", "states")}.get(name, ("dna",))
+    spec = toy.spec(
+        name=name,
+        streams=streams,
+        stride=stride,
+        stem=StemSpec(filters=4, width=5),
+        next_segment="none",
+        states=5 if name == "ebert" else 0,
+    )
+    learn(toy, spec, replace(OFF, masked_kmers=MaskSpec()))
+    grown = parameter_table(build_model(spec))["total"]
+    bare = parameter_table(build_model(replace(spec, stem=None)))["total"]
+    assert grown - bare == 4 * 5 * 4 + 4 + 4 * 16 + 16  # filters, and the layer to 16 wide
 
 
 @pytest.mark.parametrize("name", ["genebert", "dnabert", "ebert"])

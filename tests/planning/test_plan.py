@@ -241,12 +241,28 @@ def test_weights_that_are_not_drawn_have_the_same_shapes():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "keys"), [("genebert_paper", ("model.layout=chunk_rnn",)), ("genebert_summary", ())]
+    ("recipe", "keys"),
+    [
+        ("genebert_paper", ("model.layout=chunk_rnn",)),
+        ("genebert_summary", ()),
+    ],
 )
 def test_every_kind_of_model_is_counted(recipe, keys, store):
     found = sizing(recipe, "tiny", keys, store)
     assert found.costs.at(2).forward > found.costs.at(2).embed > 0
     assert found.costs.at(2).kept > 0
+
+
+def test_a_stem_is_counted(store):
+    bare = sizing("dnabert", "tiny", (), store)
+    found = sizing("dnabert", "tiny", ("model.stem={filters: 8, width: 5}",), store)
+    few = found.data.maker(found.data.rows_at(0)[:1], 0)
+    grown = found.costs.at(1).forward - bare.costs.at(1).forward
+    read = sum(part.ids.numel() for part in (few.dna, few.pairs) if part is not None)
+    bases = read + 5 * sum(
+        len(part.ids) for part in (few.dna, few.pairs) if part is not None
+    )  # stride 1, k 6: five steps more a sequence
+    assert grown == pytest.approx(2 * (bases * 8 * 4 * 5 + read * 8 * 64), rel=0.01)
 
 
 def test_the_second_pass_of_an_exact_contrast_is_counted(store):

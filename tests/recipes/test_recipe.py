@@ -382,6 +382,10 @@ def test_alpha_is_the_weight_of_both_objectives():
             r"tokens of a window do not fit\. Found 150; expected at least 202",
         ),
         ("ebert_tiny", ["samples.window_max_n=2"], r"window_max_n=2: the value is out of range"),
+        ("ebert_tiny", ["model.stem.filters=0"], r"stem.filters=0: the value is out of range"),
+        ("ebert_tiny", ["model.stem={width: 500}"], r"at least 1 and at most 200"),
+        ("ebert_tiny", ["model.stem=true"], r"wrong type. Found True; expected .*a table of keys"),
+        ("ebert_tiny", ["model.stem.filter=8"], r"unknown key. Did you mean filters"),
         ("ebert_tiny", ["objectives.masked_states.mode=hole"], r"unknown value\. Found hole"),
         (
             "ebert_tiny",
@@ -409,3 +413,14 @@ def test_what_does_not_go_with_windows_is_refused(name, overrides, message):
 def test_what_a_corpus_cannot_be_is_refused(recipe, key, message):
     with pytest.raises(RecipeError, match=f"--set {key}: .*{message}"):
         load_recipe(recipe, overrides=[key])
+
+
+def test_a_stem_is_off_in_the_papers_recipes_and_a_table_where_asked_for():
+    for name, size in SHIPPED:
+        stem = load_recipe(name, size).model.stem
+        assert (stem is not None) == name.endswith("_lab"), (name, size)
+    stem = load_recipe("dnabert", "tiny", ["model.stem.filters=8"]).model.stem
+    assert (stem.filters, stem.width) == (8, 20)
+    recipe = load_recipe("ebert_tiny", overrides=["model.stem={}"])
+    assert recipe.model.stem.filters == 64
+    assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe

@@ -73,15 +73,48 @@ def motif_sites_loss(outputs: Outputs, batch: Batch, spec: MotifSitesSpec) -> di
     """
     logits = need(outputs.motif_logits, "motif_sites", "motif_logits").float()
     there = need(batch.motif_sites, "motif_sites", "motif_sites")
-    mask = batch.dna.mask[..., None]
-    loss = _CrossEntropy.apply(logits, there, mask) / max(len(batch.rows), 1)
-    said = (logits.detach() > 0) & mask
-    right = (said & there).sum()
+    mask = batch.dna.mask
+    at = _places(there, mask)
+    loss = _CrossEntropy.apply(logits, at, mask) / max(len(batch.rows), 1)
+    with torch.no_grad():
+        said = _n_above(logits, mask)
+        right = (_taken(logits, at) > 0).sum()
+        sites = at.sum() if at.dtype == torch.bool else torch.tensor(len(at))
 
     def share(of: Tensor) -> Tensor:
         return torch.where(of > 0, right / of.clamp(min=1), 1.0)
 
-    return {"loss": loss, "recall": share(there.sum()), "precision": share(said.sum())}
+    return {"loss": loss, "recall": share(sites), "precision": share(said)}
+
+
+def _by_place(x: Tensor) -> bool:
+    """Whether to list what is rare: on a CPU, with numbers to look at (a plan has none)."""
+    return x.device.type == "cpu" and type(x) is Tensor
+
+
+def _places(there: Tensor, mask: Tensor) -> Tensor:
+    """Sites that count: places in the flattened (N, L, M), or on a GPU, which would have to wait
+    for their number, the table itself.
+    """
+    if not _by_place(there):
+        return there & mask[..., None]
+    at = there.flatten().nonzero()[:, 0]
+    return at[mask.flatten()[at.div(there.shape[-1], rounding_mode="floor")]]
+
+
+def _taken(logits: Tensor, at: Tensor) -> Tensor:
+    """Scores of the sites alone; on a GPU all others as minus infinity."""
+    if at.dtype == torch.bool:
+        return logits.masked_fill(~at, -torch.inf)
+    return logits.reshape(-1)[at]
+
+
+def _n_above(logits: Tensor, mask: Tensor) -> Tensor:
+    """Count the scores above 0 on real tokens. On a CPU tokens with none are left out early."""
+    if not _by_place(logits):
+        return ((logits > 0) & mask[..., None]).sum()
+    some = (logits.amax(-1) > 0) & mask
+    return (logits[some] > 0).sum()
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -92,21 +125,23 @@ class _CrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, there: Tensor, mask: Tensor) -> Tensor:
-        """Sum over (N, L, M); `mask` is (N, L, 1)."""
-        there = there & mask
-        ctx.save_for_backward(logits, there, mask)
-        # A dot product: no table of what is left is made.
-        of_token = F.softplus(logits).sum(-1, keepdim=True)  # (N, L, 1)
-        return (of_token * mask).sum() - (logits * there).sum()
+    def forward(ctx: Any, logits: Tensor, at: Tensor, mask: Tensor) -> Tensor:
+        """Sum over (N, L, M); `mask` is (N, L), `at` what `_places` gives."""
+        ctx.save_for_backward(logits, at, mask)
+        of_token = F.softplus(logits).sum(-1)  # (N, L)
+        own = (logits * at).sum() if at.dtype == torch.bool else _taken(logits, at).sum()
+        return (of_token * mask).sum() - own
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """Probability less truth, where the mask is."""
-        logits, there, mask = ctx.saved_tensors
+        logits, at, mask = ctx.saved_tensors
         slope = torch.sigmoid(logits)
-        slope -= there.view(torch.uint8)
-        return slope * (mask * grad), None, None
+        if at.dtype == torch.bool:
+            slope -= at.view(torch.uint8)
+        else:
+            slope.view(-1).index_add_(0, at, slope.new_tensor(-1.0).expand(len(at)))
+        return slope.mul_((mask * grad)[..., None]), None, None
 
 
 def misfits_of_store(recipe: Any, store: Any) -> Iterator[Misfit]:

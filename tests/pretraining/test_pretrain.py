@@ -383,10 +383,12 @@ def test_a_recipe_for_a_lab_reads_all_and_asks_of_all(name, size, world):
     assert recipe.samples.strands == "both"
     assert max(recipe.samples.window_jitter, recipe.samples.region_jitter) > 0
     assert recipe.train.model == "best"
+    if size == "base":  # its batches are larger than this world
+        return
     plan = make_plan(recipe, world)
     if name == "genebert_lab":
         assert plan.said == [
-            f"no region is cropped: up to 200 bp are read, the widest has"
+            "no region is cropped: up to 200 bp are read, the widest has"
             f" {(world.regions['end'] - world.regions['start']).max()}"
         ]
     if size != "tiny":

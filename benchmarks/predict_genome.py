@@ -81,7 +81,6 @@ def smallest_model(store: Any) -> Any:
 def predict(pipe: Any, store_path: str, out: str, share: float, batch: int) -> None:
     """Predict, follow the process's memory, check the file."""
     import torch
-
     from ebert_plus import blocks_of
 
     from epilm.device import choose_place

@@ -170,7 +170,9 @@ def test_what_is_frozen_does_not_move(store, checkpoint):
     settings = {"positives_per_epoch": 20, "epochs": 1}
     result, _ = quick_bins(store, checkpoint=checkpoint, freeze="encoder", **settings)
     encoder = result.model.network.trunk.encoder
-    assert all(torch.equal(before.encoder.state_dict()[n], t) for n, t in encoder.state_dict().items())
+    assert all(
+        torch.equal(before.encoder.state_dict()[n], t) for n, t in encoder.state_dict().items()
+    )
     result, _ = quick_bins(store, checkpoint=checkpoint, freeze="embeddings", **settings)
     trunk = result.model.network.trunk
     assert torch.equal(trunk.states.weight, before.states.weight)

@@ -120,5 +120,7 @@ def test_a_store_without_room_on_the_gpu_is_said_with_what_a_batch_costs(
         f"of the host and {size / 1e6:.3g} MB over the bus, and none is made ahead"
     )
     assert not caplog.records
-    near(store, model, bins, torch.device("cuda"), None)  # from Python without `say`: not in silence
+    near(
+        store, model, bins, torch.device("cuda"), None
+    )  # from Python without `say`: not in silence
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -42,7 +42,9 @@ def test_states_are_read_and_padding_is_not():
 def test_the_head_alone_gives_the_same():
     network = pooled_from(build_model(SPEC, seed=0), 2, seed=1).eval()
     read = windows()
-    torch.testing.assert_close(network.head(network.trunk.encode_windows(read), read), network(read))
+    torch.testing.assert_close(
+        network.head(network.trunk.encode_windows(read), read), network(read)
+    )
 
 
 def test_what_it_is_made_from_is_left_alone_and_heads_of_pretraining_go():

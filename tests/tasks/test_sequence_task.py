@@ -23,7 +23,9 @@ def test_contract_of_a_loader(name, tmp_path):
     assert {"data", "genome", "negative", "seed"} <= set(parameters)
     assert all(p.kind is p.KEYWORD_ONLY for n, p in parameters.items() if n != "data")
     assert task.load.__doc__
-    base = {each.name for kind in (SequenceOptions, SequenceEvaluateOptions) for each in fields(kind)}
+    base = {
+        each.name for kind in (SequenceOptions, SequenceEvaluateOptions) for each in fields(kind)
+    }
     for verb in ("finetune", "evaluate"):
         own = {each.name for each in fields(task.options_of(verb))} - base
         assert own <= set(parameters), verb
@@ -64,9 +66,7 @@ def test_parts_names_and_counts_of_a_lesson():
     assert lesson.valid.tolist() == [6, 7]
     assert lesson.labels.names == ("0", "1")
     assert lesson.metric == "ap"
-    assert lesson.said == [
-        "toy: 10 sequences (by class: train 3 + 3, valid 1 + 1, test 1 + 1)"
-    ]
+    assert lesson.said == ["toy: 10 sequences (by class: train 3 + 3, valid 1 + 1, test 1 + 1)"]
     assert lesson.notes == [
         "toy: odd",
         "toy: 2 valid sequences are also in train",
@@ -84,11 +84,16 @@ def test_an_empty_part_of_training_is_refused():
 def test_predictions_are_written_in_the_order_of_the_rows(tmp_path):
     split = ["test", "train", "valid", "test"]
     rows = labelled(
-        ["ACGT", "CC", "GGG", "T"], [0, 1, 0, 1], split=split, chrom=["chr1"] * 4, start=[5, 6, 7, -1]
+        ["ACGT", "CC", "GGG", "T"],
+        [0, 1, 0, 1],
+        split=split,
+        chrom=["chr1"] * 4,
+        start=[5, 6, 7, -1],
     )
     lesson = lesson_of(rows)
     said = {
-        part: np.stack([numbers / 10, 1 - numbers / 10], 1) for part, numbers in lesson.parts.items()
+        part: np.stack([numbers / 10, 1 - numbers / 10], 1)
+        for part, numbers in lesson.parts.items()
     }
     TASKS["sequences"].write_predictions(tmp_path, lesson, said)
     lines = (tmp_path / "predictions.tsv").read_text().splitlines()

@@ -51,9 +51,7 @@ class Line:
 def learn(lesson, spec=SPEC, out=None, **options):
     torch.manual_seed(0)
     lesson.network, lines = nn.Linear(1, 1), []
-    epochs = Epochs(
-        lesson.network, lesson, spec, place=PLACE, say=lines.append, out=out, **options
-    )
+    epochs = Epochs(lesson.network, lesson, spec, place=PLACE, say=lines.append, out=out, **options)
     return epochs.run(), lesson.network, lines
 
 
@@ -166,9 +164,7 @@ def test_a_part_at_rest_is_not_shaken_by_dropout():
     lesson = Asked()
     lesson.network = nn.Linear(1, 1)
     resting.train()
-    Epochs(
-        lesson.network, lesson, SPEC, place=PLACE, say=lambda line: None, resting=resting
-    ).run()
+    Epochs(lesson.network, lesson, SPEC, place=PLACE, say=lambda line: None, resting=resting).run()
     assert set(modes) == {False}
 
 

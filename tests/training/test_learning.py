@@ -29,7 +29,11 @@ from epilm.training.learning import (
         ("label_smoothing", 1.0, "--label-smoothing: impossible value"),
         ("weight_decay", -1.0, "--weight-decay: impossible value"),
         ("patience", -1, "--patience: impossible value"),
-        ("freeze", "layers:two", "--freeze: impossible value. Found layers:two; expected none, emb"),
+        (
+            "freeze",
+            "layers:two",
+            "--freeze: impossible value. Found layers:two; expected none, emb",
+        ),
     ],
 )
 def test_an_impossible_value_is_refused_by_its_option(field, value, words):

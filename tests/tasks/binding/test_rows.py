@@ -23,7 +23,6 @@ def rows_of(store, *tables, cells=()):
     )
 
 
-
 def test_an_epoch_is_every_positive_once_and_ten_negatives_each_drawn_anew(store):
     rows = rows_of(store, toy_labels(store, ambiguous=0.1, state=0))
     bins = np.flatnonzero(rows.chrom == 0)

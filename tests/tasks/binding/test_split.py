@@ -19,7 +19,6 @@ def rows_of(store, *tables, cells=()):
     )
 
 
-
 def test_training_windows_do_not_reach_into_what_is_judged(store):
     rows = rows_of(store, toy_labels(store))
     split = split_bins(

@@ -113,7 +113,7 @@ def test_fusion_reads_the_motif_scores_of_the_input(pretrained, tmp_path, fusion
     assert np.allclose(said, said_of_all(result), atol=1e-5)
     with pytest.raises(CheckpointError, match=r"lacks factors of the model. Found 1 missing, M2"):
         quick(planted(60), motifs=three_motifs()[:2], **asked)
-    with pytest.raises(UsageError, match="--motifs: fusion reads .* Found no motifs"):
+    with pytest.raises(UsageError, match=r"--motifs: fusion reads .* Found no motifs"):
         quick(planted(60), **asked)
 
 

@@ -1,6 +1,4 @@
-"""Controls of binding do what they say: shuffled states, the mean of cell types, the sequence or the
-motif alone.
-"""
+"""Controls of binding do what they say: shuffled states, mean of cells, sequence or motif alone."""
 
 import numpy as np
 import pytest

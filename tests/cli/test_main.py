@@ -128,7 +128,7 @@ def one_line(capsys):
         ),
         (
             ["finetune", "dream", "--data", "d", "--out", "ft", "--negatives", "gc"],
-            "Found --negatives, an option of promoter, tfbs. Did you mean --negatives-per-positive",
+            "Found --negatives, an option of promoter, tfbs. Did you mean --valid-negatives",
         ),
         (
             ["finetune", "tfbs", "--data", "d", "--out", "ft", "--lenght=5"],

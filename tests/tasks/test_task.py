@@ -38,7 +38,8 @@ def test_an_option_of_another_task_is_refused_with_whose_it_is_and_the_nearest()
     assert (
         "finetune binding: no such option. Found --negatives, an option of promoter, tfbs" in said
     )
-    assert "Did you mean --negatives-per-positive" in said
+    assert "Did you mean --valid-negatives" in said
+    assert "--negatives-per-positive" in said
     assert "an option of" not in str(foreign_option(promoter, "finetune", "--ephocs", TASKS))
 
 

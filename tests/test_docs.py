@@ -72,6 +72,7 @@ def examples_in_code() -> list[tuple[str, str]]:
         for path in files
         for line in joined(path.read_text(encoding="utf-8"))
         if re.match(r"[# ]+epilm [a-z]+ ", line) and "..." not in line
+        and " --help " not in line  # prose
     ]
     return [(name, line) for name, line in found if line.split()[1] in COMMANDS]
 

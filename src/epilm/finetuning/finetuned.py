@@ -137,15 +137,24 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
     return Finetuned(model.eval(), spec, about, folder)
 
 
+def about_at(path: str | Path) -> dict[str, Any] | None:
+    """Give what a run or model folder remembers, its weights unread; None where there is none."""
+    given = Path(path)
+    old = next((each for each in (given, given / "model") if (each / OLD_SETTINGS).is_file()), None)
+    if old is not None and not (old / "spec.json").is_file():
+        return _old_classifier(old, BARE) | {"head": {}}
+    if not given.is_dir():
+        return None
+    try:
+        folder = find_checkpoint(given)
+    except CheckpointError:
+        return None
+    return about_of(folder)
+
+
 def is_finetuned(path: str | Path) -> bool:
     """Say whether a path is a run of `epilm finetune`, or its model folder."""
-    given = Path(path)
-    if any((each / OLD_SETTINGS).is_file() for each in (given, given / "model")):
-        return True
-    try:
-        return given.is_dir() and about_of(find_checkpoint(given)) is not None
-    except CheckpointError:
-        return False
+    return about_at(path) is not None
 
 
 def about_of(folder: Path) -> dict[str, Any] | None:

@@ -165,7 +165,7 @@ def test_prediction_has_the_options_of_the_runs_task(tmp_path, capsys):
     assert "--genome" in options
     assert "--cell" not in options
     assert main(["predict", str(tmp_path / "none"), "x.fa", "--genome", "g.fa"]) == 1
-    assert "no fine-tuned model here" in one_line(capsys) or "no checkpoint" in one_line(capsys)
+    assert "none: no fine-tuned model here" in one_line(capsys)
 
 
 def options_in(text):

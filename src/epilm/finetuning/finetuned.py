@@ -124,14 +124,20 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
     old = next((each for each in (given, given / "model") if (each / OLD_SETTINGS).is_file()), None)
     if old is not None and not (old / "spec.json").is_file():
         return _old_cnn(old, device)
-    folder = find_checkpoint(given)
-    about = about_of(folder)
+    try:
+        folder = find_checkpoint(given)
+    except CheckpointError:
+        folder = given
+    about = about_at(given)
     if about is None:
         raise CheckpointError(
             "no fine-tuned model here",
             where=str(given),
             expected="a run of epilm finetune, or its model folder",
-            do="Run epilm finetune first; a pre-trained model alone has no labels.",
+            do=(
+                "Run epilm finetune first (a run that was stopped goes on by the same command); a"
+                " pre-trained model alone has no labels."
+            ),
         )
     model, spec, _ = load_model(folder, device=device)
     return Finetuned(model.eval(), spec, about, folder)

@@ -72,7 +72,7 @@ def flags(spec: type, group: str | None = None) -> type:
             help=f"{texts.get(each.name, '')}{shown}".strip(),
             negative="",
             show_default=False,
-            **({"group": group} if group else {}),
+            group=group,
         )
         made.append((each.name, Annotated[_given(kind), parameter], field(default=None)))
     flagged = make_dataclass(f"{spec.__name__}Flags", made, frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def with_flags(command: Callable[..., None], spec: type | None) -> Callable[...,
         if name != "options":
             parameters.append(each)
         elif made is not None:
-            kind = Annotated[made, Parameter(name="*")]
+            kind = Annotated[made, Parameter(name="*")]  # type: ignore[valid-type]
             parameters.append(each.replace(annotation=kind, default=None))
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in parameters}

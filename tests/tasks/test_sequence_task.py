@@ -72,7 +72,8 @@ def test_parts_names_and_counts_of_a_lesson():
         "toy: 2 valid sequences are also in train",
         "toy: 2 test sequences are also in train",
     ]
-    three = labelled(["ACGT"] * 6, [0, 1, 2] * 2, split=["train"] * 6)
+    split = ["train"] * 3 + ["valid"] * 3 + ["test"] * 3
+    three = labelled(["ACGT"] * 9, [0, 1, 2] * 3, split=split)
     assert lesson_of(three).metric == "auroc"
 
 

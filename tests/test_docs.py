@@ -69,7 +69,9 @@ def examples_in_code() -> list[tuple[str, str]]:
         (path.name, line.lstrip("# ").rstrip())
         for path in files
         for line in joined(path.read_text(encoding="utf-8"))
-        if re.match(r"[# ]+epilm [a-z]+ ", line) and "..." not in line
+        if re.match(r"[# ]+epilm [a-z]+ ", line)
+        and "..." not in line
+        and " --help " not in line  # prose
     ]
     return [(name, line) for name, line in found if line.split()[1] in COMMANDS]
 

@@ -12,6 +12,8 @@ import epilm
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.table import ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
+from epilm.tasks import TASKS
+from epilm.tasks.task import VERBS
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "switches.md"
@@ -46,6 +48,10 @@ def annotation(key: str) -> typing.Any:
         return kind
     function = getattr(epilm, section)
     hints = typing.get_type_hints(inspect.unwrap(function))
+    if section in VERBS and path[0] not in hints:  # an option of tasks: what any of them allows
+        specs = (task.options_of(section) for task in TASKS.values())
+        kinds = [typing.get_type_hints(spec).get(path[0]) for spec in specs]
+        hints[path[0]] = typing.Union[tuple(kind for kind in kinds if kind is not None)]  # noqa: UP007
     assert path[0] in hints, f"{key}: epilm.{section} has no argument {path[0]}"
     return hints[path[0]]
 

@@ -1,4 +1,4 @@
-"""BERT's head on a trunk that reads windows: states are read, padding is not, the source is left."""
+"""BERT's head on a trunk that reads windows: states are read, padding is not."""
 
 import pytest
 import torch

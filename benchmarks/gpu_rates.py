@@ -198,8 +198,9 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
 
 
 def predicted(session: "Session", limit: float) -> dict[str, Any]:
-    """Bins a second of the one predictor with EBERT (random weights: the work is the same), one in 50
-    bp, at several batches.
+    """Bins a second of the one predictor with EBERT, one in 50 bp, at several batches.
+
+    Weights are random: the work is the same.
     """
     import numpy as np
 

@@ -26,11 +26,14 @@ from epilm.store.sampling import rows_at
 from epilm.store.sample_spec import SampleSpec
 store = Store.open({path!r})
 objectives = ObjectivesSpec(masked_factors=MaskedFactorsSpec(weight=1.0))
-maker = BatchMaker(store, ModelSpec(streams=("dna", "factors", "contacts")), objectives, SampleSpec(regions=3), seed=0)
+spec = ModelSpec(streams=("dna", "factors", "contacts"))
+maker = BatchMaker(store, spec, objectives, SampleSpec(regions=3), seed=0)
 batch = maker(rows_at(len(maker), batch=5, step=3, seed=0), 3)
-tensors = [batch.dna.ids, batch.dna.labels, batch.pairs.ids, batch.pair_labels, batch.factors, batch.contacts]
+tensors = [batch.dna.ids, batch.dna.labels, batch.pairs.ids, batch.pair_labels]
+tensors += [batch.factors, batch.contacts]
 print(hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest())
-print(sorted(set(sys.modules) & {{"pandas", "scipy", "rich", "numba", "bioframe", "lightning", "transformers"}}))
+heavy = {{"pandas", "scipy", "rich", "numba", "bioframe", "lightning", "transformers"}}
+print(sorted(set(sys.modules) & heavy))
 """
 
 
@@ -49,8 +52,10 @@ spec = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7)
 samples = SampleSpec(unit="windows", window_jitter=50, strands="both")
 maker = make_batches(store, spec, ObjectivesSpec(alpha=0.5), samples, seed=0)
 batch = maker(window_rows(len(maker), batch=5, step=3, seed=0), 3)
-read = WindowReader(store, spec, 1000, signals=EBERT_PLUS_SIGNALS)(batch.cells, batch.chroms, batch.starts)
-tensors = [batch.dna.ids, batch.dna.labels, batch.states, batch.state_labels, batch.starts, read.signals]
+reader = WindowReader(store, spec, 1000, signals=EBERT_PLUS_SIGNALS)
+read = reader(batch.cells, batch.chroms, batch.starts)
+tensors = [batch.dna.ids, batch.dna.labels, batch.states, batch.state_labels]
+tensors += [batch.starts, read.signals]
 print(hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest())
 """
     + SCRIPT[SCRIPT.index("print(sorted(") :]

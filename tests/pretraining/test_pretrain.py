@@ -482,8 +482,12 @@ for name in ("pandas", "sklearn", "numba", "anndata", "bioframe", "Bio", "pyfaid
     sys.modules[name] = None
 import epilm.pretraining.pretrain
 loaded = {{name for name, module in sys.modules.items() if module is not None}}
-assert not loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}, loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}
-epilm.pretraining.pretrain.pretrain("genebert_native", {str(store.path)!r}, {str(tmp_path / "run")!r}, "tiny", {list(SHORT)!r}, device="cpu")
+heavy = loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}
+assert not heavy, heavy
+store, run = {str(store.path)!r}, {str(tmp_path / "run")!r}
+epilm.pretraining.pretrain.pretrain(
+    "genebert_native", store, run, "tiny", {list(SHORT)!r}, device="cpu"
+)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120

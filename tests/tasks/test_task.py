@@ -1,6 +1,7 @@
 """The contract of a task: its options are its own, a foreign one is refused with whose it is."""
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_new_task_is_a_class_and_a_line():
         base: str = "G"
 
     def load(data, *, genome=None, negative=None, seed=0, base="G"):
-        texts = [line.strip() for line in open(data, encoding="utf-8")]
+        texts = Path(data).read_text(encoding="utf-8").split()
         return labelled(texts, [int(text.count(base) > 4) for text in texts], name="rich")
 
     TASKS["rich"] = SequenceTask("rich", load, ("poor", "rich"), options=RichOptions)

@@ -112,7 +112,8 @@ def test_a_loss_that_is_no_number_names_step_and_rows_and_moves_nothing():
     with pytest.raises(
         TrainingError,
         match=r"epoch 1, step 2: the loss or its gradient is not finite. Found loss nan, gradient"
-        r" norm nan in rows 4, 5, 6, 7 \(row 4, row 5, row 6, row 7; lr 0.08\d*\). The weights were",
+        r" norm nan in rows 4, 5, 6, 7 \(row 4, row 5, row 6, row 7; lr 0.08\d*\)\."
+        r" The weights were",
     ):
         learn(lesson)
     assert bool(torch.isfinite(lesson.network.weight))

@@ -463,7 +463,10 @@ def _pools(given: str | Mapping[str, str] | Sequence[str], names: Sequence[str])
         check_choice("signal_pool", how, get_args(Pool))
         if equals and name not in chosen:
             raise InputError(
-                "there is no such signal", where="--signal-pool", found=name, do=nearest(name, names)
+                "there is no such signal",
+                where="--signal-pool",
+                found=name,
+                do=nearest(name, names),
             )
         chosen.update({name: how} if equals else dict.fromkeys(names, how))
     return chosen

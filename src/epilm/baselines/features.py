@@ -211,7 +211,8 @@ def chrom_numbers(store: Any, bins: Bins) -> NDArray[np.int64]:
     InputError
         If the store lacks one.
     """
-    known = list(store.chroms)
+    known = {name: number for number, name in enumerate(store.chroms)}
+    row = {name: i for i, name in enumerate(bins.chroms)}
     numbers = np.full(max(len(bins.chroms), 1), -1, np.int64)
     for name, _, _ in bins.runs():
         if name not in known:
@@ -219,8 +220,8 @@ def chrom_numbers(store: Any, bins: Bins) -> NDArray[np.int64]:
                 "the store lacks a chromosome of the bins",
                 where=str(store.path),
                 found=name,
-                expected=f"one of {', '.join(known[:12])}",
+                expected=f"one of {', '.join(store.chroms[:12])}",
                 do="Choose chromosomes that the store has, or build it on the whole genome.",
             )
-        numbers[bins.chroms.index(name)] = known.index(name)
+        numbers[row[name]] = known[name]
     return numbers[bins.chrom]

@@ -486,7 +486,7 @@ CASES = {
     ),
     "neither": (
         lambda raw, tmp: {"peaks": None, "contacts": raw / "chr1.tsv"},
-        "contacts are about accessible regions, and there are none. Found neither",
+        "--contacts is about accessible regions, and there are none. Found neither",
     ),
     "thresholds for peaks": (lambda raw, tmp: {"top_n": 5}, "apply to counts, and peaks have none"),
     "unknown statistic": (
@@ -496,22 +496,43 @@ CASES = {
     "unknown background": (lambda raw, tmp: {"background": "gc"}, "background: unknown value"),
     "unknown short": (lambda raw, tmp: {"short": "no"}, "short: unknown value"),
     "unknown overlaps": (lambda raw, tmp: {"overlaps": "mrge"}, "Did you mean merge"),
-    "p of 0": (lambda raw, tmp: {"p": 0.0}, "p: the value is out of range"),
+    "p of 0": (
+        lambda raw, tmp: {"p": 0.0},
+        "--p: the value is out of range. Found 0.0; expected between 0 and 1",
+    ),
     "regions shorter than a motif": (
         lambda raw, tmp: {"region_width": 2},
-        r"region_width: the regions would be shorter than a motif\. Found 2; expected at least \d+,"
-        " the bases of MA",
+        r"--region-width: the regions would be shorter than a motif\. Found 2; expected at least"
+        r" \d+, the bases of MA",
     ),
     "a region width of 0": (
         lambda raw, tmp: {"region_width": 0, "motifs": None},
-        "region_width: the value is out of range. Found 0; expected at least 1",
+        "--region-width: the value is out of range. Found 0; expected at least 1",
     ),
     "a region width without regions": (
         lambda raw, tmp: {"region_width": 100, "peaks": None, "motifs": None},
-        "region_width are about accessible regions, and there are none",
+        "--region-width is about accessible regions, and there are none",
     ),
-    "N fraction of 2": (lambda raw, tmp: {"max_n_fraction": 2.0}, "max_n_fraction"),
-    "negative pseudocount": (lambda raw, tmp: {"pseudocount": -1.0}, "pseudocount"),
+    "two options without regions": (
+        lambda raw, tmp: {"contacts": raw / "chr1.tsv", "region_width": 100, "peaks": None},
+        "--contacts and --region-width are about accessible regions",
+    ),
+    "N fraction of 2": (
+        lambda raw, tmp: {"max_n_fraction": 2.0},
+        "--max-n-fraction: the value is out of range. Found 2.0; expected between 0 and 1",
+    ),
+    "negative pseudocount": (
+        lambda raw, tmp: {"pseudocount": -1.0},
+        "--pseudocount: the value is out of range. Found -1.0; expected >= 0",
+    ),
+    "a state bin of 0": (
+        lambda raw, tmp: {"state_bin": 0},
+        "--state-bin: the value is out of range. Found 0; expected at least 1",
+    ),
+    "a signal resolution of 0": (
+        lambda raw, tmp: {"signal_resolution": 0},
+        "--signal-resolution: the value is out of range. Found 0; expected at least 1",
+    ),
     "a motif with a zero column": (
         lambda raw, tmp: {
             "motifs": broken(
@@ -627,7 +648,7 @@ except EpilmError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert f"{out / 's'}: cannot write (File too large)" in done.stdout
+    assert f"{out / 's'}: cannot write: a file may not grow that large here" in done.stdout
     assert list(out.iterdir()) == []
 
 

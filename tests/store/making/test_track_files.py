@@ -447,7 +447,7 @@ def test_names_known_to_be_the_same_cells_are_no_proxy():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["PC-3=C1"], r"cell_map, PC-3: there is no such track of states. Found C1.*Known: A, B"),
+        (["PC-3=C1"], r"--cell-map, PC-3: there is no such track of states. Found C1.*Known: A, B"),
         (["PC-3"], "no entry of a cell map. Found PC-3; expected CELL=TRACK"),
         (["x=A", "x=B"], "names a cell type twice. Found x: A and B"),
         (["A=B"], r"two tracks of states would serve one cell type. Found A: A and B"),
@@ -677,8 +677,8 @@ def test_a_store_of_states_keeps_motifs_and_their_cuts_without_regions(raw, tmp_
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"background": "gc_bins"}, "background gc_bins is about accessible regions"),
-        ({"more_statistics": ("count",)}, "more_statistics is about accessible regions"),
+        ({"background": "gc_bins"}, "--background gc_bins is about accessible regions"),
+        ({"more_statistics": ("count",)}, "--more-statistics is about accessible regions"),
     ],
 )
 def test_what_motifs_without_regions_cannot_have_is_refused(raw, tmp_path, more, words):
@@ -692,7 +692,7 @@ def test_what_motifs_without_regions_cannot_have_is_refused(raw, tmp_path, more,
 # ---------------------------------------------------------------------------------
 
 CASES = {
-    "contacts": ({"contacts": "c.cool"}, "contacts are about accessible regions, and there are"),
+    "contacts": ({"contacts": "c.cool"}, "--contacts is about accessible regions, and there are"),
     "off the grid": (
         lambda raw, tmp: {
             "states": bed(
@@ -771,11 +771,11 @@ CASES = {
     ),
     "bin": (
         lambda raw, tmp: {"states": raw / "states", "state_bin": 0},
-        "state_bin: the value is out of range",
+        "--state-bin: the value is out of range",
     ),
     "pool": (
         lambda raw, tmp: {"mappability": raw / "map.bedGraph", "signal_pool": "sum"},
-        "signal_pool: unknown value. Found sum",
+        "--signal-pool: unknown value. Found sum",
     ),
     "pool of none": (
         lambda raw, tmp: {"mappability": raw / "map.bedGraph", "signal_pool": ["mapability=min"]},

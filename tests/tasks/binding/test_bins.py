@@ -15,6 +15,30 @@ from epilm.tasks.binding.load import among
 LADDER = "encode_dream_chip_hg19/ladder_regions_sample_100k.bed.gz"
 
 
+MANY = 40_000  # more names than int16 has numbers
+
+
+def test_contigs_past_the_numbers_of_two_bytes_keep_their_names(tmp_path):
+    sizes = {f"ctg{i}": 1500 for i in range(MANY)}
+    bins = grid(sizes)
+    assert bins.chrom.dtype == np.int32
+    assert bins.counts() == dict.fromkeys(sizes, 3)
+    assert bins.place(3 * 39_999 + 1) == "ctg39999:650-850"
+    last = bins.inside(["ctg39999"])
+    assert np.flatnonzero(last).tolist() == [119_997, 119_998, 119_999]
+    path = tmp_path / "bins.bed"
+    path.write_text("".join(f"ctg{i}\t600\t800\n" for i in range(MANY)))
+    again = read_bins(path)
+    assert again.chrom.tolist() == list(range(MANY))
+    assert again.differs(grid(sizes).take(bins.start == 600)) is None
+
+
+def test_numbers_of_up_to_32767_names_take_two_bytes():
+    bins = grid({f"ctg{i}": 1400 for i in range(32_767)})
+    assert bins.chrom.dtype == np.int16
+    assert list(bins.runs())[-1] == ("ctg32766", 32_766, 32_767)
+
+
 def plain_overlap(bins, table, need=1):
     """One bin at a time."""
     out = []

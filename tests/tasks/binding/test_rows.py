@@ -7,6 +7,7 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.tasks.binding import BinLabels, Bins
+from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.rows import CellBins, Draw, join_labels, validation_rows
 from epilm.tokens.random import scrambled
 from toy_binding import toy_labels, toy_store
@@ -21,6 +22,17 @@ def rows_of(store, *tables, cells=()):
     return join_labels(
         tables, chroms=store.chroms, sizes=store.sizes, cell_types=store.cell_types, cells=cells
     )
+
+
+def test_contigs_past_the_numbers_of_two_bytes_keep_their_labels():
+    names = tuple(f"ctg{i}" for i in range(40_000))
+    bins = grid(dict.fromkeys(names[-2:], 1400))
+    table = BinLabels(bins, ("A",), np.array([[1], [0]], np.int8), "CTCF")
+    rows = join_labels([table], chroms=names, sizes=[1400] * len(names), cell_types=["A"])
+    assert rows.chrom.tolist() == [39_998, 39_999]
+    assert rows.values[:, 0, 0].tolist() == [1, 0]
+    taken = CellBins(bins, 0, names).take(slice(0, 2))
+    assert taken.chroms.tolist() == [39_998, 39_999]
 
 
 def test_an_epoch_is_every_positive_once_and_ten_negatives_each_drawn_anew(store):

@@ -15,7 +15,7 @@ from epilm.genome.chromosomes import PastEnd
 from epilm.motifs.matrix import Background, Statistic
 from epilm.motifs.pwm import Short
 from epilm.store.making.inputs import Peaks
-from epilm.store.making.regions import check_choice, check_thresholds
+from epilm.store.making.regions import as_option, check_choice, check_thresholds
 from epilm.store.making.track_inputs import CellMap
 
 Files = str | Path | Sequence[str | Path]
@@ -33,6 +33,7 @@ class Asked:
     counts_cells: str | Path | None
     label: str
     unlabelled: Literal["error", "drop"]
+    layer: str | None
     motifs: str | Path | None
     contacts: Files | None
     contacts_resolution: int | None
@@ -40,6 +41,7 @@ class Asked:
     assembly: str | None
     blacklist: str | Path | None
     overlaps: Literal["merge", "keep"]
+    region_width: int | None
     max_n_fraction: float
     min_count: float
     min_cpm: float | None
@@ -90,11 +92,10 @@ def check(asked: Asked) -> None:
     InputError
         Naming the option.
     """
-    _check_regions(
-        asked.peaks,
-        asked.counts,
-        {"motifs": asked.motifs, "contacts": asked.contacts, "blacklist": asked.blacklist},
-    )
+    _check_regions(asked)
+    if asked.layer is not None and asked.counts is None:
+        raise InputError("--layer is about counts, and none are given", do="Give --counts.")
+    _check_motifs(asked)
     check_choice("overlaps", asked.overlaps, ("merge", "keep"))
     check_choice("statistic", asked.statistic, get_args(Statistic))
     _check_more_statistics(asked)
@@ -109,22 +110,40 @@ def check(asked: Asked) -> None:
     _check_range("signal_resolution", asked.signal_resolution, "at least 1", 1)
 
 
-def _check_regions(peaks: Any, counts: Any, needing: Mapping[str, Any]) -> None:
+def _check_regions(asked: Asked) -> None:
     """Regions come from one side, or nothing that is about regions is asked for."""
-    if peaks is not None and counts is not None:
+    if asked.peaks is not None and asked.counts is not None:
         raise InputError(
             "regions come from peaks or from counts",
             found="both",
             expected="one of --peaks and --counts",
         )
-    asked = [name for name, value in needing.items() if value is not None]
-    if peaks is None and counts is None and asked:
+    needing = ("contacts", "blacklist", "region_width")
+    given = [as_option(name) for name in needing if getattr(asked, name) is not None]
+    if asked.regions_from == "none" and given:
         raise InputError(
-            f"{' and '.join(asked)} are about accessible regions, and there are none",
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} about accessible regions,"
+            " and there are none",
             found="neither peaks nor counts",
             expected="one of --peaks and --counts",
-            do="Give one; without regions a store holds a genome, states and signals alone.",
+            do="Give one; a store without regions holds a genome, states, signals and motifs.",
         )
+
+
+def _check_motifs(asked: Asked) -> None:
+    """Without regions there is no matrix to be made from motifs, nor a composition of regions."""
+    needing = (
+        ("--background gc_bins", asked.background == "gc_bins"),
+        ("--more-statistics", bool(asked.more_statistics)),
+    )
+    for name, given in needing:
+        if asked.motifs is not None and asked.regions_from == "none" and given:
+            raise InputError(
+                f"{name} is about accessible regions, and there are none",
+                found="neither peaks nor counts",
+                expected="one of --peaks and --counts",
+                do="Give one, or leave the option out: the store then keeps the motifs alone.",
+            )
 
 
 def _check_range(
@@ -139,7 +158,9 @@ def _check_range(
     """Refuse a number outside of `low` to `high`; with `ends` false, those themselves too."""
     if value is None or (low <= value <= high and (ends or value not in (low, high))):
         return
-    raise InputError("the value is out of range", where=name, found=value, expected=expected)
+    raise InputError(
+        "the value is out of range", where=as_option(name), found=value, expected=expected
+    )
 
 
 def _check_more_statistics(asked: Asked) -> None:
@@ -148,14 +169,14 @@ def _check_more_statistics(asked: Asked) -> None:
     if len(set(asked.statistics)) < len(asked.statistics):
         raise InputError(
             "a statistic stands twice",
-            where="more_statistics",
+            where="--more-statistics",
             found=", ".join(asked.statistics),
-            do="Name in more_statistics only what is wanted beside `statistic`.",
+            do="Name in --more-statistics only what is wanted beside --statistic.",
         )
     if asked.more_statistics and asked.motifs is None:
         raise InputError(
             "factor matrices need motifs",
-            where="more_statistics",
+            where="--more-statistics",
             found=", ".join(asked.more_statistics),
             do="Give --motifs.",
         )

@@ -1,48 +1,38 @@
 """Raw files to a store: genome, accessible regions, states and signals per cell type, motifs,
 contacts.
 
-The only place where the floors `genome` and `motifs` meet the store. Cheap
-checks come first, so that a mistake in a file name costs seconds and not the
-scan. Whole or absent, as everything that writes here. Not on the training path.
+The only place where the floors `genome` and `motifs` meet the store. `build` reads as the list of
+its stages: what was asked (`asked`), what is read first (`raw`), then what is written, in the
+order of the files' cost. Cheap checks come first, so that a mistake in a file name costs seconds
+and not the scan. Whole or absent, as everything that writes here. Not on the training path.
 """
 
 import platform
 from collections.abc import Container, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from epilm import __version__
 from epilm.atomic import atomic_folder
 from epilm.errors import InputError
-from epilm.genome.checks import check_intervals
 from epilm.genome.chromosomes import PastEnd, few
-from epilm.genome.contacts import read_contacts
-from epilm.genome.counts import read_counts
-from epilm.genome.fasta import Genome, open_genome
-from epilm.genome.peaks import read_peaks
-from epilm.motifs.formats import motif_files, read_motifs
+from epilm.genome.fasta import Genome
 from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif
 from epilm.motifs.pwm import Short
-from epilm.store.contacts import contact_table
-from epilm.store.making.inputs import Peaks, peak_files, source
+from epilm.store.making.asked import Asked, Files, check
+from epilm.store.making.inputs import Peaks
 from epilm.store.making.progress import Bar, bars
-from epilm.store.making.regions import (
-    check_choice,
-    check_thresholds,
-    clean,
-    cut,
-    from_counts,
-    from_peaks,
-    narrower_than_motifs,
-    no_regions,
-)
+from epilm.store.making.raw import Raw, read_raw, sources
+from epilm.store.making.regions import Regions, clean, cut, narrower_than_motifs
 from epilm.store.making.track_files import Written, write_signals, write_states
 from epilm.store.making.track_inputs import (
     CellMap,
+    SignalSource,
+    StateSource,
     near_names,
     read_cell_map,
     signal_sources,
@@ -51,10 +41,10 @@ from epilm.store.making.track_inputs import (
 from epilm.store.making.writer import StoreWriter, all_cells, widen
 from epilm.store.reader import Store
 
-Files = str | Path | Sequence[str | Path]
 # What is told apart in tools by a version: what could change a number of the store.
 TOOLS = ("numpy", "pandas", "scipy", "numba")
 PER_MOTIF = ("ids", "names", "thresholds", "minimum_p", "maximum_score")
+OF_MATRIX = ("statistic", "more_statistics")
 
 
 def build(
@@ -194,270 +184,72 @@ def build(
     EpilmError
         If `out` exists, another process writes it, or the disk is full.
     """
-    about_regions = {
-        "contacts": contacts,
-        "blacklist": blacklist,
-        "region_width": region_width,
-    }
-    _check_regions(peaks, counts, about_regions)
-    if layer is not None and counts is None:
-        raise InputError("--layer is about counts, and none are given", do="Give --counts.")
-    _check_motifs(motifs, peaks is None and counts is None, background, more_statistics)
-    check_choice("overlaps", overlaps, ("merge", "keep"))
-    check_choice("statistic", statistic, get_args(Statistic))
-    statistics = _statistics(statistic, more_statistics, motifs is not None)
-    check_choice("background", background, get_args(Background))
-    check_choice("short", short, get_args(Short))
-    check_thresholds(min_count, min_cpm, top_n, counts is not None)
-    for name, value, low, high in (("max_n_fraction", max_n_fraction, 0, 1), ("p", p, 0, 1)):
-        if not low <= value <= high or (name == "p" and value in (0, 1)):
-            raise InputError(
-                "the value is out of range", where=name, found=value, expected="between 0 and 1"
-            )
-    if pseudocount < 0:
-        raise InputError(
-            "the value is out of range", where="pseudocount", found=pseudocount, expected=">= 0"
-        )
-    check_choice("past_end", past_end, get_args(PastEnd))
-    for name, least in (("state_bin", state_bin), ("signal_resolution", signal_resolution)):
-        if least is not None and least < 1:
-            raise InputError(
-                "the value is out of range", where=name, found=least, expected="at least 1"
-            )
-    tracks = [] if states is None else state_sources(states)
-    mapped = read_cell_map(cell_map)
-    if mapped and not tracks:
-        raise InputError("a cell map needs states", where="cell_map", do="Give --states.")
-    signals = signal_sources(accessibility, mappability, signal, signal_pool)
+    asked = Asked(**locals())  # the arguments and nothing else: no other name is local yet
+    check(asked)
+    track_files = _list_tracks(asked)
     with atomic_folder(out, overwrite=overwrite) as folder, bars(progress) as bar:
-        opened = open_genome(genome, sizes)
-        sources = [source("genome", path) for path in _files(genome)]
-        if sizes is not None:
-            sources.append(source("sizes", sizes))
-        read = None if motifs is None else read_motifs(motifs)
-        if region_width is not None:
-            _check_width(region_width, read or ())
-        if peaks is not None:
-            left_out: list[str] = []
-            named = peak_files(peaks, left_out)
-            regions = from_peaks(bar(named, "peaks"), opened.sizes, overlaps, strict, past_end)
-            regions.notes += left_out
-            sources += [source("peaks", path, cell_type=name) for name, path in named.items()]
-            where = "the peaks"
-        elif counts is None:
-            regions, where = no_regions(), ""
-        else:
-            where = str(counts)
-            regions = from_counts(
-                read_counts(counts, counts_peaks, counts_cells, label, unlabelled, layer),
-                opened.sizes,
-                overlaps,
-                strict,
-                where,
-                min_count=min_count,
-                min_cpm=min_cpm,
-                top_n=top_n,
-                past_end=past_end,
-            )
-            given = (
-                ("counts", counts),
-                ("counts_peaks", counts_peaks),
-                ("counts_cells", counts_cells),
-                *regions.beside,
-            )
-            sources += [source(role, path) for role, path in given if path is not None]
-        black = None
-        if blacklist is not None:
-            black = check_intervals(read_peaks(blacklist), opened.sizes, past_end=past_end).table
-            sources.append(source("blacklist", blacklist))
-        table = None
-        if contacts is not None:
-            maps = [
-                read_contacts(path, contacts_resolution, finer=True) for path in _files(contacts)
-            ]
-            table = contact_table(maps, opened.sizes, contacts_resolution, regions.notes)
-            sources += [source("contacts", path) for path in _files(contacts)]
-
-        writer = StoreWriter(folder, tuple(opened.sizes), tuple(opened.sizes.values()))
-        flat = _write_genome(writer, opened, bar)
-        if region_width is not None:
-            cut(regions, region_width)
-        if where:
-            clean(regions, _Flat(opened.sizes, flat, writer.offsets), black, max_n_fraction, where)
-        in_bins = in_bases = Written()
-        if tracks:
-            in_bins = write_states(
-                writer, tracks, mapped, bar, state_bin=state_bin, past_end=past_end
-            )
-        if signals:
-            in_bases = write_signals(
-                writer, signals, bar, resolution=signal_resolution, past_end=past_end
-            )
-        cells = all_cells(regions.cell_types, (in_bins.cells, in_bases.cells))
-        rows = regions.structured(writer.chroms)
-        writer.regions(rows)
-        writer.access(widen(regions.accessible, len(cells)), widen(regions.counts, len(cells)))
-        made: dict[str, Any] = {}
-        if read is not None:
-            report = _write_factors(
-                writer,
-                flat,
-                rows,
-                read,
-                bar,
-                statistics,
-                p=p,
-                pseudocount=pseudocount,
-                background=background,
-                short=short,
-                threads=threads,
-            )
-            about = report.to_dict()
-            without = PER_MOTIF if where else (*PER_MOTIF, "statistic", "more_statistics")
-            made = {key: value for key, value in about.items() if key not in without}
-            regions.notes += str(report).split("\n")[1:]
-            regions.notes += narrower_than_motifs(rows, [(m.id, m.width) for m in read])
-            sources += [source("motifs", path) for path in motif_files(motifs)]  # type: ignore[arg-type]
-        if table is not None:
-            writer.contacts(table[1], table[2])
-        notes = [*opened.notes, *regions.notes, *in_bins.notes, *in_bases.notes, *near_names(cells)]
-        lonely = [
-            c for c, n in zip(regions.cell_types, regions.accessible.sum(0), strict=True) if n == 0
-        ]
-        if lonely:
-            notes.append(f"cell types without an accessible region: {', '.join(lonely)}")
-        notes += _without(cells, regions.cell_types if where else cells, "an accessible region")
-        notes += _without(cells, in_bins.cells if tracks else cells, "states")
-        for name, about in in_bases.about.items():
-            notes += _without(cells, about["cell_types"] or cells, name)
+        raw = read_raw(asked, bar)
+        writer = StoreWriter(folder, tuple(raw.genome.sizes), tuple(raw.genome.sizes.values()))
+        bases = _write_genome(writer, raw.genome, bar)
+        _clean_regions(asked, raw, bases, writer)
+        tracks = _write_tracks(asked, track_files, writer, bar)
+        cells, rows = _write_regions(raw.regions, tracks, writer)
+        scanned = _write_factors(asked, raw.motifs, bases, rows, writer, bar)
+        if raw.contacts is not None:
+            writer.contacts(raw.contacts[1], raw.contacts[2])
         writer.finish(
-            assembly=assembly or opened.path.name.split(".")[0],
+            assembly=assembly or raw.genome.path.name.split(".")[0],
             regions=rows,
             cell_types=cells,
-            regionless=not where,
-            access=_about_access(
-                "peaks" if peaks is not None else "counts" if counts is not None else "none",
-                {
-                    "overlaps": overlaps,
-                    "max_n_fraction": max_n_fraction,
-                    **({} if region_width is None else {"region_width": region_width}),
-                },
-                {
-                    "label": label,
-                    **({} if layer is None else {"layer": layer}),
-                    "min_count": min_count,
-                    "min_cpm": min_cpm,
-                    "top_n": top_n,
-                },
-            ),
-            states=in_bins.about,
-            signals=in_bases.about,
-            factors=made,
-            contacts=(
-                {}
-                if table is None
-                else {"resolution": table[0], "value": "log1p(observed / expected)"}
-            ),
-            sources=sources,
-            dropped={why: n for why, n in regions.dropped.items() if n},
-            notes=notes,
+            regionless=asked.regions_from == "none",
+            access=_about_access(asked),
+            states=tracks.states.about,
+            signals=tracks.signals.about,
+            factors=_about_factors(asked, scanned),
+            contacts=_about_contacts(raw),
+            sources=sources(asked, raw),
+            dropped={why: n for why, n in raw.regions.dropped.items() if n},
+            notes=_notes(asked, raw, scanned, tracks, cells, rows),
             versions=_versions(),
         )
     return Store.open(out)
 
 
-def _check_regions(peaks: Any, counts: Any, needing: Mapping[str, Any]) -> None:
-    """Regions come from one side, or nothing that is about regions is asked for."""
-    if peaks is not None and counts is not None:
-        raise InputError(
-            "regions come from peaks or from counts",
-            found="both",
-            expected="one of --peaks and --counts",
-        )
-    asked = [name for name, value in needing.items() if value is not None]
-    if peaks is None and counts is None and asked:
-        raise InputError(
-            f"{' and '.join(asked)} are about accessible regions, and there are none",
-            found="neither peaks nor counts",
-            expected="one of --peaks and --counts",
-            do="Give one; a store without regions holds a genome, states, signals and motifs.",
-        )
+class _TrackFiles(NamedTuple):
+    """Where tracks come from, before any of them is opened."""
+
+    states: list[StateSource]
+    cell_map: dict[str, tuple[str, str]]
+    signals: list[SignalSource]
 
 
-def _check_motifs(motifs: Any, regionless: bool, background: str, more: Sequence[str]) -> None:
-    """Without regions there is no matrix to be made from motifs, nor a composition of regions."""
-    asked = (("background gc_bins", background == "gc_bins"), ("more_statistics", bool(more)))
-    for name, is_asked in asked:
-        if motifs is not None and regionless and is_asked:
-            raise InputError(
-                f"{name} is about accessible regions, and there are none",
-                found="neither peaks nor counts",
-                expected="one of --peaks and --counts",
-                do="Give one, or leave the option out: the store then keeps the motifs alone.",
-            )
+class _Tracks(NamedTuple):
+    """What was written of states, per bin, and of signals, per base; empty where there are none."""
+
+    states: Written
+    signals: Written
 
 
-def _check_width(region_width: int, motifs: Sequence[Motif]) -> None:
-    """Refuse pieces that could not hold a motif."""
-    longest = max(motifs, key=lambda motif: len(motif.matrix), default=None)
-    least = 1 if longest is None else len(longest.matrix)
-    if region_width < least:
-        raise InputError(
-            "the regions would be shorter than a motif" if longest else "the value is out of range",
-            where="region_width",
-            found=region_width,
-            expected=f"at least {least}" + (f", the bases of {longest.id}" if longest else ""),
-        )
+def _list_tracks(asked: Asked) -> _TrackFiles:
+    states = [] if asked.states is None else state_sources(asked.states)
+    cell_map = read_cell_map(asked.cell_map)
+    if cell_map and not states:
+        raise InputError("a cell map needs states", where="--cell-map", do="Give --states.")
+    signals = signal_sources(
+        asked.accessibility, asked.mappability, asked.signal, asked.signal_pool
+    )
+    return _TrackFiles(states, cell_map, signals)
 
 
-def _about_access(source: str, usual: dict[str, Any], of_counts: dict[str, Any]) -> dict[str, Any]:
-    """What `store.json` says about how accessibility was decided."""
-    return {
-        "from": source,
-        **({} if source == "none" else usual),
-        **(of_counts if source == "counts" else {}),
-    }
+# -- the stages that write
 
 
-def _without(all_of_them: Sequence[str], having: Container[str], what: str) -> list[str]:
-    """One note about cell types that others of the store have something over."""
-    bare = [cell for cell in all_of_them if cell not in having]
-    return [f"cell types without {what}: {few(bare, 12)}"] if bare else []
-
-
-def _statistics(first: Statistic, more: Sequence[Statistic], motifs: bool) -> tuple[Statistic, ...]:
-    """All statistics in order, or a refusal of what no store can hold."""
-    for name in more:
-        check_choice("more_statistics", name, get_args(Statistic))
-    if len({first, *more}) <= len(more):
-        raise InputError(
-            "a statistic stands twice",
-            where="more_statistics",
-            found=", ".join((first, *more)),
-            do="Name in more_statistics only what is wanted beside `statistic`.",
-        )
-    if more and not motifs:
-        raise InputError(
-            "factor matrices need motifs",
-            where="more_statistics",
-            found=", ".join(more),
-            do="Give --motifs.",
-        )
-    return (first, *more)
-
-
-def _files(given: Files) -> list[str | Path]:
-    return [given] if isinstance(given, str | Path) else list(given)
-
-
-def _versions() -> dict[str, str]:
-    found = {"epilm": __version__, "python": platform.python_version()}
-    for tool in TOOLS:
-        try:
-            found[tool] = version(tool)
-        except PackageNotFoundError:
-            continue
-    return found
+def _write_genome(writer: StoreWriter, genome: Genome, bar: Bar) -> np.ndarray:
+    flat = writer.genome()
+    for chrom, begin in zip(bar(writer.chroms, "genome"), writer.offsets[:-1], strict=True):
+        flat[begin : begin + genome.sizes[chrom]] = genome.codes(chrom)
+    flat.flush()
+    return flat
 
 
 class _Flat:
@@ -474,56 +266,179 @@ class _Flat:
         return self._flat[begin : begin + self.sizes[chrom]]
 
 
-def _write_genome(writer: StoreWriter, genome: Genome, bar: Bar) -> np.ndarray:
-    flat = writer.genome()
-    for chrom, begin in zip(bar(writer.chroms, "genome"), writer.offsets[:-1], strict=True):
-        flat[begin : begin + genome.sizes[chrom]] = genome.codes(chrom)
-    flat.flush()
-    return flat
+def _clean_regions(asked: Asked, raw: Raw, bases: np.ndarray, writer: StoreWriter) -> None:
+    """Cut wide regions, leave out those on the blacklist and those of N, in place."""
+    if asked.regions_from == "none":
+        return
+    if asked.region_width is not None:
+        cut(raw.regions, asked.region_width)
+    genome = _Flat(raw.genome.sizes, bases, writer.offsets)
+    where = "the peaks" if asked.regions_from == "peaks" else str(asked.counts)
+    clean(raw.regions, genome, raw.blacklist, asked.max_n_fraction, where)
+
+
+def _write_tracks(asked: Asked, files: _TrackFiles, writer: StoreWriter, bar: Bar) -> _Tracks:
+    states = signals = Written()
+    if files.states:
+        states = write_states(
+            writer,
+            files.states,
+            files.cell_map,
+            bar,
+            state_bin=asked.state_bin,
+            past_end=asked.past_end,
+        )
+    if files.signals:
+        signals = write_signals(
+            writer,
+            files.signals,
+            bar,
+            resolution=asked.signal_resolution,
+            past_end=asked.past_end,
+        )
+    return _Tracks(states, signals)
+
+
+def _write_regions(
+    regions: Regions, tracks: _Tracks, writer: StoreWriter
+) -> tuple[list[str], np.ndarray]:
+    """Write regions and where they are accessible; give all cell types, and the regions' rows."""
+    cells = all_cells(regions.cell_types, (tracks.states.cells, tracks.signals.cells))
+    rows = regions.structured(writer.chroms)
+    writer.regions(rows)
+    writer.access(widen(regions.accessible, len(cells)), widen(regions.counts, len(cells)))
+    return cells, rows
 
 
 def _write_factors(
-    writer: StoreWriter,
-    flat: np.ndarray,
+    asked: Asked,
+    motifs: Sequence[Motif] | None,
+    bases: np.ndarray,
     rows: np.ndarray,
-    motifs: Sequence[Motif],
+    writer: StoreWriter,
     bar: Bar,
-    statistics: Sequence[Statistic],
-    **switches: Any,
-) -> MotifReport:
+) -> MotifReport | None:
+    """Scan the regions with the motifs into one matrix a statistic; None without motifs.
+
+    Without regions there is no matrix: the motifs are kept with their cuts.
+    """
+    if motifs is None:
+        return None
     starts = writer.offsets[rows["chrom"]] + rows["start"]
     ends = writer.offsets[rows["chrom"]] + rows["end"]
-    names = (None, *statistics[1:]) if len(rows) else ()
+    names = (None, *asked.statistics[1:]) if len(rows) else ()
     out = [writer.matrix((len(rows), len(motifs)), name) for name in names]
     with bar.counting("motifs", len(rows)) as done:
         _, report = factor_matrices(
-            np.asarray(flat),
+            np.asarray(bases),
             starts,
             ends,
             motifs,
-            statistics,
+            asked.statistics,
             out=out or None,
             progress=done,
-            **switches,
+            p=asked.p,
+            pseudocount=asked.pseudocount,
+            background=asked.background,
+            short=asked.short,
+            threads=asked.threads,
         )
     for name, matrix in zip(names, out, strict=True):
         matrix.flush()
         writer.sums(matrix, rows["chrom"], name)
-    about = report.to_dict()
-    writer.motifs(
-        [
-            {
-                "id": motif.id,
-                "name": motif.name,
-                "family": motif.family,
-                "is_counts": motif.is_counts,
-                "sites": motif.sites,
-                "threshold": about["thresholds"][i],
-                "minimum_p": about["minimum_p"][i],
-                "maximum_score": about["maximum_score"][i],
-                "matrix": motif.matrix.tolist(),
-            }
-            for i, motif in enumerate(motifs)
-        ]
-    )
+    writer.motifs(_motif_entries(motifs, report))
     return report
+
+
+def _motif_entries(motifs: Sequence[Motif], report: MotifReport) -> list[dict[str, Any]]:
+    """`motifs.json`: each motif with the threshold it was scanned at."""
+    about = report.to_dict()
+    return [
+        {
+            "id": motif.id,
+            "name": motif.name,
+            "family": motif.family,
+            "is_counts": motif.is_counts,
+            "sites": motif.sites,
+            "threshold": about["thresholds"][i],
+            "minimum_p": about["minimum_p"][i],
+            "maximum_score": about["maximum_score"][i],
+            "matrix": motif.matrix.tolist(),
+        }
+        for i, motif in enumerate(motifs)
+    ]
+
+
+# -- what `store.json` says
+
+
+def _about_access(asked: Asked) -> dict[str, Any]:
+    """How accessibility was decided."""
+    about: dict[str, Any] = {"from": asked.regions_from}
+    if asked.regions_from != "none":
+        about |= {"overlaps": asked.overlaps, "max_n_fraction": asked.max_n_fraction}
+        about |= {} if asked.region_width is None else {"region_width": asked.region_width}
+    if asked.regions_from == "counts":
+        about |= {"label": asked.label}
+        about |= {} if asked.layer is None else {"layer": asked.layer}
+        about |= {"min_count": asked.min_count, "min_cpm": asked.min_cpm, "top_n": asked.top_n}
+    return about
+
+
+def _about_factors(asked: Asked, scanned: MotifReport | None) -> dict[str, Any]:
+    about = {} if scanned is None else scanned.to_dict()
+    # Motifs alone were scanned over nothing, by no statistic.
+    without = OF_MATRIX if asked.regions_from == "none" else ()
+    return {key: about[key] for key in about if key not in (*PER_MOTIF, *without)}
+
+
+def _about_contacts(raw: Raw) -> dict[str, Any]:
+    if raw.contacts is None:
+        return {}
+    return {"resolution": raw.contacts[0], "value": "log1p(observed / expected)"}
+
+
+def _notes(
+    asked: Asked,
+    raw: Raw,
+    scanned: MotifReport | None,
+    tracks: _Tracks,
+    cells: Sequence[str],
+    rows: np.ndarray,
+) -> list[str]:
+    """What a person should know of this store, a line each."""
+    accessible = raw.regions.accessible.sum(0)
+    lonely = [c for c, n in zip(raw.regions.cell_types, accessible, strict=True) if n == 0]
+    with_regions = cells if asked.regions_from == "none" else raw.regions.cell_types
+    notes = [
+        *raw.genome.notes,
+        *raw.regions.notes,
+        *([] if scanned is None else str(scanned).split("\n")[1:]),
+        *narrower_than_motifs(rows, [(motif.id, motif.width) for motif in raw.motifs or ()]),
+        *tracks.states.notes,
+        *tracks.signals.notes,
+        *near_names(cells),
+        *([f"cell types without an accessible region: {', '.join(lonely)}"] if lonely else []),
+        *_without(cells, with_regions, "an accessible region"),
+        # A store without states has no cell type that lacks them.
+        *_without(cells, tracks.states.cells if tracks.states.about else cells, "states"),
+    ]
+    for name, about in tracks.signals.about.items():
+        notes += _without(cells, about["cell_types"] or cells, name)
+    return notes
+
+
+def _without(all_of_them: Sequence[str], having: Container[str], what: str) -> list[str]:
+    """One note about cell types that others of the store have something over."""
+    bare = [cell for cell in all_of_them if cell not in having]
+    return [f"cell types without {what}: {few(bare, 12)}"] if bare else []
+
+
+def _versions() -> dict[str, str]:
+    versions = {"epilm": __version__, "python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            versions[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return versions

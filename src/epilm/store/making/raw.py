@@ -4,6 +4,7 @@ Together they cost seconds; the genome's bases, the tracks and the scan come aft
 in one of these files is met at once. Used by `build` only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
-from epilm.genome.contacts import Contacts, read_contacts
+from epilm.genome.contacts import read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
-from epilm.motifs.formats import read_motifs
+from epilm.motifs.formats import motif_files, read_motifs
 from epilm.motifs.motif import Motif
 from epilm.store.contacts import contact_table
 from epilm.store.making.asked import Asked, listed
 from epilm.store.making.inputs import peak_files, source
 from epilm.store.making.progress import Bar
-from epilm.store.making.regions import Regions, from_counts, from_peaks, no_regions
+from epilm.store.making.regions import Regions, as_option, from_counts, from_peaks, no_regions
 
 
 @dataclass
@@ -62,25 +64,49 @@ def read_raw(asked: Asked, bar: Bar) -> Raw:
     """
     genome = open_genome(asked.genome, asked.sizes)
     motifs = None if asked.motifs is None else read_motifs(asked.motifs)
-    peaks = {} if asked.peaks is None else peak_files(asked.peaks)
+    if asked.region_width is not None:
+        _check_width(asked.region_width, motifs or ())
+    left_out: list[str] = []
+    peaks = {} if asked.peaks is None else peak_files(asked.peaks, left_out)
     regions = _read_regions(asked, peaks, genome.sizes, bar)
+    regions.notes += left_out
     black = None
     if asked.blacklist is not None:
-        black = check_intervals(read_peaks(asked.blacklist), genome.sizes).table
+        intervals = read_peaks(asked.blacklist)
+        black = check_intervals(intervals, genome.sizes, past_end=asked.past_end).table
     contacts = None
     if asked.contacts is not None:
-        maps = [_read_contacts(path, asked.contacts_resolution) for path in listed(asked.contacts)]
-        contacts = contact_table(maps, genome.sizes, asked.contacts_resolution)
+        resolution = asked.contacts_resolution
+        maps = [read_contacts(path, resolution, finer=True) for path in listed(asked.contacts)]
+        contacts = contact_table(maps, genome.sizes, resolution, regions.notes)
     return Raw(genome, motifs, regions, black, contacts, peaks)
+
+
+def _check_width(region_width: int, motifs: Sequence[Motif]) -> None:
+    """Refuse pieces that could not hold a motif."""
+    longest = max(motifs, key=lambda motif: len(motif.matrix), default=None)
+    least = 1 if longest is None else len(longest.matrix)
+    if region_width < least:
+        raise InputError(
+            "the regions would be shorter than a motif" if longest else "the value is out of range",
+            where=as_option("region_width"),
+            found=region_width,
+            expected=f"at least {least}" + (f", the bases of {longest.id}" if longest else ""),
+        )
 
 
 def _read_regions(asked: Asked, peaks: dict[str, Path], sizes: dict[str, int], bar: Bar) -> Regions:
     if asked.peaks is not None:
-        return from_peaks(bar(peaks, "peaks"), sizes, asked.overlaps, asked.strict)
+        return from_peaks(bar(peaks, "peaks"), sizes, asked.overlaps, asked.strict, asked.past_end)
     if asked.counts is None:
         return no_regions()
     counts = read_counts(
-        asked.counts, asked.counts_peaks, asked.counts_cells, asked.label, asked.unlabelled
+        asked.counts,
+        asked.counts_peaks,
+        asked.counts_cells,
+        asked.label,
+        asked.unlabelled,
+        asked.layer,
     )
     return from_counts(
         counts,
@@ -91,27 +117,28 @@ def _read_regions(asked: Asked, peaks: dict[str, Path], sizes: dict[str, int], b
         min_count=asked.min_count,
         min_cpm=asked.min_cpm,
         top_n=asked.top_n,
+        past_end=asked.past_end,
     )
-
-
-def _read_contacts(path: str | Path, resolution: int | None) -> Contacts:
-    """Text has one resolution, which is found; an .mcool file is asked for the one wanted."""
-    return read_contacts(path, resolution if Path(path).name.endswith(".mcool") else None)
 
 
 def sources(asked: Asked, raw: Raw) -> list[dict[str, Any]]:
     """Describe each file of `raw` by role, name, size and SHA-256; tracks describe their own."""
-    genome: list[tuple[str, Any]] = [("genome", path) for path in listed(asked.genome)]
+    genome = (*(("genome", path) for path in listed(asked.genome)), ("sizes", asked.sizes))
     counts = (
         ("counts", asked.counts),
         ("counts_peaks", asked.counts_peaks),
         ("counts_cells", asked.counts_cells),
+        *raw.regions.beside,
     )
-    contacts = () if asked.contacts is None else listed(asked.contacts)
+    contacts = [] if asked.contacts is None else listed(asked.contacts)
+    motifs = [] if asked.motifs is None else motif_files(asked.motifs)
+    later = (
+        ("blacklist", asked.blacklist),
+        *(("contacts", path) for path in contacts),
+        *(("motifs", path) for path in motifs),
+    )
     return [
-        *(source(role, path) for role, path in [*genome, ("sizes", asked.sizes)] if path),
+        *(source(role, path) for role, path in genome if path is not None),
         *(source("peaks", path, cell_type=cell) for cell, path in raw.peaks.items()),
-        *(source(role, path) for role, path in (*counts, ("blacklist", asked.blacklist)) if path),
-        *(source("contacts", path) for path in contacts),
-        *([] if asked.motifs is None else [source("motifs", asked.motifs)]),
+        *(source(role, path) for role, path in (*counts, *later) if path is not None),
     ]

@@ -237,7 +237,7 @@ def from_counts(
             "no region is accessible in any cell type",
             where=where,
             found=", ".join(
-                f"{_option(name)} {value}"
+                f"{as_option(name)} {value}"
                 for name, value in (
                     ("min_count", min_count),
                     ("min_cpm", min_cpm),
@@ -361,7 +361,7 @@ def check_thresholds(
         if value is not None and not value >= least:
             raise InputError(
                 "the threshold is out of range",
-                where=_option(name),
+                where=as_option(name),
                 found=value,
                 expected=f"at least {least}",
             )
@@ -382,10 +382,16 @@ def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
     """
     if value not in known:
         raise InputError(
-            "unknown value", where=_option(name), found=value, do=nearest(value, known)
+            "unknown value", where=as_option(name), found=value, do=nearest(value, known)
         )
 
 
-def _option(name: str) -> str:
-    """Spell an argument of `build` as the command line does."""
+def as_option(name: str) -> str:
+    """Spell an argument of `build` as the command line does.
+
+    Examples
+    --------
+    >>> as_option("max_n_fraction")
+    '--max-n-fraction'
+    """
     return "--" + name.replace("_", "-")

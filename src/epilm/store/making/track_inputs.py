@@ -206,7 +206,7 @@ def read_cell_map(given: CellMap | None) -> dict[str, tuple[str, str]]:
     """
     pairs: list[tuple[str, str, str, str]] = []  # cell, track, kind, where
     if isinstance(given, Mapping):
-        pairs = [(str(cell), str(track), "", "cell_map") for cell, track in given.items()]
+        pairs = [(str(cell), str(track), "", "--cell-map") for cell, track in given.items()]
     elif given is not None:
         for word in [given] if isinstance(given, str | Path) else given:
             if Path(word).is_file():
@@ -216,11 +216,11 @@ def read_cell_map(given: CellMap | None) -> dict[str, tuple[str, str]]:
             if not equals or not cell or not track:
                 raise InputError(
                     "this is no entry of a cell map",
-                    where="cell_map",
+                    where="--cell-map",
                     found=str(word),
                     expected="CELL=TRACK, or a file of two columns",
                 )
-            pairs.append((cell, track, "", "cell_map"))
+            pairs.append((cell, track, "", "--cell-map"))
     out: dict[str, tuple[str, str]] = {}
     for cell, track, kind, where in pairs:
         if cell in out and out[cell] != (track, kind):
@@ -284,14 +284,14 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
     >>> serve(["E118", "E123"], read_cell_map({"K562": "E12"}))
     Traceback (most recent call last):
     ...
-    epilm.errors.InputError: cell_map, K562: there is no such track of states. Found E12. Did you
+    epilm.errors.InputError: --cell-map, K562: there is no such track of states. Found E12. Did you
         mean E123? Known: E118, E123.
     """
     for cell, (track, _) in given.items():
         if track not in tracks:
             raise InputError(
                 "there is no such track of states",
-                where=f"cell_map, {cell}",
+                where=f"--cell-map, {cell}",
                 found=track,
                 do=nearest(track, tracks),
             )
@@ -310,7 +310,7 @@ def serve(tracks: Sequence[str], given: Mapping[str, tuple[str, str]]) -> Served
             if cells.get(cell, track) != track:
                 raise InputError(
                     "two tracks of states would serve one cell type",
-                    where="cell_map",
+                    where="--cell-map",
                     found=f"{cell}: {cells[cell]} and {track}",
                     do=(
                         f"Give the track {cell} another name in the map, for example"
@@ -428,7 +428,7 @@ def signal_sources(
             if not colon or not name or not rest:
                 raise InputError(
                     "this is no signal",
-                    where="signal",
+                    where="--signal",
                     found=word,
                     expected="NAME:CELL=FILE, or NAME:FILE for one file that serves all cell types",
                 )
@@ -437,7 +437,7 @@ def signal_sources(
             if key in known or (known and (key == "" or "" in known)):
                 raise InputError(
                     "a signal has two files for one cell type",
-                    where="signal",
+                    where="--signal",
                     found=word,
                     expected="one file for each cell type, or one for all",
                 )
@@ -463,7 +463,10 @@ def _pools(given: str | Mapping[str, str] | Sequence[str], names: Sequence[str])
         check_choice("signal_pool", how, get_args(Pool))
         if equals and name not in chosen:
             raise InputError(
-                "there is no such signal", where="signal_pool", found=name, do=nearest(name, names)
+                "there is no such signal",
+                where="--signal-pool",
+                found=name,
+                do=nearest(name, names),
             )
         chosen.update({name: how} if equals else dict.fromkeys(names, how))
     return chosen

@@ -34,8 +34,8 @@ class Bins:
     ----------
     chroms : tuple of str
         Names, in the order in which they come.
-    chrom : int16 (n,)
-        Index into `chroms`, never falling.
+    chrom : int16 (n,), or int32 of more than 32,767 names
+        Index into `chroms`, never falling (`chrom_type`).
     start : int32 (n,)
         First base; strictly rising within a chromosome.
     width : int
@@ -43,7 +43,7 @@ class Bins:
     """
 
     chroms: tuple[str, ...]
-    chrom: NDArray[np.int16]
+    chrom: NDArray[np.signedinteger[Any]]
     start: NDArray[np.int32]
     width: int = WIDTH
 
@@ -71,7 +71,9 @@ class Bins:
 
     def runs(self) -> Iterator[tuple[str, int, int]]:
         """Yield (chromosome, first row, end row) for each chromosome that has bins."""
-        edges = np.searchsorted(self.chrom, np.arange(len(self.chroms) + 1, dtype=np.int16))
+        edges = np.searchsorted(
+            self.chrom, np.arange(len(self.chroms) + 1, dtype=chrom_type(len(self.chroms)))
+        )
         for name, low, high in zip(
             self.chroms, edges[:-1].tolist(), edges[1:].tolist(), strict=True
         ):
@@ -179,13 +181,25 @@ class Bins:
         n = min(len(self), len(other))
         # Numbers of chromosomes may differ where the names do not.
         index = {name: i for i, name in enumerate(self.chroms)}
-        number = np.array([index.get(name, -1) for name in other.chroms] or [-1], np.int16)
+        kind = chrom_type(len(self.chroms))
+        number = np.array([index.get(name, -1) for name in other.chroms] or [-1], kind)
         unlike = (number[other.chrom[:n]] != self.chrom[:n]) | (self.start[:n] != other.start[:n])
         if self.width != other.width and n:
             return 0
         if unlike.any():
             return int(unlike.argmax())
         return None if len(self) == len(other) else n
+
+
+def chrom_type(n_chroms: int) -> type[np.int16] | type[np.int32]:
+    """Type of the numbers of so many chromosomes, and of their count: 2 bytes where they do.
+
+    Examples
+    --------
+    >>> chrom_type(24), chrom_type(32_768)
+    (<class 'numpy.int16'>, <class 'numpy.int32'>)
+    """
+    return np.int16 if n_chroms <= np.iinfo(np.int16).max else np.int32
 
 
 def _bisect(start: NDArray[np.int32], value: int) -> int:
@@ -243,12 +257,12 @@ def grid(
     names = list(dict.fromkeys(name for name, _, _ in regions))
     number = {name: i for i, name in enumerate(names)}
     parts: list[NDArray[np.int32]] = []
-    owners: list[NDArray[np.int16]] = []
+    owners: list[NDArray[np.signedinteger[Any]]] = []
     for name, start, end in regions:
         first = -(-start // step) * step
         made = np.arange(first, end - width + 1, step, dtype=np.int32)
         parts.append(made)
-        owners.append(np.full(len(made), number[name], np.int16))
+        owners.append(np.full(len(made), number[name], chrom_type(len(names))))
     out = Bins(tuple(names), np.concatenate(owners), np.concatenate(parts), width)
     if chroms is not None:
         out = out.take(out.inside(chroms))
@@ -334,9 +348,10 @@ class BinOrder:
     def __init__(self, width: int | None = None) -> None:
         self.width = width
         self.chroms: list[str] = []
+        self._met: set[str] = set()
         self._last = -1
 
-    def add(self, block: Lines) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+    def add(self, block: Lines) -> tuple[NDArray[np.signedinteger[Any]], NDArray[np.int32]]:
         """Give chromosome numbers and starts of a block of lines.
 
         Raises
@@ -368,10 +383,10 @@ class BinOrder:
                 found=str(start[row]),
                 expected="less than 2**31",
             )
-        chrom = np.empty(len(block), np.int16)
+        chrom = np.empty(len(block), np.int32)
         for name, low, high in block.runs():
             if not self.chroms or name != self.chroms[-1]:
-                if name in self.chroms:
+                if name in self._met:
                     raise InputError(
                         "the bins are not sorted: the chromosome was left before",
                         where=block.place(low),
@@ -386,6 +401,7 @@ class BinOrder:
                         found=repr(block.line(low)[:60]),
                     )
                 self.chroms.append(name)
+                self._met.add(name)
                 self._last = -1
             here = start[low:high]
             falls = here <= np.concatenate([[self._last], here[:-1]])
@@ -405,7 +421,7 @@ class BinOrder:
                 )
             self._last = int(here[-1])
             chrom[low:high] = len(self.chroms) - 1
-        return chrom, start.astype(np.int32)
+        return chrom.astype(chrom_type(len(self.chroms))), start.astype(np.int32)
 
 
 def read_bins(path: str | Path, *, chroms: Sequence[str] | None = None) -> Bins:

@@ -249,7 +249,7 @@ def read_labels(
             )
     columns = [3 + there.index(cell) for cell in wanted]
     order = BinOrder()
-    chrom: list[NDArray[np.int16]] = []
+    chrom: list[NDArray[np.signedinteger[Any]]] = []
     start: list[NDArray[np.int32]] = []
     values: list[NDArray[np.int8]] = []
     for block in iter_lines(path, _WHAT, columns=3 + len(there), skip=1):

@@ -9,12 +9,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, nearest
+from epilm.tasks.binding.bins import chrom_type
 from epilm.tasks.binding.inside import check_inside
 from epilm.tokens.random import hash_bits, permutation, scrambled
 
@@ -48,7 +50,7 @@ class BindingRows:
     Attributes
     ----------
     chrom : int16 (n,), start : int64 (n,)
-        Chromosome number in the store, first base; sorted.
+        Chromosome number in the store (`bins.chrom_type`), first base; sorted.
     width : int
         Of a bin, bp.
     values : int8 (n, C, F)
@@ -63,7 +65,7 @@ class BindingRows:
         What was left out.
     """
 
-    chrom: NDArray[np.int16]
+    chrom: NDArray[np.signedinteger[Any]]
     start: NDArray[np.int64]
     width: int
     values: NDArray[np.int8]
@@ -238,7 +240,7 @@ def join_labels(
             f"the factors have different bins: {len(union):,} in all, missing labels are masked"
         )
     return BindingRows(
-        (union >> 40).astype(np.int16),
+        (union >> 40).astype(chrom_type(len(chroms))),
         union & ((1 << 40) - 1),
         width,
         values,
@@ -484,6 +486,12 @@ class CellBins:
         """Bases of a bin."""
         return int(self.bins.width)
 
+    @cached_property
+    def _numbers(self) -> NDArray[np.int64]:
+        """Of each chromosome of the bins, its number in the store; -1 where it has none."""
+        number = {name: c for c, name in enumerate(self.chroms)}
+        return np.array([number.get(name, -1) for name in self.bins.chroms], np.int64)
+
     def groups(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Positions in `rows`, as they come: bins should come sorted."""
         return [np.arange(len(rows))]
@@ -491,7 +499,6 @@ class CellBins:
     def take(self, rows: Any) -> Places:
         """Give places of rows, by number or slice."""
         chosen = np.asarray(self.bins.chrom[rows])
-        numbers = [self.chroms.index(n) if n in self.chroms else -1 for n in self.bins.chroms]
-        chroms = np.array(numbers, np.int64)[chosen]
+        chroms = self._numbers[chosen]
         starts = np.asarray(self.bins.start[rows], np.int64)
         return Places(np.full(len(starts), self.cell, np.int64), chroms, starts)

@@ -347,7 +347,8 @@ def _judged(
             f" ({', '.join(there[:6])}{', ...' if len(there) > 6 else ''})"
         )
     if store is not None:
-        known = np.array([name in store.chroms for name in labels.bins.chroms] or [True])
+        in_store = set(store.chroms)
+        known = np.array([name in in_store for name in labels.bins.chroms] or [True])
         keep = known[labels.bins.chrom]
         if not keep.all():
             warnings.append(

@@ -177,9 +177,10 @@ class ParquetWriter(Checked):
                 do="Install it: pip install 'epilm[parquet]'; or name the file .tab.gz.",
             ) from None
         self._arrow: Any = pyarrow
+        numbers = pyarrow.from_numpy_dtype(bins.chrom.dtype)
         self._schema = pyarrow.schema(
             [
-                ("chrom", pyarrow.dictionary(pyarrow.int16(), pyarrow.string())),
+                ("chrom", pyarrow.dictionary(numbers, pyarrow.string())),
                 ("start", pyarrow.int32()),
                 ("stop", pyarrow.int32()),
                 ("score", pyarrow.float32()),

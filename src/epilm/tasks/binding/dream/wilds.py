@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError, nearest
 from epilm.genome.files import check_file
-from epilm.tasks.binding.bins import STEP, WIDTH, Bins
+from epilm.tasks.binding.bins import STEP, WIDTH, Bins, chrom_type
 from epilm.tasks.binding.labels import AMBIGUOUS, BinLabels
 from epilm.tasks.binding.lines import iter_lines
 
@@ -139,7 +139,10 @@ def read_wilds(
     first = windows & ((1 << 40) - 1)
     starts = (first[:, None] + STEP * np.arange(y.shape[1])).astype(np.int32).ravel()
     bins = Bins(
-        tuple(names), np.repeat((windows >> 40).astype(np.int16), y.shape[1]), starts, WIDTH
+        tuple(names),
+        np.repeat((windows >> 40).astype(chrom_type(len(names))), y.shape[1]),
+        starts,
+        WIDTH,
     )
     values = np.full((len(bins), len(wanted)), AMBIGUOUS, np.int8, order="F")
     notes = []

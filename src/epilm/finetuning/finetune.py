@@ -30,6 +30,7 @@ from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
 from epilm.store.identity import identity_of
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
+from epilm.tasks.composition import gc_verdicts
 from epilm.tasks.lesson import Rows, TaskLesson
 from epilm.tasks.task import Say, Task, learned_settings, options_from
 from epilm.training.epochs import STATES, Epochs, Judged, freeze
@@ -292,6 +293,12 @@ def _learn(
                 )
             if part != "train":
                 say(f"{part}{of}: {_line(table)}")
+        if part == "train":
+            continue
+        for line, over in gc_verdicts(lesson, rows, said[part]):
+            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
+            if over.level:
+                notes.append(f"LEVEL on {part}: {line}")
     model.about |= {
         "best_epoch": history.best_epoch,
         "valid": {name: plain(table) for name, table in tables.get("valid", {}).items()},

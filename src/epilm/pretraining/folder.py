@@ -59,6 +59,8 @@ ADDED: dict[str, dict[str, Any]] = {
         "model": "last",
     },
     "samples": {"region_jitter": 0, "on_regions": 0.0, "shuffled": 0.0},
+    "model": {"stem": None},
+    "objectives": {"motif_sites": {"alike": None}},
 }
 
 
@@ -200,14 +202,31 @@ def compare(
             do="Choose another folder, or leave out resume=False to go on with it.",
         )
     before = read_json(out / RECIPE)
-    for part, values in ADDED.items():
-        if isinstance(before.get(part), dict):
-            added = {key: value for key, value in values.items() if key in recipe.get(part, {})}
-            before = before | {part: added | before[part]}
+    before = _with_added(before, recipe, ADDED)
     _same(out, before, recipe, "recipe", free_keys(recipe))
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
     return "complete" if SUMMARY in held else "resumed"
+
+
+def _with_added(
+    before: Mapping[str, Any], now: Mapping[str, Any], added: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Put into an older run's recipe what it did, of keys that came later.
+
+    Examples
+    --------
+    >>> _with_added({"a": {"x": 1}}, {"a": {"x": 1, "y": 0}}, {"a": {"y": 0}, "b": {"z": 1}})
+    {'a': {'x': 1, 'y': 0}}
+    """
+    out = dict(before)
+    for key, value in added.items():
+        if isinstance(value, Mapping):
+            if isinstance(out.get(key), Mapping) and isinstance(now.get(key), Mapping):
+                out[key] = _with_added(out[key], now[key], value)
+        elif key in now:
+            out.setdefault(key, value)
+    return out
 
 
 def changed_keys(out: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

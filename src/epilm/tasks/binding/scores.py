@@ -19,6 +19,7 @@ from epilm.batches.motif_signals import is_motif
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import check_names
 from epilm.metrics.binding import METRICS, score_resamples
+from epilm.metrics.level import difference
 from epilm.motifs.formats import read_collection
 from epilm.store.reader import Store
 from epilm.store.window_table import same_track
@@ -29,6 +30,13 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of, share_of_n
 from epilm.tasks.binding.load import check_factor, factor_of_predictions, load_bins
 from epilm.tasks.binding.rows import CellBins
+from epilm.tasks.composition import (
+    LEAST_JUDGED,
+    average_precision,
+    gc_of,
+    gc_scores,
+    said_of_gc,
+)
 
 if TYPE_CHECKING:
     from epilm.tasks.binding.task import BindingEvaluateOptions
@@ -49,6 +57,7 @@ SHOWN = (
     "recall_at_fdr25",
 )
 Say = Callable[[str], None]
+GC_WINDOW = 1000  # bp, where predictions do not say what they read
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class DreamEvaluation:
                 lines.append(f"{key:<18}{cells}")
         if said := self.leak.get("said"):
             lines.append(said)
-        if self.controls:
+        if set(self.controls) - {"gc_content"}:
             lines.append(self.verdict())
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"WARNING: {warning}" for warning in self.warnings]
@@ -261,9 +270,33 @@ def evaluate_binding(
             f"{share:.1%} of the scored bins hold N alone: unbound for certain, they flatter every"
             " model; --regions can leave them out"
         )
+    if opened is not None and whole["n"]:
+        window = score.reads.window_bp if score is not None else GC_WINDOW
+        tables["gc_content"] = _beside_gc(labels, cell, opened, window, scores, warnings)
     return DreamEvaluation(
         called, factor or labels.factor, cell, whole, parts, tables, leak, warnings, notes
     )
+
+
+def _beside_gc(
+    labels: BinLabels,
+    cell: str,
+    store: Store,
+    window_bp: int,
+    scores: NDArray[Any],
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Scores of the windows' G+C content alone; a model that is level with it is called that."""
+    truth = labels.of(cell)
+    bins = CellBins(labels.bins, store.cell_number(cell), tuple(store.chroms))
+    share = gc_of(bins, np.arange(len(bins)), store, window_bp, labels.bins.width)
+    table = gc_scores(truth, share)
+    if min((truth == 1).sum(), (truth == 0).sum()) >= LEAST_JUDGED:
+        turned = share if table["auroc"] >= 0.5 else -share
+        over = difference(truth, scores, turned, average_precision)
+        if over.level:
+            warnings.append(f"LEVEL: {said_of_gc('', over, average_precision(truth, scores))}")
+    return table
 
 
 def column_of(names: Sequence[str], factor: str | None) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-Kind = Literal["recipes", "tasks", "towers", "objectives", "pairs"]
+Kind = Literal["recipes", "tasks", "heads", "baselines", "towers", "objectives", "pairs"]
 
 
 def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -13,7 +13,7 @@ def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")
     Parameters
     ----------
     kind
-        One kind alone: recipes, tasks, towers, objectives or pairs.
+        One kind alone: recipes, tasks, heads, baselines, towers, objectives or pairs.
     json
         Print JSON.
     """
@@ -44,6 +44,19 @@ def _tasks() -> dict[str, str]:
     from epilm.tasks import TASKS
 
     return {name: _first_line(task) for name, task in TASKS.items()}
+
+
+def _heads() -> dict[str, str]:
+    from epilm.models.networks import HEADS, NETWORKS
+
+    own = {name: f"{network.about} (no trunk)" for name, network in NETWORKS.items()}
+    return {name: head.about for name, head in HEADS.items()} | own
+
+
+def _baselines() -> dict[str, str]:
+    from epilm.baselines.table import BASELINES
+
+    return {name: baseline.about for name, baseline in BASELINES.items()}
 
 
 def _towers() -> dict[str, str]:
@@ -80,6 +93,8 @@ def _first_line(thing: Any) -> str:
 LISTINGS = {
     "recipes": _recipes,
     "tasks": _tasks,
+    "heads": _heads,
+    "baselines": _baselines,
     "towers": _towers,
     "objectives": _objectives,
     "pairs": _pairs,

@@ -27,7 +27,9 @@ from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, logits_of, said_of
 from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
+from epilm.motifs.formats import read_collection
 from epilm.store.identity import identity_of
+from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
@@ -64,6 +66,8 @@ class Result:
         Part -> probabilities of its rows.
     notes : list of str
         What was left out, sampled or doubtful.
+    beside : dict
+        Baseline -> part -> output -> scores, of the baselines that were asked for.
     out : Path or None
     """
 
@@ -74,6 +78,7 @@ class Result:
     lesson: TaskLesson | None = None
     said: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    beside: dict[str, Any] = field(default_factory=dict)
     out: Path | None = None
 
     @property
@@ -299,12 +304,42 @@ def _learn(
             say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
             if over.level:
                 notes.append(f"LEVEL on {part}: {line}")
+    beside = _beside(lesson, options, say, notes)
     model.about |= {
         "best_epoch": history.best_epoch,
         "valid": {name: plain(table) for name, table in tables.get("valid", {}).items()},
         "notes": notes,
     }
-    return Result(model, tables, history.rows, history.best_epoch, lesson, said, notes)
+    return Result(model, tables, history.rows, history.best_epoch, lesson, said, notes, beside)
+
+
+def _beside(
+    lesson: TaskLesson, options: Any, say: Say, notes: list[str]
+) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Fit the baselines that are asked for and score every part but the training rows."""
+    if not options.beside:
+        return {}
+    from epilm.baselines.table import fit_baseline
+
+    given = getattr(options, "motifs", None)
+    motifs = None if given is None else read_collection(given)
+    if motifs is None and lesson.store is not None:
+        motifs = motifs_of_store(lesson.store)
+    out: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
+    for name in options.beside:
+        fitted, left_out = fit_baseline(name, lesson, motifs)
+        notes += left_out
+        out[name] = {}
+        for part, rows in lesson.parts.items():
+            if part == "train":
+                continue
+            labels = lesson.examples.labels_of(rows)
+            tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))
+            out[name][part] = tables
+            for output, table in tables.items():
+                of = f", {output}" if output else ""
+                say(f"baseline {name}, {part}{of}: {_line(table)}")
+    return out
 
 
 def _identity(
@@ -369,6 +404,7 @@ def _begin(out: Path, identity: dict[str, Any], say: Say) -> Result | None:
         kept["history"],
         kept["best_epoch"],
         notes=kept["notes"],
+        beside=kept.get("beside", {}),
         out=out,
     )
 
@@ -409,6 +445,13 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             "best_epoch": result.best_epoch,
             "history": [plain(row) for row in result.history],
             "notes": result.notes,
+            "beside": {
+                name: {
+                    part: {output: plain(table) for output, table in outputs.items()}
+                    for part, outputs in parts.items()
+                }
+                for name, parts in result.beside.items()
+            },
         },
     )
     shutil.rmtree(out / STATES, ignore_errors=True)

@@ -4,7 +4,7 @@ A task's options are a frozen dataclass that starts from `Learning`; the text un
 the command line and the documentation say of it. Numpy and torch free.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from epilm.errors import UsageError
@@ -49,6 +49,9 @@ class Learning:
     """Stop after so many epochs without a better valid score; 0 never."""
     label_smoothing: float = 0.0
     """Share of a label that is spread over the other classes; for classes alone."""
+    beside: tuple[str, ...] = field(default=(), metadata={"data": True})
+    """Baselines that are fitted on the same rows and scored beside the model: gc, kmer, motif,
+    motifs, states (epilm ls baselines)."""
     seed: int = 0
     """Of new weights, order, strands and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -82,11 +85,11 @@ def refuse_broken(options: Any, rules: tuple[Rule, ...]) -> None:
     Traceback (most recent call last):
     epilm.errors.UsageError: --epochs: impossible value. Found 0; expected at least 1.
     """
-    for broken, field, value, expected in rules:
+    for broken, each, value, expected in rules:
         if broken:
             raise UsageError(
                 "impossible value",
-                where=option_name(type(options), field),
+                where=option_name(type(options), each),
                 found=value,
                 expected=expected,
             )

@@ -128,6 +128,8 @@ class DreamEvaluation:
                 )
         if not parts:
             return "no control of the cell type was run"
+        if not np.isfinite(self.scores["auprc_dg"]):
+            return "does the cell type matter? Not defined: no bound and unbound bins are scored"
         return f"does the cell type matter? auPRC (DG) {self.scores['auprc_dg']:.4f}: " + "; ".join(
             parts
         )
@@ -180,7 +182,12 @@ def evaluate_binding(
             "to predict, a store is needed",
             do="Give --store, with the genome and the tracks of the cell type.",
         )
-    asked = {"regions": options.regions, "blacklist": options.blacklist, "rule": options.rule}
+    asked = {
+        "regions": options.regions,
+        "blacklist": options.blacklist,
+        "rule": options.rule,
+        "without_peaks": options.without_peaks,
+    }
     reading = {key: value for key, value in asked.items() if value is not None}
     labels = _labels(data, factor, cell, opened, reading)
     notes, warnings = list(labels.notes), list[str]()

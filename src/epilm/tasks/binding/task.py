@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from epilm.errors import UsageError
+from epilm.errors import InputError, UsageError
+from epilm.genome.chromosomes import few
 from epilm.store.reader import Store
 from epilm.store.window_table import proxy_notes
 from epilm.tasks.binding.bins import grid, read_bins
 from epilm.tasks.binding.dream.tracks import open_predictions
 from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.load import bins_of_regions, cells_of, load_bins
 from epilm.tasks.binding.options import BindingOptions, check_binding, with_pair
-from epilm.tasks.binding.plan import make_plan
+from epilm.tasks.binding.plan import cells_to_read, make_plan
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.binding.scores import DreamEvaluation, column_of, evaluate_binding
 from epilm.tasks.labels import Factors
@@ -43,6 +44,8 @@ class BindingPredictOptions:
     """Chromosomes, or parts of them, to lay bins over (200 bp every 50)."""
     bins: Any = field(default=None, metadata=PATH)
     """A file with one bin a line, such as the challenge's region files; the order is kept."""
+    regions: Any = field(default=None, metadata=PATH)
+    """BED of regions to lay bins over, or a region file; with chroms, what lies in those."""
     other_assembly: bool = False
     """The store is of another genome than the model's, and that is meant."""
 
@@ -67,6 +70,9 @@ class BindingEvaluateOptions:
     """BED of regions; bins that touch it are left out."""
     rule: Literal["challenge", "bin_half"] | None = None
     """How labels are made from peaks, as in epilm finetune binding."""
+    without_peaks: Literal["unknown", "unbound"] | None = None
+    """Bins of a chromosome on which the cell type has no peak at all: unknown (not scored; where
+    not given) or unbound."""
     controls: Any = field(default=False, metadata={"type": bool})
     """Also shuffled states, the other cell types' states, the sequence alone, the motif alone."""
     motifs: Any = field(default=None, metadata={"type": str})
@@ -139,8 +145,8 @@ class BindingTask(Task):
                 do="Give --store, with the genome and the cell types' tracks.",
             )
         store = options.store if isinstance(options.store, Store) else Store.open(options.store)
-        tables = _labels(data, options, store)
-        plan = make_plan(tables, store, options)
+        tables, known = _labels(data, options, store)
+        plan = make_plan(tables, store, options, known)
         notes = list(dict.fromkeys(note for table in tables for note in table.notes))
         used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
         return TaskLesson(
@@ -177,16 +183,28 @@ class BindingTask(Task):
         store = options.store if isinstance(options.store, Store) else Store.open(options.store)
         sizes = dict(zip(store.chroms, store.sizes, strict=True))
         if options.bins is not None:
+            if options.regions is not None:
+                raise UsageError(
+                    "--bins and --regions both say where the bins lie",
+                    found=f"{options.bins} and {options.regions}",
+                    do="Give one of them.",
+                )
             given = options.bins
             bins = (
                 read_bins(given, chroms=list(options.chroms) or None)
                 if isinstance(given, str | Path)
                 else given
             )
+        elif options.regions is not None:
+            bins, notes = bins_of_regions(options.regions, sizes, chroms=list(options.chroms))
+            for note in notes:
+                say(f"note: {note}")
         elif options.chroms:
             bins = grid(sizes, chroms=list(options.chroms))
         else:
-            raise UsageError("no bins are named", do="Give --chroms, or --bins FILE.")
+            raise UsageError(
+                "no bins are named", do="Give --chroms, --regions FILE, or --bins FILE."
+            )
         score.reads.check(store, [options.cell], other_assembly=options.other_assembly)
         names = score.about["labels"]["names"]
         column = column_of(names, options.factor)
@@ -245,16 +263,41 @@ def check_bins(bins: Any, store: Store, score: Scorer) -> None:
     )
 
 
-def _labels(data: Any, options: BindingOptions, store: Store) -> list[BinLabels]:
+def _labels(
+    data: Any, options: BindingOptions, store: Store
+) -> tuple[list[BinLabels], tuple[str, ...] | None]:
+    """Labels of what is asked for alone, and all cell types that they are there for; None where the
+    labels came from Python and say it themselves.
+    """
     if isinstance(data, BinLabels):
-        return [data]
+        return [data], None
     if not isinstance(data, str | Path):
-        return list(data)
+        return list(data), None
     if not options.factor:
         raise UsageError(
             "the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF."
         )
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
-    asked = {"regions": options.regions, "blacklist": options.blacklist, "rule": options.rule}
+    asked = {
+        "regions": options.regions,
+        "blacklist": options.blacklist,
+        "rule": options.rule,
+        "without_peaks": options.without_peaks,
+    }
     reading = {key: value for key, value in asked.items() if value is not None}
-    return [load_bins(data, factor=name, sizes=sizes, **reading) for name in options.factor]
+    there = {name: cells_of(data, name) for name in options.factor}
+    known = tuple(dict.fromkeys(cell for cells in there.values() for cell in cells))
+    wanted = cells_to_read(known, options)
+    tables = []
+    for name, cells in there.items():
+        mine = [cell for cell in cells if cell in wanted]
+        if not mine:
+            raise InputError(
+                f"the labels of {name} are of none of the cell types to learn from",
+                where=str(data),
+                found=few(cells, 24) or "none",
+                expected=f"one of {few(wanted, 24)}",
+                do="Leave the factor out (--factor), or choose other cell types (--train-cells).",
+            )
+        tables.append(load_bins(data, factor=name, cells=mine, sizes=sizes, **reading))
+    return tables, known

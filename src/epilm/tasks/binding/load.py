@@ -391,9 +391,9 @@ def _rebuilt(
                     else "There are relaxed peaks alone: they cannot say what is bound."
                 ),
             )
+    notes = _near_names(list(peaks))
     blacklisted = None if blacklist is None else read_intervals(blacklist)
     bins = _bins(sizes, chroms, regions, margin, where)
-    notes = []
     if blacklisted is not None:
         clear = ~bins.overlaps(blacklisted)
         if not clear.all():
@@ -530,6 +530,20 @@ def _laid(regions: Any) -> Any:
             return read_bins(regions)
         return read_intervals(regions)
     return regions
+
+
+def _near_names(cells: Sequence[str]) -> list[str]:
+    """Hint at cell types whose names differ in case and punctuation alone."""
+    groups: dict[str, list[str]] = {}
+    for cell in cells:
+        plain = "".join(letter for letter in cell.lower() if letter.isalnum())
+        groups.setdefault(plain, []).append(cell)
+    return [
+        f"{' and '.join(group)} differ in case and punctuation alone: if they are one cell type,"
+        " name their files alike"
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def _chroms_of(peaks: Any) -> set[str]:

@@ -29,6 +29,7 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of, share_of_n
 from epilm.tasks.binding.load import check_factor, factor_of_predictions, load_bins
 from epilm.tasks.binding.rows import CellBins
+from epilm.tasks.binding.silent import silent_notes, stretches
 
 if TYPE_CHECKING:
     from epilm.tasks.binding.task import BindingEvaluateOptions
@@ -136,7 +137,7 @@ class DreamEvaluation:
 
 
 def evaluate_binding(
-    run: str | Path,
+    run: Any,
     data: Any,
     options: "BindingEvaluateOptions",
     cell: str,
@@ -147,7 +148,7 @@ def evaluate_binding(
 
     Parameters
     ----------
-    run : path
+    run : path or Finetuned
         Of the model, for its name; or a file of predictions (.tab.gz).
     data : path or BinLabels
         Labels: see `tasks.binding.load.load_bins`.
@@ -165,7 +166,8 @@ def evaluate_binding(
     """
     factor, chroms, controls = options.factor, options.chroms or options.test, options.controls
     motifs, seed = options.motifs, options.seed
-    path = Path(run)
+    # An open model that came from no folder has no name of its own.
+    path = Path(run if isinstance(run, str | Path) else run.path or "open model")
     # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this
     # factor".
     motifs = None if motifs is None else read_collection(motifs)
@@ -244,6 +246,10 @@ def evaluate_binding(
             same_track=same_track(opened, cell),
         )
         warnings += list(leak.pop("warnings"))
+        numbers = np.array([opened.chrom_number(name) for name in labels.bins.chroms])
+        places = stretches(numbers[labels.bins.chrom], labels.bins.start, labels.bins.width)
+        names_read = [name for name, _, _ in score.reads.signals]
+        warnings += silent_notes(opened, names_read, [cell], places, "scored")
         if opened.states is not None and score.reads.states and cell in opened.states.proxies:
             warnings.append(
                 f"the states of {cell} are those of {opened.states.proxies[cell]}, a declared proxy"
@@ -330,7 +336,7 @@ def _labels(
     if isinstance(data, BinLabels):
         data.column(cell)
         check_factor(data, factor)
-        return data
+        return load_bins(data, **dict(options)) if options else data
     sizes = dict(zip(store.chroms, store.sizes, strict=True)) if store is not None else None
     return load_bins(data, factor=factor, cells=[cell], sizes=sizes, **dict(options or {}))
 
@@ -430,8 +436,8 @@ def _controls(
             other = controlled(store, cell, name, cells=model.about.get("cells", ()), seed=seed)
             if other is None:
                 warnings.append(
-                    f"control {name}: no training cell type but {cell} has tracks in this store;"
-                    " left out"
+                    f"control {name}: no training cell type has a track other than the one that"
+                    f" {cell} reads; left out"
                 )
                 continue
             say(f"control: {name}")

@@ -5,11 +5,14 @@ controls, in `scores`.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+
+from epilm.batches.reads import parse_signal
 from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import few
 from epilm.store.reader import Store
@@ -20,9 +23,10 @@ from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.load import bins_of_regions, cells_of, load_bins
 from epilm.tasks.binding.options import BindingOptions, check_binding, with_pair
-from epilm.tasks.binding.plan import cells_to_read, make_plan
+from epilm.tasks.binding.plan import BindingPlan, cells_to_read, make_plan
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.binding.scores import DreamEvaluation, column_of, evaluate_binding
+from epilm.tasks.binding.silent import check_signals, silent_notes, stretches
 from epilm.tasks.labels import Factors
 from epilm.tasks.lesson import TaskLesson
 from epilm.tasks.task import Say, Scorer, Task
@@ -148,6 +152,7 @@ class BindingTask(Task):
         tables, known = _labels(data, options, store)
         plan = make_plan(tables, store, options, known)
         notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+        notes += _silent_parts(plan, store, options.signals)
         used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
         return TaskLesson(
             plan.rows,
@@ -216,6 +221,11 @@ class BindingTask(Task):
             "run": str(score.about.get("path")),
         }
         check_bins(bins, store, score)
+        names_read = [name for name, _, _ in score.reads.signals]
+        numbers = np.array([store.chroms.index(name) for name in bins.chroms] or [0])
+        places = stretches(numbers[bins.chrom], bins.start, bins.width)
+        for note in silent_notes(store, names_read, [options.cell], places, "predicted"):
+            say(f"WARNING: {note}")
         examples = CellBins(bins, store.cell_number(options.cell), tuple(store.chroms))
         total, began = 0.0, time.monotonic()
         with open_predictions(out, bins, sizes=sizes, about=about) as file:
@@ -238,6 +248,23 @@ class BindingTask(Task):
         if data is None or not options.cell:
             raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")
         return [evaluate_binding(run, data, options, cell, score, say) for cell in options.cell]
+
+
+def _silent_parts(plan: BindingPlan, store: Store, signals: Sequence[str]) -> list[str]:
+    """Say which signals are 0 in a part; refuse one that is so wherever it would be learned."""
+    names = [parse_signal(text)[0] for text in signals]
+    names = [name for name in names if name in store.signals]  # what is not there is refused later
+    rows, notes = plan.rows, list[str]()
+    for part, bins, cells in (
+        ("training", plan.split.train, plan.train_cells),
+        ("validation", plan.split.valid, plan.valid_cells),
+    ):
+        places = stretches(rows.chrom[bins], rows.start[bins], rows.width)
+        called = [rows.cells[c] for c in cells]
+        if part == "training":
+            check_signals(store, names, called, places)
+        notes += [f"WARNING: {n}" for n in silent_notes(store, names, called, places, part)]
+    return notes
 
 
 def check_bins(bins: Any, store: Store, score: Scorer) -> None:
@@ -269,15 +296,6 @@ def _labels(
     """Labels of what is asked for alone, and all cell types that they are there for; None where the
     labels came from Python and say it themselves.
     """
-    if isinstance(data, BinLabels):
-        return [data], None
-    if not isinstance(data, str | Path):
-        return list(data), None
-    if not options.factor:
-        raise UsageError(
-            "the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF."
-        )
-    sizes = dict(zip(store.chroms, store.sizes, strict=True))
     asked = {
         "regions": options.regions,
         "blacklist": options.blacklist,
@@ -285,6 +303,14 @@ def _labels(
         "without_peaks": options.without_peaks,
     }
     reading = {key: value for key, value in asked.items() if value is not None}
+    if not isinstance(data, str | Path):
+        tables = [data] if isinstance(data, BinLabels) else list(data)
+        return ([load_bins(each, **reading) for each in tables] if reading else tables), None
+    if not options.factor:
+        raise UsageError(
+            "the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF."
+        )
+    sizes = dict(zip(store.chroms, store.sizes, strict=True))
     there = {name: cells_of(data, name) for name in options.factor}
     known = tuple(dict.fromkeys(cell for cells in there.values() for cell in cells))
     wanted = cells_to_read(known, options)

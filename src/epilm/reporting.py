@@ -102,8 +102,6 @@ def reproduce(run: Path, recipe: dict[str, Any]) -> Section:
     )
 
 
-
-
 def _pretraining_page(run: Path) -> Page:
     recipe = load_json(run / "recipe.json", {})
     store = chapters.find_store(run)

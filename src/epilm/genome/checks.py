@@ -419,7 +419,9 @@ def cut_ends(
 
     Examples
     --------
-    >>> table, n = cut_ends(make_table(["chr1"] * 2, [5, 9], [12, 11]), {"chr1": 9}, "a", "peak", "")
+    >>> table, n = cut_ends(
+    ...     make_table(["chr1"] * 2, [5, 9], [12, 11]), {"chr1": 9}, "a", "peak", ""
+    ... )
     >>> table["end"].tolist(), n
     ([9], 2)
     """

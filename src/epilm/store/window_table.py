@@ -470,7 +470,9 @@ def _with_states(
     Examples
     --------
     >>> whole, known = np.array([True, True]), np.array([[True, False], [True, False]])
-    >>> blocks = _with_states([(whole, np.array([0, 1]))], np.array([0, 1]), known, np.array([0, 1]))
+    >>> blocks = _with_states(
+    ...     [(whole, np.array([0, 1]))], np.array([0, 1]), known, np.array([0, 1])
+    ... )
     >>> [(where.tolist(), who.tolist()) for where, who in blocks]
     [([True, False], [0, 1]), ([False, True], [0])]
     """

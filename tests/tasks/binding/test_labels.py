@@ -445,12 +445,13 @@ def test_bins_of_a_chromosome_without_any_peak_are_not_known_unless_said_otherwi
     assert (looked.of("typeB")[silent] == -1).all()
 
 
-@pytest.mark.parametrize("option", [{"rule": "challenge"}, {"without_peaks": "unbound"}])
+@pytest.mark.parametrize("option", [{"rule": "bin_half"}, {"without_peaks": "unbound"}])
 def test_how_peaks_become_labels_is_refused_where_labels_are_given(tmp_path, option):
     write_labels(tmp_path / "CTCF.train.labels.tsv", toy())
     for data in (tmp_path, tmp_path / "CTCF.train.labels.tsv", toy()):
         with pytest.raises(
-            UsageError, match=rf"the labels are given: no peaks are read.*{next(iter(option.values()))}"
+            UsageError,
+            match=rf"the labels are given: no peaks are read.*{next(iter(option.values()))}",
         ):
             load_bins(data, **option)
 

@@ -110,7 +110,7 @@ def write_states(
                 ]
             ),
             expected="one track a cell type",
-            do="Give each file a name of its own (--states CELL=FILE), or one of them alone.",
+            do="Leave one of them out, or give it another name (--states OTHER=FILE).",
         )
     served = serve(tracks, cell_map)  # a wrong map costs seconds, not the reading of all files
 

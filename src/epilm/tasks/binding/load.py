@@ -312,8 +312,10 @@ def cells_of(data: Any, factor: str | None = None) -> tuple[str, ...]:
 
 
 def _check_peaks_alone(where: str, rule: Any, without_peaks: Any) -> None:
-    """Refuse what says how peaks become labels where there are labels already."""
-    given = {"--rule": rule, "--without-peaks": without_peaks}
+    """Refuse what says how peaks become labels where there are labels already: those of the
+    challenge's own rule are what they are.
+    """
+    given = {"--rule": None if rule == "challenge" else rule, "--without-peaks": without_peaks}
     if asked := [f"{option} {value}" for option, value in given.items() if value is not None]:
         raise UsageError(
             "the labels are given: no peaks are read",

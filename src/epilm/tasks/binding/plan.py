@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.errors import UsageError, nearest
+from epilm.errors import InputError, UsageError, nearest
 from epilm.store.reader import Store
 from epilm.store.window_table import unknown_runs
 from epilm.tasks.binding.labels import BinLabels

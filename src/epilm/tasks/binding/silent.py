@@ -42,7 +42,11 @@ def is_silent(table: Any, cell: int, stretch: Stretch) -> bool:
     >>> from epilm.store.tracks import SignalTable
     >>> values = np.array([[0, 0, 0, 7]], np.float16)
     >>> table = SignalTable("a", values, 2, None, np.array([0, 2, 4]), np.array([4, 3]), "max")
-    >>> is_silent(table, 0, (0, 0, 4)), is_silent(table, 0, (1, 0, 3)), is_silent(table, 0, (1, 0, 2))
+    >>> (
+    ...     is_silent(table, 0, (0, 0, 4)),
+    ...     is_silent(table, 0, (1, 0, 3)),
+    ...     is_silent(table, 0, (1, 0, 2)),
+    ... )
     (True, False, True)
     """
     chrom, start, end = stretch

@@ -128,8 +128,8 @@ class BinLabels:
                     where=self.factor or None,
                     found=cell,
                     do=(
-                        f"{nearest(cell, known)}. Name the cell types that are in both, or build the store with its track"
-                        " (--cell-map CELL=SOURCE)."
+                        f"{nearest(cell, known)}. Name the cell types that are in both, or build"
+                        " the store with its track (--cell-map CELL=SOURCE)."
                     ),
                 )
 

@@ -1,7 +1,7 @@
 """How a fine-tuning learns, as plain values: what every task shares, and each may preset.
 
 A task's options are a frozen dataclass that starts from `Learning`; the text under a field is what
-the command line and the documentation say of it. Numpy and torch free.
+the command line and the documentation say of it. Torch free.
 """
 
 from dataclasses import dataclass, fields

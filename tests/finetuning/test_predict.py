@@ -246,7 +246,7 @@ def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(
 def test_what_bins_need_is_asked_for(model, store, bins, tmp_path):
     with pytest.raises(UsageError, match=r"bins need a store, a cell type and a file.*--cell"):
         predict(model, store=store)
-    with pytest.raises(UsageError, match=r"no bins are named.*--chroms, or --bins FILE"):
+    with pytest.raises(UsageError, match=r"no bins are named.*--chroms, --regions FILE, or --bins"):
         predict(model, out=tmp_path / "p.tab", store=store, cell="typeA", device="cpu")
     with pytest.raises(UsageError, match=r"sequences and bins do not go together. Found a.fa"):
         predict(model, "a.fa", store=store)

@@ -236,3 +236,23 @@ def test_one_question_says_what_is_hidden_and_whether_there_is_padding(maker):
     torch.testing.assert_close(
         without.state_logits[: len(with_mask.state_logits)], with_mask.state_logits
     )
+
+
+def test_a_validation_without_a_state_has_no_score_of_states_and_says_so(maker, monkeypatch):
+    """Accuracy 0.000 of nothing would look like a model that has learned nothing."""
+    rows = np.arange(40, 50)
+    plain = type(maker).__call__
+
+    def stateless(self, *given):
+        batch = plain(self, *given)
+        return replace(batch, state_labels=torch.full_like(batch.state_labels, -100))
+
+    monkeypatch.setattr(type(maker), "__call__", stateless)
+    values, warnings = validate(build_model(maker.spec, seed=1), maker, rows, OBJECTIVES, 5, PLACE)
+    assert np.isnan(values["masked_states/accuracy"])
+    assert np.isnan(values["masked_states/loss"])
+    assert values["loss"] == pytest.approx(0.3 * values["masked_kmers/loss"])
+    assert (
+        "masked_states: nothing is hidden in any of the 10 held-out samples, no state of theirs is"
+        " known: it has no score, and the loss is that of the other objectives"
+    ) in warnings

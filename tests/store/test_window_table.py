@@ -23,25 +23,36 @@ from epilm.store.window_table import (
 NOTHING = np.zeros((0, 2), np.int64)
 
 
-def sizes_alone(sizes, cells, rows=None):
+def sizes_alone(sizes, cells, rows=None, known=None, proxies=None):
     """What a table needs of a store, without a genome."""
+    rows = np.arange(cells) if rows is None else np.array(rows)
+    everywhere = np.ones((rows.max() + 1, len(sizes)), bool)
     return SimpleNamespace(
         path="invented.store",
         chroms=tuple(f"chr{c + 1}" for c in range(len(sizes))),
         sizes=tuple(sizes),
         cell_types=tuple(f"cell{t}" for t in range(cells)),
         states=SimpleNamespace(
-            rows=np.arange(cells) if rows is None else np.array(rows), proxies={}
+            rows=rows,
+            proxies=proxies or {},
+            known_chroms=lambda: everywhere if known is None else np.array(known, bool),
         ),
     )
 
 
 def table_of(
-    sizes, cells, spec=None, subset="train", streams=("dna", "states"), unknown=None, rows=None
+    sizes,
+    cells,
+    spec=None,
+    subset="train",
+    streams=("dna", "states"),
+    unknown=None,
+    rows=None,
+    **states,
 ):
     spec = spec or SampleSpec(unit="windows")
     return WindowTable(
-        sizes_alone(sizes, cells, rows),
+        sizes_alone(sizes, cells, rows, **states),
         spec,
         subset,
         streams,
@@ -138,6 +149,46 @@ def test_cell_types_without_a_track_are_left_out_and_named():
     table = table_of([2000], 3, rows=[0, -1, 1])
     assert table.cells.tolist() == [0, 2]
     assert table.notes == ("1 cell types without a track of states are in no sample: cell1",)
+
+
+def rows_of(table):
+    """(cell type, chromosome) of every row, counted."""
+    cells, chroms, _ = table.at(np.arange(len(table)))
+    return Counter(zip(cells.tolist(), chroms.tolist(), strict=True))
+
+
+def test_a_proxy_does_not_double_its_source_and_gives_way_to_it():
+    table = table_of([2000], 3, rows=[0, 1, 0], proxies={"cell0": "cell2"})
+    assert rows_of(table) == {(1, 0): 2, (2, 0): 2}
+    assert table.notes == (
+        "the states of cell0 are those of cell2, a declared proxy",
+        "a track of several cell types is read once, not again as cell0 (that of cell2)",
+    )
+
+
+def test_places_without_a_state_come_once_not_once_a_cell_type():
+    known = [[1, 1, 0], [1, 0, 0], [1, 1, 0]]  # nothing on chr3, cell1 nothing on chr2
+    spec = SampleSpec(unit="windows")
+    table = table_of([2000, 3000, 1000], 3, spec, known=known)
+    assert rows_of(table) == {
+        **{(t, 0): 2 for t in range(3)},
+        **{(t, 1): 3 for t in (0, 2)},
+        (0, 2): 1,
+    }
+    assert table.windows == 6
+    assert table.notes == (
+        "no cell type has a state on chr3: read once, not once a cell type",
+        "1 chromosomes without a state of a cell type are not read there: cell1 on chr2",
+    )
+    # Held out or not, no row is in both parts, and none is lost.
+    spec = SampleSpec(unit="windows", holdout_chroms=("chr2",), holdout_cells=("cell0",))
+    parts = {
+        name: rows_of(table_of([2000, 3000, 1000], 3, spec, name, known=known))
+        for name in ("train", "holdout", "all")
+    }
+    assert parts["train"] == {(1, 0): 2, (2, 0): 2, (1, 2): 1}
+    assert parts["holdout"] == {(0, 1): 3, (2, 1): 3, (0, 0): 2}
+    assert parts["train"] + parts["holdout"] == parts["all"]
 
 
 def test_a_jittered_window_never_leaves_its_chromosome_or_meets_more_n():

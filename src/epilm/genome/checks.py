@@ -312,7 +312,7 @@ def _cut_ends(
 
 
 # Peaks of reads that were extended, as callers make them, reach this far past an end at most.
-_OVERHANG = 1000
+OVERHANG = 1000
 
 
 def check_ends(
@@ -321,6 +321,7 @@ def check_ends(
     where: str | None = None,
     what: str = "region",
     past_end: PastEnd | None = None,
+    do: str | None = None,
 ) -> None:
     """Refuse an interval that ends past its chromosome; those on chromosomes that `sizes` has not
     pass.
@@ -337,6 +338,8 @@ def check_ends(
         What an interval of the table is called: region, peak.
     past_end : "refuse", optional
         The user can have them cut, with --past-end cut; without, no such option is named.
+    do : str, optional
+        The cure, where it is another one than that of a genome and regions.
 
     Raises
     ------
@@ -355,7 +358,9 @@ def check_ends(
     if past.any():
         row = int(past.argmax())
         most = int((end - limit)[past].max())
-        if most <= _OVERHANG:
+        if do is not None:
+            pass
+        elif most <= OVERHANG:
             cut = (
                 "cut them there with --past-end cut"
                 if past_end is not None
@@ -382,6 +387,54 @@ def check_ends(
             ),
             do=do,
         )
+
+
+def cut_ends(
+    table: pd.DataFrame, sizes: Mapping[str, int], where: str | None, what: str, do: str
+) -> tuple[pd.DataFrame, int]:
+    """Cut intervals that reach a little past their chromosome, as callers make them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Interval table.
+    sizes : dict of str to int
+        Chromosome lengths in bp; intervals on others stay.
+    where, what : str
+        As in `check_ends`.
+    do : str
+        The cure where they reach farther.
+
+    Returns
+    -------
+    table : DataFrame
+        Without those that begin past the end.
+    n : int
+        How many were cut or left out.
+
+    Raises
+    ------
+    InputError
+        If one ends more than 1,000 bp past its chromosome: it is of another assembly.
+
+    Examples
+    --------
+    >>> table, n = cut_ends(
+    ...     make_table(["chr1"] * 2, [5, 9], [12, 11]), {"chr1": 9}, "a", "peak", ""
+    ... )
+    >>> table["end"].tolist(), n
+    ([9], 2)
+    """
+    name = _source(table, where)
+    start, end = (whole_numbers(table, column, name) for column in ("start", "end"))
+    limit = _limits(table, sizes)
+    past = end > limit
+    if not past.any():
+        return table, 0
+    if (end[past] - limit[past]).max() > OVERHANG:
+        check_ends(table, sizes, where, what, do=do)
+    inside = start < limit
+    return table.assign(end=np.minimum(end, limit))[inside], int(past.sum())
 
 
 def whole_numbers(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ Every sample of the pool is compared with every other for retrieval. Masks are t
 of step 0, so two validations differ by the weights alone. Needs torch only.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -119,14 +120,21 @@ def validate(
     finally:
         model.train(training)
     out = {key: float(value) for key, value in figures.values.items()}
+    warnings: list[str] = []
     for name, count in zip(means, hidden.tolist(), strict=True):
-        out |= {key: out[key] / max(count, 1) for key in out if key.startswith(f"{name}/")}
+        mine = [key for key in out if key.startswith(f"{name}/")]
+        out |= {key: out[key] / count if count else float("nan") for key in mine}
+        if mine and not count:
+            warnings.append(
+                f"{name}: nothing is hidden in any of the {len(rows)} held-out samples"
+                f"{', no state of theirs is known' if name == 'masked_states' else ''}: it has no"
+                " score, and the loss is that of the other objectives"
+            )
     out["loss"] = sum(
         weights[key.removesuffix("/loss")] * value
         for key, value in out.items()
-        if key.endswith("/loss")
+        if key.endswith("/loss") and math.isfinite(value)
     )
-    warnings = []
     for name, keeper in gathered.items():
         scores, said = keeper.scores()
         out |= {f"{name}/{key}": value for key, value in scores.items()}

@@ -23,6 +23,7 @@ from epilm.store.schema import StoreInfo, damaged
 
 MISSING = 255
 MOST_STATES = 254
+_BLOCK = 1 << 16  # bins looked at together: nearly always the first block has a state
 # The largest finite float16: larger values are cut to it when a store is written.
 HIGHEST = 65504.0
 
@@ -134,6 +135,26 @@ class StateTable:
         if isinstance(self.codes, Tensor):
             return torch.full((n,), MISSING, dtype=torch.uint8, device=self.codes.device)
         return np.full(n, MISSING, np.uint8)
+
+    def known_chroms(self) -> np.ndarray:
+        """Say on which chromosomes each track has a state at all: bool (K, C).
+
+        Examples
+        --------
+        >>> codes = np.array([[255, 255, 255, 1, 0]], np.uint8)
+        >>> table = StateTable(codes, np.array([0]), 200, np.array([0, 3, 5]), ("a", "b"), ("", ""))
+        >>> table.known_chroms().tolist()
+        [[False, True]]
+        """
+        out = np.zeros((self.n_tracks, len(self.offsets) - 1), bool)
+        for track in range(self.n_tracks):
+            for chrom in range(out.shape[1]):
+                first, end = int(self.offsets[chrom]), int(self.offsets[chrom + 1])
+                out[track, chrom] = any(
+                    bool((self.codes[track, at : min(at + _BLOCK, end)] != MISSING).any())
+                    for at in range(first, end, _BLOCK)
+                )
+        return out
 
     def gather(self, cells: Any, chroms: Any, first_bin: Any, n: int) -> Array:
         """Successive bins of windows.

@@ -168,8 +168,9 @@ class WindowTable:
         "train": chromosomes and cell types that are not held out. "holdout": held-out
         chromosomes in every cell type, and every chromosome in held-out cell types.
     streams : sequence of str
-        Of the model. With "states" a row is a place in a cell type that has a track; without, a
-        place alone (cell type 0): sequence is the same in all of them.
+        Of the model. With "states" a row is a place in a cell type that has a state on its
+        chromosome, one cell type a track (a place that no cell type has a state for comes once);
+        without, a place alone (cell type 0): sequence is the same in all of them.
     unknown : list of int64 (n, 2), optional
         Runs of N of each chromosome; read from the genome where not given.
 
@@ -196,7 +197,9 @@ class WindowTable:
     ...     chroms=("chr1", "chr2"),
     ...     sizes=(3000, 2000),
     ...     cell_types=("a", "b"),
-    ...     states=SimpleNamespace(rows=np.array([0, 1]), proxies={}),
+    ...     states=SimpleNamespace(
+    ...         rows=np.array([0, 1]), proxies={}, known_chroms=lambda: np.ones((2, 2), bool)
+    ...     ),
     ... )
     >>> table = WindowTable(
     ...     store,
@@ -235,6 +238,10 @@ class WindowTable:
             wanted = [(~out, kept)]
         else:
             wanted = [(out, cells), (~out, cells[out_cells[cells]])]
+        if "states" in streams:
+            known = store.states.known_chroms()[np.asarray(store.states.rows)[cells]]
+            wanted = _with_states(wanted, cells, known, kept if len(kept) else cells)
+            notes += _stateless_notes(store, cells, known)
         read: dict[int, tuple[np.ndarray, int]] = {}
         short: list[str] = []
         for chrom, name in enumerate(store.chroms):
@@ -404,7 +411,104 @@ def _cells(
         notes.append(
             f"{len(without)} cell types without a track of states are in no sample: {shown}"
         )
-    return np.flatnonzero(rows >= 0), out, [*notes, *proxy_notes(store)]
+    cells, again = _one_a_track(rows, [cell in table.proxies for cell in store.cell_types])
+    notes += proxy_notes(store)
+    if again:
+        shown = ", ".join(
+            f"{store.cell_types[cell]} (that of {store.cell_types[first]})"
+            for cell, first in again[:5]
+        )
+        more = ", ..." if len(again) > 5 else ""
+        notes.append(f"a track of several cell types is read once, not again as {shown}{more}")
+    return cells, out, notes
+
+
+def _one_a_track(
+    rows: np.ndarray, proxies: Sequence[bool]
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Cell types of which no two read one track, and those left out with the one that stays.
+
+    A declared proxy gives way to its source.
+
+    Examples
+    --------
+    >>> _one_a_track(np.array([0, 1, 0, -1]), [True, False, False, False])
+    (array([1, 2]), [(0, 2)])
+    """
+    first: dict[int, int] = {}
+    for cell in sorted(np.flatnonzero(rows >= 0).tolist(), key=lambda t: (proxies[t], t)):
+        first.setdefault(int(rows[cell]), cell)
+    kept = np.array(sorted(first.values()), np.int64)
+    again = [
+        (cell, first[int(row)])
+        for cell, row in enumerate(rows)
+        if row >= 0 and first[int(row)] != cell
+    ]
+    return kept, again
+
+
+def _with_states(
+    wanted: list[tuple[np.ndarray, np.ndarray]],
+    cells: np.ndarray,
+    known: np.ndarray,
+    first: np.ndarray,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Read a chromosome in the cell types that have a state on it; where none has, once.
+
+    Without a state a window is the same in every cell type: it would be drawn as many times.
+
+    Parameters
+    ----------
+    wanted : list of (bool (C,), int64 (n,))
+        Chromosomes, and cell types in which they are wanted.
+    cells : int64 (T,)
+    known : bool (T, C)
+        Whether a cell type has a state on a chromosome.
+    first : int64
+        Cell types of which the first one reads what none has a state on.
+
+    Examples
+    --------
+    >>> whole, known = np.array([True, True]), np.array([[True, False], [True, False]])
+    >>> blocks = _with_states(
+    ...     [(whole, np.array([0, 1]))], np.array([0, 1]), known, np.array([0, 1])
+    ... )
+    >>> [(where.tolist(), who.tolist()) for where, who in blocks]
+    [([True, False], [0, 1]), ([False, True], [0])]
+    """
+    out = []
+    nowhere = ~known.any(0)
+    of = {int(cell): row for row, cell in enumerate(cells)}
+    for where, who in wanted:
+        patterns: dict[bytes, list[int]] = {}
+        for cell in who.tolist():
+            patterns.setdefault(known[of[cell]].tobytes(), []).append(cell)
+        for group in patterns.values():
+            out.append((where & known[of[group[0]]], np.array(group, np.int64)))
+        if (where & nowhere).any() and len(first) and first[0] in who:
+            out.append((where & nowhere, first[:1]))
+    return out
+
+
+def _stateless_notes(store: Any, cells: np.ndarray, known: np.ndarray) -> list[str]:
+    """Say on which chromosomes cell types have no state at all."""
+    notes = []
+    nowhere = ~known.any(0)
+    if nowhere.any() and len(cells) > 1:
+        names = [store.chroms[c] for c in np.flatnonzero(nowhere)]
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        notes.append(f"no cell type has a state on {shown}: read once, not once a cell type")
+    part = [
+        f"{store.cell_types[cell]} on {store.chroms[c]}"
+        for cell, has in zip(cells.tolist(), known, strict=True)
+        for c in np.flatnonzero(~has & ~nowhere)
+    ]
+    if part:
+        shown = ", ".join(part[:5]) + (", ..." if len(part) > 5 else "")
+        notes.append(
+            f"{len(part)} chromosomes without a state of a cell type are not read there: {shown}"
+        )
+    return notes
 
 
 def same_track(store: Any, cell: str) -> list[str]:

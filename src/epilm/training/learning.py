@@ -1,7 +1,7 @@
 """How a fine-tuning learns, as plain values: what every task shares, and each may preset.
 
 A task's options are a frozen dataclass that starts from `Learning`; the text under a field is what
-the command line and the documentation say of it. Numpy and torch free.
+the command line and the documentation say of it. Torch free.
 """
 
 from dataclasses import dataclass, field, fields
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from epilm.errors import UsageError
 from epilm.training.optim_spec import OptimSpec
+from epilm.training.schedule import START_SPREAD, moves
 
 Rule = tuple[bool, str, Any, str]  # broken, field, value, expected
 
@@ -170,12 +171,25 @@ def schedule_warnings(spec: Learning, steps: int) -> list[str]:
     0.0002 is never reached']
     >>> schedule_warnings(Learning(), 300)
     []
+    >>> schedule_warnings(Learning(), 4)
+    ['the learning rates of all 4 steps sum up to 0.0005: AdamW moves no weight farther than about
+    that, and new weights start with a spread of 0.02: too little to learn from. More --epochs, or a
+    higher --lr']
     """
-    warmup = optim_of(spec, steps).warmup_steps
+    optim = optim_of(spec, steps)
+    warmup = optim.warmup_steps
     if warmup >= steps > 1:
         reached = spec.lr * steps / warmup
         return [
             f"--warmup {spec.warmup:g} is not shorter than the run of {steps} steps: the rate ends"
             f" at {reached:.2g}, its peak {spec.lr:g} is never reached"
+        ]
+    # The head begins at random, and has to move; what was pre-trained may stay where it is.
+    far = moves(optim, steps) * spec.head_lr_multiplier
+    if steps and far < START_SPREAD:
+        return [
+            f"the learning rates of all {steps} steps sum up to {far:.2g}: AdamW moves no weight"
+            f" farther than about that, and new weights start with a spread of {START_SPREAD:g}:"
+            " too little to learn from. More --epochs, or a higher --lr"
         ]
     return []

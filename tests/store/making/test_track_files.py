@@ -767,7 +767,8 @@ CASES = {
     "no file": ({"states": "none/x.bed"}, "there is no such segmentation"),
     "one name": (
         lambda raw, tmp: {"states": [f"A={raw}/states/A.bed.gz", f"A={raw}/states/B.bed.gz"]},
-        "two tracks of states have one name",
+        r"B\.bed\.gz: two tracks of states have one name\. Found A, which is also .*A\.bed\.gz;"
+        r" expected one track a cell type\. Leave one of them out, or give it another name",
     ),
     "bin": (
         lambda raw, tmp: {"states": raw / "states", "state_bin": 0},

@@ -12,9 +12,12 @@ from epilm.errors import InputError, UsageError
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetuned import load_finetuned
 from epilm.metrics.binding import score_bins
-from epilm.tasks.binding import BinLabels, write_labels
+from epilm.tasks.binding import BinLabels, grid, write_labels
 from epilm.tasks.binding.bins import Bins
+from epilm.tasks.binding.controls import controlled
 from epilm.tasks.binding.dream.submission import write_submission
+from epilm.tasks.binding.leak import leak_of
+from epilm.tasks.binding.scores import DreamEvaluation
 from toy_binding import quick, started, toy_labels, toy_store
 
 
@@ -89,6 +92,40 @@ def test_a_file_of_motifs_that_cannot_be_read_is_no_missing_motif(folder, store,
     about = {"cell": "typeC", "store": store, "chroms": ["chr3"], "controls": True, "device": "cpu"}
     with pytest.raises(InputError, match=r"nothere\.jaspar"):
         one_table(folder, labels, motifs=tmp_path / "nothere.jaspar", **about)
+
+
+@pytest.mark.parametrize(("cell", "proxy"), [("HepG2", "MCF-7"), ("MCF-7", "HepG2")])
+def test_cell_types_of_one_track_are_named_together_whichever_is_the_proxy(cell, proxy):
+    about = {"pretraining": {"cell_types": ["HepG2"]}, "cells": ["HepG2"]}
+    leak = leak_of(about, grid({"chr1": 4000}), cell, reads_states=True, same_track=[proxy])
+    assert f"has seen {cell} or {proxy} (one track of states)" in leak["said"]
+    assert f"training has met {cell} or {proxy} (one track of states)" in leak["said"]
+
+
+def test_the_mean_of_cell_types_has_nothing_of_a_track_that_the_cell_type_reads_itself(store):
+    """typeC reads the track of typeA, as a declared proxy does: typeB alone is another one."""
+    rows = np.array([0, 1, 0])
+    states = dataclasses.replace(store.states, rows=rows, proxies={"typeC": "typeA"})
+    access = dataclasses.replace(store.signals["accessibility"], rows=rows)
+    signals = dict(store.signals) | {"accessibility": access}
+    proxied = dataclasses.replace(store, states=states, signals=signals)
+    other = controlled(proxied, "typeC", "mean_of_cells", cells=["typeA", "typeB"])
+    assert np.array_equal(other.states.of(2), np.asarray(proxied.states.of(1)))
+    where = np.array([0]), np.array([500])
+    mean = other.signals["accessibility"].windows(np.array([2]), *where, 50)
+    assert np.allclose(mean, access.windows(np.array([1]), *where, 50))
+    assert controlled(proxied, "typeC", "mean_of_cells", cells=["typeA"]) is None
+    # Two names of one track are one track: it does not outvote another.
+    both = controlled(proxied, "typeB", "mean_of_cells", cells=["typeA", "typeC"])
+    assert np.array_equal(both.states.of(1), np.asarray(proxied.states.of(0)))
+
+
+def test_where_no_score_is_defined_no_control_is_compared(labels):
+    undefined = {"auprc_dg": float("nan")}
+    table = DreamEvaluation("m", "TF", "typeA", undefined, controls={"sequence_only": undefined})
+    assert table.verdict() == (
+        "does the cell type matter? Not defined: no bound and unbound bins are scored"
+    )
 
 
 def test_a_model_of_dna_alone_says_that_controls_are_idle(store, labels):

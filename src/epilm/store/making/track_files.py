@@ -103,8 +103,14 @@ def write_states(
     if twice:
         raise InputError(
             "two tracks of states have one name",
-            found=few(twice),
-            do="Name them: --states CELL=FILE.",
+            found=few(
+                [
+                    f"{name}: {' and '.join(one.place for one in given if one.track == name)}"
+                    for name in twice
+                ]
+            ),
+            expected="one track a cell type",
+            do="Leave one of them out, or give it another name (--states OTHER=FILE).",
         )
     served = serve(tracks, cell_map)  # a wrong map costs seconds, not the reading of all files
 

@@ -97,7 +97,8 @@ def state_sources(given: Peaks) -> list[StateSource]:
                 "two tracks of states have one name",
                 where=source.place,
                 found=f"{source.track}, which is also {seen[source.track]}",
-                do="Name them: --states CELL=FILE.",
+                expected="one track a cell type",
+                do="Leave one of them out, or give it another name (--states OTHER=FILE).",
             )
     return found
 

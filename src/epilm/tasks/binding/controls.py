@@ -35,7 +35,8 @@ def controlled(
     how : {"shuffled_states", "mean_of_cells", "sequence_only"}
         The bins that have a state shuffled within each chromosome, signals as they are; the most
         common state (of equally common ones the first in the store's list) and the mean signal over
-        `cells`, `cell` itself left out; all states unknown and the cell type's signals 0.
+        the tracks of `cells`, each once, without the very track that `cell` reads (its own, under
+        whatever name); all states unknown and the cell type's signals 0.
     cells : sequence of str
         Cell types the model was trained on.
     seed : int
@@ -43,7 +44,7 @@ def controlled(
     Returns
     -------
     Store or None
-        None where no other cell type has a track.
+        None where no other cell type has a track, or all read this one's.
     """
     if how not in CONTROLS[:3]:
         raise UsageError("unknown control", found=how, do=nearest(how, CONTROLS[:3]))
@@ -54,7 +55,7 @@ def controlled(
     states = store.states
     signals: dict[str, Any] = dict(store.signals)
     if how == "mean_of_cells":
-        others = [n for n in others if states is None or states.rows[n] >= 0]
+        others = others if states is None else _other_tracks(states.rows, number, others)
         if not others:
             return None
     if states is not None:
@@ -69,9 +70,25 @@ def controlled(
     if how != "shuffled_states":
         for name, table in store.signals.items():
             if table.rows is not None:
-                rows = [n for n in others if table.rows[n] >= 0] if how == "mean_of_cells" else []
+                averaged = how == "mean_of_cells"
+                rows = _other_tracks(table.rows, number, others) if averaged else []
                 signals[name] = _Averaged(table, tuple(rows), number)
     return replace(store, states=states, signals=signals)
+
+
+def _other_tracks(rows: NDArray[np.int64], cell: int, others: Sequence[int]) -> list[int]:
+    """Cell types of other tracks than one reads itself; of several with one track the first.
+
+    Examples
+    --------
+    >>> _other_tracks(np.array([0, 1, 0, 1, -1]), 0, [1, 2, 3, 4])
+    [1]
+    """
+    first: dict[int, int] = {}
+    for other in others:
+        if rows[other] >= 0 and rows[other] != rows[cell]:
+            first.setdefault(int(rows[other]), other)
+    return list(first.values())
 
 
 def shuffled(codes: NDArray[np.uint8], offsets: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:

@@ -127,10 +127,9 @@ class BinLabels:
                     f"a cell type of the labels is not in {other}",
                     where=self.factor or None,
                     found=cell,
-                    expected=f"one of {few(list(known), 12)}",
                     do=(
-                        "Name the cell types that are in both, or build the store with its track"
-                        " (--cell-map CELL=SOURCE)."
+                        f"{nearest(cell, known)}. Name the cell types that are in both, or build"
+                        " the store with its track (--cell-map CELL=SOURCE)."
                     ),
                 )
 
@@ -175,8 +174,14 @@ class BinLabels:
             )
 
 
-def _cells(path: str | Path) -> tuple[str, ...]:
-    """Cell types of a label file's first line."""
+def label_cells(path: str | Path) -> tuple[str, ...]:
+    """Name the cell types of a label file, from its first line.
+
+    Raises
+    ------
+    InputError
+        If that is no header of labels, or a cell type comes twice.
+    """
     first = first_line(path, _WHAT)
     names = [first.field(0, c).strip() for c in range(first.columns)]
     if [n.lower() for n in names[:3]] not in (
@@ -237,7 +242,7 @@ def read_labels(
     ----------
     ENCODE-DREAM in vivo TFBS prediction challenge, Synapse syn6131484.
     """
-    there = _cells(path)
+    there = label_cells(path)
     wanted = list(there if cells is None else cells)
     for cell in wanted:
         if cell not in there:
@@ -416,6 +421,7 @@ __all__ = [
     "UNBOUND",
     "BinLabels",
     "Rule",
+    "label_cells",
     "labels_from_peaks",
     "read_labels",
     "write_labels",

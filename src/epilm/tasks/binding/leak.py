@@ -64,11 +64,10 @@ def leak_of(
     there = [name for name, _, _ in bins.runs()]
     counts, warnings = bins.counts(), []
     said = []
-    called = cell + (
-        f" (whose states are those of {', '.join(same_track)})"
-        if same_track and reads_states
-        else ""
-    )
+    called = cell
+    if same_track and reads_states:
+        # Whichever of them is the proxy: who has read one has read all.
+        called = f"{' or '.join([cell, *same_track])} (one track of states)"
     before = about.get("pretraining")
     pretraining = None
     if before:

@@ -7,19 +7,29 @@ and what was left out is said in the notes. Neighbours: `labels` and `bins`.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from epilm.errors import InputError, UsageError, nearest
-from epilm.genome.checks import check_ends
+from epilm.genome.checks import check_ends, cut_ends
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.binding.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
 from epilm.tasks.binding.dream.challenge import PAIRS, names_cell, read_name
-from epilm.tasks.binding.dream.wilds import PLACES, find_wilds, read_wilds
-from epilm.tasks.binding.labels import BinLabels, Rule, labels_from_peaks, read_labels
+from epilm.tasks.binding.dream.wilds import PLACES, find_wilds, read_wilds, wilds_cells
+from epilm.tasks.binding.labels import (
+    AMBIGUOUS,
+    BinLabels,
+    Rule,
+    label_cells,
+    labels_from_peaks,
+    read_labels,
+)
 from epilm.tasks.binding.lines import iter_lines
 
+# Bins of a chromosome without any peak of a cell type: the challenge keeps chr1, chr8 and chr21 out
+# of its peak files, so that "no peak" there says nothing.
+WithoutPeaks = Literal["unknown", "unbound"]
 _PEAKS = re.compile(
     r"^(?:ChIPseq\.)?(?P<cell>.+)\.(?P<factor>[^.]+)\.(?P<kind>conservative|relaxed)(?:\.train)?\.(?:narrowPeak|bed)(?:\.gz)?$"
 )
@@ -156,7 +166,8 @@ def load_bins(
     chroms: Sequence[str] | None = None,
     regions: Any = None,
     blacklist: Any = None,
-    rule: Rule = "challenge",
+    rule: Rule | None = None,
+    without_peaks: WithoutPeaks | None = None,
     margin: int = MARGIN,
 ) -> BinLabels:
     """Give the labels of a factor, from whatever holds them.
@@ -173,7 +184,7 @@ def load_bins(
         Which cell types, in which order; by default all.
     sizes : dict of chromosome to bp
         The genome's; needed to lay bins when labels are rebuilt without `regions`. Peaks that end
-        past them are refused.
+        a little past them are cut there and counted, others refused.
     chroms : sequence of str, optional
         Keep bins inside these chromosomes or parts of them.
     regions : path, DataFrame or sequence of places, optional
@@ -181,8 +192,11 @@ def load_bins(
         to lay bins over. With a label file: only its bins that are among these.
     blacklist : path or DataFrame, optional
         Bins that touch it are left out.
-    rule : {"challenge", "bin_half"}
-        See `labels_from_peaks`.
+    rule : {"challenge", "bin_half"}, optional
+        See `labels_from_peaks`; "challenge" where not given. For peaks alone.
+    without_peaks : {"unknown", "unbound"}, optional
+        What the bins of a chromosome are where a cell type has no peak at all: not known (-1, as
+        ambiguous ones; where not given) or not bound. For peaks alone.
     margin : int
         See `grid`.
 
@@ -194,10 +208,13 @@ def load_bins(
     ------
     InputError
         Naming what is missing and what there is; if the labels are named as those of another
-        factor, or a peak ends past its chromosome.
+        factor, or a peak ends far past its chromosome.
+    UsageError
+        If how peaks become labels is said of a file of labels.
     """
     check_factor(data, factor)
     if isinstance(data, BinLabels):
+        _check_peaks_alone(data.factor or "the labels", rule, without_peaks)
         labels = data if cells is None else data.select(cells)
         return _narrowed(labels, chroms, regions, blacklist)
     if isinstance(data, Mapping):
@@ -210,13 +227,15 @@ def load_bins(
             chroms,
             regions,
             blacklist,
-            rule,
+            rule or "challenge",
+            without_peaks or "unknown",
             margin,
             "the peaks given",
         )
     path = Path(data)
     if path.is_dir():
         if (subset := find_wilds(path, factor)) is not None:
+            _check_peaks_alone(str(subset), rule, without_peaks)
             labels = read_wilds(subset, factor=factor, cells=cells, chroms=chroms)
             return _narrowed(labels, None, regions, blacklist)
         files = {m["factor"]: p for p in sorted(path.iterdir()) if (m := _LABELS.match(p.name))}
@@ -230,7 +249,17 @@ def load_bins(
                 for cell, kinds in found[name].items()
             }
             return _rebuilt(
-                pairs, name, cells, sizes, chroms, regions, blacklist, rule, margin, str(path)
+                pairs,
+                name,
+                cells,
+                sizes,
+                chroms,
+                regions,
+                blacklist,
+                rule or "challenge",
+                without_peaks or "unknown",
+                margin,
+                str(path),
             )
     elif _PEAKS.match(path.name):
         raise UsageError(
@@ -239,9 +268,61 @@ def load_bins(
             expected="a label file, or the folder of peak files",
             do=f"Give {path.parent} and name the factor.",
         )
+    _check_peaks_alone(str(path), rule, without_peaks)
     return _narrowed(
         read_labels(path, chroms=chroms, cells=cells, factor=factor or ""), None, regions, blacklist
     )
+
+
+def cells_of(data: Any, factor: str | None = None) -> tuple[str, ...]:
+    """Name the cell types that labels have, without reading them.
+
+    Parameters
+    ----------
+    data : path or BinLabels
+        As in `load_bins`.
+    factor : str, optional
+        Which one, where a folder holds several.
+
+    Raises
+    ------
+    InputError, UsageError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "K562.CTCF.conservative.narrowPeak.gz").touch()
+    >>> cells_of(folder)
+    ('K562',)
+    """
+    if isinstance(data, BinLabels):
+        return data.cells
+    path = Path(data)
+    if not path.is_dir():
+        return label_cells(path)
+    if (subset := find_wilds(path, factor)) is not None:
+        return wilds_cells(subset, factor)
+    files = {m["factor"]: p for p in sorted(path.iterdir()) if (m := _LABELS.match(p.name))}
+    peaks = {} if files else find_peaks(path)
+    name = _factor(factor, list(files or peaks), path)
+    if files:
+        return label_cells(files[name])
+    return tuple(cell for cell, kinds in peaks[name].items() if "conservative" in kinds)
+
+
+def _check_peaks_alone(where: str, rule: Any, without_peaks: Any) -> None:
+    """Refuse what says how peaks become labels where there are labels already: those of the
+    challenge's own rule are what they are.
+    """
+    given = {"--rule": None if rule == "challenge" else rule, "--without-peaks": without_peaks}
+    if asked := [f"{option} {value}" for option, value in given.items() if value is not None]:
+        raise UsageError(
+            "the labels are given: no peaks are read",
+            where=where,
+            found=", ".join(asked),
+            do="Leave it out, or give the folder of peak files (--data).",
+        )
 
 
 def _factor(factor: str | None, there: list[str], path: Path) -> str:
@@ -290,6 +371,7 @@ def _rebuilt(
     regions: Any,
     blacklist: Any,
     rule: Rule,
+    without_peaks: WithoutPeaks,
     margin: int,
     where: str,
 ) -> BinLabels:
@@ -311,9 +393,9 @@ def _rebuilt(
                     else "There are relaxed peaks alone: they cannot say what is bound."
                 ),
             )
+    notes = _near_names(list(peaks))
     blacklisted = None if blacklist is None else read_intervals(blacklist)
     bins = _bins(sizes, chroms, regions, margin, where)
-    notes = []
     if blacklisted is not None:
         clear = ~bins.overlaps(blacklisted)
         if not clear.all():
@@ -327,23 +409,165 @@ def _rebuilt(
         core = read_intervals(peaks[cell][0])
         wide = None if peaks[cell][1] is None else read_intervals(peaks[cell][1])
         origin = str(getattr(core, "attrs", {}).get("source", cell))
-        met = set(np.unique(np.asarray(core["chrom"]).astype(str)).tolist())
+        met = _chroms_of(core)
         check_names(sorted(met), list(sizes) if sizes else named, origin, other="the bins")
-        if silent := [name for name in named if name not in met]:
-            notes.append(
-                f"{cell}: no conservative peak on {few(silent, 24)}; all bins there count as not"
-                " bound"
-            )
         if wide is None:
             notes.append(
                 f"{cell}: no relaxed peaks, so only the edges of conservative peaks are ambiguous"
             )
-        for peaks_of in (core, wide):
-            if sizes and peaks_of is not None:
-                check_ends(peaks_of, sizes, peaks_of.attrs.get("source", cell), "peak")
+        else:
+            met |= _chroms_of(wide)
+        if sizes:
+            core, wide = (
+                table if table is None else _within(table, sizes, cell, notes)
+                for table in (core, wide)
+            )
         values[:, c] = labels_from_peaks(bins, core, wide, rule=rule)
+        silent = [(name, low, high) for name, low, high in bins.runs() if name not in met]
+        if silent:
+            names = few([name for name, _, _ in silent], 24)
+            if without_peaks == "unbound":
+                notes.append(f"{cell}: no peak on {names}; all bins there count as not bound")
+            else:
+                for _, low, high in silent:
+                    values[low:high, c] = AMBIGUOUS
+                notes.append(
+                    f"{cell}: no peak on {names}; the {sum(h - lo for _, lo, h in silent):,} bins"
+                    " there are not known, neither learned from nor scored (if it was looked"
+                    " there: --without-peaks unbound)"
+                )
     notes.append(f"labels rebuilt from peaks by the rule {rule!r}")
     return BinLabels(bins, tuple(wanted), values, factor, tuple(notes))
+
+
+def bins_of_regions(
+    regions: Any, sizes: Mapping[str, int], chroms: Sequence[str] = ()
+) -> tuple[Bins, list[str]]:
+    """Lay bins over regions of a genome, or take those of a region file as they are.
+
+    Parameters
+    ----------
+    regions : path, DataFrame or Bins
+        BED of regions; a file of bins, one a line.
+    sizes : dict of chromosome to bp
+        Of the genome.
+    chroms : sequence of str
+        Keep bins inside these chromosomes or parts of them; all where there are none.
+
+    Returns
+    -------
+    bins : Bins
+    notes : list of str
+        Regions that are too short for a bin, or on chromosomes that the genome has not.
+
+    Raises
+    ------
+    InputError
+        If no bin is left, chromosomes are spelled otherwise, or a region ends past one.
+
+    Examples
+    --------
+    >>> from epilm.genome.checks import make_table
+    >>> table = make_table(["chr1"] * 2, [1000, 3000], [1300, 3100])
+    >>> bins, notes = bins_of_regions(table, {"chr1": 5000})
+    >>> bins.start.tolist(), notes
+    ([1000, 1050, 1100], ['1 of 2 regions hold no whole bin of 200 bp'])
+    """
+    where = str(regions) if isinstance(regions, str | Path) else "the regions"
+    bins = _laid(regions)
+    notes = []
+    if not isinstance(bins, Bins):
+        table = bins
+        unknown = set(check_names(_chroms_of(table), sizes, where, other="the store"))
+        named = np.asarray(table["chrom"]).astype(str)
+        if away := int(np.isin(named, sorted(unknown)).sum()):
+            notes.append(
+                f"{away:,} of {len(table):,} regions lie on chromosomes that the store has not"
+                f" ({few(sorted(unknown))})"
+            )
+            table = table[~np.isin(named, sorted(unknown))]
+        check_ends(
+            table,
+            sizes,
+            where,
+            do="Regions and store are of two assemblies, or cut the regions at the end.",
+        )
+        bins = grid(table)
+        holds = _holding(table, bins)
+        if short := int((~holds).sum()):
+            notes.append(
+                f"{short:,} of {len(table):,} regions hold no whole bin of {bins.width} bp"
+            )
+    if chroms:
+        bins = bins.take(bins.inside(chroms))
+    if not len(bins):
+        raise InputError(
+            "no bin is left to predict",
+            where=where,
+            found=f"regions outside of {', '.join(chroms)}",
+            do="Choose chromosomes that the regions are on (--chroms), or leave it out.",
+        )
+    return bins, notes
+
+
+def _holding(table: Any, bins: Bins) -> np.ndarray:
+    """Which regions hold a bin whole, (n,) bool."""
+    out = np.zeros(len(table), bool)
+    named = np.asarray(table["chrom"]).astype(str)
+    start, end = np.asarray(table["start"], np.int64), np.asarray(table["end"], np.int64)
+    for name, low, high in bins.runs():
+        here = named == name
+        starts = bins.start[low:high].astype(np.int64)
+        first = np.minimum(np.searchsorted(starts, start[here]), len(starts) - 1)
+        out[here] = (starts[first] >= start[here]) & (starts[first] + bins.width <= end[here])
+    return out
+
+
+def _laid(regions: Any) -> Any:
+    """Bins as they are: given, or one a line of a file; else the table of regions."""
+    if isinstance(regions, str | Path):
+        block = next(iter(iter_lines(regions, "a file of regions or bins", size=1 << 14)))
+        width = block.integers(2) - block.integers(1) if block.columns >= 3 else np.zeros(1)
+        if (width == WIDTH).all():
+            return read_bins(regions)
+        return read_intervals(regions)
+    return regions
+
+
+def _near_names(cells: Sequence[str]) -> list[str]:
+    """Hint at cell types whose names differ in case and punctuation alone."""
+    groups: dict[str, list[str]] = {}
+    for cell in cells:
+        plain = "".join(letter for letter in cell.lower() if letter.isalnum())
+        groups.setdefault(plain, []).append(cell)
+    return [
+        f"{' and '.join(group)} differ in case and punctuation alone: if they are one cell type,"
+        " name their files alike"
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
+def _chroms_of(peaks: Any) -> set[str]:
+    """Chromosomes that a table of peaks has any of."""
+    return set(np.unique(np.asarray(peaks["chrom"]).astype(str)).tolist())
+
+
+def _within(peaks: Any, sizes: Mapping[str, int], cell: str, notes: list[str]) -> Any:
+    """Peaks cut at the ends of their chromosomes, which is counted; refused are those of another
+    assembly.
+    """
+    table, cut = cut_ends(
+        peaks,
+        sizes,
+        peaks.attrs.get("source", cell),
+        "peak",
+        "The peaks belong to another assembly: give the store of the genome they were called on"
+        " (--store), or lift them over.",
+    )
+    if cut:
+        notes.append(f"{cell}: {cut:,} peaks end past their chromosome and are cut there")
+    return table
 
 
 def _bins(
@@ -364,14 +588,9 @@ def _bins(
                 ),
             )
         return grid(sizes, chroms=chroms, margin=margin)
+    regions = _laid(regions)
     if isinstance(regions, Bins):
         return regions if chroms is None else regions.take(regions.inside(chroms))
-    if isinstance(regions, str | Path):
-        block = next(iter(iter_lines(regions, "a file of regions or bins", size=1 << 14)))
-        width = block.integers(2) - block.integers(1) if block.columns >= 3 else np.zeros(1)
-        if (width == WIDTH).all():
-            return read_bins(regions, chroms=chroms)
-        regions = read_intervals(regions)
     return grid(regions, chroms=chroms, margin=margin)
 
 

@@ -94,6 +94,9 @@ class BindingOptions(BindingSpec):
     """How labels are made from peaks. challenge (where not given): a bin is bound that shares at
     least half of itself, or of a peak, with it; bin_half: more than half of itself. A label file
     has its labels."""
+    without_peaks: Literal["unknown", "unbound"] | None = field(default=None, metadata=PLACE)
+    """Bins of a chromosome on which a cell type has no peak at all, as chr1, chr8 and chr21 of the
+    challenge's peak files. unknown (where not given): neither learned from nor scored; unbound."""
     other_assembly: bool = field(default=False, metadata=PLACE)
     """The store is of another genome than the pre-training's, and that is meant."""
     motifs: Any = field(default=None, metadata=PLACE | {"type": str})

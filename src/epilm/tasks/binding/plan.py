@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.errors import UsageError, nearest
+from epilm.errors import InputError, UsageError, nearest
 from epilm.store.reader import Store
 from epilm.store.window_table import unknown_runs
 from epilm.tasks.binding.labels import BinLabels
@@ -66,15 +66,25 @@ class BindingPlan:
         }
 
 
-def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) -> BindingPlan:
-    """Join labels, divide them and draw up the rows.
+def cells_to_read(known: Sequence[str], settings: BindingSpec) -> tuple[str, ...]:
+    """Name the cell types whose labels a run needs: those of the test are never looked at.
+
+    Parameters
+    ----------
+    known : sequence of str
+        All that the labels have.
 
     Raises
     ------
     UsageError
-        If two parts overlap, or a cell type is for training and for test.
+        If a cell type is for training and for test.
     InputError
-        If a part has no bin, or no bound one.
+        If the labels have not what is named.
+
+    Examples
+    --------
+    >>> cells_to_read(("HepG2", "K562", "liver"), BindingSpec(test_cells=("liver",)))
+    ('HepG2', 'K562')
     """
     both = sorted(set(settings.test_cells) & {*settings.train_cells, *settings.valid_cells})
     if both:
@@ -85,7 +95,6 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
         )
     wanted = (*settings.train_cells, *settings.valid_cells)
     if not settings.train_cells:
-        known = dict.fromkeys(cell for table in tables for cell in table.cells)
         for cell in settings.test_cells:
             if cell not in known:
                 raise UsageError(
@@ -95,6 +104,39 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
             *(cell for cell in known if cell not in settings.test_cells),
             *settings.valid_cells,
         )
+    for cell in wanted:
+        if cell not in known:
+            raise InputError(
+                "the labels have no such cell type", found=cell, do=nearest(cell, known)
+            )
+    return tuple(dict.fromkeys(wanted))
+
+
+def make_plan(
+    tables: Sequence[BinLabels],
+    store: Store,
+    settings: BindingSpec,
+    known: Sequence[str] | None = None,
+) -> BindingPlan:
+    """Join labels, divide them and draw up the rows.
+
+    Parameters
+    ----------
+    tables : sequence of BinLabels
+        One a factor.
+    known : sequence of str, optional
+        All cell types that the labels are there for; those of the tables where not given.
+
+    Raises
+    ------
+    UsageError
+        If two parts overlap, or a cell type is for training and for test.
+    InputError
+        If a part has no bin, or no bound one.
+    """
+    if known is None:
+        known = tuple(dict.fromkeys(cell for table in tables for cell in table.cells))
+    wanted = cells_to_read(known, settings)
     rows = join_labels(
         tables, chroms=store.chroms, sizes=store.sizes, cell_types=store.cell_types, cells=wanted
     )
@@ -136,7 +178,7 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
     valid_rows, said = validation_rows(
         rows, valid, judged, negatives=settings.valid_negatives, seed=settings.seed
     )
-    notes += [*draw.notes, *said]
+    notes += [*draw.notes, *said, *uneven_factors(rows, draw)]
     bound = (rows.take(valid_rows)[3] == 1).any(0)
     if silent := [
         factor for factor, any_bound in zip(rows.factors, bound, strict=True) if not any_bound
@@ -147,6 +189,26 @@ def make_plan(tables: Sequence[BinLabels], store: Store, settings: BindingSpec) 
     return BindingPlan(
         rows, split, tuple(chosen), tuple(judged), draw, valid_rows, tuple(notes), places
     )
+
+
+def uneven_factors(rows: BindingRows, draw: Draw) -> list[str]:
+    """Say how many unbound rows an epoch has for each bound one, factor by factor.
+
+    Rows are shared: `negatives` unbound ones are drawn for each that any factor binds, so that
+    every factor has more.
+    """
+    if len(rows.factors) < 2:
+        return []
+    labels = rows.labels_of(draw.epoch(0))
+    bound, unbound = (labels == 1).sum(0), (labels == 0).sum(0)
+    shown = [
+        f"{factor} 1:{no / yes:.0f}" if yes else f"{factor} none bound"
+        for factor, yes, no in zip(rows.factors, bound.tolist(), unbound.tolist(), strict=True)
+    ]
+    return [
+        f"bound to unbound rows of an epoch, factor by factor: {', '.join(shown)}; 1:"
+        f"{draw.negatives} is that of rows which any of them binds"
+    ]
 
 
 def bins_of_n(store: Store, rows: BindingRows) -> NDArray[np.bool_]:

@@ -185,10 +185,10 @@ def join_labels(
                 "a cell type of the labels is not in the store",
                 where=factors[0],
                 found=cell,
-                expected=f"one of {', '.join(cell_types)}",
                 do=(
-                    "Build the store with its tracks (--states, --cell-map for a proxy), or name"
-                    " the cell types to use (--train-cells)."
+                    f"{nearest(cell, cell_types)}. Call it in the labels as the store does, build"
+                    " the store with its tracks (--states, --cell-map for a proxy), or name the"
+                    " cell types to use (--train-cells)."
                 ),
             )
     number = {name: c for c, name in enumerate(chroms)}

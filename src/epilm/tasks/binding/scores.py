@@ -30,6 +30,7 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of, share_of_n
 from epilm.tasks.binding.load import check_factor, factor_of_predictions, load_bins
 from epilm.tasks.binding.rows import CellBins
+from epilm.tasks.binding.silent import silent_notes, stretches
 from epilm.tasks.composition import (
     LEAST_JUDGED,
     average_precision,
@@ -137,6 +138,8 @@ class DreamEvaluation:
                 )
         if not parts:
             return "no control of the cell type was run"
+        if not np.isfinite(self.scores["auprc_dg"]):
+            return "does the cell type matter? Not defined: no bound and unbound bins are scored"
         return f"does the cell type matter? auPRC (DG) {self.scores['auprc_dg']:.4f}: " + "; ".join(
             parts
         )
@@ -172,7 +175,8 @@ def evaluate_binding(
     """
     factor, chroms, controls = options.factor, options.chroms or options.test, options.controls
     motifs, seed = options.motifs, options.seed
-    path = Path(run if isinstance(run, str | Path) else run.path or "model")
+    # An open model that came from no folder has no name of its own.
+    path = Path(run if isinstance(run, str | Path) else run.path or "open model")
     # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this
     # factor".
     motifs = None if motifs is None else read_collection(motifs)
@@ -189,7 +193,12 @@ def evaluate_binding(
             "to predict, a store is needed",
             do="Give --store, with the genome and the tracks of the cell type.",
         )
-    asked = {"regions": options.regions, "blacklist": options.blacklist, "rule": options.rule}
+    asked = {
+        "regions": options.regions,
+        "blacklist": options.blacklist,
+        "rule": options.rule,
+        "without_peaks": options.without_peaks,
+    }
     reading = {key: value for key, value in asked.items() if value is not None}
     labels = _labels(data, factor, cell, opened, reading)
     notes, warnings = list(labels.notes), list[str]()
@@ -246,6 +255,10 @@ def evaluate_binding(
             same_track=same_track(opened, cell),
         )
         warnings += list(leak.pop("warnings"))
+        numbers = np.array([opened.chrom_number(name) for name in labels.bins.chroms])
+        places = stretches(numbers[labels.bins.chrom], labels.bins.start, labels.bins.width)
+        names_read = [name for name, _, _ in score.reads.signals]
+        warnings += silent_notes(opened, names_read, [cell], places, "scored")
         if opened.states is not None and score.reads.states and cell in opened.states.proxies:
             warnings.append(
                 f"the states of {cell} are those of {opened.states.proxies[cell]}, a declared proxy"
@@ -356,7 +369,7 @@ def _labels(
     if isinstance(data, BinLabels):
         data.column(cell)
         check_factor(data, factor)
-        return data
+        return load_bins(data, **dict(options)) if options else data
     sizes = dict(zip(store.chroms, store.sizes, strict=True)) if store is not None else None
     return load_bins(data, factor=factor, cells=[cell], sizes=sizes, **dict(options or {}))
 
@@ -457,8 +470,8 @@ def _controls(
             other = controlled(store, cell, name, cells=model.about.get("cells", ()), seed=seed)
             if other is None:
                 warnings.append(
-                    f"control {name}: no training cell type but {cell} has tracks in this store;"
-                    " left out"
+                    f"control {name}: no training cell type has a track other than the one that"
+                    f" {cell} reads; left out"
                 )
                 continue
             say(f"control: {name}")

@@ -41,9 +41,10 @@ def split_bins(
 ) -> BinningSplit:
     """Divide bins by place: chromosomes, or regions of them.
 
-    A part holds the bins that lie in it whole. A training bin whose window reaches into a
-    validation or test region is left out: the model would learn from the very bases it is judged
-    on.
+    A part holds the bins that lie in it whole. A training bin whose window shares a base with what
+    windows of a validation or test region may read (the region and their reach beyond it) is left
+    out, and so is a validation bin near a test region: the model would learn from, or be chosen by,
+    the very bases it is judged on.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def split_bins(
     ... )
     >>> split = split_bins(rows, valid=["chr11:0-500"], window_bp=400)
     >>> split.train.tolist(), split.valid.tolist()
-    ([0, 1, 2, 3, 4, 8, 9], [5, 6])
+    ([0, 1, 2, 3, 4, 9], [5, 6])
     """
     places = {
         name: [parse_place(text) for text in texts]
@@ -113,29 +114,34 @@ def split_bins(
             do=f"Give --valid, e.g. --valid {present[-1]}.",
         )
     inside = {name: np.zeros(rows.n_bins, bool) for name in places}
-    near = np.zeros(rows.n_bins, bool)
-    reach = (
-        window_bp - rows.width + 1
-    ) // 2 + rows.width  # from a bin's start to what its window may touch
+    # What learns may not read a base that chooses or judges, nor what chooses one that judges. Each
+    # window reaches beyond its bin, those of the part that is kept whole as well: hence twice.
+    flank = (window_bp - rows.width + 1) // 2
+    near = {name: np.zeros(rows.n_bins, bool) for name in ("train", "valid")}
     for name, listed in places.items():
         for place in listed:
             for begin, stop in _span(rows, place.chrom):
                 start = rows.start[begin:stop]
-                inside[name][begin:stop] |= (start >= place.start) & (
-                    start + rows.width <= place.end
-                )
-                if name != "train":
-                    near[begin:stop] |= (start + reach > place.start) & (
-                        start + rows.width - reach < place.end
-                    )
+                end = start + rows.width
+                inside[name][begin:stop] |= (start >= place.start) & (end <= place.end)
+                close = (end + 2 * flank > place.start) & (start - 2 * flank < place.end)
+                if name in ("valid", "test"):
+                    near["train"][begin:stop] |= close
+                if name == "test":
+                    near["valid"][begin:stop] |= close
     chosen = inside["train"] if train else ~(inside["valid"] | inside["test"])
-    learn = chosen & ~near
     notes = []
-    if lost := int((chosen & near).sum()):
-        notes.append(
-            f"{lost:,} training bins are left out: their windows reach into a validation or test"
-            " region"
-        )
+    for name, words, mask in (
+        ("train", "training", chosen),
+        ("valid", "validation", inside["valid"]),
+    ):
+        if lost := int((mask & near[name]).sum()):
+            judged = "validation or test" if name == "train" else "test"
+            notes.append(
+                f"{lost:,} {words} bins are left out: their windows share bases with windows of a"
+                f" {judged} region"
+            )
+    learn, inside["valid"] = chosen & ~near["train"], inside["valid"] & ~near["valid"]
     bins = {name: np.flatnonzero(mask) for name, mask in inside.items()}
     split = BinningSplit(np.flatnonzero(learn), bins["valid"], bins["test"], tuple(notes))
     for name, part in (("train", split.train), ("valid", split.valid)):

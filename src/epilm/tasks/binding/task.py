@@ -5,23 +5,28 @@ controls, in `scores`.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from epilm.errors import UsageError
+import numpy as np
+
+from epilm.batches.reads import parse_signal
+from epilm.errors import InputError, UsageError
+from epilm.genome.chromosomes import few
 from epilm.store.reader import Store
 from epilm.store.window_table import proxy_notes
 from epilm.tasks.binding.bins import grid, read_bins
 from epilm.tasks.binding.dream.tracks import open_predictions
 from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.load import bins_of_regions, cells_of, load_bins
 from epilm.tasks.binding.options import BindingOptions, check_binding, with_pair
-from epilm.tasks.binding.plan import make_plan
+from epilm.tasks.binding.plan import BindingPlan, cells_to_read, make_plan
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.binding.scores import DreamEvaluation, column_of, evaluate_binding
+from epilm.tasks.binding.silent import check_signals, silent_notes, stretches
 from epilm.tasks.labels import Factors
 from epilm.tasks.lesson import TaskLesson
 from epilm.tasks.task import Say, Scorer, Task
@@ -43,6 +48,8 @@ class BindingPredictOptions:
     """Chromosomes, or parts of them, to lay bins over (200 bp every 50)."""
     bins: Any = field(default=None, metadata=PATH)
     """A file with one bin a line, such as the challenge's region files; the order is kept."""
+    regions: Any = field(default=None, metadata=PATH)
+    """BED of regions to lay bins over, or a region file; with chroms, what lies in those."""
     other_assembly: bool = False
     """The store is of another genome than the model's, and that is meant."""
 
@@ -67,6 +74,9 @@ class BindingEvaluateOptions:
     """BED of regions; bins that touch it are left out."""
     rule: Literal["challenge", "bin_half"] | None = None
     """How labels are made from peaks, as in epilm finetune binding."""
+    without_peaks: Literal["unknown", "unbound"] | None = None
+    """Bins of a chromosome on which the cell type has no peak at all: unknown (not scored; where
+    not given) or unbound."""
     controls: Any = field(default=False, metadata={"type": bool})
     """Also shuffled states, the other cell types' states, the sequence alone, the motif alone."""
     motifs: Any = field(default=None, metadata={"type": str})
@@ -139,9 +149,10 @@ class BindingTask(Task):
                 do="Give --store, with the genome and the cell types' tracks.",
             )
         store = options.store if isinstance(options.store, Store) else Store.open(options.store)
-        tables = _labels(data, options, store)
-        plan = make_plan(tables, store, options)
+        tables, known = _labels(data, options, store)
+        plan = make_plan(tables, store, options, known)
         notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+        notes += _silent_parts(plan, store, options.signals)
         used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
         return TaskLesson(
             plan.rows,
@@ -177,16 +188,28 @@ class BindingTask(Task):
         store = options.store if isinstance(options.store, Store) else Store.open(options.store)
         sizes = dict(zip(store.chroms, store.sizes, strict=True))
         if options.bins is not None:
+            if options.regions is not None:
+                raise UsageError(
+                    "--bins and --regions both say where the bins lie",
+                    found=f"{options.bins} and {options.regions}",
+                    do="Give one of them.",
+                )
             given = options.bins
             bins = (
                 read_bins(given, chroms=list(options.chroms) or None)
                 if isinstance(given, str | Path)
                 else given
             )
+        elif options.regions is not None:
+            bins, notes = bins_of_regions(options.regions, sizes, chroms=list(options.chroms))
+            for note in notes:
+                say(f"note: {note}")
         elif options.chroms:
             bins = grid(sizes, chroms=list(options.chroms))
         else:
-            raise UsageError("no bins are named", do="Give --chroms, or --bins FILE.")
+            raise UsageError(
+                "no bins are named", do="Give --chroms, --regions FILE, or --bins FILE."
+            )
         score.reads.check(store, [options.cell], other_assembly=options.other_assembly)
         names = score.about["labels"]["names"]
         column = column_of(names, options.factor)
@@ -198,6 +221,11 @@ class BindingTask(Task):
             "run": str(score.about.get("path")),
         }
         check_bins(bins, store, score)
+        names_read = [name for name, _, _ in score.reads.signals]
+        numbers = np.array([store.chroms.index(name) for name in bins.chroms] or [0])
+        places = stretches(numbers[bins.chrom], bins.start, bins.width)
+        for note in silent_notes(store, names_read, [options.cell], places, "predicted"):
+            say(f"WARNING: {note}")
         examples = CellBins(bins, store.cell_number(options.cell), tuple(store.chroms))
         total, began = 0.0, time.monotonic()
         with open_predictions(out, bins, sizes=sizes, about=about) as file:
@@ -220,6 +248,23 @@ class BindingTask(Task):
         if data is None or not options.cell:
             raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")
         return [evaluate_binding(run, data, options, cell, score, say) for cell in options.cell]
+
+
+def _silent_parts(plan: BindingPlan, store: Store, signals: Sequence[str]) -> list[str]:
+    """Say which signals are 0 in a part; refuse one that is so wherever it would be learned."""
+    names = [parse_signal(text)[0] for text in signals]
+    names = [name for name in names if name in store.signals]  # what is not there is refused later
+    rows, notes = plan.rows, list[str]()
+    for part, bins, cells in (
+        ("training", plan.split.train, plan.train_cells),
+        ("validation", plan.split.valid, plan.valid_cells),
+    ):
+        places = stretches(rows.chrom[bins], rows.start[bins], rows.width)
+        called = [rows.cells[c] for c in cells]
+        if part == "training":
+            check_signals(store, names, called, places)
+        notes += [f"WARNING: {n}" for n in silent_notes(store, names, called, places, part)]
+    return notes
 
 
 def check_bins(bins: Any, store: Store, score: Scorer) -> None:
@@ -245,16 +290,40 @@ def check_bins(bins: Any, store: Store, score: Scorer) -> None:
     )
 
 
-def _labels(data: Any, options: BindingOptions, store: Store) -> list[BinLabels]:
-    if isinstance(data, BinLabels):
-        return [data]
+def _labels(
+    data: Any, options: BindingOptions, store: Store
+) -> tuple[list[BinLabels], tuple[str, ...] | None]:
+    """Labels of what is asked for alone, and all cell types that they are there for; None where the
+    labels came from Python and say it themselves.
+    """
+    asked = {
+        "regions": options.regions,
+        "blacklist": options.blacklist,
+        "rule": options.rule,
+        "without_peaks": options.without_peaks,
+    }
+    reading = {key: value for key, value in asked.items() if value is not None}
     if not isinstance(data, str | Path):
-        return list(data)
+        tables = [data] if isinstance(data, BinLabels) else list(data)
+        return ([load_bins(each, **reading) for each in tables] if reading else tables), None
     if not options.factor:
         raise UsageError(
             "the factor is not named", where=str(data), do="Give --factor, e.g. --factor CTCF."
         )
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
-    asked = {"regions": options.regions, "blacklist": options.blacklist, "rule": options.rule}
-    reading = {key: value for key, value in asked.items() if value is not None}
-    return [load_bins(data, factor=name, sizes=sizes, **reading) for name in options.factor]
+    there = {name: cells_of(data, name) for name in options.factor}
+    known = tuple(dict.fromkeys(cell for cells in there.values() for cell in cells))
+    wanted = cells_to_read(known, options)
+    tables = []
+    for name, cells in there.items():
+        mine = [cell for cell in cells if cell in wanted]
+        if not mine:
+            raise InputError(
+                f"the labels of {name} are of none of the cell types to learn from",
+                where=str(data),
+                found=few(cells, 24) or "none",
+                expected=f"one of {few(wanted, 24)}",
+                do="Leave the factor out (--factor), or choose other cell types (--train-cells).",
+            )
+        tables.append(load_bins(data, factor=name, cells=mine, sizes=sizes, **reading))
+    return tables, known

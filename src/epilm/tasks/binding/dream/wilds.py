@@ -36,6 +36,19 @@ def find_wilds(folder: str | Path, factor: str | None = None) -> Path | None:
     return None
 
 
+_WINDOWS = "windows: chromosome, start, stop, cell type, no header"
+
+
+def wilds_cells(folder: str | Path, factor: str | None = None) -> tuple[str, ...]:
+    """Name the cell types of a WILDS subset, in the order in which they come."""
+    place = find_wilds(folder, factor)
+    assert place is not None, "asked of a subset alone"
+    known: dict[str, None] = {}
+    for block in iter_lines(place / PLACES, _WINDOWS, columns=4):
+        known |= dict.fromkeys(cell for cell, _, _ in block.runs(3))
+    return tuple(known)
+
+
 def read_wilds(
     folder: str | Path,
     *,
@@ -87,9 +100,7 @@ def read_wilds(
     names: dict[str, int] = {}
     known: dict[str, int] = {}
     keys, owners = [], []
-    for block in iter_lines(
-        table, "windows: chromosome, start, stop, cell type, no header", columns=4
-    ):
+    for block in iter_lines(table, _WINDOWS, columns=4):
         start, stop = block.integers(1), block.integers(2)
         wrong = stop - start != STEP * y.shape[1]
         if wrong.any():

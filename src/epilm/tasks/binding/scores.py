@@ -347,8 +347,8 @@ def _judged(
             f" ({', '.join(there[:6])}{', ...' if len(there) > 6 else ''})"
         )
     if store is not None:
-        there = set(store.chroms)
-        known = np.array([name in there for name in labels.bins.chroms] or [True])
+        of_store = set(store.chroms)
+        known = np.array([name in of_store for name in labels.bins.chroms] or [True])
         keep = known[labels.bins.chrom]
         if not keep.all():
             warnings.append(

@@ -3,7 +3,8 @@ profile, pre-training.
 
     PYTHONPATH=src python -m benchmarks.gpu --minutes 10 --out DIR [--store my.store]
         [--labels peaks --regions where.bed] [--model ebert|genebert]
-    PYTHONPATH=src python -m benchmarks.gpu --minutes 2 --out DIR --tiny --device cpu  # rehearsal
+    # a rehearsal without a card
+    PYTHONPATH=src python -m benchmarks.gpu --minutes 2 --out DIR --tiny --device cpu
 
 Needs torch, transformers, lightning, numpy, safetensors and yaml beside this repository. Each part
 has its own seconds; one that fails, or runs out of them, is written down with its reason and the

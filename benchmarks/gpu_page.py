@@ -278,10 +278,9 @@ def curves(all_curves: dict[str, list[dict[str, Any]]], key: str = "loss") -> st
     ]
     for number, (name, points, colour, dashed) in enumerate(lines):
         last = max(x for x, _ in points) or 1.0
-        across, up = width - edge - legend, height - 2 * edge
+        across, up = (width - edge - legend) / last, (height - 2 * edge) / span
         at = " ".join(
-            f"{edge + x / last * across:.1f},{height - edge - (y - low) / span * up:.1f}"
-            for x, y in points
+            f"{edge + x * across:.1f},{height - edge - (y - low) * up:.1f}" for x, y in points
         )
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         parts.append(

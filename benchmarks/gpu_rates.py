@@ -198,9 +198,8 @@ def planned(session: "Session", limit: float) -> dict[str, Any]:
 
 
 def predicted(session: "Session", limit: float) -> dict[str, Any]:
-    """Bins a second of the one predictor with EBERT, one in 50 bp, at several batches.
-
-    Weights are random: the work is the same.
+    """Bins a second of the one predictor with EBERT (random weights: the work is the same), one in
+    50 bp, at several batches.
     """
     import numpy as np
 

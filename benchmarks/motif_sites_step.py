@@ -146,8 +146,8 @@ def main() -> None:
             f" {sites.numel():,} entries"
         )
         print(f"step without {without * 1e3:.1f} ms, with {with_it * 1e3:.1f} ms CPU time")
-        batch_ms = statistics.median(making) * 1e3
-        print(f"ratio {with_it / without:.3f}; making a batch {batch_ms:.1f} ms")
+        a_batch = statistics.median(making) * 1e3
+        print(f"ratio {with_it / without:.3f}; making a batch {a_batch:.1f} ms")
         print(f"largest memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
         print(f"{check(store, codes):,} sites of 60,000 bases: the same as motifs.scan")
 

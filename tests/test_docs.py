@@ -5,8 +5,6 @@ tutorial runs.
 """
 
 import dataclasses
-import importlib
-import inspect
 import os
 import re
 import shlex
@@ -71,7 +69,9 @@ def examples_in_code() -> list[tuple[str, str]]:
         (path.name, line.lstrip("# ").rstrip())
         for path in files
         for line in joined(path.read_text(encoding="utf-8"))
-        if re.match(r"[# ]+epilm [a-z]+ ", line) and "..." not in line
+        if re.match(r"[# ]+epilm [a-z]+ ", line)
+        and "..." not in line
+        and " --help " not in line  # prose
     ]
     return [(name, line) for name, line in found if line.split()[1] in COMMANDS]
 
@@ -105,14 +105,14 @@ def test_a_documented_command_parses(where, line):
 def test_a_documented_option_exists(page):
     known = set(FOREIGN)
     for command in COMMANDS:
-        function = getattr(importlib.import_module(f"epilm.cli.{command}"), command)
-        names = [name.replace("_", "-") for name in inspect.signature(function).parameters]
+        arguments = application(command)[command].assemble_argument_collection()
+        names = {name.removeprefix("--") for argument in arguments for name in argument.names}
         if command in OF_TASKS:
-            names += [
+            names |= {
                 option_name(spec, field.name).removeprefix("--")
                 for spec in (task.options_of(command) for task in TASKS.values())
                 for field in dataclasses.fields(spec)
-            ]
+            }
         known |= {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
     said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     assert said <= known, f"{name_of(page)} names {sorted(said - known)}"

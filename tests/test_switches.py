@@ -12,6 +12,8 @@ import epilm
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.table import ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
+from epilm.tasks import TASKS
+from epilm.tasks.task import VERBS
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "switches.md"
@@ -38,12 +40,18 @@ def annotation(key: str) -> typing.Any:
     if section in SECTIONS:
         kind: typing.Any = SECTIONS[section]
         for name in path:
-            hints = typing.get_type_hints(kind)
-            assert name in hints, f"{key}: {kind.__name__} has no field {name}"
+            # A table that may be null is still a table.
+            arms = [arm for arm in typing.get_args(kind) if dataclasses.is_dataclass(arm)]
+            hints = typing.get_type_hints(arms[0] if arms else kind)
+            assert name in hints, f"{key}: {kind} has no field {name}"
             kind = hints[name]
         return kind
     function = getattr(epilm, section)
     hints = typing.get_type_hints(inspect.unwrap(function))
+    if section in VERBS and path[0] not in hints:  # an option of tasks: what any of them allows
+        specs = (task.options_of(section) for task in TASKS.values())
+        kinds = [typing.get_type_hints(spec).get(path[0]) for spec in specs]
+        hints[path[0]] = typing.Union[tuple(kind for kind in kinds if kind is not None)]  # noqa: UP007
     assert path[0] in hints, f"{key}: epilm.{section} has no argument {path[0]}"
     return hints[path[0]]
 
@@ -80,7 +88,7 @@ def test_the_first_value_in_the_table_is_the_default():
             continue
         value: typing.Any = SECTIONS[section]()
         for name in path:
-            value = getattr(value, name)
+            value = getattr(value, name, None)  # of a table that is null
         if isinstance(value, str):
             assert values.split(",")[0].strip() == value, key
     assert dataclasses.is_dataclass(ModelSpec)

@@ -23,7 +23,7 @@ def test_words_for_signals():
     assert parse_signal("h3k27ac:mean:raw") == ("h3k27ac", "mean", "raw")
     with pytest.raises(UsageError, match=r"Did you mean min|Known: max, mean, min"):
         parse_signal("mappability:mim")
-    with pytest.raises(UsageError, match="not a signal. Found a:max:raw:more"):
+    with pytest.raises(UsageError, match=r"not a signal. Found a:max:raw:more"):
         parse_signal("a:max:raw:more")
 
 

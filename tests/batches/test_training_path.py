@@ -32,8 +32,8 @@ batch = maker(rows_at(len(maker), batch=5, step=3, seed=0), 3)
 tensors = [batch.dna.ids, batch.dna.labels, batch.pairs.ids, batch.pair_labels]
 tensors += [batch.factors, batch.contacts]
 print(hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest())
-heavy = {{"pandas", "scipy", "rich", "numba", "bioframe", "lightning", "transformers"}}
-print(sorted(set(sys.modules) & heavy))
+print(sorted(set(sys.modules) & {{"pandas", "scipy", "rich", "numba", "bioframe", "lightning",
+                                 "transformers"}}))
 """
 
 

@@ -1,7 +1,4 @@
-"""The one evaluator: tables of predictions and runs of sequences.
-
-Bins: tests/tasks/binding/test_scores.py.
-"""
+"""The one evaluator: tables of predictions and runs. Bins: tests/tasks/binding/test_scores.py."""
 
 import numpy as np
 import pytest

@@ -105,7 +105,7 @@ def test_an_old_run_of_the_small_cnn_has_no_spec_and_opens(tmp_path):
         expected = network(codes, lengths).double().softmax(-1).numpy()
     assert np.allclose(predict(model, rows, device="cpu").probabilities, expected, atol=1e-6)
     (folder / "classifier.json").write_text(json.dumps(settings | {"format": 7}))
-    with pytest.raises(CheckpointError, match="unknown format. Found 7; expected 1"):
+    with pytest.raises(CheckpointError, match=r"unknown format. Found 7; expected 1"):
         load_finetuned(tmp_path / "ft")
     (folder / "classifier.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"classifier.json: not JSON"):

@@ -94,7 +94,7 @@ def test_what_cannot_be_predicted_is_named(tuned, tmp_path):
         predict(tuned.model, [])
     with pytest.raises(UsageError, match=r"predict sequences: no such option. Found --cell, an op"):
         predict(tuned.model, ["ACGT"], cell="typeA")
-    with pytest.raises(UsageError, match="--batch-size: impossible value. Found 0"):
+    with pytest.raises(UsageError, match=r"--batch-size: impossible value. Found 0"):
         predict(tuned.model, ["ACGT"], batch_size=0)
 
 
@@ -248,7 +248,7 @@ def test_what_bins_need_is_asked_for(model, store, bins, tmp_path):
         predict(model, store=store)
     with pytest.raises(UsageError, match=r"no bins are named.*--chroms, or --bins FILE"):
         predict(model, out=tmp_path / "p.tab", store=store, cell="typeA", device="cpu")
-    with pytest.raises(UsageError, match="sequences and bins do not go together. Found a.fa"):
+    with pytest.raises(UsageError, match=r"sequences and bins do not go together. Found a.fa"):
         predict(model, "a.fa", store=store)
     with pytest.raises(UsageError, match=r"predict binding: no such option. Found --window, an op"):
         predict(model, window=100)

@@ -1,21 +1,14 @@
-"""From raw files to a row of a leaderboard, every step typed; and kill -9 in the middle of
-fine-tuning.
+"""From raw files to a row of a leaderboard, every step typed.
+
+Kill -9 in the middle of fine-tuning: tests/finetuning/test_finetune.py.
 """
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from epilm.cli import main
 from epilm.tasks.binding.dream.submission import read_submission
-from epilm.training.log import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -169,36 +162,3 @@ def test_raw_files_become_a_row_of_a_leaderboard(made, capsys):
         "--factor CTCF",
     ):
         assert words in page
-
-
-@pytest.mark.slow
-def test_killed_between_two_epochs_a_run_ends_with_the_same_weights(made):
-    words = [sys.executable, "-m", "epilm"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    more = ("--epochs", "3", "--patience", "0")
-    whole, cut = made / "whole", made / "cut"
-    subprocess.run(
-        [*words, *tuning(made, whole, *more)], check=True, env=environment, capture_output=True
-    )
-    process = subprocess.Popen(
-        [*words, *tuning(made, cut, *more)], env=environment, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 180
-    while process.poll() is None and time.monotonic() < deadline:
-        if (cut / "metrics.jsonl").is_file() and read_metrics(cut):
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait(60)
-    assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
-    assert not (cut / "model").exists()
-    done = subprocess.run(
-        [*words, *tuning(made, cut, *more)],
-        check=True,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert "going on after epoch" in done.stderr
-    one, other = (load_file(folder / "model" / "model.safetensors") for folder in (whole, cut))
-    assert all(torch.equal(one[key], other[key]) for key in one)

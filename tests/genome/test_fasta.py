@@ -6,14 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from epilm.errors import InputError
-from epilm.genome import records
 from epilm.genome.fasta import open_genome
-from epilm.genome.files import read_chunks
-from epilm.genome.records import iter_fasta
 from epilm.genome.sequence import decode
 
 RECORDS = {"chr1": "ACGTNNNNacgtnnRYACGTTTTTACGA", "chr2": "acgTTACG", "chr10": "N" * 9}
@@ -154,35 +149,6 @@ def test_a_bgzip_made_by_htslib_is_read_at_random(tmp_path):
     genome = open_genome(tmp_path / "a.fa.gz")
     for name, seq in letters.items():
         assert decode(genome.codes(name)) == seq.upper()
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.text(alphabet="ACGTNacgt>", max_size=25).map(lambda s: s.replace(">", "N")),
-        min_size=1,
-        max_size=4,
-    ),
-    st.integers(1, 12),
-    st.integers(1, 30),
-)
-def test_reading_in_pieces_of_any_size_gives_the_same_records(sequences, width, piece):
-    import tempfile
-    from pathlib import Path
-
-    text = "".join(
-        f">r{i} a>b\n" + "".join(seq[j : j + width] + "\n" for j in range(0, len(seq), width))
-        for i, seq in enumerate(sequences)
-    )
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        path = Path(folder) / "a.fa"
-        path.write_text(text)
-        patch.setattr(records, "read_chunks", lambda p, what: read_chunks(p, what, size=piece))
-        assert list(iter_fasta(path)) == [
-            (f"r{i} a>b", seq.encode()) for i, seq in enumerate(sequences)
-        ]
-        path.write_text(text.rstrip("\n"))
-        assert [seq for _, seq in iter_fasta(path)] == [seq.encode() for seq in sequences]
 
 
 @pytest.mark.parametrize("how", ["plain", "gzip", "2bit"])

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epilm.errors import InputError
-from epilm.genome.chromosomes import check_names
 from epilm.genome.fasta import open_genome
 from epilm.genome.intervals import (
     check_intervals,
@@ -253,24 +252,6 @@ def test_a_late_check_still_names_the_line_of_the_file(tmp_path):
     (tmp_path / "a.bed").write_text("track x\nchr1\t1\t5\n#\nchr1\t90\t101\n")
     with pytest.raises(InputError, match=r"a\.bed, line 4"):
         check_intervals(read_peaks(tmp_path / "a.bed"), SIZES)
-
-
-@pytest.mark.parametrize(
-    ("names", "known", "cure"),
-    [
-        (["chr3"], ["1", "3"], "sed 's/^chr//'"),
-        (["3"], ["chr3"], "sed 's/^/chr/'"),
-        (["MT", "1"], ["chrM", "chr1"], ""),
-    ],
-)
-def test_other_spellings_are_refused_with_the_command_that_cures(names, known, cure):
-    with pytest.raises(InputError, match="named differently") as error:
-        check_names(names, known, "a.bed")
-    assert cure in str(error.value)
-
-
-def test_only_the_mitochondrion_spelled_otherwise_is_no_reason_to_stop():
-    assert check_names(["chr1", "chrMT"], ["chr1", "chrM"], "a.bed") == ["chrMT"]
 
 
 def test_the_share_of_n_is_measured_for_each_region(tmp_path):

@@ -72,7 +72,7 @@ def test_every_network_over_bases_answers(name):
 
 
 def test_factornet_reads_windows_of_one_width():
-    with pytest.raises(UsageError, match="reads windows of one width. Found sequences of differ"):
+    with pytest.raises(UsageError, match=r"reads windows of one width. Found sequences of differ"):
         NETWORKS["factornet"].build(Shape(2))
 
 
@@ -93,7 +93,7 @@ def test_a_network_is_built_again_from_what_a_folder_says():
     assert network(windows(signals=1)).shape == (4, 2)
     cnn = {"kind": "cnn", "labels": {"kind": "classes", "names": ["a", "b", "c"]}, "head": {}}
     assert build_network(None, cnn).eval()(windows()).shape == (4, 3)
-    with pytest.raises(CheckpointError, match="a head that is not known here. Found oracle"):
+    with pytest.raises(CheckpointError, match=r"a head that is not known here. Found oracle"):
         build_network(build_model(EBERT), about | {"head": {"name": "oracle"}})
 
 

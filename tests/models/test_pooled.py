@@ -1,4 +1,4 @@
-"""BERT's head on a trunk that reads windows: reads states, not padding, and leaves its source."""
+"""BERT's head on a trunk that reads windows: states are read, padding is not."""
 
 import pytest
 import torch

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from epilm.errors import InputError
 from epilm.motifs import scan as scan_module
 from epilm.motifs.pwm import reverse_complement, thresholds
-from epilm.motifs.scan import BestScorer, HitScanner, best_scores, scan
+from epilm.motifs.scan import best_scores, scan
 from epilm.motifs.scores import log_odds
-from epilm.motifs.simd import available_kinds, chosen_kind
 
 from .reference import plain_best, plain_hits, random_motifs
 
@@ -50,24 +49,6 @@ def test_a_palindrome_counts_once_a_position_unless_asked():
     assert [hit[:3] for hit in listed(scan(codes, [ecori], [8.0]))] == [(0, 2, 1), (0, 10, 1)]
     both = scan(codes, [ecori], [8.0], dedup=False)
     assert [hit[:3] for hit in listed(both)] == [(0, 2, 1), (0, 2, -1), (0, 10, 1), (0, 10, -1)]
-
-
-@pytest.mark.parametrize("kind", available_kinds())
-def test_every_kind_of_lookup_equals_the_plain_loop(kind):
-    rng = np.random.default_rng(kind)
-    widths = [1, 2, 3, 4, 6, 9, 11, 14, 18, 21, 25, 31, 40]
-    pwms = [log_odds(m) for m in random_motifs(rng, widths)]
-    codes = rng.choice(5, size=700, p=[0.25, 0.24, 0.25, 0.25, 0.01]).astype(np.uint8)
-    cuts = thresholds(pwms, 0.02).scores
-    found = HitScanner(pwms, cuts, kind=(0,) * kind).hits(codes, 0, len(codes), dedup=True)
-    assert_same_hits(sorted(listed(found)), sorted(plain_hits(codes, pwms, cuts)))
-    starts = np.array([0, 5, 100, 130, 600, 690, 7])
-    ends = np.array([700, 50, 300, 133, 700, 700, 7])
-    expected = plain_best(codes, starts, ends, pwms)
-    for floor in (False, True):
-        out = np.empty(expected.shape, dtype=np.float32)
-        BestScorer(pwms, floor=floor, kind=(0,) * kind).best(codes, starts, ends, out)
-        np.testing.assert_allclose(out, np.maximum(expected, 0) if floor else expected, rtol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
@@ -170,10 +151,3 @@ def test_the_peer_moods_finds_the_same_hits():
 def test_wrong_use_is_said(call, message):
     with pytest.raises(InputError, match=message):
         call(encode("ACGTACGT"))
-
-
-def test_a_lesser_kind_can_be_asked_for(monkeypatch):
-    monkeypatch.setenv("EPILM_SIMD", "portable")
-    assert chosen_kind() == ()
-    monkeypatch.setenv("EPILM_SIMD", "nonsense")
-    assert len(chosen_kind()) == available_kinds()[0]

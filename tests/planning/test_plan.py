@@ -15,14 +15,9 @@ from epilm.cli import main
 from epilm.device import Place, choose_place
 from epilm.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from epilm.models.build import build_model
-from epilm.nn.encoder import BlockKernels, EncoderBlock
-from epilm.planning import probe as plan_probe
-from epilm.planning import sizing as plan_sizing
 from epilm.planning.answer import Plan
 from epilm.planning.chips import CHIPS, DRAW, REACHED, SHARE, chip_of
-from epilm.planning.cost import Cost, _count, _How, count, without_initialising
 from epilm.planning.plan import DoesNotFit, _counted, _where
-from epilm.planning.probe import Calibration, Point, _sizes, calibrate, threads_of
 from epilm.planning.sizing import Sizing
 from epilm.pretraining.pretrain import for_store, make_plan
 from epilm.pretraining.step import hidden_counts
@@ -59,17 +54,6 @@ def sizing(name, size, keys, store, place=FP32):
     return COUNTED[key]
 
 
-def with_batches(found, **train):
-    """The same model in other batches; `contrast` is objectives.matching.batch."""
-    recipe, contrast = found.recipe, train.pop("contrast", None)
-    objectives = recipe.objectives
-    if contrast is not None:
-        objectives = replace(objectives, matching=replace(objectives.matching, batch=contrast))
-    return replace(
-        found, recipe=replace(recipe, train=replace(recipe.train, **train), objectives=objectives)
-    )
-
-
 def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
     found = sizing("ebert_base", "tiny", EBERT, tracks)
     few = found.data.maker(found.data.rows_at(0)[:32], 0)
@@ -85,48 +69,6 @@ def test_operations_of_an_ebert_are_those_of_the_textbook(tracks):
     assert found.costs.at(1).forward == pytest.approx(dense + attention + heads, rel=0.01)
     assert found.costs.at(1).backward == pytest.approx(2 * (dense + attention + heads), rel=0.01)
     assert found.costs.at(6).forward == 6 * found.costs.at(1).forward
-
-
-def test_compiled_blocks_are_counted_with_every_token(tracks):
-    """Programs keep one shape: in the last block too."""
-    recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
-    data = make_plan(recipe, tracks)
-    model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:4], 0)
-    cut, whole = (
-        count(model, batch, (3, 1), FP32, exact=False, fused=False, compiled=compiled).at(1)
-        for compiled in (False, True)
-    )
-    left_out = 2 * (batch.dna.ids.shape[1] - 3 - 1) * (64**2 + 2 * 64 * 256)
-    assert whole.forward - cut.forward == pytest.approx(left_out, rel=1e-6)
-    assert whole.kept > cut.kept
-
-
-@pytest.mark.parametrize("checkpointed", [False, True])
-def test_two_small_counts_are_the_count_of_all_layers(checkpointed, tracks):
-    """Six blocks counted as they are: what is kept adds up, the largest temporaries are those of
-    one block.
-    """
-    recipe = for_store(
-        load_recipe(
-            "ebert_base",
-            "tiny",
-            (
-                *EBERT,
-                "model.k=3",
-                "model.stride=3",
-                "model.max_tokens=350",
-                "model.encoder.layers=6",
-            ),
-        ),
-        tracks,
-    )
-    batch = (data := make_plan(recipe, tracks)).maker(data.rows_at(0)[:4], 0)
-    model = build_model(recipe.model, seed=0).train()
-    model.encoder.checkpoint_activations = checkpointed
-    found = count(model, batch, (3, 1), FP32, exact=False, fused=False).at(4)
-    whole = _count(model, batch, (12, 4), _How(FP32, False, False, False))
-    for name in ("forward", "backward", "again", "kept", "working"):
-        assert getattr(found, name) == pytest.approx(getattr(whole, name), rel=1e-3), name
 
 
 @pytest.mark.parametrize("attention", ["auto", "plain"])
@@ -150,55 +92,6 @@ def test_bytes_kept_are_those_that_autograd_keeps(attention, tracks):
     assert found.costs.at(len(batch)).kept == pytest.approx(sum(kept.values()), rel=0.05)
 
 
-@pytest.mark.parametrize("attention", ["auto", "plain"])
-def test_a_gpus_kernels_keep_sixteen_vectors_a_token_and_layer(attention, tracks):
-    """In bf16, by hand: what is read (1), queries, keys, values (3), mixed (1), sums before both
-    norms (2), what the feed-forward reads (1), its inner vectors before and after gelu (4 + 4); and
-    a number a row and head, two a row and norm.
-    """
-    recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
-    data = make_plan(recipe, tracks)
-    model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:4], 0)
-    model.encoder.compute(attention)
-    place = Place(torch.device("cpu"), True, ())
-    costs = count(model, batch, (3, 1), place, exact=False, fused=True)
-    tokens, hidden, heads = batch.dna.ids.shape[1], 64, 2
-    # The plain way keeps tables in place of the number a row and head: softmax in fp32, what
-    # dropout left (a byte), and the product of both in bf16.
-    mixing = {"auto": heads * 4, "plain": heads * tokens * (4 + 1 + 2)}[attention]
-    layer = costs.at(1, 2).kept - costs.at(1, 1).kept
-    assert layer == pytest.approx(tokens * (16 * hidden * 2 + 4 * 4 + mixing), rel=1e-6)
-
-
-def test_numbers_for_dropout_of_attention_are_counted_where_a_gpu_draws_them(store):
-    """One for each pair of tokens, head and layer: on the way there and, without a table, again on
-    the way back.
-    """
-    recipe = for_store(load_recipe("genebert_native", "tiny", ("model.layout=concat",)), store)
-    data = make_plan(recipe, store)
-    batch = data.maker(data.rows_at(0)[:2], 0)
-    parts = (batch.dna, batch.clean, batch.pairs)
-    tables = (
-        2
-        * 2
-        * sum(p.ids.shape[0] * p.ids.shape[1] ** 2 for p in parts if p is not None)
-        / len(batch)
-    )
-
-    def draws(attention="auto", fused=True, **encoder):
-        spec = replace(recipe.model, encoder=replace(recipe.model.encoder, **encoder))
-        model = build_model(spec, seed=0)
-        model.encoder.compute(attention)
-        one = count(model, batch, (3, 0), FP32, exact=True, fused=fused).at(1)
-        return one.draws / tables, one.embed_draws > 0
-
-    assert draws() == (2, True)
-    assert draws("plain") == (1, True)
-    assert draws(checkpoint_activations=True) == (3, True)
-    assert draws(attention_dropout=0.0) == (0, False)
-    assert draws(fused=False) == (0, False)
-
-
 def test_dropout_of_attention_takes_the_time_that_was_measured(tracks):
     """../docs/performance.md, H5: 144 tables of 5,111 tokens a sample, drawn 2.5 times (half of
     them are embedded twice).
@@ -218,53 +111,11 @@ def test_dropout_of_attention_takes_the_time_that_was_measured(tracks):
     assert with_it.flops == without.flops
 
 
-def test_counting_leaves_the_model_as_it_was(store):
-    recipe = for_store(load_recipe("genebert_native", "tiny"), store)
-    data = make_plan(recipe, store)
-    model = build_model(recipe.model, seed=0).eval()
-    blocks, before = model.encoder.blocks, [p.clone() for p in model.parameters()]
-    count(model, data.maker(data.rows_at(0)[:2], 0), (3, 0), FP32, exact=True, fused=True)
-    assert not model.training
-    assert model.encoder.blocks is blocks
-    assert not model.encoder._forward_pre_hooks
-    assert not model.encoder._forward_hooks
-    assert all(block.kernels == BlockKernels() for block in blocks)
-    assert all(p.grad is None for p in model.parameters())
-    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
-    assert blocks[0].attention_dropout > 0
-
-
-def test_an_encoder_whose_blocks_compute_by_other_functions_is_not_counted(tracks):
-    """What a block does past its `kernels` would be left out of the plan without a word."""
-    recipe = for_store(load_recipe("ebert_base", "tiny", EBERT), tracks)
-    data = make_plan(recipe, tracks)
-    model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:2], 0)
-
-    class Other(EncoderBlock):
-        def _mix(self, qkv, mask, need_weights):
-            return qkv[..., : qkv.shape[-1] // 3], None
-
-    for block in model.encoder.blocks:
-        block.__class__ = Other
-    with pytest.raises(AssertionError, match=r"past the counting versions of .*attend"):
-        count(model, batch, (3, 1), FP32, exact=False, fused=True)
-
-
-def test_weights_that_are_not_drawn_have_the_same_shapes():
-    spec = load_recipe("dnabert", "tiny").model
-    with without_initialising():
-        empty = build_model(spec, seed=0)
-    drawn = build_model(spec, seed=0)
-    assert [p.shape for p in empty.parameters()] == [p.shape for p in drawn.parameters()]
-    assert float(drawn.encoder.words.weight.detach().std()) > 0  # and drawing works again
-
-
 @pytest.mark.parametrize(
     ("recipe", "keys"),
     [
         ("genebert_paper", ("model.layout=chunk_rnn",)),
         ("genebert_summary", ()),
-        ("dnabert", ("model.stem.filters=8",)),
     ],
 )
 def test_every_kind_of_model_is_counted(recipe, keys, store):
@@ -283,14 +134,6 @@ def test_a_stem_is_counted(store):
         len(part.ids) for part in (few.dna, few.pairs) if part is not None
     )  # stride 1, k 6: five steps more a sequence
     assert grown == pytest.approx(2 * (bases * 8 * 4 * 5 + read * 8 * 64), rel=0.01)
-
-
-def test_the_second_pass_of_an_exact_contrast_is_counted(store):
-    """Of g micro-batches in a contrast, g - 1 are embedded twice."""
-    found = sizing("genebert_native", "tiny", (), store)
-    for micro, batch, twice in ((8, 8, 0), (4, 8, 1), (2, 8, 3), (2, 16, 6)):
-        at = with_batches(found, micro_batch=micro, batch_size=batch)
-        assert at.plan(None).flops["contrast"] == pytest.approx(twice * at.costs.at(micro).embed)
 
 
 def test_checkpointed_activations_take_less_memory_and_more_operations(tracks):
@@ -392,33 +235,6 @@ def test_what_cannot_fit_at_all_says_so(store, monkeypatch):
     monkeypatch.setitem(CHIPS, "toy", replace(CHIPS["l4"], name="Toy", memory=1e8))
     with pytest.raises(DoesNotFit, match="Take a smaller --size, or a device with more memory"):
         epilm.plan("genebert_native", store, "tiny", device="toy")
-
-
-def test_a_cpu_with_too_many_processes_is_told_how_many_fit(store, monkeypatch):
-    words = {
-        "size": "tiny",
-        "device": "cpu",
-        "calibrated": False,
-        "set": ["train.batch_size=16", "train.micro_batch=2", "objectives.matching.batch=16"],
-    }
-    memory = epilm.plan("genebert_native", store, devices=4, **words).memory
-    monkeypatch.setattr(plan_sizing, "free_memory", lambda: 1.01 * memory["total"])
-    with pytest.raises(DoesNotFit, match=r"Set train\.devices=4, the most processes that fit"):
-        epilm.plan("genebert_native", store, devices=8, **words)
-    assert epilm.plan("genebert_native", store, devices=4, **words).fits
-
-
-def test_a_limit_of_the_address_space_is_a_limit_of_memory(store, monkeypatch):
-    monkeypatch.setattr(plan_sizing.resource, "getrlimit", lambda _: (12_000_000_000, -1))
-    monkeypatch.setattr(plan_sizing, "reserved", lambda: 2e9)
-    monkeypatch.setattr(plan_sizing, "free_memory", lambda: 1e12)
-    found = epilm.plan("genebert_native", store, "tiny", device="cpu", calibrated=False)
-    assert found.memory["available"] == 10e9
-    assert "ulimit -v leaves a process room for 10 GB" in found.text()
-    two = epilm.plan("genebert_native", store, "tiny", device="cpu", devices=2, calibrated=False)
-    assert two.memory["available"] == 20e9  # each process has a limit of its own
-    on_gpu = epilm.plan("genebert_native", store, "tiny", device="h200")
-    assert on_gpu.memory["available"] == 141e9
 
 
 @pytest.mark.parametrize("device", ["cpu", "h200"])
@@ -548,44 +364,6 @@ def test_a_compiler_that_is_not_here_is_refused_without_a_trial(store, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("last", "kind", "said"),
-    [
-        (
-            "epilm.errors.RecipeError: train.x: no. Set it to 1.",
-            RecipeError,
-            "train.x: no. Set it to 1.",
-        ),
-        (
-            "RuntimeError: broken",
-            TrainingError,
-            "the calibration failed. Found RuntimeError: broken. Plan with --no-calibrate",
-        ),
-    ],
-)
-def test_an_error_inside_the_trial_is_said_as_the_run_says_it(last, kind, said, store, monkeypatch):
-    done = SimpleNamespace(returncode=1, stderr=f"Traceback:\n{last}\n", stdout="")
-    monkeypatch.setattr(plan_probe.subprocess, "run", lambda *_, **__: done)
-    recipe = load_recipe("genebert_native", "tiny")
-    with pytest.raises(kind) as refused:
-        calibrate(recipe, store, device="cpu", operations=[1.0, 1.0], most=1, seconds=1.0)
-    assert said in str(refused.value)
-    assert ("--no-calibrate" in str(refused.value)) == ("--no-calibrate" in said)
-
-
-def test_a_store_too_large_for_the_gpu_stays_on_the_host_and_the_plan_says_so(store, monkeypatch):
-    whole = epilm.plan("genebert_native", store, "tiny", device="h200")
-    assert whole.memory["store"] > 0
-    assert not any("memory maps" in note for note in whole.notes)
-    monkeypatch.setattr(plan_sizing.Sizing, "_files", lambda _: 100e9)
-    found = epilm.plan("genebert_native", store, "tiny", device="h200")
-    assert found.memory["store"] == 0
-    (note,) = (note for note in found.notes if "memory maps" in note)
-    assert "the store's 100 GB do not fit into 50% of the 141 GB of the device" in note
-    assert f"each micro-batch of {found.run['micro_batch']} samples costs" in note
-    assert "over the bus" in note
-
-
-@pytest.mark.parametrize(
     ("size", "micro", "noted"), [("base", 2048, False), ("base", 256, True), ("small", 2048, True)]
 )
 def test_small_models_and_micro_batches_are_said_to_be_slower_than_planned(
@@ -603,156 +381,10 @@ def asked(recipe, seconds, outside=1e9, layer=1e9):
     return {"operations": [outside, layer], "most": 10**9, "seconds": seconds}
 
 
-def test_a_trial_takes_the_runs_own_micro_batches_where_there_is_time():
-    recipe = load_recipe("ebert_base", "base", EBERT)  # 12 layers, micro-batches of 64
-    assert _sizes(recipe, asked(recipe, 1e4), 1e12) == ([(64, 12)], 2, False)
-    sizes, micros, _ = _sizes(recipe, asked(recipe, 10), 1e12)
-    assert micros == 2
-    (few, layers), (more, same) = sizes
-    assert 1 <= few < more < 64
-    assert layers == same == 12
-    assert _sizes(recipe, asked(recipe, 0.01), 1e12)[0] == [(1, 1), (1, 3)]
-    # Not half of a micro-batch: as many samples through all layers, one micro-batch a step, as
-    # twice the seconds allow.
-    one = 13e9 / 5e11 * 3 * 1.2  # half the rate, one step that does not count and two that do
-    assert _sizes(recipe, asked(recipe, 2), 1e12) == ([(int(2 * 2 / one), 12)], 1, False)
-    # Four are worth three times of it, as the memory of one says little of many; where not even
-    # that is there, few layers.
-    assert _sizes(recipe, asked(recipe, 4 * one / 5.9), 1e12) == ([(4, 12)], 1, False)
-    few = asked(recipe, 4 * one / 6.1)
-    assert [layers for _, layers in _sizes(recipe, few, 1e12)[0]] == [1, 3]
-    limited = _sizes(recipe, asked(recipe, 1e4) | {"most": 10}, 1e12)[0]
-    assert limited == [(5, 12), (10, 12)]
-    gene = load_recipe("genebert_native", "tiny")
-    assert _sizes(gene, asked(gene, 1e4), 1e12) == ([(4, 2)], 2, True)
-
-
-def linear_machine(found, points, *, rate=1e11, fixed=0.002, move=0.5, libraries=4e8):
-    """A machine whose time and memory are what the plan assumes: the trial must give the run
-    exactly.
-    """
-    made = []
-    for samples, layers, micros in points:
-        cost = found.costs.at(samples, layers)
-        embed = cost.embed / rate
-        step = move + micros * (fixed + cost.step / rate) + (micros - 1) * embed
-        weights = found.numbers["total"]
-        peak = (
-            libraries
-            + (8 + found.moments / weights) * weights
-            + cost.kept
-            + cost.working
-            + found.costs.casts
-        )
-        made.append(Point(samples, layers, micros, step, embed, move, 0.0, peak, weights))
-    return Calibration(tuple(made), libraries, rate, 1.0)
-
-
-@pytest.mark.parametrize("points", [[(8, 2, 2)], [(2, 2, 2), (4, 2, 2)]])
-def test_time_of_a_run_follows_from_its_trial(points, tracks):
-    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8)
-    step, _ = found.seconds(linear_machine(found, points))
-    assert step == pytest.approx(0.5 + 8 * (0.002 + found.costs.at(8).step / 1e11))
-
-
-@pytest.mark.parametrize(
-    ("n_cores", "set_threads", "longer"),
-    [(1, None, 4), (2, None, 2), (4, None, 1), (16, None, 1), (16, 4, 1), (16, 8, 2), (2, 8, 4)],
-)
-def test_processes_share_the_cores_that_are_there(
-    n_cores, set_threads, longer, tracks, monkeypatch
-):
-    """Four of them: as a run's, they have cores / 4 threads each, or as many as OMP_NUM_THREADS
-    says.
-    """
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if set_threads is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", str(set_threads))
-        monkeypatch.setattr(torch, "get_num_threads", lambda: set_threads)
-    monkeypatch.setattr(plan_probe, "checked_threads", lambda: n_cores)
-    monkeypatch.setattr(plan_sizing, "checked_threads", lambda: n_cores)
-    found = with_batches(
-        sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8, devices=4
-    )
-    trial = linear_machine(found, [(8, 2, 2)])
-    alone = 0.5 + 2 * (0.002 + found.costs.at(8).step / 1e11)
-    assert found.seconds(trial)[0] == pytest.approx(longer * alone)
-    note = f"4 processes of {set_threads or max(1, n_cores // 4)} threads on {n_cores} cores"
-    more = f": a step is counted {longer} times as long as the trial's" if longer > 1 else ""
-    assert note + more in found.plan(trial).notes
-
-
-def test_a_trial_has_the_threads_of_one_process_of_the_run(store, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(plan_probe, "checked_threads", lambda: 12)
-    done, asked = SimpleNamespace(returncode=1, stderr="", stdout=""), {}
-
-    def run(*_, **words):
-        asked.update(json.loads(words["input"]))
-        return done
-
-    monkeypatch.setattr(plan_probe.subprocess, "run", run)
-    recipe = load_recipe("genebert_native", "tiny")
-    for devices, threads in ((1, torch.get_num_threads()), (4, 3), (24, 1)):
-        many = replace(recipe, train=replace(recipe.train, devices=devices))
-        with pytest.raises(TrainingError):
-            calibrate(many, store, device="cpu", operations=[1.0, 1.0], most=1, seconds=1.0)
-        assert asked["threads"] == threads_of(devices) == threads
-
-
-@pytest.mark.parametrize(
-    "points", [[(1, 1, 2), (1, 2, 2)], [(2, 1, 2), (2, 3, 2)], [(8, 1, 2), (8, 3, 2)]]
-)
-def test_time_and_memory_through_all_layers_follow_from_two_depths(points, tracks):
-    found = with_batches(sizing("ebert_base", "small", EBERT, tracks), micro_batch=8)
-    trial = linear_machine(found, points, fixed=0.0)
-    cost = found.costs.at(8)
-    assert found.memory(8, trial)["activations"] == pytest.approx(cost.kept + cost.working, rel=0.1)
-    step, _ = found.seconds(trial)
-    assert step == pytest.approx(0.5 + found.costs.at(32).step / 1e11, rel=0.01)
-
-
-def test_a_trial_of_one_micro_batch_has_not_seen_the_gradients_beside_the_activations(tracks):
-    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), batch_size=64, micro_batch=8)
-    two, one = (linear_machine(found, [(4, 2, micros)]) for micros in (2, 1))
-    lower = replace(one.points[0], peak=one.points[0].peak - 4 * found.numbers["total"])
-    told, expected = (found.memory(8, trial) for trial in (replace(one, points=(lower,)), two))
-    here = {"available": 0.0}  # what the machine has free may change between two looks
-    assert told | here == expected | here
-
-
-def test_the_contrasts_second_pass_is_in_the_time(store):
-    found = with_batches(
-        sizing("genebert_native", "tiny", (), store), batch_size=16, micro_batch=2, contrast=8
-    )
-    step, _ = found.seconds(linear_machine(found, [(2, 2, 2)]))
-    one = found.costs.at(2)
-    assert step == pytest.approx(0.5 + 8 * (0.002 + one.step / 1e11) + 6 * one.embed / 1e11)
-
-
-@pytest.mark.parametrize("points", [[(8, 2, 2)], [(2, 2, 2), (4, 2, 2)], [(2, 2, 2)]])
-def test_memory_of_a_run_follows_from_its_trial(points, tracks):
-    found = with_batches(sizing("ebert_base", "tiny", EBERT, tracks), micro_batch=8)
-    memory = found.memory(8, linear_machine(found, points))
-    cost = found.costs.at(8)
-    assert memory["activations"] == pytest.approx(cost.kept + cost.working, rel=0.25)
-    assert memory["libraries"] == 4e8
-    assert memory["optimiser"] == 2 * memory["weights"] == 8 * found.numbers["total"]
-
-
 def test_a_batch_is_counted_with_all_its_tensors(store):
     data = sizing("genebert_native", "tiny", (), store).data
     one, two = (data.maker(data.rows_at(0)[:n], 0) for n in (1, 2))
     assert batch_bytes(two) == 2 * batch_bytes(one) > 0
-
-
-def test_free_memory_is_at_most_the_machines():
-    assert 0 < plan_sizing.free_memory() < 1e15
-
-
-def test_costs_add_up():
-    assert Cost(1, 2, 3) + Cost(1, 1, 1) * 2 == Cost(3, 4, 5)
-    assert Cost(1, 2, 3).step == 3
 
 
 # -- the command

@@ -383,10 +383,12 @@ def test_a_recipe_for_a_lab_reads_all_and_asks_of_all(name, size, world):
     assert recipe.samples.strands == "both"
     assert max(recipe.samples.window_jitter, recipe.samples.region_jitter) > 0
     assert recipe.train.model == "best"
+    if size == "base":  # its batches are larger than this world
+        return
     plan = make_plan(recipe, world)
     if name == "genebert_lab":
         assert plan.said == [
-            f"no region is cropped: up to 200 bp are read, the widest has"
+            "no region is cropped: up to 200 bp are read, the widest has"
             f" {(world.regions['end'] - world.regions['start']).max()}"
         ]
     if size != "tiny":
@@ -484,9 +486,9 @@ import epilm.pretraining.pretrain
 loaded = {{name for name, module in sys.modules.items() if module is not None}}
 heavy = loaded & {{"lightning", "matplotlib", "scipy", "h5py"}}
 assert not heavy, heavy
-store, run = {str(store.path)!r}, {str(tmp_path / "run")!r}
 epilm.pretraining.pretrain.pretrain(
-    "genebert_native", store, run, "tiny", {list(SHORT)!r}, device="cpu"
+    "genebert_native", {str(store.path)!r}, {str(tmp_path / "run")!r}, "tiny", {list(SHORT)!r},
+    device="cpu",
 )
 """
     done = subprocess.run(

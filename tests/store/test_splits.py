@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from epilm.errors import InputError, RecipeError, StoreError
-from epilm.store.inspect import inspect, print_store
+from epilm.errors import InputError, RecipeError
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.splits import leak_report, split_regions
 from toy_store import toy_store
@@ -61,44 +60,3 @@ def test_holding_everything_out_leaves_no_leak(store):
 def test_uneven_intervals_are_refused(store):
     with pytest.raises(InputError, match="as many chromosomes, starts and ends"):
         leak_report(store, SampleSpec(), ["chr1"], [0, 1], [5])
-
-
-def test_inspect_counts_what_is_there(store, capsys):
-    about = inspect(store.path, regions=4, verify=True)
-    assert about["regions"] == 35
-    assert [c["regions"] for c in about["chromosomes"]] == [20, 15]
-    assert [c["accessible"] for c in about["cell_types"]] == [
-        int(store.accessible(t).sum()) for t in range(3)
-    ]
-    assert sum(c["samples"] for c in about["cell_types"]) == about["samples"]
-    assert (
-        about["bytes"]
-        == sum(p.stat().st_size for p in store.path.rglob("*") if p.is_file())
-        - (store.path / "store.json").stat().st_size
-    )
-    print_store(about)
-    text = capsys.readouterr().out
-    assert "every file verified" in text
-    assert "cell2" in text
-    assert "35, " in text
-
-
-def test_a_run_is_told_by_its_json_files_and_survives_half_a_line(tmp_path, capsys):
-    (tmp_path / "recipe.json").write_text('{"model": {"k": 6}}')
-    (tmp_path / "store.json").write_text('{"fingerprint": "abc"}')
-    (tmp_path / "metrics.jsonl").write_text('{"step": 5, "loss": 2.5}\n{"step": 6, "lo')
-    about = inspect(tmp_path)
-    assert about["kind"] == "run"
-    assert about["last_metrics"] == {"step": 5, "loss": 2.5}
-    print_store(about)
-    text = capsys.readouterr().out
-    assert "recipe.model.k" in text
-    assert "abc" in text
-
-
-def test_a_checkpoint_is_told_by_its_spec(tmp_path):
-    (tmp_path / "spec.json").write_text('{"spec": {"k": 6}}')
-    assert inspect(tmp_path)["kind"] == "checkpoint"
-    (tmp_path / "spec.json").write_text("{")
-    with pytest.raises(StoreError, match="not valid JSON"):
-        inspect(tmp_path)

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from epilm.errors import StoreError
 from epilm.store import schema
-from epilm.store.arrays import gather_spans, spans
 from epilm.store.making.writer import write_store
 from epilm.store.reader import Store
-from epilm.store.track_arrays import SignalArrays, StateArrays
+from epilm.store.track_arrays import StateArrays
 from toy_tracks import toy_track_store
 
 SIZES = {"chr1": 2050, "chr2": 800, "chr3": 190}
@@ -89,35 +88,6 @@ def test_states_signals_and_bases_are_those_of_a_loop_over_places(store, coarse,
             assert kind.bases(given_[1], given_[2], n).tolist() == [
                 slow_bases(one, h, s, n) for h, s in zip(chrom, start, strict=True)
             ]
-
-
-@given(
-    st.integers(0, 12),
-    st.lists(
-        st.tuples(st.integers(-9, 20), st.integers(0, 12), st.integers(-2, 12)),
-        min_size=1,
-        max_size=5,
-    ),
-    st.integers(1, 9),
-    st.sampled_from([np.uint8, np.float16]),
-)
-def test_spans_by_copy_and_by_index_are_those_of_a_loop(size, places, width, kind):
-    flat = np.arange(1, size + 1).astype(kind)
-    begin, low, length = (np.array(x, np.int64) for x in zip(*places, strict=True))
-    low = np.minimum(low, size)
-    high = np.clip(low + length, low, size)
-    slow = [
-        [int(flat[p]) if a <= p < b else 77 for p in range(s, s + width)]
-        for s, a, b in zip(begin, low, high, strict=True)
-    ]
-    on = tuple(map(torch.from_numpy, (flat, begin, low, high)))
-    for found in (
-        spans(flat, begin, low, high, width, 77),
-        spans(*on, width, 77),
-        gather_spans(*on, width, 77),
-    ):
-        assert found.tolist() == slow
-        assert str(found.dtype).rsplit(".")[-1] == np.dtype(kind).name
 
 
 def test_a_cell_type_without_a_track_is_unknown_everywhere(store):
@@ -203,56 +173,6 @@ def test_a_genome_alone_is_a_store(tmp_path):
     assert store.signals == {}
     assert store.bases([0], [440], 20)[0].tolist() == [0] * 10 + [4] * 10
     store.verify()
-
-
-# -- what is refused
-# ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            {"states": arrays(bin=100)},
-            r"states has another shape.*Found \(2, 3\); expected \(2, 5\)",
-        ),
-        ({"states": arrays(cells={"a": 4})}, r"expected \(5, 3\)"),
-        (
-            {"states": arrays(names=("x",))},
-            "a state has no name. Found 1; expected 0 to 0, or 255 for unknown",
-        ),
-        (
-            {"states": arrays(names=tuple(map(str, range(255))))},
-            "too many states. Found 255; expected at most 254",
-        ),
-        (
-            {"signals": {"a": SignalArrays(np.zeros((1, 9)))}},
-            r"the signal a has another shape.*\(1, 450\)",
-        ),
-        (
-            {"signals": {"a/b": SignalArrays(np.zeros((1, 450)))}},
-            "no name of a signal. Found 'a/b'",
-        ),
-    ],
-)
-def test_tracks_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, change, message):
-    with pytest.raises(StoreError, match=message):
-        made(tmp_path / "s", **change)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_values_float16_cannot_hold_are_cut_and_counted(tmp_path):
-    values = np.full((1, 450), np.nan)
-    values[0, :4] = [1.5, 70_000, 65_504, -1e9]
-    store = made(tmp_path / "s", signals={"depth": SignalArrays(values, {"a": 0})})
-    assert store.signals["depth"].windows([0], [0], [0], 5)[0].tolist() == [
-        1.5,
-        65_504,
-        65_504,
-        -65_504,
-        0,
-    ]
-    assert store.info.signals["depth"]["cut"] == 2
 
 
 @pytest.mark.parametrize(

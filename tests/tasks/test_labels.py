@@ -74,5 +74,5 @@ def test_labels_come_back_from_what_a_folder_says():
         again = labels_from({"kind": kind.kind, "names": ["a", "b"]})
         assert type(again) is kind
         assert again.names == ("a", "b")
-    with pytest.raises(UsageError, match="unknown kind of labels. Found clases. Did you mean cl"):
+    with pytest.raises(UsageError, match=r"unknown kind of labels. Found clases. Did you mean cl"):
         labels_from({"kind": "clases", "names": []})

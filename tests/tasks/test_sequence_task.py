@@ -8,7 +8,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from epilm.errors import InputError, UsageError
+from epilm.errors import InputError
 from epilm.tasks import TASKS, LabelledSequences
 from epilm.tasks.base import labelled
 from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions, SequenceTask
@@ -72,12 +72,14 @@ def test_parts_names_and_counts_of_a_lesson():
         "toy: 2 valid sequences are also in train",
         "toy: 2 test sequences are also in train",
     ]
-    assert lesson_of(labelled(["ACGT"] * 9, [0, 1, 2] * 3)).metric == "auroc"
+    split = ["train"] * 3 + ["valid"] * 3 + ["test"] * 3
+    three = labelled(["ACGT"] * 9, [0, 1, 2] * 3, split=split)
+    assert lesson_of(three).metric == "auroc"
 
 
 def test_an_empty_part_of_training_is_refused():
     rows = labelled(["ACGT", "CCGT"], [0, 1], split=["test", "test"], name="toy")
-    with pytest.raises(UsageError, match="toy: the train split is empty"):
+    with pytest.raises(InputError, match="toy: the train split is empty"):
         lesson_of(rows)
 
 

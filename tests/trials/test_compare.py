@@ -10,15 +10,15 @@ import pytest
 from epilm.baselines import sequences as baselines
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
-from epilm.finetuning.finetune import FinetuneSpec
 from epilm.motifs.motif import Motif
 from epilm.tasks.base import labelled
 from epilm.tasks.splits import random_split
+from epilm.training.learning import Learning
 from epilm.trials import learn
 from epilm.trials.compare import compare, compare_sets
 from epilm.trials.learn import Competitor, DataSet
 
-FAST = FinetuneSpec(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
+FAST = Learning(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
     plan = json.loads((tmp_path / "c/plan.json").read_text())
     assert (list(plan["sets"]), plan["models"][0]["name"]) == (["planted", "other"], "scratch")
     with pytest.raises(TrainingError, match="of other data or settings"):
-        compare([data], tmp_path / "c", baselines=(), settings=FinetuneSpec(epochs=2))
+        compare([data], tmp_path / "c", baselines=(), settings=Learning(epochs=2))
 
 
 def test_several_rates_are_chosen_among_on_valid(tmp_path, data):

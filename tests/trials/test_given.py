@@ -8,18 +8,18 @@ import shutil
 
 import numpy as np
 import pytest
-from epilm.finetuning.binding_run import load_binding
-from epilm.finetuning.predict_bins import predict_bins
 
 from epilm.baselines.bins import fit_kmer_state
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
+from epilm.finetuning.predict import open_scorer
 from epilm.metrics.binding import score_bins
 from epilm.playground.simulate import simulate
 from epilm.store.making.build import build
 from epilm.store.reader import Store
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.rows import CellBins
 from epilm.trials.ablate import ablate
 from epilm.trials.bench import LAB
 from epilm.trials.choices import LabFiles
@@ -187,10 +187,9 @@ def test_rows_are_what_the_parts_give_one_by_one(done):
     assert rows["kmer_state"]["factors"]["CTCF"]["ap"] == pytest.approx(
         score_bins(truth, model.scores("typeC", bins))["ap"], abs=1e-6
     )
-    tuned = load_binding(home / "out/seed1/across/ebert")
-    scores = np.concatenate(
-        [b.probabilities for b in predict_bins(tuned, store, "typeC", bins, device="cpu")]
-    )
+    tuned = open_scorer(home / "out/seed1/across/ebert", device="cpu")
+    examples = CellBins(bins, store.cell_number("typeC"), tuple(store.chroms))
+    scores = np.concatenate(list(tuned(examples, store)))
     assert rows["ebert"]["factors"]["CTCF"]["ap"] == pytest.approx(
         score_bins(truth, scores[:, 0])["ap"], rel=1e-3
     )

@@ -141,11 +141,13 @@ def task_named(command: str, words: Sequence[str]) -> "Task | None":
         known = {word for task in TASKS.values() for word in (task.name, *task.aliases)}
         return next((find_task(word) for word in plain if word in known), None)
     from epilm.finetuning.evaluate import task_of
-    from epilm.finetuning.finetuned import is_finetuned
+    from epilm.finetuning.finetuned import is_finetuned, load_finetuned
 
     if first.startswith("-"):
         runs = (word for word in plain if is_finetuned(word))
         first = next(runs, "")
+    if first and command == "predict" and not is_finetuned(first):
+        load_finetuned(first)  # says what is missing
     return find_task(task_of(first, None)) if first else None
 
 

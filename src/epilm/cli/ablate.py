@@ -27,8 +27,7 @@ def ablate(
     Examples:
     epilm ablate playground_ebert --out ablation
     epilm ablate playground_ebert --out toy --size toy --seeds 1
-    epilm ablate mine.yaml --store my.store --labels chip --regions covered.bed \\
-        --motifs jaspar:2018 --out F --seeds 3
+    epilm ablate mine.yaml --store my.store --labels chip --motifs jaspar:2018 --out F
 
     Parameters
     ----------

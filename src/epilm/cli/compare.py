@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from epilm.trials.choices import Field, Learning, SetFiles
+from epilm.trials.choices import Field, Networks, SetFiles
 
 
 def compare(
@@ -13,7 +13,7 @@ def compare(
     out: Path,
     sets: Annotated[SetFiles, Parameter(name="*")] = SetFiles(),  # noqa: B008 - frozen
     field: Annotated[Field, Parameter(name="*")] = Field(),  # noqa: B008
-    learning: Annotated[Learning, Parameter(name="*")] = Learning(),  # noqa: B008
+    learning: Annotated[Networks, Parameter(name="*")] = Networks(),  # noqa: B008
     json: bool = False,
 ) -> None:
     """Fine-tune several models and baselines over seeds into one table (mean +- sample sd).
@@ -21,11 +21,8 @@ def compare(
     A stopped comparison goes on where it was: the same command again.
 
     Examples:
-    epilm compare --task promoter --data prom-core.tsv.gz --models multi=RUN --models seq=RUN2 \\
-        --out cmp
-    epilm compare --manifest sets.tsv --genome hg19.fa --models multi=RUN \\
-        --models fused=RUN@concat --motifs jaspar:2018 --baselines kmer,cnn,motif,random \\
-        --out cmp
+    epilm compare --task promoter --data prom.tsv.gz --models multi=RUN seq=RUN2 --out cmp
+    epilm compare --manifest sets.tsv --models fused=RUN@concat --motifs jaspar:2018 --out cmp
 
     Parameters
     ----------

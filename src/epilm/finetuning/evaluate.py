@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from epilm.device import choose_device
-from epilm.errors import InputError, UsageError
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.errors import UsageError
+from epilm.finetuning.finetuned import Finetuned, about_at, is_finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, open_scorer
 from epilm.tasks import TASKS, find_task
+from epilm.tasks.sequence_scores import no_such_run
 from epilm.tasks.task import Say, options_from
 
 
@@ -28,20 +29,11 @@ def task_of(run: str | Path | Finetuned, task: str | None) -> str:
         return task or str(run.about["task"])
     path = Path(run)
     if not path.exists() and task is None:
-        raise InputError(
-            "there is no such run or table of predictions",
-            where=str(run),
-            expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
-            do=(
-                "Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task"
-                " dream."
-            ),
-        )
+        raise no_such_run(path)
     if task is not None:
         return task
-    if path.is_dir() and is_finetuned(path):
-        return str(load_finetuned(path).about["task"])
-    return "sequences"
+    about = about_at(path)
+    return "sequences" if about is None else str(about["task"])
 
 
 def evaluate(

@@ -124,28 +124,43 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
     old = next((each for each in (given, given / "model") if (each / OLD_SETTINGS).is_file()), None)
     if old is not None and not (old / "spec.json").is_file():
         return _old_cnn(old, device)
-    folder = find_checkpoint(given)
-    about = about_of(folder)
+    try:
+        folder = find_checkpoint(given)
+    except CheckpointError:
+        folder = given
+    about = about_at(given)
     if about is None:
         raise CheckpointError(
             "no fine-tuned model here",
             where=str(given),
             expected="a run of epilm finetune, or its model folder",
-            do="Run epilm finetune first; a pre-trained model alone has no labels.",
+            do=(
+                "Run epilm finetune first (a run that was stopped goes on by the same command); a"
+                " pre-trained model alone has no labels."
+            ),
         )
     model, spec, _ = load_model(folder, device=device)
     return Finetuned(model.eval(), spec, about, folder)
 
 
+def about_at(path: str | Path) -> dict[str, Any] | None:
+    """Give what a run or model folder remembers, its weights unread; None where there is none."""
+    given = Path(path)
+    old = next((each for each in (given, given / "model") if (each / OLD_SETTINGS).is_file()), None)
+    if old is not None and not (old / "spec.json").is_file():
+        return _old_classifier(old, BARE) | {"head": {}}
+    if not given.is_dir():
+        return None
+    try:
+        folder = find_checkpoint(given)
+    except CheckpointError:
+        return None
+    return about_of(folder)
+
+
 def is_finetuned(path: str | Path) -> bool:
     """Say whether a path is a run of `epilm finetune`, or its model folder."""
-    given = Path(path)
-    if any((each / OLD_SETTINGS).is_file() for each in (given, given / "model")):
-        return True
-    try:
-        return given.is_dir() and about_of(find_checkpoint(given)) is not None
-    except CheckpointError:
-        return False
+    return about_at(path) is not None
 
 
 def about_of(folder: Path) -> dict[str, Any] | None:

@@ -299,13 +299,15 @@ def _same_stem(encoder: SequenceEncoder, given: Mapping[str, Tensor], where: str
     if theirs is None:
         return
     filters, _, width = theirs.shape
-    mine = None if encoder.stem is None else tuple(encoder.stem.conv.weight.shape)
-    if mine != tuple(theirs.shape):
+    mine = encoder.state_dict().get("stem.conv.weight")
+    if mine is None or mine.shape != theirs.shape:
         raise CheckpointError(
             "the encoders read bases differently",
             where=where or None,
             found=f"a stem of {filters} filters of {width} bases",
-            expected="none" if mine is None else f"{mine[0]} filters of {mine[2]} bases",
+            expected=(
+                "none" if mine is None else f"{mine.shape[0]} filters of {mine.shape[2]} bases"
+            ),
             do=f"Set model.stem of the recipe to {{filters: {filters}, width: {width}}}.",
         )
 

@@ -15,11 +15,11 @@ from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import ChunkPool
 from epilm.models.model_spec import ModelSpec
 from epilm.models.sizes import encoder_from_spec, encoder_size
+from epilm.models.stem import BaseStem
 from epilm.nn.encoder import init_weights
 from epilm.nn.fusion import build_fusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
 from epilm.nn.region import build_region_tower, count_parameters
-from epilm.nn.stem import BaseStem
 from epilm.nn.vocabulary import MaskedHead
 from epilm.tokens.kmers import vocab_size
 from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE

@@ -46,7 +46,7 @@ class TowerSpec:
 
 @dataclass(frozen=True)
 class StemSpec:
-    """A stem of base resolution beside the k-mers (`epilm.nn.stem`); ours, in no paper."""
+    """A stem of base resolution beside the k-mers (`epilm.models.stem`); ours, in no paper."""
 
     filters: int = 64
     width: int = 20  # bases that a filter reads: most motifs have 6 to 20

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from epilm.errors import RecipeError, nearest
 from epilm.models.model_spec import EncoderSpec
+from epilm.models.stem import BaseStem
 from epilm.nn.encoder import SequenceEncoder
-from epilm.nn.stem import BaseStem
 
 
 class EncoderSize(NamedTuple):

@@ -24,7 +24,6 @@ from epilm.nn.linear import Linear
 from epilm.nn.norms import add_norm
 from epilm.nn.packing import Packed, attend_packed, packed
 from epilm.nn.rotary import Turns, turned, turns
-from epilm.nn.stem import BaseStem
 
 EPS = 1e-12  # BERT's layer-norm epsilon; nn.LayerNorm's own default differs
 INIT_STD = 0.02
@@ -189,8 +188,9 @@ class SequenceEncoder(nn.Module):
     rotary : bool
         Turn queries and keys by their place, beside the position table (`epilm.nn.rotary`); not
         BERT's arithmetic.
-    stem : BaseStem, optional
-        Adds what it reads of the bases to every token's vector (`embed`); not BERT's arithmetic.
+    stem : module, optional
+        From ids (N, L) to (N, L, H), added to every token's vector (`embed`): `models.stem`. Not
+        BERT's arithmetic.
     checkpoint_activations : bool
         Keep only the blocks' inputs while training and compute the rest again: slower, far less
         memory.
@@ -218,7 +218,7 @@ class SequenceEncoder(nn.Module):
         attention_dropout: float | None = None,
         checkpoint_activations: bool = False,
         rotary: bool = False,
-        stem: BaseStem | None = None,
+        stem: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if hidden % heads:

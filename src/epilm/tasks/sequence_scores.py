@@ -187,6 +187,16 @@ def leak_of(
     )
 
 
+def no_such_run(path: Path) -> InputError:
+    """Say what may be scored, where there is nothing."""
+    return InputError(
+        "there is no such run or table of predictions",
+        where=str(path),
+        expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
+        do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task dream.",
+    )
+
+
 def read_predictions(path: str | Path) -> tuple[Any, ...]:
     """Read a table of predictions: labels, probabilities, splits, chrom, start, end.
 

@@ -18,7 +18,7 @@ from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.labels import Classes
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_predictions import Predictions, pieces
-from epilm.tasks.sequence_scores import Evaluation, read_predictions, score
+from epilm.tasks.sequence_scores import Evaluation, no_such_run, read_predictions, score
 from epilm.tasks.splits import overlap_between, split_rows
 from epilm.tasks.task import Say, Scorer, Task
 from epilm.training.learning import Learning
@@ -244,6 +244,8 @@ class SequenceTask(Task):
     ) -> Evaluation:
         """Score new labelled data, or the predictions that a run or a table holds."""
         about = None if score_with is None else score_with.about
+        if score_with is None and not Path(run).exists():
+            raise no_such_run(Path(run))
         if data is None:
             path = Path(run)
             table = path / "predictions.tsv" if path.is_dir() else path

@@ -86,7 +86,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Learning:
+class Networks:
     """How the networks of a comparison learn."""
 
     epochs: int = 5

@@ -17,12 +17,12 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.motifs.formats import read_collection
 from epilm.plots.page import Page
 from epilm.tasks.base import describe
-from epilm.trials.choices import Learning
+from epilm.trials.choices import Networks
 from epilm.trials.learn import (
     WITHOUT_CHANCE,
     Competitor,
     DataSet,
-    FinetuneSpec,
+    Learning,
     check_learning,
     check_start,
     fit_cnn,
@@ -55,7 +55,7 @@ def compare_sets(
     models: Sequence[Competitor] = (),
     baselines: Sequence[str] = ("kmer", "cnn", "random"),
     seeds: Sequence[int] = (0, 1, 2),
-    settings: FinetuneSpec | None = None,
+    settings: Learning | None = None,
     lrs: Sequence[float] = (),
     motifs: Any = None,
     say: Say | None = None,
@@ -75,7 +75,7 @@ def compare_sets(
         best scores), "random" (the first model's architecture, or a small encoder, without
         pre-training).
     seeds : sequence of int
-    settings : FinetuneSpec, optional
+    settings : Learning, optional
         Of the networks; the CNN takes its own rate (1e-3) and three times the epochs.
     lrs : sequence of float
         Learning rates tried for each language model, chosen by valid AP; the one of `settings` if
@@ -96,7 +96,7 @@ def compare_sets(
     TrainingError
         If the folder holds a comparison of other data or settings, or something else.
     """
-    spec = settings or FinetuneSpec()
+    spec = settings or Learning()
     for rate in lrs or (spec.lr,):
         check_learning(replace(spec, lr=rate))
     for name in baselines:
@@ -117,7 +117,7 @@ class SetRows(Maker):
     sets: list[DataSet]
     models: list[Competitor]
     baselines: list[str]
-    spec: FinetuneSpec
+    spec: Learning
     lrs: list[float]
     motifs: list[Any] | None
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -235,8 +235,8 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     return out
 
 
-def learning_of(learning: Learning) -> tuple[FinetuneSpec, list[float]]:
+def learning_of(learning: Networks) -> tuple[Learning, list[float]]:
     """Settings of the networks, and the rates to choose among where there are several."""
     values = asdict(learning)
     rates = values.pop("lr") or [2e-4]
-    return FinetuneSpec(lr=rates[0], **values), rates if len(rates) > 1 else []
+    return Learning(lr=rates[0], **values), rates if len(rates) > 1 else []

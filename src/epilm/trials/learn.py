@@ -6,7 +6,7 @@ same bins. Labelled sequences: a competitor is fitted and scored on the test row
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,32 @@ from numpy.typing import NDArray
 from epilm.baselines import sequences as simple
 from epilm.baselines.bins import BinModel, fit_features
 from epilm.baselines.features import Features, chrom_numbers
-from epilm.device import choose_place
+from epilm.batches.reads import check_tracks, parse_signal
 from epilm.errors import InputError
-from epilm.finetuning.binding import BindingSpec, finetune_binding
-from epilm.finetuning.binding_run import BindingRun, check_tracks, load_binding, parse_signal
-from epilm.finetuning.binding_spec import check_settings as check_binding
-from epilm.finetuning.finetune import FinetuneSpec, finetune
-from epilm.finetuning.fitting import check_settings as check_learning
+from epilm.finetuning.finetune import finetune
+from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.page import comparison
-from epilm.finetuning.predict_bins import predict_bins
-from epilm.finetuning.starts import prepare_classifier
+from epilm.finetuning.predict import open_scorer
+from epilm.finetuning.start import prepare
+from epilm.finetuning.windows import reading_of
 from epilm.metrics.binding import score_bins
 from epilm.metrics.classification import score_table
 from epilm.motifs.names import motifs_of
 from epilm.store.reader import Store
 from epilm.store.window_table import same_track
+from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of
+from epilm.tasks.binding.options import BindingOptions, BindingSpec, check_binding
+from epilm.tasks.binding.rows import CellBins
+from epilm.tasks.task import options_from
+from epilm.training.learning import Learning, check_learning
 
 __all__ = [
     "BindingSpec",
-    "FinetuneSpec",
+    "Learning",
     "check_binding",
     "check_learning",
     "check_tracks",
@@ -88,16 +91,20 @@ def tune_binding(
 
     `checkpoint` is a run, or the name of a kind of model; `start` its init, size and k.
     """
-    tables, store, motifs = lesson.learned, lesson.store, lesson.motifs
-    result = finetune_binding(
-        tables, store, checkpoint, out, lesson.spec, motifs=motifs, say=_quiet, **start
+    options = BindingOptions(
+        **{f.name: getattr(lesson.spec, f.name) for f in fields(BindingSpec)},
+        store=lesson.store,
+        motifs=lesson.motifs,
     )
-    scores = _predicted(lesson, result.run, lesson.store)
+    result = finetune(
+        "binding", lesson.learned, out, checkpoint=checkpoint, settings=options, say=_quiet, **start
+    )
+    scores = _predicted(lesson, result.model, lesson.store)
     leak = leak_of(
-        result.run.about,
+        result.model.about,
         lesson.tested[0].bins,
         lesson.test_cell,
-        reads_states=result.run.reads_states,
+        reads_states=result.model.reads.states,
         same_track=same_track(lesson.store, lesson.test_cell),
     )
     about = {"notes": leak["warnings"], "best_epoch": result.best_epoch, "met": leak["said"]}
@@ -106,28 +113,25 @@ def tune_binding(
 
 def control_binding(lesson: Lesson, store: Store, tuned: Path) -> FactorScores:
     """Score a model that was fine-tuned before, on a store with other tracks."""
-    return _predicted(lesson, load_binding(tuned), store)
+    return _predicted(lesson, load_finetuned(tuned), store)
 
 
-def _predicted(lesson: Lesson, run: BindingRun, store: Store) -> FactorScores:
+def _predicted(lesson: Lesson, model: Finetuned, store: Store) -> FactorScores:
     """Scores of each factor; those of the same bins share a forward pass."""
-    place = choose_place(lesson.device, lesson.spec.precision)
+    score = open_scorer(
+        model,
+        both_strands=lesson.both_strands,
+        device=lesson.device,  # type: ignore[arg-type]
+        precision=lesson.spec.precision,
+    )
+    names = list(model.labels.names)
+    cell, chroms = store.cell_number(lesson.test_cell), tuple(store.chroms)
     out: FactorScores = {}
     for tables in _of_same_bins(lesson.tested):
-        bins = tables[0].bins
-        scores: NDArray[np.float32] = np.empty((len(bins), len(run.factors)), np.float32)
-        for block in predict_bins(
-            run,
-            store,
-            lesson.test_cell,
-            bins,
-            both_strands=lesson.both_strands,
-            device=place.device.type,
-            autocast=place.autocast,
-        ):
-            scores[block.first : block.first + len(block.probabilities)] = block.probabilities
+        blocks = score(CellBins(tables[0].bins, cell, chroms), store)
+        scores: NDArray[np.float32] = np.concatenate(list(blocks))
         for table in tables:
-            column = scores[:, run.factors.index(table.factor)]
+            column = scores[:, names.index(table.factor)]
             out[table.factor] = score_bins(table.of(lesson.test_cell), column)
     return {table.factor: out[table.factor] for table in lesson.tested}
 
@@ -249,14 +253,16 @@ class DataSet:
     factor: str | None = None
 
 
-def check_start(competitor: Competitor, data: DataSet, motifs: Any, spec: FinetuneSpec) -> None:
+def check_start(competitor: Competitor, data: DataSet, motifs: Any, spec: Learning) -> None:
     """Refuse a start that cannot be built, or cannot read the set's shortest sequence."""
-    start = competitor.start(motifs)
-    classifier, _ = prepare_classifier(n_labels=data.rows.n_labels, settings=spec, **start)
+    task, start = find_task(data.task), competitor.start(motifs)
+    named = {"split": "given", **{key: start.pop(key) for key in ("fusion", "motifs")}}
+    options = options_from(task, "finetune", spec, named, {data.task: task})
+    lesson = task.lesson(data.rows, options, _quiet)
+    model, _ = prepare(task, lesson, options, **start)
     if competitor.fusion == "none":
-        shortest = np.zeros(len(data.rows), bool)
-        shortest[int(data.rows.lengths.argmin())] = True
-        classifier.inputs(data.rows.take(shortest))
+        shortest = data.rows.take([int(data.rows.lengths.argmin())])
+        reading_of(model, shortest, None, model.device, None)
 
 
 def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
@@ -270,10 +276,12 @@ def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
     return score_table(test.labels, fitted.probabilities(test)) | {"chosen": fitted.chosen}
 
 
-def fit_cnn(data: DataSet, spec: FinetuneSpec) -> dict[str, Any]:
+def fit_cnn(data: DataSet, spec: Learning) -> dict[str, Any]:
     """Fit the small CNN at its own rate and three times the epochs; scores on the test rows."""
     own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none")
-    result = finetune(data.task, data.rows, checkpoint="cnn", settings=own, say=_quiet)
+    result = finetune(
+        data.task, data.rows, checkpoint="cnn", settings=own, split="given", say=_quiet
+    )
     return result.metrics["test"] | {"chosen": {"lr": own.lr}}
 
 
@@ -281,7 +289,7 @@ def fit_model(
     competitor: Competitor,
     data: DataSet,
     motifs: Any,
-    spec: FinetuneSpec,
+    spec: Learning,
     rates: Sequence[float],
 ) -> dict[str, Any]:
     """Fine-tune at each rate; scores on the test rows of the one with the best AP on valid."""
@@ -289,7 +297,12 @@ def fit_model(
     for rate in rates or (spec.lr,):
         own = replace(spec, lr=rate)
         result = finetune(
-            data.task, data.rows, settings=own, say=_quiet, **competitor.start(motifs)
+            data.task,
+            data.rows,
+            settings=own,
+            split="given",
+            say=_quiet,
+            **competitor.start(motifs),
         )
         judged = result.metrics.get("valid", {}).get("ap", float("nan"))
         judged = -1.0 if np.isnan(judged) else judged

@@ -5,14 +5,17 @@ further column is an option of the task's loader (genome, negatives, test, ...),
 empty cells are left at their default. Paths are relative to the manifest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import TASKS, find_task
+from epilm.tasks.base import LabelledSequences
 from epilm.tasks.options import split_pairs, typed_options
 from epilm.tasks.reference import open_reference
+from epilm.tasks.sequence_task import SequenceTask
 from epilm.tasks.sequences import read_lines
 from epilm.tasks.splits import split_rows
 from epilm.trials.choices import SetFiles
@@ -129,11 +132,29 @@ def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -
         if path is not None and path not in opened:
             opened[path] = open_reference(path)
         used = opened[path] if path is not None else genome
-        load = find_task(entry.task).load
+        load = _loader(entry.task)
         rows = load(entry.data, genome=used, seed=data_seed, **typed_options(load, options))
         rows = split_rows(replace(rows, name=entry.name), seed=data_seed, **how, **places)  # type: ignore[arg-type]
         sets.append(DataSet(entry.name, rows, entry.task, factor))
     return sets
+
+
+def _loader(name: str) -> Callable[..., LabelledSequences]:
+    """The loader of a task of sequences: what a comparison is made of.
+
+    Raises
+    ------
+    UsageError
+        If the task's examples lie in a store: `epilm ablate` compares on those.
+    """
+    task = find_task(name)
+    if not isinstance(task, SequenceTask):
+        raise UsageError(
+            "a comparison is of labelled sequences",
+            found=f"task {task.name}",
+            do="Compare models of binding with epilm ablate.",
+        )
+    return task.load
 
 
 def sets_of(files: SetFiles) -> list[DataSet]:
@@ -150,7 +171,7 @@ def sets_of(files: SetFiles) -> list[DataSet]:
     if files.manifest is not None:
         return read_sets(files.manifest, data_seed=files.data_seed, genome=files.genome)
     assert files.task is not None
-    load = find_task(files.task).load
+    load = _loader(files.task)
     words = split_pairs(files.option or [])
     words |= {"negatives": files.negatives} if files.negatives else {}
     extra = typed_options(load, words) | ({"negative": files.negative} if files.negative else {})

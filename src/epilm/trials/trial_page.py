@@ -241,13 +241,14 @@ def _how(plan: Ablation, about: Mapping[str, Any], rows: Sequence[Row]) -> Secti
         ]
         seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in rows}))
         facts.append(("World", f"playground, size {plan.world}, seeds {seeds}"))
+    strands = "both strands" if spec.both_strands else "one strand"
     facts += [
         ("Windows", f"{spec.window_bp} bp around bins of 200 bp"),
         (
             "Fine-tuning",
             f"{spec.epochs} epochs of {positives} bound windows and {spec.negatives} unbound ones"
-            f" for each, rate {spec.lr:g}, batch {spec.batch_size}, {spec.strands} strands, all"
-            " factors in one run",
+            f" for each, rate {spec.lr:g}, batch {spec.batch_size}, {strands}, all factors in one"
+            " run",
         ),
     ]
     for model in plan.models:

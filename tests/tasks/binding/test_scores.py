@@ -12,16 +12,13 @@ from epilm.errors import InputError, UsageError
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetuned import load_finetuned
 from epilm.metrics.binding import score_bins
-from epilm.motifs.motif import Motif
-from epilm.tasks.binding import BinLabels, grid, write_labels
+from epilm.tasks.binding import BinLabels, write_labels
 from epilm.tasks.binding.bins import Bins
-from epilm.tasks.binding.controls import controlled, most_common, motif_scores
 from epilm.tasks.binding.dream.submission import write_submission
-from epilm.tasks.binding.leak import leak_of
 from toy_binding import quick, started, toy_labels, toy_store
 
 
-def evaluate_dream(run, data, *, cell, **options):
+def one_table(run, data, *, cell, **options):
     """The one table of one cell type."""
     options = {"precision": "fp32", "say": lambda line: None} | options
     (table,) = evaluate(run, "dream", data, cell=(cell,), **options)
@@ -48,146 +45,58 @@ def folder(store, labels, tmp_path_factory):
 def test_a_model_of_states_is_good_with_its_own_states_and_at_chance_under_every_control(
     folder, store, labels
 ):
-    found = evaluate_dream(folder, labels, cell="typeC", store=store, controls=True, device="cpu")
+    scored = one_table(folder, labels, cell="typeC", store=store, controls=True, device="cpu")
     here = labels.bins.inside(["chr3"])  # the run's test chromosome
     truth = labels.of("typeC")[here]
-    assert found.scores["n"] == (truth >= 0).sum()
-    assert found.scores["ambiguous"] == (truth < 0).sum()
-    assert found.scores["auprc_dg"] > 0.9
-    assert set(found.controls) == {"shuffled_states", "mean_of_cells", "sequence_only"}
-    for table in found.controls.values():
+    assert scored.scores["n"] == (truth >= 0).sum()
+    assert scored.scores["ambiguous"] == (truth < 0).sum()
+    assert scored.scores["auprc_dg"] > 0.9
+    assert set(scored.controls) == {"shuffled_states", "mean_of_cells", "sequence_only"}
+    for table in scored.controls.values():
         assert table["auprc_dg"] < 0.6
-        assert table["n"] == found.scores["n"]
-    assert len(found.resamples) == 10
-    values = json.loads(json.dumps(found.as_dict()))
+        assert table["n"] == scored.scores["n"]
+    assert len(scored.resamples) == 10
+    values = json.loads(json.dumps(scored.as_dict()))
     assert (values["task"], values["model"], values["factor"], values["cell"]) == (
         "dream",
         "ft",
         "TF",
         "typeC",
     )
-    assert "does the cell type matter? auPRC (DG)" in found.text()
-    assert found.leak["training"] | {"chroms": 0, "cells": 0} == {
+    assert "does the cell type matter? auPRC (DG)" in scored.text()
+    assert scored.leak["training"] | {"chroms": 0, "cells": 0} == {
         "bins_seen": 0.0,
         "bins_choosing": 0.0,
         "cell_seen": False,
         "chroms": 0,
         "cells": 0,
     }
-    assert not any("LEAK" in warning for warning in found.warnings)
+    assert not any("LEAK" in warning for warning in scored.warnings)
 
 
 def test_bins_that_were_learned_from_or_chose_the_epoch_are_called_a_leak(folder, store, labels):
-    found = evaluate_dream(
+    scored = one_table(
         folder, labels, cell="typeA", store=store, chroms=["chr1", "chr2"], device="cpu"
     )
-    assert found.leak["training"]["cell_seen"]
-    said = " ".join(found.warnings)
+    assert scored.leak["training"]["cell_seen"]
+    said = " ".join(scored.warnings)
     assert "test bins lie where training learned, in typeA itself" in said
     assert "test bins chose the best epoch" in said
-    assert found.leak["training"]["bins_seen"] == pytest.approx(2 / 3, abs=0.01)
+    assert scored.leak["training"]["bins_seen"] == pytest.approx(2 / 3, abs=0.01)
 
 
 def test_a_file_of_motifs_that_cannot_be_read_is_no_missing_motif(folder, store, labels, tmp_path):
     about = {"cell": "typeC", "store": store, "chroms": ["chr3"], "controls": True, "device": "cpu"}
     with pytest.raises(InputError, match=r"nothere\.jaspar"):
-        evaluate_dream(folder, labels, motifs=tmp_path / "nothere.jaspar", **about)
-
-
-def test_what_pretraining_has_seen_is_said_of_chromosomes_and_cell_types(store):
-    run, _ = started("ebert", store)
-    run.about |= {
-        "pretraining": {
-            "holdout_chroms": ["chr8", "chr21"],
-            "holdout_cells": ["typeC"],
-            "cell_types": list(store.cell_types),
-        },
-        "train_chroms": ["chr2"],
-        "valid_chroms": ["chr11"],
-        "test_chroms": ["chr1", "chr8", "chr21"],
-        "cells": ["typeA"],
-    }
-    paper = grid({"chr1": 4000, "chr8": 3000, "chr21": 2000})
-    leak = leak_of(run.about, paper, "typeB", reads_states=True)
-    assert leak["pretraining"]["chroms_seen"] == ["chr1"]  # as in the paper
-    assert leak["pretraining"]["cell_seen"]
-    assert leak["pretraining"]["bins_seen"] == paper.counts()["chr1"] / len(paper)
-    assert "pre-training has seen the bases and states of" in leak["warnings"][0]
-    assert not leak_of(run.about, paper, "typeC", reads_states=True)["pretraining"]["cell_seen"]
-    unread = leak_of(run.about, paper, "typeB", reads_states=False)
-    assert unread["pretraining"]["cell_seen"] is None
-
-
-# -- controls
-
-
-def test_shuffled_states_are_the_same_states_elsewhere_on_their_chromosome(store):
-    before, other = store.states, controlled(store, "typeB", "shuffled_states").states
-    one, two = before.of(1), other.of(1)
-    for first, end in zip(before.offsets[:-1], before.offsets[1:], strict=True):
-        assert sorted(one[first:end].tolist()) == sorted(two[first:end].tolist())
-        assert np.array_equal(one[first:end] == 255, two[first:end] == 255)
-    assert (one != two).mean() > 0.4
-    assert other.rows.tolist() == [-1, 0, -1]
-    again = controlled(store, "typeB", "shuffled_states").states.of(1)
-    assert np.array_equal(again, two)
-    assert not np.array_equal(
-        controlled(store, "typeB", "shuffled_states", seed=1).states.of(1), two
-    )
-
-
-def test_the_mean_of_cell_types_is_their_commonest_state_and_mean_signal(store):
-    other = controlled(store, "typeC", "mean_of_cells", cells=["typeA", "typeB", "typeC"])
-    a, b = np.asarray(store.states.of(0)), np.asarray(store.states.of(1))
-    plain = [
-        min((x, y)) if x != 255 and y != 255 else min(x, y)
-        for x, y in zip(a.tolist(), b.tolist(), strict=True)
-    ]
-    assert other.states.of(2).tolist() == plain
-    where = np.array([0]), np.array([500])
-    signals = [store.signals["accessibility"].windows(np.array([c]), *where, 50) for c in (0, 1)]
-    mean = other.signals["accessibility"].windows(np.array([2]), *where, 50)
-    assert np.allclose(mean, (signals[0] + signals[1]) / 2)
-    assert other.signals["mappability"] is store.signals["mappability"]
-    assert controlled(store, "typeA", "mean_of_cells", cells=["typeA"]) is None
-    assert most_common([np.array([3], np.uint8)] * 300, 4).tolist() == [3]
-
-
-def test_the_sequence_alone_has_no_state_and_no_signal_of_the_cell_type(store):
-    other = controlled(store, "typeA", "sequence_only")
-    assert (other.states.of(0) == 255).all()
-    assert (
-        not other.signals["accessibility"]
-        .windows(np.array([0]), np.array([0]), np.array([0]), 100)
-        .any()
-    )
-    with pytest.raises(
-        UsageError, match=r"unknown control. Found shuffled. Did you mean shuffled_states"
-    ):
-        controlled(store, "typeA", "shuffled")
-
-
-def test_the_motif_alone_finds_the_bins_that_hold_it(store):
-    bins = grid(dict(zip(store.chroms, store.sizes, strict=True)), margin=0)
-    word = np.array([2, 0, 3, 3, 0, 1, 0], np.uint8)  # GATTACA
-    matrix = np.eye(4)[word] * 100
-    scores = motif_scores(store, bins, "TF", [Motif("M1", "TF", matrix, True)])
-    best = scores.max()
-    for row in (int(scores.argmax()), int(scores.argmin())):
-        chrom = store.chroms.index(bins.chroms[bins.chrom[row]])
-        codes = store.bases(np.array([chrom]), bins.start[[row]].astype(np.int64), 200)[0]
-        text = "".join("ACGTN"[c] for c in codes)
-        assert ("GATTACA" in text or "TGTAATC" in text) == (scores[row] > best - 1e-3)
-    assert motif_scores(store, bins, "CTCF", [Motif("M1", "TF", matrix, True)]) is None
-    assert motif_scores(store, bins, "TF") is None  # the store has no motifs
+        one_table(folder, labels, motifs=tmp_path / "nothere.jaspar", **about)
 
 
 def test_a_model_of_dna_alone_says_that_controls_are_idle(store, labels):
     run, _ = started("dbert", store)
     run.about |= {"test_chroms": ["chr3:0-3000"], "cells": ["typeA"]}
-    found = evaluate_dream(run, labels, cell="typeB", store=store, controls=True, device="cpu")
-    assert not found.controls
-    assert any("reads nothing of a cell type" in warning for warning in found.warnings)
+    scored = one_table(run, labels, cell="typeB", store=store, controls=True, device="cpu")
+    assert not scored.controls
+    assert any("reads nothing of a cell type" in warning for warning in scored.warnings)
 
 
 # -- files of predictions, odd labels
@@ -197,13 +106,13 @@ def test_a_file_of_predictions_is_scored_as_it_is(store, labels, tmp_path):
     scores = np.random.default_rng(0).random(len(labels))
     path = tmp_path / "F.TF.typeA.tab.gz"
     write_submission(path, labels.bins, scores)
-    found = evaluate_dream(path, labels, cell="typeA", controls=True)
+    scored = one_table(path, labels, cell="typeA", controls=True)
     expected = score_bins(labels.of("typeA"), scores)
-    assert found.scores == pytest.approx(dict(expected))
-    assert found.factor == "TF"
-    assert "no leak report" in found.leak["said"]
-    assert any("controls need a model" in warning for warning in found.warnings)
-    part = evaluate_dream(path, labels, cell="typeA", chroms=["chr2"])
+    assert scored.scores == pytest.approx(dict(expected))
+    assert scored.factor == "TF"
+    assert "no leak report" in scored.leak["said"]
+    assert any("controls need a model" in warning for warning in scored.warnings)
+    part = one_table(path, labels, cell="typeA", chroms=["chr2"])
     here = labels.bins.inside(["chr2"])
     assert part.scores["auroc"] == pytest.approx(
         score_bins(labels.of("typeA")[here], scores[here])["auroc"]
@@ -213,38 +122,38 @@ def test_a_file_of_predictions_is_scored_as_it_is(store, labels, tmp_path):
     with pytest.raises(
         InputError, match=r"lack bins of the labels. Found 5 of .* missing, the first chr1:0-200"
     ):
-        evaluate_dream(short, labels, cell="typeA")
+        one_table(short, labels, cell="typeA")
 
 
 def test_one_class_alone_and_one_score_for_all_are_said(labels, tmp_path):
     path = tmp_path / "F.TF.typeA.tab.gz"
     write_submission(path, labels.bins, np.full(len(labels), 0.5))
-    assert any("COLLAPSE" in w for w in evaluate_dream(path, labels, cell="typeA").warnings)
+    assert any("COLLAPSE" in w for w in one_table(path, labels, cell="typeA").warnings)
     empty = BinLabels(labels.bins, labels.cells, np.zeros_like(labels.values), "TF")
-    found = evaluate_dream(path, empty, cell="typeA")
-    assert found.as_dict()["scores"]["auroc"] is None
-    assert any("every score is undefined" in w for w in found.warnings)
+    scored = one_table(path, empty, cell="typeA")
+    assert scored.as_dict()["scores"]["auroc"] is None
+    assert any("every score is undefined" in w for w in scored.warnings)
     unknown = BinLabels(labels.bins, labels.cells, -np.ones_like(labels.values), "TF")
-    found = evaluate_dream(path, unknown, cell="typeA")
+    scored = one_table(path, unknown, cell="typeA")
     assert (
         f"every bin is ambiguous ({len(labels):,} of them): every score is undefined"
-        in found.warnings
+        in scored.warnings
     )
-    assert not any("of one class" in w for w in found.warnings)
-    (row,) = [line.split() for line in found.text().splitlines() if line.startswith("ambiguous")]
+    assert not any("of one class" in w for w in scored.warnings)
+    (row,) = [line.split() for line in scored.text().splitlines() if line.startswith("ambiguous")]
     assert row == ["ambiguous", str(len(labels))]
-    assert "n/a" in found.text()
+    assert "n/a" in scored.text()
 
 
 def test_what_is_missing_is_named(folder, store, labels, tmp_path):
     with pytest.raises(UsageError, match=r"a store is needed.*--store"):
-        evaluate_dream(folder, labels, cell="typeA")
+        one_table(folder, labels, cell="typeA")
     with pytest.raises(InputError, match=r"no such cell type. Found liver"):
-        evaluate_dream(folder, labels, cell="liver", store=store)
+        one_table(folder, labels, cell="liver", store=store)
     with pytest.raises(UsageError, match=r"not made for this factor. Found MAX"):
-        evaluate_dream(folder, labels, cell="typeA", store=store, factor="MAX")
+        one_table(folder, labels, cell="typeA", store=store, factor="MAX")
     with pytest.raises(UsageError, match=r"unknown control. Found mean"):
-        evaluate_dream(
+        one_table(
             folder,
             labels,
             cell="typeA",
@@ -255,13 +164,13 @@ def test_what_is_missing_is_named(folder, store, labels, tmp_path):
         )
     gaps = toy_store(tmp_path, n_share=3.0, name="gaps")
     run = load_finetuned(folder)
-    found = evaluate_dream(
+    scored = one_table(
         run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu"
     )
-    assert any("hold N alone" in warning for warning in found.warnings)
+    assert any("hold N alone" in warning for warning in scored.warnings)
     none = dataclasses.replace(toy_labels(gaps), values=-np.ones_like(toy_labels(gaps).values))
-    found = evaluate_dream(run, none, cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
-    assert not any("hold N alone" in warning for warning in found.warnings)  # none is scored
+    scored = one_table(run, none, cell="typeA", store=gaps, chroms=["chr3"], device="cpu")
+    assert not any("hold N alone" in warning for warning in scored.warnings)  # none is scored
 
 
 def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels, tmp_path):
@@ -276,7 +185,7 @@ def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels,
             r" expected typeA, as --cell says. Give the predictions of typeA, or --cell typeB"
         ),
     ):
-        evaluate_dream(path, data, cell="typeA")
+        one_table(path, data, cell="typeA")
     with pytest.raises(
         InputError,
         match=(
@@ -285,17 +194,17 @@ def test_predictions_named_as_of_another_factor_or_cell_type_are_refused(labels,
             r" of TF, or the labels of MAX"
         ),
     ):
-        evaluate_dream(path, data, cell="typeB")
+        one_table(path, data, cell="typeB")
     with pytest.raises(
         InputError, match=r"another factor. Found MAX .* expected TF, as the labels are named\. "
     ):
-        evaluate_dream(path, labels, cell="typeB")
+        one_table(path, labels, cell="typeB")
     with pytest.raises(
         InputError, match=r"another factor. Found MAX .* expected TF, as --factor says"
     ):
-        evaluate_dream(path, data, cell="typeB", factor="TF")
+        one_table(path, data, cell="typeB", factor="TF")
     path.rename(tmp_path / "F.tf.TYPEB.tab")  # upper and lower case are one
-    assert evaluate_dream(tmp_path / "F.tf.TYPEB.tab", data, cell="typeB").factor == "tf"
+    assert one_table(tmp_path / "F.tf.TYPEB.tab", data, cell="typeB").factor == "tf"
 
 
 def test_labels_that_name_their_chromosomes_without_chr_are_refused_by_name(
@@ -308,31 +217,31 @@ def test_labels_that_name_their_chromosomes_without_chr_are_refused_by_name(
     with pytest.raises(
         InputError, match=r"named differently than in the store. Found 1; expected chr1"
     ):
-        evaluate_dream(folder, bare, cell="typeC", store=store, device="cpu")
+        one_table(folder, bare, cell="typeC", store=store, device="cpu")
     path = tmp_path / "F.TF.typeA.tab"
     write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
     with pytest.raises(
         InputError,
         match=r"typeA.tab: the chromosomes are named differently than in the predictions",
     ):
-        evaluate_dream(path, bare, cell="typeA")
+        one_table(path, bare, cell="typeA")
 
 
 def test_predictions_of_another_kind_of_file_are_named(labels, tmp_path):
     path = tmp_path / "F.TF.typeA.parquet"
     path.write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"Found .parquet; expected .tab or .tab.gz"):
-        evaluate_dream(path, labels, cell="typeA")
+        one_table(path, labels, cell="typeA")
 
 
 def test_a_name_not_of_the_challenges_form_says_no_factor(labels, tmp_path):
     path = tmp_path / "my.run.v2.tab.gz"
     write_submission(path, labels.bins, np.linspace(0, 1, len(labels)))
-    assert evaluate_dream(path, labels, cell="typeB").factor == "TF"  # that of the labels
+    assert one_table(path, labels, cell="typeB").factor == "TF"  # that of the labels
     with pytest.raises(
         InputError, match=r"the labels are of another factor. Found TF .* expected MAX"
     ):
-        evaluate_dream(path, labels, cell="typeB", factor="MAX")
+        one_table(path, labels, cell="typeB", factor="MAX")
 
 
 def test_bins_past_the_end_of_a_chromosome_are_refused_for_a_model_and_for_predictions(
@@ -353,10 +262,8 @@ def test_bins_past_the_end_of_a_chromosome_are_refused_for_a_model_and_for_predi
     for run in (folder, path):
         for chroms in ((), ["chr1"]):  # one bin is enough to show the assembly, scored or not
             with pytest.raises(InputError, match=said):
-                evaluate_dream(run, data, cell="typeA", store=store, chroms=chroms, device="cpu")
-    assert (
-        evaluate_dream(path, data, cell="typeA").scores["n"] == 3
-    )  # without a store no size is known
+                one_table(run, data, cell="typeA", store=store, chroms=chroms, device="cpu")
+    assert one_table(path, data, cell="typeA").scores["n"] == 3  # without a store no size is known
 
 
 def test_a_path_that_is_not_there_says_what_may_be_given(labels, tmp_path):
@@ -367,4 +274,4 @@ def test_a_path_that_is_not_there_says_what_may_be_given(labels, tmp_path):
             r" finetune dream, its model folder, or predictions .*\.tab\.gz"
         ),
     ):
-        evaluate_dream(tmp_path / "nothere.tab", labels, cell="typeA")
+        one_table(tmp_path / "nothere.tab", labels, cell="typeA")

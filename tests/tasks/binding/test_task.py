@@ -32,7 +32,7 @@ def test_a_lesson_says_where_it_learns_and_what_is_read(store):
     assert (lesson.window_bp, lesson.width, lesson.metric) == (600, 200, "auprc_dg")
     assert lesson.identity["store"] == store.fingerprint
     assert list(lesson.parts) == ["valid"]
-    assert lesson.examples.chrom[lesson.valid // 3].tolist() == [1] * len(lesson.valid)
+    assert lesson.examples.chrom[lesson.valid // 2].tolist() == [1] * len(lesson.valid)
 
 
 def test_labels_of_a_file_need_the_factors_name(store, tmp_path):

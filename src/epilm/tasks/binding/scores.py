@@ -134,7 +134,7 @@ class DreamEvaluation:
 
 
 def evaluate_binding(
-    run: str | Path,
+    run: Any,
     data: Any,
     options: "BindingEvaluateOptions",
     cell: str,
@@ -145,8 +145,8 @@ def evaluate_binding(
 
     Parameters
     ----------
-    run : path
-        Of the model, for its name; or a file of predictions (.tab.gz).
+    run : path or Finetuned
+        The model, for its name; or a file of predictions (.tab.gz).
     data : path or BinLabels
         Labels: see `tasks.binding.load.load_bins`.
     options : BindingEvaluateOptions
@@ -163,7 +163,7 @@ def evaluate_binding(
     """
     factor, chroms, controls = options.factor, options.chroms or options.test, options.controls
     motifs, seed = options.motifs, options.seed
-    path = Path(run)
+    path = Path(run if isinstance(run, str | Path) else run.path or "model")
     # Before anything is predicted: a file of motifs that cannot be read is not "no motif of this
     # factor".
     motifs = None if motifs is None else read_collection(motifs)
@@ -207,7 +207,7 @@ def evaluate_binding(
     labels = _judged(labels, chroms, score, opened, warnings)
     truth = labels.of(cell)
     model_folder = path.parent if path.name == "model" else path
-    called = options.name or model_folder.name
+    called = options.name or model_folder.name or "model"
     tables: dict[str, dict[str, Any]] = {}
     leak: dict[str, Any]
     if score is None:
@@ -347,8 +347,8 @@ def _judged(
             f" ({', '.join(there[:6])}{', ...' if len(there) > 6 else ''})"
         )
     if store is not None:
-        of_store = set(store.chroms)
-        known = np.array([name in of_store for name in labels.bins.chroms] or [True])
+        in_store = set(store.chroms)
+        known = np.array([name in in_store for name in labels.bins.chroms] or [True])
         keep = known[labels.bins.chrom]
         if not keep.all():
             warnings.append(

@@ -1,6 +1,5 @@
 """What is watched, validated and written down."""
 
-import json
 import math
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 
 from epilm.device import Place
 from epilm.pretraining.validate import pick_rows, validate
-from epilm.training.log import METRICS, MetricLog, read_metrics
 from toy_training import ToyModel, make_batch, toy_objectives
 
 PLACE = Place(torch.device("cpu"), False, ())
@@ -47,16 +45,3 @@ def test_no_two_validation_samples_share_a_region():
     regions = np.array([[0, 1], [1, 2], [3, 4], [4, 5], [6, -1], [7, -1]])
     assert pick_rows(regions, 10, [1, 0, 3, 2, 4, 5]).tolist() == [1, 3, 4, 5]
     assert pick_rows(regions, 1, [2, 0]).tolist() == [2]
-
-
-def test_lines_after_the_state_are_removed_and_a_cut_line_is_left_out(tmp_path):
-    log = MetricLog(tmp_path, tensorboard=False)
-    for step in (1, 2, 3):
-        log.write(step, "train", {"loss": float(step)})
-    with open(tmp_path / METRICS, "a") as handle:
-        handle.write('{"step": 4, "spl')
-    assert [row["step"] for row in read_metrics(tmp_path)] == [1, 2, 3]
-    MetricLog(tmp_path, first=2, tensorboard=False).write(3, "train", {"loss": math.nan})
-    lines = (tmp_path / METRICS).read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
-    assert json.loads(lines[-1])["loss"] is None

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from epilm.batches import BatchMaker, WindowMaker
 from epilm.models.build import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, StemSpec, TowerSpec
-from epilm.nn.stem import BaseStem, base_table, bases_of_tokens
+from epilm.models.stem import BaseStem, base_table, bases_of_tokens
 from epilm.objectives.table import (
     MaskSpec,
     MatchingSpec,

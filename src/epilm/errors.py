@@ -100,10 +100,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     --------
     >>> nearest("peak_rl", ["peak_lr", "warmup_steps"])
     'Did you mean peak_lr? Known: peak_lr, warmup_steps'
+    >>> nearest("--negatives", ["--negatives-per-positive", "--valid-negatives"])[:40]
+    'Did you mean --negatives-per-positive? K'
     >>> nearest("zzz", ["a", "b"])
     'Known: a, b'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    longer = [one for one in names if len(name) > 3 and one.startswith(name)]
+    close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]}? " if close else ""
     return f"{hint}Known: {', '.join(names)}"

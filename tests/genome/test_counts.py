@@ -562,7 +562,9 @@ def test_the_atac_matrix_of_ten_x_is_read_and_one_of_genes_is_refused(tmp_path):
 
     with h5py.File(tmp_path / "cut.h5", "w") as handle:
         handle.create_group("matrix")["shape"] = [2, 3]
-    with pytest.raises(InputError, match=r"cut.h5: this is no 10x matrix"):
+    with pytest.raises(
+        InputError, match=r"cut.h5: this is no 10x matrix.*Found no matrix/data, no"
+    ):
         read_counts(tmp_path / "cut.h5", cells=tmp_path / "meta.tsv")
 
 

@@ -107,6 +107,10 @@ def _damaged(path: Path, what: str, error: BaseException) -> InputError:
     )
 
 
+# What the group `matrix` of Cell Ranger's HDF5 files holds.
+IN_10X = ("shape", "data", "indices", "indptr", "barcodes", "features/id", "features/feature_type")
+
+
 def _is_10x(path: Path) -> bool:
     import h5py
 
@@ -128,6 +132,9 @@ def read_10x(path: Path) -> RawMatrix:
     try:
         with h5py.File(path, "r") as handle:
             group = handle["matrix"]
+            lacking = [name for name in IN_10X if name not in group]
+            if lacking:
+                raise ValueError(f"no matrix/{', no matrix/'.join(lacking)}")
             shape = tuple(int(n) for n in group["shape"][:])
             barcodes, names, kinds = (
                 group[name].asstr()[:]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import InputError, UsageError, nearest
-from epilm.genome.checks import check_ends
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.binding.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
 from epilm.tasks.binding.dream.challenge import PAIRS, names_cell, read_name
@@ -340,6 +339,9 @@ def _rebuilt(
             )
         for peaks_of in (core, wide):
             if sizes and peaks_of is not None:
+                # Here alone: a label file is learned from without what reads peaks (pandas).
+                from epilm.genome.checks import check_ends
+
                 check_ends(peaks_of, sizes, peaks_of.attrs.get("source", cell), "peak")
         values[:, c] = labels_from_peaks(bins, core, wide, rule=rule)
     notes.append(f"labels rebuilt from peaks by the rule {rule!r}")

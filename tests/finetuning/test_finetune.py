@@ -4,6 +4,8 @@ what is wrong, it leaves nothing half-written.
 
 import json
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -20,6 +22,7 @@ from epilm.finetuning.predict import predict
 from epilm.models.binding import BindingModel
 from epilm.models.classifier import SequenceClassifier
 from epilm.tasks.base import labelled
+from epilm.tasks.binding import write_labels
 from epilm.tasks.binding.options import BindingOptions
 from epilm.training.learning import Learning
 from toy_binding import QUICK as BINS
@@ -443,3 +446,47 @@ def test_the_shortcut_takes_larger_steps_still(store):
     assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(1e-4, rel=0.02)
     with pytest.raises(UsageError, match="no shortcut to learn at a rate of its own"):
         quick_bins(store, shortcut_lr_multiplier=2.0)
+
+
+# -- where little is installed
+
+
+@pytest.mark.parametrize("kind", ["labelled table", "label file"])
+def test_fine_tuning_needs_torch_transformers_and_numpy_alone(kind, store, tmp_path):
+    """From a table of sequences, or from a label file and a store that were made elsewhere."""
+    out, table = tmp_path / "run", tmp_path / "promoters.tsv"
+    if kind == "labelled table":
+        rows = planted(40)
+        letters = [
+            "".join("ACGTN"[code] for code in row[:n])
+            for row, n in zip(rows.codes, rows.lengths, strict=True)
+        ]
+        lines = [f"{word}\t{label}" for word, label in zip(letters, rows.labels, strict=True)]
+        table.write_text("sequence\tlabel\n" + "\n".join(lines) + "\n")
+        calls = [
+            f"finetune('promoter', {str(table)!r}, {str(out)!r}, checkpoint='cnn', epochs=1)",
+            f"predict({str(out)!r}, {str(table)!r}, {str(tmp_path / 'said.tsv')!r}, device='cpu')",
+        ]
+    else:
+        write_labels(tmp_path / "TF.train.labels.tsv", toy_labels(store))
+        calls = [
+            f"finetune('binding', {str(tmp_path / 'TF.train.labels.tsv')!r}, {str(out)!r},"
+            f" checkpoint='cnn', store={str(store.path)!r}, epochs=1, factor='TF',"
+            " test_cells=('typeC',), valid_chroms=('chr2',), test_chroms=('chr3',), window_bp=600,"
+            " valid_negatives=20, positives_per_epoch=20)"
+        ]
+    program = f"""
+import sys
+for name in ("pandas", "sklearn", "numba", "anndata", "bioframe", "Bio", "pyfaidx", "scipy"):
+    sys.modules[name] = None
+from epilm.finetuning.finetune import finetune
+from epilm.finetuning.evaluate import evaluate
+from epilm.finetuning.predict import predict
+{chr(10).join(calls)}
+print(evaluate({str(out)!r}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (out / "model" / "model.safetensors").is_file()

@@ -97,20 +97,32 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
     )
     for name, line in COMMANDS.items():
         # One command's own help comes from its docstring; the overview must not import any of them.
-        if command == name and name in OF_TASKS:
-            app.command(_of_task(name, words), name=name)
-        elif command in (None, name):
-            app.command(f"epilm.cli.{name}:{name}", name=name, help=None if command else line)
+        if command == name:
+            function, head = _with_help(name, words)
+            app.command(function, name=name, help=head)
+        elif command is None:
+            app.command(f"epilm.cli.{name}:{name}", name=name, help=line)
     return app
 
 
-def _of_task(command: str, words: Sequence[str]) -> Callable[..., None]:
-    """A command whose options are those of the task that its words name."""
+def _with_help(command: str, words: Sequence[str]) -> tuple[Callable[..., None], str]:
+    """A command and the head of its help; options and examples are those of the task that its
+    words name, where it is about one.
+    """
+    from epilm.cli.examples import head_of_help, of_task
+
     function: Callable[..., None] = getattr(import_module(f"epilm.cli.{command}"), command)
+    text = function.__doc__ or ""
+    if command not in OF_TASKS:
+        return function, head_of_help(text)
     from epilm.cli.options import with_flags
+    from epilm.tasks import TASKS
 
     task = task_named(command, words)
-    return with_flags(function, None if task is None else task.options_of(command))
+    if task is None:
+        return with_flags(function, None), head_of_help(text)
+    options = with_flags(function, task.options_of(command))
+    return options, head_of_help(text, of_task(function, task, TASKS))
 
 
 def task_named(command: str, words: Sequence[str]) -> "Task | None":

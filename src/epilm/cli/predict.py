@@ -19,7 +19,7 @@ def predict(
     """Write a fine-tuned model's probabilities. epilm predict RUN --help lists what it asks for.
 
     Examples:
-    epilm predict ft sequences.fa --out scores.tsv
+    epilm predict ft sequences.fa --out scores.tsv  # not of binding
     epilm predict ft peaks.bed --genome hg19.fa --window 101 --out scores.parquet
     epilm predict ft --store dream.store --cell liver --chroms chr1 chr8 chr21 \\
         --out F.MAX.liver.tab.gz

@@ -19,7 +19,6 @@ from epilm.batches.placement import making_cost, place_store
 from epilm.errors import InputError, UsageError
 from epilm.finetuning.finetuned import Finetuned
 from epilm.models.baselines import reverse_complement_codes
-from epilm.motifs.matrix import best_of_sequences
 from epilm.store.reader import Store
 from epilm.tasks.base import LabelledSequences
 from epilm.tokens.kmers import kmer_ids, wrap
@@ -243,18 +242,26 @@ def _fusion_scores(
     """Normalised motif scores (N, F) of the inputs themselves, where the model is fused."""
     if model.about.get("fusion", "none") == "none":
         return None
-    raw = best_of_sequences(rows.codes, rows.lengths, model.fusion_motifs)
+    raw = _best_scores(model, rows)
     mean = np.array(model.about["factor_mean"], np.float32)
     spread = np.array(model.about["factor_sd"], np.float32)
     scores = (raw - mean) / np.maximum(spread, 1e-6)
     return torch.from_numpy(scores.astype(np.float32)).to(device)
 
 
+def _best_scores(model: Finetuned, rows: LabelledSequences) -> NDArray[np.float32]:
+    """Best score (N, F) of each motif of a fused model."""
+    # Here alone: what reads no motifs trains without the scanner (numba).
+    from epilm.motifs.matrix import best_of_sequences
+
+    return best_of_sequences(rows.codes, rows.lengths, model.fusion_motifs)
+
+
 def learn_fusion_scale(model: Finetuned, learned: LabelledSequences) -> None:
     """Keep mean and deviation of the motif scores of what is learned from, if it reads any."""
     if model.about.get("fusion", "none") == "none" or "factor_mean" in model.about:
         return
-    raw = best_of_sequences(learned.codes, learned.lengths, model.fusion_motifs)
+    raw = _best_scores(model, learned)
     model.about["factor_mean"] = raw.mean(0).astype(float).tolist()
     model.about["factor_sd"] = raw.std(0).astype(float).tolist()
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 from epilm.errors import InputError, UsageError, nearest
-from epilm.genome.checks import check_ends, cut_ends
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.binding.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
 from epilm.tasks.binding.dream.challenge import PAIRS, names_cell, read_name
@@ -486,6 +485,8 @@ def bins_of_regions(
                 f" ({few(sorted(unknown))})"
             )
             table = table[~np.isin(named, sorted(unknown))]
+        from epilm.genome.checks import check_ends
+
         check_ends(
             table,
             sizes,
@@ -557,6 +558,9 @@ def _within(peaks: Any, sizes: Mapping[str, int], cell: str, notes: list[str]) -
     """Peaks cut at the ends of their chromosomes, which is counted; refused are those of another
     assembly.
     """
+    # Here alone: a label file is learned from without what reads peaks (pandas).
+    from epilm.genome.checks import cut_ends
+
     table, cut = cut_ends(
         peaks,
         sizes,

@@ -75,20 +75,20 @@ def channel_statistics(store: Store) -> tuple[str, str, str]:
     """
     if store.factors is None:
         raise no_factors(store)
-    held = store.statistics
-    if len(held) < CHANNELS:
+    statistics = store.statistics
+    if len(statistics) < CHANNELS:
         raise StoreError(
             "model.tower.prepare=channels shows three statistics of each motif, and the store has"
             " fewer",
             where=str(store.path),
-            found=", ".join(held),
+            found=", ".join(statistics),
             expected="three factor matrices, such as best, count, sum",
             do=(
                 "Build the store with epilm build --statistic best --more-statistics count "
                 "--more-statistics sum, or set model.tower.prepare to resize."
             ),
         )
-    return held[0], held[1], held[2]
+    return statistics[0], statistics[1], statistics[2]
 
 
 class FactorReader:

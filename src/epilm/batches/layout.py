@@ -77,16 +77,16 @@ def pack(
     n_strings, n, length = values.shape
     sizes = counts + gaps.to(torch.int64)
     ends = sizes.cumsum(1)
-    place = torch.arange(width, device=values.device).expand(n_strings, width).contiguous()
-    slot = torch.searchsorted(ends, place, right=True)
+    position = torch.arange(width, device=values.device).expand(n_strings, width).contiguous()
+    slot = torch.searchsorted(ends, position, right=True)
     inside = slot < n
     slot = slot.clamp(max=n - 1)
-    offset = place - (ends - sizes).gather(1, slot)
+    offset = position - (ends - sizes).gather(1, slot)
     is_value = inside & (offset < counts.gather(1, slot))
     index = slot * length + offset.clamp(0, max(length - 1, 0))
     flat = values.reshape(n_strings, n * length)
-    held = flat.gather(1, index) if length else torch.zeros_like(index, dtype=values.dtype)
-    string = torch.where(is_value, held, torch.where(inside, gap, fill).to(values.dtype))
+    gathered = flat.gather(1, index) if length else torch.zeros_like(index, dtype=values.dtype)
+    string = torch.where(is_value, gathered, torch.where(inside, gap, fill).to(values.dtype))
     return string, slot, ends[:, -1]
 
 
@@ -112,10 +112,10 @@ def wrap(string: Tensor, total: Tensor, width: int) -> Tensor:
     room = width - 2
     total = total.clamp(max=room)[:, None]
     ids = torch.full((len(string), width), PAD, dtype=torch.int64, device=string.device)
-    held = min(room, string.shape[1])
-    ids[:, 1 : 1 + held] = string[:, :held]
-    place = torch.arange(width, device=string.device)[None, :]
-    ids = torch.where(place <= total, ids, torch.where(place == total + 1, SEP, PAD))
+    kept = min(room, string.shape[1])
+    ids[:, 1 : 1 + kept] = string[:, :kept]
+    position = torch.arange(width, device=string.device)[None, :]
+    ids = torch.where(position <= total, ids, torch.where(position == total + 1, SEP, PAD))
     ids[:, 0] = CLS
     return ids
 
@@ -153,8 +153,8 @@ def join_pair(
     gaps = (torch.arange(2, device=first.device) == 0).expand(len(first), 2)
     string, _, total = pack(both, counts, gaps, SEP, PAD, width - 2)
     ids = wrap(string, total, width)
-    place = torch.arange(width, device=first.device)[None, :]
-    segments = (place > n_first[:, None] + 1) & (place <= total[:, None] + 1)
+    position = torch.arange(width, device=first.device)[None, :]
+    segments = (position > n_first[:, None] + 1) & (position <= total[:, None] + 1)
     return ids, segments.to(torch.int64)
 
 

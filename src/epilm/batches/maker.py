@@ -255,15 +255,15 @@ class BatchMaker:
         reader = self._shown(self._numbers, row, step)
         numbers = self._strings(regions, reader).ids
         codes, per_row = reader.read()
-        found = self.sites.sites(codes)
-        token = found.middle.div(self.spec.stride, rounding_mode="floor")
+        sites = self.sites.sites(codes)
+        token = sites.middle.div(self.spec.stride, rounding_mode="floor")
         inside = token < per_row
-        number = found.row[inside] * per_row + token[inside]
+        number = sites.row[inside] * per_row + token[inside]
         # A number that was cropped, or stands beyond a region's end, is in no string.
         where = torch.full((len(codes) * per_row,), -1, device=codes.device)
         at = (numbers.flatten() >= N_SPECIAL).nonzero()[:, 0]
         where[numbers.flatten()[at] - N_SPECIAL] = at
-        at, column = where[number], found.column[inside]
+        at, column = where[number], sites.column[inside]
         there = torch.zeros((numbers.numel(), self.sites.n), dtype=torch.bool, device=codes.device)
         there[at[at >= 0], column[at >= 0]] = True
         return there.view(*numbers.shape, -1)
@@ -405,13 +405,13 @@ def _cut(
         torch.nn.functional.pad(t, (0, max(extra, 0)))[:, : most * room] for t in (string, slot)
     )
     number = torch.arange(most, device=string.device)
-    held = (total[:, None] - number * room).clamp(0, room)
+    filled = (total[:, None] - number * room).clamp(0, room)
     real = number < pieces[:, None]
     shape = (len(string), most, room)
     return (
         string.reshape(shape)[real],
         slot.reshape(shape)[real],
-        held[real],
+        filled[real],
         sample[:, None].expand_as(real)[real],
         number.expand_as(real)[real],
     )

@@ -76,22 +76,22 @@ def choose_motifs(
     it'])
     """
     asked, named, notes = list(signals), [], []
-    found: dict[str, list[dict[str, Any]]] = {}
+    matrices: dict[str, list[dict[str, Any]]] = {}
     for text in asked:
         if text != ALL:
             named.append(text)
             if is_motif(text):
-                found[text] = _matrices(collection, text.removeprefix(PREFIX))
+                matrices[text] = _matrices(collection, text.removeprefix(PREFIX))
             continue
         for factor in factors:
             if (name := PREFIX + factor) in (*asked, *named):
                 continue
             try:
-                found[name] = _matrices(collection, factor)
+                matrices[name] = _matrices(collection, factor)
                 named.append(name)
             except InputError:
                 notes.append(f"no motif of {factor} in the collection: no signal of it")
-        if not found:
+        if not matrices:
             raise InputError(
                 "no factor has a motif in the collection",
                 where="--signals motifs",
@@ -106,7 +106,7 @@ def choose_motifs(
                     " --motifs."
                 ),
             )
-    return named, found, notes
+    return named, matrices, notes
 
 
 def _matrices(collection: Sequence[Any], name: str) -> list[dict[str, Any]]:

@@ -195,11 +195,11 @@ class SiteFinder:
         -------
         bool (B, T, M)
         """
-        found = self.sites(codes)
-        token = found.middle.div(stride, rounding_mode="floor")
+        sites = self.sites(codes)
+        token = sites.middle.div(stride, rounding_mode="floor")
         inside = token < tokens
         there = torch.zeros((len(codes), tokens, self.n), dtype=torch.bool, device=codes.device)
-        there[found.row[inside], token[inside], found.column[inside]] = True
+        there[sites.row[inside], token[inside], sites.column[inside]] = True
         return there
 
 

@@ -119,11 +119,11 @@ class OverlappingReader:
             first_bin = first // table.bin
             offset = first - first_bin * table.bin
             bins = -(-(offset + span) // table.bin)
-            held = _tensor(table.gather(cells, chroms, np.array([first_bin]), bins))
+            stretch = _tensor(table.gather(cells, chroms, np.array([first_bin]), bins))
             if reverse:
-                held, offset = held.flip(1), bins * table.bin - offset - span
-            into = torch.full((1,), offset, device=held.device)
-            pooled = pool_states(held, into, bin=table.bin, k=k, stride=1, tokens=len(every))
+                stretch, offset = stretch.flip(1), bins * table.bin - offset - span
+            into = torch.full((1,), offset, device=stretch.device)
+            pooled = pool_states(stretch, into, bin=table.bin, k=k, stride=1, tokens=len(every))
             states = state_ids(pooled)[0][at]
         if self.signals:
             values = []

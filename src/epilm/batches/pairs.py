@@ -214,8 +214,8 @@ class PairDraws:
         mine = self._regions[row].to(torch.int64)
         if self.spec.unit == "halves":
             return mine[:, : self.half], mine[:, self.half :]
-        place = at[:, None] + self.size + torch.arange(self.size, device=row.device)
-        return mine, self._lists.at(place)
+        position = at[:, None] + self.size + torch.arange(self.size, device=row.device)
+        return mine, self._lists.at(position)
 
     def _other(self, drawn: Tensor) -> Tensor:
         if self.spec.unit == "region":

@@ -108,7 +108,7 @@ class WindowReader:
         self.store, self.spec, self.window_bp = store, spec, window_bp
         self.signals, self.codes, self.tracks = tuple(signals), codes, tracks
         self.tokens = n_window_tokens(window_bp, spec.k, spec.stride, spec.tail)
-        held = self.tokens + 2 * spec.special_tokens
+        needed = self.tokens + 2 * spec.special_tokens
         if self.tokens < 1:
             raise RecipeError(
                 "the window holds no k-mer",
@@ -116,15 +116,15 @@ class WindowReader:
                 found=window_bp,
                 expected=f"at least model.k, {spec.k}",
             )
-        if held > spec.max_tokens:
+        if needed > spec.max_tokens:
             raise RecipeError(
                 "the tokens of a window do not fit",
                 where="model.max_tokens",
                 found=spec.max_tokens,
-                expected=f"at least {held} for windows of {window_bp} bp",
+                expected=f"at least {needed} for windows of {window_bp} bp",
             )
-        self.length = spec.max_tokens if spec.pad_to_max else held
-        self.full = self.length == held  # no padding
+        self.length = spec.max_tokens if spec.pad_to_max else needed
+        self.full = self.length == needed  # no padding
         # Bases that the tokens reach: beyond the window where tail=pad fills the last one.
         self._reach = max(window_bp, (self.tokens - 1) * spec.stride + spec.k)
         self._states = None
@@ -428,12 +428,12 @@ class WindowMaker:
             motif_sites=self.sites.n if self.sites else 0,
         )
         if len(self.table) == 0:
-            held = ", ".join((*samples.holdout_chroms, *samples.holdout_cells)) or "nothing"
+            held_out = ", ".join((*samples.holdout_chroms, *samples.holdout_cells)) or "nothing"
             raise TrainingError(
                 "there is no window",
                 where=str(store.path),
                 found=(
-                    f"subset {subset}, windows of {samples.window_bp} bp, held out: {held}, "
+                    f"subset {subset}, windows of {samples.window_bp} bp, held out: {held_out}, "
                     f"{self.table.left_out} with too many N"
                 ),
                 do=(
@@ -539,9 +539,9 @@ class WindowMaker:
     def _motif_sites(self, codes: Tensor | None) -> Tensor | None:
         if self.sites is None or codes is None:
             return None
-        found = self.sites(codes, self.spec.stride, self.reader.tokens)
+        sites = self.sites(codes, self.spec.stride, self.reader.tokens)
         return beside_tokens(
-            found, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0
+            sites, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0
         )
 
     def _hidden_kmers(self, ids: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor | None]:

@@ -155,10 +155,10 @@ def read_hic(
     one = reading(hictkpy.File, str(path), resolution)
     pixels = {}
     for name in _check_chrom(path, chrom, list(one.chromosomes())):
-        found = reading(lambda name=name: one.fetch(name, count_type="float64").to_coo())
+        entries = reading(lambda name=name: one.fetch(name, count_type="float64").to_coo())
         pixels[name] = (
-            found.row.astype(np.int64),
-            found.col.astype(np.int64),
-            found.data.astype(np.float64),
+            entries.row.astype(np.int64),
+            entries.col.astype(np.int64),
+            entries.data.astype(np.float64),
         )
     return resolution, pixels

@@ -120,15 +120,17 @@ class Contacts:
         key = np.where(inside, low * one.n_bins + high, -1)
         at = np.minimum(np.searchsorted(one.keys, key), max(len(one.keys) - 1, 0))
         hit = inside & (one.keys[at] == key) if len(one.keys) else np.zeros(key.shape, dtype=bool)
-        found = np.where(hit, one.values[at] if len(one.keys) else 0, 0).astype(np.float32)
+        values = np.where(hit, one.values[at] if len(one.keys) else 0, 0).astype(np.float32)
         if form == "log1p":
-            return np.log1p(found)
+            return np.log1p(values)
         if form == "oe":
             if chrom not in self._expected:
                 self._expected[chrom] = one.expected()
             expected = self._expected[chrom][np.where(inside, high - low, 0)]
-            return np.where(expected > 0, found / np.maximum(expected, 1e-30), 0).astype(np.float32)
-        return found
+            return np.where(expected > 0, values / np.maximum(expected, 1e-30), 0).astype(
+                np.float32
+            )
+        return values
 
 
 def read_contacts(

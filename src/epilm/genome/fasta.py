@@ -183,8 +183,8 @@ def open_genome(
     genome.sizes = _settle(lengths, declared, genome.path, genome.notes)
 
     def codes(chrom: str) -> NDArray[np.uint8]:
-        found = readers[chrom](chrom)
-        out = found if isinstance(found, np.ndarray) else _encode(found, chrom, genome)
+        sequence = readers[chrom](chrom)
+        out = sequence if isinstance(sequence, np.ndarray) else _encode(sequence, chrom, genome)
         lacking = genome.sizes[chrom] - len(out)
         if lacking:
             counts = genome.counts_by_chrom[chrom]

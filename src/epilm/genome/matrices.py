@@ -281,29 +281,29 @@ def read_rds(path: Path) -> RawMatrix:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = rdata.read_rds(path, default_encoding="utf-8")
+            content = rdata.read_rds(path, default_encoding="utf-8")
     except Exception as error:  # parser errors of many kinds
         raise _damaged(path, "R object file (.RDS)", error) from None
     metadata = None
     notes: list[str] = []
-    if hasattr(found, "assays"):
-        metadata = getattr(found, "meta.data", None)
-        found = _assay(found, path, notes)
-    if isinstance(found, dict):
-        found = next((value for value in found.values() if _is_sparse(value)), found)
-    if not _is_sparse(found):
+    if hasattr(content, "assays"):
+        metadata = getattr(content, "meta.data", None)
+        content = _assay(content, path, notes)
+    if isinstance(content, dict):
+        content = next((value for value in content.values() if _is_sparse(value)), content)
+    if not _is_sparse(content):
         raise InputError(
             "the R object holds no count matrix",
             where=str(path),
-            found=_r_class(found),
+            found=_r_class(content),
             expected="a dgCMatrix or dgTMatrix, or a Seurat object with an assay of counts",
             do=(
                 "In R: saveRDS(as(counts, 'dgCMatrix'), file), or Matrix::writeMM(counts,"
                 " 'matrix.mtx')."
             ),
         )
-    matrix = r_matrix(found, path)
-    rows, columns = _dimnames(found)
+    matrix = r_matrix(content, path)
+    rows, columns = _dimnames(content)
     cells = np.asarray(columns, dtype=str) if columns is not None else None
     if metadata is not None:
         metadata = pd.DataFrame(metadata)

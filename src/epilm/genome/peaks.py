@@ -358,13 +358,13 @@ def _check(
         if wrong.any():
             row = int(wrong.argmax())
             more = int(wrong.sum()) - 1
-            found = show(table, row) + (
+            shown = show(table, row) + (
                 f" with offset {int(table['offset'].iloc[row])}" if "summit" in what else ""
             )
             raise InputError(
                 what + (f" (and so in {more} more lines)" if more else ""),
                 where=f"{path}, line {int(lines[row])}",
-                found=found,
+                found=shown,
                 expected=expected,
                 do=do,
             )

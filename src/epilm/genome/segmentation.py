@@ -152,9 +152,9 @@ def states_of(
     """
     notes: list[str] = []
     rows = _on_the_genome(segments, sizes, notes)
-    for chrom, found in (segments.sizes or {}).items():
+    for chrom, ends in (segments.sizes or {}).items():
         if chrom in sizes:
-            check_length("segmentation", segments.source, chrom, found, sizes[chrom], past_end)
+            check_length("segmentation", segments.source, chrom, ends, sizes[chrom], past_end)
     length = np.array([sizes.get(chrom, 0) for chrom in segments.chroms], dtype=np.int64)[
         segments.chrom[rows]
     ]
@@ -503,11 +503,11 @@ def join_states(
     colours: dict[str, str] = {}
     owner: dict[str, str] = {}  # in the order the names are met
     named: dict[int, str] = {}
-    for one, place in zip(states, places, strict=True):
+    for one, origin in zip(states, places, strict=True):
         if one.bin_bp != first.bin_bp:
             raise InputError(
                 "the segmentations have bins of different width",
-                where=place,
+                where=origin,
                 found=f"{one.bin_bp} bp",
                 expected=f"{first.bin_bp} bp as for {places[0]}",
                 do=(
@@ -518,7 +518,7 @@ def join_states(
         if (one.numbers is None) != (first.numbers is None):
             raise InputError(
                 "the states of one cell type have numbers, those of another have none",
-                where=place,
+                where=origin,
                 found=few(one.names, 3),
                 expected=f"names as for {places[0]}: {few(first.names, 3)}",
                 do="Take all cell types from one segmentation.",
@@ -529,12 +529,12 @@ def join_states(
                 if other != name:
                     raise InputError(
                         "one state number has two names",
-                        where=place,
+                        where=origin,
                         found=repr(name),
                         expected=f"{other!r} as for {owner[other]}",
                         do="Take all cell types from one segmentation, or rename the states.",
                     )
-            owner.setdefault(name, place)
+            owner.setdefault(name, origin)
             colours[name] = colours.get(name) or one.colours[i]
     by_number = {name: number for number, name in named.items()}
     names = tuple(sorted(colours, key=lambda name: (by_number.get(name, 0), natural_key(name))))

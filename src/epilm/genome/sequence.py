@@ -64,11 +64,11 @@ def encode(sequence: str | bytes) -> NDArray[np.uint8]:
         raw = bytes(sequence)
     codes = np.frombuffer(bytearray(raw.translate(CODE_OF_BYTE)), dtype=np.uint8)
     if codes.size and codes.max() == NOT_DNA:
-        place = int(codes.argmax())
-        letter = sequence[place] if isinstance(sequence, str) else chr(raw[place])
+        position = int(codes.argmax())
+        letter = sequence[position] if isinstance(sequence, str) else chr(raw[position])
         raise InputError(
             "not a DNA sequence",
-            found=f"{letter!r} at position {place + 1}",
+            found=f"{letter!r} at position {position + 1}",
             expected="the letters A C G T N (or IUPAC R Y K M S W B D H V)",
         )
     return codes

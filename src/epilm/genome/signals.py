@@ -203,8 +203,8 @@ class BedGraph:
         for names, chrom, runs in read_runs(self.source, block):
             cuts = np.flatnonzero(np.diff(chrom, prepend=-1))
             for i, j in zip(cuts, [*cuts[1:], len(chrom)]):
-                place = self._where.setdefault(names[chrom[i]], [n + int(i), 0, 0])
-                place[1:] = [n + int(j), int(runs["end"][j - 1])]
+                span = self._where.setdefault(names[chrom[i]], [n + int(i), 0, 0])
+                span[1:] = [n + int(j), int(runs["end"][j - 1])]
             self._runs.write(runs.tobytes())
             n += len(runs)
         self._runs.flush()
@@ -356,12 +356,12 @@ def write_bigwig(
             pybigtools.open(str(temporary), "w").write(dict(sizes), rows())
         if failed:
             raise failed[0]
-        found = open_bbi(temporary, "bigWig").info()["summary"]["basesCovered"]
-        if found != covered:
+        written = open_bbi(temporary, "bigWig").info()["summary"]["basesCovered"]
+        if written != covered:
             raise InputError(
                 "the bigWig was not written whole",
                 where=str(path),
-                found=f"{found} bases",
+                found=f"{written} bases",
                 expected=str(covered),
                 do="Is the disk full?",
             )

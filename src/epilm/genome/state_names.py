@@ -66,8 +66,8 @@ def name_states(
     def line(i: int) -> str:
         return segments.place(int((segments.label == i).argmax()))
 
-    found = {i: _NUMBER.fullmatch(labels[i]) for i in kept}
-    numbered = [i for i in kept if found[i]]
+    matches = {i: _NUMBER.fullmatch(labels[i]) for i in kept}
+    numbered = [i for i in kept if matches[i]]
     if len(kept) > MOST_STATES:
         # Labels come in the order of their letters: the name that is one too many is found by rows.
         met, first = np.unique(segments.label, return_index=True)
@@ -81,7 +81,9 @@ def name_states(
         )
     if numbered and len(numbered) < len(kept):
         odd = (
-            next(i for i in kept if not found[i]) if 2 * len(numbered) >= len(kept) else numbered[0]
+            next(i for i in kept if not matches[i])
+            if 2 * len(numbered) >= len(kept)
+            else numbered[0]
         )
         raise InputError(
             "some states have a number and some have none",
@@ -90,7 +92,7 @@ def name_states(
             expected=f"names like {few([labels[i] for i in kept if i != odd], 3)}",
             do="Correct the name, or take the numbers away from all.",
         )
-    numbers = {i: int(match[1]) for i, match in found.items() if match}
+    numbers = {i: int(match[1]) for i, match in matches.items() if match}
     order = sorted(kept, key=lambda i: (numbers.get(i, 0), natural_key(labels[i])))
     for one, two in pairwise(order):
         if numbers and numbers[one] == numbers[two]:

@@ -126,11 +126,11 @@ def read_trackdb(
     tracks: list[HubTrack] = []
     seen: dict[str, str] = {}
     for stanza in stanzas:
-        place = f"{stanza.source}, line {stanza.line}"
+        where = f"{stanza.source}, line {stanza.line}"
         if "track" not in stanza:
             raise InputError(
                 "the stanza names no track",
-                where=place,
+                where=where,
                 found=stanza.first,
                 expected="a line: track NAME",
                 do="Stanzas are separated by blank lines; is this a trackDb file?",
@@ -139,18 +139,18 @@ def read_trackdb(
         if name in seen:
             raise InputError(
                 "the track occurs twice",
-                where=place,
+                where=where,
                 found=name,
                 expected=f"other names than in {seen[name]}",
                 do="Correct the hub.",
             )
-        seen[name] = place
+        seen[name] = where
         if not stanza.get("bigDataUrl"):
             if any(stanza.get(key, "off").split()[0:1] != ["off"] for key in _GROUPS):
                 continue
             raise InputError(
                 "the track has no file",
-                where=place,
+                where=where,
                 found=f"track {name} without bigDataUrl",
                 expected="a line: bigDataUrl FILE",
                 do="Add the line, or remove the stanza.",
@@ -165,7 +165,7 @@ def read_trackdb(
                 match[0] if match else short,
                 _join(stanza.source, stanza["bigDataUrl"]),
                 (stanza.get("type", "").split() or [""])[0],
-                place,
+                where,
             )
         )
     if not tracks:
@@ -309,14 +309,14 @@ def _read(address: str, reach: Reach, depth: int = 0) -> list[_Stanza]:
 
 def _in_folder(folder: Path) -> str:
     for pattern in ("hub.txt", "trackDb.txt", "trackDb*.txt", "*hub*.txt"):
-        found = sorted(folder.glob(pattern))
-        if len(found) == 1:
-            return str(found[0])
-        if found:
+        hubs = sorted(folder.glob(pattern))
+        if len(hubs) == 1:
+            return str(hubs[0])
+        if hubs:
             raise InputError(
                 "the folder holds several hubs",
                 where=str(folder),
-                found=few([path.name for path in found]),
+                found=few([path.name for path in hubs]),
                 expected="one",
                 do="Name the file.",
             )

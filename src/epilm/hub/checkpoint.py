@@ -113,12 +113,12 @@ def load_model(
     DamagedError
         If a file is missing, cut short, or not as it was written.
     """
-    folder, place = Path(folder), found_device(device)
+    folder, target = Path(folder), found_device(device)
     spec, extra = read_spec(folder)
     tensors = load_tensors(folder / WEIGHTS)
     model = (build or _build)(spec, extra)
     load_weights(model, tensors, str(folder / WEIGHTS))
-    return model.to(place).eval(), spec, extra
+    return model.to(target).eval(), spec, extra
 
 
 def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
@@ -225,7 +225,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: str = "
     unknown = sorted(set(tensors) - set(mine))
     shapes = sorted(n for n in set(mine) & set(tensors) if mine[n].shape != tensors[n].shape)
     if missing or unknown or shapes:
-        found = [
+        complaints = [
             f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
             for names, what in (
                 (missing, "missing"),
@@ -237,7 +237,7 @@ def load_weights(model: nn.Module, tensors: Mapping[str, Tensor], where: str = "
         raise CheckpointError(
             "the weights are not those of the model that spec.json describes",
             where=where or None,
-            found="; ".join(found),
+            found="; ".join(complaints),
             do="The checkpoint is of another version or was changed by hand.",
         )
     model.load_state_dict(dict(tensors), strict=False)  # names were checked above; tied ones follow

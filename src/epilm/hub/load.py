@@ -187,10 +187,10 @@ def find_encoder(model: nn.Module) -> SequenceEncoder:
     CheckpointError
         If there is none.
     """
-    found = next((part for part in model.modules() if isinstance(part, SequenceEncoder)), None)
-    if found is None:
+    encoder = next((part for part in model.modules() if isinstance(part, SequenceEncoder)), None)
+    if encoder is None:
         raise CheckpointError("the model has no sequence encoder", found=type(model).__name__)
-    return found
+    return encoder
 
 
 def find_masked_head(model: nn.Module) -> MaskedHead | None:
@@ -286,17 +286,17 @@ def is_bert_folder(path: Path) -> bool:
 
 
 def _load_bert(path: Path, device: str | torch.device) -> Loaded:
-    found = read_bert(path)
-    spec = bert_spec(found, str(path))
+    bert = read_bert(path)
+    spec = bert_spec(bert, str(path))
     from epilm.models.build import build_model
 
     model = build_model(spec)
-    load_encoder(find_encoder(model), found.encoder, where=str(path))
-    _load_head(model, found, str(path))
+    load_encoder(find_encoder(model), bert.encoder, where=str(path))
+    _load_head(model, bert, str(path))
     return Loaded(model.to(found_device(device)).eval(), spec, {"source": "DNABERT layout"}, path)
 
 
-def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
+def bert_spec(bert: BertWeights, where: str = "") -> ModelSpec:
     """Describe weights in BERT's layout as a model of ours.
 
     Raises
@@ -304,7 +304,7 @@ def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
     CheckpointError
         If the vocabulary is of no k.
     """
-    state = found.encoder
+    state = bert.encoder
     vocab, hidden = state["words.weight"].shape
     k = next((n for n in range(1, 13) if vocab_size(n) == vocab), None)
     if k is None:
@@ -318,7 +318,7 @@ def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
     encoder = EncoderSpec(
         hidden=hidden,
         layers=n_blocks(state),
-        heads=found.heads,
+        heads=bert.heads,
         ffn=state["blocks.0.up.weight"].shape[0],
         max_positions=positions,
     )
@@ -334,14 +334,14 @@ def bert_spec(found: BertWeights, where: str = "") -> ModelSpec:
     )
 
 
-def _load_head(model: nn.Module, found: BertWeights, where: str) -> None:
+def _load_head(model: nn.Module, bert: BertWeights, where: str) -> None:
     head = find_masked_head(model)
     if head is None:
         return
-    if found.head is None:
+    if bert.head is None:
         log.warning("%s: no masked head; it is drawn anew", where)
     else:
-        head.load_state_dict(found.head)
+        head.load_state_dict(bert.head)
 
 
 def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
@@ -385,20 +385,20 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
         state = _part(tensors, "words.weight", "positions.weight")
         kmer_head = {name: t for name, t in tensors.items() if not name.startswith("state_head.")}
         head_state = _part(kmer_head, "dense.weight", "norm.weight", "bias")
-        found = BertWeights(state, head_state, encoder_size(source.encoder).heads)
+        bert = BertWeights(state, head_state, encoder_size(source.encoder).heads)
     else:
-        found = read_bert(path, spec.k)
+        bert = read_bert(path, spec.k)
     heads = cast(EncoderBlock, encoder.blocks[0]).heads
-    if heads != found.heads:
+    if heads != bert.heads:
         raise CheckpointError(
             "the encoders differ in attention heads",
             where=where,
-            found=found.heads,
+            found=bert.heads,
             expected=heads,
             do="Set encoder.heads of the recipe to the checkpoint's.",
         )
-    notes = load_encoder(encoder, found.encoder, how, where)
-    _load_head(model, found, where)
+    notes = load_encoder(encoder, bert.encoder, how, where)
+    _load_head(model, bert, where)
     trunk = find_trunk(model)
     return notes if trunk is None else [*notes, *_load_states(trunk, tensors)]
 

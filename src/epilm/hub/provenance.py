@@ -51,8 +51,8 @@ def memory_of(path: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(path)
     known = path.exists() and not is_bert_folder(path)
-    found = memory(read_spec(find_checkpoint(path))[1] if known else {}, path.name)
-    return [*found.pop("before", ()), found]
+    own = memory(read_spec(find_checkpoint(path))[1] if known else {}, path.name)
+    return [*own.pop("before", ()), own]
 
 
 def memories(pretraining: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -80,7 +80,7 @@ def held_out(pretraining: Mapping[str, Any], what: str = "chroms") -> list[str]:
     return [
         name
         for name in pretraining.get(f"holdout_{what}") or ()
-        if all(name in held for held in sets)
+        if all(name in names for names in sets)
     ]
 
 

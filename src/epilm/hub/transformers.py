@@ -206,8 +206,8 @@ def read_bert(path: str | Path, k: int | None = None) -> BertWeights:
     path = Path(path)
     weights = _weights_file(path)
     config = _read_config(weights.parent / "config.json")
-    found = from_bert_state(_read_tensors(weights), config.get("num_attention_heads"), str(weights))
-    rows = found.encoder["words.weight"].shape[0]
+    bert = from_bert_state(_read_tensors(weights), config.get("num_attention_heads"), str(weights))
+    rows = bert.encoder["words.weight"].shape[0]
     if k is not None and rows != vocab_size(k):
         other = next((n for n in range(3, 9) if vocab_size(n) == rows), None)
         raise CheckpointError(
@@ -221,11 +221,11 @@ def read_bert(path: str | Path, k: int | None = None) -> BertWeights:
                 else "Take a checkpoint with DNABERT's k-mer vocabulary."
             ),
         )
-    if not found.has_pooler:
+    if not bert.has_pooler:
         log.warning(
             "%s: no pooler (masked-LM weights alone); it stays as it is initialised", weights
         )
-    return found
+    return bert
 
 
 def _weights_file(path: Path) -> Path:

@@ -195,12 +195,12 @@ class FactorNet(nn.Module):
         InputError
             If codes or tracks are missing, or the windows are of another width.
         """
-        found = 0 if windows.tracks is None else windows.tracks.shape[-1]
+        n_tracks = 0 if windows.tracks is None else windows.tracks.shape[-1]
         width = None if windows.codes is None else windows.codes.shape[1]
-        if windows.codes is None or found != self.tracks or width != self.window_bp:
+        if windows.codes is None or n_tracks != self.tracks or width != self.window_bp:
             raise InputError(
                 "the network reads bases and signals that the windows do not have",
-                found=f"{width} bp, {found} signals",
+                found=f"{width} bp, {n_tracks} signals",
                 expected=f"{self.window_bp} bp, {self.tracks} signals",
             )
         kind = self.motifs.weight.dtype

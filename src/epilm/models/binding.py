@@ -203,20 +203,20 @@ class BindingModel(nn.Module):
         and over the bin.
         """
         values = self._signals(windows) * real  # (B, L, S); real (B, L, 1)
-        found = []
+        summaries = []
         for part, there in ((values, real), (values[:, self.middle], real[:, self.middle])):
             if self.short:
-                found.append(part[..., list(self.short)].amax(1))
+                summaries.append(part[..., list(self.short)].amax(1))
             if self.means:
-                found.append(part[..., list(self.means)].sum(1) / there.sum(1).clamp(min=1))
-        return torch.cat(found, 1)
+                summaries.append(part[..., list(self.means)].sum(1) / there.sum(1).clamp(min=1))
+        return torch.cat(summaries, 1)
 
     def _signals(self, windows: Windows) -> Tensor:
-        found = 0 if windows.signals is None else windows.signals.shape[-1]
-        if windows.signals is None or found != self.signals:
+        n_signals = 0 if windows.signals is None else windows.signals.shape[-1]
+        if windows.signals is None or n_signals != self.signals:
             raise InputError(
                 "the model reads signals that the windows do not have",
-                found=f"{found} signals",
+                found=f"{n_signals} signals",
                 expected=f"{self.signals}",
                 do="Use a store with the signals it was trained on, or a model without signals.",
             )

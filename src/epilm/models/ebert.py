@@ -203,7 +203,7 @@ class EBERT(nn.Module):
             kmers = labelled(dna.labels, dna.most)
         if batch.state_labels is not None and self.state_head is not None:
             states = labelled(batch.state_labels, batch.states_most)
-        asked = [found[0] for found in (kmers, states) if found is not None]
+        asked = [scored[0] for scored in (kmers, states) if scored is not None]
         rows = (
             torch.cat(asked) if asked else None
         )  # a token under both heads is computed once for each

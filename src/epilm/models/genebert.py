@@ -199,9 +199,9 @@ class GeneBERT(nn.Module):
         """Pass of matching: what it read, region vectors (B, R or 1, H) and E_seq (B, H)."""
         source = batch.dna if batch.clean is None else batch.clean
         whole = self._asked_sites(batch) and batch.clean is None
-        found = self.read(source, batch.cells[batch.owner], whole=whole)
-        states, embedding = self._samples(self.pool(found.tokens, source.mask), batch)
-        return found, states, embedding
+        read = self.read(source, batch.cells[batch.owner], whole=whole)
+        states, embedding = self._samples(self.pool(read.tokens, source.mask), batch)
+        return read, states, embedding
 
     def _asked_sites(self, batch: Batch) -> bool:
         return self.motif_head is not None and batch.motif_sites is not None
@@ -235,7 +235,7 @@ class GeneBERT(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Everything the objectives may need from a batch."""
         out = Outputs(log_temperature=self.log_temperature)
-        found, states, embedding = self._match(batch)
+        matched, states, embedding = self._match(batch)
         if self.seq_projection is not None:
             out.seq_embedding = self.seq_projection(embedding)
         if self.tower is not None and batch.factors is not None:
@@ -243,11 +243,13 @@ class GeneBERT(nn.Module):
             assert self.region_projection is not None
             out.region_embedding = self.region_projection(pooled)
             if self.factor_head is not None:
-                out.factor_prediction = self._factors(found.tokens, states, pooled, patches, batch)
+                out.factor_prediction = self._factors(
+                    matched.tokens, states, pooled, patches, batch
+                )
         if self.contact_encoder is not None and batch.contacts is not None:
             out.contact_embedding = self.contact_encoder(batch.contacts)
         # Only now the passes that matching has no part in.
-        sites, dna = self._asked_sites(batch), found
+        sites, dna = self._asked_sites(batch), matched
         if batch.clean is not None:
             dna = self.read(batch.dna, batch.cells[batch.owner], whole=sites)
         if sites:

@@ -69,9 +69,9 @@ def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         rows = rows.reshape(samples, width, *x.shape[1:])
         return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
     counts = torch.bincount(owner, minlength=samples)  # (B,)
-    place = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
+    slot = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]
     width = int(counts.max())
-    rows = x.new_zeros(samples, width, *x.shape[1:]).index_put((owner, place), x)
+    rows = x.new_zeros(samples, width, *x.shape[1:]).index_put((owner, slot), x)
     present = torch.arange(width, device=owner.device) < counts[:, None]
     return rows, present
 

@@ -78,9 +78,9 @@ def clusters(motifs: Sequence[Motif], alike: float) -> NDArray[np.int64]:
             expected="above 0 and at most 1",
         )
     near = similarity(motifs) >= alike - 1e-6
-    held = np.array([_information(motif) for motif in motifs])
+    information = np.array([_information(motif) for motif in motifs])
     leader = np.full(len(motifs), -1, np.int64)
-    for number in np.argsort(-held, kind="stable"):
+    for number in np.argsort(-information, kind="stable"):
         if leader[number] < 0:
             leader[(leader < 0) & near[number]] = number
             leader[number] = number

@@ -132,10 +132,10 @@ class DeviceScorer:
         for k, members in sorted(groups.items()):
             columns = kernels.padded_columns(2 * len(members))
             table, widths = np.zeros((k, columns)), np.zeros(columns, np.int16)
-            for place, member in enumerate(members):
+            for slot, member in enumerate(members):
                 for column, strand in (
-                    (place, pwms[member]),
-                    (place + len(members), pwms[member][::-1, ::-1]),
+                    (slot, pwms[member]),
+                    (slot + len(members), pwms[member][::-1, ::-1]),
                 ):
                     table[: strand.size, column] = np.maximum(strand, LOW).reshape(-1)
                     widths[column] = len(strand)
@@ -152,9 +152,9 @@ class DeviceScorer:
             return out
         reaches = reach(codes, kernels.WIDEST)
         for members, table, widths in self.kernel_groups:
-            found = kernels.best_of_columns(codes, reaches, table, widths, LOW)
+            scores = kernels.best_of_columns(codes, reaches, table, widths, LOW)
             best = torch.maximum(
-                found[:, : len(members)], found[:, len(members) : 2 * len(members)]
+                scores[:, : len(members)], scores[:, len(members) : 2 * len(members)]
             )
             out[:, members] = best.masked_fill(best < LOW / 2, -torch.inf)
         return out
@@ -182,13 +182,15 @@ class DeviceScorer:
             for start in range(0, regions, step):
                 part = codes[start : start + step]
                 if self.form == "lookup":
-                    found = self._lookup(_words(part, width), table)
+                    scores = self._lookup(_words(part, width), table)
                 elif bases < width:
                     break
                 else:
-                    found = self._product(part, width, table)
-                found = found.view(len(part), 2, len(members)).amax(1)
-                out[start : start + step, members] = found.masked_fill(found < LOW / 2, -torch.inf)
+                    scores = self._product(part, width, table)
+                scores = scores.view(len(part), 2, len(members)).amax(1)
+                out[start : start + step, members] = scores.masked_fill(
+                    scores < LOW / 2, -torch.inf
+                )
         return out
 
     def _product(self, codes: Tensor, width: int, table: Tensor) -> Tensor:
@@ -218,10 +220,10 @@ def reach(codes: Tensor, most: int) -> Tensor:
     [[2, 1, 0, 1]]
     """
     bases = codes.shape[1]
-    place = torch.arange(bases, dtype=torch.int32, device=codes.device)
-    stops = torch.where(codes > 3, place, bases)
+    position = torch.arange(bases, dtype=torch.int32, device=codes.device)
+    stops = torch.where(codes > 3, position, bases)
     following = stops.flip(1).cummin(1).values.flip(1)
-    return (following - place).clamp(max=most).to(torch.int16)
+    return (following - position).clamp(max=most).to(torch.int16)
 
 
 def _kernels() -> Any:

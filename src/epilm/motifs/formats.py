@@ -247,9 +247,9 @@ def _from_jaspar_release(source: str) -> list[Motif]:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an empty answer is our error below
-        found = jaspardb(release=release).fetch_motifs(collection="CORE", tax_group=[group])
+        entries = jaspardb(release=release).fetch_motifs(collection="CORE", tax_group=[group])
     motifs = []
-    for entry in found:
+    for entry in entries:
         matrix = np.array([list(entry.counts[base]) for base in BASES], dtype=np.float64).T
         families = getattr(entry, "tf_family", None) or []
         motif = motif_of(entry.matrix_id, entry.name, np.ascontiguousarray(matrix), source)

@@ -163,7 +163,7 @@ def hits(
     room. Position 0 of the outputs is the position of `codes`. `budget` < 0 leaves a motif out.
     """
     room = len(places)
-    found = 0
+    n_hits = 0
     longest, copies = 0, 0
     for m in range(len(count)):
         longest = max(longest, offset[m + 1] - offset[m])
@@ -202,12 +202,12 @@ def hits(
                     either &= either - 1
                     if base + lane >= positions:
                         break
-                    place = a + base + lane
+                    position = a + base + lane
                     forward, reverse = -np.inf, -np.inf
                     if (plus >> lane) & 1:
-                        forward = _forward(codes, place, pwm, offset[m], width)
+                        forward = _forward(codes, position, pwm, offset[m], width)
                     if (minus >> lane) & 1:
-                        reverse = _reverse(codes, place, pwm, offset[m], width)
+                        reverse = _reverse(codes, position, pwm, offset[m], width)
                     up, down = forward >= cut[m], reverse >= cut[m]
                     if dedup and up and down:
                         up = (
@@ -215,20 +215,20 @@ def hits(
                         )  # equal but for the order of summation: forward
                         down = not up
                     if up:
-                        if found < room:
-                            motifs[found] = m
-                            places[found] = place
-                            strands[found] = 1
-                            scores[found] = forward
-                        found += 1
+                        if n_hits < room:
+                            motifs[n_hits] = m
+                            places[n_hits] = position
+                            strands[n_hits] = 1
+                            scores[n_hits] = forward
+                        n_hits += 1
                     if down:
-                        if found < room:
-                            motifs[found] = m
-                            places[found] = place
-                            strands[found] = -1
-                            scores[found] = reverse
-                        found += 1
-    return found
+                        if n_hits < room:
+                            motifs[n_hits] = m
+                            places[n_hits] = position
+                            strands[n_hits] = -1
+                            scores[n_hits] = reverse
+                        n_hits += 1
+    return n_hits
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -411,12 +411,12 @@ def tallies(
                         either &= either - 1
                         if base + lane >= positions:
                             break
-                        place = a + base + lane
+                        position = a + base + lane
                         score = -np.inf
                         if (plus >> lane) & 1:
-                            score = _forward(codes, place, pwm, offset[m], width)
+                            score = _forward(codes, position, pwm, offset[m], width)
                         if (minus >> lane) & 1:
-                            score = max(score, _reverse(codes, place, pwm, offset[m], width))
+                            score = max(score, _reverse(codes, position, pwm, offset[m], width))
                         if score >= cut[m]:
                             total += score if how == 1 else 1.0
                 out[r, m] += total

@@ -49,14 +49,14 @@ def _best(  # type: ignore[no-untyped-def]
             row = region.to(tl.int64) * bases
             best = tl.full((PLACES, COLUMNS), low, tl.float32)
             for begin in range(0, bases, PLACES):
-                place = begin + tl.arange(0, PLACES)
-                base = place[:, None] + step
+                position = begin + tl.arange(0, PLACES)
+                base = position[:, None] + step
                 code = tl.load(codes_at + row + base, base < bases, 4)
                 hot = (code == letter).to(table_at.dtype.element_ty)
                 score = tl.dot(hot, first_part)
                 score = tl.dot(hot, second_part, score)
                 score = tl.dot(hot, third_part, score)
-                reach = tl.load(reach_at + row + place, place < bases, 0)
+                reach = tl.load(reach_at + row + position, position < bases, 0)
                 best = tl.maximum(best, tl.where(reach[:, None] >= width[None, :], score, low))
             tl.store(out_at + region.to(tl.int64) * columns + column, tl.max(best, 0))
 

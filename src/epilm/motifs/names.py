@@ -33,9 +33,9 @@ def motifs_of(motifs: Sequence[Any], factor: str) -> list[Any]:
     """
     wanted = factor.upper()
     plain = {m.id: re.sub(r"\(.*?\)", "", str(m.name)).upper() for m in motifs}
-    found = [m for m in motifs if plain[m.id] == wanted or str(m.id).upper() == wanted]
-    found = found or [m for m in motifs if wanted in re.split(r"::|_", plain[m.id])]
-    if not found:
+    matches = [m for m in motifs if plain[m.id] == wanted or str(m.id).upper() == wanted]
+    matches = matches or [m for m in motifs if wanted in re.split(r"::|_", plain[m.id])]
+    if not matches:
         near = sorted({str(m.name) for m in motifs if str(m.name).upper().startswith(wanted[:3])})[
             :6
         ]
@@ -45,4 +45,4 @@ def motifs_of(motifs: Sequence[Any], factor: str) -> list[Any]:
             expected=f"a name such as {', '.join(near)}" if near else "a name in the collection",
             do="Give --factor the name the collection uses.",
         )
-    return found
+    return matches

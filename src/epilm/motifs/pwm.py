@@ -487,9 +487,9 @@ def _thresholds(flat, offsets, bg, p, allow_best, slack, first, last, scores, mi
         # understated. A coarse pass over the whole range finds how deep the fine pass must look.
         coarse = max(reach / 1024, 1e-6)
         size = 1024 + width + 2
-        found = _last_within(_distribution(_floor_steps(deficit, coarse, size), bg, size), p)
+        highest = _last_within(_distribution(_floor_steps(deficit, coarse, size), bg, size), p)
         step = slack / (width + 1)  # each column loses less than a step, the cut itself one
-        size = int((found + 2 + width) * coarse / step) + 2
-        found = _last_within(_distribution(_floor_steps(deficit, step, size), bg, size), p)
+        size = int((highest + 2 + width) * coarse / step) + 2
+        highest = _last_within(_distribution(_floor_steps(deficit, step, size), bg, size), p)
         # a hair below, so that rounding in the sum of the best word does not lose it
-        scores[m] = best - max(found, 0) * step - 1e-9
+        scores[m] = best - max(highest, 0) * step - 1e-9

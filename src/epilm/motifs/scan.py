@@ -187,9 +187,9 @@ class HitScanner:
         piece = as_codes(codes[start : end + width - 1])
         room = 1024 + (end - start) * len(self.count) // 2048
         while True:
-            motif, place = np.empty(room, np.int32), np.empty(room, np.int64)
+            motif, position = np.empty(room, np.int32), np.empty(room, np.int64)
             strand, score = np.empty(room, np.int8), np.empty(room, np.float64)
-            found = kernels.hits(
+            n_hits = kernels.hits(
                 self.kind,
                 simd.bases_per_lookup(self.kind),
                 simd.lanes(self.kind),
@@ -205,13 +205,15 @@ class HitScanner:
                 self.cut,
                 dedup,
                 motif,
-                place,
+                position,
                 strand,
                 score,
             )
-            if found <= room:
-                return Hits(motif[:found], place[:found] + start, strand[:found], score[:found])
-            room = found
+            if n_hits <= room:
+                return Hits(
+                    motif[:n_hits], position[:n_hits] + start, strand[:n_hits], score[:n_hits]
+                )
+            room = n_hits
 
     def tally(
         self,

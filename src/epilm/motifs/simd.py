@@ -240,19 +240,21 @@ def _strand_sums(builder, kind, n, tables, count, stride):
     """
     vector = ir.VectorType(_I8, _LANES[kind])
     if n:
-        held = [_load(builder, kind, builder.add(tables, _const(64 * j)), 64) for j in range(2 * n)]
+        registers = [
+            _load(builder, kind, builder.add(tables, _const(64 * j)), 64) for j in range(2 * n)
+        ]
 
     def unrolled(address):
         sums = [None, None]
         for j in range(n):
             words = _load(builder, kind, builder.add(address, builder.mul(stride, _const(j))))
             for strand in (0, 1):
-                found = _lookup(builder, kind, held[strand * n + j], words)
+                values = _lookup(builder, kind, registers[strand * n + j], words)
                 sums[strand] = (
-                    found
+                    values
                     if sums[strand] is None
                     else _call(
-                        builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [sums[strand], found]
+                        builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [sums[strand], values]
                     )
                 )
         return sums
@@ -266,9 +268,12 @@ def _strand_sums(builder, kind, n, tables, count, stride):
             for strand, cell in enumerate(cells):
                 row = loop.index if strand == 0 else builder.add(loop.index, count)
                 table = _load(builder, kind, builder.add(tables, builder.mul(row, _const(64))), 64)
-                found = _lookup(builder, kind, table, words)
+                values = _lookup(builder, kind, table, words)
                 total = _call(
-                    builder, f"llvm.uadd.sat.v{_LANES[kind]}i8", vector, [builder.load(cell), found]
+                    builder,
+                    f"llvm.uadd.sat.v{_LANES[kind]}i8",
+                    vector,
+                    [builder.load(cell), values],
                 )
                 builder.store(total, cell)
         return [builder.load(cell) for cell in cells]
@@ -302,9 +307,9 @@ def passing(typingctx, kind, n, tables, count, index, stride, blocks, budget, ou
             some = builder.icmp_unsigned("!=", builder.or_(forward, reverse), _const(0))
             with builder.if_then(some, likely=False):
                 at = builder.load(written)
-                place = builder.add(out, builder.mul(at, _const(24)))
+                record = builder.add(out, builder.mul(at, _const(24)))
                 for slot, value in enumerate((loop.index, forward, reverse)):
-                    _store(builder, value, builder.add(place, _const(8 * slot)), 8)
+                    _store(builder, value, builder.add(record, _const(8 * slot)), 8)
                 builder.store(builder.add(at, _const(1)), written)
         return builder.load(written)
 
@@ -339,8 +344,8 @@ def deficits(typingctx, kind, n, tables, count, index, stride, blocks, beyond, o
         least = builder.or_(least, _load(builder, which, beyond))
         _store(builder, least, builder.add(out, offset))
         least = _call(builder, smaller, vector, [builder.load(smallest), least])
-        found = _call(builder, f"llvm.vector.reduce.umin.v{_LANES[which]}i8", _I8, [least])
-        return builder.zext(found, _I64)
+        lowest = _call(builder, f"llvm.vector.reduce.umin.v{_LANES[which]}i8", _I8, [least])
+        return builder.zext(lowest, _I64)
 
     return signature, generate
 

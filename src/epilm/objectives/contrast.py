@@ -136,9 +136,9 @@ def contrastive_micro_batches(
 
     first.append(tuple(x.detach() for x in kept))
     leaves = tuple(torch.cat(parts).requires_grad_() for parts in zip(*first, strict=True))
-    held = tuple(x.detach().clone().requires_grad_() for x in shared)
-    loss = contrast_loss(*leaves, *held)
-    wanted = torch.autograd.grad(loss, (*leaves, *held), allow_unused=True)
+    shared_leaves = tuple(x.detach().clone().requires_grad_() for x in shared)
+    loss = contrast_loss(*leaves, *shared_leaves)
+    wanted = torch.autograd.grad(loss, (*leaves, *shared_leaves), allow_unused=True)
     pieces = [
         tuple(None if grad is None else grad[start:stop] for grad in wanted[: len(leaves)])
         for start, stop in _spans([len(parts[0]) for parts in first])

@@ -104,9 +104,9 @@ def plan(
     costs, numbers, states = _counted(recipe, data, place, place.device.type != "cpu" or not here)
     sizing = Sizing(recipe, data, opened, place, chip, here, costs, numbers, states)
     measured = None
-    found = sizing.plan(measured)
-    if here and calibrated and found.largest_micro_batch:
-        most = min(recipe.train.micro_batch, found.largest_micro_batch)
+    planned = sizing.plan(measured)
+    if here and calibrated and planned.largest_micro_batch:
+        most = min(recipe.train.micro_batch, planned.largest_micro_batch)
         layer = costs.at(1, 1).step - costs.at(1, 0).step
         measured = calibrate(
             recipe,
@@ -116,10 +116,10 @@ def plan(
             most=most,
             seconds=seconds,
         )
-        found = sizing.plan(measured)
-    if not found.fits:
-        raise _refusal(found, recipe, sizing, measured)
-    return found
+        planned = sizing.plan(measured)
+    if not planned.fits:
+        raise _refusal(planned, recipe, sizing, measured)
+    return planned
 
 
 def _recipe(
@@ -203,18 +203,18 @@ def _counted(
 
 
 def _refusal(
-    found: Plan, recipe: Recipe, sizing: Sizing, measured: Calibration | None
+    planned: Plan, recipe: Recipe, sizing: Sizing, measured: Calibration | None
 ) -> DoesNotFit:
     train = recipe.train
     cures = []
-    if found.largest_micro_batch:
-        cures.append(f"Set train.micro_batch={found.largest_micro_batch}, the largest that fits")
+    if planned.largest_micro_batch:
+        cures.append(f"Set train.micro_batch={planned.largest_micro_batch}, the largest that fits")
     if not recipe.model.encoder.checkpoint_activations:
         encoder = replace(recipe.model.encoder, checkpoint_activations=True)
         lighter = replace(recipe, model=replace(recipe.model, encoder=encoder))
         costs, _, _ = _counted(lighter, sizing.data, sizing.place, not sizing.on_cpu)
         most = replace(sizing, recipe=lighter, costs=costs).largest(None)
-        if most > found.largest_micro_batch:
+        if most > planned.largest_micro_batch:
             needed = f" and train.micro_batch={most}" if most < train.micro_batch else ""
             cures.append(
                 f"{'or set' if cures else 'Set'} model.encoder.checkpoint_activations=true{needed}"
@@ -224,16 +224,16 @@ def _refusal(
     if not cures:
         cures.append("Take a smaller --size, or a device with more memory")
     error = DoesNotFit(
-        f"the run does not fit into the memory of {found.device}",
-        where=f"{found.name} ({found.size})",
+        f"the run does not fit into the memory of {planned.device}",
+        where=f"{planned.name} ({planned.size})",
         found=(
-            f"{found.memory['total'] / 1e9:.1f} GB, of which activations of one micro-batch of"
-            f" {train.micro_batch} {found.memory['activations'] / 1e9:.1f} GB"
+            f"{planned.memory['total'] / 1e9:.1f} GB, of which activations of one micro-batch of"
+            f" {train.micro_batch} {planned.memory['activations'] / 1e9:.1f} GB"
         ),
-        expected=f"at most {found.memory['available'] / 1e9:.1f} GB",
+        expected=f"at most {planned.memory['available'] / 1e9:.1f} GB",
         do=", ".join(cures) + ".",
     )
-    error.plan = found
+    error.plan = planned
     return error
 
 

@@ -470,20 +470,20 @@ def _peak(place: Place) -> Iterator[dict[str, float]]:
     """Find the highest memory inside the block; where the system cannot forget the one before, of
     the process so far.
     """
-    found = {"bytes": 0.0}
+    peak = {"bytes": 0.0}
     if place.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place.device)
-        yield found
+        yield peak
         # Not what the allocator reserved: that depends on what came before, and is given back when
         # memory is short.
-        found["bytes"] = float(torch.cuda.max_memory_allocated(place.device))
+        peak["bytes"] = float(torch.cuda.max_memory_allocated(place.device))
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    yield found
+    yield peak
     high = _status("VmHWM:")
-    found["bytes"] = peak_memory(torch.device("cpu"))["memory_gb"] * 1e9 if high is None else high
+    peak["bytes"] = peak_memory(torch.device("cpu"))["memory_gb"] * 1e9 if high is None else high
 
 
 if __name__ == "__main__":

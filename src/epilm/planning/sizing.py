@@ -273,15 +273,15 @@ class Sizing:
             slope = min(max((beyond[1] - beyond[0]) / between, 0.9 * one.kept), 1.5 * slope)
             return value + slope * (b - last.samples)
         if last.layers == self.costs.layers:
-            held = self._held(value / (there.kept + there.working + self.costs.casts))
-            return max(value, 0.0) + held * slope * (b - last.samples)
+            factor = self._held(value / (there.kept + there.working + self.costs.casts))
+            return max(value, 0.0) + factor * slope * (b - last.samples)
         if len(measured.points) == 2:
             # A layer's memory from two depths: the little that they differ by says less of the
             # other layers than what is counted.
             layer = self.costs.at(last.samples, 2).kept - self.costs.at(last.samples, 1).kept
             grown = (beyond[1] - beyond[0]) / (last.layers - measured.points[0].layers)
-            held = self._held(grown / layer)
-            return max(value, 0.0) + held * (
+            factor = self._held(grown / layer)
+            return max(value, 0.0) + factor * (
                 layer * (self.costs.layers - last.layers) + slope * (b - last.samples)
             )
         excess = min(max(value / (there.kept + there.working + self.costs.casts), 0.8), 1.5)
@@ -449,13 +449,13 @@ def free_memory() -> float:
     >>> free_memory() > 0
     True
     """
-    found = []
+    limits = []
     try:
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
-                found.append(float(line.split()[1]) * 1024)
+                limits.append(float(line.split()[1]) * 1024)
     except OSError:
-        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+        limits.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         (
@@ -464,7 +464,7 @@ def free_memory() -> float:
         ),
     ):
         try:
-            found.append(float(Path(limit).read_text()) - float(Path(used).read_text()))
+            limits.append(float(Path(limit).read_text()) - float(Path(used).read_text()))
         except (OSError, ValueError):
             continue  # no such file, or "max"
-    return max(min(found), 0.0)
+    return max(min(limits), 0.0)

@@ -116,7 +116,7 @@ def scatter(
     points : float (N, 2)
     groups : sequence of str (N,)
     """
-    place = np.asarray(points, np.float64)
+    xy = np.asarray(points, np.float64)
     labels = np.asarray(groups)
     names, counts = np.unique(labels, return_counts=True)
     ordered = names[np.argsort(-counts, kind="stable")]
@@ -124,8 +124,8 @@ def scatter(
     for name, colour in zip(ordered, palette * 4):
         rows = labels == name
         ax.scatter(
-            place[rows, 0],
-            place[rows, 1],
+            xy[rows, 0],
+            xy[rows, 1],
             s=9,
             color=colour,
             alpha=0.75,

@@ -185,15 +185,15 @@ def compare(
     """
     if out.exists() and not out.is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
-    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if RECIPE not in held and held:
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if RECIPE not in present and present:
         raise TrainingError(
             "the folder holds something that is not a run",
             where=str(out),
-            found=", ".join(sorted(held)[:5]),
+            found=", ".join(sorted(present)[:5]),
             do="Choose another folder with --out.",
         )
-    if not held & {CHECKPOINTS, SUMMARY, MODEL}:
+    if not present & {CHECKPOINTS, SUMMARY, MODEL}:
         return "new"
     if not resume:
         raise TrainingError(
@@ -206,7 +206,7 @@ def compare(
     _same(out, before, recipe, "recipe", free_keys(recipe))
     # The path may change: a store is known by its content.
     _same(out, read_json(out / STORE), store, "store", frozenset({"path"}))
-    return "complete" if SUMMARY in held else "resumed"
+    return "complete" if SUMMARY in present else "resumed"
 
 
 def _with_added(

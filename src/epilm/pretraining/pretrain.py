@@ -337,11 +337,11 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         _check_best(recipe, len(valid_rows))
         warnings = recipe_warnings(recipe)
         return Plan(recipe, store, maker, rows, valid_rows, len(windows), warnings)
-    held = make_samples(store, recipe.samples, "holdout")
+    holdout = make_samples(store, recipe.samples, "holdout")
     valid_rows = np.zeros(0, np.int64)
-    if len(held) and train.validate_samples:
+    if len(holdout) and train.validate_samples:
         valid_rows = pick_rows(
-            held.regions, train.validate_samples, order(len(held), train.seed, 0)
+            holdout.regions, train.validate_samples, order(len(holdout), train.seed, 0)
         )
     _check_best(recipe, len(valid_rows))
     warnings, said = recipe_warnings(recipe), list(notes)
@@ -349,7 +349,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     if reach is not None:
         said.append(reach.said())
         warnings += [] if reach.enough else [reach.warning()]
-    return Plan(recipe, store, maker, rows, valid_rows, len(held), warnings, said)
+    return Plan(recipe, store, maker, rows, valid_rows, len(holdout), warnings, said)
 
 
 def _reach(recipe: Recipe, store: Store, maker: BatchMaker) -> Reach | None:
@@ -470,9 +470,9 @@ def _run(
                 return plan.maker
             # Both subsets read one copy: it is placed, and said, once.
             placed = homes.get(device)
-            found = batch_maker(placed or store, recipe, subset, device, None if placed else say)
-            homes[device] = found.store
-            return found
+            maker = batch_maker(placed or store, recipe, subset, device, None if placed else say)
+            homes[device] = maker.store
+            return maker
 
         return build
 
@@ -524,7 +524,7 @@ def _said_of(plan: Plan) -> list[str]:
         f"{train.batch_size} a step, {train.steps * train.batch_size / max(len(table), 1):.3g}"
         " passes"
     )
-    held = f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out"
+    validation = f"validation: {len(plan.valid_rows)} of {plan.held_out:,} held-out"
     nothing = (
         "validation: none, because nothing is held out (samples.holdout_chroms,"
         " samples.holdout_cells)"
@@ -543,7 +543,7 @@ def _said_of(plan: Plan) -> list[str]:
             ),
             *plan.maker.notes,
             *plan.said,
-            f"{held} windows" if len(plan.valid_rows) else nothing,
+            f"{validation} windows" if len(plan.valid_rows) else nothing,
         ]
     assert not isinstance(table, WindowTable), "regions have a table of samples"
     return [
@@ -552,7 +552,7 @@ def _said_of(plan: Plan) -> list[str]:
             f" regions in none; {passes}"
         ),
         *plan.said,
-        f"{held} samples, no region twice" if len(plan.valid_rows) else nothing,
+        f"{validation} samples, no region twice" if len(plan.valid_rows) else nothing,
     ]
 
 

@@ -89,9 +89,9 @@ def _read_json(path: Path, text: str) -> list[Entry]:
             where=f"{path}, line {error.lineno}, column {error.colno}",
             found=error.msg,
         ) from None
-    found = data if isinstance(data, list) else [data]
+    items = data if isinstance(data, list) else [data]
     entries = []
-    for number, item in enumerate(found, 1):
+    for number, item in enumerate(items, 1):
         where = f"{path}, entry {number}" if isinstance(data, list) else str(path)
         if not isinstance(item, dict) or item.get("task", "dream") != "dream":
             raise InputError(
@@ -219,14 +219,14 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
                 found=f"the first in {entries[dataset, model].where}",
             )
         entries[dataset, model] = Entry(model, dataset, scores, where, unread=unread)
-    for (dataset, model), found in parts.items():
+    for (dataset, model), resamples in parts.items():
         if (dataset, model) not in entries:
             raise InputError(
                 f"{model} on {dataset} has resamples and no scores of the whole set",
                 where=str(path),
                 do="Add a row with an empty `resample`.",
             )
-        entries[dataset, model].resamples = [found[i] for i in sorted(found)]
+        entries[dataset, model].resamples = [resamples[i] for i in sorted(resamples)]
     if not entries:
         raise InputError("the table has a header and no rows", where=str(path))
     return list(entries.values())

@@ -93,8 +93,8 @@ def spans(flat: Array, begin: Any, low: Any, high: Any, width: int, fill: int) -
     if len(edge) and size:
         index = begin[edge, None] + np.arange(width)
         inside = (index >= low[edge, None]) & (index < high[edge, None])
-        held = np.asarray(flat[np.clip(index, 0, size - 1)])
-        out[edge] = np.where(inside, held, np.asarray(fill, flat.dtype))
+        values = np.asarray(flat[np.clip(index, 0, size - 1)])
+        out[edge] = np.where(inside, values, np.asarray(fill, flat.dtype))
     return out
 
 
@@ -167,5 +167,5 @@ class ContactTable:
         if keys.numel() == 0:
             return torch.zeros(key.shape, dtype=torch.float32, device=bins.device)
         at = torch.searchsorted(keys, key.contiguous()).clamp(max=keys.numel() - 1)
-        found = (keys[at] == key) & (low >= 0)
-        return torch.where(found, as_tensor(self.values)[at], torch.zeros((), device=bins.device))
+        listed = (keys[at] == key) & (low >= 0)
+        return torch.where(listed, as_tensor(self.values)[at], torch.zeros((), device=bins.device))

@@ -73,13 +73,13 @@ def contact_table(
     number = {name: i for i, name in enumerate(sizes)}
     parts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for one in maps:
-        for chrom, found in one.chroms.items():
+        for chrom, matrix in one.chroms.items():
             if chrom not in number:
                 continue  # said by _as_in_the_genome
             c = number[chrom]
             if c in parts:
                 raise InputError("a chromosome has two contact maps", where=one.source, found=chrom)
-            i, j = found.keys // found.n_bins, found.keys % found.n_bins
+            i, j = matrix.keys // matrix.n_bins, matrix.keys % matrix.n_bins
             if len(j) and int(j.max()) >= bins[c + 1] - bins[c]:
                 raise StoreError(
                     "a contact lies past the end of its chromosome",
@@ -88,8 +88,8 @@ def contact_table(
                     expected=f"at most {sizes[chrom]} bp",
                     do="The map belongs to another assembly.",
                 )
-            expected = found.expected()[j - i]
-            values = np.log1p(found.values / np.where(expected > 0, expected, 1.0)).astype(
+            expected = matrix.expected()[j - i]
+            values = np.log1p(matrix.values / np.where(expected > 0, expected, 1.0)).astype(
                 np.float32
             )
             parts[c] = ((i + bins[c]) * bins[-1] + (j + bins[c]), values)
@@ -107,13 +107,13 @@ def _as_in_the_genome(one: Contacts, sizes: Mapping[str, int], notes: list[str])
         if "chrM" in sizes:
             bare["MT"] = "chrM"
         if set(one.chroms) & set(bare):
-            chroms = {bare.get(name, name): found for name, found in one.chroms.items()}
+            chroms = {bare.get(name, name): matrix for name, matrix in one.chroms.items()}
             one = replace(one, chroms=chroms)
             notes.append(f"{one.source}: chromosomes are named without chr: it was added")
     lacking = check_names(one.chroms, sizes, one.source)
     lost = sum(len(one.chroms[name].keys) for name in lacking)
     if lost:
-        n = sum(len(found.keys) for found in one.chroms.values())
+        n = sum(len(matrix.keys) for matrix in one.chroms.values())
         notes.append(
             f"{one.source}: {lost} of {n} contacts are on chromosomes the genome does not have"
             f" ({few(lacking)}): left out"
@@ -146,7 +146,7 @@ def coarsen(one: Contacts, resolution: int) -> Contacts:
     for name, fine in one.chroms.items():
         i, j = fine.keys // fine.n_bins // factor, fine.keys % fine.n_bins // factor
         n_bins = -(-fine.n_bins // factor)
-        keys, place = np.unique(i * n_bins + j, return_inverse=True)
-        values = np.bincount(place, weights=fine.values).astype(np.float32)
+        keys, inverse = np.unique(i * n_bins + j, return_inverse=True)
+        values = np.bincount(inverse, weights=fine.values).astype(np.float32)
         chroms[name] = ChromContacts(n_bins, keys, values)
     return Contacts(resolution, chroms, one.source, one.notes)

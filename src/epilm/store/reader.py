@@ -314,8 +314,8 @@ class Store:
             len(begin) and (int(begin.min()) < 0 or int(begin.max()) > size - width)
         ):
             index = begin[:, None] + np.arange(width)
-            held = self.genome[np.clip(index, 0, size - 1)]
-            return np.where((index >= 0) & (index < size), held, np.uint8(4))
+            codes = self.genome[np.clip(index, 0, size - 1)]
+            return np.where((index >= 0) & (index < size), codes, np.uint8(4))
         # One view a start: each row is a straight copy, no index of N x width is made.
         return np.lib.stride_tricks.sliding_window_view(np.asarray(self.genome), width)[begin]
 
@@ -443,8 +443,8 @@ class Store:
             if schema.file_sha256(self.path / name) != entry["sha256"]:
                 raise damaged(self.path / name, "its SHA-256 is not the one in store.json")
         ids = [m["id"] for m in self.motifs]
-        found = schema.fingerprint(self.chroms, self.sizes, self.regions, ids, self.info.states)
-        if found != self.fingerprint:
+        computed = schema.fingerprint(self.chroms, self.sizes, self.regions, ids, self.info.states)
+        if computed != self.fingerprint:
             raise damaged(
                 self.path / schema.MANIFEST, "the fingerprint does not fit regions and motifs"
             )

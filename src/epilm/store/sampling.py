@@ -294,6 +294,6 @@ def _free(regions: np.ndarray, stamp: np.ndarray, step: int) -> np.ndarray:
         new = at[fresh.reshape(-1, r).all(1)]
         chosen[new] = True
         live[new] = False
-        held = regions[new].ravel()
-        live &= ~np.isin(regions, held[held >= 0]).any(1)
+        taken = regions[new].ravel()
+        live &= ~np.isin(regions, taken[taken >= 0]).any(1)
     return chosen

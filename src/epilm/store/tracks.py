@@ -244,9 +244,9 @@ class SignalTable:
         """
         step = self.resolution
         if step == 1:
-            found = spans(*_places(self, self.values, cells, chroms, starts), width, 0)
-            whole = as_tensor(found).float()  # on the CPU too: faster than numpy's own conversion
-            return whole if isinstance(found, Tensor) else whole.numpy()
+            values = spans(*_places(self, self.values, cells, chroms, starts), width, 0)
+            whole = as_tensor(values).float()  # on the CPU too: faster than numpy's own conversion
+            return whole if isinstance(values, Tensor) else whole.numpy()
         n = (width + step - 2) // step + 1
         if isinstance(self.values, Tensor):
             device = self.values.device
@@ -259,10 +259,10 @@ class SignalTable:
             return torch.where(base < sizes[chrom][:, None], fine, 0.0)
         start = np.asarray(starts, np.int64)
         begin = start // step
-        held = np.asarray(spans(*_places(self, self.values, cells, chroms, begin), n, 0))
-        place = start[:, None] + np.arange(width)
-        spread = np.take_along_axis(held.astype(np.float32), place // step - begin[:, None], 1)
-        return np.where(place < self.sizes[np.asarray(chroms)][:, None], spread, np.float32(0))
+        stored = np.asarray(spans(*_places(self, self.values, cells, chroms, begin), n, 0))
+        position = start[:, None] + np.arange(width)
+        spread = np.take_along_axis(stored.astype(np.float32), position // step - begin[:, None], 1)
+        return np.where(position < self.sizes[np.asarray(chroms)][:, None], spread, np.float32(0))
 
     def to(self, device: torch.device | str) -> "SignalTable":
         """Give the same table with its values as a tensor on a device."""

@@ -100,13 +100,13 @@ def grid_runs(
         return np.array([[0, n]]), 0
     corners = np.concatenate([unknown.ravel(), unknown.ravel() - width, [0, last + 1]])
     corners = np.unique(corners[(corners >= 0) & (corners <= last + 1)])
-    held = np.concatenate([[0], np.cumsum(unknown[:, 1] - unknown[:, 0])])
+    unknown_before = np.concatenate([[0], np.cumsum(unknown[:, 1] - unknown[:, 0])])
 
     def before(x: np.ndarray) -> np.ndarray:
         """Count the unknown bases left of x."""
         run = np.searchsorted(unknown[:, 0], x, side="right") - 1
         inside = np.clip(x - unknown[run, 0], 0, unknown[run, 1] - unknown[run, 0])
-        return np.where(run < 0, 0, held[run] + inside)
+        return np.where(run < 0, 0, unknown_before[run] + inside)
 
     begin, end = corners[:-1], corners[1:]
     count = before(begin + width) - before(begin)
@@ -307,9 +307,9 @@ class WindowTable:
         block = np.searchsorted(self._ends, row, side="right") - 1
         for number, (places, who) in enumerate(self._blocks):
             mine = np.flatnonzero(block == number)
-            cell, place = np.divmod(row[mine] - self._ends[number], len(places))
+            cell, window = np.divmod(row[mine] - self._ends[number], len(places))
             cells[mine] = who[cell]
-            chroms[mine], starts[mine] = places.at(place)
+            chroms[mine], starts[mine] = places.at(window)
         return cells, chroms, starts
 
 
@@ -389,16 +389,16 @@ def _cells(
             do="Build the store with states: epilm build --states FOLDER.",
         )
     rows = np.asarray(table.rows)
-    for held in np.flatnonzero(out & (rows >= 0)):
+    for held_out in np.flatnonzero(out & (rows >= 0)):
         if open_ones := [
             cell
-            for cell in same_track(store, store.cell_types[held])
+            for cell in same_track(store, store.cell_types[held_out])
             if cell not in spec.holdout_cells
         ]:
             raise RecipeError(
                 "a cell type is held out whose very track of states another one is trained with",
                 where="samples.holdout_cells",
-                found=f"{store.cell_types[held]}: the track of {', '.join(open_ones)}",
+                found=f"{store.cell_types[held_out]}: the track of {', '.join(open_ones)}",
                 do=(
                     f"Hold out {' and '.join(open_ones)} as well, or build the store without the"
                     " proxy (--cell-map)."

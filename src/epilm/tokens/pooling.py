@@ -118,8 +118,8 @@ def token_bins(
     """
     if _on_cpu(offset):
         given = None if codes is None else _numpy(codes)
-        found = token_bins(offset.numpy(), bin=bin, k=k, stride=stride, tokens=tokens, codes=given)
-        return torch.from_numpy(found)
+        bins = token_bins(offset.numpy(), bin=bin, k=k, stride=stride, tokens=tokens, codes=given)
+        return torch.from_numpy(bins)
     lib = _library(offset)
     start = offset[:, None] + _steps(
         offset, tokens, stride
@@ -129,8 +129,8 @@ def token_bins(
     if k > bin:
         # The first bin is cut on its left, so the next one holds more wherever it is whole or
         # longer.
-        held = lib.clip(bin - (start - first * bin), 0, k)
-        return first + (lib.clip(beyond, 0, bin) > held)
+        in_first = lib.clip(bin - (start - first * bin), 0, k)
+        return first + (lib.clip(beyond, 0, bin) > in_first)
     if codes is None or k % 2:
         return first + (2 * beyond > k)
     bare = (_look_up(codes, first) == MISSING) & (_look_up(codes, first + 1) != MISSING)
@@ -146,16 +146,16 @@ def _of_many(codes: Any, offset: Any, bin: int, k: int, stride: int, tokens: int
     first = start // bin
     into = start - first * bin
     parts = (k - 2) // bin + 2  # as many bins as a token can touch
-    held = [
+    shares = [
         lib.clip(bin * (j + 1) - into, 0, k) - lib.clip(bin * j - into, 0, k) for j in range(parts)
     ]
     states = [_look_up(codes, first + j) for j in range(parts)]
-    missing = sum(bases * (state == MISSING) for bases, state in zip(held, states, strict=True))
+    missing = sum(bases * (state == MISSING) for bases, state in zip(shares, states, strict=True))
     best = lib.zeros_like(states[0]) + MISSING
     most = lib.zeros_like(first)
     for j in range(parts):  # from the left: a later one must have more
-        same = sum(held[i] * (states[i] == states[j]) for i in range(parts))
-        better = (held[j] > 0) & (states[j] != MISSING) & (same > most)
+        same = sum(shares[i] * (states[i] == states[j]) for i in range(parts))
+        better = (shares[j] > 0) & (states[j] != MISSING) & (same > most)
         best = lib.where(better, states[j], best)
         most = lib.where(better, same, most)
     return lib.where(2 * missing > k, lib.zeros_like(best) + MISSING, best)

@@ -208,19 +208,21 @@ def around(
     [1, 2, 3]
     """
     if mode == "flank":
-        place = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        coordinate = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         low, high = centres - flank, centres + flank
     elif mode == "whole_bin":
         assert bins is not None, "whole_bin needs the bins of the tokens"
-        place = bins
+        coordinate = bins
         low = high = bins.gather(1, centres)
     else:
-        place = torch.zeros_like(ids)
-        place[:, 1:] = (ids[:, 1:] != ids[:, :-1]).cumsum(1)  # the number of each run
-        low = high = place.gather(1, centres)
+        coordinate = torch.zeros_like(ids)
+        coordinate[:, 1:] = (ids[:, 1:] != ids[:, :-1]).cumsum(1)  # the number of each run
+        low = high = coordinate.gather(1, centres)
     hidden = torch.zeros_like(ids, dtype=torch.bool)
     for n in range(centres.shape[1]):  # of a window, not of a batch: one unless asked for more
-        hidden |= (place >= low[:, n, None]) & (place <= high[:, n, None]) & drawn[:, n, None]
+        hidden |= (
+            (coordinate >= low[:, n, None]) & (coordinate <= high[:, n, None]) & drawn[:, n, None]
+        )
     return hidden & (ids != PAD_STATE)
 
 

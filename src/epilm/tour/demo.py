@@ -248,11 +248,11 @@ def _claim(folder: Path, mark: dict[str, Any]) -> None:
             where=str(folder),
             do="Choose another name with --out.",
         )
-    if path.is_file() and (found := json.loads(path.read_text())) != mark:
+    if path.is_file() and (marked := json.loads(path.read_text())) != mark:
         raise EpilmError(
             "the folder holds a demo of another seed or size",
             where=str(folder),
-            found=found,
+            found=marked,
             expected=mark,
             do="Choose another name with --out, or remove the folder.",
         )
@@ -352,9 +352,11 @@ def _pictures(plan: Plan, data: Path, store: Path, folder: Path) -> None:
     from epilm.store.reader import Store
 
     opened = Store.open(store)
-    held = read_truth(data)["splits"]["test"]
+    test_chroms = read_truth(data)["splits"]["test"]
     with gzip.open(data / "truth_regions.tsv.gz", "rt") as handle:
-        rows = [row for row in csv.DictReader(handle, delimiter="\t") if row["chrom"] in held]
+        rows = [
+            row for row in csv.DictReader(handle, delimiter="\t") if row["chrom"] in test_chroms
+        ]
     rows = [row for row in rows if row["programme"] != "."][: plan.embedded]
     width = 130
     sequences = []
@@ -389,8 +391,8 @@ def retrieval_ranks(run: Path, store: Any, limit: int = 96) -> tuple[list[int], 
 
     loaded = load(run)
     recipe = from_dict(loaded.extra["recipe"])
-    held = make_samples(store, recipe.samples, "holdout")
-    rows = pick_rows(held.regions, limit, order(len(held), recipe.train.seed, 0))
+    holdout = make_samples(store, recipe.samples, "holdout")
+    rows = pick_rows(holdout.regions, limit, order(len(holdout), recipe.train.seed, 0))
     maker = BatchMaker(
         store, loaded.spec, recipe.objectives, recipe.samples, seed=0, subset="holdout"
     )

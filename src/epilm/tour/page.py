@@ -192,16 +192,16 @@ def _pictures(folder: Path) -> Section | None:
                 section.pictures.append(
                     Picture(as_image(fig, "png"), f"t-SNE of {len(rows)} held-out regions.")
                 )
-    if found := load_json(home / "retrieval.json"):
+    if retrieval := load_json(home / "retrieval.json"):
         with figure(5.4, 3.4) as (fig, (ax,)):
             retrieval_curve(
                 ax,
-                {"GeneBERT": found["ranks"]},
-                found["pool"],
+                {"GeneBERT": retrieval["ranks"]},
+                retrieval["pool"],
                 "Which factor matrix belongs to this sequence?",
             )
             caption = (
-                f"Share of {found['pool']} held-out samples whose own matrix is among the k"
+                f"Share of {retrieval['pool']} held-out samples whose own matrix is among the k"
                 " nearest."
             )
             section.pictures.append(Picture(as_image(fig), caption))

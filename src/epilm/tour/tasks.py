@@ -67,8 +67,8 @@ def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int
             " --negatives other_peaks"
             f" --other-peaks {' '.join(f'{data}/{name}' for name in plan.others)}"
             f" --exclude {data}/chip/{peaks}.relaxed.narrowPeak.gz"
-            f" {' '.join(f'--valid {place}' for place in splits['validation'])}"
-            f" {' '.join(f'--test {place}' for place in splits['test'])}"
+            f" {' '.join(f'--valid {chrom}' for chrom in splits['validation'])}"
+            f" {' '.join(f'--test {chrom}' for chrom in splits['test'])}"
         ),
     }
     for name, text in words.items():

@@ -230,7 +230,7 @@ def _fits(
     if place.device.type == "cuda":
         torch.cuda.empty_cache()
     try:
-        held = (
+        moments = (
             []
             if optimiser.tensors()
             else [torch.empty_like(w) for w in optimiser.weights for _ in range(2)]
@@ -242,7 +242,7 @@ def _fits(
             skip = alone if len(rows) < 2 else []
             total, _ = combine(model(batch), batch, objectives, skip=skip)
         total.backward()
-        del held
+        del moments
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -51,7 +51,7 @@ def check_finite(
     good = torch.isfinite(torch.stack([total.detach().float(), norm.detach().float()]))
     if bool(good.all()):
         return
-    found = []
+    culprits = []
     for rows, values in micros:
         names = [
             f"{key.removesuffix('/loss')} {float(value.detach()):g}"
@@ -62,18 +62,18 @@ def check_finite(
             shown = ", ".join(str(int(row)) for row in rows[:8]) + (
                 ", ..." if len(rows) > 8 else ""
             )
-            found.append(f"{', '.join(names)} in rows {shown}")
-    if not found:
+            culprits.append(f"{', '.join(names)} in rows {shown}")
+    if not culprits:
         what = (
             "in another process"
             if not bool(good[0])
             else f"gradient norm {float(norm):g}, losses finite"
         )
-        found = [what]
+        culprits = [what]
     raise TrainingError(
         "the loss is not finite" if not bool(good[0]) else "the gradient is not finite",
         where=f"step {step}",
-        found=f"{'; '.join(found[:3])} (lr {lr:g})",
+        found=f"{'; '.join(culprits[:3])} (lr {lr:g})",
         do=(
             "The weights were not moved; lower optim.peak_lr, raise optim.warmup_steps, or look at"
             " these rows. The run goes on from its last checkpoint."

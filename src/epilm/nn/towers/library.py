@@ -94,8 +94,10 @@ class LibraryTower(nn.Module):
         # Swin's pooler is the mean and has no weights; the others' is a layer no loss would train.
         self.network = network(config(**wanted), add_pooling_layer=family == "swin")
         if weights is not None:
-            found = load_local(network, Path(weights), wanted, add_pooling_layer=family == "swin")
-            self.network.load_state_dict(found.state_dict())
+            pretrained = load_local(
+                network, Path(weights), wanted, add_pooling_layer=family == "swin"
+            )
+            self.network.load_state_dict(pretrained.state_dict())
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, C, h, w) to one vector (B, dim) and the patches (B, P, dim).

@@ -110,7 +110,7 @@ def cell_files(
     InputError
         If nothing is found, or two files give one name.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     if isinstance(given, Mapping):
         pairs = [(str(name).strip(), Path(path)) for name, path in given.items()]
     else:
@@ -118,17 +118,17 @@ def cell_files(
         said = [] if left_out is None else left_out
         pairs = [pair for one in several for pair in _expand(str(one), endings, what, option, said)]
     for name, path in pairs:
-        if name in found:
+        if name in files:
             raise InputError(
                 f"two {what}s give one cell type",
                 where=str(path),
-                found=f"{name}, which is also {found[name]}",
+                found=f"{name}, which is also {files[name]}",
                 do=f"Name them: {option} NAME=FILE.",
             )
-        found[name] = path
-    if not found:
+        files[name] = path
+    if not files:
         raise InputError(f"no {what} is given", expected="at least one")
-    return found
+    return files
 
 
 def _beside_macs_peaks(paths: Sequence[Path], left_out: list[str]) -> list[Path]:

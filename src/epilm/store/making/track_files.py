@@ -397,9 +397,9 @@ def _write_track(
             negative += int((steps < 0).sum())
             halves, over = to_float16(steps)
             cut += over
-            held = np.clip(piece, -HIGHEST, HIGHEST) if over else piece
-            total += float(held.sum(dtype=np.float64))
-            greatest = max(greatest, float(held.max()))
+            clipped = np.clip(piece, -HIGHEST, HIGHEST) if over else piece
+            total += float(clipped.sum(dtype=np.float64))
+            greatest = max(greatest, float(clipped.max()))
             row[at + first // resolution :][: len(halves)] = halves
     bases = sum(writer.sizes)
     if past:

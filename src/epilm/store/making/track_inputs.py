@@ -84,14 +84,14 @@ def state_sources(given: Peaks) -> list[StateSource]:
         If nothing is found, a file does not exist (also one that a hub names), or two give one
         name.
     """
-    found: list[StateSource] = []
+    sources: list[StateSource] = []
     if isinstance(given, Mapping):
-        found += [_source(str(cell), str(place)) for cell, place in given.items()]
+        sources += [_source(str(cell), str(path)) for cell, path in given.items()]
     else:
         for one in [given] if isinstance(given, str | Path) else list(given):
-            found += _one(str(one))
+            sources += _one(str(one))
     seen: dict[str, str] = {}
-    for source in found:
+    for source in sources:
         if source.kind == "file" and seen.setdefault(source.track, source.place) != source.place:
             raise InputError(
                 "two tracks of states have one name",
@@ -100,15 +100,15 @@ def state_sources(given: Peaks) -> list[StateSource]:
                 expected="one track a cell type",
                 do="Leave one of them out, or give it another name (--states OTHER=FILE).",
             )
-    return found
+    return sources
 
 
 def _one(word: str) -> list[StateSource]:
     path = Path(word)
-    cell, _, place = word.partition("=")
+    cell, _, address = word.partition("=")
     # An address of another kind than http goes on as one: `fetch` says what can be read.
-    if "://" in place and "://" not in cell:
-        return [_source(cell, place)]
+    if "://" in address and "://" not in cell:
+        return [_source(cell, address)]
     if "://" in word and (_is_file_name(word) or not is_url(word)):
         return [_source(_stem(word), word)]
     if is_url(word) or _is_hub(path):
@@ -116,7 +116,7 @@ def _one(word: str) -> list[StateSource]:
         check_places(tracks.values())
         return [_source(cell, track.url, track.place) for cell, track in tracks.items()]
     files = cell_files(word, (*STATE_ENDINGS, ".state"), "segmentation", "--states")
-    return [_source(cell, str(place)) for cell, place in files.items()]
+    return [_source(cell, str(address)) for cell, address in files.items()]
 
 
 def _source(track: str, place: str, stanza: str = "") -> StateSource:
@@ -406,18 +406,18 @@ def signal_sources(
     ------
     InputError
     """
-    found: dict[str, dict[str, Path]] = {}
+    signals: dict[str, dict[str, Path]] = {}
     if accessibility is not None:
         files = cell_files(accessibility, SIGNAL_ENDINGS, "signal file", "--accessibility")
         if mappability is not None:  # one folder may hold both
             files = {cell: file for cell, file in files.items() if not _one_file(file, mappability)}
-        found["accessibility"] = files
+        signals["accessibility"] = files
     if mappability is not None:
-        found["mappability"] = {"": Path(mappability)}
+        signals["mappability"] = {"": Path(mappability)}
     if isinstance(signal, Mapping):
         for name, files in signal.items():
             one = isinstance(files, str | Path) and Path(files).is_file()
-            found[name] = (
+            signals[name] = (
                 {"": Path(files)}
                 if one
                 else cell_files(files, SIGNAL_ENDINGS, "signal file", "--signal")
@@ -434,7 +434,7 @@ def signal_sources(
                     expected="NAME:CELL=FILE, or NAME:FILE for one file that serves all cell types",
                 )
             key, file = (cell, path) if equals and not Path(rest).exists() else ("", rest)
-            known = found.setdefault(name, {})
+            known = signals.setdefault(name, {})
             if key in known or (known and (key == "" or "" in known)):
                 raise InputError(
                     "a signal has two files for one cell type",
@@ -443,10 +443,10 @@ def signal_sources(
                     expected="one file for each cell type, or one for all",
                 )
             known[key] = Path(file)
-    for name in found:
+    for name in signals:
         check_signal_name(name)
-    how = _pools(pool, tuple(found))
-    return [SignalSource(name, files, how[name]) for name, files in found.items()]
+    how = _pools(pool, tuple(signals))
+    return [SignalSource(name, files, how[name]) for name, files in signals.items()]
 
 
 def _one_file(one: Path, other: str | Path) -> bool:

@@ -64,8 +64,9 @@ class BindingSpec(Learning):
     """Tokens of a convolution."""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     """Of convolutions and dense layers."""
-    pool: Literal["max", "mean", "attention"] = "max"
-    """Over the tokens of a window."""
+    pool: Literal["max", "mean", "attention", "bin", "max+bin"] = "max"
+    """Over the tokens of a window; bin is the maximum over the bin and 20 bp around it, max+bin both
+    maxima side by side."""
     dense: int = 128
     """Width of the first dense layer."""
 

@@ -219,6 +219,7 @@ def test_binding_and_dream_are_one_task(store):
     ("change", "words"),
     [
         ({"epochs": 0}, "--epochs: impossible value. Found 0"),
+        ({"jitter": -1}, "--jitter: impossible value. Found -1; expected at least 0"),
         ({"negatives": 0}, "--negatives-per-positive"),
         ({"freeze": "half"}, "expected none, embeddings, encoder, or layers:N"),
         ({"metric": "f1"}, "auprc_dg, ap or auroc"),
@@ -234,6 +235,37 @@ def test_impossible_settings_of_binding_are_refused(store, change, words):
     with pytest.raises(UsageError) as error:
         quick_bins(store, **change)
     assert words in str(error.value)
+
+
+def test_jitter_moves_what_is_learned_and_nothing_that_is_scored(store, monkeypatch):
+    from epilm.finetuning.windows import AroundPlaces
+
+    asked = []
+    plain, block = AroundPlaces.windows, AroundPlaces.block
+
+    def watched(self, rows, strands=None, shifts=None):
+        asked.append((rows, shifts))
+        return plain(self, rows, strands, shifts)
+
+    def unmoved(self, rows, *, reverse=False):
+        asked.append((rows, None))
+        return block(self, rows, reverse=reverse)
+
+    monkeypatch.setattr(AroundPlaces, "windows", watched)
+    monkeypatch.setattr(AroundPlaces, "block", unmoved)
+    result, _ = quick_bins(store, checkpoint="dbert", jitter=40, **SHORT)
+    scored = set(result.lesson.valid.tolist())
+    for rows, shifts in asked:
+        if shifts is None:
+            assert set(rows.tolist()) <= scored
+        else:
+            assert 0 < np.abs(shifts).max() <= 40
+    assert sum(shifts is not None for _, shifts in asked) == result.history[0]["step"]
+
+
+def test_jitter_is_no_option_of_sequences():
+    with pytest.raises(UsageError, match="no such option. Found --jitter, an option of binding"):
+        quick(planted(40), jitter=5)
 
 
 # -- both kinds of task: what the one loop does for each

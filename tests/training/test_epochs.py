@@ -29,7 +29,7 @@ class Line:
     def steps(self, epoch):
         return [np.arange(4), np.arange(4, 8)]
 
-    def loss(self, rows, strands, place):
+    def loss(self, rows, strands, epoch, place):
         self.strands.append(strands)
         x = torch.from_numpy(rows).float()[:, None]
         y = torch.where(torch.isin(x, torch.tensor(self.spoil).float()), float("nan"), 2 * x)
@@ -158,9 +158,9 @@ def test_a_part_at_rest_is_not_shaken_by_dropout():
     modes = []
 
     class Asked(Line):
-        def loss(self, rows, strands, place):
+        def loss(self, rows, strands, epoch, place):
             modes.append(resting.training)
-            return super().loss(rows, strands, place)
+            return super().loss(rows, strands, epoch, place)
 
     lesson = Asked()
     lesson.network = nn.Linear(1, 1)

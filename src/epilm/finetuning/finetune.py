@@ -26,7 +26,7 @@ from epilm.errors import TrainingError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, logits_of, said_of
 from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
-from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
+from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
 from epilm.store.identity import identity_of
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
@@ -190,11 +190,15 @@ class Teacher:
         """Rows of each step of an epoch."""
         return self.lesson.draw.steps(epoch, self.options.batch_size)
 
-    def loss(self, rows: Rows, strands: NDArray[np.bool_] | None, place: Place) -> Tensor:
+    def loss(
+        self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
+    ) -> Tensor:
         """Sum of the losses of rows."""
         if self.model.about.get("strands") == "both" and not self.model.both_strands:
             strands = None  # the network reads both by itself
-        windows = self.reading.windows(rows, strands).to(place.device)
+        most = getattr(self.options, "jitter", 0)  # of tasks whose rows are places
+        shifts = shifts_of(rows, most, self.options.seed, epoch) if most else None
+        windows = self.reading.windows(rows, strands, shifts).to(place.device)
         labels = torch.from_numpy(self.lesson.examples.labels_of(rows)).to(place.device)
         with place.autocast():
             logits = self.model.network(windows)

@@ -62,7 +62,9 @@ class Lesson(Protocol):
     def steps(self, epoch: int) -> list[Rows]:
         """Rows of each step of an epoch, in order: a function of the epoch alone."""
 
-    def loss(self, rows: Rows, strands: NDArray[np.bool_] | None, place: Place) -> Tensor:
+    def loss(
+        self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
+    ) -> Tensor:
         """Sum of the losses of rows (their known labels), with gradients."""
 
     def known(self, rows: Rows) -> int:
@@ -191,7 +193,7 @@ class Epochs:
 
         def backward(here: slice) -> Tensor:
             turned = None if strands is None else strands[here]
-            loss = lesson.loss(rows[here], turned, self.place) / known
+            loss = lesson.loss(rows[here], turned, epoch, self.place) / known
             loss.backward()
             return loss.detach()
 

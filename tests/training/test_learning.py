@@ -29,6 +29,10 @@ from epilm.training.learning import (
         ("label_smoothing", 1.0, "--label-smoothing: impossible value"),
         ("weight_decay", -1.0, "--weight-decay: impossible value"),
         ("patience", -1, "--patience: impossible value"),
+        ("thaw_after", -1, "--thaw-after: impossible value"),
+        ("thaw_after", 5, "--thaw-after: impossible value. Found 5; expected 0, or below the 5"),
+        ("layer_lr_decay", 0.0, "--layer-lr-decay: impossible value"),
+        ("layer_lr_decay", 1.1, "--layer-lr-decay: impossible value. Found 1.1; expected above 0"),
         (
             "freeze",
             "layers:two",
@@ -45,6 +49,13 @@ def test_an_impossible_value_is_refused_by_its_option(field, value, words):
 @pytest.mark.parametrize("freeze", ["none", "embeddings", "encoder", "layers:0", "layers:11"])
 def test_what_may_be_frozen(freeze):
     check_learning(Learning(freeze=freeze))
+
+
+def test_rates_of_layers_that_never_learn_are_refused():
+    spec = Learning(freeze="encoder", layer_lr_decay=0.8)
+    with pytest.raises(UsageError, match=r"--layer-lr-decay: .* --freeze encoder lets no layer"):
+        check_learning(spec)
+    check_learning(replace(spec, thaw_after=1))
 
 
 def test_an_option_may_be_called_otherwise_than_its_field():

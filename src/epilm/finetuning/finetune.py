@@ -32,7 +32,7 @@ from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.lesson import Rows, TaskLesson
 from epilm.tasks.task import Say, Task, learned_settings, options_from
-from epilm.training.epochs import STATES, Epochs, Judged, freeze
+from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
 from epilm.training.state import model_tensors
@@ -168,7 +168,8 @@ def finetune(
         if overwrite and out.exists():
             shutil.rmtree(out)
         identity = _identity(chosen, lesson, model, given, checkpoint, init)
-        if (done := _begin(out, identity, say)) is not None:
+        defaults = json.loads(json.dumps(learned_settings(type(given)())))
+        if (done := _begin(out, identity, defaults, say)) is not None:
             return done
         result = _learn(chosen, lesson, model, given, say, out)
         _write(chosen, result, out, data, given)
@@ -279,7 +280,7 @@ def _learn(
         say=say,
         out=out,
         rates=rates_of(model.network, options),
-        resting=freeze(model.network, options.freeze),
+        rest=rest_of(model.network, options),
     )
     history = epochs.run()
     tables: dict[str, dict[str, dict[str, Any]]] = {}
@@ -330,7 +331,9 @@ def _identity(
     return identity
 
 
-def _begin(out: Path, identity: dict[str, Any], say: Say) -> Result | None:
+def _begin(
+    out: Path, identity: dict[str, Any], defaults: dict[str, Any], say: Say
+) -> Result | None:
     """Say what a folder is to this run; the finished result if there is nothing left to do."""
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and RUN not in there:
@@ -345,7 +348,9 @@ def _begin(out: Path, identity: dict[str, Any], say: Say) -> Result | None:
         write_json(out / RUN, identity)
         return None
     before = json.loads((out / RUN).read_text(encoding="utf-8"))
-    flat = {f"settings.{k}": v for k, v in (before.get("settings", {}) | FREE).items()} | before
+    # A run from before an option was there has learned as its default does.
+    settings = defaults | before.get("settings", {}) | FREE
+    flat = {f"settings.{k}": v for k, v in settings.items()} | before
     now = {f"settings.{k}": v for k, v in identity["settings"].items()} | identity
     other = [key for key in now if key != "settings" and flat.get(key) != now[key]]
     if other:

@@ -41,6 +41,12 @@ class Learning:
     """Of encoder and head."""
     freeze: str = "none"
     """none, embeddings, encoder, or layers:N for the lowest N."""
+    thaw_after: int = 0
+    """What --freeze names, the whole encoder where it names nothing, rests for so many epochs and
+    then learns; 0 never. Patience counts from there on."""
+    layer_lr_decay: float = 1.0
+    """Each layer of the encoder learns at so much of the rate of the one above it; the embeddings,
+    below all, at the lowest."""
     head_lr_multiplier: float = 1.0
     """Of lr, for the weights outside of the encoder: they begin at random."""
     both_strands: bool = False
@@ -132,6 +138,24 @@ def check_learning(spec: Learning) -> None:
             ),
             (spec.weight_decay < 0, "weight_decay", spec.weight_decay, "at least 0"),
             (spec.patience < 0, "patience", spec.patience, "at least 0"),
+            (
+                not 0 <= spec.thaw_after < spec.epochs,
+                "thaw_after",
+                spec.thaw_after,
+                f"0, or below the {spec.epochs} epochs",
+            ),
+            (
+                not 0 < spec.layer_lr_decay <= 1,
+                "layer_lr_decay",
+                spec.layer_lr_decay,
+                "above 0, at most 1",
+            ),
+            (
+                spec.layer_lr_decay != 1 and spec.freeze == "encoder" and spec.thaw_after == 0,
+                "layer_lr_decay",
+                spec.layer_lr_decay,
+                "1, since --freeze encoder lets no layer learn",
+            ),
             (not known_freeze, "freeze", spec.freeze, "none, embeddings, encoder, or layers:N"),
         ),
     )

@@ -25,8 +25,10 @@ from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, logits_of, said_of
+from epilm.finetuning.preset import check_width, with_preset, with_steps
 from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
+from epilm.models.sizes import encoder_size
 from epilm.store.identity import identity_of
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
@@ -93,6 +95,7 @@ def finetune(
     size: Size = "small",
     k: int | None = None,
     head: str | None = None,
+    preset: str = "none",
     settings: Any = None,
     overwrite: bool = False,
     say: Say | None = None,
@@ -119,6 +122,9 @@ def finetune(
         Of a random trunk; k is the task's where not given.
     head : str, optional
         linear or convolutions; the task's where not given.
+    preset : {"none", "lab"}
+        What fills in the options that are not said, of small models; see `finetuning.preset`. The
+        papers' values where none.
     settings : dataclass, optional
         The task's options, or a part of them such as `training.learning.Learning`.
     overwrite : bool
@@ -142,17 +148,29 @@ def finetune(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
-    chosen.check(given)
+    filled, from_preset = with_preset(
+        preset, chosen, given, options, checkpoint=str(checkpoint), head=head
+    )
+    chosen.check(filled)
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
-    lesson = chosen.lesson(data, given, say)
+    lesson = chosen.lesson(data, filled, say)
+    learned = lesson.draw.steps(0, filled.batch_size)
+    given, raised = with_steps(preset, filled, options, len(learned))
+    from_preset |= raised
     model, told = prepare(chosen, lesson, given, checkpoint, init=init, size=size, k=k, head=head)
-    learned = lesson.draw.steps(0, given.batch_size)
+    if from_preset:
+        trunk = not model.bases
+        check_width(preset, from_preset, encoder_size(model.spec.encoder).hidden * trunk, told[0])
+        model.about["preset"] = {"name": preset, "chosen": from_preset}
+        values = ", ".join(f"{name} {value}" for name, value in from_preset.items())
+        told.append(f"preset {preset}: {values} ({len(learned) * given.epochs:,} steps)")
     if getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
-    for warning in schedule_warnings(given, len(learned) * given.epochs):
+    steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
+    for warning in schedule_warnings(given, steps, pretrained=warm):
         lesson.notes.append(warning)
         say(f"WARNING: {warning}")
     if isinstance(lesson.examples, LabelledSequences):

@@ -69,3 +69,16 @@ def test_a_warmup_below_one_is_a_share_and_above_it_steps():
     assert optim_of(Learning(warmup=25.0), 80).warmup_steps == 25
     assert schedule_warnings(Learning(warmup=80.0), 80)[0].startswith("--warmup 80 is not shorter")
     assert not schedule_warnings(Learning(warmup=79.0), 80)
+
+
+def test_a_run_that_cannot_move_a_weight_far_enough_is_warned_of():
+    short = Learning(lr=1e-4, batch_size=320)
+    (said,) = schedule_warnings(short, 250)
+    assert said.startswith("--lr 0.0001 over 250 steps moves a weight by at most 0.025: too little")
+    assert "from random weights" in said
+    assert not schedule_warnings(short, 501)
+    assert not schedule_warnings(replace(short, head_lr_multiplier=25.0), 250)
+    assert not schedule_warnings(short, 250, pretrained=True)  # what BERT is fine-tuned with
+    assert "what was pre-trained" in schedule_warnings(short, 19, pretrained=True)[0]
+    both = schedule_warnings(replace(short, warmup=400.0), 250)
+    assert [line.split()[0] for line in both] == ["--warmup", "--lr"]

@@ -472,7 +472,9 @@ def test_lower_layers_take_smaller_steps(store):
     assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(5e-5, rel=0.02)
     assert moved["trunk.encoder.words.weight"] == pytest.approx(2.5e-5, rel=0.02)
     assert moved["trunk.states.weight"] == pytest.approx(2.5e-5, rel=0.02)
-    with pytest.raises(UsageError, match=r"--layer-lr-decay: the model has no encoder whose layers"):
+    with pytest.raises(
+        UsageError, match=r"--layer-lr-decay: the model has no encoder whose layers"
+    ):
         quick_bins(store, checkpoint="factornet", layer_lr_decay=0.5, signals=("accessibility",))
 
 

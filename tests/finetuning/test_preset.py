@@ -52,7 +52,9 @@ def test_none_leaves_the_papers_values():
     own = {"checkpoint": "ebert", "head": None}
     assert with_preset("none", TASKS["binding"], given, {}, **own) == (given, {})
     assert with_steps("none", given, {}, 1) == (given, {})
-    with pytest.raises(UsageError, match=r"--preset: unknown preset. Found 'lap'. Did you mean lab"):
+    with pytest.raises(
+        UsageError, match=r"--preset: unknown preset. Found 'lap'. Did you mean lab"
+    ):
         with_preset("lap", TASKS["binding"], given, {}, **own)
 
 

@@ -251,7 +251,7 @@ def test_a_pool_that_nothing_reads_is_refused(store):
     pooled = replace(BINS, pool="bin")
     with pytest.raises(
         UsageError,
-        match=r"--pool: the head linear pools in its own way. Found bin; expected max. Leave --pool",
+        match=r"--pool: the head linear pools in its own way. Found bin; expected max. Leave",
     ):
         started("dbert", store, pooled, head="linear")
     with pytest.raises(UsageError, match=r"--pool: cnn pools in its own way"):

@@ -68,7 +68,7 @@ def test_a_warmup_below_one_is_a_share_and_above_it_steps():
     assert optim_of(Learning(warmup=0.25), 80).warmup_steps == 20
     assert optim_of(Learning(warmup=25.0), 80).warmup_steps == 25
     assert schedule_warnings(Learning(warmup=80.0), 80)[0].startswith("--warmup 80 is not shorter")
-    assert not schedule_warnings(Learning(warmup=79.0), 80)
+    assert not schedule_warnings(Learning(warmup=79.0, lr=1e-2), 80)
 
 
 def test_a_run_that_cannot_move_a_weight_far_enough_is_warned_of():

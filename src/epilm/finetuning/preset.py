@@ -52,7 +52,13 @@ PRESETS: dict[str, Preset] = {
 
 
 def with_preset(
-    name: str, task: Task, given: Any, named: Mapping[str, Any], *, checkpoint: str, head: str | None
+    name: str,
+    task: Task,
+    given: Any,
+    named: Mapping[str, Any],
+    *,
+    checkpoint: str,
+    head: str | None,
 ) -> tuple[Any, dict[str, Any]]:
     """Fill in what a preset says and a user does not.
 

@@ -426,9 +426,7 @@ def _head_options(
     if out.get("pool") in BIN_POOLS:
         # Beyond the window there is nothing to see.
         seen = min(lesson.width + 2 * AROUND, lesson.window_bp)
-        out["around"] = bin_tokens(
-            lesson.window_bp, seen, spec.stride, special=spec.special_tokens
-        )
+        out["around"] = bin_tokens(lesson.window_bp, seen, spec.stride, special=spec.special_tokens)
     how = getattr(options, "shortcut", "none")
     if "shortcut" not in wanted or how == "none":
         return out

@@ -117,7 +117,7 @@ class Epochs:
         Multiples of the learning rate, by the beginning of a weight's name.
     out : path or None
         Folder for the log and, while it runs, the state; None keeps both in memory.
-    rest : Rest
+    rest : Rest, optional
         What does not learn before `spec.thaw_after` epochs are over; never where that is 0.
     """
 
@@ -131,12 +131,12 @@ class Epochs:
         say: Say,
         out: Path | None = None,
         rates: Mapping[str, float] | None = None,
-        rest: Rest = Rest(),
+        rest: Rest | None = None,
     ) -> None:
         self.lesson, self.spec, self.place, self.say, self.out = lesson, spec, place, say, out
-        self.model, self.rest = model.to(place.device), rest
+        self.model, self.rest = model.to(place.device), rest or Rest()
         if not spec.thaw_after:
-            for weight in rest.weights:
+            for weight in self.rest.weights:
                 weight.requires_grad_(False)
         self.total = len(lesson.steps(0)) * spec.epochs
         self.optim = optim_of(spec, self.total)

@@ -68,8 +68,8 @@ class BindingSpec(Learning):
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     """Of convolutions and dense layers."""
     pool: Literal["max", "mean", "attention", "bin", "max+bin"] = "max"
-    """Over the tokens of a window; bin is the maximum over the bin and 20 bp around it, max+bin both
-    maxima side by side."""
+    """Over the tokens of a window; bin is the maximum over the bin and 20 bp around it, max+bin
+    both maxima side by side."""
     dense: int = 128
     """Width of the first dense layer."""
 

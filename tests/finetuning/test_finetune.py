@@ -222,6 +222,7 @@ def test_binding_and_dream_are_one_task(store):
     ("change", "words"),
     [
         ({"epochs": 0}, "--epochs: impossible value. Found 0"),
+        ({"jitter": -1}, "--jitter: impossible value. Found -1; expected at least 0"),
         ({"negatives": 0}, "--negatives-per-positive"),
         ({"freeze": "half"}, "expected none, embeddings, encoder, or layers:N"),
         ({"metric": "f1"}, "auprc_dg, ap or auroc"),
@@ -239,12 +240,44 @@ def test_impossible_settings_of_binding_are_refused(store, change, words):
     assert words in str(error.value)
 
 
+def test_jitter_moves_what_is_learned_and_nothing_that_is_scored(store, monkeypatch):
+    from epilm.finetuning.windows import AroundPlaces
+
+    asked = []
+    plain, block = AroundPlaces.windows, AroundPlaces.block
+
+    def watched(self, rows, strands=None, shifts=None):
+        asked.append((rows, shifts))
+        return plain(self, rows, strands, shifts)
+
+    def unmoved(self, rows, *, reverse=False):
+        asked.append((rows, None))
+        return block(self, rows, reverse=reverse)
+
+    monkeypatch.setattr(AroundPlaces, "windows", watched)
+    monkeypatch.setattr(AroundPlaces, "block", unmoved)
+    result, _ = quick_bins(store, checkpoint="dbert", jitter=40, **SHORT)
+    scored = set(result.lesson.valid.tolist())
+    for rows, shifts in asked:
+        if shifts is None:
+            assert set(rows.tolist()) <= scored
+        else:
+            assert 0 < np.abs(shifts).max() <= 40
+    assert sum(shifts is not None for _, shifts in asked) == result.history[0]["step"]
+
+
+def test_jitter_is_no_option_of_sequences():
+    with pytest.raises(UsageError, match="no such option. Found --jitter, an option of binding"):
+        quick(planted(40), jitter=5)
+
+
 # -- both kinds of task: what the one loop does for each
 
 
 def learn_sequences(folder, say, **changes):
     """The same small run every time."""
-    settings = replace(QUICK, epochs=3, dropout=0.2, both_strands=True, **changes)
+    more = {"thaw_after": 1, "freeze": "layers:1"}  # learns in the epoch that is interrupted
+    settings = replace(QUICK, epochs=3, dropout=0.2, both_strands=True, **more | changes)
     own = {"checkpoint": "random", "size": "tiny", "k": 3, "settings": settings}
     return finetune("sequences", planted(60, ragged=True), folder / "run", say=say, **own)
 
@@ -252,7 +285,8 @@ def learn_sequences(folder, say, **changes):
 def learn_bins(folder, say, **changes):
     store = toy_store(folder / "store")
     own = {"epochs": 3, "dropout": 0.2, "both_strands": True, "positives_per_epoch": 20}
-    own |= {"valid_chroms": ("chr2:0-6000",), "valid_negatives": 40}
+    own |= {"valid_chroms": ("chr2:0-6000",), "valid_negatives": 40, "jitter": 20}
+    own |= {"layer_lr_decay": 0.7, "thaw_after": 2}  # the trunk is at rest when it is interrupted
     settings = replace(BINS, store=store, patience=0, **own | changes)
     own = {"checkpoint": "ebert", "size": "tiny", "settings": settings, "say": say}
     return finetune("binding", toy_labels(store), folder / "run", **own)
@@ -431,6 +465,33 @@ def test_the_head_takes_larger_steps_than_the_encoder(store):
         quick_bins(
             store, checkpoint="factornet", head_lr_multiplier=2.0, signals=("accessibility",)
         )
+
+
+def test_lower_layers_take_smaller_steps(store):
+    """Two layers: the top one at the rate, the lower at .5, embeddings and states at .25."""
+    moved = moved_by_one_step(store, layer_lr_decay=0.5, head_lr_multiplier=3.0)
+    assert moved["dense.weight"] == pytest.approx(3e-4, rel=0.02)
+    assert moved["trunk.encoder.blocks.1.up.weight"] == pytest.approx(1e-4, rel=0.02)
+    assert moved["trunk.encoder.blocks.0.up.weight"] == pytest.approx(5e-5, rel=0.02)
+    assert moved["trunk.encoder.words.weight"] == pytest.approx(2.5e-5, rel=0.02)
+    assert moved["trunk.states.weight"] == pytest.approx(2.5e-5, rel=0.02)
+    with pytest.raises(
+        UsageError, match=r"--layer-lr-decay: the model has no encoder whose layers"
+    ):
+        quick_bins(store, checkpoint="factornet", layer_lr_decay=0.5, signals=("accessibility",))
+
+
+def test_a_run_from_before_an_option_was_there_goes_on(tmp_path):
+    first, _ = quick(planted(60), tmp_path / "ft", epochs=1)
+    run = tmp_path / "ft" / "run.json"
+    before = json.loads(run.read_text())
+    del before["settings"]["layer_lr_decay"], before["settings"]["thaw_after"]
+    run.write_text(json.dumps(before))
+    again, lines = quick(planted(60), tmp_path / "ft", epochs=1)
+    assert lines[-1].startswith("the run is complete")
+    assert again.best_epoch == first.best_epoch
+    with pytest.raises(TrainingError, match=r"layer_lr_decay was 1.0, is 0.5"):
+        quick(planted(60), tmp_path / "ft", epochs=1, layer_lr_decay=0.5)
 
 
 def test_the_shortcut_takes_larger_steps_still(store):

@@ -225,6 +225,39 @@ def test_a_head_or_network_that_reads_no_signals_says_so(store):
         started("cnn", store, replace(BINS, signals=("accessibility",)))
 
 
+def test_the_pools_of_the_bin_see_it_and_twenty_bases_around(store):
+    """Window 600, bin 200: bases 180 to 420; 7-mers side by side, [CLS] first: token 26 holds base
+    180, token 60 base 419.
+    """
+    both = started("dbert", store, replace(BINS, pool="max+bin"))[0]
+    assert both.about["head"]["around"] == (26, 61)
+    assert both.network.dense.in_features == 2 * BINS.conv_channels[-1]
+    narrow = started("dbert", store, replace(BINS, pool="bin", window_bp=210))[0]
+    assert narrow.about["head"]["around"] == (1, 31)  # the whole window
+    assert "around" not in started("dbert", store)[0].about["head"]
+
+
+def test_a_model_with_a_pool_of_the_bin_opens_again(store, tmp_path):
+    learned = {"positives_per_epoch": 20, "epochs": 1, "pool": "max+bin"}
+    result, _ = quick_bins(store, out=tmp_path / "ft", checkpoint="dbert", **learned)
+    before, opened = result.model.network.state_dict(), load_finetuned(tmp_path / "ft")
+    after = opened.network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert opened.network.around == result.model.network.around == slice(26, 61)
+
+
+def test_a_pool_that_nothing_reads_is_refused(store):
+    pooled = replace(BINS, pool="bin")
+    with pytest.raises(
+        UsageError,
+        match=r"--pool: the head linear pools in its own way. Found bin; expected max. Leave",
+    ):
+        started("dbert", store, pooled, head="linear")
+    with pytest.raises(UsageError, match=r"--pool: cnn pools in its own way"):
+        started("cnn", store, pooled)
+
+
 def test_a_window_longer_than_the_position_table_is_refused(store, tmp_path):
     encoder = replace(WITH_STATES.encoder, max_positions=50)
     spec = replace(WITH_STATES, max_tokens=50, encoder=encoder)

@@ -10,7 +10,7 @@ import epilm.batches.placement as placement
 import epilm.finetuning.windows as module
 from epilm.batches.placement import Placed, read_parts
 from epilm.errors import UsageError
-from epilm.finetuning.windows import AroundPlaces, OwnBases, near, reading_of
+from epilm.finetuning.windows import AroundPlaces, OwnBases, near, reading_of, shifts_of
 from epilm.tasks.base import labelled
 from epilm.tasks.binding import grid
 from epilm.tasks.binding.controls import controlled
@@ -75,6 +75,36 @@ def test_a_block_is_what_single_windows_are(model, store, bins):
     assert torch.equal(block.ids, plain.ids)
     assert torch.equal(block.states, plain.states)
     assert torch.allclose(block.signals, plain.signals)
+
+
+def test_a_shift_is_a_function_of_seed_epoch_and_row_and_takes_every_value():
+    rows = np.arange(5000)
+    drawn = shifts_of(rows, 3, seed=1, epoch=2)
+    assert np.unique(drawn).tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert np.array_equal(shifts_of(rows[[9, 4]], 3, seed=1, epoch=2), drawn[[9, 4]])
+    assert not np.array_equal(shifts_of(rows, 3, seed=1, epoch=3), drawn)
+    assert not np.array_equal(shifts_of(rows, 3, seed=2, epoch=2), drawn)
+
+
+def test_a_shifted_window_is_that_of_the_place_so_many_bases_further(model, store, bins):
+    """A toy bin every 50 bp: row 5 moved by 50 is row 6, states, signals and strand included."""
+    reading = AroundPlaces(model, bins, store)
+    rows, strands = np.array([5, 6, 7]), np.array([False, True, False])
+    steps = np.diff(bins.take(np.arange(5, 9)).starts)
+    moved = reading.windows(rows, strands, steps)
+    there = reading.windows(rows + 1, strands)
+    for name in ("ids", "states", "signals"):
+        assert torch.equal(getattr(moved, name), getattr(there, name))
+    assert torch.equal(
+        reading.windows(rows, None, np.zeros(3, np.int64)).ids, reading.windows(rows).ids
+    )
+
+
+def test_sequences_are_not_shifted():
+    network = quick(planted(40), checkpoint="random", epochs=1)[0].model
+    reading = OwnBases(network, labelled(["ACGTA", "TTT"], [0, 1]), CPU)
+    with pytest.raises(UsageError, match=r"--jitter: sequences bring their bases"):
+        reading.windows(np.array([0]), None, np.array([1]))
 
 
 def test_a_model_of_signals_does_not_read_sequences(model):

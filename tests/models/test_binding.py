@@ -75,9 +75,41 @@ def test_special_tokens_and_padding_are_cut_out_before_the_convolutions(pad, sig
     assert torch.allclose(m(w), by_hand(m, hidden[:, 1 : 1 + TOKENS], values), atol=1e-5)
 
 
-@pytest.mark.parametrize("pool", ["max", "mean", "attention"])
+AROUND = {"around": (8, 13)}
+
+
+@pytest.mark.parametrize("pad", [0, 6])
+def test_the_pools_of_the_bin_are_plain_maxima_side_by_side(pad):
+    """Tokens 8 to 12 of a window with [CLS] are its k-mers 7 to 11."""
+    w = windows(pad=pad)
+    for pool, middles in (("bin", (slice(7, 12),)), ("max+bin", (slice(None), slice(7, 12)))):
+        m = model(pool=pool, **AROUND)
+        assert m.dense.in_features == 7 * len(middles)
+        hidden = m.trunk.encode_windows(w)[:, 1 : 1 + TOKENS]
+        x = torch.cat([hidden, w.signals[:, 1 : 1 + TOKENS]], -1).transpose(1, 2)
+        weight = torch.cat([m.convolutions[0].weight, m.signal_convolution.weight], 1)
+        x = F.relu(F.conv1d(x, weight, m.convolutions[0].bias, padding="same"))
+        x = F.relu(F.conv1d(x, m.convolutions[1].weight, m.convolutions[1].bias, padding="same"))
+        pooled = torch.cat([x[..., middle].amax(-1) for middle in middles], 1)
+        assert torch.allclose(m(w), m.out(F.relu(m.dense(pooled))), atol=1e-5)
+
+
+def test_the_pool_of_the_bin_does_not_see_what_lies_far_from_it():
+    """Without an encoder between, a convolution of three tokens twice reaches two tokens."""
+    w = windows()
+    far = w.signals.clone()
+    far[:, 1:6] += 3.0  # the bin begins at token 8
+    near = w.signals.clone()
+    near[:, 6] += 3.0
+    bin_alone, both = model(pool="bin", **AROUND), model(pool="max+bin", **AROUND)
+    assert torch.allclose(bin_alone(w), bin_alone(replace(w, signals=far)), atol=1e-6)
+    assert not torch.allclose(bin_alone(w), bin_alone(replace(w, signals=near)), atol=1e-4)
+    assert not torch.allclose(both(w), both(replace(w, signals=far)), atol=1e-4)
+
+
+@pytest.mark.parametrize("pool", ["max", "mean", "attention", "bin", "max+bin"])
 def test_padding_does_not_change_the_answer(pool):
-    m = model(pool=pool)
+    m = model(pool=pool, **AROUND)
     assert torch.allclose(m(windows()), m(windows(pad=7)), atol=1e-5)
 
 
@@ -210,8 +242,8 @@ def test_without_special_tokens():
 def test_a_window_of_padding_alone_stays_finite():
     w = windows()
     w.mask[0] = False
-    for pool in ("max", "mean", "attention"):
-        assert torch.isfinite(model(pool=pool)(w)).all()
+    for pool in ("max", "mean", "attention", "bin", "max+bin"):
+        assert torch.isfinite(model(pool=pool, **AROUND)(w)).all()
 
 
 def test_windows_without_the_signals_are_refused():
@@ -225,6 +257,7 @@ def test_windows_without_the_signals_are_refused():
     ("changes", "message"),
     [
         ({"pool": "sum"}, r"head\.pool.*Found sum"),
+        ({"pool": "bin"}, r"head\.around: the pool looks at the bin, and no token of it is named"),
         ({"activation": "swish"}, r"head\.activation.*Found swish"),
         ({"conv_channels": ()}, "a convolution at least"),
         ({"kernel": 0}, "kernel 0"),

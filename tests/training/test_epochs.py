@@ -10,7 +10,8 @@ from torch import nn
 
 from epilm.device import Place
 from epilm.errors import TrainingError, UsageError
-from epilm.training.epochs import Epochs, Judged, freeze
+from epilm.nn.encoder import SequenceEncoder
+from epilm.training.epochs import Epochs, Judged, Rest, rest_of
 from epilm.training.learning import Learning
 from epilm.training.log import read_metrics
 
@@ -29,7 +30,7 @@ class Line:
     def steps(self, epoch):
         return [np.arange(4), np.arange(4, 8)]
 
-    def loss(self, rows, strands, place):
+    def loss(self, rows, strands, epoch, place):
         self.strands.append(strands)
         x = torch.from_numpy(rows).float()[:, None]
         y = torch.where(torch.isin(x, torch.tensor(self.spoil).float()), float("nan"), 2 * x)
@@ -158,18 +159,83 @@ def test_a_part_at_rest_is_not_shaken_by_dropout():
     modes = []
 
     class Asked(Line):
-        def loss(self, rows, strands, place):
+        def loss(self, rows, strands, epoch, place):
             modes.append(resting.training)
-            return super().loss(rows, strands, place)
+            return super().loss(rows, strands, epoch, place)
 
     lesson = Asked()
     lesson.network = nn.Linear(1, 1)
     resting.train()
-    Epochs(lesson.network, lesson, SPEC, place=PLACE, say=lambda line: None, resting=resting).run()
+    rest = Rest(part=resting)
+    Epochs(lesson.network, lesson, SPEC, place=PLACE, say=lambda line: None, rest=rest).run()
     assert set(modes) == {False}
 
 
 def test_freezing_what_is_not_there_is_refused():
     with pytest.raises(UsageError, match="--freeze: the network has no encoder to freeze"):
-        freeze(nn.Linear(1, 1), "encoder")
-    assert freeze(nn.Linear(1, 1), "none") is None
+        rest_of(nn.Linear(1, 1), Learning(freeze="encoder"))
+    with pytest.raises(UsageError, match=r"--thaw-after: the network has no encoder .* Found 2"):
+        rest_of(nn.Linear(1, 1), Learning(thaw_after=2))
+    assert rest_of(nn.Linear(1, 1), Learning()) == Rest()
+
+
+class WithEncoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = SequenceEncoder(
+            vocab=69, hidden=8, layers=3, heads=2, ffn=16, max_positions=16, stem=nn.Linear(1, 1)
+        )
+        self.out = nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("freeze", "beginnings"),
+    [
+        ("embeddings", ["words", "positions", "types", "norm", "stem"]),
+        ("layers:2", ["words", "positions", "types", "norm", "stem", "blocks.0.", "blocks.1."]),
+        ("encoder", [""]),
+    ],
+)
+def test_what_rests_by_name(freeze, beginnings):
+    """The stem is part of what lies below the layers."""
+    network = WithEncoder()
+    rest = rest_of(network, Learning(freeze=freeze))
+    resting = {id(weight) for weight in rest.weights}
+    names = {name for name, weight in network.named_parameters() if id(weight) in resting}
+    starts = tuple(f"encoder.{each}" for each in beginnings)
+    assert names == {name for name, _ in network.named_parameters() if name.startswith(starts)}
+    assert rest.part is (network.encoder if freeze == "encoder" else None)
+
+
+def test_what_rests_at_first_learns_from_its_epoch_on():
+    """The slope rests for two of four epochs; the bias learns from the first step."""
+    slopes, biases = [], []
+
+    class Watched(Line):
+        def judge(self, place):
+            slopes.append(float(self.network.weight.detach()))
+            biases.append(float(self.network.bias.detach()))
+            return super().judge(place)
+
+    lesson, lines = Watched(), []
+    torch.manual_seed(0)
+    lesson.network = nn.Linear(1, 1)
+    first = float(lesson.network.weight.detach())
+    spec = replace(SPEC, epochs=4, thaw_after=2, decay="constant")
+    rest = Rest((lesson.network.weight,))
+    Epochs(lesson.network, lesson, spec, place=PLACE, say=lines.append, rest=rest).run()
+    assert slopes[:2] == [first, first]
+    assert first != slopes[2] != slopes[3]
+    assert len({*biases}) == 4
+    assert "epoch 3: what was at rest learns from here on" in lines
+
+
+def test_patience_counts_from_the_thaw_on():
+    lesson = Line([0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
+    lesson.network = nn.Linear(1, 1)
+    spec = replace(SPEC, epochs=6, thaw_after=3, patience=2)
+    rest = Rest((lesson.network.weight,))
+    history = Epochs(
+        lesson.network, lesson, spec, place=PLACE, say=lambda line: None, rest=rest
+    ).run()
+    assert len(history.rows) == 5

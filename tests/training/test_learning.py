@@ -29,6 +29,10 @@ from epilm.training.learning import (
         ("label_smoothing", 1.0, "--label-smoothing: impossible value"),
         ("weight_decay", -1.0, "--weight-decay: impossible value"),
         ("patience", -1, "--patience: impossible value"),
+        ("thaw_after", -1, "--thaw-after: impossible value"),
+        ("thaw_after", 5, "--thaw-after: impossible value. Found 5; expected 0, or below the 5"),
+        ("layer_lr_decay", 0.0, "--layer-lr-decay: impossible value"),
+        ("layer_lr_decay", 1.1, "--layer-lr-decay: impossible value. Found 1.1; expected above 0"),
         (
             "freeze",
             "layers:two",
@@ -47,6 +51,13 @@ def test_what_may_be_frozen(freeze):
     check_learning(Learning(freeze=freeze))
 
 
+def test_rates_of_layers_that_never_learn_are_refused():
+    spec = Learning(freeze="encoder", layer_lr_decay=0.8)
+    with pytest.raises(UsageError, match=r"--layer-lr-decay: .* --freeze encoder lets no layer"):
+        check_learning(spec)
+    check_learning(replace(spec, thaw_after=1))
+
+
 def test_an_option_may_be_called_otherwise_than_its_field():
     assert option_name(BindingOptions, "negatives") == "--negatives-per-positive"
     assert option_name(BindingOptions, "train_chroms") == "--train"
@@ -57,4 +68,17 @@ def test_a_warmup_below_one_is_a_share_and_above_it_steps():
     assert optim_of(Learning(warmup=0.25), 80).warmup_steps == 20
     assert optim_of(Learning(warmup=25.0), 80).warmup_steps == 25
     assert schedule_warnings(Learning(warmup=80.0), 80)[0].startswith("--warmup 80 is not shorter")
-    assert not schedule_warnings(Learning(warmup=79.0), 80)
+    assert not schedule_warnings(Learning(warmup=79.0, lr=1e-2), 80)
+
+
+def test_a_run_that_cannot_move_a_weight_far_enough_is_warned_of():
+    short = Learning(lr=1e-4, batch_size=320)
+    (said,) = schedule_warnings(short, 250)
+    assert said.startswith("--lr 0.0001 over 250 steps moves a weight by at most 0.025: too little")
+    assert "from random weights" in said
+    assert not schedule_warnings(short, 501)
+    assert not schedule_warnings(replace(short, head_lr_multiplier=25.0), 250)
+    assert not schedule_warnings(short, 250, pretrained=True)  # what BERT is fine-tuned with
+    assert "what was pre-trained" in schedule_warnings(short, 19, pretrained=True)[0]
+    both = schedule_warnings(replace(short, warmup=400.0), 250)
+    assert [line.split()[0] for line in both] == ["--warmup", "--lr"]

@@ -14,6 +14,7 @@ def finetune(
     size: Literal["tiny", "small", "base", "large"] = "small",
     k: int | None = None,
     head: str | None = None,
+    preset: Literal["none", "lab"] = "none",
     options: Any = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -47,6 +48,10 @@ def finetune(
         k-mer of a random trunk; the task's where not given.
     head
         linear or convolutions; the task's where not given.
+    preset
+        lab fills in what small models should take, of what is not said: lr 2e-3, batch 64, both
+        strands, at least 1,200 steps; of binding also pool max+bin and jitter 50. none: the papers'
+        values.
     overwrite
         Replace an existing run.
     quiet
@@ -68,6 +73,7 @@ def finetune(
         size=size,
         k=k,
         head=head,
+        preset=preset,
         overwrite=overwrite,
         say=(lambda line: None) if quiet else None,
         **(options or {}),

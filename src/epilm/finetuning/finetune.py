@@ -25,8 +25,10 @@ from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, logits_of, said_of
+from epilm.finetuning.preset import check_width, with_preset, with_steps
 from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
-from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of
+from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
+from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
 from epilm.store.identity import identity_of
 from epilm.store.motifs import motifs_of_store
@@ -35,7 +37,7 @@ from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
 from epilm.tasks.lesson import Rows, TaskLesson
 from epilm.tasks.task import Say, Task, learned_settings, options_from
-from epilm.training.epochs import STATES, Epochs, Judged, freeze
+from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
 from epilm.training.state import model_tensors
@@ -99,6 +101,7 @@ def finetune(
     size: Size = "small",
     k: int | None = None,
     head: str | None = None,
+    preset: str = "none",
     settings: Any = None,
     overwrite: bool = False,
     say: Say | None = None,
@@ -125,6 +128,9 @@ def finetune(
         Of a random trunk; k is the task's where not given.
     head : str, optional
         linear or convolutions; the task's where not given.
+    preset : {"none", "lab"}
+        What fills in the options that are not said, of small models; see `finetuning.preset`. The
+        papers' values where none.
     settings : dataclass, optional
         The task's options, or a part of them such as `training.learning.Learning`.
     overwrite : bool
@@ -148,17 +154,29 @@ def finetune(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
-    chosen.check(given)
+    filled, from_preset = with_preset(
+        preset, chosen, given, options, checkpoint=str(checkpoint), head=head
+    )
+    chosen.check(filled)
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
-    lesson = chosen.lesson(data, given, say)
+    lesson = chosen.lesson(data, filled, say)
+    learned = lesson.draw.steps(0, filled.batch_size)
+    given, raised = with_steps(preset, filled, options, len(learned))
+    from_preset |= raised
     model, told = prepare(chosen, lesson, given, checkpoint, init=init, size=size, k=k, head=head)
-    learned = lesson.draw.steps(0, given.batch_size)
+    if from_preset:
+        trunk = not model.bases
+        check_width(preset, from_preset, encoder_size(model.spec.encoder).hidden * trunk, told[0])
+        model.about["preset"] = {"name": preset, "chosen": from_preset}
+        values = ", ".join(f"{name} {value}" for name, value in from_preset.items())
+        told.append(f"preset {preset}: {values} ({len(learned) * given.epochs:,} steps)")
     if getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
-    for warning in schedule_warnings(given, len(learned) * given.epochs):
+    steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
+    for warning in schedule_warnings(given, steps, pretrained=warm):
         lesson.notes.append(warning)
         say(f"WARNING: {warning}")
     if isinstance(lesson.examples, LabelledSequences):
@@ -174,7 +192,8 @@ def finetune(
         if overwrite and out.exists():
             shutil.rmtree(out)
         identity = _identity(chosen, lesson, model, given, checkpoint, init)
-        if (done := _begin(out, identity, say)) is not None:
+        defaults = json.loads(json.dumps(learned_settings(type(given)())))
+        if (done := _begin(out, identity, defaults, say)) is not None:
             return done
         result = _learn(chosen, lesson, model, given, say, out)
         _write(chosen, result, out, data, given)
@@ -196,11 +215,15 @@ class Teacher:
         """Rows of each step of an epoch."""
         return self.lesson.draw.steps(epoch, self.options.batch_size)
 
-    def loss(self, rows: Rows, strands: NDArray[np.bool_] | None, place: Place) -> Tensor:
+    def loss(
+        self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
+    ) -> Tensor:
         """Sum of the losses of rows."""
         if self.model.about.get("strands") == "both" and not self.model.both_strands:
             strands = None  # the network reads both by itself
-        windows = self.reading.windows(rows, strands).to(place.device)
+        most = getattr(self.options, "jitter", 0)  # of tasks whose rows are places
+        shifts = shifts_of(rows, most, self.options.seed, epoch) if most else None
+        windows = self.reading.windows(rows, strands, shifts).to(place.device)
         labels = torch.from_numpy(self.lesson.examples.labels_of(rows)).to(place.device)
         with place.autocast():
             logits = self.model.network(windows)
@@ -281,7 +304,7 @@ def _learn(
         say=say,
         out=out,
         rates=rates_of(model.network, options),
-        resting=freeze(model.network, options.freeze),
+        rest=rest_of(model.network, options),
     )
     history = epochs.run()
     tables: dict[str, dict[str, dict[str, Any]]] = {}
@@ -368,7 +391,9 @@ def _identity(
     return identity
 
 
-def _begin(out: Path, identity: dict[str, Any], say: Say) -> Result | None:
+def _begin(
+    out: Path, identity: dict[str, Any], defaults: dict[str, Any], say: Say
+) -> Result | None:
     """Say what a folder is to this run; the finished result if there is nothing left to do."""
     there = {path.name for path in out.iterdir()} if out.is_dir() else set()
     if there and RUN not in there:
@@ -383,7 +408,9 @@ def _begin(out: Path, identity: dict[str, Any], say: Say) -> Result | None:
         write_json(out / RUN, identity)
         return None
     before = json.loads((out / RUN).read_text(encoding="utf-8"))
-    flat = {f"settings.{k}": v for k, v in (before.get("settings", {}) | FREE).items()} | before
+    # A run from before an option was there has learned as its default does.
+    settings = defaults | before.get("settings", {}) | FREE
+    flat = {f"settings.{k}": v for k, v in settings.items()} | before
     now = {f"settings.{k}": v for k, v in identity["settings"].items()} | identity
     other = [key for key in now if key != "settings" and flat.get(key) != now[key]]
     if other:

@@ -3,7 +3,7 @@
 One road for every task and head: which trunk, what it reads of the examples, a new head.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,6 +18,7 @@ from epilm.errors import CheckpointError, InputError, UsageError, nearest
 from epilm.finetuning.finetuned import BARE, Finetuned, motif_json
 from epilm.hub.load import load
 from epilm.hub.provenance import memory
+from epilm.models.binding import BIN_POOLS
 from epilm.models.build import build_model
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
@@ -32,6 +33,7 @@ from epilm.tasks.lesson import TaskLesson
 from epilm.tasks.task import Task
 from epilm.tokens.states import n_window_tokens
 
+AROUND = 20  # bases beside a bin that the pools of the bin see: half a long motif
 RANDOM = ("random", "ebert", "dbert")  # trunks without a past; NETWORKS have no trunk at all
 Size = Literal["tiny", "small", "base", "large"]
 
@@ -117,6 +119,7 @@ def _bare_network(
         raise UsageError(
             f"{name} brings a head of its own", where="--head", found=head, do="Leave it out."
         )
+    _refuse_pool(options, name, "Leave --pool out, or take a checkpoint with a trunk.")
     if about["fusion"] != "none":
         raise UsageError(
             f"{name} reads bases alone",
@@ -390,16 +393,40 @@ def _in_order(collection: list[Any], spec: ModelSpec, extra: dict[str, Any]) -> 
     return collection
 
 
+def _refuse_pool(options: Any, reader: str, where: str) -> None:
+    """Refuse a pool where the head has none to choose.
+
+    Raises
+    ------
+    UsageError
+    """
+    default = next((each.default for each in fields(options) if each.name == "pool"), None)
+    if (pool := getattr(options, "pool", default)) != default:
+        raise UsageError(
+            f"{reader} pools in its own way",
+            where="--pool",
+            found=pool,
+            expected=f"{default}",
+            do=where,
+        )
+
+
 def _head_options(
     head: str, options: Any, about: dict[str, Any], lesson: TaskLesson, spec: ModelSpec
 ) -> dict[str, Any]:
     """What a head is told: the task's options that it reads."""
     wanted = HEADS[head].options
+    if "pool" not in wanted:
+        _refuse_pool(options, f"the head {head}", "Leave --pool out, or take --head convolutions.")
     out: dict[str, Any] = {}
     for name in wanted:
         if name != "shortcut" and hasattr(options, name):
             value = getattr(options, name)
             out[name] = list(value) if isinstance(value, tuple) else value
+    if out.get("pool") in BIN_POOLS:
+        # Beyond the window there is nothing to see.
+        seen = min(lesson.width + 2 * AROUND, lesson.window_bp)
+        out["around"] = bin_tokens(lesson.window_bp, seen, spec.stride, special=spec.special_tokens)
     how = getattr(options, "shortcut", "none")
     if "shortcut" not in wanted or how == "none":
         return out
@@ -490,7 +517,46 @@ def rates_of(network: torch.nn.Module, options: Any) -> dict[str, float]:
             do="Give --signals motifs, or --signals with --shortcut signals.",
         )
     rates = {f"{name}.": head for name, _ in network.named_children() if name != trunk}
-    return rates | ({} if shortcut == 1 else {"shortcut.": head * shortcut})
+    rates |= {} if shortcut == 1 else {"shortcut.": head * shortcut}
+    return rates | layer_rates(network, options.layer_lr_decay)
+
+
+def layer_rates(network: torch.nn.Module, decay: float) -> dict[str, float]:
+    """Multiples of the rate for the layers of an encoder: decay ** (depth - i) for layer i of
+    1 to depth, and decay ** depth for all that lies below.
+
+    The pooler lies above: it learns at the whole rate.
+
+    Raises
+    ------
+    UsageError
+        If the network has no encoder.
+
+    Examples
+    --------
+    >>> from epilm.models.binding import BindingModel
+    >>> from epilm.nn.encoder import SequenceEncoder
+    >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=2, heads=2, ffn=16, max_positions=16)
+    >>> layer_rates(BindingModel(EBERT(encoder)), 0.5)
+    {'trunk.': 0.25, 'trunk.encoder.blocks.0.': 0.5, 'trunk.encoder.blocks.1.': 1.0,
+    'trunk.encoder.pooler.': 1.0}
+    """
+    if decay == 1:
+        return {}
+    top: Any = getattr(network, "trunk", None)
+    encoder: Any = getattr(network, "encoder", None) if top is None else top.encoder
+    if encoder is None:
+        raise UsageError(
+            "the model has no encoder whose layers could learn at rates of their own",
+            where="--layer-lr-decay",
+            found=decay,
+            expected="1",
+            do="Change --lr.",
+        )
+    name = "encoder." if top is None else "trunk.encoder."
+    depth = len(encoder.blocks)
+    blocks = {f"{name}blocks.{n}.": decay ** (depth - 1 - n) for n in range(depth)}
+    return {name if top is None else "trunk.": decay**depth, **blocks, f"{name}pooler.": 1.0}
 
 
 def _set_dropout(network: torch.nn.Module, dropout: float) -> None:

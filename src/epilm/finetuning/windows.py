@@ -22,10 +22,26 @@ from epilm.models.baselines import reverse_complement_codes
 from epilm.store.reader import Store
 from epilm.tasks.base import LabelledSequences
 from epilm.tokens.kmers import kmer_ids, wrap
+from epilm.tokens.random import hash_bits
 
 Rows = NDArray[np.int64]
 Say = Callable[[str], None]
 log = logging.getLogger(__name__)
+_JITTER = 0xD8  # beside those of training.epochs and tasks.lesson
+
+
+def shifts_of(rows: Rows, most: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Draw by how many bases the window of each row is moved in an epoch: -most to most.
+
+    A function of (seed, epoch, row), whatever rows stand beside it.
+
+    Examples
+    --------
+    >>> shifts_of(np.array([7, 8, 9]), 50, seed=0, epoch=0).tolist()
+    [16, -34, 15]
+    """
+    drawn: NDArray[np.int64] = hash_bits(seed, _JITTER, epoch, rows) % (2 * most + 1) - most
+    return drawn
 
 
 class Reading(Protocol):
@@ -39,8 +55,15 @@ class Reading(Protocol):
 
     notes: list[str]
 
-    def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
-        """Rows in any order; with `strands`, from the other one where it is True."""
+    def windows(
+        self,
+        rows: Rows,
+        strands: NDArray[np.bool_] | None = None,
+        shifts: NDArray[np.int64] | None = None,
+    ) -> Windows:
+        """Rows in any order; with `strands`, from the other one where it is True; with `shifts`,
+        so many bases further on the genome.
+        """
 
     def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
         """Positions in `rows`, so cut and ordered that a block is cheap to read."""
@@ -127,8 +150,25 @@ class OwnBases:
         self._turned = lambda: ids_of(reverse_complement_codes(forward, torch.from_numpy(lengths)))
         self.lengths = (tokens + special).to(device)
 
-    def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
-        """See `Reading.windows`."""
+    def windows(
+        self,
+        rows: Rows,
+        strands: NDArray[np.bool_] | None = None,
+        shifts: NDArray[np.int64] | None = None,
+    ) -> Windows:
+        """See `Reading.windows`; bases beside a sequence are not known.
+
+        Raises
+        ------
+        UsageError
+            If it is to be shifted.
+        """
+        if shifts is not None:
+            raise UsageError(
+                "sequences bring their bases, and those beside them are not known",
+                where="--jitter",
+                expected="0, or places of a store",
+            )
         at = torch.from_numpy(rows).to(self.device)
         lengths = self.lengths[at]
         factors = None if self.factors is None else self.factors[at][:, None]
@@ -179,10 +219,17 @@ class AroundPlaces:
         self.reader = model.reads.reader(store)
         self.notes: list[str] = []
 
-    def windows(self, rows: Rows, strands: NDArray[np.bool_] | None = None) -> Windows:
+    def windows(
+        self,
+        rows: Rows,
+        strands: NDArray[np.bool_] | None = None,
+        shifts: NDArray[np.int64] | None = None,
+    ) -> Windows:
         """See `Reading.windows`."""
         places = self.examples.take(rows)
-        return self.reader.plain(places.cells, places.chroms, places.starts - self.flank, strands)
+        starts = places.starts - self.flank
+        starts = starts if shifts is None else starts + shifts
+        return self.reader.plain(places.cells, places.chroms, starts, strands)
 
     def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
         """Rows of one cell type share a block, in the genome's order."""

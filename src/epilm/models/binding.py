@@ -21,7 +21,8 @@ from epilm.models.genebert import GeneBERT
 from epilm.models.pooled import trunk_of
 from epilm.tokens.states import real_tokens
 
-TokenPool = Literal["max", "mean", "attention"]
+TokenPool = Literal["max", "mean", "attention", "bin", "max+bin"]
+BIN_POOLS = ("bin", "max+bin")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
@@ -39,8 +40,9 @@ class BindingModel(nn.Module):
     kernel : int
         Tokens of a convolution.
     activation : {"relu", "gelu", "tanh"}
-    pool : {"max", "mean", "attention"}
-        Over the k-mers of a window.
+    pool : {"max", "mean", "attention", "bin", "max+bin"}
+        Over the k-mers of a window; bin is the maximum over those of `around`, max+bin both
+        maxima side by side.
     dense : int
         Width of the first dense layer.
     dropout : float
@@ -54,6 +56,8 @@ class BindingModel(nn.Module):
         Signals whose means, over the window and over the bin, go there too.
     middle : (int, int)
         First token of the bin, and the one after its last, for the shortcut.
+    around : (int, int)
+        The same of the bin and some bases beside it, for the pools that look there.
 
     Raises
     ------
@@ -69,7 +73,8 @@ class BindingModel(nn.Module):
     at the scale of its own inputs, so that two signals are heard beside 768 numbers. The shortcut
     is there because the pool hides a site: among hundreds of tokens another one has the largest
     number of nearly every channel, and no gradient reaches the site (measured in docs/results.md).
-    Its weights begin at 0.
+    Its weights begin at 0. So are the pools of the bin there: a perfect motif's maximum says less
+    the more bases it is taken over.
 
     Examples
     --------
@@ -98,6 +103,7 @@ class BindingModel(nn.Module):
         shortcut: Sequence[int] = (),
         means: Sequence[int] = (),
         middle: tuple[int, int] = (0, 0),
+        around: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -134,6 +140,13 @@ class BindingModel(nn.Module):
                 found=f"signals {straight}, tokens {list(middle)}",
                 expected=f"numbers below {signals}, and a bin of one token at least",
             )
+        if pool in BIN_POOLS and not 0 <= around[0] < around[1]:
+            raise RecipeError(
+                "the pool looks at the bin, and no token of it is named",
+                where="head.around",
+                found=f"tokens {list(around)}, pool {pool}",
+                expected="the first token of the bin and the one after its last",
+            )
         self.trunk = trunk
         self.signals = signals
         widths = [trunk.hidden, *conv_channels]
@@ -147,9 +160,9 @@ class BindingModel(nn.Module):
         )
         self.activation = ACTIVATIONS[activation]()
         self.dropout = nn.Dropout(dropout)
-        self.pool = pool
+        self.pool, self.around = pool, slice(*around)
         self.attention = nn.Linear(widths[-1], 1) if pool == "attention" else None
-        self.dense = nn.Linear(widths[-1], dense)
+        self.dense = nn.Linear(widths[-1] * (2 if pool == "max+bin" else 1), dense)
         self.out = nn.Linear(dense, outputs)
         self.short, self.means, self.middle = tuple(shortcut), tuple(means), slice(*middle)
         self.shortcut = nn.Linear(2 * len(straight), outputs, bias=False) if straight else None
@@ -223,15 +236,32 @@ class BindingModel(nn.Module):
         return windows.signals
 
     def _pooled(self, x: Tensor, real: Tensor) -> Tensor:
-        """One vector a window, (B, C, L) -> (B, C); 0 for a window without any k-mer."""
+        """One vector a window, (B, C, L) -> (B, C), of max+bin (B, 2 C); 0 for a window without any
+        k-mer.
+        """
         if self.pool == "max":
-            best = x.masked_fill(~real, -torch.inf).amax(-1)
-            return best.masked_fill(~real.any(-1), 0.0)
+            return best_of(x, real)
+        if self.pool in BIN_POOLS:
+            middle = best_of(x[..., self.around], real[..., self.around])
+            return middle if self.pool == "bin" else torch.cat([best_of(x, real), middle], 1)
         if self.attention is None:
             return (x * real).sum(-1) / real.sum(-1).clamp(min=1)
         scores = self.attention(x.transpose(1, 2)).transpose(1, 2)  # (B, 1, L)
         scores = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
         return ((x * real) * scores.softmax(-1)).sum(-1)
+
+
+def best_of(x: Tensor, real: Tensor) -> Tensor:
+    """Largest value of each channel over real tokens, (B, C, L) -> (B, C); 0 where there is none.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[[1.0, 5.0, 3.0]], [[1.0, 5.0, 3.0]]])
+    >>> best_of(x, torch.tensor([[[True, False, True]], [[False] * 3]])).tolist()
+    [[3.0], [0.0]]
+    """
+    best = x.masked_fill(~real, -torch.inf).amax(-1)
+    return best.masked_fill(~real.any(-1), 0.0)
 
 
 def binding_from(
@@ -248,6 +278,7 @@ def binding_from(
     shortcut: Sequence[int] = (),
     means: Sequence[int] = (),
     middle: tuple[int, int] = (0, 0),
+    around: tuple[int, int] = (0, 0),
     seed: int | None = None,
 ) -> BindingModel:
     """Put a new head on a copy of a pre-trained model, without its heads of pre-training.
@@ -261,7 +292,7 @@ def binding_from(
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
     signals, conv_channels, kernel, activation, pool, dense, dropout, outputs, shortcut, means,
-    middle
+    middle, around
         See `BindingModel`.
     """
     trunk = trunk_of(model)
@@ -280,6 +311,7 @@ def binding_from(
             shortcut=shortcut,
             means=means,
             middle=middle,
+            around=around,
         )
 
     if seed is None:

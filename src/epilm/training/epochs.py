@@ -62,7 +62,9 @@ class Lesson(Protocol):
     def steps(self, epoch: int) -> list[Rows]:
         """Rows of each step of an epoch, in order: a function of the epoch alone."""
 
-    def loss(self, rows: Rows, strands: NDArray[np.bool_] | None, place: Place) -> Tensor:
+    def loss(
+        self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
+    ) -> Tensor:
         """Sum of the losses of rows (their known labels), with gradients."""
 
     def known(self, rows: Rows) -> int:
@@ -87,6 +89,20 @@ class History:
     steps: int = 0
 
 
+class Rest(NamedTuple):
+    """What does not learn, at first or ever.
+
+    Attributes
+    ----------
+    weights : tuple of Parameter
+    part : nn.Module or None
+        At rest as a whole: it is not shaken by dropout either.
+    """
+
+    weights: tuple[nn.Parameter, ...] = ()
+    part: nn.Module | None = None
+
+
 class Epochs:
     """The loop; after `run` the model has the weights of its best epoch.
 
@@ -101,8 +117,8 @@ class Epochs:
         Multiples of the learning rate, by the beginning of a weight's name.
     out : path or None
         Folder for the log and, while it runs, the state; None keeps both in memory.
-    resting : nn.Module, optional
-        A part that does not learn: it is not shaken by dropout either.
+    rest : Rest, optional
+        What does not learn before `spec.thaw_after` epochs are over; never where that is 0.
     """
 
     def __init__(
@@ -115,10 +131,13 @@ class Epochs:
         say: Say,
         out: Path | None = None,
         rates: Mapping[str, float] | None = None,
-        resting: nn.Module | None = None,
+        rest: Rest | None = None,
     ) -> None:
         self.lesson, self.spec, self.place, self.say, self.out = lesson, spec, place, say, out
-        self.model, self.resting = model.to(place.device), resting
+        self.model, self.rest = model.to(place.device), rest or Rest()
+        if not spec.thaw_after:
+            for weight in self.rest.weights:
+                weight.requires_grad_(False)
         self.total = len(lesson.steps(0)) * spec.epochs
         self.optim = optim_of(spec, self.total)
         self.optimiser = Optimiser(self.model, self.optim, dict(rates or {}))
@@ -151,11 +170,22 @@ class Epochs:
         self.model.eval()
         return self.history
 
+    def _asleep(self, epoch: int) -> bool:
+        """Whether `rest` is at rest in an epoch, counted from 0."""
+        return not self.spec.thaw_after or epoch < self.spec.thaw_after
+
     def _learn(self, epoch: int) -> dict[str, Any]:
         """One pass over the rows of an epoch."""
         self.model.train()
-        if self.resting is not None:
-            self.resting.eval()
+        asleep = self._asleep(epoch)
+        if self.spec.thaw_after:
+            # The optimiser knows these weights, and passes over those without a gradient.
+            for weight in self.rest.weights:
+                weight.requires_grad_(not asleep)
+            if epoch == self.spec.thaw_after:
+                self.say(f"epoch {epoch + 1}: what was at rest learns from here on")
+        if asleep and self.rest.part is not None:
+            self.rest.part.eval()
         steps = self.lesson.steps(epoch)
         count = sum(len(rows) for rows in steps)
         started, losses, lr, done = time.monotonic(), [], 0.0, 0
@@ -191,7 +221,7 @@ class Epochs:
 
         def backward(here: slice) -> Tensor:
             turned = None if strands is None else strands[here]
-            loss = lesson.loss(rows[here], turned, self.place) / known
+            loss = lesson.loss(rows[here], turned, epoch, self.place) / known
             loss.backward()
             return loss.detach()
 
@@ -251,7 +281,7 @@ class Epochs:
                     name: tensor.detach().clone()
                     for name, tensor in model_tensors(self.model).items()
                 }
-            else:
+            elif not (self.spec.thaw_after and self._asleep(epoch)):
                 history.waited += 1
             star = " *" if history.best_epoch == epoch + 1 else ""
             shown = f", valid {metric} {verdict.score:.4f}{star}"
@@ -312,39 +342,40 @@ class Epochs:
         return len(history.rows)
 
 
-def freeze(network: nn.Module, what: str) -> nn.Module | None:
-    """Stop parts of the encoder from learning; give the part that is at rest as a whole.
+def rest_of(network: nn.Module, spec: Learning) -> Rest:
+    """Name the parts of the encoder that a spec lets rest.
 
     Parameters
     ----------
     network : nn.Module
         With an `encoder` of its own, or a `trunk` that has one.
-    what : str
-        none, embeddings, encoder (the whole trunk), or layers:N (embeddings and the lowest N).
+    spec : Learning
+        `freeze`: none, embeddings, encoder (the whole trunk), or layers:N (embeddings, a stem and
+        the lowest N). With `thaw_after` none is the whole trunk too.
 
     Raises
     ------
     UsageError
         If there is no encoder, or it has fewer layers.
     """
+    option, what = "--freeze", spec.freeze
     if what == "none":
-        return None
+        if not spec.thaw_after:
+            return Rest()
+        option, what = "--thaw-after", "encoder"
     trunk: Any = getattr(network, "trunk", None)
     encoder: Any = getattr(network, "encoder", None) if trunk is None else trunk.encoder
     if encoder is None:
         raise UsageError(
             "the network has no encoder to freeze",
-            where="--freeze",
-            found=what,
-            expected="none",
+            where=option,
+            found=what if option == "--freeze" else spec.thaw_after,
+            expected="none" if option == "--freeze" else "0",
         )
     resting = encoder if trunk is None else trunk
     parts: list[nn.Module] = [encoder.words, encoder.positions, encoder.types, encoder.norm]
-    parts += [
-        part
-        for part in (getattr(trunk, name, None) for name in ("states", "join"))
-        if part is not None
-    ]
+    beside = (getattr(trunk, "states", None), getattr(trunk, "join", None), encoder.stem)
+    parts += [part for part in beside if part is not None]
     if what == "encoder":
         parts = [resting]
     elif what.startswith("layers:"):
@@ -357,7 +388,5 @@ def freeze(network: nn.Module, what: str) -> nn.Module | None:
                 expected=f"at most {len(encoder.blocks)}",
             )
         parts += list(encoder.blocks[:count])
-    for part in parts:
-        for weight in part.parameters():
-            weight.requires_grad_(False)
-    return resting if what == "encoder" else None
+    weights = tuple(weight for part in parts for weight in part.parameters())
+    return Rest(weights, resting if what == "encoder" else None)

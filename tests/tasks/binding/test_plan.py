@@ -33,6 +33,22 @@ def test_a_test_cell_type_that_the_labels_have_not_is_named(tmp_path):
         make_plan([toy_labels(store)], store, replace(QUICK, test_cells=("typeX",)))
 
 
+def test_what_a_moved_window_may_see_is_kept_from_validation_too(tmp_path):
+    """Bins every 50 bp beside a region that begins at base 6,000 of chr2: window 600, bin 200."""
+    store = toy_store(tmp_path)
+    valid = {"valid_chroms": ("chr2:6000-12000",), "test_chroms": ("chr3",)}
+    last = []
+    for jitter in (0, 60):
+        plan = make_plan([toy_labels(store)], store, replace(QUICK, jitter=jitter, **valid))
+        learned, rows = plan.split.train, plan.rows
+        before = learned[(rows.chrom[learned] == 1) & (rows.start[learned] < 6000)]
+        last.append(int(rows.start[before].max()))
+    # A window reaches 400 bp from its bin's start to the right, a moved one 460.
+    assert last == [5600, 5500]
+    with pytest.raises(UsageError, match=r"--jitter: a window may be moved so far .* at most 100"):
+        make_plan([toy_labels(store)], store, replace(QUICK, jitter=101))
+
+
 def test_what_will_be_learned_is_counted(tmp_path):
     store = toy_store(tmp_path)
     plan = make_plan([toy_labels(store)], store, replace(QUICK, positives_per_epoch=7))

@@ -48,6 +48,9 @@ class BindingSpec(Learning):
     """Cell types to leave alone."""
     window_bp: int = 1000
     """Bases read around a bin."""
+    jitter: int = 0
+    """In learning alone, the window of a row is moved by up to so many bases to either side, by
+    others in every epoch."""
     signals: tuple[str, ...] = ()
     """Signals of the store that make EBERT+: accessibility, mappability, or NAME:POOL:TRANSFORM.
     Also motif:FACTOR, the score of its motif along the sequence; motifs is that of every factor."""
@@ -64,8 +67,9 @@ class BindingSpec(Learning):
     """Tokens of a convolution."""
     activation: Literal["relu", "gelu", "tanh"] = "relu"
     """Of convolutions and dense layers."""
-    pool: Literal["max", "mean", "attention"] = "max"
-    """Over the tokens of a window."""
+    pool: Literal["max", "mean", "attention", "bin", "max+bin"] = "max"
+    """Over the tokens of a window; bin is the maximum over the bin and 20 bp around it, max+bin
+    both maxima side by side."""
     dense: int = 128
     """Width of the first dense layer."""
 
@@ -121,6 +125,7 @@ def check_binding(spec: BindingSpec) -> None:
                 spec.label_smoothing,
                 "0: labels of several factors are not smoothed",
             ),
+            (spec.jitter < 0, "jitter", spec.jitter, "at least 0"),
             (spec.negatives < 1, "negatives", spec.negatives, "at least 1"),
             (cap is not None and cap < 1, "positives_per_epoch", cap, "at least 1"),
             (

@@ -147,12 +147,21 @@ def make_plan(
             found=settings.window_bp,
             expected=f"at least {rows.width}",
         )
+    if settings.jitter > rows.width // 2:
+        raise UsageError(
+            "a window may be moved so far that its middle leaves the bin",
+            where="--jitter",
+            found=settings.jitter,
+            expected=f"at most {rows.width // 2}",
+        )
     places = {
         "train": settings.train_chroms,
         "valid": settings.valid_chroms,
         "test": settings.test_chroms,
     }
-    split = split_bins(rows, **places, window_bp=settings.window_bp)
+    # What learning may see of a bin: its window, moved to either side.
+    reach = settings.window_bp + 2 * settings.jitter
+    split = split_bins(rows, **places, window_bp=reach)
     notes = [*rows.notes, *split.notes]
     bare = bins_of_n(store, rows)
     train, valid = split.train[~bare[split.train]], split.valid[~bare[split.valid]]

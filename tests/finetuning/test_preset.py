@@ -1,0 +1,117 @@
+"""Presets fill in what was not said, of what a task and a head know, and say so."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from epilm.errors import UsageError
+from epilm.finetuning.finetune import finetune
+from epilm.finetuning.preset import check_width, with_preset, with_steps
+from epilm.tasks import TASKS
+from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.sequence_task import SequenceOptions
+from toy_binding import QUICK as BINS
+from toy_binding import toy_labels, toy_store
+from toy_sequences import planted
+
+LAB = {
+    "lr": 2e-3,
+    "batch_size": 64,
+    "both_strands": True,
+    "patience": 0,
+    "pool": "max+bin",
+    "jitter": 50,
+}
+
+
+def chosen(task, given, named=(), checkpoint="ebert", head=None):
+    own = {"checkpoint": checkpoint, "head": head}
+    return with_preset("lab", TASKS[task], given, dict(named), **own)
+
+
+def test_what_is_not_said_is_filled_in_and_what_is_said_wins():
+    options, filled = chosen("binding", BindingOptions())
+    assert filled == LAB
+    assert {name: getattr(options, name) for name in LAB} == LAB
+    said = {"lr": 1e-4, "patience": 3}  # the defaults, and said
+    options, filled = chosen("binding", BindingOptions(jitter=7), said)
+    assert (options.lr, options.patience, options.jitter) == (1e-4, 3, 7)
+    assert set(LAB) - set(filled) == {"lr", "patience", "jitter"}
+
+
+def test_a_preset_says_nothing_that_a_task_or_head_does_not_read():
+    sequences = chosen("sequences", SequenceOptions())[1]
+    assert sequences == {"lr": 2e-3, "batch_size": 64, "both_strands": True}
+    for other in ({"checkpoint": "cnn"}, {"head": "linear"}):
+        assert "pool" not in chosen("binding", BindingOptions(), **other)[1]
+
+
+def test_none_leaves_the_papers_values():
+    given = BindingOptions()
+    own = {"checkpoint": "ebert", "head": None}
+    assert with_preset("none", TASKS["binding"], given, {}, **own) == (given, {})
+    assert with_steps("none", given, {}, 1) == (given, {})
+    with pytest.raises(
+        UsageError, match=r"--preset: unknown preset. Found 'lap'. Did you mean lab"
+    ):
+        with_preset("lap", TASKS["binding"], given, {}, **own)
+
+
+def test_epochs_are_raised_to_the_steps_unless_they_are_said():
+    given = BindingOptions()  # 15 epochs
+    assert with_steps("lab", given, {}, 7)[1] == {"epochs": 172}  # 171.4
+    assert with_steps("lab", given, {}, 80)[1] == {}  # 1,200 as it is
+    assert with_steps("lab", given, {"epochs": 15}, 7)[1] == {}
+    assert with_steps("lab", replace(given, epochs=4), {}, 7)[1] == {}
+
+
+def test_the_rate_is_for_small_models():
+    check_width("lab", LAB, 256, "small")
+    check_width("lab", {"batch_size": 64}, 768, "base")  # the rate was said
+    with pytest.raises(
+        UsageError,
+        match=r"--preset lab: the preset's rate is for small models. Found an encoder 768 wide",
+    ):
+        check_width("lab", LAB, 768, "base")
+
+
+def test_the_values_are_printed_and_kept_in_the_run(tmp_path):
+    lines = []
+    finetune(
+        "sequences",
+        planted(60),
+        tmp_path / "ft",
+        checkpoint="random",
+        size="tiny",
+        k=3,
+        preset="lab",
+        epochs=1,
+        device="cpu",
+        say=lines.append,
+    )
+    assert "preset lab: lr 0.002, batch_size 64, both_strands True (1 steps)" in lines
+    about = json.loads((tmp_path / "ft" / "task.json").read_text())["about"]
+    assert about["preset"]["chosen"] == {"lr": 0.002, "batch_size": 64, "both_strands": True}
+    run = json.loads((tmp_path / "ft" / "run.json").read_text())
+    assert run["settings"]["lr"] == 0.002
+
+
+def test_a_binding_model_learns_by_the_preset(tmp_path):
+    store, lines = toy_store(tmp_path), []
+    settings = BindingOptions(
+        store=store,
+        valid_chroms=BINS.valid_chroms,
+        test_chroms=BINS.test_chroms,
+        window_bp=600,
+        valid_negatives=40,
+        positives_per_epoch=4,
+        epochs=1,
+        device="cpu",
+    )
+    own = {"checkpoint": "dbert", "size": "tiny", "preset": "lab", "say": lines.append}
+    result = finetune("binding", toy_labels(store), settings=settings, **own)
+    assert result.model.network.pool == "max+bin"
+    assert result.model.about["settings"]["jitter"] == 50
+    (said,) = [line for line in lines if line.startswith("preset lab: ")]
+    assert all(f"{name} {value}" in said for name, value in LAB.items())

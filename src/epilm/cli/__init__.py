@@ -29,6 +29,7 @@ COMMANDS = {
     "finetune": "Fine-tune a pre-trained model on a task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
+    "score-variants": "Score every variant of a VCF by what it does to a model's word.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
@@ -100,7 +101,8 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
         if command == name and name in OF_TASKS:
             app.command(_of_task(name, words), name=name)
         elif command in (None, name):
-            app.command(f"epilm.cli.{name}:{name}", name=name, help=None if command else line)
+            module = name.replace("-", "_")
+            app.command(f"epilm.cli.{module}:{module}", name=name, help=None if command else line)
     return app
 
 

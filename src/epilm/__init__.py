@@ -25,6 +25,7 @@ _PUBLIC = {
     "predict": "epilm.finetuning.predict",
     "pretrain": "epilm.pretraining.pretrain",
     "report": "epilm.reporting",
+    "score_variants": "epilm.variants.score",
     "simulate": "epilm.playground.simulate",
 }
 

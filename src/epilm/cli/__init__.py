@@ -29,6 +29,7 @@ COMMANDS = {
     "finetune": "Fine-tune a pre-trained model on a task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
+    "score-variants": "Score every variant of a VCF by what it does to a model's word.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
@@ -97,11 +98,12 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
     )
     for name, line in COMMANDS.items():
         # One command's own help comes from its docstring; the overview must not import any of them.
+        module = name.replace("-", "_")
         if command == name:
             function, head = _with_help(name, words)
             app.command(function, name=name, help=head)
         elif command is None:
-            app.command(f"epilm.cli.{name}:{name}", name=name, help=line)
+            app.command(f"epilm.cli.{module}:{module}", name=name, help=line)
     return app
 
 
@@ -111,7 +113,8 @@ def _with_help(command: str, words: Sequence[str]) -> tuple[Callable[..., None],
     """
     from epilm.cli.examples import head_of_help, of_task
 
-    function: Callable[..., None] = getattr(import_module(f"epilm.cli.{command}"), command)
+    module = command.replace("-", "_")
+    function: Callable[..., None] = getattr(import_module(f"epilm.cli.{module}"), module)
     text = function.__doc__ or ""
     if command not in OF_TASKS:
         return function, head_of_help(text)

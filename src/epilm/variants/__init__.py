@@ -1,0 +1,1 @@
+"""Variants: read, normalised, put into whole windows, scored by any model, written."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from epilm.batches.reads import Reads, check_tracks, parse_signal, reads_of
-from epilm.errors import StoreError, UsageError
+from epilm.errors import CheckpointError, StoreError, UsageError
 from epilm.models.model_spec import ModelSpec
 from toy_binding import toy_store
 
@@ -27,9 +27,9 @@ def test_words_for_signals():
         parse_signal("a:max:raw:more")
 
 
-def test_a_network_over_bases_reads_no_states():
-    assert Reads(SPEC, 600, 200).states
-    assert not Reads(SPEC, 600, 200, bases=True).states
+def test_states_are_read_where_the_folder_says_so():
+    assert reads_of(SPEC, {"kind": "trunk", "streams": ["dna", "states"]}).states
+    assert not reads_of(SPEC, {"kind": "factornet", "streams": ["dna"]}).states
     assert Reads(SPEC, 600, 200).flank == 200
 
 
@@ -50,12 +50,13 @@ def test_it_is_made_from_what_a_folder_says(store):
 
 
 def test_a_store_of_other_states_or_without_a_track_is_refused(store):
-    named = Reads(SPEC, 600, 200, state_names=tuple(store.states.names), state_bin=200)
+    names = tuple(store.states.names)
+    named = Reads(SPEC, 600, 200, states=True, state_names=names, state_bin=200)
     named.check(store, ["typeA", "typeB"])
     wide = replace(store, states=replace(store.states, bin=400))
     with pytest.raises(
-        StoreError,
-        match=r"not those the model was made with. Found 4 states .* in bins of 400 bp; expected 4",
+        CheckpointError,
+        match=r"not those the model was made with. Found 4 states .* in bins of 400 bp .*expected 4",
     ):
         named.check(wide, ["typeA"])
     with pytest.raises(StoreError, match=r"no track of states. Found typeD.*--states typeD=FILE"):

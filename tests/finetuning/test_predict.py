@@ -237,7 +237,7 @@ def test_a_cell_type_without_states_is_refused_and_one_without_labels_is_not(
         written(model, store, "typeA", past, **asked)
     names = replace(store.states, names=("a", "b", "c", "d"))
     with pytest.raises(
-        StoreError, match=r"not those the model was made with. Found 4 states \(a, b, c"
+        CheckpointError, match=r"not those the model was made with. Found 4 states \(a, b, c"
     ):
         written(model, replace(store, states=names), "typeA", bins, **asked)
     assert not out.exists()

@@ -134,7 +134,7 @@ def reads_of(spec: ModelSpec, about: Mapping[str, Any]) -> Reads:
         "states" in about.get("streams", ()),
         tuple(about.get("state_names") or ()),
         about.get("state_bin"),
-        {key: about[key] for key in ("assembly", "chrom_sizes", "path") if key in about},
+        {key: about[key] for key in ("assembly", "chrom_sizes", "path") if about.get(key)},
     )
 
 

@@ -78,9 +78,10 @@ def finetuned_page(run: Path) -> Page:
     task = str(about.get("task", given.get("task", "task")))
     pretrained = load_json(Path(str(about.get("checkpoint", ""))) / "store.json", {})
     known = f"{about.get('set', '')} {about.get('assembly', '')} {pretrained.get('assembly', '')}"
+    of = f": {', '.join(about['factors'])}" if about.get("factors") else ""
     return Page(
         f"{task}: fine-tuning",
-        f"Run {run.name}, {start_of(about or given)}",
+        f"Run {run.name}{of}, {start_of(about or given)}",
         banner=SIMULATED if "simulated" in known.lower() else "",
         cards=list(dict.fromkeys(cards))[:6],
         sections=[finetuning(run), _reproduce(run, task, about, given)],

@@ -148,7 +148,7 @@ class ModelScorer:
     ) -> None:
         self.model, self.place, self.batch, self.both = model, place, batch, both_strands
         self.say = say
-        self.about = model.about | {"path": str(model.path), "read_notes": []}
+        self.about = model.about | {"path": str(model.path or ""), "read_notes": []}
         self.reads = reads_of(model.spec, self.about)
 
     def __call__(self, examples: Any, store: Any = None) -> Iterator[NDArray[Any]]:

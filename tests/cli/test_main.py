@@ -148,7 +148,7 @@ def one_line(capsys):
         ),
         (
             ["finetune", "dream", "--data", "d", "--out", "ft", "--negatives", "gc"],
-            "Found --negatives, an option of promoter, tfbs. Did you mean --valid-negatives",
+            "Found --negatives, an option of promoter, tfbs. Did you mean --negatives-per-positive",
         ),
         (
             ["finetune", "tfbs", "--data", "d", "--out", "ft", "--lenght=5"],
@@ -224,7 +224,8 @@ def test_help_of_a_task_shows_its_examples_alone(capsys, tmp_path):
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_example_of_a_command_is_on_lines_of_its_own(command, capsys):
-    text = importlib.import_module(f"epilm.cli.{command}").__dict__[command].__doc__
+    module = command.replace("-", "_")
+    text = importlib.import_module(f"epilm.cli.{module}").__dict__[module].__doc__
     written = re.findall(
         r"^    (epilm .*(?:\n     .*)*)", text.split("Parameters\n")[0], re.MULTILINE
     )

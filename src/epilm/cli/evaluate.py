@@ -17,7 +17,7 @@ def evaluate(
 ) -> None:
     """Score a fine-tuned model on its own test part, or on new labelled data.
 
-    epilm evaluate RUN --help lists what the run's task can be told. Of binding, a file of
+    What the run's task can be told is listed by epilm evaluate RUN --help. Of binding, a file of
     predictions is scored too, with --task binding.
 
     Examples:

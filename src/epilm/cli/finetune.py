@@ -1,7 +1,27 @@
 """`epilm finetune TASK`: a pre-trained model learns a task. Each task has options of its own."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+
+@dataclass(frozen=True)
+class Start:
+    """What fine-tuning starts from."""
+
+    checkpoint: str = "random"
+    """Run of epilm pretrain, model folder, DNABERT folder. Without a past: random, ebert, dbert,
+    cnn, factornet."""
+    init: Literal["checkpoint", "random"] = "checkpoint"
+    """random takes the checkpoint's architecture and not its weights."""
+    size: Literal["tiny", "small", "base", "large"] = "small"
+    """Of a random trunk."""
+    k: int | None = None
+    """k-mer of a random trunk; the task's where not given."""
+    head: str | None = None
+    """linear or convolutions; the task's where not given."""
 
 
 def finetune(
@@ -9,11 +29,7 @@ def finetune(
     *,
     data: Path,
     out: Path,
-    checkpoint: str = "random",
-    init: Literal["checkpoint", "random"] = "checkpoint",
-    size: Literal["tiny", "small", "base", "large"] = "small",
-    k: int | None = None,
-    head: str | None = None,
+    start: Annotated[Start, Parameter(name="*")] = Start(),
     preset: Literal["none", "lab"] = "none",
     options: Any = None,
     overwrite: bool = False,
@@ -37,17 +53,6 @@ def finetune(
         What the task reads: epilm ls tasks says which files.
     out
         Folder of the run; a run of the same settings goes on where it stopped.
-    checkpoint
-        Run of epilm pretrain, model folder, DNABERT folder. Without a past: random, ebert, dbert,
-        cnn, factornet.
-    init
-        random takes the checkpoint's architecture and not its weights.
-    size
-        Of a random trunk.
-    k
-        k-mer of a random trunk; the task's where not given.
-    head
-        linear or convolutions; the task's where not given.
     preset
         lab fills in what small models should take, of what is not said: lr 2e-3, batch 64, both
         strands, at least 1,200 steps; of binding also pool max+bin and jitter 50. none: the papers'
@@ -68,11 +73,7 @@ def finetune(
         task,
         data,
         out,
-        checkpoint=checkpoint,
-        init=init,
-        size=size,
-        k=k,
-        head=head,
+        **asdict(start),
         preset=preset,
         overwrite=overwrite,
         say=(lambda line: None) if quiet else None,

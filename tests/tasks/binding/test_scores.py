@@ -54,7 +54,12 @@ def test_a_model_of_states_is_good_with_its_own_states_and_at_chance_under_every
     assert scored.scores["n"] == (truth >= 0).sum()
     assert scored.scores["ambiguous"] == (truth < 0).sum()
     assert scored.scores["auprc_dg"] > 0.9
-    assert set(scored.controls) == {"shuffled_states", "mean_of_cells", "sequence_only"}
+    assert set(scored.controls) == {
+        "shuffled_states",
+        "mean_of_cells",
+        "sequence_only",
+        "gc_content",
+    }
     for table in scored.controls.values():
         assert table["auprc_dg"] < 0.6
         assert table["n"] == scored.scores["n"]
@@ -132,7 +137,7 @@ def test_a_model_of_dna_alone_says_that_controls_are_idle(store, labels):
     run, _ = started("dbert", store)
     run.about |= {"test_chroms": ["chr3:0-3000"], "cells": ["typeA"]}
     scored = one_table(run, labels, cell="typeB", store=store, controls=True, device="cpu")
-    assert not scored.controls
+    assert set(scored.controls) == {"gc_content"}
     assert any("reads nothing of a cell type" in warning for warning in scored.warnings)
 
 

@@ -56,7 +56,7 @@ def test_a_store_of_other_states_or_without_a_track_is_refused(store):
     wide = replace(store, states=replace(store.states, bin=400))
     with pytest.raises(
         CheckpointError,
-        match=r"not those the model was made with. Found 4 states .* in bins of 400 bp .*expected 4",
+        match=r"not those the model was made with. Found 4 states .* bins of 400 bp .*expected 4",
     ):
         named.check(wide, ["typeA"])
     with pytest.raises(StoreError, match=r"no track of states. Found typeD.*--states typeD=FILE"):

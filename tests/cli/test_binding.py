@@ -56,7 +56,8 @@ def test_chromosomes_without_a_peak_and_short_runs_are_said(store, chip, tmp_pat
         "neither learned from nor scored (if it was looked there: --without-peaks unbound)" in said
     )
     assert "typeC: no peak" not in said
-    assert "WARNING: --lr" in said and "too little to learn anything" in said
+    assert "WARNING: --lr" in said
+    assert "too little to learn anything" in said
     # The same peaks, looked at: they stop the run.
     code, said = finetune(store, chip, tmp_path / "x", capsys, "--factor", "TF", *PARTS[:4], *SHORT)
     assert code == 1

@@ -10,7 +10,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from epilm.training.learning import option_name
@@ -103,7 +103,10 @@ def of_task(
     False
     """
     spec = task.options_of(command.__name__)
-    own = {f"--{name.replace('_', '-')}" for name in inspect.signature(command).parameters}
+    own = set()
+    for name, parameter in inspect.signature(command).parameters.items():
+        family = fields(parameter.default) if is_dataclass(parameter.default) else ()
+        own |= {f"--{each.replace('_', '-')}" for each in (name, *(f.name for f in family))}
     own |= {option_name(spec, each.name) for each in fields(spec)}
     words = {name: {name, *each.aliases} for name, each in tasks.items()}
     foreign = set().union(*(words[name] for name in words if name != task.name))

@@ -26,8 +26,10 @@ from epilm.errors import EpilmError
 from epilm.motifs.scan import checked_threads
 from epilm.plots.page import write_page
 from epilm.processes import Beside, one_thread
+from epilm.tour.page import demo_page
+from epilm.tour.tasks import DEMO, MODELS, PART_TWO
 
-DEMO, PART_TWO, ABLATION = "demo.json", "ebert", "playground_ebert"
+ABLATION = "playground_ebert"
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,6 @@ PLANS = {
 }
 # Objectives that GeneBERT's recipe needs besides; the sequence-only twin has none of them.
 _MATCHING = ("objectives.matching.batch=32", "objectives.next_segment.form=bi")
-MODELS = {
-    "genebert": ("genebert_native", "GeneBERT, sequence and factor matrix"),
-    "dnabert": ("dnabert", "sequence only"),
-}
 
 
 @dataclass
@@ -232,7 +230,6 @@ def demo(
         _part_two(diary, plan, folder / PART_TWO, seed, beside)
     done = {"seed": seed, "size": size, "simulated": True, "factor": plan.factor, "cell": plan.cell}
     write_json(folder / DEMO, done | {"seconds": diary.wall(), "stages": diary.stages})
-    from epilm.tour.page import demo_page
 
     page = write_page(demo_page(folder), folder / "report.html")
     say(f"done in {time.monotonic() - started:.0f} s. Open {page}")

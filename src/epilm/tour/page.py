@@ -21,7 +21,7 @@ from epilm.plots.page import (
 from epilm.plots.pictures import scatter
 from epilm.plots.style import as_image, figure
 from epilm.pretraining import page as chapters
-from epilm.tour.demo import DEMO, MODELS, PART_TWO
+from epilm.tour.tasks import DEMO, MODELS, PART_TWO
 
 STARTS = {
     "genebert": "GeneBERT, pre-trained",

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from epilm.tasks.base import LabelledSequences
     from epilm.tour.demo import Plan
 
+DEMO, PART_TWO = "demo.json", "ebert"  # what the folder holds: its diary, and part two
+# run -> (recipe, what it reads)
+MODELS = {
+    "genebert": ("genebert_native", "GeneBERT, sequence and factor matrix"),
+    "dnabert": ("dnabert", "sequence only"),
+}
 Stage = Callable[[str, str, Path, Callable[[], object]], None]
 
 # name -> (run, its weights or random ones, what is frozen). Frozen: only the classifier on top

@@ -16,19 +16,25 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from epilm.atomic import atomic_file
 from epilm.device import Place, batch_fits
 from epilm.errors import TrainingError, UsageError
+from epilm.tensor_files import load_tensors, save_tensors
 from epilm.tokens.random import hash_bits
 from epilm.training.heap import kept_heap
 from epilm.training.learning import Learning, optim_of
 from epilm.training.log import plain
 from epilm.training.optim import Optimiser
 from epilm.training.schedule import lr_at
-from epilm.training.state import clean_leftovers, load_state, model_tensors, save_state, states
+from epilm.training.state import (
+    clean_leftovers,
+    load_state,
+    model_tensors,
+    newest_intact,
+    save_state,
+)
 
 Say = Callable[[str], None]
 Rows = NDArray[np.int64]
@@ -300,7 +306,7 @@ class Epochs:
         root.mkdir(parents=True, exist_ok=True)
         if history.best_epoch == epoch + 1 and self.best_weights is not None:
             with atomic_file(root / f"best_{epoch + 1:04d}.safetensors") as new:
-                save_file({k: t.cpu().contiguous() for k, t in self.best_weights.items()}, new)
+                save_tensors(new, self.best_weights)
         extra = {
             "history": [plain(row) for row in history.rows],
             "best": history.best if np.isfinite(history.best) else None,
@@ -309,10 +315,10 @@ class Epochs:
             "steps": history.steps,
             "tables": {name: plain(table) for name, table in history.tables.items()},
         }
-        save_state(root, epoch + 1, self.model, self.optimiser, extra, keep=1)
-        for old in root.glob("best_*.safetensors"):
-            if old.name != f"best_{history.best_epoch:04d}.safetensors":
-                old.unlink()
+        save_state(root, epoch + 1, self.model, self.optimiser, extra, keep=2)
+        # Of the best weights those that the two states kept may name.
+        for old in sorted(root.glob("best_*.safetensors"))[:-2]:
+            old.unlink()
         with atomic_file(self.out / METRICS) as new:
             lines = (json.dumps(plain(row)) + "\n" for row in history.rows)
             new.write_text("".join(lines), encoding="utf-8")
@@ -323,10 +329,12 @@ class Epochs:
             return 0
         root = self.out / STATES
         clean_leftovers(root)
-        whole = states(root)
-        if not whole:
+        newest, passed_over = newest_intact(root)
+        for line in passed_over:
+            self.say(line)
+        if newest is None:
             return 0
-        kept = load_state(whole[-1], self.model, self.optimiser)
+        kept = load_state(newest, self.model, self.optimiser)
         history = self.history
         history.rows, history.waited, history.steps = kept["history"], kept["waited"], kept["steps"]
         history.best_epoch = kept["best_epoch"]
@@ -337,7 +345,7 @@ class Epochs:
         }
         best = root / f"best_{history.best_epoch:04d}.safetensors"
         if best.is_file():
-            self.best_weights = load_file(best, device=str(self.place.device))
+            self.best_weights = load_tensors(best, self.place.device)
         self.say(f"going on after epoch {len(history.rows)} of {self.spec.epochs}")
         return len(history.rows)
 

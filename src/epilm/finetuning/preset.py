@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from epilm.errors import UsageError, nearest
-from epilm.models.networks import HEADS, NETWORKS
+from epilm.models.networks import NETWORKS, find_head
 from epilm.tasks.task import Task
 
 
@@ -102,7 +102,7 @@ def with_preset(
             do=nearest(name, ("none", *PRESETS)),
         )
     plain = type(given)()
-    pooled = checkpoint not in NETWORKS and "pool" in HEADS[head or task.head].options
+    pooled = checkpoint not in NETWORKS and "pool" in find_head(head or task.head).options
     chosen: dict[str, Any] = {}
     for each in fields(given):
         at, default = getattr(given, each.name), getattr(plain, each.name)

@@ -477,8 +477,6 @@ def test_fine_tuning_needs_torch_transformers_and_numpy_alone(kind, store, tmp_p
             f" checkpoint='cnn', store={str(store.path)!r}, epochs=1, factor='TF',"
             " test_cells=('typeC',), valid_chroms=('chr2',), test_chroms=('chr3',), window_bp=600,"
             " valid_negatives=20, positives_per_epoch=20)",
-            f"evaluate({str(out)!r}, data={str(tmp_path / 'TF.train.labels.tsv')!r}, cell='typeC',"
-            f" store={str(store.path)!r}, chroms=('chr3',), device='cpu')",
         ]
     program = f"""
 import sys

@@ -156,7 +156,7 @@ class Subject:
         ]
 
     def prepare(self) -> None:
-        """Make the batches of the next step, as `training.pretrain` does while the device works."""
+        """Make the batches of the next step, as `pretraining.loop` does while the device works."""
         for rows in self.micros(self.fed):
             self.ready.prepare(rows, self.fed)
 

@@ -1,6 +1,6 @@
 """What travels between batches, models and objectives: plain bundles of tensors.
 
-`batches.py` makes a `Batch`; a model maps it to `Outputs`; each objective reads
+`batches` makes a `Batch`; a model maps it to `Outputs`; each objective reads
 both. A stream that a run does not use is None. Needs torch only.
 Axes: B samples, R regions of a sample, N encoder inputs, L tokens, F factors,
 P segment pairs, M masked positions, V vocabulary, D shared embedding width.

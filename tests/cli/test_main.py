@@ -226,9 +226,11 @@ def test_help_of_a_task_shows_its_examples_alone(capsys, tmp_path):
 def test_each_example_of_a_command_is_on_lines_of_its_own(command, capsys):
     module = command.replace("-", "_")
     text = importlib.import_module(f"epilm.cli.{module}").__dict__[module].__doc__
-    written = re.findall(
-        r"^    (epilm .*(?:\n     .*)*)", text.split("Parameters\n")[0], re.MULTILINE
-    )
+    block = text.partition("Examples:
+")[2].split("Parameters
+")[0]
+    written = re.findall(r"^    (epilm .*(?:
+     .*)*)", block, re.MULTILINE)
     assert main([command, "--help"]) == 0
     shown = examples_shown(capsys.readouterr().out)
     assert shown == [" ".join(line.replace("\\\n", " ").split()) for line in written]

@@ -523,10 +523,13 @@ def test_fine_tuning_needs_torch_transformers_and_numpy_alone(kind, store, tmp_p
             for row, n in zip(rows.codes, rows.lengths, strict=True)
         ]
         lines = [f"{word}\t{label}" for word, label in zip(letters, rows.labels, strict=True)]
+        fasta = tmp_path / "promoters.fa"
+        fasta.write_text("".join(f">row\n{word}\n" for word in letters))
         table.write_text("sequence\tlabel\n" + "\n".join(lines) + "\n")
         calls = [
             f"finetune('promoter', {str(table)!r}, {str(out)!r}, checkpoint='cnn', epochs=1)",
-            f"predict({str(out)!r}, {str(table)!r}, {str(tmp_path / 'said.tsv')!r}, device='cpu')",
+            f"predict({str(out)!r}, {str(fasta)!r}, {str(tmp_path / 'said.tsv')!r}, device='cpu')",
+            f"evaluate({str(out)!r})",
         ]
     else:
         write_labels(tmp_path / "TF.train.labels.tsv", toy_labels(store))
@@ -534,7 +537,7 @@ def test_fine_tuning_needs_torch_transformers_and_numpy_alone(kind, store, tmp_p
             f"finetune('binding', {str(tmp_path / 'TF.train.labels.tsv')!r}, {str(out)!r},"
             f" checkpoint='cnn', store={str(store.path)!r}, epochs=1, factor='TF',"
             " test_cells=('typeC',), valid_chroms=('chr2',), test_chroms=('chr3',), window_bp=600,"
-            " valid_negatives=20, positives_per_epoch=20)"
+            " valid_negatives=20, positives_per_epoch=20)",
         ]
     program = f"""
 import sys
@@ -544,7 +547,6 @@ from epilm.finetuning.finetune import finetune
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.predict import predict
 {chr(10).join(calls)}
-print(evaluate({str(out)!r}))
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=600

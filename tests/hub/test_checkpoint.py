@@ -10,7 +10,7 @@ import torch
 
 from epilm.batch import Sequences
 from epilm.errors import CheckpointError, DamagedError, EpilmError, InputError, RecipeError
-from epilm.hub.checkpoint import check_store, load_model, read_spec, save_model, spec_from_dict
+from epilm.hub.checkpoint import load_model, read_spec, save_model, spec_from_dict
 from epilm.hub.export import export
 from epilm.hub.load import find_checkpoint, find_encoder, find_masked_head, initialise, load
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
@@ -219,33 +219,6 @@ def test_a_spec_survives_json():
     from dataclasses import asdict
 
     assert spec_from_dict(ModelSpec, json.loads(json.dumps(asdict(spec)))) == spec
-
-
-def test_another_store_is_refused():
-    check_store({}, "b2")
-    check_store({"store": {"fingerprint": "b2"}}, "b2")
-    with pytest.raises(
-        CheckpointError,
-        match=r"run: the checkpoint was made with another store. Found fingerprint b2",
-    ):
-        check_store({"store": {"fingerprint": "a1"}}, "b2", "run")
-
-
-def test_a_store_of_another_statistic_is_refused():
-    extra = {"store": "a1", "factor_statistics": ["best", "count"]}
-    check_store(extra, "a1")
-    check_store(extra, "a1", statistics=("best", "sum", "count"))
-    check_store({"store": "a1"}, "a1", statistics=("binary",))  # a model without a tower reads none
-    with pytest.raises(
-        CheckpointError,
-        match=(
-            r"another statistic.*a store of binary; expected best, count.*--statistic best"
-            r" --more-statistics count"
-        ),
-    ):
-        check_store(extra, "a1", statistics=("binary",))
-    with pytest.raises(CheckpointError, match="a store of no factor matrix"):
-        check_store(extra, "a1", statistics=())
 
 
 def test_a_run_is_opened_at_its_newest_checkpoint(tmp_path, model):

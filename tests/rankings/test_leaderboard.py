@@ -18,8 +18,8 @@ HEADER = "model,dataset,auroc,auprc_dg,recall_at_fdr10,recall_at_fdr50\n"
 
 
 def simulated(model, factor, cell, quality, seed):
-    """Scores of an invented model on invented bins, as `epilm evaluate --task dream --json` writes
-    them.
+    """Scores of an invented model on invented bins, as `epilm evaluate --task binding --json`
+    writes them.
     """
     rng = np.random.default_rng(seed)
     labels = (np.arange(600) % 8 == 0).astype(np.int8)

@@ -129,7 +129,7 @@ def test_pairs_stay_in_one_split(world):
             UsageError,
             "unknown negatives. Found shufle. Did you mean shuffle",
         ),
-        ({"negatives": "other_peaks"}, InputError, "need those peaks.*--option other_peaks=FILE"),
+        ({"negatives": "other_peaks"}, InputError, "need those peaks.*--other-peaks FILE"),
         ({"length": 0}, UsageError, "length and ratio must be positive"),
         (
             {"negatives": "flank", "flank_bp": 10},

@@ -23,7 +23,7 @@ from epilm.tasks.binding.bins import TRAIN, VALID, Bins, split_bins
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tokens.random import scrambled
 
-_NEGATIVES = 0xD0  # the counter of training.binding_data: the same bins as in its first epoch
+_NEGATIVES = 0xD0  # the counter of tasks.binding.rows: the same bins as in its first epoch
 _BLOCK = 4096
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 

@@ -451,7 +451,7 @@ class WindowMaker:
         Parameters
         ----------
         rows : int64 (B,)
-            Rows of `table`, in any order: `store.windows.window_rows`, or a part of it.
+            Rows of `table`, in any order: `store.window_table.window_rows`, or a part of it.
         step : int
             Optimiser step; places within the jitter, strands and what is hidden change with it.
 

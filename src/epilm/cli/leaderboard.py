@@ -24,7 +24,7 @@ def leaderboard(
     Parameters
     ----------
     scores
-        JSON of epilm evaluate --task dream --json, or CSV with the columns model, dataset
+        JSON of epilm evaluate --task binding --json, or CSV with the columns model, dataset
         (FACTOR:CELL), auroc, auprc_dg, recall_at_fdr10, recall_at_fdr50.
     peers
         One more CSV, of models that are not yours.

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -308,73 +308,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return spec_from_dict(typing.cast(type, hint), value, where)
     return tuple(value) if isinstance(value, list) else value
-
-
-def check_store(
-    extra: Mapping[str, Any],
-    fingerprint: str,
-    where: str = "the checkpoint",
-    statistics: Sequence[str] | None = None,
-) -> None:
-    """Refuse a store that is not the one a checkpoint was trained on.
-
-    Regions, cell types and factors are numbers to a model; in another store the same
-    numbers mean other things. A checkpoint that remembers no store passes.
-
-    Parameters
-    ----------
-    extra : mapping
-        Of `load_model`; its "store" is the fingerprint.
-    fingerprint : str
-        `store.fingerprint`.
-    where : str
-        Names the checkpoint in the message.
-    statistics : sequence of str, optional
-        `store.statistics`: what the store's factor matrices hold. The fingerprint names regions and
-        motifs, not their scores: a tower trained on `best` must not read `binary` as if it were
-        that.
-
-    Raises
-    ------
-    CheckpointError
-        If both are known and differ, or the store lacks a factor matrix the checkpoint was trained
-        on.
-
-    Examples
-    --------
-    >>> check_store({"store": "a1"}, "a1")
-    >>> check_store({"store": "a1"}, "b2", "run/latest")
-    Traceback (most recent call last):
-    epilm.errors.CheckpointError: run/latest: the checkpoint was made with another store. Found
-        fingerprint b2; expected a1. Use the store it was trained on, or train again on this one.
-    >>> check_store({"store": "a1", "factor_statistics": ["best"]}, "a1", statistics=("binary",))
-    Traceback (most recent call last):
-    epilm.errors.CheckpointError: the checkpoint: the checkpoint was trained on another statistic of
-        the factor matrix. Found a store of binary; expected best. Build the store again with
-        --statistic best.
-    """
-    known = extra.get("store")
-    if isinstance(known, Mapping):
-        known = known.get("fingerprint")
-    if known and known != fingerprint:
-        raise CheckpointError(
-            "the checkpoint was made with another store",
-            where=where,
-            found=f"fingerprint {fingerprint}",
-            expected=known,
-            do="Use the store it was trained on, or train again on this one.",
-        )
-    trained = [str(name) for name in extra.get("factor_statistics") or ()]
-    lacking = [name for name in trained if statistics is not None and name not in statistics]
-    if lacking:
-        raise CheckpointError(
-            "the checkpoint was trained on another statistic of the factor matrix",
-            where=where,
-            found=f"a store of {', '.join(statistics or ()) or 'no factor matrix'}",
-            expected=", ".join(trained),
-            do=f"Build the store again with --statistic {trained[0]}"
-            + "".join(f" --more-statistics {name}" for name in trained[1:]),
-        )
 
 
 def model_card(spec: ModelSpec, extra: Mapping[str, Any], model: nn.Module | None = None) -> str:

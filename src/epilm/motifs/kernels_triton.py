@@ -80,7 +80,7 @@ def best_of_columns(
     ----------
     codes : uint8 (R, W)
     reaches : int16 (R, W)
-        `device.reach` of the codes, at most WIDEST.
+        `motifs.device.reach` of the codes, at most WIDEST.
     table : bf16 (3, K, C); fp32 under triton's interpreter
         Parts of the scores, rows base by base; 0 beyond a motif's end.
     widths : int16 (C,)

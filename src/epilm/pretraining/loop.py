@@ -333,7 +333,7 @@ def run_pretrain(
     out : path
         The run's folder, which exists: `metrics.jsonl`, `checkpoints/`, `tensorboard/` go there.
     place : Place
-        Device and number format (`training.device.choose_place`).
+        Device and number format (`device.choose_place`).
     beside : mapping, optional
         File name to JSON value, written into every state: `spec.json` makes it a checkpoint.
 

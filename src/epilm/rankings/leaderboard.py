@@ -1,7 +1,7 @@
 """Models ranked over the ENCODE-DREAM datasets: tables of scores in, one table and its pictures
 out.
 
-Scores come from `epilm evaluate --task dream --json`, or from a CSV, where a peer's
+Scores come from `epilm evaluate --task binding --json`, or from a CSV, where a peer's
 published numbers can stand. The published ranks are shipped, the peers' metric
 values are not known: both are never mixed.
 """
@@ -44,7 +44,7 @@ def leaderboard(
     Parameters
     ----------
     scores : path or sequence of path
-        JSON of `epilm evaluate --task dream --json` (one table or a list of them), or CSV or TSV
+        JSON of `epilm evaluate --task binding --json` (one table or a list of them), or CSV or TSV
         with the columns model, dataset (FACTOR:CELL; or factor and cell), auroc, auprc_dg,
         recall_at_fdr10 and recall_at_fdr50. An optional column `resample` (0 to 9) holds the
         challenge's ten resamples.
@@ -179,7 +179,8 @@ def rank_entries(
                 where=entry.where,
                 found=f"{len(entry.resamples)} for {entry.model} on {entry.dataset}",
                 do=(
-                    "Score the bins with `epilm evaluate --task dream --json`, add them in a column"
+                    "Score the bins with `epilm evaluate --task binding --json`, add them in a"
+                    " column"
                     " `resample`, or use --method log_rank."
                 ),
             )

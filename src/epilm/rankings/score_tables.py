@@ -1,4 +1,4 @@
-"""Tables of binding scores from files: JSON of `epilm evaluate --task dream`, or CSV and TSV of
+"""Tables of binding scores from files: JSON of `epilm evaluate --task binding`, or CSV and TSV of
 anyone.
 
 What cannot be read is an error with file, line and column; what means nothing
@@ -101,7 +101,7 @@ def _read_json(path: Path, text: str) -> list[Entry]:
                 expected=(
                     '{"task": "dream", "model": ..., "factor": ..., "cell": ..., "scores": {...}}'
                 ),
-                do="Write it with `epilm evaluate --task dream --json`.",
+                do="Write it with `epilm evaluate --task binding --json`.",
             )
         for key in ("model", "scores", *(() if item.get("dataset") else ("factor", "cell"))):
             if item.get(key) in (None, ""):

@@ -41,7 +41,7 @@ class Evaluation:
     Attributes
     ----------
     table : dict
-        Split -> name -> score (`metrics.score_table`).
+        Split -> name -> score (`metrics.classification.score_table`).
     warnings : list of str
         Collapse, leaks, what was left out.
     leak : dict or None
@@ -118,7 +118,7 @@ def leak_of(
     Parameters
     ----------
     pretraining : dict
-        What the checkpoint keeps of its pre-training (`hub.memory`).
+        What the checkpoint keeps of its pre-training (`hub.provenance.memory`).
     chrom, start, end : (n,)
         Test intervals; "" where the place is unknown.
     store : path, optional
@@ -193,7 +193,7 @@ def no_such_run(path: Path) -> InputError:
         "there is no such run or table of predictions",
         where=str(path),
         expected="a run of epilm finetune, its model folder, or a table of predictions (.tsv)",
-        do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task dream.",
+        do="Correct the path; predictions of bins (.tab, .tab.gz) are scored with --task binding.",
     )
 
 

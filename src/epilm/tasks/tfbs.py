@@ -485,7 +485,7 @@ def _other(
         raise InputError(
             "negatives from other peaks need those peaks",
             where=where,
-            do="Pass --option other_peaks=FILE.",
+            do="Pass --other-peaks FILE (of epilm compare: --option other_peaks=FILE).",
         )
     chrom, start = [], []
     for path in paths:

@@ -313,7 +313,7 @@ def test_a_path_that_is_not_there_says_what_may_be_given(labels, tmp_path):
         InputError,
         match=(
             r"nothere.tab: there is no such run or file of predictions. Expected a run of epilm"
-            r" finetune dream, its model folder, or predictions .*\.tab\.gz"
+            r" finetune binding, its model folder, or predictions .*\.tab\.gz"
         ),
     ):
         one_table(tmp_path / "nothere.tab", labels, cell="typeA")

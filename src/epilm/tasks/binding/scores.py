@@ -353,7 +353,8 @@ def _check_file(path: Path) -> None:
             "there is no such run or file of predictions",
             where=str(path),
             expected=(
-                "a run of epilm finetune dream, its model folder, or predictions in the challenge's"
+                "a run of epilm finetune binding, its model folder, or predictions in the"
+                " challenge's"
                 " format (.tab, .tab.gz)"
             ),
             do=(

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from epilm.errors import InputError
-from epilm.plots.page import Page, Section, Table, duration, render
+from epilm.plots.page import duration
 from epilm.pretraining.page import run_warnings
 from epilm.reporting import report
 
@@ -264,16 +264,6 @@ def test_a_folder_that_is_no_run_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         report(tmp_path / "nowhere")
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
-
-
-def test_text_from_files_cannot_become_markup():
-    page = Page(
-        "<b>", sections=[Section("s", text=["<script>"], tables=[Table(["<i>"], [["a&b", 1.5]])])]
-    )
-    text = render(page)
-    assert "<script>" not in text
-    assert "&lt;script&gt;" in text
-    assert '<td class="n">1.500</td>' in text
 
 
 def test_durations_are_for_reading():

@@ -112,93 +112,7 @@ def test_an_unknown_option_is_wrong_use(capsys):
     assert main(["inspect", "--nonsense", "1"]) == 2
 
 
-def test_the_challenges_pairs_are_listed_and_fill_the_options(capsys, tmp_path):
-    assert main(["ls", "pairs"]) == 0
-    listed = capsys.readouterr().out
-    assert listed.count("learned in") == 13
-    assert "CTCF:PC-3" in listed
-    words = ["finetune", "dream", "--data", "d", "--store", "s", "--out", str(tmp_path / "x")]
-    assert main([*words, "--pair", "CTCF:PC-3", "--test-cells", "liver"]) == 2
-    assert "--pair says it already. Found --test-cells" in one_line(capsys)
-    assert main([*words, "--pair", "CTCF:PC-4"]) == 2
-    assert "Did you mean CTCF:PC-3" in one_line(capsys)
-
-
-def one_line(capsys):
-    return " ".join(capsys.readouterr().err.split())
-
-
 # -- options are the task's own
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ["finetune", "promoter", "--data", "p.tsv", "--out", "ft", "--kernel", "99"],
-            "finetune promoter: no such option. Found --kernel, an option of binding.",
-        ),
-        (
-            ["finetune", "promoter", "--data", "p.tsv", "--out", "ft", "--pair", "CTCF:PC-3"],
-            "Found --pair, an option of binding.",
-        ),
-        (
-            ["finetune", "dream", "--data", "d", "--out", "ft", "--genome", "g.fa"],
-            "finetune binding: no such option. Found --genome, an option of promoter, tfbs,",
-        ),
-        (
-            ["finetune", "dream", "--data", "d", "--out", "ft", "--negatives", "gc"],
-            "Found --negatives, an option of promoter, tfbs. Did you mean --negatives-per-positive",
-        ),
-        (
-            ["finetune", "tfbs", "--data", "d", "--out", "ft", "--lenght=5"],
-            "finetune tfbs: no such option. Found --lenght. Did you mean --length",
-        ),
-        (
-            ["evaluate", "F.tab", "--task", "dream", "--genome", "g.fa"],
-            "evaluate binding: no such option. Found --genome, an option of promoter, tfbs, seq",
-        ),
-        (
-            ["evaluate", "F.tab", "--task=promoter", "--cell", "liver"],
-            "evaluate promoter: no such option. Found --cell, an option of binding.",
-        ),
-    ],
-)
-def test_an_option_of_another_task_is_refused_with_the_nearest_known(words, said, capsys):
-    assert main(words) == 2
-    assert said in one_line(capsys)
-
-
-def test_prediction_has_the_options_of_the_runs_task(tmp_path, capsys):
-    quick(planted(40), tmp_path / "ft", checkpoint="cnn", epochs=1)
-    run = str(tmp_path / "ft")
-    assert main(["predict", run, "x.fa", "--cell", "liver"]) == 2
-    assert "predict sequences: no such option. Found --cell, an option of binding." in one_line(
-        capsys
-    )
-    assert main(["predict", run, "--help"]) == 0
-    options = options_in(capsys.readouterr().out)
-    assert "--genome" in options
-    assert "--cell" not in options
-    assert main(["predict", str(tmp_path / "none"), "x.fa", "--genome", "g.fa"]) == 1
-    assert "none: no fine-tuned model here" in one_line(capsys)
-
-
-def options_in(text):
-    """Names at the left of the boxes of a help page: the examples above name others' options."""
-    return set(re.findall(r"^│ [* ]*(?:[A-Z-]+ )?(--[a-z-]+)", text, re.MULTILINE))
-
-
-def test_help_of_a_task_shows_its_options_alone(capsys):
-    for word in ("binding", "dream"):
-        assert main(["finetune", word, "--help"]) == 0
-        options = options_in(capsys.readouterr().out)
-        assert {"--kernel", "--pair", "--negatives-per-positive", "--epochs", "--data"} <= options
-        assert not {"--negative", "--negatives", "--genome", "--fusion"} & options
-    assert main(["finetune", "promoter", "--help"]) == 0
-    options = options_in(capsys.readouterr().out)
-    assert {"--negative", "--negatives", "--genome", "--window", "--epochs"} <= options
-    assert not {"--kernel", "--pair", "--store"} & options
 
 
 def test_help_of_a_task_shows_its_examples_alone(capsys, tmp_path):
@@ -226,11 +140,8 @@ def test_help_of_a_task_shows_its_examples_alone(capsys, tmp_path):
 def test_each_example_of_a_command_is_on_lines_of_its_own(command, capsys):
     module = command.replace("-", "_")
     text = importlib.import_module(f"epilm.cli.{module}").__dict__[module].__doc__
-    block = text.partition("Examples:
-")[2].split("Parameters
-")[0]
-    written = re.findall(r"^    (epilm .*(?:
-     .*)*)", block, re.MULTILINE)
+    block = text.partition("Examples:\n")[2].split("Parameters\n")[0]
+    written = re.findall(r"^    (epilm .*(?:\n     .*)*)", block, re.MULTILINE)
     assert main([command, "--help"]) == 0
     shown = examples_shown(capsys.readouterr().out)
     assert shown == [" ".join(line.replace("\\\n", " ").split()) for line in written]

@@ -9,7 +9,6 @@ import torch
 
 from epilm.errors import RecipeError
 from epilm.models.build import build_model, check_spec, parameter_table
-from epilm.models.grouping import ChunkPool, by_sample
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast
@@ -162,17 +161,6 @@ def test_the_cell_type_reaches_the_embedding_only_if_asked(toy):
 def test_long_inputs_enlarge_the_position_table(toy):
     assert build_model(toy.spec(layout="concat", max_tokens=40)).encoder.max_positions == 40
     assert build_model(toy.spec(max_tokens=10)).encoder.max_positions == 16
-
-
-@pytest.mark.parametrize("how", ["lstm", "mean"])
-def test_pieces_are_joined_in_order_or_not(how):
-    torch.manual_seed(0)
-    pool = ChunkPool(4, how)
-    x, owner = torch.randn(5, 4), torch.tensor([0, 0, 0, 1, 1])
-    turned = x[[2, 1, 0, 4, 3]]
-    same = torch.allclose(pool(x, owner, 2), pool(turned, owner, 2), atol=1e-6)
-    assert same == (how == "mean")
-    assert torch.allclose(pool(x, owner, 2)[1], pool(x[3:], owner[3:] - 1, 1)[0], atol=1e-6)
 
 
 def test_contacts_bias_pulls_regions_together(toy):
@@ -353,11 +341,3 @@ def test_impossible_specs_are_refused(toy, changes, message):
     with pytest.raises(RecipeError, match=message):
         build_model(toy.spec(**changes))
     check_spec(toy.spec())
-
-
-def test_by_sample_keeps_gradients():
-    x = torch.randn(3, 2, requires_grad=True)
-    rows, present = by_sample(x, torch.tensor([0, 1, 1]), 2)
-    rows.sum().backward()
-    assert present.tolist() == [[True, False], [True, True]]
-    assert torch.equal(x.grad, torch.ones(3, 2))

@@ -11,12 +11,11 @@ import torch
 
 import epilm
 from epilm.batches.placement import batch_bytes
-from epilm.cli import main
 from epilm.device import Place, choose_place
 from epilm.errors import CheckpointError, RecipeError, TrainingError, UsageError
 from epilm.models.build import build_model
 from epilm.planning.answer import Plan
-from epilm.planning.chips import CHIPS, DRAW, REACHED, SHARE, chip_of
+from epilm.planning.chips import CHIPS, DRAW, REACHED, SHARE
 from epilm.planning.plan import DoesNotFit, _counted, _where
 from epilm.planning.sizing import Sizing
 from epilm.pretraining.pretrain import for_store, make_plan
@@ -289,34 +288,6 @@ def test_the_device_is_said_as_the_run_says_it():
     assert place.bf16
 
 
-NAMES = [
-    ("NVIDIA A100-SXM4-80GB", 85.1e9, "a100"),
-    ("NVIDIA A100 80GB PCIe", 85.0e9, "a100"),
-    ("NVIDIA A100-SXM4-40GB", 42.4e9, "a100-40"),
-    ("A100-PCIE-40GB", 42.3e9, "a100-40"),
-    ("NVIDIA A100-SXM4-80GB MIG 1g.10gb", 10.2e9, None),
-    ("NVIDIA H200", 150.1e9, "h200"),
-    ("NVIDIA GH200 480GB", 102.0e9, None),
-    ("NVIDIA H100 80GB HBM3", 85.0e9, "h100"),
-    ("NVIDIA H100 PCIe", 85.0e9, "h100-pcie"),
-    ("NVIDIA H100 NVL", 99.9e9, None),
-    ("NVIDIA L40S", 47.7e9, "l40s"),
-    ("NVIDIA L40", 47.7e9, None),
-    ("NVIDIA L4", 23.7e9, "l4"),
-    ("NVIDIA A10", 24.1e9, "a10"),
-    ("NVIDIA A10G", 24.1e9, None),
-    ("NVIDIA GeForce RTX 4090", 25.4e9, "rtx4090"),
-    ("NVIDIA GeForce RTX 4090 Laptop GPU", 17.2e9, None),
-    ("NVIDIA GeForce RTX 3090", 25.4e9, "rtx3090"),
-    ("NVIDIA GeForce RTX 3090 Ti", 25.4e9, None),
-]
-
-
-@pytest.mark.parametrize(("name", "memory", "key"), NAMES)
-def test_a_gpu_is_found_by_the_words_of_its_name_and_its_memory(name, memory, key):
-    assert chip_of(name, memory) is (None if key is None else CHIPS[key])
-
-
 @pytest.mark.parametrize(
     ("asked", "here"), [("a100", True), ("a100-40", False), ("a10", False), ("auto", True)]
 )
@@ -385,28 +356,6 @@ def test_a_batch_is_counted_with_all_its_tensors(store):
     data = sizing("genebert_native", "tiny", (), store).data
     one, two = (data.maker(data.rows_at(0)[:n], 0) for n in (1, 2))
     assert batch_bytes(two) == 2 * batch_bytes(one) > 0
-
-
-# -- the command
-
-
-def test_the_command_prints_the_plan_and_refuses_with_code_1(store, capsys, monkeypatch):
-    words = ["plan", "genebert_native", "--store", str(store.path), "--size", "tiny"]
-    assert main([*words, "--no-calibrate", "--device", "cpu"]) == 0
-    text = capsys.readouterr().out
-    for line in (
-        "model     genebert_native (tiny)",
-        "largest micro-batch that fits: 8",
-        "note      not calibrated",
-    ):
-        assert line in text
-    assert main([*words, "--device", "a100", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["device"] == "A100 80 GB"
-    monkeypatch.setitem(CHIPS, "toy", replace(CHIPS["l4"], name="Toy", memory=1e8))
-    assert main([*words, "--device", "toy"]) == 1
-    shown = capsys.readouterr()
-    assert "DOES NOT FIT" in shown.out
-    assert "epilm: DoesNotFit: genebert_native (tiny): the run does not fit" in shown.err
 
 
 @pytest.mark.slow

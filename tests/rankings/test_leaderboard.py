@@ -10,9 +10,7 @@ import pytest
 from epilm.cli import main
 from epilm.errors import InputError, UsageError
 from epilm.metrics.binding import METRICS, score_entry
-from epilm.metrics.published import dream_ranks
-from epilm.rankings.leaderboard import leaderboard, text_of
-from epilm.rankings.score_tables import read_scores, short_name
+from epilm.rankings.leaderboard import leaderboard
 
 HEADER = "model,dataset,auroc,auprc_dg,recall_at_fdr10,recall_at_fdr50\n"
 
@@ -37,22 +35,6 @@ def tables(tmp_path):
         + "peer,CTCF:induced_pluripotent_stem_cell,0.99,0.98,0.97,0.96,elsewhere\n"
     )
     return tmp_path
-
-
-def test_the_paper_s_table_is_printed_with_its_overall_line(capsys):
-    assert main(["leaderboard", "--paper"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["EBERT+", "JTeam", "FactorNet", "Anchor", "DeepGRN"]
-    printed = [line.split() for line in lines[2:15]]
-    assert [row[0] for row in printed] == [short_name(d) for d in dream_ranks().datasets]
-    assert [[int(v) for v in row[1:]] for row in printed] == dream_ranks().ranks.tolist()
-    assert lines[15].split() == ["mean", "rank", "2.846", "2.308", "2.692", "3.154", "3.692"]
-    assert lines[16].split() == ["overall", "3", "1", "2", "4", "5"]
-    said = "\n".join(lines[17:])
-    assert "Table 1" in said
-    assert "none of them measured here" in said
-    assert "as printed there" in said
-    assert "DBERT 3.000, EBERT 1.923, EBERT+ 1.077" in said
 
 
 def test_the_paper_s_ranks_by_the_other_rule_are_said_to_differ(capsys):
@@ -134,21 +116,6 @@ def test_the_paper_s_picture_is_its_ranks(tmp_path):
         "ranks.tsv",
         "ranks.png",
     }
-
-
-def test_one_table_alone_and_one_with_undefined_metrics(tmp_path):
-    found = simulated("m", "MAX", "liver", 1.0, 0)
-    (tmp_path / "one.json").write_text(json.dumps(found))
-    (entry,) = read_scores(tmp_path / "one.json")
-    assert (entry.model, entry.dataset, len(entry.resamples)) == ("m", "MAX:liver", 10)
-    assert entry.scores == pytest.approx(found["scores"])
-    found["scores"] = dict.fromkeys(found["scores"])
-    (tmp_path / "none.json").write_text(json.dumps(found))
-    with pytest.raises(InputError, match="no dataset is left to rank on: MAX:liver is left out"):
-        leaderboard(tmp_path / "none.json")
-    board = leaderboard(tmp_path / "one.json", out=tmp_path / "alone")
-    assert not (tmp_path / "alone/gains.png").exists()
-    assert "overall" in text_of(board)
 
 
 def test_by_the_challenges_rule_an_undefined_dataset_counts_as_missing(tmp_path):

@@ -193,7 +193,7 @@ class GeneBERT(nn.Module):
         if hidden is None:
             hidden = torch.zeros_like(batch.factors, dtype=torch.bool)
         values = torch.where(hidden, self.hidden_value.to(batch.factors.dtype), batch.factors)
-        return torch.stack([values, hidden.to(values.dtype)], -1)
+        return torch.stack([values, hidden.to(values.dtype)], -1)  # (B, R, F, 2)
 
     def _match(self, batch: Batch) -> tuple[Read, Tensor, Tensor]:
         """Pass of matching: what it read, region vectors (B, R or 1, H) and E_seq (B, H)."""

@@ -66,7 +66,7 @@ def by_sample(x: Tensor, owner: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     if _EVENLY.get():
         width = -(-x.shape[0] // samples)
         rows = torch.cat([x, x[: samples * width - x.shape[0]]])  # filled up with any rows
-        rows = rows.reshape(samples, width, *x.shape[1:])
+        rows = rows.reshape(samples, width, *x.shape[1:])  # (B, width, ...)
         return rows, torch.ones(rows.shape[:2], dtype=torch.bool)
     counts = torch.bincount(owner, minlength=samples)  # (B,)
     slot = torch.arange(len(owner), device=owner.device) - (counts.cumsum(0) - counts)[owner]

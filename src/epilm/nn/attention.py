@@ -207,14 +207,14 @@ def _plain_is_faster(q: Tensor, dropout: float) -> bool:
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     n, heads, length, width = q.shape
-    q, k, v = (x.reshape(n * heads, length, width) for x in (q, k, v))
+    q, k, v = (x.reshape(n * heads, length, width) for x in (q, k, v))  # (N * heads, L, D)
     scores = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=width**-0.5)
     if mask is not None:
         scores = _masked(scores.view(n, heads, length, length), mask).view(
             n * heads, length, length
         )
     weights = scores.softmax(-1)
-    return torch.bmm(drop(weights, dropout), v).view(n, heads, length, width)
+    return torch.bmm(drop(weights, dropout), v).view(n, heads, length, width)  # (N, heads, L, D)
 
 
 def _masked(scores: Tensor, mask: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class ConcatFusion(nn.Module):
         region = region.view(len(region), *(1,) * (states.dim() - 2), -1).expand(
             *states.shape[:-1], -1
         )
-        return self.layers(torch.cat([states, region], -1))
+        return self.layers(torch.cat([states, region], -1))  # of (B, ..., H + D)
 
 
 class _Cross(nn.Module):
@@ -65,10 +65,11 @@ class _Cross(nn.Module):
     def forward(self, x: Tensor, other: Tensor, mask: Tensor | None) -> Tensor:
         b, n, hidden = x.shape
         q = self.q(x).view(b, n, self.heads, -1).transpose(1, 2)  # (B, heads, n, H / heads)
+        # (B, heads, m, H / heads)
         k, v = self.kv(other).view(b, other.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         keys = None if mask is None else mask[:, None, None, :]
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
-        mixed = mixed.transpose(1, 2).reshape(b, n, hidden)
+        mixed = mixed.transpose(1, 2).reshape(b, n, hidden)  # (B, n, H)
         return self.norm(x + self.dropout(self.out(mixed)))
 
 

@@ -158,8 +158,8 @@ class ContactBias(nn.Module):
         bias = self.strength.view(1, -1, 1, 1) * contacts[:, None].to(q.dtype)  # (B, heads, R, R)
         # A finite floor: a sample without any region must not become NaN.
         bias = bias.masked_fill(~region_mask[:, None, None], torch.finfo(q.dtype).min / 2)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return states + self.out(mixed.transpose(1, 2).reshape(b, regions, hidden))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (B, heads, R, H / heads)
+        return states + self.out(mixed.transpose(1, 2).reshape(b, regions, hidden))  # (B, R, H)
 
 
 class ContactEncoder(nn.Module):

@@ -176,16 +176,16 @@ def attend_packed(
     if wish not in ("plain", "sdpa") and takes_any_length(qkv, hidden // heads, dropout):
         from torch.nn.attention.varlen import varlen_attn
 
-        q, k, v = qkv.view(tokens, 3, heads, hidden // heads).unbind(1)
+        q, k, v = qkv.view(tokens, 3, heads, hidden // heads).unbind(1)  # (tokens, heads, D) each
         mixed = varlen_attn(q, k, v, pack.ends, pack.ends, pack.longest, pack.longest)
         assert isinstance(mixed, Tensor)  # a pair only where more is asked for
-        return mixed.reshape(tokens, hidden)
+        return mixed.reshape(tokens, hidden)  # (tokens, H)
     parts = []
     for group in pack.groups:
         q, k, v = split_heads(group.spread(qkv), heads)
         out = attend(q, k, v, group.mask, dropout, wish)  # (rows, heads, length, D)
         parts.append(group.take(out.transpose(1, 2).reshape(group.rows, group.length, hidden)))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)  # (tokens, H)
 
 
 def takes_any_length(x: Tensor, width: int, dropout: float) -> bool:

@@ -81,8 +81,8 @@ def turned(qkv: Tensor, by: Turns, heads: int) -> Tensor:
     ... )
     (True, [5.0, 6.0])
     """
-    x = qkv.unflatten(-1, (3, heads, -1))
+    x = qkv.unflatten(-1, (3, heads, -1))  # (..., 3, heads, D)
     first, second = x[..., :2, :, :].chunk(2, -1)
     cos, sin = (part[:, None, None].to(qkv.dtype) for part in by)
     parts = torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
-    return torch.cat([parts, x[..., 2:, :, :]], -3).flatten(-3)
+    return torch.cat([parts, x[..., 2:, :, :]], -3).flatten(-3)  # (..., 3 * heads * D)

@@ -108,6 +108,7 @@ def to_image(matrix: Tensor, how: Prepare, size: int) -> Tensor:
     if how == "pad":
         lines = math.ceil(factors / size)
         width = math.ceil(factors / lines)
+        # (B, C, R * lines, width)
         x = F.pad(x, (0, lines * width - factors)).reshape(b, channels, regions * lines, width)
         top, left = (size - regions * lines) // 2, (size - width) // 2
         x = F.pad(x, (left, size - width - left, top, size - regions * lines - top))

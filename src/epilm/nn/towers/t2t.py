@@ -29,7 +29,9 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         b, tokens, _ = x.shape
+        # (B, heads, T, D) each
         q, k, v = self.qkv(x).view(b, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        # (B, T, heads * D)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, tokens, -1)
         return self.out(mixed), v.transpose(1, 2).reshape(b, tokens, -1)
 

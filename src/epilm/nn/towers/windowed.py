@@ -103,15 +103,15 @@ class WindowAttention(nn.Module):
         """(B, columns, rows, D), padded, -> (B * windows, T, D)."""
         (nc, nr), (wc, wr), dim = self.count, self.window, x.shape[-1]
         if nr > 1:
-            x = x.view(-1, nc, wc, nr, wr, dim).transpose(2, 3)
-        return x.reshape(-1, wc * wr, dim)
+            x = x.view(-1, nc, wc, nr, wr, dim).transpose(2, 3)  # (B, nc, nr, wc, wr, D)
+        return x.reshape(-1, wc * wr, dim)  # (B * windows, T, D)
 
     def _join(self, x: Tensor) -> Tensor:
         """Undo `_cut`."""
         (nc, nr), (wc, wr), dim = self.count, self.window, x.shape[-1]
         if nr > 1:
-            x = x.view(-1, nc, nr, wc, wr, dim).transpose(2, 3)
-        return x.reshape(-1, nc * wc, nr * wr, dim)
+            x = x.view(-1, nc, nr, wc, wr, dim).transpose(2, 3)  # (B, nc, wc, nr, wr, D)
+        return x.reshape(-1, nc * wc, nr * wr, dim)  # (B, columns, rows, D), padded
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, columns, rows, D) to the same shape."""
@@ -124,13 +124,14 @@ class WindowAttention(nn.Module):
         q, k, v = (
             self.qkv(x).view(-1, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         )
-        bias = self.bias[:, self.relative].view(self.heads, tokens, tokens)
+        bias = self.bias[:, self.relative].view(self.heads, tokens, tokens)  # (heads, T, T)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # (B * windows, heads, T, T)
         if padded:
             scores = scores.view(-1, windows, self.heads, tokens, tokens) + (bias + self.padding)
             scores = scores.view(-1, self.heads, tokens, tokens)
         else:
             scores = scores + bias
+        # (B * windows, T, D)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(-1, tokens, dim)
         x = self._join(self.out(mixed))
         (left, top), (columns, rows) = self.before, self.grid

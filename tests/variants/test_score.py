@@ -1,5 +1,5 @@
-"""Scores of variants: what must not matter does not, what must negate negates, and effects lie where
-they were planted.
+"""Scores of variants: what must not matter does not, what must negate negates, and effects lie
+where they were planted.
 """
 
 import csv
@@ -72,7 +72,8 @@ def world(tmp_path_factory):
     save_model(folder / "model", build_model(SPEC, seed=1).eval(), SPEC, {})
     tuned, _ = quick(planted(80), folder / "tuned", settings=replace(QUICK, epochs=1))
     (folder / "m.jaspar").write_text(
-        ">M1 AP1\nA [ 0 0 9 0 0 0 9 ]\nC [ 0 0 0 9 0 9 0 ]\nG [ 0 9 0 0 0 0 0 ]\nT [ 9 0 0 0 9 0 0 ]\n"
+        ">M1 AP1\nA [ 0 0 9 0 0 0 9 ]\nC [ 0 0 0 9 0 9 0 ]\n"
+        "G [ 0 9 0 0 0 0 0 ]\nT [ 9 0 0 0 9 0 0 ]\n"
     )
     rows = some_variants(letters, 24)
     write_table(folder / "v.tsv", rows)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.variants.haplotypes import REASONS, Change
-from epilm.variants.records import Allele, kind_of, pysam_module
+from epilm.variants.records import Allele, kind_of, open_vcf, pysam_module
 
 PREFIX = "EPILM_"
 FIXED = ("chrom", "pos", "id", "ref", "alt", "norm_pos", "norm_ref", "norm_alt", "reason")
@@ -126,7 +126,7 @@ def _write_vcf(
 
     with atomic_file(out) as new:
         if kind_of(source, "variants") == "vcf":
-            with pysam.VariantFile(str(source)) as file:
+            with open_vcf(source) as file:
                 describe(file.header)
                 with pysam.VariantFile(str(new), mode, header=file.header) as written:
                     for number, record in enumerate(file):

@@ -107,6 +107,11 @@ def _write_vcf(
         for contig in dict.fromkeys(allele.chrom for allele in alleles):
             if contig not in header.contigs:
                 header.contigs.add(contig, length=sizes.get(contig))
+        if "END" not in header.info:
+            # htslib gives END to a symbolic ALT that has none; the head must know the key before.
+            header.add_line(
+                '##INFO=<ID=END,Number=1,Type=Integer,Description="Last base of the variant">'
+            )
         listed = ", ".join(f"{reason} ({text})" for reason, text in REASONS.items())
         described = {key: columns.texts[c] for key, c in zip(keys, columns.values)}
         lines = [(key, "Float", text) for key, text in described.items()]

@@ -326,7 +326,8 @@ def test_every_record_is_scored_or_has_a_reason(world, tmp_path):
         (("chr1", swap, other(swap), base(swap)), ["ref_swapped"]),
     ]
     source = vcf(tmp_path / "v.vcf.gz", [r for r, _ in odd] + good, gz=True)
-    given = [source, "--model", world["folder"] / "model", "--genome", genome, "--device", "cpu"]
+    motifs = {"motifs": world["folder"] / "m.jaspar", "window": 64}
+    given = [source, "--motifs", motifs["motifs"], "--window", 64, "--genome", genome]
     code = main(["score-variants", *map(str, [*given, "--out", tmp_path / "o.tsv"])])
     assert code == 0
     with open(tmp_path / "o.tsv") as handle:
@@ -335,31 +336,32 @@ def test_every_record_is_scored_or_has_a_reason(world, tmp_path):
     assert [row["reason"].strip(".") for row in table][: len(expected)] == expected
     assert {row["reason"] for row in table[len(expected) :]} == {"."}
     for row in table:
-        assert (row["llr_delta"] == ".") == (row["reason"] != ".")
+        assert (row["motif_AP1_delta"] == ".") == (row["reason"] != ".")
 
     import pysam
 
     for name in ("o.vcf", "o.vcf.gz", "o.bcf"):
         main(["score-variants", *map(str, [*given, "--out", tmp_path / name])])
         with pysam.VariantFile(str(tmp_path / name)) as file:
-            assert file.header.info["EPILM_llr_delta"].number == "A"
+            assert file.header.info["EPILM_motif_AP1_delta"].number == "A"
             records = list(file)
         assert len(records) == len(odd) + len(good)
         assert records[0].info["AC"] == (1, 1, 1)
-        delta = records[0].info["EPILM_llr_delta"]
-        assert delta[0] == pytest.approx(float(table[0]["llr_delta"]), rel=1e-5)
+        delta = records[0].info["EPILM_motif_AP1_delta"]
+        assert delta[0] == pytest.approx(float(table[0]["motif_AP1_delta"]), rel=1e-5)
         assert delta[1:] == (None, None)
         assert records[0].info["EPILM_REASON"][1:] == ("symbolic", "star")
     first = (tmp_path / "o.vcf.gz").read_bytes()
     main(["score-variants", *map(str, [*given, "--out", tmp_path / "o.vcf.gz"])])
     assert (tmp_path / "o.vcf.gz").read_bytes() == first
     # What was written is read again, and a table's scores become a VCF.
-    again = score_variants(tmp_path / "o.vcf.gz", given[2], genome, tmp_path / "p.vcf.gz", **CPU)
+    again = score_variants(
+        tmp_path / "o.vcf.gz", None, genome, tmp_path / "p.vcf.gz", **motifs, **CPU
+    )
     assert Counter(again.reasons) == Counter(row["reason"].strip(".") for row in table)
     assert (tmp_path / "p.vcf.gz").read_bytes() == first
-    score_variants(
-        world["folder"] / "v.tsv", given[2], world["folder"] / "g.fa", tmp_path / "t.vcf", **CPU
-    )
+    table = world["folder"] / "v.tsv"
+    score_variants(table, None, world["folder"] / "g.fa", tmp_path / "t.vcf", **motifs, **CPU)
     with pysam.VariantFile(str(tmp_path / "t.vcf")) as file:
         assert [r.id for r in file] == [row[2] for row in world["rows"]]
 

@@ -181,8 +181,8 @@ def _refuse_wrong(file: VariantFile, alleles: Sequence[Allele], reasons: Sequenc
         "REF is not what the genome has",
         where=first.where,
         found=(
-            f"{wrong} of {judged} alleles: {n[SWAPPED]} with REF and ALT swapped, {n[MISMATCH]} with"
-            f" other bases, {n['past_contig_end']} past the chromosome's end"
+            f"{wrong} of {judged} alleles: {n[SWAPPED]} with REF and ALT swapped, {n[MISMATCH]}"
+            f" with other bases, {n['past_contig_end']} past the chromosome's end"
         ),
         expected=f"at most {WRONG_AT_MOST:.0%}",
         do=(

@@ -6,12 +6,17 @@ that was read goes unsaid. Coordinates become 0-based here. VCF and BCF need pys
 
 import csv
 import gzip
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from epilm.errors import InputError, UsageError
+from epilm.genome.blocks import is_bgzip
+from epilm.genome.files import is_gzip
 
 VCF_ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 TSV_ENDINGS = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
@@ -116,6 +121,20 @@ def pysam_module() -> Any:
     return pysam
 
 
+@contextmanager
+def open_vcf(path: Path) -> Iterator[Any]:
+    """Open a VCF or BCF for reading; one of plain gzip, which htslib cannot wind back, unpacked."""
+    pysam = pysam_module()
+    with tempfile.TemporaryDirectory() as folder:
+        name = path
+        if is_gzip(path) and not is_bgzip(path):
+            name = Path(folder) / "plain.vcf"
+            with gzip.open(path) as packed, open(name, "wb") as plain:
+                shutil.copyfileobj(packed, plain)
+        with pysam.VariantFile(str(name)) as file:
+            yield file
+
+
 def read_variants(path: str | Path) -> VariantFile:
     """Read all alleles of a file.
 
@@ -157,10 +176,9 @@ Row = tuple[str, int, str, tuple[str, ...], str, str]
 
 
 def _vcf(path: Path, contigs: dict[str, int]) -> Iterator[Row]:
-    pysam = pysam_module()
     at = 0
     try:
-        with pysam.VariantFile(str(path)) as file:
+        with open_vcf(path) as file:
             for name, contig in file.header.contigs.items():
                 if contig.length:
                     contigs[name] = int(contig.length)
@@ -168,7 +186,7 @@ def _vcf(path: Path, contigs: dict[str, int]) -> Iterator[Row]:
                 line = f"record {at} ({record.chrom}:{record.pos})"
                 alts = tuple(record.alts or ())
                 yield record.chrom, record.start, record.ref or "", alts, record.id or ".", line
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(
             "not a VCF or BCF, or a damaged one",
             where=f"{path}, after record {at}",
@@ -180,8 +198,7 @@ def _vcf(path: Path, contigs: dict[str, int]) -> Iterator[Row]:
 def _tsv(path: Path) -> Iterator[Row]:
     line = 1
     try:
-        opened = gzip.open(path, "rt") if path.suffix == ".gz" else open(path, encoding="utf-8")
-        with opened as file:
+        with _text(path) as file:
             csv.field_size_limit(1 << 30)
             rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             column = _columns(next(rows, []), path)
@@ -207,6 +224,12 @@ def _tsv(path: Path) -> Iterator[Row]:
         raise InputError(
             "the file cannot be read", where=f"{path}, line {line}", found=error
         ) from None
+
+
+def _text(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8")
+    return open(path, encoding="utf-8")
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:

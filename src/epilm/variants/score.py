@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epilm.errors import UsageError
 from epilm.tasks.reference import Reference, open_reference
@@ -76,6 +77,26 @@ class VariantScores:
         lines = [f"{counts.pop('scored')} of {len(self)} alleles scored"]
         lines += [f"  {n} not scored, {reason}: {REASONS[reason]}" for reason, n in counts.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+class StoreBases:
+    """The genome of an open store.
+
+    Parameters
+    ----------
+    store : Store
+        Not on a GPU.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self.sizes = {str(c): int(n) for c, n in zip(store.chroms, store.sizes, strict=True)}
+        self._first = dict(zip(self.sizes, store.offsets.tolist(), strict=True))
+        self._genome = store.genome
+
+    def codes(self, chrom: str) -> NDArray[np.uint8]:
+        """Give the bases of a chromosome."""
+        first = self._first[chrom]
+        return np.asarray(self._genome[first : first + self.sizes[chrom]])
 
 
 def score_variants(
@@ -159,7 +180,7 @@ def score_variants(
                 do="Leave out --genome: the windows are cut from the store's genome.",
             )
         opened = store if isinstance(store, Store) else Store.open(store)
-        genome = opened.path
+        genome = StoreBases(opened)
     if genome is None:
         raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
     scorers: list[PairScorer] = []

@@ -1,4 +1,4 @@
-"""What a model says of two haplotypes: masked log-odds, embedding distance, a task's logits, motifs.
+"""What is said of two haplotypes: masked log-odds, embedding distance, a task's logits, motifs.
 
 Every forward pass holds the two windows of one variant and nothing else, in an order that does not
 depend on which of them is REF. So the last bit of a score depends on no neighbour, batch or order,
@@ -6,8 +6,9 @@ and REF and ALT swapped negate it exactly.
 Axes: N pairs, W bases, L tokens, M masked tokens, F outputs or motifs.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +22,9 @@ from epilm.finetuning.finetuned import Finetuned
 from epilm.finetuning.predict import ModelScorer, logits_of, logits_of_windows
 from epilm.finetuning.windows import reading_of
 from epilm.hub.load import Loaded, find_masked_head, find_trunk
-from epilm.motifs.matrix import best_of_sequences
 from epilm.motifs.motif import Motif
+from epilm.motifs.scan import best_scores
+from epilm.motifs.scores import log_odds
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.tokens.kmers import MASK, kmer_ids, wrap
@@ -279,20 +281,7 @@ class TaskScorer:
         return np.concatenate(out)
 
 
-class _Holding:
-    """Bases that stand in a `HaplotypeStore` within a `with`."""
-
-    def __init__(self, store: "HaplotypeStore", bases: Any) -> None:
-        self.store, self.bases = store, bases
-
-    def __enter__(self) -> None:
-        self.store.in_place = self.bases
-
-    def __exit__(self, *_: object) -> None:
-        self.store.in_place = None
-
-
-@dataclass
+@dataclass(frozen=True)
 class HaplotypeStore(Store):
     """A store whose windows have other bases where a haplotype is put in.
 
@@ -300,23 +289,28 @@ class HaplotypeStore(Store):
     stand beside other bases than in the genome.
     """
 
-    in_place: Any = None
+    in_place: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = field(default_factory=list)
 
     @classmethod
     def of(cls, store: Store) -> "HaplotypeStore":
         """The same store, bases of which can be replaced."""
-        return cls(**{field.name: getattr(store, field.name) for field in fields(store)})
+        return cls(**{each.name: getattr(store, each.name) for each in fields(store)})
 
-    def holding(self, starts: NDArray[np.int64], codes: NDArray[np.uint8]) -> _Holding:
-        """Put in bases (B, W) whose first stands at `starts`, for windows of B rows."""
-        return _Holding(self, (starts, codes))
+    @contextmanager
+    def holding(self, starts: NDArray[np.int64], codes: NDArray[np.uint8]) -> Iterator[None]:
+        """Within, bases (B, W) whose first stands at `starts` are in the windows of B rows."""
+        self.in_place.append((starts, codes))
+        try:
+            yield
+        finally:
+            self.in_place.pop()
 
     def bases(self, chroms: Any, starts: Any, width: int) -> Any:
         """See `Store.bases`; rows are those of what is put in."""
         there = np.array(super().bases(chroms, starts, width))
-        if self.in_place is None:
+        if not self.in_place:
             return there
-        firsts, codes = self.in_place
+        firsts, codes = self.in_place[-1]
         for row, (start, first) in enumerate(zip(np.asarray(starts), firsts, strict=True)):
             a, b = max(start, first), min(start + width, first + codes.shape[1])
             there[row, a - start : b - start] = codes[row, a - first : b - first]
@@ -340,6 +334,8 @@ class MotifScorer:
 
     def __init__(self, motifs: Sequence[Motif]) -> None:
         self.motifs = list(motifs)
+        self.pwms = [log_odds(motif) for motif in motifs]
+        self.widths = np.array([motif.width for motif in motifs])
         names = [motif.name or motif.id for motif in motifs]
         ids = [motif.id for motif in motifs]
         once = len(set(names)) == len(names)
@@ -349,16 +345,16 @@ class MotifScorer:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         values = np.empty((2 * n, len(self.motifs)))
-        for f, motif in enumerate(self.motifs):
-            reach = max(motif.width, 2)
-            pieces = []
-            for row in range(n):
-                for side in range(2):
-                    first = max(int(pairs.begin[row, side]) - reach + 1, 0)
-                    last = min(int(pairs.ends[row, side]) + reach - 1, width)
-                    pieces.append(pairs.codes[row, side, first:last])
-            rows = labelled(pieces, np.zeros(2 * n))
-            values[:, f] = best_of_sequences(rows.codes, rows.lengths, [motif])[:, 0]
+        offset = width * np.arange(2 * n)
+        begin, ends = pairs.begin.reshape(-1), pairs.ends.reshape(-1)
+        for motif_width in set(self.widths):
+            reach = max(motif_width, 2) - 1  # a site of one base touches a junction beside it
+            first = offset + np.maximum(begin - reach, 0)
+            last = offset + np.minimum(ends + reach, width)
+            of_width = np.flatnonzero(self.widths == motif_width)
+            pwms = [self.pwms[f] for f in of_width]
+            flat = pairs.codes.reshape(-1)
+            values[:, of_width] = best_scores(flat, first, last, pwms, floor=True)
         values = values.reshape(n, 2, -1)
         return Said({name: values[:, :, f] for f, name in enumerate(self.sides)}, {})
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.variants.haplotypes import REASONS, Change
-from epilm.variants.records import Allele, kind_of, pysam_module
+from epilm.variants.records import Allele, kind_of, open_vcf, pysam_module
 
 PREFIX = "EPILM_"
 FIXED = ("chrom", "pos", "id", "ref", "alt", "norm_pos", "norm_ref", "norm_alt", "reason")
@@ -107,6 +107,11 @@ def _write_vcf(
         for contig in dict.fromkeys(allele.chrom for allele in alleles):
             if contig not in header.contigs:
                 header.contigs.add(contig, length=sizes.get(contig))
+        if "END" not in header.info:
+            # htslib gives END to a symbolic ALT that has none; the head must know the key before.
+            header.add_line(
+                '##INFO=<ID=END,Number=1,Type=Integer,Description="Last base of the variant">'
+            )
         listed = ", ".join(f"{reason} ({text})" for reason, text in REASONS.items())
         described = {key: columns.texts[c] for key, c in zip(keys, columns.values)}
         lines = [(key, "Float", text) for key, text in described.items()]
@@ -126,7 +131,7 @@ def _write_vcf(
 
     with atomic_file(out) as new:
         if kind_of(source, "variants") == "vcf":
-            with pysam.VariantFile(str(source)) as file:
+            with open_vcf(source) as file:
                 describe(file.header)
                 with pysam.VariantFile(str(new), mode, header=file.header) as written:
                     for number, record in enumerate(file):

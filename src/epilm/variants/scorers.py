@@ -106,7 +106,7 @@ class MaskedScorer:
     """
 
     between: tuple[str, ...] = ("l2", "cosine")
-    width = None
+    width: int | None = None
 
     def __init__(self, model: Loaded) -> None:
         self.model, spec = model, model.spec
@@ -146,10 +146,10 @@ class MaskedScorer:
         hidden = ids.clone()
         rows, true, sizes = [], [], []
         for side in range(2):
-            at = touched_tokens(
+            touched = touched_tokens(
                 int(begin[side]), int(ends[side]), bare.shape[1], spec.k, spec.stride
             )
-            at = torch.from_numpy(at + special)
+            at = torch.from_numpy(touched + special)
             true.append(ids[side, at])
             hidden[side, at] = MASK
             rows.append(at + side * ids.shape[1])
@@ -329,8 +329,8 @@ class MotifScorer:
     """
 
     between: tuple[str, ...] = ()
-    width = None
-    widest = None
+    width: int | None = None
+    widest: int | None = None
 
     def __init__(self, motifs: Sequence[Motif]) -> None:
         self.motifs = list(motifs)

@@ -184,6 +184,7 @@ class FactorReader:
             matrix = matrix[:, :, self._columns]
         if self._totals is not None and self._levels is not None:
             counts = take(self.store.counts, safe)  # type: ignore[arg-type]
+            # (B, R, T) -> (B, R)
             mine = counts.gather(2, cells[:, None, None].expand(*safe.shape, 1))[..., 0]
             weight = (
                 torch.log1p(mine * 1e6 / self._totals[cells][:, None])

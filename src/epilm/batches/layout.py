@@ -84,7 +84,7 @@ def pack(
     offset = position - (ends - sizes).gather(1, slot)
     is_value = inside & (offset < counts.gather(1, slot))
     index = slot * length + offset.clamp(0, max(length - 1, 0))
-    flat = values.reshape(n_strings, n * length)
+    flat = values.reshape(n_strings, n * length)  # (N, n, L) -> (N, n * L)
     gathered = flat.gather(1, index) if length else torch.zeros_like(index, dtype=values.dtype)
     string = torch.where(is_value, gathered, torch.where(inside, gap, fill).to(values.dtype))
     return string, slot, ends[:, -1]
@@ -262,7 +262,7 @@ class RegionTokens:
             start = torch.minimum(begin, self._high[safe] - length)
         width = max(min(budget, self.longest), 1)
         codes = as_tensor(self.store.windows(_same_kind(start.reshape(-1), self.store), width))
-        codes = codes.reshape(*rows.shape, width)
+        codes = codes.reshape(*rows.shape, width)  # (N * n, W) -> (N, n, W)
         if self._turned is not None:
             codes = torch.where(
                 self._turned.view_as(rows)[..., None], other_strand(codes, length), codes
@@ -326,13 +326,13 @@ class TokenNumbers(RegionTokens):
     """
 
     def _ids(self, codes: Tensor, length: Tensor) -> Tensor:
-        flat = codes.reshape(-1, codes.shape[-1])
+        flat = codes.reshape(-1, codes.shape[-1])  # (..., W) -> (rows, W)
         beyond = torch.arange(flat.shape[1], device=flat.device) >= length.reshape(-1, 1)
         self._codes = flat.masked_fill(beyond, 4)
         self._per_row = max((flat.shape[1] - self.k) // self.stride + 1, 0)
         shape = (*codes.shape[:-1], self._per_row)
         numbers = torch.arange(len(flat) * self._per_row, device=flat.device)
-        return numbers.view(shape) + N_SPECIAL
+        return numbers.view(shape) + N_SPECIAL  # (rows * tokens) -> (..., tokens)
 
     def read(self) -> tuple[Tensor, int]:
         """Rows of bases read last, uint8 (n, W) with N beyond their ends, and tokens of a row."""

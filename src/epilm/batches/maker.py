@@ -261,12 +261,12 @@ class BatchMaker:
         number = sites.row[inside] * per_row + token[inside]
         # A number that was cropped, or stands beyond a region's end, is in no string.
         where = torch.full((len(codes) * per_row,), -1, device=codes.device)
-        at = (numbers.flatten() >= N_SPECIAL).nonzero()[:, 0]
+        at = (numbers.flatten() >= N_SPECIAL).nonzero()[:, 0]  # (B, L) -> places among B * L
         where[numbers.flatten()[at] - N_SPECIAL] = at
         at, column = where[number], sites.column[inside]
         there = torch.zeros((numbers.numel(), self.sites.n), dtype=torch.bool, device=codes.device)
         there[at[at >= 0], column[at >= 0]] = True
-        return there.view(*numbers.shape, -1)
+        return there.view(*numbers.shape, -1)  # (B * L, M) -> (B, L, M)
 
     # -- the strings of pass 1 ---------------------------------------------------------------
 
@@ -407,7 +407,7 @@ def _cut(
     number = torch.arange(most, device=string.device)
     filled = (total[:, None] - number * room).clamp(0, room)
     real = number < pieces[:, None]
-    shape = (len(string), most, room)
+    shape = (len(string), most, room)  # (N, most * room) -> (N, most, room)
     return (
         string.reshape(shape)[real],
         slot.reshape(shape)[real],

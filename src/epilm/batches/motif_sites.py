@@ -250,6 +250,7 @@ class _Product:
             for strand, scores in enumerate((pwm, pwm[::-1, ::-1])):
                 table[rows, :4, strand, number] = np.maximum(scores, LOW)
         self._exact = torch.from_numpy(table).to(device)
+        # (span, LETTERS, 2, M) -> (span * LETTERS, 2 * M)
         self._table = self._exact.float().reshape(-1, 2 * self.n)
 
     def __call__(self, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -260,10 +261,11 @@ class _Product:
         parts = []
         for at in range(0, len(codes), rows_at_once):
             part = reach[at : at + rows_at_once]
+            # (n, W) -> one of LETTERS (n, W * LETTERS)
             hot = (part[..., None] == torch.arange(LETTERS, device=codes.device)).float().flatten(1)
-            words = hot.unfold(1, LETTERS * self._span, LETTERS)
-            scores = words.reshape(-1, LETTERS * self._span) @ self._table
-            scores = scores.view(len(part), bases, 2, self.n)
+            words = hot.unfold(1, LETTERS * self._span, LETTERS)  # (n, bases, LETTERS * span)
+            scores = words.reshape(-1, LETTERS * self._span) @ self._table  # (n * bases, 2 * M)
+            scores = scores.view(len(part), bases, 2, self.n)  # (n, bases, strand, M)
             near = (scores >= self._cuts - NEAR).nonzero()  # (E', 4)
             row, middle, strand, motif = near.unbind(1)
             columns = torch.arange(self._span, device=row.device)

@@ -278,7 +278,7 @@ def pairs_in_batch(
     n, size = regions.shape
     sample = torch.arange(n, device=rows.device).repeat_interleave(size)
     slot = torch.arange(size, device=rows.device).repeat(n)
-    flat = regions.reshape(-1)
+    flat = regions.reshape(-1)  # (B, R) -> (B * R,)
     follows = (slot < size - 1) & (flat >= 0)
     follows[:-1] &= flat[1:] >= 0
     first = follows.nonzero()[:, 0]

@@ -57,8 +57,8 @@ def find_task(name: str) -> Task:
     'binding'
     >>> find_task("tfbz")
     Traceback (most recent call last):
-    epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: promoter, tfbs,
-        sequences, binding.
+    epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: binding,
+    promoter, sequences, tfbs.
     """
     for task in TASKS.values():
         if name == task.name or name in task.aliases:

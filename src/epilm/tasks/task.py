@@ -128,8 +128,9 @@ def foreign_option(task: Task, verb: str, option: str, tasks: Mapping[str, Task]
     Examples
     --------
     >>> from epilm.tasks import TASKS
-    >>> print(foreign_option(TASKS["promoter"], "finetune", "--kernel", TASKS))
-    finetune promoter: no such option. Found --kernel, an option of binding; ...
+    >>> error = foreign_option(TASKS["promoter"], "finetune", "--kernel", TASKS)
+    >>> print(str(error).partition(" Did you mean")[0])
+    finetune promoter: no such option. Found --kernel, an option of binding.
     """
     spec = task.options_of(verb)
     known = sorted(option_name(spec, field.name) for field in fields(spec))

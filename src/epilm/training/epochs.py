@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from epilm.atomic import atomic_file
 from epilm.device import Place, batch_fits
 from epilm.errors import TrainingError, UsageError
-from epilm.tensor_files import load_tensors, save_tensors
+from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 from epilm.tokens.random import hash_bits
 from epilm.training.heap import kept_heap
 from epilm.training.learning import Learning, optim_of
@@ -305,7 +305,8 @@ class Epochs:
         root, history = self.out / STATES, self.history
         root.mkdir(parents=True, exist_ok=True)
         if history.best_epoch == epoch + 1 and self.best_weights is not None:
-            with atomic_file(root / f"best_{epoch + 1:04d}.safetensors") as new:
+            best = root / f"best_{epoch + 1:04d}.safetensors"
+            with atomic_file(best, wants=bytes_of(self.best_weights.values())) as new:
                 save_tensors(new, self.best_weights)
         extra = {
             "history": [plain(row) for row in history.rows],

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two test processes with one thread each: torch threads of several processes fight for the cores.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint types layers doctest pytest benchmarks clean
+.PHONY: demo test test-all lint types layers doctest pytest benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/epilm demo demo
@@ -34,6 +34,10 @@ doctest: $(VENV)/.installed
 	$(TEST_ENV) $(BIN)/python -m pytest --doctest-modules src/epilm -n 2 -p no:cacheprovider
 
 pytest: $(VENV)/.installed
+	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=15 -m "not twin"
+
+# With the costly twins that `make test` leaves out.
+test-all: lint types layers doctest
 	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=15
 
 benchmarks: $(VENV)/.installed

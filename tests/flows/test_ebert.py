@@ -106,6 +106,7 @@ def test_the_run_knows_its_states_and_embeds(whole):
     assert loaded.embed(["ACGTAGGATCCTAGCTAGCTAACGT"]).shape == (1, 64)
 
 
+@pytest.mark.twin  # the same loop as in test_resume
 def test_killed_at_a_random_step_a_run_ends_bit_identical(store, whole, tmp_path):
     out = tmp_path / "run"
     process = start(store, out)
@@ -132,6 +133,7 @@ def test_killed_at_a_random_step_a_run_ends_bit_identical(store, whole, tmp_path
     assert lines(out) == lines(whole)
 
 
+@pytest.mark.twin  # the same loop as in test_resume
 def test_two_processes_give_the_losses_and_weights_of_one(store, whole, tmp_path):
     out = tmp_path / "two"
     finish(start(store, out, "train.devices=2"))

@@ -12,6 +12,7 @@ from epilm.motifs.scan import checked_threads
 from epilm.tour.demo import demo
 
 
+@pytest.mark.twin  # of `make demo`
 @pytest.mark.slow
 def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     said: list[str] = []

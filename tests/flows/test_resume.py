@@ -125,6 +125,7 @@ def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical
     assert lines(out) == lines(whole)
 
 
+@pytest.mark.twin  # the same loop as above
 def test_a_killed_run_ends_with_another_micro_batch(store, tmp_path):
     """As out of memory advises."""
     out = tmp_path / "run"

@@ -6,6 +6,7 @@ Imports nothing heavy: `epilm score-variants --help` reads it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Reading:
 
     scores: list[str] | None = None
     """Which of a pre-trained model's scores; all it gives where not given."""
+    motif_columns: Literal["each", "largest"] = "each"
+    """Scores of every motif, or of the one that the variant changes most."""
     window: int | None = None
     """Bases of both windows; the model's own where it has one."""
     shifts: tuple[int, ...] = (0,)

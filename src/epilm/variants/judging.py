@@ -243,7 +243,8 @@ def _of_model(done: VariantScores) -> dict[str, Values]:
         for name in done.values
         if name not in of_sides and not name.endswith((OF_STRANDS, "_percentile"))
     ]
-    if sum(name.startswith("motif_") for name in deltas) > MOTIFS_APART:
+    motifs = sum(name.startswith("motif_") for name in deltas)
+    if motifs > MOTIFS_APART or "motif_largest_delta" in deltas:
         deltas = [name for name in deltas if not name.startswith("motif_")]
     return {name: done.values[name] for name in (*deltas, *distances)}
 
@@ -308,7 +309,8 @@ def _of_group(
         n, positives = int(use.sum()), int(known[use].sum()) if labels else 0
         if n < LEAST or (labels and not 0 < positives < n):
             continue
-        score, effect = values[use], known[use]
+        score = values[use]
+        effect = known[use].astype(np.int64) if labels else known[use]
         # A nearness has no direction: what is larger is more.
         size = score if name == "baseline tss" else np.abs(score)
         if labels:

@@ -128,6 +128,7 @@ def score_variants(
     shifts: Sequence[int] = (0,),
     grid: int = 1,
     scores: Sequence[str] | None = None,
+    motif_columns: Literal["each", "largest"] = "each",
     null: int = 0,
     null_seed: int = 0,
     batch_size: int = PIECE,
@@ -163,6 +164,9 @@ def score_variants(
         of REF and little of it is computed twice; 1: the variant is in the middle.
     scores : sequence of str, optional
         Which scores of a pre-trained model to compute; all that it gives where not given.
+    motif_columns : {"each", "largest"}
+        A score a motif, or of each variant only the motif whose score changes most
+        (`motif_largest`).
     null : int
         Add to every delta and distance its percentile among so many matched random variants
         (`variants.null`), by size: 100 is larger than any of them.
@@ -218,7 +222,7 @@ def score_variants(
         genome = StoreBases(opened)
     if genome is None:
         raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
-    scorers = _open_scorers(model, opened, cell, motifs, scores, device)
+    scorers = _open_scorers(model, opened, cell, motifs, scores, device, motif_columns)
     windowing = _windowing(scorers, window, shifts, grid, model)
     for name, value, least in (("null", null, 0), ("batch-size", batch_size, 1)):
         if value < least:
@@ -296,6 +300,7 @@ def _open_scorers(
     motifs: str | Path | None,
     scores: Sequence[str] | None,
     device: Any,
+    motif_columns: str,
 ) -> list[PairScorer]:
     scorers: list[PairScorer] = []
     if model is not None:
@@ -303,7 +308,9 @@ def _open_scorers(
     elif store is not None or cell is not None or scores:
         raise UsageError("--store, --cell and --scores are a model's", do="Give --model.")
     if motifs is not None:
-        scorers.append(motifs_from(motifs))
+        scorers.append(motifs_from(motifs, motif_columns == "largest"))
+    elif motif_columns != "each":
+        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
     return scorers
 
 

@@ -536,6 +536,9 @@ class MotifScorer:
     Parameters
     ----------
     motifs : sequence of Motif
+    largest : bool
+        Of every pair only the motif whose two scores are furthest apart, `motif_largest`, in
+        place of a score a motif.
     """
 
     between: tuple[str, ...] = ()
@@ -544,7 +547,7 @@ class MotifScorer:
     network: nn.Module | None = None
     device = torch.device("cpu")
 
-    def __init__(self, motifs: Sequence[Motif]) -> None:
+    def __init__(self, motifs: Sequence[Motif], largest: bool = False) -> None:
         self.notes: list[str] = []
         self.motifs = list(motifs)
         self.pwms = [log_odds(motif) for motif in motifs]
@@ -552,7 +555,10 @@ class MotifScorer:
         names = [motif.name or motif.id for motif in motifs]
         ids = [motif.id for motif in motifs]
         once = len(set(names)) == len(names)
+        self.largest = largest
         self.sides = tuple(f"motif_{name}" for name in (names if once else ids))
+        if largest:
+            self.sides = ("motif_largest",)
 
     def __call__(self, pairs: Pairs) -> Said:
         """See `PairScorer`."""
@@ -569,11 +575,15 @@ class MotifScorer:
             flat = pairs.codes.reshape(-1)
             values[:, of_width] = best_scores(flat, first, last, pwms, floor=True)
         values = values.reshape(n, 2, -1)
+        if self.largest:
+            # The same motif in either order of the two, and on either strand.
+            most = np.abs(values[:, 0] - values[:, 1]).argmax(1)
+            values = values[np.arange(n), :, most][:, :, None]
         return Said({name: values[:, :, f] for f, name in enumerate(self.sides)}, {})
 
 
-def motifs_from(path: str | Path) -> MotifScorer:
+def motifs_from(path: str | Path, largest: bool = False) -> MotifScorer:
     """Make it of a file of motifs."""
     from epilm.motifs.formats import read_motifs
 
-    return MotifScorer(read_motifs(path))
+    return MotifScorer(read_motifs(path), largest)

@@ -3,9 +3,9 @@
 Ours: `epilm.variants` as it is: each different window once (variants of a place share the window of
 REF, SNVs of a place the one with the hidden k-mers), passes of one shape. Peer: variant by variant,
 strand by strand, REF and ALT in one pass of the encoder and in one more with the k-mers hidden.
-Dense: every SNV and every deletion of a base over a stretch, as in saturation mutagenesis. Sparse:
-an SNV every 34 bp, as in a panel of people. Checked in the same run: the scores agree, and ours are
-the same bytes in batches of 1, of 64 and shuffled.
+Dense: every SNV and every deletion of a base over a stretch, as in saturation mutagenesis (and the
+SNVs alone). Sparse: an SNV every 34 bp, as in a panel of people. Checked in the same run: the
+scores agree, and ours are the same bytes alone, in batches of 64 and shuffled.
 
     python benchmarks/score_variants.py [--bases 24] [--window 200] [--hidden 128] [--grid 32]
 """
@@ -79,6 +79,7 @@ def main() -> None:
     dense = [
         each for at in stretch for each in (*snvs(at), Change("chr1", at, "ACGT"[bases[at]], ""))
     ]
+    dense_snvs = [each for at in stretch for each in snvs(at)]
     sparse = [snvs(2 * width + 34 * i)[0] for i in range(2 * arguments.bases)]
 
     def one_pass_a_variant(
@@ -112,6 +113,7 @@ def main() -> None:
         return {"llr_delta": llr} | ({"l2": l2} if vectors else {})
 
     cases = (
+        ("dense SNVs", dense_snvs, ["llr"], 1),
         ("dense", dense, ["llr"], 1),
         ("dense", dense, None, 1),
         ("dense", dense, None, arguments.grid),

@@ -85,6 +85,7 @@ def test_baselines_by_hand(tmp_path):
     said = baselines(done, tmp_path / "tss.bed")
     assert said["baseline gc"][:3].tolist() == [1, -2, 1]
     assert said["baseline motif"][:3].tolist() == [-3, -2, 0.5]
+    assert said["baseline motifs"][:3] == pytest.approx([4, 3, 0.6])
     assert said["baseline tss"][:3] == pytest.approx([0, -np.log10(11), -np.log10(11)])
     for each in said.values():
         assert np.isnan(each[3])

@@ -334,9 +334,15 @@ def test_the_llr_of_a_base_is_that_of_the_protocol(world, tmp_path):
     assert done.values["llr_strands"][0] == pytest.approx(abs(deltas[0] - deltas[1]), abs=1e-5)
 
 
-def test_the_distances_are_those_of_embed(world, tmp_path):
+@pytest.mark.parametrize("pooling", [None, "mean", "pooler"])
+def test_the_distances_are_those_of_embed(world, tmp_path, pooling):
     done = score_variants(
-        world["folder"] / "v.tsv", world["folder"] / "model", world["folder"] / "g.fa", **CPU
+        world["folder"] / "v.tsv",
+        world["folder"] / "model",
+        world["folder"] / "g.fa",
+        scores=["l2", "cosine"],
+        pooling=pooling,
+        **CPU,
     )
     model, letters = load(world["folder"] / "model"), world["letters"]
     row = next(i for i, a in enumerate(done.alleles) if len(a.ref) == len(a.alt) == 1)
@@ -346,7 +352,7 @@ def test_the_distances_are_those_of_embed(world, tmp_path):
     other[31] = "ACGT".index(done.alleles[row].alt)
     distances = []
     for two in ([window, other], [3 - window[::-1], 3 - other[::-1]]):
-        a, b = model.embed(two).astype(np.float64)
+        a, b = model.embed(two, pooling=pooling).astype(np.float64)
         distances.append([np.linalg.norm(a - b), 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)])
     expected = np.mean(distances, 0)
     assert done.values["l2"][row] == pytest.approx(expected[0], rel=1e-3)
@@ -397,6 +403,7 @@ def test_the_largest_change_of_a_motif_is_that_of_one_of_them(world, tmp_path):
     most = np.abs(deltas).argmax(0)
     expected = deltas[most, np.arange(len(most))]
     assert largest.values["motif_largest_delta"].tolist() == expected.tolist()
+    assert largest.values["motifs_changed"] == pytest.approx(np.abs(deltas).sum(0))
 
 
 def test_a_tasks_delta_is_that_of_its_predictions(world):
@@ -597,9 +604,9 @@ def test_wrong_files_are_refused_and_nothing_is_written(world, tmp_path):
     refused(good, UsageError, "--null.*Found -1; expected at least 0", null=-1)
     refused(good, UsageError, "--batch-size.*Found 0; expected at least 1", batch_size=0)
     refused(good, UsageError, "--motif-columns is of motifs", motif_columns="largest")
-    with pytest.raises(UsageError, match="--scores chooses among those of a pre-trained"):
+    with pytest.raises(UsageError, match="--scores and --pooling are of a pre-trained"):
         score_variants(good, world["folder"] / "tuned", genome, out, scores=["llr"], **CPU)
-    with pytest.raises(UsageError, match="--scores are a model's"):
+    with pytest.raises(UsageError, match="--scores and --pooling are a model's"):
         score_variants(
             good, None, genome, out, scores=["llr"], motifs=world["folder"] / "m.jaspar", **CPU
         )

@@ -15,6 +15,8 @@ class Reading:
 
     scores: list[str] | None = None
     """Which of a pre-trained model's scores; all it gives where not given."""
+    pooling: Literal["cls", "mean", "pooler"] | None = None
+    """Which vector of a pre-trained model l2 and cosine are of; its own where not given."""
     motif_columns: Literal["each", "largest"] = "each"
     """Scores of every motif, or of the one that the variant changes most."""
     window: int | None = None

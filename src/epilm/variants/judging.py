@@ -27,6 +27,7 @@ Values = NDArray[np.float64]
 ALL = "all"  # the group of all variants
 MISSING = ("", ".", "NA", "nan", "NaN")
 MOTIFS_APART = 10  # more motifs than that are told by the one that changes most alone
+CHANGED = "motifs_changed"  # of `MotifScorer` where it tells no motif apart
 LEAST = 3  # variants, and of labels one of either kind
 
 
@@ -241,7 +242,7 @@ def _of_model(done: VariantScores) -> dict[str, Values]:
     distances = [
         name
         for name in done.values
-        if name not in of_sides and not name.endswith((OF_STRANDS, "_percentile"))
+        if name not in {*of_sides, CHANGED} and not name.endswith((OF_STRANDS, "_percentile"))
     ]
     motifs = sum(name.startswith("motif_") for name in deltas)
     if motifs > MOTIFS_APART or "motif_largest_delta" in deltas:
@@ -255,9 +256,10 @@ def baselines(done: VariantScores, tss: str | Path | None = None) -> dict[str, V
     Returns
     -------
     dict of str to float64 (N,)
-        "baseline gc": bases G and C that ALT has more than REF; "baseline motif": the delta of the
-        motif that changes most (where motifs were scored); "baseline tss": nearness to a start
-        site, -log10(1 + bp). NaN where a variant was not scored.
+        "baseline gc": bases G and C that ALT has more than REF; where motifs were scored "baseline
+        motif", the delta of the one that changes most, and "baseline motifs", the sum of all
+        changes without their signs; "baseline tss": nearness to a start site, -log10(1 + bp). NaN
+        where a variant was not scored.
     """
     scored = [
         change if not reason else None
@@ -269,10 +271,14 @@ def baselines(done: VariantScores, tss: str | Path | None = None) -> dict[str, V
         for name, values in done.values.items()
         if name.startswith("motif_") and name.endswith("_delta")
     ]
-    if motifs:
+    if CHANGED in done.values:
+        said["baseline motif"] = done.values["motif_largest_delta"]
+        said["baseline motifs"] = done.values[CHANGED]
+    elif motifs:
         table = np.stack(motifs)  # (F, N)
         most = np.abs(np.nan_to_num(table)).argmax(0)
         said["baseline motif"] = table[most, np.arange(table.shape[1])]
+        said["baseline motifs"] = np.abs(table).sum(0)
     if tss is not None:
         sites = read_tss(tss)
         by_chrom = {

@@ -128,6 +128,7 @@ def score_variants(
     shifts: Sequence[int] = (0,),
     grid: int = 1,
     scores: Sequence[str] | None = None,
+    pooling: Literal["cls", "mean", "pooler"] | None = None,
     motif_columns: Literal["each", "largest"] = "each",
     null: int = 0,
     null_seed: int = 0,
@@ -164,9 +165,11 @@ def score_variants(
         of REF and little of it is computed twice; 1: the variant is in the middle.
     scores : sequence of str, optional
         Which scores of a pre-trained model to compute; all that it gives where not given.
+    pooling : {"cls", "mean", "pooler"}, optional
+        Which vector of a pre-trained model `l2` and `cosine` are of; its own where not given.
     motif_columns : {"each", "largest"}
-        A score a motif, or of each variant only the motif whose score changes most
-        (`motif_largest`).
+        A score a motif, or the motif whose score changes most (`motif_largest`) and the sum of all
+        changes (`motifs_changed`).
     null : int
         Add to every delta and distance its percentile among so many matched random variants
         (`variants.null`), by size: 100 is larger than any of them.
@@ -222,7 +225,7 @@ def score_variants(
         genome = StoreBases(opened)
     if genome is None:
         raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
-    scorers = _open_scorers(model, opened, cell, motifs, scores, device, motif_columns)
+    scorers = _open_scorers(model, opened, cell, motifs, scores, pooling, device, motif_columns)
     windowing = _windowing(scorers, window, shifts, grid, model)
     for name, value, least in (("null", null, 0), ("batch-size", batch_size, 1)):
         if value < least:
@@ -299,14 +302,17 @@ def _open_scorers(
     cell: str | None,
     motifs: str | Path | None,
     scores: Sequence[str] | None,
+    pooling: Any,
     device: Any,
     motif_columns: str,
 ) -> list[PairScorer]:
     scorers: list[PairScorer] = []
     if model is not None:
-        scorers.append(_open_model(model, store, cell, scores, device))
-    elif store is not None or cell is not None or scores:
-        raise UsageError("--store, --cell and --scores are a model's", do="Give --model.")
+        scorers.append(_open_model(model, store, cell, scores, pooling, device))
+    elif store is not None or cell is not None or scores or pooling:
+        raise UsageError(
+            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
+        )
     if motifs is not None:
         scorers.append(motifs_from(motifs, motif_columns == "largest"))
     elif motif_columns != "each":
@@ -315,7 +321,12 @@ def _open_scorers(
 
 
 def _open_model(
-    path: str | Path, store: Any, cell: str | None, scores: Sequence[str] | None, device: Any
+    path: str | Path,
+    store: Any,
+    cell: str | None,
+    scores: Sequence[str] | None,
+    pooling: Any,
+    device: Any,
 ) -> PairScorer:
     from epilm.device import choose_place
     from epilm.finetuning.finetuned import is_finetuned
@@ -323,12 +334,12 @@ def _open_model(
     from epilm.hub.load import load
 
     if is_finetuned(path):
-        if scores:
+        if scores or pooling:
             raise UsageError(
-                "--scores chooses among those of a pre-trained model; a fine-tuned one has logits",
+                "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
                 where=str(path),
-                found=", ".join(scores),
-                do="Leave --scores out.",
+                found=", ".join(scores or [pooling]),
+                do="Leave them out.",
             )
         return TaskScorer(open_scorer(path, both_strands=False, device=device), store, cell)
     if store is not None or cell is not None:
@@ -338,7 +349,7 @@ def _open_model(
             found="--store or --cell",
             do="Give --genome, and leave both out.",
         )
-    return PretrainedScorer(load(path, device=choose_place(device, "fp32").device), scores)
+    return PretrainedScorer(load(path, device=choose_place(device, "fp32").device), scores, pooling)
 
 
 def _windowing(
@@ -460,6 +471,7 @@ def _asked(
         "genome": digest(b"%d" % zlib.crc32(genome.codes(chrom)) for chrom in chroms),
         "window": [windowing.width, list(windowing.shifts), windowing.grid],
         "scores": digest(name.encode() for s in scorers for name in (*s.sides, *s.between)),
+        "pooling": [getattr(scorer, "pooling", None) for scorer in scorers],
         "model": digest(digest_of_weights(s.network).encode() for s in scorers if s.network),
         "motifs": digest(pwm.tobytes() for s in scorers for pwm in getattr(s, "pwms", ())),
         "store": None if store is None else store.fingerprint,

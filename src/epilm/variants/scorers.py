@@ -26,7 +26,7 @@ from epilm.finetuning.finetuned import Finetuned
 from epilm.finetuning.predict import ModelScorer, logits_of_windows
 from epilm.finetuning.windows import OwnBases
 from epilm.hub.load import Loaded, find_masked_head, find_trunk
-from epilm.models.grouping import pool_tokens, pooled_places
+from epilm.models.grouping import Pooling, pool_tokens, pooled_places
 from epilm.motifs.motif import Motif
 from epilm.motifs.scan import best_scores
 from epilm.motifs.scores import log_odds
@@ -135,6 +135,8 @@ class PretrainedScorer:
     scores : sequence of str, optional
         Which of them; all that the model gives where not given. What is not asked for is not
         computed.
+    pooling : {"cls", "mean", "pooler"}, optional
+        Which vector `l2` and `cosine` are of; the model's own where not given (`Loaded.embed`).
 
     Raises
     ------
@@ -144,8 +146,14 @@ class PretrainedScorer:
 
     width: int | None = None
 
-    def __init__(self, model: Loaded, scores: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        model: Loaded,
+        scores: Sequence[str] | None = None,
+        pooling: Pooling | None = None,
+    ) -> None:
         self.model, spec = model, model.spec
+        self.pooling = pooling or (spec.pooling if spec.special_tokens else "mean")
         self.network: nn.Module | None = model.model
         self.notes: list[str] = []
         self.head = find_masked_head(model.model)
@@ -245,8 +253,7 @@ class PretrainedScorer:
         """Pooled vectors (R, H), and if sites are asked for each token's probabilities (R, L, F)
         of them.
         """
-        spec = self.model.spec
-        how = spec.pooling if spec.special_tokens else "mean"
+        spec, how = self.model.spec, self.pooling
         ids, mask = self._wrapped(kmer_ids(codes, spec.k, spec.stride).astype(np.int64))
         rows = None if self._sites else pooled_places(ids, how)
         hidden = self._encode(ids, mask, rows)
@@ -537,11 +544,11 @@ class MotifScorer:
     ----------
     motifs : sequence of Motif
     largest : bool
-        Of every pair only the motif whose two scores are furthest apart, `motif_largest`, in
-        place of a score a motif.
+        In place of a score a motif: the scores of the motif whose two are furthest apart,
+        `motif_largest`, and how far they are apart over all motifs together, `motifs_changed`.
     """
 
-    between: tuple[str, ...] = ()
+    between: tuple[str, ...]
     width: int | None = None
     widest: int | None = None
     network: nn.Module | None = None
@@ -557,6 +564,7 @@ class MotifScorer:
         once = len(set(names)) == len(names)
         self.largest = largest
         self.sides = tuple(f"motif_{name}" for name in (names if once else ids))
+        self.between = ("motifs_changed",) if largest else ()
         if largest:
             self.sides = ("motif_largest",)
 
@@ -577,8 +585,9 @@ class MotifScorer:
         values = values.reshape(n, 2, -1)
         if self.largest:
             # The same motif in either order of the two, and on either strand.
-            most = np.abs(values[:, 0] - values[:, 1]).argmax(1)
-            values = values[np.arange(n), :, most][:, :, None]
+            apart = np.abs(values[:, 0] - values[:, 1])  # (N, F)
+            most = values[np.arange(n), :, apart.argmax(1)]
+            return Said({self.sides[0]: most}, {self.between[0]: apart.sum(1)})
         return Said({name: values[:, :, f] for f, name in enumerate(self.sides)}, {})
 
 

@@ -1,0 +1,1 @@
+"""Cohorts: people's genotypes read, turned into features of a model, judged beside what is simple."""

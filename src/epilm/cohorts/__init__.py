@@ -1,1 +1,1 @@
-"""Cohorts: people's genotypes read, turned into features of a model, judged beside what is simple."""
+"""Cohorts: people's genotypes read, a model's word on them, and what is simple."""

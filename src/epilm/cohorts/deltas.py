@@ -111,7 +111,9 @@ def open_reader(
     notes: list[str] = []
     loaded = None
     if model is not None and is_finetuned(model):
-        scorers.append(TaskScorer(open_scorer(model, both_strands=False, device=device), store, cell))
+        scorers.append(
+            TaskScorer(open_scorer(model, both_strands=False, device=device), store, cell)
+        )
     elif store is not None or cell is not None:
         raise UsageError(
             "--store and --cell are of a fine-tuned model that reads places of a store",

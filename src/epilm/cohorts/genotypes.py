@@ -1,7 +1,7 @@
 """Genotypes of people, from a VCF, a BCF or PLINK files: copies of each ALT, block by block.
 
-One column an ALT, as in `variants.records`; what cannot be counted is NaN and counted by its cause.
-PLINK counts copies of A1, which may be REF or ALT: the genome decides, and a reversed one is turned.
+One column an ALT, as in `variants.records`; what is not known is NaN, counted by its cause. PLINK
+counts copies of A1, which may be REF or ALT: the genome decides, and a reversed one is turned.
 Axes: N people, V columns (ALTs).
 """
 
@@ -381,9 +381,7 @@ def _marker(row: Sequence[str], number: int, bim: Path) -> Allele:
     try:
         start = int(position) - 1
     except ValueError:
-        raise InputError(
-            "the position is no whole number", where=where, found=position
-        ) from None
+        raise InputError("the position is no whole number", where=where, found=position) from None
     alt = "." if counted in "0." else counted.upper()
     return Allele(number, 0, chrom, start, other.upper(), alt, name, where)
 

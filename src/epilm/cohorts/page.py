@@ -100,8 +100,15 @@ def word_of(difference: Mapping[str, Any]) -> str:
 
 def _folds(kept: Mapping[str, Any]) -> Section:
     rows = [
-        [arm, number + 1, table["n"], show(table["auroc"]), show(table["macro_precision"])]
-        + [show(table["macro_recall"]), show(kept["penalties"][arm][number])]
+        [
+            arm,
+            number + 1,
+            table["n"],
+            show(table["auroc"]),
+            show(table["macro_precision"]),
+            show(table["macro_recall"]),
+            show(kept["penalties"][arm][number]),
+        ]
         for arm, tables in kept["folds"].items()
         for number, table in enumerate(tables)
     ]

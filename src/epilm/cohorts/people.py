@@ -102,12 +102,17 @@ def read_people(
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "p.tsv"
-    >>> _ = path.write_text("sample\\tphenotype\\tage\\na\\tcase\\t3\\nb\\tcontrol\\tNA\\nx\\tcase\\t1\\n")
+    >>> _ = path.write_text(
+    ...     "sample\\tphenotype\\tage\\na\\tcase\\t3\\nb\\tcontrol\\tNA\\nx\\tcase\\t1\\n"
+    ... )
     >>> people = read_people(path, ["b", "a", "c"], covariates=["age"])
     >>> people.samples, people.labels.tolist(), people.covariates.values.tolist()
     (('b', 'a'), [0, 1], [[nan], [3.0]])
-    >>> people.notes
-    ['1 of 3 people with genotypes have no phenotype (c)', '1 with a phenotype have no genotypes (x)']
+    >>> print("\\n".join(people.notes))
+    phenotypes: case and control
+    1 of 3 people with genotypes have no phenotype (c)
+    1 with a phenotype have no genotypes (x)
+    age: 1 unknown, the training folds' mean instead
     """
     path = Path(path)
     if len(set(samples)) < len(samples):

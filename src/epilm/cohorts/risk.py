@@ -1,7 +1,7 @@
 """Disease risk of individuals: a model's word on their variants, judged beside what is simple.
 
-Genotypes and phenotypes are matched, variants checked against the genome and read by the model once;
-then cross-validation, in which everything that is estimated comes from the training people. Beside
+Genotypes and phenotypes are matched, variants checked against the genome and read by the model
+once; then cross-validation, in which all that is estimated comes from the training people. Beside
 the model stand a constant, covariates and principal components alone, and the dosages themselves.
 Axes: N people, V variants.
 """
@@ -9,15 +9,15 @@ Axes: N people, V variants.
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.atomic import atomic_folder, write_json
+from epilm.cohorts.calls import Members, PeopleCalls, members_of, read_calls, read_spans
 from epilm.cohorts.choices import Judging, Reading
 from epilm.cohorts.columns import (
     Components,
@@ -47,10 +47,10 @@ from epilm.cohorts.learning import (
     folds_of,
 )
 from epilm.cohorts.people import People, read_people
+from epilm.cohorts.result import BACKGROUND, DOSAGE, MODEL, RiskResult, write_result
 from epilm.cohorts.scoring import (
     AT_PREVALENCE,
     SCORES,
-    Spread,
     alarm_of,
     fold_scores,
     paired,
@@ -58,117 +58,12 @@ from epilm.cohorts.scoring import (
     tenths_of,
 )
 from epilm.errors import InputError, UsageError
-from epilm.genome.checks import check_intervals
-from epilm.genome.peaks import read_peaks
-from epilm.metrics.level import Difference
-from epilm.metrics.prevalence import at_prevalence
-from epilm.plots.page import load_json, write_page
+from epilm.plots.page import load_json
 from epilm.tasks.reference import Reference, open_reference
 from epilm.variants.haplotypes import REASONS
 
-MODEL, DOSAGE, BACKGROUND = "model", "dosage", "background"
-ARMS = {
-    MODEL: "what the model says of a person's variants",
-    DOSAGE: "copies of each ALT: a polygenic score",
-    BACKGROUND: "covariates and principal components alone",
-    CONSTANT: "the share of cases",
-}
-FOR_COMPONENTS = 4000  # variants, evenly over the file, from which components are made
-WHOLE = "all"  # the group of all variants, where no regions are given
 COHORT = "cohort.json"  # beside simulated genotypes
-RESULT = "risk.json"
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RiskResult:
-    """What came of it.
-
-    Attributes
-    ----------
-    people : People
-    fold : int64 (N,)
-        The fold in which a person was tested.
-    said : dict of str to OutOfFold
-        By arm.
-    folds : dict of str to list of dict
-        Scores of each fold.
-    table : dict of str to dict of str to Spread
-        Scores over folds.
-    differences : dict of str to Difference
-        AUROC of the model less that of each other arm.
-    alarms : dict of str to str
-        Arms that call everybody the same.
-    notes : list of str
-    about : dict
-        What was asked, and counts.
-    """
-
-    people: People
-    fold: NDArray[np.int64]
-    said: dict[str, OutOfFold]
-    folds: dict[str, list[dict[str, Any]]]
-    table: dict[str, dict[str, Spread]]
-    differences: dict[str, Difference]
-    alarms: dict[str, str]
-    notes: list[str]
-    about: dict[str, Any] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """Lines to print."""
-        shown = [name for name in (*SCORES, *AT_PREVALENCE) if name in self.table[CONSTANT]]
-        lines = ["\t".join(["", *((SCORES | AT_PREVALENCE)[name] for name in shown)])]
-        for arm, scores in self.table.items():
-            cells = [f"{scores[name].mean:.3f} ± {scores[name].sd:.3f}" for name in shown]
-            lines.append("\t".join([arm, *cells]))
-        lines += verdicts(self.differences)
-        lines += [f"{arm}: {alarm}" for arm, alarm in self.alarms.items()]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything but the people, for a file."""
-        return {
-            "about": self.about,
-            "scores": {
-                arm: {name: plain(spread._asdict()) for name, spread in scores.items()}
-                for arm, scores in self.table.items()
-            },
-            "folds": {arm: [plain(table) for table in rows] for arm, rows in self.folds.items()},
-            "differences": {
-                arm: plain({"auroc": value.value, "error": value.error}) | {"level": value.level}
-                for arm, value in self.differences.items()
-            },
-            "penalties": {arm: [clean(c) for c in said.chosen] for arm, said in self.said.items()},
-            "columns": {arm: said.columns for arm, said in self.said.items()},
-            "alarms": self.alarms,
-            "notes": self.notes,
-        }
-
-
-def clean(value: Any) -> Any:
-    """JSON has no NaN."""
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def plain(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with None where a value is undefined."""
-    return {name: clean(value) for name, value in table.items()}
-
-
-def verdicts(differences: Mapping[str, Difference]) -> list[str]:
-    """Say of each baseline whether the model is above it.
-
-    Examples
-    --------
-    >>> verdicts({"dosage": Difference(0.01, 0.02), "constant": Difference(0.2, 0.03)})[0]
-    'level with dosage: AUROC +0.010 ± 0.020 (standard error)'
-    """
-    lines = []
-    for arm, value in differences.items():
-        below = value.value < -2 * value.error
-        word = "below" if below else "level with" if value.level else "above"
-        lines.append(f"{word} {arm}: AUROC {value.value:+.3f} ± {value.error:.3f} (standard error)")
-    return lines
 
 
 def risk(
@@ -233,13 +128,13 @@ def risk(
         )
     reader, reference = _open(reading, model, genome, device)
     people_of, people, columns = _people(genotypes, phenotypes, reference, judging)
-    spans = _regions(regions, reference)
+    spans = read_spans(regions, reference)
     notes = [*people_of.notes, *people.notes, *reader.notes]
     for reason, n in columns.left_out.items():
         why = REASONS.get(reason, "the same haplotype stands in the file twice")
         notes.append(f"{n:,} alleles left out, {reason}: {why}")
-    members = _members(columns, spans)
-    calls = _read(people_of, people, columns, members, judging.components, reading.features)
+    members = members_of(columns, spans)
+    calls = read_calls(people_of, people, columns, members, judging.components, reading.features)
     keep = None
     if out is not None:
         keep = Path(out).parent / f".{Path(out).name}.variants"
@@ -282,7 +177,7 @@ def risk(
         result.about["like"] = like
         result.notes.extend(compare_sizes(like, people.cases, len(people) - people.cases))
     if out is not None:
-        _write(Path(out), result, overwrite)
+        write_result(Path(out), result, overwrite)
         if keep is not None:
             shutil.rmtree(keep, ignore_errors=True)
     return result
@@ -330,9 +225,7 @@ def _check(reading: Reading, judging: Judging, regions: Any) -> None:
                 )
 
 
-def _open(
-    reading: Reading, model: Any, genome: Any, device: Any
-) -> tuple[Reader, Reference]:
+def _open(reading: Reading, model: Any, genome: Any, device: Any) -> tuple[Reader, Reference]:
     opened = None
     if reading.store is not None:
         from epilm.store.reader import Store
@@ -384,119 +277,6 @@ def _people(
     )
     check_labels(people.labels, judging.folds, str(phenotypes))
     return opened, people, usable_columns(opened, reference)
-
-
-def _regions(path: Any, genome: Reference) -> list[RegionSpan] | None:
-    if path is None:
-        return None
-    table = check_intervals(read_peaks(path, "bed"), genome.sizes).table
-    names = table["name"] if "name" in table else [None] * len(table)
-    return [
-        RegionSpan(c, int(s), int(e), str(n) if n and n != "." else f"{c}:{s}-{e}")
-        for c, s, e, n in zip(table["chrom"], table["start"], table["end"], names)
-    ]
-
-
-@dataclass(frozen=True)
-class Members:
-    """Which variants lie in which regions.
-
-    Attributes
-    ----------
-    of_region : list of int64 arrays
-        Numbers among the usable columns, one array a region; one array in all without regions.
-    groups : dict of str to int64 array
-        The same by region name.
-    used : int64 (U,)
-        All of them, ascending.
-    """
-
-    of_region: list[Rows]
-    groups: dict[str, Rows]
-    used: Rows
-
-
-def _members(columns: Columns, spans: list[RegionSpan] | None) -> Members:
-    everything = np.arange(len(columns.changes))
-    if spans is None:
-        return Members([everything], {WHOLE: everything}, everything)
-    chrom = np.array([change.chrom for change in columns.changes])
-    start = np.array([change.start for change in columns.changes])
-    end = start + np.array([len(change.ref) for change in columns.changes])
-    of_region = [
-        np.flatnonzero((chrom == span.chrom) & (start >= span.start) & (end <= span.end))
-        for span in spans
-    ]
-    groups: dict[str, Rows] = {}
-    for span, rows in zip(spans, of_region):
-        if len(rows):
-            before = groups.get(span.name, np.zeros(0, np.int64))
-            groups[span.name] = np.union1d(before, rows)
-    if not groups:
-        raise InputError(
-            "no variant lies in a region",
-            found=f"{len(everything)} variants, {len(spans)} regions",
-            do="Give --regions of the same assembly that cover them.",
-        )
-    return Members(of_region, groups, np.unique(np.concatenate(list(groups.values()))))
-
-
-@dataclass
-class PeopleCalls:
-    """Calls of the people with a phenotype.
-
-    Attributes
-    ----------
-    dosages : float32 (N, U)
-        Of the variants in regions, in the order of `Members.used`.
-    copies : int8 (N, U, 2) or None
-        Where haplotypes are read.
-    spread : float32 (N, S)
-        Of some variants of the whole file, for components.
-    unphased : int
-        Calls in regions whose copies cannot be told apart.
-    """
-
-    dosages: NDArray[np.float32]
-    copies: NDArray[np.int8] | None
-    spread: NDArray[np.float32]
-    unphased: int
-
-
-def _read(
-    genotypes: Genotypes,
-    people: People,
-    columns: Columns,
-    members: Members,
-    components: int,
-    features: str,
-) -> PeopleCalls:
-    """Read what is needed once, block by block."""
-    v = len(columns.numbers)
-    step = max(1, -(-v // FOR_COMPONENTS))
-    for_axes = np.arange(0, v, step) if components else np.zeros(0, np.int64)
-    needed = np.union1d(members.used, for_axes)
-    at_used, at_axes = np.full(v, -1), np.full(v, -1)
-    at_used[members.used] = np.arange(len(members.used))
-    at_axes[for_axes] = np.arange(len(for_axes))
-    n = len(people)
-    dosages = np.empty((n, len(members.used)), np.float32)
-    spread = np.empty((n, len(for_axes)), np.float32)
-    copies = np.empty((n, len(members.used), 2), np.int8) if features == "haplotypes" else None
-    usable = np.full(len(genotypes.variants.alleles), -1)
-    usable[columns.numbers] = np.arange(v)
-    unphased = 0
-    for calls in genotypes.blocks(columns.numbers[needed]):
-        mine = calls.dosages[people.rows]
-        number = usable[calls.columns]
-        here = at_used[number] >= 0
-        dosages[:, at_used[number[here]]] = mine[:, here]
-        if copies is not None:
-            copies[:, at_used[number[here]]] = calls.copies[people.rows][:, here]
-            unphased += int(calls.unphased[people.rows][:, here].sum())
-        here = at_axes[number] >= 0
-        spread[:, at_axes[number[here]]] = mine[:, here]
-    return PeopleCalls(dosages, copies, spread, unphased)
 
 
 def _model_columns(
@@ -584,7 +364,7 @@ def _arms(
     judging: Judging,
     notes: list[str],
 ) -> dict[str, PeopleColumns | None]:
-    """The model and what stands beside it; covariates and components are in all but the constant."""
+    """The model and what stands beside it; covariates and components are in all but one."""
     beside: list[PeopleColumns] = []
     if people.covariates.names:
         beside.append(Known(people.covariates.values))
@@ -619,9 +399,7 @@ def _judged(
         arm: fold_scores(people.labels, each, fold, judging.prevalence)
         for arm, each in said.items()
     }
-    table = {
-        arm: {name: spread_of(rows, name) for name in names} for arm, rows in folds.items()
-    }
+    table = {arm: {name: spread_of(rows, name) for name in names} for arm, rows in folds.items()}
     one_class = sum(len(np.unique(people.labels[fold == f])) < 2 for f in range(judging.folds))
     if one_class:
         notes.append(
@@ -629,9 +407,7 @@ def _judged(
         )
     tenth = tenths_of(people.labels, people.groups, judging.seed)
     differences = {
-        arm: paired(
-            people.labels, said[MODEL].probabilities, each.probabilities, fold, tenth
-        )
+        arm: paired(people.labels, said[MODEL].probabilities, each.probabilities, fold, tenth)
         for arm, each in said.items()
         if arm != MODEL
     }
@@ -641,66 +417,3 @@ def _judged(
 
 def _is_simulated(genotypes: Genotypes, path: Path) -> bool:
     return genotypes.simulated or bool(load_json(path.parent / COHORT, {}).get("simulated"))
-
-
-def _write(out: Path, result: RiskResult, overwrite: bool) -> None:
-    from epilm.cohorts.page import risk_page
-
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        write_json(folder / RESULT, result.as_json())
-        _tsv(folder / "scores.tsv", *_score_rows(result))
-        _tsv(folder / "folds.tsv", *_fold_rows(result))
-        _tsv(folder / "predictions.tsv", *_prediction_rows(result))
-        write_page(risk_page(folder), folder / "report.html")
-
-
-def _tsv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    def said(value: Any) -> str:
-        if isinstance(value, float):
-            return "." if not np.isfinite(value) else f"{value:.6g}"
-        return "." if value is None else str(value)
-
-    lines = ["\t".join(header), *("\t".join(map(said, row)) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _score_rows(result: RiskResult) -> tuple[list[str], list[list[Any]]]:
-    names = list(result.table[CONSTANT])
-    header = ["arm", "score", "mean", "sd", "folds", "model_above", "error", "level"]
-    rows: list[list[Any]] = []
-    for arm, scores in result.table.items():
-        for name in names:
-            apart = result.differences.get(arm) if name == "auroc" else None
-            ends = [None] * 3 if apart is None else [apart.value, apart.error, int(apart.level)]
-            rows.append([arm, name, *scores[name], *ends])
-    return header, rows
-
-
-def _fold_rows(result: RiskResult) -> tuple[list[str], list[list[Any]]]:
-    names = list(result.table[CONSTANT])
-    rows = [
-        [arm, number + 1, table["n"], *(float(table.get(name, np.nan)) for name in names)]
-        for arm, tables in result.folds.items()
-        for number, table in enumerate(tables)
-    ]
-    return ["arm", "fold", "n", *names], rows
-
-
-def _prediction_rows(result: RiskResult) -> tuple[list[str], list[list[Any]]]:
-    people, prevalence = result.people, result.about["judging"]["prevalence"]
-    header = ["sample", "phenotype", "fold", *(f"p_{arm}" for arm in result.said)]
-    values = [each.probabilities for each in result.said.values()]
-    if prevalence is not None:
-        shares = np.array(
-            [people.labels[result.fold != f].mean() for f in range(int(result.fold.max()) + 1)]
-        )
-        header.append(f"p_{MODEL}_population")
-        learned = shares[result.fold]
-        values.append(at_prevalence(result.said[MODEL].probabilities, learned, prevalence))
-    rows = [
-        [name, "case" if label else "control", int(fold) + 1, *(float(v[i]) for v in values)]
-        for i, (name, label, fold) in enumerate(
-            zip(people.samples, people.labels.tolist(), result.fold.tolist())
-        )
-    ]
-    return header, rows

@@ -1,8 +1,8 @@
 """A simulated cohort: people with variants of a file, ill where their liability is high enough.
 
 Genotypes in Hardy-Weinberg proportions, variants independent of each other; liability is the sum of
-effects (heritability h2) and the rest normal; who is above the threshold of the prevalence is ill,
-and cases and controls are collected as a study would. All that is written says that it is simulated.
+effects (heritability h2) and the rest normal; above the threshold of the prevalence one is ill, and
+cases and controls are collected as a study would. All that is written says that it is simulated.
 The same file, options and seed give the same people. Axes: N people, V variants, A ancestries.
 """
 
@@ -26,6 +26,7 @@ from epilm.variants.records import kind_of, open_vcf
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
+VCF_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 DRAWN = 2048  # families drawn at a time
 LEAST_CASES = 1e-5  # prevalence below which nobody is found in reasonable time
 FREQUENCIES = (0.01, 0.5)  # between which a frequency that no file says is drawn, evenly in logs
@@ -220,7 +221,11 @@ def read_sites(path: str | Path, illness: Illness) -> tuple[list[Site], list[str
     path = Path(path)
     if not path.is_file():
         raise InputError("there is no such file", where=str(path))
-    rows = _vcf_sites(path, illness) if kind_of(path, "variants") == "vcf" else _tsv_sites(path, illness)
+    rows = (
+        _vcf_sites(path, illness)
+        if kind_of(path, "variants") == "vcf"
+        else _tsv_sites(path, illness)
+    )
     sites, other = [], 0
     for site in rows:
         if site.ref and site.alt and not (set(site.ref) | set(site.alt)) - set("ACGT"):
@@ -261,7 +266,9 @@ def _vcf_sites(path: Path, illness: Illness) -> Iterator[Site]:
         for record in file:
             for number, alt in enumerate(record.alts or ()):
 
-                def info(key: str | None, default: Any, record: Any = record, n: int = number) -> Any:
+                def info(
+                    key: str | None, default: Any, record: Any = record, n: int = number
+                ) -> Any:
                     if key is None or key not in record.info:
                         return default
                     value = record.info[key]
@@ -464,7 +471,9 @@ def _effects(
         groups = sorted({site.group for site in sites})
         weight = dict(zip(groups, rng.standard_normal(len(groups))))
         effect = effect * np.array([weight[site.group] for site in sites])
-        notes.append(f"effects of {illness.effect} times a weight of each of {len(groups):,} groups")
+        notes.append(
+            f"effects of {illness.effect} times a weight of each of {len(groups):,} groups"
+        )
     return effect
 
 
@@ -574,7 +583,7 @@ def _write_vcf(path: Path, cohort: Cohort, names: Sequence[str], lost: NDArray[n
         *(f"##contig=<ID={c}>" for c in dict.fromkeys(site.chrom for site in cohort.sites)),
         '##INFO=<ID=AF,Number=A,Type=Float,Description="Frequency people were drawn with">',
         '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype, simulated">',
-        "\t".join("#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split() + list(names)),
+        "\t".join([*VCF_COLUMNS, *names]),
     ]
     with bgzf.open(str(path), "wb") as file:
         file.write(("\n".join(head) + "\n").encode())
@@ -602,7 +611,9 @@ def _write_plink(path: Path, cohort: Cohort, names: Sequence[str], lost: NDArray
             "pheno": [str(label + 1) for label in cohort.labels],
             "chromosome": [site.chrom for site in sites],
             "sid": [
-                s.name if twice[s.name] == 1 and s.name != "." else f"{s.chrom}:{s.start + 1}:{s.ref}:{s.alt}"
+                s.name
+                if twice[s.name] == 1 and s.name != "."
+                else f"{s.chrom}:{s.start + 1}:{s.ref}:{s.alt}"
                 for s in sites
             ],
             "bp_position": [site.start + 1 for site in sites],

@@ -257,9 +257,11 @@ def _mlp(table: Floats, labels: Rows, strength: float, seed: int) -> Says:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
-    model: Any = MLPClassifier((HIDDEN,), alpha=strength, max_iter=100, random_state=seed)
+    model: Any = MLPClassifier(
+        (HIDDEN,), solver="lbfgs", alpha=strength, max_iter=200, random_state=seed
+    )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the passes are limited on purpose
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are limited on purpose
         model.fit(table, labels)
     return lambda rows: np.asarray(model.predict_proba(rows)[:, 1], np.float64)
 

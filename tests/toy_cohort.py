@@ -1,4 +1,4 @@
-"""A genome of 3,000 bases with variants, and people who have them, as files small enough to read."""
+"""A genome of 3,000 bases, and people with variants of it, as files small enough to read."""
 
 import numpy as np
 

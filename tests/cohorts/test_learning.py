@@ -56,15 +56,15 @@ def test_the_constant_is_the_share_of_those_it_learned_from():
 @pytest.mark.parametrize("classifier", ["logistic", "mlp"])
 def test_a_planted_column_is_found_and_noise_is_not(classifier):
     rng = np.random.default_rng(3)
-    labels = np.arange(200) % 2
-    good = labels[:, None] + rng.normal(size=(200, 1)) * 0.4
-    arms = {"good": Known(np.hstack([good, rng.normal(size=(200, 3))]))}
-    arms["noise"] = Known(rng.normal(size=(200, 4)))
-    fold = folds_of(labels, 4, 0)
+    labels = np.arange(160) % 2
+    good = labels[:, None] + rng.normal(size=(160, 1)) * 0.4
+    arms = {"good": Known(np.hstack([good, rng.normal(size=(160, 3))]))}
+    arms["noise"] = Known(rng.normal(size=(160, 4)))
+    fold = folds_of(labels, 2, 0)
     said = cross_validate(arms, labels, fold, classifier=classifier)
     assert auroc(labels, said["good"].probabilities) > 0.9
-    assert abs(auroc(labels, said["noise"].probabilities) - 0.5) < 0.15
-    again = cross_validate(arms, labels, fold, classifier=classifier)
+    assert abs(auroc(labels, said["noise"].probabilities) - 0.5) < 0.2
+    again = cross_validate({"good": arms["good"]}, labels, fold, classifier=classifier)
     assert (again["good"].probabilities == said["good"].probabilities).all()
 
 

@@ -23,6 +23,7 @@ WHOLE = "all"  # the group of all variants, where no regions are given
 
 
 def read_spans(path: Any, genome: Reference) -> list[RegionSpan] | None:
+    """Read regions of a BED, in order of place; named as they lie where they have no name."""
     if path is None:
         return None
     table = check_intervals(read_peaks(path, "bed"), genome.sizes).table
@@ -53,6 +54,13 @@ class Members:
 
 
 def members_of(columns: Columns, spans: list[RegionSpan] | None) -> Members:
+    """Say which variants lie wholly inside which region.
+
+    Raises
+    ------
+    InputError
+        If none does.
+    """
     everything = np.arange(len(columns.changes))
     if spans is None:
         return Members([everything], {WHOLE: everything}, everything)

@@ -258,7 +258,7 @@ def _mlp(table: Floats, labels: Rows, strength: float, seed: int) -> Says:
     from sklearn.neural_network import MLPClassifier
 
     model: Any = MLPClassifier(
-        (HIDDEN,), solver="lbfgs", alpha=strength, max_iter=200, random_state=seed
+        (HIDDEN,), solver="lbfgs", alpha=strength, max_iter=60, random_state=seed
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the steps are limited on purpose

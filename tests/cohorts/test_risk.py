@@ -2,6 +2,9 @@
 
 import csv
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,3 +218,15 @@ def test_what_is_the_same_in_all_and_what_is_missing_is_said(tmp_path):
     assert "1 variants are the same in all people: not read" in done.notes
     assert "genotypes: 12 calls read; 1 not called" in done.notes
     assert done.said["dosage"].columns == 1
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_sets_of_the_paper_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs/how-to/risk.md"
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    block = next(block for block in blocks if "simulate world" in block)
+    for line in block.replace("\\\n", " ").splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    kept = json.loads(Path("hscr-risk/risk.json").read_text())
+    assert (kept["about"]["cases"], kept["about"]["controls"]) == (431, 487)

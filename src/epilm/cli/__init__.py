@@ -30,6 +30,8 @@ COMMANDS = {
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
+    "simulate-cohort": "Write simulated people with variants of a file, some of them ill.",
+    "risk": "Predict disease from people's genotypes by a model's word, beside baselines.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
+    "explain": "Say which bases a model's word hangs on: maps, tracks, pictures, motifs.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
@@ -62,6 +63,7 @@ MEMORY = {
         "Lower --batch-size (256 where not given), or compute where there is more memory"
         " (--device)."
     ),
+    "explain": "Lower --batch-size (64 where not given).",
 }
 
 

@@ -15,6 +15,7 @@ _PUBLIC = {
     "build": "epilm.store.making.build",
     "compare": "epilm.trials.compare",
     "demo": "epilm.tour.demo",
+    "embed": "epilm.vectors.embed",
     "evaluate": "epilm.finetuning.evaluate",
     "export": "epilm.hub.export",
     "finetune": "epilm.finetuning.finetune",

@@ -15,6 +15,7 @@ _PUBLIC = {
     "build": "epilm.store.making.build",
     "compare": "epilm.trials.compare",
     "demo": "epilm.tour.demo",
+    "embed": "epilm.vectors.embed",
     "evaluate": "epilm.finetuning.evaluate",
     "explain": "epilm.explaining.explain",
     "export": "epilm.hub.export",

@@ -29,6 +29,7 @@ COMMANDS = {
     "finetune": "Fine-tune a pre-trained model on a task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
+    "embed": "Write a vector of a model for every sequence, interval or region of a store.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
     "simulate-cohort": "Write simulated people with variants of a file, some of them ill.",
     "risk": "Predict disease from people's genotypes by a model's word, beside baselines.",
@@ -57,6 +58,7 @@ MEMORY = {
         " fit, take a smaller model."
     ),
     "compare": "Lower --batch-size, or take smaller models.",
+    "embed": "Lower --batch-size (64 where not given), or compute where there is more memory.",
     "predict": (
         "Lower --batch-size (256 where not given), or compute where there is more memory"
         " (--device)."

@@ -89,3 +89,22 @@ def test_what_does_not_fit_the_model_is_refused(world):
         open_reader(model, None, window=500, device="cpu")
     with pytest.raises(UsageError, match="--store and --cell are of a fine-tuned model"):
         open_reader(model, None, cell="liver", device="cpu")
+
+
+def test_blocks_of_another_genome_are_made_anew(world, tmp_path):
+    """The bases beside the variant count too, and no path or date tells that they changed."""
+    model, genome = world
+    reader = open_reader(model, None, window=31, device="cpu")
+    first = score_deltas(reader, CHANGES[:1], genome, keep=tmp_path / "kept")
+    (tmp_path / "other").mkdir()
+    path = write_genome(tmp_path / "other")
+    head, bases, *rest = path.read_text().splitlines()
+    at = CHANGES[0].start - 3
+    bases = bases[:at] + OTHER[bases[at].upper()] + bases[at + 1 :]
+    path.write_text("\n".join([head, bases, *rest]) + "\n")
+    lines = []
+    again = score_deltas(
+        reader, CHANGES[:1], open_reference(path), keep=tmp_path / "kept", say=lines.append
+    )
+    assert lines == []
+    assert not np.array_equal(first.values, again.values)

@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import norm
 
 from epilm.cohorts.choices import Illness, Population
+from epilm.cohorts.frequencies import Site, read_sites
 from epilm.cohorts.genotypes import open_genotypes
-from epilm.cohorts.simulate import Site, draw_cohort, read_sites, simulate_cohort
+from epilm.cohorts.simulate import draw_cohort, simulate_cohort
 from epilm.errors import InputError, UsageError
 from epilm.tasks.reference import open_reference
 from toy_cohort import snv, write_genome

@@ -79,3 +79,14 @@ def test_a_motifs_site_is_the_best_of_its_tokens():
         every = model.model.motif_head(hidden)[0, 1:-1, 2]
         assert float(made.logits(windows)[0, 2]) == float(every.max())
     assert gradients(made, where).scores.shape == (16,)
+
+
+def test_a_head_that_was_never_taught_is_not_explained():
+    """Hidden k-mers at weight 0, as in the recipes for a lab: the head is there and says noise."""
+    made = loaded(DNA, motif_sites=3)
+    made.extra["recipe"] = {"objectives": {"masked_kmers": {"weight": 0.0}}}
+    with pytest.raises(UsageError, match=r"did not learn hidden k-mers \(weight 0\)"):
+        pretrained_subject(made, CPU, "llr")
+    with pytest.raises(UsageError, match=r"several outputs.*--output site_2"):
+        pretrained_subject(made, CPU, None)
+    assert pretrained_subject(made, CPU, "site_1").output == 1

@@ -155,9 +155,22 @@ def test_another_process_and_an_interrupted_run_write_the_same_bytes(world, tmp_
 
     whole = run(tmp_path / "whole.tsv.gz")
     expected = (tmp_path / "whole.tsv.gz").read_bytes()
-    words = ["score-variants", table, "--model", folder / "model", "--genome",
-             folder / "g.fa", "--null", 2, "--shifts", 3, "--device", "cpu",
-             "--out", tmp_path / "other.tsv.gz"]  # fmt: skip
+    words = [
+        "score-variants",
+        table,
+        "--model",
+        folder / "model",
+        "--genome",
+        folder / "g.fa",
+        "--null",
+        2,
+        "--shifts",
+        3,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "other.tsv.gz",
+    ]
     subprocess.run([sys.executable, "-m", "epilm", *map(str, words)], check=True)
     assert (tmp_path / "other.tsv.gz").read_bytes() == expected
 
@@ -217,8 +230,16 @@ def test_percentiles_are_among_matched_variants_of_the_own_chromosome(world, tmp
     windowing = Windowing(64)
     (change,) = alone.changes
     drawn = draw_null(bases, stratum_of(bases, change), windowing, 8)
-    rows = [[c.chrom, c.start, ".", world["letters"][c.start - 1] + c.ref,
-             world["letters"][c.start - 1] + c.alt] for c in drawn]  # fmt: skip
+    rows = [
+        [
+            c.chrom,
+            c.start,
+            ".",
+            world["letters"][c.start - 1] + c.ref,
+            world["letters"][c.start - 1] + c.alt,
+        ]
+        for c in drawn
+    ]
     null = score_variants(
         write_table(tmp_path / "n.tsv", rows), genome=folder / "g.fa", **given | {"null": 0}
     )
@@ -637,8 +658,18 @@ def test_a_table_of_known_effects_is_compared_with_by_the_command(world, tmp_pat
     rows = [[*row, i % 2, "e1" if i < 12 else "e2"] for i, row in enumerate(world["rows"])]
     header = "chrom\tpos\tid\tref\talt\tlabel\telement"
     table = write_table(tmp_path / "t.tsv", rows, header)
-    words = ["score-variants", table, "--motifs", world["folder"] / "m.jaspar", "--window", 64,
-             "--genome", world["folder"] / "g.fa", "--out", tmp_path / "o.tsv"]  # fmt: skip
+    words = [
+        "score-variants",
+        table,
+        "--motifs",
+        world["folder"] / "m.jaspar",
+        "--window",
+        64,
+        "--genome",
+        world["folder"] / "g.fa",
+        "--out",
+        tmp_path / "o.tsv",
+    ]
     assert main([*map(str, words), "--truth", "label", "--group", "element"]) == 0
     said = capsys.readouterr().out
     for group in ("all", "e1", "e2"):

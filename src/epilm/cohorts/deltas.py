@@ -24,11 +24,11 @@ from epilm.errors import UsageError
 from epilm.hub.load import Loaded
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Pairs, Windowing, reason_of_window
-from epilm.variants.score import score_changes
+from epilm.variants.parts import digest, digest_of_bases, digest_of_weights
+from epilm.variants.score import score_changes, window_width
 from epilm.variants.scorers import PairScorer, Said, TaskScorer, motifs_from
 
 BLOCK = 256  # variants scored before they are kept
-MOTIF_WINDOW = 200  # bp, where motifs alone are asked for
 Say = Callable[[str], None]
 
 
@@ -45,12 +45,11 @@ class EmbeddingScorer:
     width: int | None = None
 
     def __init__(self, model: Loaded) -> None:
-        self.model, spec = model, model.spec
+        self.model = model
         self.notes: list[str] = []
         self.network: nn.Module | None = model.model
         self.sides: tuple[str, ...] = tuple(f"v{i}" for i in range(model.encoder.hidden))
-        room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
-        self.widest: int | None = (room - 1) * spec.stride + spec.k
+        self.widest: int | None = model.widest
 
     @property
     def device(self) -> torch.device:
@@ -134,47 +133,15 @@ def open_reader(
         scorers.append(EmbeddingScorer(loaded))
     if motifs is not None:
         scorers.append(motifs_from(motifs))
-    width = _window(scorers, window, model)
+    width = window_width(scorers, window, model)
     identity = {
-        "model": None if model is None else str(Path(model).resolve()),
-        "weights": None if model is None else _stamp(Path(model)),
-        "motifs": None if motifs is None else _stamp(Path(motifs)),
-        "store": None if store is None else str(store.path),
+        "model": digest(digest_of_weights(s.network).encode() for s in scorers if s.network),
+        "motifs": digest(pwm.tobytes() for s in scorers for pwm in getattr(s, "pwms", ())),
+        "store": None if store is None else store.fingerprint,
         "cell": cell,
         "width": width,
     }
     return Reader(scorers, width, identity, notes, loaded)
-
-
-def _stamp(path: Path) -> str:
-    """Sizes and dates of the files: other weights are other scores."""
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    said = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-
-
-def _window(scorers: Sequence[PairScorer], window: int | None, model: Any) -> int:
-    own = next((scorer.width for scorer in scorers if scorer.width is not None), None)
-    widest = min((s.widest for s in scorers if s.widest is not None), default=None)
-    if own is not None and window not in (None, own):
-        raise UsageError(
-            "the model reads windows of one width", where="--window", found=window, expected=own
-        )
-    if own is None and window is None and any(isinstance(s, TaskScorer) for s in scorers):
-        raise UsageError(
-            "the model does not say how wide a sequence it expects",
-            where=str(model),
-            do="Give --window: the width of the sequences it learned from.",
-        )
-    width = own or window or widest or MOTIF_WINDOW
-    if width < 16 or (widest is not None and width > widest):
-        raise UsageError(
-            "impossible value",
-            where="--window",
-            found=width,
-            expected=f"16 to {widest} bp" if widest is not None else "at least 16 bp",
-        )
-    return width
 
 
 @dataclass
@@ -232,11 +199,14 @@ def score_deltas(
             left_out[reason] += 1
     # Neighbours share a chromosome's bases; the numbers do not depend on the order.
     good.sort(key=lambda row: (changes[row].chrom, changes[row].start))
+    # Blocks of another genome, model or window are other blocks.
+    chroms = dict.fromkeys(changes[row].chrom for row in good)
+    about = reader.identity | {"genome": digest_of_bases(genome, chroms)}
     kept = 0
     for start in range(0, len(good), BLOCK):
         rows = good[start : start + BLOCK]
         block = [changes[row] for row in rows]
-        values, was_there = _block(reader, block, genome, windowing, keep)
+        values, was_there = _block(reader, about, block, genome, windowing, keep)
         kept += len(rows) if was_there else 0
         out[rows] = values
         if say is not None and len(good) > 2 * BLOCK and start // BLOCK % 8 == 7:
@@ -248,12 +218,13 @@ def score_deltas(
 
 def _block(
     reader: Reader,
+    identity: dict[str, Any],
     block: Sequence[Change],
     genome: Reference,
     windowing: Windowing,
     keep: Path | None,
 ) -> tuple[NDArray[np.float64], bool]:
-    about = reader.identity | {
+    about = identity | {
         "shifts": list(windowing.shifts),
         "names": list(reader.names),
         "variants": [list(change) for change in block],

@@ -6,10 +6,7 @@ cases and controls are collected as a study would. All that is written says that
 The same file, options and seed give the same people. Axes: N people, V variants, A ancestries.
 """
 
-import csv
-import gzip
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +17,13 @@ from scipy.stats import norm
 
 from epilm.atomic import atomic_folder, write_json
 from epilm.cohorts.choices import Illness, Population
+from epilm.cohorts.cohort_files import Cohort, write_cohort
 from epilm.cohorts.designs import load_design
-from epilm.errors import InputError, UsageError
-from epilm.variants.records import kind_of, open_vcf
+from epilm.cohorts.frequencies import Site, read_sites
+from epilm.errors import UsageError
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]
-VCF_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 DRAWN = 2048  # families drawn at a time
 LEAST_CASES = 1e-5  # prevalence below which nobody is found in reasonable time
 FREQUENCIES = (0.01, 0.5)  # between which a frequency that no file says is drawn, evenly in logs
@@ -34,61 +31,6 @@ ABOUT = (
     "SIMULATED cohort: no person in it exists. Genotypes in Hardy-Weinberg proportions, variants"
     " independent of each other; ill is whose liability is above a threshold."
 )
-
-
-@dataclass(frozen=True)
-class Site:
-    """A variant of a cohort.
-
-    Attributes
-    ----------
-    chrom : str
-    start : int
-        0-based.
-    ref, alt, name : str
-    frequency : float
-        Of ALT; NaN where the file says none.
-    effect : float
-        As the file has it; 0 where it has none.
-    group : str
-        What its weight is drawn for; "" without.
-    """
-
-    chrom: str
-    start: int
-    ref: str
-    alt: str
-    name: str
-    frequency: float
-    effect: float
-    group: str
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Simulated people.
-
-    Attributes
-    ----------
-    sites : list of Site, length V
-        With frequencies and with effects on liability (sd units an ALT copy).
-    copies : int8 (N, V, 2)
-        ALT on either haplotype.
-    labels : int64 (N,)
-    liability, genetic : float64 (N,)
-        In standard deviations of the population's liability.
-    family, ancestry : int64 (N,)
-    notes : list of str
-    """
-
-    sites: list[Site]
-    copies: NDArray[np.int8]
-    labels: NDArray[np.int64]
-    liability: Floats
-    genetic: Floats
-    family: NDArray[np.int64]
-    ancestry: NDArray[np.int64]
-    notes: list[str]
 
 
 def simulate_cohort(
@@ -154,7 +96,7 @@ def simulate_cohort(
     sites, notes = read_sites(variants, illness)
     cohort = draw_cohort(sites, illness, population, seed)
     with atomic_folder(out, overwrite=overwrite) as folder:
-        _write(folder, cohort, format, population, seed)
+        write_cohort(folder, cohort, format, population, seed)
         about = {
             "simulated": True,
             "about": ABOUT,
@@ -201,131 +143,6 @@ def _check(illness: Illness, population: Population, like: str | None, seed: int
         refuse("--missing", population.missing, "0 to less than 1")
     if seed < 0:
         refuse("--seed", seed, "at least 0")
-
-
-def read_sites(path: str | Path, illness: Illness) -> tuple[list[Site], list[str]]:
-    """Read the variants of a cohort with frequencies and effects.
-
-    Returns
-    -------
-    list of Site
-        In the file's order; alleles of other letters than A, C, G, T are left out.
-    list of str
-        What was left out.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or nothing in it has the effect asked for.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError("there is no such file", where=str(path))
-    rows = (
-        _vcf_sites(path, illness)
-        if kind_of(path, "variants") == "vcf"
-        else _tsv_sites(path, illness)
-    )
-    sites, other = [], 0
-    for site in rows:
-        if site.ref and site.alt and not (set(site.ref) | set(site.alt)) - set("ACGT"):
-            sites.append(site)
-        else:
-            other += 1
-    if not sites:
-        raise InputError("there are no variants in it that could be used", where=str(path))
-    if illness.effect is not None and not any(site.effect for site in sites):
-        raise InputError(
-            "no variant has the effect asked for",
-            where=str(path),
-            found=f"{len(sites)} variants",
-            expected=f"numbers in {illness.effect}",
-        )
-    notes = [f"{other:,} alleles of other letters than A, C, G, T left out"] if other else []
-    return sites, notes
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")
-
-
-def _vcf_sites(path: Path, illness: Illness) -> Iterator[Site]:
-    with open_vcf(path) as file:
-        asked = (illness.effect, illness.effect_by)
-        for key in (key for key in asked if key is not None):
-            if key not in file.header.info:
-                raise InputError(
-                    "the VCF has no such INFO key",
-                    where=str(path),
-                    found=key,
-                    expected=", ".join(file.header.info) or "one that its head names",
-                )
-        for record in file:
-            for number, alt in enumerate(record.alts or ()):
-
-                def info(
-                    key: str | None, default: Any, record: Any = record, n: int = number
-                ) -> Any:
-                    if key is None or key not in record.info:
-                        return default
-                    value = record.info[key]
-                    return value[n] if isinstance(value, tuple) and len(value) > n else value
-
-                frequency = _number(info("AF" if "AF" in file.header.info else None, None))
-                effect = np.nan_to_num(_number(info(illness.effect, 0.0)))
-                group = str(info(illness.effect_by, ""))
-                yield Site(
-                    record.chrom,
-                    record.start,
-                    (record.ref or "").upper(),
-                    alt.upper(),
-                    record.id or ".",
-                    frequency,
-                    float(effect),
-                    group,
-                )
-
-
-def _tsv_sites(path: Path, illness: Illness) -> Iterator[Site]:
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        header = next(rows, [])
-        lower = [name.strip().lower() for name in header]
-        at: dict[str, int] = {}
-        names = {"chrom": "chrom", "pos": "pos", "ref": "ref", "alt": "alt"}
-        asked = {"effect": illness.effect, "group": illness.effect_by}
-        for what, name in (names | {k: v for k, v in asked.items() if v is not None}).items():
-            if name.lower() not in lower:
-                raise InputError(
-                    f"the table has no column {name}",
-                    where=f"{path}, line 1",
-                    found=", ".join(header[:10]) or "nothing",
-                )
-            at[what] = lower.index(name.lower())
-        if "af" in lower:
-            at["af"] = lower.index("af")
-        for line, row in enumerate(rows, 2):
-            if not row:
-                continue
-            try:
-                start = int(row[at["pos"]]) - 1
-                ref, alt = row[at["ref"]].upper(), row[at["alt"]].upper()
-                chrom = row[at["chrom"]]
-            except (IndexError, ValueError):
-                raise InputError(
-                    "the line is no variant",
-                    where=f"{path}, line {line}",
-                    found="\t".join(row)[:80],
-                    expected="chrom, pos (a whole number, 1-based), ref, alt",
-                ) from None
-            effect = float(np.nan_to_num(_number(row[at["effect"]]))) if "effect" in at else 0.0
-            frequency = _number(row[at["af"]]) if "af" in at else float("nan")
-            group = row[at["group"]] if "group" in at else ""
-            yield Site(chrom, start, ref, alt, ".", frequency, effect, group)
 
 
 def draw_cohort(
@@ -540,84 +357,3 @@ class _Collected:
                 out.append(tuple(each[:left] for each in part))
                 left -= len(part[0])
         return out
-
-
-def _write(
-    folder: Path,
-    cohort: Cohort,
-    format: Literal["vcf", "plink"],
-    population: Population,
-    seed: int,
-) -> None:
-    n = len(cohort.labels)
-    names = [f"sim_{number:06d}" for number in range(1, n + 1)]
-    lost = np.random.default_rng([seed, 4]).random(cohort.copies.shape[:2]) < population.missing
-    if format == "vcf":
-        _write_vcf(folder / "genotypes.vcf.gz", cohort, names, lost)
-    else:
-        _write_plink(folder / "genotypes.bed", cohort, names, lost)
-    lines = ["sample\tphenotype\tfamily\tancestry"]
-    truth = ["sample\tliability\tgenetic"]
-    for i, name in enumerate(names):
-        word = "case" if cohort.labels[i] else "control"
-        lines.append(f"{name}\t{word}\tfam_{cohort.family[i]}\tpop_{cohort.ancestry[i]}")
-        truth.append(f"{name}\t{cohort.liability[i]:.6f}\t{cohort.genetic[i]:.6f}")
-    (folder / "phenotypes.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "truth_people.tsv").write_text("\n".join(truth) + "\n", encoding="utf-8")
-    rows = ["chrom\tpos\tref\talt\taf\teffect\tgroup"]
-    rows += [
-        f"{s.chrom}\t{s.start + 1}\t{s.ref}\t{s.alt}\t{s.frequency:.6f}\t{s.effect:.6f}"
-        f"\t{s.group or '.'}"
-        for s in cohort.sites
-    ]
-    (folder / "truth_variants.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
-def _write_vcf(path: Path, cohort: Cohort, names: Sequence[str], lost: NDArray[np.bool_]) -> None:
-    from Bio import bgzf
-
-    words = np.array(["0|0", "0|1", "1|0", "1|1", "./."], object)
-    head = [
-        "##fileformat=VCFv4.2",
-        "##source=epilm simulate-cohort (simulated people: none of them exists)",
-        *(f"##contig=<ID={c}>" for c in dict.fromkeys(site.chrom for site in cohort.sites)),
-        '##INFO=<ID=AF,Number=A,Type=Float,Description="Frequency people were drawn with">',
-        '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype, simulated">',
-        "\t".join([*VCF_COLUMNS, *names]),
-    ]
-    with bgzf.open(str(path), "wb") as file:
-        file.write(("\n".join(head) + "\n").encode())
-        for v, site in enumerate(cohort.sites):
-            kind = 2 * cohort.copies[:, v, 0] + cohort.copies[:, v, 1]
-            kind = np.where(lost[:, v], 4, kind)
-            first = [site.chrom, str(site.start + 1), site.name, site.ref, site.alt, ".", "PASS"]
-            line = "\t".join([*first, f"AF={site.frequency:.6g}", "GT", *words[kind]])
-            file.write((line + "\n").encode())
-
-
-def _write_plink(path: Path, cohort: Cohort, names: Sequence[str], lost: NDArray[np.bool_]) -> None:
-    from epilm.cohorts.genotypes import bed_reader_module
-
-    dosages = cohort.copies.sum(2, dtype=np.int8).astype(np.float32)
-    dosages[lost] = np.nan
-    sites = cohort.sites
-    twice = Counter(site.name for site in sites)
-    bed_reader_module().to_bed(
-        str(path),
-        dosages,
-        properties={
-            "fid": [f"fam_{number}" for number in cohort.family],
-            "iid": list(names),
-            "pheno": [str(label + 1) for label in cohort.labels],
-            "chromosome": [site.chrom for site in sites],
-            "sid": [
-                s.name
-                if twice[s.name] == 1 and s.name != "."
-                else f"{s.chrom}:{s.start + 1}:{s.ref}:{s.alt}"
-                for s in sites
-            ],
-            "bp_position": [site.start + 1 for site in sites],
-            "allele_1": [site.alt for site in sites],
-            "allele_2": [site.ref for site in sites],
-        },
-    )

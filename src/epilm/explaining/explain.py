@@ -232,7 +232,7 @@ def explain_with(
     for number, (region, windows) in enumerate(frames):
         maps.append(map_region(subject, region, windows, asked))
         for copy in range(asked.null):
-            mixed = [_shuffled(frame, asked.seed, copy) for frame in windows]
+            mixed = [shuffled_frame(frame, asked.seed, copy) for frame in windows]
             null.append(map_region(subject, region, mixed, asked).scores)
         if time.monotonic() - told > 30:
             told = time.monotonic()
@@ -285,7 +285,7 @@ def _listed(paths: Any) -> Sequence[Any]:
     return paths if isinstance(paths, list | tuple) else (paths,)
 
 
-def _shuffled(frame: Frame, seed: int, copy: int) -> Frame:
+def shuffled_frame(frame: Frame, seed: int, copy: int) -> Frame:
     """The window with its dinucleotides in another order: a function of (seed, place, copy)."""
     key = [seed, copy, abs(frame.start), *frame.chrom.encode()]
     codes = dinucleotide_shuffle(frame.codes, np.random.default_rng(key))

@@ -25,7 +25,6 @@ from epilm.explaining.subject import (
     Values,
     hidden_of,
     token_windows,
-    widest_of,
 )
 from epilm.genome.sequence import reverse_complement
 from epilm.hub.load import Loaded, find_masked_head
@@ -58,14 +57,21 @@ def pretrained_subject(
         If it has no such output.
     """
     sites = site_names(model)
-    names = (*((LLR,) if find_masked_head(model.model) is not None else ()), *sites)
-    asked = output or (names[0] if names else LLR)
+    names = (*(() if model.no_kmers else (LLR,)), *sites)
+    asked = LLR if output is None and not model.no_kmers else output
+    if asked is None and sites:  # which of them, nobody said: refused where there are several
+        subject = SiteSubject(model, place, sites, batch)
+        subject.choose(None)
+        return subject
     if asked not in names:
+        asked = asked or LLR
         raise UsageError(
             "the model has no such output",
             where=f"--output of {model.path}",
             found=repr(asked),
-            do=nearest(asked, names) if names else "It has no head of k-mers and none of motifs.",
+            do=f"{model.no_kmers}. {nearest(asked, names)}".lstrip(". ")
+            if names
+            else f"{model.no_kmers}, and it has no head of motifs.",
         )
     if asked == LLR:
         return LogOddsSubject(model, place, batch)
@@ -93,12 +99,12 @@ class LogOddsSubject(Subject):
             place,
             where=str(model.path),
             both=True,
-            widest=widest_of(model),
+            widest=model.widest,
             batch=batch,
         )
         head = find_masked_head(model.model)
-        if head is None:
-            raise CheckpointError("the model has no head of k-mers", where=str(model.path))
+        if head is None or model.no_kmers:
+            raise CheckpointError(model.no_kmers, where=str(model.path))
         self.head = head
 
     def windows(self, codes: Codes, frame: Frame, reverse: bool) -> Any:

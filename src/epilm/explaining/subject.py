@@ -6,6 +6,7 @@ from both strands and takes the mean, or from the one its region lies on, as the
 Axes: N windows, W bases, L tokens, O outputs, n explained bases.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +64,7 @@ def task_outputs(labels: dict[str, Any]) -> tuple[tuple[str, ...], Callable[[Ten
     return tuple(names), odds
 
 
-class Subject:
+class Subject(ABC):
     """A model, one output of which is explained.
 
     Attributes
@@ -113,15 +114,15 @@ class Subject:
 
     # -- what a kind of model says for itself
 
+    @abstractmethod
     def windows(self, codes: Codes, frame: Frame, reverse: bool) -> Windows:
         """Make what the network reads of windows (N, W) that lie at `frame`; `reverse` from the
         other strand.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def logits(self, windows: Windows) -> Tensor:
         """Score windows, float32 (N, O); gradients flow."""
-        raise NotImplementedError
 
     # -- what follows from it
 
@@ -218,11 +219,6 @@ class TaskSubject(Subject):
 
     def __init__(self, model: Finetuned, place: Place, batch: int = BATCH) -> None:
         names, self._odds = task_outputs(model.about["labels"])
-        room = None
-        if not model.bases:
-            spec = model.spec
-            room = model.max_tokens - 2 * spec.special_tokens
-            room = (room - 1) * spec.stride + spec.k
         super().__init__(
             model.network.to(place.device).eval(),
             model.spec,
@@ -231,7 +227,7 @@ class TaskSubject(Subject):
             where=str(model.path),
             both=model.both_strands,
             bases=model.bases,
-            widest=room,
+            widest=None if model.bases else model.widest,
             batch=batch,
         )
         self.model = model
@@ -335,7 +331,7 @@ class SiteSubject(Subject):
             place,
             where=str(model.path),
             both=True,
-            widest=widest_of(model),
+            widest=model.widest,
             batch=batch,
         )
         head: Any = model.model.motif_head
@@ -368,13 +364,6 @@ def hidden_of(network: nn.Module, windows: Windows, rows: Tensor | None = None) 
         return trunk.encode(windows.ids, windows.mask, windows.states, full=windows.full, rows=rows)
     mask = None if windows.full else windows.mask
     return find_encoder(network)(windows.ids, None, mask, rows=rows)[0]
-
-
-def widest_of(model: Loaded) -> int:
-    """Give the most bases that a pre-trained model reads at once."""
-    spec = model.spec
-    room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
-    return (room - 1) * spec.stride + spec.k
 
 
 def open_subject(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from epilm.atomic import atomic_folder, write_json
 from epilm.errors import InputError, UsageError
 from epilm.explaining.attribution import shuffled_copies
 from epilm.explaining.discovery import call_seqlets, find_patterns, named
-from epilm.explaining.explain import _shuffled, read_frames
-from epilm.explaining.explain_options import ExplainOptions
+from epilm.explaining.explain import read_frames, shuffled_frame
+from epilm.explaining.explain_options import ExplainOptions, Method
 from epilm.explaining.frames import Frame, Region
 from epilm.explaining.region_map import RegionMap, map_region
 from epilm.explaining.subject import PlacedSubject, Subject
@@ -29,9 +29,16 @@ from epilm.motifs.scan import scan
 from epilm.motifs.scores import log_odds
 
 Values = NDArray[np.float64]
-METHODS = ("ism", "deletions", "gradients", "integrated", "occlusion", "attention", "rollout")
-DISCOVERED = ("ism", "integrated")  # methods whose patterns are named, with --null and --motifs
-RANDOM, HITS = "random", "motif hits"
+METHODS: tuple[Method, ...] = (
+    *("ism", "deletions", "gradients", "integrated", "occlusion", "attention", "rollout"),
+)
+DISCOVERED: tuple[Method, ...] = (
+    "ism",
+    "integrated",
+)  # methods whose patterns are named, with --null and --motifs
+Yardstick = Literal["random", "motif hits"]
+RANDOM: Literal["random"] = "random"
+HITS: Literal["motif hits"] = "motif hits"
 SHARES = (0.05, 0.1, 0.2, 0.4)  # of the bases, taken away or put back
 COPIES = 4
 MOST = 60  # regions where none are given
@@ -279,8 +286,10 @@ def score_methods(
             continue
         seconds = (time.process_time() - began) / len(frames)
         row = _judged(subject, maps, frames, asked.seed) | {"seconds": seconds}
-        if method in DISCOVERED and asked.null and asked.motifs is not None:
-            row |= _discovered(subject, maps, frames, method, asked)
+        if asked.null and asked.motifs is not None:
+            for known in DISCOVERED:
+                if known == method:
+                    row |= _discovered(subject, maps, frames, known, asked)
         rows.append({"method": method} | row)
         say(f"{method}: auPRC {row['auprc']:.3f}")
     covered = np.concatenate([planted for *_, planted in _masks(frames)])
@@ -360,7 +369,7 @@ def _map(
     subject: Subject,
     region: Region,
     frame: Frame,
-    method: str,
+    method: Method | Yardstick,
     asked: ExplainOptions,
     motifs: Sequence[Motif],
 ) -> RegionMap:
@@ -371,7 +380,7 @@ def _map(
         return RegionMap(region, frame.codes[part], scores)
     if method == HITS:
         return RegionMap(region, frame.codes[part], hit_scores(frame.codes, motifs)[part])
-    return map_region(subject, region, [frame], replace(asked, method=cast(Any, method)))
+    return map_region(subject, region, [frame], replace(asked, method=method))
 
 
 def _masks(frames: Sequence[Planted]) -> Iterator[tuple[Region, NDArray[np.bool_]]]:
@@ -409,13 +418,13 @@ def _discovered(
     subject: Subject,
     maps: Sequence[RegionMap],
     frames: Sequence[Planted],
-    method: str,
+    method: Method,
     asked: ExplainOptions,
 ) -> dict[str, Any]:
     """How many patterns there are, and how many bear the name of what was planted."""
-    told = replace(asked, method=cast(Any, method))
+    told = replace(asked, method=method)
     null = [
-        map_region(subject, region, [_shuffled(frame, asked.seed, copy)], told).scores
+        map_region(subject, region, [shuffled_frame(frame, asked.seed, copy)], told).scores
         for region, frame, _ in frames
         for copy in range(asked.null)
     ]

@@ -84,6 +84,12 @@ class Finetuned:
         return int(trunk.encoder.max_positions)
 
     @property
+    def widest(self) -> int:
+        """Most bases that the trunk reads at once."""
+        room = self.max_tokens - 2 * self.spec.special_tokens
+        return (room - 1) * self.spec.stride + self.spec.k
+
+    @property
     def fusion_motifs(self) -> list[Motif]:
         """Motifs whose scores of the input itself are read; in the model's order."""
         return [motif_from(values) for values in self.about.get("fusion_motifs", ())]

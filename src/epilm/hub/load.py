@@ -65,6 +65,26 @@ class Loaded:
         """The sequence encoder."""
         return find_encoder(self.model)
 
+    @property
+    def widest(self) -> int:
+        """Most bases that are read at once."""
+        spec = self.spec
+        room = min(spec.max_tokens, self.encoder.max_positions) - 2 * spec.special_tokens
+        return (room - 1) * spec.stride + spec.k
+
+    @property
+    def no_kmers(self) -> str:
+        """Why the model cannot say what a hidden k-mer is; empty where it can.
+
+        A head that was built and never taught (weight 0 in its recipe) says noise.
+        """
+        if find_masked_head(self.model) is None:
+            return "the model has no head of k-mers"
+        objectives = self.extra.get("recipe", {}).get("objectives", {})
+        if objectives.get("masked_kmers", {}).get("weight") == 0:
+            return "the model did not learn hidden k-mers (weight 0)"
+        return ""
+
     def embed(
         self,
         sequences: Iterable[str | np.ndarray],

@@ -7,6 +7,7 @@ was asked (variants, bases, weights, windows): another request is refused and no
 import hashlib
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file, cannot_write, read_checked, write_json
 from epilm.errors import DamagedError, UsageError
+from epilm.tasks.reference import Reference
 from epilm.tensor_files import checksum, load_tensors, save_tensors
 
 Values = NDArray[np.float64]
@@ -124,6 +126,11 @@ def digest(parts: Iterable[bytes]) -> str:
         sum_.update(b"%d:" % len(part))
         sum_.update(part)
     return sum_.hexdigest()[:16]
+
+
+def digest_of_bases(genome: Reference, chroms: Iterable[str]) -> str:
+    """Sum up the bases of chromosomes."""
+    return digest(b"%d" % zlib.crc32(genome.codes(chrom).tobytes()) for chrom in chroms)
 
 
 def digest_of_weights(network: torch.nn.Module) -> str:

@@ -6,7 +6,6 @@ Axes: N alleles, D different haplotypes, S strands and shifts, C columns.
 """
 
 import sys
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from epilm.variants.haplotypes import (
     reason_of_window,
 )
 from epilm.variants.null import Stratum, draw_null, percentile, strata_text, stratum_of
-from epilm.variants.parts import Parts, digest, digest_of_weights
+from epilm.variants.parts import Parts, digest, digest_of_bases, digest_of_weights
 from epilm.variants.passes import ON_CPU, ON_GPU
 from epilm.variants.records import Allele, kind_of, pysam_module, read_variants
 from epilm.variants.scorers import (
@@ -360,7 +359,7 @@ def _windowing(
     model: Any,
 ) -> Windowing:
     """The windows asked for, if a variant stays within them."""
-    width = _window(scorers, window, model)
+    width = window_width(scorers, window, model)
     shifts = tuple(dict.fromkeys(int(shift) for shift in shifts)) or (0,)
     if not 1 <= grid <= width // 4:
         raise UsageError(
@@ -377,8 +376,22 @@ def _windowing(
     return Windowing(width, shifts, grid)
 
 
-def _window(scorers: Sequence[PairScorer], window: int | None, model: Any) -> int:
-    """The windows' width, asked of the models and of the user."""
+def window_width(scorers: Sequence[PairScorer], window: int | None, model: Any) -> int:
+    """Settle the windows' width between the models and the user.
+
+    Parameters
+    ----------
+    scorers : sequence of PairScorer
+    window : int or None
+        Asked for, in bp.
+    model : path or None
+        For messages.
+
+    Raises
+    ------
+    UsageError
+        If the models cannot read it, or none says how wide and nobody asks.
+    """
     own = next((scorer.width for scorer in scorers if scorer.width is not None), None)
     widest = min((s.widest for s in scorers if s.widest is not None), default=None)
     if own is not None:
@@ -468,7 +481,7 @@ def _asked(
     chroms = list(dict.fromkeys(change.chrom for change in work.changes))
     asked: dict[str, Any] = {
         "variants": digest("|".join(map(str, change)).encode() for change in work.changes),
-        "genome": digest(b"%d" % zlib.crc32(genome.codes(chrom).tobytes()) for chrom in chroms),
+        "genome": digest_of_bases(genome, chroms),
         "window": [windowing.width, list(windowing.shifts), windowing.grid],
         "scores": digest(name.encode() for s in scorers for name in (*s.sides, *s.between)),
         "pooling": [getattr(scorer, "pooling", None) for scorer in scorers],

@@ -156,14 +156,10 @@ class PretrainedScorer:
         self.pooling = pooling or (spec.pooling if spec.special_tokens else "mean")
         self.network: nn.Module | None = model.model
         self.notes: list[str] = []
-        self.head = find_masked_head(model.model)
+        self.head = None if model.no_kmers else find_masked_head(model.model)
         self.motif_head = getattr(find_trunk(model.model) or model.model, "motif_head", None)
-        learned = model.extra.get("recipe", {}).get("objectives", {}).get("masked_kmers", {})
-        if self.head is None:
-            self.notes.append("the model has no head of k-mers: no llr")
-        elif learned.get("weight") == 0:
-            self.notes.append("the model did not learn hidden k-mers (weight 0): no llr")
-            self.head = None
+        if model.no_kmers:
+            self.notes.append(f"{model.no_kmers}: no llr")
         sides = {"llr": self.head is not None, "sites": self.motif_head is not None}
         between = {"l2": True, "cosine": True, "sites_changed": self.motif_head is not None}
         given = [name for name, there in (sides | between).items() if there]
@@ -187,8 +183,7 @@ class PretrainedScorer:
         self._vectors = bool({"l2", "cosine"} & set(self.between))
         if find_trunk(model.model) is not None and "states" in spec.streams:
             self.notes.append("states are read as unknown: a genome alone has no cell type")
-        room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
-        self.widest: int | None = (room - 1) * spec.stride + spec.k
+        self.widest: int | None = model.widest
         self._steady: dict[tuple[str, int, int], int] = {}
 
     @property
@@ -411,7 +406,7 @@ class TaskScorer:
                 do="Give --genome, and leave both out.",
             )
         self.width = reads.window_bp if placed else None
-        self.widest = None if placed or self.model.bases else self._widest()
+        self.widest = None if placed or self.model.bases else self.model.widest
         self.haplotypes: HaplotypeStore | None = None
         self._steady: dict[int, int] = {}
         if store is not None and cell is not None:
@@ -428,11 +423,6 @@ class TaskScorer:
     def device(self) -> torch.device:
         """See `PairScorer`."""
         return self.score.place.device
-
-    def _widest(self) -> int:
-        spec = self.model.spec
-        room = self.model.max_tokens - 2 * spec.special_tokens
-        return (room - 1) * spec.stride + spec.k
 
     def __call__(self, pairs: Pairs) -> Said:
         """See `PairScorer`."""

@@ -93,6 +93,9 @@ class UsageError(EpilmError):
     exit_code = 2
 
 
+MOST_NAMED = 60  # names that a message lists
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant.
 
@@ -109,4 +112,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     longer = [one for one in names if len(name) > 3 and one.startswith(name)]
     close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean {close[0]}? " if close else ""
-    return f"{hint}Known: {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{hint}Known: {', '.join(names[:MOST_NAMED])}{more}"

@@ -351,3 +351,30 @@ def test_sites_of_regions_are_those_of_what_is_read_of_them(store):
         found = asked(codes, 1, len(letters))[0]
         assert torch.equal(sites[1 : 1 + len(letters)], found)
     assert bool(batch.motif_sites.any())
+
+
+def test_each_column_that_is_asked_about_has_its_names():
+    """One name twice is told apart by id; a cluster bears all of its names."""
+    from types import SimpleNamespace
+
+    from epilm.batches.motif_sites import names_asked
+    from epilm.objectives.motif_sites import MotifSitesSpec
+
+    rows = [{"id": "M1", "name": "CTCF"}, {"id": "M2", "name": "CTCF"}, {"id": "M3", "name": ""}]
+    store = SimpleNamespace(motifs=rows)
+    assert names_asked(store, MotifSitesSpec(weight=1)) == ["CTCF_M1", "CTCF_M2", "M3"]
+    assert names_asked(store, MotifSitesSpec(weight=0)) == []
+
+
+def test_a_clusters_column_bears_the_names_of_its_motifs(store):
+    from dataclasses import replace
+
+    from epilm.batches.motif_sites import n_asked, names_asked
+    from epilm.objectives.motif_sites import MotifSitesSpec
+
+    plain = MotifSitesSpec(weight=1)
+    alike = replace(plain, alike=0.8)
+    names = names_asked(store, alike)
+    assert len(names) == n_asked(store, alike) < len(store.motifs)
+    together = sorted(name for column in names for name in column.split("+"))
+    assert together == sorted(names_asked(store, plain))

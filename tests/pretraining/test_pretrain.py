@@ -380,6 +380,7 @@ def test_a_recipe_for_a_lab_reads_all_and_asks_of_all(name, size, world):
     assert recipe.model.motif_sites == len(world.motifs)
     assert (recipe.model.k, recipe.model.stride, recipe.model.encoder.rotary) == (6, 1, True)
     assert recipe.model.stem is not None
+    assert recipe.model.pooling == "mean"  # motif sites teach tokens, and [CLS] nothing
     assert recipe.samples.strands == "both"
     assert max(recipe.samples.window_jitter, recipe.samples.region_jitter) > 0
     assert recipe.train.model == "best"

@@ -66,6 +66,25 @@ def n_asked(store: Store, spec: MotifSitesSpec) -> int:
     return int(_columns(motifs, spec.alike).max()) + 1 if motifs else 0
 
 
+def names_asked(store: Store, spec: MotifSitesSpec) -> list[str]:
+    """Name the columns that a model is asked about, (M,): a motif's name, with its id where
+    several bear it; of a cluster the names joined by "+".
+    """
+    if spec.weight <= 0:
+        return []
+    motifs = asked_motifs(store, spec.factors)
+    plain = [str(row.get("name") or row["id"]) for row in motifs]
+    own = [
+        f"{name}_{row['id']}" if plain.count(name) > 1 else name
+        for name, row in zip(plain, motifs, strict=True)
+    ]
+    of_column = _columns(motifs, spec.alike)
+    return [
+        "+".join(name for name, column in zip(own, of_column, strict=True) if column == number)
+        for number in range(n_asked(store, spec))
+    ]
+
+
 def _columns(motifs: Sequence[dict[str, Any]], alike: float | None) -> np.ndarray:
     """Column of each motif, int64."""
     if alike is None:

@@ -39,8 +39,7 @@ def site_names(model: Loaded) -> tuple[str, ...]:
     head: Any = getattr(model.model, "motif_head", None)
     if head is None:
         return ()
-    kept = model.extra.get("motif_sites") or model.extra.get("motif_site_names") or ()
-    names = [str(name) for name in kept] if isinstance(kept, list | tuple) else []
+    names = [str(name) for name in model.extra.get("motif_site_names", ())]
     if len(names) != head.out_features:
         names = [str(number) for number in range(head.out_features)]
     return tuple(f"site_{name}" for name in names)

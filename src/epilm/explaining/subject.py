@@ -139,7 +139,7 @@ class Subject(ABC):
                 raise UsageError(
                     "the model has several outputs, and one is explained",
                     where=self.where,
-                    found=", ".join(self.names[:8]) + (", ..." if len(self.names) > 8 else ""),
+                    found=f"{len(self.names)}: {', '.join(self.names[:8])}",
                     do=f"Name one: --output {self.names[-1]}.",
                 )
             return

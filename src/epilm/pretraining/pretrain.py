@@ -21,7 +21,7 @@ from torch import nn
 import epilm
 from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
-from epilm.batches.motif_sites import n_asked
+from epilm.batches.motif_sites import n_asked, names_asked
 from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
 from epilm.device import Place, choose_place
@@ -489,6 +489,8 @@ def _run(
     }
     if recipe.samples.unit == "windows":
         extra["window_bp"] = recipe.samples.window_bp
+    if names := names_asked(store, recipe.objectives.motif_sites):
+        extra["motif_site_names"] = names
     if "states" in spec.streams:
         extra |= _states_of(store)
     readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}

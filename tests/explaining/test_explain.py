@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from epilm.cli import main
-from epilm.errors import InputError, UsageError
+from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.explaining.explain import explain
 from epilm.hub.checkpoint import save_model
 from epilm.models.build import build_model
@@ -70,3 +70,8 @@ def test_what_cannot_be_explained_is_refused(tmp_path, monkeypatch, options, mes
     with pytest.raises((UsageError, InputError), match=message):
         explain(subject("dna"), out=tmp_path / "why", **options)
     assert not (tmp_path / "why").exists()
+
+
+def test_a_run_that_is_not_there_is_said_before_its_options(tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere"):
+        explain(tmp_path / "nowhere", "r.bed", store="s", cell="c")

@@ -118,7 +118,9 @@ def open_reader(
     scorers: list[PairScorer] = []
     notes: list[str] = []
     loaded = None
-    if model is not None and is_finetuned(model):
+    if model is not None and not is_finetuned(model):
+        loaded = load(model, device=choose_place(device, "fp32").device)
+    if model is not None and loaded is None:
         scorers.append(
             TaskScorer(open_scorer(model, both_strands=False, device=device), store, cell)
         )
@@ -128,8 +130,7 @@ def open_reader(
             where=str(model or motifs),
             do="Leave both out, and give --genome.",
         )
-    elif model is not None:
-        loaded = load(model, device=choose_place(device, "fp32").device)
+    elif loaded is not None:
         scorers.append(EmbeddingScorer(loaded))
     if motifs is not None:
         scorers.append(motifs_from(motifs))

@@ -403,9 +403,10 @@ def open_subject(
     if not isinstance(path, Finetuned) and not is_finetuned(path):
         from epilm.explaining.log_odds import pretrained_subject
 
+        loaded = load(path, device=place.device)  # first: a run that is not there has no streams
         if store is not None or cell is not None:
             raise _needless(str(path))
-        subject = pretrained_subject(load(path, device=place.device), place, output, batch)
+        subject = pretrained_subject(loaded, place, output, batch)
     else:
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
         subject = _tuned(model, place, store, cell, batch)

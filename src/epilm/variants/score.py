@@ -341,6 +341,7 @@ def _open_model(
                 do="Leave them out.",
             )
         return TaskScorer(open_scorer(path, both_strands=False, device=device), store, cell)
+    loaded = load(path, device=choose_place(device, "fp32").device)
     if store is not None or cell is not None:
         raise UsageError(
             "a pre-trained model reads bases alone here",
@@ -348,7 +349,7 @@ def _open_model(
             found="--store or --cell",
             do="Give --genome, and leave both out.",
         )
-    return PretrainedScorer(load(path, device=choose_place(device, "fp32").device), scores, pooling)
+    return PretrainedScorer(loaded, scores, pooling)
 
 
 def _windowing(

@@ -16,6 +16,7 @@ _PUBLIC = {
     "compare": "epilm.trials.compare",
     "demo": "epilm.tour.demo",
     "evaluate": "epilm.finetuning.evaluate",
+    "explore": "epilm.exploring.explore",
     "export": "epilm.hub.export",
     "finetune": "epilm.finetuning.finetune",
     "inspect": "epilm.store.inspect",

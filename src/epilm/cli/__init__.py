@@ -30,6 +30,9 @@ COMMANDS = {
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
+    "explore": (
+        "Write loci as one page that opens offline: bases, cell types, motifs, predictions."
+    ),
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
@@ -54,6 +57,7 @@ MEMORY = {
         " fit, take a smaller model."
     ),
     "compare": "Lower --batch-size, or take smaller models.",
+    "explore": "Lower --batch-size (256 where not given), or show fewer loci.",
     "predict": (
         "Lower --batch-size (256 where not given), or compute where there is more memory"
         " (--device)."

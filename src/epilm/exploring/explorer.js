@@ -116,7 +116,8 @@ function features(track) {
     for (const [start, end, name, strand, colour, exons, said] of part[1]) {
       const feature = {chr, start, end, name: plain(name || "")};
       if (strand) feature.strand = strand;
-      if (colour) feature.color = "rgb(" + colour + ")";
+      // Here and not on the track: a track's colour would win over those of its features.
+      feature.color = "rgb(" + (colour || track.colour) + ")";
       if (exons && exons.length) feature.exons = exons.map(each => ({start: each[0], end: each[1]}));
       for (const key in said || {}) feature[plain(key)] = plain(said[key]);
       made.push(feature);
@@ -124,13 +125,12 @@ function features(track) {
   }
   return made;
 }
-const HEIGHTS = {genes: 62, states: 34, regions: 34, peaks: 34, motifs: 82, variants: 52};
+const HEIGHTS = {genes: 62, states: 26, regions: 26, peaks: 42, motifs: 82, variants: 58};
 const shownTracks = data.tracks.map((track, number) => {
   const config = {
     name: plain(track.name),
     id: "track" + number,
     order: number + 1,
-    color: "rgb(" + track.colour + ")",
     features: features(track),
     searchable: track.group === "genes",
     removable: true,
@@ -138,9 +138,11 @@ const shownTracks = data.tracks.map((track, number) => {
   if (track.about) config.description = plain(track.about);
   if (track.kind === "levels") {
     Object.assign(config, {type: "wig", height: track.letters ? 76 : 46, windowFunction: "max"});
+    config.color = "rgb(" + track.colour + ")";
     if (track.low !== null) config.min = track.low;
     if (track.high !== null && track.high > (track.low || 0)) config.max = track.high;
     else config.autoscale = true;
+    if (track.axis) config.autoscaleGroup = "axis " + plain(track.axis);
     if (track.letters) Object.assign(config, {graphType: "dynseq", windowFunction: "none"});
     if (track.group === "variants") Object.assign(config, {graphType: "points", pointSize: 6, windowFunction: "none"});
   } else {
@@ -148,7 +150,9 @@ const shownTracks = data.tracks.map((track, number) => {
     Object.assign(config, {
       type: "annotation",
       height: HEIGHTS[track.group] || 34,
-      displayMode: many ? "EXPANDED" : "COLLAPSED",
+      // Names of states in their own colours cannot be read where these are light: the legend does.
+      displayMode: many ? "EXPANDED" : track.group === "peaks" ? "COLLAPSED" : "SQUISHED",
+      squishedRowHeight: 16,
       visibilityWindow: -1,
     });
   }
@@ -160,7 +164,7 @@ const fasta = data.sequence.map(([chrom, start, bases]) =>
 ).join("\n");
 const options = {
   reference: {
-    id: "explored",
+    id: plain(data.assembly || "genome"),
     name: plain(data.assembly || "genome"),
     fastaURL: "data:application/octet-stream;base64," + btoa(fasta),
     indexed: false,
@@ -172,6 +176,11 @@ const options = {
   showAllChromosomes: true,
   locus: words(data.loci[0]),
   tracks: shownTracks,
+  roi: [{
+    name: "loci",
+    color: "rgba(43,108,176,0.07)",
+    features: data.loci.map(({chrom, start, end, name}) => ({chr: chrom, start, end, name: plain(name)})),
+  }],
 };
 
 let browser = null;

@@ -133,8 +133,8 @@ def page_data(browsed: Browsed) -> dict[str, Any]:
     """Give all that the page shows as JSON values.
 
     Keys: title, assembly, sizes, loci (name, chrom, start, end, first, last, origin), sequence
-    (chrom, start, bases), tracks (name, group, kind, colour, low, high, letters, about, parts),
-    notes. A part of kind "levels" is [chrom, start, step, [count, value, ...]] with null where
+    (chrom, start, bases), tracks (name, group, kind, colour, low, high, letters, axis, about,
+    parts), notes. A part of kind "levels" is [chrom, start, step, [count, value, ...]] with null where
     nothing is known; of kind "spans" a list of [start, end, name, strand, colour, exons, said]
     whose empty ends are left out, behind its chromosome.
     """
@@ -158,6 +158,7 @@ def page_data(browsed: Browsed) -> dict[str, Any]:
                 "low": track.low,
                 "high": track.high,
                 "letters": track.letters,
+                "axis": track.axis,
                 "about": track.about,
                 "parts": [
                     part_data(part, stretch)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import UsageError, nearest
 from epilm.exploring.loci import Stretch
+from epilm.exploring.state_colours import state_colours
 from epilm.exploring.track import Level, Span, Track, coarse
 from epilm.genome.chromosomes import few
 from epilm.motifs.motif import Motif
@@ -94,8 +95,14 @@ def store_tracks(
         for cell, number in numbers.items():
             if cell not in without:
                 parts = tuple(_signal(table, store, number, stretch) for stretch in stretches)
-                about = f"signal {name} of the store"
-                yield Track(f"{cell}: {name}", "signals", parts, colour_of(number), about=about)
+                yield Track(
+                    f"{cell}: {name}",
+                    "signals",
+                    parts,
+                    colour_of(number),
+                    axis=name,
+                    about=f"signal {name} of the store",
+                )
     if store.states is None:
         return
     without = [cell for cell in cells if store.states.rows[store.cell_number(cell)] < 0]
@@ -128,6 +135,7 @@ def _regions(store: Store, mark: NDArray[np.bool_], cell: str, stretch: Stretch)
 def _states(store: Store, cell: int, stretch: Stretch) -> list[Span]:
     table = store.states
     assert table is not None
+    colours = state_colours(table.names, table.colours)
     first, last = stretch.start // table.bin, -(-stretch.end // table.bin)
     chrom = store.chrom_number(stretch.chrom)
     codes = np.asarray(table.gather([cell], [chrom], np.array([first]), last - first))[0]
@@ -137,7 +145,7 @@ def _states(store: Store, cell: int, stretch: Stretch) -> list[Span]:
             a,
             min(b, size),
             table.names[int(code)],
-            colour=table.colours[int(code)] or colour_of(int(code)),
+            colour=colours[int(code)],
         )
         for a, b, code in Level(first * table.bin, table.bin, codes.astype(np.float32)).runs(
             last * table.bin

@@ -131,6 +131,8 @@ class Track:
         Ends of the axis of numbers; None: as the data are.
     letters : bool
         Numbers drawn as the bases' letters where one sees them.
+    axis : str
+        Tracks of numbers with one word here share the ends of their axes.
     about : str
         A line on where it comes from.
     """
@@ -142,6 +144,7 @@ class Track:
     low: float | None = None
     high: float | None = None
     letters: bool = False
+    axis: str = ""
     about: str = ""
 
     @property

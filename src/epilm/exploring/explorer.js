@@ -114,7 +114,9 @@ function features(track) {
       continue;
     }
     for (const [start, end, name, strand, colour, exons, said] of part[1]) {
-      const feature = {chr, start, end, name: plain(name || "")};
+      const feature = {chr, start, end};
+      // igv.js writes a name in its feature's colour: of light states the legend tells, and a click.
+      feature[track.group === "states" ? "state" : "name"] = plain(name || "");
       if (strand) feature.strand = strand;
       // Here and not on the track: a track's colour would win over those of its features.
       feature.color = "rgb(" + (colour || track.colour) + ")";
@@ -125,7 +127,7 @@ function features(track) {
   }
   return made;
 }
-const HEIGHTS = {genes: 62, states: 26, regions: 26, peaks: 42, motifs: 82, variants: 58};
+const HEIGHTS = {genes: 62, states: 30, regions: 30, peaks: 42, motifs: 82, variants: 58};
 const shownTracks = data.tracks.map((track, number) => {
   const config = {
     name: plain(track.name),
@@ -150,9 +152,7 @@ const shownTracks = data.tracks.map((track, number) => {
     Object.assign(config, {
       type: "annotation",
       height: HEIGHTS[track.group] || 34,
-      // Names of states in their own colours cannot be read where these are light: the legend does.
-      displayMode: many ? "EXPANDED" : track.group === "peaks" ? "COLLAPSED" : "SQUISHED",
-      squishedRowHeight: 16,
+      displayMode: many ? "EXPANDED" : "COLLAPSED",
       visibilityWindow: -1,
     });
   }

@@ -26,8 +26,10 @@ _PUBLIC = {
     "predict": "epilm.finetuning.predict",
     "pretrain": "epilm.pretraining.pretrain",
     "report": "epilm.reporting",
+    "risk": "epilm.cohorts.risk",
     "score_variants": "epilm.variants.score",
     "simulate": "epilm.playground.simulate",
+    "simulate_cohort": "epilm.cohorts.simulate",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

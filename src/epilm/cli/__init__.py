@@ -33,6 +33,8 @@ COMMANDS = {
     "explore": (
         "Write loci as one page that opens offline: bases, cell types, motifs, predictions."
     ),
+    "simulate-cohort": "Write simulated people with variants of a file, some of them ill.",
+    "risk": "Predict disease from people's genotypes by a model's word, beside baselines.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."

@@ -185,12 +185,12 @@ const options = {
 
 let browser = null;
 function go(number) {
-  if (browser === null) return;
+  if (browser === null) return null;
   for (const each of rows) {
     each.row.setAttribute("aria-selected", String(each.number === number));
   }
   state.moving = "yes";
-  browser.search(words(data.loci[number])).finally(() => { state.moving = "no"; });
+  return browser.search(words(data.loci[number])).finally(() => { state.moving = "no"; });
 }
 
 // ---- groups that can be hidden
@@ -236,12 +236,13 @@ function legend() {
   }
 }
 
-igv.createBrowser(document.getElementById("browser"), options).then(made => {
+igv.createBrowser(document.getElementById("browser"), options).then(async made => {
   browser = made;
   window.explorer = {browser, go};
   groupSwitches();
   legend();
-  rows[0].row.setAttribute("aria-selected", "true");
+  // Once more: the tracks that came after the first fit may have brought a scroll bar.
+  await go(0);
   state.state = "ready";
 }).catch(error => {
   state.state = "failed";

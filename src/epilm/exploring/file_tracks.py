@@ -45,8 +45,11 @@ def named_file(word: str | Path) -> tuple[str, Path]:
     (('CTCF in liver', PosixPath('a.bed')), ('liver', PosixPath('b/liver.narrowPeak.gz')))
     """
     text = str(word)
-    name, equals, rest = text.partition("=")
-    if equals and not Path(text).exists():
+    # Names and folders may hold the sign too: the split whose file is there counts.
+    cuts = [i for i, sign in enumerate(text) if sign == "="]
+    if cuts and not Path(text).exists():
+        cut = next((i for i in cuts if Path(text[i + 1 :]).is_file()), cuts[0])
+        name, rest = text[:cut], text[cut + 1 :]
         if not name or not rest:
             raise UsageError("not a track", where="--track", found=text, expected="NAME=FILE")
         return name, Path(rest)

@@ -242,8 +242,8 @@ def _write_spans(track: Track, browsed: Browsed, path: Path) -> None:
 def _rest(span: Span, track: Track) -> str:
     """Columns 4 to 12 of a BED line."""
     exons = span.exons or ((span.start, span.end),)
-    said = ", ".join(f"{key} {value}" for key, value in span.said.items())
-    name = label(" ".join(part for part in (span.name, said) if part) or track.name, 255)
+    # Readers of BED split at blanks.
+    name = label(span.name or track.name, 255).replace(" ", "_")
     widths = ",".join(str(end - start) for start, end in exons)
     offsets = ",".join(str(start - span.start) for start, _ in exons)
     strand = span.strand if span.strand in "+-" else "."

@@ -57,7 +57,9 @@ class Tab:
         for text in whole:
             message = json.loads(text)
             if message.get("method") == "Network.requestWillBeSent":
-                self.asked.append(message["params"]["request"]["url"])
+                url = message["params"]["request"]["url"]
+                if not url.startswith(("data:", "blob:")):  # in the page itself
+                    self.asked.append(url)
             if message.get("method") == "Runtime.exceptionThrown":
                 self.said.append(str(message["params"]["exceptionDetails"].get("text")))
             if message.get("method") == "Log.entryAdded":

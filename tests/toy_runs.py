@@ -9,9 +9,15 @@ import toy_sequences
 def binding_run(folder, store, checkpoint="ebert"):
     """Reads states of `store`; one factor named TF."""
     settings = {
-        "epochs": 1, "test_cells": (), "window_bp": 240, "positives_per_epoch": 8, "negatives": 1,
-        "valid_negatives": 20, "conv_channels": (4,), "dense": 4,
-    }  # fmt: skip
+        "epochs": 1,
+        "test_cells": (),
+        "window_bp": 240,
+        "positives_per_epoch": 8,
+        "negatives": 1,
+        "valid_negatives": 20,
+        "conv_channels": (4,),
+        "dense": 4,
+    }
     toy_binding.quick(store, out=folder, checkpoint=checkpoint, **settings)
     return folder
 

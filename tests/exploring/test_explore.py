@@ -65,10 +65,23 @@ def page(world):
 def test_every_kind_of_track_is_there_in_its_order(page):
     done, path = page
     assert list(done.tracks) == [
-        "genes", "v", "v: p_delta", "ig", "binding: TF in typeA", "binding: TF in typeB",
-        "seq: 1", EVIL, "typeA: accessibility", "typeB: accessibility", "mappability",
-        "typeA: regions", "typeB: regions", f"{EVIL}: regions", "typeA: states", "typeB: states",
-    ]  # fmt: skip
+        "genes",
+        "v",
+        "v: p_delta",
+        "ig",
+        "binding: TF in typeA",
+        "binding: TF in typeB",
+        "seq: 1",
+        EVIL,
+        "typeA: accessibility",
+        "typeB: accessibility",
+        "mappability",
+        "typeA: regions",
+        "typeB: regions",
+        f"{EVIL}: regions",
+        "typeA: states",
+        "typeB: states",
+    ]
     assert done.loci == 3
     assert path.stat().st_size == done.size < 20e6
     assert f"no chromatin states of {EVIL} in the store" in done.notes
@@ -128,8 +141,10 @@ def test_a_browser_sorts_and_filters_a_table(tmp_path):
         assert tab.run(cells)[:3] == ["499", "498", "497"]
         tab.run("document.querySelectorAll('thead button')[1].click()")
         assert tab.run(cells)[:3] == ["0", "1", "2"]
-        tab.run("const f = document.getElementById('filter'); f.value = 'chr1 score>490';"
-                "f.dispatchEvent(new Event('input'))")  # fmt: skip
+        tab.run(
+            "const f = document.getElementById('filter'); f.value = 'chr1 score>490';"
+            "f.dispatchEvent(new Event('input'))"
+        )
         expected = sorted((i * 7) % 500 for i in range(500) if i % 3 == 1 and (i * 7) % 500 > 490)
         assert [int(each) for each in tab.run(cells)] == expected
         assert tab.asked == [f"file://{tmp_path / 'a.html'}"]
@@ -182,5 +197,8 @@ def test_a_chromosome_name_that_would_end_a_fasta_head_is_refused(tmp_path):
     (tmp_path / "g.fa").write_text(">HLA*01:01\n" + "ACGT" * 500 + "\n")
     (tmp_path / "a.bed").write_text("HLA*01:01\t10\t20\n")
     with pytest.raises(InputError, match="a name that the browser cannot show"):
-        explore(loci=[tmp_path / "a.bed"], out=tmp_path / "p.html",
-                sources=Sources(genome=tmp_path / "g.fa"))  # fmt: skip
+        explore(
+            loci=[tmp_path / "a.bed"],
+            out=tmp_path / "p.html",
+            sources=Sources(genome=tmp_path / "g.fa"),
+        )

@@ -67,8 +67,10 @@ TSV = (
 def test_variants_of_a_table_with_their_scores(tmp_path):
     (spans, bars), _ = tracks(file(tmp_path, "v.tsv", TSV))
     assert [(s.start, s.end, s.name) for s in spans.parts[0]] == [
-        (100, 101, "rs1 A>G"), (100, 101, "rs1 A>T"), (159, 160, "C>CA"),
-    ]  # fmt: skip
+        (100, 101, "rs1 A>G"),
+        (100, 101, "rs1 A>T"),
+        (159, 160, "C>CA"),
+    ]
     assert spans.parts[0][0].said == {"p_ref": "0.5", "p_delta": "-0.25"}
     assert len({s.colour for s in spans.parts[0]}) == 3  # lower, higher, not scored
     assert bars.name == "v: p_delta"

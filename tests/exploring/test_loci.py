@@ -21,8 +21,13 @@ def test_files_places_and_genes_in_the_order_given(tmp_path):
     tsv = file(tmp_path, "v.tsv", "chrom pos ref alt id\nchr1 11 A G,T rs1\nchr1 51 C A .\n")
     made = find_loci([bed, "CTCF", tsv, "chr1:1,000-2,000"], SIZES, genes=GENES, flank=50)
     assert [locus.name for locus in made.loci] == [
-        "peak", "chr2:4900-5000", "CTCF", "rs1 A>G,T", "chr1:51 C>A", "chr1:1000-2000",
-    ]  # fmt: skip
+        "peak",
+        "chr2:4900-5000",
+        "CTCF",
+        "rs1 A>G,T",
+        "chr1:51 C>A",
+        "chr1:1000-2000",
+    ]
     assert [(x.first, x.last) for x in made.loci[:2]] == [(50, 250), (4850, 5000)]
     assert made.loci[3][1:4] == ("chr1", 10, 11)
     assert made.loci[0].origin.endswith("a.bed, line 1")
@@ -32,8 +37,10 @@ def test_views_that_overlap_or_touch_share_a_stretch_in_the_genomes_order():
     words = ["chr1:2000-2100", "chr1:100-200", "chr1:200-300", "chr2:1000-1010"]
     made = find_loci(words, SIZES, flank=0)
     assert [s[:3] for s in made.stretches] == [
-        ("chr2", 1000, 1010), ("chr1", 100, 300), ("chr1", 2000, 2100),
-    ]  # fmt: skip
+        ("chr2", 1000, 1010),
+        ("chr1", 100, 300),
+        ("chr1", 2000, 2100),
+    ]
     assert made.of == (2, 1, 1, 0)
     assert made.stretches[1].view == 100  # of its widest locus, not its own
     fewer = kept_loci(made, [1, 3])

@@ -61,8 +61,15 @@ def test_the_page_says_all_that_was_given(tmp_path):
     assert (chrom, start, step) == ("chr1", 2000, 5)
     assert runs[::2] == [1] * 20
     np.testing.assert_allclose(runs[1::2], made.tracks[1].parts[2].values, rtol=1e-3)
-    assert spans["parts"][0][1][0] == [0, 100, "typeA: states", "+", "1,2,3", [],
-                                       {"typeA: states": "typeA: states"}]  # fmt: skip
+    assert spans["parts"][0][1][0] == [
+        0,
+        100,
+        "typeA: states",
+        "+",
+        "1,2,3",
+        [],
+        {"typeA: states": "typeA: states"},
+    ]
     assert data["notes"] == ["a note"]
     assert "loadDefaultGenomes: false" in text
 

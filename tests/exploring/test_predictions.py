@@ -31,10 +31,16 @@ def world(tmp_path_factory):
 def tracks(world, *names, notes=None, **options):
     folder, store = world
     given = {
-        "store": store, "cells": ("typeA", "typeB"), "asked": True, "stride": None,
-        "window": None, "batch_size": 64, "device": "cpu", "say": None,
+        "store": store,
+        "cells": ("typeA", "typeB"),
+        "asked": True,
+        "stride": None,
+        "window": None,
+        "batch_size": 64,
+        "device": "cpu",
+        "say": None,
         "notes": [] if notes is None else notes,
-    }  # fmt: skip
+    }
     runs = name_runs([folder / name for name in names])
     reference = StoreReference(store.path)
     return list(prediction_tracks(runs, STRETCHES, reference, **(given | options)))
@@ -55,8 +61,16 @@ def test_binding_is_what_predict_says_of_the_same_bins(world, tmp_path):
     rows = zip(("chr2", "chr3"), starts, strict=True)
     bins.write_text("".join(f"{c}\t{s}\t{s + 200}\n" for c, here in rows for s in here))
     out = tmp_path / "F.TF.typeA.tab.gz"
-    predict(folder / "binding", out=out, store=store, cell="typeA", bins=bins, device="cpu",
-            precision="fp32", say=lambda line: None)  # fmt: skip
+    predict(
+        folder / "binding",
+        out=out,
+        store=store,
+        cell="typeA",
+        bins=bins,
+        device="cpu",
+        precision="fp32",
+        say=lambda line: None,
+    )
     with gzip.open(out, "rt") as text:
         expected = [float(line.split("\t")[3]) for line in text]
     np.testing.assert_allclose(np.concatenate([p.values for p in one.parts]), expected, atol=2e-6)

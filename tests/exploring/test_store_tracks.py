@@ -48,9 +48,11 @@ def test_regions_are_the_accessible_ones_that_touch(store):
         expected = [
             (int(row["start"]), int(row["end"]))
             for row, there in zip(store.regions, store.accessible("typeA"), strict=True)
-            if there and row["chrom"] == chrom
-            and row["start"] < stretch.end and row["end"] > stretch.start
-        ]  # fmt: skip
+            if there
+            and row["chrom"] == chrom
+            and row["start"] < stretch.end
+            and row["end"] > stretch.start
+        ]
         assert [(span.start, span.end) for span in part] == expected
 
 

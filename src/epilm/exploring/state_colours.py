@@ -49,7 +49,7 @@ ROADMAP = {
     "DNase": "255,255,102",
     "PromP": "230,184,183",
     "PromBiv": "112,48,160",
-}  # fmt: skip - a table
+}
 PALE = "232,235,240"  # what is white would not be seen
 
 

@@ -8,7 +8,8 @@ import colorsys
 import re
 from collections.abc import Sequence
 
-# Roadmap's own, of 15, 18 and 25 states (egg2.wustl.edu/roadmap/web_portal/chr_state_learning.html).
+# Roadmap's own, of 15, 18 and 25 states:
+# https://egg2.wustl.edu/roadmap/web_portal/chr_state_learning.html
 ROADMAP = {
     "TssA": "255,0,0",
     "TssAFlnk": "255,69,0",

@@ -105,7 +105,8 @@ def explore_table(
             where=str(path),
             expected="rows below the header" if not left_out else f"room in {max_mb:g} MB",
         )
-    numeric = [all(_is_number(row[c]) for row in rows) for c in range(len(names))]
+    columns = [[row[c] for row in rows] for c in range(len(names))]
+    numeric = [all(map(_is_number, c)) and any(v not in UNKNOWN for v in c) for c in columns]
     notes = []
     if left_out:
         notes.append(

@@ -56,6 +56,17 @@ def test_numbers_are_exact_to_the_base(tmp_path, name):
     assert notes == ["a says nothing of chr2"]
 
 
+def test_the_folder_of_explain_is_its_scores(tmp_path):
+    (tmp_path / "why").mkdir()
+    with pytest.raises(InputError, match=r"why/scores.bw: there is no such file"):
+        tracks(tmp_path / "why", letters=True)
+    file(tmp_path, "why/scores.bedgraph", "chr1 101 102 0.5\n")
+    (track,), _ = tracks(f"CTCF={tmp_path / 'why'}", letters=True)
+    assert track.name == "CTCF"
+    assert track.parts[0].values[1] == 0.5
+    assert tracks(tmp_path / "why", letters=True)[0][0].name == "why"
+
+
 TSV = (
     "chrom pos id ref alt norm_pos norm_ref norm_alt reason p_ref p_delta word\n"
     "chr1 101 rs1 A G 101 A G . 0.5 -0.25 yes\n"

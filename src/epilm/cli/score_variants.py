@@ -1,11 +1,11 @@
 """`epilm score-variants VCF`: what each variant does to a model's word."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from epilm.variants.choices import Against, Ranking, Reading
+from epilm.variants.choices import Against, Ranking, Reading, Running
 
 
 def score_variants(
@@ -20,8 +20,7 @@ def score_variants(
     reading: Annotated[Reading, Parameter(name="*")] = Reading(),  # noqa: B008 - frozen
     ranking: Annotated[Ranking, Parameter(name="*")] = Ranking(),  # noqa: B008
     against: Annotated[Against, Parameter(name="*")] = Against(),  # noqa: B008
-    shard: str | None = None,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    running: Annotated[Running, Parameter(name="*")] = Running(),  # noqa: B008
     json: bool = False,
 ) -> None:
     """Score every ALT of a VCF, BCF or table: SNV, MNV, insertion, deletion, delins.
@@ -53,10 +52,6 @@ def score_variants(
         Cell type of those tracks.
     motifs
         Add the difference of each motif's best log-odds at the allele.
-    shard
-        i/N: every N-th record from the i-th.
-    device
-        Where to compute.
     json
         Print a summary as JSON.
     """
@@ -81,10 +76,9 @@ def score_variants(
         store=store,
         cell=cell,
         motifs=motifs,
-        shard=shard,
-        device=device,
         **asdict(reading),
         **asdict(ranking),
+        **asdict(running),
     )
     judged = None if truth is None else judge(done, truth, tss=against.tss)
     if json:

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from epilm.atomic import write_json
 from epilm.cohorts.columns import Floats
 from epilm.errors import UsageError
 from epilm.hub.load import Loaded
 from epilm.tasks.reference import Reference
-from epilm.variants.haplotypes import Change, Pairs, reason_of_window
+from epilm.variants.haplotypes import Change, Pairs, Windowing, reason_of_window
 from epilm.variants.score import score_changes
 from epilm.variants.scorers import PairScorer, Said, TaskScorer, motifs_from
 
@@ -44,9 +46,16 @@ class EmbeddingScorer:
 
     def __init__(self, model: Loaded) -> None:
         self.model, spec = model, model.spec
+        self.notes: list[str] = []
+        self.network: nn.Module | None = model.model
         self.sides: tuple[str, ...] = tuple(f"v{i}" for i in range(model.encoder.hidden))
         room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
         self.widest: int | None = (room - 1) * spec.stride + spec.k
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.model.parameters()).device
 
     def __call__(self, pairs: Pairs) -> Said:
         """See `PairScorer`."""
@@ -211,11 +220,12 @@ def score_deltas(
     -------
     Deltas
     """
+    windowing = Windowing(reader.width, tuple(shifts))
     out = np.full((len(changes), len(reader.names)), np.nan)
     left_out: Counter[str] = Counter()
     good: list[int] = []
     for row, change in enumerate(changes):
-        reason = reason_of_window(genome.codes(change.chrom), change, reader.width, shifts)
+        reason = reason_of_window(genome.codes(change.chrom), change, windowing)
         if reason is None:
             good.append(row)
         else:
@@ -226,7 +236,7 @@ def score_deltas(
     for start in range(0, len(good), BLOCK):
         rows = good[start : start + BLOCK]
         block = [changes[row] for row in rows]
-        values, was_there = _block(reader, block, genome, shifts, keep)
+        values, was_there = _block(reader, block, genome, windowing, keep)
         kept += len(rows) if was_there else 0
         out[rows] = values
         if say is not None and len(good) > 2 * BLOCK and start // BLOCK % 8 == 7:
@@ -240,11 +250,11 @@ def _block(
     reader: Reader,
     block: Sequence[Change],
     genome: Reference,
-    shifts: Sequence[int],
+    windowing: Windowing,
     keep: Path | None,
 ) -> tuple[NDArray[np.float64], bool]:
     about = reader.identity | {
-        "shifts": list(shifts),
+        "shifts": list(windowing.shifts),
         "names": list(reader.names),
         "variants": [list(change) for change in block],
     }
@@ -252,7 +262,7 @@ def _block(
     file = keep / f"{key}.json" if keep is not None else None
     if file is not None and file.is_file():
         return np.array(json.loads(file.read_text(encoding="utf-8")), np.float64), True
-    said = score_changes(reader.scorers, block, genome, reader.width, shifts)
+    said = score_changes(reader.scorers, block, genome, windowing)
     values = np.stack([said[f"{name}_delta"] for name in reader.names], 1)
     if file is not None:
         write_json(file, values.tolist())

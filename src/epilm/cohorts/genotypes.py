@@ -279,7 +279,8 @@ class PlinkGenotypes:
     """
 
     def __init__(self, bed: Path, genome: Reference) -> None:
-        self.path, self.notes = bed, []
+        self.path = bed
+        self.notes: list[str] = []
         self.counts: Counter[str] = Counter()
         bim, fam = bed.with_suffix(".bim"), bed.with_suffix(".fam")
         people = _rows(fam, 6, "family, person, father, mother, sex, phenotype")

@@ -173,7 +173,7 @@ def cross_validate(
                 probabilities[test] = labels[train].mean()
                 chosen.append(float("nan"))
                 continue
-            inside = None if groups is None else [groups[row] for row in train]
+            inside = None if groups is None else [groups[int(row)] for row in train]
             fitted, strength = fit(
                 table[train], labels[train], classifier=classifier, groups=inside, seed=seed
             )

@@ -22,7 +22,8 @@ class Sources:
     """More files, as FILE or NAME=FILE: BED or narrowPeak; bigWig or bedGraph; VCF, BCF or table
     of variants, with the scores of epilm score-variants."""
     attributions: list[str] | None = None
-    """bigWig or bedGraph of a number a base, drawn as letters."""
+    """What epilm explain wrote (its folder), or bigWig or bedGraph of a number a base: drawn as
+    letters."""
     motifs: str | None = None
     """Motif file or jaspar:2018 whose hits are shown; those of the store where not given, and
     none for no hits."""

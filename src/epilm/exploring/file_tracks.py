@@ -32,6 +32,7 @@ from epilm.variants.writing import FIXED, PREFIX
 
 PEAKS = (".bed", ".narrowpeak", ".broadpeak")
 SIGNALS = (".bw", ".bigwig", ".bedgraph", ".bdg", ".bg")
+EXPLAINED = ("scores.bw", "scores.bedgraph")  # in a folder of `epilm explain`
 EXACT_BP = 20_000  # a view up to so wide shows every base of a file's signal
 UP, DOWN, QUIET = rgb("#b83232"), rgb(COLOURS[0]), "120,130,145"
 
@@ -48,12 +49,14 @@ def named_file(word: str | Path) -> tuple[str, Path]:
     # Names and folders may hold the sign too: the split whose file is there counts.
     cuts = [i for i, sign in enumerate(text) if sign == "="]
     if cuts and not Path(text).exists():
-        cut = next((i for i in cuts if Path(text[i + 1 :]).is_file()), cuts[0])
+        cut = next((i for i in cuts if Path(text[i + 1 :]).exists()), cuts[0])
         name, rest = text[:cut], text[cut + 1 :]
         if not name or not rest:
             raise UsageError("not a track", where="--track", found=text, expected="NAME=FILE")
         return name, Path(rest)
     path = Path(text)
+    if path.is_dir():
+        return path.name, path
     plain = path.name.removesuffix(".gz")
     return plain.rsplit(".", 1)[0] if "." in plain[1:] else plain, path
 
@@ -73,7 +76,7 @@ def file_tracks(
     Parameters
     ----------
     word : str or path
-        NAME=FILE or FILE. BED, narrowPeak, broadPeak: intervals. bigWig, bedGraph: numbers. VCF,
+        NAME=FILE or FILE, or a folder of `epilm explain`. BED, narrowPeak, broadPeak: intervals. bigWig, bedGraph: numbers. VCF,
         BCF, or a table with chrom, pos, ref, alt: variants, and beside them a track of one score.
     number : int
         Which one of the files it is: its colour.
@@ -90,6 +93,8 @@ def file_tracks(
         If its name tells no format, or it has no such score.
     """
     name, path = named_file(word)
+    if path.is_dir():  # of `epilm explain`
+        path = path / next((n for n in EXPLAINED if (path / n).is_file()), EXPLAINED[0])
     lower = path.name.lower().removesuffix(".gz")
     if not path.is_file():
         raise InputError("there is no such file", where=str(path))

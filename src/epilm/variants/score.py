@@ -468,7 +468,7 @@ def _asked(
     chroms = list(dict.fromkeys(change.chrom for change in work.changes))
     asked: dict[str, Any] = {
         "variants": digest("|".join(map(str, change)).encode() for change in work.changes),
-        "genome": digest(b"%d" % zlib.crc32(genome.codes(chrom)) for chrom in chroms),
+        "genome": digest(b"%d" % zlib.crc32(genome.codes(chrom).tobytes()) for chrom in chroms),
         "window": [windowing.width, list(windowing.shifts), windowing.grid],
         "scores": digest(name.encode() for s in scorers for name in (*s.sides, *s.between)),
         "pooling": [getattr(scorer, "pooling", None) for scorer in scorers],

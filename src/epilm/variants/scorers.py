@@ -270,7 +270,8 @@ class PretrainedScorer:
         rows = self._rows("whole", codes.shape[1], 0, lambda at: self._of_windows(probe[at]))
         spec = self.model.spec
         vectors = np.empty((len(codes), self.model.encoder.hidden))
-        sites = np.empty((len(codes), self.motif_head.out_features if self._sites else 0))
+        factors = self.motif_head.out_features if self.motif_head is not None else 0
+        sites = np.empty((len(codes), factors))
         # Token i begins at base i * stride.
         first = np.maximum(-(-(begin - SITES_REACH) // spec.stride), 0) + int(spec.special_tokens)
         after = -(-(ends + SITES_REACH) // spec.stride) + int(spec.special_tokens)

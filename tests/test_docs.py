@@ -175,7 +175,14 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
         assert Path(name).is_file()
     assert main(["export", "runs/play", "bert_play"]) == 0
     run(EXPLORE)
-    for name in ("loci.html", "gene.html", "hub/hub.txt", "why.html", "variants.html", "table.html"):
+    for name in (
+        "loci.html",
+        "gene.html",
+        "hub/hub.txt",
+        "why.html",
+        "variants.html",
+        "table.html",
+    ):
         assert Path(name).is_file()
     for page in PAGES:
         for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):

@@ -76,8 +76,9 @@ def file_tracks(
     Parameters
     ----------
     word : str or path
-        NAME=FILE or FILE, or a folder of `epilm explain`. BED, narrowPeak, broadPeak: intervals. bigWig, bedGraph: numbers. VCF,
-        BCF, or a table with chrom, pos, ref, alt: variants, and beside them a track of one score.
+        NAME=FILE or FILE, or a folder of `epilm explain`. BED, narrowPeak, broadPeak: intervals.
+        bigWig, bedGraph: numbers. VCF, BCF, or a table with chrom, pos, ref, alt: variants, and
+        beside them a track of one score.
     number : int
         Which one of the files it is: its colour.
     letters : bool

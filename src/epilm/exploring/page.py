@@ -135,8 +135,8 @@ def page_data(browsed: Browsed) -> dict[str, Any]:
     Keys: title, assembly, sizes, loci (name, chrom, start, end, first, last, origin), sequence
     (chrom, start, bases), tracks (name, group, kind, colour, low, high, letters, axis, about,
     parts), notes. A part of kind "levels" is [chrom, start, step, [count, value, ...]] with null
-    where nothing is known; of kind "spans" a list of [start, end, name, strand, colour, exons, said]
-    whose empty ends are left out, behind its chromosome.
+    where nothing is known; of kind "spans" the chromosome and a list of [start, end, name, strand,
+    colour, exons, said] whose empty ends are left out.
     """
     stretches = browsed.loci.stretches
     chroms = {stretch.chrom for stretch in stretches}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from epilm.errors import UsageError, nearest
 from epilm.exploring.loci import Stretch
 from epilm.exploring.state_colours import state_colours
-from epilm.exploring.track import Level, Span, Track, coarse
+from epilm.exploring.track import Level, Part, Span, Track, coarse
 from epilm.genome.chromosomes import few
 from epilm.motifs.motif import Motif
 from epilm.plots.style import COLOURS
@@ -79,7 +79,7 @@ def store_tracks(
     """
     for cell in cells:
         mark = store.accessible(cell)
-        parts = tuple(_regions(store, mark, cell, stretch) for stretch in stretches)
+        parts: tuple[Part, ...] = tuple(_regions(store, mark, cell, each) for each in stretches)
         colour = colour_of(store.cell_types.index(cell))
         yield Track(f"{cell}: regions", "regions", parts, colour, about="accessible in the store")
     for name, table in store.signals.items():

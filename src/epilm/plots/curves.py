@@ -63,8 +63,9 @@ def training_curve(
             if len(values) > 12:
                 ax.plot(steps, values, color=colour, alpha=0.22, linewidth=1.0)
             window = max(1, len(values) // 20) if len(values) > 12 else 1
-            alone = {"marker": "o", "markersize": 3.5} if len(values) == 1 else {}
-            ax.plot(steps, smooth(values, window), color=colour, label="training", **alone)
+            mark = "o" if len(values) == 1 else ""  # a line of one point cannot be seen
+            line = smooth(values, window)
+            ax.plot(steps, line, color=colour, marker=mark, markersize=3.5, label="training")
         else:
             ax.plot(steps, values, color=colour, marker="o", markersize=3.5, label="held-out")
         drawn = True

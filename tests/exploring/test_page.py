@@ -122,17 +122,17 @@ def test_igv_is_the_pinned_file_with_its_licence(monkeypatch):
 
 
 def test_a_page_stays_below_its_size_and_what_has_no_room_is_said(tmp_path):
-    made = browsed(40, values=8000)
-    fitted = fit(made, 3.0)
+    made = browsed(20, values=4000)
+    fitted = fit(made, 2.0)
     kept = len(fitted.loci.loci)
-    assert 0 < kept < 40
+    assert 0 < kept < 20
     assert len(fitted.bases) == len(fitted.tracks[0].parts) == len(fitted.loci.stretches) == kept
     assert fitted.notes[-1] == (
-        f"{40 - kept} of 40 loci are left out, from {made.loci.loci[kept].name} on: the page"
-        " would be larger than 3 MB (--max-mb)"
+        f"{20 - kept} of 20 loci are left out, from {made.loci.loci[kept].name} on: the page"
+        " would be larger than 2 MB (--max-mb)"
     )
     size = write_explorer(fitted, tmp_path / "p.html")
-    assert 2.8e6 < size < 3e6
+    assert 1.9e6 < size < 2e6
     assert fit(browsed(), 20.0).notes == ("a note",)
     with pytest.raises(InputError, match="not even the first locus fits.*--flank"):
         fit(made, 1.57)

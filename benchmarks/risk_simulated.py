@@ -7,7 +7,7 @@ its ChIP peaks which of seven factors binds a window (`epilm finetune sequences 
 and cohorts of its variants are drawn: liability is the sum over broken motifs of the change of
 log-odds times a weight of the factor that is drawn anew for each seed. Three arms read the same
 people in the same folds: what the CNN says of each variant, the best log-odds of the playground's
-27 motifs (what the truth is made of: as good as a model of sequence could be), copies of each ALT.
+36 motifs (what the truth is made of: as good as a model of sequence could be), copies of each ALT.
 Prints the table of docs/results.md and writes OUT/risk_simulated.json.
 """
 

@@ -23,6 +23,7 @@ from epilm.training.learning import option_name
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorials" / "first-run.md"
+EXPLORE = DOCS / "how-to" / "explore.md"  # goes on from the tutorial's folders
 HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune")]
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -173,6 +174,16 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
     for name in ("play.store/store.json", "runs/promoter/report.html", "scores.tsv"):
         assert Path(name).is_file()
     assert main(["export", "runs/play", "bert_play"]) == 0
+    run(EXPLORE)
+    for name in (
+        "loci.html",
+        "gene.html",
+        "hub/hub.txt",
+        "why.html",
+        "variants.html",
+        "table.html",
+    ):
+        assert Path(name).is_file()
     for page in PAGES:
         for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
             if kind == "python runnable":

@@ -197,7 +197,7 @@ def test_a_finetuned_model_has_its_page(tmp_path):
         "init": "checkpoint",
         "set": {"rows": 12, "length_bp": [70, 70], "counts": {"train": [4, 4], "test": [2, 2]}},
         "settings": {"epochs": 2, "batch_size": 4, "lr": 2e-4, "seed": 1},
-        "notes": ["COLLAPSE on test: constant prediction"],
+        "notes": ["COLLAPSE on test: constant prediction", "LEVEL on test: this is G+C content"],
         "about": {},
     }
     (run / "task.json").write_text(json.dumps(task))
@@ -215,9 +215,11 @@ def test_a_finetuned_model_has_its_page(tmp_path):
         "pre-trained: genebert",
         "0.750",
         "COLLAPSE on test",
+        "LEVEL on test",
         "4 + 4",
     ):
         assert expected in words
+    assert (run / "report.html").read_text().count('class="warning"') == 2
 
 
 def test_a_comparison_has_a_section_for_each_set_with_mean_and_sd(tmp_path):

@@ -18,6 +18,7 @@ _PUBLIC = {
     "embed": "epilm.vectors.embed",
     "evaluate": "epilm.finetuning.evaluate",
     "explain": "epilm.explaining.explain",
+    "explore": "epilm.exploring.explore",
     "export": "epilm.hub.export",
     "finetune": "epilm.finetuning.finetune",
     "inspect": "epilm.store.inspect",

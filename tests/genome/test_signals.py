@@ -60,6 +60,21 @@ def test_blocks_joined_are_the_whole(tmp_path, block):
         )
 
 
+def test_a_window_is_what_the_whole_has_there(tmp_path):
+    for path in files(tmp_path):
+        signal = open_signal(path)
+        for chrom, size in SIZES.items():
+            whole = signal.read(chrom, size)
+            for start in range(size):
+                for end in range(start + 1, size + 1):
+                    window = signal.read_window(chrom, start, end, size)
+                    np.testing.assert_array_equal(window, whole[start:end])
+        with pytest.raises(InputError, match="does not have the chromosome"):
+            signal.read_window("chr7", 0, 3, 9)
+        with pytest.raises(InputError, match="is longer than the genome's"):
+            signal.read_window("chr1", 0, 3, 9)
+
+
 def test_chromosomes_can_be_read_in_any_order_and_again(tmp_path):
     signal = open_signal(files(tmp_path)[1])
     assert signal.read("chr2", 5).tolist() == [3.0] * 5

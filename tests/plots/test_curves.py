@@ -25,6 +25,14 @@ def test_training_curve_draws_both_splits_and_chance_and_skips_missing_values():
         assert ax.get_title(loc="left") == "Loss"
 
 
+def test_one_epoch_is_a_point_that_can_be_seen_at_a_whole_number():
+    with figure() as (fig, (ax,)):
+        training_curve(ax, [{"step": 1, "split": "train", "loss": 0.5}], "loss")
+        fig.canvas.draw()
+        assert ax.lines[0].get_marker() == "o"
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["1"]
+
+
 def test_roc_and_pr_points_agree_with_scikit_learn_also_with_ties():
     from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 

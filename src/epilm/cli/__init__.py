@@ -31,6 +31,9 @@ COMMANDS = {
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "embed": "Write a vector of a model for every sequence, interval or region of a store.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
+    "explore": (
+        "Write loci as one page that opens offline: bases, cell types, motifs, predictions."
+    ),
     "simulate-cohort": "Write simulated people with variants of a file, some of them ill.",
     "risk": "Predict disease from people's genotypes by a model's word, beside baselines.",
     "explain": "Say which bases a model's word hangs on: maps, tracks, pictures, motifs.",
@@ -58,6 +61,7 @@ MEMORY = {
         " fit, take a smaller model."
     ),
     "compare": "Lower --batch-size, or take smaller models.",
+    "explore": "Lower --batch-size (256 where not given), or show fewer loci.",
     "embed": "Lower --batch-size (64 where not given), or compute where there is more memory.",
     "predict": (
         "Lower --batch-size (256 where not given), or compute where there is more memory"

@@ -45,6 +45,9 @@ SCORES = HEADS | {
     "r2": "R2",
     "n": "rows",
 }
+NAMES = SCORES | METRICS  # of a score standing alone
+# Notes that a reader must not miss.
+LOUD = ("COLLAPSE", "LEVEL", "also in train")
 CARDS = ("auroc", "ap", "macro_f1", "mcc")
 
 
@@ -70,7 +73,7 @@ def finetuned_page(run: Path) -> Page:
     part = "test" if "test" in tables else "valid"
     many = len(tables.get(part, {})) > 1
     cards = [
-        (name if many else METRICS.get(key, key), f"{table[key]:.3f}", _card(key, part, many))
+        (name if many else NAMES.get(key, key), f"{table[key]:.3f}", _card(key, part, many))
         for name, table in tables.get(part, {}).items()
         for key in (_metric(given, table),) + (() if many else CARDS)
         if table.get(key) is not None
@@ -109,7 +112,7 @@ def _metric(given: Mapping[str, Any], table: Mapping[str, Any]) -> str:
 
 
 def _card(key: str, part: str, many: bool) -> str:
-    return f"{METRICS.get(key, key)}, {part} rows" if many else f"{part} rows"
+    return f"{NAMES.get(key, key)}, {part} rows" if many else f"{part} rows"
 
 
 def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
@@ -118,7 +121,7 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
     kept, task = load_json(run / "metrics.json", {}), load_json(run / "task.json", {})
     history = [row for row in read_lines(run / "metrics.jsonl") if "epoch" in row]
     notes = [str(note) for note in kept.get("notes", task.get("notes", []))]
-    loud = [note for note in notes if "COLLAPSE" in note or "also in train" in note]
+    loud = [note for note in notes if any(word in note for word in LOUD)]
     section = Section(title, facts=_facts(about, given, task, kept, history), warnings=loud)
     settings = given.get("settings", task.get("settings", {}))
     if not kept:
@@ -224,7 +227,8 @@ def _learning_curves(history: Sequence[Mapping[str, Any]]) -> list[Picture]:
     chance = 0.5 if chosen == "valid_auroc" else None
     wanted: list[tuple[str, str, str, float | None]] = [("loss", "train", "Loss of training", None)]
     if chosen is not None:
-        wanted.append((chosen, "valid", f"{chosen.removeprefix('valid_')}, valid rows", chance))
+        name = chosen.removeprefix("valid_")
+        wanted.append((chosen, "valid", f"{NAMES.get(name, name)}, valid rows", chance))
     out = []
     for key, split, title, level in wanted:
         points = [

@@ -73,6 +73,12 @@ class Signal(Protocol):
         """The same in pieces: (first base, values), from base 0 on without gaps."""
         ...
 
+    def read_window(self, chrom: str, start: int, end: int, length: int) -> NDArray[np.float32]:
+        """Values of some bases of a chromosome of a length, as `read` would give them; the rest is
+        not read.
+        """
+        ...
+
     def past(self, chrom: str, length: int) -> int:
         """How many bases of a chromosome that the file says something about (bigWig: that it has)
         lie past a length.
@@ -181,6 +187,19 @@ class BigWig:
                     raise damaged("bigWig", self.source, error, f"{chrom}:{at}-{to}") from None
             yield first, piece
 
+    def read_window(self, chrom: str, start: int, end: int, length: int) -> NDArray[np.float32]:
+        assert self.sizes is not None
+        if chrom not in self.sizes:
+            raise _lacking(self.source, chrom, self.chroms)
+        have = self.sizes[chrom]
+        check_length("signal", self.source, chrom, have, length, "refuse", exact=True)
+        values = np.full(end - start, np.nan, np.float32)
+        try:
+            values[: have - start] = self._file.values(chrom, start, min(end, have), fillna=None)
+        except BaseException as error:
+            raise damaged("bigWig", self.source, error, f"{chrom}:{start}-{end}") from None
+        return values
+
     def past(self, chrom: str, length: int) -> int:
         assert self.sizes is not None
         return max(0, self.sizes[chrom] - length)
@@ -234,6 +253,16 @@ class BedGraph:
             n = int(np.searchsorted(runs["start"], last))
             yield first, _spread(runs[:n], first, last)
             runs = runs[int(np.searchsorted(runs["end"], last, side="right")) :]
+
+    def read_window(self, chrom: str, start: int, end: int, length: int) -> NDArray[np.float32]:
+        if chrom not in self._where:
+            raise _lacking(self.source, chrom, self.chroms)
+        row, stop, greatest = self._where[chrom]
+        check_length("signal", self.source, chrom, greatest, length, "refuse", exact=False)
+        runs = np.memmap(self._runs, RUN, mode="r", offset=row * RUN.itemsize, shape=(stop - row,))
+        first = int(np.searchsorted(runs["end"], start, side="right"))
+        last = int(np.searchsorted(runs["start"], end, side="left"))
+        return _spread(np.array(runs[first:last]), start, end)
 
     def past(self, chrom: str, length: int) -> int:
         row, stop, greatest = self._where[chrom]

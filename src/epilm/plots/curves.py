@@ -63,7 +63,9 @@ def training_curve(
             if len(values) > 12:
                 ax.plot(steps, values, color=colour, alpha=0.22, linewidth=1.0)
             window = max(1, len(values) // 20) if len(values) > 12 else 1
-            ax.plot(steps, smooth(values, window), color=colour, label="training")
+            mark = "o" if len(values) == 1 else ""  # a line of one point cannot be seen
+            line = smooth(values, window)
+            ax.plot(steps, line, color=colour, marker=mark, markersize=3.5, label="training")
         else:
             ax.plot(steps, values, color=colour, marker="o", markersize=3.5, label="held-out")
         drawn = True
@@ -77,6 +79,9 @@ def training_curve(
     ax.set_title(title or key)
     ax.set_xlabel("step")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    met = {r["step"] for r in rows if _number(r.get(key))}
+    if len(met) == 1:  # around one step matplotlib would lay fractions of it
+        ax.set_xticks(sorted(met))
     if drawn:
         ax.legend(loc="best")
     return ax

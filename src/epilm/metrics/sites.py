@@ -168,9 +168,9 @@ class SiteTally:
             self._bins[row] += np.bincount(at, weights, CALIBRATION_BINS)
 
     def tables(self) -> dict[str, dict[str, Any]]:
-        """Class -> scores, with `collapse`; and mean: of the classes, with nll (natural logarithm, a
-        base) and miscalibration: how far the number of sites that probabilities promise is from the
-        true one, bin by bin of 0.05, as a share of the true sites.
+        """Class -> scores, with `collapse`; and mean: of the classes, with nll (of a base, natural
+        logarithm) and miscalibration: how far the number of sites that probabilities promise is
+        from the true one, bin by bin of 0.05, as a share of the true sites.
         """
         true = np.concatenate(self._labels) if self._labels else np.zeros(0, np.int8)
         out = {}

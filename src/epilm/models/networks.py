@@ -1,8 +1,9 @@
 """What answers a task: a head on a trunk, or a network over bases that has no past.
 
 `HEADS` and `NETWORKS` are the tables: a new one is a file and a line. All have one face,
-`forward(windows) -> (B, outputs)`, or (B, bases, outputs) where they answer each base; a head with a `head(hidden, windows)` of its own is computed in
-float32 where the trunk is not. A model folder says which one it holds (`build_network`).
+`forward(windows) -> (B, outputs)`, or (B, bases, outputs) where they answer each base; a head with
+a `head(hidden, windows)` of its own is computed in float32 where the trunk is not. A model folder
+says which one it holds (`build_network`).
 """
 
 from collections.abc import Callable, Mapping

@@ -86,6 +86,11 @@ class SiteTable:
         self._stack.__exit__(kind, error, trace)
 
 
+def _unnamed() -> IO[bytes]:
+    file: IO[bytes] = tempfile.TemporaryFile(prefix="epilm-track-")  # noqa: SIM115
+    return file
+
+
 class SiteTracks:
     """Probabilities of all bases from LEAST_SHOWN on, a bigWig a class and strand.
 
@@ -111,10 +116,7 @@ class SiteTracks:
 
     def __enter__(self) -> "SiteTracks":
         self._stack = ExitStack()
-        self._files = {
-            key: self._stack.enter_context(tempfile.TemporaryFile(prefix="epilm-track-"))
-            for key in self.paths
-        }
+        self._files = {key: self._stack.enter_context(_unnamed()) for key in self.paths}
         self._counts: dict[Any, dict[str, int]] = {key: {} for key in self.paths}
         return self
 

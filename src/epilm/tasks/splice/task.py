@@ -352,7 +352,7 @@ def _on_genome(
     rows: Sequence[Transcript], reference: Reference, where: str
 ) -> tuple[list[Transcript], list[str]]:
     """Transcripts on chromosomes that the genome has, and a note on the others."""
-    unknown = set(check_names((row.chrom for row in rows), reference.sizes, where))
+    unknown = set(check_names([row.chrom for row in rows], reference.sizes, where))
     kept = [row for row in rows if row.chrom not in unknown]
     if not unknown:
         return kept, []

@@ -131,7 +131,7 @@ def test_whole_chromosomes_are_answered_once_on_either_strand_whatever_the_block
     first, second = ({tuple(row[k] for k in key) for row in table} for table in tables)
     assert first == second
     assert len(first) == len(tables[0])  # none twice
-    assert surest(tables[0], "chr1") > 0.9
+    assert surest(tables[0], "chr1") > 0.8
     for word in ("acceptor.plus", "donor.minus"):
         a, b = (open_signal(f"{folder}/t{n}.{word}.bw").read("chr1", size) for n in (None, 37))
         np.testing.assert_allclose(np.nan_to_num(a), np.nan_to_num(b), atol=1e-4)
@@ -158,7 +158,7 @@ def test_transcripts_and_sequences_are_predicted_along_their_own_strand(learned)
     source = folder / "genes.txt"
     predict(folder / "run", source, folder / "g.tsv", genome=folder / "genome.fa", **how)
     rows = rows_of(folder / "g.tsv")
-    assert surest(rows, "chr1") > 0.9
+    assert surest(rows, "chr1") > 0.8
     genes = {line.split("\t")[0]: line.split("\t") for line in world()[1]}
     assert all(int(genes[r["gene"]][4]) <= int(r["end"]) <= int(genes[r["gene"]][5]) for r in rows)
     codes, ends, starts = spliced(np.random.default_rng(5))

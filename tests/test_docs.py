@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import toy_splice
 from epilm.cli import COMMANDS, OF_TASKS, application, main
 from epilm.recipes.recipe import Recipe
 from epilm.tasks import TASKS
@@ -89,6 +90,8 @@ def known_task(words: list[str]) -> list[str]:
     """The words, with the task that a run on the page would name: the pages have no runs."""
     if words[0] == "finetune" or words[0] not in OF_TASKS or "--task" in words:
         return words
+    if "runs/splice" in words:
+        return [*words, "--task", "splice"]
     return [*words, "--task", "binding" if "--cell" in words else "promoter"]
 
 
@@ -188,6 +191,15 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
         for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
             if kind == "python runnable":
                 exec(compile(body, name_of(page), "exec"), {"__name__": "example"})
+
+
+def test_the_page_of_splice_sites_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    genome, _ = toy_splice.write(tmp_path)
+    genome.rename("hg19.fa")
+    run(DOCS / "how-to" / "splice.md")
+    assert Path("sites.tsv.gz").is_file()
+    assert len(list(Path().glob("splice.*.bw"))) == 4
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 from outside of the package, a few lines each.
 """
 
+import tempfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +25,12 @@ from epilm.tasks.labels import Numbers
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_task import SequenceOptions, SequenceTask
 from toy_binding import toy_labels, toy_store
+from toy_splice import SHORT, transcripts
 
 SMALL = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=16, max_positions=256)
 TRUNKS = ("genebert", "dnabert", "ebert", "dbert", "random", *NETWORKS)
 SEQUENCES = ("promoter", "tfbs", "sequences")
+PER_BASE = ("splice",)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,10 @@ def rows(classes=2, length=60, count=48):
 
 def arguments(task, store):
     """Data and options of a toy lesson."""
+    if task in PER_BASE:
+        with tempfile.TemporaryDirectory() as folder:
+            genome, read = transcripts(folder)
+        return read, SHORT | {"genome": genome, "beside": ("dinucleotide",)}
     if task in SEQUENCES:
         return rows(3 if task == "sequences" else 2), {"split": "given"}
     options = {
@@ -98,20 +105,22 @@ def learn(task, store, checkpoint, out=None, **more):
         out,
         checkpoint=checkpoint,
         size="tiny",
-        epochs=1,
-        device="cpu",
-        precision="fp32",
         say=said.append,
-        **(options | more),
+        **({"epochs": 1, "device": "cpu", "precision": "fp32"} | options | {"epochs": 1} | more),
     )
     return result, said
 
 
 def fitting():
-    """All triples that fit: a network over bases brings its own head."""
+    """All triples that fit: a network over bases brings its own head, and both answer a row or each
+    of its bases, as the task asks.
+    """
     for task in TASKS:
         for trunk in TRUNKS:
             for head in (None,) if trunk in NETWORKS else tuple(HEADS):
+                answers = NETWORKS[trunk] if head is None else HEADS[head]
+                if answers.per_base != (task in PER_BASE):
+                    continue
                 yield pytest.param(task, trunk, head, id=f"{task}-{trunk}-{head or 'own'}")
 
 
@@ -129,8 +138,15 @@ def test_every_trunk_and_head_learns_every_task_and_opens_again(
     lesson = result.lesson
     again = np.concatenate(list(score(lesson.examples, lesson.store)))
     for part, rows_of_part in lesson.parts.items():
+        if task in PER_BASE:  # they are too many to be kept: their scores are
+            labels = lesson.examples.labels_of(rows_of_part)
+            tables = lesson.labels.scores(labels, again[rows_of_part])
+            for name, table in tables.items():
+                for key in ("ap", "top_k"):
+                    assert table[key] == pytest.approx(result.tables[part][name][key], abs=1e-3)
+            continue
         np.testing.assert_allclose(again[rows_of_part], result.said[part], atol=2e-6)
-    if trunk == "ebert" and task in SEQUENCES:
+    if trunk == "ebert" and task in (*SEQUENCES, *PER_BASE):
         assert any("every state is unknown" in line for line in said)
 
 
@@ -144,6 +160,17 @@ def test_what_is_predicted_does_not_depend_on_the_batch_or_the_order(store, chec
     first, second = (np.concatenate(list(s(cell, store))) for s in (several, one))
     np.testing.assert_allclose(first, second, atol=1e-6)
     assert len(bins) == bins.n_bins * len(bins.cells)
+
+
+def test_what_answers_rows_and_what_answers_bases_are_not_mixed_up(store, checkpoints):
+    with pytest.raises(
+        UsageError, match="the head linear gives one answer a row; expected one a base.*bases"
+    ):
+        learn("splice", store, checkpoints["dnabert"], head="linear")
+    with pytest.raises(UsageError, match="cnn gives one answer a row.*--checkpoint dilated"):
+        learn("splice", store, "cnn")
+    with pytest.raises(UsageError, match="dilated gives one answer a base; expected one a row"):
+        learn("promoter", store, "dilated")
 
 
 def test_signals_on_the_linear_head_or_the_cnn_are_refused(store, checkpoints):

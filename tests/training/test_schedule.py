@@ -37,7 +37,9 @@ def test_warm_up_longer_than_the_run_still_rises():
 
 
 def test_unknown_decay_is_named():
-    with pytest.raises(RecipeError, match="Found step; expected linear, cosine or constant"):
+    with pytest.raises(
+        RecipeError, match="Found step; expected linear, cosine, constant or halving"
+    ):
         lr_at(5, OptimSpec(warmup_steps=0, decay="step"), 10)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.baselines.bases import BASE_BASELINES, FittedMatrices, fit_base_baseline
 from epilm.baselines.features import Features
 from epilm.baselines.sequences import canonical, kmer_counts
 from epilm.errors import InputError, UsageError, nearest
@@ -79,15 +80,15 @@ class Baseline(NamedTuple):
 
 def fit_baseline(
     name: str, lesson: TaskLesson, motifs: Sequence[Any] | None = None
-) -> tuple[FittedBaseline, list[str]]:
+) -> tuple[FittedBaseline | FittedMatrices, list[str]]:
     """Fit a baseline on the rows of a lesson.
 
     Parameters
     ----------
     name : str
-        Key of BASELINES.
+        Key of BASELINES; of answers to bases a key of BASE_BASELINES.
     lesson : TaskLesson
-        Of classes or factors.
+        Of classes or factors, a row or a base each.
     motifs : sequence of Motif, optional
 
     Returns
@@ -100,6 +101,15 @@ def fit_baseline(
     UsageError
         If the name is unknown, it needs motifs, or the labels are numbers.
     """
+    if lesson.labels.per_base:
+        return fit_base_baseline(name, lesson)
+    if name in BASE_BASELINES:
+        raise UsageError(
+            "the baseline answers bases, and the task asks about rows",
+            where="--beside",
+            found=name,
+            do=nearest(name, sorted(BASELINES)),
+        )
     if name not in BASELINES:
         raise UsageError("unknown baseline", found=name, do=nearest(name, sorted(BASELINES)))
     baseline = BASELINES[name]

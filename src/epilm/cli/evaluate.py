@@ -23,7 +23,7 @@ def evaluate(
     Examples:
     epilm evaluate ft
     epilm evaluate ft --data other.tsv --json  # not of binding
-    epilm evaluate predictions.tsv  # not of binding
+    epilm evaluate predictions.tsv  # not of binding, splice
     epilm evaluate ft --data chip --cell liver --store dream.store --chroms chr1 chr8 chr21 \\
         --controls
     epilm evaluate F.MAX.liver.tab.gz --task binding --data MAX.test.labels.tsv.gz --cell liver \\

@@ -44,11 +44,13 @@ def finetune(
     epilm finetune promoter --data prom-core.tsv.gz --checkpoint RUN --out ft
     epilm finetune tfbs --data K562.CTCF.narrowPeak.gz --genome hg19.fa --negatives gc \\
         --test chr22 --checkpoint RUN --out ft
+    epilm finetune splice --data canonical_dataset.txt --genome hg19.fa --checkpoint dilated \\
+        --context 400 --out ft
 
     Parameters
     ----------
     task
-        What to learn: promoter, tfbs, sequences, binding (epilm ls tasks).
+        What to learn: promoter, tfbs, sequences, splice, binding (epilm ls tasks).
     data
         What the task reads: epilm ls tasks says which files.
     out

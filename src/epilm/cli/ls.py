@@ -54,9 +54,11 @@ def _heads() -> dict[str, str]:
 
 
 def _baselines() -> dict[str, str]:
+    from epilm.baselines.bases import BASE_BASELINES
     from epilm.baselines.table import BASELINES
 
-    return {name: baseline.about for name, baseline in BASELINES.items()}
+    every = {**BASELINES, **BASE_BASELINES}
+    return {name: baseline.about for name, baseline in every.items()}
 
 
 def _towers() -> dict[str, str]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +24,16 @@ from epilm.atomic import locked, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.predict import BATCH, logits_of, said_of
+from epilm.finetuning.predict import BATCH, logits_of, rows_at_once, said_of
 from epilm.finetuning.preset import check_width, with_preset, with_steps
-from epilm.finetuning.start import Size, in_fp32_on_cpu, prepare, rates_of, start_at_prior
+from epilm.finetuning.start import (
+    Size,
+    in_fp32_on_cpu,
+    prepare,
+    rates_of,
+    start_at_prior,
+    start_at_shares,
+)
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
 from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
@@ -35,13 +42,17 @@ from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
-from epilm.tasks.lesson import Rows, TaskLesson
+from epilm.tasks.labels import Tables
+from epilm.tasks.lesson import Rows, TaskLesson, same_sample
 from epilm.tasks.task import Say, Task, learned_settings, options_from
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
 from epilm.training.state import model_tensors
 
+MOST_CALIBRATED = 512  # valid rows whose bases a temperature is fitted on
+CALIBRATED_BASES = 1 << 18  # of them that are no site; all sites are taken
+_CALIBRATED = 0xDB  # beside the draws of training.epochs and tasks.lesson
 RUN, RESULT, MODEL, TASK = "run.json", "metrics.json", "model", "task.json"
 # May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's
 # places, no more).
@@ -65,7 +76,7 @@ class Result:
     lesson : TaskLesson or None
         What was learned from; None where a finished run was opened.
     said : dict
-        Part -> probabilities of its rows.
+        Part -> probabilities of its rows; no part where each base is answered: they are too many.
     notes : list of str
         What was left out, sampled or doubtful.
     beside : dict
@@ -173,6 +184,10 @@ def finetune(
         told.append(f"preset {preset}: {values} ({len(learned) * given.epochs:,} steps)")
     if getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
+    if lesson.labels.per_base:
+        sample = same_sample(np.unique(np.concatenate(learned)), MOST_CALIBRATED, 0, _CALIBRATED)
+        counted = lesson.examples.labels_of(sample)
+        start_at_shares(model.network, counted, len(lesson.labels.names))
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
     steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
@@ -253,14 +268,28 @@ class Teacher:
         }
         return Judged(score, columns, tables)
 
-    def scores(self, rows: Rows, place: Place) -> tuple[dict[str, dict[str, Any]], NDArray[Any]]:
-        """Tables of rows, and what was said of them."""
+    def scores(self, rows: Rows, place: Place) -> tuple[Tables, NDArray[Any] | None]:
+        """Tables of rows, and what was said of them; None where each base is answered."""
+        labels = self.lesson.labels
+        if labels.per_base:
+            return tallied(
+                self.lesson, rows, lambda some: said_of(labels, self.logits(some, place))
+            ), None
+        logits = self.logits(rows, place)
+        true = self.lesson.examples.labels_of(rows)
+        said = said_of(self.model.labels, logits)
+        # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
+        judged = said if self.model.labels.kind == "classes" else logits
+        return labels.scores(true, judged), said
+
+    def logits(self, rows: Rows, place: Place) -> NDArray[np.float32]:
+        """Answers of rows, all finite."""
         # What learning has room for, this has: it keeps no activations.
         batch = min(self.options.micro_batch or self.options.batch_size, BATCH)
         logits = logits_of(
             self.model, self.reading, rows, place=place, batch=batch, option="--micro-batch"
         )
-        if wrong := int((~np.isfinite(logits)).any(1).sum()):
+        if wrong := int((~np.isfinite(logits).reshape(len(rows), -1)).any(1).sum()):
             raise TrainingError(
                 "the model's scores are not finite",
                 found=f"{wrong} of {len(rows)} rows",
@@ -269,11 +298,54 @@ class Teacher:
                     " from its last epoch."
                 ),
             )
-        labels = self.lesson.examples.labels_of(rows)
-        said = said_of(self.model.labels, logits)
-        # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
-        judged = said if self.model.labels.kind == "classes" else logits
-        return self.lesson.labels.scores(labels, judged), said
+        return logits
+
+    def calibrate(self, place: Place) -> str | None:
+        """Fit the temperature of answers to bases on the valid part; a line on it."""
+        lesson = self.lesson
+        if not lesson.labels.per_base or not len(lesson.valid):
+            return None
+        rows = same_sample(lesson.valid, MOST_CALIBRATED, self.options.seed, _CALIBRATED)
+        width = lesson.examples.answers
+        share = min(1.0, CALIBRATED_BASES / (len(rows) * width))
+        drawn = []
+        for piece in pieces_of(rows, rows_at_once(lesson.examples)):
+            labels = lesson.examples.labels_of(piece)
+            logits = self.logits(piece, place)
+            drawn.append(lesson.labels.calibration_sample(logits, labels, piece, share))
+        logits, true, weights = (np.concatenate(column) for column in zip(*drawn, strict=True))
+        if not len(true):
+            return None
+        lesson.labels = lesson.labels.with_temperature(logits, true, weights)
+        temperature = lesson.labels.temperature
+        self.model.about["labels"]["temperature"] = temperature
+        return f"temperature {temperature:.3f}, fitted on {len(rows):,} valid rows"
+
+
+def pieces_of(rows: Rows, count: int) -> Iterable[Rows]:
+    """Rows, so many at a time.
+
+    Examples
+    --------
+    >>> [piece.tolist() for piece in pieces_of(np.arange(5), 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    return (rows[at : at + count] for at in range(0, len(rows), count))
+
+
+def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any]]) -> Tables:
+    """Tables of rows whose bases are answered each, a piece of the rows in memory at a time.
+
+    Parameters
+    ----------
+    answer : function of rows
+        Probabilities (n, W, C).
+    """
+    tally = lesson.labels.tally()
+    for piece in pieces_of(rows, rows_at_once(lesson.examples)):
+        tally.add(lesson.examples.labels_of(piece), answer(piece))
+    tables: Tables = tally.tables()
+    return tables
 
 
 def _learn(
@@ -307,10 +379,14 @@ def _learn(
         rest=rest_of(model.network, options),
     )
     history = epochs.run()
+    if (line := teacher.calibrate(place)) is not None:
+        say(line)
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     said: dict[str, NDArray[Any]] = {}
     for part, rows in lesson.parts.items():
-        tables[part], said[part] = teacher.scores(rows, place)
+        tables[part], answers = teacher.scores(rows, place)
+        if answers is not None:
+            said[part] = answers
         for name, table in tables[part].items():
             of = f", {name}" if name else ""
             if alarm := table.get("collapse"):
@@ -321,9 +397,9 @@ def _learn(
                 )
             if part != "train":
                 say(f"{part}{of}: {_line(table)}")
-        if part == "train":
+        if part == "train" or answers is None:
             continue
-        for line, over in gc_verdicts(lesson, rows, said[part]):
+        for line, over in gc_verdicts(lesson, rows, answers):
             say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
             if over.level:
                 notes.append(f"LEVEL on {part}: {line}")
@@ -356,8 +432,13 @@ def _beside(
         for part, rows in lesson.parts.items():
             if part == "train":
                 continue
-            labels = lesson.examples.labels_of(rows)
-            tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))
+            if lesson.labels.per_base:
+                tables = tallied(
+                    lesson, rows, lambda some, own=fitted: own.score(lesson.examples, some)
+                )
+            else:
+                labels = lesson.examples.labels_of(rows)
+                tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))
             out[name][part] = tables
             for output, table in tables.items():
                 of = f", {output}" if output else ""
@@ -493,6 +574,7 @@ def _digest_of(tensors: Iterable[Tensor]) -> str:
 
 def _line(table: dict[str, Any]) -> str:
     names = (
+        "top_k",
         "auroc",
         "ap",
         "auprc_dg",

@@ -39,6 +39,7 @@ METRICS: dict[str, str] = {
     "accuracy": "accuracy",
 }
 SCORES = HEADS | {
+    "top_k": "top-k",
     "positives": "bound",
     "pearson": "Pearson",
     "spearman": "Spearman",
@@ -108,7 +109,7 @@ def _tables(kept: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _metric(given: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     wanted = str(given.get("settings", {}).get("metric", "auroc"))
-    return wanted if wanted in table else next(iter(table))
+    return next((key for key in (wanted, "ap") if key in table), next(iter(table)))
 
 
 def _card(key: str, part: str, many: bool) -> str:
@@ -271,7 +272,11 @@ def _reproduce(run: Path, task: str, about: Mapping[str, Any], given: Mapping[st
 def start_of(task: Mapping[str, Any]) -> str:
     """Say where a model's weights came from."""
     checkpoint, init = str(task.get("checkpoint", "?")), task.get("init")
-    bare = {"cnn": "small CNN, from scratch", "factornet": "FactorNet's kind, from scratch"}
+    bare = {
+        "cnn": "small CNN, from scratch",
+        "factornet": "FactorNet's kind, from scratch",
+        "dilated": "SpliceAI's dilated CNN, from scratch",
+    }
     if checkpoint in ("random", "ebert", "dbert"):
         return "random weights"
     if checkpoint in bare:

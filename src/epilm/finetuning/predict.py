@@ -35,7 +35,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 def logits_of_windows(
     network: nn.Module, windows: Windows, autocast: Autocast = nullcontext
 ) -> Tensor:
-    """Score windows, float32 (B, outputs).
+    """Score windows, float32 (B, outputs), or (B, bases, outputs) of what answers each base.
 
     A trunk runs in the number format of `autocast`, its head in float32: logits in bf16 have 256
     values between two powers of two, and millions of bins would tie.
@@ -45,8 +45,10 @@ def logits_of_windows(
         with autocast():
             logits: Tensor = network(windows)
         return logits.float()
+    # What answers bases cuts windows before its trunk reads them.
+    encode = getattr(network, "encode_windows", trunk.encode_windows)
     with autocast():
-        hidden = trunk.encode_windows(windows)
+        hidden = encode(windows)
     scored: Tensor = network.head(hidden.float(), windows)  # type: ignore[operator]
     return scored
 
@@ -61,7 +63,7 @@ def logits_of(
     both_strands: bool | None = None,
     option: str = "--batch-size",
 ) -> NDArray[np.float32]:
-    """Score rows, float32 (len(rows), outputs), in their order.
+    """Score rows, float32 (len(rows), outputs) or (len(rows), bases, outputs), in their order.
 
     Parameters
     ----------
@@ -81,6 +83,7 @@ def logits_of(
     both = model.both_strands if both_strands is None else both_strands and not model.bases
     autocast: Autocast = nullcontext if model.bases else place.autocast
     out = np.zeros((len(rows), len(model.about["labels"]["names"])), np.float32)
+    first = True
     was_training = network.training
     network.eval()
     try:
@@ -104,10 +107,25 @@ def logits_of(
                 device=device,
                 kind=UsageError,
             ):
-                out[at] = scored(len(here)).numpy()
+                answers = scored(len(here)).numpy()
+            if first and answers.ndim > out.ndim:
+                out = np.zeros((len(rows), *answers.shape[1:]), np.float32)
+            first, out[at] = False, answers
     finally:
         network.train(was_training)
     return out
+
+
+def rows_at_once(examples: Any) -> int:
+    """Say of how many rows the answers are in memory at a time.
+
+    Examples
+    --------
+    >>> from epilm.tasks.base import labelled
+    >>> rows_at_once(labelled(["ACGT"], [0]))
+    65536
+    """
+    return max(1, PIECE // int(getattr(examples, "answers", 1)))
 
 
 def said_of(labels: Labels, logits: NDArray[np.float32]) -> NDArray[Any]:
@@ -158,14 +176,15 @@ class ModelScorer:
             note for note in reading.notes if note not in self.about["read_notes"]
         ]
         began, told = time.monotonic(), 0.0
-        for first in range(0, len(examples), PIECE):
-            rows = np.arange(first, min(first + PIECE, len(examples)))
+        piece = rows_at_once(examples)
+        for first in range(0, len(examples), piece):
+            rows = np.arange(first, min(first + piece, len(examples)))
             logits = logits_of(
                 self.model,
                 reading,
                 rows,
                 place=self.place,
-                batch=self.batch,
+                batch=min(self.batch, piece),
                 both_strands=self.both,
             )
             yield said_of(self.model.labels, logits)

@@ -108,6 +108,8 @@ def with_preset(
         at, default = getattr(given, each.name), getattr(plain, each.name)
         value = PRESETS[name].values.get(each.name, at)
         said = each.name in named or at != default
+        if each.metadata.get("fixed"):
+            continue
         if not said and value != at and (pooled or each.name != "pool"):
             chosen[each.name] = value
     return replace(given, **chosen), chosen

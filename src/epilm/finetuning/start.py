@@ -3,6 +3,7 @@
 One road for every task and head: which trunk, what it reads of the examples, a new head.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,6 +25,7 @@ from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.networks import HEADS, NETWORKS, Shape, find_head
+from epilm.models.per_base import chunks_for
 from epilm.motifs.formats import read_collection
 from epilm.nn.encoder import enlarge_positions
 from epilm.store.identity import check_assembly, check_states
@@ -119,6 +121,7 @@ def _bare_network(
         raise UsageError(
             f"{name} brings a head of its own", where="--head", found=head, do="Leave it out."
         )
+    _check_answers(name, NETWORKS[name].per_base, lesson, "--checkpoint", NETWORKS)
     _refuse_pool(options, name, "Leave --pool out, or take a checkpoint with a trunk.")
     if about["fusion"] != "none":
         raise UsageError(
@@ -127,11 +130,13 @@ def _bare_network(
             expected="fusion=none",
         )
     width = lesson.window_bp or _one_width(lesson)
-    own: dict[str, Any] = {"cnn": {"dropout": max(options.dropout, 0.3)}}.get(
-        name, {"window_bp": width}
-    )
+    own: dict[str, Any] = {"window_bp": width}
+    if name == "cnn":
+        own = {"dropout": max(options.dropout, 0.3)}
+    elif NETWORKS[name].per_base:
+        own = {}
     about |= {"kind": name, "head": own, "streams": ["dna"]}
-    shape = Shape(len(lesson.labels.names), len(about["signals"]), width)
+    shape = Shape(len(lesson.labels.names), len(about["signals"]), width, width=lesson.width)
     if name == "cnn" and about["signals"]:
         raise UsageError(
             "the small CNN reads bases alone",
@@ -197,16 +202,52 @@ def _on_trunk(
     if about["fusion"] != "none":
         about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
     chosen = head or (task.head if about["fusion"] == "none" else "linear")
-    find_head(chosen)
+    _check_answers(f"the head {chosen}", find_head(chosen).per_base, lesson, "--head", HEADS)
     about |= {
         "kind": "trunk",
-        "head": {"name": chosen, **_head_options(chosen, options, about, lesson, spec)},
+        "head": {
+            "name": chosen,
+            **_head_options(chosen, options, about, lesson, spec, source.encoder.max_positions),
+        },
     }
-    shape = Shape(len(lesson.labels.names), len(about["signals"]), lesson.window_bp, reads_states)
+    if (needed := about["head"].get("positions", 0)) > source.encoder.max_positions:
+        told.append(
+            f"a context of {lesson.window_bp - lesson.width} bp needs chunks of {needed} tokens:"
+            f" the {source.encoder.max_positions} positions of {where} are repeated"
+        )
+    shape = Shape(
+        len(lesson.labels.names),
+        len(about["signals"]),
+        lesson.window_bp,
+        reads_states,
+        lesson.width,
+    )
     own = {key: value for key, value in about["head"].items() if key != "name"}
     network = HEADS[chosen].build(source, shape, seed + 1, **own)
     _set_dropout(network, options.dropout)
     return Finetuned(network, spec, about), where, told
+
+
+def _check_answers(
+    what: str, per_base: bool, lesson: TaskLesson, option: str, table: Mapping[str, Any]
+) -> None:
+    """Refuse a network or head that answers rows where bases are asked about, or the other way.
+
+    Raises
+    ------
+    UsageError
+    """
+    if per_base == lesson.labels.per_base:
+        return
+    each = ("a row", "a base")
+    fit = [name for name, one in table.items() if one.per_base == lesson.labels.per_base]
+    raise UsageError(
+        "the task asks another kind of question",
+        where=option,
+        found=f"{what} gives one answer {each[per_base]}",
+        expected=f"one {each[not per_base]}",
+        do=f"Take {option} {' or '.join(fit)}.",
+    )
 
 
 def _seed(options: Any) -> int:
@@ -244,6 +285,8 @@ def _new_spec(
             do="Build the store with --states, or take --checkpoint dbert.",
         )
     width = lesson.window_bp or int(lesson.examples.lengths.max())
+    if lesson.labels.per_base:  # read by chunks, as many tokens as such a trunk has positions
+        width = min(width, 510 * k)
     tokens = n_window_tokens(width, k, k) + 2
     return ModelSpec(
         name="ebert" if states else "dbert",
@@ -314,7 +357,7 @@ def _fit_window(
     InputError
         If a window has more tokens than there are positions.
     """
-    if not lesson.window_bp:
+    if not lesson.window_bp or lesson.labels.per_base:  # which are read by chunks
         return spec
     tokens = n_window_tokens(lesson.window_bp, spec.k, spec.stride, spec.tail)
     tokens += 2 * spec.special_tokens
@@ -412,9 +455,14 @@ def _refuse_pool(options: Any, reader: str, where: str) -> None:
 
 
 def _head_options(
-    head: str, options: Any, about: dict[str, Any], lesson: TaskLesson, spec: ModelSpec
+    head: str,
+    options: Any,
+    about: dict[str, Any],
+    lesson: TaskLesson,
+    spec: ModelSpec,
+    positions: int,
 ) -> dict[str, Any]:
-    """What a head is told: the task's options that it reads."""
+    """What a head is told: the task's options that it reads, and how windows are cut for it."""
     wanted = HEADS[head].options
     if "pool" not in wanted:
         _refuse_pool(options, f"the head {head}", "Leave --pool out, or take --head convolutions.")
@@ -423,6 +471,11 @@ def _head_options(
         if name != "shortcut" and hasattr(options, name):
             value = getattr(options, name)
             out[name] = list(value) if isinstance(value, tuple) else value
+    if HEADS[head].per_base:
+        context = lesson.window_bp - lesson.width
+        cut = chunks_for(context, spec.stride, spec.special_tokens, positions, lesson.width)
+        out |= {"k": spec.k, "stride": spec.stride, "special": spec.special_tokens}
+        out |= cut._asdict()
     if out.get("pool") in BIN_POOLS:
         # Beyond the window there is nothing to see.
         seen = min(lesson.width + 2 * AROUND, lesson.window_bp)
@@ -472,6 +525,29 @@ def start_at_prior(network: torch.nn.Module, labels: NDArray[np.int8]) -> None:
     unbound = np.maximum((labels == 0).sum(0), 0.5)
     with torch.no_grad():
         cast(torch.nn.Linear, network.out).bias.copy_(torch.from_numpy(np.log(bound / unbound)))
+
+
+def start_at_shares(network: torch.nn.Module, labels: NDArray[np.int8], classes: int) -> None:
+    """Let a network that answers each base begin at the shares of the classes.
+
+    Parameters
+    ----------
+    network : PerBaseModel or DilatedCNN
+    labels : int8 (n, W)
+        Of some training rows; below 0 where not known.
+    classes : int
+        One more of each is counted.
+
+    Examples
+    --------
+    >>> from epilm.models.dilated import DilatedCNN
+    >>> network = DilatedCNN(3, 80)
+    >>> start_at_shares(network, np.array([[0, 0, 0, 1, -1]], np.int8), 3)
+    >>> [round(share, 4) for share in network.out.bias.exp().tolist()]  # 4, 2 and 1 of 7
+    [0.5714, 0.2857, 0.1429]
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=classes) + 1.0
+    cast(Any, network).start_at(torch.from_numpy(counts / counts.sum()).float())
 
 
 def bin_tokens(window_bp: int, width: int, stride: int, *, special: bool) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Examples become what a network reads: bases of their own, or windows around places of a store.
 
-Both sides have one face (`Reading`). Sequences are tokenised once for all epochs; places are read
-anew, neighbours together. Axes: N examples, B rows, W bases, L tokens, F factors.
+All have one face (`Reading`). Sequences are tokenised once for all epochs; places, and bases that
+are cut from a genome, are read anew, neighbours together.
+Axes: N examples, B rows, W bases, L tokens, F factors.
 """
 
 import logging
@@ -244,6 +245,57 @@ class AroundPlaces:
         return self.reader(cell, places.chroms, places.starts - self.flank, reverse=reverse)
 
 
+class DrawnBases:
+    """Rows whose bases are cut when they are asked for, all of one width: those of a genome are
+    never in memory as windows.
+
+    Parameters
+    ----------
+    model : Finetuned
+        That reads bases, or cuts them into tokens by itself.
+    examples : SpliceBlocks, or their like
+        `take(rows)` gives `codes` (B, W).
+
+    Raises
+    ------
+    UsageError
+        If the model reads signals, which such a row has not.
+    """
+
+    def __init__(self, model: Finetuned, examples: Any) -> None:
+        self.examples = examples
+        self.notes: list[str] = []
+        if model.about.get("signals"):
+            raise UsageError(
+                "the model reads signals, and the rows have none",
+                found=", ".join(name for name, _, _ in model.reads.signals),
+                expected="places in a store, in a cell type",
+            )
+
+    def windows(
+        self,
+        rows: Rows,
+        strands: NDArray[np.bool_] | None = None,
+        shifts: NDArray[np.int64] | None = None,
+    ) -> Windows:
+        """See `Reading.windows`; a row has one strand and one place."""
+        assert strands is None, "the task refuses --both-strands"
+        assert shifts is None, "the task has no --jitter"
+        codes = torch.from_numpy(self.examples.take(rows).codes)
+        nothing = torch.zeros(len(rows), 1, dtype=torch.int64)
+        return Windows(nothing, nothing == 0, codes=codes)
+
+    def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
+        """Rows in their order."""
+        for at in range(0, len(rows), batch):
+            yield np.arange(at, min(at + batch, len(rows)))
+
+    def block(self, rows: Rows, *, reverse: bool = False) -> Windows:
+        """See `Reading.block`."""
+        assert not reverse, "the task refuses --both-strands"
+        return self.windows(rows)
+
+
 def reading_of(
     model: Finetuned, examples: Any, store: Store | None, device: torch.device, say: Say | None
 ) -> Reading:
@@ -255,7 +307,8 @@ def reading_of(
     """
     if isinstance(examples, LabelledSequences):
         return OwnBases(model, examples, device)
-    assert store is not None, "a task whose examples lie in a store gives it"
+    if store is None:
+        return DrawnBases(model, examples)
     return AroundPlaces(model, examples, near(store, model, examples, device, say))
 
 

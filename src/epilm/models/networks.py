@@ -1,8 +1,9 @@
 """What answers a task: a head on a trunk, or a network over bases that has no past.
 
 `HEADS` and `NETWORKS` are the tables: a new one is a file and a line. All have one face,
-`forward(windows) -> (B, outputs)`; a head with a `head(hidden, windows)` of its own is computed in
-float32 where the trunk is not. A model folder says which one it holds (`build_network`).
+`forward(windows) -> (B, outputs)`, or (B, bases, outputs) where they answer each base; a head with
+a `head(hidden, windows)` of its own is computed in float32 where the trunk is not. A model folder
+says which one it holds (`build_network`).
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.models.baselines import FactorNet, SmallCNN
 from epilm.models.binding import BindingModel, binding_from
 from epilm.models.classifier import SequenceClassifier, classifier_from
+from epilm.models.dilated import DilatedCNN
+from epilm.models.per_base import per_base_from
 from epilm.models.pooled import pooled_from
 
 
@@ -31,12 +34,20 @@ class Shape(NamedTuple):
         Bases of a row; 0 where rows are of different lengths.
     states : bool
         Whether rows come with a cell type's states.
+    width : int
+        Bases of a row in the middle of its window; 0 where rows bring their own.
     """
 
     outputs: int
     signals: int = 0
     window_bp: int = 0
     states: bool = False
+    width: int = 0
+
+    @property
+    def context(self) -> int:
+        """Bases of a window beside its row, both sides together."""
+        return self.window_bp - self.width
 
 
 class Head(NamedTuple):
@@ -49,11 +60,14 @@ class Head(NamedTuple):
     options : tuple of str
         Options of a task that the head reads.
     about : str
+    per_base : bool
+        Whether it answers each base of a row, in place of the row.
     """
 
     build: Callable[..., nn.Module]
     options: tuple[str, ...]
     about: str
+    per_base: bool = False
 
 
 def _linear(
@@ -83,6 +97,10 @@ def _convolutions(model: Any, shape: Shape, seed: int | None, **options: Any) ->
     return binding_from(model, signals=shape.signals, outputs=shape.outputs, seed=seed, **options)
 
 
+def _bases(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:
+    return per_base_from(model, shape.outputs, context=shape.context, seed=seed, **options)
+
+
 HEADS: dict[str, Head] = {
     "linear": Head(
         _linear,
@@ -93,6 +111,12 @@ HEADS: dict[str, Head] = {
         _convolutions,
         ("conv_channels", "kernel", "activation", "pool", "dense", "dropout", "shortcut"),
         "two convolutions over tokens and signals, two dense layers (EBERT's)",
+    ),
+    "bases": Head(
+        _bases,
+        ("dropout",),
+        "one layer on each token, an answer a base: long inputs by chunks that overlap",
+        per_base=True,
     ),
 }
 
@@ -106,11 +130,14 @@ class Network(NamedTuple):
     both_strands : bool
         It reads both strands by itself.
     about : str
+    per_base : bool
+        Whether it answers each base of a row, in place of the row.
     """
 
     build: Callable[..., nn.Module]
     both_strands: bool
     about: str
+    per_base: bool = False
 
 
 def _cnn(shape: Shape, *, dropout: float = 0.3) -> nn.Module:
@@ -128,9 +155,22 @@ def _factornet(shape: Shape, *, window_bp: int = 0) -> nn.Module:
     return FactorNet(shape.signals, shape.outputs, width)
 
 
+def _dilated(shape: Shape) -> nn.Module:
+    if shape.signals:
+        raise UsageError(
+            "the dilated network reads bases alone",
+            where="--signals",
+            do="Leave the signals out.",
+        )
+    return DilatedCNN(shape.outputs, shape.context)
+
+
 NETWORKS: dict[str, Network] = {
     "cnn": Network(_cnn, True, "small CNN, from scratch"),
     "factornet": Network(_factornet, True, "FactorNet's kind of network, from scratch"),
+    "dilated": Network(
+        _dilated, False, "SpliceAI's dilated CNN, from scratch: an answer a base", per_base=True
+    ),
 }
 
 
@@ -147,7 +187,7 @@ def find_head(name: str) -> Head:
     >>> find_head("liner")
     Traceback (most recent call last):
     epilm.errors.UsageError: --head: unknown head. Found 'liner'. Did you mean linear? Known:
-        convolutions, linear.
+        bases, convolutions, linear.
     """
     if name not in HEADS:
         raise UsageError(
@@ -178,6 +218,7 @@ def build_network(model: Any, about: Mapping[str, Any], seed: int | None = None)
         len(about.get("signals", ())),
         int(about.get("window_bp") or 0),
         "states" in about.get("streams", ()),
+        int(about.get("width") or 0),
     )
     options = dict(about.get("head", {}))
     name = options.pop("name", None)

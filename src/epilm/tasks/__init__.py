@@ -9,6 +9,7 @@ from epilm.tasks import promoter, sequences, tfbs
 from epilm.tasks.base import LabelledSequences, labelled
 from epilm.tasks.binding.task import BindingTask
 from epilm.tasks.sequence_task import SequenceTask
+from epilm.tasks.splice.task import SpliceTask
 from epilm.tasks.task import Task
 
 TASKS: dict[str, Task] = {
@@ -38,6 +39,7 @@ TASKS: dict[str, Task] = {
         "labelled table, folder of tables, FASTA with --negative",
     ),
     "binding": BindingTask(),
+    "splice": SpliceTask(),
 }
 
 
@@ -58,7 +60,7 @@ def find_task(name: str) -> Task:
     >>> find_task("tfbz")
     Traceback (most recent call last):
     epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: binding,
-    promoter, sequences, tfbs.
+    promoter, sequences, splice, tfbs.
     """
     for task in TASKS.values():
         if name == task.name or name in task.aliases:

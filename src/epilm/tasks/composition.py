@@ -1,4 +1,5 @@
-"""The share of G and C around each row: what a model must be better than to have found anything.
+"""The share of G and C around each row, and the letters beside each base: what a model must be
+better than to have found anything.
 
 Bound bins and promoters are rich in G and C, and a model that has learned nothing else ranks them
 well. Axes: n rows.
@@ -31,6 +32,22 @@ def gc_of_codes(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     known = (codes < 4).sum(1)
     rich = ((codes == 1) | (codes == 2)).sum(1)
     return (rich / np.maximum(known, 1)).astype(np.float32)
+
+
+def letters_at(codes: NDArray[np.uint8], answers: int, offset: int) -> NDArray[np.uint8]:
+    """Letters so many bases beside each answered one, (n, W); N beyond the window.
+
+    Examples
+    --------
+    >>> letters_at(np.array([[0, 1, 2, 3]], np.uint8), 2, 1).tolist()
+    [[2, 3]]
+    >>> letters_at(np.array([[0, 1, 2, 3]], np.uint8), 2, -2).tolist()
+    [[4, 0]]
+    """
+    first = (codes.shape[1] - answers) // 2 + offset
+    beyond = max(-first, first + answers - codes.shape[1], 0)
+    padded = np.pad(codes, ((0, 0), (beyond, beyond)), constant_values=4)
+    return padded[:, first + beyond : first + beyond + answers]
 
 
 def gc_of(

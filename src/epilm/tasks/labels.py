@@ -15,7 +15,10 @@ from torch.nn import functional as F
 
 from epilm.errors import UsageError, nearest
 from epilm.metrics.binding import score_bins
+from epilm.metrics.calibration import fit_temperature
 from epilm.metrics.classification import score_table
+from epilm.metrics.sites import SiteTally
+from epilm.tokens.random import uniform
 
 Tables = dict[str, dict[str, Any]]  # output -> score -> value
 
@@ -29,10 +32,14 @@ class Labels(Protocol):
         Key of KINDS.
     names : tuple of str
         One an output.
+    per_base : bool
+        Whether a row has one answer a base, (B, W, outputs), in place of one: such answers are
+        tallied block by block (`BaseClasses.tally`) and never held for all rows.
     """
 
     kind: str
     names: tuple[str, ...]
+    per_base: bool
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the losses of the labels that are known."""
@@ -61,6 +68,7 @@ class Classes:
     """
 
     kind = "classes"
+    per_base = False
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -96,6 +104,7 @@ class Factors:
     """
 
     kind = "factors"
+    per_base = False
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -148,6 +157,7 @@ class Numbers:
     """
 
     kind = "numbers"
+    per_base = False
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -219,11 +229,116 @@ def flat(scores: NDArray[Any], spread: float = 1e-2) -> str | None:
     return None
 
 
-KINDS: dict[str, Any] = {kind.kind: kind for kind in (Classes, Factors, Numbers)}
+_CALIBRATION = 0xDA  # beside the draws of training.epochs and tasks.lesson
+
+
+class BaseClasses:
+    """One of C classes a base, labels int8 (B, W), below 0 where not known; the first class is that
+    of nearly all bases.
+
+    Parameters
+    ----------
+    names : sequence of str
+    temperature : float
+        Logits are divided by it before they become probabilities.
+    site_weight : float
+        How much the loss of a base of any but the first class counts.
+
+    Examples
+    --------
+    >>> sites = BaseClasses(("neither", "acceptor", "donor"))
+    >>> logits = torch.zeros(1, 2, 3)
+    >>> (
+    ...     round(float(sites.loss(logits, torch.tensor([[1, -1]]))), 4),
+    ...     sites.known(np.array([[1, -1]])),
+    ... )
+    (1.0986, 1)
+    >>> warm = BaseClasses(("neither", "site"), temperature=2.0)
+    >>> warm.probabilities(torch.tensor([[[0.0, 2.0]]]))[0, 0].numpy().round(4).tolist()
+    [0.2689, 0.7311]
+    """
+
+    kind = "bases"
+    per_base = True
+
+    def __init__(
+        self, names: Sequence[str], temperature: float = 1.0, site_weight: float = 1.0
+    ) -> None:
+        self.names = tuple(names)
+        self.temperature, self.site_weight = float(temperature), float(site_weight)
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the cross-entropies of known bases, logits (B, W, C)."""
+        weight = torch.full((len(self.names),), self.site_weight, device=logits.device)
+        weight[0] = 1.0
+        return F.cross_entropy(
+            logits.flatten(0, -2),
+            labels.flatten().long(),
+            weight=weight.to(logits.dtype),
+            ignore_index=-1,
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
+
+    def known(self, labels: NDArray[np.int8]) -> int:
+        """Bases that are not below 0."""
+        return int((labels >= 0).sum())
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, W, C), double; those of a base sum to one."""
+        return (logits.double() / self.temperature).softmax(-1)
+
+    def scores(self, labels: NDArray[np.int8], said: NDArray[Any]) -> Tables:
+        """One table a class but the first, and their mean: `metrics.sites`."""
+        tally = self.tally()
+        tally.add(labels, said)
+        return tally.tables()
+
+    def tally(self) -> SiteTally:
+        """What takes answers block by block and gives the tables."""
+        return SiteTally(self.names)
+
+    def calibration_sample(
+        self,
+        logits: NDArray[np.float32],
+        labels: NDArray[np.int8],
+        rows: NDArray[np.int64],
+        share: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        """Draw from blocks what a temperature is fitted on: all sites, and a share of the other
+        bases with the weight of those that they stand for.
+
+        Parameters
+        ----------
+        logits : float32 (n, W, C)
+        labels : int8 (n, W)
+        rows : int64 (n,)
+            Numbers of the blocks: which bases are drawn is a function of them.
+        share : float
+            Above 0, at most 1.
+
+        Returns
+        -------
+        logits (m, C), labels (m,), weights (m,)
+        """
+        drawn = uniform(_CALIBRATION, rows[:, None], np.arange(labels.shape[1])[None]) < share
+        kept = (labels > 0) | ((labels == 0) & drawn)
+        true = labels[kept].astype(np.int64)
+        return logits[kept], true, np.where(true > 0, 1.0, 1 / share)
+
+    def with_temperature(
+        self, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> "BaseClasses":
+        """The same labels with the temperature of the least loss."""
+        return BaseClasses(self.names, fit_temperature(logits, labels, weights), self.site_weight)
+
+
+KINDS: dict[str, Any] = {kind.kind: kind for kind in (Classes, Factors, Numbers, BaseClasses)}
 
 
 def labels_from(described: Mapping[str, Any]) -> Labels:
-    """Make the labels that a model folder describes: {"kind": ..., "names": [...]}.
+    """Make the labels that a model folder describes: {"kind": ..., "names": [...]} and what else
+    the kind is made with.
 
     Raises
     ------
@@ -238,5 +353,5 @@ def labels_from(described: Mapping[str, Any]) -> Labels:
     kind = str(described["kind"])
     if kind not in KINDS:
         raise UsageError("unknown kind of labels", found=kind, do=nearest(kind, sorted(KINDS)))
-    made: Labels = KINDS[kind](described["names"])
+    made: Labels = KINDS[kind](**{key: value for key, value in described.items() if key != "kind"})
     return made

@@ -27,8 +27,8 @@ class Learning:
     """Rows of a forward pass; the step stays the same. The whole batch where not given."""
     warmup: float = 0.1
     """Share of all steps in which the rate rises; from 1 on, steps."""
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    """How the rate falls after that."""
+    decay: Literal["linear", "cosine", "constant", "halving"] = "linear"
+    """How the rate falls after that; halving stays for six tenths and then halves each tenth."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Of AdamW."""
     eps: float = 1e-8

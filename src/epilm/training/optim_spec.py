@@ -12,7 +12,7 @@ class OptimSpec:
     eps: float = 1e-6
     weight_decay: float = 0.01  # none on biases and LayerNorm weights
     warmup_steps: int = 10_000
-    decay: Literal["linear", "cosine", "constant"] = "linear"
+    decay: Literal["linear", "cosine", "constant", "halving"] = "linear"
     clip: float = 1.0  # gradient norm; 0 = off
     tower_lr_multiplier: float = 1.0
 

@@ -1,7 +1,7 @@
 """The learning rate as a pure function of the step: nothing to save, nothing to restore.
 
-Linear warm-up, then linear or cosine decay to zero at the last step, or none
-(protocols 1.4, A18).
+Linear warm-up, then linear or cosine decay to zero at the last step, halving tenth by tenth, or
+none (protocols 1.4, A18, 8.1).
 """
 
 import math
@@ -41,6 +41,12 @@ def lr_at(step: int, spec: OptimSpec, total: int) -> float:
     >>> spec = OptimSpec(peak_lr=1.0, warmup_steps=4, decay="linear")
     >>> [lr_at(step, spec, total=8) for step in range(8)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25]
+
+    SpliceAI's ten epochs, here of one step each: the rate halves after each epoch from the sixth.
+
+    >>> spec = OptimSpec(peak_lr=1.0, warmup_steps=0, decay="halving")
+    >>> [lr_at(step, spec, total=10) for step in range(10)]
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.25, 0.125, 0.0625]
     """
     if step < spec.warmup_steps:
         return spec.peak_lr * (step + 1) / spec.warmup_steps
@@ -53,11 +59,14 @@ def lr_at(step: int, spec: OptimSpec, total: int) -> float:
             return spec.peak_lr * 0.5 * (1.0 + math.cos(math.pi * done))
         case "constant":
             return spec.peak_lr
+        case "halving":
+            # 10 * 0.7 is below 7 in floating point.
+            return float(spec.peak_lr * 0.5 ** max(0, int(10 * done + 1e-9) - 5))
     raise RecipeError(
         "unknown decay",
         where="optim.decay",
         found=spec.decay,
-        expected="linear, cosine or constant",
+        expected="linear, cosine, constant or halving",
     )
 
 

@@ -272,7 +272,7 @@ class Teacher:
         labels = self.lesson.examples.labels_of(rows)
         said = said_of(self.model.labels, logits)
         # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
-        judged = said if self.model.labels.kind == "classes" else logits
+        judged = logits if self.model.labels.kind == "factors" else said
         return self.lesson.labels.scores(labels, judged), said
 
 

@@ -5,7 +5,7 @@
 """
 
 from epilm.errors import UsageError, nearest
-from epilm.tasks import promoter, sequences, tfbs
+from epilm.tasks import promoter, sequences, table_options, tfbs
 from epilm.tasks.base import LabelledSequences, labelled
 from epilm.tasks.binding.task import BindingTask
 from epilm.tasks.sequence_task import SequenceTask
@@ -34,8 +34,11 @@ TASKS: dict[str, Task] = {
         "sequences",
         sequences.load,
         (),
-        "Any labelled sequences, two classes or more.",
-        "labelled table, folder of tables, FASTA with --negative",
+        "Any sequences or intervals with labels: classes, several yes or no, numbers.",
+        "table (TSV, CSV, Parquet) of sequences, or intervals with --genome; folder of tables,"
+        " FASTA with --negative",
+        options=table_options.TableOptions,
+        evaluating=table_options.TableEvaluateOptions,
     ),
     "binding": BindingTask(),
 }

@@ -17,6 +17,7 @@ _PUBLIC = {
     "demo": "epilm.tour.demo",
     "embed": "epilm.vectors.embed",
     "evaluate": "epilm.finetuning.evaluate",
+    "explain": "epilm.explaining.explain",
     "export": "epilm.hub.export",
     "finetune": "epilm.finetuning.finetune",
     "inspect": "epilm.store.inspect",
@@ -26,8 +27,10 @@ _PUBLIC = {
     "predict": "epilm.finetuning.predict",
     "pretrain": "epilm.pretraining.pretrain",
     "report": "epilm.reporting",
+    "risk": "epilm.cohorts.risk",
     "score_variants": "epilm.variants.score",
     "simulate": "epilm.playground.simulate",
+    "simulate_cohort": "epilm.cohorts.simulate",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -31,6 +31,9 @@ COMMANDS = {
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
     "embed": "Write a vector of a model for every sequence, interval or region of a store.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
+    "simulate-cohort": "Write simulated people with variants of a file, some of them ill.",
+    "risk": "Predict disease from people's genotypes by a model's word, beside baselines.",
+    "explain": "Say which bases a model's word hangs on: maps, tracks, pictures, motifs.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
@@ -64,6 +67,7 @@ MEMORY = {
         "Lower --batch-size (256 where not given), or compute where there is more memory"
         " (--device)."
     ),
+    "explain": "Lower --batch-size (64 where not given).",
 }
 
 

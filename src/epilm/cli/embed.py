@@ -42,7 +42,8 @@ def embed(
 
     Examples:
     epilm embed runs/play --fasta enhancers.fa --out enhancers.h5ad
-    epilm embed runs/play --bed peaks.bed --genome hg19.fa --by name --out peaks.parquet
+    epilm embed runs/play --bed peaks.bed --genome hg19.fa --window 500 \\
+        --by name --out peaks.parquet
     epilm embed runs/play --store play.store --specific --pool mean --out regions.h5ad
 
     Parameters

@@ -7,7 +7,7 @@ Coordinates 0-based. Axes: N pairs, W bases of a window.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -233,26 +233,48 @@ class Pairs:
         )
 
 
-def window_start(change: Change, width: int, shift: int = 0) -> int:
-    """First base of the window: the longer allele in its middle, moved `shift` bp to the right.
+class Windowing(NamedTuple):
+    """Which windows are cut around a variant.
+
+    Attributes
+    ----------
+    width : int
+        Bases, W.
+    shifts : tuple of int
+        Places of the variant off the window's middle, in bp.
+    grid : int
+        Windows begin at multiples of it (and are shifted then), so that neighbours share the
+        window of REF; 1: the variant stands in the middle.
+    """
+
+    width: int
+    shifts: tuple[int, ...] = (0,)
+    grid: int = 1
+
+
+def window_start(change: Change, windowing: Windowing, shift: int = 0) -> int:
+    """First base of the window: the longer allele in its middle, to the grid, moved `shift` bp to
+    the right.
 
     Examples
     --------
-    >>> window_start(Change("chr1", 100, "A", "G"), 21)
+    >>> window_start(Change("chr1", 100, "A", "G"), Windowing(21))
     90
+    >>> [window_start(Change("chr1", at, "A", "G"), Windowing(21, grid=8)) for at in (97, 98, 105)]
+    [88, 88, 96]
     """
     longest = max(len(change.ref), len(change.alt))
-    return change.start - (width - longest) // 2 + shift
+    start = change.start - (windowing.width - longest) // 2
+    return (start + windowing.grid // 2) // windowing.grid * windowing.grid + shift
 
 
-def reason_of_window(
-    bases: NDArray[np.uint8], change: Change, width: int, shifts: Iterable[int]
-) -> str | None:
+def reason_of_window(bases: NDArray[np.uint8], change: Change, windowing: Windowing) -> str | None:
     """Why a change's windows cannot be read; None where they can."""
+    width = windowing.width
     if max(len(change.ref), len(change.alt)) > width // 2:
         return "too_long"
-    for shift in shifts:
-        start = window_start(change, width, shift)
+    for shift in windowing.shifts:
+        start = window_start(change, windowing, shift)
         end = start + width + max(len(change.ref) - len(change.alt), 0)
         if start < 0 or end > len(bases):
             return "window_past_end"
@@ -262,7 +284,7 @@ def reason_of_window(
 
 
 def make_pairs(
-    genome: Reference, changes: Sequence[Change], width: int, shift: int = 0
+    genome: Reference, changes: Sequence[Change], windowing: Windowing, shift: int = 0
 ) -> tuple[Pairs, NDArray[np.bool_]]:
     """Cut the windows of changes.
 
@@ -272,13 +294,14 @@ def make_pairs(
     alt_first : bool (N,)
         Whether ALT is the first of the two.
     """
-    n = len(changes)
+    n, width = len(changes), windowing.width
     codes = np.empty((n, 2, width), np.uint8)
     begin, ends = np.empty((n, 2), np.int64), np.empty((n, 2), np.int64)
     starts, alt_first = np.empty(n, np.int64), np.zeros(n, bool)
+    chroms = {chrom: genome.codes(chrom) for chrom in {change.chrom for change in changes}}
     for row, change in enumerate(changes):
-        bases = genome.codes(change.chrom)
-        start = window_start(change, width, shift)
+        bases = chroms[change.chrom]
+        start = window_start(change, windowing, shift)
         ref = bases[start : start + width]
         after = change.start + len(change.ref)
         left = change.start - start

@@ -150,7 +150,7 @@ def _write_h5ad(
     from anndata import AnnData
 
     obs = pd.DataFrame(dict(columns), index=[str(n) for n in range(len(vectors))])
-    for name in obs.select_dtypes(exclude="number").columns:
+    for name in obs.select_dtypes("object").columns:
         obs[name] = pd.Categorical(obs[name].astype(str))  # a name repeats in millions of rows
     var = pd.DataFrame(index=[f"e{n}" for n in range(vectors.shape[1])])
     table = AnnData(vectors, obs=obs, var=var, uns={"epilm": json.dumps(dict(about))})

@@ -21,9 +21,16 @@ DNA = ModelSpec(
     name="dnabert", streams=("dna",), k=3, encoder=SMALL, max_tokens=40, next_segment="none"
 )
 STATES = ModelSpec(
-    name="ebert", streams=("dna", "states"), k=3, stride=3, states=5, cells=3, encoder=SMALL,
-    max_tokens=40, next_segment="none",
-)  # fmt: skip
+    name="ebert",
+    streams=("dna", "states"),
+    k=3,
+    stride=3,
+    states=5,
+    cells=3,
+    encoder=SMALL,
+    max_tokens=40,
+    next_segment="none",
+)
 FASTA = ">chr1:5-25\nACGTACGTACGTACGTACGT\n>b\nTTTTTGGGNA\n>c\n" + "ACGGT" * 30 + "\n"
 
 

@@ -16,9 +16,16 @@ from toy_tracks import toy_track_store
 
 SMALL = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=16, max_positions=64)
 EB = ModelSpec(
-    name="ebert", streams=("dna", "states"), k=3, stride=3, states=5, cells=3, encoder=SMALL,
-    max_tokens=40, next_segment="none",
-)  # fmt: skip
+    name="ebert",
+    streams=("dna", "states"),
+    k=3,
+    stride=3,
+    states=5,
+    cells=3,
+    encoder=SMALL,
+    max_tokens=40,
+    next_segment="none",
+)
 PLACES = np.array([0, 0, 1]), np.array([300, 1000, 77]), np.array([390, 1101, 500])
 
 
@@ -81,9 +88,15 @@ def test_another_cell_type_gives_another_vector_and_a_model_of_dna_has_none(stor
 
 def test_a_cell_types_own_vector_is_read_by_the_first_token(store):
     spec = ModelSpec(
-        name="genebert", streams=("dna",), k=3, cells=3, cell_embedding=True, encoder=SMALL,
-        max_tokens=64, next_segment="none",
-    )  # fmt: skip
+        name="genebert",
+        streams=("dna",),
+        k=3,
+        cells=3,
+        cell_embedding=True,
+        encoder=SMALL,
+        max_tokens=64,
+        next_segment="none",
+    )
     model = loaded(spec)
     assert reads_of_cell(model) == "vector"
     chrom, start, end = (column[:1] for column in PLACES)

@@ -280,10 +280,11 @@ def _labels(
     if KINDS[kind] == "classes":
         return _classes(table, columns[0], kind)
     read = _answer if KINDS[kind] == "factors" else _number
-    values = np.array(
-        [[read(cell, table.where(row), name, kind) for row, cell in enumerate(column)]
-         for name, column in zip(wanted, columns)]
-    ).T  # fmt: skip
+    by_column = [
+        [read(cell, table.where(row), name, kind) for row, cell in enumerate(column)]
+        for name, column in zip(wanted, columns)
+    ]
+    values = np.array(by_column).T
     known = values >= 0 if KINDS[kind] == "factors" else np.isfinite(values)
     for name, count in zip(wanted, (~known).sum(0).tolist()):
         if count:
@@ -409,8 +410,7 @@ def _cut(
             found=", ".join(unknown[:5]),
             expected=f"among {', '.join(list(reference.sizes)[:5])}",
         )
-    starts, ends = ([_whole(cell, table, row, name) for row, cell in enumerate(table.find(name) or [])]
-                    for name in ("start", "end"))  # fmt: skip
+    starts, ends = _positions(table, "start"), _positions(table, "end")
     strand = table.find("strand") or ["+"] * len(table)
     wrong = [
         row
@@ -420,7 +420,8 @@ def _cut(
     if wrong:
         row = wrong[0]
         raise InputError(
-            f"the interval is empty or reaches over its chromosome; {len(wrong)} of {len(table)} do",
+            f"the interval is empty or reaches over its chromosome; {len(wrong)} of {len(table)}"
+            " do",
             where=table.where(row),
             found=f"{chrom[row]}:{starts[row]}-{ends[row]}",
             expected=f"0 to {reference.sizes[chrom[row]]} in the genome given, start below end",
@@ -438,6 +439,10 @@ def _cut(
                 piece = np.where(piece > 3, piece, 3 - piece)[::-1].astype(np.uint8)
             codes[row] = piece
     return codes, chrom, starts
+
+
+def _positions(table: Table, name: str) -> list[int]:
+    return [_whole(cell, table, row, name) for row, cell in enumerate(table.find(name) or [])]
 
 
 def _whole(cell: str, table: Table, row: int, name: str, missing: int | None = None) -> int:

@@ -132,9 +132,12 @@ def embed(
     >>> from epilm.models.build import build_model
     >>> from epilm.models.model_spec import EncoderSpec, ModelSpec
     >>> spec = ModelSpec(
-    ...     name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny", layers=1),
-    ...     next_segment="none"
-    ... )  # fmt: skip
+    ...     name="dnabert",
+    ...     streams=("dna",),
+    ...     k=3,
+    ...     encoder=EncoderSpec(size="tiny", layers=1),
+    ...     next_segment="none",
+    ... )
     >>> tiny = Loaded(build_model(spec, seed=0), spec, {}, Path("tiny"))
     >>> made = embed(tiny, ["ACGTACGT", "TTTTA"], say=lambda line: None)
     >>> made.vectors.shape[0], made.columns["name"]

@@ -327,6 +327,9 @@ def _learn(
             say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
             if over.level:
                 notes.append(f"LEVEL on {part}: {line}")
+    for line in task.audit(lesson, options):
+        say(line)
+        notes.append(line)
     beside = _beside(lesson, options, say, notes)
     model.about |= {
         "best_epoch": history.best_epoch,

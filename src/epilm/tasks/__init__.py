@@ -20,6 +20,7 @@ TASKS: dict[str, Task] = {
         "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp sequences",
         options=promoter.PromoterOptions,
         evaluating=promoter.PromoterEvaluateOptions,
+        audited=True,
     ),
     "tfbs": SequenceTask(
         "tfbs",

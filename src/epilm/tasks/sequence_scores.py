@@ -74,11 +74,14 @@ class Evaluation:
         Collapse, leaks, what was left out.
     leak : dict or None
         What of the test pre-training has seen; None where there was no pre-training.
+    audit : list of str
+        What rules without a model reached on the same parts.
     """
 
     table: dict[str, dict[str, Any]]
     warnings: list[str] = field(default_factory=list)
     leak: dict[str, Any] | None = None
+    audit: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is undefined is None."""
@@ -89,7 +92,8 @@ class Evaluation:
             }
             for split, scores in self.table.items()
         }
-        return {"scores": table, "warnings": self.warnings, "leak": self.leak}
+        told = {"scores": table, "warnings": self.warnings, "leak": self.leak}
+        return told | ({"audit": self.audit} if self.audit else {})
 
     def text(self) -> str:
         """A table to print: scores down, splits across."""
@@ -102,6 +106,7 @@ class Evaluation:
                 lines.append(f"{name:<18}" + "".join(f"{_cell(c):>{width}}" for c in cells))
         if self.leak is not None and self.leak["said"] not in self.warnings:
             lines.append(self.leak["said"])
+        lines += self.audit
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 

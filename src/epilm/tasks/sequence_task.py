@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import InputError, UsageError
+from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.labels import Classes, Counts, Factors, Labels, Numbers
 from epilm.tasks.lesson import AllOnce, TaskLesson
@@ -53,6 +54,9 @@ class SequenceOptions(DataOptions, Learning):
     """Also read the motif scores of the input itself; needs --motifs."""
     motifs: Any = field(default=None, metadata=HERE | {"type": str})
     """Motif file or jaspar:2018: the collection of the model's store, for --fusion."""
+    audit: bool = field(default=False, metadata=HERE)
+    """Say what rules without a model reach on the same parts, of two classes; of promoters always
+    said."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: a class (of several labels, a yes) counts in the loss as if all were equally
     many."""
@@ -94,6 +98,8 @@ class SequenceTask(Task):
         Starts from SequenceOptions; its further fields are arguments of `load`.
     evaluating : dataclass
         Starts from SequenceEvaluateOptions, likewise.
+    audited : bool
+        What rules without a model reach stands under every table, asked for or not.
     """
 
     def __init__(
@@ -106,9 +112,10 @@ class SequenceTask(Task):
         *,
         options: type[SequenceOptions] = SequenceOptions,
         evaluating: type[SequenceEvaluateOptions] = SequenceEvaluateOptions,
+        audited: bool = False,
     ) -> None:
         self.name, self.load, self.label_names = name, load, label_names
-        self.about, self.data = about, data
+        self.about, self.data, self.audited = about, data, audited
         self._options = {
             "finetune": options,
             "predict": SequencePredictOptions,
@@ -222,6 +229,10 @@ class SequenceTask(Task):
         """See `Task.described`."""
         return {"set": describe(lesson.examples)}
 
+    def audit(self, lesson: TaskLesson, options: Any) -> list[str]:
+        """See `Task.audit`."""
+        return rules_without_model(lesson) if self.audited or options.audit else []
+
     def write_predictions(self, folder: Path, lesson: TaskLesson, said: Mapping[str, Any]) -> None:
         """Write `predictions.tsv`: valid and test rows with their label and probabilities."""
         rows = lesson.examples
@@ -301,7 +312,9 @@ class SequenceTask(Task):
                     expected="a run of epilm finetune, or a table of predictions",
                     do="Pass --data to predict now.",
                 )
-            return score(read_predictions(table), about, options.store)
+            scored = score(read_predictions(table), about, options.store)
+            notes = (about or {}).get("notes", ())
+            return replace(scored, audit=[note for note in notes if note.startswith("AUDIT")])
         if score_with is None:
             raise UsageError(
                 "a table of predictions brings its labels with it",

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorials" / "first-run.md"
 EXPLORE = DOCS / "how-to" / "explore.md"  # goes on from the tutorial's folders
-HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune")]
+HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune", "embed")]
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Options of pip, torchrun and other programs that the pages name.

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from epilm.errors import UsageError
-from epilm.tasks.labels import Classes, Factors, Numbers, flat, labels_from
+from epilm.tasks.labels import Classes, Counts, Factors, Numbers, flat, labels_from
 
 
 def test_classes_are_lost_as_cross_entropy():
@@ -76,3 +76,36 @@ def test_labels_come_back_from_what_a_folder_says():
         assert again.names == ("a", "b")
     with pytest.raises(UsageError, match=r"unknown kind of labels. Found clases. Did you mean cl"):
         labels_from({"kind": "clases", "names": []})
+
+
+def test_weights_of_classes_and_of_a_yes():
+    logits, labels = torch.randn(6, 2), torch.tensor([0, 0, 0, 1, 1, 0])
+    weighed = Classes(("a", "b"), [0.5, 2.0])
+    plain = F.cross_entropy(logits, labels, reduction="none")
+    by_hand = (plain * torch.tensor([0.5, 2.0])[labels]).sum()
+    assert float(weighed.loss(logits, labels)) == pytest.approx(float(by_hand), rel=1e-6)
+    asked = Factors(("a", "b"), [3.0, 1.0])
+    answers = torch.tensor([[1, 0], [0, 1], [-1, 1], [1, -1], [0, 0], [1, 1]])
+    plain = F.binary_cross_entropy_with_logits(logits, answers.clamp(0).float(), reduction="none")
+    weights = torch.where(answers == 1, torch.tensor([3.0, 1.0]), 1.0) * (answers >= 0)
+    assert float(asked.loss(logits, answers)) == pytest.approx(float((plain * weights).sum()))
+    again = labels_from(asked.described())
+    assert (again.names, again.weights) == (("a", "b"), (3.0, 1.0))
+
+
+def test_numbers_are_scaled_and_counts_are_rates():
+    truth = torch.tensor([[12.0], [float("nan")], [8.0]])
+    scaled = Numbers(("x",), [10.0], [2.0])
+    logits = torch.tensor([[0.5], [7.0], [-1.0]])
+    assert float(scaled.loss(logits, truth)) == pytest.approx(0.25)
+    assert scaled.probabilities(logits).flatten().tolist() == [11.0, 24.0, 8.0]
+    again = labels_from(scaled.described())
+    assert (again.mean, again.sd) == ((10.0,), (2.0,))
+    table = again.scores(truth.numpy(), np.array([[11.0], [0.0], [8.0]], np.float32))["x"]
+    assert (table["n"], table["mse"], table["mse_of_mean"]) == (2, 0.5, 4.0)
+    counts = Counts(("x",), [10.0])
+    rates = counts.probabilities(logits)
+    by_hand = sum(float(rates[r] - truth[r] * rates[r].log()) for r in (0, 2))
+    assert float(counts.loss(logits, truth)) == pytest.approx(by_hand, rel=1e-5)
+    with pytest.raises(UsageError, match="numbers are not smoothed"):
+        counts.loss(logits, truth, 0.1)

@@ -6,6 +6,7 @@ import pytest
 from epilm.errors import InputError, UsageError
 from epilm.tasks import promoter
 from epilm.tasks.base import LETTERS, encode_text
+from epilm.tasks.splits import split_rows
 
 
 def test_core_is_cut_from_300_as_worked():
@@ -131,3 +132,16 @@ def test_real_promoters(real_data):
     assert gc > 0.55  # promoters of the slices: 0.63 in the wider window
     tata = promoter.load(real_data / "promoters" / "DeePromoter_human_TATA_300bp.txt.gz")
     assert tata.counts() == {"all": [2929, 2929]}
+
+
+def test_a_substituted_negative_stays_in_its_positives_split(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["".join(rng.choice(list("ACGT"), 300)) for _ in range(20)]
+    (tmp_path / "p.txt").write_text("\n".join(lines) + "\n")
+    rows = split_rows(promoter.load(tmp_path / "p.txt", window="300"))
+    sides = {}
+    for origin, side in zip(rows.origin.tolist(), rows.split.tolist()):
+        sides.setdefault(origin.removeprefix("substituted "), set()).add(side)
+    assert len(sides) == 20
+    assert all(len(side) == 1 for side in sides.values())
+    assert set(rows.split.tolist()) == {"train", "valid", "test"}

@@ -80,3 +80,19 @@ def test_auto_keeps_a_given_split_and_cuts_valid_from_train():
     assert (cut.split[150:] == "test").all()
     assert 10 <= (cut.split == "valid").sum() <= 20
     assert "the valid split is a random tenth of train" in cut.notes
+
+
+def test_what_is_made_of_each_other_stays_on_one_side():
+    rng = np.random.default_rng(0)
+    codes = list(rng.integers(0, 4, (60, 12)).astype(np.uint8))
+    family = [*range(30), *range(30)]  # each positive with the negative that is made of it
+    rows = labelled(codes, [1] * 30 + [0] * 30, family=family)
+    for seed in range(5):
+        out = random_split(rows, seed)
+        assert (out.split[:30] == out.split[30:]).all()
+        assert {part: sum(n) for part, n in out.counts().items()} == {
+            "train": 48,
+            "valid": 6,
+            "test": 6,
+        }
+    assert "60 sequences that are made of each other kept on one side" in out.notes

@@ -115,6 +115,7 @@ def _text(result: Any) -> str:
     for key in keys:
         cells = (_cell(table.get(key)) for table in columns.values())
         lines.append(f"{key:<18}" + "".join(f"{cell:>{width}}" for cell in cells))
+    lines += [note for note in result.notes if note.startswith("AUDIT")]
     lines += [f"WARNING: {note}" for note in result.notes if "COLLAPSE" in note]
     if result.best_epoch:
         lines.append(f"best epoch {result.best_epoch}")

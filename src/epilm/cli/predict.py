@@ -73,4 +73,4 @@ def predict(
         for row in zip(*columns.values()):
             print("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
     else:
-        print(f"{len(done)} sequences, by class {summary(done)['by_class']}: {out}")
+        print(f"{done.told()}: {out}")

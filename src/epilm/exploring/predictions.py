@@ -148,7 +148,7 @@ def _tracks(
     about: str,
 ) -> Iterator[Track]:
     """Cut rows of predictions into the stretches; `ends`: first base and number of each."""
-    bounded = model.about["labels"]["kind"] != "numbers"
+    bounded = model.about["labels"]["kind"] not in ("numbers", "counts")
     for column, output in _outputs(model):
         parts, row = [], 0
         for (first, n), _ in zip(ends, stretches, strict=True):

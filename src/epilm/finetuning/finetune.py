@@ -279,7 +279,7 @@ class Teacher:
         true = self.lesson.examples.labels_of(rows)
         said = said_of(self.model.labels, logits)
         # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
-        judged = said if self.model.labels.kind == "classes" else logits
+        judged = logits if self.model.labels.kind == "factors" else said
         return labels.scores(true, judged), said
 
     def logits(self, rows: Rows, place: Place) -> NDArray[np.float32]:
@@ -403,6 +403,9 @@ def _learn(
             say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
             if over.level:
                 notes.append(f"LEVEL on {part}: {line}")
+    for line in task.audit(lesson, options):
+        say(line)
+        notes.append(line)
     beside = _beside(lesson, options, say, notes)
     model.about |= {
         "best_epoch": history.best_epoch,

@@ -76,7 +76,7 @@ def prepare(
     name = str(checkpoint)
     about: dict[str, Any] = {
         "task": task.name,
-        "labels": {"kind": lesson.labels.kind, "names": list(lesson.labels.names)},
+        "labels": lesson.labels.described(),
         "window_bp": lesson.window_bp,
         "width": lesson.width,
         "strands": "both" if options.both_strands else "forward",

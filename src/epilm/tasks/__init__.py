@@ -5,7 +5,7 @@
 """
 
 from epilm.errors import UsageError, nearest
-from epilm.tasks import promoter, sequences, tfbs
+from epilm.tasks import promoter, sequences, table_options, tfbs
 from epilm.tasks.base import LabelledSequences, labelled
 from epilm.tasks.binding.task import BindingTask
 from epilm.tasks.sequence_task import SequenceTask
@@ -21,6 +21,7 @@ TASKS: dict[str, Task] = {
         "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp sequences",
         options=promoter.PromoterOptions,
         evaluating=promoter.PromoterEvaluateOptions,
+        audited=True,
     ),
     "tfbs": SequenceTask(
         "tfbs",
@@ -35,8 +36,11 @@ TASKS: dict[str, Task] = {
         "sequences",
         sequences.load,
         (),
-        "Any labelled sequences, two classes or more.",
-        "labelled table, folder of tables, FASTA with --negative",
+        "Any sequences or intervals with labels: classes, several yes or no, numbers.",
+        "table (TSV, CSV, Parquet) of sequences, or intervals with --genome; folder of tables,"
+        " FASTA with --negative",
+        options=table_options.TableOptions,
+        evaluating=table_options.TableEvaluateOptions,
     ),
     "binding": BindingTask(),
     "splice": SpliceTask(),

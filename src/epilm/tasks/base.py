@@ -25,6 +25,12 @@ for _code, _pair in enumerate((b"Aa", b"Cc", b"Gg", b"Tt", b"Nn")):
 _CODE_OF[list(b"RYSWKMBDHVryswkmbdhv")] = 4
 
 SPLITS = ("train", "valid", "test")
+_LABELS: dict[str, Any] = {
+    "classes": np.int64,
+    "factors": np.int8,
+    "numbers": np.float32,
+    "counts": np.float32,
+}
 
 
 def encode_text(sequence: str, where: str) -> NDArray[np.uint8]:
@@ -74,8 +80,9 @@ class LabelledSequences:
         Bases A=0 C=1 G=2 T=3 N=4; 4 after the end of a shorter row.
     lengths : int64 (N,)
         Bases of each row.
-    labels : int64 (N,)
-        Classes 0..C-1; in a two-class task 1 is the promoter, the bound site.
+    labels : int64 (N,), int8 (N, F) or float32 (N, F)
+        By `kind`: classes 0..C-1 (in a two-class task 1 is the promoter, the bound site); of each
+        question 1, 0 or -1 where not known; numbers, NaN where not known.
     chrom : str (N,), start : int64 (N,)
         Where the row lies on the genome, 0-based; "" and -1 where unknown or invented.
         A shuffled negative carries the place of its positive, so that both fall in one split.
@@ -87,39 +94,55 @@ class LabelledSequences:
         Name of the whole set.
     notes : tuple of str
         What was dropped, doubted or filled in while reading: said to the user, kept in the run.
+    kind : {"classes", "factors", "numbers", "counts"}
+        Of the labels, as `tasks.labels` has them.
+    label_names : tuple of str
+        Of classes or columns; empty where classes are mere numbers.
+    family : int64 (N,) or None
+        Rows of one number of 0 or more are made of each other and stay in one split; -1: of no
+        other.
     """
 
     codes: NDArray[np.uint8]
     lengths: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     chrom: NDArray[np.str_]
     start: NDArray[np.int64]
     origin: NDArray[np.str_]
     split: NDArray[np.str_]
     name: str = "set"
     notes: tuple[str, ...] = ()
+    kind: str = "classes"
+    label_names: tuple[str, ...] = ()
+    family: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.labels)
         for column in ("codes", "lengths", "chrom", "start", "origin", "split"):
             assert len(getattr(self, column)) == rows, f"{column} has not {rows} rows"
+        assert self.family is None or len(self.family) == rows
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def n_labels(self) -> int:
-        return max(2, int(self.labels.max(initial=0)) + 1)
+        """Classes, or columns of labels."""
+        if self.kind != "classes":
+            return int(self.labels.shape[1])
+        return max(2, int(self.labels.max(initial=0)) + 1, len(self.label_names))
 
     def take(self, rows: ArrayLike) -> "LabelledSequences":
         """Give chosen rows, by number or by a mask, in that order."""
         rows = np.asarray(rows)
         columns = ("codes", "lengths", "labels", "chrom", "start", "origin", "split")
-        return replace(self, **{c: getattr(self, c)[rows] for c in columns})
+        family = None if self.family is None else self.family[rows]
+        return replace(self, family=family, **{c: getattr(self, c)[rows] for c in columns})
 
-    def labels_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Labels of rows, (B,)."""
-        return self.labels[rows]
+    def labels_of(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Labels of rows, (B,) or (B, F)."""
+        labels: NDArray[Any] = self.labels[rows]
+        return labels
 
     def origin_of(self, row: int) -> str:
         """Where a row comes from: file and line."""
@@ -147,22 +170,28 @@ class LabelledSequences:
         for column in (self.codes, self.lengths, self.labels):
             digest.update(np.ascontiguousarray(column).tobytes())
         digest.update("\n".join(self.split.tolist()).encode())
+        digest.update("\n".join(self.label_names).encode())
         return digest.hexdigest()[:16]
 
     def counts(self) -> dict[str, list[int]]:
-        """Count the rows of each class, by split.
+        """Count the rows of each class, by split; of questions those that are 1, of numbers those
+        that are known.
 
         Examples
         --------
         >>> labelled(["AC", "GT", "CC"], [0, 1, 1], split=["train", "train", "test"]).counts()
         {'train': [1, 1], 'test': [0, 1]}
         """
-        classes = self.n_labels
         names = [s for s in (*SPLITS, "") if (self.split == s).any()]
-        return {
-            s or "all": np.bincount(self.labels[self.split == s], minlength=classes).tolist()
-            for s in names
-        }
+        return {s or "all": self._counted(self.labels[self.split == s]) for s in names}
+
+    def _counted(self, labels: NDArray[Any]) -> list[int]:
+        if self.kind == "classes":
+            counts: list[int] = np.bincount(labels, minlength=self.n_labels).tolist()
+            return counts
+        told = labels == 1 if self.kind == "factors" else np.isfinite(labels)
+        known: list[int] = told.sum(0).tolist()
+        return known
 
 
 def labelled(
@@ -175,6 +204,9 @@ def labelled(
     split: ArrayLike | None = None,
     name: str = "set",
     notes: Iterable[str] = (),
+    kind: str = "classes",
+    label_names: Sequence[str] = (),
+    family: ArrayLike | None = None,
 ) -> LabelledSequences:
     """Build a set from letters or codes of any lengths.
 
@@ -182,9 +214,11 @@ def labelled(
     ----------
     sequences : sequence of str or uint8 arrays
         N sequences.
-    labels : int (N,)
-    chrom, start, origin, split : (N,), optional
+    labels : int (N,), or by `kind` (N, F)
+    chrom, start, origin, split, family : (N,), optional
         See `LabelledSequences`; unknown by default.
+    kind, label_names
+        See `LabelledSequences`.
 
     Raises
     ------
@@ -219,18 +253,23 @@ def labelled(
     return LabelledSequences(
         codes=codes,
         lengths=lengths,
-        labels=np.asarray(labels, np.int64),
+        labels=np.asarray(labels, _LABELS[kind]),
         chrom=np.asarray(chrom if chrom is not None else [""] * count, dtype=np.str_),
         start=np.asarray(start if start is not None else [-1] * count, np.int64),
         origin=given.astype(np.str_),
         split=np.asarray(split if split is not None else [""] * count, dtype=np.str_),
         name=name,
         notes=tuple(notes),
+        kind=kind,
+        label_names=tuple(label_names),
+        family=None if family is None else np.asarray(family, np.int64),
     )
 
 
 def concatenate(parts: Sequence[LabelledSequences], name: str | None = None) -> LabelledSequences:
-    """Put sets below each other.
+    """Put sets below each other, whose labels are of one kind.
+
+    Families keep their numbers: rows of one number in two sets belong together.
 
     Examples
     --------
@@ -247,13 +286,25 @@ def concatenate(parts: Sequence[LabelledSequences], name: str | None = None) -> 
         for c in ("lengths", "labels", "chrom", "start", "origin", "split")
     }
     notes = tuple(dict.fromkeys(note for p in parts for note in p.notes))
+    family = None
+    if any(p.family is not None for p in parts):
+        family = np.concatenate(
+            [np.full(len(p), -1) if p.family is None else p.family for p in parts]
+        )
     return LabelledSequences(
-        codes=np.concatenate(codes), name=name or parts[0].name, notes=notes, **rest
+        codes=np.concatenate(codes),
+        name=name or parts[0].name,
+        notes=notes,
+        kind=parts[0].kind,
+        label_names=parts[0].label_names,
+        family=family,
+        **rest,
     )
 
 
 def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
-    """Refuse a set from which nothing can be learned: one class alone, or a gap in the classes.
+    """Refuse a set from which nothing can be learned: one class alone, a gap in the classes, a
+    question that is always answered alike, a number that is always the same.
 
     Raises
     ------
@@ -267,6 +318,9 @@ def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
         expected at least two classes. Give the other class too: --negative FILE, or --negatives
         shuffle with peaks.
     """
+    if rows.kind != "classes":
+        _check_columns(rows, where)
+        return rows
     present = np.unique(rows.labels)
     if len(present) == 1:
         raise InputError(
@@ -276,7 +330,7 @@ def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
             expected="at least two classes",
             do="Give the other class too: --negative FILE, or --negatives shuffle with peaks.",
         )
-    if len(present) != present[-1] + 1:
+    if len(present) != present[-1] + 1 and not rows.label_names:
         raise InputError(
             "the labels leave a gap",
             where=where,
@@ -285,6 +339,21 @@ def check_classes(rows: LabelledSequences, where: str) -> LabelledSequences:
             do="Number the classes from 0 without a gap.",
         )
     return rows
+
+
+def _check_columns(rows: LabelledSequences, where: str) -> None:
+    """Refuse a column of labels that says nothing."""
+    for column, name in enumerate(rows.label_names):
+        labels = rows.labels[:, column]
+        known = labels[labels >= 0] if rows.kind == "factors" else labels[np.isfinite(labels)]
+        if len(np.unique(known)) < 2:
+            raise InputError(
+                "every known label of a column is the same",
+                where=f"{where}, column {name}",
+                found=f"{known[0]:g}, {len(known)} rows" if len(known) else "no known label",
+                expected="both 0 and 1" if rows.kind == "factors" else "numbers that differ",
+                do="Leave the column out of --labels.",
+            )
 
 
 def describe(rows: LabelledSequences) -> dict[str, Any]:

@@ -41,6 +41,9 @@ class Labels(Protocol):
     names: tuple[str, ...]
     per_base: bool
 
+    def described(self) -> dict[str, Any]:
+        """What a model folder keeps, for `labels_from`; JSON values."""
+
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the losses of the labels that are known."""
 
@@ -57,6 +60,12 @@ class Labels(Protocol):
 class Classes:
     """One of C classes a row, labels int64 (B,).
 
+    Parameters
+    ----------
+    names : sequence of str, length C
+    weights : sequence of float, length C, optional
+        Of each class in the loss; 1 where not given.
+
     Examples
     --------
     >>> two = Classes(("other", "promoter"))
@@ -70,12 +79,23 @@ class Classes:
     kind = "classes"
     per_base = False
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], weights: Sequence[float] | None = None) -> None:
         self.names = tuple(names)
+        self.weights = None if weights is None else tuple(weights)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | _kept(weights=self.weights)
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Sum of the cross-entropies."""
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+        """Sum of the cross-entropies, each times its class's weight."""
+        return F.cross_entropy(
+            logits,
+            labels,
+            weight=_on(logits, self.weights),
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
 
     def known(self, labels: NDArray[np.int64]) -> int:
         """All are known."""
@@ -93,6 +113,12 @@ class Classes:
 class Factors:
     """Several yes-or-no questions a row, labels int8 (B, F): 1, 0, or below 0 where not known.
 
+    Parameters
+    ----------
+    names : sequence of str, length F
+    weights : sequence of float, length F, optional
+        Of a yes of each question in the loss; 1 where not given.
+
     Examples
     --------
     >>> one = Factors(("CTCF", "MAX"))
@@ -106,8 +132,13 @@ class Factors:
     kind = "factors"
     per_base = False
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], weights: Sequence[float] | None = None) -> None:
         self.names = tuple(names)
+        self.weights = None if weights is None else tuple(weights)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | _kept(weights=self.weights)
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the binary cross-entropies of what is known: no loss and no gradient elsewhere."""
@@ -119,8 +150,12 @@ class Factors:
                 expected="0",
             )
         known = labels >= 0
+        weights = _on(logits, self.weights)
         return F.binary_cross_entropy_with_logits(
-            logits[known], labels[known].to(logits.dtype), reduction="sum"
+            logits[known],
+            labels[known].to(logits.dtype),
+            pos_weight=None if weights is None else weights.expand_as(logits)[known],
+            reduction="sum",
         )
 
     def known(self, labels: NDArray[np.int8]) -> int:
@@ -145,6 +180,15 @@ class Factors:
 class Numbers:
     """Several numbers a row, labels float32 (B, F), NaN where not known.
 
+    A logit is the number in standard deviations from the mean, so that a new head begins with the
+    mean.
+
+    Parameters
+    ----------
+    names : sequence of str, length F
+    mean, sd : sequence of float, length F, optional
+        Of the rows that are learned from; 0 and 1 where not given.
+
     Examples
     --------
     >>> one = Numbers(("expression",))
@@ -154,18 +198,35 @@ class Numbers:
     >>> table = one.scores(labels, np.array([[1.0], [0.0], [2.0]], np.float32))["expression"]
     >>> table["n"], table["pearson"]
     (2, 1.0)
+    >>> Numbers(("expression",), [10.0], [2.0]).probabilities(torch.tensor([[0.5]])).tolist()
+    [[11.0]]
     """
 
     kind = "numbers"
     per_base = False
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        mean: Sequence[float] | None = None,
+        sd: Sequence[float] | None = None,
+    ) -> None:
         self.names = tuple(names)
+        self.mean = None if mean is None else tuple(mean)
+        self.sd = None if sd is None else tuple(sd)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | _kept(mean=self.mean, sd=self.sd)
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Sum of the squared errors of what is known."""
+        """Sum of the squared errors of what is known, in standard deviations."""
+        _refuse_smoothing(smoothing)
+        mean, sd = _on(logits, self.mean), _on(logits, self.sd)
+        labels = labels.to(logits.dtype)
+        labels = labels if mean is None or sd is None else (labels - mean) / sd
         known = ~torch.isnan(labels)
-        return F.mse_loss(logits[known], labels[known].to(logits.dtype), reduction="sum")
+        return F.mse_loss(logits[known], labels[known], reduction="sum")
 
     def known(self, labels: NDArray[np.float32]) -> int:
         """Labels that are numbers."""
@@ -173,17 +234,95 @@ class Numbers:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """The numbers themselves."""
-        return logits
+        mean, sd = _on(logits, self.mean), _on(logits, self.sd)
+        return logits if mean is None or sd is None else logits * sd + mean
 
     def scores(self, labels: NDArray[np.float32], said: NDArray[np.float32]) -> Tables:
-        """One table an output: n, pearson, spearman, r2, mse."""
+        """One table an output: n, pearson, spearman, r2, mse, and mse_of_mean, that of saying the
+        mean of the training rows to all, where it is known.
+        """
         tables: Tables = {}
         for f, name in enumerate(self.names):
             known = np.isfinite(labels[:, f])
             true = labels[known, f].astype(np.float64)
             guess = said[known, f].astype(np.float64)
-            tables[name] = _number_scores(true, guess) | {"collapse": flat(said[:, f])}
+            table = _number_scores(true, guess)
+            if self.mean is not None and len(true):
+                table["mse_of_mean"] = float(((true - self.mean[f]) ** 2).mean())
+            tables[name] = table | {"collapse": flat(self._spread(said[:, f], f))}
         return tables
+
+    def _spread(self, said: NDArray[np.float32], f: int) -> NDArray[np.float32]:
+        """What is said of an output, in standard deviations."""
+        return said if self.sd is None else said / np.float32(self.sd[f])
+
+
+class Counts(Numbers):
+    """Several numbers at or above 0 a row, lost as Poisson counts; labels as `Numbers`.
+
+    A logit is the logarithm of the rate over the mean, so that a new head begins with the mean.
+
+    Parameters
+    ----------
+    names : sequence of str, length F
+    mean : sequence of float, length F, optional
+        Of the rows that are learned from, above 0; 1 where not given.
+
+    Examples
+    --------
+    >>> one = Counts(("reads",), [4.0])
+    >>> one.probabilities(torch.zeros(1, 1)).tolist()
+    [[4.0]]
+
+    rate - count x ln rate, of a count of 2 where the rate is 4:
+
+    >>> round(float(one.loss(torch.zeros(1, 1), torch.tensor([[2.0]]))), 4)  # 4 - 2 ln 4
+    1.2274
+    """
+
+    kind = "counts"
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the Poisson losses of what is known."""
+        _refuse_smoothing(smoothing)
+        rates = logits + self._log_mean(logits)
+        known = ~torch.isnan(labels)
+        return F.poisson_nll_loss(
+            rates[known], labels[known].to(logits.dtype), log_input=True, reduction="sum"
+        )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Rates."""
+        return (logits + self._log_mean(logits)).exp()
+
+    def _log_mean(self, logits: Tensor) -> Tensor:
+        mean = _on(logits, self.mean)
+        return logits.new_zeros(()) if mean is None else mean.log()
+
+    def _spread(self, said: NDArray[np.float32], f: int) -> NDArray[np.float32]:
+        """Logarithms of the rates."""
+        return np.log(np.maximum(said, 1e-30))
+
+
+def _described(labels: Labels) -> dict[str, Any]:
+    return {"kind": labels.kind, "names": list(labels.names)}
+
+
+def _kept(**values: Sequence[float] | None) -> dict[str, Any]:
+    """Those that are given, as lists."""
+    return {name: list(value) for name, value in values.items() if value is not None}
+
+
+def _on(logits: Tensor, values: Sequence[float] | None) -> Tensor | None:
+    """Values (F,) where logits are, and of their type."""
+    return None if values is None else logits.new_tensor(values)
+
+
+def _refuse_smoothing(smoothing: float) -> None:
+    if smoothing:
+        raise UsageError(
+            "numbers are not smoothed", where="--label-smoothing", found=smoothing, expected="0"
+        )
 
 
 def _number_scores(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, Any]:
@@ -267,6 +406,13 @@ class BaseClasses:
         self.names = tuple(names)
         self.temperature, self.site_weight = float(temperature), float(site_weight)
 
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | {
+            "temperature": self.temperature,
+            "site_weight": self.site_weight,
+        }
+
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the cross-entropies of known bases, logits (B, W, C)."""
         weight = torch.full((len(self.names),), self.site_weight, device=logits.device)
@@ -333,7 +479,7 @@ class BaseClasses:
         return BaseClasses(self.names, fit_temperature(logits, labels, weights), self.site_weight)
 
 
-KINDS: dict[str, Any] = {kind.kind: kind for kind in (Classes, Factors, Numbers, BaseClasses)}
+KINDS: dict[str, Any] = {kind.kind: kind for kind in (Classes, Factors, Numbers, Counts, BaseClasses)}
 
 
 def labels_from(described: Mapping[str, Any]) -> Labels:
@@ -353,5 +499,6 @@ def labels_from(described: Mapping[str, Any]) -> Labels:
     kind = str(described["kind"])
     if kind not in KINDS:
         raise UsageError("unknown kind of labels", found=kind, do=nearest(kind, sorted(KINDS)))
-    made: Labels = KINDS[kind](**{key: value for key, value in described.items() if key != "kind"})
+    own = {key: value for key, value in described.items() if key not in ("kind", "names")}
+    made: Labels = KINDS[kind](described["names"], **own)
     return made

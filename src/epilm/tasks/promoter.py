@@ -246,14 +246,16 @@ def _from_300(path: Path, negatives: str, window: str, kind: str, seed: int) -> 
         raise InputError("no promoter of this kind", where=str(path), found=kind)
     rows = rows.take(chosen)
     made = substitute_parts(rows.codes, seed)
+    twins = np.arange(len(rows))  # a negative keeps 8 of the 20 parts of its promoter
     cut = core_of_300 if window == "core" else (lambda codes: codes)
     return concatenate(
         [
-            labelled(list(cut(rows.codes)), np.ones(len(rows)), origin=rows.origin),
+            labelled(list(cut(rows.codes)), np.ones(len(rows)), origin=rows.origin, family=twins),
             labelled(
                 list(cut(made)),
                 np.zeros(len(rows)),
                 origin=[f"substituted {o}" for o in rows.origin],
+                family=twins,
             ),
         ],
         name=rows.name,
@@ -312,12 +314,17 @@ def _from_tss(
     cut = core_of_300 if window == "core" else (lambda codes: codes)
     starts = [window_of(int(tss_at[r]), strand[r], first, last)[0] for r in rows]
     places = [f"TSS {chrom[r]}:{tss_at[r]}{strand[r]} ({path.name})" for r in rows]
+    made = way == "deepromoter"
     parts = [
         labelled(
-            list(cut(promoters)), np.ones(len(rows)), chrom=chrom[rows], start=starts, origin=places
+            list(cut(promoters)),
+            np.ones(len(rows)),
+            chrom=chrom[rows],
+            start=starts,
+            origin=places,
+            family=np.where(made, np.arange(len(rows)), -1),
         )
     ]
-    made = way == "deepromoter"
     if made.any():
         parts.append(
             labelled(
@@ -326,6 +333,7 @@ def _from_tss(
                 chrom=chrom[rows][made],
                 start=np.array(starts)[made],
                 origin=[f"substituted {p}" for p in np.array(places)[made]],
+                family=np.flatnonzero(made),
             )
         )
     for each in ("tata", "genomic"):
@@ -357,6 +365,7 @@ def _from_tss(
                 start=p.start,
                 origin=p.origin,
                 notes=notes,
+                family=p.family,
             )
             for p in parts
         ],

@@ -23,11 +23,12 @@ PIECE = 8192  # sequences in memory at a time
 
 @dataclass(frozen=True)
 class Predictions:
-    """N rows of probabilities.
+    """N rows of probabilities, or of numbers.
 
     Attributes
     ----------
     probabilities : float64 (N, C)
+        Of a model of numbers the numbers themselves.
     names : list of str, length N
     chrom : list of str, start, end : int64 (N,)
         "" and -1 where the sequence has no place.
@@ -35,6 +36,8 @@ class Predictions:
         Of the C columns; empty where the model has none.
     notes : tuple of str
         What was shortened, left out or doubted.
+    kind : str
+        Of the labels, as `tasks.labels` has them.
     """
 
     probabilities: NDArray[np.float64]
@@ -44,9 +47,14 @@ class Predictions:
     end: NDArray[np.int64]
     label_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kind: str = "classes"
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def label_name(self, column: int) -> str:
+        """Name of a column; its number where the model has none."""
+        return self.label_names[column] if column < len(self.label_names) else str(column)
 
     def columns(self) -> dict[str, Any]:
         """Give the columns of the table that is written."""
@@ -57,9 +65,37 @@ class Predictions:
             "end": self.end,
         }
         for c in range(self.probabilities.shape[1]):
-            name = self.label_names[c] if c < len(self.label_names) else str(c)
-            out[f"p_{name}"] = self.probabilities[:, c]
+            out[said_column(self.kind, self.label_name(c))] = self.probabilities[:, c]
         return out
+
+    def told(self) -> str:
+        """A line that sums them up.
+
+        Examples
+        --------
+        >>> Predictions(
+        ...     np.array([[1.0], [3.0]]),
+        ...     ["a", "b"],
+        ...     ["", ""],
+        ...     np.array([-1, -1]),
+        ...     np.array([-1, -1]),
+        ...     ("ph",),
+        ...     kind="numbers",
+        ... ).told()
+        '2 sequences, mean ph 2'
+        """
+        if self.kind == "classes":
+            return f"{len(self)} sequences, by class {summary(self)['by_class']}"
+        if self.kind == "factors":
+            counts = ", ".join(
+                f"{self.label_name(c)} {int(n)}"
+                for c, n in enumerate((self.probabilities >= 0.5).sum(0))
+            )
+            return f"{len(self)} sequences, at or above one half: {counts}"
+        means = ", ".join(
+            f"{self.label_name(c)} {mean:.4g}" for c, mean in enumerate(self.probabilities.mean(0))
+        )
+        return f"{len(self)} sequences, mean {means}"
 
     def write(self, path: str | Path) -> None:
         """Write TSV, or Parquet where the name ends so (needs pyarrow).
@@ -89,6 +125,17 @@ class Predictions:
                 out.write(
                     "\t".join(f"{v:.8g}" if isinstance(v, float) else str(v) for v in row) + "\n"
                 )
+
+
+def said_column(kind: str, name: str) -> str:
+    """Name the column of what a model says of a label.
+
+    Examples
+    --------
+    >>> said_column("classes", "promoter"), said_column("numbers", "expression")
+    ('p_promoter', 'said_expression')
+    """
+    return f"{'said' if kind in ('numbers', 'counts') else 'p'}_{name}"
 
 
 def pieces(
@@ -216,7 +263,7 @@ def _intervals(
 
 
 def summary(predictions: Predictions) -> dict[str, Any]:
-    """Count predictions by class, for a printed line.
+    """Count predictions by class, or give their means, for a printed line.
 
     Examples
     --------
@@ -231,6 +278,14 @@ def summary(predictions: Predictions) -> dict[str, Any]:
     {'sequences': 2, 'by_class': [1, 1], 'mean': [0.55, 0.45]}
     """
     table = predictions.probabilities
+    if predictions.kind != "classes":
+        above = {"at_least_half": (table >= 0.5).sum(0).tolist()}
+        return {
+            "sequences": len(table),
+            "names": [predictions.label_name(c) for c in range(table.shape[1])],
+            **(above if predictions.kind == "factors" else {}),
+            "mean": [round(float(v), 4) for v in table.mean(0)],
+        }
     counts: Sequence[int] = np.bincount(table.argmax(1), minlength=table.shape[1]).tolist()
     return {
         "sequences": len(table),

@@ -7,13 +7,13 @@ sequences met in training, and how much of the test pre-training has already see
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
-from epilm.metrics.classification import score_table
+from epilm.tasks.labels import labels_from
 from epilm.tasks.sequences import read_lines
 
 SHOWN = (
@@ -31,7 +31,35 @@ SHOWN = (
     "f1",
     "mcc",
     "prevalence",
+    "pearson",
+    "spearman",
+    "r2",
+    "mse",
+    "mse_of_mean",
 )
+
+
+class Told(NamedTuple):
+    """Labels of N rows and what a model says of them.
+
+    Attributes
+    ----------
+    labels : int64 (N,), int8 (N, F) or float32 (N, F)
+        By their kind.
+    said : float (N, C) or (N, F)
+    split, chrom : str (N,)
+    start, end : int64 (N,)
+    described : dict
+        kind and names, as `tasks.labels.labels_from` reads them.
+    """
+
+    labels: NDArray[Any]
+    said: NDArray[np.float64]
+    split: NDArray[np.str_]
+    chrom: NDArray[np.str_]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    described: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,16 +69,19 @@ class Evaluation:
     Attributes
     ----------
     table : dict
-        Split -> name -> score (`metrics.classification.score_table`).
+        Split (of several labels "split, label") -> name -> score (`tasks.labels`).
     warnings : list of str
         Collapse, leaks, what was left out.
     leak : dict or None
         What of the test pre-training has seen; None where there was no pre-training.
+    audit : list of str
+        What rules without a model reached on the same parts.
     """
 
     table: dict[str, dict[str, Any]]
     warnings: list[str] = field(default_factory=list)
     leak: dict[str, Any] | None = None
+    audit: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; what is undefined is None."""
@@ -61,46 +92,46 @@ class Evaluation:
             }
             for split, scores in self.table.items()
         }
-        return {"scores": table, "warnings": self.warnings, "leak": self.leak}
+        told = {"scores": table, "warnings": self.warnings, "leak": self.leak}
+        return told | ({"audit": self.audit} if self.audit else {})
 
     def text(self) -> str:
         """A table to print: scores down, splits across."""
         splits = list(self.table)
-        lines = [f"{'':<18}" + "".join(f"{s:>12}" for s in splits)]
+        width = max(12, *(len(name) + 2 for name in splits))
+        lines = [f"{'':<18}" + "".join(f"{s:>{width}}" for s in splits)]
         for name in SHOWN:
             if any(name in self.table[s] for s in splits):
                 cells = [self.table[s].get(name) for s in splits]
-                lines.append(f"{name:<18}" + "".join(f"{_cell(c):>12}" for c in cells))
+                lines.append(f"{name:<18}" + "".join(f"{_cell(c):>{width}}" for c in cells))
         if self.leak is not None and self.leak["said"] not in self.warnings:
             lines.append(self.leak["said"])
+        lines += self.audit
         lines += [f"WARNING: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
 
 def score(
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
-    splits: NDArray[np.str_],
-    chrom: NDArray[np.str_],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    about: Mapping[str, Any] | None = None,
-    store: str | Path | None = None,
+    told: Told, about: Mapping[str, Any] | None = None, store: str | Path | None = None
 ) -> Evaluation:
-    """Score probabilities split by split, and collect what makes the scores doubtful."""
-    names = [s for s in ("train", "valid", "test") if (splits == s).any()]
+    """Score what is said split by split, and collect what makes the scores doubtful."""
+    labels = labels_from(told.described)
+    names = [s for s in ("train", "valid", "test") if (told.split == s).any()]
     table, warnings = {}, []
-    for name in names or ["all"]:
-        here = splits == name if names else np.ones(len(labels), bool)
-        table[name] = score_table(labels[here], probabilities[here])
-        if alarm := table[name]["collapse"]:
-            warnings.append(f"COLLAPSE on {name}: {alarm}; macro averages hide it")
-        if len(np.unique(labels[here])) < 2:
-            warnings.append(f"{name} holds one class alone: AUROC and AP are undefined")
-    judged = splits == "test" if "test" in names else np.ones(len(labels), bool)
+    for part in names or ["all"]:
+        here = told.split == part if names else np.ones(len(told.labels), bool)
+        for output, scores in labels.scores(told.labels[here], told.said[here]).items():
+            name = f"{part}, {output}" if output else part
+            table[name] = scores
+            if alarm := scores["collapse"]:
+                warnings.append(f"COLLAPSE on {name}: {alarm}; macro averages hide it")
+        if labels.kind == "classes" and len(np.unique(told.labels[here])) < 2:
+            warnings.append(f"{part} holds one class alone: AUROC and AP are undefined")
+    judged = told.split == "test" if "test" in names else np.ones(len(told.labels), bool)
     leak = None
     if about is not None and about.get("pretraining"):
-        leak = leak_of(about["pretraining"], chrom[judged], start[judged], end[judged], store)
+        places = (told.chrom[judged], told.start[judged], told.end[judged])
+        leak = leak_of(about["pretraining"], *places, store)
         if leak["fraction"] is None or leak["fraction"] > 0:
             warnings.append(leak["said"])
     return Evaluation(table, warnings, leak)
@@ -197,8 +228,11 @@ def no_such_run(path: Path) -> InputError:
     )
 
 
-def read_predictions(path: str | Path) -> tuple[Any, ...]:
-    """Read a table of predictions: labels, probabilities, splits, chrom, start, end.
+def read_predictions(path: str | Path) -> Told:
+    """Read a table of predictions: labels, what is said, splits, chrom, start, end.
+
+    Classes have one column `label` and columns `p_0`, `p_1`, ... (or `p_NAME`); several labels
+    `label_NAME` and `p_NAME` each, numbers `label_NAME` and `said_NAME`.
 
     Raises
     ------
@@ -208,8 +242,14 @@ def read_predictions(path: str | Path) -> tuple[Any, ...]:
     lines = read_lines(path)
     _, header = next(lines)
     names = header.split("\t")
-    scores = [n for n in names if n.startswith("p_")]
-    if "label" not in names or len(scores) < 2:
+    truths = [n for n in names if n.startswith("label_")]
+    numbers = any(n.startswith("said_") for n in names)
+    prefix = "said_" if numbers else "p_"
+    scores = [n for n in names if n.startswith(prefix)]
+    called = [n.removeprefix(prefix) for n in scores]
+    several = bool(truths) and "label" not in names
+    fits = [f"label_{n}" for n in called] == truths if several else len(scores) > 1
+    if ("label" not in names and not several) or not fits:
         raise InputError(
             "not a table of predictions",
             where=f"{path}, line 1",
@@ -228,37 +268,55 @@ def read_predictions(path: str | Path) -> tuple[Any, ...]:
             )
         for name, cell in zip(names, cells):
             columns[name].append(cell)
-    rows = len(columns["label"])
+    rows = len(columns[names[0]])
     if not rows:
         raise InputError("the table has no rows", where=str(path))
+    kind = "classes"
     try:
-        labels = np.array(columns["label"], np.int64)
-        probabilities = np.stack([np.array(columns[s], np.float64) for s in scores], 1)
+        if several:
+            missing = "nan" if numbers else "-1"
+            cells_of = [[cell or missing for cell in columns[n]] for n in truths]
+            kind = "numbers" if numbers else "factors"
+            labels = np.array(cells_of, np.float32 if numbers else np.int8).T
+        else:
+            labels = _class_numbers(columns["label"], called)
+        said = np.stack([np.array(columns[s], np.float64) for s in scores], 1)
     except ValueError as error:
         raise InputError("a value is not a number", where=str(path), found=error) from None
-    wrong = (
-        ~np.isfinite(probabilities).all(1) | (probabilities < 0).any(1) | (probabilities > 1).any(1)
-    )
+    wrong = ~np.isfinite(said).all(1)
+    if not numbers:
+        wrong |= (said < 0).any(1) | (said > 1).any(1)
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            "not a probability",
+            "not a number" if numbers else "not a probability",
             where=f"{path}, line {row + 2}",
-            found=probabilities[row].tolist(),
-            expected="0 to 1",
+            found=said[row].tolist(),
+            expected="a finite number" if numbers else "0 to 1",
         )
 
     def column(name: str, other: str) -> list[str]:
         return columns.get(name, [other] * rows)
 
-    return (
+    return Told(
         labels,
-        probabilities,
+        said,
         np.array(column("split", ""), np.str_),
         np.array(column("chrom", ""), np.str_),
         np.array(column("start", "-1"), np.int64),
         np.array(column("end", "-1"), np.int64),
+        {"kind": kind, "names": called},
     )
+
+
+def _class_numbers(cells: list[str], names: list[str]) -> NDArray[np.int64]:
+    """Classes by the names of their columns; by number where columns are 0, 1, ... or labels are
+    numbers (`p_promoter` and label 1).
+    """
+    at = {name: number for number, name in enumerate(names)}
+    if all(cell in at for cell in cells):
+        return np.array([at[cell] for cell in cells], np.int64)
+    return np.array(cells, np.int64)
 
 
 def _cell(value: Any) -> str:

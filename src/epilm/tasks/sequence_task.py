@@ -5,7 +5,7 @@ loader takes is a field of its options. Numpy only until something is scored.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import InputError, UsageError
+from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
-from epilm.tasks.labels import Classes
+from epilm.tasks.labels import Classes, Counts, Factors, Labels, Numbers
 from epilm.tasks.lesson import AllOnce, TaskLesson
-from epilm.tasks.sequence_predictions import Predictions, pieces
-from epilm.tasks.sequence_scores import Evaluation, no_such_run, read_predictions, score
+from epilm.tasks.sequence_predictions import Predictions, pieces, said_column
+from epilm.tasks.sequence_scores import Evaluation, Told, no_such_run, read_predictions, score
 from epilm.tasks.splits import overlap_between, split_rows
 from epilm.tasks.task import Say, Scorer, Task
 from epilm.training.learning import Learning
@@ -53,6 +54,12 @@ class SequenceOptions(DataOptions, Learning):
     """Also read the motif scores of the input itself; needs --motifs."""
     motifs: Any = field(default=None, metadata=HERE | {"type": str})
     """Motif file or jaspar:2018: the collection of the model's store, for --fusion."""
+    audit: bool = field(default=False, metadata=HERE)
+    """Say what rules without a model reach on the same parts, of two classes; of promoters always
+    said."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: a class (of several labels, a yes) counts in the loss as if all were equally
+    many."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class SequenceTask(Task):
         Starts from SequenceOptions; its further fields are arguments of `load`.
     evaluating : dataclass
         Starts from SequenceEvaluateOptions, likewise.
+    audited : bool
+        What rules without a model reach stands under every table, asked for or not.
     """
 
     def __init__(
@@ -103,9 +112,10 @@ class SequenceTask(Task):
         *,
         options: type[SequenceOptions] = SequenceOptions,
         evaluating: type[SequenceEvaluateOptions] = SequenceEvaluateOptions,
+        audited: bool = False,
     ) -> None:
         self.name, self.load, self.label_names = name, load, label_names
-        self.about, self.data = about, data
+        self.about, self.data, self.audited = about, data, audited
         self._options = {
             "finetune": options,
             "predict": SequencePredictOptions,
@@ -139,7 +149,6 @@ class SequenceTask(Task):
             valid=options.valid,
             test=options.test,
         )
-        names = self.names_of(rows)
         train = np.flatnonzero(rows.split == "train")
         if not len(train):
             raise UsageError(
@@ -150,28 +159,67 @@ class SequenceTask(Task):
             for name in ("train", "valid", "test")
             if (rows.split == name).any()
         }
+        labels = self.labels_of(rows, train, options)
         counted = ", ".join(
             f"{part} {' + '.join(map(str, counts))}" for part, counts in rows.counts().items()
         )
+        of = {"classes": "by class", "factors": f"yes to {', '.join(labels.names)}"}
         notes = [*rows.notes]
         for name, count in zip(("valid", "test"), overlap_between(rows)):
             if count:
                 notes.append(f"{count} {name} sequences are also in train")
         return TaskLesson(
             rows,
-            Classes(names),
+            labels,
             AllOnce(train, rows.lengths[train], options.seed),
             parts.get("valid", np.zeros(0, np.int64)),
             parts,
-            "ap" if len(names) == 2 else "auroc",
-            about={"label_names": list(self.label_names), "set": rows.name},
+            _metric(labels),
+            about={
+                "label_names": list(rows.label_names or self.label_names),
+                "set": rows.name,
+                **remembered(options),
+            },
             identity={"examples": rows.fingerprint()},
-            said=[f"{rows.name}: {len(rows)} sequences (by class: {counted})"],
+            said=[
+                f"{rows.name}: {len(rows)} sequences"
+                f" ({of.get(rows.kind, 'known ' + ', '.join(labels.names))}: {counted})",
+                *_weights_said(labels),
+            ],
             notes=[f"{rows.name}: {note}" for note in notes],
         )
 
+    def labels_of(self, rows: LabelledSequences, train: NDArray[Any], options: Any) -> Labels:
+        """Labels of rows, weighed or scaled by those that are learned from.
+
+        Raises
+        ------
+        UsageError
+            If what is asked for is not of this kind of labels.
+        """
+        learned, balanced = rows.labels[train], options.class_weights == "balanced"
+        if rows.kind == "classes":
+            names = self.names_of(rows)
+            return Classes(names, class_weights(learned, len(names)) if balanced else None)
+        if rows.kind == "factors":
+            return Factors(rows.label_names, yes_weights(learned) if balanced else None)
+        for wanted, option in ((balanced, "--class-weights"), (options.beside, "--beside")):
+            if wanted:
+                raise UsageError(
+                    "labels are numbers, and this is of classes", where=option, do="Leave it out."
+                )
+        known = np.isfinite(learned)
+        mean = np.where(known.any(0), np.nanmean(np.where(known, learned, np.nan), 0), 0)
+        if rows.kind == "counts":
+            return Counts(rows.label_names, np.maximum(mean, 1e-6).astype(float).tolist())
+        sd = np.nanstd(np.where(known, learned, np.nan), 0)
+        sd = np.where(np.isfinite(sd) & (sd > 0), sd, 1.0)
+        return Numbers(rows.label_names, mean.astype(float).tolist(), sd.astype(float).tolist())
+
     def names_of(self, rows: LabelledSequences) -> tuple[str, ...]:
         """Names of the classes; numbers where nobody named them."""
+        if rows.label_names:
+            return rows.label_names
         count = max(rows.n_labels, len(self.label_names))
         return tuple(
             self.label_names[c] if c < len(self.label_names) else str(c) for c in range(count)
@@ -181,11 +229,17 @@ class SequenceTask(Task):
         """See `Task.described`."""
         return {"set": describe(lesson.examples)}
 
+    def audit(self, lesson: TaskLesson, options: Any) -> list[str]:
+        """See `Task.audit`."""
+        return rules_without_model(lesson) if self.audited or options.audit else []
+
     def write_predictions(self, folder: Path, lesson: TaskLesson, said: Mapping[str, Any]) -> None:
         """Write `predictions.tsv`: valid and test rows with their label and probabilities."""
         rows = lesson.examples
-        heads = [f"p_{c}" for c in range(len(lesson.labels.names))]
-        names = ["split", "chrom", "start", "end", "origin", "label", *heads]
+        called = rows.label_names or tuple(str(c) for c in range(len(lesson.labels.names)))
+        truths = ["label"] if rows.kind == "classes" else [f"label_{name}" for name in called]
+        heads = [said_column(rows.kind, name) for name in called]
+        names = ["split", "chrom", "start", "end", "origin", *truths, *heads]
         numbers = [lesson.parts[part] for part in ("valid", "test") if part in said]
         values = [said[part] for part in ("valid", "test") if part in said]
         with (
@@ -199,7 +253,8 @@ class SequenceTask(Task):
             for at in np.argsort(every, kind="stable"):
                 i, start = int(every[at]), int(rows.start[every[at]])
                 end = start + int(rows.lengths[i]) if start >= 0 else -1
-                cells = [rows.split[i], rows.chrom[i], start, end, rows.origin[i], rows.labels[i]]
+                cells = [rows.split[i], rows.chrom[i], start, end, rows.origin[i]]
+                cells += _truth(rows, i)
                 out.write("\t".join([*map(str, cells), *(f"{p:.8g}" for p in table[at])]) + "\n")
 
     def predict(self, source: Any, out: Any, options: Any, score: Scorer, say: Say) -> Predictions:
@@ -234,6 +289,7 @@ class SequenceTask(Task):
             np.concatenate(ends),
             tuple(score.about.get("label_names") or ()),
             tuple(dict.fromkeys(notes)),
+            str(score.about["labels"]["kind"]),
         )
         if out is not None:
             done.write(out)
@@ -256,8 +312,9 @@ class SequenceTask(Task):
                     expected="a run of epilm finetune, or a table of predictions",
                     do="Pass --data to predict now.",
                 )
-            labels, said, splits, chrom, start, end = read_predictions(table)
-            return score(labels, said, splits, chrom, start, end, about, options.store)
+            scored = score(read_predictions(table), about, options.store)
+            notes = (about or {}).get("notes", ())
+            return replace(scored, audit=[note for note in notes if note.startswith("AUDIT")])
         if score_with is None:
             raise UsageError(
                 "a table of predictions brings its labels with it",
@@ -265,7 +322,8 @@ class SequenceTask(Task):
                 found=str(data),
                 do="Leave --data out, or give the run.",
             )
-        rows = self.rows(data, options)
+        rows = self.rows(data, with_remembered(options, score_with.about))
+        rows = as_model_has_them(rows, score_with.about)
         if options.split != "none":
             rows = split_rows(
                 rows,
@@ -274,19 +332,140 @@ class SequenceTask(Task):
                 valid=options.valid,
                 test=options.test,
             )
-        known = len(score_with.about["labels"]["names"])
-        if rows.labels.max() >= known:
+        said = _joined(score_with(rows))
+        told = Told(
+            rows.labels,
+            said,
+            rows.split,
+            rows.chrom,
+            rows.start,
+            rows.start + rows.lengths,
+            score_with.about["labels"],
+        )
+        return score(told, about, options.store)
+
+
+REMEMBERED = ("labels", "kind")  # options of the data that a model's later data share
+
+
+def remembered(options: Any) -> dict[str, Any]:
+    """Give what a model keeps of how its data were read; JSON values."""
+    known = {each.name for each in fields(options)}
+    values = {name: getattr(options, name) for name in REMEMBERED if name in known}
+    if set(values) != set(REMEMBERED):  # `kind` alone is of promoters
+        return {}
+    return {"columns": {"labels": list(values["labels"]), "kind": values["kind"]}}
+
+
+def with_remembered(options: Any, about: Mapping[str, Any]) -> Any:
+    """Read new data as the model's were, where nothing else is said."""
+    kept = about.get("columns")
+    if not kept or not all(hasattr(options, name) for name in REMEMBERED):
+        return options
+    values = {"labels": tuple(kept["labels"]), "kind": kept["kind"]}
+    plain = type(options)()
+    said = {n: v for n, v in values.items() if getattr(options, n) == getattr(plain, n)}
+    return replace(options, **said)
+
+
+def as_model_has_them(rows: LabelledSequences, about: Mapping[str, Any]) -> LabelledSequences:
+    """Number classes, and order columns, as a model does.
+
+    Raises
+    ------
+    InputError
+        If the data have a class or kind of label that the model does not know, or lack a column.
+    """
+    kind, names = about["labels"]["kind"], list(about["labels"]["names"])
+    if rows.kind != kind:
+        raise InputError(
+            "the model answers another kind of question",
+            where=rows.name,
+            found=f"labels: {rows.kind}",
+            expected=str(kind),
+            do="Name the columns with --labels and what they are with --kind.",
+        )
+    if kind != "classes":
+        missing = [name for name in names if name not in rows.label_names]
+        if missing:
+            raise InputError(
+                "the data lack a label of the model",
+                where=rows.name,
+                found=", ".join(rows.label_names),
+                expected=", ".join(names),
+            )
+        order = [rows.label_names.index(name) for name in names]
+        return replace(rows, labels=rows.labels[:, order], label_names=tuple(names))
+    if rows.label_names:
+        unknown = [name for name in rows.label_names if name not in names]
+        if unknown:
             raise InputError(
                 "the data have a class the model does not know",
                 where=rows.name,
-                found=f"label {rows.labels.max()}",
-                expected=f"0 to {known - 1}",
+                found=", ".join(unknown[:5]),
+                expected=", ".join(names),
             )
-        said = _joined(score_with(rows))
-        ends = rows.start + rows.lengths
-        return score(
-            rows.labels, said, rows.split, rows.chrom, rows.start, ends, about, options.store
+        numbers = np.array([names.index(name) for name in rows.label_names], np.int64)
+        return replace(rows, labels=numbers[rows.labels], label_names=tuple(names))
+    if rows.labels.max() >= len(names):
+        raise InputError(
+            "the data have a class the model does not know",
+            where=rows.name,
+            found=f"label {rows.labels.max()}",
+            expected=f"0 to {len(names) - 1}",
         )
+    return rows
+
+
+def class_weights(labels: NDArray[np.int64], classes: int) -> list[float]:
+    """Weights with which all classes count alike, mean 1 over the rows; 1 for one that is absent.
+
+    Examples
+    --------
+    >>> class_weights(np.array([0, 0, 0, 1]), 2)
+    [0.6666666666666666, 2.0]
+    """
+    counts = np.bincount(labels, minlength=classes).astype(float)
+    present = int((counts > 0).sum())
+    weights = np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 1.0)
+    return [float(weight) for weight in weights]
+
+
+def yes_weights(labels: NDArray[np.int8]) -> list[float]:
+    """Weights of a yes with which it counts as much as all noes; 1 where either is absent.
+
+    Examples
+    --------
+    >>> yes_weights(np.array([[1, 1], [0, -1], [0, -1], [-1, 1]], np.int8))
+    [2.0, 1.0]
+    """
+    yes, no = (labels == 1).sum(0), (labels == 0).sum(0)
+    weights = np.where((yes > 0) & (no > 0), no / np.maximum(yes, 1), 1.0)
+    return [float(weight) for weight in weights]
+
+
+def _weights_said(labels: Labels) -> list[str]:
+    weights = getattr(labels, "weights", None)
+    if weights is None:
+        return []
+    shown = ", ".join(f"{name} {w:.3g}" for name, w in zip(labels.names, weights))
+    return [f"weights in the loss: {shown}"]
+
+
+def _metric(labels: Labels) -> str:
+    """Score that chooses the epoch."""
+    if labels.kind == "classes":
+        return "ap" if len(labels.names) == 2 else "auroc"
+    return "ap" if labels.kind == "factors" else "r2"
+
+
+def _truth(rows: LabelledSequences, row: int) -> list[Any]:
+    """Cells of a row's labels; names of classes that have them, nothing where not known."""
+    if rows.kind == "classes":
+        number = int(rows.labels[row])
+        return [rows.label_names[number] if rows.label_names else number]
+    known = rows.labels[row] >= 0 if rows.kind == "factors" else np.isfinite(rows.labels[row])
+    return [f"{v:g}" if ok else "" for v, ok in zip(rows.labels[row], known)]
 
 
 def _joined(blocks: Iterator[NDArray[Any]]) -> NDArray[Any]:

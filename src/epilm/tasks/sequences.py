@@ -1,22 +1,23 @@
 """Sequence files as they come: DNABERT's tables, FASTA, one sequence a line.
 
 A table may hold plain bases or DNABERT's space-separated k-mers (joined back, and
-checked to overlap), with Unix or Windows line ends, plain or gzip. Every message
-names file and line. Standard library and numpy only.
+checked to overlap), with Unix or Windows line ends, plain or gzip (`tasks.tables`). Every message
+names file and line. Standard library and numpy only until Parquet or a genome is read.
 """
 
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from epilm.errors import InputError
+from epilm.errors import InputError, UsageError
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
+from epilm.tasks.tables import Kind, Table, read_columns, rows_of
 
 _COORDINATES = re.compile(r"^([\w.]+):(\d+)-(\d+)")
 # train.tsv, dev.tsv: DNABERT's folder. Its dev file is what the papers score.
@@ -102,14 +103,18 @@ def join_kmers(text: str, where: str) -> str:
     return words[0] + "".join(word[-1] for word in words[1:])
 
 
-def read_table(path: str | Path) -> LabelledSequences:
-    r"""Read DNABERT's table: a header `sequence<TAB>label`, then one row a sequence.
+def read_table(
+    path: str | Path, *, labels: Sequence[str] = (), kind: Kind = "auto", genome: Any = None
+) -> LabelledSequences:
+    r"""Read a table: `sequence` and `label` (DNABERT's), or any other columns of labels.
 
     Parameters
     ----------
     path : path
-        .tsv or .csv, plain or gzip, Unix or Windows line ends. Columns `split` and
+        .tsv or .csv, plain or gzip, Unix or Windows line ends; .parquet. Columns `split` and
         `chrom`, `start` are used where present; others are ignored.
+    labels, kind, genome
+        As `load`.
 
     Raises
     ------
@@ -125,90 +130,42 @@ def read_table(path: str | Path) -> LabelledSequences:
     >>> rows.text(0), rows.text(1), rows.labels.tolist()
     ('ACGT', 'TTTA', [1, 0])
     """
-    lines = read_lines(path)
-    _, header = next(lines)
-    comma = "\t" not in header and "," in header
-    separator = "," if comma else "\t"
-    names = [c.strip().lower().lstrip("\ufeff") for c in header.split(separator)]
-    if names.count("sequence") != 1 or names.count("label") != 1:
-        pair = sum(c.startswith("sequence") for c in names) > 1
-        raise InputError(
-            "the header is not that of a labelled table",
-            where=f"{path}, line 1",
-            found=repr(header[:80]),
-            expected="'sequence<TAB>label'",
-            do=(
-                "Pair tables (two sequence columns) are not read: give one sequence a row."
-                if pair
-                else "Add the header line, or give FASTA files with --negative."
-            ),
-        )
-    at = {name: i for i, name in enumerate(names)}
-    sequences, labels, origins = [], [], []
-    rest: dict[str, list[str]] = {c: [] for c in ("chrom", "start", "split") if c in at}
-    for number, line in lines:
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        cells = line.split(separator)
-        if len(cells) != len(names):
-            raise InputError(
-                "the row has another number of columns than the header",
-                where=where,
-                found=len(cells),
-                expected=len(names),
-            )
-        sequences.append(join_kmers(cells[at["sequence"]], where))
-        labels.append(_label(cells[at["label"]], where))
-        origins.append(f"{Path(path).name}:{number}")
-        for column, values in rest.items():
-            values.append(cells[at[column]].strip())
-    if not sequences:
-        raise InputError("the table has a header and no rows", where=str(path))
-    return labelled(
-        sequences,
-        labels,
-        origin=origins,
-        chrom=rest.get("chrom"),
-        start=[int(v or -1) for v in rest["start"]] if "start" in rest else None,
-        split=rest.get("split"),
-        name=_stem(path),
-    )
+    table = read_columns(path, read_lines)
+    return rows_of(table, join_kmers, labels=labels, kind=kind, genome=genome, name=_stem(path))
 
 
-def read_folder(folder: str | Path) -> LabelledSequences:
+def read_folder(
+    folder: str | Path, *, labels: Sequence[str] = (), kind: Kind = "auto", genome: Any = None
+) -> LabelledSequences:
     """Read a folder with train.tsv and dev.tsv or test.tsv, each row with its split.
 
     DNABERT scores on dev.tsv: without a test.tsv it becomes the test split, and
-    a validation split is cut from train later.
+    a validation split is cut from train later. Also .csv, either as .gz, and .parquet.
     """
     folder = Path(folder)
-    found = {
+    there = {
         n: p
         for n in _FOLDER
-        for s in (".tsv", ".tsv.gz", ".csv")
+        for s in (".tsv", ".tsv.gz", ".csv", ".csv.gz", ".parquet")
         if (p := folder / f"{n}{s}").is_file()
     }
-    if "train" not in found or len(found) < 2:
+    if "train" not in there or len(there) < 2:
         raise InputError(
             "the folder has not the tables of a labelled set",
             where=str(folder),
-            found=", ".join(p.name for p in found.values()) or "none",
+            found=", ".join(p.name for p in there.values()) or "none",
             expected="train.tsv and dev.tsv or test.tsv",
         )
-    parts = []
-    for name, path in found.items():
-        split = "test" if name == "dev" and "test" not in found else _FOLDER[name]
-        rows = read_table(path)
-        parts.append(
-            labelled(
-                [r[:n] for r, n in zip(rows.codes, rows.lengths)],
-                rows.labels,
-                origin=rows.origin,
-                split=[split] * len(rows),
-            )
-        )
-    return concatenate(parts, name=folder.name)
+    every: Table | None = None
+    for name, path in there.items():
+        split = "test" if name == "dev" and "test" not in there else _FOLDER[name]
+        table = read_columns(path, read_lines)
+        table.names = [column for column in table.names if column.lower() != "split"] + ["split"]
+        table.columns["split"] = [split] * len(table)
+        every = table if every is None else every.below(table)
+    assert every is not None
+    every.path = str(folder)
+    return rows_of(every, join_kmers, labels=labels, kind=kind, genome=genome, name=folder.name)
 
 
 class Record(NamedTuple):
@@ -316,47 +273,56 @@ def looks_like_table(path: str | Path) -> bool:
 
 
 def load(
-    data: str | Path, *, negative: str | Path | None = None, genome: object = None, seed: int = 0
+    data: str | Path,
+    *,
+    negative: str | Path | None = None,
+    genome: Any = None,
+    seed: int = 0,
+    labels: str | Sequence[str] = (),
+    kind: Kind = "auto",
 ) -> LabelledSequences:
-    """Read any labelled sequences: a table, a folder of tables, or two FASTA files.
+    """Read any labelled sequences or intervals: a table, a folder of tables, or two FASTA files.
 
     Parameters
     ----------
     data : path
-        Table, folder with train/dev/test tables, or FASTA of the positives.
+        Table (.tsv, .csv, either as .gz, .parquet) with a column `sequence`, or with chrom, start,
+        end and `genome`; folder with train/dev/test tables; or FASTA of the positives.
     negative : path, optional
         FASTA of the negatives.
-    genome, seed
+    genome : path or Reference, optional
+        Of intervals.
+    seed
         Not used: part of the contract of a task.
+    labels : sequence of str, or names with commas between
+        Columns of labels; `label` where none is named.
+    kind : {"auto", "class", "multilabel", "number", "count"}
+        What labels are: see `tables.rows_of`.
 
     Raises
     ------
     InputError
     """
+    columns = labels.split(",") if isinstance(labels, str) else tuple(labels)
+    told: dict[str, Any] = {"labels": columns, "kind": kind, "genome": genome}
     if Path(data).is_dir():
-        return check_classes(read_folder(data), str(data))
+        return check_classes(read_folder(data, **told), str(data))
     if negative is not None:
+        if columns or kind != "auto":
+            raise UsageError(
+                "two FASTA files are two classes",
+                where="--labels" if columns else "--kind",
+                do="Leave it out, or give a table.",
+            )
         return read_pair(data, negative)
-    if not looks_like_table(data):
+    if not str(data).endswith(".parquet") and not looks_like_table(data):
         raise InputError(
             "sequences without labels",
             where=str(data),
             expected="a table with the header 'sequence<TAB>label'",
             do="Give the other class as FASTA with --negative FILE.",
         )
-    return check_classes(read_table(data), str(data))
-
-
-def _label(cell: str, where: str) -> int:
-    text = cell.strip()
-    if not re.fullmatch(r"\d+", text):
-        raise InputError(
-            "the label is not a whole number",
-            where=where,
-            found=repr(text),
-            expected="0, 1, 2, ...",
-        )
-    return int(text)
+    return check_classes(read_table(data, **told), str(data))
 
 
 def _stem(path: str | Path) -> str:

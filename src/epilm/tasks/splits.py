@@ -51,7 +51,8 @@ def parse_place(text: str) -> Place:
 def random_split(
     rows: LabelledSequences, seed: int, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
 ) -> LabelledSequences:
-    """Split at random with equal class shares, equal sequences together.
+    """Split at random with equal class shares; equal sequences, and those made of each other,
+    together.
 
     Parameters
     ----------
@@ -81,13 +82,14 @@ def random_split(
         raise InputError(
             "the fractions must be shares of one", found=fractions, expected="e.g. 0.8 0.1 0.1"
         )
-    _, first, group = np.unique(rows.keys(), return_index=True, return_inverse=True)
+    _, first, group = np.unique(together(rows), return_index=True, return_inverse=True)
+    strata = rows.labels if rows.kind == "classes" else np.zeros(len(rows), np.int64)
     sizes = np.bincount(group)
     side = np.full(len(first), "train", dtype="U5")
     generator = np.random.default_rng([seed, 0x5917])
-    for label in np.unique(rows.labels):
+    for label in np.unique(strata[first]):
         # A sequence met with two labels goes with its first one: kept together before all else.
-        members = np.flatnonzero(rows.labels[first] == label)
+        members = np.flatnonzero(strata[first] == label)
         # np.unique sorts by digest: order by first row, so the draw does not hang on the digest.
         members = members[np.argsort(first[members], kind="stable")]
         members = generator.permutation(members)
@@ -95,7 +97,9 @@ def random_split(
             raise InputError(
                 "too few distinct sequences of a class to split",
                 where=rows.name,
-                found=f"{len(members)} of label {label}",
+                found=f"{len(members)} of label {label}"
+                if rows.kind == "classes"
+                else len(members),
                 expected=f"at least {sum(f > 0 for f in fractions)}",
                 do="Give more data, or a set that carries its own split.",
             )
@@ -105,9 +109,38 @@ def random_split(
         side[members[middle < held * total]] = "valid"
         side[members[middle < fractions[2] * total]] = "test"
     notes = rows.notes
-    if (repeated := int(sizes.sum() - len(sizes))) > 0:
+    if (repeated := len(rows) - len(np.unique(rows.keys()))) > 0:
         notes = (*notes, f"{repeated} repeated sequences kept on the side of their first copy")
+    if rows.family is not None and (made := int((rows.family >= 0).sum())):
+        notes = (*notes, f"{made} sequences that are made of each other kept on one side")
     return replace(rows, split=side[group], notes=notes)
+
+
+def together(rows: LabelledSequences) -> NDArray[np.str_]:
+    """Name what a row must not be parted from: equal sequences, and families, have equal names.
+
+    Examples
+    --------
+    >>> from epilm.tasks.base import labelled
+    >>> rows = labelled(["AC", "GG", "AC", "TT"], [0, 1, 1, 0], family=[-1, 7, 7, -1])
+    >>> names = together(rows)
+    >>> (names == names[0]).tolist()  # AC, and what the second AC is made of
+    [True, True, True, False]
+    """
+    keys = rows.keys()
+    if rows.family is None or not (rows.family >= 0).any():
+        return keys
+    links: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while links.get(name, name) != name:
+            name = links[name]
+        return name
+
+    named = np.flatnonzero(rows.family >= 0)
+    for key, number in zip(keys[named].tolist(), rows.family[named].tolist()):
+        links[root(f"family {number}")] = root(key)
+    return np.array([root(key) for key in keys.tolist()], np.str_)
 
 
 def chromosome_split(

@@ -107,6 +107,10 @@ class Task(ABC):
         """What the run's `task.json` says of the set; JSON values."""
         return {}
 
+    def audit(self, lesson: TaskLesson, options: Any) -> list[str]:
+        """Lines on what rules without a model reach on the same parts, each begins with AUDIT."""
+        return []
+
     def write_predictions(self, folder: Any, lesson: TaskLesson, said: Mapping[str, Any]) -> None:
         """Write what was said of the parts beside the model; nothing, where they are too many."""
         return None

@@ -165,6 +165,13 @@ class SetRows(Maker):
                 )
         shortest: dict[tuple[str, int], int] = {}  # that a start was seen to read
         for data in self.sets:
+            if data.rows.kind != "classes":
+                raise InputError(
+                    "a comparison is of classes",
+                    where=data.name,
+                    found=f"labels: {data.rows.kind}",
+                    do="Score each model with epilm finetune and epilm evaluate.",
+                )
             counts = {part: data.rows.part(part).labels for part in ("train", "valid", "test")}
             for part in ("train", "test"):
                 if not len(counts[part]):

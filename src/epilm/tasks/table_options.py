@@ -1,0 +1,27 @@
+"""What the task `sequences` can be told: how it learns, and which columns of a table are labels."""
+
+from dataclasses import dataclass, field
+
+from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions
+from epilm.tasks.tables import Kind
+
+
+@dataclass(frozen=True)
+class TableData:
+    """Which columns of a table are labels."""
+
+    labels: tuple[str, ...] = field(default=(), metadata={"data": True})
+    """Columns of labels; label where none is named."""
+    kind: Kind = field(default="auto", metadata={"data": True})
+    """class (names or numbers), multilabel (columns of 1, 0 or nothing), number, count (numbers
+    lost as Poisson counts); auto: classes numbered from 0."""
+
+
+@dataclass(frozen=True)
+class TableOptions(TableData, SequenceOptions):
+    """All that `epilm finetune sequences` can be told."""
+
+
+@dataclass(frozen=True)
+class TableEvaluateOptions(TableData, SequenceEvaluateOptions):
+    """Which labelled sequences are scored."""

@@ -30,7 +30,12 @@ def test_every_task_has_options_for_every_verb_and_all_of_them_a_default(name):
 def test_an_option_of_another_task_is_refused_with_whose_it_is_and_the_nearest():
     promoter, binding = TASKS["promoter"], TASKS["binding"]
     assert owners_of("--kernel", "finetune", TASKS) == ("binding",)
-    assert set(owners_of("--genome", "finetune", TASKS)) == {"promoter", "tfbs", "sequences"}
+    assert set(owners_of("--genome", "finetune", TASKS)) == {
+        "promoter",
+        "tfbs",
+        "sequences",
+        "splice",
+    }
     assert "Found --kernel, an option of binding." in str(
         foreign_option(promoter, "finetune", "--kernel", TASKS)
     )

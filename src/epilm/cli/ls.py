@@ -57,7 +57,7 @@ def _baselines() -> dict[str, str]:
     from epilm.baselines.bases import BASE_BASELINES
     from epilm.baselines.table import BASELINES
 
-    every = {**BASELINES, **BASE_BASELINES}
+    every: dict[str, Any] = {**BASELINES, **BASE_BASELINES}
     return {name: baseline.about for name, baseline in every.items()}
 
 

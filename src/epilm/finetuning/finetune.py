@@ -12,8 +12,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
-from epilm.tasks.labels import Tables
+from epilm.tasks.labels import LabelsOfBases, Tables
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
 from epilm.tasks.task import Say, Task, learned_settings, options_from
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
@@ -305,6 +306,7 @@ class Teacher:
         lesson = self.lesson
         if not lesson.labels.per_base or not len(lesson.valid):
             return None
+        answered = cast(LabelsOfBases, lesson.labels)
         rows = same_sample(lesson.valid, MOST_CALIBRATED, self.options.seed, _CALIBRATED)
         width = lesson.examples.answers
         share = min(1.0, CALIBRATED_BASES / (len(rows) * width))
@@ -312,12 +314,12 @@ class Teacher:
         for piece in pieces_of(rows, rows_at_once(lesson.examples)):
             labels = lesson.examples.labels_of(piece)
             logits = self.logits(piece, place)
-            drawn.append(lesson.labels.calibration_sample(logits, labels, piece, share))
+            drawn.append(answered.calibration_sample(logits, labels, piece, share))
         logits, true, weights = (np.concatenate(column) for column in zip(*drawn, strict=True))
         if not len(true):
             return None
-        lesson.labels = lesson.labels.with_temperature(logits, true, weights)
-        temperature = lesson.labels.temperature
+        lesson.labels = answered = answered.with_temperature(logits, true, weights)
+        temperature = answered.temperature
         self.model.about["labels"]["temperature"] = temperature
         return f"temperature {temperature:.3f}, fitted on {len(rows):,} valid rows"
 
@@ -341,11 +343,10 @@ def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any
     answer : function of rows
         Probabilities (n, W, C).
     """
-    tally = lesson.labels.tally()
+    tally = cast(LabelsOfBases, lesson.labels).tally()
     for piece in pieces_of(rows, rows_at_once(lesson.examples)):
         tally.add(lesson.examples.labels_of(piece), answer(piece))
-    tables: Tables = tally.tables()
-    return tables
+    return tally.tables()
 
 
 def _learn(
@@ -379,8 +380,8 @@ def _learn(
         rest=rest_of(model.network, options),
     )
     history = epochs.run()
-    if (line := teacher.calibrate(place)) is not None:
-        say(line)
+    if (calibrated := teacher.calibrate(place)) is not None:
+        say(calibrated)
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     said: dict[str, NDArray[Any]] = {}
     for part, rows in lesson.parts.items():
@@ -436,9 +437,7 @@ def _beside(
             if part == "train":
                 continue
             if lesson.labels.per_base:
-                tables = tallied(
-                    lesson, rows, lambda some, own=fitted: own.score(lesson.examples, some)
-                )
+                tables = tallied(lesson, rows, partial(fitted.score, lesson.examples))
             else:
                 labels = lesson.examples.labels_of(rows)
                 tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))

@@ -226,7 +226,7 @@ def _table(lines: Iterable[tuple[int, list[str]]], path: Path) -> Transcripts:
                 expected="paralog 0 or 1, strand + or -",
             )
         start, end = _span(fields[4], fields[5], where)
-        sites = []
+        sites: list[NDArray[np.int64]] = []
         for column, what in ((6, "exon end"), (7, "exon start")):
             values = [_whole(t.strip(), where, what) - 1 for t in fields[column].split(",") if t]
             sites.append(np.unique(np.array(values, np.int64)))
@@ -242,7 +242,10 @@ def _table(lines: Iterable[tuple[int, list[str]]], path: Path) -> Transcripts:
         if not len(sites[0]) or not len(sites[1]):
             without += 1
             continue
-        rows.append(Transcript(gene, chrom, strand, start, end, *sites, paralog == "1", number))
+        left, right = sites
+        rows.append(
+            Transcript(gene, chrom, strand, start, end, left, right, paralog == "1", number)
+        )
     notes = [f"{without} genes without a junction left out"] if without else []
     return _some(Transcripts(rows, path, notes))
 

@@ -57,6 +57,35 @@ class Labels(Protocol):
         """Tables of scores, each with `collapse`: words, or None where all is well."""
 
 
+class LabelsOfBases(Labels, Protocol):
+    """Labels with `per_base` set, and what is done block by block.
+
+    Attributes
+    ----------
+    temperature : float
+        Logits are divided by it before they become probabilities.
+    """
+
+    temperature: float
+
+    def tally(self) -> SiteTally:
+        """What takes answers block by block and gives the tables."""
+
+    def calibration_sample(
+        self,
+        logits: NDArray[np.float32],
+        labels: NDArray[np.int8],
+        rows: NDArray[np.int64],
+        share: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        """Draw from blocks what a temperature is fitted on."""
+
+    def with_temperature(
+        self, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> "LabelsOfBases":
+        """The same labels with the temperature of the least loss."""
+
+
 class Classes:
     """One of C classes a row, labels int64 (B,).
 
@@ -479,7 +508,9 @@ class BaseClasses:
         return BaseClasses(self.names, fit_temperature(logits, labels, weights), self.site_weight)
 
 
-KINDS: dict[str, Any] = {kind.kind: kind for kind in (Classes, Factors, Numbers, Counts, BaseClasses)}
+KINDS: dict[str, Any] = {
+    kind.kind: kind for kind in (Classes, Factors, Numbers, Counts, BaseClasses)
+}
 
 
 def labels_from(described: Mapping[str, Any]) -> Labels:

@@ -118,8 +118,12 @@ def read_columns(path: str | Path, lines: Lines) -> Table:
                 yield text
 
     # A quoted cell holds its separator; a quote in a table of tabs is a letter like others.
-    quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-    rows = csv.reader(chain([header], texts()), delimiter=separator, quoting=quoting)
+    cells = chain([header], texts())
+    rows = (
+        csv.reader(cells, delimiter=",")
+        if separator == ","
+        else csv.reader(cells, delimiter="\t", quoting=csv.QUOTE_NONE)
+    )
     names = [cell.strip() for cell in next(rows)]
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError("two columns have one name", where=f"{path}, line 1", found=repr(twice[0]))
@@ -202,7 +206,7 @@ def rows_of(
     kept = np.ones(len(table), bool)
     if KINDS[kind] != "classes":
         known = values >= 0 if KINDS[kind] == "factors" else np.isfinite(values)
-        kept = known.any(1)
+        kept = np.asarray(known.any(1))
         if lost := int((~kept).sum()):
             notes.append(f"{lost} rows without a known label left out")
     codes, chrom, start = _bases(table, join, genome, labelled_rows=kept)
@@ -219,7 +223,7 @@ def rows_of(
     return labelled(
         [codes[row] for row in rows],
         values[rows],
-        origin=[table.origin(row) for row in rows],
+        origin=[table.origin(int(row)) for row in rows],
         chrom=[chrom[row] for row in rows],
         start=[start[row] for row in rows],
         split=None if split is None else [split[row] for row in rows],

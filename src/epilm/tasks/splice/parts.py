@@ -169,7 +169,7 @@ def _with_valid(
     learn = np.flatnonzero(parts == "train")
     if not len(learn):
         return parts
-    cluster = clusters_of([rows[n] for n in learn])
+    cluster = clusters_of([rows[int(n)] for n in learn])
     first = np.array([int(np.flatnonzero(cluster == c)[0]) for c in range(cluster.max() + 1)])
     if len(first) < 2:
         raise InputError(

@@ -8,14 +8,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import UsageError
-from epilm.genome.signals import write_bigwig
 from epilm.tasks.splice.blocks import NAMES
 
 COLUMNS = ("chrom", "start", "end", "strand", "site", "probability", "gene")
@@ -64,9 +63,9 @@ class SiteTable:
         new = self._stack.enter_context(atomic_file(self.path))
         out: IO[bytes] = self._stack.enter_context(open(new, "wb"))
         if self.path.name.lower().endswith(".gz"):
-            out = self._stack.enter_context(  # equal content, equal bytes
-                gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=0)  # type: ignore[assignment]
-            )
+            packed = gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=0)  # equal bytes
+            self._stack.callback(packed.close)
+            out = cast(IO[bytes], packed)
         self._out = out
         self._out.write(("\t".join(COLUMNS) + "\n").encode())
         return self
@@ -151,6 +150,8 @@ class SiteTracks:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         with self._stack:
-            if kind is None:
+            if kind is None and self.paths:
+                from epilm.genome.signals import write_bigwig  # pandas: not where training runs
+
                 for key, path in self.paths.items():
                     write_bigwig(path, self.sizes, self._runs(key))

@@ -459,7 +459,8 @@ def _kept(run: Any, score: Scorer | None) -> SpliceEvaluation:
     about = score.about if score is not None else {}
     if before := about.get("pretraining"):
         chroms = np.array(about.get("test_chroms", ()), np.str_)
-        leak = leak_of(before, chroms, np.zeros(len(chroms)), np.zeros(len(chroms)))
+        nowhere = np.zeros(len(chroms), np.int64)
+        leak = leak_of(before, chroms, nowhere, nowhere)
         if leak["fraction"] is None or leak["fraction"] > 0:
             warnings.append(leak["said"].replace("test sequences", "test chromosomes"))
     return SpliceEvaluation(tables, values.get("beside", {}), warnings, values.get("notes", []))

@@ -13,7 +13,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.objectives.table import ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tasks import TASKS
-from epilm.tasks.task import VERBS
+from epilm.tasks.contract import VERBS
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "switches.md"

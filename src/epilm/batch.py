@@ -89,7 +89,7 @@ class Windows:
     mask : bool (B, L)
         True where there is a token, False on padding.
     states : int64 (B, L) or None
-        State ids (`tokens.states`): 0 on special tokens and padding, UNKNOWN_STATE where the track
+        State ids (`tokens.state_tokens`): 0 on special tokens and padding, UNKNOWN_STATE where the track
         has no state.
     signals : float32 (B, L, S) or None
         Signals pooled to tokens; 0 on special tokens and padding.

@@ -13,7 +13,7 @@ import pytest
 from epilm import cli
 from epilm.cli import COMMANDS, MEMORY, OF_TASKS, main
 from epilm.store.making.build import build
-from epilm.store.making.choices import Accessible, Motifs, RegionRules, Tracks
+from epilm.store.making.store_choices import Accessible, Motifs, RegionRules, Tracks
 from epilm.training.learning import Learning, option_name
 from toy_sequences import planted, quick
 

@@ -481,7 +481,7 @@ def test_granges_as_columns_of_an_h5ad_count_from_one(tmp_path):
     ],
 )
 def test_the_key_of_a_cell_table_is_the_unnamed_first_column(tmp_path, text, cells):
-    from epilm.genome.labels import read_cells
+    from epilm.genome.matrix_sides import read_cells
 
     (tmp_path / "t.csv").write_text(text)
     table = read_cells(tmp_path / "t.csv")

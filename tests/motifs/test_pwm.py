@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.motifs.formats import Motif, read_motifs
+from epilm.motifs.log_odds import UNIFORM, log_odds
 from epilm.motifs.pwm import (
     HEAD_WORDS,
     SLACK_NATS,
@@ -22,7 +23,6 @@ from epilm.motifs.pwm import (
     threshold,
     thresholds,
 )
-from epilm.motifs.scores import UNIFORM, log_odds
 
 ONE_HOT = np.eye(4)[[0] * 12]
 

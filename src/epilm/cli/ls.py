@@ -54,7 +54,7 @@ def _heads() -> dict[str, str]:
 
 
 def _baselines() -> dict[str, str]:
-    from epilm.baselines.table import BASELINES
+    from epilm.baselines.baseline_table import BASELINES
 
     return {name: baseline.about for name, baseline in BASELINES.items()}
 

@@ -35,8 +35,8 @@ from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
+from epilm.tasks.contract import Say, Task, learned_settings, options_from
 from epilm.tasks.lesson import Rows, TaskLesson
-from epilm.tasks.task import Say, Task, learned_settings, options_from
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
@@ -57,7 +57,7 @@ class Result:
     model : Finetuned
         With the weights of the best epoch.
     tables : dict
-        Part -> output -> scores (`tasks.labels`); a task of classes has one output, "".
+        Part -> output -> scores (`tasks.label_kinds`); a task of classes has one output, "".
     history : list of dict
         One row an epoch.
     best_epoch : int
@@ -342,7 +342,7 @@ def _beside(
     """Fit the baselines that are asked for and score every part but the training rows."""
     if not options.beside:
         return {}
-    from epilm.baselines.table import fit_baseline
+    from epilm.baselines.baseline_table import fit_baseline
 
     given = getattr(options, "motifs", None)
     motifs = None if given is None else read_collection(given)

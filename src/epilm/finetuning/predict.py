@@ -23,9 +23,9 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.windows import Reading, reading_of
 from epilm.tasks import TASKS, find_task
-from epilm.tasks.labels import Labels
+from epilm.tasks.contract import Say, options_from
+from epilm.tasks.label_kinds import Labels
 from epilm.tasks.lesson import Rows
-from epilm.tasks.task import Say, options_from
 
 BATCH = 256
 PIECE = 1 << 16  # examples whose answers are in memory at a time
@@ -134,7 +134,7 @@ class ModelScorer:
     Attributes
     ----------
     about, reads
-        See `tasks.task.Scorer`.
+        See `tasks.contract.Scorer`.
     """
 
     def __init__(

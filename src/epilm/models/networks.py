@@ -13,7 +13,7 @@ from torch import nn
 
 from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.models.baselines import FactorNet, SmallCNN
-from epilm.models.binding import BindingModel, binding_from
+from epilm.models.binding_head import BindingModel, binding_from
 from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.pooled import pooled_from
 

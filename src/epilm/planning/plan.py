@@ -1,9 +1,9 @@
 """What a run will need before it is started: memory, time, disk, and whether it fits.
 
 `plan` makes the checks of `pretrain` up to its first step, counts from the model's
-code what a step costs (`plan_cost`), takes a few real steps on the machine
-(`plan_probe`), and computes the rest. A GPU that is not here is planned from a table
-(`plan_chips`), and the plan says so. A run that cannot fit is refused, with the cure.
+code what a step costs (`cost`), takes a few real steps on the machine
+(`probe`), and computes the rest. A GPU that is not here is planned from a table
+(`chips`), and the plan says so. A run that cannot fit is refused, with the cure.
 Axes: b samples of a micro-batch, P weights.
 """
 
@@ -17,7 +17,7 @@ import torch
 from epilm.device import Place, choose_place
 from epilm.errors import RecipeError, UsageError, nearest
 from epilm.hub.load import initialise
-from epilm.models.build import build_model, parameter_table
+from epilm.models.from_spec import build_model, parameter_table
 from epilm.nn.attention import attention_backend
 from epilm.planning.answer import DoesNotFit, Plan
 from epilm.planning.chips import CHIPS, Chip, chip_of

@@ -28,7 +28,7 @@ import torch
 from epilm import errors
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.motifs.scan import checked_threads
 from epilm.pretraining.pretrain import batch_maker, row_order
 from epilm.pretraining.step import contrast_size, optimiser_step

@@ -1,6 +1,6 @@
 """The README.md that lies beside the simulated files."""
 
-from epilm.playground.layout import Size
+from epilm.playground.ground_plan import Size
 
 
 def readme_text(size: Size, seed: int) -> str:

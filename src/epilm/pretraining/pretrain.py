@@ -21,15 +21,15 @@ from torch import nn
 import epilm
 from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
-from epilm.batches.motif_sites import n_asked
 from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
+from epilm.batches.site_finder import n_asked
 from epilm.device import Place, choose_place
 from epilm.errors import RecipeError, TrainingError
 from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
 from epilm.hub.load import initialise
 from epilm.hub.provenance import memory_of
-from epilm.models.build import build_model, parameter_table
+from epilm.models.from_spec import build_model, parameter_table
 from epilm.models.model_spec import ModelSpec
 from epilm.pretraining import folder as runs
 from epilm.pretraining.loop import Data, Outcome, run_pretrain

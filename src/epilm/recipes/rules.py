@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from epilm.errors import RecipeError, nearest
 from epilm.objectives.objective import Misfit
 from epilm.objectives.table import OBJECTIVES, ranges
-from epilm.tokens.states import n_window_tokens
+from epilm.tokens.state_tokens import n_window_tokens
 
 if TYPE_CHECKING:
     from epilm.recipes.recipe import Recipe
@@ -363,7 +363,7 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
             do="Build the store with motifs: epilm build --motifs FILE.",
         )
     if "factors" in streams and recipe.model.tower.prepare == "channels":
-        from epilm.batches.factors import channel_statistics
+        from epilm.batches.factor_reader import channel_statistics
 
         channel_statistics(store)
     if "states" in streams and store.states is None:

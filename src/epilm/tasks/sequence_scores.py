@@ -159,9 +159,9 @@ def leak_of(
             f" ({out})",
         )
     if store is not None:
+        from epilm.store.hold_outs import leak_report
         from epilm.store.reader import Store
         from epilm.store.sample_spec import SampleSpec
-        from epilm.store.splits import leak_report
 
         spec = SampleSpec(
             holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells"))

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from epilm.atomic import atomic_file
 from epilm.errors import InputError, UsageError
 from epilm.tasks.base import LabelledSequences, describe
-from epilm.tasks.labels import Classes
+from epilm.tasks.contract import Say, Scorer, Task
+from epilm.tasks.label_kinds import Classes
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_predictions import Predictions, pieces
 from epilm.tasks.sequence_scores import Evaluation, no_such_run, read_predictions, score
 from epilm.tasks.splits import overlap_between, split_rows
-from epilm.tasks.task import Say, Scorer, Task
 from epilm.training.learning import Learning
 
 HERE = {"data": True}  # where the data are: their own digest is in the run

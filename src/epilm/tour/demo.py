@@ -26,7 +26,7 @@ from epilm.errors import EpilmError
 from epilm.motifs.scan import checked_threads
 from epilm.plots.page import write_page
 from epilm.processes import Beside, one_thread
-from epilm.tour.page import demo_page
+from epilm.tour.demo_page import demo_page
 from epilm.tour.tasks import DEMO, MODELS, PART_TWO
 
 ABLATION = "playground_ebert"

@@ -111,7 +111,7 @@ def _fit_all(
     data: Path,
     seed: int,
 ) -> None:
-    from epilm.baselines.sequences import fit_kmer, fit_motif
+    from epilm.baselines.sequence_models import fit_kmer, fit_motif
     from epilm.finetuning.finetune import finetune
     from epilm.metrics.classification import score_table
     from epilm.training.log import plain

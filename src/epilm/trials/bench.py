@@ -33,8 +33,8 @@ from epilm.trials.learn import (
     signal_names,
     tune_binding,
 )
-from epilm.trials.table import Words
 from epilm.trials.trial import Say
+from epilm.trials.trial_table import Words
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import share_of_n
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.sources import load_bins
 from epilm.trials.bench import Bench, check_bench
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import Ablation, Setting, as_table, places_of

@@ -13,11 +13,11 @@ from typing import Any
 from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
-from epilm.tasks.options import split_pairs, typed_options
 from epilm.tasks.reference import open_reference
 from epilm.tasks.sequence_task import SequenceTask
 from epilm.tasks.sequences import read_lines
 from epilm.tasks.splits import split_rows
+from epilm.tasks.typed_options import split_pairs, typed_options
 from epilm.trials.choices import SetFiles
 from epilm.trials.learn import DataSet
 

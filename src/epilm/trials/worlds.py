@@ -16,7 +16,7 @@ from epilm.store.making.build import build
 from epilm.store.reader import Store
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.labels import BinLabels
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.sources import load_bins
 from epilm.trials.bench import Bench, check_bench
 from epilm.trials.descriptions import Ablation, as_table
 from epilm.trials.trial import Key, Maker, Say

@@ -18,7 +18,7 @@ from epilm.errors import InputError
 from epilm.genome.chromosomes import check_length, check_names
 from epilm.genome.sequence import LETTERS, decode, encode, reverse_complement
 from epilm.tasks.reference import Reference
-from epilm.variants.records import Allele, VariantFile
+from epilm.variants.variant_files import Allele, VariantFile
 
 WRONG_AT_MOST = 0.01  # of the records: more is another assembly, or another counted allele
 SWAPPED, MISMATCH = "ref_swapped", "ref_mismatch"

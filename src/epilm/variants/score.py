@@ -24,8 +24,8 @@ from epilm.variants.haplotypes import (
     make_pairs,
     reason_of_window,
 )
-from epilm.variants.records import Allele, kind_of, pysam_module, read_variants
 from epilm.variants.scorers import MaskedScorer, PairScorer, TaskScorer, Values, motifs_from
+from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
 from epilm.variants.writing import Columns, write_scores
 
 PIECE = 256  # variants whose windows are in memory at a time
@@ -119,7 +119,7 @@ def score_variants(
     Parameters
     ----------
     variants : path
-        VCF, BCF or a table; see `variants.records.read_variants`.
+        VCF, BCF or a table; see `variants.variant_files.read_variants`.
     model : path, optional
         A pre-trained run (`llr`, `l2`, `cosine`) or a fine-tuned one (`logit_NAME`).
     genome : path, Genome or store, optional

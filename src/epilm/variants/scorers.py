@@ -22,9 +22,9 @@ from epilm.finetuning.finetuned import Finetuned
 from epilm.finetuning.predict import ModelScorer, logits_of, logits_of_windows
 from epilm.finetuning.windows import reading_of
 from epilm.hub.load import Loaded, find_masked_head, find_trunk
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.motif import Motif
 from epilm.motifs.scan import best_scores
-from epilm.motifs.scores import log_odds
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.tokens.kmers import MASK, kmer_ids, wrap

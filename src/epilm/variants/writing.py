@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.variants.haplotypes import REASONS, Change
-from epilm.variants.records import Allele, kind_of, open_vcf, pysam_module
+from epilm.variants.variant_files import Allele, kind_of, open_vcf, pysam_module
 
 PREFIX = "EPILM_"
 FIXED = ("chrom", "pos", "id", "ref", "alt", "norm_pos", "norm_ref", "norm_alt", "reason")

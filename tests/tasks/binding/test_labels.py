@@ -21,7 +21,7 @@ from epilm.tasks.binding import (
 )
 from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.lines import iter_lines
-from epilm.tasks.binding.load import bins_of_regions, cells_of
+from epilm.tasks.binding.sources import bins_of_regions, cells_of
 
 CHIP = "encode_dream_chip_hg19"
 SLICES = ["chr20:60000-11095000", "chr22:16050000-22000000"]

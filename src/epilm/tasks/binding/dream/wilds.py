@@ -3,7 +3,7 @@ type.
 
 `metadata_df.bed` has chromosome, start, stop, cell type of each window and no header;
 `metadata_y.npy` its 128 labels: 1 bound, 0 unbound, 0.5 ambiguous, of the bins that begin every
-50 bp from the window's start. Read into the same `BinLabels`. Numpy only; used by `load`.
+50 bp from the window's start. Read into the same `BinLabels`. Numpy only; used by `sources`.
 """
 
 from collections.abc import Sequence

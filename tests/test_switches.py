@@ -51,7 +51,8 @@ def annotation(key: str) -> typing.Any:
     if section in VERBS and path[0] not in hints:  # an option of tasks: what any of them allows
         specs = (task.options_of(section) for task in TASKS.values())
         kinds = [typing.get_type_hints(spec).get(path[0]) for spec in specs]
-        hints[path[0]] = typing.Union[tuple(kind for kind in kinds if kind is not None)]  # noqa: UP007
+        known = tuple(kind for kind in kinds if kind is not None)
+        hints[path[0]] = typing.Union[known]  # noqa: UP007
     assert path[0] in hints, f"{key}: epilm.{section} has no argument {path[0]}"
     return hints[path[0]]
 

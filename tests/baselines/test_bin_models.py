@@ -98,7 +98,7 @@ def test_the_sample_is_that_of_fine_tuning_s_first_epoch():
         ("chr1",),
     )
     bins = np.arange(500, 2500)
-    epoch = data.Draw(rows, bins, [1], negatives=10, seed=3).epoch(0)
+    epoch = data.BinDraw(rows, bins, [1], negatives=10, seed=3).epoch(0)
     assert np.array_equal(
         np.sort(epoch // 2), sample_bins(values, bins, negatives=10, seed=3, cell=1)
     )

@@ -110,17 +110,17 @@ def sample_bins(
     bound = bins[values[bins] == 1]
     unbound = values[bins] == 0
     wanted = min(negatives * len(bound), int(unbound.sum()))
-    found: list[NDArray[np.int64]] = []
+    drawn: list[NDArray[np.int64]] = []
     count, at = 0, 0
     while count < wanted:
         size = min(1 << 16, len(bins) - at)
-        place = scrambled(
+        rows = scrambled(
             np.arange(at, at + size, dtype=np.int64), len(bins), seed, _NEGATIVES, 0, cell
         )
-        place = place[unbound[place]][: wanted - count]
-        found.append(bins[place])
-        count, at = count + len(place), at + size
-    return np.sort(np.concatenate([bound, *found]))
+        rows = rows[unbound[rows]][: wanted - count]
+        drawn.append(bins[rows])
+        count, at = count + len(rows), at + size
+    return np.sort(np.concatenate([bound, *drawn]))
 
 
 def fit_features(

@@ -285,13 +285,13 @@ def _learn(
     out: Path | None,
 ) -> Result:
     """Train to the end and score every part."""
-    place = in_fp32_on_cpu(
+    machine = in_fp32_on_cpu(
         model, choose_place(options.device, options.precision), options.precision
     )
-    for line in place.said:
+    for line in machine.said:
         say(line)
-    model.network.to(place.device)
-    reading = reading_of(model, lesson.examples, lesson.store, place.device, say)
+    model.network.to(machine.device)
+    reading = reading_of(model, lesson.examples, lesson.store, machine.device, say)
     for note in reading.notes:
         say(note)
     notes = [*lesson.notes, *reading.notes]
@@ -300,7 +300,7 @@ def _learn(
         model.network,
         teacher,
         options,
-        place=place,
+        place=machine,
         say=say,
         out=out,
         rates=rates_of(model.network, options),
@@ -310,7 +310,7 @@ def _learn(
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     said: dict[str, NDArray[Any]] = {}
     for part, rows in lesson.parts.items():
-        tables[part], said[part] = teacher.scores(rows, place)
+        tables[part], said[part] = teacher.scores(rows, machine)
         for name, table in tables[part].items():
             of = f", {name}" if name else ""
             if alarm := table.get("collapse"):

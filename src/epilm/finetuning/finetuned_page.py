@@ -350,7 +350,7 @@ def comparison(
 
 
 def _prevalence(models: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> float:
-    found = [
+    shares = [
         s["prevalence"] for _, seeds in models for s in seeds if s.get("prevalence") is not None
     ]
-    return float(found[0]) if found else 0.5
+    return float(shares[0]) if shares else 0.5

@@ -192,13 +192,13 @@ def open_scorer(
     """
     if batch_size < 1:
         raise UsageError("impossible value", where="--batch-size", found=batch_size, expected="1")
-    place = choose_place(device, precision)
+    machine = choose_place(device, precision)
     if say is not None:
-        for line in place.said:
+        for line in machine.said:
             say(line)
     opened = model if isinstance(model, Finetuned) else load_finetuned(model)
-    opened.network.to(place.device)
-    return ModelScorer(opened, place, batch=batch_size, both_strands=both_strands, say=say)
+    opened.network.to(machine.device)
+    return ModelScorer(opened, machine, batch=batch_size, both_strands=both_strands, say=say)
 
 
 def predict(
@@ -238,7 +238,7 @@ def predict(
 
     Returns
     -------
-    Predictions or BinPredictions
+    SequencePredictions or BinPredictions
         Of sequences one row each, in the order given; of bins what was written.
 
     Raises

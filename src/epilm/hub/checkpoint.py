@@ -98,7 +98,7 @@ def load_model(
     folder : path
         A checkpoint written by `save_model`.
     build : function (spec, extra) -> nn.Module, optional
-        What makes the empty model; `epilm.models.from_spec.build_model` of the spec where not given.
+        What makes the empty model; `models.from_spec.build_model` of the spec where not given.
     device : str or torch.device
 
     Returns

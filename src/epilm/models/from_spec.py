@@ -151,9 +151,9 @@ def check_spec(spec: ModelSpec) -> None:
             else _region_rules(spec, factors)
         ),
     )
-    for broken, key, what, found, do in rules:
+    for broken, key, what, wrong, do in rules:
         if broken:
-            raise RecipeError(what, where=f"model.{key}", found=found, do=do)
+            raise RecipeError(what, where=f"model.{key}", found=wrong, do=do)
 
 
 def _window_rules(spec: ModelSpec, states: bool) -> tuple[Rule, ...]:

@@ -75,7 +75,8 @@ def _linear(
     with torch.random.fork_rng():
         if seed is not None:
             torch.manual_seed(seed)
-        return classifier_from(model, shape.outputs, fusion=fusion, dropout=dropout)  # type: ignore[arg-type]
+        how: Any = fusion  # the options have checked the word
+        return classifier_from(model, shape.outputs, fusion=how, dropout=dropout)
 
 
 def _convolutions(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:

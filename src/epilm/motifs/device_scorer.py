@@ -142,7 +142,8 @@ class DeviceScorer:
             parts = torch.stack(_parts(torch.from_numpy(table).float()))
             parts = parts.bfloat16() if self.device.type == "cuda" else parts
             moved = (torch.tensor(members), parts, torch.from_numpy(widths))
-            self.kernel_groups.append(tuple(x.to(self.device) for x in moved))  # type: ignore[arg-type]
+            ours, pieces, bases = (x.to(self.device) for x in moved)
+            self.kernel_groups.append((ours, pieces, bases))
 
     def _best_by_kernel(self, codes: Tensor) -> Tensor:
         kernels = _kernels()

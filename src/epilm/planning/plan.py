@@ -88,21 +88,23 @@ def plan(
             ),
         )
     recipe = _recipe(recipe, size, set, devices)
-    chip, recipe, place = _where(device, recipe)
+    chip, recipe, machine = _where(device, recipe)
     opened = store if isinstance(store, Store) else Store.open(store)
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
     data = make_plan(recipe, opened)
-    here = chip is None or place.device.type != "cpu"
+    here = chip is None or machine.device.type != "cpu"
     if here:
         # The calibration would find it too: without one, a run that `pretrain` refuses must not be
         # planned.
-        attention_backend(str(place.device), recipe.train.attention)
+        attention_backend(str(machine.device), recipe.train.attention)
         if recipe.train.compile == "blocks":
-            check_compiler(place.device)
+            check_compiler(machine.device)
     _check_weights(recipe)
-    costs, numbers, states = _counted(recipe, data, place, place.device.type != "cpu" or not here)
-    sizing = Sizing(recipe, data, opened, place, chip, here, costs, numbers, states)
+    costs, numbers, states = _counted(
+        recipe, data, machine, machine.device.type != "cpu" or not here
+    )
+    sizing = Sizing(recipe, data, opened, machine, chip, here, costs, numbers, states)
     measured = None
     planned = sizing.plan(measured)
     if here and calibrated and planned.largest_micro_batch:
@@ -111,7 +113,7 @@ def plan(
         measured = calibrate(
             recipe,
             opened,
-            device=place.device.type,
+            device=machine.device.type,
             operations=[costs.at(1, 0).step, layer],
             most=most,
             seconds=seconds,
@@ -143,10 +145,10 @@ def _where(device: str, recipe: Recipe) -> tuple[Chip | None, Recipe, Place]:
     if device in HERE:
         if device != "auto":
             recipe = replace(recipe, train=replace(train, device=device))  # type: ignore[arg-type]
-        place = choose_place(recipe.train.device, train.precision, train.devices)
-        if place.device.type == "cuda":
-            return _gpu(), recipe, place
-        return None, recipe, place
+        machine = choose_place(recipe.train.device, train.precision, train.devices)
+        if machine.device.type == "cuda":
+            return _gpu(), recipe, machine
+        return None, recipe, machine
     if device not in CHIPS:
         meant = "cuda" if device == "gpu" else device  # by its letters it would be cpu
         raise UsageError(

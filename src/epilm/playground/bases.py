@@ -395,7 +395,7 @@ def repeats(size: Size, seed: int, chrom: int, slots: Slots, codes: Codes) -> pd
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenChromosome:
     """A chromosome's bases and what was planted. `soft` marks repeats (lower case in the FASTA)."""
 
     codes: Codes
@@ -408,7 +408,7 @@ class Written:
 
 def write_chromosome(
     size: Size, seed: int, chrom: int, slots: Slots, regions: pd.DataFrame
-) -> Written:
+) -> WrittenChromosome:
     """Make all bases of one chromosome; `sites` come back sorted, with their scores."""
     rng = generator(seed, "sites", chrom)
     is_start = regions["tss"].to_numpy() >= 0
@@ -433,4 +433,4 @@ def write_chromosome(
     for slot in np.flatnonzero(slots.kind == GAP):
         codes[slot * size.slot : (slot + 1) * size.slot] = 4
     sites = sites.sort_values(["start", "end", "motif"], kind="stable", ignore_index=True)
-    return Written(codes, soft, sites[list(SITE_COLUMNS)], genes, copies, tata)
+    return WrittenChromosome(codes, soft, sites[list(SITE_COLUMNS)], genes, copies, tata)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Motif:
+class PlantedMotif:
     """A planted motif: JASPAR id, factor name, counts of shape (W, 4) in A, C, G, T order."""
 
     id: str
@@ -86,7 +86,7 @@ CELL_TYPES = tuple(f"type{letter}" for letter in "ABCDEFGH")
 
 
 @lru_cache(maxsize=1)
-def planted_motifs() -> tuple[Motif, ...]:
+def planted_motifs() -> tuple[PlantedMotif, ...]:
     """Read the motifs shipped with the package, in file order.
 
     Examples
@@ -95,7 +95,7 @@ def planted_motifs() -> tuple[Motif, ...]:
     >>> len(motifs), motifs[0].id, motifs[0].name, motifs[0].width
     (36, 'MA0114.3', 'HNF4A', 16)
     """
-    motifs: list[Motif] = []
+    motifs: list[PlantedMotif] = []
     rows: list[list[float]] = []
     head = ""
     for line in motif_text().splitlines():
@@ -107,7 +107,7 @@ def planted_motifs() -> tuple[Motif, ...]:
             )
             if len(rows) == 4:
                 identifier, name = head.split("\t")
-                motifs.append(Motif(identifier, name, np.array(rows).T))
+                motifs.append(PlantedMotif(identifier, name, np.array(rows).T))
     return tuple(motifs)
 
 
@@ -123,7 +123,7 @@ def motif_index() -> dict[str, int]:
 
 
 def draw_sites(
-    motif: Motif, n: int, rng: np.random.Generator, floor: float = 0.6
+    motif: PlantedMotif, n: int, rng: np.random.Generator, floor: float = 0.6
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Draw binding sites from a motif, keeping those that a scan would find.
 

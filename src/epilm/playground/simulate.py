@@ -23,7 +23,7 @@ from epilm.atomic import atomic_folder, write_json
 from epilm.errors import UsageError
 from epilm.genome.signals import write_bigwig
 from epilm.playground import assays, writers
-from epilm.playground.bases import SITE_KINDS, Written, write_chromosome
+from epilm.playground.bases import SITE_KINDS, WrittenChromosome, write_chromosome
 from epilm.playground.ground_plan import (
     DISTAL,
     GAP,
@@ -225,7 +225,7 @@ def _write_by_chromosome(
     return kept
 
 
-def _blacklist(plan: Size, name: str, slots: Slots, made: Written) -> list[str]:
+def _blacklist(plan: Size, name: str, slots: Slots, made: WrittenChromosome) -> list[str]:
     """Assembly gaps, and the copies of one repeat family, which collapses in every assay."""
     gaps = [
         (int(s) * plan.slot, (int(s) + 1) * plan.slot, "gap")
@@ -279,7 +279,7 @@ def _join(flags: NDArray[np.bool_], names: tuple[str, ...]) -> NDArray[np.object
 
 
 def _truth_sites(
-    plan: Size, name: str, made: Written, bound: NDArray[np.bool_], offset: int
+    plan: Size, name: str, made: WrittenChromosome, bound: NDArray[np.bool_], offset: int
 ) -> pd.DataFrame:
     motifs = planted_motifs()
     sites = made.sites

@@ -137,12 +137,12 @@ def leak_of(
     """
     from epilm.hub.provenance import chroms_seen, held_out, unknown_starts
 
-    held = held_out(pretraining)
+    chroms = held_out(pretraining)
     known = chrom != ""
-    out = f"held out: {', '.join(held) or 'none'}"
+    out = f"held out: {', '.join(chroms) or 'none'}"
 
     def answer(fraction: float | None, how: str, said: str) -> dict[str, Any]:
-        return {"fraction": fraction, "how": how, "holdout_chroms": held, "said": said}
+        return {"fraction": fraction, "how": how, "holdout_chroms": chroms, "said": said}
 
     if unknown := unknown_starts(pretraining):
         return answer(
@@ -164,7 +164,7 @@ def leak_of(
         from epilm.store.sample_spec import SampleSpec
 
         spec = SampleSpec(
-            holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells"))
+            holdout_chroms=tuple(chroms), holdout_cells=tuple(held_out(pretraining, "cells"))
         )
         opened = Store.open(store)
         if known_store := pretraining.get("store"):

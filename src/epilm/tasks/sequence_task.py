@@ -18,7 +18,7 @@ from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.contract import Say, Scorer, Task
 from epilm.tasks.label_kinds import Classes
 from epilm.tasks.lesson import AllOnce, TaskLesson
-from epilm.tasks.sequence_predictions import Predictions, pieces
+from epilm.tasks.sequence_predictions import SequencePredictions, pieces
 from epilm.tasks.sequence_scores import Evaluation, no_such_run, read_predictions, score
 from epilm.tasks.splits import overlap_between, split_rows
 from epilm.training.learning import Learning
@@ -202,7 +202,9 @@ class SequenceTask(Task):
                 cells = [rows.split[i], rows.chrom[i], start, end, rows.origin[i], rows.labels[i]]
                 out.write("\t".join([*map(str, cells), *(f"{p:.8g}" for p in table[at])]) + "\n")
 
-    def predict(self, source: Any, out: Any, options: Any, score: Scorer, say: Say) -> Predictions:
+    def predict(
+        self, source: Any, out: Any, options: Any, score: Scorer, say: Say
+    ) -> SequencePredictions:
         """Give one row of probabilities a sequence; see `pieces` for what may be given."""
         if source is None:
             raise UsageError(
@@ -226,7 +228,7 @@ class SequenceTask(Task):
                 where=str(source) if isinstance(source, str | Path) else None,
             )
         notes += score.about.get("read_notes", [])
-        done = Predictions(
+        done = SequencePredictions(
             np.concatenate(tables),
             names,
             chroms,

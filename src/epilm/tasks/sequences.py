@@ -183,22 +183,22 @@ def read_folder(folder: str | Path) -> LabelledSequences:
     a validation split is cut from train later.
     """
     folder = Path(folder)
-    found = {
+    paths = {
         n: p
         for n in _FOLDER
         for s in (".tsv", ".tsv.gz", ".csv")
         if (p := folder / f"{n}{s}").is_file()
     }
-    if "train" not in found or len(found) < 2:
+    if "train" not in paths or len(paths) < 2:
         raise InputError(
             "the folder has not the tables of a labelled set",
             where=str(folder),
-            found=", ".join(p.name for p in found.values()) or "none",
+            found=", ".join(p.name for p in paths.values()) or "none",
             expected="train.tsv and dev.tsv or test.tsv",
         )
     parts = []
-    for name, path in found.items():
-        split = "test" if name == "dev" and "test" not in found else _FOLDER[name]
+    for name, path in paths.items():
+        split = "test" if name == "dev" and "test" not in paths else _FOLDER[name]
         rows = read_table(path)
         parts.append(
             labelled(
@@ -221,8 +221,8 @@ class Record(NamedTuple):
     @property
     def place(self) -> tuple[str, int]:
         """Chromosome and 0-based start where the name is `chrom:start-end`; else ("", -1)."""
-        found = _COORDINATES.match(self.name)
-        return (found[1], int(found[2])) if found else ("", -1)
+        parts = _COORDINATES.match(self.name)
+        return (parts[1], int(parts[2])) if parts else ("", -1)
 
 
 def read_records(path: str | Path) -> list[Record]:

@@ -59,7 +59,7 @@ FactorScores = dict[str, Mapping[str, Any] | None]  # None where a factor has no
 
 
 @dataclass(frozen=True)
-class Lesson:
+class BindingLesson:
     """What one row learns from, and where it is tested.
 
     Attributes
@@ -85,7 +85,7 @@ class Lesson:
 
 
 def tune_binding(
-    lesson: Lesson, checkpoint: str, out: Path, **start: Any
+    lesson: BindingLesson, checkpoint: str, out: Path, **start: Any
 ) -> tuple[FactorScores, dict[str, Any]]:
     """Fine-tune, or go on in the folder; scores, and best_epoch, met and notes of the row.
 
@@ -111,12 +111,12 @@ def tune_binding(
     return scores, about
 
 
-def control_binding(lesson: Lesson, store: Store, tuned: Path) -> FactorScores:
+def control_binding(lesson: BindingLesson, store: Store, tuned: Path) -> FactorScores:
     """Score a model that was fine-tuned before, on a store with other tracks."""
     return _predicted(lesson, load_finetuned(tuned), store)
 
 
-def _predicted(lesson: Lesson, model: Finetuned, store: Store) -> FactorScores:
+def _predicted(lesson: BindingLesson, model: Finetuned, store: Store) -> FactorScores:
     """Scores of each factor; those of the same bins share a forward pass."""
     score = open_scorer(
         model,
@@ -149,7 +149,7 @@ def _of_same_bins(tables: Sequence[BinLabels]) -> list[list[BinLabels]]:
 
 
 def baseline_binding(
-    lesson: Lesson, kind: str, *, k: int | None, states: bool, signals: Sequence[str]
+    lesson: BindingLesson, kind: str, *, k: int | None, states: bool, signals: Sequence[str]
 ) -> tuple[FactorScores, list[str]]:
     """Fit and score a baseline a factor; notes on factors that have no score."""
     notes: list[str] = []

@@ -130,7 +130,7 @@ def run_trial(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     folder, design = Path(out), maker.design
     words = design.words
-    left_out = [f"{_name(*place)}: {why}" for place, why in maker.left_out.items()]
+    left_out = [f"{_name(*missing)}: {why}" for missing, why in maker.left_out.items()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder), maker.around():
         claim_folder(folder, design, maker.plan())
@@ -303,5 +303,5 @@ def _name(*parts: str) -> str:
 def _progress(design: Design, row: Row) -> str:
     values = [(score, row.get(score)) for score in design.words.printed[:3]]
     scores = ", ".join(f"{s} -" if v is None else f"{s} {v:.4f}" for s, v in values)
-    seed, *place = key_of(design, row)
-    return f"seed {seed}, {_name(*place)}: {scores} ({row['seconds']:.0f} s)"
+    seed, *key = key_of(design, row)
+    return f"seed {seed}, {_name(*key)}: {scores} ({row['seconds']:.0f} s)"

@@ -200,10 +200,10 @@ def _claims(plan: Ablation, verdicts: Sequence[Verdict]) -> Section:
     section = Section(
         "Claims",
         text=[
-            f"{meant} Differences are taken within seeds, over the factors that both rows have. A"
-            " claim is shown where the mean difference is above two of its standard errors (sample"
-            " sd over seeds / √seeds); a claim of “not above” where it is not. One seed has no"
-            " standard error and shows nothing."
+            f"{meant} Differences are taken within seeds, over the factors that both rows have."
+            " A claim is shown where the mean difference is above two of its standard errors"
+            " (sample sd over seeds / √seeds); a claim of “not above” where it is not. One seed has"
+            " no standard error and shows nothing."
         ],
     )
     heads = ["claim", "difference", "score", "mean", "standard error", "verdict"]

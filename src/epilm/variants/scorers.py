@@ -28,7 +28,7 @@ from epilm.motifs.scan import best_scores
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.tokens.kmers import MASK, kmer_ids, wrap
-from epilm.variants.haplotypes import Pairs
+from epilm.variants.haplotypes import WindowPairs
 
 Values = NDArray[np.float64]
 
@@ -67,7 +67,7 @@ class PairScorer(Protocol):
     width: int | None
     widest: int | None
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """Score pairs as they are read, on the strand they are read from."""
 
 
@@ -115,7 +115,7 @@ class MaskedScorer:
         room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
         self.widest: int | None = (room - 1) * spec.stride + spec.k
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         vectors = self.model.embed(list(pairs.codes.reshape(2 * n, width)), batch_size=2)
@@ -242,7 +242,7 @@ class TaskScorer:
         room = self.model.max_tokens - 2 * spec.special_tokens
         return (room - 1) * spec.stride + spec.k
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         if self.haplotypes is None:
@@ -262,11 +262,11 @@ class TaskScorer:
         values = self._odds(logits.astype(np.float64)).reshape(n, 2, -1)
         return Said({name: values[:, :, i] for i, name in enumerate(self.sides)}, {})
 
-    def _in_store(self, pairs: Pairs) -> NDArray[np.float32]:
+    def _in_store(self, pairs: WindowPairs) -> NDArray[np.float32]:
         """Logits (2 N, outputs): the store's tracks, the haplotypes' bases."""
         assert self.haplotypes is not None
         forward = pairs.turned().codes if pairs.reverse else pairs.codes
-        place, out = self.score.place, []
+        machine, out = self.score.place, []
         strands = np.full(2, True) if pairs.reverse else None
         with torch.inference_mode():
             for row, chrom in enumerate(pairs.chrom):
@@ -275,7 +275,7 @@ class TaskScorer:
                 with self.haplotypes.holding(starts, forward[row]):
                     windows = self.reader(np.full(2, self.cell), chroms, starts, strands)
                 logits = logits_of_windows(
-                    self.model.network, windows.to(place.device), place.autocast
+                    self.model.network, windows.to(machine.device), machine.autocast
                 )
                 out.append(logits.cpu().numpy())
         return np.concatenate(out)
@@ -341,7 +341,7 @@ class MotifScorer:
         once = len(set(names)) == len(names)
         self.sides = tuple(f"motif_{name}" for name in (names if once else ids))
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         values = np.empty((2 * n, len(self.motifs)))

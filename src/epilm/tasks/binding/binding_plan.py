@@ -14,7 +14,7 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.options import BindingSpec
 from epilm.tasks.binding.rows import (
     BindingRows,
-    Draw,
+    BinDraw,
     join_labels,
     validation_rows,
 )
@@ -29,7 +29,7 @@ class BindingPlan:
     split: BinningSplit
     train_cells: tuple[int, ...]
     valid_cells: tuple[int, ...]
-    draw: Draw
+    draw: BinDraw
     valid_rows: NDArray[np.int64]
     notes: tuple[str, ...]
     places: dict[str, tuple[str, ...]]
@@ -181,7 +181,7 @@ def make_plan(
     judged = [rows.cells.index(cell) for cell in settings.valid_cells] or chosen
     if settings.valid_cells and not settings.train_cells:
         chosen = [c for c in chosen if rows.cells[c] not in settings.test_cells]
-    draw = Draw(
+    draw = BinDraw(
         rows, train, chosen, settings.negatives, settings.positives_per_epoch, settings.seed
     )
     valid_rows, said = validation_rows(
@@ -200,7 +200,7 @@ def make_plan(
     )
 
 
-def uneven_factors(rows: BindingRows, draw: Draw) -> list[str]:
+def uneven_factors(rows: BindingRows, draw: BinDraw) -> list[str]:
     """Say how many unbound rows an epoch has for each bound one, factor by factor.
 
     Rows are shared: `negatives` unbound ones are drawn for each that any factor binds, so that

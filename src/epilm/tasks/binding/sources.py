@@ -30,7 +30,8 @@ from epilm.tasks.binding.lines import iter_lines
 # of its peak files, so that "no peak" there says nothing.
 WithoutPeaks = Literal["unknown", "unbound"]
 _PEAKS = re.compile(
-    r"^(?:ChIPseq\.)?(?P<cell>.+)\.(?P<factor>[^.]+)\.(?P<kind>conservative|relaxed)(?:\.train)?\.(?:narrowPeak|bed)(?:\.gz)?$"
+    r"^(?:ChIPseq\.)?(?P<cell>.+)\.(?P<factor>[^.]+)\.(?P<kind>conservative|relaxed)"
+    r"(?:\.train)?\.(?:narrowPeak|bed)(?:\.gz)?$"
 )
 _LABELS = re.compile(r"^(?P<factor>[^.]+)(?:\..+)?\.labels\.tsv(?:\.gz)?$")
 
@@ -50,17 +51,17 @@ def find_peaks(folder: str | Path) -> dict[str, dict[str, dict[str, Path]]]:
     """
     out: dict[str, dict[str, dict[str, Path]]] = {}
     for path in sorted(Path(folder).iterdir()):
-        found = _PEAKS.match(path.name)
-        if found:
-            kinds = out.setdefault(found["factor"], {}).setdefault(found["cell"], {})
-            if found["kind"] in kinds:
+        parts = _PEAKS.match(path.name)
+        if parts:
+            kinds = out.setdefault(parts["factor"], {}).setdefault(parts["cell"], {})
+            if parts["kind"] in kinds:
                 raise InputError(
                     "two files hold the same peaks",
                     where=str(folder),
-                    found=f"{kinds[found['kind']].name}, {path.name}",
-                    expected=f"one {found['kind']} file of {found['factor']} in {found['cell']}",
+                    found=f"{kinds[parts['kind']].name}, {path.name}",
+                    expected=f"one {parts['kind']} file of {parts['factor']} in {parts['cell']}",
                 )
-            kinds[found["kind"]] = path
+            kinds[parts["kind"]] = path
     return out
 
 
@@ -82,8 +83,8 @@ def factor_named(data: Any) -> str | None:
         # nothing.
         known = path.name.upper() in {pair.factor for pair in PAIRS}
         return path.name if known and (path / PLACES).is_file() else None
-    found = _LABELS.match(path.name)
-    return found["factor"] if found else None
+    parts = _LABELS.match(path.name)
+    return parts["factor"] if parts else None
 
 
 def check_factor(data: Any, factor: str | None) -> None:
@@ -97,11 +98,11 @@ def check_factor(data: Any, factor: str | None) -> None:
     named = factor_named(data)
     if factor is None or named is None or named.lower() == factor.lower():
         return
-    held = isinstance(data, BinLabels)
+    in_memory = isinstance(data, BinLabels)
     raise InputError(
         "the labels are of another factor",
-        where=None if held else str(data),
-        found=f"{named} in {'BinLabels.factor' if held else 'the name'}",
+        where=None if in_memory else str(data),
+        found=f"{named} in {'BinLabels.factor' if in_memory else 'the name'}",
         expected=factor,
         do=(
             f"Give the labels of {factor} (--data), or ask for {named} (--factor {named}); if the"
@@ -238,14 +239,14 @@ def load_bins(
             labels = read_wilds(subset, factor=factor, cells=cells, chroms=chroms)
             return _narrowed(labels, None, regions, blacklist)
         files = {m["factor"]: p for p in sorted(path.iterdir()) if (m := _LABELS.match(p.name))}
-        found = {} if files else find_peaks(path)
-        name = _factor(factor, list(files or found), path)
+        peak_files = {} if files else find_peaks(path)
+        name = _factor(factor, list(files or peak_files), path)
         if files:
             path = files[name]
         else:
             pairs = {
                 cell: (kinds.get("conservative"), kinds.get("relaxed"))
-                for cell, kinds in found[name].items()
+                for cell, kinds in peak_files[name].items()
             }
             return _rebuilt(
                 pairs,
@@ -638,10 +639,10 @@ def _narrowed(
 def among(bins: Bins, others: Bins) -> np.ndarray:
     """Say which bins are among others, (n,) bool."""
     out = np.zeros(len(bins), bool)
-    place = {name: (low, high) for name, low, high in others.runs()}
+    runs = {name: (low, high) for name, low, high in others.runs()}
     for name, low, high in bins.runs():
-        if name in place:
-            known = others.start[place[name][0] : place[name][1]]
+        if name in runs:
+            known = others.start[runs[name][0] : runs[name][1]]
             at = np.minimum(np.searchsorted(known, bins.start[low:high]), len(known) - 1)
             out[low:high] = known[at] == bins.start[low:high]
     return out

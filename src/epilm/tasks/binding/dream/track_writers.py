@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from epilm.atomic import atomic_file
 from epilm.errors import InputError, UsageError
 from epilm.tasks.binding.bins import Bins
-from epilm.tasks.binding.dream.submission import Checked, SubmissionWriter
+from epilm.tasks.binding.dream.submission import BlockWriter, SubmissionWriter
 
 _RUNS = 1 << 16  # steps handed to the bigWig writer at once
 
@@ -66,7 +66,7 @@ def mean_per_step(
         return int(start[0]), (total / covered).astype(np.float32)
 
 
-class BigWigWriter(Checked):
+class BigWigWriter(BlockWriter):
     """Write predictions as a bigWig: the mean of the bins over each step.
 
     Parameters
@@ -151,7 +151,7 @@ class BigWigWriter(Checked):
                 write_bigwig(self._path, self._sizes, self._runs())
 
 
-class ParquetWriter(Checked):
+class ParquetWriter(BlockWriter):
     """Write predictions as Parquet: chrom, start, stop, score.
 
     Parameters

@@ -24,8 +24,7 @@ from epilm.planning.chips import CHIPS, Chip, chip_of
 from epilm.planning.cost import Costs, count, without_initialising
 from epilm.planning.probe import Calibration, calibrate
 from epilm.planning.sizing import Sizing
-from epilm.pretraining.pretrain import Plan as Data
-from epilm.pretraining.pretrain import for_store, make_plan
+from epilm.pretraining.pretrain import RunPlan, for_store, make_plan
 from epilm.pretraining.step import contrast_size, hidden_counts
 from epilm.recipes.recipe import Recipe, load_recipe
 from epilm.recipes.rules import check_store
@@ -184,7 +183,7 @@ def _check_weights(recipe: Recipe) -> None:
 
 
 def _counted(
-    recipe: Recipe, data: Data, place: Place, fused: bool
+    recipe: Recipe, data: RunPlan, place: Place, fused: bool
 ) -> tuple[Costs, dict[str, int], float]:
     """Count the model: the cost of a micro-batch, its weights, and the bytes of the optimiser's
     state.

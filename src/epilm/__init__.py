@@ -15,7 +15,9 @@ _PUBLIC = {
     "build": "epilm.store.making.build",
     "compare": "epilm.trials.compare",
     "demo": "epilm.tour.demo",
+    "embed": "epilm.vectors.embed",
     "evaluate": "epilm.finetuning.evaluate",
+    "explain": "epilm.explaining.explain",
     "export": "epilm.hub.export",
     "finetune": "epilm.finetuning.finetune",
     "inspect": "epilm.store.inspect",
@@ -25,8 +27,10 @@ _PUBLIC = {
     "predict": "epilm.finetuning.predict",
     "pretrain": "epilm.pretraining.pretrain",
     "report": "epilm.reporting",
+    "risk": "epilm.cohorts.risk",
     "score_variants": "epilm.variants.score",
     "simulate": "epilm.playground.simulate",
+    "simulate_cohort": "epilm.cohorts.simulate",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

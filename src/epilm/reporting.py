@@ -23,6 +23,7 @@ from epilm.plots.page import (
 from epilm.pretraining import run_page as chapters
 
 DEMO = "demo.json"
+RISK = "risk.json"
 ABLATIONS = "ablation.json", "ablation_data.json"
 
 
@@ -32,7 +33,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     Parameters
     ----------
     folder : path
-        A run of `pretrain` or `finetune`, or the folder of `compare`, `ablate` or `demo`.
+        A run of `pretrain` or `finetune`, or the folder of `compare`, `ablate`, `risk` or `demo`.
     out : path, optional
         The HTML file; `report.html` in the folder by default.
 
@@ -52,6 +53,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.tour.demo_page import demo_page
 
         page = demo_page(folder)
+    elif (folder / RISK).is_file():
+        from epilm.cohorts.page import risk_page
+
+        page = risk_page(folder)
     elif any((folder / name).is_file() for name in ABLATIONS):
         from epilm.trials.trial_page import ablation_page
 
@@ -71,7 +76,8 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
             where=str(folder),
             found="no such folder" if there is None else ", ".join(there) or "an empty folder",
             expected=(
-                "a folder written by `epilm pretrain`, `finetune`, `compare`, `ablate` or `demo`"
+                "a folder written by `epilm pretrain`, `finetune`, `compare`, `ablate`, `risk` or"
+                " `demo`"
             ),
             do="Give the folder that was passed to --out.",
         )

@@ -261,7 +261,7 @@ def test_a_vector_is_the_one_that_was_trained(tmp_path, pooling):
 
 def test_a_pooling_that_is_none_is_refused(saved):
     with pytest.raises(
-        InputError, match=r"unknown pooling. Found first; expected cls \| pooler \| mean"
+        InputError, match=r"unknown pooling. Found first; expected cls \| mean \| pooler \| max"
     ):
         load(saved).embed(["ACGTACGTA"], pooling="first")
 

@@ -4,6 +4,8 @@ where they were planted.
 
 import csv
 import gzip
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from epilm.atomic import locked
 from epilm.cli import main
-from epilm.errors import InputError, UsageError
+from epilm.errors import EpilmError, InputError, UsageError
 from epilm.finetuning.predict import predict
 from epilm.genome.sequence import decode, encode
 from epilm.hub.checkpoint import save_model
@@ -21,6 +24,8 @@ from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tokens.kmers import MASK, kmer_ids
 from epilm.variants import score as scoring
+from epilm.variants.haplotypes import Windowing
+from epilm.variants.null import draw_null, stratum_of
 from epilm.variants.score import score_variants
 from toy_binding import QUICK as BINDING
 from toy_binding import quick as quick_binding
@@ -37,6 +42,7 @@ SPEC = ModelSpec(
     projection="none",
     projection_dim=16,
 )
+SITES = replace(SPEC, name="dbert", motif_sites=3)
 CPU = {"device": "cpu", "say": lambda line: None}
 
 
@@ -70,6 +76,10 @@ def world(tmp_path_factory):
     letters = decode(np.random.default_rng(1).integers(0, 4, 2000).astype(np.uint8))
     write_genome(folder / "g.fa", chr1=letters, chr2=letters[::-1])
     save_model(folder / "model", build_model(SPEC, seed=1).eval(), SPEC, {})
+    network = build_model(SITES, seed=2).eval()
+    torch.nn.init.normal_(network.motif_head.weight, std=0.5)  # else all say one in a thousand
+    unlearned = {"recipe": {"objectives": {"masked_kmers": {"weight": 0}}}}
+    save_model(folder / "sites", network, SITES, unlearned)
     tuned, _ = quick(planted(80), folder / "tuned", settings=replace(QUICK, epochs=1))
     (folder / "m.jaspar").write_text(
         ">M1 AP1\nA [ 0 0 9 0 0 0 9 ]\nC [ 0 0 0 9 0 9 0 ]\n"
@@ -84,12 +94,13 @@ def kinds(world):
     folder = world["folder"]
     return {
         "pre-trained": {"model": folder / "model"},
+        "sites": {"model": folder / "sites"},
         "fine-tuned": {"model": folder / "tuned", "window": 40},
         "motifs": {"motifs": folder / "m.jaspar", "window": 64},
     }
 
 
-KINDS = pytest.mark.parametrize("kind", ["pre-trained", "fine-tuned", "motifs"])
+KINDS = pytest.mark.parametrize("kind", ["pre-trained", "sites", "fine-tuned", "motifs"])
 
 
 def by_row(done, names=None):
@@ -111,8 +122,9 @@ def test_neither_order_nor_neighbours_nor_blocks_change_a_bit(world, kind, tmp_p
     assert again == whole
     one = by_row(score_variants(write_table(tmp_path / "1.tsv", shuffled[:1]), **given))
     assert next(iter(one.items())) in whole.items()
-    monkeypatch.setattr(scoring, "PIECE", 1)
-    assert by_row(score_variants(world["folder"] / "v.tsv", **given)) == whole
+    for size in (1, 64):
+        sized = score_variants(world["folder"] / "v.tsv", batch_size=size, **given)
+        assert by_row(sized) == whole
     monkeypatch.setattr(scoring, "PIECE", 7)
     shards = [
         by_row(score_variants(world["folder"] / "v.tsv", shard=f"{i}/3", **given))
@@ -122,12 +134,133 @@ def test_neither_order_nor_neighbours_nor_blocks_change_a_bit(world, kind, tmp_p
     assert shards[0] | shards[1] | shards[2] == whole
 
 
+@pytest.mark.parametrize("kind", ["pre-trained", "fine-tuned"])
+def test_on_a_grid_as_well(world, kind, tmp_path):
+    given = {"genome": world["folder"] / "g.fa", "grid": 8, **kinds(world)[kind], **CPU}
+    whole = by_row(score_variants(world["folder"] / "v.tsv", **given))
+    for row in (world["rows"][3], world["rows"][8]):
+        alone = by_row(score_variants(write_table(tmp_path / "1.tsv", [row]), **given))
+        assert next(iter(alone.items())) in whole.items()
+
+
+def test_another_process_and_an_interrupted_run_write_the_same_bytes(world, tmp_path, monkeypatch):
+    folder = world["folder"]
+    options = {"null": 2, "shifts": (3,)}
+    out = tmp_path / "scored.tsv.gz"
+    table = write_table(tmp_path / "v.tsv", world["rows"][:9])
+
+    def run(to=out, **more):
+        given = options | CPU | more
+        return score_variants(table, folder / "model", folder / "g.fa", to, **given)
+
+    whole = run(tmp_path / "whole.tsv.gz")
+    expected = (tmp_path / "whole.tsv.gz").read_bytes()
+    words = ["score-variants", table, "--model", folder / "model", "--genome",
+             folder / "g.fa", "--null", 2, "--shifts", 3, "--device", "cpu",
+             "--out", tmp_path / "other.tsv.gz"]  # fmt: skip
+    subprocess.run([sys.executable, "-m", "epilm", *map(str, words)], check=True)
+    assert (tmp_path / "other.tsv.gz").read_bytes() == expected
+
+    monkeypatch.setattr(scoring, "PIECE", 8)
+    done = scoring.score_changes
+    calls = []
+
+    def stopped(*given):
+        calls.append(len(given[1]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return done(*given)
+
+    monkeypatch.setattr(scoring, "score_changes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert not out.exists()
+    parts = tmp_path / ".scored.tsv.gz.parts"
+    assert sorted(path.name for path in parts.iterdir()) == [
+        "000000.safetensors",
+        "000001.safetensors",
+        "asked.json",
+    ]
+    with pytest.raises(
+        UsageError, match=r"unfinished run of another request.*window \[64, \[3\], 1"
+    ):
+        run(shifts=(0,), null=0)
+    with locked(out), pytest.raises(EpilmError, match="another process is writing"):
+        run()
+    calls[:] = [0] * 3
+    # Another size of batches goes on all the same.
+    lines = []
+    again = run(batch_size=5, say=lines.append)
+    assert "2 of" in lines[0]
+    assert "going on" in lines[0]
+    assert out.read_bytes() == expected
+    assert not parts.exists()
+    assert by_row(again).keys() == by_row(whole).keys()
+
+
+def test_percentiles_are_among_matched_variants_of_the_own_chromosome(world, tmp_path):
+    """A alone and A beside others; by hand from the null's own scores."""
+    folder = world["folder"]
+    given = {"motifs": folder / "m.jaspar", "window": 64, "null": 8, **CPU}
+    whole = score_variants(folder / "v.tsv", genome=folder / "g.fa", **given)
+    assert "8 random ones each" in whole.notes[-1]
+    row = world["rows"][5]
+    alone = score_variants(write_table(tmp_path / "1.tsv", [row]), genome=folder / "g.fa", **given)
+    assert next(iter(by_row(alone).items())) in by_row(whole).items()
+    other = score_variants(
+        write_table(tmp_path / "1.tsv", [row]), genome=folder / "g.fa", **given | {"null_seed": 7}
+    )
+    assert other.values["motif_AP1_delta"] == alone.values["motif_AP1_delta"]
+    for done in (alone, other):
+        assert 0 <= done.values["motif_AP1_percentile"][0] <= 100
+    bases = encode(world["letters"])
+    windowing = Windowing(64)
+    (change,) = alone.changes
+    drawn = draw_null(bases, stratum_of(bases, change), windowing, 8)
+    rows = [[c.chrom, c.start, ".", world["letters"][c.start - 1] + c.ref,
+             world["letters"][c.start - 1] + c.alt] for c in drawn]  # fmt: skip
+    null = score_variants(
+        write_table(tmp_path / "n.tsv", rows), genome=folder / "g.fa", **given | {"null": 0}
+    )
+    sizes = np.abs(null.values["motif_AP1_delta"])
+    size = abs(alone.values["motif_AP1_delta"][0])
+    expected = 100 * ((sizes < size).mean() + (sizes == size).mean() / 2)
+    assert alone.values["motif_AP1_percentile"][0] == pytest.approx(expected)
+
+
+def test_however_much_is_asked_around_it_a_variant_scores_the_same(world, tmp_path):
+    """One base; written with 40 and with the window's 64 bases; amid all within 64 bp."""
+    letters, at = world["letters"], 700
+    alt = "A" if letters[at] != "A" else "C"
+    one = ["chr1", at + 1, "one", letters[at], alt]
+
+    def padded(before, after):
+        left, right = letters[at - before : at], letters[at + 1 : at + 1 + after]
+        return ["chr1", at - before + 1, "p", left + letters[at] + right, left + alt + right]
+
+    around = [
+        ["chr1", p + 1, p, letters[p], "ACGT"[("ACGT".index(letters[p]) + 1) % 4]]
+        for p in range(at - 4, at + 5)
+        if p != at
+    ]
+    rows = [one, padded(20, 19), padded(31, 32), *around]
+    for given in kinds(world).values():
+        genome = world["folder"] / "g.fa"
+        alone = score_variants(
+            write_table(tmp_path / "1.tsv", rows[:1]), genome=genome, **given, **CPU
+        )
+        amid = score_variants(write_table(tmp_path / "v.tsv", rows), genome=genome, **given, **CPU)
+        assert amid.changes[:3] == alone.changes * 3
+        for name, values in amid.values.items():
+            assert values[:3].tolist() == alone.values[name].tolist() * 3
+
+
 @KINDS
 def test_ref_and_alt_swapped_negate_every_delta(world, kind, tmp_path):
     """On the genome that has ALT, the variant back to REF."""
     letters = world["letters"]
-    given = kinds(world)[kind] | CPU | {"shifts": (0, 3)}
-    for chrom, pos, name, ref, alt in world["rows"][:10]:
+    given = kinds(world)[kind] | CPU | {"shifts": (0, 3), "grid": 4}
+    for chrom, pos, name, ref, alt in world["rows"][:8]:
         other = letters[: pos - 1] + alt + letters[pos - 1 + len(ref) :]
         there = score_variants(
             write_table(tmp_path / "a.tsv", [[chrom, pos, name, ref, alt]]),
@@ -201,9 +334,15 @@ def test_the_llr_of_a_base_is_that_of_the_protocol(world, tmp_path):
     assert done.values["llr_strands"][0] == pytest.approx(abs(deltas[0] - deltas[1]), abs=1e-5)
 
 
-def test_the_distances_are_those_of_embed(world, tmp_path):
+@pytest.mark.parametrize("pooling", [None, "mean", "pooler"])
+def test_the_distances_are_those_of_embed(world, tmp_path, pooling):
     done = score_variants(
-        world["folder"] / "v.tsv", world["folder"] / "model", world["folder"] / "g.fa", **CPU
+        world["folder"] / "v.tsv",
+        world["folder"] / "model",
+        world["folder"] / "g.fa",
+        scores=["l2", "cosine"],
+        pooling=pooling,
+        **CPU,
     )
     model, letters = load(world["folder"] / "model"), world["letters"]
     row = next(i for i, a in enumerate(done.alleles) if len(a.ref) == len(a.alt) == 1)
@@ -213,11 +352,58 @@ def test_the_distances_are_those_of_embed(world, tmp_path):
     other[31] = "ACGT".index(done.alleles[row].alt)
     distances = []
     for two in ([window, other], [3 - window[::-1], 3 - other[::-1]]):
-        a, b = model.embed(two).astype(np.float64)
+        a, b = model.embed(two, pooling=pooling).astype(np.float64)
         distances.append([np.linalg.norm(a - b), 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)])
     expected = np.mean(distances, 0)
     assert done.values["l2"][row] == pytest.approx(expected[0], rel=1e-3)
     assert done.values["cosine"][row] == pytest.approx(expected[1], rel=1e-2, abs=1e-6)
+
+
+def test_sites_are_those_the_model_expects_near_the_allele(world, tmp_path):
+    folder, letters, at = world["folder"], world["letters"], 500
+    alt = "A" if letters[at] != "A" else "C"
+    table = write_table(tmp_path / "v.tsv", [["chr1", at + 1, ".", letters[at], alt]])
+    done = score_variants(table, folder / "sites", folder / "g.fa", window=48, **CPU)
+    assert "did not learn hidden k-mers" in done.notes[0]
+    assert not any(name.startswith("llr") for name in done.values)
+    model = load(folder / "sites").model
+    net, changed = [], []
+    for turned in (False, True):
+        numbers = []
+        for base in (letters[at], alt):
+            window = encode(letters[at - 23 : at] + base + letters[at + 1 : at + 25])
+            window = 3 - window[::-1] if turned else window
+            tokens = torch.tensor([[2, *kmer_ids(np.ascontiguousarray(window), 3).tolist(), 3]])
+            with torch.no_grad():
+                hidden = model.encode(tokens, tokens > 0)[0, 1:-1]  # all lie within 30 bp
+                numbers.append(model.motif_head(hidden).sigmoid().sum(0).numpy())
+        net.append(float((numbers[1] - numbers[0]).sum()))
+        changed.append(float(np.abs(numbers[1] - numbers[0]).sum()))
+    assert done.values["sites_delta"][0] == pytest.approx(np.mean(net), abs=1e-4)
+    assert done.values["sites_changed"][0] == pytest.approx(np.mean(changed), abs=1e-4)
+    one = score_variants(
+        table, folder / "sites", folder / "g.fa", window=48, scores=["sites_changed"], **CPU
+    )
+    assert set(one.values) == {"sites_changed", "sites_changed_strands"}
+    assert one.values["sites_changed"] == done.values["sites_changed"]
+    with pytest.raises(UsageError, match=r"does not give such a score.*llr.*expected sites, l2"):
+        score_variants(table, folder / "sites", folder / "g.fa", scores=["llr"], **CPU)
+
+
+def test_the_largest_change_of_a_motif_is_that_of_one_of_them(world, tmp_path):
+    folder = world["folder"]
+    motifs = (folder / "m.jaspar").read_text()
+    (tmp_path / "two.jaspar").write_text(
+        motifs + ">M2 E\nA [ 0 9 0 0 ]\nC [ 9 0 9 0 ]\nG [ 0 0 0 9 ]\nT [ 0 0 0 0 ]\n"
+    )
+    given = {"genome": folder / "g.fa", "motifs": tmp_path / "two.jaspar", "window": 64, **CPU}
+    each = score_variants(folder / "v.tsv", **given)
+    largest = score_variants(folder / "v.tsv", motif_columns="largest", **given)
+    deltas = np.stack([each.values["motif_AP1_delta"], each.values["motif_E_delta"]])
+    most = np.abs(deltas).argmax(0)
+    expected = deltas[most, np.arange(len(most))]
+    assert largest.values["motif_largest_delta"].tolist() == expected.tolist()
+    assert largest.values["motifs_changed"] == pytest.approx(np.abs(deltas).sum(0))
 
 
 def test_a_tasks_delta_is_that_of_its_predictions(world):
@@ -250,6 +436,25 @@ def test_a_planted_site_is_hurt_at_its_own_bases_and_nowhere_beside(world, tmp_p
     )
     hurt = [int(rows[i][2]) for i, v in enumerate(done.values["motif_AP1_delta"]) if v < -1]
     assert hurt == list(range(300, 307))
+
+
+def test_an_effect_of_one_base_peaks_at_that_base(tmp_path):
+    """A motif that heeds its middle alone: one C among A, lost by no other substitution."""
+    (tmp_path / "m.jaspar").write_text(
+        ">M1 one\nA [ 9 0 9 ]\nC [ 9 36 9 ]\nG [ 9 0 9 ]\nT [ 9 0 9 ]\n"
+    )
+    letters = "A" * 100 + "C" + "A" * 100
+    genome = write_genome(tmp_path / "g.fa", chr1=letters)
+    rows = [["chr1", at + 1, at, letters[at], "T"] for at in range(90, 111)]
+    done = score_variants(
+        write_table(tmp_path / "v.tsv", rows),
+        genome=genome,
+        motifs=tmp_path / "m.jaspar",
+        window=40,
+        **CPU,
+    )
+    deltas = done.values["motif_one_delta"]
+    assert [rows[i][2] for i in np.flatnonzero(deltas < 0)] == [100]
 
 
 def test_binding_puts_the_haplotype_into_the_stores_windows(tmp_path):
@@ -394,9 +599,55 @@ def test_wrong_files_are_refused_and_nothing_is_written(world, tmp_path):
     refused(good, UsageError, "--window.*Found 65; expected 16 to 64 bp", window=65)
     refused(good, UsageError, "--shifts.*at most 16 bp", shifts=(0, -30))
     refused(good, UsageError, "--shard.*Found 4/3", shard="4/3")
+    refused(good, UsageError, "--grid.*Found 17; expected 1 to 16", grid=17)
+    refused(good, UsageError, "--shifts.*at most 12 bp", shifts=(0, 14), grid=8)
+    refused(good, UsageError, "--null.*Found -1; expected at least 0", null=-1)
+    refused(good, UsageError, "--batch-size.*Found 0; expected at least 1", batch_size=0)
+    refused(good, UsageError, "--motif-columns is of motifs", motif_columns="largest")
+    with pytest.raises(UsageError, match="--scores and --pooling are of a pre-trained"):
+        score_variants(good, world["folder"] / "tuned", genome, out, scores=["llr"], **CPU)
+    with pytest.raises(UsageError, match="--scores and --pooling are a model's"):
+        score_variants(
+            good, None, genome, out, scores=["llr"], motifs=world["folder"] / "m.jaspar", **CPU
+        )
     refused(good, UsageError, "do not go together", store=tmp_path)
     lines = vcf(tmp_path / "v.vcf", [("chr1", 300, letters[299], "<DEL>")], [("chr1", 1999)])
     refused(lines, InputError, "shorter than the genome's")
     whole = vcf(tmp_path / "w.vcf.gz", [("chr1", 300, letters[299], "<DEL>")] * 90, gz=True)
     (tmp_path / "cut.vcf.gz").write_bytes(whole.read_bytes()[:150])
     refused(tmp_path / "cut.vcf.gz", InputError, "damaged")
+
+
+def test_unsorted_and_a_contig_that_the_header_lacks(world, tmp_path):
+    """Both are read: a VCF is taken as it lies, its header no more than a claim on lengths."""
+    motifs = {"motifs": world["folder"] / "m.jaspar", "window": 64}
+    rows = [(c, p, r, a) for c, p, _, r, a in world["rows"][:6]][::-1]
+    lines = vcf(tmp_path / "u.vcf", rows, contigs=())
+    genome = world["folder"] / "g.fa"
+    done = score_variants(lines, None, genome, tmp_path / "o.vcf", **motifs, **CPU)
+    assert [a.start + 1 for a in done.alleles] == [row[1] for row in rows]
+    assert done.reasons == [""] * len(rows)
+    import pysam
+
+    with pysam.VariantFile(str(tmp_path / "o.vcf")) as file:
+        assert [record.pos for record in file] == [row[1] for row in rows]
+
+
+def test_a_table_of_known_effects_is_compared_with_by_the_command(world, tmp_path, capsys):
+    rows = [[*row, i % 2, "e1" if i < 12 else "e2"] for i, row in enumerate(world["rows"])]
+    header = "chrom\tpos\tid\tref\talt\tlabel\telement"
+    table = write_table(tmp_path / "t.tsv", rows, header)
+    words = ["score-variants", table, "--motifs", world["folder"] / "m.jaspar", "--window", 64,
+             "--genome", world["folder"] / "g.fa", "--out", tmp_path / "o.tsv"]  # fmt: skip
+    assert main([*map(str, words), "--truth", "label", "--group", "element"]) == 0
+    said = capsys.readouterr().out
+    for group in ("all", "e1", "e2"):
+        assert f"label, {group}: auroc (" in said
+    assert "baseline motif" in said
+    assert "baseline gc" in said
+    (tmp_path / "o.tsv").unlink()
+    assert main([*map(str, words), "--truth", "labels"]) == 1
+    assert "no such column" in capsys.readouterr().err
+    assert main([*map(str, words), "--group", "element"]) == 2
+    assert "Give --truth" in capsys.readouterr().err
+    assert not (tmp_path / "o.tsv").exists()

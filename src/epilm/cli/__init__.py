@@ -29,7 +29,11 @@ COMMANDS = {
     "finetune": "Fine-tune a pre-trained model on a task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
+    "embed": "Write a vector of a model for every sequence, interval or region of a store.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",
+    "simulate-cohort": "Write simulated people with variants of a file, some of them ill.",
+    "risk": "Predict disease from people's genotypes by a model's word, beside baselines.",
+    "explain": "Say which bases a model's word hangs on: maps, tracks, pictures, motifs.",
     "compare": "Fine-tune several models and baselines over seeds into one table.",
     "leaderboard": (
         "Rank models over the ENCODE-DREAM datasets; --paper prints the published ranks."
@@ -54,6 +58,7 @@ MEMORY = {
         " fit, take a smaller model."
     ),
     "compare": "Lower --batch-size, or take smaller models.",
+    "embed": "Lower --batch-size (64 where not given), or compute where there is more memory.",
     "predict": (
         "Lower --batch-size (256 where not given), or compute where there is more memory"
         " (--device)."
@@ -62,6 +67,7 @@ MEMORY = {
         "Lower --batch-size (256 where not given), or compute where there is more memory"
         " (--device)."
     ),
+    "explain": "Lower --batch-size (64 where not given).",
 }
 
 

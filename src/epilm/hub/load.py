@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from epilm.errors import CheckpointError, DamagedError, InputError
 from epilm.hub.checkpoint import SPEC, WEIGHTS, damage_of, load_model, read_spec
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
-from epilm.models.grouping import Pooling, pool_tokens, pooled_places
+from epilm.models.grouping import pool_tokens, pooled_places
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import encoder_size
 from epilm.nn.encoder import EncoderBlock, SequenceEncoder
@@ -31,6 +31,8 @@ from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
 from epilm.tokens.state_tokens import N_SPECIAL_STATES
 
 log = logging.getLogger(__name__)
+
+Pool = Literal["cls", "mean", "pooler", "max"]  # those of models, and one that no model learns with
 
 # Letters to codes; anything else is no base. genome.sequence has the same table for files.
 _CODES = np.full(256, 4, dtype=np.uint8)
@@ -67,7 +69,7 @@ class Loaded:
         self,
         sequences: Iterable[str | np.ndarray],
         *,
-        pooling: Pooling | None = None,
+        pooling: Pool | None = None,
         batch_size: int = 32,
     ) -> np.ndarray:
         """Turn sequences into vectors.
@@ -80,10 +82,9 @@ class Loaded:
         ----------
         sequences : iterable of str or uint8 array
             Letters (either case), or codes A=0 C=1 G=2 T=3; at least k bases each.
-        pooling : {"cls", "mean", "pooler"}, optional
-            [CLS], the mean over all tokens ([CLS] and [SEP] among them, as in training), or BERT's
-            pooler; the model's own where not given, the mean where it was trained without special
-            tokens.
+        pooling : {"cls", "mean", "pooler", "max"}, optional
+            [CLS], the mean or the largest over all tokens ([CLS] and [SEP] among them, as in
+            training), or BERT's pooler; `own_pool` where not given.
         batch_size : int
             Pieces encoded at once.
 
@@ -96,11 +97,7 @@ class Loaded:
         InputError
             If a sequence is shorter than k, or there is no such pooling.
         """
-        if pooling not in (None, *get_args(Pooling)):
-            raise InputError(
-                "unknown pooling", found=str(pooling), expected=" | ".join(get_args(Pooling))
-            )
-        how: Pooling = pooling or (self.spec.pooling if self.spec.special_tokens else "mean")
+        how = self.own_pool(pooling)
         encoder = self.encoder
         if find_trunk(self.model) is not None and "states" in self.spec.streams:
             log.warning("%s: states are read as unknown: sequences have no cell type", self.path)
@@ -120,11 +117,30 @@ class Loaded:
         counts = np.bincount(owner, minlength=n) if owner else np.ones(0)
         return (total / counts[:, None]).astype(np.float32)
 
+    def own_pool(self, pooling: Pool | None = None) -> Pool:
+        """The pool that was asked for; where none was the model's own, the mean where it was
+        trained without special tokens.
+
+        Raises
+        ------
+        InputError
+            If there is no such pool.
+        """
+        if pooling not in (None, *get_args(Pool)):
+            raise InputError(
+                "unknown pooling", found=str(pooling), expected=" | ".join(get_args(Pool))
+            )
+        return pooling or (self.spec.pooling if self.spec.special_tokens else "mean")
+
+    @property
+    def room(self) -> int:
+        """K-mers of the longest input."""
+        return min(self.spec.max_tokens, self.encoder.max_positions) - 2
+
     def _pieces(self, sequences: Iterable[str | np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
         k, stride = self.spec.k, self.spec.stride
         if isinstance(sequences, str):
             raise InputError("one sequence was given", do="Pass a list of sequences.")
-        room = min(self.spec.max_tokens, self.encoder.max_positions) - 2
         pieces, owner = [], []
         for number, sequence in enumerate(sequences):
             codes = _codes(sequence)
@@ -137,7 +153,7 @@ class Loaded:
                     expected=f"at least k = {k}",
                 )
             ids = kmer_ids(codes, k, stride)
-            for piece in np.array_split(ids, -(-length // room)):
+            for piece in np.array_split(ids, -(-length // self.room)):
                 pieces.append(piece)
                 owner.append(number)
         return pieces, owner
@@ -145,7 +161,7 @@ class Loaded:
     def _encode(
         self,
         pieces: Sequence[np.ndarray],
-        how: Pooling,
+        how: Pool,
         encoder: SequenceEncoder,
         device: torch.device,
     ) -> Tensor:
@@ -156,14 +172,33 @@ class Loaded:
         special = self.spec.special_tokens
         ids, mask = wrap(table, lengths, cls=special, sep=special)
         trunk = find_trunk(self.model)
-        rows = pooled_places(ids.to(device), how)
+        rows = places_of_pool(ids.to(device), how)
         if trunk is not None:
             hidden = trunk.encode(ids.to(device), mask.to(device), rows=rows)
         else:
             hidden, _ = encoder(ids.to(device), None, mask.to(device), rows=rows)
         # As in training: one pool, or the same model would give two vectors.
         tokens = hidden if rows is None else hidden[:, None]
-        return pool_tokens(tokens, mask.to(device), how, encoder.pooler)
+        return pool_of(tokens, mask.to(device), how, encoder.pooler)
+
+
+def places_of_pool(ids: Tensor, how: Pool) -> Tensor | None:
+    """The tokens that a pool reads, as `models.grouping.pooled_places`; None: all of them."""
+    return pooled_places(ids, "mean" if how == "max" else how)
+
+
+def pool_of(tokens: Tensor, mask: Tensor, how: Pool, pooler: nn.Module) -> Tensor:
+    """One vector (N, H) an input of token vectors (N, L, H), as `models.grouping.pool_tokens`.
+
+    Examples
+    --------
+    >>> tokens = torch.tensor([[[1.0, 5.0], [2.0, 0.0], [9.0, 9.0]]])
+    >>> pool_of(tokens, torch.tensor([[True, True, False]]), "max", nn.Identity()).tolist()
+    [[2.0, 5.0]]
+    """
+    if how != "max":
+        return pool_tokens(tokens, mask, how, pooler)
+    return tokens.masked_fill(~mask[..., None], -torch.inf).amax(1)
 
 
 def _codes(sequence: str | np.ndarray) -> np.ndarray:

@@ -133,12 +133,16 @@ class BaseStem(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Map token ids (N, L) to (N, L, H); 0 on [CLS], [SEP] and padding."""
-        length = ids.shape[1]
         codes = bases_of_tokens(ids, self.table, self.stride)  # (N, P)
         letters = torch.arange(4, device=ids.device)[:, None]
         hot = (codes[:, None] == letters).to(self.conv.weight.dtype)  # (N, 4, P), N is all 0
+        return self.read(hot, ids)
+
+    def read(self, bases: Tensor, ids: Tensor) -> Tensor:
+        """Map bases (N, 4, P), or their probabilities, of tokens (N, L) to (N, L, H)."""
+        length = ids.shape[1]
         left = (self.width - 1) // 2
-        answers = self.conv(F.pad(hot, (left, self.width - 1 - left)))  # (N, C, P)
+        answers = self.conv(F.pad(bases, (left, self.width - 1 - left)))  # (N, C, P)
         answers = answers[..., : length * self.stride].relu()
         steps = answers.unflatten(-1, (length, self.stride))  # (N, C, L, s)
         added = self.dense(steps.amax(-1).transpose(1, 2))  # (N, L, H)

@@ -7,7 +7,7 @@ Coordinates 0-based. Axes: N pairs, W bases of a window.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from epilm.errors import InputError
 from epilm.genome.chromosomes import check_length, check_names
 from epilm.genome.sequence import LETTERS, decode, encode, reverse_complement
 from epilm.tasks.reference import Reference
-from epilm.variants.variant_files import Allele, VariantFile
+from epilm.variants.records import Allele, VariantFile
 
 WRONG_AT_MOST = 0.01  # of the records: more is another assembly, or another counted allele
 SWAPPED, MISMATCH = "ref_swapped", "ref_mismatch"
@@ -193,7 +193,7 @@ def _refuse_wrong(file: VariantFile, alleles: Sequence[Allele], reasons: Sequenc
 
 
 @dataclass(frozen=True)
-class WindowPairs:
+class Pairs:
     """N variants as two windows each, on one strand.
 
     Attributes
@@ -220,10 +220,10 @@ class WindowPairs:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def turned(self) -> "WindowPairs":
+    def turned(self) -> "Pairs":
         """The same windows read from the other strand."""
         width = self.codes.shape[2]
-        return WindowPairs(
+        return Pairs(
             reverse_complement(self.codes),
             width - self.ends,
             width - self.begin,
@@ -233,26 +233,48 @@ class WindowPairs:
         )
 
 
-def window_start(change: Change, width: int, shift: int = 0) -> int:
-    """First base of the window: the longer allele in its middle, moved `shift` bp to the right.
+class Windowing(NamedTuple):
+    """Which windows are cut around a variant.
+
+    Attributes
+    ----------
+    width : int
+        Bases, W.
+    shifts : tuple of int
+        Places of the variant off the window's middle, in bp.
+    grid : int
+        Windows begin at multiples of it (and are shifted then), so that neighbours share the
+        window of REF; 1: the variant stands in the middle.
+    """
+
+    width: int
+    shifts: tuple[int, ...] = (0,)
+    grid: int = 1
+
+
+def window_start(change: Change, windowing: Windowing, shift: int = 0) -> int:
+    """First base of the window: the longer allele in its middle, to the grid, moved `shift` bp to
+    the right.
 
     Examples
     --------
-    >>> window_start(Change("chr1", 100, "A", "G"), 21)
+    >>> window_start(Change("chr1", 100, "A", "G"), Windowing(21))
     90
+    >>> [window_start(Change("chr1", at, "A", "G"), Windowing(21, grid=8)) for at in (97, 98, 105)]
+    [88, 88, 96]
     """
     longest = max(len(change.ref), len(change.alt))
-    return change.start - (width - longest) // 2 + shift
+    start = change.start - (windowing.width - longest) // 2
+    return (start + windowing.grid // 2) // windowing.grid * windowing.grid + shift
 
 
-def reason_of_window(
-    bases: NDArray[np.uint8], change: Change, width: int, shifts: Iterable[int]
-) -> str | None:
+def reason_of_window(bases: NDArray[np.uint8], change: Change, windowing: Windowing) -> str | None:
     """Why a change's windows cannot be read; None where they can."""
+    width = windowing.width
     if max(len(change.ref), len(change.alt)) > width // 2:
         return "too_long"
-    for shift in shifts:
-        start = window_start(change, width, shift)
+    for shift in windowing.shifts:
+        start = window_start(change, windowing, shift)
         end = start + width + max(len(change.ref) - len(change.alt), 0)
         if start < 0 or end > len(bases):
             return "window_past_end"
@@ -262,23 +284,24 @@ def reason_of_window(
 
 
 def make_pairs(
-    genome: Reference, changes: Sequence[Change], width: int, shift: int = 0
-) -> tuple[WindowPairs, NDArray[np.bool_]]:
+    genome: Reference, changes: Sequence[Change], windowing: Windowing, shift: int = 0
+) -> tuple[Pairs, NDArray[np.bool_]]:
     """Cut the windows of changes.
 
     Returns
     -------
-    pairs : WindowPairs
+    pairs : Pairs
     alt_first : bool (N,)
         Whether ALT is the first of the two.
     """
-    n = len(changes)
+    n, width = len(changes), windowing.width
     codes = np.empty((n, 2, width), np.uint8)
     begin, ends = np.empty((n, 2), np.int64), np.empty((n, 2), np.int64)
     starts, alt_first = np.empty(n, np.int64), np.zeros(n, bool)
+    chroms = {chrom: genome.codes(chrom) for chrom in {change.chrom for change in changes}}
     for row, change in enumerate(changes):
-        bases = genome.codes(change.chrom)
-        start = window_start(change, width, shift)
+        bases = chroms[change.chrom]
+        start = window_start(change, windowing, shift)
         ref = bases[start : start + width]
         after = change.start + len(change.ref)
         left = change.start - start
@@ -292,4 +315,4 @@ def make_pairs(
             two, sizes, alt_first[row] = two[::-1], sizes[::-1], True
         codes[row], starts[row] = two, start
         begin[row], ends[row] = left, [left + size for size in sizes]
-    return WindowPairs(codes, begin, ends, tuple(c.chrom for c in changes), starts), alt_first
+    return Pairs(codes, begin, ends, tuple(c.chrom for c in changes), starts), alt_first

@@ -1,34 +1,49 @@
 """Score variants: every ALT of a file, as two whole haplotypes, on both strands.
 
-Reading, windows, scorers and writing meet here. A variant's numbers depend on its two windows and
-the model, on nothing else: not on the batch, the order, the neighbours or the shard.
-Axes: N alleles, S strands and shifts.
+Reading, windows, scorers, the null and writing meet here. A variant's numbers depend on its two
+windows and the model, on nothing else: not on the batch, the order, the neighbours or the shard.
+Axes: N alleles, D different haplotypes, S strands and shifts, C columns.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from epilm.atomic import locked
 from epilm.errors import UsageError
 from epilm.tasks.reference import Reference, open_reference
 from epilm.variants.haplotypes import (
     REASONS,
     Change,
     Checked,
+    Windowing,
     check_alleles,
     make_pairs,
     reason_of_window,
 )
-from epilm.variants.scorers import MaskedScorer, PairScorer, TaskScorer, Values, motifs_from
-from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
+from epilm.variants.null import Stratum, draw_null, percentile, strata_text, stratum_of
+from epilm.variants.parts import Parts, digest, digest_of_weights
+from epilm.variants.passes import ON_CPU, ON_GPU
+from epilm.variants.records import Allele, kind_of, pysam_module, read_variants
+from epilm.variants.scorers import (
+    PairScorer,
+    PretrainedScorer,
+    TaskScorer,
+    Values,
+    motifs_from,
+)
 from epilm.variants.writing import Columns, write_scores
 
-PIECE = 256  # variants whose windows are in memory at a time
+PIECE = 256  # haplotypes whose windows are in memory at a time
+PARTS = 200  # at most so many parts of an unfinished run
 MOTIF_WINDOW = 200  # bp, where motifs alone are asked for: what no motif reaches is not read
 Say = Callable[[str], None]
 # What follows the name of a score.
@@ -38,6 +53,7 @@ SIDES = {
     "delta": "ALT less REF",
     "strands": "how far the two strands' deltas are apart",
 }
+OF_STRANDS = "_strands"
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class VariantScores:
         "" where scored, else why not.
     values : dict of str to float64 (N,)
         NAME_ref, NAME_alt, NAME_delta and NAME_strands of a score of each haplotype, NAME and
-        NAME_strands of a distance; NaN where not scored.
+        NAME_strands of a distance; with a null NAME_percentile; NaN where not scored.
     notes : tuple of str
         What a reader must know.
     """
@@ -110,6 +126,13 @@ def score_variants(
     motifs: str | Path | None = None,
     window: int | None = None,
     shifts: Sequence[int] = (0,),
+    grid: int = 1,
+    scores: Sequence[str] | None = None,
+    pooling: Literal["cls", "mean", "pooler"] | None = None,
+    motif_columns: Literal["each", "largest"] = "each",
+    null: int = 0,
+    null_seed: int = 0,
+    batch_size: int = PIECE,
     shard: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     say: Say | None = None,
@@ -119,13 +142,15 @@ def score_variants(
     Parameters
     ----------
     variants : path
-        VCF, BCF or a table; see `variants.variant_files.read_variants`.
+        VCF, BCF or a table; see `variants.records.read_variants`.
     model : path, optional
-        A pre-trained run (`llr`, `l2`, `cosine`) or a fine-tuned one (`logit_NAME`).
+        A pre-trained run (`llr`, `l2`, `cosine`; `sites`, `sites_changed` where it learned motif
+        sites) or a fine-tuned one (`logit_NAME`).
     genome : path, Genome or store, optional
         What REF is checked against and windows are cut from; with `store` its genome.
     out : path, optional
-        .tsv, .tsv.gz, .vcf, .vcf.gz or .bcf.
+        .tsv, .tsv.gz, .vcf, .vcf.gz or .bcf. What is done of a run that was stopped lies beside it
+        until it is whole: the same call goes on from there, and ends with the same bytes.
     store : path or Store, cell : str, optional
         For a model of binding: whose tracks, and in which cell type.
     motifs : path, optional
@@ -135,6 +160,23 @@ def score_variants(
         model's own, where not given; other fine-tuned models: as wide as what they learned from.
     shifts : sequence of int
         Places of the variant's middle off the window's, in bp; the mean over them counts.
+    grid : int
+        Windows begin at multiples of so many bases, so that neighbouring variants share the window
+        of REF and little of it is computed twice; 1: the variant is in the middle.
+    scores : sequence of str, optional
+        Which scores of a pre-trained model to compute; all that it gives where not given.
+    pooling : {"cls", "mean", "pooler"}, optional
+        Which vector of a pre-trained model `l2` and `cosine` are of; its own where not given.
+    motif_columns : {"each", "largest"}
+        A score a motif, or the motif whose score changes most (`motif_largest`) and the sum of all
+        changes (`motifs_changed`).
+    null : int
+        Add to every delta and distance its percentile among so many matched random variants
+        (`variants.null`), by size: 100 is larger than any of them.
+    null_seed : int
+        Which ones are drawn.
+    batch_size : int
+        Haplotypes whose windows are in memory at a time; changes no bit.
     shard : str, optional
         "i/N": every N-th record from the i-th, i from 1.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -183,23 +225,13 @@ def score_variants(
         genome = StoreBases(opened)
     if genome is None:
         raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
-    scorers: list[PairScorer] = []
-    notes: list[str] = []
-    if model is not None:
-        scorers.append(_open_model(model, opened, cell, device, notes))
-    elif store is not None or cell is not None:
-        raise UsageError("--store and --cell are a model's", do="Give --model.")
-    if motifs is not None:
-        scorers.append(motifs_from(motifs))
-    width = _window(scorers, window, model)
-    shifts = tuple(dict.fromkeys(int(shift) for shift in shifts)) or (0,)
-    if max(map(abs, shifts)) > width // 4:
-        raise UsageError(
-            "a shift moves the variant to the window's edge",
-            where="--shifts",
-            found=max(shifts, key=abs),
-            expected=f"at most {width // 4} bp of a window of {width} bp",
-        )
+    scorers = _open_scorers(model, opened, cell, motifs, scores, pooling, device, motif_columns)
+    windowing = _windowing(scorers, window, shifts, grid, model)
+    for name, value, least in (("null", null, 0), ("batch-size", batch_size, 1)):
+        if value < least:
+            raise UsageError(
+                "impossible value", where=f"--{name}", found=value, expected=f"at least {least}"
+            )
     file = read_variants(variants)
     reference = open_reference(genome)
     checked = check_alleles(file, file.alleles, reference)
@@ -210,22 +242,36 @@ def score_variants(
     checked = Checked(
         [checked.changes[row] for row in rows], [checked.reasons[row] for row in rows]
     )
-    columns = _score(scorers, checked, reference, width, shifts, say)
-    notes.append(
-        f"{width} bp windows, both strands, shifts {' '.join(map(str, shifts))};"
-        f" {len({c for c in checked.changes if c is not None})} different haplotypes"
-    )
-    done = VariantScores(alleles, checked.changes, checked.reasons, columns.values, tuple(notes))
-    if out is not None:
-        write_scores(
-            Path(out),
-            file.path,
-            alleles,
-            checked.changes,
-            checked.reasons,
-            columns,
-            reference.sizes,
+    work = _plan(checked, reference, windowing, null, null_seed)
+    with nullcontext() if out is None else locked(out):
+        parts = None
+        if out is not None:
+            parts = Parts(Path(out), _asked(work, scorers, reference, windowing, opened, cell))
+        table = _score_all(scorers, work, reference, windowing, batch_size, parts, say)
+        columns = _spread(scorers, work, table, checked, null)
+        notes = [note for scorer in scorers for note in scorer.notes]
+        notes += [] if parts is None else parts.notes
+        on_grid = f" on a grid of {grid} bp" if grid > 1 else ""
+        notes.append(
+            f"{windowing.width} bp windows{on_grid}, both strands, shifts"
+            f" {' '.join(map(str, windowing.shifts))}; {work.asked} different haplotypes"
         )
+        if null:
+            notes.append(strata_text(work.null.values(), null))
+        done = VariantScores(
+            alleles, checked.changes, checked.reasons, columns.values, tuple(notes)
+        )
+        if out is not None and parts is not None:
+            write_scores(
+                Path(out),
+                file.path,
+                alleles,
+                checked.changes,
+                checked.reasons,
+                columns,
+                reference.sizes,
+            )
+            parts.remove()
     return done
 
 
@@ -250,8 +296,37 @@ def _parse_shard(shard: str | None) -> tuple[int, int]:
     return i, n
 
 
+def _open_scorers(
+    model: str | Path | None,
+    store: Any,
+    cell: str | None,
+    motifs: str | Path | None,
+    scores: Sequence[str] | None,
+    pooling: Any,
+    device: Any,
+    motif_columns: str,
+) -> list[PairScorer]:
+    scorers: list[PairScorer] = []
+    if model is not None:
+        scorers.append(_open_model(model, store, cell, scores, pooling, device))
+    elif store is not None or cell is not None or scores or pooling:
+        raise UsageError(
+            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
+        )
+    if motifs is not None:
+        scorers.append(motifs_from(motifs, motif_columns == "largest"))
+    elif motif_columns != "each":
+        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
+    return scorers
+
+
 def _open_model(
-    path: str | Path, store: Any, cell: str | None, device: Any, notes: list[str]
+    path: str | Path,
+    store: Any,
+    cell: str | None,
+    scores: Sequence[str] | None,
+    pooling: Any,
+    device: Any,
 ) -> PairScorer:
     from epilm.device import choose_place
     from epilm.finetuning.finetuned import is_finetuned
@@ -259,11 +334,14 @@ def _open_model(
     from epilm.hub.load import load
 
     if is_finetuned(path):
-        tuned = TaskScorer(open_scorer(path, both_strands=False, device=device), store, cell)
-        reads = tuned.model.reads
-        if tuned.haplotypes is not None and (reads.signals or reads.states):
-            notes.append("behind an indel the store's tracks stand beside other bases")
-        return tuned
+        if scores or pooling:
+            raise UsageError(
+                "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
+                where=str(path),
+                found=", ".join(scores or [pooling]),
+                do="Leave them out.",
+            )
+        return TaskScorer(open_scorer(path, both_strands=False, device=device), store, cell)
     if store is not None or cell is not None:
         raise UsageError(
             "a pre-trained model reads bases alone here",
@@ -271,10 +349,32 @@ def _open_model(
             found="--store or --cell",
             do="Give --genome, and leave both out.",
         )
-    masked = MaskedScorer(load(path, device=choose_place(device, "fp32").device))
-    if not masked.sides:
-        notes.append("the model has no head of k-mers: no llr")
-    return masked
+    return PretrainedScorer(load(path, device=choose_place(device, "fp32").device), scores, pooling)
+
+
+def _windowing(
+    scorers: Sequence[PairScorer],
+    window: int | None,
+    shifts: Sequence[int],
+    grid: int,
+    model: Any,
+) -> Windowing:
+    """The windows asked for, if a variant stays within them."""
+    width = _window(scorers, window, model)
+    shifts = tuple(dict.fromkeys(int(shift) for shift in shifts)) or (0,)
+    if not 1 <= grid <= width // 4:
+        raise UsageError(
+            "impossible value", where="--grid", found=grid, expected=f"1 to {width // 4}"
+        )
+    most = width // 4 - grid // 2
+    if max(map(abs, shifts)) > most:
+        raise UsageError(
+            "a shift moves the variant to the window's edge",
+            where="--shifts",
+            found=max(shifts, key=abs),
+            expected=f"at most {most} bp of a window of {width} bp",
+        )
+    return Windowing(width, shifts, grid)
 
 
 def _window(scorers: Sequence[PairScorer], window: int | None, model: Any) -> int:
@@ -307,72 +407,169 @@ def _window(scorers: Sequence[PairScorer], window: int | None, model: Any) -> in
     return width
 
 
-def _score(
-    scorers: Sequence[PairScorer],
-    checked: Checked,
-    genome: Reference,
-    width: int,
-    shifts: Sequence[int],
-    say: Say,
-) -> Columns:
-    """Score each haplotype once; what windows cannot be read is noted in `checked`."""
-    n = len(checked.changes)
-    values: dict[str, Values] = {}
-    texts: dict[str, str] = {}
-    for scorer in scorers:
-        for name in scorer.sides:
-            for side, text in SIDES.items():
-                values[f"{name}_{side}"] = np.full(n, np.nan)
-                texts[f"{name}_{side}"] = f"{name} {text}"
-        for name in scorer.between:
-            values[name] = np.full(n, np.nan)
-            texts[name] = f"{name} distance of REF and ALT, mean over strands and shifts"
-            values[f"{name}_strands"] = np.full(n, np.nan)
-            texts[f"{name}_strands"] = f"{name}: how far the two strands are apart"
-    done = 0
-    for rows in _by_haplotype(checked, genome, width, shifts):
-        changes = [checked.changes[same[0]] for same in rows]
-        said = score_changes(scorers, [c for c in changes if c is not None], genome, width, shifts)
-        for name, column in said.items():
-            for value, same in zip(column, rows):
-                values[name][same] = value
-        done += sum(map(len, rows))
-        if n > 4 * PIECE and done // (16 * PIECE) != (done - sum(map(len, rows))) // (16 * PIECE):
-            say(f"{done:,} of {n:,} alleles")
-    return Columns(values, texts)
+@dataclass(frozen=True)
+class Work:
+    """The different haplotypes of a run, in the order they are scored.
+
+    Attributes
+    ----------
+    changes : list of Change, length D
+        Chromosome by chromosome, along it; then what only the null needs.
+    asked : int
+        How many of them the file asks for.
+    null : dict of Stratum to list of Change
+        Matched random variants.
+    stratum : dict of Change to Stratum
+        Of each that the file asks for, where a null is wanted.
+    """
+
+    changes: list[Change]
+    asked: int
+    null: dict[Stratum, list[Change]]
+    stratum: dict[Change, Stratum]
 
 
-def _by_haplotype(
-    checked: Checked, genome: Reference, width: int, shifts: Sequence[int]
-) -> Iterator[list[list[int]]]:
-    """Blocks of PIECE haplotypes, each with the rows that have it; chromosome by chromosome."""
+def _plan(checked: Checked, genome: Reference, windowing: Windowing, null: int, seed: int) -> Work:
+    """List what is to be scored; what windows cannot be read is noted in `checked`."""
     by_chrom: dict[str, dict[Change, list[int]]] = {}
     for row, change in enumerate(checked.changes):
         if change is not None:
             by_chrom.setdefault(change.chrom, {}).setdefault(change, []).append(row)
-    for chrom, haplotypes in by_chrom.items():
+    asked: list[Change] = []
+    drawn: dict[Stratum, list[Change]] = {}
+    stratum: dict[Change, Stratum] = {}
+    for chrom in genome.sizes:
+        if chrom not in by_chrom:
+            continue
         bases = genome.codes(chrom)
-        block: list[list[int]] = []
-        for change, rows in haplotypes.items():
-            reason = reason_of_window(bases, change, width, shifts)
-            if reason is not None:
-                for row in rows:
-                    checked.reasons[row] = reason
-                continue
-            block.append(rows)
-            if len(block) == PIECE:
-                yield block
-                block = []
-        if block:
-            yield block
+        for change, rows in sorted(by_chrom[chrom].items()):
+            reason = reason_of_window(bases, change, windowing)
+            for row in rows if reason is not None else ():
+                checked.reasons[row] = reason or ""
+            if reason is None:
+                asked.append(change)
+                if null:
+                    stratum[change] = stratum_of(bases, change)
+        for each in sorted({s for c, s in stratum.items() if c.chrom == chrom}):
+            drawn[each] = draw_null(bases, each, windowing, null, seed)
+    more = sorted({change for of in drawn.values() for change in of} - set(asked))
+    return Work(asked + more, len(asked), drawn, stratum)
+
+
+def _asked(
+    work: Work,
+    scorers: Sequence[PairScorer],
+    genome: Reference,
+    windowing: Windowing,
+    store: Any,
+    cell: str | None,
+) -> dict[str, Any]:
+    """All that values depend on, to be compared with what an unfinished run was asked."""
+    chroms = list(dict.fromkeys(change.chrom for change in work.changes))
+    asked: dict[str, Any] = {
+        "variants": digest("|".join(map(str, change)).encode() for change in work.changes),
+        "genome": digest(b"%d" % zlib.crc32(genome.codes(chrom).tobytes()) for chrom in chroms),
+        "window": [windowing.width, list(windowing.shifts), windowing.grid],
+        "scores": digest(name.encode() for s in scorers for name in (*s.sides, *s.between)),
+        "pooling": [getattr(scorer, "pooling", None) for scorer in scorers],
+        "model": digest(digest_of_weights(s.network).encode() for s in scorers if s.network),
+        "motifs": digest(pwm.tobytes() for s in scorers for pwm in getattr(s, "pwms", ())),
+        "store": None if store is None else store.fingerprint,
+        "cell": cell,
+        "rows": [ON_CPU, ON_GPU],
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "device": sorted({str(s.device) for s in scorers if s.network}),
+    }
+    return asked
+
+
+def _names(scorers: Sequence[PairScorer]) -> dict[str, str]:
+    """Columns that `score_changes` gives, each with what it is."""
+    texts: dict[str, str] = {}
+    for scorer in scorers:
+        for name in scorer.sides:
+            texts |= {f"{name}_{side}": f"{name} {text}" for side, text in SIDES.items()}
+        for name in scorer.between:
+            texts[name] = f"{name} distance of REF and ALT, mean over strands and shifts"
+            texts[name + OF_STRANDS] = f"{name}: how far the two strands are apart"
+    return texts
+
+
+def _ranked(scorers: Sequence[PairScorer]) -> dict[str, str]:
+    """Columns that a null ranks, and the score that each belongs to."""
+    deltas = {f"{name}_delta": name for scorer in scorers for name in scorer.sides}
+    return deltas | {name: name for scorer in scorers for name in scorer.between}
+
+
+def _score_all(
+    scorers: Sequence[PairScorer],
+    work: Work,
+    genome: Reference,
+    windowing: Windowing,
+    batch: int,
+    parts: Parts | None,
+    say: Say,
+) -> Values:
+    """Values (D, C) of all haplotypes, part by part; what was scored before is taken over."""
+    names, n = list(_names(scorers)), len(work.changes)
+    table = np.full((n, len(names)), np.nan)
+    # A function of how many there are, so that a run that goes on has the same parts.
+    size = PIECE * max(1, -(-n // (PIECE * PARTS)))
+    if parts is not None and parts.before:
+        say(f"{parts.before} of {-(-n // size)} parts were scored before: going on")
+    for number, first in enumerate(range(0, n, size)):
+        part = slice(first, min(first + size, n))
+        values = None if parts is None else parts.get(number)
+        if values is None:
+            for at in range(part.start, part.stop, batch):
+                here = slice(at, min(at + batch, part.stop))
+                said = score_changes(scorers, work.changes[here], genome, windowing)
+                table[here] = np.stack([said[name] for name in names], 1)
+            if parts is not None:
+                parts.put(number, table[part])
+        else:
+            table[part] = values
+        if n > 4 * PIECE and number % 16 == 15:
+            say(f"{part.stop:,} of {n:,} haplotypes")
+    return table
+
+
+def _spread(
+    scorers: Sequence[PairScorer], work: Work, table: Values, checked: Checked, null: int
+) -> Columns:
+    """Give each allele its haplotype's values, and its percentiles."""
+    row_of = {change: row for row, change in enumerate(work.changes)}
+    scored = [
+        (row, row_of[change])
+        for row, (change, reason) in enumerate(zip(checked.changes, checked.reasons))
+        if change is not None and not reason
+    ]
+    n, texts = len(checked.changes), _names(scorers)
+    values = {name: np.full(n, np.nan) for name in texts}
+    to = [row for row, _ in scored]
+    taken = [row for _, row in scored]
+    for column, name in enumerate(list(texts)):
+        values[name][to] = table[taken, column]
+    if null:
+        numbers = {name: column for column, name in enumerate(texts)}
+        null_rows = {each: [row_of[c] for c in of] for each, of in work.null.items()}
+        for column_name, name in _ranked(scorers).items():
+            size = np.abs(table[:, numbers[column_name]])
+            text = f"{name}: percent of {null} matched random variants with a smaller effect"
+            texts[f"{name}_percentile"] = text
+            values[f"{name}_percentile"] = ranks = np.full(n, np.nan)
+            for row, at in scored:
+                others = null_rows[work.stratum[work.changes[at]]]
+                ranks[row] = percentile(size[at], size[others])
+    return Columns(values, texts)
 
 
 def score_changes(
     scorers: Sequence[PairScorer],
     changes: Sequence[Change],
     genome: Reference,
-    width: int,
-    shifts: Sequence[int] = (0,),
+    windowing: Windowing,
 ) -> dict[str, Values]:
     """Score normalised changes whose windows can be read.
 
@@ -383,8 +580,8 @@ def score_changes(
     """
     sides: dict[str, list[Values]] = {}
     between: dict[str, list[Values]] = {}
-    for shift in shifts:
-        pairs, alt_first = make_pairs(genome, changes, width, shift)
+    for shift in windowing.shifts:
+        pairs, alt_first = make_pairs(genome, changes, windowing, shift)
         for read in (pairs, pairs.turned()):
             for scorer in scorers:
                 said = scorer(read)

@@ -198,7 +198,7 @@ def _vcf(path: Path, contigs: dict[str, int]) -> Iterator[Row]:
 def _tsv(path: Path) -> Iterator[Row]:
     line = 1
     try:
-        with _text(path) as file:
+        with open_table(path) as file:
             csv.field_size_limit(1 << 30)
             rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             column = _columns(next(rows, []), path)
@@ -226,7 +226,8 @@ def _tsv(path: Path) -> Iterator[Row]:
         ) from None
 
 
-def _text(path: Path) -> IO[str]:
+def open_table(path: Path) -> IO[str]:
+    """Open a table, plain or gzip."""
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8")
     return open(path, encoding="utf-8")

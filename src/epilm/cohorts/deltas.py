@@ -1,0 +1,269 @@
+"""What a model says of each variant, as a vector: ALT less REF on whole windows, both strands.
+
+Embedding of a pre-trained model, logits of a fine-tuned task, best log-odds of motifs; any
+`PairScorer` of `variants.scorers`. Blocks are kept as they are made, so that a run that was stopped
+goes on where it was. Axes: V variants, D scores, W bases.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from epilm.atomic import write_json
+from epilm.cohorts.columns import Floats
+from epilm.errors import UsageError
+from epilm.hub.load import Loaded
+from epilm.tasks.reference import Reference
+from epilm.variants.haplotypes import Change, Pairs, Windowing, reason_of_window
+from epilm.variants.score import score_changes
+from epilm.variants.scorers import PairScorer, Said, TaskScorer, motifs_from
+
+BLOCK = 256  # variants scored before they are kept
+MOTIF_WINDOW = 200  # bp, where motifs alone are asked for
+Say = Callable[[str], None]
+
+
+class EmbeddingScorer:
+    """The pooled vector of each haplotype, a score a dimension.
+
+    Parameters
+    ----------
+    model : Loaded
+        On the device that computes.
+    """
+
+    between: tuple[str, ...] = ()
+    width: int | None = None
+
+    def __init__(self, model: Loaded) -> None:
+        self.model, spec = model, model.spec
+        self.notes: list[str] = []
+        self.network: nn.Module | None = model.model
+        self.sides: tuple[str, ...] = tuple(f"v{i}" for i in range(model.encoder.hidden))
+        room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
+        self.widest: int | None = (room - 1) * spec.stride + spec.k
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.model.parameters()).device
+
+    def __call__(self, pairs: Pairs) -> Said:
+        """See `PairScorer`."""
+        n, _, width = pairs.codes.shape
+        codes = list(pairs.codes.reshape(2 * n, width))
+        vectors = self.model.embed(codes, batch_size=2).astype(np.float64).reshape(n, 2, -1)
+        return Said({name: vectors[:, :, i] for i, name in enumerate(self.sides)}, {})
+
+
+@dataclass
+class Reader:
+    """What reads haplotypes.
+
+    Attributes
+    ----------
+    scorers : list of PairScorer
+    width : int
+        Bases of a window.
+    identity : dict
+        What the scores depend on, for those that are kept.
+    notes : list of str
+    loaded : Loaded or None
+        The pre-trained model, where one is asked.
+    """
+
+    scorers: list[PairScorer]
+    width: int
+    identity: dict[str, Any]
+    notes: list[str]
+    loaded: Loaded | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the D scores."""
+        return tuple(name for scorer in self.scorers for name in scorer.sides)
+
+
+def open_reader(
+    model: str | Path | None,
+    motifs: str | Path | None,
+    *,
+    store: Any = None,
+    cell: str | None = None,
+    window: int | None = None,
+    device: Any = "auto",
+) -> Reader:
+    """Open a model, motifs, or both.
+
+    Raises
+    ------
+    UsageError, CheckpointError, StoreError
+        If there is nothing to read with, or an option does not fit the model.
+    """
+    from epilm.device import choose_place
+    from epilm.finetuning.finetuned import is_finetuned
+    from epilm.finetuning.predict import open_scorer
+    from epilm.hub.load import load
+
+    if model is None and motifs is None:
+        raise UsageError("there is nothing to read variants with", do="Give --model or --motifs.")
+    scorers: list[PairScorer] = []
+    notes: list[str] = []
+    loaded = None
+    if model is not None and is_finetuned(model):
+        scorers.append(
+            TaskScorer(open_scorer(model, both_strands=False, device=device), store, cell)
+        )
+    elif store is not None or cell is not None:
+        raise UsageError(
+            "--store and --cell are of a fine-tuned model that reads places of a store",
+            where=str(model or motifs),
+            do="Leave both out, and give --genome.",
+        )
+    elif model is not None:
+        loaded = load(model, device=choose_place(device, "fp32").device)
+        scorers.append(EmbeddingScorer(loaded))
+    if motifs is not None:
+        scorers.append(motifs_from(motifs))
+    width = _window(scorers, window, model)
+    identity = {
+        "model": None if model is None else str(Path(model).resolve()),
+        "weights": None if model is None else _stamp(Path(model)),
+        "motifs": None if motifs is None else _stamp(Path(motifs)),
+        "store": None if store is None else str(store.path),
+        "cell": cell,
+        "width": width,
+    }
+    return Reader(scorers, width, identity, notes, loaded)
+
+
+def _stamp(path: Path) -> str:
+    """Sizes and dates of the files: other weights are other scores."""
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    said = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+
+
+def _window(scorers: Sequence[PairScorer], window: int | None, model: Any) -> int:
+    own = next((scorer.width for scorer in scorers if scorer.width is not None), None)
+    widest = min((s.widest for s in scorers if s.widest is not None), default=None)
+    if own is not None and window not in (None, own):
+        raise UsageError(
+            "the model reads windows of one width", where="--window", found=window, expected=own
+        )
+    if own is None and window is None and any(isinstance(s, TaskScorer) for s in scorers):
+        raise UsageError(
+            "the model does not say how wide a sequence it expects",
+            where=str(model),
+            do="Give --window: the width of the sequences it learned from.",
+        )
+    width = own or window or widest or MOTIF_WINDOW
+    if width < 16 or (widest is not None and width > widest):
+        raise UsageError(
+            "impossible value",
+            where="--window",
+            found=width,
+            expected=f"16 to {widest} bp" if widest is not None else "at least 16 bp",
+        )
+    return width
+
+
+@dataclass
+class Deltas:
+    """ALT less REF of V variants.
+
+    Attributes
+    ----------
+    values : float64 (V, D)
+        NaN rows where the window cannot be read.
+    left_out : Counter
+        Variants by why not.
+    """
+
+    values: Floats
+    left_out: Counter[str]
+
+
+def score_deltas(
+    reader: Reader,
+    changes: Sequence[Change],
+    genome: Reference,
+    *,
+    shifts: Sequence[int] = (0,),
+    keep: Path | None = None,
+    say: Say | None = None,
+) -> Deltas:
+    """Score variants, block by block.
+
+    Parameters
+    ----------
+    reader : Reader
+    changes : sequence of Change, length V
+        Normalised.
+    genome : Reference
+    shifts : sequence of int
+        Places of the variant off the window's middle, in bp; the mean over them counts.
+    keep : path, optional
+        Folder for finished blocks: those of the same model, window and variants are not made again.
+    say : callable, optional
+
+    Returns
+    -------
+    Deltas
+    """
+    windowing = Windowing(reader.width, tuple(shifts))
+    out = np.full((len(changes), len(reader.names)), np.nan)
+    left_out: Counter[str] = Counter()
+    good: list[int] = []
+    for row, change in enumerate(changes):
+        reason = reason_of_window(genome.codes(change.chrom), change, windowing)
+        if reason is None:
+            good.append(row)
+        else:
+            left_out[reason] += 1
+    # Neighbours share a chromosome's bases; the numbers do not depend on the order.
+    good.sort(key=lambda row: (changes[row].chrom, changes[row].start))
+    kept = 0
+    for start in range(0, len(good), BLOCK):
+        rows = good[start : start + BLOCK]
+        block = [changes[row] for row in rows]
+        values, was_there = _block(reader, block, genome, windowing, keep)
+        kept += len(rows) if was_there else 0
+        out[rows] = values
+        if say is not None and len(good) > 2 * BLOCK and start // BLOCK % 8 == 7:
+            say(f"{start + len(rows):,} of {len(good):,} variants read")
+    if kept and say is not None:
+        say(f"{kept:,} of {len(good):,} variants had been read before")
+    return Deltas(out, left_out)
+
+
+def _block(
+    reader: Reader,
+    block: Sequence[Change],
+    genome: Reference,
+    windowing: Windowing,
+    keep: Path | None,
+) -> tuple[NDArray[np.float64], bool]:
+    about = reader.identity | {
+        "shifts": list(windowing.shifts),
+        "names": list(reader.names),
+        "variants": [list(change) for change in block],
+    }
+    key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:24]
+    file = keep / f"{key}.json" if keep is not None else None
+    if file is not None and file.is_file():
+        return np.array(json.loads(file.read_text(encoding="utf-8")), np.float64), True
+    said = score_changes(reader.scorers, block, genome, windowing)
+    values = np.stack([said[f"{name}_delta"] for name in reader.names], 1)
+    if file is not None:
+        write_json(file, values.tolist())
+    return values, False

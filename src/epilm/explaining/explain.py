@@ -1,0 +1,292 @@
+"""Explain what a model says of regions or sequences; the public function behind `epilm explain`.
+
+Opening, reading, mapping and writing meet here.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import epilm
+from epilm.errors import UsageError
+from epilm.explaining.discovery import call_seqlets, find_patterns, named, tomtom_module
+from epilm.explaining.explain_options import ExplainOptions, options_of
+from epilm.explaining.explanation import Explanation
+from epilm.explaining.frames import (
+    Frame,
+    Region,
+    frames_of,
+    read_regions,
+    read_sequences,
+    window_of,
+)
+from epilm.explaining.region_map import WAYS, RegionMap, map_region
+from epilm.explaining.subject import PlacedSubject, Subject, open_subject
+from epilm.finetuning.finetuned import Finetuned
+from epilm.tasks.reference import open_reference
+from epilm.tasks.shuffle import dinucleotide_shuffle
+from epilm.variants.score import StoreBases
+
+Say = Callable[[str], None]
+
+
+def explain(
+    model: str | Path | Finetuned | Subject,
+    regions: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    say: Say | None = None,
+    **options: Any,
+) -> Any:
+    """Explain what a model says, base by base.
+
+    Parameters
+    ----------
+    model : path, Finetuned or Subject
+        A fine-tuned run on sequences or on places of a store; a pre-trained run (`llr`: log-odds
+        of hidden k-mers, `site_NAME`: motif sites); or an open subject.
+    regions : path, optional
+        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `fasta` is given.
+    out : path, optional
+        Folder to make.
+    say : callable, optional
+        Takes lines of progress; standard error by default.
+    **options
+        Fields of `ExplainOptions`: method, output, window, null, motifs, ...
+
+    Returns
+    -------
+    Explanation
+        With `maps` (`RegionMap`), `seqlets`, `patterns`, `write(folder)`. With `score` the table of
+        methods (`truth.MethodTable`), with method "inputs" `contributions.Contributions`.
+
+    Raises
+    ------
+    InputError, UsageError, StoreError, CheckpointError
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from epilm.finetuning.finetune import finetune
+    >>> from epilm.tasks.base import labelled
+    >>> bases = np.random.default_rng(0).integers(0, 4, (24, 16)).astype(np.uint8)
+    >>> rows = labelled(list(bases), [0, 1] * 12)
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> quiet = lambda line: None
+    >>> _ = finetune("sequences", rows, folder / "run", checkpoint="cnn", epochs=1, say=quiet)
+    >>> _ = (folder / "a.fa").write_text(">one\\nTTGCATTGCATTGCAA\\n")
+    >>> done = explain(folder / "run", fasta=folder / "a.fa", say=quiet)
+    >>> done.maps[0].changes.shape
+    (4, 16)
+    """
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    if regions is not None:
+        options["regions"] = regions
+    asked = options_of(options)
+    _check(asked)
+    subject = model if isinstance(model, Subject) else _open(model, asked)
+    if asked.score is not None:
+        from epilm.explaining.truth import score_methods
+
+        return score_methods(subject, asked, out, say)
+    if asked.method == "inputs":
+        from epilm.explaining.contributions import explain_inputs
+
+        return explain_inputs(subject, asked, out, say)
+    return explain_with(subject, asked, out, say)
+
+
+def _check(asked: ExplainOptions) -> None:
+    """Refuse what cannot be read before a model is opened."""
+    if asked.motifs is not None:
+        if not asked.null:
+            raise UsageError(
+                "names are given to patterns, and none are looked for",
+                where="--motifs",
+                do="Add --null 1: shuffled copies that seqlets are called against.",
+            )
+        tomtom_module()
+    if asked.score is None and asked.factor is not None:
+        raise UsageError(
+            "it says which planted sites count", where="--factor", do="Add --score FOLDER."
+        )
+    if (asked.regions is None) == (asked.fasta is None) and asked.score is None:
+        raise UsageError(
+            "give either regions or sequences",
+            found="both" if asked.regions else "neither",
+            do="Give --regions BED with --genome, or --fasta FILE.",
+        )
+    if asked.fasta is not None and (asked.genome or asked.store):
+        raise UsageError(
+            "sequences bring their bases",
+            where="--fasta",
+            found="--genome or --store",
+            do="Leave these out, or give --regions.",
+        )
+    if asked.store is not None and asked.genome:
+        raise UsageError(
+            "--genome and --store do not go together",
+            do="Leave out --genome: the windows are cut from the store's genome.",
+        )
+
+
+def _open(model: Any, asked: ExplainOptions) -> Subject:
+    return open_subject(
+        model,
+        store=asked.store,
+        cell=asked.cell,
+        output=asked.output,
+        both_strands=asked.both_strands,
+        batch=asked.batch_size,
+        device=asked.device,
+    )
+
+
+def read_frames(
+    subject: Subject, asked: ExplainOptions
+) -> tuple[list[tuple[Region, list[Frame]]], dict[str, int]]:
+    """Read what is to be explained, all of it checked.
+
+    Returns
+    -------
+    list of (Region, list of Frame)
+    sizes : dict of str to int
+        Of the chromosomes; empty where sequences bring their bases.
+    """
+    width = asked.window
+    if subject.width is not None:
+        if width not in (None, subject.width):
+            raise UsageError(
+                "the model reads windows of one width",
+                where="--window",
+                found=width,
+                expected=subject.width,
+            )
+        width = subject.width
+    if asked.fasta is not None:
+        if isinstance(subject, PlacedSubject):
+            raise UsageError(
+                "the model reads places of a store, and sequences have none",
+                where="--fasta",
+                do="Give --regions, --store and --cell.",
+            )
+        regions, bases = read_sequences(asked.fasta)
+        return [
+            (region, _frames(region, codes, subject, width, region.start))
+            for region, codes in zip(regions, bases)
+        ], {}
+    assert asked.regions is not None
+    if isinstance(subject, PlacedSubject):
+        genome: Any = StoreBases(subject.store)
+    elif asked.genome:
+        paths: Any = asked.genome
+        many = isinstance(paths, list | tuple) and len(paths) == 1
+        genome = open_reference(paths[0] if many else paths)
+    else:
+        raise UsageError(
+            "regions need the genome they lie on",
+            where=str(asked.regions),
+            do="Give --genome FASTA.",
+        )
+    regions = read_regions(asked.regions, genome)
+    out: list[Any] = [None] * len(regions)
+    for chrom in dict.fromkeys(region.chrom for region in regions):
+        codes = genome.codes(chrom)
+        for row, region in enumerate(regions):
+            if region.chrom == chrom:
+                out[row] = (region, _frames(region, codes, subject, width, 0))
+    return out, dict(genome.sizes)
+
+
+def _frames(
+    region: Region, codes: Any, subject: Subject, width: int | None, first: int
+) -> list[Frame]:
+    window = window_of(region, width, subject.widest)
+    shortest = 1 if subject.bases else subject.spec.k
+    wide = region.end - region.start if window is None else window
+    if wide < shortest:
+        raise UsageError(
+            "the region is shorter than one k-mer",
+            where=region.where or region.name,
+            found=f"{wide} bp",
+            expected=f"at least {shortest} bp",
+            do="Give --window: the bases that the model reads around it.",
+        )
+    return frames_of(region, codes, window, first=first, step=subject.step)
+
+
+def explain_with(
+    subject: Subject, asked: ExplainOptions, out: str | Path | None = None, say: Say | None = None
+) -> Explanation:
+    """Explain with a subject that is open; see `explain`."""
+    say = say or (lambda line: None)
+    began = told = time.monotonic()
+    frames, sizes = read_frames(subject, asked)
+    maps: list[RegionMap] = []
+    null = []
+    for number, (region, windows) in enumerate(frames):
+        maps.append(map_region(subject, region, windows, asked))
+        for copy in range(asked.null):
+            mixed = [_shuffled(frame, asked.seed, copy) for frame in windows]
+            null.append(map_region(subject, region, mixed, asked).scores)
+        if time.monotonic() - told > 30:
+            told = time.monotonic()
+            say(f"{number + 1:,} of {len(frames):,} regions")
+    notes = list(subject.notes)
+    unknown = int(sum((each.codes > 3).sum() for each in maps))
+    if unknown:
+        notes.append(f"{unknown:,} bases are N: they are not changed and have no score")
+    if len(frames) > sum(len(windows) == 1 for _, windows in frames):
+        notes.append(
+            "regions longer than a window are read in windows on a grid of the genome, each base in"
+            " the middle of one"
+        )
+    seqlets = call_seqlets(maps, null, asked.null) if asked.null else []
+    patterns = find_patterns(maps, seqlets)
+    if asked.motifs is not None:
+        from epilm.motifs.formats import read_motifs
+
+        motifs = read_motifs(asked.motifs)
+        patterns = named(patterns, motifs)
+        if len(motifs) < 50:
+            notes.append(
+                f"TOMTOM's q is of {len(motifs)} motifs: below 50 it depends on which these are"
+            )
+    about = {
+        "format": 1,
+        "epilm": epilm.__version__,
+        "model": subject.where,
+        "method": asked.method,
+        "what": WAYS[asked.method].about,
+        "output": subject.names[subject.output],
+        "strands": "both" if subject.both or subject.bases else "the region's own",
+        "options": {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(replace(asked, genome=None)).items()
+            if value is not None
+        },
+        "genome": [str(path) for path in _listed(asked.genome)],
+        "seconds": round(time.monotonic() - began, 2),
+    }
+    done = Explanation(maps, about, sizes, seqlets, patterns, notes)
+    if out is not None:
+        done.write(out, overwrite=asked.overwrite, pictures=asked.pictures)
+    return done
+
+
+def _listed(paths: Any) -> Sequence[Any]:
+    if paths is None:
+        return ()
+    return paths if isinstance(paths, list | tuple) else (paths,)
+
+
+def _shuffled(frame: Frame, seed: int, copy: int) -> Frame:
+    """The window with its dinucleotides in another order: a function of (seed, place, copy)."""
+    key = [seed, copy, abs(frame.start), *frame.chrom.encode()]
+    codes = dinucleotide_shuffle(frame.codes, np.random.default_rng(key))
+    return replace(frame, codes=codes)

@@ -1,0 +1,451 @@
+"""A model as a function of sequences: what every explanation is handed.
+
+A fine-tuned task on sequences or on places of a store, a pre-trained model's motif sites, and its
+log-odds of hidden k-mers wear one face. Windows are on the forward strand; a subject reads them
+from both strands and takes the mean, or from the one its region lies on, as the model learned.
+Axes: N windows, W bases, L tokens, O outputs, n explained bases.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from epilm.batch import Windows
+from epilm.device import Place, batch_fits, choose_place
+from epilm.errors import UsageError, nearest
+from epilm.explaining import mutagenesis
+from epilm.explaining.frames import MORE, Frame
+from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.finetuning.predict import logits_of_windows
+from epilm.finetuning.windows import reading_of
+from epilm.genome.sequence import reverse_complement
+from epilm.hub.load import Loaded, find_encoder, find_trunk, load
+from epilm.models.model_spec import ModelSpec
+from epilm.store.reader import Store
+from epilm.tasks.base import labelled
+from epilm.tokens.kmers import kmer_ids, wrap
+from epilm.tokens.states import real_tokens
+from epilm.variants.scorers import HaplotypeStore
+
+Values = NDArray[np.float64]
+Codes = NDArray[np.uint8]
+BATCH = 64  # windows of a forward pass
+
+
+def task_outputs(labels: dict[str, Any]) -> tuple[tuple[str, ...], Callable[[Tensor], Tensor]]:
+    """Name what a task's logits say, and give the function that says it.
+
+    Of two classes the log-odds of the second, of more the log-odds of each against all others; of
+    factors and numbers the logits as they are.
+
+    Examples
+    --------
+    >>> names, odds = task_outputs({"kind": "classes", "names": ["no", "yes"]})
+    >>> names, odds(torch.tensor([[1.0, 3.5]])).tolist()
+    (('yes',), [[2.5]])
+    """
+    names = [str(name) for name in labels["names"]]
+    if labels["kind"] != "classes":
+        return tuple(names), lambda logits: logits
+    if len(names) == 2:
+        return (names[1],), lambda logits: logits[:, 1:] - logits[:, :1]
+
+    def odds(logits: Tensor) -> Tensor:
+        others = ~torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+        rest = logits[:, None].masked_fill(~others, -torch.inf).logsumexp(-1)
+        return logits - rest
+
+    return tuple(names), odds
+
+
+class Subject:
+    """A model, one output of which is explained.
+
+    Attributes
+    ----------
+    network : nn.Module
+        In evaluation mode, on the place's device.
+    spec : ModelSpec
+        Whose tokens.
+    names : tuple of str
+        Outputs there are.
+    output : int
+        Which of them is explained.
+    width : int or None
+        Bases of a window it must be given; None: any.
+    widest : int or None
+        Most bases of a window; None: any.
+    step : int or None
+        Bases in the middle of a window that it is about; None: any.
+    both : bool
+        Whether its word is the mean over both strands, read one after the other.
+    bases : bool
+        It reads bases and not tokens.
+    notes : list of str
+        What a reader must know.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        spec: ModelSpec,
+        names: tuple[str, ...],
+        place: Place,
+        *,
+        where: str = "",
+        both: bool = False,
+        bases: bool = False,
+        width: int | None = None,
+        widest: int | None = None,
+        step: int | None = None,
+        batch: int = BATCH,
+    ) -> None:
+        self.network, self.spec, self.names, self.place = network, spec, names, place
+        self.where, self.both, self.bases = where, both, bases
+        self.width, self.widest, self.step, self.batch = width, widest, step, batch
+        self.output = 0
+        self.notes: list[str] = []
+
+    # -- what a kind of model says for itself
+
+    def windows(self, codes: Codes, frame: Frame, reverse: bool) -> Windows:
+        """Make what the network reads of windows (N, W) that lie at `frame`; `reverse` from the
+        other strand.
+        """
+        raise NotImplementedError
+
+    def logits(self, windows: Windows) -> Tensor:
+        """Score windows, float32 (N, O); gradients flow."""
+        raise NotImplementedError
+
+    # -- what follows from it
+
+    def choose(self, output: str | None) -> None:
+        """Choose the output that is explained.
+
+        Raises
+        ------
+        UsageError
+            If there is no such output, or several and none is named.
+        """
+        if output is None:
+            if len(self.names) > 1:
+                raise UsageError(
+                    "the model has several outputs, and one is explained",
+                    where=self.where,
+                    found=", ".join(self.names[:8]) + (", ..." if len(self.names) > 8 else ""),
+                    do=f"Name one: --output {self.names[-1]}.",
+                )
+            return
+        if output not in self.names:
+            raise UsageError(
+                "the model has no such output",
+                where=f"--output of {self.where}",
+                found=repr(output),
+                do=nearest(output, self.names),
+            )
+        self.output = self.names.index(output)
+
+    def strands(self, frame: Frame) -> tuple[bool, ...]:
+        """From which strands a window is read: True is the reverse one."""
+        return (False, True) if self.both else (frame.strand < 0,)
+
+    def score(self, codes: Codes, frame: Frame) -> Values:
+        """Give the output of windows that lie at one place.
+
+        Parameters
+        ----------
+        codes : uint8 (N, W)
+            W may be less than the frame's where the model reads any width.
+        frame : Frame
+
+        Returns
+        -------
+        float64 (N,)
+        """
+        out = np.zeros(len(codes))
+        strands = self.strands(frame)
+        for first in range(0, len(codes), self.batch):
+            here = codes[first : first + self.batch]
+            for reverse in strands:
+
+                def scored(n: int, here: Codes = here, reverse: bool = reverse) -> Values:
+                    return self._scored(here[:n], frame, reverse)
+
+                with batch_fits(
+                    len(here),
+                    scored,
+                    option="--batch-size",
+                    where="explanation",
+                    device=self.place.device,
+                    kind=UsageError,
+                ):
+                    out[first : first + len(here)] += scored(len(here)) / len(strands)
+        return out
+
+    def _scored(self, codes: Codes, frame: Frame, reverse: bool) -> Values:
+        with torch.inference_mode():
+            windows = self.windows(codes, frame, reverse).to(self.place.device)
+            values: Values = self.logits(windows)[:, self.output].double().cpu().numpy()
+        return values
+
+    def of(self, frame: Frame) -> Callable[[Codes], Values]:
+        """Make the function of sequences that lie at a frame."""
+        return lambda codes: self.score(codes, frame)
+
+    def substitutions(self, frame: Frame) -> Values:
+        """Score every substitution; see `mutagenesis.substitutions`."""
+        return mutagenesis.substitutions(self.of(frame), frame)
+
+    def deletions(self, frame: Frame, longest: int = MORE) -> Values:
+        """Score every deletion of up to `longest` bases; see `mutagenesis.deletions`."""
+        return mutagenesis.deletions(self.of(frame), frame, longest)
+
+
+class TaskSubject(Subject):
+    """A fine-tuned task that reads sequences alone.
+
+    Parameters
+    ----------
+    model : Finetuned
+    place : Place
+    """
+
+    def __init__(self, model: Finetuned, place: Place, batch: int = BATCH) -> None:
+        names, self._odds = task_outputs(model.about["labels"])
+        room = None
+        if not model.bases:
+            spec = model.spec
+            room = model.max_tokens - 2 * spec.special_tokens
+            room = (room - 1) * spec.stride + spec.k
+        super().__init__(
+            model.network.to(place.device).eval(),
+            model.spec,
+            names,
+            place,
+            where=str(model.path),
+            both=model.both_strands,
+            bases=model.bases,
+            widest=room,
+            batch=batch,
+        )
+        self.model = model
+        if model.about.get("fusion", "none") != "none":
+            self.notes.append(
+                "the model also reads the motif scores of the sequence: mutations change them,"
+                " gradients do not see them"
+            )
+
+    def windows(self, codes: Codes, frame: Frame, reverse: bool) -> Windows:
+        """See `Subject.windows`."""
+        read = reverse_complement(codes) if reverse else codes
+        rows = labelled(list(read), np.zeros(len(read)), name=frame.chrom)
+        reading = reading_of(self.model, rows, None, self.place.device, None)
+        self.notes += [note for note in reading.notes if note not in self.notes]
+        return reading.windows(np.arange(len(rows)))
+
+    def logits(self, windows: Windows) -> Tensor:
+        """See `Subject.logits`."""
+        return self._odds(logits_of_windows(self.network, windows))
+
+
+class PlacedSubject(Subject):
+    """A fine-tuned task whose windows lie in a store: its tracks, in a cell type.
+
+    Parameters
+    ----------
+    model : Finetuned
+    place : Place
+    store : Store
+    cell : str
+        A cell type of the store.
+
+    Raises
+    ------
+    StoreError, CheckpointError
+        If the store lacks what the model reads, or is of another genome.
+    """
+
+    def __init__(
+        self, model: Finetuned, place: Place, store: Store, cell: str, batch: int = BATCH
+    ) -> None:
+        reads = model.reads
+        reads.check(store, [cell])
+        names, self._odds = task_outputs(model.about["labels"])
+        super().__init__(
+            model.network.to(place.device).eval(),
+            model.spec,
+            names,
+            place,
+            where=str(model.path),
+            both=model.both_strands,
+            bases=model.bases,
+            width=reads.window_bp,
+            widest=reads.window_bp,
+            step=reads.width or None,
+            batch=batch,
+        )
+        self.model, self.cell = model, store.cell_number(cell)
+        self.store = HaplotypeStore.of(store)
+        self.reader = reads.reader(self.store).plain
+        if reads.states or any(name for name, _, _ in reads.signals):
+            self.notes.append(
+                f"states and signals are those of {cell}; behind a deletion they stand beside other"
+                " bases"
+            )
+
+    def windows(self, codes: Codes, frame: Frame, reverse: bool) -> Windows:
+        """See `Subject.windows`."""
+        n = len(codes)
+        starts = np.full(n, frame.start)
+        chroms = np.full(n, self.store.chrom_number(frame.chrom))
+        strands = np.ones(n, bool) if reverse else None
+        with self.store.holding(starts, codes):
+            return self.reader(np.full(n, self.cell), chroms, starts, strands)
+
+    def logits(self, windows: Windows) -> Tensor:
+        """See `Subject.logits`."""
+        return self._odds(logits_of_windows(self.network, windows, self.place.autocast))
+
+
+class SiteSubject(Subject):
+    """A pre-trained model's word on motif sites: the largest logit of a motif over the tokens.
+
+    Parameters
+    ----------
+    model : Loaded
+        With a head of motifs.
+    place : Place
+    names : tuple of str
+        Of the motifs, or clusters of them.
+    """
+
+    def __init__(
+        self, model: Loaded, place: Place, names: tuple[str, ...], batch: int = BATCH
+    ) -> None:
+        super().__init__(
+            model.model,
+            model.spec,
+            names,
+            place,
+            where=str(model.path),
+            both=True,
+            widest=widest_of(model),
+            batch=batch,
+        )
+        head: Any = model.model.motif_head
+        self.head: nn.Linear = head
+
+    def windows(self, codes: Codes, frame: Frame, reverse: bool) -> Windows:
+        """See `Subject.windows`."""
+        return token_windows(reverse_complement(codes) if reverse else codes, self.spec)
+
+    def logits(self, windows: Windows) -> Tensor:
+        """See `Subject.logits`."""
+        hidden = hidden_of(self.network, windows)
+        real = real_tokens(windows.ids, windows.mask)[..., None]
+        best: Tensor = self.head(hidden).masked_fill(~real, -torch.inf).amax(1)
+        return best
+
+
+def token_windows(codes: Codes, spec: ModelSpec) -> Windows:
+    """Make windows of tokens alone, (N, W) to (N, L)."""
+    bare = torch.from_numpy(kmer_ids(np.ascontiguousarray(codes), spec.k, spec.stride))
+    special = bool(spec.special_tokens)
+    ids, mask = wrap(bare, cls=special, sep=special)
+    return Windows(ids, mask, full=True)
+
+
+def hidden_of(network: nn.Module, windows: Windows, rows: Tensor | None = None) -> Tensor:
+    """Encode windows: token vectors (N, L, H), or those of `rows`."""
+    trunk = find_trunk(network)
+    if trunk is not None:
+        return trunk.encode(windows.ids, windows.mask, windows.states, full=windows.full, rows=rows)
+    mask = None if windows.full else windows.mask
+    return find_encoder(network)(windows.ids, None, mask, rows=rows)[0]
+
+
+def widest_of(model: Loaded) -> int:
+    """Give the most bases that a pre-trained model reads at once."""
+    spec = model.spec
+    room = min(spec.max_tokens, model.encoder.max_positions) - 2 * spec.special_tokens
+    return (room - 1) * spec.stride + spec.k
+
+
+def open_subject(
+    path: str | Path | Finetuned,
+    *,
+    store: Any = None,
+    cell: str | None = None,
+    output: str | None = None,
+    both_strands: bool | None = None,
+    batch: int = BATCH,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+) -> Subject:
+    """Open a run as a subject.
+
+    Parameters
+    ----------
+    path : path or Finetuned
+        A fine-tuned run, a pre-trained one, or an open fine-tuned model.
+    store : path or Store, cell : str, optional
+        For models that read places of a store.
+    output : str, optional
+        Which output is explained: a class, a factor, for a pre-trained model `llr` (its default:
+        log-odds of hidden k-mers) or `site_NAME`.
+    both_strands : bool, optional
+        The mean over both strands; as the model learned where not given.
+    batch : int
+        Windows of a forward pass.
+    device : {"auto", "cpu", "cuda", "mps"}
+
+    Raises
+    ------
+    UsageError, StoreError, CheckpointError
+    """
+    if batch < 1:
+        raise UsageError("impossible value", where="--batch-size", found=batch, expected="1")
+    place = choose_place(device, "fp32")
+    if not isinstance(path, Finetuned) and not is_finetuned(path):
+        from epilm.explaining.log_odds import pretrained_subject
+
+        if store is not None or cell is not None:
+            raise _needless(str(path))
+        subject = pretrained_subject(load(path, device=place.device), place, output, batch)
+    else:
+        model = path if isinstance(path, Finetuned) else load_finetuned(path)
+        subject = _tuned(model, place, store, cell, batch)
+        subject.choose(output)
+    if both_strands is not None and not subject.bases:
+        subject.both = both_strands
+    return subject
+
+
+def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: int) -> Subject:
+    where = str(model.path)
+    if not model.reads.window_bp:
+        if store is not None or cell is not None:
+            raise _needless(where)
+        return TaskSubject(model, place, batch)
+    if store is None or cell is None:
+        raise UsageError(
+            "the model reads places of a store, in a cell type",
+            where=where,
+            do="Give --store and --cell.",
+        )
+    opened = store if isinstance(store, Store) else Store.open(store)
+    return PlacedSubject(model, place, opened, cell, batch)
+
+
+def _needless(where: str) -> UsageError:
+    return UsageError(
+        "the model reads sequences alone",
+        where=where,
+        found="--store or --cell",
+        do="Give --genome, and leave both out.",
+    )

@@ -22,7 +22,7 @@ from epilm.atomic import atomic_folder, write_json
 from epilm.cohorts.choices import Illness, Population
 from epilm.cohorts.designs import load_design
 from epilm.errors import InputError, UsageError
-from epilm.variants.records import kind_of, open_vcf
+from epilm.variants.variant_files import kind_of, open_vcf
 
 Floats = NDArray[np.float64]
 Say = Callable[[str], None]

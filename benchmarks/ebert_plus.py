@@ -27,10 +27,10 @@ def ebert_plus(
     """
     from epilm.batches.reads import parse_signal
     from epilm.finetuning.finetuned import Finetuned
-    from epilm.models.build import build_model
+    from epilm.models.from_spec import build_model
     from epilm.models.model_spec import EncoderSpec, ModelSpec
     from epilm.models.networks import HEADS, Shape
-    from epilm.tokens.states import n_window_tokens
+    from epilm.tokens.state_tokens import n_window_tokens
 
     spec = ModelSpec(
         name="ebert",

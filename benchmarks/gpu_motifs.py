@@ -1,8 +1,8 @@
 """Row H7: exact motif scores on the device, both strands, 579 motifs of JASPAR's widths; checked in
 float64.
 
-A position x motif is both strands of it. Every form of `epilm.motifs.device` runs; the fastest that
-agrees counts.
+A position x motif is both strands of it. Every form of `epilm.motifs.device_scorer` runs; the
+fastest that agrees counts.
 """
 
 import time
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_subjects import empty_cache, synchronise
-from epilm.motifs.device import DeviceScorer
+from epilm.motifs.device_scorer import DeviceScorer
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Session

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.gpu_motifs import random_motifs
 from benchmarks.gpu_subjects import empty_cache
-from epilm.motifs.device import DeviceScorer
+from epilm.motifs.device_scorer import DeviceScorer
 from epilm.nn.norms import kernels_there
 
 if TYPE_CHECKING:

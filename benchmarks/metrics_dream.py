@@ -36,7 +36,7 @@ def simulate(folder: Path, bins: int) -> None:
 
 
 def ours(labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    from epilm.metrics.binding import score_bins
+    from epilm.metrics.bin_scores import score_bins
 
     return dict(score_bins(labels, scores))
 

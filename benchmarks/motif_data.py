@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from epilm.motifs.formats import Motif, read_motifs
-from epilm.motifs.scores import log_odds
+from epilm.motifs.log_odds import log_odds
 
 DATA = Path(os.environ.get("EPILM_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 START = 4_400_000  # holds a gap of the assembly (one N at 4,465,737)

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from epilm.batches import make_batches
-from epilm.batches.motif_sites import SiteFinder
+from epilm.batches.site_finder import SiteFinder
 from epilm.device import Place
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.scan import scan
-from epilm.motifs.scores import log_odds
 from epilm.pretraining.pretrain import for_store, row_order
 from epilm.pretraining.step import optimiser_step
 from epilm.recipes.recipe import load_recipe

@@ -236,7 +236,7 @@ def main() -> int:
     given = parser.parse_args()
     import torch
 
-    from epilm.models.build import parameter_table
+    from epilm.models.from_spec import parameter_table
 
     torch.set_num_threads(given.threads)
     rows = []

@@ -13,10 +13,10 @@ import numpy as np
 from harness import compare, write_row
 from row05_hits_lightmotif import scoring_matrix
 
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.matrix import factor_matrix
 from epilm.motifs.pwm import reverse_complement
 from epilm.motifs.scan import best_scores
-from epilm.motifs.scores import log_odds
 
 
 def main() -> None:

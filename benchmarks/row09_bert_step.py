@@ -33,7 +33,7 @@ from transformers import BertConfig, BertForMaskedLM
 from epilm.batch import Batch, Sequences
 from epilm.device import Place, cpu_bf16
 from epilm.hub.transformers import to_bert_state
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.objectives.table import MatchingSpec, NextSegmentSpec, ObjectivesSpec
 from epilm.pretraining.step import optimiser_step

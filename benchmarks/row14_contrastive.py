@@ -19,7 +19,7 @@ import torch
 from harness import compare, write_row
 
 from epilm.batch import Batch, Sequences
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.genebert import GeneBERT
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches

@@ -95,7 +95,9 @@ def measure(words: list[str]) -> dict[str, Any]:
         text=True,
     )
     text: list[str] = []
-    reader = threading.Thread(target=lambda: text.append(process.stdout.read()), daemon=True)  # type: ignore[union-attr]
+    assert process.stdout is not None
+    said = process.stdout
+    reader = threading.Thread(target=lambda: text.append(said.read()), daemon=True)
     reader.start()
     peaks = watch(process)
     reader.join()

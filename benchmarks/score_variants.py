@@ -36,7 +36,7 @@ def main() -> None:
     from harness import compare, write_row
 
     from epilm.hub.load import Loaded
-    from epilm.models.build import build_model
+    from epilm.models.from_spec import build_model
     from epilm.models.model_spec import EncoderSpec, ModelSpec
     from epilm.tokens.kmers import MASK, kmer_ids, wrap
     from epilm.variants.haplotypes import Change, Windowing, make_pairs

@@ -105,7 +105,7 @@ class Steps:
     @cached_property
     def model(self) -> Any:
         """The model, made when it is first asked for: a batch needs none."""
-        from epilm.models.build import build_model
+        from epilm.models.from_spec import build_model
 
         model = build_model(self.recipe.model, seed=0).train()
         model.start_temperature(self.recipe.objectives.matching.temperature)

@@ -8,7 +8,7 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.plots.page import duration
-from epilm.pretraining.page import run_warnings
+from epilm.pretraining.run_page import run_warnings
 from epilm.reporting import report
 
 

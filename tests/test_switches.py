@@ -13,7 +13,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.objectives.table import ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tasks import TASKS
-from epilm.tasks.task import VERBS
+from epilm.tasks.contract import VERBS
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 
 TABLE = Path(__file__).parents[1] / "docs" / "reference" / "switches.md"
@@ -51,7 +51,8 @@ def annotation(key: str) -> typing.Any:
     if section in VERBS and path[0] not in hints:  # an option of tasks: what any of them allows
         specs = (task.options_of(section) for task in TASKS.values())
         kinds = [typing.get_type_hints(spec).get(path[0]) for spec in specs]
-        hints[path[0]] = typing.Union[tuple(kind for kind in kinds if kind is not None)]  # noqa: UP007
+        known = tuple(kind for kind in kinds if kind is not None)
+        hints[path[0]] = typing.Union[known]  # noqa: UP007
     assert path[0] in hints, f"{key}: epilm.{section} has no argument {path[0]}"
     return hints[path[0]]
 

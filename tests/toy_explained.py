@@ -7,9 +7,9 @@ from epilm.device import choose_place
 from epilm.explaining.frames import Frame
 from epilm.explaining.subject import PlacedSubject, TaskSubject
 from epilm.finetuning.finetuned import Finetuned
-from epilm.models.binding import binding_from
-from epilm.models.build import build_model
+from epilm.models.binding_head import binding_from
 from epilm.models.classifier import classifier_from
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, StemSpec
 from epilm.models.networks import build_network
 

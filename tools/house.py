@@ -269,7 +269,7 @@ def house(root: Path) -> list[Row]:
     return [
         *_size(root, modules, package),
         *_circles(everywhere),
-        *_names(modules),
+        *_names(modules, package),
         *_functions(modules, package),
         *_style(root),
         *_roads(modules, package),
@@ -309,7 +309,7 @@ def _circles(modules: dict[str, Module]) -> list[Row]:
     return rows
 
 
-def _names(modules: dict[str, Module]) -> list[Row]:
+def _names(modules: dict[str, Module], package: str) -> list[Row]:
     files, classes = defaultdict(list), defaultdict(list)
     for module in modules.values():
         if not module.is_package:
@@ -317,12 +317,23 @@ def _names(modules: dict[str, Module]) -> list[Row]:
         for node in module.tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 classes[node.name].append(module.name)
+    # A command's file in cli/ bears the name of the public function that it calls, as does the
+    # module that defines it: one thing, two floors.
+    pairs = {
+        name: {f"{package}.cli.{name}", module}
+        for name, module in public_functions(modules, package).items()
+    }
+    others = {name: where for name, where in files.items() if set(where) != pairs.get(name)}
     rows = []
-    for what, table in (("module names", files), ("public class names", classes)):
+    for what, table in (
+        ("module names that occur more than once", files),
+        ("the same, a command and its function left out", others),
+        ("public class names that occur more than once", classes),
+    ):
         twice = [
             f"{name}: {' '.join(where)}" for name, where in sorted(table.items()) if len(where) > 1
         ]
-        rows.append(Row(f"{what} that occur more than once", str(len(twice)), twice))
+        rows.append(Row(what, str(len(twice)), twice))
     return rows
 
 

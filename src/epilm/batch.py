@@ -89,8 +89,8 @@ class Windows:
     mask : bool (B, L)
         True where there is a token, False on padding.
     states : int64 (B, L) or None
-        State ids (`tokens.states`): 0 on special tokens and padding, UNKNOWN_STATE where the track
-        has no state.
+        State ids (`tokens.state_tokens`): 0 on special tokens and padding, UNKNOWN_STATE where the
+        track has no state.
     signals : float32 (B, L, S) or None
         Signals pooled to tokens; 0 on special tokens and padding.
     codes : uint8 (B, W) or None

@@ -104,9 +104,13 @@ def choose_place(name: str = "auto", precision: Precision = "auto", devices: int
         )
         reason = "the GPU has it" if able else "the GPU has no bf16"
     elif device.type == "cpu":
-        found = cpu_bf16()
-        label, able = f"cpu, {torch.get_num_threads()} threads", found is not None
-        reason = f"the processor has {found}" if found else "the processor has no bf16 instructions"
+        instructions = cpu_bf16()
+        label, able = f"cpu, {torch.get_num_threads()} threads", instructions is not None
+        reason = (
+            f"the processor has {instructions}"
+            if instructions
+            else "the processor has no bf16 instructions"
+        )
     else:
         label, able, reason = device.type, False, "not used on this device"
     if precision == "auto":
@@ -173,12 +177,12 @@ def to_device(values: Any, device: torch.device, dtype: torch.dtype | None = Non
     >>> to_device([1, 2], torch.device("cpu"), torch.int32)
     tensor([1, 2], dtype=torch.int32)
     """
-    found = torch.as_tensor(values, dtype=dtype)
-    if device.type != "cuda" or found.device.type != "cpu":
-        return found.to(device)
+    tensor = torch.as_tensor(values, dtype=dtype)
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
     # Only from pinned memory is a copy queued behind the device's work; else the host waits for all
     # of it.
-    return found.pin_memory().to(device, non_blocking=True)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError
-from epilm.finetuning.page import finetuned_page
+from epilm.finetuning.finetuned_page import finetuned_page
 from epilm.plots.page import (
     SIMULATED,
     Page,
@@ -20,7 +20,7 @@ from epilm.plots.page import (
     read_lines,
     write_page,
 )
-from epilm.pretraining import page as chapters
+from epilm.pretraining import run_page as chapters
 
 DEMO = "demo.json"
 RISK = "risk.json"
@@ -50,7 +50,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     folder = Path(folder)
     target = Path(out) if out is not None else folder / "report.html"
     if (folder / DEMO).is_file():
-        from epilm.tour.page import demo_page
+        from epilm.tour.demo_page import demo_page
 
         page = demo_page(folder)
     elif (folder / RISK).is_file():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from epilm.baselines.baseline_table import fit_baseline
 from epilm.baselines.bases import FittedMatrices, fit_base_baseline
-from epilm.baselines.table import fit_baseline
 from epilm.errors import UsageError
 from epilm.tasks import TASKS
 from epilm.tasks.splice.options import SpliceOptions

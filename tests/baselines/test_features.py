@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from epilm.baselines.bins import fit_motif
+from epilm.baselines.bin_models import fit_motif
 from epilm.baselines.features import Features, state_shares
-from epilm.baselines.sequences import canonical
+from epilm.baselines.sequence_models import canonical
 from epilm.errors import InputError
-from epilm.metrics.binding import score_bins
+from epilm.metrics.bin_scores import score_bins
 from epilm.motifs.motif import Motif
 from epilm.tasks.binding import BinLabels, grid
 from toy_tracks import toy_track_store

@@ -242,7 +242,7 @@ def test_k_out_of_range_is_refused(store):
 
 @pytest.mark.parametrize(
     ("key", "switch"),
-    [("masked_kmers", MaskSpec(scheme="spans")), ("matching", MatchingSpec(input="dirty"))],  # type: ignore[arg-type]
+    [("masked_kmers", MaskSpec(scheme="spans")), ("matching", MatchingSpec(input="dirty"))],
 )
 def test_unknown_objective_switches_are_refused(store, key, switch):
     with pytest.raises(RecipeError, match=f"objectives.{key}"):

@@ -9,7 +9,7 @@ from epilm.batches.layout import RegionTokens
 from epilm.batches.reach import Reach, measure, region_reach
 from epilm.genome.sequence import decode
 from epilm.models.model_spec import ModelSpec
-from epilm.motifs.scores import UNIFORM, log_odds
+from epilm.motifs.log_odds import UNIFORM, log_odds
 from epilm.store.making.writer import write_store
 from epilm.store.reader import Store
 from epilm.store.schema import REGION_TYPE

@@ -16,7 +16,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.objectives.table import MaskedStatesSpec, MaskSpec, ObjectivesSpec
 from epilm.store.sample_spec import SampleSpec
 from epilm.tokens.kmers import MASK, decode_ids
-from epilm.tokens.states import MASK_STATE, PAD_STATE, UNKNOWN_STATE
+from epilm.tokens.state_tokens import MASK_STATE, PAD_STATE, UNKNOWN_STATE
 from toy_store import toy_store
 from toy_tracks import toy_track_store
 

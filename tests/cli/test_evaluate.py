@@ -8,7 +8,7 @@ import torch
 
 from epilm.cli import main
 from epilm.hub.checkpoint import save_model
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from toy_sequences import planted, quick
 from toy_store import toy_store

@@ -9,7 +9,7 @@ from epilm.errors import UsageError
 from epilm.genome.sequence import reverse_complement
 from epilm.hub.checkpoint import save_model
 from epilm.hub.load import load
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tasks.reference import open_reference
 from epilm.variants.haplotypes import Change

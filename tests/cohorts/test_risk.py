@@ -16,7 +16,7 @@ from epilm.cohorts.risk import risk
 from epilm.cohorts.simulate import simulate_cohort
 from epilm.errors import InputError, UsageError
 from epilm.hub.checkpoint import save_model
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.reporting import report
 from toy_cohort import snv, write_genome, write_people, write_vcf

@@ -10,7 +10,7 @@ from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.explaining.explain import explain
 from epilm.hub.checkpoint import save_model
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from toy_explained import DNA, frame, louder, subject
 
 LETTERS = "ACGTN"

@@ -8,8 +8,8 @@ from epilm.explaining.attribution import gradients
 from epilm.explaining.log_odds import LogOddsSubject, pretrained_subject
 from epilm.explaining.mutagenesis import deleted, substituted
 from epilm.hub.load import Loaded
-from epilm.models.build import build_model
-from epilm.variants.haplotypes import Pairs
+from epilm.models.from_spec import build_model
+from epilm.variants.haplotypes import WindowPairs
 from epilm.variants.scorers import PretrainedScorer
 from toy_explained import CPU, DNA, STEM, frame, louder
 
@@ -26,7 +26,7 @@ def by_pairs(model, ref, alt, begin, ends):
     """What the scorer of variants says: ALT less REF, mean over both strands."""
     codes = np.stack([ref, alt])[None]
     starts = np.array([[begin, begin]])
-    pairs = Pairs(codes, starts, np.array([ends]), ("c",), np.array([0]))
+    pairs = WindowPairs(codes, starts, np.array([ends]), ("c",), np.array([0]))
     scorer = PretrainedScorer(model, ["llr"])
     said = [scorer(each).sides["llr"][0] for each in (pairs, pairs.turned())]
     return np.mean([side[1] - side[0] for side in said])

@@ -15,13 +15,13 @@ from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned import load_finetuned
 from epilm.finetuning.predict import open_scorer
 from epilm.hub.checkpoint import save_model
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.models.networks import HEADS, NETWORKS, Head, Network
 from epilm.models.pooled import trunk_of
 from epilm.tasks import TASKS, labelled
 from epilm.tasks.binding.rows import CellBins
-from epilm.tasks.labels import Numbers
+from epilm.tasks.label_kinds import Numbers
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_task import SequenceOptions, SequenceTask
 from toy_binding import toy_labels, toy_store

@@ -6,7 +6,7 @@ import pytest
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.finetuning.evaluate import evaluate
 from epilm.hub.checkpoint import save_model
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tasks.base import labelled
 from epilm.tasks.sequence_scores import leak_of

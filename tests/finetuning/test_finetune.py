@@ -19,7 +19,7 @@ from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned import load_finetuned
 from epilm.finetuning.predict import predict
-from epilm.models.binding import BindingModel
+from epilm.models.binding_head import BindingModel
 from epilm.models.classifier import SequenceClassifier
 from epilm.tasks.base import labelled
 from epilm.tasks.binding import write_labels

@@ -14,9 +14,9 @@ from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
 from epilm.finetuning.predict import predict
 from epilm.hub.checkpoint import read_spec, save_model
 from epilm.models.baselines import FactorNet, SmallCNN
-from epilm.models.binding import binding_from
-from epilm.models.build import build_model
+from epilm.models.binding_head import binding_from
 from epilm.models.classifier import classifier_from
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from toy_binding import started, toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick

@@ -12,7 +12,7 @@ from epilm.finetuning.predict import predict
 from epilm.finetuning.start import prepare
 from epilm.hub.checkpoint import save_model
 from epilm.hub.export import export
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.motifs.motif import Motif
 from epilm.tasks import TASKS

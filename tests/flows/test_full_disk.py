@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from epilm.hub.checkpoint import save_model
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from toy_store import toy_store
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from epilm.batches.maker import BatchMaker
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.combine import active, combine
 from epilm.objectives.table import (

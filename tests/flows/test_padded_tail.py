@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from epilm.batches.maker import BatchMaker
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.combine import combine
 from epilm.objectives.table import MaskedFactorsSpec, NextSegmentSpec, ObjectivesSpec

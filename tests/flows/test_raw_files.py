@@ -12,7 +12,7 @@ import torch
 import epilm
 from epilm.cli import main
 from epilm.errors import RecipeError, StoreError
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.playground.simulate import simulate
 from epilm.pretraining.pretrain import for_store, pretrain
 from epilm.recipes.recipe import load_recipe

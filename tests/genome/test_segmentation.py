@@ -14,25 +14,15 @@ from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.genome.chromosomes import read_sizes
-from epilm.genome.segmentation import UNKNOWN, States, join_states, read_states
+from epilm.genome.segmentation import UNKNOWN, join_states, read_states
 
-SIZES = {"chr1": 2100, "chr2": 1000}
-
-
-def bed(folder: Path, *lines: str, name: str = "liver.bed") -> Path:
-    path = folder / name
-    text = "".join(line.replace(" ", "\t") + "\n" for line in lines).encode()
-    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
-    return path
+from .track_lines import GOOD, SIZES, bed
 
 
 def bigbed(folder: Path, sizes: dict[str, int], *rows: tuple) -> Path:
     path = folder / "liver.bb"
     pybigtools.open(str(path), "w").write(sizes, iter(rows))
     return path
-
-
-GOOD = ("chr1 0 400 1_TssA", "chr1 400 600 2_Tx", "chr1 1000 2100 1_TssA", "chr2 200 400 10_Quies")
 
 
 def test_segments_cover_bins_and_the_rest_is_unknown(tmp_path):
@@ -49,76 +39,11 @@ def test_segments_cover_bins_and_the_rest_is_unknown(tmp_path):
     assert states.notes == ()
 
 
-@pytest.mark.parametrize(
-    ("lines", "colours"),
-    [
-        (
-            ("chr1 0 200 1_A 1000 . 0 200 255,0,0", "chr1 200 400 2_B 1000 . 200 400 0"),
-            ("255,0,0", ""),
-        ),
-        (("chr1 0 200 1_A 255,69,0", "chr1 200 400 2_B 0,0,1"), ("255,69,0", "0,0,1")),
-        (("chr1 0 200 1_A 7", "chr1 200 400 2_B 8"), ("", "")),
-    ],
-)
-def test_colours_of_bed9_and_of_a_fifth_column(tmp_path, lines, colours):
-    assert read_states(bed(tmp_path, *lines), SIZES).colours == colours
-
-
-def test_headers_gzip_windows_line_ends_spaces_and_no_last_line_end_are_read_alike(tmp_path):
-    plain = read_states(bed(tmp_path, *GOOD), SIZES)
-    text = "track name=x\n#c\n\n" + "\n".join(GOOD).replace(" ", "\t")
-    (tmp_path / "a.bed").write_bytes(text.replace("\n", "\r\n").encode())
-    (tmp_path / "b.bed.gz").write_bytes(gzip.compress(text.encode()))
-    (tmp_path / "c.bed").write_text("\n".join(GOOD) + "\n")
-    for name in ("a.bed", "b.bed.gz", "c.bed"):
-        other = read_states(tmp_path / name, SIZES)
-        assert other.names == plain.names
-        assert all(np.array_equal(other.codes[chrom], plain.codes[chrom]) for chrom in SIZES)
-
-
-@pytest.mark.parametrize(
-    ("names", "numbers", "order"),
-    [
-        (("E13", "E2"), (2, 13), ("E2", "E13")),
-        (("13", "2"), (2, 13), ("2", "13")),
-        (("Tx", "Quies"), None, ("Quies", "Tx")),
-        (("0_Quies", "12_Het/ReprPC"), (0, 12), ("0_Quies", "12_Het/ReprPC")),
-    ],
-)
-def test_states_are_ordered_by_number_else_by_name(tmp_path, names, numbers, order):
-    path = bed(
-        tmp_path, *(f"chr1 {400 * i} {400 * i + 200} {name}" for i, name in enumerate(names))
-    )
-    states = read_states(path, SIZES)
-    assert states.names == order
-    assert states.numbers == numbers
-    assert order[states.codes["chr1"][0]] == names[0]
-
-
-def test_unsorted_segments_are_sorted_and_other_chromosomes_left_out_and_both_are_said(tmp_path):
-    path = bed(tmp_path, GOOD[3], GOOD[1], GOOD[0], GOOD[2], "chrUn_1 0 200 1_TssA")
-    states = read_states(path, SIZES, cell="X")
-    sorted_ones = read_states(bed(tmp_path, *GOOD, name="s.bed"), SIZES)
-    assert states.codes["chr1"].tolist() == sorted_ones.codes["chr1"].tolist()
-    assert states.cell == "X"
-    assert states.notes == (
-        f"{path}: 1 of 5 segments are on chromosomes the genome does not have (chrUn_1): left out",
-        f"{path}: 1 segments were not in order: sorted",
-    )
-
-
 def test_a_chromosome_without_segments_is_unknown_and_said(tmp_path):
     path = bed(tmp_path, "chr1 0 400 1_A", "chr1 600 800 2_B")
     states = read_states(path, SIZES)
     assert states.codes["chr2"].tolist() == [UNKNOWN] * 5
     assert states.notes == (f"{path}: no states on chr2: unknown there",)
-
-
-def test_a_dot_is_no_state(tmp_path):
-    states = read_states(bed(tmp_path, "chr1 0 200 .", "chr1 200 400 3_A", "chr2 0 200 3_A"), SIZES)
-    assert states.names == ("3_A",)
-    assert states.codes["chr1"][:3].tolist() == [255, 0, 255]
-    assert states.notes[0].endswith("1 segments are named .: unknown")
 
 
 def test_a_given_width_makes_finer_bins(tmp_path):
@@ -146,136 +71,6 @@ def test_a_genome_of_first_parts_cuts_and_counts(tmp_path):
             " cut there"
         ),
     )
-
-
-MANY = tuple(f"chr1 {200 * i} {200 * i + 200} {1 + i % 2}_S" + "AB"[i % 2] for i in range(10))
-
-
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (
-            (*MANY[:9], "chr2 50 200 1_SA"),
-            (
-                "liver.bed, line 10: the segment is off the grid of bins. Found chr2:50-200 1_SA;"
-                " expected a start and an end that are multiples of 200"
-            ),
-        ),
-        (
-            ("chr1 1 200 1_A", "chr1 201 400 2_B", "chr1 401 800 1_A"),
-            (
-                "the segments share no grid of bins. Found borders whose greatest common divisor is"
-                " 1; expected starts that are multiples of one width, such as 200. The starts look"
-                " 1-based: subtract 1 from column 2."
-            ),
-        ),
-        (
-            ("chr1 13 24 1_A", "chr1 31 47 2_B"),
-            (
-                "Give a segmentation in bins (not peaks, not lifted over), or the width (state_bin,"
-                " --state-bin)."
-            ),
-        ),
-        (
-            ("chr1 0 2100 1_A", "chr2 0 1000 1_A"),
-            "the width of a bin cannot be found: every segment is a whole chromosome",
-        ),
-        (
-            ("chr1 0 600 1_A", "chr1 400 800 2_B"),
-            (
-                "liver.bed, line 2: two segments overlap. Found chr1:400-800 2_B, while line 1 is"
-                " chr1:0-600 1_A; expected at most one state at each base"
-            ),
-        ),
-        (
-            ("chr1 0 200 1_A", "chr2 0 200 1_A", "chr1 0 200 1_A"),
-            "liver.bed, line 3: two segments overlap. Found chr1:0-200 1_A, while line 1",
-        ),
-        (
-            ("chr1 0 200 1_A", "chr2 800 1200 1_A"),
-            (
-                "liver.bed, line 2: the segment ends past its chromosome; 1 of 2 do. Found"
-                " chr2:800-1200 1_A; expected an end of at most 1000 (chr2 in the genome given)."
-                " The states belong to another assembly"
-            ),
-        ),
-        (
-            ("1 0 200 1_A", "2 200 400 1_A"),
-            (
-                "liver.bed: the chromosomes are named differently than in the genome. Found 1;"
-                " expected chr1. Rename them in one of the two, for example: sed 's/^/chr/'"
-            ),
-        ),
-        (
-            ("chrA 0 200 1_A", "chrA 200 400 1_A"),
-            "no chromosome of the file is in the genome. Found chrA; expected chr1, chr2",
-        ),
-        (
-            ("chr1 0 200 1_TssA", "chr1 200 400 2_Tx", "chr1 400 600 1_Enh"),
-            (
-                "liver.bed, line 3: one number has two names. Found '1_Enh'; expected '1_TssA' as"
-                " in line 1"
-            ),
-        ),
-        (
-            ("chr1 0 200 1_A", "chr1 200 400 2_B", "chr1 400 600 Other"),
-            (
-                "liver.bed, line 3: some states have a number and some have none. Found 'Other';"
-                " expected names like 1_A, 2_B"
-            ),
-        ),
-        (("chr1 0 200 .", "chr1 200 400 ."), "no segment has a state. Found '.'"),
-        (
-            ("chr1 0 200", "chr1 200 400"),
-            "liver.bed, line 1: the segment has no state. Found 3 columns",
-        ),
-        (
-            ("chr1 0 200 1_A", "chr1 200"),
-            "liver.bed, line 2: the line is cut short. Found 2 columns: 'chr1\\t200'",
-        ),
-        (
-            ("chr1 0 200 1_A", "chr1 x 400 1_A"),
-            "liver.bed, line 2: the start is not a whole number of at least 0. Found 'x'",
-        ),
-        (
-            ("chrom start end state", "chr1 0 400 1_A"),
-            (
-                "liver.bed, line 1: the start is not a whole number of at least 0. Found 'start';"
-                " expected digits in column 2. If this is a column header, put # before it"
-            ),
-        ),
-        (
-            ("chr1 0 200 1_A", "chr1 400 400 1_A"),
-            (
-                "liver.bed, line 2: the segment holds no base. Found chr1:400-400; expected start"
-                " < end"
-            ),
-        ),
-        (
-            ("chr1 0 200 1_A", "chr1 -200 400 1_A"),
-            "line 2: the start is not a whole number of at least 0. Found '-200'",
-        ),
-        (
-            ("chr1 0 200 1_A", "chr1 200 400 1_A . 7"),
-            (
-                "liver.bed, line 2: the line has another number of columns. Found 6:"
-                " 'chr1\\t200\\t400\\t1_A\\t.\\t7'; expected 4 as in the first line"
-            ),
-        ),
-        (("# nothing",), "the file holds no segment. Found header, comment or blank lines only"),
-    ],
-)
-def test_bad_segments_are_one_message_with_the_line(tmp_path, lines, message):
-    with pytest.raises(InputError) as caught:
-        read_states(bed(tmp_path, *lines), SIZES)
-    assert message in str(caught.value)
-    assert "liver.bed" in str(caught.value)
-
-
-def test_a_state_without_a_name_is_named(tmp_path):
-    (tmp_path / "a.bed").write_text("chr1\t0\t200\t1_A\nchr1\t200\t400\t\n")
-    with pytest.raises(InputError, match=r"a.bed, line 2: the state has no name"):
-        read_states(tmp_path / "a.bed", SIZES)
 
 
 def test_off_a_given_grid_and_on_one_base_off_grids(tmp_path):
@@ -361,28 +156,6 @@ def test_ucscs_own_tracks_give_the_states_of_the_majority(real_data):
         assert not any("hold more than one" in note for note in right.notes)
 
 
-def test_254_states_fit_and_255_do_not(tmp_path):
-    lines = [f"chr1 {10 * i} {10 * i + 10} {i}" for i in range(255)]
-    sizes = {"chr1": 2560}
-    states = read_states(bed(tmp_path, *lines[:254]), sizes)
-    assert states.codes["chr1"].tolist() == [*range(254), 255, 255]
-    with pytest.raises(
-        InputError, match=r"there are too many states. Found 255 different names .*at most 254"
-    ):
-        read_states(bed(tmp_path, *lines), sizes)
-
-
-def test_the_line_of_one_state_too_many_is_the_first_with_the_255th_name(tmp_path):
-    # Names in falling order: by letters the last to come would be among the first.
-    names = [str(999 - i) for i in range(254)]
-    rows = [*names, names[0], "100", names[1], "101"]
-    lines = [f"chr1 {10 * i} {10 * i + 10} {name}" for i, name in enumerate(rows)]
-    with pytest.raises(
-        InputError, match=r"liver.bed, line 256: there are too many states. Found 256 diff"
-    ):
-        read_states(bed(tmp_path, *lines), {"chr1": 10_000})
-
-
 def test_files_that_are_none_are_named(tmp_path):
     with pytest.raises(InputError, match=r"there is no such file"):
         read_states(tmp_path / "none.bed", SIZES)
@@ -462,73 +235,6 @@ def test_any_bins_written_as_merged_segments_come_back(bins, short, random):
         states = read_states(path, {"c": size}, bin_bp=200)
     found = [-1 if code == UNKNOWN else states.numbers[code] for code in states.codes["c"]]
     assert found == bins
-
-
-def one(cell, *names, numbers=None, colours=None, bin_bp=200):
-    return States(cell, names, numbers, colours or ("",) * len(names), bin_bp, {})
-
-
-def test_one_list_for_all_cell_types():
-    a = one("A", "1_X", "10_Y", numbers=(1, 10), colours=("", "1,1,1"))
-    b = one("B", "2_Z", "10_Y", numbers=(2, 10), colours=("2,2,2", "9,9,9"))
-    names, colours, maps = join_states([a, b])
-    assert names == ("1_X", "2_Z", "10_Y")
-    assert colours == ("", "2,2,2", "1,1,1")
-    assert maps[0][[0, 1]].tolist() == [0, 2]
-    assert maps[1][[0, 1]].tolist() == [1, 2]
-    assert all(
-        table[255] == 255 and table.dtype == np.uint8 and table.shape == (256,) for table in maps
-    )
-    assert join_states([one("A", "Tx", "Aa"), one("B", "Mm")])[0] == ("Aa", "Mm", "Tx")
-
-
-@pytest.mark.parametrize(
-    ("states", "message"),
-    [
-        (
-            [one("A", "1_X", numbers=(1,)), one("B", "1_Y", numbers=(1,))],
-            "B: one state number has two names. Found '1_Y'; expected '1_X' as for A",
-        ),
-        (
-            [one("A", "X"), one("B", "X", bin_bp=5000)],
-            (
-                "B: the segmentations have bins of different width. Found 5000 bp; expected 200 bp"
-                " as for A. If they are one segmentation, give the width (state_bin, --state-bin"
-                " 200)"
-            ),
-        ),
-        (
-            [one("A", "1_X", numbers=(1,)), one("B", "X")],
-            "B: the states of one cell type have numbers, those of another have none",
-        ),
-        (
-            [one("A", *(f"a{i}" for i in range(200))), one("B", *(f"b{i}" for i in range(55)))],
-            "2 cell types: there are too many states. Found 255 different names",
-        ),
-    ],
-)
-def test_states_that_do_not_belong_together_are_refused(states, message):
-    with pytest.raises(InputError) as caught:
-        join_states(states)
-    assert message in str(caught.value)
-
-
-def test_states_that_do_not_belong_together_are_refused_by_file_where_it_is_known():
-    files = ["x/a.bed", "x/b.bed"]
-    numbered = [one("A", "1_X", numbers=(1,)), one("B", "1_Y", numbers=(1,))]
-    many = [one("A", *(f"a{i}" for i in range(200))), one("B", *(f"b{i:02}" for i in range(60)))]
-    with pytest.raises(InputError) as caught:
-        join_states(numbered, files)
-    assert (
-        "B (x/b.bed): one state number has two names. Found '1_Y'; expected '1_X' as for A"
-        " (x/a.bed)" in str(caught.value)
-    )
-    with pytest.raises(InputError) as caught:
-        join_states(many, files)
-    assert (
-        "Found 260 different names (a0, a1, a2 and 257 more); name 255 is 'b54' in B (x/b.bed)"
-        in str(caught.value)
-    )
 
 
 def by_hand(path: Path, chrom: str, width: int, size: int) -> list[str]:

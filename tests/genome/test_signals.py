@@ -12,19 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epilm.errors import InputError
-from epilm.genome.signals import BedGraph, open_signal, write_bigwig
+from epilm.genome.signals import open_signal, write_bigwig
+
+from .track_lines import bedgraph
 
 SIZES = {"chr1": 12, "chr2": 5}
 RUNS = [("chr1", 2, 4, 1.5), ("chr1", 4, 5, 0.0), ("chr1", 9, 12, -2.0), ("chr2", 0, 5, 3.0)]
 NAN = float("nan")
 CHR1 = [NAN, NAN, 1.5, 1.5, 0.0, NAN, NAN, NAN, NAN, -2.0, -2.0, -2.0]
-
-
-def bedgraph(folder: Path, *lines: str, name: str = "a.bedGraph") -> Path:
-    path = folder / name
-    text = "".join(line.replace(" ", "\t") + "\n" for line in lines).encode()
-    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
-    return path
 
 
 def files(folder: Path) -> list[Path]:
@@ -119,72 +114,6 @@ def test_the_mitochondrion_may_differ(tmp_path):
     assert np.isnan(open_signal(tmp_path / "m.bw").read("chrM", 10)[8:]).all()
 
 
-@pytest.mark.parametrize(
-    ("lines", "message"),
-    [
-        (
-            ("chr1 5 6 1", "chr1 2 3 1"),
-            (
-                "a.bedGraph, line 2: the lines are not sorted. Found chr1:2-3 after chr1:5-6;"
-                " expected chromosomes in blocks, starts ascending. Sort it: sort -k1,1 -k2,2n"
-            ),
-        ),
-        (
-            ("chr1 5 6 1", "chr2 2 3 1", "#", "chr1 7 8 1"),
-            "a.bedGraph, line 4: the lines are not sorted. Found chr1:7-8 after chr2:2-3",
-        ),
-        (
-            ("chr1 2 6 1", "chr1 5 8 1"),
-            (
-                "a.bedGraph, line 2: two runs overlap. Found chr1:5-8 after chr1:2-6; expected one"
-                " value at each base"
-            ),
-        ),
-        (("chr1 2 6 1", "chr1 6 8"), "a.bedGraph, line 2: the line is cut short. Found 3 columns"),
-        (
-            ("chr1 2 6 1", "chr1 6 8 high"),
-            "a.bedGraph, line 2: the value is not a finite number. Found 'high'",
-        ),
-        (("chr1 2 6 inf",), "a.bedGraph, line 1: the value is not a finite number. Found 'inf'"),
-        (("chr1 2 6 1", "chr1 6 6 1"), "a.bedGraph, line 2: the run holds no base. Found chr1:6-6"),
-        (
-            ("chr1 2 6 1", "chr1 6.5 7 1"),
-            "a.bedGraph, line 2: the start is not a whole number of at least 0. Found '6.5'",
-        ),
-        (
-            ("fixedStep chrom=chr1 start=1 step=1", "1.5"),
-            "a.bedGraph, line 1: wrong format. Found a wiggle file",
-        ),
-        (
-            ("chr1 2 6 1", "chr1 6 7 1 2"),
-            "a.bedGraph, line 2: the line has another number of columns. Found 5",
-        ),
-        (("track type=bedGraph",), "a.bedGraph: the file holds no value"),
-    ],
-)
-def test_bad_bedgraphs_are_one_message_with_the_line(tmp_path, lines, message):
-    with pytest.raises(InputError) as caught:
-        open_signal(bedgraph(tmp_path, *lines))
-    assert message in str(caught.value)
-
-
-def test_order_is_checked_across_blocks_of_the_file(tmp_path):
-    path = tmp_path / "long.bedGraph"
-    lines = [f"chr1\t{10 * i}\t{10 * i + 5}\t{i % 7}" for i in range(300)]
-    path.write_text("\n".join(lines) + "\n")
-    for block in (7, 100, 1000):  # bytes: lines are cut anywhere
-        values = BedGraph(path, block).read("chr1", 3000)
-        np.testing.assert_array_equal(values[::10], (np.arange(300) % 7).astype(np.float32))
-        assert np.isnan(values[5::10]).all()
-    for last in ("chr1\t2980\t2990\t1", "chr1\t2994\t2999\t1"):
-        path.write_text("\n".join([*lines, last]))
-        for block in (7, 100, 1000):
-            with pytest.raises(
-                InputError, match=r"long.bedGraph, line 301: (the lines are not sorted|two runs)"
-            ):
-                BedGraph(path, block)
-
-
 def test_a_missing_value_is_missing(tmp_path):
     signal = open_signal(bedgraph(tmp_path, "chr1 0 2 NA", "chr1 2 3 1", "chr1 3 4 ."))
     np.testing.assert_array_equal(
@@ -209,22 +138,6 @@ def test_files_that_are_none_are_named(tmp_path):
     (tmp_path / "page.bw").write_bytes(b"<html>404</html>")
     with pytest.raises(InputError, match=r"page.bw: wrong format. Found a web page"):
         open_signal(tmp_path / "page.bw")
-
-
-def test_a_damaged_block_is_named_by_its_place(tmp_path):
-    rng = np.random.default_rng(1)
-    start = np.arange(0, 50_000, 5)
-    write_bigwig(
-        tmp_path / "a.bw",
-        {"chr1": 50_000},
-        [("chr1", start, start + 5, rng.normal(size=len(start)))],
-    )
-    data = bytearray((tmp_path / "a.bw").read_bytes())
-    begin = int.from_bytes(data[16:24], "little") + 100
-    data[begin : begin + 3000] = b"\x07" * 3000
-    (tmp_path / "a.bw").write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"a.bw: the bigWig file cannot be read at chr1:0-50000"):
-        open_signal(tmp_path / "a.bw").read("chr1", 50_000)
 
 
 def test_written_in_arrays_or_one_by_one_without_missing_values(tmp_path):
@@ -334,13 +247,3 @@ def test_real_bigwigs_against_pybigwig(real_data):
             values[begin:end], other.values("chr22", begin, end, numpy=True)
         )
         assert np.isfinite(values).sum() == other.header()["nBasesCovered"]
-
-
-def test_real_bedgraphs_against_a_plain_loop(real_data):
-    for path in sorted((real_data / "signal_hg19").glob("*.bedGraph.gz")):
-        expected = np.full(22_000_000, np.nan, np.float32)
-        with gzip.open(path, "rt") as handle:
-            for line in handle:
-                _, start, end, value = line.split()
-                expected[int(start) : int(end)] = float(value)
-        np.testing.assert_array_equal(open_signal(path).read("chr22", 22_000_000), expected)

@@ -15,7 +15,7 @@ from epilm.hub.load import find_checkpoint, find_encoder, find_masked_head, init
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.tokens.kmers import kmer_ids, vocabulary
 
-build_model = pytest.importorskip("epilm.models.build").build_model
+build_model = pytest.importorskip("epilm.models.from_spec").build_model
 
 TINY = EncoderSpec(size="tiny", layers=1)
 DNA = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="none")

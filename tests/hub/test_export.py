@@ -11,7 +11,7 @@ from epilm.hub.checkpoint import load_model, save_model
 from epilm.hub.export import export
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 
-build_model = pytest.importorskip("epilm.models.build").build_model
+build_model = pytest.importorskip("epilm.models.from_spec").build_model
 
 TINY = EncoderSpec(size="tiny", layers=1)
 DNA = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=TINY, next_segment="none")

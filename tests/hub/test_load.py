@@ -15,11 +15,11 @@ from epilm.errors import CheckpointError
 from epilm.hub.checkpoint import load_model, read_spec, save_model
 from epilm.hub.export import export
 from epilm.hub.load import find_masked_head, find_trunk, initialise, load
-from epilm.models.binding import BindingModel, binding_from
-from epilm.models.build import build_model
+from epilm.models.binding_head import BindingModel, binding_from
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, StemSpec
 from epilm.tokens.kmers import kmer_ids, vocabulary, wrap
-from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
+from epilm.tokens.state_tokens import PAD_STATE, UNKNOWN_STATE, real_tokens
 
 TINY = EncoderSpec(size="tiny", layers=1)
 EB = ModelSpec(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from epilm.metrics.binding import METRICS
+from epilm.metrics.bin_scores import METRICS
 from epilm.metrics.published import dream_internal_ranks, dream_ranks
 from epilm.metrics.ranking import (
     dataset_ranks,

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from epilm.errors import RecipeError
-from epilm.models.build import build_model
 from epilm.models.classifier import SequenceClassifier, classifier_from
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import TowerSpec
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from epilm.models.build import MODELS, build_model, parameter_table
+from epilm.models.from_spec import MODELS, build_model, parameter_table
 from epilm.models.model_spec import StemSpec, TowerSpec
 from epilm.nn.region import REGION_TOWERS
 from epilm.objectives.combine import combine

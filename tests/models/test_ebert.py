@@ -10,8 +10,8 @@ from torch import nn
 
 from epilm.batch import Batch, Sequences, Windows
 from epilm.errors import InputError, RecipeError
-from epilm.models.build import build_model, check_spec, parameter_table
 from epilm.models.ebert import EBERT
+from epilm.models.from_spec import build_model, check_spec, parameter_table
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import ENCODER_SIZES, encoder_size
 from epilm.nn.region import count_parameters
@@ -23,7 +23,7 @@ from epilm.objectives.table import (
     NextSegmentSpec,
     ObjectivesSpec,
 )
-from epilm.tokens.states import N_SPECIAL_STATES, PAD_STATE, UNKNOWN_STATE
+from epilm.tokens.state_tokens import N_SPECIAL_STATES, PAD_STATE, UNKNOWN_STATE
 
 STATES, TOKENS = 5, 20
 ENCODER = EncoderSpec(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from epilm.errors import RecipeError
-from epilm.models.build import build_model, check_spec, parameter_table
+from epilm.models.from_spec import build_model, check_spec, parameter_table
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec
 from epilm.objectives.contrast import contrastive_micro_batches
 from epilm.objectives.matching import contrast

@@ -8,7 +8,7 @@ from torch import nn
 
 from epilm.batch import Windows
 from epilm.errors import CheckpointError, UsageError
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.networks import HEADS, NETWORKS, Head, Shape, build_network, find_head
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from epilm.batch import Windows
-from epilm.models.build import build_model
 from epilm.models.ebert import EBERT
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.pooled import pooled_from, trunk_of
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from epilm.batches import BatchMaker, WindowMaker
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, StemSpec, TowerSpec
 from epilm.models.stem import BaseStem, base_table, bases_of_tokens
 from epilm.objectives.table import (

@@ -9,10 +9,10 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.motifs.formats import Motif
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.matrix import factor_matrices, factor_matrix
 from epilm.motifs.pwm import base_background, gc_bins, tail_table, thresholds
 from epilm.motifs.scan import HitScanner, best_scores
-from epilm.motifs.scores import log_odds
 
 from .reference import plain_best, plain_hits, plain_scores, random_motifs
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.motifs import scan as scan_module
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.pwm import reverse_complement, thresholds
 from epilm.motifs.scan import best_scores, scan
-from epilm.motifs.scores import log_odds
 
 from .reference import plain_best, plain_hits, random_motifs
 

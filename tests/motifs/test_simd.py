@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.pwm import thresholds
 from epilm.motifs.scan import BestScorer, HitScanner
-from epilm.motifs.scores import log_odds
 from epilm.motifs.simd import available_kinds, chosen_kind
 
 from .reference import plain_best, plain_hits, random_motifs

@@ -20,9 +20,9 @@ def patched(tensor, *scope):
 
 interpreter._patch_lang_tensor = patched
 
-from epilm.motifs.device import DeviceScorer  # noqa: E402
+from epilm.motifs.device_scorer import DeviceScorer  # noqa: E402
+from epilm.motifs.log_odds import log_odds  # noqa: E402
 from epilm.motifs.scan import best_scores  # noqa: E402
-from epilm.motifs.scores import log_odds  # noqa: E402
 from epilm.nn.kernels_norm import AddNorm  # noqa: E402
 
 

@@ -5,7 +5,7 @@ every road of attention.
 import pytest
 import torch
 
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.rotary import turned, turns

@@ -10,8 +10,8 @@ from epilm.errors import RecipeError
 from epilm.objectives.objective import Misfit, Objective
 from epilm.objectives.table import OBJECTIVES, ObjectivesSpec, register, unregister
 from epilm.playground.simulate import simulate
-from epilm.pretraining.page import run_table
 from epilm.pretraining.pretrain import pretrain
+from epilm.pretraining.run_page import run_table
 from epilm.recipes.recipe import load_recipe, to_dict
 from epilm.store.making.build import build
 

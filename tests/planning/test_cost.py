@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from epilm.device import Place
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.nn.encoder import BlockKernels, EncoderBlock
 from epilm.planning.cost import Cost, _count, _How, count, without_initialising
 from epilm.pretraining.pretrain import for_store, make_plan

@@ -13,7 +13,7 @@ import epilm
 from epilm.batches.placement import batch_bytes
 from epilm.device import Place, choose_place
 from epilm.errors import CheckpointError, RecipeError, TrainingError, UsageError
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.planning.answer import Plan
 from epilm.planning.chips import CHIPS, DRAW, REACHED, SHARE
 from epilm.planning.plan import DoesNotFit, _counted, _where

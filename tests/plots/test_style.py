@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from epilm.plots.curves import roc_curves
+from epilm.plots.line_plots import roc_curves
 from epilm.plots.style import as_image, figure
 
 

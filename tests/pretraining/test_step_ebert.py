@@ -11,7 +11,7 @@ import torch
 
 from epilm.batches import WindowMaker
 from epilm.device import Place
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.objectives.combine import combine
 from epilm.objectives.states import truth_and_nearest

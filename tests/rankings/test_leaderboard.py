@@ -9,7 +9,7 @@ import pytest
 
 from epilm.cli import main
 from epilm.errors import InputError, UsageError
-from epilm.metrics.binding import METRICS, score_entry
+from epilm.metrics.bin_scores import METRICS, score_entry
 from epilm.rankings.leaderboard import leaderboard
 
 HEADER = "model,dataset,auroc,auprc_dg,recall_at_fdr10,recall_at_fdr50\n"

@@ -7,7 +7,7 @@ import pytest
 
 from epilm.cli import main
 from epilm.errors import InputError
-from epilm.metrics.binding import score_entry
+from epilm.metrics.bin_scores import score_entry
 from epilm.metrics.published import dream_ranks
 from epilm.rankings.leaderboard import leaderboard, text_of
 from epilm.rankings.score_tables import read_scores, short_name

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from epilm.errors import EpilmError, StoreError
+from epilm.errors import StoreError
 from epilm.store import schema
-from epilm.store.making.writer import allocate, write_store
 from epilm.store.reader import Store
 from toy_store import toy_regions, toy_store
 
@@ -266,62 +265,6 @@ def test_verify_finds_a_manifest_of_another_store(copy):
 
 # -- writing
 # -----------------------------------------------------------------------------------------
-
-
-def parts(**change):
-    regions = toy_regions((3,))
-    given = {
-        "genome": {"chr1": np.zeros(2000, np.uint8)},
-        "regions": regions,
-        "accessible": np.ones((3, 2), bool),
-        "cell_types": ["a", "b"],
-    }
-    return {**given, **change}
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"cell_types": ["a", "a"]}, "a cell type has the name of another. Found a"),
-        ({"cell_types": []}, "there is no cell type"),
-        ({"accessible": np.ones((2, 2), bool)}, "accessible has another shape"),
-        ({"counts": np.ones((3, 3))}, "counts has another shape"),
-        ({"factors": np.ones((3, 2)), "motifs": [{"id": "m"}]}, "factors has another shape"),
-        (
-            {
-                "factors": np.ones((3, 1)),
-                "motifs": [{"id": "m"}],
-                "more_factors": {"sum": np.ones((3, 2))},
-            },
-            "sum has another shape than regions x motifs",
-        ),
-        (
-            {"more_factors": {"sum": np.ones((3, 0))}},
-            "further factor matrices need a first one. Found sum",
-        ),
-        ({"regions": toy_regions((3,))[::-1]}, "not sorted"),
-        ({"regions": toy_regions((3,))[:0]}, "no region is left"),
-        ({"genome": {"chr1": np.zeros(100, np.uint8)}}, "a region lies outside its chromosome"),
-    ],
-)
-def test_parts_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, change, message):
-    with pytest.raises(StoreError, match=message):
-        write_store(tmp_path / "s", **parts(**change))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_empty_arrays_can_be_written(tmp_path):
-    allocate(tmp_path / "a.npy", np.dtype(np.int8), (0, 3))
-    assert np.load(tmp_path / "a.npy").shape == (0, 3)
-    with pytest.raises(FileExistsError):
-        allocate(tmp_path / "a.npy", np.int8, (2,))
-
-
-def test_a_second_write_needs_overwrite(tmp_path):
-    write_store(tmp_path / "s", **parts())
-    with pytest.raises(EpilmError, match="exists already"):
-        write_store(tmp_path / "s", **parts())
-    write_store(tmp_path / "s", **parts(), overwrite=True)
 
 
 def test_to_moves_the_arrays_and_keeps_the_rest(store):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from epilm.finetuning.finetune import finetune
-from epilm.metrics.binding import score_bins
+from epilm.metrics.bin_scores import score_bins
 from epilm.tasks import labelled
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.composition import gc_of, gc_scores

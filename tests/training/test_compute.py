@@ -220,7 +220,7 @@ def test_a_run_of_an_older_version_goes_on(tmp_path):
 def test_plain_and_fused_attention_train_alike(tmp_path):
     """A whole run with each, on a real model and store."""
     from epilm.batches import WindowMaker
-    from epilm.models.build import build_model
+    from epilm.models.from_spec import build_model
     from epilm.models.model_spec import EncoderSpec, ModelSpec
     from epilm.objectives.table import MatchingSpec, NextSegmentSpec, ObjectivesSpec
     from epilm.store.sample_spec import SampleSpec

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from epilm.baselines import sequences as baselines
+from epilm.baselines import sequence_models as simple
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
 from epilm.motifs.motif import Motif
@@ -31,8 +31,8 @@ def data():
 
 
 def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
-    few = partial(baselines.fit_kmer, ks=(3,), penalties=(0.01,))
-    monkeypatch.setattr(baselines, "fit_kmer", few)
+    few = partial(simple.fit_kmer, ks=(3,), penalties=(0.01,))
+    monkeypatch.setattr(simple, "fit_kmer", few)
     lines = []
     scratch = Competitor("scratch", "random", size="tiny", k=3)
     options = {"models": [scratch], "baselines": ("kmer",), "settings": FAST, "say": lines.append}

@@ -9,24 +9,24 @@ import shutil
 import numpy as np
 import pytest
 
-from epilm.baselines.bins import fit_kmer_state
+from epilm.baselines.bin_models import fit_kmer_state
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
 from epilm.finetuning.predict import open_scorer
-from epilm.metrics.binding import score_bins
+from epilm.metrics.bin_scores import score_bins
 from epilm.playground.simulate import simulate
 from epilm.store.making.build import build
 from epilm.store.reader import Store
 from epilm.tasks.binding.bins import grid
-from epilm.tasks.binding.load import load_bins
 from epilm.tasks.binding.rows import CellBins
+from epilm.tasks.binding.sources import load_bins
 from epilm.trials.ablate import ablate
 from epilm.trials.bench import LAB
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import load_design
-from epilm.trials.table import judge, summarise
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_page import design_of
+from epilm.trials.trial_table import judge, summarise
 from toy_designs import MINE
 
 ACROSS = ["motif", "kmer_state", "ebert", "cnn", "mean"]

@@ -20,7 +20,7 @@ from epilm.finetuning.predict import predict
 from epilm.genome.sequence import decode, encode
 from epilm.hub.checkpoint import save_model
 from epilm.hub.load import load
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tokens.kmers import MASK, kmer_ids
 from epilm.variants import score as scoring

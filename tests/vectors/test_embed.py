@@ -9,7 +9,7 @@ from epilm.cli import main
 from epilm.errors import EpilmError
 from epilm.hub.checkpoint import save_model
 from epilm.hub.load import load
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.vectors import embed as module
 from epilm.vectors.embed import embed, fingerprint_of

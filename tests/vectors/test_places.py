@@ -9,7 +9,7 @@ import torch
 
 from epilm.batches.window_reader import WindowReader
 from epilm.hub.load import Loaded
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.vectors.places import PlaceVectors, pieces_of, reads_of_cell
 from toy_tracks import toy_track_store

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.baselines.sequences import canonical, kmer_counts
+from epilm.baselines.sequence_models import canonical, kmer_counts
 from epilm.errors import InputError, StoreError
 from epilm.tasks.binding.bins import Bins
 

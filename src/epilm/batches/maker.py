@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from epilm.batch import Batch, Sequences
-from epilm.batches.factors import FactorReader, channel_statistics
+from epilm.batches.factor_reader import FactorReader, channel_statistics
 from epilm.batches.layout import (
     RegionTokens,
     Strings,
@@ -25,8 +25,8 @@ from epilm.batches.layout import (
     n_kmers,
     wrap,
 )
-from epilm.batches.motif_sites import SiteFinder
 from epilm.batches.pairs import PairDraws, pairs_in_batch
+from epilm.batches.site_finder import SiteFinder
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from epilm.errors import InputError
-from epilm.motifs.device import LOW
+from epilm.motifs.device_scorer import LOW
+from epilm.motifs.log_odds import UNIFORM, log_odds
 from epilm.motifs.names import motifs_of
-from epilm.motifs.scores import UNIFORM, log_odds
 
 PREFIX, ALL = "motif:", "motifs"
 PSEUDOCOUNT = 1.0

@@ -24,7 +24,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.tokens.kmers import kmer_ids, wrap
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens
-from epilm.tokens.states import PAD_STATE, beside_tokens, state_ids
+from epilm.tokens.state_tokens import PAD_STATE, beside_tokens, state_ids
 
 
 class OverlappingReader:

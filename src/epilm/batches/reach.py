@@ -13,8 +13,8 @@ import torch
 
 from epilm.batches.layout import n_bases
 from epilm.models.model_spec import ModelSpec
-from epilm.motifs.device import DeviceScorer
-from epilm.motifs.scores import UNIFORM, log_odds
+from epilm.motifs.device_scorer import DeviceScorer
+from epilm.motifs.log_odds import UNIFORM, log_odds
 from epilm.store.arrays import as_tensor
 from epilm.store.motifs import stored_motif
 from epilm.store.reader import Store

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from epilm.batch import Batch, Sequences, Windows
 from epilm.batches.motif_signals import Matrices, MotifSignal, is_motif
-from epilm.batches.motif_sites import SiteFinder
 from epilm.batches.shuffled import shuffled
+from epilm.batches.site_finder import SiteFinder
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
@@ -35,7 +35,7 @@ from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, n_tokens, vocab_siz
 from epilm.tokens.masking import IGNORED, mask_tokens, rate_at
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens, token_bins
 from epilm.tokens.random import hash_bits, integers, threshold
-from epilm.tokens.states import (
+from epilm.tokens.state_tokens import (
     PAD_STATE,
     UNKNOWN_STATE,
     beside_tokens,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
 
-    from epilm.tasks.task import Task
+    from epilm.tasks.contract import Task
 
 # command -> one line for the overview. The module is epilm.cli.<command>, the function is the
 # command.
@@ -128,7 +128,7 @@ def _with_help(command: str, words: Sequence[str]) -> tuple[Callable[..., None],
     text = function.__doc__ or ""
     if command not in OF_TASKS:
         return function, head_of_help(text)
-    from epilm.cli.options import with_flags
+    from epilm.cli.flags import with_flags
     from epilm.tasks import TASKS
 
     task = task_named(command, words)
@@ -191,7 +191,7 @@ def _refusal(error: "CycloptsError", command: str | None, words: Sequence[str]) 
     if task is None:
         return None
     from epilm.tasks import TASKS
-    from epilm.tasks.task import foreign_option
+    from epilm.tasks.contract import foreign_option
 
     option = str(getattr(error.token, "keyword", None) or error.token)
     refused = foreign_option(task, command, option.split("=")[0], TASKS)

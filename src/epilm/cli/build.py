@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from epilm.store.making.choices import Accessible, Motifs, RegionRules, Tracks
+from epilm.store.making.store_choices import Accessible, Motifs, RegionRules, Tracks
 
 
 def build(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from epilm.training.learning import option_name
 
 if TYPE_CHECKING:
-    from epilm.tasks.task import Task
+    from epilm.tasks.contract import Task
 
 WIDTH = 76
 """Columns that an example is broken at: what a terminal of 80 shows of a block."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from epilm.cli.options import flags, given_fields
+from epilm.cli.flags import flags, given_fields
 from epilm.explaining.explain_options import ExplainOptions
 
 Flags: Any = flags(ExplainOptions, "What is explained, and how")

@@ -19,11 +19,11 @@ def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")
     """
     from json import dumps
 
-    found = {name: listing() for name, listing in LISTINGS.items() if kind in (None, name)}
+    tables = {name: listing() for name, listing in LISTINGS.items() if kind in (None, name)}
     if json:
-        print(dumps(found, indent=2))
+        print(dumps(tables, indent=2))
         return
-    for name, table in found.items():
+    for name, table in tables.items():
         print(f"{name}")
         width = max(len(key) for key in table)
         for key, text in table.items():
@@ -54,8 +54,8 @@ def _heads() -> dict[str, str]:
 
 
 def _baselines() -> dict[str, str]:
+    from epilm.baselines.baseline_table import BASELINES
     from epilm.baselines.bases import BASE_BASELINES
-    from epilm.baselines.table import BASELINES
 
     every: dict[str, Any] = {**BASELINES, **BASE_BASELINES}
     return {name: baseline.about for name, baseline in every.items()}

@@ -54,7 +54,7 @@ def plan(
 
     refused = None
     try:
-        found = run(
+        answer = run(
             recipe,
             store,
             size=size,
@@ -65,7 +65,7 @@ def plan(
             seconds=seconds,
         )
     except DoesNotFit as error:
-        found, refused = error.plan, error
-    print(dumps(found.as_dict(), indent=2) if json else found.text())
+        answer, refused = error.plan, error
+    print(dumps(answer.as_dict(), indent=2) if json else answer.text())
     if refused is not None:
         raise refused

@@ -48,7 +48,7 @@ def predict(
     import sys
 
     from epilm.finetuning.predict import predict as run
-    from epilm.tasks.sequence_predictions import Predictions, summary
+    from epilm.tasks.sequence_predictions import SequencePredictions, summary
 
     done = run(
         model,
@@ -60,7 +60,7 @@ def predict(
         precision=precision,
         **(options or {}),
     )
-    if not isinstance(done, Predictions):
+    if not isinstance(done, SequencePredictions):
         print(writer.dumps(done.summary(), indent=2) if json else done.text())
         return
     for note in done.notes:

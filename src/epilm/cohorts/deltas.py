@@ -23,7 +23,7 @@ from epilm.cohorts.columns import Floats
 from epilm.errors import UsageError
 from epilm.hub.load import Loaded
 from epilm.tasks.reference import Reference
-from epilm.variants.haplotypes import Change, Pairs, Windowing, reason_of_window
+from epilm.variants.haplotypes import Change, Windowing, WindowPairs, reason_of_window
 from epilm.variants.parts import digest, digest_of_bases, digest_of_weights
 from epilm.variants.score import score_changes, window_width
 from epilm.variants.scorers import PairScorer, Said, TaskScorer, motifs_from
@@ -56,7 +56,7 @@ class EmbeddingScorer:
         """Where it computes."""
         return next(self.model.model.parameters()).device
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         codes = list(pairs.codes.reshape(2 * n, width))

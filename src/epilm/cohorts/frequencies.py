@@ -11,7 +11,7 @@ import numpy as np
 
 from epilm.cohorts.choices import Illness
 from epilm.errors import InputError
-from epilm.variants.records import kind_of, open_vcf
+from epilm.variants.variant_files import kind_of, open_vcf
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from epilm.genome.chromosomes import check_names
 from epilm.genome.sequence import encode
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, check_alleles
-from epilm.variants.records import VCF_ENDINGS, Allele, VariantFile, open_vcf, read_variants
+from epilm.variants.variant_files import VCF_ENDINGS, Allele, VariantFile, open_vcf, read_variants
 
 BLOCK = 1024  # columns in memory at a time
 _PLINK_MAGIC = b"\x6c\x1b"

@@ -22,7 +22,7 @@ from epilm.explaining.explain import read_frames
 from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.frames import Frame
 from epilm.explaining.subject import PlacedSubject, Subject, TaskSubject
-from epilm.tokens.states import N_SPECIAL_STATES, UNKNOWN_STATE
+from epilm.tokens.state_tokens import N_SPECIAL_STATES, UNKNOWN_STATE
 
 HEADER = ("region", "stream", "name", "chrom", "start", "end", "output", "contribution")
 

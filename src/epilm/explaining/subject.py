@@ -30,7 +30,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.tokens.kmers import kmer_ids, wrap
-from epilm.tokens.states import real_tokens
+from epilm.tokens.state_tokens import real_tokens
 from epilm.variants.scorers import HaplotypeStore
 
 Values = NDArray[np.float64]

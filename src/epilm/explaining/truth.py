@@ -24,9 +24,9 @@ from epilm.explaining.region_map import RegionMap, map_region
 from epilm.explaining.subject import PlacedSubject, Subject
 from epilm.metrics.curves import ap
 from epilm.motifs.formats import read_motifs
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.motif import Motif
 from epilm.motifs.scan import scan
-from epilm.motifs.scores import log_odds
 
 Values = NDArray[np.float64]
 METHODS: tuple[Method, ...] = (

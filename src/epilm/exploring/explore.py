@@ -24,7 +24,7 @@ from epilm.motifs.motif import Motif
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.reference import Reference, StoreReference, open_reference
-from epilm.variants.records import TSV_ENDINGS, VCF_ENDINGS
+from epilm.variants.variant_files import TSV_ENDINGS, VCF_ENDINGS
 
 Say = Callable[[str], None]
 MOST_TRACKS = 120  # a page of more cannot be read

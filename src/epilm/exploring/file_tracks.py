@@ -20,7 +20,7 @@ from epilm.genome.genes import Genes
 from epilm.genome.peaks import read_peaks
 from epilm.genome.signals import open_signal
 from epilm.plots.style import COLOURS
-from epilm.variants.records import (
+from epilm.variants.variant_files import (
     COLUMNS,
     TSV_ENDINGS,
     VCF_ENDINGS,

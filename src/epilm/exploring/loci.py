@@ -15,8 +15,8 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import check_names, few
 from epilm.genome.genes import Genes
 from epilm.genome.peaks import read_peaks
-from epilm.tasks.splits import parse_place
-from epilm.variants.records import TSV_ENDINGS, VCF_ENDINGS, read_variants
+from epilm.tasks.splits import parse_interval
+from epilm.variants.variant_files import TSV_ENDINGS, VCF_ENDINGS, read_variants
 
 WIDEST = 1_000_000  # bp of one view: a page is for places, not for chromosomes
 _PLACE = re.compile(r"[^:\s]+:[\d,]+-[\d,]+")
@@ -170,7 +170,7 @@ def _places(word: str | Path, sizes: Mapping[str, int], genes: Genes | None) -> 
         _check(made, sizes, text)
         return made
     if _PLACE.fullmatch(text):
-        chrom, start, end = parse_place(text)
+        chrom, start, end = parse_interval(text)
         made = [(text.replace(",", ""), chrom, start, end, "--loci")]
         _check(made, sizes, "--loci")
         return made

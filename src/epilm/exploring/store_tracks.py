@@ -178,9 +178,9 @@ def motif_track(
         A hit's score is reached by chance with at most this probability, at one position of one
         strand (a quarter of each base).
     """
+    from epilm.motifs.log_odds import log_odds
     from epilm.motifs.pwm import thresholds
     from epilm.motifs.scan import scan
-    from epilm.motifs.scores import log_odds
 
     pwms = [log_odds(motif) for motif in motifs]
     cuts = thresholds(pwms, p).scores

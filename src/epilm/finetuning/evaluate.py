@@ -13,8 +13,8 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, about_at, is_finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, open_scorer
 from epilm.tasks import TASKS, find_task
+from epilm.tasks.contract import Say, options_from
 from epilm.tasks.sequence_scores import no_such_run
-from epilm.tasks.task import Say, options_from
 
 
 def task_of(run: str | Path | Finetuned, task: str | None) -> str:

@@ -43,9 +43,9 @@ from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
-from epilm.tasks.labels import LabelsOfBases, Tables
+from epilm.tasks.contract import Say, Task, learned_settings, options_from
+from epilm.tasks.label_kinds import LabelsOfBases, Tables
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
-from epilm.tasks.task import Say, Task, learned_settings, options_from
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
@@ -69,7 +69,7 @@ class Result:
     model : Finetuned
         With the weights of the best epoch.
     tables : dict
-        Part -> output -> scores (`tasks.labels`); a task of classes has one output, "".
+        Part -> output -> scores (`tasks.label_kinds`); a task of classes has one output, "".
     history : list of dict
         One row an epoch.
     best_epoch : int
@@ -358,13 +358,13 @@ def _learn(
     out: Path | None,
 ) -> Result:
     """Train to the end and score every part."""
-    place = in_fp32_on_cpu(
+    machine = in_fp32_on_cpu(
         model, choose_place(options.device, options.precision), options.precision
     )
-    for line in place.said:
+    for line in machine.said:
         say(line)
-    model.network.to(place.device)
-    reading = reading_of(model, lesson.examples, lesson.store, place.device, say)
+    model.network.to(machine.device)
+    reading = reading_of(model, lesson.examples, lesson.store, machine.device, say)
     for note in reading.notes:
         say(note)
     notes = [*lesson.notes, *reading.notes]
@@ -373,19 +373,19 @@ def _learn(
         model.network,
         teacher,
         options,
-        place=place,
+        place=machine,
         say=say,
         out=out,
         rates=rates_of(model.network, options),
         rest=rest_of(model.network, options),
     )
     history = epochs.run()
-    if (calibrated := teacher.calibrate(place)) is not None:
+    if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     said: dict[str, NDArray[Any]] = {}
     for part, rows in lesson.parts.items():
-        tables[part], answers = teacher.scores(rows, place)
+        tables[part], answers = teacher.scores(rows, machine)
         if answers is not None:
             said[part] = answers
         for name, table in tables[part].items():
@@ -422,7 +422,7 @@ def _beside(
     """Fit the baselines that are asked for and score every part but the training rows."""
     if not options.beside:
         return {}
-    from epilm.baselines.table import fit_baseline
+    from epilm.baselines.baseline_table import fit_baseline
 
     given = getattr(options, "motifs", None)
     motifs = None if given is None else read_collection(given)

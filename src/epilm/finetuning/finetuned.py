@@ -20,7 +20,7 @@ from epilm.hub.load import find_checkpoint
 from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import NETWORKS, build_network
 from epilm.motifs.motif import Motif
-from epilm.tasks.labels import Labels, labels_from
+from epilm.tasks.label_kinds import Labels, labels_from
 
 # Of folders written before all tasks shared one road.
 OLD_SETTINGS, OLD_MOTIFS = "classifier.json", "motifs.json"

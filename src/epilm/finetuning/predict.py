@@ -23,9 +23,9 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.windows import Reading, reading_of
 from epilm.tasks import TASKS, find_task
-from epilm.tasks.labels import Labels
+from epilm.tasks.contract import Say, options_from
+from epilm.tasks.label_kinds import Labels
 from epilm.tasks.lesson import Rows
-from epilm.tasks.task import Say, options_from
 
 BATCH = 256
 PIECE = 1 << 16  # examples whose answers are in memory at a time
@@ -152,7 +152,7 @@ class ModelScorer:
     Attributes
     ----------
     about, reads
-        See `tasks.task.Scorer`.
+        See `tasks.contract.Scorer`.
     """
 
     def __init__(
@@ -211,13 +211,13 @@ def open_scorer(
     """
     if batch_size < 1:
         raise UsageError("impossible value", where="--batch-size", found=batch_size, expected="1")
-    place = choose_place(device, precision)
+    machine = choose_place(device, precision)
     if say is not None:
-        for line in place.said:
+        for line in machine.said:
             say(line)
     opened = model if isinstance(model, Finetuned) else load_finetuned(model)
-    opened.network.to(place.device)
-    return ModelScorer(opened, place, batch=batch_size, both_strands=both_strands, say=say)
+    opened.network.to(machine.device)
+    return ModelScorer(opened, machine, batch=batch_size, both_strands=both_strands, say=say)
 
 
 def predict(
@@ -257,7 +257,7 @@ def predict(
 
     Returns
     -------
-    Predictions or BinPredictions
+    SequencePredictions or BinPredictions
         Of sequences one row each, in the order given; of bins what was written.
 
     Raises

@@ -10,7 +10,7 @@ from typing import Any
 
 from epilm.errors import UsageError, nearest
 from epilm.models.networks import NETWORKS, find_head
-from epilm.tasks.task import Task
+from epilm.tasks.contract import Task
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from epilm.errors import CheckpointError, InputError, UsageError, nearest
 from epilm.finetuning.finetuned import BARE, Finetuned, motif_json
 from epilm.hub.load import load
 from epilm.hub.provenance import memory
-from epilm.models.binding import BIN_POOLS
-from epilm.models.build import build_model
+from epilm.models.binding_head import BIN_POOLS
 from epilm.models.ebert import EBERT
+from epilm.models.from_spec import build_model
 from epilm.models.genebert import GeneBERT
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.networks import HEADS, NETWORKS, Shape, find_head
@@ -31,9 +31,9 @@ from epilm.nn.encoder import enlarge_positions
 from epilm.store.identity import check_assembly, check_states
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
+from epilm.tasks.contract import Task
 from epilm.tasks.lesson import TaskLesson
-from epilm.tasks.task import Task
-from epilm.tokens.states import n_window_tokens
+from epilm.tokens.state_tokens import n_window_tokens
 
 AROUND = 20  # bases beside a bin that the pools of the bin see: half a long motif
 RANDOM = ("random", "ebert", "dbert")  # trunks without a past; NETWORKS have no trunk at all
@@ -513,7 +513,7 @@ def start_at_prior(network: torch.nn.Module, labels: NDArray[np.int8]) -> None:
 
     Examples
     --------
-    >>> from epilm.models.binding import BindingModel
+    >>> from epilm.models.binding_head import BindingModel
     >>> from epilm.nn.encoder import SequenceEncoder
     >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
     >>> network = BindingModel(EBERT(encoder), signals=1, shortcut=(0,), middle=(2, 4))
@@ -610,7 +610,7 @@ def layer_rates(network: torch.nn.Module, decay: float) -> dict[str, float]:
 
     Examples
     --------
-    >>> from epilm.models.binding import BindingModel
+    >>> from epilm.models.binding_head import BindingModel
     >>> from epilm.nn.encoder import SequenceEncoder
     >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=2, heads=2, ffn=16, max_positions=16)
     >>> layer_rates(BindingModel(EBERT(encoder)), 0.5)

@@ -22,7 +22,7 @@ CORE = ["chrom", "start", "end"]
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedIntervals:
     """Intervals fit for use, and what it took.
 
     Attributes
@@ -115,7 +115,7 @@ def check_intervals(
     unique_by: Sequence[str] = ("chrom", "start", "end"),
     past_end: PastEnd | None = None,
     of_duplicates: str = "first one kept",
-) -> Checked:
+) -> CheckedIntervals:
     """Check intervals against each other and the genome; sort them and drop duplicates.
 
     Parameters
@@ -140,7 +140,7 @@ def check_intervals(
 
     Returns
     -------
-    Checked
+    CheckedIntervals
 
     Raises
     ------
@@ -271,7 +271,7 @@ def check_intervals(
     kept = table.iloc[rows].reset_index(drop=True)
     kept["start"], kept["end"] = start[rows], end[rows]
     kept.attrs = dict(table.attrs)
-    return Checked(kept, rows, went_to, counts, notes)
+    return CheckedIntervals(kept, rows, went_to, counts, notes)
 
 
 def _limits(table: pd.DataFrame, sizes: Mapping[str, int]) -> NDArray[np.int64]:

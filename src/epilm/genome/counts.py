@@ -4,7 +4,7 @@ A matrix arrives as .h5ad (cells x peaks), .h5 of 10x, .mtx, .npz or R's .RDS (p
 x cells) and leaves as regions x cells, with a region table and a label for each
 cell. Its sides are checked against the peak list and the cell table; a matrix
 that stands the other way round is turned and that is said. The readers of the
-formats are in `matrices`, peak names and cell tables in `labels`.
+formats are in `matrices`, peak names and cell tables in `matrix_sides`.
 """
 
 from dataclasses import dataclass, field
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from epilm.errors import InputError
-from epilm.genome import labels as labelling
-from epilm.genome import matrices
+from epilm.genome import matrices, matrix_sides
 from epilm.genome.chromosomes import few, natural_key
 from epilm.genome.files import check_file
 
@@ -97,16 +96,18 @@ def read_counts(
     """
     path = check_file(path, WHAT)
     beside: list[tuple[str, Path]] = []
-    listed = None if peaks is None else labelling.read_regions(peaks)
+    listed = None if peaks is None else matrix_sides.read_regions(peaks)
     raw = matrices.read(path, layer, None if listed is None else len(listed.are_peaks))
     if listed is None and raw.regions is None:
-        beside_it = labelling.find_beside(path, labelling.PEAK_FILES, "peaks", "--counts-peaks")
+        beside_it = matrix_sides.find_beside(
+            path, matrix_sides.PEAK_FILES, "peaks", "--counts-peaks"
+        )
         assert beside_it is not None
-        peaks, listed = beside_it, labelling.read_regions(beside_it)
+        peaks, listed = beside_it, matrix_sides.read_regions(beside_it)
         beside.append(("counts_peaks", beside_it))
     if listed is None:
-        own = labelling.parse_regions(raw.regions, str(path))
-        listed = labelling.PeakList(own, np.ones(len(own), dtype=bool))
+        own = matrix_sides.parse_regions(raw.regions, str(path))
+        listed = matrix_sides.PeakList(own, np.ones(len(own), dtype=bool))
     notes = [*raw.notes, *_contradictions(listed, raw, path, peaks, beside)]
     cells, table, names = _cells(path, cells, raw, label, beside)
     n_cells = len(names) if names is not None else len(table)
@@ -125,7 +126,7 @@ def read_counts(
         )
     if raw.cells is not None and len(set(raw.cells.tolist())) < len(raw.cells):
         notes.append(f"{path.name}: some cells have the name of another")
-    given, lacking = labelling.label_cells(table, names, label, source, missing)
+    given, lacking = matrix_sides.label_cells(table, names, label, source, missing)
     notes += _said_of_labels(table, label, source)
     if lacking.any():
         notes.append(
@@ -147,7 +148,7 @@ def read_counts(
 
 
 def _contradictions(
-    listed: labelling.PeakList,
+    listed: matrix_sides.PeakList,
     raw: matrices.RawMatrix,
     path: Path,
     peaks: str | Path | None,
@@ -160,20 +161,20 @@ def _contradictions(
         return []
     own, source, theirs = raw.regions, path, "the matrix's own names"
     if own is None:
-        features = labelling.find_beside(path, ("features.tsv",), "", "", required=False)
+        features = matrix_sides.find_beside(path, ("features.tsv",), "", "", required=False)
         if features is None or features.samefile(peaks):
             return []
         try:
-            named = labelling.read_regions(features)
+            named = matrix_sides.read_regions(features)
         except InputError:
             return []  # no peaks: it was not asked for
         own, source, theirs = named.table, features, "the features beside the matrix"
         if not named.are_peaks.all():
             return []
-    if not labelling.are_regions(own) or len(own) != len(listed.table):
+    if not matrix_sides.are_regions(own) or len(own) != len(listed.table):
         return []
-    own = labelling.parse_regions(own, str(source))
-    return labelling.check_same_peaks(listed.table, own, str(peaks), str(source), theirs)
+    own = matrix_sides.parse_regions(own, str(source))
+    return matrix_sides.check_same_peaks(listed.table, own, str(peaks), str(source), theirs)
 
 
 BARCODES = "counts_barcodes"
@@ -189,21 +190,21 @@ def _cells(
     """Find the cell table and the names of the matrix's cells: in the file, given, or beside it."""
     table, names = raw.metadata, raw.cells
     if cells is not None:
-        table = labelling.read_cells(cells)
+        table = matrix_sides.read_cells(cells)
     elif table is None or label not in table.columns:
-        beside_it = labelling.find_beside(
-            path, labelling.CELL_FILES, "cells", "--counts-cells", required=table is None
+        beside_it = matrix_sides.find_beside(
+            path, matrix_sides.CELL_FILES, "cells", "--counts-cells", required=table is None
         )
         if beside_it is not None:
-            cells, table = beside_it, labelling.read_cells(beside_it)
+            cells, table = beside_it, matrix_sides.read_cells(beside_it)
             beside.append(("counts_cells", beside_it))
     assert table is not None
     if names is None and cells is not None:
-        barcodes = labelling.find_beside(
-            path, labelling.BARCODE_FILES, "cells", "--counts-cells", required=False
+        barcodes = matrix_sides.find_beside(
+            path, matrix_sides.BARCODE_FILES, "cells", "--counts-cells", required=False
         )
         if barcodes is not None and not barcodes.samefile(cells):
-            names = labelling.read_cells(barcodes).index.to_numpy(dtype=str)
+            names = matrix_sides.read_cells(barcodes).index.to_numpy(dtype=str)
             beside.append((BARCODES, barcodes))
     return cells, table, names
 

@@ -167,12 +167,12 @@ def open_genome(
     readers: dict[str, Callable[[str], bytes | NDArray[np.uint8]]] = {}
     lengths: dict[str, int] = {}
     for one in paths:
-        found, reader = _open_one(one, genome)
-        for name in found:
+        of_file, reader = _open_one(one, genome)
+        for name in of_file:
             if name in lengths:
                 raise named_twice(name, one)
             readers[name] = reader
-        lengths |= found
+        lengths |= of_file
     declared = (
         read_sizes(sizes)
         if isinstance(sizes, str | Path)

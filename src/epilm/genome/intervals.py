@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from epilm.errors import InputError
 from epilm.genome.checks import (
     CORE,
-    Checked,
     check_intervals,
     chromosome_ranks,
     make_table,
@@ -28,7 +27,6 @@ from epilm.genome.fasta import Genome
 
 __all__ = [
     "CORE",
-    "Checked",
     "Union",
     "check_intervals",
     "check_names",

@@ -20,7 +20,7 @@ from scipy import sparse
 
 from epilm.errors import InputError, nearest
 from epilm.genome.files import read_text
-from epilm.genome.labels import are_regions, other_features, peak_features
+from epilm.genome.matrix_sides import are_regions, other_features, peak_features
 
 
 @dataclass

@@ -214,10 +214,10 @@ class BedGraph:
     def __init__(self, path: Path, block: int = 1 << 24) -> None:
         self.source = str(path)
         self.sizes: dict[str, int] | None = None
-        self._runs: IO[bytes] = tempfile.TemporaryFile(prefix="epilm-bedgraph-")  # noqa: SIM115 - lives as long as we
-        self._where: dict[
-            str, list[int]
-        ] = {}  # chromosome: first run, one past the last, greatest end
+        # Lives as long as we.
+        self._runs: IO[bytes] = tempfile.TemporaryFile(prefix="epilm-bedgraph-")  # noqa: SIM115
+        # Of each chromosome: first run, one past the last, greatest end.
+        self._where: dict[str, list[int]] = {}
         n = 0
         for names, chrom, runs in read_runs(self.source, block):
             cuts = np.flatnonzero(np.diff(chrom, prepend=-1))

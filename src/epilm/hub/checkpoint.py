@@ -98,7 +98,7 @@ def load_model(
     folder : path
         A checkpoint written by `save_model`.
     build : function (spec, extra) -> nn.Module, optional
-        What makes the empty model; `epilm.models.build.build_model` of the spec where not given.
+        What makes the empty model; `models.from_spec.build_model` of the spec where not given.
     device : str or torch.device
 
     Returns
@@ -122,7 +122,7 @@ def load_model(
 
 
 def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
-    from epilm.models.build import build_model
+    from epilm.models.from_spec import build_model
 
     # Weights that the recipe started from are not needed to open what was trained from them.
     bare = dataclasses.replace(
@@ -141,7 +141,7 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
         return classifier_from(model, **extra["classifier"])
     if "binding" in extra:
         from epilm.models.baselines import FactorNet
-        from epilm.models.binding import binding_from
+        from epilm.models.binding_head import binding_from
 
         about = extra["binding"]
         head = dict(about.get("head", {}))

@@ -28,7 +28,7 @@ from epilm.nn.encoder import EncoderBlock, SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead
 from epilm.tensor_files import load_tensors
 from epilm.tokens.kmers import kmer_ids, n_tokens, vocab_size, wrap
-from epilm.tokens.states import N_SPECIAL_STATES
+from epilm.tokens.state_tokens import N_SPECIAL_STATES
 
 log = logging.getLogger(__name__)
 
@@ -343,7 +343,7 @@ def is_bert_folder(path: Path) -> bool:
 def _load_bert(path: Path, device: str | torch.device) -> Loaded:
     bert = read_bert(path)
     spec = bert_spec(bert, str(path))
-    from epilm.models.build import build_model
+    from epilm.models.from_spec import build_model
 
     model = build_model(spec)
     load_encoder(find_encoder(model), bert.encoder, where=str(path))

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from epilm.metrics.binding import METRICS
+from epilm.metrics.bin_scores import METRICS
 
 Floats = NDArray[np.float64]
 Method = Literal["mean_rank", "log_rank", "challenge"]

@@ -3,7 +3,7 @@
 The two vectors are summed (or joined by a layer) before BERT's positions; the rest is the
 encoder GeneBERT has. Without a state stream the same class is DBERT, with the same arithmetic: a
 state table of zeros gives DBERT's numbers. The heads see hidden tokens alone.
-Builders: `epilm.models.build`. On top for binding sites: `epilm.models.binding`.
+Builders: `epilm.models.from_spec`. On top for binding sites: `epilm.models.binding_head`.
 Axes: B windows, L tokens, H hidden, V k-mer ids, Vs state ids, M masked tokens.
 """
 
@@ -19,7 +19,7 @@ from epilm.models.grouping import Pooling
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead, labelled
 from epilm.tokens.kmers import PAD
-from epilm.tokens.states import PAD_STATE, UNKNOWN_STATE, real_tokens
+from epilm.tokens.state_tokens import PAD_STATE, UNKNOWN_STATE, real_tokens
 
 Combine = Literal["sum", "concat"]
 

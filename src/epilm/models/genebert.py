@@ -4,7 +4,7 @@ Three passes at most. What matching needs comes first and in the same order in
 `forward` and in `encode_contrasts`, so that a large contrastive batch can be embedded twice with
 the same dropout. The embedding for matching never sees the other modality, nor the pairs of
 the next-segment pass (trap A6), nor what the fusion made.
-With streams=("dna",) the same class is DNABERT. Builders: `epilm.models.build`.
+With streams=("dna",) the same class is DNABERT. Builders: `epilm.models.from_spec`.
 Axes: B samples, R regions, N encoder inputs, L tokens, F factors, H hidden,
 Dt the tower's width, D the shared embedding, P pairs, M masked tokens.
 """

@@ -14,7 +14,7 @@ from torch import nn
 
 from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.models.baselines import FactorNet, SmallCNN
-from epilm.models.binding import BindingModel, binding_from
+from epilm.models.binding_head import BindingModel, binding_from
 from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.dilated import DilatedCNN
 from epilm.models.per_base import per_base_from
@@ -89,7 +89,8 @@ def _linear(
     with torch.random.fork_rng():
         if seed is not None:
             torch.manual_seed(seed)
-        return classifier_from(model, shape.outputs, fusion=fusion, dropout=dropout)  # type: ignore[arg-type]
+        how: Any = fusion  # the options have checked the word
+        return classifier_from(model, shape.outputs, fusion=how, dropout=dropout)
 
 
 def _convolutions(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:

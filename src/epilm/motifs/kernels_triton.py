@@ -3,7 +3,7 @@ their best kept.
 
 A product writes every score to memory, 8 bytes a position and motif of both strands, and reads them
 again for the maximum; here they never leave the multiprocessor. Score matrices come in three parts
-of 8 bits, as in `device`, so only the sums round. Imported only where triton is there.
+of 8 bits, as in `device_scorer`, so only the sums round. Imported only where triton is there.
 Axes: R regions, W bases of a region, P positions at a time, K = 4 letters x bases of a motif, C
 columns (motif and strand).
 """
@@ -80,7 +80,7 @@ def best_of_columns(
     ----------
     codes : uint8 (R, W)
     reaches : int16 (R, W)
-        `motifs.device.reach` of the codes, at most WIDEST.
+        `motifs.device_scorer.reach` of the codes, at most WIDEST.
     table : bf16 (3, K, C); fp32 under triton's interpreter
         Parts of the scores, rows base by base; 0 beyond a motif's end.
     widths : int16 (C,)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.motifs import kernels, simd
+from epilm.motifs.log_odds import UNIFORM, Floats, log_odds
 from epilm.motifs.motif import Motif, duplicate_free
 from epilm.motifs.pwm import PValues, Short, base_background, gc_bins, thresholds
 from epilm.motifs.scan import (
@@ -25,7 +26,6 @@ from epilm.motifs.scan import (
     flatten,
     spread,
 )
-from epilm.motifs.scores import UNIFORM, Floats, log_odds
 
 Statistic = Literal["best", "binary", "count", "sum", "occupancy", "neglog10p"]
 Background = Literal["uniform", "genome", "gc_bins"]

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from epilm.errors import InputError
-from epilm.motifs.scores import UNIFORM, Floats, check_background
+from epilm.motifs.log_odds import UNIFORM, Floats, check_background
 
 SLACK_NATS = 0.01
 """A cut is at most this much (0.0144 bit) stricter than the exact one."""
@@ -185,7 +185,7 @@ def thresholds(
 
     Examples
     --------
-    >>> from epilm.motifs.scores import log_odds
+    >>> from epilm.motifs.log_odds import log_odds
     >>> pwm = log_odds(np.eye(4)[[0] * 8])
     >>> cuts = thresholds([pwm, pwm[:6]], p=1e-4)
     >>> cuts.scores.round(2).tolist(), cuts.unreachable.tolist()
@@ -226,7 +226,7 @@ def threshold(
 
     Examples
     --------
-    >>> from epilm.motifs.scores import log_odds
+    >>> from epilm.motifs.log_odds import log_odds
     >>> pwm = log_odds(np.eye(4)[[0] * 8])
     >>> round(threshold(pwm, 1e-7), 4), threshold(pwm, 1e-7, short="exact")
     (6.5256, inf)
@@ -255,7 +255,7 @@ def tail_table(
 
     Examples
     --------
-    >>> from epilm.motifs.scores import log_odds
+    >>> from epilm.motifs.log_odds import log_odds
     >>> table, best, step = tail_table(log_odds(np.eye(4)[[0, 1]]))
     >>> float(table[0]), float(table[-1])
     (0.0625, 1.0)
@@ -286,7 +286,7 @@ class PValues:
 
     Examples
     --------
-    >>> from epilm.motifs.scores import log_odds
+    >>> from epilm.motifs.log_odds import log_odds
     >>> values = PValues(log_odds(np.eye(4)[[0, 1]]))
     >>> (values(np.array([1.8326, 0.2231])) * 16).round(6).tolist()
     [1.0, 7.0]

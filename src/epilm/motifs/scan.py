@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from epilm.errors import InputError
 from epilm.motifs import kernels, simd
+from epilm.motifs.log_odds import UNIFORM, Floats
 from epilm.motifs.pwm import tail_table
-from epilm.motifs.scores import UNIFORM, Floats
 
 CHUNK = 1 << 17
 """Positions one task scans: their words stay in the second-level cache."""
@@ -83,7 +83,7 @@ def scan(
 
     Examples
     --------
-    >>> from epilm.motifs.scores import log_odds
+    >>> from epilm.motifs.log_odds import log_odds
     >>> pwm = log_odds([[100, 0, 0, 0], [0, 100, 0, 0], [0, 0, 100, 0]])
     >>> codes = np.array([3, 3, 1, 2, 3, 0, 0], dtype=np.uint8)  # TTCGTAA
     >>> hit = scan(codes, [pwm], [4.0])
@@ -132,7 +132,7 @@ def best_scores(
 
     Examples
     --------
-    >>> from epilm.motifs.scores import log_odds
+    >>> from epilm.motifs.log_odds import log_odds
     >>> pwm = log_odds([[100, 0, 0, 0], [0, 100, 0, 0], [0, 0, 100, 0]])
     >>> codes = np.array([3, 3, 1, 2, 3, 0, 0], dtype=np.uint8)
     >>> best_scores(codes, [0, 3], [7, 5], [pwm]).round(4).tolist()

@@ -16,7 +16,7 @@ from epilm.objectives.masked import scored_alone
 from epilm.objectives.objective import Misfit, Objective
 from epilm.objectives.parts import need
 from epilm.tokens.masking import IGNORED
-from epilm.tokens.states import N_SPECIAL_STATES
+from epilm.tokens.state_tokens import N_SPECIAL_STATES
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What a run will need before it is started: memory, time, disk, and whether it fits.
 
 `plan` makes the checks of `pretrain` up to its first step, counts from the model's
-code what a step costs (`plan_cost`), takes a few real steps on the machine
-(`plan_probe`), and computes the rest. A GPU that is not here is planned from a table
-(`plan_chips`), and the plan says so. A run that cannot fit is refused, with the cure.
+code what a step costs (`cost`), takes a few real steps on the machine
+(`probe`), and computes the rest. A GPU that is not here is planned from a table
+(`chips`), and the plan says so. A run that cannot fit is refused, with the cure.
 Axes: b samples of a micro-batch, P weights.
 """
 
@@ -17,15 +17,14 @@ import torch
 from epilm.device import Place, choose_place
 from epilm.errors import RecipeError, UsageError, nearest
 from epilm.hub.load import initialise
-from epilm.models.build import build_model, parameter_table
+from epilm.models.from_spec import build_model, parameter_table
 from epilm.nn.attention import attention_backend
 from epilm.planning.answer import DoesNotFit, Plan
 from epilm.planning.chips import CHIPS, Chip, chip_of
 from epilm.planning.cost import Costs, count, without_initialising
 from epilm.planning.probe import Calibration, calibrate
 from epilm.planning.sizing import Sizing
-from epilm.pretraining.pretrain import Plan as Data
-from epilm.pretraining.pretrain import for_store, make_plan
+from epilm.pretraining.pretrain import RunPlan, for_store, make_plan
 from epilm.pretraining.step import contrast_size, hidden_counts
 from epilm.recipes.recipe import Recipe, load_recipe
 from epilm.recipes.rules import check_store
@@ -88,21 +87,23 @@ def plan(
             ),
         )
     recipe = _recipe(recipe, size, set, devices)
-    chip, recipe, place = _where(device, recipe)
+    chip, recipe, machine = _where(device, recipe)
     opened = store if isinstance(store, Store) else Store.open(store)
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
     data = make_plan(recipe, opened)
-    here = chip is None or place.device.type != "cpu"
+    here = chip is None or machine.device.type != "cpu"
     if here:
         # The calibration would find it too: without one, a run that `pretrain` refuses must not be
         # planned.
-        attention_backend(str(place.device), recipe.train.attention)
+        attention_backend(str(machine.device), recipe.train.attention)
         if recipe.train.compile == "blocks":
-            check_compiler(place.device)
+            check_compiler(machine.device)
     _check_weights(recipe)
-    costs, numbers, states = _counted(recipe, data, place, place.device.type != "cpu" or not here)
-    sizing = Sizing(recipe, data, opened, place, chip, here, costs, numbers, states)
+    costs, numbers, states = _counted(
+        recipe, data, machine, machine.device.type != "cpu" or not here
+    )
+    sizing = Sizing(recipe, data, opened, machine, chip, here, costs, numbers, states)
     measured = None
     planned = sizing.plan(measured)
     if here and calibrated and planned.largest_micro_batch:
@@ -111,7 +112,7 @@ def plan(
         measured = calibrate(
             recipe,
             opened,
-            device=place.device.type,
+            device=machine.device.type,
             operations=[costs.at(1, 0).step, layer],
             most=most,
             seconds=seconds,
@@ -143,10 +144,10 @@ def _where(device: str, recipe: Recipe) -> tuple[Chip | None, Recipe, Place]:
     if device in HERE:
         if device != "auto":
             recipe = replace(recipe, train=replace(train, device=device))  # type: ignore[arg-type]
-        place = choose_place(recipe.train.device, train.precision, train.devices)
-        if place.device.type == "cuda":
-            return _gpu(), recipe, place
-        return None, recipe, place
+        machine = choose_place(recipe.train.device, train.precision, train.devices)
+        if machine.device.type == "cuda":
+            return _gpu(), recipe, machine
+        return None, recipe, machine
     if device not in CHIPS:
         meant = "cuda" if device == "gpu" else device  # by its letters it would be cpu
         raise UsageError(
@@ -182,7 +183,7 @@ def _check_weights(recipe: Recipe) -> None:
 
 
 def _counted(
-    recipe: Recipe, data: Data, place: Place, fused: bool
+    recipe: Recipe, data: RunPlan, place: Place, fused: bool
 ) -> tuple[Costs, dict[str, int], float]:
     """Count the model: the cost of a micro-batch, its weights, and the bytes of the optimiser's
     state.

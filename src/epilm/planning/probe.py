@@ -28,7 +28,7 @@ import torch
 from epilm import errors
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
-from epilm.models.build import build_model
+from epilm.models.from_spec import build_model
 from epilm.motifs.scan import checked_threads
 from epilm.pretraining.pretrain import batch_maker, row_order
 from epilm.pretraining.step import contrast_size, optimiser_step
@@ -197,9 +197,9 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(asked["threads"])
     _import_the_rest()
     recipe, store = from_dict(asked["recipe"]), Store.open(asked["store"])
-    place = choose_place(asked["device"], recipe.train.precision)
-    with kept_heap(place.device):
-        return _tried(asked, recipe, store, place)
+    machine = choose_place(asked["device"], recipe.train.precision)
+    with kept_heap(machine.device):
+        return _tried(asked, recipe, store, machine)
 
 
 def _tried(asked: dict[str, Any], recipe: Recipe, store: Store, place: Place) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from epilm.planning.answer import Plan
 from epilm.planning.chips import DRAW, SHARE, Chip
 from epilm.planning.cost import Costs
 from epilm.planning.probe import Calibration, reserved, resident, threads_of
-from epilm.pretraining.pretrain import Plan as Data
+from epilm.pretraining.pretrain import RunPlan
 from epilm.pretraining.step import contrast_size
 from epilm.recipes.recipe import Recipe
 from epilm.store.reader import Store
@@ -47,7 +47,7 @@ class Sizing:
     """Everything a plan is computed from."""
 
     recipe: Recipe
-    data: Data
+    data: RunPlan
     store: Store
     place: Place
     chip: Chip | None

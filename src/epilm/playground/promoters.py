@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from epilm.playground.factors import reverse_complement
-from epilm.playground.layout import DISTAL, Size, Slots
-from epilm.playground.sequence import Gene
+from epilm.playground.bases import Gene
+from epilm.playground.ground_plan import DISTAL, Size, Slots
+from epilm.playground.programmes import reverse_complement
 
 K = 6  # k-mers of the DNABERT tables
 _BASES = np.frombuffer(b"ACGTN", np.uint8)

@@ -22,9 +22,9 @@ import epilm
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import UsageError
 from epilm.genome.signals import write_bigwig
-from epilm.playground import tracks, writers
-from epilm.playground.factors import PROGRAMMES, PROMOTER_FACTORS, motif_text, planted_motifs
-from epilm.playground.layout import (
+from epilm.playground import assays, writers
+from epilm.playground.bases import SITE_KINDS, WrittenChromosome, write_chromosome
+from epilm.playground.ground_plan import (
     DISTAL,
     GAP,
     KIND_NAMES,
@@ -38,9 +38,9 @@ from epilm.playground.layout import (
     plan_slots,
     size_of,
 )
+from epilm.playground.programmes import PROGRAMMES, PROMOTER_FACTORS, motif_text, planted_motifs
 from epilm.playground.promoters import core_sequences, promoter_rows, write_promoter_tables
 from epilm.playground.readme import readme_text
-from epilm.playground.sequence import SITE_KINDS, Written, write_chromosome
 from epilm.playground.variants import EFFECTS, make_variants
 
 
@@ -168,7 +168,7 @@ def _write_by_chromosome(
             regions = place_regions(plan, seed, number, slots)
             opening = open_regions(plan, seed, number, regions)
             made = write_chromosome(plan, seed, number, slots, regions)
-            bound = tracks.bound_sites(seed, number, made.sites, opening)
+            bound = assays.bound_sites(seed, number, made.sites, opening)
             fasta.add(name, made.codes, made.soft)
             gtf.writelines(writers.gtf_lines(name, made.genes))
             splice.writelines(
@@ -176,15 +176,15 @@ def _write_by_chromosome(
             )
             blacklist.writelines(_blacklist(plan, name, slots, made))
             _write_peaks(peaks, plan, seed, number, name, regions, opening)
-            grid = tracks.chromatin_states(plan, seed, number, slots, regions, opening, made.genes)
+            grid = assays.chromatin_states(plan, seed, number, slots, regions, opening, made.genes)
             for cell, handle in enumerate(states):
-                runs = tracks.state_runs(grid[cell])
+                runs = assays.state_runs(grid[cell])
                 runs.insert(0, "chrom", name)
                 _append(handle, runs)
             for cell, cell_type in enumerate(plan.cell_types):
                 for factor in plan.chip:
                     motif = next(i for i, m in enumerate(planted_motifs()) if m.name == factor)
-                    pair = tracks.chip_peaks(
+                    pair = assays.chip_peaks(
                         seed, number, motif, cell, regions, made.sites, bound, opening
                     )
                     for kind, table in zip(("conservative", "relaxed"), pair):
@@ -214,9 +214,9 @@ def _write_by_chromosome(
                     length,
                     regions,
                     opening,
-                    tracks.cell_counts(plan, seed, number, opening),
-                    tracks.mappability(length, made.codes, made.repeats),
-                    tracks.contact_map(plan, seed, number, slots),
+                    assays.cell_counts(plan, seed, number, opening),
+                    assays.mappability(length, made.codes, made.repeats),
+                    assays.contact_map(plan, seed, number, slots),
                 )
             )
     fasta.close(folder / "genome.fa.fai")
@@ -225,7 +225,7 @@ def _write_by_chromosome(
     return kept
 
 
-def _blacklist(plan: Size, name: str, slots: Slots, made: Written) -> list[str]:
+def _blacklist(plan: Size, name: str, slots: Slots, made: WrittenChromosome) -> list[str]:
     """Assembly gaps, and the copies of one repeat family, which collapses in every assay."""
     gaps = [
         (int(s) * plan.slot, (int(s) + 1) * plan.slot, "gap")
@@ -279,7 +279,7 @@ def _join(flags: NDArray[np.bool_], names: tuple[str, ...]) -> NDArray[np.object
 
 
 def _truth_sites(
-    plan: Size, name: str, made: Written, bound: NDArray[np.bool_], offset: int
+    plan: Size, name: str, made: WrittenChromosome, bound: NDArray[np.bool_], offset: int
 ) -> pd.DataFrame:
     motifs = planted_motifs()
     sites = made.sites
@@ -332,7 +332,7 @@ def _write_signals(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
     def of_cell(cell: int) -> Iterator[tuple[str, Any, Any, Any]]:
         for chromosome in kept:
             height = chromosome.opening.height[:, cell]
-            yield (chromosome.name, *tracks.accessibility(plan, chromosome.regions, height))
+            yield (chromosome.name, *assays.accessibility(plan, chromosome.regions, height))
 
     for cell, cell_type in enumerate(plan.cell_types):
         write_bigwig(folder / f"signals/{cell_type}.accessibility.bw", sizes, of_cell(cell))
@@ -403,7 +403,7 @@ def _truth(plan: Size, seed: int, kept: list[_Chromosome]) -> dict[str, Any]:
         "chip_factors": list(plan.chip),
         "motifs": [{"id": m.id, "name": m.name, "width": m.width} for m in planted_motifs()],
         "site_kinds": list(SITE_KINDS),
-        "states": list(tracks.STATES),
+        "states": list(assays.STATES),
         "rules": {
             "open": (
                 "a distal region is open with 0.93 where its programme is active, 0.04 elsewhere; a"

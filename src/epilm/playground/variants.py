@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from epilm.playground.factors import planted_motifs
-from epilm.playground.layout import Opening, Size, generator
-from epilm.playground.sequence import CORE, PAIR, PROGRAMME_SITE, PROMOTER_SITE, Gene
+from epilm.playground.bases import CORE, PAIR, PROGRAMME_SITE, PROMOTER_SITE, Gene
+from epilm.playground.ground_plan import Opening, Size, generator
+from epilm.playground.programmes import planted_motifs
 
 EFFECTS = ("breaks_motif", "spares_motif", "donor", "acceptor", "tata", "initiator", "neutral")
 _SHARE = (0.34, 0.1, 0.06, 0.06, 0.04, 0.04, 0.36)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from epilm.playground.sequence import Gene
+from epilm.playground.bases import Gene
 
 _LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 FASTA_LINE = 60

@@ -71,11 +71,11 @@ class Best:
         return self._with(step, value)
 
     def _with(self, step: int, value: float | None) -> "Best":
-        finite = value is not None and math.isfinite(value)
-        if finite and (
-            self.value is None or (value < self.value if self.least_is_best else value > self.value)  # type: ignore[operator]
-        ):
-            return replace(self, step=step, value=float(value), since=0)  # type: ignore[arg-type]
+        if value is None or not math.isfinite(value):
+            return replace(self, since=self.since + 1)
+        least = self.least_is_best
+        if self.value is None or (value < self.value if least else value > self.value):
+            return replace(self, step=step, value=float(value), since=0)
         return replace(self, since=self.since + 1)
 
     def spent(self, patience: int | None) -> bool:

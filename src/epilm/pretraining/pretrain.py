@@ -21,15 +21,15 @@ from torch import nn
 import epilm
 from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
-from epilm.batches.motif_sites import n_asked, names_asked
 from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
+from epilm.batches.site_finder import n_asked, names_asked
 from epilm.device import Place, choose_place
 from epilm.errors import RecipeError, TrainingError
 from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
 from epilm.hub.load import initialise
 from epilm.hub.provenance import memory_of
-from epilm.models.build import build_model, parameter_table
+from epilm.models.from_spec import build_model, parameter_table
 from epilm.models.model_spec import ModelSpec
 from epilm.pretraining import folder as runs
 from epilm.pretraining.loop import Data, Outcome, run_pretrain
@@ -140,12 +140,12 @@ def pretrain(
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
     check_processes(processes_started(), recipe.train.devices)
-    place = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
+    machine = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
     out = Path(out)
     if process_rank() > 0:
         # Started by the first process (or beside it), which alone writes the folder.
         plan = make_plan(recipe, opened)
-        return _run(plan, *build_initial(plan, out), out, place, _silent)
+        return _run(plan, *build_initial(plan, out), out, machine, _silent)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -160,14 +160,14 @@ def pretrain(
         # All that can be refused is refused before the folder is touched.
         plan = make_plan(recipe, opened)
         initial = build_initial(plan, out)
-        check_compute(initial[0], recipe.train, place.device)
+        check_compute(initial[0], recipe.train, machine.device)
         # recipe.json stays as the run began; each start notes what it does otherwise.
         changed = runs.changed_keys(out, written[0]) if how == "resumed" else {}
         runs.begin(
             out,
             *written,
             how,
-            place=list(place.said),
+            place=list(machine.said),
             changed={key: new for key, (_, new) in changed.items()},
         )
         if MICRO in changed:
@@ -177,7 +177,7 @@ def pretrain(
                 " but sums are rounded in another order and dropout is drawn in other pieces, so"
                 " the weights are not the same bits"
             )
-        return _run(plan, *initial, out, place, _say)
+        return _run(plan, *initial, out, machine, _say)
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
@@ -282,7 +282,7 @@ def batch_maker(
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run will read, checked before anything is written.
 
     Attributes
@@ -312,7 +312,7 @@ class Plan:
     said: list[str] = field(default_factory=list)
 
 
-def make_plan(recipe: Recipe, store: Store) -> Plan:
+def make_plan(recipe: Recipe, store: Store) -> RunPlan:
     """Draw up the data of a run.
 
     Raises
@@ -336,7 +336,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         valid_rows = validation_rows(len(windows), train.validate_samples, train.seed)
         _check_best(recipe, len(valid_rows))
         warnings = recipe_warnings(recipe)
-        return Plan(recipe, store, maker, rows, valid_rows, len(windows), warnings)
+        return RunPlan(recipe, store, maker, rows, valid_rows, len(windows), warnings)
     holdout = make_samples(store, recipe.samples, "holdout")
     valid_rows = np.zeros(0, np.int64)
     if len(holdout) and train.validate_samples:
@@ -349,7 +349,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     if reach is not None:
         said.append(reach.said())
         warnings += [] if reach.enough else [reach.warning()]
-    return Plan(recipe, store, maker, rows, valid_rows, len(holdout), warnings, said)
+    return RunPlan(recipe, store, maker, rows, valid_rows, len(holdout), warnings, said)
 
 
 def _reach(recipe: Recipe, store: Store, maker: BatchMaker) -> Reach | None:
@@ -404,7 +404,7 @@ def _check_best(recipe: Recipe, n_valid: int) -> None:
 
 
 @weights_fit()
-def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dict[str, Any]]]:
+def build_initial(plan: RunPlan, out: Path) -> tuple[nn.Module, list[str], list[dict[str, Any]]]:
     """Build the model with the weights a run starts from.
 
     Where the run has a state, no other weights are read: it brings all of them.
@@ -441,7 +441,7 @@ def build_initial(plan: Plan, out: Path) -> tuple[nn.Module, list[str], list[dic
 
 
 def _run(
-    plan: Plan,
+    plan: RunPlan,
     model: nn.Module,
     notes: list[str],
     before: list[dict[str, Any]],
@@ -519,7 +519,7 @@ def _run(
     )
 
 
-def _said_of(plan: Plan) -> list[str]:
+def _said_of(plan: RunPlan) -> list[str]:
     """What a run will read, in lines for the user."""
     table, samples, train = plan.maker.table, plan.recipe.samples, plan.recipe.train
     passes = (

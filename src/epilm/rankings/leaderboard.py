@@ -15,7 +15,7 @@ import numpy as np
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import few
-from epilm.metrics.binding import FOLDS, METRICS
+from epilm.metrics.bin_scores import FOLDS, METRICS
 from epilm.metrics.published import dream_internal_ranks, dream_ranks
 from epilm.metrics.ranking import (
     METHODS,
@@ -223,7 +223,7 @@ def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
 
     The last two set the first of the ranking against the next ones, at most three.
     """
-    from epilm.plots.leaderboard import dataset_points, gain_bars, model_against_model, rank_heatmap
+    from epilm.plots.rank_plots import dataset_points, gain_bars, model_against_model, rank_heatmap
     from epilm.plots.style import figure
 
     written = []

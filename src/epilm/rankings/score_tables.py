@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError, nearest
-from epilm.metrics.binding import FOLDS, METRICS, BindingScores
+from epilm.metrics.bin_scores import FOLDS, METRICS, BindingScores
 from epilm.tasks.sequences import read_lines
 
 _KEYS = tuple(BindingScores.__annotations__)

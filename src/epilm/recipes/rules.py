@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from epilm.errors import RecipeError, nearest
 from epilm.objectives.objective import Misfit
 from epilm.objectives.table import OBJECTIVES, ranges
-from epilm.tokens.states import n_window_tokens
+from epilm.tokens.state_tokens import n_window_tokens
 
 if TYPE_CHECKING:
     from epilm.recipes.recipe import Recipe
@@ -247,8 +247,8 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
                 found=part.weight,
                 expected="0",
             )
-    held = n_window_tokens(samples.window_bp, model.k, model.stride, model.tail)
-    if held < 1:
+    tokens = n_window_tokens(samples.window_bp, model.k, model.stride, model.tail)
+    if tokens < 1:
         _refuse(
             where,
             "samples.window_bp",
@@ -256,15 +256,15 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
             found=samples.window_bp,
             expected=f"at least model.k, {model.k}",
         )
-    held += 2 * model.special_tokens
-    if held > model.max_tokens:
+    tokens += 2 * model.special_tokens
+    if tokens > model.max_tokens:
         _refuse(
             where,
             "model.max_tokens",
             "the tokens of a window do not fit",
             found=model.max_tokens,
             expected=(
-                f"at least {held}: windows of {samples.window_bp} bp, k {model.k}, stride"
+                f"at least {tokens}: windows of {samples.window_bp} bp, k {model.k}, stride"
                 f" {model.stride}"
             ),
         )
@@ -363,7 +363,7 @@ def check_store(recipe: "Recipe", store: Any, where: str) -> None:
             do="Build the store with motifs: epilm build --motifs FILE.",
         )
     if "factors" in streams and recipe.model.tower.prepare == "channels":
-        from epilm.batches.factors import channel_statistics
+        from epilm.batches.factor_reader import channel_statistics
 
         channel_statistics(store)
     if "states" in streams and store.states is None:

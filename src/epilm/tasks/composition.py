@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.metrics.binding import score_bins
+from epilm.metrics.bin_scores import score_bins
 from epilm.metrics.curves import ap
 from epilm.metrics.level import Difference, difference
 from epilm.tasks.base import LabelledSequences

@@ -22,7 +22,7 @@ PIECE = 8192  # sequences in memory at a time
 
 
 @dataclass(frozen=True)
-class Predictions:
+class SequencePredictions:
     """N rows of probabilities, or of numbers.
 
     Attributes
@@ -73,7 +73,7 @@ class Predictions:
 
         Examples
         --------
-        >>> Predictions(
+        >>> SequencePredictions(
         ...     np.array([[1.0], [3.0]]),
         ...     ["a", "b"],
         ...     ["", ""],
@@ -262,12 +262,12 @@ def _intervals(
         yield rows, names[here]
 
 
-def summary(predictions: Predictions) -> dict[str, Any]:
+def summary(predictions: SequencePredictions) -> dict[str, Any]:
     """Count predictions by class, or give their means, for a printed line.
 
     Examples
     --------
-    >>> two = Predictions(
+    >>> two = SequencePredictions(
     ...     np.array([[0.9, 0.1], [0.2, 0.8]]),
     ...     ["a", "b"],
     ...     ["", ""],

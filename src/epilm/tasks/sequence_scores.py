@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
-from epilm.tasks.labels import labels_from
+from epilm.tasks.label_kinds import labels_from
 from epilm.tasks.sequences import read_lines
 
 SHOWN = (
@@ -168,12 +168,12 @@ def leak_of(
     """
     from epilm.hub.provenance import chroms_seen, held_out, unknown_starts
 
-    held = held_out(pretraining)
+    chroms = held_out(pretraining)
     known = chrom != ""
-    out = f"held out: {', '.join(held) or 'none'}"
+    out = f"held out: {', '.join(chroms) or 'none'}"
 
     def answer(fraction: float | None, how: str, said: str) -> dict[str, Any]:
-        return {"fraction": fraction, "how": how, "holdout_chroms": held, "said": said}
+        return {"fraction": fraction, "how": how, "holdout_chroms": chroms, "said": said}
 
     if unknown := unknown_starts(pretraining):
         return answer(
@@ -190,12 +190,12 @@ def leak_of(
             f" ({out})",
         )
     if store is not None:
+        from epilm.store.hold_outs import leak_report
         from epilm.store.reader import Store
         from epilm.store.sample_spec import SampleSpec
-        from epilm.store.splits import leak_report
 
         spec = SampleSpec(
-            holdout_chroms=tuple(held), holdout_cells=tuple(held_out(pretraining, "cells"))
+            holdout_chroms=tuple(chroms), holdout_cells=tuple(held_out(pretraining, "cells"))
         )
         opened = Store.open(store)
         if known_store := pretraining.get("store"):

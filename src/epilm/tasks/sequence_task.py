@@ -16,12 +16,12 @@ from epilm.atomic import atomic_file
 from epilm.errors import InputError, UsageError
 from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
-from epilm.tasks.labels import Classes, Counts, Factors, Labels, Numbers
+from epilm.tasks.contract import Say, Scorer, Task
+from epilm.tasks.label_kinds import Classes, Counts, Factors, Labels, Numbers
 from epilm.tasks.lesson import AllOnce, TaskLesson
-from epilm.tasks.sequence_predictions import Predictions, pieces, said_column
+from epilm.tasks.sequence_predictions import SequencePredictions, pieces, said_column
 from epilm.tasks.sequence_scores import Evaluation, Told, no_such_run, read_predictions, score
 from epilm.tasks.splits import overlap_between, split_rows
-from epilm.tasks.task import Say, Scorer, Task
 from epilm.training.learning import Learning
 
 HERE = {"data": True}  # where the data are: their own digest is in the run
@@ -257,7 +257,9 @@ class SequenceTask(Task):
                 cells += _truth(rows, i)
                 out.write("\t".join([*map(str, cells), *(f"{p:.8g}" for p in table[at])]) + "\n")
 
-    def predict(self, source: Any, out: Any, options: Any, score: Scorer, say: Say) -> Predictions:
+    def predict(
+        self, source: Any, out: Any, options: Any, score: Scorer, say: Say
+    ) -> SequencePredictions:
         """Give one row of probabilities a sequence; see `pieces` for what may be given."""
         if source is None:
             raise UsageError(
@@ -281,7 +283,7 @@ class SequenceTask(Task):
                 where=str(source) if isinstance(source, str | Path) else None,
             )
         notes += score.about.get("read_notes", [])
-        done = Predictions(
+        done = SequencePredictions(
             np.concatenate(tables),
             names,
             chroms,

@@ -178,8 +178,8 @@ class Record(NamedTuple):
     @property
     def place(self) -> tuple[str, int]:
         """Chromosome and 0-based start where the name is `chrom:start-end`; else ("", -1)."""
-        found = _COORDINATES.match(self.name)
-        return (found[1], int(found[2])) if found else ("", -1)
+        parts = _COORDINATES.match(self.name)
+        return (parts[1], int(parts[2])) if parts else ("", -1)
 
 
 def read_records(path: str | Path) -> list[Record]:

@@ -53,14 +53,14 @@ def _walk(codes: Codes, draws: Any, out: Codes) -> None:
         stop = first[b + 1]
         if count[b] and b != last:
             stop -= 1
-            held = edges[chosen[b]]
+            edge = edges[chosen[b]]
             edges[chosen[b]] = edges[stop]
-            edges[stop] = held
+            edges[stop] = edge
         for i in range(stop - 1, first[b], -1):
             j = first[b] + int(draws.random() * (i - first[b] + 1))
-            held = edges[i]
+            edge = edges[i]
             edges[i] = edges[j]
-            edges[j] = held
+            edges[j] = edge
     at = int(codes[0])
     out[0] = at
     for i in range(1, length):

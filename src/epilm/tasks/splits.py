@@ -19,7 +19,7 @@ from epilm.tasks.base import LabelledSequences
 _REGION = re.compile(r"^([^:]+)(?::([\d,]+)-([\d,]+))?$")
 
 
-class Place(NamedTuple):
+class Interval(NamedTuple):
     """A whole chromosome, or [start, end) of it."""
 
     chrom: str
@@ -27,25 +27,25 @@ class Place(NamedTuple):
     end: int
 
 
-def parse_place(text: str) -> Place:
+def parse_interval(text: str) -> Interval:
     """Read "chr20" or "chr20:9,000,000-11,095,000" (0-based, half-open).
 
     Examples
     --------
-    >>> parse_place("chr20:9,000-10,000")
-    Place(chrom='chr20', start=9000, end=10000)
+    >>> parse_interval("chr20:9,000-10,000")
+    Interval(chrom='chr20', start=9000, end=10000)
     """
-    found = _REGION.match(text.strip())
-    if not found:
+    parts = _REGION.match(text.strip())
+    if not parts:
         raise InputError(
             "not a chromosome or region", found=repr(text), expected="chr20 or chr20:1000-2000"
         )
-    if found[2] is None:
-        return Place(found[1], 0, 2**62)
-    start, end = int(found[2].replace(",", "")), int(found[3].replace(",", ""))
+    if parts[2] is None:
+        return Interval(parts[1], 0, 2**62)
+    start, end = int(parts[2].replace(",", "")), int(parts[3].replace(",", ""))
     if start >= end:
         raise InputError("the region ends before it starts", found=text, expected="start < end")
-    return Place(found[1], start, end)
+    return Interval(parts[1], start, end)
 
 
 def random_split(
@@ -105,8 +105,8 @@ def random_split(
             )
         total = sizes[members].sum()
         middle = np.cumsum(sizes[members]) - sizes[members] / 2
-        held = fractions[1] + fractions[2]
-        side[members[middle < held * total]] = "valid"
+        tested = fractions[1] + fractions[2]
+        side[members[middle < tested * total]] = "valid"
         side[members[middle < fractions[2] * total]] = "test"
     notes = rows.notes
     if (repeated := len(rows) - len(np.unique(rows.keys()))) > 0:
@@ -185,7 +185,7 @@ def chromosome_split(
         )
     present = set(np.unique(rows.chrom).tolist())
     for text in (*test, *valid, *train):
-        chrom = parse_place(text).chrom
+        chrom = parse_interval(text).chrom
         if chrom not in present:
             swapped = chrom.removeprefix("chr") if chrom.startswith("chr") else f"chr{chrom}"
             cure = f"The data calls it {swapped}." if swapped in present else "Choose among those."
@@ -200,12 +200,12 @@ def chromosome_split(
     split = np.full(len(rows), "" if train else "train", dtype="U5")
     dropped = np.zeros(len(rows), bool)
     for name, texts in (("train", train), ("valid", valid), ("test", test)):
-        for place in map(parse_place, texts):
-            here = rows.chrom == place.chrom
-            inside = here & (rows.start >= place.start) & (end <= place.end)
+        for interval in map(parse_interval, texts):
+            here = rows.chrom == interval.chrom
+            inside = here & (rows.start >= interval.start) & (end <= interval.end)
             split[inside] = name
             dropped[inside] = False
-            dropped |= here & (rows.start < place.end) & (end > place.start) & ~inside
+            dropped |= here & (rows.start < interval.end) & (end > interval.start) & ~inside
     kept = (split != "") & ~dropped
     notes = rows.notes
     if (~kept).any():

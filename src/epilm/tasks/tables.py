@@ -118,11 +118,11 @@ def read_columns(path: str | Path, lines: Lines) -> Table:
                 yield text
 
     # A quoted cell holds its separator; a quote in a table of tabs is a letter like others.
-    cells = chain([header], texts())
+    uncut = chain([header], texts())
     rows = (
-        csv.reader(cells, delimiter=",")
+        csv.reader(uncut, delimiter=",")
         if separator == ","
-        else csv.reader(cells, delimiter="\t", quoting=csv.QUOTE_NONE)
+        else csv.reader(uncut, delimiter="\t", quoting=csv.QUOTE_NONE)
     )
     names = [cell.strip() for cell in next(rows)]
     if twice := [name for name in names if names.count(name) > 1]:

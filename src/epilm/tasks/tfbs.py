@@ -30,7 +30,7 @@ Codes = NDArray[np.uint8]
 Paths = str | Path | Sequence[str | Path]
 
 
-class Windows(NamedTuple):
+class GenomeWindows(NamedTuple):
     """Windows of one width on the genome: chromosome, 0-based start, bases."""
 
     chrom: NDArray[np.str_]
@@ -268,7 +268,7 @@ def _with_shuffled(rows: LabelledSequences, ratio: float, seed: int) -> Labelled
 
 def _positives(
     path: Path, genome: Any, length: int, centre: str, notes: list[str]
-) -> tuple["pd.DataFrame", Windows]:
+) -> tuple["pd.DataFrame", GenomeWindows]:
     peaks = _read(path, genome, notes)
     windows = _windows(peaks, genome, length, centre, notes, path.name)
     if not len(windows.start):
@@ -294,7 +294,7 @@ def _read(path: str | Path, genome: Any, notes: list[str]) -> "pd.DataFrame":
 
 def _windows(
     peaks: "pd.DataFrame", genome: Any, length: int, centre: str, notes: list[str], name: str
-) -> Windows:
+) -> GenomeWindows:
     """One window a peak; those with N, over a chromosome's end, or met before are left out and
     counted.
     """
@@ -314,7 +314,7 @@ def _cut(
     length: int,
     notes: list[str],
     name: str,
-) -> Windows:
+) -> GenomeWindows:
     chroms, starts, pieces = [], [], []
     over = unknown = twice = 0
     for each in dict.fromkeys(chrom.tolist()):
@@ -342,10 +342,10 @@ def _cut(
         if count:
             notes.append(f"{name}: {count} windows {why} left out")
     if not chroms:
-        return Windows(
+        return GenomeWindows(
             np.array([], np.str_), np.zeros(0, np.int64), np.zeros((0, length), np.uint8)
         )
-    return Windows(np.array(chroms, np.str_), np.concatenate(starts), np.concatenate(pieces))
+    return GenomeWindows(np.array(chroms, np.str_), np.concatenate(starts), np.concatenate(pieces))
 
 
 def _touch(
@@ -361,7 +361,7 @@ def _touch(
 
 
 def _gc_matched(
-    bound: Windows,
+    bound: GenomeWindows,
     wanted: int,
     genome: Any,
     avoid: Sequence["pd.DataFrame"],
@@ -369,7 +369,7 @@ def _gc_matched(
     tolerance: float,
     seed: int,
     notes: list[str],
-) -> Windows:
+) -> GenomeWindows:
     """For each positive a window of its chromosome, its G+C and no peak within `margin` bp."""
     length = bound.codes.shape[1]
     chroms, starts, pieces = [], [], []
@@ -417,10 +417,10 @@ def _gc_matched(
             f"{short} positives got no GC-matched negative: too little genome away from peaks"
         )
     if not chroms:
-        return Windows(
+        return GenomeWindows(
             np.array([], np.str_), np.zeros(0, np.int64), np.zeros((0, length), np.uint8)
         )
-    return Windows(np.array(chroms, np.str_), np.concatenate(starts), np.concatenate(pieces))
+    return GenomeWindows(np.array(chroms, np.str_), np.concatenate(starts), np.concatenate(pieces))
 
 
 def _nearest_free(share: NDArray[np.float64], free: NDArray[np.bool_], target: float) -> int | None:
@@ -439,14 +439,14 @@ def _nearest_free(share: NDArray[np.float64], free: NDArray[np.bool_], target: f
 
 
 def _flanks(
-    bound: Windows,
+    bound: GenomeWindows,
     ratio: float,
     genome: Any,
     avoid: Sequence["pd.DataFrame"],
     flank: int,
     seed: int,
     notes: list[str],
-) -> Windows:
+) -> GenomeWindows:
     """Windows `flank` bp beside each positive, upstream and downstream by turns, further out for
     more than two.
     """
@@ -480,7 +480,7 @@ def _other(
     seed: int,
     notes: list[str],
     where: str,
-) -> Windows:
+) -> GenomeWindows:
     if not paths:
         raise InputError(
             "negatives from other peaks need those peaks",

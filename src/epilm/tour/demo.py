@@ -26,14 +26,14 @@ from epilm.errors import EpilmError
 from epilm.motifs.scan import checked_threads
 from epilm.plots.page import write_page
 from epilm.processes import Beside, one_thread
-from epilm.tour.page import demo_page
+from epilm.tour.demo_page import demo_page
 from epilm.tour.tasks import DEMO, MODELS, PART_TWO
 
 ABLATION = "playground_ebert"
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoPlan:
     """What a size of the demo does.
 
     Attributes
@@ -74,7 +74,7 @@ _READING = (
     "samples.group_stride=1",
 )
 PLANS = {
-    "small": Plan(
+    "small": DemoPlan(
         "small",
         (
             *_READING,
@@ -101,7 +101,7 @@ PLANS = {
         500,
         "toy",
     ),
-    "tiny": Plan(
+    "tiny": DemoPlan(
         "tiny",
         (
             *_READING,
@@ -257,7 +257,7 @@ def _claim(folder: Path, mark: dict[str, Any]) -> None:
     write_json(path, mark)
 
 
-def _prepare(diary: _Diary, plan: Plan, data: Path, store: Path, seed: int) -> None:
+def _prepare(diary: _Diary, plan: DemoPlan, data: Path, store: Path, seed: int) -> None:
     from epilm.playground.simulate import simulate
     from epilm.store.making.build import build
 
@@ -284,7 +284,7 @@ def _prepare(diary: _Diary, plan: Plan, data: Path, store: Path, seed: int) -> N
 
 
 def _pretrain(
-    diary: _Diary, plan: Plan, store: Path, run: Path, recipe: str, title: str, seed: int
+    diary: _Diary, plan: DemoPlan, store: Path, run: Path, recipe: str, title: str, seed: int
 ) -> None:
     from epilm.pretraining.pretrain import pretrain
 
@@ -300,7 +300,7 @@ def _pretrain(
     )
 
 
-def _part_two_words(plan: Plan, folder: Path, seed: int) -> list[str]:
+def _part_two_words(plan: DemoPlan, folder: Path, seed: int) -> list[str]:
     from epilm.trials.trial import FIRST_SEED
 
     return [
@@ -317,7 +317,9 @@ def _part_two_words(plan: Plan, folder: Path, seed: int) -> list[str]:
     ]
 
 
-def _part_two(diary: _Diary, plan: Plan, folder: Path, seed: int, beside: Beside | None) -> None:
+def _part_two(
+    diary: _Diary, plan: DemoPlan, folder: Path, seed: int, beside: Beside | None
+) -> None:
     """DBERT, EBERT, EBERT+, random starts and shuffled states in a cell type without binding data,
     one seed.
     """
@@ -338,7 +340,7 @@ def _part_two(diary: _Diary, plan: Plan, folder: Path, seed: int, beside: Beside
     )
 
 
-def _pictures(plan: Plan, data: Path, store: Path, folder: Path) -> None:
+def _pictures(plan: DemoPlan, data: Path, store: Path, folder: Path) -> None:
     """Embeddings of held-out regions, and where the true partner of each held-out sample ranks."""
     import csv
     import gzip

@@ -10,7 +10,7 @@ from epilm.atomic import atomic_folder, write_json
 
 if TYPE_CHECKING:
     from epilm.tasks.base import LabelledSequences
-    from epilm.tour.demo import Plan
+    from epilm.tour.demo import DemoPlan
 
 DEMO, PART_TWO = "demo.json", "ebert"  # what the folder holds: its diary, and part two
 # run -> (recipe, what it reads)
@@ -33,7 +33,7 @@ STARTS: dict[str, tuple[str, Any, str]] = {
 LR, LR_FROZEN = 1e-3, 5e-3
 
 
-def binding_rows(plan: "Plan", data: Path, seed: int) -> "LabelledSequences":
+def binding_rows(plan: "DemoPlan", data: Path, seed: int) -> "LabelledSequences":
     """Rows of the binding task: sites of a factor in one cell type against those of
     `plan.others`.
     """
@@ -50,14 +50,14 @@ def binding_rows(plan: "Plan", data: Path, seed: int) -> "LabelledSequences":
     )
 
 
-def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int) -> None:
+def finetune_all(stage: Stage, plan: "DemoPlan", data: Path, folder: Path, seed: int) -> None:
     """Run both tasks as stages of the demo.
 
     Parameters
     ----------
     stage : callable
         (name, command, target, do): does it unless the target is there.
-    plan : Plan
+    plan : DemoPlan
     data, folder : path
         The playground, and the demo.
     seed : int
@@ -105,13 +105,13 @@ def finetune_all(stage: Stage, plan: "Plan", data: Path, folder: Path, seed: int
 def _fit_all(
     name: str,
     rows: "LabelledSequences",
-    plan: "Plan",
+    plan: "DemoPlan",
     runs: Path,
     home: Path,
     data: Path,
     seed: int,
 ) -> None:
-    from epilm.baselines.sequences import fit_kmer, fit_motif
+    from epilm.baselines.sequence_models import fit_kmer, fit_motif
     from epilm.finetuning.finetune import finetune
     from epilm.metrics.classification import score_table
     from epilm.training.log import plain

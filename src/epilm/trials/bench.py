@@ -25,16 +25,16 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.training.log import plain
 from epilm.trials.descriptions import Ablation, Arm, Control, Setting
 from epilm.trials.learn import (
+    BindingLesson,
     FactorScores,
-    Lesson,
     baseline_binding,
     check_tracks,
     control_binding,
     signal_names,
     tune_binding,
 )
-from epilm.trials.table import Words
 from epilm.trials.trial import Say
+from epilm.trials.trial_table import Words
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Bench:
             return self._baseline(setting, row, seed)
         return self._tuned(setting, row, seed, folder, home, say)
 
-    def _lesson(self, setting: Setting, seed: int, **spec: Any) -> Lesson:
+    def _lesson(self, setting: Setting, seed: int, **spec: Any) -> BindingLesson:
         inside = setting.test_cell in setting.train_cells
         filled = replace(
             self.plan.finetune,
@@ -89,7 +89,7 @@ class Bench:
         )
         # Toys are predicted where they are made; real data where fine-tuning computes.
         device = "cpu" if self.plan.world else filled.device
-        return Lesson(
+        return BindingLesson(
             self.store,
             self.learned(setting),
             self.tested(setting),

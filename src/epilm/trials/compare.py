@@ -30,9 +30,9 @@ from epilm.trials.learn import (
     fit_simple,
     own_motifs,
 )
-from epilm.trials.table import Design
 from epilm.trials.trial import Key, Maker, Say, TrialResult, run_trial
 from epilm.trials.trial_page import COMPARED, comparison_page
+from epilm.trials.trial_table import Design
 
 BASELINES = ("kmer", "cnn", "motif", "motifs", "random")
 

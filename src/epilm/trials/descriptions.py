@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from epilm.errors import EpilmError, InputError, RecipeError, nearest
-from epilm.playground.layout import SIZES, size_of
+from epilm.playground.ground_plan import SIZES, size_of
 from epilm.recipes.recipe import Source, at_size, build_from, load_recipe, read_yaml
-from epilm.tasks.splits import Place, parse_place
+from epilm.tasks.splits import Interval, parse_interval
 from epilm.trials.learn import BindingSpec, check_binding
-from epilm.trials.table import Cell, Claim
+from epilm.trials.trial_table import Cell, Claim
 
 DESIGNS = Path(__file__).parent / "designs"
 WORLD_PLAN, LAB_PLAN = "ablation.json", "ablation_data.json"  # what such a folder holds
@@ -398,10 +398,10 @@ def _check_setting(plan: Ablation, setting: Setting, source: Source) -> None:
                     )
 
 
-def places_of(setting: Setting, part: str, source: Source) -> list[Place]:
+def places_of(setting: Setting, part: str, source: Source) -> list[Interval]:
     """Read the places of a setting; what is none is refused with its line."""
     try:
-        return [parse_place(text) for text in getattr(setting, part)]
+        return [parse_interval(text) for text in getattr(setting, part)]
     except InputError as error:
         raise RecipeError(
             error.what,

@@ -21,7 +21,7 @@ from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import share_of_n
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.sources import load_bins
 from epilm.trials.bench import Bench, check_bench
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import Ablation, Setting, as_table, places_of
@@ -111,16 +111,16 @@ def open_lab(plan: Ablation, source: Source, files: LabFiles) -> LabRows:
     store = Store.open(files.store)
     for setting in plan.settings:
         for part in ("train", "valid", "test"):
-            for place in places_of(setting, part, source):
+            for interval in places_of(setting, part, source):
                 where = source.of(setting.key(part))
-                _known("chromosome", place.chrom, store.chroms, where)
+                _known("chromosome", interval.chrom, store.chroms, where)
         for part in ("train_cells", "test_cell"):
             cells = setting.train_cells if part == "train_cells" else (setting.test_cell,)
             for cell in cells:
                 _known("cell type", cell, store.cell_types, source.of(setting.key(part)))
     left_out = check_bench(plan, source, store)
     used = dict.fromkeys(
-        place.split(":")[0] for s in plan.settings for place in (*s.train, *s.valid, *s.test)
+        interval.split(":")[0] for s in plan.settings for interval in (*s.train, *s.valid, *s.test)
     )
     sizes = dict(zip(store.chroms, store.sizes, strict=True))
     tables = {

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.baselines import sequences as simple
-from epilm.baselines.bins import BinModel, fit_features
+from epilm.baselines import sequence_models as simple
+from epilm.baselines.bin_models import BinModel, fit_features
 from epilm.baselines.features import Features, chrom_numbers
 from epilm.batches.reads import check_tracks, parse_signal
 from epilm.errors import InputError
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.page import comparison
+from epilm.finetuning.finetuned_page import comparison
 from epilm.finetuning.predict import open_scorer
 from epilm.finetuning.start import prepare
 from epilm.finetuning.windows import reading_of
-from epilm.metrics.binding import score_bins
+from epilm.metrics.bin_scores import score_bins
 from epilm.metrics.classification import score_table
 from epilm.motifs.names import motifs_of
 from epilm.store.reader import Store
@@ -36,7 +36,7 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of
 from epilm.tasks.binding.options import BindingOptions, BindingSpec, check_binding
 from epilm.tasks.binding.rows import CellBins
-from epilm.tasks.task import options_from
+from epilm.tasks.contract import options_from
 from epilm.training.learning import Learning, check_learning
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
     "comparison",
 ]
 
-KMER, KMER_BP, MOTIF_BP = 4, 400, 240  # what `epilm.baselines.bins` takes
+KMER, KMER_BP, MOTIF_BP = 4, 400, 240  # what `epilm.baselines.bin_models` takes
 WITHOUT_CHANCE = ("kmer", "motif", "motifs")  # one row serves all seeds
 _BLOCK = 4096
 
@@ -59,7 +59,7 @@ FactorScores = dict[str, Mapping[str, Any] | None]  # None where a factor has no
 
 
 @dataclass(frozen=True)
-class Lesson:
+class BindingLesson:
     """What one row learns from, and where it is tested.
 
     Attributes
@@ -85,7 +85,7 @@ class Lesson:
 
 
 def tune_binding(
-    lesson: Lesson, checkpoint: str, out: Path, **start: Any
+    lesson: BindingLesson, checkpoint: str, out: Path, **start: Any
 ) -> tuple[FactorScores, dict[str, Any]]:
     """Fine-tune, or go on in the folder; scores, and best_epoch, met and notes of the row.
 
@@ -111,12 +111,12 @@ def tune_binding(
     return scores, about
 
 
-def control_binding(lesson: Lesson, store: Store, tuned: Path) -> FactorScores:
+def control_binding(lesson: BindingLesson, store: Store, tuned: Path) -> FactorScores:
     """Score a model that was fine-tuned before, on a store with other tracks."""
     return _predicted(lesson, load_finetuned(tuned), store)
 
 
-def _predicted(lesson: Lesson, model: Finetuned, store: Store) -> FactorScores:
+def _predicted(lesson: BindingLesson, model: Finetuned, store: Store) -> FactorScores:
     """Scores of each factor; those of the same bins share a forward pass."""
     score = open_scorer(
         model,
@@ -149,7 +149,7 @@ def _of_same_bins(tables: Sequence[BinLabels]) -> list[list[BinLabels]]:
 
 
 def baseline_binding(
-    lesson: Lesson, kind: str, *, k: int | None, states: bool, signals: Sequence[str]
+    lesson: BindingLesson, kind: str, *, k: int | None, states: bool, signals: Sequence[str]
 ) -> tuple[FactorScores, list[str]]:
     """Fit and score a baseline a factor; notes on factors that have no score."""
     notes: list[str] = []

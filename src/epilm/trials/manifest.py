@@ -13,11 +13,11 @@ from typing import Any
 from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
-from epilm.tasks.options import split_pairs, typed_options
 from epilm.tasks.reference import open_reference
 from epilm.tasks.sequence_task import SequenceTask
 from epilm.tasks.sequences import read_lines
 from epilm.tasks.splits import split_rows
+from epilm.tasks.typed_options import split_pairs, typed_options
 from epilm.trials.choices import SetFiles
 from epilm.trials.learn import DataSet
 
@@ -125,8 +125,8 @@ def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -
     sets = []
     for entry in read_manifest(manifest, tuple(TASKS)):
         options = dict(entry.options)
-        how = {"how": options.pop("split")} if "split" in options else {}
-        places = {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
+        how: dict[str, Any] = {"how": options.pop("split")} if "split" in options else {}
+        how |= {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
         factor = options.pop("factor", None)
         path = options.pop("genome", None)
         if path is not None and path not in opened:
@@ -134,7 +134,7 @@ def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -
         used = opened[path] if path is not None else genome
         load = _loader(entry.task)
         rows = load(entry.data, genome=used, seed=data_seed, **typed_options(load, options))
-        rows = split_rows(replace(rows, name=entry.name), seed=data_seed, **how, **places)  # type: ignore[arg-type]
+        rows = split_rows(replace(rows, name=entry.name), seed=data_seed, **how)
         sets.append(DataSet(entry.name, rows, entry.task, factor))
     return sets
 

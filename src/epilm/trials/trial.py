@@ -20,8 +20,8 @@ from epilm.atomic import locked, write_json
 from epilm.errors import TrainingError, UsageError
 from epilm.plots.page import Page, load_json, write_page
 from epilm.recipes.recipe import flat
-from epilm.trials.rows import Row, append_row, read_rows
-from epilm.trials.table import Design, Verdict, judge, summarise, text_of, write_tables
+from epilm.trials.row_files import Row, append_row, read_rows
+from epilm.trials.trial_table import Design, Verdict, judge, summarise, text_of, write_tables
 
 PAGE = "report.html"
 FIRST_SEED = 1  # the settings of a shipped description were chosen on the world of seed 0
@@ -130,7 +130,7 @@ def run_trial(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     folder, design = Path(out), maker.design
     words = design.words
-    left_out = [f"{_name(*place)}: {why}" for place, why in maker.left_out.items()]
+    left_out = [f"{_name(*missing)}: {why}" for missing, why in maker.left_out.items()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder), maker.around():
         claim_folder(folder, design, maker.plan())
@@ -303,5 +303,5 @@ def _name(*parts: str) -> str:
 def _progress(design: Design, row: Row) -> str:
     values = [(score, row.get(score)) for score in design.words.printed[:3]]
     scores = ", ".join(f"{s} -" if v is None else f"{s} {v:.4f}" for s, v in values)
-    seed, *place = key_of(design, row)
-    return f"seed {seed}, {_name(*place)}: {scores} ({row['seconds']:.0f} s)"
+    seed, *key = key_of(design, row)
+    return f"seed {seed}, {_name(*key)}: {scores} ({row['seconds']:.0f} s)"

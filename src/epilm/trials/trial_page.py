@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from epilm.metrics.binding import HEADS
+from epilm.metrics.bin_scores import HEADS
 from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, duration, footer, load_json
 from epilm.plots.paired import paired_gaps, paired_points, size_of_points
 from epilm.plots.style import as_image, figure
-from epilm.pretraining import page as chapters
+from epilm.pretraining import run_page as chapters
 from epilm.trials.bench import LAB, WORLDS
 from epilm.trials.descriptions import Ablation, Setting, kept_design
 from epilm.trials.learn import WITHOUT_CHANCE, comparison
-from epilm.trials.rows import Row
-from epilm.trials.table import (
+from epilm.trials.row_files import Row
+from epilm.trials.trial import rows_of
+from epilm.trials.trial_table import (
     MOST_SAID,
     Design,
     Verdict,
@@ -31,7 +32,6 @@ from epilm.trials.table import (
     shown,
     summarise,
 )
-from epilm.trials.trial import rows_of
 
 CLASSIFIER_SCORES = ("auroc", "ap", "auprc_dg", "accuracy")
 COMPARISON = Words(
@@ -200,10 +200,10 @@ def _claims(plan: Ablation, verdicts: Sequence[Verdict]) -> Section:
     section = Section(
         "Claims",
         text=[
-            f"{meant} Differences are taken within seeds, over the factors that both rows have. A"
-            " claim is shown where the mean difference is above two of its standard errors (sample"
-            " sd over seeds / √seeds); a claim of “not above” where it is not. One seed has no"
-            " standard error and shows nothing."
+            f"{meant} Differences are taken within seeds, over the factors that both rows have."
+            " A claim is shown where the mean difference is above two of its standard errors"
+            " (sample sd over seeds / √seeds); a claim of “not above” where it is not. One seed has"
+            " no standard error and shows nothing."
         ],
     )
     heads = ["claim", "difference", "score", "mean", "standard error", "verdict"]

@@ -16,7 +16,7 @@ from epilm.store.making.build import build
 from epilm.store.reader import Store
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.labels import BinLabels
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.sources import load_bins
 from epilm.trials.bench import Bench, check_bench
 from epilm.trials.descriptions import Ablation, as_table
 from epilm.trials.trial import Key, Maker, Say
@@ -75,7 +75,7 @@ class WorldRows(Maker):
         opened = Store.open(store)
         check_bench(plan, self.source, opened)
         sizes = dict(zip(opened.chroms, opened.sizes, strict=True))
-        used = dict.fromkeys(place.split(":")[0] for place in (*setting.train, *setting.valid))
+        used = dict.fromkeys(text.split(":")[0] for text in (*setting.train, *setting.valid))
         # Labels of training stand on its own chromosomes alone, every 50 bp; those of the test on
         # the test places, every `bin_step` bp.
         learned = grid({name: sizes[name] for name in used})

@@ -18,7 +18,7 @@ from epilm.errors import InputError
 from epilm.genome.chromosomes import check_length, check_names
 from epilm.genome.sequence import LETTERS, decode, encode, reverse_complement
 from epilm.tasks.reference import Reference
-from epilm.variants.records import Allele, VariantFile
+from epilm.variants.variant_files import Allele, VariantFile
 
 WRONG_AT_MOST = 0.01  # of the records: more is another assembly, or another counted allele
 SWAPPED, MISMATCH = "ref_swapped", "ref_mismatch"
@@ -193,7 +193,7 @@ def _refuse_wrong(file: VariantFile, alleles: Sequence[Allele], reasons: Sequenc
 
 
 @dataclass(frozen=True)
-class Pairs:
+class WindowPairs:
     """N variants as two windows each, on one strand.
 
     Attributes
@@ -220,10 +220,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def turned(self) -> "Pairs":
+    def turned(self) -> "WindowPairs":
         """The same windows read from the other strand."""
         width = self.codes.shape[2]
-        return Pairs(
+        return WindowPairs(
             reverse_complement(self.codes),
             width - self.ends,
             width - self.begin,
@@ -285,12 +285,12 @@ def reason_of_window(bases: NDArray[np.uint8], change: Change, windowing: Window
 
 def make_pairs(
     genome: Reference, changes: Sequence[Change], windowing: Windowing, shift: int = 0
-) -> tuple[Pairs, NDArray[np.bool_]]:
+) -> tuple[WindowPairs, NDArray[np.bool_]]:
     """Cut the windows of changes.
 
     Returns
     -------
-    pairs : Pairs
+    pairs : WindowPairs
     alt_first : bool (N,)
         Whether ALT is the first of the two.
     """
@@ -315,4 +315,4 @@ def make_pairs(
             two, sizes, alt_first[row] = two[::-1], sizes[::-1], True
         codes[row], starts[row] = two, start
         begin[row], ends[row] = left, [left + size for size in sizes]
-    return Pairs(codes, begin, ends, tuple(c.chrom for c in changes), starts), alt_first
+    return WindowPairs(codes, begin, ends, tuple(c.chrom for c in changes), starts), alt_first

@@ -20,8 +20,8 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.annotation import read_tss
 from epilm.metrics.curves import auroc
 from epilm.variants.haplotypes import Change
-from epilm.variants.records import kind_of, open_table
 from epilm.variants.score import OF_STRANDS, SIDES, VariantScores
+from epilm.variants.variant_files import kind_of, open_table
 
 Values = NDArray[np.float64]
 ALL = "all"  # the group of all variants
@@ -212,7 +212,7 @@ def judge(done: VariantScores, truth: Truth, *, tss: str | Path | None = None) -
 
     Examples
     --------
-    >>> from epilm.variants.records import Allele
+    >>> from epilm.variants.variant_files import Allele
     >>> alleles = [Allele(i, 0, "chr1", i, "A", alt, ".", "") for i, alt in enumerate("CGTC")]
     >>> changes = [Change("chr1", a.start, "A", a.alt) for a in alleles]
     >>> effect = np.array([0.1, 0.4, -0.2, 0.3])

@@ -31,7 +31,6 @@ from epilm.variants.haplotypes import (
 from epilm.variants.null import Stratum, draw_null, percentile, strata_text, stratum_of
 from epilm.variants.parts import Parts, digest, digest_of_bases, digest_of_weights
 from epilm.variants.passes import ON_CPU, ON_GPU
-from epilm.variants.records import Allele, kind_of, pysam_module, read_variants
 from epilm.variants.scorers import (
     PairScorer,
     PretrainedScorer,
@@ -39,6 +38,7 @@ from epilm.variants.scorers import (
     Values,
     motifs_from,
 )
+from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
 from epilm.variants.writing import Columns, write_scores
 
 PIECE = 256  # haplotypes whose windows are in memory at a time

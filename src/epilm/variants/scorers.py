@@ -27,13 +27,13 @@ from epilm.finetuning.predict import ModelScorer, logits_of_windows
 from epilm.finetuning.windows import OwnBases
 from epilm.hub.load import Loaded, find_masked_head, find_trunk
 from epilm.models.grouping import Pooling, pool_tokens, pooled_places
+from epilm.motifs.log_odds import log_odds
 from epilm.motifs.motif import Motif
 from epilm.motifs.scan import best_scores
-from epilm.motifs.scores import log_odds
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.tokens.kmers import MASK, kmer_ids, wrap
-from epilm.variants.haplotypes import Pairs
+from epilm.variants.haplotypes import WindowPairs
 from epilm.variants.passes import ON_CPU, ON_GPU, Rows, passes, steady_rows
 
 Values = NDArray[np.float64]
@@ -87,7 +87,7 @@ class PairScorer(Protocol):
     def device(self) -> torch.device:
         """Where it computes."""
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """Score pairs as they are read, on the strand they are read from."""
 
 
@@ -191,7 +191,7 @@ class PretrainedScorer:
         """Where it computes."""
         return self.model.encoder.words.weight.device
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         codes = pairs.codes.reshape(2 * n, width)
@@ -424,7 +424,7 @@ class TaskScorer:
         """See `PairScorer`."""
         return self.score.place.device
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         # As the genome has them: a store's reader turns bases and tracks together.
@@ -559,7 +559,7 @@ class MotifScorer:
         if largest:
             self.sides = ("motif_largest",)
 
-    def __call__(self, pairs: Pairs) -> Said:
+    def __call__(self, pairs: WindowPairs) -> Said:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         values = np.empty((2 * n, len(self.motifs)))

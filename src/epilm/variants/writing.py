@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.variants.haplotypes import REASONS, Change
-from epilm.variants.records import Allele, kind_of, open_vcf, pysam_module
+from epilm.variants.variant_files import Allele, kind_of, open_vcf, pysam_module
 
 PREFIX = "EPILM_"
 FIXED = ("chrom", "pos", "id", "ref", "alt", "norm_pos", "norm_ref", "norm_alt", "reason")
@@ -66,14 +66,14 @@ def _write_tsv(
         with io.TextIOWrapper(binary, encoding="utf-8", newline="\n") as text:
             text.write("\t".join((*FIXED, *columns.values)) + "\n")
             for row, (allele, change, reason) in enumerate(zip(alleles, changes, reasons)):
-                place = [allele.chrom, str(allele.start + 1), allele.name, allele.ref, allele.alt]
+                fields = [allele.chrom, str(allele.start + 1), allele.name, allele.ref, allele.alt]
                 if change is None:
-                    place += [".", ".", "."]
+                    fields += [".", ".", "."]
                 else:
-                    place += [str(change.start + 1), change.ref or "-", change.alt or "-"]
+                    fields += [str(change.start + 1), change.ref or "-", change.alt or "-"]
                 numbers = [value[row] for value in columns.values.values()]
                 said = ["." if np.isnan(v) else f"{v:.8g}" for v in numbers]
-                text.write("\t".join((*place, reason or ".", *said)) + "\n")
+                text.write("\t".join((*fields, reason or ".", *said)) + "\n")
 
 
 def info_name(name: str) -> str:

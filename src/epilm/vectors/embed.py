@@ -129,7 +129,7 @@ def embed(
 
     Examples
     --------
-    >>> from epilm.models.build import build_model
+    >>> from epilm.models.from_spec import build_model
     >>> from epilm.models.model_spec import EncoderSpec, ModelSpec
     >>> spec = ModelSpec(
     ...     name="dnabert",

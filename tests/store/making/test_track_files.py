@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epilm.batches.motif_sites import SiteFinder
+from epilm.batches.site_finder import SiteFinder
 from epilm.cli import main
 from epilm.errors import EpilmError, InputError
 from epilm.genome.intervals import make_table

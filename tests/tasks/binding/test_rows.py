@@ -8,7 +8,7 @@ import pytest
 from epilm.errors import InputError
 from epilm.tasks.binding import BinLabels, Bins
 from epilm.tasks.binding.bins import grid
-from epilm.tasks.binding.rows import CellBins, Draw, join_labels, validation_rows
+from epilm.tasks.binding.rows import BinDraw, CellBins, join_labels, validation_rows
 from epilm.tokens.random import scrambled
 from toy_binding import toy_labels, toy_store
 
@@ -38,7 +38,7 @@ def test_contigs_past_the_numbers_of_two_bytes_keep_their_labels():
 def test_an_epoch_is_every_positive_once_and_ten_negatives_each_drawn_anew(store):
     rows = rows_of(store, toy_labels(store, ambiguous=0.1, state=0))
     bins = np.flatnonzero(rows.chrom == 0)
-    draw = Draw(rows, bins, [0, 2], negatives=2, seed=3)
+    draw = BinDraw(rows, bins, [0, 2], negatives=2, seed=3)
     first, second = draw.epoch(0), draw.epoch(1)
     for epoch in (first, second):
         labels = rows.take(epoch)[3][:, 0]
@@ -51,15 +51,15 @@ def test_an_epoch_is_every_positive_once_and_ten_negatives_each_drawn_anew(store
             mine = labels[epoch % 3 == cell]
             assert (mine == 0).sum() == 2 * (mine == 1).sum()
     assert not np.array_equal(np.sort(first), np.sort(second))
-    again = Draw(rows, bins, [0, 2], negatives=2, seed=3).epoch(1)
+    again = BinDraw(rows, bins, [0, 2], negatives=2, seed=3).epoch(1)
     assert np.array_equal(again, second)
-    assert not np.array_equal(Draw(rows, bins, [0, 2], negatives=2, seed=4).epoch(1), second)
+    assert not np.array_equal(BinDraw(rows, bins, [0, 2], negatives=2, seed=4).epoch(1), second)
 
 
 def test_negatives_are_the_first_unbound_bins_of_a_shuffle_that_is_never_listed(store):
     rows = rows_of(store, toy_labels(store, ambiguous=0.3))
     bins = np.flatnonzero(rows.chrom < 2)
-    draw = Draw(rows, bins, [1], negatives=1, seed=5)
+    draw = BinDraw(rows, bins, [1], negatives=1, seed=5)
     shuffle = bins[scrambled(np.arange(len(bins)), len(bins), 5, 0xD0, 7, 1)]
     unbound = shuffle[rows.values[shuffle, 1, 0] == 0][: len(draw.positives)]
     epoch = draw.epoch(7)
@@ -69,7 +69,7 @@ def test_negatives_are_the_first_unbound_bins_of_a_shuffle_that_is_never_listed(
 
 def test_a_capped_epoch_walks_through_all_positives_in_turn(store):
     rows = rows_of(store, toy_labels(store))
-    draw = Draw(rows, np.flatnonzero(rows.chrom == 0), [0], negatives=1, per_epoch=30)
+    draw = BinDraw(rows, np.flatnonzero(rows.chrom == 0), [0], negatives=1, per_epoch=30)
     total = len(draw.positives)
     epochs = [draw.epoch(e) for e in range(-(-total // 30))]
     met = np.concatenate([e[rows.take(e)[3][:, 0] == 1] for e in epochs])
@@ -80,7 +80,7 @@ def test_a_capped_epoch_walks_through_all_positives_in_turn(store):
 
 def test_too_few_negatives_are_said(store):
     rows = rows_of(store, toy_labels(store))
-    draw = Draw(rows, np.flatnonzero(rows.chrom == 0), [0], negatives=50)
+    draw = BinDraw(rows, np.flatnonzero(rows.chrom == 0), [0], negatives=50)
     assert "every epoch has all of them" in draw.notes[0]
     assert len(draw.epoch(0)) == len(draw) == (rows.chrom == 0).sum()
 
@@ -137,7 +137,7 @@ def test_validation_takes_all_bound_and_the_same_sample_of_unbound_bins(store):
 
 def test_steps_of_an_epoch_are_its_rows_cut(store):
     rows = rows_of(store, toy_labels(store))
-    draw = Draw(rows, np.flatnonzero(rows.chrom == 0), [0], negatives=1)
+    draw = BinDraw(rows, np.flatnonzero(rows.chrom == 0), [0], negatives=1)
     steps = draw.steps(2, 16)
     assert np.array_equal(np.concatenate(steps), draw.epoch(2))
     assert {len(step) for step in steps[:-1]} == {16}

@@ -11,7 +11,7 @@ import pytest
 from epilm.errors import InputError, UsageError
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetuned import load_finetuned
-from epilm.metrics.binding import score_bins
+from epilm.metrics.bin_scores import score_bins
 from epilm.tasks.binding import BinLabels, grid, write_labels
 from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.controls import controlled

@@ -14,13 +14,13 @@ import pandas as pd
 
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
-from epilm.genome.contacts import read_contacts
+from epilm.genome.contact_maps import read_contacts
 from epilm.genome.counts import read_counts
 from epilm.genome.fasta import Genome, open_genome
 from epilm.genome.peaks import read_peaks
 from epilm.motifs.formats import motif_files, read_motifs
 from epilm.motifs.motif import Motif
-from epilm.store.contacts import contact_table
+from epilm.store.contact_table import contact_table
 from epilm.store.making.asked import Asked, listed
 from epilm.store.making.inputs import peak_files, source
 from epilm.store.making.progress import Bar
@@ -41,7 +41,7 @@ class Raw:
     blacklist : DataFrame or None
         chrom, start, end.
     contacts : (int, int64 (K,), float32 (K,)) or None
-        Resolution, keys, values, as `store.contacts.contact_table` gives them.
+        Resolution, keys, values, as `store.contact_table.contact_table` gives them.
     peaks : dict of str to Path
         The peak file of each cell type; empty where regions are not from peaks.
     """

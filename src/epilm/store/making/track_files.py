@@ -229,14 +229,14 @@ def _local(one: StateSource) -> Iterator[Path]:
             copy = str(path)
             yield path
         except InputError as error:
-            where, found, expected, do = (
+            where, given, expected, do = (
                 said.replace(copy, one.place) if copy and isinstance(said, str) else said
                 for said in (error.where, error.found, error.expected, error.do)
             )
             if one.stanza:
                 where = f"{where or one.place} (named in {one.stanza})"
             raise InputError(
-                error.what, where=where, found=found, expected=expected, do=do
+                error.what, where=where, found=given, expected=expected, do=do
             ) from None
 
 

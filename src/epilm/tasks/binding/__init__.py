@@ -1,12 +1,12 @@
 """Where a factor binds in a cell type: bins, labels and predictions of the ENCODE-DREAM challenge.
 
-`labels.load_bins` turns files into `BinLabels`; `submission` writes and reads predictions;
+`sources.load_bins` turns files into `BinLabels`; `submission` writes and reads predictions;
 `challenge` knows the thirteen published pairs; `baselines` are what a model must beat.
 """
 
 from epilm.tasks.binding.bins import Bins, grid, read_bins, split_bins
 from epilm.tasks.binding.labels import BinLabels, labels_from_peaks, read_labels, write_labels
-from epilm.tasks.binding.load import load_bins
+from epilm.tasks.binding.sources import load_bins
 
 __all__ = [
     "BinLabels",

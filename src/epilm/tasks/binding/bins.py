@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from epilm.errors import InputError
 from epilm.genome.chromosomes import few
 from epilm.tasks.binding.lines import Lines, iter_lines
-from epilm.tasks.splits import Place, parse_place
+from epilm.tasks.splits import Interval, parse_interval
 
 WIDTH, STEP = 200, 50
 # The challenge's files begin at base 600 of every chromosome; how close they come to its end is not
@@ -90,7 +90,7 @@ class Bins:
         """
         return {name: high - low for name, low, high in self.runs()}
 
-    def inside(self, places: Sequence[str | Place]) -> NDArray[np.bool_]:
+    def inside(self, places: Sequence[str | Interval]) -> NDArray[np.bool_]:
         """Say which bins lie wholly inside one of the places ("chr20" or "chr20:9000000-11095000").
 
         Raises
@@ -105,30 +105,34 @@ class Bins:
         """
         return self._near(places, partly=False)
 
-    def touching(self, places: Sequence[str | Place], apart_bp: int = 0) -> NDArray[np.bool_]:
+    def touching(self, places: Sequence[str | Interval], apart_bp: int = 0) -> NDArray[np.bool_]:
         """Say which bins share a base with one of the places, widened by `apart_bp` each side."""
         return self._near(places, partly=True, apart_bp=apart_bp)
 
     def _near(
-        self, places: Sequence[str | Place], *, partly: bool, apart_bp: int = 0
+        self, places: Sequence[str | Interval], *, partly: bool, apart_bp: int = 0
     ) -> NDArray[np.bool_]:
         out = np.zeros(len(self), bool)
         rows = {name: (low, high) for name, low, high in self.runs()}
         for text in places:
-            place = parse_place(text) if isinstance(text, str) else text
-            if place.chrom not in rows:
-                swapped = place.chrom[3:] if place.chrom.startswith("chr") else f"chr{place.chrom}"
+            interval = parse_interval(text) if isinstance(text, str) else text
+            if interval.chrom not in rows:
+                swapped = (
+                    interval.chrom[3:]
+                    if interval.chrom.startswith("chr")
+                    else f"chr{interval.chrom}"
+                )
                 raise InputError(
                     "no bin lies on the chromosome",
-                    found=place.chrom,
+                    found=interval.chrom,
                     expected=f"one of {few(list(rows), 24)}",
                     do=f"The bins call it {swapped}." if swapped in rows else "Choose among those.",
                 )
-            low, high = rows[place.chrom]
+            low, high = rows[interval.chrom]
             start = self.start[low:high]
             # As Python integers: the end of a whole chromosome does not fit an int32.
-            first = place.start - apart_bp - self.width + 1 if partly else place.start
-            last = place.end + apart_bp - 1 if partly else place.end - self.width
+            first = interval.start - apart_bp - self.width + 1 if partly else interval.start
+            last = interval.end + apart_bp - 1 if partly else interval.end - self.width
             out[low + _bisect(start, first) : low + _bisect(start, last + 1)] = True
         return out
 
@@ -279,16 +283,19 @@ def grid(
 
 
 def _table(places: Sequence[str]) -> dict[str, list[Any]]:
-    found = [parse_place(text) for text in places]
-    for place in found:
-        if place.end >= 2**62:
+    intervals = [parse_interval(text) for text in places]
+    for interval in intervals:
+        if interval.end >= 2**62:
             raise InputError(
                 "a region needs a start and an end",
-                found=place.chrom,
-                expected=f"{place.chrom}:1000000-2000000",
+                found=interval.chrom,
+                expected=f"{interval.chrom}:1000000-2000000",
                 do="Or give chromosome sizes.",
             )
-    return {name: [getattr(place, name) for place in found] for name in ("chrom", "start", "end")}
+    return {
+        name: [getattr(interval, name) for interval in intervals]
+        for name in ("chrom", "start", "end")
+    }
 
 
 def joined(table: Any) -> dict[str, NDArray[Any]]:

@@ -175,9 +175,9 @@ def motif_scores(
         Nats; None where there is no motif of this factor.
     """
     from epilm.motifs.formats import read_collection
+    from epilm.motifs.log_odds import log_odds
     from epilm.motifs.names import motifs_of
     from epilm.motifs.scan import best_scores
-    from epilm.motifs.scores import log_odds
 
     collection = motifs_of_store(store) if motifs is None else read_collection(motifs)
     try:

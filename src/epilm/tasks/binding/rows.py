@@ -23,7 +23,7 @@ from epilm.tokens.random import hash_bits, permutation, scrambled
 _NEGATIVES, _ORDER, _PASS, _VALID = 0xD0, 0xD1, 0xD2, 0xD3  # keep the draws apart
 
 
-class Places(NamedTuple):
+class StoreRows(NamedTuple):
     """Rows that lie in a store's genome.
 
     Attributes
@@ -83,10 +83,10 @@ class BindingRows:
         """Bins, whatever the cell types."""
         return len(self.start)
 
-    def take(self, rows: NDArray[np.int64]) -> "Places":
+    def take(self, rows: NDArray[np.int64]) -> "StoreRows":
         """Give cell types, places and labels of rows."""
         bins, cells = np.divmod(rows, len(self.cells))
-        return Places(
+        return StoreRows(
             self.cell_numbers[cells],
             self.chrom[bins].astype(np.int64),
             self.start[bins],
@@ -111,8 +111,8 @@ class BindingRows:
         """Place and cell type of a row."""
         at, cell = divmod(int(row), len(self.cells))
         start = int(self.start[at])
-        place = f"{self.chroms[self.chrom[at]]}:{start}-{start + self.width}"
-        return f"{place} in {self.cells[cell]}"
+        interval = f"{self.chroms[self.chrom[at]]}:{start}-{start + self.width}"
+        return f"{interval} in {self.cells[cell]}"
 
     def fingerprint(self) -> str:
         """Digest of places, labels and names."""
@@ -253,7 +253,7 @@ def join_labels(
 
 
 @dataclass
-class Draw:
+class BinDraw:
     """The rows of every epoch: positives once, negatives anew.
 
     Parameters
@@ -288,7 +288,7 @@ class Draw:
     ...     ("CTCF",),
     ...     ("chr2",),
     ... )
-    >>> draw = Draw(rows, np.arange(6), [0], negatives=1)
+    >>> draw = BinDraw(rows, np.arange(6), [0], negatives=1)
     >>> sorted(
     ...     rows.take(draw.epoch(0))[3].ravel().tolist()
     ... )  # two positives, two of the three negatives
@@ -305,15 +305,17 @@ class Draw:
 
     def __post_init__(self) -> None:
         width = len(self.rows.cells)
-        found, self.available = [], {}
+        bound_rows, self.available = [], {}
         for c in self.cells:
             bound = _bound(self.rows.values[self.bins, c])
-            found.append(self.bins[bound] * width + c)
+            bound_rows.append(self.bins[bound] * width + c)
             self.available[c] = int(_unbound(self.rows.values[self.bins, c]).sum())
         self.positives: NDArray[np.int64] = (
-            np.concatenate(found) if found else np.zeros(0, np.int64)
+            np.concatenate(bound_rows) if bound_rows else np.zeros(0, np.int64)
         )
-        self.by_cell = {self.rows.cells[c]: len(p) for c, p in zip(self.cells, found, strict=True)}
+        self.by_cell = {
+            self.rows.cells[c]: len(p) for c, p in zip(self.cells, bound_rows, strict=True)
+        }
         where = f"{', '.join(self.rows.factors)} in {', '.join(self.by_cell)}"
         if not len(self.positives):
             raise InputError(
@@ -379,20 +381,20 @@ class Draw:
 
     def _unbound_of(self, epoch: int, cell: int, wanted: int) -> NDArray[np.int64]:
         """The first `wanted` unbound bins of a permutation that is never listed whole."""
-        total, found, count, at = len(self.bins), [], 0, 0
+        total, unbound, count, at = len(self.bins), [], 0, 0
         while count < wanted:
             size = min(
                 max(1024, (wanted - count) * total // max(self.available[cell], 1) * 21 // 20),
                 total - at,
             )
-            place = scrambled(
+            drawn = scrambled(
                 np.arange(at, at + size, dtype=np.int64), total, self.seed, _NEGATIVES, epoch, cell
             )
-            bins = self.bins[place]
+            bins = self.bins[drawn]
             kept = bins[_unbound(self.rows.values[bins, cell])][: wanted - count]
-            found.append(kept)
+            unbound.append(kept)
             count, at = count + len(kept), at + size
-        return np.concatenate(found) if found else np.zeros(0, np.int64)
+        return np.concatenate(unbound) if unbound else np.zeros(0, np.int64)
 
 
 def _bound(values: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -419,7 +421,7 @@ def validation_rows(
     Parameters
     ----------
     rows, bins, cells
-        As in `Draw`.
+        As in `BinDraw`.
     negatives : int, optional
         Unbound rows kept, the same ones every epoch; all where not given.
     seed : int
@@ -496,9 +498,9 @@ class CellBins:
         """Positions in `rows`, as they come: bins should come sorted."""
         return [np.arange(len(rows))]
 
-    def take(self, rows: Any) -> Places:
+    def take(self, rows: Any) -> StoreRows:
         """Give places of rows, by number or slice."""
         chosen = np.asarray(self.bins.chrom[rows])
         chroms = self._numbers[chosen]
         starts = np.asarray(self.bins.start[rows], np.int64)
-        return Places(np.full(len(starts), self.cell, np.int64), chroms, starts)
+        return StoreRows(np.full(len(starts), self.cell, np.int64), chroms, starts)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from epilm.batches.motif_signals import is_motif
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import check_names
-from epilm.metrics.binding import METRICS, score_resamples
+from epilm.metrics.bin_scores import METRICS, score_resamples
 from epilm.metrics.level import difference
 from epilm.motifs.formats import read_collection
 from epilm.store.reader import Store
@@ -28,9 +28,9 @@ from epilm.tasks.binding.dream.submission import scores_of
 from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of, share_of_n
-from epilm.tasks.binding.load import check_factor, factor_of_predictions, load_bins
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.binding.silent import silent_notes, stretches
+from epilm.tasks.binding.sources import check_factor, factor_of_predictions, load_bins
 from epilm.tasks.composition import (
     LEAST_JUDGED,
     average_precision,
@@ -41,7 +41,7 @@ from epilm.tasks.composition import (
 
 if TYPE_CHECKING:
     from epilm.tasks.binding.task import BindingEvaluateOptions
-    from epilm.tasks.task import Scorer
+    from epilm.tasks.contract import Scorer
 
 SHOWN = (
     "n",
@@ -69,7 +69,7 @@ class DreamEvaluation:
     ----------
     model, factor, cell : str
     scores : dict
-        Of `metrics.binding.score_bins`.
+        Of `metrics.bin_scores.score_bins`.
     resamples : list of dict
         The challenge's four metrics on its ten nine-tenths of the bins; empty with too few bins.
     controls : dict

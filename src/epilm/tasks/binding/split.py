@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError
 from epilm.tasks.binding.rows import BindingRows
-from epilm.tasks.splits import Place, parse_place
+from epilm.tasks.splits import Interval, parse_interval
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def split_bins(
     ([0, 1, 2, 3, 4, 9], [5, 6])
     """
     places = {
-        name: [parse_place(text) for text in texts]
+        name: [parse_interval(text) for text in texts]
         for name, texts in (("train", train), ("valid", valid), ("test", test))
     }
     for one, other in (("train", "test"), ("valid", "test"), ("train", "valid")):
@@ -96,12 +96,12 @@ def split_bins(
                     )
     present = rows.present()
     for name in ("train", "valid"):
-        for place in places[name]:
-            if place.chrom not in present:
+        for interval in places[name]:
+            if interval.chrom not in present:
                 raise InputError(
                     f"the labels have no bin on a {name} chromosome",
                     where=", ".join(rows.factors),
-                    found=place.chrom,
+                    found=interval.chrom,
                     expected=f"among {', '.join(present)}",
                     do=(
                         f"Choose with --{'valid' if name == 'valid' else 'train'}, e.g. --{name}"
@@ -119,12 +119,12 @@ def split_bins(
     flank = (window_bp - rows.width + 1) // 2
     near = {name: np.zeros(rows.n_bins, bool) for name in ("train", "valid")}
     for name, listed in places.items():
-        for place in listed:
-            for begin, stop in _span(rows, place.chrom):
+        for interval in listed:
+            for begin, stop in _span(rows, interval.chrom):
                 start = rows.start[begin:stop]
                 end = start + rows.width
-                inside[name][begin:stop] |= (start >= place.start) & (end <= place.end)
-                close = (end + 2 * flank > place.start) & (start - 2 * flank < place.end)
+                inside[name][begin:stop] |= (start >= interval.start) & (end <= interval.end)
+                close = (end + 2 * flank > interval.start) & (start - 2 * flank < interval.end)
                 if name in ("valid", "test"):
                     near["train"][begin:stop] |= close
                 if name == "test":
@@ -165,5 +165,5 @@ def _span(rows: BindingRows, chrom: str) -> list[tuple[int, int]]:
     ]
 
 
-def _shown(place: Place) -> str:
+def _shown(place: Interval) -> str:
     return place.chrom if place.end >= 2**62 else f"{place.chrom}:{place.start}-{place.end}"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.tasks.splice.blocks import Codes, SpliceRows, reversed_strand, window_of
-from epilm.tasks.splits import Place
+from epilm.tasks.splits import Interval
 
 
 class Answered(NamedTuple):
@@ -32,7 +32,7 @@ class ChromosomeBlocks:
 
     Parameters
     ----------
-    place : Place
+    place : Interval
         The chromosome or a part of it; `end` may lie beyond the chromosome's.
     codes : uint8 (n,)
         All of its bases: those beside a block are read too.
@@ -49,14 +49,14 @@ class ChromosomeBlocks:
     Examples
     --------
     >>> codes = np.array([0, 0, 1, 2, 3, 4, 4, 4], np.uint8)
-    >>> blocks = ChromosomeBlocks(Place("chr1", 0, 8), codes, context=2, block=3)
+    >>> blocks = ChromosomeBlocks(Interval("chr1", 0, 8), codes, context=2, block=3)
     >>> len(blocks), blocks.skipped, blocks.answered(3)
     (4, 2, Answered(start=3, end=6, strand='-'))
     >>> blocks.take([2, 3]).codes.tolist()
     [[1, 2, 3, 4, 4], [4, 4, 0, 1, 2]]
     """
 
-    def __init__(self, place: Place, codes: Codes, *, context: int, block: int) -> None:
+    def __init__(self, place: Interval, codes: Codes, *, context: int, block: int) -> None:
         self.chrom, self.codes, self.context, self.answers = place.chrom, codes, context, block
         low, self._end = max(place.start, 0), min(place.end, len(codes))
         starts = np.arange(low, self._end, block, dtype=np.int64)

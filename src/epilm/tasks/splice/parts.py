@@ -14,7 +14,7 @@ from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import few
 from epilm.genome.transcripts import Transcript
 from epilm.tasks.splice.options import SPLICEAI_TEST
-from epilm.tasks.splits import Place, parse_place
+from epilm.tasks.splits import Interval, parse_interval
 from epilm.tokens.random import uniform
 
 _VALID = 0xDC  # beside the draws of training.epochs and tasks.lesson
@@ -43,16 +43,16 @@ def clusters_of(rows: Sequence[Transcript]) -> NDArray[np.int64]:
     return out
 
 
-def _touches(row: Transcript, place: Place) -> bool:
+def _touches(row: Transcript, place: Interval) -> bool:
     return row.chrom == place.chrom and row.start < place.end and row.end > place.start
 
 
-def _within(row: Transcript, place: Place) -> bool:
+def _within(row: Transcript, place: Interval) -> bool:
     return row.chrom == place.chrom and row.start >= place.start and row.end <= place.end
 
 
-def _places(texts: Sequence[str], chroms: set[str], option: str, where: str) -> list[Place]:
-    places = [parse_place(text) for text in texts]
+def _places(texts: Sequence[str], chroms: set[str], option: str, where: str) -> list[Interval]:
+    places = [parse_interval(text) for text in texts]
     for place in places:
         if place.chrom not in chroms:
             raise InputError(
@@ -64,7 +64,7 @@ def _places(texts: Sequence[str], chroms: set[str], option: str, where: str) -> 
     return places
 
 
-def places_of_test(rows: Sequence[Transcript], test: Sequence[str], where: str) -> list[Place]:
+def places_of_test(rows: Sequence[Transcript], test: Sequence[str], where: str) -> list[Interval]:
     """Where the test lies: as asked, or SpliceAI's chromosomes.
 
     Raises
@@ -85,7 +85,7 @@ def places_of_test(rows: Sequence[Transcript], test: Sequence[str], where: str) 
             expected=f"one of {', '.join(SPLICEAI_TEST)}",
             do="Name chromosomes or regions with --test.",
         )
-    return [parse_place(name) for name in named]
+    return [parse_interval(name) for name in named]
 
 
 def parts_of(

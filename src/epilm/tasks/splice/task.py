@@ -15,7 +15,8 @@ from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import check_names, few
 from epilm.genome.transcripts import Transcript, Transcripts, read_transcripts, with_paralogs
 from epilm.tasks.base import encode_text
-from epilm.tasks.labels import BaseClasses
+from epilm.tasks.contract import Say, Scorer, Task
+from epilm.tasks.label_kinds import BaseClasses
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.reference import Reference, open_reference
 from epilm.tasks.sequence_scores import leak_of
@@ -32,8 +33,7 @@ from epilm.tasks.splice.options import (
 from epilm.tasks.splice.parts import parts_of
 from epilm.tasks.splice.scores import RULE, SpliceEvaluation, said_of_rule, warnings_of
 from epilm.tasks.splice.sites import SiteTable, SiteTracks
-from epilm.tasks.splits import Place, parse_place
-from epilm.tasks.task import Say, Scorer, Task
+from epilm.tasks.splits import Interval, parse_interval
 
 SEQUENCE_ENDINGS = (".fa", ".fasta", ".fna")
 FORWARD_CONTEXTS = 4  # contexts that a block of a prediction is long: a fifth is read twice
@@ -417,11 +417,11 @@ def _blocks_to_predict(source: Any, options: Any, score: Scorer) -> SpliceBlocks
     return blocks
 
 
-def _places(asked: Sequence[str], reference: Reference) -> list[Place]:
+def _places(asked: Sequence[str], reference: Reference) -> list[Interval]:
     """Chromosomes or parts of them, in the genome's order, none twice."""
     if not asked:
-        return [Place(chrom, 0, size) for chrom, size in reference.sizes.items()]
-    places = [parse_place(text) for text in asked]
+        return [Interval(chrom, 0, size) for chrom, size in reference.sizes.items()]
+    places = [parse_interval(text) for text in asked]
     if unknown := [place.chrom for place in places if place.chrom not in reference.sizes]:
         raise InputError(
             "the genome has no such chromosome",

@@ -90,15 +90,15 @@ def find_pair(name: str) -> Pair:
     epilm.errors.UsageError: the factor has several pairs. Found CTCF; expected one of CTCF:PC-3,
         CTCF:iPSC.
     """
-    found = [p for p in PAIRS if name in (p.name, f"{p.factor}:{p.cell}", p.factor)]
-    if len(found) > 1:
-        names = ", ".join(p.name for p in found)
+    pairs = [p for p in PAIRS if name in (p.name, f"{p.factor}:{p.cell}", p.factor)]
+    if len(pairs) > 1:
+        names = ", ".join(p.name for p in pairs)
         raise UsageError("the factor has several pairs", found=name, expected=f"one of {names}")
-    if not found:
+    if not pairs:
         raise UsageError(
             "the challenge has no such pair", found=name, do=nearest(name, [p.name for p in PAIRS])
         )
-    return found[0]
+    return pairs[0]
 
 
 def file_name(factor: str, cell: str, kind: Literal["F", "B", "L"] = "F") -> str:
@@ -129,8 +129,8 @@ def read_name(name: str) -> tuple[str, str] | None:
     >>> read_name("F.MAX.liver.tab.gz"), read_name("my.run.v2.tab.gz"), read_name("F.MAX.tab.gz")
     (('MAX', 'liver'), None, None)
     """
-    found = _NAME.match(name)
-    return (found["factor"], found["cell"]) if found else None
+    parts = _NAME.match(name)
+    return (parts["factor"], parts["cell"]) if parts else None
 
 
 def names_cell(name: str, cell: str) -> bool:

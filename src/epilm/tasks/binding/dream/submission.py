@@ -28,7 +28,7 @@ _WHAT = (
 _BLOCK = 1 << 17
 
 
-class Predictions(NamedTuple):
+class BinScores(NamedTuple):
     """Scores of bins.
 
     Attributes
@@ -43,7 +43,7 @@ class Predictions(NamedTuple):
 
 
 @dataclass
-class Checked:
+class BlockWriter:
     """Successive blocks of scores, matched with their bins; base of all writers.
 
     Parameters
@@ -111,7 +111,7 @@ class Checked:
             )
 
 
-class SubmissionWriter(Checked):
+class SubmissionWriter(BlockWriter):
     """Write predictions block by block; the file appears whole when the `with` ends, or not at all.
 
     Parameters
@@ -287,7 +287,7 @@ def _refuse_bins(block: Lines, here: Bins, wanted: Bins, row: int, total: int) -
 
 def read_submission(
     path: str | Path, bins: Bins | None = None, *, chroms: Sequence[str] | None = None
-) -> Predictions:
+) -> BinScores:
     """Read all predictions of a file.
 
     Parameters
@@ -301,7 +301,7 @@ def read_submission(
 
     Returns
     -------
-    Predictions
+    BinScores
     """
     chrom, start, scores = [], [], []
     last = None
@@ -310,12 +310,12 @@ def read_submission(
         start.append(last.start)
         scores.append(block)
     assert last is not None, "a file without lines is refused before"
-    found = Bins(last.chroms, np.concatenate(chrom), np.concatenate(start), last.width)
-    out = Predictions(found, np.concatenate(scores))
+    all_bins = Bins(last.chroms, np.concatenate(chrom), np.concatenate(start), last.width)
+    out = BinScores(all_bins, np.concatenate(scores))
     if chroms is None:
         return out
-    keep = found.inside(chroms)
-    return Predictions(found.take(keep), out.scores[keep])
+    keep = all_bins.inside(chroms)
+    return BinScores(all_bins.take(keep), out.scores[keep])
 
 
 def scores_of(path: Path, bins: Bins) -> NDArray[np.float64]:
@@ -330,21 +330,24 @@ def scores_of(path: Path, bins: Bins) -> NDArray[np.float64]:
     InputError
         If the file is of other bins, or lacks some.
     """
-    found = read_submission(path)
-    if found.bins.differs(bins) is None:
-        return found.scores
-    if found.bins.width != bins.width:
+    predicted = read_submission(path)
+    if predicted.bins.differs(bins) is None:
+        return predicted.scores
+    if predicted.bins.width != bins.width:
         raise InputError(
             "the predictions are of bins of another width",
             where=str(path),
-            found=found.bins.width,
+            found=predicted.bins.width,
             expected=bins.width,
         )
     check_names(
-        [name for name, _, _ in bins.runs()], found.bins.chroms, str(path), other="the predictions"
+        [name for name, _, _ in bins.runs()],
+        predicted.bins.chroms,
+        str(path),
+        other="the predictions",
     )
-    number = {name: c for c, name in enumerate(found.bins.chroms)}
-    key = (found.bins.chrom.astype(np.int64) << 40) | found.bins.start
+    number = {name: c for c, name in enumerate(predicted.bins.chroms)}
+    key = (predicted.bins.chrom.astype(np.int64) << 40) | predicted.bins.start
     chrom = np.array([number.get(name, -1) for name in bins.chroms] or [-1], np.int64)[bins.chrom]
     wanted = (chrom << 40) | bins.start
     at = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
@@ -357,7 +360,7 @@ def scores_of(path: Path, bins: Bins) -> NDArray[np.float64]:
                 f"{int(missing.sum()):,} of {len(bins):,} missing, the first"
                 f" {bins.place(int(missing.argmax()))}"
             ),
-            expected=f"bins such as {found.bins.place(0)}",
+            expected=f"bins such as {predicted.bins.place(0)}",
             do="Predict all bins that are scored, or name the chromosomes to score (--chroms).",
         )
-    return found.scores[at]
+    return predicted.scores[at]

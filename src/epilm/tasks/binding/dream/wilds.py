@@ -3,7 +3,7 @@ type.
 
 `metadata_df.bed` has chromosome, start, stop, cell type of each window and no header;
 `metadata_y.npy` its 128 labels: 1 bound, 0 unbound, 0.5 ambiguous, of the bins that begin every
-50 bp from the window's start. Read into the same `BinLabels`. Numpy only; used by `load`.
+50 bp from the window's start. Read into the same `BinLabels`. Numpy only; used by `sources`.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ def find_wilds(folder: str | Path, factor: str | None = None) -> Path | None:
     """
     root = Path(folder)
     names = [factor] if factor else ["MAX", "JUND"]
-    for place in (root, *(root / "labels" / n for n in names), *(root / n for n in names)):
-        if (place / PLACES).is_file():
-            return place
+    for subset in (root, *(root / "labels" / n for n in names), *(root / n for n in names)):
+        if (subset / PLACES).is_file():
+            return subset
     return None
 
 
@@ -41,10 +41,10 @@ _WINDOWS = "windows: chromosome, start, stop, cell type, no header"
 
 def wilds_cells(folder: str | Path, factor: str | None = None) -> tuple[str, ...]:
     """Name the cell types of a WILDS subset, in the order in which they come."""
-    place = find_wilds(folder, factor)
-    assert place is not None, "asked of a subset alone"
+    subset = find_wilds(folder, factor)
+    assert subset is not None, "asked of a subset alone"
     known: dict[str, None] = {}
-    for block in iter_lines(place / PLACES, _WINDOWS, columns=4):
+    for block in iter_lines(subset / PLACES, _WINDOWS, columns=4):
         known |= dict.fromkeys(cell for cell, _, _ in block.runs(3))
     return tuple(known)
 
@@ -83,17 +83,17 @@ def read_wilds(
     ----------
     Koh et al. 2021, WILDS: A Benchmark of in-the-Wild Distribution Shifts (encode).
     """
-    place = find_wilds(folder, factor)
-    if place is None:
+    subset = find_wilds(folder, factor)
+    if subset is None:
         raise InputError(
             "there is no WILDS subset", where=str(folder), expected=f"{PLACES} and {LABELS}"
         )
-    table = place / PLACES
-    y = np.load(check_file(place / LABELS, "labels of windows, an .npy array"), mmap_mode="r")
+    table = subset / PLACES
+    y = np.load(check_file(subset / LABELS, "labels of windows, an .npy array"), mmap_mode="r")
     if y.ndim != 2:
         raise InputError(
             "the labels are no table",
-            where=str(place / LABELS),
+            where=str(subset / LABELS),
             found=f"shape {y.shape}",
             expected="(windows, bins)",
         )
@@ -163,15 +163,15 @@ def read_wilds(
         if len(np.unique(found_at)) < len(found_at):
             raise InputError("a window is there twice", where=str(table), found=cell)
         column = values[:, c].reshape(len(windows), y.shape[1])
-        column[found_at] = _labels(y, rows, str(place / LABELS))
+        column[found_at] = _labels(y, rows, str(subset / LABELS))
         values[:, c] = column.ravel()
         if len(rows) < len(windows):
             notes.append(
                 f"{cell}: {len(windows) - len(rows)} of {len(windows)} windows are not there; their"
                 " bins count as ambiguous"
             )
-    found = BinLabels(bins, tuple(wanted), values, factor or place.name, tuple(notes))
-    return found if chroms is None else found.take(found.bins.inside(chroms))
+    labels = BinLabels(bins, tuple(wanted), values, factor or subset.name, tuple(notes))
+    return labels if chroms is None else labels.take(labels.bins.inside(chroms))
 
 
 def _labels(y: NDArray[np.floating], rows: NDArray[np.int64], where: str) -> NDArray[np.int8]:

@@ -1,0 +1,535 @@
+"""Kinds of labels: how they are lost, said and scored. A task names one; nothing else asks which.
+
+Axes: B rows, C classes, F outputs.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from epilm.errors import UsageError, nearest
+from epilm.metrics.bin_scores import score_bins
+from epilm.metrics.calibration import fit_temperature
+from epilm.metrics.classification import score_table
+from epilm.metrics.sites import SiteTally
+from epilm.tokens.random import uniform
+
+Tables = dict[str, dict[str, Any]]  # output -> score -> value
+
+
+class Labels(Protocol):
+    """One kind of labels, with the names of its outputs.
+
+    Attributes
+    ----------
+    kind : str
+        Key of KINDS.
+    names : tuple of str
+        One an output.
+    per_base : bool
+        Whether a row has one answer a base, (B, W, outputs), in place of one: such answers are
+        tallied block by block (`BaseClasses.tally`) and never held for all rows.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    per_base: bool
+
+    def described(self) -> dict[str, Any]:
+        """What a model folder keeps, for `labels_from`; JSON values."""
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the losses of the labels that are known."""
+
+    def known(self, labels: NDArray[Any]) -> int:
+        """How many labels count in the loss."""
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What is told to people, from logits (B, outputs)."""
+
+    def scores(self, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
+        """Tables of scores, each with `collapse`: words, or None where all is well."""
+
+
+class LabelsOfBases(Labels, Protocol):
+    """Labels with `per_base` set, and what is done block by block.
+
+    Attributes
+    ----------
+    temperature : float
+        Logits are divided by it before they become probabilities.
+    """
+
+    temperature: float
+
+    def tally(self) -> SiteTally:
+        """What takes answers block by block and gives the tables."""
+
+    def calibration_sample(
+        self,
+        logits: NDArray[np.float32],
+        labels: NDArray[np.int8],
+        rows: NDArray[np.int64],
+        share: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        """Draw from blocks what a temperature is fitted on."""
+
+    def with_temperature(
+        self, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> "LabelsOfBases":
+        """The same labels with the temperature of the least loss."""
+
+
+class Classes:
+    """One of C classes a row, labels int64 (B,).
+
+    Parameters
+    ----------
+    names : sequence of str, length C
+    weights : sequence of float, length C, optional
+        Of each class in the loss; 1 where not given.
+
+    Examples
+    --------
+    >>> two = Classes(("other", "promoter"))
+    >>> logits = torch.tensor([[0.0, 0.0], [0.0, 2.0]])
+    >>> two.probabilities(logits)[0].tolist()
+    [0.5, 0.5]
+    >>> round(float(two.loss(logits[:1], torch.tensor([1]))), 4)
+    0.6931
+    """
+
+    kind = "classes"
+    per_base = False
+
+    def __init__(self, names: Sequence[str], weights: Sequence[float] | None = None) -> None:
+        self.names = tuple(names)
+        self.weights = None if weights is None else tuple(weights)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | _kept(weights=self.weights)
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the cross-entropies, each times its class's weight."""
+        return F.cross_entropy(
+            logits,
+            labels,
+            weight=_on(logits, self.weights),
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
+
+    def known(self, labels: NDArray[np.int64]) -> int:
+        """All are known."""
+        return len(labels)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, C), rows sum to one."""
+        return logits.double().softmax(-1)
+
+    def scores(self, labels: NDArray[np.int64], said: NDArray[np.float64]) -> Tables:
+        """One table, `metrics.classification.score_table`."""
+        return {"": score_table(labels, said)}
+
+
+class Factors:
+    """Several yes-or-no questions a row, labels int8 (B, F): 1, 0, or below 0 where not known.
+
+    Parameters
+    ----------
+    names : sequence of str, length F
+    weights : sequence of float, length F, optional
+        Of a yes of each question in the loss; 1 where not given.
+
+    Examples
+    --------
+    >>> one = Factors(("CTCF", "MAX"))
+    >>> logits = torch.zeros(2, 2)
+    >>> round(float(one.loss(logits, torch.tensor([[1, -1], [0, -1]]))), 4)
+    1.3863
+    >>> one.known(np.array([[1, -1], [0, -1]]))
+    2
+    """
+
+    kind = "factors"
+    per_base = False
+
+    def __init__(self, names: Sequence[str], weights: Sequence[float] | None = None) -> None:
+        self.names = tuple(names)
+        self.weights = None if weights is None else tuple(weights)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | _kept(weights=self.weights)
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the binary cross-entropies of what is known: no loss and no gradient elsewhere."""
+        if smoothing:
+            raise UsageError(
+                "labels of several factors are not smoothed",
+                where="--label-smoothing",
+                found=smoothing,
+                expected="0",
+            )
+        known = labels >= 0
+        weights = _on(logits, self.weights)
+        return F.binary_cross_entropy_with_logits(
+            logits[known],
+            labels[known].to(logits.dtype),
+            pos_weight=None if weights is None else weights.expand_as(logits)[known],
+            reduction="sum",
+        )
+
+    def known(self, labels: NDArray[np.int8]) -> int:
+        """Labels that are 0 or 1."""
+        return int((labels >= 0).sum())
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, F), each by itself."""
+        return logits.sigmoid()
+
+    def scores(self, labels: NDArray[np.int8], said: NDArray[np.float32]) -> Tables:
+        """One table a factor, `metrics.bin_scores.score_bins`."""
+        tables: Tables = {}
+        for f, name in enumerate(self.names):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a factor without bound bins: said in the plan
+                table = dict(score_bins(labels[:, f], said[:, f]))
+            tables[name] = table | {"collapse": flat(said[:, f])}
+        return tables
+
+
+class Numbers:
+    """Several numbers a row, labels float32 (B, F), NaN where not known.
+
+    A logit is the number in standard deviations from the mean, so that a new head begins with the
+    mean.
+
+    Parameters
+    ----------
+    names : sequence of str, length F
+    mean, sd : sequence of float, length F, optional
+        Of the rows that are learned from; 0 and 1 where not given.
+
+    Examples
+    --------
+    >>> one = Numbers(("expression",))
+    >>> labels = np.array([[1.0], [np.nan], [3.0]], np.float32)
+    >>> float(one.loss(torch.tensor([[1.0], [9.0], [1.0]]), torch.from_numpy(labels)))
+    4.0
+    >>> table = one.scores(labels, np.array([[1.0], [0.0], [2.0]], np.float32))["expression"]
+    >>> table["n"], table["pearson"]
+    (2, 1.0)
+    >>> Numbers(("expression",), [10.0], [2.0]).probabilities(torch.tensor([[0.5]])).tolist()
+    [[11.0]]
+    """
+
+    kind = "numbers"
+    per_base = False
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        mean: Sequence[float] | None = None,
+        sd: Sequence[float] | None = None,
+    ) -> None:
+        self.names = tuple(names)
+        self.mean = None if mean is None else tuple(mean)
+        self.sd = None if sd is None else tuple(sd)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | _kept(mean=self.mean, sd=self.sd)
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the squared errors of what is known, in standard deviations."""
+        _refuse_smoothing(smoothing)
+        mean, sd = _on(logits, self.mean), _on(logits, self.sd)
+        labels = labels.to(logits.dtype)
+        labels = labels if mean is None or sd is None else (labels - mean) / sd
+        known = ~torch.isnan(labels)
+        return F.mse_loss(logits[known], labels[known], reduction="sum")
+
+    def known(self, labels: NDArray[np.float32]) -> int:
+        """Labels that are numbers."""
+        return int(np.isfinite(labels).sum())
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The numbers themselves."""
+        mean, sd = _on(logits, self.mean), _on(logits, self.sd)
+        return logits if mean is None or sd is None else logits * sd + mean
+
+    def scores(self, labels: NDArray[np.float32], said: NDArray[np.float32]) -> Tables:
+        """One table an output: n, pearson, spearman, r2, mse, and mse_of_mean, that of saying the
+        mean of the training rows to all, where it is known.
+        """
+        tables: Tables = {}
+        for f, name in enumerate(self.names):
+            known = np.isfinite(labels[:, f])
+            true = labels[known, f].astype(np.float64)
+            guess = said[known, f].astype(np.float64)
+            table = _number_scores(true, guess)
+            if self.mean is not None and len(true):
+                table["mse_of_mean"] = float(((true - self.mean[f]) ** 2).mean())
+            tables[name] = table | {"collapse": flat(self._spread(said[:, f], f))}
+        return tables
+
+    def _spread(self, said: NDArray[np.float32], f: int) -> NDArray[np.float32]:
+        """What is said of an output, in standard deviations."""
+        return said if self.sd is None else said / np.float32(self.sd[f])
+
+
+class Counts(Numbers):
+    """Several numbers at or above 0 a row, lost as Poisson counts; labels as `Numbers`.
+
+    A logit is the logarithm of the rate over the mean, so that a new head begins with the mean.
+
+    Parameters
+    ----------
+    names : sequence of str, length F
+    mean : sequence of float, length F, optional
+        Of the rows that are learned from, above 0; 1 where not given.
+
+    Examples
+    --------
+    >>> one = Counts(("reads",), [4.0])
+    >>> one.probabilities(torch.zeros(1, 1)).tolist()
+    [[4.0]]
+
+    rate - count x ln rate, of a count of 2 where the rate is 4:
+
+    >>> round(float(one.loss(torch.zeros(1, 1), torch.tensor([[2.0]]))), 4)  # 4 - 2 ln 4
+    1.2274
+    """
+
+    kind = "counts"
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the Poisson losses of what is known."""
+        _refuse_smoothing(smoothing)
+        rates = logits + self._log_mean(logits)
+        known = ~torch.isnan(labels)
+        return F.poisson_nll_loss(
+            rates[known], labels[known].to(logits.dtype), log_input=True, reduction="sum"
+        )
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Rates."""
+        return (logits + self._log_mean(logits)).exp()
+
+    def _log_mean(self, logits: Tensor) -> Tensor:
+        mean = _on(logits, self.mean)
+        return logits.new_zeros(()) if mean is None else mean.log()
+
+    def _spread(self, said: NDArray[np.float32], f: int) -> NDArray[np.float32]:
+        """Logarithms of the rates."""
+        return np.log(np.maximum(said, 1e-30))
+
+
+def _described(labels: Labels) -> dict[str, Any]:
+    return {"kind": labels.kind, "names": list(labels.names)}
+
+
+def _kept(**values: Sequence[float] | None) -> dict[str, Any]:
+    """Those that are given, as lists."""
+    return {name: list(value) for name, value in values.items() if value is not None}
+
+
+def _on(logits: Tensor, values: Sequence[float] | None) -> Tensor | None:
+    """Values (F,) where logits are, and of their type."""
+    return None if values is None else logits.new_tensor(values)
+
+
+def _refuse_smoothing(smoothing: float) -> None:
+    if smoothing:
+        raise UsageError(
+            "numbers are not smoothed", where="--label-smoothing", found=smoothing, expected="0"
+        )
+
+
+def _number_scores(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, Any]:
+    spread = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
+    error = float(((true - guess) ** 2).sum())
+
+    def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+        if len(a) < 2 or a.std() == 0 or b.std() == 0:
+            return float("nan")
+        return float(np.corrcoef(a, b)[0, 1])
+
+    def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        last = np.cumsum(counts)
+        return (last - (counts - 1) / 2)[inverse]  # ties share their mean rank
+
+    return {
+        "n": len(true),
+        "pearson": round(correlation(true, guess), 12),
+        "spearman": round(correlation(ranks(true), ranks(guess)), 12),
+        "r2": 1 - error / spread if spread else float("nan"),
+        "mse": error / len(true) if len(true) else float("nan"),
+    }
+
+
+def flat(scores: NDArray[Any], spread: float = 1e-2) -> str | None:
+    """Name a model that says the same of every row; None where it does not.
+
+    That nearly all rows are below one half is no sign here: nearly all bins are unbound.
+
+    Examples
+    --------
+    >>> flat(np.full(20, -2.0, np.float32))
+    'flat scores: standard deviation 0 of the logits over 20 rows'
+    >>> flat(np.linspace(-4, -1, 20).astype(np.float32)) is None
+    True
+    """
+    deviation = float(np.std(scores.astype(np.float64)))
+    if len(scores) >= 10 and deviation < spread:
+        return (
+            f"flat scores: standard deviation {deviation:.2g} of the logits over {len(scores)} rows"
+        )
+    return None
+
+
+_CALIBRATION = 0xDA  # beside the draws of training.epochs and tasks.lesson
+
+
+class BaseClasses:
+    """One of C classes a base, labels int8 (B, W), below 0 where not known; the first class is that
+    of nearly all bases.
+
+    Parameters
+    ----------
+    names : sequence of str
+    temperature : float
+        Logits are divided by it before they become probabilities.
+    site_weight : float
+        How much the loss of a base of any but the first class counts.
+
+    Examples
+    --------
+    >>> sites = BaseClasses(("neither", "acceptor", "donor"))
+    >>> logits = torch.zeros(1, 2, 3)
+    >>> (
+    ...     round(float(sites.loss(logits, torch.tensor([[1, -1]]))), 4),
+    ...     sites.known(np.array([[1, -1]])),
+    ... )
+    (1.0986, 1)
+    >>> warm = BaseClasses(("neither", "site"), temperature=2.0)
+    >>> warm.probabilities(torch.tensor([[[0.0, 2.0]]]))[0, 0].numpy().round(4).tolist()
+    [0.2689, 0.7311]
+    """
+
+    kind = "bases"
+    per_base = True
+
+    def __init__(
+        self, names: Sequence[str], temperature: float = 1.0, site_weight: float = 1.0
+    ) -> None:
+        self.names = tuple(names)
+        self.temperature, self.site_weight = float(temperature), float(site_weight)
+
+    def described(self) -> dict[str, Any]:
+        """See `Labels.described`."""
+        return _described(self) | {
+            "temperature": self.temperature,
+            "site_weight": self.site_weight,
+        }
+
+    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Sum of the cross-entropies of known bases, logits (B, W, C)."""
+        weight = torch.full((len(self.names),), self.site_weight, device=logits.device)
+        weight[0] = 1.0
+        return F.cross_entropy(
+            logits.flatten(0, -2),
+            labels.flatten().long(),
+            weight=weight.to(logits.dtype),
+            ignore_index=-1,
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
+
+    def known(self, labels: NDArray[np.int8]) -> int:
+        """Bases that are not below 0."""
+        return int((labels >= 0).sum())
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, W, C), double; those of a base sum to one."""
+        return (logits.double() / self.temperature).softmax(-1)
+
+    def scores(self, labels: NDArray[np.int8], said: NDArray[Any]) -> Tables:
+        """One table a class but the first, and their mean: `metrics.sites`."""
+        tally = self.tally()
+        tally.add(labels, said)
+        return tally.tables()
+
+    def tally(self) -> SiteTally:
+        """What takes answers block by block and gives the tables."""
+        return SiteTally(self.names)
+
+    def calibration_sample(
+        self,
+        logits: NDArray[np.float32],
+        labels: NDArray[np.int8],
+        rows: NDArray[np.int64],
+        share: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
+        """Draw from blocks what a temperature is fitted on: all sites, and a share of the other
+        bases with the weight of those that they stand for.
+
+        Parameters
+        ----------
+        logits : float32 (n, W, C)
+        labels : int8 (n, W)
+        rows : int64 (n,)
+            Numbers of the blocks: which bases are drawn is a function of them.
+        share : float
+            Above 0, at most 1.
+
+        Returns
+        -------
+        logits (m, C), labels (m,), weights (m,)
+        """
+        drawn = uniform(_CALIBRATION, rows[:, None], np.arange(labels.shape[1])[None]) < share
+        kept = (labels > 0) | ((labels == 0) & drawn)
+        true = labels[kept].astype(np.int64)
+        return logits[kept], true, np.where(true > 0, 1.0, 1 / share)
+
+    def with_temperature(
+        self, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
+    ) -> "BaseClasses":
+        """The same labels with the temperature of the least loss."""
+        return BaseClasses(self.names, fit_temperature(logits, labels, weights), self.site_weight)
+
+
+KINDS: dict[str, Any] = {
+    kind.kind: kind for kind in (Classes, Factors, Numbers, Counts, BaseClasses)
+}
+
+
+def labels_from(described: Mapping[str, Any]) -> Labels:
+    """Make the labels that a model folder describes: {"kind": ..., "names": [...]} and what else
+    the kind is made with.
+
+    Raises
+    ------
+    UsageError
+        If the kind is unknown.
+
+    Examples
+    --------
+    >>> labels_from({"kind": "classes", "names": ["a", "b"]}).names
+    ('a', 'b')
+    """
+    kind = str(described["kind"])
+    if kind not in KINDS:
+        raise UsageError("unknown kind of labels", found=kind, do=nearest(kind, sorted(KINDS)))
+    own = {key: value for key, value in described.items() if key not in ("kind", "names")}
+    made: Labels = KINDS[kind](described["names"], **own)
+    return made

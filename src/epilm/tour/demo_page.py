@@ -1,0 +1,255 @@
+"""The demo's page: the two tasks side by side, both pre-trainings, the pictures, the commands."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from epilm.finetuning.finetuned_page import comparison, scores_of
+from epilm.plots.line_plots import retrieval_curve
+from epilm.plots.page import (
+    SIMULATED,
+    Page,
+    Picture,
+    Section,
+    Table,
+    duration,
+    footer,
+    last,
+    load_json,
+    read_lines,
+)
+from epilm.plots.pictures import scatter
+from epilm.plots.style import as_image, figure
+from epilm.pretraining import run_page as chapters
+from epilm.tour.tasks import DEMO, MODELS, PART_TWO
+
+STARTS = {
+    "genebert": "GeneBERT, pre-trained",
+    "dnabert": "sequence only, pre-trained",
+    "random": "same network, random start",
+    "genebert_frozen": "GeneBERT, frozen encoder",
+    "dnabert_frozen": "sequence only, frozen encoder",
+    "random_frozen": "random start, frozen encoder",
+    "kmer": "k-mer logistic regression",
+    "motif": "best motif score",
+    "motifs": "best scores of all motifs",
+}
+FROZEN = (
+    "Where the encoder is frozen only a classifier on top of it learns: the score says what the"
+    " encoder knew before. These are single runs on a few hundred rows: differences of a few"
+    " hundredths mean nothing, and with labels this plain a random start may do as well as a minute"
+    " of pre-training."
+)
+CURVES = ("genebert", "dnabert", "random")
+
+
+def demo_page(folder: Path) -> Page:
+    """Collect the page of a demo folder."""
+    done = load_json(folder / DEMO, {})
+    truth = load_json(folder / "data/truth.json", {})
+    tasks = {
+        "Promoters": (
+            "promoter",
+            (
+                "Is this 70 bp sequence the core of a promoter? Half of the negatives are promoters"
+                " with 12 of 20 pieces replaced, half are genomic windows."
+            ),
+        ),
+        f"Binding of {done.get('factor')} in {done.get('cell')}": (
+            "binding",
+            (
+                f"Is this 101 bp window bound by {done.get('factor')} in {done.get('cell')}, or"
+                " only in another cell type? The factor's own motif is on both sides, so its score"
+                " says little; what stands around it decides."
+            ),
+        ),
+    }
+    sections = [_what(done, truth)]
+    tables = {name: _models(folder / "tasks" / task) for name, (task, _) in tasks.items()}
+    for name, (task, text) in tasks.items():
+        home = folder / "tasks" / task
+        runs = {
+            title: home / key
+            for key, title in STARTS.items()
+            if key in CURVES and (home / key).is_dir()
+        }
+        if tables[name]:
+            sections.append(comparison(name, tables[name], runs, [text, FROZEN]))
+    sections += [
+        chapters.pretraining(folder / "runs" / key, f"Pre-training: {title}")
+        for key, (_, title) in MODELS.items()
+    ]
+    if pictures := _pictures(folder):
+        sections.append(pictures)
+    sections += _part_two(folder / PART_TWO)
+    sections.append(chapters.data(folder / "store"))
+    sections.append(_reproduce(done))
+    return Page(
+        "epilm demo",
+        "From raw files to a scored model, every step a command of the toolkit.",
+        banner=SIMULATED,
+        cards=_cards(folder, done, tables),
+        sections=sections,
+        footer=footer(),
+    )
+
+
+def _models(home: Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Test scores of every model of a task, in the order of STARTS."""
+    known = {key: load_json(home / key / "metrics.json", {}).get("test") for key in STARTS}
+    known |= load_json(home / "baselines.json", {})
+    return [(title, [known[key]]) for key, title in STARTS.items() if known.get(key)]
+
+
+def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
+    splits = truth.get("splits", {})
+    return Section(
+        "What was run",
+        text=[
+            (
+                "A genome was invented, with real motifs planted by known rules. Its raw files"
+                " became a store; two models were pre-trained on it, one on sequence and factor"
+                " matrix together, one on sequence alone; both, and a twin without pre-training,"
+                " were fine-tuned on two tasks and scored on chromosomes that neither pre-training"
+                " nor fine-tuning saw."
+            ),
+            (
+                "The models are toys that learn within a minute. The page shows that every part"
+                " works and what its output looks like, not how well such models do on real data."
+                " Part two, further down, does the same for EBERT: one seed, toy size. Both parts"
+                " together are made for less than six minutes on two cores, a part on each."
+            ),
+        ],
+        facts=[
+            (
+                "Genome",
+                f"{sum(truth.get('chromosomes', {}).values()):,} bp, seed {done.get('seed')}",
+            ),
+            (
+                "Regions",
+                f"{truth.get('regions', 0):,} in {len(truth.get('cell_types', []))} cell types",
+            ),
+            ("Learned on", ", ".join(splits.get("train", []))),
+            ("Tested on", ", ".join(splits.get("test", []))),
+            ("Time", duration(done.get("seconds"))),
+        ],
+    )
+
+
+def _cards(
+    folder: Path, done: dict[str, Any], tables: dict[str, Any]
+) -> list[tuple[str, str, str]]:
+    cards = []
+    for name, models in tables.items():
+        values = {title: seeds[0].get("auroc") for title, seeds in models}
+        ours, twin = values.get(STARTS["genebert"]), values.get(STARTS["random"])
+        if ours is not None:
+            note = f"AUROC; random start {twin:.3f}" if twin is not None else "AUROC"
+            cards.append((name, f"{ours:.3f}", note))
+    valid = last(read_lines(folder / "runs/genebert/metrics.jsonl"), "valid")
+    for key, title in (
+        ("matching/recall@10", "Matching recall@10"),
+        ("next_segment/accuracy", "Next-segment accuracy"),
+    ):
+        if valid.get(key) is not None:
+            cards.append(
+                (
+                    title,
+                    f"{valid[key]:.3f}",
+                    f"held-out; chance {valid.get(f'{key}_chance', 0):.3f}",
+                )
+            )
+    cards.append(
+        (
+            "Whole demo",
+            f"{(done.get('seconds') or 0) / 60:.1f} min",
+            f"{len(done.get('stages', []))} steps",
+        )
+    )
+    return cards
+
+
+def _pictures(folder: Path) -> Section | None:
+    home = folder / "pictures"
+    if not home.is_dir():
+        return None
+    section = Section(
+        "What the models see",
+        text=[
+            "Each dot is a distal region of the test chromosomes, embedded by the sequence encoder"
+            " and coloured by the programme that was planted in it. The models were never told the"
+            " programmes."
+        ],
+    )
+    for key, (_, title) in MODELS.items():
+        path = home / f"embedding.{key}.tsv"
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as handle:
+                rows = list(csv.DictReader(handle, delimiter="\t"))
+            with figure(5.4, 3.6) as (fig, (ax,)):
+                points = [(float(r["x"]), float(r["y"])) for r in rows]
+                scatter(ax, points, [r["programme"] for r in rows], title=title)
+                section.pictures.append(
+                    Picture(as_image(fig, "png"), f"t-SNE of {len(rows)} held-out regions.")
+                )
+    if retrieval := load_json(home / "retrieval.json"):
+        with figure(5.4, 3.4) as (fig, (ax,)):
+            retrieval_curve(
+                ax,
+                {"GeneBERT": retrieval["ranks"]},
+                retrieval["pool"],
+                "Which factor matrix belongs to this sequence?",
+            )
+            caption = (
+                f"Share of {retrieval['pool']} held-out samples whose own matrix is among the k"
+                " nearest."
+            )
+            section.pictures.append(Picture(as_image(fig), caption))
+    return section
+
+
+def _part_two(folder: Path) -> list[Section]:
+    """The ablation of EBERT: its own page is in its folder."""
+    from epilm.trials.descriptions import WORLD_PLAN, kept_design
+    from epilm.trials.trial import rows_of
+    from epilm.trials.trial_page import ablation_sections, design_of
+
+    if not (folder / WORLD_PLAN).is_file():
+        return []
+    plan, _ = kept_design(folder)
+    rows = rows_of(folder, design_of(plan))
+    sections = ablation_sections(plan, rows)
+    intro = (
+        "Part two. EBERT reads a chromatin state with every k-mer, so that it can be asked about a"
+        " cell type in which no binding was ever measured; DBERT reads the sequence alone; EBERT+"
+        " sees accessibility and mappability too. This is one seed at toy size, made to fit into"
+        " the demo: it shows that the parts run and which way they point, no more. The claims need"
+        f" seeds: epilm ablate {plan.name} runs five, larger ones."
+    )
+    sections[0].text.insert(0, intro)
+    sections[0].title = f"Part two: {sections[0].title[0].lower()}{sections[0].title[1:]}"
+    return sections
+
+
+def _reproduce(done: dict[str, Any]) -> Section:
+    stages = done.get("stages", [])
+    rows = [
+        [
+            s["name"] + (", beside the others" if s.get("beside") else ""),
+            "–" if s["seconds"] is None else f"{s['seconds']:.1f}",
+        ]
+        for s in stages
+    ]
+    code = "\n\n".join(s["command"].replace(" --", " \\\n    --") for s in stages if s["command"])
+    size = "" if done.get("size") == "small" else f" --size {done.get('size')}"
+    seed = f" --seed {done.get('seed')}" if done.get("seed") else ""
+    return Section(
+        "How to reproduce",
+        text=["The demo is one command; each step can also be run by itself."],
+        tables=[Table(["step", "seconds"], rows, "Where the time went")],
+        code=f"epilm demo{size}{seed}",
+        details=[("All commands", code)],
+    )
+
+
+__all__ = ["STARTS", "demo_page", "scores_of"]

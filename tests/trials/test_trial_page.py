@@ -1,0 +1,63 @@
+"""The page of a trial says what its table leaves open."""
+
+import json
+import math
+
+import pytest
+
+from epilm.trials.trial_page import COMPARED
+from epilm.trials.trial_table import (
+    over_baselines,
+    said_level,
+    text_of,
+    write_tables,
+)
+
+
+def compared(**values):
+    """kmer=[0.9]: auROC of a competitor in seeds 0, 1, ...; one set."""
+    return [
+        {"set": "s", "competitor": name, "seed": seed, "auroc": value, "seconds": 1.0}
+        for name, column in values.items()
+        for seed, value in enumerate(column)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.91, 0.89, 0.90], "level with"),  # the mean difference is 0
+        ([0.95, 0.96, 0.95], ""),  # above by more than two errors
+        ([0.70, 0.71, 0.72], "below"),
+        ([0.95], ""),  # one seed above says nothing against it
+        ([0.85], "below"),
+    ],
+)
+def test_a_model_that_does_not_beat_the_best_trivial_baseline_is_said(values, said):
+    # The baseline without chance has one row, which stands beside every seed.
+    rows = compared(kmer=[0.90], motif=[0.60], model=values)
+    (verdict,) = over_baselines(COMPARED, rows)
+    assert (verdict.more, verdict.less, verdict.seeds) == ("model", "kmer", len(values))
+    assert verdict.mean == pytest.approx(sum(values) / len(values) - 0.90)
+    text = " ".join(said_level([verdict]))
+    assert (
+        text.startswith(f"s: model is {said} a trivial baseline, kmer: auroc") if said else not text
+    )
+    assert (f"{said} a trivial baseline" in text_of(COMPARED, rows)) == bool(said)
+
+
+def test_without_a_baseline_nothing_is_said():
+    assert over_baselines(COMPARED, compared(model=[0.5, 0.6, 0.7])) == []
+
+
+def test_the_files_of_a_comparison_are_a_list_and_tables(tmp_path):
+    rows = compared(kmer=[0.9], model=[0.5, 0.7])
+    write_tables(tmp_path, COMPARED, rows)
+    first, second = json.loads((tmp_path / "table.json").read_text())
+    assert (first["competitor"], first["auroc_mean"], first["auroc_sd"]) == ("kmer", 0.9, None)
+    assert second["auroc_sd"] == pytest.approx(math.sqrt(0.02), abs=1e-6)
+    heads, kmer, _ = (tmp_path / "table.tsv").read_text().splitlines()
+    assert heads.startswith("set\tcompetitor\tseeds\tauroc_mean\tauroc_sd\tap_mean")
+    assert kmer.startswith("s\tkmer\t1\t0.9000\t\t\t")
+    claims = (tmp_path / "claims.tsv").read_text().splitlines()
+    assert claims[1].split("\t")[1:6] == ["model", "kmer", "auroc", "2", "-0.3000"]

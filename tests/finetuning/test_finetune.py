@@ -23,7 +23,7 @@ from epilm.models.binding_head import BindingModel
 from epilm.models.classifier import SequenceClassifier
 from epilm.tasks.base import labelled
 from epilm.tasks.binding import write_labels
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.training.learning import Learning
 from toy_binding import QUICK as BINS
 from toy_binding import quick as quick_bins

@@ -27,8 +27,8 @@ PRELOADED = [
 ]
 _NEW_MOUNTS, _NEW_USERS = 0x00020000, 0x10000000  # linux/sched.h
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(PRELOADED)
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 class Command:
@@ -53,7 +53,7 @@ class Command:
         folder = Path(tempfile.mkdtemp(prefix="epilm-command-"))
         self.out, self.err = folder / "out", folder / "err"
         files = (str(self.out), str(self.err))
-        self._process = _context.Process(target=_run, args=(list(words), *files, before, after))
+        self._process = CONTEXT.Process(target=_run, args=(list(words), *files, before, after))
         self._process.start()
 
     @property

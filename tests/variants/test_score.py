@@ -23,8 +23,8 @@ from epilm.hub.load import load
 from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.tokens.kmers import MASK, kmer_ids
-from epilm.variants import score as scoring
-from epilm.variants.haplotypes import Windowing
+from epilm.variants import pair_scores, work
+from epilm.variants.haplotypes import Windowing, reason_of_window
 from epilm.variants.null import draw_null, stratum_of
 from epilm.variants.score import score_variants
 from toy_binding import QUICK as BINDING
@@ -125,7 +125,7 @@ def test_neither_order_nor_neighbours_nor_blocks_change_a_bit(world, kind, tmp_p
     for size in (1, 64):
         sized = score_variants(world["folder"] / "v.tsv", batch_size=size, **given)
         assert by_row(sized) == whole
-    monkeypatch.setattr(scoring, "PIECE", 7)
+    monkeypatch.setattr(work, "PIECE", 7)
     shards = [
         by_row(score_variants(world["folder"] / "v.tsv", shard=f"{i}/3", **given))
         for i in (1, 2, 3)
@@ -174,8 +174,8 @@ def test_another_process_and_an_interrupted_run_write_the_same_bytes(world, tmp_
     subprocess.run([sys.executable, "-m", "epilm", *map(str, words)], check=True)
     assert (tmp_path / "other.tsv.gz").read_bytes() == expected
 
-    monkeypatch.setattr(scoring, "PIECE", 8)
-    done = scoring.score_changes
+    monkeypatch.setattr(work, "PIECE", 8)
+    done = pair_scores.score_changes
     calls = []
 
     def stopped(*given):
@@ -184,7 +184,7 @@ def test_another_process_and_an_interrupted_run_write_the_same_bytes(world, tmp_
             raise KeyboardInterrupt
         return done(*given)
 
-    monkeypatch.setattr(scoring, "score_changes", stopped)
+    monkeypatch.setattr(pair_scores, "score_changes", stopped)
     with pytest.raises(KeyboardInterrupt):
         run()
     assert not out.exists()
@@ -229,7 +229,11 @@ def test_percentiles_are_among_matched_variants_of_the_own_chromosome(world, tmp
     bases = encode(world["letters"])
     windowing = Windowing(64)
     (change,) = alone.changes
-    drawn = draw_null(bases, stratum_of(bases, change), windowing, 8)
+
+    def reason_of(codes, drawn):
+        return reason_of_window(codes, drawn, windowing)
+
+    drawn = draw_null(bases, stratum_of(bases, change), reason_of, 8)
     rows = [
         [
             c.chrom,
@@ -430,7 +434,7 @@ def test_the_largest_change_of_a_motif_is_that_of_one_of_them(world, tmp_path):
 def test_a_tasks_delta_is_that_of_its_predictions(world):
     folder, letters = world["folder"], world["letters"]
     done = score_variants(folder / "v.tsv", folder / "tuned", folder / "g.fa", window=40, **CPU)
-    assert set(done.values) == {f"logit_1_{side}" for side in scoring.SIDES}
+    assert set(done.values) == {f"logit_1_{side}" for side in pair_scores.SIDES}
     for row, change in enumerate(done.changes[:6]):
         start = change.start - (40 - max(len(change.ref), len(change.alt))) // 2
         after = change.start + len(change.ref)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from epilm.variants.choices import Against, Ranking, Reading, Running
+from epilm.variants.choices import Against, Ranking, Reading, Running, Splicing
 
 
 def score_variants(
@@ -18,6 +18,7 @@ def score_variants(
     cell: str | None = None,
     motifs: Path | None = None,
     reading: Annotated[Reading, Parameter(name="*")] = Reading(),  # noqa: B008 - frozen
+    splicing: Annotated[Splicing, Parameter(name="*")] = Splicing(),  # noqa: B008
     ranking: Annotated[Ranking, Parameter(name="*")] = Ranking(),  # noqa: B008
     against: Annotated[Against, Parameter(name="*")] = Against(),  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # noqa: B008
@@ -34,6 +35,8 @@ def score_variants(
         --out scored.tsv.gz
     epilm score-variants mpra.tsv --model run --genome hg19.fa --motifs jaspar.txt \\
         --truth effect --group element --out scored.tsv
+    epilm score-variants cohort.vcf.gz --model splice --genome hg19.fa --genes genes.gtf \\
+        --out spliced.vcf.gz
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def score_variants(
         VCF, BCF, or a table with chrom, pos (1-based), ref, alt.
     model
         Pre-trained run (log-odds of hidden k-mers, distance of embeddings, motif sites), or
-        fine-tuned run (difference of logits).
+        fine-tuned run (difference of logits; splice sites gained and lost).
     genome
         FASTA or .2bit of the variants; not with --store, which holds one.
     out
@@ -77,6 +80,8 @@ def score_variants(
         cell=cell,
         motifs=motifs,
         **asdict(reading),
+        conservation=against.conservation,
+        **asdict(splicing),
         **asdict(ranking),
         **asdict(running),
     )

@@ -28,9 +28,8 @@ from epilm.explaining.frames import (
 from epilm.explaining.region_map import WAYS, RegionMap, map_region
 from epilm.explaining.subject import PlacedSubject, Subject, open_subject
 from epilm.finetuning.finetuned import Finetuned
-from epilm.tasks.reference import open_reference
+from epilm.tasks.reference import StoreReference, open_reference
 from epilm.tasks.shuffle import dinucleotide_shuffle
-from epilm.variants.score import StoreBases
 
 Say = Callable[[str], None]
 
@@ -182,7 +181,7 @@ def read_frames(
         ], {}
     assert asked.regions is not None
     if isinstance(subject, PlacedSubject):
-        genome: Any = StoreBases(subject.store)
+        genome: Any = StoreReference(subject.store)
     elif asked.genome:
         paths: Any = asked.genome
         many = isinstance(paths, list | tuple) and len(paths) == 1

@@ -30,6 +30,17 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Splicing:
+    """How a model of splice sites is asked."""
+
+    distance: int | None = None
+    """Bases on either side of a variant whose splice sites are compared. [50]"""
+    genes: Path | None = None
+    """GTF, GFF3, genePred or BED: a variant is read on the strand of its gene; both strands are,
+    and the larger counts, where not given."""
+
+
+@dataclass(frozen=True)
 class Ranking:
     """The null that scores are ranked among."""
 
@@ -49,6 +60,8 @@ class Against:
     """Column whose values are compared apart (element, trait)."""
     tss: Path | None = None
     """Start sites (BED with strand, GTF, genePred): nearness as a baseline."""
+    conservation: Path | None = None
+    """bigWig or bedGraph (phyloP): its mean over the changed bases, as a column and a baseline."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def world(tmp_path_factory):
         ">M1 AP1\nA [ 0 0 9 0 0 0 9 ]\nC [ 0 0 0 9 0 9 0 ]\n"
         "G [ 0 9 0 0 0 0 0 ]\nT [ 9 0 0 0 9 0 0 ]\n"
     )
-    rows = some_variants(letters, 24)
+    rows = some_variants(letters, 16)
     write_table(folder / "v.tsv", rows)
     return {"folder": folder, "letters": letters, "rows": rows, "tuned": tuned}
 
@@ -118,20 +118,14 @@ def test_neither_order_nor_neighbours_nor_blocks_change_a_bit(world, kind, tmp_p
     whole = by_row(score_variants(world["folder"] / "v.tsv", **given))
     assert not any(np.isnan(values).any() for values in whole.values())
     shuffled = [world["rows"][i] for i in np.random.default_rng(3).permutation(len(whole))]
-    again = by_row(score_variants(write_table(tmp_path / "s.tsv", shuffled), **given))
-    assert again == whole
+    table = write_table(tmp_path / "s.tsv", shuffled)
+    assert by_row(score_variants(table, batch_size=1, **given)) == whole
     one = by_row(score_variants(write_table(tmp_path / "1.tsv", shuffled[:1]), **given))
     assert next(iter(one.items())) in whole.items()
-    for size in (1, 64):
-        sized = score_variants(world["folder"] / "v.tsv", batch_size=size, **given)
-        assert by_row(sized) == whole
-    monkeypatch.setattr(work, "PIECE", 7)
-    shards = [
-        by_row(score_variants(world["folder"] / "v.tsv", shard=f"{i}/3", **given))
-        for i in (1, 2, 3)
-    ]
+    monkeypatch.setattr(work, "PIECE", 5)
+    shards = [by_row(score_variants(table, shard=f"{i}/2", batch_size=64, **given)) for i in (1, 2)]
     assert sum(map(len, shards)) == len(whole)
-    assert shards[0] | shards[1] | shards[2] == whole
+    assert shards[0] | shards[1] == whole
 
 
 @pytest.mark.parametrize("kind", ["pre-trained", "fine-tuned"])
@@ -283,27 +277,30 @@ def test_however_much_is_asked_around_it_a_variant_scores_the_same(world, tmp_pa
 @KINDS
 def test_ref_and_alt_swapped_negate_every_delta(world, kind, tmp_path):
     """On the genome that has ALT, the variant back to REF."""
-    letters = world["letters"]
+    letters, rows = world["letters"], world["rows"][:8]
     given = kinds(world)[kind] | CPU | {"shifts": (0, 3), "grid": 4}
-    for chrom, pos, name, ref, alt in world["rows"][:8]:
-        other = letters[: pos - 1] + alt + letters[pos - 1 + len(ref) :]
-        there = score_variants(
-            write_table(tmp_path / "a.tsv", [[chrom, pos, name, ref, alt]]),
-            genome=world["folder"] / "g.fa",
-            **given,
-        )
-        back = score_variants(
-            write_table(tmp_path / "b.tsv", [[chrom, pos, name, alt, ref]]),
-            genome=write_genome(tmp_path / "g.fa", chr1=other),
-            **given,
-        )
-        for column, value in there.values.items():
-            if column.endswith("_delta"):
-                assert back.values[column][0] == -value[0]
-            elif column.endswith("_ref"):
-                assert back.values[column.removesuffix("_ref") + "_alt"][0] == value[0]
-            elif not column.endswith("_alt"):
-                assert back.values[column][0] == value[0]
+    there = score_variants(
+        write_table(tmp_path / "a.tsv", rows), genome=world["folder"] / "g.fa", **given
+    )
+    others = {  # a chromosome that has the ALT, each
+        name: letters[: pos - 1] + alt + letters[pos - 1 + len(ref) :]
+        for _, pos, name, ref, alt in rows
+    }
+    turned = [[name, pos, name, alt, ref] for _, pos, name, ref, alt in rows]
+    back = score_variants(
+        write_table(tmp_path / "b.tsv", turned),
+        genome=write_genome(tmp_path / "g.fa", **others),
+        **given,
+    )
+    assert there.reasons == back.reasons == [""] * len(rows)
+    for column, values in there.values.items():
+        if column.endswith("_delta"):
+            assert back.values[column].tolist() == (-values).tolist()
+        elif column.endswith("_ref"):
+            opposite = column.removesuffix("_ref") + "_alt"
+            assert back.values[opposite].tolist() == values.tolist()
+        elif not column.endswith("_alt"):
+            assert back.values[column].tolist() == values.tolist()
 
 
 def test_a_duplication_written_as_an_insertion_scores_the_same(world, tmp_path):
@@ -659,7 +656,7 @@ def test_unsorted_and_a_contig_that_the_header_lacks(world, tmp_path):
 
 
 def test_a_table_of_known_effects_is_compared_with_by_the_command(world, tmp_path, capsys):
-    rows = [[*row, i % 2, "e1" if i < 12 else "e2"] for i, row in enumerate(world["rows"])]
+    rows = [[*row, i % 2, "e1" if i < 8 else "e2"] for i, row in enumerate(world["rows"])]
     header = "chrom\tpos\tid\tref\talt\tlabel\telement"
     table = write_table(tmp_path / "t.tsv", rows, header)
     words = [

@@ -56,7 +56,7 @@ def read_truth(path: str | Path, columns: Sequence[str], group: str | None = Non
     Parameters
     ----------
     path : path
-        As `variants.records.read_variants` takes it; a table.
+        As `variants.variant_files.read_variants` takes it; a table.
     columns : sequence of str
         Numbers; "", ".", "NA" and "nan" where nothing is known.
     group : str, optional

@@ -104,7 +104,7 @@ def score_variants(
     Parameters
     ----------
     variants : path
-        VCF, BCF or a table; see `variants.records.read_variants`.
+        VCF, BCF or a table; see `variants.variant_files.read_variants`.
     model : path, optional
         A pre-trained run (`llr`, `l2`, `cosine`; `sites`, `sites_changed` where it learned motif
         sites) or a fine-tuned one (`logit_NAME`; of splice sites `DS_AG`, `DP_AG` and so on).

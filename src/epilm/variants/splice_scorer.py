@@ -212,7 +212,8 @@ class SpliceScorer:
         letters = {name[0].upper(): name for name in self.classes}
         kinds = [(c + of, c, of) for c in letters for of in "GL"]
         says = {"G": "gained", "L": "lost"}
-        self.columns = {
+        self.columns = {MOST: "largest of the DS"}  # first: what a browser draws
+        self.columns |= {
             f"DS_{kind}": f"largest probability of {letters[c]} {says[of]} within {distance} bp"
             for kind, c, of in kinds
         }
@@ -224,7 +225,6 @@ class SpliceScorer:
                 text = f"probability of {letters[c]} in {side.upper()} where it is {says[of]}"
                 self.columns[f"DS_{kind}_{side}"] = text
         self.kinds = tuple(kind for kind, _, _ in kinds)
-        self.columns[MOST] = "largest of the DS"
         self.columns[STRAND] = "strand that is read"
         if self.genes is not None:
             self.columns[GENE] = "gene that changes most"

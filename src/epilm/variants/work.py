@@ -124,6 +124,8 @@ def score_work(
     """Values (D, C) of all haplotypes, part by part; what was scored before is taken over."""
     names, n = list(columns_of(scorers)), len(work.changes)
     table = np.full((n, len(names)), np.nan)
+    if not names:
+        return table
     # A function of how many there are, so that a run that goes on has the same parts.
     size = PIECE * max(1, -(-n // (PIECE * PARTS)))
     if parts is not None and parts.before:

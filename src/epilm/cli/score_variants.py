@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from epilm.variants.choices import Against, Ranking, Reading, Running, Splicing
+from epilm.variants.choices import Against, Ranking, Reading, Running
 
 
 def score_variants(
@@ -18,7 +18,6 @@ def score_variants(
     cell: str | None = None,
     motifs: Path | None = None,
     reading: Annotated[Reading, Parameter(name="*")] = Reading(),  # noqa: B008 - frozen
-    splicing: Annotated[Splicing, Parameter(name="*")] = Splicing(),  # noqa: B008
     ranking: Annotated[Ranking, Parameter(name="*")] = Ranking(),  # noqa: B008
     against: Annotated[Against, Parameter(name="*")] = Against(),  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # noqa: B008
@@ -81,7 +80,6 @@ def score_variants(
         motifs=motifs,
         **asdict(reading),
         conservation=against.conservation,
-        **asdict(splicing),
         **asdict(ranking),
         **asdict(running),
     )

@@ -25,19 +25,13 @@ class Reading:
     """Places of the variant off the window's middle, in bp; the mean counts."""
     grid: int = 1
     """Windows begin at multiples of so many bp: neighbours share REF, which is faster."""
+    distance: int | None = None
+    """Of splice sites: bases on either side of a variant that are compared. [50]"""
+    genes: Path | None = None
+    """Of splice sites: GTF, GFF3, genePred or BED; a variant is read on the strand of its gene.
+    Both strands are, and the larger counts, where not given."""
     batch_size: int = 256
     """Haplotypes whose windows are in memory at a time; changes no bit."""
-
-
-@dataclass(frozen=True)
-class Splicing:
-    """How a model of splice sites is asked."""
-
-    distance: int | None = None
-    """Bases on either side of a variant whose splice sites are compared. [50]"""
-    genes: Path | None = None
-    """GTF, GFF3, genePred or BED: a variant is read on the strand of its gene; both strands are,
-    and the larger counts, where not given."""
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from epilm.errors import UsageError
 from epilm.tasks.reference import StoreReference, open_reference
 from epilm.variants.conservation import CONSERVATION, conservation_of
 from epilm.variants.haplotypes import REASONS, Change, Checked, check_alleles
+from epilm.variants.kept_parts import Parts
 from epilm.variants.null import strata_text
 from epilm.variants.open_models import open_scorers
-from epilm.variants.parts import Parts
+from epilm.variants.score_writers import write_scores
 from epilm.variants.scorers import Values
 from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
 from epilm.variants.work import PIECE, identity_of, plan_work, score_work, spread
-from epilm.variants.writing import write_scores
 
 Say = Callable[[str], None]
 

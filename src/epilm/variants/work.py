@@ -12,11 +12,11 @@ import torch
 
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Checked
+from epilm.variants.kept_parts import Parts, digest, digest_of_bases
 from epilm.variants.null import Stratum, draw_null, percentile, stratum_of
-from epilm.variants.parts import Parts, digest, digest_of_bases
 from epilm.variants.passes import ON_CPU, ON_GPU
+from epilm.variants.score_writers import Columns
 from epilm.variants.scorers import ChangeScorer, Codes, Values
-from epilm.variants.writing import Columns
 
 PIECE = 256  # haplotypes whose windows are in memory at a time
 PARTS = 200  # at most so many parts of an unfinished run

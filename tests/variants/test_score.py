@@ -4,8 +4,6 @@ where they were planted.
 
 import csv
 import gzip
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -27,6 +25,7 @@ from epilm.variants import pair_scores, work
 from epilm.variants.haplotypes import Windowing, reason_of_window
 from epilm.variants.null import draw_null, stratum_of
 from epilm.variants.score import score_variants
+from forked import Command
 from toy_binding import QUICK as BINDING
 from toy_binding import quick as quick_binding
 from toy_binding import toy_store
@@ -165,7 +164,8 @@ def test_another_process_and_an_interrupted_run_write_the_same_bytes(world, tmp_
         "--out",
         tmp_path / "other.tsv.gz",
     ]
-    subprocess.run([sys.executable, "-m", "epilm", *map(str, words)], check=True)
+    command = Command([str(word) for word in words])
+    assert command.wait(120) == 0, command.said()
     assert (tmp_path / "other.tsv.gz").read_bytes() == expected
 
     monkeypatch.setattr(work, "PIECE", 8)

@@ -54,7 +54,7 @@ class SpliceReading(NamedTuple):
     gene: int
 
 
-class Sites(NamedTuple):
+class SitesChanged(NamedTuple):
     """What a reading says of each class.
 
     Attributes
@@ -134,7 +134,7 @@ def aligned(
     return side(ref, only_ref, only_alt), side(alt, only_alt, only_ref), at
 
 
-def sites_changed(ref: Values, alt: Values, at: NDArray[np.int64]) -> Sites:
+def sites_changed(ref: Values, alt: Values, at: NDArray[np.int64]) -> SitesChanged:
     """Find the largest rise and fall of each class; of equal ones the first.
 
     Parameters
@@ -158,7 +158,7 @@ def sites_changed(ref: Values, alt: Values, at: NDArray[np.int64]) -> Sites:
         return size, np.where(there, at[best], np.nan), np.where(there[:, None], pair, np.nan)
 
     (gain, gain_at, gain_pair), (loss, loss_at, loss_pair) = of(delta), of(-delta)
-    return Sites(gain, loss, gain_at, loss_at, gain_pair, loss_pair)
+    return SitesChanged(gain, loss, gain_at, loss_at, gain_pair, loss_pair)
 
 
 class SpliceScorer:
@@ -314,9 +314,9 @@ class SpliceScorer:
             change = changes[reading.row]
             by_room[_room(max(len(change.ref), len(change.alt)))].append(number)
         chroms = {change.chrom: genome.codes(change.chrom) for change in changes}
-        said: dict[int, tuple[Sites, SpliceReading]] = {}
+        said: dict[int, tuple[SitesChanged, SpliceReading]] = {}
         # In the readings' order, so that of equal ones the first counts.
-        sites: list[Sites | None] = [None] * len(readings)
+        sites: list[SitesChanged | None] = [None] * len(readings)
         for room, members in sorted(by_room.items()):
             block = 2 * self.distance + self.grid - 1 + room
             windows = [
@@ -396,7 +396,7 @@ class SpliceScorer:
         with torch.inference_mode():
             return logits_of_windows(self.model.network, windows.to(place.device), autocast).cpu()
 
-    def _table(self, said: Sequence[tuple[Sites, SpliceReading]]) -> dict[str, Values]:
+    def _table(self, said: Sequence[tuple[SitesChanged, SpliceReading]]) -> dict[str, Values]:
         out: dict[str, Values] = {name: np.full(len(said), np.nan) for name in self.columns}
         for row, (sites, reading) in enumerate(said):
             for number, kind in enumerate(self.kinds):
@@ -412,7 +412,7 @@ class SpliceScorer:
         return out
 
 
-def _largest(sites: Sites) -> float:
+def _largest(sites: SitesChanged) -> float:
     return float(max(sites.gain.max(), sites.loss.max()))
 
 

@@ -6,7 +6,6 @@ goes on from there with the same weights as an uninterrupted run. It says so whe
 collapsed to one answer.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -24,6 +23,7 @@ from torch import Tensor
 from epilm.atomic import locked, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
+from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, logits_of, rows_at_once, said_of
 from epilm.finetuning.preset import check_width, with_preset, with_steps
@@ -32,6 +32,7 @@ from epilm.finetuning.start import (
     in_fp32_on_cpu,
     prepare,
     rates_of,
+    seed_of,
     start_at_prior,
     start_at_shares,
 )
@@ -46,6 +47,7 @@ from epilm.tasks.composition import gc_verdicts
 from epilm.tasks.contract import Say, Task, learned_settings, options_from
 from epilm.tasks.label_kinds import LabelsOfBases, Tables
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
+from epilm.tensor_files import digest_of
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
@@ -189,6 +191,7 @@ def finetune(
         sample = same_sample(np.unique(np.concatenate(learned)), MOST_CALIBRATED, 0, _CALIBRATED)
         counted = lesson.examples.labels_of(sample)
         start_at_shares(model.network, counted, len(lesson.labels.names))
+    told += adapt(model, given, seed_of(given))
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
     steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
@@ -380,6 +383,7 @@ def _learn(
         rest=rest_of(model.network, options),
     )
     history = epochs.run()
+    settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
     tables: dict[str, dict[str, dict[str, Any]]] = {}
@@ -466,7 +470,7 @@ def _identity(
                 "checkpoint": str(checkpoint),
                 "init": init,
                 "head": model.about["head"],
-                "weights": _digest_of(model_tensors(model.network).values()),
+                "weights": digest_of(model_tensors(model.network).values()),
                 **({"motifs": model.about["motifs"]} if model.about.get("motifs") else {}),
             }
         )
@@ -565,13 +569,6 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
         },
     )
     shutil.rmtree(out / STATES, ignore_errors=True)
-
-
-def _digest_of(tensors: Iterable[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _line(table: dict[str, Any]) -> str:

@@ -176,8 +176,8 @@ def test_a_trunk_of_states_is_adapted_for_places_of_a_store(tmp_path):
     )
     extra = {"state_names": list(store.states.names), "state_bin": int(store.states.bin)}
     save_model(tmp_path / "ebert", build_model(spec, seed=9), spec, extra)
-    own = {"checkpoint": tmp_path / "ebert", "lora": 2, "lora_layers": "attention", "epochs": 1}
-    result, _ = quick_bins(store, tmp_path / "ft", positives_per_epoch=20, **own)
+    own = {"lora": 2, "lora_layers": "attention", "epochs": 1, "positives_per_epoch": 20}
+    result, _ = quick_bins(store, out=tmp_path / "ft", checkpoint=tmp_path / "ebert", **own)
     kept = load_file(tmp_path / "ft" / "model" / "model.safetensors")
     assert "trunk.encoder.blocks.1.qkv.lora_a" in kept
     assert "out.weight" in kept

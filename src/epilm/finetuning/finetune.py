@@ -36,6 +36,7 @@ from epilm.finetuning.start import (
     start_at_prior,
     start_at_shares,
 )
+from epilm.finetuning.tries import SECOND, learn
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
 from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
@@ -85,6 +86,10 @@ class Result:
     beside : dict
         Baseline -> part -> output -> scores, of the baselines that were asked for.
     out : Path or None
+    tries : int
+        2 where it collapsed at first and learned once more (`finetuning.tries`).
+    first_try : dict
+        Of the first where there were two; JSON values.
     """
 
     model: Finetuned
@@ -96,6 +101,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
     beside: dict[str, Any] = field(default_factory=dict)
     out: Path | None = None
+    tries: int = 1
+    first_try: dict[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -372,17 +379,22 @@ def _learn(
         say(note)
     notes = [*lesson.notes, *reading.notes]
     teacher = Teacher(model, lesson, reading, options)
-    epochs = Epochs(
-        model.network,
-        teacher,
-        options,
-        place=machine,
-        say=say,
-        out=out,
-        rates=rates_of(model.network, options),
-        rest=rest_of(model.network, options),
-    )
-    history = epochs.run()
+
+    def epochs_of(learning: Any, folder: Path | None) -> Epochs:
+        return Epochs(
+            model.network,
+            teacher,
+            learning,
+            place=machine,
+            say=say,
+            out=folder,
+            rates=rates_of(model.network, learning),
+            rest=rest_of(model.network, learning),
+        )
+
+    tries = learn(model.network, options, epochs_of, say, out)
+    history = tries.history
+    notes += tries.notes
     settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
@@ -414,10 +426,22 @@ def _learn(
     beside = _beside(lesson, options, say, notes)
     model.about |= {
         "best_epoch": history.best_epoch,
+        "tries": tries.count,
         "valid": {name: plain(table) for name, table in tables.get("valid", {}).items()},
         "notes": notes,
     }
-    return Result(model, tables, history.rows, history.best_epoch, lesson, said, notes, beside)
+    return Result(
+        model,
+        tables,
+        history.rows,
+        history.best_epoch,
+        lesson,
+        said,
+        notes,
+        beside,
+        tries=tries.count,
+        first_try=tries.first,
+    )
 
 
 def _beside(
@@ -520,6 +544,8 @@ def _begin(
         notes=kept["notes"],
         beside=kept.get("beside", {}),
         out=out,
+        tries=kept.get("tries", 1),
+        first_try=kept.get("first_try", {}),
     )
 
 
@@ -538,6 +564,7 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             "checkpoint": result.model.about["checkpoint"],
             "init": result.model.about["init"],
             "settings": result.model.about["settings"],
+            "tries": result.tries,
             "notes": result.notes,
             "about": about,
             **task.described(result.lesson),
@@ -557,6 +584,8 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             **flat,
             "tables": tables,
             "best_epoch": result.best_epoch,
+            "tries": result.tries,
+            **({"first_try": result.first_try} if result.first_try else {}),
             "history": [plain(row) for row in result.history],
             "notes": result.notes,
             "beside": {
@@ -568,7 +597,8 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             },
         },
     )
-    shutil.rmtree(out / STATES, ignore_errors=True)
+    for folder in (STATES, SECOND):
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _line(table: dict[str, Any]) -> str:

@@ -61,6 +61,9 @@ class Learning:
     """Learn from either strand and answer with the mean of both."""
     patience: int = 0
     """Stop after so many epochs without a better valid score; 0 never."""
+    tries: int = 2
+    """2: where all that the model says of the valid part has collapsed, it learns once more from
+    the same start, with a warm-up three times as long. 1: it does not."""
     label_smoothing: float = 0.0
     """Share of a label that is spread over the other classes; for classes alone."""
     beside: tuple[str, ...] = field(default=(), metadata={"data": True})
@@ -167,6 +170,7 @@ def check_learning(spec: Learning) -> None:
                 spec.layer_lr_decay,
                 "1, since --freeze encoder lets no layer learn",
             ),
+            (spec.tries not in (1, 2), "tries", spec.tries, "1 or 2"),
             (spec.lora < 0, "lora", spec.lora, "a rank, or 0"),
             (
                 spec.lora > 0 and spec.freeze != "none",

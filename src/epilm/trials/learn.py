@@ -18,7 +18,7 @@ from epilm.baselines.bin_models import BinModel, fit_features
 from epilm.baselines.features import Features, chrom_numbers
 from epilm.batches.reads import check_tracks, parse_signal
 from epilm.errors import InputError
-from epilm.finetuning.finetune import finetune
+from epilm.finetuning.finetune import Result, finetune
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.finetuned_page import comparison
 from epilm.finetuning.predict import open_scorer
@@ -282,7 +282,7 @@ def fit_cnn(data: DataSet, spec: Learning) -> dict[str, Any]:
     result = finetune(
         data.task, data.rows, checkpoint="cnn", settings=own, split="given", say=_quiet
     )
-    return result.metrics["test"] | {"chosen": {"lr": own.lr}}
+    return result.metrics["test"] | {"chosen": {"lr": own.lr} | _second(result)}
 
 
 def fit_model(
@@ -306,8 +306,14 @@ def fit_model(
         )
         judged = result.metrics.get("valid", {}).get("ap", float("nan"))
         judged = -1.0 if np.isnan(judged) else judged
-        made.append(result.metrics["test"] | {"chosen": {"lr": rate, "valid_ap": judged}})
+        chosen = {"lr": rate, "valid_ap": judged} | _second(result)
+        made.append(result.metrics["test"] | {"chosen": chosen})
     return max(made, key=lambda row: row["chosen"]["valid_ap"])  # the first of equally good ones
+
+
+def _second(result: Result) -> dict[str, int]:
+    """How often it learned, where it collapsed at first."""
+    return {"tries": result.tries} if result.tries > 1 else {}
 
 
 def _quiet(line: str) -> None:

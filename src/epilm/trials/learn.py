@@ -25,6 +25,7 @@ from epilm.finetuning.predict import open_scorer
 from epilm.finetuning.start import prepare
 from epilm.finetuning.windows import reading_of
 from epilm.metrics.bin_scores import score_bins
+from epilm.metrics.bootstrap import bootstrap_interval
 from epilm.metrics.classification import score_table
 from epilm.motifs.names import motifs_of
 from epilm.store.reader import Store
@@ -273,16 +274,17 @@ def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
     else:
         factor = (data.factor or data.name) if name == "motif" else None
         fitted = simple.fit_motif(train, valid, motifs=motifs, factor=factor)
-    return score_table(test.labels, fitted.probabilities(test)) | {"chosen": fitted.chosen}
+    said = fitted.probabilities(test)
+    return scored(test.labels, said) | {"chosen": fitted.chosen}
 
 
 def fit_cnn(data: DataSet, spec: Learning) -> dict[str, Any]:
     """Fit the small CNN at its own rate and three times the epochs; scores on the test rows."""
-    own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none")
+    own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none", lora=0)
     result = finetune(
         data.task, data.rows, checkpoint="cnn", settings=own, split="given", say=_quiet
     )
-    return result.metrics["test"] | {"chosen": {"lr": own.lr} | _second(result)}
+    return _of_test(result) | {"chosen": {"lr": own.lr} | _second(result)}
 
 
 def fit_model(
@@ -293,7 +295,7 @@ def fit_model(
     rates: Sequence[float],
 ) -> dict[str, Any]:
     """Fine-tune at each rate; scores on the test rows of the one with the best AP on valid."""
-    made = []
+    made: list[tuple[dict[str, Any], Result]] = []
     for rate in rates or (spec.lr,):
         own = replace(spec, lr=rate)
         result = finetune(
@@ -307,8 +309,25 @@ def fit_model(
         judged = result.metrics.get("valid", {}).get("ap", float("nan"))
         judged = -1.0 if np.isnan(judged) else judged
         chosen = {"lr": rate, "valid_ap": judged} | _second(result)
-        made.append(result.metrics["test"] | {"chosen": chosen})
-    return max(made, key=lambda row: row["chosen"]["valid_ap"])  # the first of equally good ones
+        made.append((chosen, result))
+    # The first of equally good ones.
+    chosen, result = max(made, key=lambda each: each[0]["valid_ap"])
+    return _of_test(result) | {"chosen": chosen}
+
+
+def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:
+    """Scores of the test rows, and of each SCORE its bootstrap interval, SCORE_lo to SCORE_hi."""
+    table = score_table(labels, said)
+    names = [name for name, value in table.items() if isinstance(value, float)]
+    for name, ends in bootstrap_interval(labels, said, names).items():
+        table[f"{name}_lo"], table[f"{name}_hi"] = ends
+    return table
+
+
+def _of_test(result: Result) -> dict[str, Any]:
+    assert result.lesson is not None
+    rows = result.lesson.parts["test"]
+    return scored(result.lesson.examples.labels_of(rows), result.said["test"])
 
 
 def _second(result: Result) -> dict[str, int]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from epilm.metrics.bootstrap import bootstrap_interval
+from epilm.metrics.bootstrap import BOUNDED, bootstrap_interval
+from epilm.metrics.classification import score_table
 
 
 def two_columns(score):
@@ -31,6 +32,16 @@ def test_it_is_a_function_of_rows_and_seed():
     wide = bootstrap_interval(labels, said, ["auroc"], times=50, level=0.99)["auroc"]
     assert wide[0] <= low
     assert wide[1] >= high
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_what_is_drawn_are_the_scores_of_the_table(classes):
+    rng = np.random.default_rng(1)
+    labels, said = rng.integers(0, classes, 40), rng.dirichlet(np.ones(classes), 40)
+    table = score_table(labels, said)
+    assert {name: score(labels, said) for name, score in BOUNDED.items()} == {
+        name: table[name] for name in BOUNDED
+    }
 
 
 def test_what_no_draw_defines_is_not_a_number():

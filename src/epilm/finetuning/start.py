@@ -129,6 +129,13 @@ def _bare_network(
             found=f"fusion={about['fusion']}",
             expected="fusion=none",
         )
+    if (longer := getattr(options, "longer", "cut")) != "cut":
+        raise UsageError(
+            f"{name} has no positions and reads sequences of any length",
+            where="--longer",
+            found=longer,
+            expected="cut, which cuts nothing here",
+        )
     width = lesson.window_bp or _one_width(lesson)
     own: dict[str, Any] = {"window_bp": width}
     if name == "cnn":
@@ -199,6 +206,11 @@ def _on_trunk(
         )
     about["streams"] = ["dna", "states"] if reads_states else ["dna"]
     spec = _fit_window(lesson, spec, source, where)
+    if (longer := getattr(options, "longer", "cut")) != "cut":
+        about["longer"] = longer
+    if longer == "positions":
+        spec, more = _fit_longest(lesson, spec, source)
+        told += more
     if about["fusion"] != "none":
         about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
     chosen = head or (task.head if about["fusion"] == "none" else "linear")
@@ -360,6 +372,22 @@ def _fit_window(
             do="Lower --window-bp.",
         )
     return replace(spec, max_tokens=max(spec.max_tokens, tokens))
+
+
+def _fit_longest(
+    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT
+) -> tuple[ModelSpec, list[str]]:
+    """Enlarge a trunk's position table until the longest sequence fits; a line where it grew."""
+    longest, had = int(lesson.examples.lengths.max()), model.encoder.max_positions
+    tokens = (longest - spec.k) // spec.stride + 1 + 2 * spec.special_tokens
+    if tokens <= had:
+        return spec, []
+    model.encoder.enlarge(tokens, "tile")
+    encoder = replace(spec.encoder, max_positions=tokens)
+    return replace(spec, max_tokens=tokens, encoder=encoder), [
+        f"the longest sequence has {tokens:,} tokens ({longest:,} bp): the {had} positions of the"
+        " model are repeated"
+    ]
 
 
 def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:

@@ -109,6 +109,8 @@ def open_adapter(
     path = _find_base(kept["base"], folder)
     base = open_base(path)
     tile_positions(base.model, base.spec)
+    if spec.encoder.max_positions > base.model.encoder.max_positions:  # --longer positions
+        base.model.encoder.enlarge(spec.encoder.max_positions, "tile")
     network = build_network(base.model, task)
     if (now := base_digest(network)) != kept["base"]["sha256"]:
         raise CheckpointError(

@@ -316,10 +316,9 @@ def fit_model(
 
 
 def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:
-    """Scores of the test rows, and of each SCORE its bootstrap interval, SCORE_lo to SCORE_hi."""
+    """Scores of the test rows, and the bootstrap interval of some: SCORE_lo to SCORE_hi."""
     table = score_table(labels, said)
-    names = [name for name, value in table.items() if isinstance(value, float)]
-    for name, ends in bootstrap_interval(labels, said, names).items():
+    for name, ends in bootstrap_interval(labels, said).items():
         table[f"{name}_lo"], table[f"{name}_hi"] = ends
     return table
 

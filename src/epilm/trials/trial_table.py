@@ -388,8 +388,8 @@ def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]
         ]
     else:
         ends = [f"{score}_{end}" for score in words.scores for end in ("lo", "hi")]
-        bounded = any(end in line for line in table for end in ends)
-        heads = [*names, "seeds", *scores, "collapsed", *(ends if bounded else ())]
+        ends = [end for end in ends if any(end in line for line in table)]
+        heads = [*names, "seeds", *scores, "collapsed", *ends]
     _write_tsv(folder / "table.tsv", heads, table)
     if factors:
         split = [

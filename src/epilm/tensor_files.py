@@ -6,6 +6,7 @@ go where the file is copied. Files without them, made before or by others, are r
 Needs torch and safetensors.
 """
 
+import hashlib
 import json
 import re
 import zlib
@@ -32,6 +33,22 @@ def bytes_of(tensors: Iterable[Tensor]) -> int:
     28
     """
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def digest_of(tensors: Iterable[Tensor]) -> str:
+    """Give the SHA-256 of the bytes of tensors, in their order.
+
+    Examples
+    --------
+    >>> digest_of([torch.zeros(2)]) == digest_of([torch.zeros(1), torch.zeros(1)])
+    True
+    >>> digest_of([torch.zeros(2)]) == digest_of([torch.tensor([0.0, 1.0])])
+    False
+    """
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def checksum(name: str, tensor: Tensor) -> str:

@@ -127,6 +127,46 @@ def test_a_dnabert_folder_is_a_checkpoint_and_a_fine_tuned_run_is_none(pretraine
         begun(tmp_path / "none")
 
 
+def test_sequences_longer_than_the_positions_are_cut_refused_or_given_more(tmp_path):
+    spec = ModelSpec(
+        name="dnabert",
+        streams=("dna",),
+        k=3,
+        max_tokens=20,
+        encoder=EncoderSpec(hidden=16, layers=1, heads=2, ffn=16, max_positions=20),
+    )
+    save_model(tmp_path / "m", build_model(spec, seed=0), spec)
+    rows = planted(40, width=60)  # 58 k-mers, with [CLS] and [SEP] 60
+    own = {"checkpoint": tmp_path / "m", "settings": ONE}
+    _, lines = quick(rows, **own)
+    assert "40 sequences are longer than the model reads: their centre was used" in lines
+    with pytest.raises(
+        InputError,
+        match=r"longer than the model reads. Found 60 bp \(40 such\); expected at most 20",
+    ):
+        quick(rows, longer="refuse", **own)
+    for more in ({}, {"lora": 2}):
+        out = tmp_path / f"ft{len(more)}"
+        result, lines = quick(rows, out, longer="positions", **own, **more)
+        said = (
+            "the longest sequence has 60 tokens (60 bp): the 20 positions of the model are repeated"
+        )
+        assert said in lines
+        assert not any("centre was used" in line for line in lines)
+        opened = load_finetuned(out)
+        assert opened.widest == 60
+        table = opened.network.encoder.positions.weight
+        assert table.shape == (60, 16)
+        assert not more or torch.equal(table[20:40], table[:20])
+        probabilities = predict(opened, rows, device="cpu").probabilities
+        assert np.allclose(probabilities, said_of_all(result), atol=1e-6)
+    kept = quick(rows, longer="refuse", checkpoint="random", settings=ONE)[0].model
+    with pytest.raises(InputError, match=r"expected at most 512 bp.*--longer cut or positions"):
+        predict(kept, planted(10, width=600), device="cpu")
+    with pytest.raises(UsageError, match=r"--longer: cnn has no positions.*Found positions"):
+        quick(rows, checkpoint="cnn", longer="positions", settings=ONE)
+
+
 def test_positions_pretraining_never_used_repeat_those_it_did(tmp_path):
     spec = ModelSpec(
         name="dnabert", streams=("dna",), k=3, max_tokens=20, encoder=EncoderSpec(size="tiny")

@@ -50,6 +50,12 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
     assert scratched["auroc_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
     heads = (tmp_path / "c" / "table.tsv").read_text().splitlines()
     assert heads[0].startswith("set\tcompetitor\tseeds\tauroc_mean\tauroc_sd")
+    # The interval over the test rows, a mean over seeds; the same draws for every competitor.
+    ends = [(r["auroc_lo"], r["auroc_hi"]) for r in runs if r["competitor"] == "scratch"]
+    assert all(low <= value <= high for value, (low, high) in zip(values, ends, strict=True))
+    assert scratched["auroc_lo"] == pytest.approx(np.mean([low for low, _ in ends]), abs=1e-6)
+    assert heads[0].endswith("mcc_lo\tmcc_hi")
+    assert "95 % of auROC" in result.text()
     assert "planted" in result.text()
     # Another set and model are added; the folder keeps what this call does not name.
     other = replace(data, name="other")

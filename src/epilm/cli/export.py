@@ -1,4 +1,4 @@
-"""`epilm export`: a checkpoint as a folder that transformers opens."""
+"""`epilm export`: a checkpoint as a folder that transformers opens, an adapter with its base."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,10 +8,10 @@ def export(
     source: Path,
     out: Path,
     *,
-    to: Literal["transformers"] = "transformers",
+    to: Literal["transformers", "epilm"] = "transformers",
     overwrite: bool = False,
 ) -> None:
-    """Turn a trained model into a folder that transformers.AutoModel opens.
+    """Turn a trained model into a folder that transformers.AutoModel opens, or into a whole one.
 
     Parameters
     ----------
@@ -20,7 +20,8 @@ def export(
     out
         The folder to make.
     to
-        The layout.
+        The layout: transformers, or epilm: a model folder as this program reads it, of a run of
+        --lora with its base added, which opens without it.
     overwrite
         Replace the folder where it exists.
     """

@@ -93,6 +93,7 @@ def finetune(
             **{part: each for part, each in flat.items() if part == "valid"},
             "best_epoch": result.best_epoch,
             "warnings": [note for note in result.notes if "COLLAPSE" in note],
+            "tries": result.tries,
             "notes": result.notes,
         }
         print(writer.dumps(shown, indent=2))
@@ -115,7 +116,7 @@ def _text(result: Any) -> str:
     for key in keys:
         cells = (_cell(table.get(key)) for table in columns.values())
         lines.append(f"{key:<18}" + "".join(f"{cell:>{width}}" for cell in cells))
-    lines += [note for note in result.notes if note.startswith("AUDIT")]
+    lines += [note for note in result.notes if note.startswith(("AUDIT", "SECOND TRY"))]
     lines += [f"WARNING: {note}" for note in result.notes if "COLLAPSE" in note]
     if result.best_epoch:
         lines.append(f"best epoch {result.best_epoch}")

@@ -6,7 +6,6 @@ goes on from there with the same weights as an uninterrupted run. It says so whe
 collapsed to one answer.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -24,6 +23,7 @@ from torch import Tensor
 from epilm.atomic import locked, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
+from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.predict import BATCH, logits_of, rows_at_once, said_of
 from epilm.finetuning.preset import check_width, with_preset, with_steps
@@ -32,9 +32,11 @@ from epilm.finetuning.start import (
     in_fp32_on_cpu,
     prepare,
     rates_of,
+    seed_of,
     start_at_prior,
     start_at_shares,
 )
+from epilm.finetuning.tries import SECOND, learn
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
 from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
@@ -46,6 +48,7 @@ from epilm.tasks.composition import gc_verdicts
 from epilm.tasks.contract import Say, Task, learned_settings, options_from
 from epilm.tasks.label_kinds import LabelsOfBases, Tables
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
+from epilm.tensor_files import digest_of
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
@@ -83,6 +86,10 @@ class Result:
     beside : dict
         Baseline -> part -> output -> scores, of the baselines that were asked for.
     out : Path or None
+    tries : int
+        2 where it collapsed at first and learned once more (`finetuning.tries`).
+    first_try : dict
+        Of the first where there were two; JSON values.
     """
 
     model: Finetuned
@@ -94,6 +101,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
     beside: dict[str, Any] = field(default_factory=dict)
     out: Path | None = None
+    tries: int = 1
+    first_try: dict[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -189,6 +198,7 @@ def finetune(
         sample = same_sample(np.unique(np.concatenate(learned)), MOST_CALIBRATED, 0, _CALIBRATED)
         counted = lesson.examples.labels_of(sample)
         start_at_shares(model.network, counted, len(lesson.labels.names))
+    told += adapt(model, given, seed_of(given))
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
     steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
@@ -369,17 +379,23 @@ def _learn(
         say(note)
     notes = [*lesson.notes, *reading.notes]
     teacher = Teacher(model, lesson, reading, options)
-    epochs = Epochs(
-        model.network,
-        teacher,
-        options,
-        place=machine,
-        say=say,
-        out=out,
-        rates=rates_of(model.network, options),
-        rest=rest_of(model.network, options),
-    )
-    history = epochs.run()
+
+    def epochs_of(learning: Any, folder: Path | None) -> Epochs:
+        return Epochs(
+            model.network,
+            teacher,
+            learning,
+            place=machine,
+            say=say,
+            out=folder,
+            rates=rates_of(model.network, learning),
+            rest=rest_of(model.network, learning),
+        )
+
+    tries = learn(model.network, options, epochs_of, say, out)
+    history = tries.history
+    notes += tries.notes
+    settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
     tables: dict[str, dict[str, dict[str, Any]]] = {}
@@ -410,10 +426,22 @@ def _learn(
     beside = _beside(lesson, options, say, notes)
     model.about |= {
         "best_epoch": history.best_epoch,
+        "tries": tries.count,
         "valid": {name: plain(table) for name, table in tables.get("valid", {}).items()},
         "notes": notes,
     }
-    return Result(model, tables, history.rows, history.best_epoch, lesson, said, notes, beside)
+    return Result(
+        model,
+        tables,
+        history.rows,
+        history.best_epoch,
+        lesson,
+        said,
+        notes,
+        beside,
+        tries=tries.count,
+        first_try=tries.first,
+    )
 
 
 def _beside(
@@ -466,7 +494,7 @@ def _identity(
                 "checkpoint": str(checkpoint),
                 "init": init,
                 "head": model.about["head"],
-                "weights": _digest_of(model_tensors(model.network).values()),
+                "weights": digest_of(model_tensors(model.network).values()),
                 **({"motifs": model.about["motifs"]} if model.about.get("motifs") else {}),
             }
         )
@@ -516,6 +544,8 @@ def _begin(
         notes=kept["notes"],
         beside=kept.get("beside", {}),
         out=out,
+        tries=kept.get("tries", 1),
+        first_try=kept.get("first_try", {}),
     )
 
 
@@ -534,6 +564,7 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             "checkpoint": result.model.about["checkpoint"],
             "init": result.model.about["init"],
             "settings": result.model.about["settings"],
+            "tries": result.tries,
             "notes": result.notes,
             "about": about,
             **task.described(result.lesson),
@@ -553,6 +584,8 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             **flat,
             "tables": tables,
             "best_epoch": result.best_epoch,
+            "tries": result.tries,
+            **({"first_try": result.first_try} if result.first_try else {}),
             "history": [plain(row) for row in result.history],
             "notes": result.notes,
             "beside": {
@@ -564,14 +597,8 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             },
         },
     )
-    shutil.rmtree(out / STATES, ignore_errors=True)
-
-
-def _digest_of(tensors: Iterable[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    for folder in (STATES, SECOND):
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _line(table: dict[str, Any]) -> str:

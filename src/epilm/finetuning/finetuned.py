@@ -5,7 +5,7 @@ folders of earlier versions are read and brought into the same form. Axes: B row
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch import nn
 
 from epilm.batches.reads import Reads, reads_of
 from epilm.errors import CheckpointError
-from epilm.hub.checkpoint import load_model, read_spec, save_model
-from epilm.hub.load import find_checkpoint
+from epilm.hub.adapters import save_adapter
+from epilm.hub.checkpoint import read_spec, save_model
+from epilm.hub.load import find_checkpoint, load
+from epilm.models.lora import Pair
 from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import NETWORKS, build_network
 from epilm.motifs.motif import Motif
@@ -43,13 +45,17 @@ class Finetuned:
         options}, streams, signals, motifs (their matrices), window_bp, width, strands, fusion
         (with fusion_motifs, factor_mean, factor_sd), checkpoint, init, pretraining, settings, and
         what the task adds (where it learned).
+        With "adapter" it is written as that, beside a base that lies elsewhere.
     path : Path or None
+    pairs : dict
+        Of an adapter: what was added to the matrices of the base, by the name of their layer.
     """
 
     network: nn.Module
     spec: ModelSpec
     about: dict[str, Any]
     path: Path | None = None
+    pairs: dict[str, Pair] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -95,15 +101,24 @@ class Finetuned:
         return [motif_from(values) for values in self.about.get("fusion_motifs", ())]
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a model folder: safetensors and JSON, whole or absent."""
+        """Write a model folder: safetensors and JSON, whole or absent; of an adapter no base."""
         names = ", ".join(self.about["labels"]["names"][:6])
         seen = self.about.get("pretraining") or {}
+        card = f"Task {self.about['task']}: {names}."
+        if "adapter" in self.about:
+            base = self.about["adapter"]["base"]["path"]
+            card += f" What is kept here is added to {base}: it opens where that is."
         extra = {
             "task": self.about,
             "store": self.about.get("store") or seen.get("store"),
-            "card": f"Task {self.about['task']}: {names}.",
+            "card": card,
         }
-        self.path = save_model(folder, self.network, self.spec, extra, overwrite=overwrite)
+        if "adapter" in self.about:
+            self.path = save_adapter(
+                folder, self.network, self.spec, extra, self.pairs, overwrite=overwrite
+            )
+        else:
+            self.path = save_model(folder, self.network, self.spec, extra, overwrite=overwrite)
         return self.path
 
 
@@ -145,8 +160,10 @@ def load_finetuned(path: str | Path, device: str | torch.device = "cpu") -> Fine
                 " pre-trained model alone has no labels."
             ),
         )
-    model, spec, _ = load_model(folder, device=device)
-    return Finetuned(model.eval(), spec, about, folder)
+    loaded = load(folder, device=device)
+    # Of an adapter the whole: what its task says is that of an ordinary model then.
+    about = dict(loaded.extra["task"]) if "adapter" in about else about
+    return Finetuned(loaded.model.eval(), loaded.spec, about, folder)
 
 
 def about_at(path: str | Path) -> dict[str, Any] | None:

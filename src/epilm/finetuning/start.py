@@ -17,6 +17,7 @@ from epilm.batches.reads import parse_signal
 from epilm.device import Place
 from epilm.errors import CheckpointError, InputError, UsageError, nearest
 from epilm.finetuning.finetuned import BARE, Finetuned, motif_json
+from epilm.hub.adapters import tile_positions
 from epilm.hub.load import load
 from epilm.hub.provenance import memory
 from epilm.models.binding_head import BIN_POOLS
@@ -27,7 +28,6 @@ from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.networks import HEADS, NETWORKS, Shape, find_head
 from epilm.models.per_base import chunks_for
 from epilm.motifs.formats import read_collection
-from epilm.nn.encoder import enlarge_positions
 from epilm.store.identity import check_assembly, check_states
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
@@ -129,6 +129,13 @@ def _bare_network(
             found=f"fusion={about['fusion']}",
             expected="fusion=none",
         )
+    if (longer := getattr(options, "longer", "cut")) != "cut":
+        raise UsageError(
+            f"{name} has no positions and reads sequences of any length",
+            where="--longer",
+            found=longer,
+            expected="cut, which cuts nothing here",
+        )
     width = lesson.window_bp or _one_width(lesson)
     own: dict[str, Any] = {"window_bp": width}
     if name == "cnn":
@@ -145,7 +152,7 @@ def _bare_network(
             do="Leave the signals out, or take --checkpoint factornet.",
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_seed(options))
+        torch.manual_seed(seed_of(options))
         network = NETWORKS[name].build(shape, **own)
     spec = replace(BARE, max_tokens=max(width, BARE.max_tokens))
     return Finetuned(network, spec, about), NETWORKS[name].about
@@ -170,7 +177,7 @@ def _on_trunk(
 ) -> tuple[Finetuned, str, list[str]]:
     """A head on a trunk, pre-trained or not."""
     store, told = lesson.store, list[str]()
-    seed = _seed(options)  # trunk and head are functions of the seed
+    seed = seed_of(options)  # trunk and head are functions of the seed
     collection = _fusion_motifs(about, options)
     extra: dict[str, Any] = {}
     if name in RANDOM:
@@ -187,7 +194,7 @@ def _on_trunk(
             )
         else:
             source = loaded
-            told += _tile_positions(source, spec)
+            told += tile_positions(source, spec)
             about["pretraining"] = memory(extra, where)
     reads_states = store is not None and "states" in spec.streams
     if reads_states and store.states is not None:
@@ -199,6 +206,11 @@ def _on_trunk(
         )
     about["streams"] = ["dna", "states"] if reads_states else ["dna"]
     spec = _fit_window(lesson, spec, source, where)
+    if (longer := getattr(options, "longer", "cut")) != "cut":
+        about["longer"] = longer
+    if longer == "positions":
+        spec, more = _fit_longest(lesson, spec, source)
+        told += more
     if about["fusion"] != "none":
         about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
     chosen = head or (task.head if about["fusion"] == "none" else "linear")
@@ -250,7 +262,8 @@ def _check_answers(
     )
 
 
-def _seed(options: Any) -> int:
+def seed_of(options: Any) -> int:
+    """Seed of trunk and head."""
     return int(options.seed) * 7919 + 31
 
 
@@ -335,18 +348,6 @@ def load_pretrained(
     return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
 
 
-def _tile_positions(model: GeneBERT | EBERT, spec: ModelSpec) -> list[str]:
-    """Fill the rows of the position table that pre-training never used, from those it did (A1)."""
-    trained, table = spec.max_tokens, model.encoder.positions.weight
-    if trained >= len(table):
-        return []
-    with torch.no_grad():
-        # Tiled whatever the spec says: stretching 60 rows to 512 would move the positions that were
-        # learned.
-        table.copy_(enlarge_positions(table[:trained], len(table), "tile"))
-    return [f"pre-training used {trained} of {len(table)} positions: the others repeat them"]
-
-
 def _fit_window(
     lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, where: str
 ) -> ModelSpec:
@@ -371,6 +372,22 @@ def _fit_window(
             do="Lower --window-bp.",
         )
     return replace(spec, max_tokens=max(spec.max_tokens, tokens))
+
+
+def _fit_longest(
+    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT
+) -> tuple[ModelSpec, list[str]]:
+    """Enlarge a trunk's position table until the longest sequence fits; a line where it grew."""
+    longest, had = int(lesson.examples.lengths.max()), model.encoder.max_positions
+    tokens = (longest - spec.k) // spec.stride + 1 + 2 * spec.special_tokens
+    if tokens <= had:
+        return spec, []
+    model.encoder.enlarge(tokens, "tile")
+    encoder = replace(spec.encoder, max_positions=tokens)
+    return replace(spec, max_tokens=tokens, encoder=encoder), [
+        f"the longest sequence has {tokens:,} tokens ({longest:,} bp): the {had} positions of the"
+        " model are repeated"
+    ]
 
 
 def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:

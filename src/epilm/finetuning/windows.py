@@ -128,6 +128,15 @@ class OwnBases:
         special = 2 * spec.special_tokens
         widest = (model.max_tokens - special - 1) * spec.stride + spec.k  # bases of the longest
         if cropped := int((lengths > widest).sum()):
+            if model.about.get("longer") == "refuse":
+                row = int(lengths.argmax())
+                raise InputError(
+                    "the sequence is longer than the model reads",
+                    where=str(rows.origin[row]),
+                    found=f"{lengths[row]} bp ({cropped} such)",
+                    expected=f"at most {widest} bp",
+                    do="Cut it, or fine-tune with --longer cut or positions.",
+                )
             codes, lengths = _centre(codes, lengths, widest)
             self.notes.append(
                 f"{cropped} sequences are longer than the model reads: their centre was used"

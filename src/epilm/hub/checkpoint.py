@@ -39,6 +39,7 @@ def save_model(
     extra: Mapping[str, Any] | None = None,
     *,
     overwrite: bool = False,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a model, whole or not at all.
 
@@ -58,6 +59,8 @@ def save_model(
         `BindingModel`, or with kind "factornet" a `FactorNet`.
     overwrite : bool
         Replace an existing checkpoint.
+    tensors : mapping, optional
+        What is written of it; all weights and saved buffers where not given.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def save_model(
         If the folder exists, another process writes it, or the disk is full.
     """
     extra = dict(extra or {})
-    tensors = unique_tensors(model)
+    tensors = unique_tensors(model) if tensors is None else tensors
     with atomic_folder(folder, overwrite=overwrite, wants=bytes_of(tensors.values())) as out:
         save_tensors(out / WEIGHTS, tensors)
         write_json(

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from epilm.atomic import atomic_folder
 from epilm.errors import CheckpointError, UsageError
-from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, unique_tensors
+from epilm.hub.adapters import is_adapter
+from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, save_model, unique_tensors
 from epilm.hub.load import Loaded, find_masked_head, find_trunk, is_bert_folder, load
 from epilm.hub.transformers import n_blocks, to_bert_state
 from epilm.nn.encoder import EPS, INIT_STD
@@ -27,11 +28,11 @@ OURS = "epilm"  # the folder inside an export that holds the checkpoint as it wa
 def export(
     source: str | Path,
     out: str | Path,
-    to: Literal["transformers"] = "transformers",
+    to: Literal["transformers", "epilm"] = "transformers",
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Turn a trained model into a folder that `transformers` opens.
+    """Turn a trained model into a folder that `transformers` opens, an adapter into a whole model.
 
     `AutoModel`, `AutoModelForMaskedLM` and `AutoTokenizer` (whose input is k-mers
     separated by spaces, as for DNABERT) read it; scores agree to 1e-5 in fp32. There is no place
@@ -43,8 +44,9 @@ def export(
         A run, a checkpoint, or a folder in DNABERT's layout.
     out : path
         The folder to make.
-    to : {"transformers"}
-        The layout.
+    to : {"transformers", "epilm"}
+        The layout. "epilm" is a model folder of ours: of a run of `--lora` with the base it was
+        learned on, so that it opens by itself.
     overwrite : bool
         Replace `out`.
 
@@ -64,14 +66,18 @@ def export(
     CheckpointError
         If the model has rotary positions or a stem.
     """
-    if to != "transformers":
-        raise UsageError("there is no such layout", found=to, expected="transformers")
+    if to not in ("transformers", "epilm"):
+        raise UsageError("there is no such layout", found=to, expected="transformers or epilm")
     out = Path(out)
     loaded = load(source)
+    if to == "epilm":
+        return save_model(out, loaded.model, loaded.spec, loaded.extra, overwrite=overwrite)
+    ours = not is_bert_folder(Path(source))
+    adapted = ours and is_adapter(loaded.path)
     kept_files = [
         loaded.path / name
         for name in (SPEC, WEIGHTS, CARD, VOCAB)  # a run's intermediate state has no card
-        if not is_bert_folder(Path(source)) and (loaded.path / name).is_file()
+        if ours and not adapted and (loaded.path / name).is_file()
     ]
     wants = bytes_of(unique_tensors(loaded.model, copy=False).values())
     wants += sum(file.stat().st_size for file in kept_files)
@@ -97,7 +103,9 @@ def export(
             )
         _write_bert(loaded, folder)
         _write_tokenizer(loaded, folder)
-        if kept_files:
+        if adapted:
+            save_model(folder / OURS, loaded.model, loaded.spec, loaded.extra)
+        elif kept_files:
             kept = folder / OURS
             kept.mkdir()
             for file in kept_files:

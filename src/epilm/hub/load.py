@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from epilm.device import found_device
 from epilm.errors import CheckpointError, DamagedError, InputError
-from epilm.hub.checkpoint import SPEC, WEIGHTS, damage_of, load_model, read_spec
+from epilm.hub.adapters import is_adapter, open_adapter
+from epilm.hub.checkpoint import SPEC, WEIGHTS, damage_of, load_model, read_spec, unique_tensors
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
 from epilm.models.grouping import pool_tokens, pooled_places
@@ -328,7 +329,10 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
     if is_bert_folder(path):
         return _load_bert(path, device)
     folder = find_checkpoint(path)
-    model, spec, extra = load_model(folder, device=device)
+    if is_adapter(folder):  # what was learned beside a base, which lies elsewhere
+        model, spec, extra = open_adapter(folder, load, device)
+    else:
+        model, spec, extra = load_model(folder, device=device)
     return Loaded(model, spec, extra, folder)
 
 
@@ -436,7 +440,10 @@ def initialise(model: nn.Module, spec: ModelSpec) -> list[str]:
                 expected=spec.k,
                 do=f"Set model.k to {source.k}.",
             )
-        tensors = load_tensors(folder / WEIGHTS)
+        if is_adapter(folder):
+            tensors = unique_tensors(load(folder).model)
+        else:
+            tensors = load_tensors(folder / WEIGHTS)
         state = _part(tensors, "words.weight", "positions.weight")
         kmer_head = {name: t for name, t in tensors.items() if not name.startswith("state_head.")}
         head_state = _part(kmer_head, "dense.weight", "norm.weight", "bias")

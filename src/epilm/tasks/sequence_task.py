@@ -54,6 +54,9 @@ class SequenceOptions(DataOptions, Learning):
     """Also read the motif scores of the input itself; needs --motifs."""
     motifs: Any = field(default=None, metadata=HERE | {"type": str})
     """Motif file or jaspar:2018: the collection of the model's store, for --fusion."""
+    longer: Literal["cut", "refuse", "positions"] = "cut"
+    """Sequences of more k-mers than the model has positions: cut takes their centre and says of how
+    many, refuse stops, positions repeats the rows of the position table until the longest fits."""
     audit: bool = field(default=False, metadata=HERE)
     """Say what rules without a model reach on the same parts, of two classes; of promoters always
     said."""

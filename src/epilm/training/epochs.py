@@ -320,9 +320,7 @@ class Epochs:
         # Of the best weights those that the two states kept may name.
         for old in sorted(root.glob("best_*.safetensors"))[:-2]:
             old.unlink()
-        with atomic_file(self.out / METRICS) as new:
-            lines = (json.dumps(plain(row)) + "\n" for row in history.rows)
-            new.write_text("".join(lines), encoding="utf-8")
+        write_log(self.out, history.rows)
 
     def _resume(self) -> int:
         """Take back the state after the last whole epoch; the number of epochs done."""
@@ -349,6 +347,12 @@ class Epochs:
             self.best_weights = load_tensors(best, self.place.device)
         self.say(f"going on after epoch {len(history.rows)} of {self.spec.epochs}")
         return len(history.rows)
+
+
+def write_log(out: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the log of a run: a line an epoch."""
+    with atomic_file(out / METRICS) as new:
+        new.write_text("".join(json.dumps(plain(row)) + "\n" for row in rows), encoding="utf-8")
 
 
 def rest_of(network: nn.Module, spec: Learning) -> Rest:

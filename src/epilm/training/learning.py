@@ -41,6 +41,14 @@ class Learning:
     """Of encoder and head."""
     freeze: str = "none"
     """none, embeddings, encoder, or layers:N for the lowest N."""
+    lora: int = 0
+    """Rank: the trunk rests, and beside each dense layer of its blocks a product of two matrices of
+    this rank learns (LoRA); the run keeps these and the head. 0: none. Needs epilm[lora]."""
+    lora_alpha: float | None = None
+    """What is learned beside a layer counts so many times, divided by the rank; twice the rank
+    where not given."""
+    lora_layers: Literal["all", "attention"] = "all"
+    """Dense layers of a block: all four, or the two of attention."""
     thaw_after: int = 0
     """What --freeze names, the whole encoder where it names nothing, rests for so many epochs and
     then learns; 0 never. Patience counts from there on."""
@@ -53,6 +61,9 @@ class Learning:
     """Learn from either strand and answer with the mean of both."""
     patience: int = 0
     """Stop after so many epochs without a better valid score; 0 never."""
+    tries: int = 2
+    """2: where all that the model says of the valid part has collapsed, it learns once more from
+    the same start, with a warm-up three times as long. 1: it does not."""
     label_smoothing: float = 0.0
     """Share of a label that is spread over the other classes; for classes alone."""
     beside: tuple[str, ...] = field(default=(), metadata={"data": True})
@@ -159,9 +170,52 @@ def check_learning(spec: Learning) -> None:
                 spec.layer_lr_decay,
                 "1, since --freeze encoder lets no layer learn",
             ),
+            (spec.tries not in (1, 2), "tries", spec.tries, "1 or 2"),
+            (spec.lora < 0, "lora", spec.lora, "a rank, or 0"),
+            (
+                spec.lora > 0 and spec.freeze != "none",
+                "freeze",
+                spec.freeze,
+                "none, since with --lora the whole trunk rests",
+            ),
+            (
+                spec.lora > 0 and spec.thaw_after > 0,
+                "thaw_after",
+                spec.thaw_after,
+                "0, since with --lora the whole trunk rests",
+            ),
+            (
+                spec.lora_alpha is not None and not (spec.lora > 0 and spec.lora_alpha > 0),
+                "lora_alpha",
+                spec.lora_alpha,
+                "above 0, beside a rank with --lora",
+            ),
+            (
+                spec.lora_layers not in ("all", "attention"),
+                "lora_layers",
+                spec.lora_layers,
+                "all or attention",
+            ),
+            (
+                spec.lora_layers != "all" and spec.lora == 0,
+                "lora_layers",
+                spec.lora_layers,
+                "all, where no rank is given with --lora",
+            ),
             (not known_freeze, "freeze", spec.freeze, "none, embeddings, encoder, or layers:N"),
         ),
     )
+
+
+def lora_alpha(spec: Learning) -> float:
+    """How often what LoRA learns counts, times its rank.
+
+    Examples
+    --------
+    >>> lora_alpha(Learning(lora=8)), lora_alpha(Learning(lora=8, lora_alpha=8.0))
+    (16.0, 8.0)
+    """
+    return 2.0 * spec.lora if spec.lora_alpha is None else float(spec.lora_alpha)
 
 
 def optim_of(spec: Learning, steps: int) -> OptimSpec:

@@ -97,6 +97,8 @@ class Networks:
     """Rows of a step."""
     freeze: str = "none"
     """none, embeddings, encoder, or layers:N."""
+    lora: int = 0
+    """Rank of LoRA, of the language models; 0: none."""
     both_strands: bool = False
     """Learn from either strand and answer with the mean of both."""
     patience: int = 0

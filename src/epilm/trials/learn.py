@@ -18,13 +18,14 @@ from epilm.baselines.bin_models import BinModel, fit_features
 from epilm.baselines.features import Features, chrom_numbers
 from epilm.batches.reads import check_tracks, parse_signal
 from epilm.errors import InputError
-from epilm.finetuning.finetune import finetune
+from epilm.finetuning.finetune import Result, finetune
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.finetuned_page import comparison
 from epilm.finetuning.predict import open_scorer
 from epilm.finetuning.start import prepare
 from epilm.finetuning.windows import reading_of
 from epilm.metrics.bin_scores import score_bins
+from epilm.metrics.bootstrap import bootstrap_interval
 from epilm.metrics.classification import score_table
 from epilm.motifs.names import motifs_of
 from epilm.store.reader import Store
@@ -273,16 +274,17 @@ def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
     else:
         factor = (data.factor or data.name) if name == "motif" else None
         fitted = simple.fit_motif(train, valid, motifs=motifs, factor=factor)
-    return score_table(test.labels, fitted.probabilities(test)) | {"chosen": fitted.chosen}
+    said = fitted.probabilities(test)
+    return scored(test.labels, said) | {"chosen": fitted.chosen}
 
 
 def fit_cnn(data: DataSet, spec: Learning) -> dict[str, Any]:
     """Fit the small CNN at its own rate and three times the epochs; scores on the test rows."""
-    own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none")
+    own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none", lora=0)
     result = finetune(
         data.task, data.rows, checkpoint="cnn", settings=own, split="given", say=_quiet
     )
-    return result.metrics["test"] | {"chosen": {"lr": own.lr}}
+    return _of_test(result) | {"chosen": {"lr": own.lr} | _second(result)}
 
 
 def fit_model(
@@ -293,7 +295,7 @@ def fit_model(
     rates: Sequence[float],
 ) -> dict[str, Any]:
     """Fine-tune at each rate; scores on the test rows of the one with the best AP on valid."""
-    made = []
+    made: list[tuple[dict[str, Any], Result]] = []
     for rate in rates or (spec.lr,):
         own = replace(spec, lr=rate)
         result = finetune(
@@ -306,8 +308,30 @@ def fit_model(
         )
         judged = result.metrics.get("valid", {}).get("ap", float("nan"))
         judged = -1.0 if np.isnan(judged) else judged
-        made.append(result.metrics["test"] | {"chosen": {"lr": rate, "valid_ap": judged}})
-    return max(made, key=lambda row: row["chosen"]["valid_ap"])  # the first of equally good ones
+        chosen = {"lr": rate, "valid_ap": judged} | _second(result)
+        made.append((chosen, result))
+    # The first of equally good ones.
+    chosen, result = max(made, key=lambda each: each[0]["valid_ap"])
+    return _of_test(result) | {"chosen": chosen}
+
+
+def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:
+    """Scores of the test rows, and the bootstrap interval of some: SCORE_lo to SCORE_hi."""
+    table = score_table(labels, said)
+    for name, ends in bootstrap_interval(labels, said).items():
+        table[f"{name}_lo"], table[f"{name}_hi"] = ends
+    return table
+
+
+def _of_test(result: Result) -> dict[str, Any]:
+    assert result.lesson is not None
+    rows = result.lesson.parts["test"]
+    return scored(result.lesson.examples.labels_of(rows), result.said["test"])
+
+
+def _second(result: Result) -> dict[str, int]:
+    """How often it learned, where it collapsed at first."""
+    return {"tries": result.tries} if result.tries > 1 else {}
 
 
 def _quiet(line: str) -> None:

@@ -212,7 +212,9 @@ def summarise(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
         Setting and arm by their words, title, seeds, `<score>_mean` and `<score>_sd` (None with one
         seed). Of cells with factors: n_factors (that have a score, the fewest of all seeds),
         of_factors, factors: factor -> the same two of each score and positives, n; seconds: mean;
-        notes. Of others: collapsed (how many seeds), chosen (a seed each).
+        notes. Of others: `<score>_lo` and `<score>_hi` where rows have a bootstrap interval over
+        their test rows (means over seeds: the rows are the same, so more seeds make it no
+        narrower), collapsed (how many seeds), chosen (a seed each).
 
     Examples
     --------
@@ -237,6 +239,10 @@ def summarise(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
             line["seconds"] = float(np.mean([row["seconds"] for row in mine]))
             line["notes"] = list(dict.fromkeys(n for row in mine for n in row.get("notes", ())))
         else:
+            for score in words.scores:
+                for end in (f"{score}_lo", f"{score}_hi"):
+                    if (mean := spread(row.get(end) for row in mine)[0]) is not None:
+                        line[end] = mean
             line["collapsed"] = sum(bool(row.get("collapse")) for row in mine)
             line["chosen"] = [row.get("chosen") for row in mine]
         table.append(line)
@@ -381,7 +387,9 @@ def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]
             for line in table
         ]
     else:
-        heads = [*names, "seeds", *scores, "collapsed"]
+        ends = [f"{score}_{end}" for score in words.scores for end in ("lo", "hi")]
+        ends = [end for end in ends if any(end in line for line in table)]
+        heads = [*names, "seeds", *scores, "collapsed", *ends]
     _write_tsv(folder / "table.tsv", heads, table)
     if factors:
         split = [
@@ -459,11 +467,17 @@ def text_of(design: Design, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
 
     def block(mine: Sequence[Mapping[str, Any]], heads: str, *, named: bool) -> None:
         titles = "".join(f"{HEADS.get(score, score):>20}" for score in words.printed)
-        lines.append(f"{heads}{'seeds':>6}{titles}")
+        bounded = any(f"{lead}_lo" in line for line in mine)
+        title = f"{f'95 % of {HEADS.get(lead, lead)}':>20}" if bounded else ""
+        lines.append(f"{heads}{'seeds':>6}{titles}{title}")
         for line in mine:
             start = f"{line[words.setting]:<{column}}" if named else ""
             cells = "".join(f"{shown(line, score):>20}" for score in words.printed)
             flag = f"  {line['collapsed']} collapsed" if line.get("collapsed") else ""
+            if f"{lead}_lo" in line:
+                cells += f"{line[f'{lead}_lo']:.4f} to {line[f'{lead}_hi']:.4f}".rjust(20)
+            elif bounded:
+                cells += " " * 20
             lines.append(f"{start}{name_of(line):<{width}}{line['seeds']:>6}{cells}{flag}")
 
     if words.lines:

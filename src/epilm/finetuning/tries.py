@@ -1,0 +1,144 @@
+"""A model that collapsed learns once more: the same start and rows, a longer warm-up.
+
+A large step in the first updates can drive an encoder to where it says one thing of everything, and
+no later step leads out; a rate that rises more slowly is the usual cure. What collapsed is asked of
+the valid part alone, never of the test. The first try's state stays until the run is complete, the
+second has a folder of its own beside it, so that a run that was killed in either goes on in it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from epilm.training.epochs import Epochs, History, write_log
+from epilm.training.learning import Learning, optim_of
+from epilm.training.log import plain
+from epilm.training.state import model_tensors
+
+SECOND = "second_try"  # folder of its state, inside the run's
+LONGER, LEAST, MOST = 3, 0.3, 0.5  # times the first warm-up, at least and at most of all steps
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Tries:
+    """What was learned, and how often it was begun.
+
+    Attributes
+    ----------
+    history : History
+        Of the try whose weights are kept.
+    count : int
+        1 or 2.
+    notes : list of str
+        On a second try.
+    first : dict
+        Of the first where there was a second; JSON values: warmup_steps, collapse, best_epoch,
+        valid, history.
+    """
+
+    history: History
+    count: int = 1
+    notes: list[str] = field(default_factory=list)
+    first: dict[str, Any] = field(default_factory=dict)
+
+
+def learn(
+    network: nn.Module,
+    options: Learning,
+    epochs_of: Callable[[Learning, Path | None], Epochs],
+    say: Say,
+    out: Path | None,
+) -> Tries:
+    """Learn, and once more where all that the model says of the valid part has collapsed.
+
+    Parameters
+    ----------
+    network : nn.Module
+        At its start. Afterwards it has the best weights of the second try where that did not
+        collapse, and else of the first.
+    options : Learning
+        `tries` 1 switches it off.
+    epochs_of : function (options, folder) -> Epochs
+        The loop over this network.
+    out : path or None
+        Folder of the run.
+    """
+    start = _copied(network) if options.tries > 1 else {}
+    epochs = epochs_of(options, out)
+    history = epochs.run()
+    alarm = collapsed(history)
+    if options.tries == 1 or not alarm:
+        return Tries(history)
+    warmup = optim_of(options, epochs.total).warmup_steps
+    longer = longer_warmup(warmup, epochs.total)
+    if longer is None:
+        return Tries(history, notes=[f"SECOND TRY: none, the warm-up takes {warmup} steps already"])
+    said = (
+        f"SECOND TRY: collapsed on valid ({alarm}) with a warm-up of {warmup} of"
+        f" {epochs.total} steps; learned again from the same start with {longer}"
+    )
+    say(said)
+    best = _copied(network)
+    _put(network, start)
+    folder = None if out is None else out / SECOND
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+    second = epochs_of(replace(options, warmup=float(longer)), folder).run()
+    first = {
+        "warmup_steps": warmup,
+        "collapse": alarm,
+        "best_epoch": history.best_epoch,
+        "valid": {name: plain(table) for name, table in history.tables.items()},
+        "history": [plain(row) for row in history.rows],
+    }
+    if again := collapsed(second):
+        _put(network, best)
+        say(f"the second try collapsed as well ({again}): the first is kept")
+        return Tries(history, 2, [f"{said}: collapsed again, the first is kept"], first)
+    if out is not None:
+        write_log(out, second.rows)
+    return Tries(second, 2, [said], first)
+
+
+def collapsed(history: History) -> str:
+    """Say how the best epoch collapsed on the valid part; "" where an output did not.
+
+    Examples
+    --------
+    >>> collapsed(History(tables={"": {"collapse": "flat scores"}}))
+    'flat scores'
+    >>> collapsed(History(tables={"A": {"collapse": "flat scores"}, "B": {"collapse": None}}))
+    ''
+    """
+    alarms = [table.get("collapse") for table in history.tables.values()]
+    return str(alarms[0]) if alarms and all(alarms) else ""
+
+
+def longer_warmup(warmup: int, steps: int) -> int | None:
+    """Steps of the second warm-up: three times the first, three to five tenths of all; None where
+    that is no longer.
+
+    Examples
+    --------
+    >>> [longer_warmup(first, 100) for first in (0, 10, 15, 40, 50)]
+    [30, 30, 45, 50, None]
+    """
+    longer = min(max(LONGER * warmup, round(LEAST * steps)), int(MOST * steps))
+    return longer if longer > warmup else None
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    """Weights and saved buffers as they are now, on the CPU."""
+    return {n: tensor.to("cpu", copy=True) for n, tensor in model_tensors(network).items()}
+
+
+def _put(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in model_tensors(network).items():
+            value.copy_(tensors[name])

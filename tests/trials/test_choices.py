@@ -17,8 +17,8 @@ OPTIONS = {
         ["ablate", "x.yaml", "--out", "f", "--rule", "bin_half", "--store", "s"],
     ),
     compare: (
-        "out manifest task data genome negative negatives option factor split valid test data-seed"
-        " models baselines motifs seeds epochs lr batch-size freeze both-strands patience device"
+        "out manifest jobs task data genome negative negatives option factor split valid test"
+        " data-seed models baselines motifs seeds epochs lr batch-size freeze both-strands patience device"
         " precision json",
         ["compare", "--out", "f", "--models", "a=b", "c=d", "--lr", "1e-3", "--lr", "2e-3"],
     ),

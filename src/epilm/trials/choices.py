@@ -15,6 +15,10 @@ class LabFiles:
 
     store: Path | None = None
     """Genome and tracks of the cell types."""
+    data: Path | None = None
+    """Of a table of labelled sequences: what its task reads, or a manifest of sets."""
+    genome: list[Path] | None = None
+    """For intervals of --data: FASTA, .2bit or a store; repeat it for several files."""
     labels: Path | None = None
     """Label file of the challenge, or a folder of such or of
     CELL.FACTOR.conservative.narrowPeak.gz."""

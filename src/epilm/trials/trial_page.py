@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from epilm.metrics.bin_scores import HEADS
-from epilm.metrics.published import genebert_table
+from epilm.metrics.published import dream_internal_ranks, genebert_table
 from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, duration, footer, load_json
 from epilm.plots.paired import paired_gaps, paired_points, size_of_points
 from epilm.plots.style import as_image, figure
@@ -92,7 +92,25 @@ def design_of(plan: Ablation) -> Design:
     """What the table of an ablation is made of."""
     trivial = frozenset(arm.name for arm in plan.arms if arm.baseline)
     controls = frozenset(control.name for control in plan.controls)
-    return Design(WORLDS if plan.world else LAB, plan.cells(), plan.claims, trivial, controls)
+    table, published = dream_internal_ranks(), {}
+    for text in plan.ranks:
+        arm, _, model = text.partition("=")
+        for setting in plan.settings:
+            dataset = setting.name.replace(".", ":", 1)
+            if dataset in table.datasets:
+                row = table.ranks[table.datasets.index(dataset)]
+                rank = float(row[table.models.index(model)])
+                published[setting.name, arm] = {"mean_rank": rank}
+    return Design(
+        WORLDS if plan.world else LAB,
+        plan.cells(),
+        plan.claims,
+        trivial,
+        controls,
+        published,
+        f"mean rank of four metrics among these rows; {table.source}" if published else "",
+        plan.expected,
+    )
 
 
 def ablation_page(folder: Path) -> Page:
@@ -138,6 +156,9 @@ def ablation_sections(
     design = design_of(plan)
     table = summarise(design, rows)
     sections = [_setting(plan, design, setting, table, rows) for setting in plan.settings]
+    sections += paper_sections(design, rows)
+    if plan.expected and not design.published:
+        sections.append(Section("What the paper says", text=[plan.expected]))
     if plan.claims:
         sections.append(_claims(plan, judge(design, rows)))
     return [*sections, _how(plan, about or {}, rows)]

@@ -16,7 +16,8 @@ from typing import Any, Literal, TypeGuard
 import numpy as np
 
 from epilm.atomic import atomic_file, write_json
-from epilm.metrics.bin_scores import HEADS
+from epilm.metrics.bin_scores import HEADS, METRICS
+from epilm.metrics.ranking import rank_models
 from epilm.training.log import plain
 
 ERRORS = 2.0  # standard errors that a difference has to exceed
@@ -306,7 +307,7 @@ def said_over_settings(design: Design, rows: Sequence[Mapping[str, Any]]) -> lis
     settings = {design.place(row)[0] for row in rows}
     if len(settings) < 2 or not design.words.setting:
         return []
-    noun, lead = design.words.setting, design.words.printed[0]
+    noun, lead = design.words.setting, design.words.scores[0]
     out = [f"over {len(settings)} {noun}s:"]
     for line in over_settings(design, rows):
         if not (arm := line[design.words.arm]):
@@ -339,6 +340,8 @@ def beside_paper(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict
         (str(line.get(words.setting, "")), line[words.arm]): line
         for line in summarise(design, rows)
     }
+    if "mean_rank" in scores:
+        lines = _with_ranks(design, lines)
     titles = {(cell.setting, cell.arm): cell.title or cell.arm for cell in design.cells}
     for setting in dict.fromkeys(setting for setting, _ in (*lines, *design.published)):
         theirs = [key for key in design.published if key[0] == setting]
@@ -354,6 +357,28 @@ def beside_paper(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict
                 made |= {f"{score}_{what}": line.get(f"{score}_{what}") for what in ("mean", "sd")}
                 made[f"{score}_published"] = design.published.get(key, {}).get(score)
             out.append(made)
+    return out
+
+
+def _with_ranks(
+    design: Design, lines: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Add to lines the mean of their ranks in four metrics, among the published arms of a setting
+    that all have a score.
+    """
+    out = dict(lines)
+    for setting in dict.fromkeys(setting for setting, _ in design.published):
+        keys = [key for key in design.published if key[0] == setting]
+        scores = {
+            key[1]: {metric: lines.get(key, {}).get(f"{metric}_mean") for metric in METRICS}
+            for key in keys
+        }
+        if any(value is None for row in scores.values() for value in row.values()):
+            continue
+        ranked = rank_models({setting: scores}).dataset_scores
+        assert ranked is not None
+        for key, rank in zip(keys, ranked[0].tolist(), strict=True):
+            out[key] = {**lines[key], "mean_rank_mean": rank, "mean_rank_sd": None}
     return out
 
 
@@ -483,7 +508,8 @@ def _means(
 def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write table.json, table.tsv, claims.tsv and, where there are factors, factors.tsv."""
     words, table, lead = design.words, summarise(design, rows), design.words.scores[0]
-    verdicts = judge(design, rows) if words.lines else over_baselines(design, rows)
+    judged = words.lines or design.claims
+    verdicts = judge(design, rows) if judged else over_baselines(design, rows)
     lines = [plain(line) for line in table]
     if not words.setting:  # the table of worlds has a number a factor
         for line in lines:
@@ -631,7 +657,7 @@ def text_beside(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Lines to print of ours beside what is published; none where nothing is."""
     beside, scores = beside_paper(design, rows), published_scores(design)
     if not beside:
-        return []
+        return [design.note] if design.note else []
     names = ["  ".join((str(line.get(design.words.setting, "")), line["title"])) for line in beside]
     wide = max(map(len, names)) + 2
     titles = "".join(f"{HEADS.get(score, score):>28}" for score in scores)
@@ -640,7 +666,8 @@ def text_beside(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = ""
         for score in scores:
             theirs = line[f"{score}_published"]
-            cells += f"{shown(line, score):>20} {'-' if theirs is None else f'{theirs:.3f}':>7}"
+            ours = shown(line, score) if line[f"{score}_mean"] is not None else "-"
+            cells += f"{ours:>20} {'-' if theirs is None else f'{theirs:.3f}':>7}"
         out.append(f"{name.strip():<{wide}}{cells}")
     return [*out, *([design.note] if design.note else [])]
 

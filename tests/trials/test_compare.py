@@ -221,7 +221,7 @@ def test_a_set_that_cannot_be_used_is_a_row_with_its_reason_and_the_rest_goes_on
     # A set whose rows are there may not become another one.
     (six_sets / "JUND.tsv").write_text(jund + "ACGT\t1\n")
     assert main(command(six_sets)) == 1
-    assert "a comparison of other data or settings. Found sets.JUND" in capsys.readouterr().err
+    assert "a comparison of other data or settings. Found JUND_set: its" in capsys.readouterr().err
 
 
 def test_several_sets_at_a_time_have_the_rows_that_one_after_another_has(six_sets, capsys):

@@ -8,6 +8,8 @@ of a manifest are opened one after another, several at a time where asked, and o
 used is a row that says why.
 """
 
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -298,8 +300,9 @@ class ManifestRows(SetRows):
         self._check_baselines([entry.name for entry in self.manifest.entries])
 
     def plan(self) -> dict[str, Any]:
-        """What must be the same for rows to stand in one table."""
-        return super().plan() | {"sets": self._stamps}
+        """What must be the same for rows to stand in one table; of the sets each row says it."""
+        about = {name: {"about": stamp} for name, stamp in self._stamps.items()}
+        return super().plan() | {"sets": about}
 
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """Set after set, as in the manifest."""
@@ -314,8 +317,23 @@ class ManifestRows(SetRows):
         """See on the first set that is to be done and can be read that all competitors can start.
 
         What is wrong with a competitor is wrong in every set, and is refused here.
+
+        Raises
+        ------
+        TrainingError
+            If the folder has scores of a set whose line or files were others.
         """
-        done = {key_of(self.design, row) for row in scored(rows_of(out, self.design))}
+        rows = scored(rows_of(out, self.design))
+        for row in rows:
+            made_of, name = row.get("made_of"), row["set"]
+            if made_of and name in self._stamps and made_of != _digest(self._stamps[name]):
+                raise TrainingError(
+                    self.design.words.other,
+                    where=str(out),
+                    found=f"{name}: its line in the manifest, or a file of it, was another one",
+                    do=self.design.words.cure,
+                )
+        done = {key_of(self.design, row) for row in rows}
         missing = {e.name for e in self.manifest.entries if e.missing}
         wanted = {
             key[1] for key in self.keys(seeds) if key not in done and key[1:] not in self.left_out
@@ -373,7 +391,13 @@ class ManifestRows(SetRows):
                     row = self._row(data, key)
                 except Exception as error:
                     row = {"failed": _why(error)}
-            yield key, {**row, "seconds": time.monotonic() - started}
+            spent = time.monotonic() - started
+            yield key, {**row, "seconds": spent, "made_of": _digest(self._stamps[name])}
+
+
+def _digest(stamp: Mapping[str, Any]) -> str:
+    text = json.dumps(stamp, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _why(error: Exception) -> str:

@@ -22,6 +22,7 @@ from epilm.trials.learn import Learning, check_learning
 from epilm.trials.trial_table import Cell, Claim, Design, Words
 
 STUDY_PLAN = "study.json"
+_TOYS = "Ours are toys on an invented genome, which cannot be compared with the paper"
 MEASURES: dict[str, Words] = {
     "labels": Words(
         noun="a table of a paper",
@@ -143,7 +144,9 @@ class Study:
             frozenset(arm.name for arm in self.arms if arm.baseline),
             published=published,
             source=source,
-            note=". ".join(text for text in (note, self.expected) if text),
+            note=". ".join(
+                text for text in (_TOYS * bool(self.world), note, self.expected) if text
+            ),
         )
 
 

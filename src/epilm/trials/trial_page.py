@@ -61,7 +61,7 @@ def compared_of(plan: Mapping[str, Any]) -> Design:
     ours, theirs = genebert_table("2"), genebert_table("2_dnabert")
     published: dict[tuple[str, str], Mapping[str, float]] = {}
     for name, about in plan.get("sets", {}).items():
-        if (named := about.get("given", {}).get("published")) is not None:
+        if (named := about.get("about", {}).get("given", {}).get("published")) is not None:
             published[name, "GeneBERT, published"] = ours.rows[named]
             published[name, "DNABERT, published"] = theirs.rows[named]
     return replace(COMPARED, published=published, source=ours.source, note=ours.note)

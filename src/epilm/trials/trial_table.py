@@ -385,7 +385,8 @@ def _with_ranks(
 def published_scores(design: Design) -> list[str]:
     """Scores that the paper gives, in the order of the trial's own where it has them."""
     named = dict.fromkeys(score for row in design.published.values() for score in row)
-    return sorted(named, key=lambda s: (*design.words.scores, s).index(s))
+    order = (*design.words.printed, *design.words.scores)
+    return sorted(named, key=lambda score: (*order, score).index(score))
 
 
 def _spreads(tables: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> dict[str, float | None]:

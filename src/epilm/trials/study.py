@@ -8,6 +8,7 @@ size; a size with a `world` makes its data itself.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -126,7 +127,8 @@ class Study:
             The sets, and what the paper calls each of them ("" where it has not).
         """
         cells = [Cell(name, arm.name, arm.title or arm.name) for name in sets for arm in self.arms]
-        published, source, note = {}, "", ""
+        published: dict[tuple[str, str], Mapping[str, float]] = {}
+        source = note = ""
         for arm in self.arms:
             if not (number := arm.by_set or self.published):
                 continue

@@ -13,7 +13,8 @@ from epilm.processes import same_modules
 
 OPTIONS = {
     ablate: (
-        "name out seeds first-seed size store data genome labels regions blacklist motifs rule json",
+        "name out seeds first-seed size store data genome labels regions blacklist motifs rule"
+        " json",
         ["ablate", "x.yaml", "--out", "f", "--rule", "bin_half", "--store", "s"],
     ),
     compare: (

@@ -1,5 +1,7 @@
 """Descriptions of the papers' tables: all that are shipped are sound, what is wrong is named."""
 
+from dataclasses import replace
+
 import pytest
 
 from epilm.errors import RecipeError
@@ -34,7 +36,7 @@ def test_every_model_of_a_table_can_be_built_in_both_sizes(name):
                 recipe = load_recipe(*plan.recipe_of(model))
                 if size:
                     assert recipe.train.steps <= 2
-    build_model(recipe.model, seed=0)  # of the tiny size
+    build_model(replace(recipe.model, factors=24), seed=0)  # of the tiny size
 
 
 @pytest.mark.parametrize("number", ["5", "7", "8"])

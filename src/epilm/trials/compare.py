@@ -352,7 +352,7 @@ class ManifestRows(SetRows):
                 continue
             return
 
-    def made(
+    def make_all(
         self, keys: Sequence[Key], folder: Path, say: Say
     ) -> Iterator[tuple[Key, Mapping[str, Any]]]:
         """Rows of one set after another, or of several at a time; one that fails says why."""

@@ -70,7 +70,7 @@ class Maker(ABC):
     def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
         """Make one row, or go on with it: its scores, and `seconds` where other than all."""
 
-    def made(
+    def make_all(
         self, keys: Sequence[Key], folder: Path, say: Say
     ) -> Iterator[tuple[Key, Mapping[str, Any]]]:
         """Make rows, each given as soon as it is there; one after another where not other."""
@@ -168,7 +168,7 @@ def run_trial(
         drawn = spent = 0.0
         try:
             missing = [key for key in wanted if key not in done]
-            for key, made in maker.made(missing, folder, say):
+            for key, made in maker.make_all(missing, folder, say):
                 row = append_row(folder / words.rows, _names(design, key) | dict(made))
                 rows = [*(old for old in rows if not _outdated(design, old, row)), row]
                 done.add(key)

@@ -20,7 +20,8 @@ models:
     size: tiny
     set: [samples.regions=2, model.k=3, model.max_tokens=34, model.encoder.layers=1, train.steps=1,
           objectives.matching.weight=0, objectives.next_segment.weight=0, train.batch_size=4,
-          "model.tower.patch=[1,2]", train.validate_samples=0, train.checkpoint_every=1, optim.warmup_steps=1]
+          "model.tower.patch=[1,2]",
+          train.validate_samples=0, train.checkpoint_every=1, optim.warmup_steps=1]
 """
 LABELS = f"""
 name: mine

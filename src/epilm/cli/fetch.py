@@ -15,8 +15,8 @@ def fetch(
 ) -> None:
     """Get the public inputs of a paper over HTTPS, whole and checked.
 
-    What broke off is gone on with by the same command. Sizes and hashes are checked where they are published. An address that we never tried is said to
-    be so; what wants a login is named.
+    What broke off is gone on with by the same command. Sizes and hashes are checked where they are
+    published. An address that we never tried is said to be so; what wants a login is named.
 
     Examples:
     epilm fetch genebert --dry-run

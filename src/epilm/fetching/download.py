@@ -141,8 +141,6 @@ def download(
         try:
             total = _more(wanted, part, say, timeout)
             break
-        except FetchError:
-            raise
         except (OSError, http.client.HTTPException, _Cut) as error:
             if isinstance(error, OSError) and error.errno is not None and _of_disk(error):
                 raise cannot_write(error, part) from None

@@ -42,7 +42,9 @@ def test_every_model_of_a_table_can_be_built_in_both_sizes(name):
 @pytest.mark.parametrize("number", ["5", "7", "8"])
 def test_every_row_of_the_paper_has_its_arm(number):
     plan = study(f"genebert_table{number}")
-    rows = genebert_table(number).rows
+    rows = dict(genebert_table(number).rows)
+    if number == "8":  # the headline stands there twice, and is one row of ours
+        assert rows.pop("lambda_0.5") == rows["batch_128"]
     assert [arm.name for arm in plan.arms if not arm.baseline] == list(rows)
     design = plan.design({"promoter": ""})
     assert {arm: scores for (_, arm), scores in design.published.items()} == rows

@@ -642,7 +642,8 @@ def text_of(design: Design, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
         block(table, f"{words.setting:<{column}}{words.arm:<{width}}", named=True)
     verdicts = judge(design, rows)
     wide = max([10, *(len(v.say) for v in verdicts)]) + 2
-    lines += [f"{v.say:<{wide}}{v.score:<10}{_gap(v)}  {v.word}" for v in verdicts]
+    score = max([10, *(len(v.score) + 1 for v in verdicts)])
+    lines += [f"{v.say:<{wide}}{v.score:<{score}}{_gap(v)}  {v.word}" for v in verdicts]
     level = said_level(over_baselines(design, rows))
     lines += level[:MOST_SAID]
     if len(level) > MOST_SAID:

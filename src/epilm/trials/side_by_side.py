@@ -66,10 +66,11 @@ def side_by_side(
             while waiting and len(busy) < jobs:
                 pipe, process = _start(worker, threads)
                 _give(pipe, process, waiting.pop(), busy)
-            for pipe in connection.wait(list(busy)):
+            ready: list[Any] = connection.wait(list(busy))
+            for pipe in ready:
                 process, number = busy.pop(pipe)
                 try:
-                    answer = pipe.recv()  # type: ignore[union-attr]
+                    answer: tuple[Any, Any] | None = pipe.recv()
                 except (EOFError, OSError):
                     process.join()
                     yield number, (LOST, _ended(process.exitcode))

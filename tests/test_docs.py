@@ -193,6 +193,7 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
                 exec(compile(body, name_of(page), "exec"), {"__name__": "example"})
 
 
+@pytest.mark.twin  # ten epochs of the published network; tests/tasks/splice types the same
 def test_the_page_of_splice_sites_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     genome, _ = toy_splice.write(tmp_path)

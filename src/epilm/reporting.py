@@ -55,7 +55,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 
         page = demo_page(folder)
     elif (folder / RISK).is_file():
-        from epilm.cohorts.page import risk_page
+        from epilm.cohorts.risk_page import risk_page
 
         page = risk_page(folder)
     elif any((folder / name).is_file() for name in ABLATIONS):

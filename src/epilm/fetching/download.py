@@ -156,7 +156,7 @@ def download(
             say(f"{wanted.name}: {_reason(error)}; going on at {size_of(here)}")
             wait(min(2.0**idle, 30.0))
     size, expected = part.stat().st_size, wanted.size if wanted.size is not None else total
-    found = digest_of(part)
+    digest = digest_of(part)
     if expected is not None and size != expected:
         _forget(part)
         raise FetchError(
@@ -165,19 +165,19 @@ def download(
             found=f"{size:,} bytes",
             expected=f"{expected:,}",
         )
-    if wanted.sha256 is not None and found != wanted.sha256:
+    if wanted.sha256 is not None and digest != wanted.sha256:
         _forget(part)
         raise FetchError(
             "the file is another one than it should be (SHA-256); it was thrown away",
             where=wanted.address,
-            found=found,
+            found=digest,
             expected=wanted.sha256,
         )
     with open(part, "rb") as handle:
         os.fsync(handle.fileno())
     os.replace(part, target)
     _about(part).unlink(missing_ok=True)
-    return found
+    return digest
 
 
 class _Cut(Exception):

@@ -320,8 +320,8 @@ def other_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tupl
 
 def _outdated(design: Design, old: Row, new: Row) -> bool:
     """Whether a row that failed is answered by a new one of its place, or of its setting."""
-    (setting, arm), place = design.place(old), design.place(new)
-    return bool(old.get("failed")) and setting == place[0] and arm in ("", place[1])
+    (setting, arm), (new_setting, new_arm) = design.place(old), design.place(new)
+    return bool(old.get("failed")) and setting == new_setting and arm in ("", new_arm)
 
 
 def _names(design: Design, key: Key) -> Row:

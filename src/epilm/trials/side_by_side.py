@@ -70,19 +70,19 @@ def side_by_side(
             for pipe in ready:
                 process, number = busy.pop(pipe)
                 try:
-                    answer: tuple[Any, Any] | None = pipe.recv()
+                    got: tuple[Any, Any] | None = pipe.recv()
                 except (EOFError, OSError):
                     process.join()
                     yield number, (LOST, _ended(process.exitcode))
                     yield number, None
                     continue
-                if answer is not None:
+                if got is not None:
                     busy[pipe] = process, number
                 elif waiting:
                     _give(pipe, process, waiting.pop(), busy)
                 else:
                     _end(pipe, process)
-                yield number, answer
+                yield number, got
     finally:
         for pipe, (process, _) in busy.items():
             process.terminate()

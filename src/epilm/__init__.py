@@ -20,6 +20,7 @@ _PUBLIC = {
     "explain": "epilm.explaining.explain",
     "explore": "epilm.exploring.explore",
     "export": "epilm.hub.export",
+    "fetch": "epilm.fetching.fetch",
     "finetune": "epilm.finetuning.finetune",
     "inspect": "epilm.store.inspect",
     "leaderboard": "epilm.rankings.leaderboard",

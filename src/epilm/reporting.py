@@ -24,6 +24,7 @@ from epilm.pretraining import run_page as chapters
 
 DEMO = "demo.json"
 RISK = "risk.json"
+STUDY = "study.json"
 ABLATIONS = "ablation.json", "ablation_data.json"
 
 
@@ -61,6 +62,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         from epilm.trials.trial_page import ablation_page
 
         page = ablation_page(folder)
+    elif (folder / STUDY).is_file():
+        from epilm.trials.study_page import study_page
+
+        page = study_page(folder)
     elif (folder / "task.json").is_file() or (folder / "run.json").is_file():
         page = finetuned_page(folder)
     elif (folder / "runs.jsonl").is_file():

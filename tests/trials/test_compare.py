@@ -171,10 +171,98 @@ def test_a_baseline_that_one_of_six_sets_cannot_have_is_left_out_and_said(six_se
     assert main([*words, "--baselines", "motif", "--out", str(six_sets / "c")]) == 0
     said = capsys.readouterr()
     left = "left out: EP300_set, motif: the collection has no motif of EP300"
-    assert said.err.splitlines()[0] == left  # before the first row
+    lines = said.err.splitlines()
+    (first_row,) = [n for n, line in enumerate(lines) if line.startswith("seed 0, CTCF_set, motif")]
+    assert left in lines[:first_row]
     assert said.out.splitlines()[-1] == left
     rows = [json.loads(line) for line in (six_sets / "c/runs.jsonl").read_text().splitlines()]
     assert [row["set"] for row in rows] == [f"{f}_set" for f in FACTORS if f != "EP300"]
     # Again: nothing is left to do, and it is said again.
     assert main([*words, "--baselines", "motif", "--out", str(six_sets / "c"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 5
+
+
+# -- a manifest of many sets
+
+
+def command(folder, *more):
+    words = ["compare", "--manifest", str(folder / "sets.tsv"), "--motifs"]
+    words += [str(folder / "motifs.jaspar"), "--baselines", "motif", "--out", str(folder / "c")]
+    return [*words, *more]
+
+
+def rows_in(folder):
+    lines = (folder / "c/runs.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_set_that_cannot_be_used_is_a_row_with_its_reason_and_the_rest_goes_on(six_sets, capsys):
+    jund = (six_sets / "JUND.tsv").read_text()
+    (six_sets / "JUND.tsv").write_text("sequence\tlabel\nACGTX\t1\n")
+    (six_sets / "MAX.tsv").unlink()
+    assert main(command(six_sets)) == 0
+    rows, said = rows_in(six_sets), capsys.readouterr()
+    reasons = {row["set"]: row["failed"] for row in rows if "failed" in row}
+    assert list(reasons) == ["JUND_set", "MAX_set"]
+    assert "JUND.tsv:2: the sequence has a letter that is no base" in reasons["JUND_set"]
+    assert "sets.tsv, line 4: there is no such file. Found data MAX.tsv" in reasons["MAX_set"]
+    assert said.err.count("FAILED: ") == 2
+    # Each row was written when it was made: a set's own, before the next one was opened.
+    assert [row["set"] for row in rows] == [f"{f}_set" for f in FACTORS if f != "EP300"]
+    assert "over 5 sets:" in said.out
+    scores = sorted(row["auroc"] for row in rows if "auroc" in row)
+    assert f"motif: 3 sets, median auROC {scores[1]:.4f}" in said.out
+    assert "2 could not be used" in said.out
+    summary = (six_sets / "c/summary.tsv").read_text().splitlines()
+    assert summary[1].split("\t")[:3] == ["motif", "3", "0"]
+    page = (six_sets / "c/report.html").read_text()
+    assert "Without a score" in page
+    # The file is mended: the same command does that set, and nothing else.
+    (six_sets / "JUND.tsv").write_text(jund)
+    assert main(command(six_sets, "--json")) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert [line["set"] for line in table] == [f"{f}_set" for f in FACTORS if f != "EP300"]
+    assert [line["set"] for line in table if "failed" in line] == ["MAX_set"]
+    assert [row["set"] for row in rows_in(six_sets)[5:]] == ["JUND_set", "MAX_set"]
+    # A set whose rows are there may not become another one.
+    (six_sets / "JUND.tsv").write_text(jund + "ACGT\t1\n")
+    assert main(command(six_sets)) == 1
+    assert "a comparison of other data or settings. Found JUND_set: its" in capsys.readouterr().err
+
+
+def test_several_sets_at_a_time_have_the_rows_that_one_after_another_has(six_sets, capsys):
+    (six_sets / "MAX.tsv").unlink()
+    assert main(command(six_sets)) == 0
+    one = {row["set"]: row for row in rows_in(six_sets)}
+    text = capsys.readouterr().out
+    (six_sets / "c/runs.jsonl").unlink()
+    assert main(command(six_sets, "--jobs", "2")) == 0
+    assert capsys.readouterr().out == text
+    two = {row["set"]: row for row in rows_in(six_sets)}
+    assert two.keys() == one.keys()
+    for name, row in one.items():
+        assert row | {"seconds": 0} == two[name] | {"seconds": 0}
+
+
+def test_a_manifest_whose_sets_all_fail_is_an_error(six_sets, capsys):
+    for factor in FACTORS:
+        (six_sets / f"{factor}.tsv").unlink()
+    assert main(command(six_sets)) == 1
+    assert "no set could be used. Found" in capsys.readouterr().err
+    assert main(command(six_sets, "--jobs", "0")) == 2
+    assert "--jobs: impossible value. Found 0" in capsys.readouterr().err
+
+
+def test_sets_of_the_paper_stand_beside_it(six_sets, capsys):
+    rows = ["CTCF\tsequences\tCTCF.tsv\trandom\tA549-UW", "JUND\tsequences\tJUND.tsv\trandom\t"]
+    text = "\n".join(["name\ttask\tdata\tsplit\tpublished", *rows]) + "\n"
+    (six_sets / "sets.tsv").write_text(text)
+    assert main(command(six_sets)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    beside = [line.split() for line in lines if "published" in line and line.startswith("CTCF")]
+    assert [words[1] for words in beside] == ["GeneBERT,", "DNABERT,"]
+    assert beside[0][3:] == ["-", "0.983", "-", "0.925", "-", "0.921"]
+    assert beside[1][3:] == ["-", "0.542", "-", "0.250", "-", "0.500"]
+    table = (six_sets / "c/published.tsv").read_text().splitlines()
+    assert table[1].split("\t")[:2] == ["CTCF", "motif"]
+    assert "Beside the paper" in (six_sets / "c/report.html").read_text()

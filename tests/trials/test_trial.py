@@ -15,14 +15,14 @@ from epilm.errors import EpilmError, TrainingError, UsageError
 from epilm.plots.page import Page, Section
 from epilm.processes import same_modules
 from epilm.trials.bench import LAB
-from epilm.trials.trial import other_values, rows_of, run_trial, seeds_of
+from epilm.trials.trial import Maker, other_values, rows_of, run_trial, seeds_of
 from epilm.trials.trial_table import Cell, Claim, Design
 
 WORDS = replace(LAB, judged=("ap",), scores=("ap",), printed=("ap",))
 
 
 @dataclass
-class Toy:
+class Toy(Maker):
     """Rows whose score is the seed, and that do what a test asks when one of them is made."""
 
     arms: tuple = ("a", "b")

@@ -5,8 +5,10 @@ import math
 
 import pytest
 
-from epilm.trials.trial_page import COMPARED
+from epilm.trials.descriptions import load_design
+from epilm.trials.trial_page import COMPARED, design_of
 from epilm.trials.trial_table import (
+    beside_paper,
     over_baselines,
     said_level,
     text_of,
@@ -61,3 +63,30 @@ def test_the_files_of_a_comparison_are_a_list_and_tables(tmp_path):
     assert kmer.startswith("s\tkmer\t1\t0.9000\t\t\t")
     claims = (tmp_path / "claims.tsv").read_text().splitlines()
     assert claims[1].split("\t")[1:6] == ["model", "kmer", "auroc", "2", "-0.3000"]
+
+
+def test_our_ranks_of_the_papers_own_models_stand_beside_its(tmp_path):
+    """E2F1 in K562, where the paper has EBERT before EBERT+ (ranks 2.875, 1.5, 1.625)."""
+    design = design_of(load_design("ebert_table1"))
+    assert len(design.published) == 13 * 3
+    # EBERT+ is first in three of four metrics and second in one; a CNN is not among the ranked.
+    scores = {"dbert": (1, 1, 1, 1), "ebert": (2, 2, 2, 3), "ebert_plus": (3, 3, 3, 2)}
+    scores["factornet"] = (9, 9, 9, 9)
+    metrics = ("auroc", "auprc_dg", "recall_at_fdr10", "recall_at_fdr50")
+    rows = [
+        {"seed": 1, "setting": "E2F1.K562", "arm": arm, "seconds": 1.0, "ap": 0.1}
+        | {metric: value / 10 for metric, value in zip(metrics, values)}
+        | {"factors": {"E2F1": {"ap": 0.1}}}
+        for arm, values in scores.items()
+    ]
+    beside = [line for line in beside_paper(design, rows) if line["setting"] == "E2F1.K562"]
+    ranks = {line["arm"]: (line["mean_rank_mean"], line["mean_rank_published"]) for line in beside}
+    assert {arm: ranks[arm] for arm in ("dbert", "ebert", "ebert_plus")} == {
+        "dbert": (3.0, 2.875),
+        "ebert": (1.75, 1.5),
+        "ebert_plus": (1.25, 1.625),
+    }
+    assert ranks["factornet"] == (None, None)
+    # Without one of the three there is no rank of ours.
+    beside = [line for line in beside_paper(design, rows[1:]) if line["setting"] == "E2F1.K562"]
+    assert {line["mean_rank_mean"] for line in beside} == {None}

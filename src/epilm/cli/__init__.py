@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "Simulate, build, pre-train, fine-tune, evaluate and report, in minutes.",
     "simulate": "Write the raw files of an invented genome with known truth.",
+    "fetch": "Get the public inputs of a paper, as far as they want no login.",
     "build": "Turn raw files (genome, peaks or counts, motifs) into a store.",
     "inspect": "Say what is in a store, a checkpoint or a run.",
     "plan": "Say what a pre-training run will need: memory, time, disk, the largest micro-batch.",

@@ -21,24 +21,28 @@ def ablate(
     """Switch one part at a time, over seeds, into one table with paired differences and verdicts.
 
     A stopped ablation goes on where it was: the same command again. More seeds can be added later.
-    A description with settings is run on data of your own: the options from --store to --rule are
-    for it.
+    Tables of the papers stand beside what was published. As a table's file stands it is the paper's
+    size on data of your own: the options from --store to --rule are for it; one that does not apply
+    is refused. --size tiny needs no data.
 
     Examples:
     epilm ablate playground_ebert --out ablation
     epilm ablate playground_ebert --out toy --size toy --seeds 1
     epilm ablate mine.yaml --store my.store --labels chip --motifs jaspar:2018 --out F
+    epilm ablate genebert_table5 --size tiny --seeds 1 --out toy5
+    epilm ablate genebert_table5 --store atlas.store --data promoters --out table5
 
     Parameters
     ----------
     name
         playground_ebert (DBERT, EBERT, EBERT+, their random starts and shuffled states on an
-        invented genome), dream_slices (given data), or a YAML file of your own.
+        invented genome), dream_slices (given data), a table of a paper such as genebert_table5
+        (`epilm ls tables` names all), or a YAML file of your own.
     out
         Folder for rows.jsonl, table.tsv, claims.tsv, table.json, report.html and a folder a seed.
     seeds
         How many; each is an invented genome of its own, or on given data a training of its own. 5;
-        on given data 3.
+        of binding on given data 3.
     first_seed
         The seeds are this one and those after it. The sizes were tried out on seed 0.
     size
@@ -55,7 +59,7 @@ def ablate(
     result = run(name, out, seeds=seeds, first_seed=first_seed, size=size, data=data)
     if json:
         claims = [asdict(verdict) for verdict in result.verdicts]
-        table = {result.design.words.lines: result.table, "claims": claims}
+        table = {result.design.words.lines or "rows": result.table, "claims": claims}
         print(writer.dumps(table, indent=2))
     else:
         print(result.text())

@@ -18,16 +18,19 @@ def compare(
 ) -> None:
     """Fine-tune several models and baselines over seeds into one table (mean +- sample sd).
 
-    A stopped comparison goes on where it was: the same command again.
+    A stopped comparison goes on where it was: the same command again. The sets of a manifest are
+    opened one after another, a row is written as soon as it is made, and a set that cannot be used
+    is a row with its reason.
 
     Examples:
     epilm compare --task promoter --data prom.tsv.gz --models multi=RUN seq=RUN2 --out cmp
     epilm compare --manifest sets.tsv --models fused=RUN@concat --motifs jaspar:2018 --out cmp
+    epilm compare --manifest sets.tsv --baselines kmer,cnn --jobs 8 --out cmp
 
     Parameters
     ----------
     out
-        Folder for runs.jsonl, table.tsv, table.json, claims.tsv and report.html.
+        Folder for runs.jsonl, table.tsv, table.json, claims.tsv, summary.tsv and report.html.
     json
         Print JSON.
     """
@@ -46,5 +49,6 @@ def compare(
         settings=settings,
         lrs=rates,
         motifs=field.motifs,
+        jobs=sets.jobs,
     )
     print(writer.dumps(result.table, indent=2) if json else result.text())

@@ -4,16 +4,17 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-Kind = Literal["recipes", "tasks", "heads", "baselines", "towers", "objectives", "pairs"]
+Kind = Literal["recipes", "tasks", "heads", "baselines", "towers", "objectives", "pairs", "tables"]
 
 
 def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """List recipes, tasks, region towers, objectives, and the pairs of the ENCODE-DREAM challenge.
+    """List recipes, tasks, region towers, objectives, the pairs of the ENCODE-DREAM challenge, and
+    the ablations and papers' tables of `epilm ablate`.
 
     Parameters
     ----------
     kind
-        One kind alone: recipes, tasks, heads, baselines, towers, objectives or pairs.
+        One kind alone: recipes, tasks, heads, baselines, towers, objectives, pairs or tables.
     json
         Print JSON.
     """
@@ -31,10 +32,23 @@ def ls(kind: Kind | None = None, *, json: Annotated[bool, Parameter(negative="")
 
 
 def _recipes() -> dict[str, str]:
-    from epilm.recipes.recipe import list_recipes, recipe_sizes
+    from epilm.recipes.recipe import list_recipes
+
+    return _first_comments(list_recipes())
+
+
+def _tables() -> dict[str, str]:
+    from epilm.trials.descriptions import list_designs
+
+    return _first_comments(list_designs())
+
+
+def _first_comments(files: dict[str, Any]) -> dict[str, str]:
+    """What the first line of each YAML file says, and the sizes that it has."""
+    from epilm.recipes.recipe import recipe_sizes
 
     out = {}
-    for name, path in list_recipes().items():
+    for name, path in files.items():
         first = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
         out[name] = f"{first.split('. ')[0].rstrip('.:')} [{', '.join(recipe_sizes(path))}]"
     return out
@@ -100,4 +114,5 @@ LISTINGS = {
     "towers": _towers,
     "objectives": _objectives,
     "pairs": _pairs,
+    "tables": _tables,
 }

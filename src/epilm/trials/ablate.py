@@ -9,8 +9,10 @@ from pathlib import Path
 
 from epilm.errors import UsageError
 from epilm.trials.choices import LabFiles
-from epilm.trials.descriptions import read_design
+from epilm.trials.descriptions import read_design, read_table
 from epilm.trials.given import open_lab
+from epilm.trials.study import study_of
+from epilm.trials.study_rows import StudyRows
 from epilm.trials.trial import FIRST_SEED, Maker, Say, TrialResult, run_trial, seeds_of
 from epilm.trials.worlds import WorldRows
 
@@ -31,7 +33,7 @@ def ablate(
     Parameters
     ----------
     name : str or path
-        One of the package, "playground_ebert" or "dream_slices", or a YAML file.
+        One of the package (`descriptions.list_designs`), or a YAML file.
     out : path
         Folder. Rows (seed, setting, arm) that it holds already are not done again, so a stopped
         ablation goes on; seeds, settings and arms can be added later.
@@ -42,14 +44,16 @@ def ablate(
     size : str, optional
         Of the description: "many", "toy", "tiny"; "full" or None takes it as it stands.
     data : LabFiles, optional
-        Store and labels, for a description with settings.
+        Store and labels, for a description with settings; store and labelled sequences, for a table
+        of a paper.
     say : callable, optional
         Takes lines of progress; standard error by default.
 
     Returns
     -------
     TrialResult
-        Also in the folder: rows.jsonl, table.json, table.tsv, factors.tsv, claims.tsv, report.html.
+        Also in the folder: rows.jsonl, table.json, table.tsv, claims.tsv, report.html; factors.tsv
+        of binding, published.tsv where a paper's numbers stand beside ours.
 
     Raises
     ------
@@ -61,8 +65,17 @@ def ablate(
         If the folder holds another ablation, or something else.
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    plan, source = read_design(name, size)
+    table, source = read_table(name, size)
     files = data or LabFiles()
+    if "measure" in table:
+        maker: Maker = StudyRows(study_of(table, source), files, say)
+        return run_trial(maker, out, seeds_of(5 if seeds is None else seeds, first_seed), say)
+    plan, source = read_design(name, size)
+    for option in ("data", "genome"):
+        if option in files.given():
+            raise UsageError(
+                "the description is of binding", where=f"--{option}", do="Leave it out."
+            )
     if plan.world:
         for option, value in files.given().items():
             raise UsageError(
@@ -72,7 +85,7 @@ def ablate(
                 do="Give a description with settings (epilm ablate --help).",
             )
         wanted = seeds_of(5 if seeds is None else seeds, first_seed)
-        maker: Maker = WorldRows(plan, source)
+        maker = WorldRows(plan, source)
     else:
         if files.store is None or files.labels is None:
             raise UsageError(

@@ -23,7 +23,7 @@ from epilm.store.reader import Store
 from epilm.tasks.binding.controls import controlled
 from epilm.tasks.binding.labels import BinLabels
 from epilm.training.log import plain
-from epilm.trials.descriptions import Ablation, Arm, Control, Setting
+from epilm.trials.descriptions import Ablation, Arm, Control, Pretraining, Setting
 from epilm.trials.learn import (
     BindingLesson,
     FactorScores,
@@ -140,18 +140,10 @@ class Bench:
         if not arm.model:
             return str(arm.start), 0.0
         model = next(model for model in self.plan.models if model.name == arm.model)
-        if model.run:
-            return model.run, 0.0
         once = model.pretrain == "once" and not self.plan.world
-        run = folder / ("runs" if once else f"seed{seed}/runs") / model.name
-        recipe, size, changes = self.plan.recipe_of(model)
-        if not (run / "summary.json").is_file():
-            say(f"pre-training {model.name}" + ("" if once else f", seed {seed}"))
-            changes = changes if once else (*changes, f"train.seed={seed}")
-            pretrain(recipe, self.store, run, size=size, set=changes)
-        rows = read_lines(run / "metrics.jsonl")
-        seconds = float(max((row.get("seconds") or 0.0 for row in rows), default=0.0))
-        return str(run), seconds if arm.init == "checkpoint" else 0.0
+        recipe = self.plan.recipe_of(model)
+        run, seconds = run_of(model, recipe, seed, self.store, folder, once, say)
+        return run, seconds if arm.init == "checkpoint" else 0.0
 
     def _made(self, scores: FactorScores, started: float) -> dict[str, Any]:
         known = [table for table in scores.values() if table and np.isfinite(table["ap"])]
@@ -162,6 +154,31 @@ class Bench:
         factors = {f: None if table is None else plain(dict(table)) for f, table in scores.items()}
         about = {"n_factors": len(known), "factors": factors, "notes": []}
         return means | about | {"seconds": time.monotonic() - started}
+
+
+def run_of(
+    model: Pretraining,
+    recipe: tuple[str, str | None, tuple[str, ...]],
+    seed: int,
+    store: Store,
+    folder: Path,
+    once: bool,
+    say: Say,
+) -> tuple[str, float]:
+    """Give the run of a pre-trained model and the seconds it took: made once, then found.
+
+    `recipe` is name, size and changes; `once` makes one run for all seeds.
+    """
+    if model.run:
+        return model.run, 0.0
+    run = folder / ("runs" if once else f"seed{seed}/runs") / model.name
+    name, size, changes = recipe
+    if not (run / "summary.json").is_file():
+        say(f"pre-training {model.name}" + ("" if once else f", seed {seed}"))
+        changes = changes if once else (*changes, f"train.seed={seed}")
+        pretrain(name, store, run, size=size, set=changes)
+    rows = read_lines(run / "metrics.jsonl")
+    return str(run), float(max((row.get("seconds") or 0.0 for row in rows), default=0.0))
 
 
 def stand_ins(setting: Setting, control: Control, store: Store) -> tuple[list[str], list[str]]:

@@ -15,6 +15,10 @@ class LabFiles:
 
     store: Path | None = None
     """Genome and tracks of the cell types."""
+    data: Path | None = None
+    """Of a table of labelled sequences: what its task reads, or a manifest of sets."""
+    genome: list[Path] | None = None
+    """For intervals of --data: FASTA, .2bit or a store; repeat it for several files."""
     labels: Path | None = None
     """Label file of the challenge, or a folder of such or of
     CELL.FACTOR.conservative.narrowPeak.gz."""
@@ -45,7 +49,9 @@ class SetFiles:
 
     manifest: Path | None = None
     """Table of sets: name, task, data, and columns for options (genome, negatives, valid, test,
-    factor, ...)."""
+    factor, ...); a column published names the set of the GeneBERT paper's Table 2."""
+    jobs: int = 1
+    """Sets of a manifest that are worked on at a time, each in a process of its own."""
     task: str | None = None
     """Instead of a manifest: one set's task."""
     data: Path | None = None

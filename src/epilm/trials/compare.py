@@ -3,19 +3,25 @@
 Every competitor gets the same rows, the same split and the same tuning budget on the valid split;
 the test split is scored once a seed. What is printed is the mean and the sample standard deviation
 over seeds (a baseline without chance has one run). All that a competitor needs is seen to be there
-before the first one learns; a baseline that a set cannot have is left out and said.
+before the first one learns; a baseline that a set cannot have is left out and said. The many sets
+of a manifest are opened one after another, several at a time where asked, and one that cannot be
+used is a row that says why.
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from epilm.errors import InputError, UsageError, nearest
+from epilm.errors import EpilmError, InputError, TrainingError, UsageError, nearest
 from epilm.motifs.formats import read_collection
-from epilm.plots.page import Page
+from epilm.plots.page import Page, duration
 from epilm.tasks.base import describe
 from epilm.trials.choices import Networks
 from epilm.trials.learn import (
@@ -30,9 +36,12 @@ from epilm.trials.learn import (
     fit_simple,
     own_motifs,
 )
-from epilm.trials.trial import Key, Maker, Say, TrialResult, run_trial
-from epilm.trials.trial_page import COMPARED, comparison_page
-from epilm.trials.trial_table import Design
+from epilm.trials.manifest import ManifestSets
+from epilm.trials.row_files import Row
+from epilm.trials.side_by_side import LOST, side_by_side
+from epilm.trials.trial import Key, Maker, Say, TrialResult, key_of, rows_of, run_trial
+from epilm.trials.trial_page import COMPARED, compared_of, comparison_page
+from epilm.trials.trial_table import Design, scored
 
 BASELINES = ("kmer", "cnn", "motif", "motifs", "random")
 
@@ -49,7 +58,7 @@ def compare(sets: Sequence[DataSet], out: str | Path, **how: Any) -> list[dict[s
 
 
 def compare_sets(
-    sets: Sequence[DataSet],
+    sets: Sequence[DataSet] | ManifestSets,
     out: str | Path,
     *,
     models: Sequence[Competitor] = (),
@@ -58,17 +67,21 @@ def compare_sets(
     settings: Learning | None = None,
     lrs: Sequence[float] = (),
     motifs: Any = None,
+    jobs: int = 1,
     say: Say | None = None,
 ) -> TrialResult:
     """Fine-tune and score everything on everything.
 
     Parameters
     ----------
-    sets : sequence of DataSet
+    sets : sequence of DataSet, or ManifestSets
+        Those of a manifest are opened when their turn comes; one that cannot be used is a row with
+        its reason (`failed`), and the rest goes on.
     out : path
         Folder; `runs.jsonl` (one line a set, competitor and seed), `table.tsv`, `table.json`,
-        `claims.tsv` (each competitor against the best baseline), `report.html`. What `runs.jsonl`
-        already holds is not done again.
+        `claims.tsv` (each competitor against the best baseline), `summary.tsv` (a competitor over
+        all sets), `report.html`. What `runs.jsonl` already holds is not done again; what has failed
+        is.
     models : sequence of Competitor
     baselines : sequence of str
         Of "kmer" (logistic regression), "cnn", "motif" (the factor's own best score), "motifs" (all
@@ -82,6 +95,8 @@ def compare_sets(
         empty.
     motifs : path, "jaspar:2018" or sequence of Motif, optional
         For motif baselines and fusions.
+    jobs : int
+        Sets of a manifest that are worked on at a time, each in a process of its own.
     say : callable, optional
 
     Returns
@@ -94,8 +109,10 @@ def compare_sets(
         Before anything is learned: an unknown baseline, a set without rows or with one class alone,
         a checkpoint that cannot be opened.
     TrainingError
-        If the folder holds a comparison of other data or settings, or something else.
+        If the folder holds a comparison of other data or settings, or something else; or if no set
+        of a manifest could be used.
     """
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     spec = settings or Learning()
     for rate in lrs or (spec.lr,):
         check_learning(replace(spec, lr=rate))
@@ -105,9 +122,26 @@ def compare_sets(
     if motifs is None and any(name.startswith("motif") for name in baselines):
         raise UsageError("the motif baselines need motifs", do="Pass --motifs FILE or jaspar:2018.")
     collection = None if motifs is None else read_collection(motifs)
-    rows = SetRows(list(sets), list(models), list(baselines), spec, list(lrs), collection)
-    rows.check()
-    return run_trial(rows, out, list(seeds), say)
+    if jobs < 1:
+        raise UsageError("impossible value", where="--jobs", found=jobs, expected="at least 1")
+    field = list(models), list(baselines), spec, list(lrs), collection
+    if not isinstance(sets, ManifestSets):
+        if jobs > 1:
+            raise UsageError("one set is one job", where="--jobs", do="Give a manifest of sets.")
+        rows = SetRows(list(sets), *field)
+        rows.check()
+        return run_trial(rows, out, list(seeds), say)
+    many = ManifestRows([], *field, manifest=sets, jobs=jobs)
+    many.check_first(Path(out), list(seeds), say)
+    result = run_trial(many, out, list(seeds), say)
+    if result.rows and not scored(result.rows):
+        raise TrainingError(
+            "no set could be used",
+            where=str(out),
+            found=result.rows[0]["failed"],
+            do="runs.jsonl has the reason of each.",
+        )
+    return result
 
 
 @dataclass
@@ -122,6 +156,8 @@ class SetRows(Maker):
     motifs: list[Any] | None
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
     design: Design = COMPARED
+    # (start, classes) -> the shortest sequence that it was seen to read
+    _shortest: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for rows to stand in one table."""
@@ -134,16 +170,22 @@ class SetRows(Maker):
 
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """Set after set: baselines without chance once, then all others seed after seed."""
-        fixed = [name for name in WITHOUT_CHANCE if name in self.baselines]
-        names: list[str] = [name for name in ("cnn", "random") if name in self.baselines]
-        names += [model.name for model in self.models]
-        pairs = [(0, name) for name in fixed] + [(seed, name) for seed in seeds for name in names]
-        return [(seed, data.name, name) for data in self.sets for seed, name in pairs]
+        return [key for data in self.sets for key in self._keys_of(data.name, seeds)]
+
+    def _keys_of(self, name: str, seeds: Sequence[int]) -> list[Key]:
+        fixed = [arm for arm in WITHOUT_CHANCE if arm in self.baselines]
+        arms: list[str] = [arm for arm in ("cnn", "random") if arm in self.baselines]
+        arms += [model.name for model in self.models]
+        pairs = [(0, arm) for arm in fixed] + [(seed, arm) for seed in seeds for arm in arms]
+        return [(seed, name, arm) for seed, arm in pairs]
 
     def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
         """Fit one competitor on one set, and score it on the test rows."""
-        seed, name, competitor = key
-        data = next(data for data in self.sets if data.name == name)
+        _, name, _ = key
+        return self._row(next(data for data in self.sets if data.name == name), key)
+
+    def _row(self, data: DataSet, key: Key) -> dict[str, Any]:
+        seed, _, competitor = key
         spec = replace(self.spec, seed=seed)
         if competitor in WITHOUT_CHANCE:
             return fit_simple(competitor, data, self.motifs)
@@ -157,56 +199,69 @@ class SetRows(Maker):
 
     def check(self) -> None:
         """Refuse what would fail late, and leave out the baselines that a set cannot have."""
+        self._check_names()
+        for data in self.sets:
+            self.left_out |= self._refused(data)
+        self._check_baselines([data.name for data in self.sets])
+
+    def _check_names(self) -> None:
         for at, model in enumerate(self.models):
             taken = [*BASELINES, *(other.name for other in self.models[:at])]
             if model.name in taken:
                 raise UsageError(
                     "two competitors have one name", where="--models", found=model.name
                 )
-        shortest: dict[tuple[str, int], int] = {}  # that a start was seen to read
-        for data in self.sets:
-            if data.rows.kind != "classes":
-                raise InputError(
-                    "a comparison is of classes",
-                    where=data.name,
-                    found=f"labels: {data.rows.kind}",
-                    do="Score each model with epilm finetune and epilm evaluate.",
-                )
-            counts = {part: data.rows.part(part).labels for part in ("train", "valid", "test")}
-            for part in ("train", "test"):
-                if not len(counts[part]):
-                    raise InputError(
-                        f"the {part} split is empty", where=data.name, do="Choose another split."
-                    )
-            if len(np.unique(counts["train"])) < 2:
-                raise InputError("the train split has one class alone", where=data.name)
-            for name in self.baselines:
-                if why := self._lack(name, data, len(counts["valid"])):
-                    self.left_out[data.name, name] = why
-            names = [model.name for model in self.models]
-            for name in [*names, *(["random"] if "random" in self.baselines else [])]:
-                start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())
-                if start not in shortest or width < shortest[start]:
-                    check_start(self._entry(name), data, self.motifs, self.spec)
-                    shortest[start] = width
+
+    def _check_baselines(self, sets: Sequence[str]) -> None:
+        """Refuse a baseline that no set can have."""
         for name in self.baselines:
-            reasons = [self.left_out.get((data.name, name)) for data in self.sets]
+            reasons = [self.left_out.get((data, name)) for data in sets]
             if reasons and all(reasons):
                 raise InputError(
                     f"no set can have the baseline {name}",
-                    where=self.sets[0].name,
+                    where=sets[0],
                     found=reasons[0],
                     do="Take it out of --baselines, or give the set the factor's name.",
                 )
+
+    def _refused(self, data: DataSet) -> dict[tuple[str, str], str]:
+        """Refuse a set that nothing can learn, or a start that cannot read it; give the baselines
+        that it cannot have, and why.
+        """
+        if data.rows.kind != "classes":
+            raise InputError(
+                "a comparison is of classes",
+                where=data.name,
+                found=f"labels: {data.rows.kind}",
+                do="Score each model with epilm finetune and epilm evaluate.",
+            )
+        counts = {part: data.rows.part(part).labels for part in ("train", "valid", "test")}
+        for part in ("train", "test"):
+            if not len(counts[part]):
+                raise InputError(
+                    f"the {part} split is empty", where=data.name, do="Choose another split."
+                )
+        if len(np.unique(counts["train"])) < 2:
+            raise InputError("the train split has one class alone", where=data.name)
+        names = [model.name for model in self.models]
+        for name in [*names, *(["random"] if "random" in self.baselines else [])]:
+            start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())
+            if start not in self._shortest or width < self._shortest[start]:
+                check_start(self._entry(name), data, self.motifs, self.spec)
+                self._shortest[start] = width
+        lacks = {name: self._lack(name, data, len(counts["valid"])) for name in self.baselines}
+        return {(data.name, name): why for name, why in lacks.items() if why}
 
     def _lack(self, name: str, data: DataSet, valid: int) -> str:
         """Why a set cannot have a baseline; "" where it can."""
         if name in WITHOUT_CHANCE and not valid:
             return "no valid rows to choose the penalty on"
-        factor = data.factor or data.name
-        if name == "motif" and not own_motifs(self.motifs or (), factor):
-            return f"the collection has no motif of {factor}"
-        return ""
+        return self._no_motif(data.factor or data.name) if name == "motif" else ""
+
+    def _no_motif(self, factor: str) -> str:
+        if own_motifs(self.motifs or (), factor):
+            return ""
+        return f"the collection has no motif of {factor}"
 
     def _entry(self, name: str) -> Competitor:
         """The model of that name; "random" is the twin of the first one."""
@@ -217,6 +272,137 @@ class SetRows(Maker):
             return Competitor("random", "random")
         first = self.models[0]
         return Competitor("random", first.checkpoint, "random", first.fusion)
+
+
+@dataclass
+class ManifestRows(SetRows):
+    """Makes the rows of a comparison on sets that are opened when their turn comes.
+
+    Attributes
+    ----------
+    manifest : ManifestSets
+    jobs : int
+        Sets that are worked on at a time.
+    """
+
+    manifest: ManifestSets = field(default_factory=lambda: ManifestSets([]))
+    jobs: int = 1
+
+    def __post_init__(self) -> None:
+        entries = self.manifest.entries
+        self._stamps = {entry.name: self.manifest.stamp(at) for at, entry in enumerate(entries)}
+        self.design = compared_of(self.plan())
+        if "motif" in self.baselines:  # what is known without opening a set
+            for entry in self.manifest.entries:
+                if why := self._no_motif(entry.options.get("factor") or entry.name):
+                    self.left_out[entry.name, "motif"] = why
+        self._check_names()
+        self._check_baselines([entry.name for entry in self.manifest.entries])
+
+    def plan(self) -> dict[str, Any]:
+        """What must be the same for rows to stand in one table; of the sets each row says it."""
+        about = {name: {"about": stamp} for name, stamp in self._stamps.items()}
+        return super().plan() | {"sets": about}
+
+    def keys(self, seeds: Sequence[int]) -> list[Key]:
+        """Set after set, as in the manifest."""
+        return [key for e in self.manifest.entries for key in self._keys_of(e.name, seeds)]
+
+    def in_order(self, rows: list[Row]) -> list[Row]:
+        """Sets as in the manifest, behind those of earlier calls."""
+        order = {entry.name: at for at, entry in enumerate(self.manifest.entries)}
+        return sorted(rows, key=lambda row: order.get(row["set"], -1))
+
+    def check_first(self, out: Path, seeds: Sequence[int], say: Say) -> None:
+        """See on the first set that is to be done and can be read that all competitors can start.
+
+        What is wrong with a competitor is wrong in every set, and is refused here.
+
+        Raises
+        ------
+        TrainingError
+            If the folder has scores of a set whose line or files were others.
+        """
+        rows = scored(rows_of(out, self.design))
+        for row in rows:
+            made_of, name = row.get("made_of"), row["set"]
+            if made_of and name in self._stamps and made_of != _digest(self._stamps[name]):
+                raise TrainingError(
+                    self.design.words.other,
+                    where=str(out),
+                    found=f"{name}: its line in the manifest, or a file of it, was another one",
+                    do=self.design.words.cure,
+                )
+        done = {key_of(self.design, row) for row in rows}
+        missing = {e.name for e in self.manifest.entries if e.missing}
+        wanted = {
+            key[1] for key in self.keys(seeds) if key not in done and key[1:] not in self.left_out
+        }
+        say(f"{len(self.manifest.entries)} sets, {len(wanted)} of them to do")
+        for name in sorted(missing & wanted):
+            say(f"{name}: its files are not there")
+        for number, entry in enumerate(self.manifest.entries):
+            if entry.name not in wanted - missing:
+                continue
+            say(f"looking at the first of them, {entry.name}")
+            try:
+                data = self.manifest.open(number)
+                self._refused(data)
+            except (InputError, UsageError):  # of the set: its row will say so
+                continue
+            return
+
+    def make_all(
+        self, keys: Sequence[Key], folder: Path, say: Say
+    ) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+        """Rows of one set after another, or of several at a time; one that fails says why."""
+        numbers = {entry.name: at for at, entry in enumerate(self.manifest.entries)}
+        todo: dict[int, list[Key]] = {}
+        for key in keys:
+            todo.setdefault(numbers[key[1]], []).append(key)
+        started, left = time.monotonic(), len(todo)
+        for number, answer in side_by_side(self, list(todo.items()), self.jobs):
+            if answer is not None and answer[0] is LOST:
+                name = self.manifest.entries[number].name
+                yield (0, name, ""), {"failed": answer[1], "seconds": 0.0}
+            elif answer is not None:
+                yield answer
+            else:
+                left -= 1
+                spent = (time.monotonic() - started) / (len(todo) - left)
+                if left:
+                    say(f"{left} of {len(todo)} sets left, about {duration(left * spent)}")
+
+    def work(self, number: int, keys: Sequence[Key]) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+        """Rows of one set; where it cannot be used, one row that says why."""
+        name = self.manifest.entries[number].name
+        try:
+            data = self.manifest.open(number)
+            lacks = self._refused(data)
+        except Exception as error:
+            yield (0, name, ""), {"failed": _why(error), "seconds": 0.0}
+            return
+        for key in keys:
+            started = time.monotonic()
+            if why := lacks.get(key[1:]):
+                row: Mapping[str, Any] = {"failed": why}
+            else:
+                try:
+                    row = self._row(data, key)
+                except Exception as error:
+                    row = {"failed": _why(error)}
+            spent = time.monotonic() - started
+            yield key, {**row, "seconds": spent, "made_of": _digest(self._stamps[name])}
+
+
+def _digest(stamp: Mapping[str, Any]) -> str:
+    text = json.dumps(stamp, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _why(error: Exception) -> str:
+    """The reason as a row keeps it; of what is no mistake of a user's, its kind too."""
+    return str(error) if isinstance(error, EpilmError) else f"{type(error).__name__}: {error}"
 
 
 def competitors_of(texts: Iterable[str]) -> list[Competitor]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from epilm.errors import EpilmError, InputError, RecipeError, nearest
+from epilm.metrics.published import dream_internal_ranks
 from epilm.playground.ground_plan import SIZES, size_of
 from epilm.recipes.recipe import Source, at_size, build_from, load_recipe, read_yaml
+from epilm.tasks.binding.dream.challenge import PAIRS
 from epilm.tasks.splits import Interval, parse_interval
 from epilm.trials.learn import BindingSpec, check_binding
 from epilm.trials.trial_table import Cell, Claim
@@ -23,7 +25,7 @@ from epilm.trials.trial_table import Cell, Claim
 DESIGNS = Path(__file__).parent / "designs"
 WORLD_PLAN, LAB_PLAN = "ablation.json", "ablation_data.json"  # what such a folder holds
 _OF_SETTING = ("train_cells", "test_cell", "train", "valid", "test")
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,11 @@ class Ablation:
     both_strands : bool, optional
         Whether a prediction is the mean over both strands; as fine-tuning's `strands` where not
         given.
+    ranks : tuple of str
+        ARM=MODEL: the arms that are ranked in each setting as the EBERT paper ranks its own models
+        (DBERT, EBERT, EBERT+), and what it calls them.
+    expected : str
+        What a paper says, to stand beside ours.
     finetune : BindingSpec
         Seed, signals, places and cell types are filled in by arm and setting.
     """
@@ -158,6 +165,8 @@ class Ablation:
     world: str = ""
     bin_step: int = 50
     both_strands: bool | None = None
+    ranks: tuple[str, ...] = ()
+    expected: str = ""
     size: str = "base"
 
     def titles(self) -> dict[str, str]:
@@ -197,8 +206,8 @@ def list_designs() -> dict[str, Path]:
 
     Examples
     --------
-    >>> list(list_designs())
-    ['dream_slices', 'playground_ebert']
+    >>> [name for name in list_designs() if name.startswith("e")]
+    ['ebert_figure_s1', 'ebert_table1']
     """
     return {path.stem: path for path in sorted(DESIGNS.glob("*.yaml"))}
 
@@ -231,6 +240,20 @@ def load_design(name: str | Path, size: str | None = None) -> Ablation:
 
 def read_design(name: str | Path, size: str | None = None) -> tuple[Ablation, Source]:
     """Read a description, and where its keys stand, for later messages."""
+    table, source = read_table(name, size)
+    if "settings" in table and "world" in table:
+        raise RecipeError(
+            "the key cannot be set",
+            where=source.of("world"),
+            do="A description says a world, or settings on given data.",
+        )
+    return ablation_of(table, source), source
+
+
+def read_table(name: str | Path, size: str | None = None) -> tuple[dict[str, Any], Source]:
+    """Read the file of a description of any kind, at a size; a key that a size sets to null is not
+    there.
+    """
     shipped = list_designs()
     path = shipped.get(str(name), Path(name))
     if not path.is_file():
@@ -246,15 +269,14 @@ def read_design(name: str | Path, size: str | None = None) -> tuple[Ablation, So
             "an ablation is a table of keys", where=source.name, found=type(table).__name__
         )
     table = at_size(table, None if size == "full" else size, source)
-    if "settings" in table and "world" in table:
-        raise RecipeError(
-            "the key cannot be set",
-            where=source.of("world"),
-            do="A description says a world, or settings on given data.",
-        )
+    return {key: value for key, value in table.items() if value is not None}, source
+
+
+def ablation_of(table: dict[str, Any], source: Source) -> Ablation:
+    """Build an ablation from the table of a file, and refuse what can be seen to be wrong."""
     plan = _from_table(table, source)
     _check(plan, source)
-    return plan, source
+    return plan
 
 
 def _from_table(table: dict[str, Any], source: Source) -> Ablation:
@@ -265,6 +287,9 @@ def _from_table(table: dict[str, Any], source: Source) -> Ablation:
         rest = {key: value for key, value in table.items() if key not in _OF_SETTING}
         kept: dict[str, Any] = {"world": "small", "both_strands": False}
         return build_from(Ablation, kept | rest | {"settings": [own]}, "", source)
+    if table["settings"] == "dream_pairs":
+        named = {pair.factor: None for pair in PAIRS}
+        table = {"factors": list(named)} | table | {"settings": _dream_settings()}
     settings = table["settings"]
     if isinstance(settings, list):  # as a folder keeps it
         return build_from(Ablation, table, "", source)
@@ -286,6 +311,22 @@ def _from_table(table: dict[str, Any], source: Source) -> Ablation:
         build_from(Setting, {"name": name, **value}, f"settings.{name}", source)
     listed = [{"name": name, **value} for name, value in settings.items()]
     return build_from(Ablation, table | {"settings": listed}, "", source)
+
+
+def _dream_settings() -> dict[str, dict[str, Any]]:
+    """The thirteen pairs of ENCODE-DREAM as settings, FACTOR.CELL."""
+    return {
+        f"{pair.factor}.{pair.cell}": {
+            "title": pair.name,
+            "train_cells": list(pair.train_cells),
+            "test_cell": pair.cell,
+            "train": list(pair.train_chroms),
+            "valid": list(pair.valid_chroms),
+            "test": list(pair.test_chroms),
+            "factors": [pair.factor],
+        }
+        for pair in PAIRS
+    }
 
 
 def as_table(plan: Ablation) -> dict[str, Any]:
@@ -325,7 +366,7 @@ def _check(plan: Ablation, source: Source) -> None:
             kind = {"arms": "rows", "models": "models"}[key]
             refuse(f"two {kind} have one name", key, twice[0])
         for name in names:
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 refuse("not a name for a folder", key, name, expected="letters, digits and . _ + -")
     for key, values in (("factors", plan.factors), ("arms", plan.arms)):
         if not values:
@@ -358,6 +399,9 @@ def _check(plan: Ablation, source: Source) -> None:
         if next(arm for arm in plan.arms if arm.name == control.arm).baseline:
             text = f"{control.name} of the baseline {control.arm}"
             refuse("a control is of a fine-tuned arm", "controls", text)
+    for text in plan.ranks:
+        known("ranks", text.partition("=")[0], arms)
+        known("ranks", text.partition("=")[2], dream_internal_ranks().models)
     for claim in plan.claims:
         known("claims", claim.more, rows)
         known("claims", claim.less, rows)

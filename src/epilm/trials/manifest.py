@@ -2,15 +2,18 @@
 
 A manifest is a table with the header `name<TAB>task<TAB>data`, one set a row; any
 further column is an option of the task's loader (genome, negatives, test, ...),
-empty cells are left at their default. Paths are relative to the manifest.
+empty cells are left at their default. Paths are relative to the manifest. Sets are
+opened one at a time, when their turn comes.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError, UsageError, nearest
+from epilm.metrics.published import genebert_table
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.reference import open_reference
@@ -22,16 +25,25 @@ from epilm.trials.choices import SetFiles
 from epilm.trials.learn import DataSet
 
 _PATHS = {"data", "genome", "negative", "other_peaks", "exclude", "motifs", "blacklist"}
+_ALONE = ("negative", "negatives", "option", "factor", "valid", "test")  # options of one set
+_LARGE = {"genome"}  # not read to be told apart
 
 
 @dataclass(frozen=True)
 class SetEntry:
-    """One row: a named set, its task, its file and the loader's options as text."""
+    """One row: a named set, its task, its file and the loader's options as text.
+
+    Attributes
+    ----------
+    missing : str
+        What cannot be read of it, with its line; "" where all files are there.
+    """
 
     name: str
     task: str
     data: str
     options: dict[str, str] = field(default_factory=dict)
+    missing: str = ""
 
 
 def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntry]:
@@ -46,7 +58,8 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
     Raises
     ------
     InputError
-        Naming the line: header, unknown task, name given twice, missing file.
+        Naming the line: header, unknown task, name given twice. A file that is not there is its
+        set's own trouble: `SetEntry.missing`.
 
     Examples
     --------
@@ -98,45 +111,110 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
             raise InputError(
                 "unknown task", where=where, found=row["task"], do=nearest(row["task"], tasks)
             )
+        if (named := row.get("published")) is not None and named not in genebert_table("2").rows:
+            raise InputError(
+                "the paper has no such set",
+                where=where,
+                found=f"published {named}",
+                do=nearest(named, genebert_table("2").rows),
+            )
         met[row["name"]] = number
-        for column in _PATHS & row.keys():
+        missing = ""
+        for column in sorted(_PATHS & row.keys()):
+            if column == "motifs" and row[column].startswith("jaspar:"):
+                continue
             full = path.parent / row[column]
             if not full.exists():
-                raise InputError(
-                    "there is no such file", where=where, found=f"{column} {row[column]}"
-                )
+                missing = f"{where}: there is no such file. Found {column} {row[column]}"
             row[column] = str(full)
         options = {k: v for k, v in row.items() if k not in ("name", "task", "data")}
-        entries.append(SetEntry(row["name"], row["task"], row["data"], options))
+        entries.append(SetEntry(row["name"], row["task"], row["data"], options, missing))
     if not entries:
         raise InputError("the manifest names no sets", where=str(path))
     return entries
 
 
-def read_sets(manifest: str | Path, *, data_seed: int = 0, genome: Any = None) -> list[DataSet]:
-    """Load the sets of a manifest; columns split, valid, test and factor are read here, the rest by
-    the loader.
+@dataclass
+class ManifestSets:
+    """The sets of a manifest, opened one after another; a genome that several name is opened once.
+
+    Can be sent to another process, which opens its own.
+    """
+
+    entries: list[SetEntry]
+    data_seed: int = 0
+    genome: Any = None
+    _opened: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": {}}
+
+    def open(self, number: int) -> DataSet:
+        """Load a set and split its rows; columns split, valid, test and factor are read here, the
+        rest by the loader.
+
+        Raises
+        ------
+        InputError, UsageError
+        """
+        entry = self.entries[number]
+        if entry.missing:
+            raise InputError(entry.missing)
+        options = {name: text for name, text in entry.options.items() if name != "published"}
+        how: dict[str, Any] = {"how": options.pop("split")} if "split" in options else {}
+        how |= {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
+        factor = options.pop("factor", None)
+        path = options.pop("genome", self.genome)
+        key = str(path)
+        if path is not None and key not in self._opened:
+            self._opened[key] = open_reference(path)
+        load = _loader(entry.task)
+        rows = load(
+            entry.data,
+            genome=self._opened.get(key),
+            seed=self.data_seed,
+            **typed_options(load, options),
+        )
+        rows = split_rows(replace(rows, name=entry.name), seed=self.data_seed, **how)
+        return DataSet(entry.name, rows, entry.task, factor)
+
+    def stamp(self, number: int) -> dict[str, Any]:
+        """What must be the same for rows of a set to stand in one table: its line of the manifest,
+        and digests of its files (of a genome the name alone).
+        """
+        entry = self.entries[number]
+        named = {"data": entry.data} | entry.options
+        given = {name: Path(text).name if name in _PATHS else text for name, text in named.items()}
+        files = {
+            name: _digest(Path(named[name])) for name in sorted((_PATHS - _LARGE) & set(named))
+        }
+        return {"task": entry.task, "given": given, "files": files, "data_seed": self.data_seed}
+
+
+def read_sets(
+    manifest: str | Path, *, data_seed: int = 0, genome: Sequence[Path] | None = None
+) -> ManifestSets:
+    """Read a manifest of sets of known tasks; nothing of a set is read yet.
 
     Raises
     ------
     InputError
     """
-    opened: dict[str, Any] = {}
-    sets = []
-    for entry in read_manifest(manifest, tuple(TASKS)):
-        options = dict(entry.options)
-        how: dict[str, Any] = {"how": options.pop("split")} if "split" in options else {}
-        how |= {k: tuple(options.pop(k).split(",")) for k in ("valid", "test") if k in options}
-        factor = options.pop("factor", None)
-        path = options.pop("genome", None)
-        if path is not None and path not in opened:
-            opened[path] = open_reference(path)
-        used = opened[path] if path is not None else genome
-        load = _loader(entry.task)
-        rows = load(entry.data, genome=used, seed=data_seed, **typed_options(load, options))
-        rows = split_rows(replace(rows, name=entry.name), seed=data_seed, **how)
-        sets.append(DataSet(entry.name, rows, entry.task, factor))
-    return sets
+    entries = read_manifest(manifest, tuple(TASKS))
+    for entry in entries:
+        _loader(entry.task)
+    return ManifestSets(entries, data_seed, genome)
+
+
+def _digest(path: Path) -> str:
+    """Of a file its bytes, of a folder the names and sizes in it; "" where it is not there."""
+    if path.is_dir():
+        there = sorted((str(p.relative_to(path)), p.stat().st_size) for p in path.rglob("*"))
+        return hashlib.sha256(repr(there).encode()).hexdigest()[:16]
+    if not path.is_file():
+        return ""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
 
 
 def _loader(name: str) -> Callable[..., LabelledSequences]:
@@ -157,8 +235,8 @@ def _loader(name: str) -> Callable[..., LabelledSequences]:
     return task.load
 
 
-def sets_of(files: SetFiles) -> list[DataSet]:
-    """Load the sets that a user names: a manifest's, or one.
+def sets_of(files: SetFiles) -> list[DataSet] | ManifestSets:
+    """Give the sets that a user names: a manifest's, not opened yet, or one.
 
     Raises
     ------
@@ -169,6 +247,15 @@ def sets_of(files: SetFiles) -> list[DataSet]:
     if (files.manifest is None) == (files.task is None or files.data is None):
         raise UsageError("give either --manifest, or --task and --data")
     if files.manifest is not None:
+        alone = {name: getattr(files, name) for name in _ALONE if getattr(files, name)}
+        if files.split != "auto":
+            alone["split"] = files.split
+        if alone:
+            raise UsageError(
+                "a manifest says this in a column, set by set",
+                where=", ".join(f"--{name}" for name in alone),
+                do=f"Add a column {next(iter(alone))} to {files.manifest.name}.",
+            )
         return read_sets(files.manifest, data_seed=files.data_seed, genome=files.genome)
     assert files.task is not None
     load = _loader(files.task)

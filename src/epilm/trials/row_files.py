@@ -41,9 +41,10 @@ def append_row(path: Path, row: Mapping[str, Any]) -> Row:
 def read_rows(
     path: Path, key: Callable[[Row], Hashable], wanted: Callable[[Row], bool] = bool
 ) -> list[Row]:
-    """Read the rows that are wanted, the last of each key, in the order in which keys came."""
+    """Read the rows that are wanted, the last of each key, in the order of the file."""
     rows: dict[Hashable, Row] = {}
     for row in read_lines(path):
         if wanted(row):
+            rows.pop(key(row), None)
             rows[key(row)] = row
     return list(rows.values())

@@ -4,13 +4,14 @@ A maker says what there is to do and does one row; the engine claims the folder,
 it lacks one after another, and writes each row, the tables and the page as soon as the row is made.
 So a stopped trial goes on where it was, and seeds, arms and settings can be added later. What a
 row needs is checked by the maker before the first one is begun; a row that cannot be is left out
-and said. Neighbours: `worlds`, `given`, `compare` make rows, `table` adds up, `trial_page` draws.
+and said. A maker may let a row fail with its reason and go on; the same command tries it again.
+Neighbours: `worlds`, `given`, `compare` make rows, `trial_table` adds up, `trial_page` draws.
 """
 
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,20 @@ from epilm.errors import TrainingError, UsageError
 from epilm.plots.page import Page, load_json, write_page
 from epilm.recipes.recipe import flat
 from epilm.trials.row_files import Row, append_row, read_rows
-from epilm.trials.trial_table import Design, Verdict, judge, summarise, text_of, write_tables
+from epilm.trials.trial_table import (
+    Design,
+    Verdict,
+    judge,
+    scored,
+    summarise,
+    text_of,
+    write_tables,
+)
 
 PAGE = "report.html"
 FIRST_SEED = 1  # the settings of a shipped description were chosen on the world of seed 0
 _NAMED = ("models", "arms", "controls", "settings")  # lists whose items are told apart by name
-_REST = 20  # a page is not drawn again before this many times what the last one took have passed
+_REST = 20  # tables and page are not made again before this many times what they took have passed
 
 Say = Callable[[str], None]
 Key = tuple[int, str, str]  # seed, setting, arm
@@ -60,6 +69,23 @@ class Maker(ABC):
     @abstractmethod
     def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
         """Make one row, or go on with it: its scores, and `seconds` where other than all."""
+
+    def make_all(
+        self, keys: Sequence[Key], folder: Path, say: Say
+    ) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+        """Make rows, each given as soon as it is there; one after another where not other."""
+        for key in keys:
+            started = time.monotonic()
+            row = dict(self.make(key, folder, say))
+            row.setdefault("seconds", time.monotonic() - started)
+            yield key, row
+
+    def in_order(self, rows: list[Row]) -> list[Row]:
+        """Rows as the table has them; seed after seed where the design says its lines."""
+        order = {(cell.setting, cell.arm): at for at, cell in enumerate(self.design.cells)}
+        if not order:
+            return rows
+        return sorted(rows, key=lambda row: (row["seed"], order[self.design.place(row)]))
 
     @abstractmethod
     def page(self, folder: Path) -> Page:
@@ -137,22 +163,18 @@ def run_trial(
         for text in left_out:
             say(f"left out: {text}")
         rows = rows_of(folder, design)
-        done = {key_of(design, row) for row in rows}
+        done = {key_of(design, row) for row in scored(rows)}
         wanted = [key for key in maker.keys(seeds) if key[1:] not in maker.left_out]
         drawn = spent = 0.0
         try:
-            for key in wanted:
-                if key in done:
-                    continue
-                started = time.monotonic()
-                made = dict(maker.make(key, folder, say))
-                made.setdefault("seconds", time.monotonic() - started)
-                row = append_row(folder / words.rows, _names(design, key) | made)
-                rows.append(row)
+            missing = [key for key in wanted if key not in done]
+            for key, made in maker.make_all(missing, folder, say):
+                row = append_row(folder / words.rows, _names(design, key) | dict(made))
+                rows = [*(old for old in rows if not _outdated(design, old, row)), row]
                 done.add(key)
                 say(_progress(design, row))
-                write_tables(folder, design, rows)
                 if (begun := time.monotonic()) >= drawn + _REST * spent:
+                    write_tables(folder, design, rows)
                     write_page(maker.page(folder), folder / PAGE)
                     drawn = time.monotonic()
                     spent = drawn - begun
@@ -161,10 +183,7 @@ def run_trial(
             say(f"stopped after {there} of {len(wanted)} rows: the same command goes on from there")
             raise
         finally:
-            rows = rows_of(folder, design)
-            if design.cells:
-                order = {(cell.setting, cell.arm): at for at, cell in enumerate(design.cells)}
-                rows.sort(key=lambda row: (row["seed"], order[design.place(row)]))
+            rows = maker.in_order(rows_of(folder, design))
             write_tables(folder, design, rows)
             page = write_page(maker.page(folder), folder / PAGE)
     return TrialResult(design, rows, page, left_out)
@@ -200,13 +219,22 @@ def key_of(design: Design, row: Mapping[str, Any]) -> Key:
 
 
 def rows_of(folder: Path, design: Design) -> list[Row]:
-    """Rows that a folder holds and the design asks for."""
+    """Rows that a folder holds and the design asks for.
+
+    That a whole setting failed (a row without an arm) is forgotten when one of its rows came later.
+    """
     cells = {(cell.setting, cell.arm) for cell in design.cells}
-    return read_rows(
+    rows = read_rows(
         folder / design.words.rows,
         lambda row: key_of(design, row),
         lambda row: not cells or design.place(row) in cells,
     )
+    last = {design.place(row)[0]: at for at, row in enumerate(rows) if design.place(row)[1]}
+    return [
+        row
+        for at, row in enumerate(rows)
+        if design.place(row)[1] or at > last.get(design.place(row)[0], -1)
+    ]
 
 
 def claim_folder(folder: Path, design: Design, plan: Mapping[str, Any]) -> None:
@@ -290,6 +318,12 @@ def other_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tupl
     return [(key, was, now) for key, (was, now) in plain.items() if was != now]
 
 
+def _outdated(design: Design, old: Row, new: Row) -> bool:
+    """Whether a row that failed is answered by a new one of its place, or of its setting."""
+    (setting, arm), (new_setting, new_arm) = design.place(old), design.place(new)
+    return bool(old.get("failed")) and setting == new_setting and arm in ("", new_arm)
+
+
 def _names(design: Design, key: Key) -> Row:
     seed, setting, arm = key
     words = design.words
@@ -301,7 +335,10 @@ def _name(*parts: str) -> str:
 
 
 def _progress(design: Design, row: Row) -> str:
+    if why := row.get("failed"):
+        return f"{_name(*design.place(row))}: FAILED: {why}"
     values = [(score, row.get(score)) for score in design.words.printed[:3]]
     scores = ", ".join(f"{s} -" if v is None else f"{s} {v:.4f}" for s, v in values)
     seed, *key = key_of(design, row)
-    return f"seed {seed}, {_name(*key)}: {scores} ({row['seconds']:.0f} s)"
+    alarm = f" COLLAPSE: {row['collapse']}" if row.get("collapse") else ""
+    return f"seed {seed}, {_name(*key)}: {scores} ({row['seconds']:.0f} s){alarm}"

@@ -4,12 +4,14 @@ Reads the folder alone, so that `epilm report` can draw it again at any time.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from epilm.metrics.bin_scores import HEADS
+from epilm.metrics.published import dream_internal_ranks, genebert_table
 from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, duration, footer, load_json
 from epilm.plots.paired import paired_gaps, paired_points, size_of_points
 from epilm.plots.style import as_image, figure
@@ -24,11 +26,14 @@ from epilm.trials.trial_table import (
     Design,
     Verdict,
     Words,
+    beside_paper,
     best_line,
     judge,
     name_of,
     over_baselines,
+    published_scores,
     said_level,
+    said_over_settings,
     shown,
     summarise,
 )
@@ -51,11 +56,61 @@ COMPARED = Design(COMPARISON, trivial=frozenset((*WITHOUT_CHANCE, "random")))
 _MANY = 8  # sets from which on a comparison has one table and no picture a set
 
 
+def compared_of(plan: Mapping[str, Any]) -> Design:
+    """What the table of a comparison is made of: with the paper's rows of the sets that are its."""
+    ours, theirs = genebert_table("2"), genebert_table("2_dnabert")
+    published: dict[tuple[str, str], Mapping[str, float]] = {}
+    for name, about in plan.get("sets", {}).items():
+        if (named := about.get("about", {}).get("given", {}).get("published")) is not None:
+            published[name, "GeneBERT, published"] = ours.rows[named]
+            published[name, "DNABERT, published"] = theirs.rows[named]
+    return replace(COMPARED, published=published, source=ours.source, note=ours.note)
+
+
+def paper_sections(design: Design, rows: Sequence[Row]) -> list[Section]:
+    """A section of ours beside what is published; none where nothing is."""
+    beside, scores = beside_paper(design, rows), published_scores(design)
+    if not beside:
+        return []
+    words = design.words
+    heads = [words.setting] if words.setting else []
+    heads += ["row", "seeds", *(f"{HEADS.get(s, s)}{of}" for s in scores for of in ("", ", paper"))]
+    cells = [
+        [
+            *([line[words.setting]] if words.setting else []),
+            line["title"],
+            line["seeds"],
+            *(cell for s in scores for cell in (shown(line, s, 3, "±"), line[f"{s}_published"])),
+        ]
+        for line in beside
+    ]
+    text = [f"{design.note}."] if design.note else []
+    return [Section("Beside the paper", text=text, tables=[Table(heads, cells, design.source)])]
+
+
 def design_of(plan: Ablation) -> Design:
     """What the table of an ablation is made of."""
     trivial = frozenset(arm.name for arm in plan.arms if arm.baseline)
     controls = frozenset(control.name for control in plan.controls)
-    return Design(WORLDS if plan.world else LAB, plan.cells(), plan.claims, trivial, controls)
+    table, published = dream_internal_ranks(), {}
+    for text in plan.ranks:
+        arm, _, model = text.partition("=")
+        for setting in plan.settings:
+            dataset = setting.name.replace(".", ":", 1)
+            if dataset in table.datasets:
+                row = table.ranks[table.datasets.index(dataset)]
+                rank = float(row[table.models.index(model)])
+                published[setting.name, arm] = {"mean_rank": rank}
+    return Design(
+        WORLDS if plan.world else LAB,
+        plan.cells(),
+        plan.claims,
+        trivial,
+        controls,
+        published,
+        f"mean rank of four metrics among these rows; {table.source}" if published else "",
+        plan.expected,
+    )
 
 
 def ablation_page(folder: Path) -> Page:
@@ -101,6 +156,9 @@ def ablation_sections(
     design = design_of(plan)
     table = summarise(design, rows)
     sections = [_setting(plan, design, setting, table, rows) for setting in plan.settings]
+    sections += paper_sections(design, rows)
+    if plan.expected and not design.published:
+        sections.append(Section("What the paper says", text=[plan.expected]))
     if plan.claims:
         sections.append(_claims(plan, judge(design, rows)))
     return [*sections, _how(plan, about or {}, rows)]
@@ -263,10 +321,14 @@ def _how(plan: Ablation, about: Mapping[str, Any], rows: Sequence[Row]) -> Secti
 
 def comparison_page(folder: Path) -> Page:
     """Collect the page of a comparison's folder."""
-    plan, rows = load_json(folder / COMPARISON.plan, {}), rows_of(folder, COMPARED)
-    table = summarise(COMPARED, rows)
+    plan = load_json(folder / COMPARISON.plan, {})
+    design, order = compared_of(plan), {name: at for at, name in enumerate(plan.get("sets", {}))}
+    rows = sorted(rows_of(folder, design), key=lambda row: order.get(row["set"], -1))
+    table = summarise(design, rows)
     sets: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
+        if row.get("failed"):
+            continue
         sets.setdefault(row["set"], {}).setdefault(row["competitor"], []).append(row)
     sections, cards = [], []
     if len(sets) > _MANY:
@@ -279,8 +341,16 @@ def comparison_page(folder: Path) -> Page:
                 line = lines[best]
                 mean, who = f"{line['auroc_mean']:.3f}", line["competitor"]
                 cards.append((name, mean, f"best AUROC: {who}"))
-    if level := _level(COMPARED, rows):
+    if said := said_over_settings(design, rows):
+        sections.insert(0, Section("All sets", text=[f"{line}." for line in said[1:]]))
+    sections += paper_sections(design, rows)
+    if level := _level(design, rows):
         sections.append(Section("What a baseline does as well", text=level))
+    failures = [[r["set"], r["competitor"] or "all", r["failed"]] for r in rows if r.get("failed")]
+    if failures:
+        text = ["The same command tries these again."]
+        failed = Table(["set", "competitor", "why"], failures)
+        sections.append(Section("Without a score", text=text, tables=[failed]))
     seeds, settings = {row["seed"] for row in rows}, plan.get("settings", {})
     facts = [
         ("Sets", f"{len(sets)}"),

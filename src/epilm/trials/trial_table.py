@@ -4,18 +4,20 @@ Rows of one seed share its data, split and randomness, so two arms are compared 
 within seeds: a claim shows where the mean difference is above two of its standard errors (sample
 sd over seeds / sqrt(seeds)). A factor may have no score in an arm (no motif of it is known): that
 row's mean is over fewer factors, which the table says, and two rows are compared over the factors
-that both have. Pure functions but for the writing.
+that both have. A row may have failed: it has a reason in place of scores, and counts for nothing
+but itself. Pure functions but for the writing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
 from epilm.atomic import atomic_file, write_json
-from epilm.metrics.bin_scores import HEADS
+from epilm.metrics.bin_scores import HEADS, METRICS
+from epilm.metrics.ranking import rank_models
 from epilm.training.log import plain
 
 ERRORS = 2.0  # standard errors that a difference has to exceed
@@ -98,6 +100,11 @@ class Design:
         Arms without a network, or without pre-training: what the others must beat.
     controls : frozenset of str
         Arms that need not beat anything.
+    published : mapping
+        (setting, arm) -> score -> a paper's value, which stands beside ours; arms that only the
+        paper has may be among them.
+    source, note : str
+        Of what is published.
     """
 
     words: Words
@@ -105,6 +112,9 @@ class Design:
     claims: tuple[Claim, ...] = ()
     trivial: frozenset[str] = frozenset()
     controls: frozenset[str] = frozenset()
+    published: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
+    source: str = ""
+    note: str = ""
 
     def place(self, row: Mapping[str, Any]) -> tuple[str, str]:
         """Setting and arm of a row."""
@@ -214,7 +224,8 @@ def summarise(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
         of_factors, factors: factor -> the same two of each score and positives, n; seconds: mean;
         notes. Of others: `<score>_lo` and `<score>_hi` where rows have a bootstrap interval over
         their test rows (means over seeds: the rows are the same, so more seeds make it no
-        narrower), collapsed (how many seeds), chosen (a seed each).
+        narrower), collapsed (how many seeds), chosen (a seed each). `failed` holds the reasons of
+        rows that have no score, which are not among the seeds.
 
     Examples
     --------
@@ -225,10 +236,13 @@ def summarise(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
     (2, 0.85, 0.0707)
     """
     words, table = design.words, []
-    for cell, mine in design.lines(rows).items():
+    for cell, every in design.lines(rows).items():
+        mine = scored(every)
         line: dict[str, Any] = {words.setting: cell.setting} if words.setting else {}
         line |= {words.arm: cell.arm, "title": cell.title or cell.arm, "seeds": len(mine)}
         line |= _spreads(mine, words.scores)
+        if failed := [str(row["failed"]) for row in every if row.get("failed")]:
+            line["failed"] = failed
         if cell.factors:
             counted = [row.get("n_factors", len(row["factors"])) for row in mine]
             line |= {"n_factors": min(counted), "of_factors": len(cell.factors), "factors": {}}
@@ -247,6 +261,138 @@ def summarise(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
             line["chosen"] = [row.get("chosen") for row in mine]
         table.append(line)
     return table
+
+
+def scored(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows that did not fail."""
+    return [row for row in rows if not row.get("failed")]
+
+
+def over_settings(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Sum up many settings: of each arm the quartiles and the mean of each setting's mean score.
+
+    Returns
+    -------
+    list of dict
+        Arm by its word, then settings (that have a score), failed, collapsed (settings in which a
+        seed has), and of each printed score `<score>_q1`, `_median`, `_q3`, `_mean`. The arm "" is
+        of settings that could not be read at all.
+
+    Examples
+    --------
+    >>> words = Words("a comparison", "", "", "set", "who", "", ("auroc",), (), ("auroc",), "")
+    >>> rows = [
+    ...     {"set": name, "who": "x", "seed": 0, "auroc": value, "collapse": value == 0.5}
+    ...     for name, value in (("a", 0.5), ("b", 0.7), ("c", 0.8))
+    ... ]
+    >>> (line,) = over_settings(Design(words), [*rows, {"set": "d", "who": "x", "failed": "no"}])
+    >>> line["settings"], line["failed"], line["collapsed"], line["auroc_median"]
+    (3, 1, 1, 0.7)
+    """
+    word, out = design.words.arm, []
+    table = summarise(design, rows)
+    for arm in dict.fromkeys(line[word] for line in table):
+        lines = [line for line in table if line[word] == arm]
+        made: dict[str, Any] = {
+            word: arm,
+            "settings": sum(bool(line["seeds"]) for line in lines),
+            "failed": sum("failed" in line for line in lines),
+            "collapsed": sum(bool(line.get("collapsed")) for line in lines),
+        }
+        for score in design.words.printed:
+            known = [v for line in lines if (v := line[f"{score}_mean"]) is not None]
+            parts = np.quantile(known, (0.25, 0.5, 0.75)).tolist() if known else [None] * 3
+            made |= dict(zip((f"{score}_{q}" for q in ("q1", "median", "q3")), parts, strict=True))
+            made[f"{score}_mean"] = spread(known)[0]
+        out.append(made)
+    return sorted(out, key=lambda line: line[word] == "")
+
+
+def said_over_settings(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line an arm on all settings; none where there is one setting alone."""
+    settings = {design.place(row)[0] for row in rows}
+    if len(settings) < 2 or not design.words.setting:
+        return []
+    noun, lead = design.words.setting, design.words.scores[0]
+    out = [f"over {len(settings)} {noun}s:"]
+    for line in over_settings(design, rows):
+        if not (arm := line[design.words.arm]):
+            out.append(f"{line['failed']} could not be used: the reason is in its row")
+            continue
+        said = f"{arm}: {line['settings']} {noun}s"
+        if line["settings"]:
+            said += (
+                f", median {HEADS.get(lead, lead)} {line[f'{lead}_median']:.4f} (quartiles"
+                f" {line[f'{lead}_q1']:.4f} to {line[f'{lead}_q3']:.4f})"
+            )
+        said += f", {line['collapsed']} collapsed"
+        out.append(said + (f", {line['failed']} failed" if line["failed"] else ""))
+    return out
+
+
+def beside_paper(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Ours beside what is published: the lines of every setting that the paper has.
+
+    Returns
+    -------
+    list of dict
+        Setting and arm by their words, title, seeds, and of each score that is published ours as
+        `<score>_mean` and `<score>_sd`, and the paper's as `<score>_published`; None where one has
+        none.
+    """
+    words, out = design.words, []
+    scores = published_scores(design)
+    lines = {
+        (str(line.get(words.setting, "")), line[words.arm]): line
+        for line in summarise(design, rows)
+    }
+    if "mean_rank" in scores:
+        lines = _with_ranks(design, lines)
+    titles = {(cell.setting, cell.arm): cell.title or cell.arm for cell in design.cells}
+    for setting in dict.fromkeys(setting for setting, _ in (*lines, *design.published)):
+        theirs = [key for key in design.published if key[0] == setting]
+        if not theirs or (not design.cells and not any(key[0] == setting for key in lines)):
+            continue
+        mine = [key for key in (titles or lines) if key[0] == setting]
+        for key in dict.fromkeys((*mine, *theirs)):
+            line = lines.get(key, {})
+            made: dict[str, Any] = {words.setting: setting} if words.setting else {}
+            made |= {words.arm: key[1], "title": titles.get(key, key[1])}
+            made["seeds"] = line.get("seeds", 0)
+            for score in scores:
+                made |= {f"{score}_{what}": line.get(f"{score}_{what}") for what in ("mean", "sd")}
+                made[f"{score}_published"] = design.published.get(key, {}).get(score)
+            out.append(made)
+    return out
+
+
+def _with_ranks(
+    design: Design, lines: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Add to lines the mean of their ranks in four metrics, among the published arms of a setting
+    that all have a score.
+    """
+    out = dict(lines)
+    for setting in dict.fromkeys(setting for setting, _ in design.published):
+        keys = [key for key in design.published if key[0] == setting]
+        scores = {
+            key[1]: {metric: lines.get(key, {}).get(f"{metric}_mean") for metric in METRICS}
+            for key in keys
+        }
+        if any(value is None for row in scores.values() for value in row.values()):
+            continue
+        ranked = rank_models({setting: scores}).dataset_scores
+        assert ranked is not None
+        for key, rank in zip(keys, ranked[0].tolist(), strict=True):
+            out[key] = {**lines[key], "mean_rank_mean": rank, "mean_rank_sd": None}
+    return out
+
+
+def published_scores(design: Design) -> list[str]:
+    """Scores that the paper gives, in the order of the trial's own where it has them."""
+    named = dict.fromkeys(score for row in design.published.values() for score in row)
+    order = (*design.words.printed, *design.words.scores)
+    return sorted(named, key=lambda score: (*order, score).index(score))
 
 
 def _spreads(tables: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> dict[str, float | None]:
@@ -338,7 +484,9 @@ def _judged(
 def _scored(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Rows in which some factor has a score; all where rows have no factors."""
     return [
-        row for row in rows if "factors" not in row or any(map(_defined, row["factors"].values()))
+        row
+        for row in scored(rows)
+        if "factors" not in row or any(map(_defined, row["factors"].values()))
     ]
 
 
@@ -367,7 +515,8 @@ def _means(
 def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write table.json, table.tsv, claims.tsv and, where there are factors, factors.tsv."""
     words, table, lead = design.words, summarise(design, rows), design.words.scores[0]
-    verdicts = judge(design, rows) if words.lines else over_baselines(design, rows)
+    judged = words.lines or design.claims
+    verdicts = judge(design, rows) if judged else over_baselines(design, rows)
     lines = [plain(line) for line in table]
     if not words.setting:  # the table of worlds has a number a factor
         for line in lines:
@@ -390,6 +539,9 @@ def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]
         ends = [f"{score}_{end}" for score in words.scores for end in ("lo", "hi")]
         ends = [end for end in ends if any(end in line for line in table)]
         heads = [*names, "seeds", *scores, "collapsed", *ends]
+    if any("failed" in line for line in table):
+        heads.append("failed")
+        table = [line | {"failed": "; ".join(line.get("failed", ()))} for line in table]
     _write_tsv(folder / "table.tsv", heads, table)
     if factors:
         split = [
@@ -404,6 +556,15 @@ def write_tables(folder: Path, design: Design, rows: Sequence[Mapping[str, Any]]
         asdict(v) | {"claim": v.say, "difference": v.mean, "verdict": v.word} for v in verdicts
     ]
     _write_tsv(folder / "claims.tsv", heads, named)
+    if words.setting and not words.lines and len({design.place(row)[0] for row in rows}) > 1:
+        quarters = ("q1", "median", "q3", "mean")
+        heads = [f"{score}_{what}" for score in words.printed for what in quarters]
+        heads = [words.arm, "settings", "failed", "collapsed", *heads]
+        _write_tsv(folder / "summary.tsv", heads, over_settings(design, rows))
+    if beside := beside_paper(design, rows):
+        whats = ("mean", "sd", "published")
+        heads = [f"{score}_{what}" for score in published_scores(design) for what in whats]
+        _write_tsv(folder / "published.tsv", [*names, "seeds", *heads], beside)
 
 
 def _write_tsv(path: Path, heads: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> None:
@@ -478,6 +639,7 @@ def text_of(design: Design, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
                 cells += f"{line[f'{lead}_lo']:.4f} to {line[f'{lead}_hi']:.4f}".rjust(20)
             elif bounded:
                 cells += " " * 20
+            flag += f"  failed: {line['failed'][0]}" if "failed" in line else ""
             lines.append(f"{start}{name_of(line):<{width}}{line['seeds']:>6}{cells}{flag}")
 
     if words.lines:
@@ -494,13 +656,36 @@ def text_of(design: Design, rows: Sequence[Mapping[str, Any]], left_out: Sequenc
         block(table, f"{words.setting:<{column}}{words.arm:<{width}}", named=True)
     verdicts = judge(design, rows)
     wide = max([10, *(len(v.say) for v in verdicts)]) + 2
-    lines += [f"{v.say:<{wide}}{v.score:<10}{_gap(v)}  {v.word}" for v in verdicts]
+    score = max([10, *(len(v.score) + 1 for v in verdicts)])
+    lines += [f"{v.say:<{wide}}{v.score:<{score}}{_gap(v)}  {v.word}" for v in verdicts]
     level = said_level(over_baselines(design, rows))
     lines += level[:MOST_SAID]
     if len(level) > MOST_SAID:
         lines.append(f"and {len(level) - MOST_SAID} more such: claims.tsv")
+    if not words.lines:
+        lines += said_over_settings(design, rows)
+    lines += text_beside(design, rows)
     lines += [f"left out: {text}" for text in left_out]
     return "\n".join(lines).rstrip()
+
+
+def text_beside(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines to print of ours beside what is published; none where nothing is."""
+    beside, scores = beside_paper(design, rows), published_scores(design)
+    if not beside:
+        return [design.note] if design.note else []
+    names = ["  ".join((str(line.get(design.words.setting, "")), line["title"])) for line in beside]
+    wide = max(map(len, names)) + 2
+    titles = "".join(f"{HEADS.get(score, score):>28}" for score in scores)
+    out = ["", f"ours, and published ({design.source}):", " " * wide + titles]
+    for name, line in zip(names, beside, strict=True):
+        cells = ""
+        for score in scores:
+            theirs = line[f"{score}_published"]
+            ours = shown(line, score) if line[f"{score}_mean"] is not None else "-"
+            cells += f"{ours:>20} {'-' if theirs is None else f'{theirs:.3f}':>7}"
+        out.append(f"{name.strip():<{wide}}{cells}")
+    return [*out, *([design.note] if design.note else [])]
 
 
 def _gap(verdict: Verdict) -> str:

@@ -23,6 +23,28 @@ from epilm.trials.trial import Key, Maker, Say
 from epilm.trials.trial_page import ablation_page, design_of
 
 
+def make_world(home: Path, world: str, seed: int, cells: Sequence[str], say: Say) -> Path:
+    """Make the invented genome of a seed in `home/data`, and in `home/store` the store of the
+    tracks of cell types, unless they are there.
+    """
+    data, store = home / "data", home / "store"
+    if not data.is_dir():
+        say(f"seed {seed}: an invented genome ({world})")
+        simulate(data, world, seed)
+    if not store.is_dir():
+        build(
+            genome=data / "genome.fa",
+            peaks={cell: data / f"peaks/{cell}.narrowPeak.gz" for cell in cells},
+            motifs=data / "motifs.jaspar",
+            states={cell: data / f"states/{cell}.bed.gz" for cell in cells},
+            accessibility={cell: data / f"signals/{cell}.accessibility.bw" for cell in cells},
+            mappability=data / "signals/mappability.bw",
+            assembly="simulated",
+            out=store,
+        )
+    return store
+
+
 class WorldRows(Maker):
     """Makes the rows of an ablation on invented worlds."""
 
@@ -55,23 +77,10 @@ class WorldRows(Maker):
 
     def _world(self, home: Path, seed: int, say: Say) -> Bench:
         """Make the invented genome and the store of its tracks, unless they are there."""
-        plan, data, store = self.ablation, home / "data", home / "store"
+        plan, data = self.ablation, home / "data"
         (setting,) = plan.settings
-        if not data.is_dir():
-            say(f"seed {seed}: an invented genome ({plan.world})")
-            simulate(data, plan.world, seed)
-        if not store.is_dir():
-            cells = (*setting.train_cells, setting.test_cell)
-            build(
-                genome=data / "genome.fa",
-                peaks={cell: data / f"peaks/{cell}.narrowPeak.gz" for cell in cells},
-                motifs=data / "motifs.jaspar",
-                states={cell: data / f"states/{cell}.bed.gz" for cell in cells},
-                accessibility={cell: data / f"signals/{cell}.accessibility.bw" for cell in cells},
-                mappability=data / "signals/mappability.bw",
-                assembly="simulated",
-                out=store,
-            )
+        cells = (*setting.train_cells, setting.test_cell)
+        store = make_world(home, plan.world, seed, cells, say)
         opened = Store.open(store)
         check_bench(plan, self.source, opened)
         sizes = dict(zip(opened.chroms, opened.sizes, strict=True))

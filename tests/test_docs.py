@@ -24,6 +24,9 @@ from epilm.training.learning import option_name
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorials" / "first-run.md"
+# Go on from the tutorial's folders, in this order; the first three cost seconds each.
+TASK_TUTORIALS = ("explain", "variants", "own-data")
+MORE_TUTORIALS = ("promoters", "tfbs", "binding", "splice", "risk")
 EXPLORE = DOCS / "how-to" / "explore.md"  # goes on from the tutorial's folders
 HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune", "embed")]
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
@@ -152,14 +155,35 @@ def test_every_key_of_a_recipe_is_documented():
     assert [key for key in known if f"`{key}`" not in text] == []
 
 
-def run(page: Path) -> None:
-    """Type a page's commands in the folder we are in, and write the files it shows."""
+# Commands whose folder another page of one test may have made, and where they name it.
+SHARED = {"simulate": 1, "build": "--out", "pretrain": "--out"}
+
+
+def made_before(words: list[str], done: dict[str, list[str]]) -> bool:
+    """Whether a command's folder is there, made by the same words on an earlier page."""
+    if words[0] not in SHARED:
+        return False
+    key = SHARED[words[0]]
+    folder = words[key] if isinstance(key, int) else words[words.index(key) + 1]
+    if folder in done:
+        assert done[folder] == words, f"two pages make {folder}, by different commands"
+        return True
+    done[folder] = words
+    return words[0] == "simulate" and Path(folder).exists()
+
+
+def run(page: Path, done: dict[str, list[str]] | None = None) -> None:
+    """Type a page's commands in the folder we are in, and write the files it shows.
+
+    `done` keeps what made the folders that several pages share: such a command is typed once.
+    """
+    done = {} if done is None else done
     for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
         if "file=" in kind:
             Path(kind.partition("file=")[2]).write_text(body, encoding="utf-8")
     for line in commands(page):
         words = shlex.split(line, comments=True)[1:]
-        if words[0] == "simulate" and Path(words[1]).exists():
+        if made_before(words, done):
             continue
         if any(word.startswith("train.devices") for word in words):
             # The second process starts this program again, which must not be pytest.
@@ -173,7 +197,8 @@ def run(page: Path) -> None:
 def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
     # One test, so that two test processes do not each simulate, build and pre-train.
     monkeypatch.chdir(tmp_path)
-    run(TUTORIAL)
+    done: dict[str, list[str]] = {}
+    run(TUTORIAL, done)
     for name in ("play.store/store.json", "runs/promoter/report.html", "scores.tsv"):
         assert Path(name).is_file()
     assert main(["export", "runs/play", "bert_play"]) == 0
@@ -187,10 +212,30 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
         "table.html",
     ):
         assert Path(name).is_file()
+    for name in TASK_TUTORIALS:
+        run(TUTORIAL.with_name(f"{name}.md"), done)
+    for name in ("one/report.html", "scored/scores.tsv", "top.html", "runs/activity/metrics.json"):
+        assert Path(name).is_file(), name
     for page in PAGES:
         for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
             if kind == "python runnable":
                 exec(compile(body, name_of(page), "exec"), {"__name__": "example"})
+
+
+@pytest.mark.twin
+def test_the_other_tutorials_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done: dict[str, list[str]] = {}
+    run(TUTORIAL, done)
+    for name in MORE_TUTORIALS:
+        run(TUTORIAL.with_name(f"{name}.md"), done)
+    for name in ("starts.tsv", "sites/table.tsv", "typeC.bw", "splice.tsv.gz", "risk/risk.json"):
+        assert Path(name).is_file(), name
+
+
+def test_every_tutorial_is_run():
+    pages = {page.stem for page in TUTORIAL.parent.glob("*.md") if commands(page)}
+    assert pages == {TUTORIAL.stem, *TASK_TUTORIALS, *MORE_TUTORIALS}
 
 
 def test_the_page_of_splice_sites_runs(tmp_path, monkeypatch):

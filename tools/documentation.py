@@ -181,7 +181,7 @@ def gather(out: Path, pictures: Path | None, only: Iterable[str] | None = None) 
     shutil.rmtree(pages, ignore_errors=True)
     shutil.copytree(ROOT / "docs", pages)
     made = api_pages(only=only)
-    (pages / "api").mkdir()
+    (pages / "api").mkdir(exist_ok=True)
     for name, text in made.items():
         (pages / "api" / name).write_text(text, encoding="utf-8")
     drawn = pages / "pictures" / "gallery"

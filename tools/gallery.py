@@ -4,7 +4,8 @@
 
 Types the page's commands in `--work` (build/gallery-work) and draws what its comments name into
 `--out` (build/gallery): `<!-- picture: NAME.png of FILE -->`, where FILE is a picture, or an HTML
-page of which a headless Chromium takes a picture. A folder that is there is not made again.
+page of which a headless Chromium takes a picture (`of FILE, 1700 high`: that many
+pixels). A folder that is there is not made again.
 """
 
 import argparse
@@ -20,20 +21,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PICTURE = re.compile(r"<!-- picture: (\S+\.png) of (\S+) -->")
+PICTURE = re.compile(r"<!-- picture: (\S+\.png) of (\S+?)(?:, (\d+) high)? -->")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SIZE = (1200, 900)
+WIDTH, HEIGHT = 1200, 900  # of a page, where its comment says no height
 
 
-def pictures(text: str) -> dict[str, str]:
-    """Name of each picture of the page, and the file it is made of.
+def pictures(text: str) -> dict[str, tuple[str, int]]:
+    """Name of each picture of the page, the file it is made of, and how high a page is drawn.
 
     Examples
     --------
-    >>> pictures("<!-- picture: a.png of run/report.html -->")
-    {'a.png': 'run/report.html'}
+    >>> pictures("<!-- picture: a.png of run/report.html, 1700 high -->")
+    {'a.png': ('run/report.html', 1700)}
     """
-    return dict(PICTURE.findall(text))
+    return {name: (file, int(high or HEIGHT)) for name, file, high in PICTURE.findall(text)}
 
 
 def type_commands(text: str, work: Path) -> None:
@@ -69,7 +70,7 @@ def type_commands(text: str, work: Path) -> None:
                 raise SystemExit(f"exit code {done.returncode}: {line}")
 
 
-def photograph(page: Path, target: Path) -> None:
+def photograph(page: Path, target: Path, height: int = HEIGHT) -> None:
     """Take a picture of an HTML page.
 
     Parameters
@@ -78,13 +79,15 @@ def photograph(page: Path, target: Path) -> None:
         The page; nothing is asked of a network.
     target : path
         The PNG.
+    height : int
+        How much of the page, in pixels from its top.
     """
     browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if browser is None:
         raise SystemExit(f"no browser to draw {page.name} with: install one of {BROWSERS}")
     with tempfile.TemporaryDirectory() as profile:
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += [f"--user-data-dir={profile}", f"--window-size={SIZE[0]},{SIZE[1]}"]
+        command += [f"--user-data-dir={profile}", f"--window-size={WIDTH},{height}"]
         command += ["--virtual-time-budget=20000", f"--screenshot={target}"]
         subprocess.run(
             [*command, f"file://{page.resolve()}"], check=True, timeout=300, capture_output=True
@@ -116,9 +119,10 @@ def draw(work: Path, out: Path, only: list[str] | None = None) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     drawn = []
     for name in only or named:
-        source, target = work / named[name], out / name
+        file, height = named[name]
+        source, target = work / file, out / name
         if source.suffix == ".html":
-            photograph(source, target)
+            photograph(source, target, height)
         else:
             shutil.copyfile(source, target)
         drawn.append(target)

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from epilm.cohorts.choices import Illness, Population
+from epilm.cohorts.classifiers import cross_validate, folds_of
 from epilm.cohorts.columns import Dosages, Together, WeightedDeltas
 from epilm.cohorts.deltas import open_reader, score_deltas
 from epilm.cohorts.genotypes import open_genotypes, usable_columns
-from epilm.cohorts.learning import cross_validate, folds_of
 from epilm.cohorts.people import read_people
+from epilm.cohorts.risk_choices import Illness, Population
 from epilm.cohorts.scoring import fold_scores, spread_of
-from epilm.cohorts.simulate import simulate_cohort
+from epilm.cohorts.simulate_cohort import simulate_cohort
 from epilm.finetuning.finetune import finetune
 from epilm.genome.fasta import open_genome
 from epilm.genome.peaks import read_peaks

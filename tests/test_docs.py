@@ -240,6 +240,7 @@ def test_every_tutorial_is_run():
     assert pages == {TUTORIAL.stem, *TASK_TUTORIALS, *COSTLY_TUTORIALS}
 
 
+@pytest.mark.twin  # ten epochs of the published network; tests/tasks/splice types the same
 def test_the_page_of_splice_sites_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     genome, _ = toy_splice.write(tmp_path)

@@ -10,7 +10,7 @@ from epilm.finetuning.finetune import finetune
 from epilm.finetuning.start import prepare
 from epilm.tasks import TASKS
 from epilm.tasks.binding import BinLabels, grid
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from toy_tracks import toy_track_store
 
 CHROMS = {"chr1": 40_000, "chr2": 20_000, "chr3": 20_000}

@@ -31,7 +31,7 @@ _PUBLIC = {
     "risk": "epilm.cohorts.risk",
     "score_variants": "epilm.variants.score",
     "simulate": "epilm.playground.simulate",
-    "simulate_cohort": "epilm.cohorts.simulate",
+    "simulate_cohort": "epilm.cohorts.simulate_cohort",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -77,7 +77,7 @@ def report(
 
         page = demo_page(folder)
     elif (folder / RISK).is_file():
-        from epilm.cohorts.page import risk_page
+        from epilm.cohorts.risk_page import risk_page
 
         page = risk_page(folder)
     elif any((folder / name).is_file() for name in ABLATIONS):

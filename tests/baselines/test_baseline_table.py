@@ -8,7 +8,7 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetune import finetune
 from epilm.motifs.motif import Motif
 from epilm.tasks import TASKS, labelled
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.tasks.sequence_task import SequenceOptions
 from toy_binding import toy_labels, toy_store
 

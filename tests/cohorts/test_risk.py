@@ -11,9 +11,9 @@ import pytest
 
 from epilm.cli import main
 from epilm.cohorts import deltas
-from epilm.cohorts.choices import Illness, Judging, Population, Reading
 from epilm.cohorts.risk import risk
-from epilm.cohorts.simulate import simulate_cohort
+from epilm.cohorts.risk_choices import CohortReading, Illness, Judging, Population
+from epilm.cohorts.simulate_cohort import simulate_cohort
 from epilm.errors import InputError, UsageError
 from epilm.hub.checkpoint import save_model
 from epilm.models.from_spec import build_model
@@ -101,7 +101,7 @@ def test_phenotypes_by_chance_are_told_from_nothing_by_no_arm(world, tmp_path):
     drawn = rng.permutation([1] * 60 + [0] * 70)
     people = write_people(tmp_path / "p.tsv", [(x.split("\t")[0], y) for x, y in zip(lines, drawn)])
     given = files(world) | {"phenotypes": people, "model": world / "model", **QUIET}
-    done = risk(**given, reading=Reading(window=31), judging=Judging(folds=3))
+    done = risk(**given, reading=CohortReading(window=31), judging=Judging(folds=3))
     for arm in ("model", "dosage", "background"):
         assert abs(done.table[arm]["auroc"].mean - 0.5) < 0.17
     assert done.differences["dosage"].level
@@ -109,7 +109,7 @@ def test_phenotypes_by_chance_are_told_from_nothing_by_no_arm(world, tmp_path):
 
 @pytest.mark.parametrize("features", ["deltas", "haplotypes"])
 def test_the_same_files_give_the_same_and_people_may_stand_in_any_order(world, tmp_path, features):
-    reading = Reading(features=features, window=31 if features == "deltas" else None)
+    reading = CohortReading(features=features, window=31 if features == "deltas" else None)
     given = {"model": world / "model", "regions": world / "r.bed", "reading": reading, **QUIET}
     judging = Judging(folds=3, components=0)
     done = risk(**files(world), **given, judging=judging)
@@ -126,7 +126,7 @@ def test_the_same_files_give_the_same_and_people_may_stand_in_any_order(world, t
 
 def test_a_stopped_run_goes_on_and_leaves_nothing_behind(world, tmp_path, monkeypatch):
     monkeypatch.setattr(deltas, "BLOCK", 4)
-    given = {"model": world / "model", "reading": Reading(window=31), "device": "cpu"}
+    given = {"model": world / "model", "reading": CohortReading(window=31), "device": "cpu"}
     calls = []
     real = deltas.score_changes
 
@@ -158,7 +158,7 @@ def small(folder, calls, phenotypes, **options):
         vcf,
         people,
         genome,
-        reading=options.pop("reading", Reading(motifs=motifs)),
+        reading=options.pop("reading", CohortReading(motifs=motifs)),
         **options,
         **QUIET,
     )
@@ -186,7 +186,7 @@ def test_cohorts_that_cannot_be_judged_are_refused(world, tmp_path):
             judging=judging,
             regions=tmp_path / "r.bed",
             model=world / "model",
-            reading=Reading(features="haplotypes"),
+            reading=CohortReading(features="haplotypes"),
         )
 
 
@@ -196,12 +196,12 @@ def test_cohorts_that_cannot_be_judged_are_refused(world, tmp_path):
         ({"judging": Judging(prevalence=1.5)}, "--prevalence: impossible value"),
         ({"judging": Judging(components=-1)}, "--components: impossible value"),
         ({"judging": Judging(covariates=("family",), group_by="family")}, "cannot both be read"),
-        ({"reading": Reading(features="haplotypes")}, "haplotypes are those of regions"),
+        ({"reading": CohortReading(features="haplotypes")}, "haplotypes are those of regions"),
         (
-            {"reading": Reading(features="haplotypes", window=31), "regions": "r.bed"},
+            {"reading": CohortReading(features="haplotypes", window=31), "regions": "r.bed"},
             "windows around single variants. Found --window",
         ),
-        ({"reading": Reading(window=31, shifts=(20,))}, "a shift moves the variant"),
+        ({"reading": CohortReading(window=31, shifts=(20,))}, "a shift moves the variant"),
         ({"genome": None}, "the genome of the variants is needed"),
         ({"model": None}, "Give --model or --motifs"),
         ({"like": "hscr"}, "there is no such set"),

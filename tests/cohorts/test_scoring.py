@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from epilm.cohorts.learning import OutOfFold, cross_validate, folds_of
+from epilm.cohorts.classifiers import OutOfFold, cross_validate, folds_of
 from epilm.cohorts.scoring import alarm_of, fold_scores, paired, spread_of, tenths_of
 
 

@@ -8,8 +8,8 @@ import pytest
 import chromium
 from epilm.cli import main
 from epilm.errors import InputError, UsageError
-from epilm.exploring.choices import Sources, View
 from epilm.exploring.explore import explore
+from epilm.exploring.explore_choices import Sources, View
 from epilm.exploring.table_page import explore_table
 from toy_binding import toy_store
 from toy_runs import binding_run, sequence_run

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from epilm.errors import EpilmError, InputError
+from epilm.exploring.explore_page import Browsed
 from epilm.exploring.hub import label, write_hub
 from epilm.exploring.loci import find_loci
-from epilm.exploring.page import Browsed
-from epilm.exploring.track import Level, Span, Track
+from epilm.exploring.track import Level, Track, TrackSpan
 from epilm.genome.bbi import open_bbi
 from epilm.genome.signals import open_signal
 from epilm.genome.trackhub import read_trackdb
@@ -22,10 +22,12 @@ def browsed(tracks):
     return Browsed("<b>Two loci</b>", "GRCh37", SIZES, loci, ("A" * 100, "C" * 10), tuple(tracks))
 
 
-GENE = Span(90, 150, "CTCF 2", "-", exons=((90, 100), (140, 150)), said={"id": "G1"})
+GENE = TrackSpan(90, 150, "CTCF 2", "-", exons=((90, 100), (140, 150)), said={"id": "G1"})
 SPANS = Track("genes", "genes", ([GENE], []), "45,52,64")
 STATES = Track(
-    "CD4+: states", "states", ([Span(100, 150, "1_TssA", colour="255,0,0")], [Span(40, 50, "b")])
+    "CD4+: states",
+    "states",
+    ([TrackSpan(100, 150, "1_TssA", colour="255,0,0")], [TrackSpan(40, 50, "b")]),
 )
 OTHER = replace(STATES, name="CD4-: states")
 EMPTY = Track("nothing", "peaks", ([], []))

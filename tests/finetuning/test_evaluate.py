@@ -1,4 +1,7 @@
-"""The one evaluator: tables of predictions and runs. Bins: tests/tasks/binding/test_scores.py."""
+"""The one evaluator: tables of predictions and runs.
+
+Bins: tests/tasks/binding/test_binding_scores.py.
+"""
 
 import numpy as np
 import pytest

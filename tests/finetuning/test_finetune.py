@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -23,8 +22,9 @@ from epilm.models.binding_head import BindingModel
 from epilm.models.classifier import SequenceClassifier
 from epilm.tasks.base import labelled
 from epilm.tasks.binding import write_labels
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.training.learning import Learning
+from forked import CONTEXT
 from toy_binding import QUICK as BINS
 from toy_binding import quick as quick_bins
 from toy_binding import toy_labels, toy_store
@@ -312,7 +312,7 @@ def killed_in(folder, learn):
 def test_killed_between_two_epochs_a_run_ends_with_the_same_weights(learn, tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
-    process = get_context("spawn").Process(target=killed_in, args=(tmp_path / "cut", learn))
+    process = CONTEXT.Process(target=killed_in, args=(tmp_path / "cut", learn))
     process.start()
     whole = learn(tmp_path / "whole", lambda line: None)
     process.join(120)
@@ -512,44 +512,40 @@ def test_the_shortcut_takes_larger_steps_still(store):
 # -- where little is installed
 
 
-@pytest.mark.parametrize("kind", ["labelled table", "label file"])
-def test_fine_tuning_needs_torch_transformers_and_numpy_alone(kind, store, tmp_path):
-    """From a table of sequences, or from a label file and a store that were made elsewhere."""
-    out, table = tmp_path / "run", tmp_path / "promoters.tsv"
-    if kind == "labelled table":
-        rows = planted(40)
-        letters = [
-            "".join("ACGTN"[code] for code in row[:n])
-            for row, n in zip(rows.codes, rows.lengths, strict=True)
-        ]
-        lines = [f"{word}\t{label}" for word, label in zip(letters, rows.labels, strict=True)]
-        fasta = tmp_path / "promoters.fa"
-        fasta.write_text("".join(f">row\n{word}\n" for word in letters))
-        table.write_text("sequence\tlabel\n" + "\n".join(lines) + "\n")
-        calls = [
-            f"finetune('promoter', {str(table)!r}, {str(out)!r}, checkpoint='cnn', epochs=1)",
-            f"predict({str(out)!r}, {str(fasta)!r}, {str(tmp_path / 'said.tsv')!r}, device='cpu')",
-            f"evaluate({str(out)!r})",
-        ]
-    else:
-        write_labels(tmp_path / "TF.train.labels.tsv", toy_labels(store))
-        calls = [
-            f"finetune('binding', {str(tmp_path / 'TF.train.labels.tsv')!r}, {str(out)!r},"
-            f" checkpoint='cnn', store={str(store.path)!r}, epochs=1, factor='TF',"
-            " test_cells=('typeC',), valid_chroms=('chr2',), test_chroms=('chr3',), window_bp=600,"
-            " valid_negatives=20, positives_per_epoch=20)",
-        ]
+def test_fine_tuning_needs_torch_transformers_and_numpy_alone(store, tmp_path):
+    """From a table of sequences, and from a label file and a store that were made elsewhere."""
+    table, fasta = tmp_path / "promoters.tsv", tmp_path / "promoters.fa"
+    rows = planted(40)
+    letters = [
+        "".join("ACGTN"[code] for code in row[:n])
+        for row, n in zip(rows.codes, rows.lengths, strict=True)
+    ]
+    lines = [f"{word}\t{label}" for word, label in zip(letters, rows.labels, strict=True)]
+    fasta.write_text("".join(f">row\n{word}\n" for word in letters))
+    table.write_text("sequence\tlabel\n" + "\n".join(lines) + "\n")
+    write_labels(tmp_path / "TF.train.labels.tsv", toy_labels(store))
     program = f"""
 import sys
 for name in ("pandas", "sklearn", "numba", "anndata", "bioframe", "Bio", "pyfaidx", "scipy"):
     sys.modules[name] = None
+from pathlib import Path
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.predict import predict
-{chr(10).join(calls)}
+here = Path({str(tmp_path)!r})
+finetune("promoter", here / "promoters.tsv", here / "sequences", checkpoint="cnn", epochs=1)
+predict(here / "sequences", here / "promoters.fa", here / "said.tsv", device="cpu")
+evaluate(here / "sequences")
+finetune(
+    "binding", here / "TF.train.labels.tsv", here / "bins", checkpoint="cnn",
+    store={str(store.path)!r}, epochs=1, factor="TF", test_cells=("typeC",),
+    valid_chroms=("chr2",), test_chroms=("chr3",), window_bp=600, valid_negatives=20,
+    positives_per_epoch=20,
+)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (out / "model" / "model.safetensors").is_file()
+    for run in ("sequences", "bins"):
+        assert (tmp_path / run / "model" / "model.safetensors").is_file()

@@ -177,6 +177,7 @@ def test_a_head_that_is_not_known_here_is_named(tmp_path):
     odd = Finetuned(model.network, model.spec, model.about | {"head": {"name": "oracle"}})
     odd.save(tmp_path / "model")
     with pytest.raises(
-        CheckpointError, match=r"a head that is not known here. Found oracle; expected one of conv"
+        CheckpointError,
+        match=r"not known here. Found oracle; expected one of bases, conv",
     ):
         load_finetuned(tmp_path / "model")

@@ -9,7 +9,7 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.preset import check_width, with_preset, with_steps
 from epilm.tasks import TASKS
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.tasks.sequence_task import SequenceOptions
 from toy_binding import QUICK as BINS
 from toy_binding import toy_labels, toy_store

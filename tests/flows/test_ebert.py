@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 import epilm
 from epilm.training.log import read_metrics
 from epilm.training.state import states, step_of
+from forked import Command
 from toy_tracks import toy_track_store
 
 STEPS = 12
@@ -48,34 +49,19 @@ def store(tmp_path_factory) -> Path:
     ).path
 
 
-def start(store: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    words = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "epilm",
-            "pretrain",
-            "ebert_tiny",
-            "--device",
-            "cpu",
-            "--store",
-            str(store),
-            "--out",
-            str(out),
-            *words,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def words(store: Path, out: Path, *more: str) -> list[str]:
+    switches = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
+    kind = ["pretrain", "ebert_tiny", "--device", "cpu"]
+    return [*kind, "--store", str(store), "--out", str(out), *switches]
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return err
+def start(store: Path, out: Path, *more: str) -> Command:
+    return Command(words(store, out, *more))
+
+
+def finish(command: Command) -> str:
+    assert command.wait(240) == 0, command.said()
+    return command.said()
 
 
 def final_weights(out: Path) -> dict[str, torch.Tensor]:
@@ -136,7 +122,10 @@ def test_killed_at_a_random_step_a_run_ends_bit_identical(store, whole, tmp_path
 @pytest.mark.twin  # the same loop as in test_resume
 def test_two_processes_give_the_losses_and_weights_of_one(store, whole, tmp_path):
     out = tmp_path / "two"
-    finish(start(store, out, "train.devices=2"))
+    # It starts its second process with its own command line: no fork has one.
+    command = [sys.executable, "-m", "epilm", *words(store, out, "train.devices=2")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment, timeout=240)
     one, two = lines(whole), lines(out)
     assert [line[:2] for line in one] == [line[:2] for line in two]
     np.testing.assert_allclose([line[2] for line in two], [line[2] for line in one], rtol=1e-5)

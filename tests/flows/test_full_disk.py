@@ -4,10 +4,9 @@ Where a small file system can be mounted (in a name space of our own, nothing el
 is truly full; the limit on the size of a file works everywhere.
 """
 
-import os
 import shutil
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,12 @@ import pytest
 from epilm.hub.checkpoint import save_model
 from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec
+from forked import Command, limit_files, list_all, mount_small
 from toy_store import toy_store
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SPEC = ModelSpec(
     name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny"), next_segment="none"
 )
-LIMITED = """
-import resource, sys
-from epilm.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-sys.exit(main(sys.argv[1:]))
-"""
 PRETRAIN = [
     *("pretrain", "genebert_native", "--size", "tiny", "--device", "cpu"),
     *("--set", "train.steps=2", "--set", "train.checkpoint_every=1"),
@@ -67,15 +60,10 @@ def words(what: str, store: Path, model: Path, out: Path) -> list[str]:
 
 @pytest.mark.parametrize("what", ["pretrain", "finetune", "export"])
 def test_a_file_that_may_not_grow_that_large_is_one_message(what, store, model, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, *words(what, store, model, tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    command = Command(words(what, store, model, tmp_path / "out"), partial(limit_files, 200_000))
+    assert command.wait(240) == 1
+    assert "Traceback" not in command.said()
+    last = command.said().strip().splitlines()[-1]
     assert "a file may not grow that large here; nothing was left half-written" in last
     assert "B, which it takes. Raise the limit" in last
     assert list(tmp_path.rglob("*.safetensors")) == []
@@ -93,21 +81,18 @@ def mounts() -> None:
 @pytest.mark.parametrize("what", ["pretrain", "finetune", "export"])
 @pytest.mark.usefixtures("mounts")
 def test_a_full_disk_is_one_message(what, store, model, tmp_path):
-    script = 'mount -t tmpfs -o size=1m none "$0" && "$@"; code=$?; ls -aR "$0"; exit $code'
-    command = [sys.executable, "-m", "epilm", *words(what, store, model, tmp_path / "out")]
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, str(tmp_path), *command],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
+    command = Command(
+        words(what, store, model, tmp_path / "out"),
+        partial(mount_small, str(tmp_path), "1m"),
+        partial(list_all, str(tmp_path)),
     )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
+    assert command.wait(240) == 1
+    assert "Traceback" not in command.said()
+    last = command.said().strip().splitlines()[-1]
     assert "the disk is full; nothing was left half-written. Found " in last
     assert " free; expected " in last
     assert ", which it takes. Free some space" in last
     # The best weights of a fine-tuning may have fitted, whole: the next start takes them up.
-    left = [name for name in done.stdout.splitlines() if name.endswith(".safetensors")]
+    left = [name for name in command.wrote().splitlines() if name.endswith(".safetensors")]
     assert left in ([], ["best_0001.safetensors"] if what == "finetune" else [])
-    assert ".half-" not in done.stdout
+    assert ".half-" not in command.wrote()

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from epilm.training.log import read_metrics
 from epilm.training.state import states, step_of
+from forked import Command
 from toy_store import toy_store
 
 STEPS = 12
@@ -26,6 +27,12 @@ SWITCHES = (
     "train.log_every=1",
     "train.precision=fp32",
     "model.encoder.dropout=0.2",
+    # A step is as small as it can be: what is proved is where it goes on.
+    "model.encoder.hidden=32",
+    "model.encoder.ffn=64",
+    "model.encoder.heads=2",
+    "model.k=4",
+    "train.validate_samples=8",
     "samples.holdout_chroms=[chr3]",
 )
 
@@ -36,36 +43,19 @@ def store(tmp_path_factory) -> Path:
     return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(120, 90, 60), factors=24).path
 
 
-def start(store: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    words = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "epilm",
-            "pretrain",
-            "genebert_native",
-            "--size",
-            "tiny",
-            "--device",
-            "cpu",
-            "--store",
-            str(store),
-            "--out",
-            str(out),
-            *words,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+def words(store: Path, out: Path, *more: str) -> list[str]:
+    switches = [word for switch in (*SWITCHES, *more) for word in ("--set", switch)]
+    kind = ["pretrain", "genebert_native", "--size", "tiny", "--device", "cpu"]
+    return [*kind, "--store", str(store), "--out", str(out), *switches]
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    return err
+def start(store: Path, out: Path, *more: str) -> Command:
+    return Command(words(store, out, *more))
+
+
+def finish(command: Command) -> str:
+    assert command.wait(240) == 0, command.said()
+    return command.said()
 
 
 def final_weights(out: Path) -> dict[str, torch.Tensor]:
@@ -83,7 +73,7 @@ def whole(store, tmp_path_factory) -> Path:
     return out
 
 
-def signal_at(process: subprocess.Popen[str], out: Path, step: int, number: int) -> None:
+def signal_at(process: Command, out: Path, step: int, number: int) -> None:
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if (out / "metrics.jsonl").is_file() and any(
@@ -104,7 +94,7 @@ def test_stopped_by_ctrl_c_then_killed_at_a_random_step_a_run_ends_bit_identical
     process = start(store, out)
     signal_at(process, out, 1, signal.SIGINT)
     assert process.returncode == 130
-    assert "the same command goes on from there" in process.stderr.read()
+    assert "the same command goes on from there" in process.said()
     stopped = step_of(states(out / "checkpoints")[-1])
     assert 1 <= stopped < STEPS
 
@@ -145,7 +135,6 @@ EARLY = (
     "train.patience=3",
     # All of a pool of ten: never better than the first time.
     "train.best_by=matching/recall@10",
-    "train.validate_samples=8",
 )
 
 
@@ -174,7 +163,10 @@ def test_a_killed_run_keeps_the_same_best_and_ends_as_early(store, tmp_path):
 
 def test_two_processes_give_the_losses_of_one(store, whole, tmp_path):
     out = tmp_path / "two"
-    finish(start(store, out, "train.devices=2"))
+    # It starts its second process with its own command line: no fork has one.
+    command = [sys.executable, "-m", "epilm", *words(store, out, "train.devices=2")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, env=environment, timeout=240)
     one, two = lines(whole), lines(out)
     assert [line[:2] for line in one] == [line[:2] for line in two]
     np.testing.assert_allclose([line[2] for line in two], [line[2] for line in one], rtol=1e-5)

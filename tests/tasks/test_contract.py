@@ -7,7 +7,7 @@ import pytest
 
 from epilm.errors import UsageError
 from epilm.tasks import TASKS, find_task
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.tasks.contract import VERBS, foreign_option, learned_settings, options_from, owners_of
 from epilm.tasks.promoter import PromoterOptions
 from epilm.tasks.sequence_task import SequenceOptions

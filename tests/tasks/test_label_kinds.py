@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from epilm.errors import UsageError
-from epilm.tasks.label_kinds import Classes, Counts, Factors, Numbers, flat, labels_from
+from epilm.tasks.label_kinds import Classes, Factors, Numbers, PoissonCounts, flat, labels_from
 
 
 def test_classes_are_lost_as_cross_entropy():
@@ -103,7 +103,7 @@ def test_numbers_are_scaled_and_counts_are_rates():
     assert (again.mean, again.sd) == ((10.0,), (2.0,))
     table = again.scores(truth.numpy(), np.array([[11.0], [0.0], [8.0]], np.float32))["x"]
     assert (table["n"], table["mse"], table["mse_of_mean"]) == (2, 0.5, 4.0)
-    counts = Counts(("x",), [10.0])
+    counts = PoissonCounts(("x",), [10.0])
     rates = counts.probabilities(logits)
     by_hand = sum(float(rates[r] - truth[r] * rates[r].log()) for r in (0, 2))
     assert float(counts.loss(logits, truth)) == pytest.approx(by_hand, rel=1e-5)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from epilm.errors import UsageError
-from epilm.tasks.binding.options import BindingOptions
+from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.training.learning import (
     Learning,
     check_learning,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.baselines.bases import BASE_BASELINES, FittedMatrices, fit_base_baseline
+from epilm.baselines.base_models import BASE_BASELINES, FittedMatrices, fit_base_baseline
 from epilm.baselines.features import Features
 from epilm.baselines.sequence_models import canonical, kmer_counts
 from epilm.errors import InputError, UsageError, nearest

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 
 @dataclass(frozen=True)
-class Source:
+class VectorSource:
     """What is embedded; one of --fasta, --bed, --store."""
 
     fasta: Path | None = None
@@ -31,7 +31,7 @@ def embed(
     model: Path,
     *,
     out: Path,
-    source: Annotated[Source, Parameter(name="*")] = Source(),
+    source: Annotated[VectorSource, Parameter(name="*")] = VectorSource(),
     pool: Literal["cls", "mean", "pooler", "max"] | None = None,
     by: str | None = None,
     batch_size: int = 64,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from epilm.exploring.choices import Sources, View
+from epilm.exploring.explore_choices import Sources, View
 
 
 def explore(

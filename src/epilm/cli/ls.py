@@ -54,8 +54,8 @@ def _heads() -> dict[str, str]:
 
 
 def _baselines() -> dict[str, str]:
+    from epilm.baselines.base_models import BASE_BASELINES
     from epilm.baselines.baseline_table import BASELINES
-    from epilm.baselines.bases import BASE_BASELINES
 
     every: dict[str, Any] = {**BASELINES, **BASE_BASELINES}
     return {name: baseline.about for name, baseline in every.items()}

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from epilm.cohorts.choices import Judging, Reading
+from epilm.cohorts.risk_choices import CohortReading, Judging
 
 
 def risk(
@@ -16,7 +16,7 @@ def risk(
     model: Path | None = None,
     regions: Path | None = None,
     out: Path,
-    reading: Annotated[Reading, Parameter(name="*")] = Reading(),  # noqa: B008 - frozen
+    reading: Annotated[CohortReading, Parameter(name="*")] = CohortReading(),  # noqa: B008 - frozen
     judging: Annotated[Judging, Parameter(name="*")] = Judging(),  # noqa: B008
     like: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",

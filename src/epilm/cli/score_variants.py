@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from epilm.variants.choices import Against, Ranking, Reading, Running
+from epilm.variants.variant_choices import Against, Ranking, Running, VariantReading
 
 
 def score_variants(
@@ -17,7 +17,7 @@ def score_variants(
     store: Path | None = None,
     cell: str | None = None,
     motifs: Path | None = None,
-    reading: Annotated[Reading, Parameter(name="*")] = Reading(),  # noqa: B008 - frozen
+    reading: Annotated[VariantReading, Parameter(name="*")] = VariantReading(),  # noqa: B008 - frozen
     ranking: Annotated[Ranking, Parameter(name="*")] = Ranking(),  # noqa: B008
     against: Annotated[Against, Parameter(name="*")] = Against(),  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),  # noqa: B008

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from epilm.cohorts.choices import Illness, Population
+from epilm.cohorts.risk_choices import Illness, Population
 
 
 def simulate_cohort(
@@ -44,7 +44,7 @@ def simulate_cohort(
     import json
     import sys
 
-    from epilm.cohorts.simulate import simulate_cohort as run
+    from epilm.cohorts.simulate_cohort import simulate_cohort as run
 
     folder = run(
         out,

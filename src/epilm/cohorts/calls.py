@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.cohorts.columns import Rows
-from epilm.cohorts.genotypes import Columns, Genotypes
-from epilm.cohorts.haplotypes import RegionSpan
+from epilm.cohorts.genotypes import GenotypeColumns, Genotypes
 from epilm.cohorts.people import People
+from epilm.cohorts.phased import RegionSpan
 from epilm.errors import InputError
 from epilm.genome.checks import check_intervals
 from epilm.genome.peaks import read_peaks
@@ -53,7 +53,7 @@ class Members:
     used: Rows
 
 
-def members_of(columns: Columns, spans: list[RegionSpan] | None) -> Members:
+def members_of(columns: GenotypeColumns, spans: list[RegionSpan] | None) -> Members:
     """Say which variants lie wholly inside which region.
 
     Raises
@@ -110,7 +110,7 @@ class PeopleCalls:
 def read_calls(
     genotypes: Genotypes,
     people: People,
-    columns: Columns,
+    columns: GenotypeColumns,
     members: Members,
     components: int,
     features: str,

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.cohorts.choices import Population
 from epilm.cohorts.columns import Floats
-from epilm.cohorts.frequencies import Site
+from epilm.cohorts.frequencies import AlleleSite
+from epilm.cohorts.risk_choices import Population
 
 VCF_COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
 
@@ -25,7 +25,7 @@ class Cohort:
 
     Attributes
     ----------
-    sites : list of Site, length V
+    sites : list of AlleleSite, length V
         With frequencies and with effects on liability (sd units an ALT copy).
     copies : int8 (N, V, 2)
         ALT on either haplotype.
@@ -36,7 +36,7 @@ class Cohort:
     notes : list of str
     """
 
-    sites: list[Site]
+    sites: list[AlleleSite]
     copies: NDArray[np.int8]
     labels: NDArray[np.int64]
     liability: Floats

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from epilm.cohorts.choices import Illness
+from epilm.cohorts.risk_choices import Illness
 from epilm.errors import InputError
 from epilm.variants.variant_files import kind_of, open_vcf
 
 
 @dataclass(frozen=True)
-class Site:
+class AlleleSite:
     """A variant of a cohort.
 
     Attributes
@@ -42,12 +42,12 @@ class Site:
     group: str
 
 
-def read_sites(path: str | Path, illness: Illness) -> tuple[list[Site], list[str]]:
+def read_sites(path: str | Path, illness: Illness) -> tuple[list[AlleleSite], list[str]]:
     """Read the variants of a cohort with frequencies and effects.
 
     Returns
     -------
-    list of Site
+    list of AlleleSite
         In the file's order; alleles of other letters than A, C, G, T are left out.
     list of str
         What was left out.
@@ -91,7 +91,7 @@ def _number(value: Any) -> float:
         return float("nan")
 
 
-def _vcf_sites(path: Path, illness: Illness) -> Iterator[Site]:
+def _vcf_sites(path: Path, illness: Illness) -> Iterator[AlleleSite]:
     with open_vcf(path) as file:
         asked = (illness.effect, illness.effect_by)
         for key in (key for key in asked if key is not None):
@@ -116,7 +116,7 @@ def _vcf_sites(path: Path, illness: Illness) -> Iterator[Site]:
                 frequency = _number(info("AF" if "AF" in file.header.info else None, None))
                 effect = np.nan_to_num(_number(info(illness.effect, 0.0)))
                 group = str(info(illness.effect_by, ""))
-                yield Site(
+                yield AlleleSite(
                     record.chrom,
                     record.start,
                     (record.ref or "").upper(),
@@ -128,7 +128,7 @@ def _vcf_sites(path: Path, illness: Illness) -> Iterator[Site]:
                 )
 
 
-def _tsv_sites(path: Path, illness: Illness) -> Iterator[Site]:
+def _tsv_sites(path: Path, illness: Illness) -> Iterator[AlleleSite]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as file:
         rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -164,4 +164,4 @@ def _tsv_sites(path: Path, illness: Illness) -> Iterator[Site]:
             effect = float(np.nan_to_num(_number(row[at["effect"]]))) if "effect" in at else 0.0
             frequency = _number(row[at["af"]]) if "af" in at else float("nan")
             group = row[at["group"]] if "group" in at else ""
-            yield Site(chrom, start, ref, alt, ".", frequency, effect, group)
+            yield AlleleSite(chrom, start, ref, alt, ".", frequency, effect, group)

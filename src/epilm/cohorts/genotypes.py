@@ -427,7 +427,7 @@ def _is_there(genome: Reference, chrom: str, start: int, letters: str) -> bool:
 
 
 @dataclass
-class Columns:
+class GenotypeColumns:
     """The ALTs of a file that can be used.
 
     Attributes
@@ -445,7 +445,7 @@ class Columns:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def usable_columns(genotypes: Genotypes, genome: Reference) -> Columns:
+def usable_columns(genotypes: Genotypes, genome: Reference) -> GenotypeColumns:
     """Check REF against the genome, normalise, and keep the first of each haplotype.
 
     Raises
@@ -474,4 +474,4 @@ def usable_columns(genotypes: Genotypes, genome: Reference) -> Columns:
             where=str(file.path),
             found=", ".join(f"{n} {reason}" for reason, n in left_out.items()),
         )
-    return Columns(np.array(numbers, np.int64), changes, left_out)
+    return GenotypeColumns(np.array(numbers, np.int64), changes, left_out)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.atomic import atomic_folder, write_json
-from epilm.cohorts.learning import CONSTANT, OutOfFold
+from epilm.cohorts.classifiers import CONSTANT, OutOfFold
 from epilm.cohorts.people import People
 from epilm.cohorts.scoring import AT_PREVALENCE, SCORES, Spread
 from epilm.metrics.level import Difference
@@ -116,7 +116,7 @@ def verdicts(differences: Mapping[str, Difference]) -> list[str]:
 
 def write_result(out: Path, result: RiskResult, overwrite: bool) -> None:
     """Write the folder: risk.json, tables, predictions and the page, all or nothing."""
-    from epilm.cohorts.page import risk_page
+    from epilm.cohorts.risk_page import risk_page
 
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_json(folder / RESULT, result.as_json())

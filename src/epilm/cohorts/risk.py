@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.cohorts.calls import Members, PeopleCalls, members_of, read_calls, read_spans
-from epilm.cohorts.choices import Judging, Reading
+from epilm.cohorts.classifiers import (
+    CONSTANT,
+    OutOfFold,
+    check_labels,
+    cross_validate,
+    folds_of,
+)
 from epilm.cohorts.columns import (
     Components,
     Dosages,
@@ -32,22 +38,16 @@ from epilm.cohorts.columns import (
 from epilm.cohorts.deltas import Reader, open_reader, score_deltas
 from epilm.cohorts.designs import compare_sizes, load_design
 from epilm.cohorts.genotypes import (
-    Columns,
+    GenotypeColumns,
     Genotypes,
     counts_text,
     open_genotypes,
     usable_columns,
 )
-from epilm.cohorts.haplotypes import RegionSpan, check_phase, encode_region
-from epilm.cohorts.learning import (
-    CONSTANT,
-    OutOfFold,
-    check_labels,
-    cross_validate,
-    folds_of,
-)
 from epilm.cohorts.people import People, read_people
+from epilm.cohorts.phased import RegionSpan, check_phase, encode_region
 from epilm.cohorts.result import BACKGROUND, DOSAGE, MODEL, RiskResult, write_result
+from epilm.cohorts.risk_choices import CohortReading, Judging
 from epilm.cohorts.scoring import (
     AT_PREVALENCE,
     SCORES,
@@ -74,7 +74,7 @@ def risk(
     regions: str | Path | None = None,
     out: str | Path | None = None,
     *,
-    reading: Reading | None = None,
+    reading: CohortReading | None = None,
     judging: Judging | None = None,
     like: str | None = None,
     overwrite: bool = False,
@@ -98,7 +98,7 @@ def risk(
         variants are summed.
     out : path, optional
         Folder for risk.json, scores.tsv, folds.tsv, predictions.tsv and report.html.
-    reading : Reading, optional
+    reading : CohortReading, optional
         How variants become numbers.
     judging : Judging, optional
         Folds, groups, covariates, components, classifier, prevalence.
@@ -118,7 +118,7 @@ def risk(
     InputError, UsageError, CheckpointError, StoreError
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    reading, judging = reading or Reading(), judging or Judging()
+    reading, judging = reading or CohortReading(), judging or Judging()
     _check(reading, judging, regions)
     if like is not None:
         load_design(like)
@@ -183,11 +183,11 @@ def risk(
     return result
 
 
-def _plain_choices(choices: Reading | Judging) -> dict[str, Any]:
+def _plain_choices(choices: CohortReading | Judging) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(choices), default=str))
 
 
-def _check(reading: Reading, judging: Judging, regions: Any) -> None:
+def _check(reading: CohortReading, judging: Judging, regions: Any) -> None:
     if judging.components < 0:
         raise UsageError(
             "impossible value", where="--components", found=judging.components, expected="0 or more"
@@ -225,7 +225,7 @@ def _check(reading: Reading, judging: Judging, regions: Any) -> None:
                 )
 
 
-def _open(reading: Reading, model: Any, genome: Any, device: Any) -> tuple[Reader, Reference]:
+def _open(reading: CohortReading, model: Any, genome: Any, device: Any) -> tuple[Reader, Reference]:
     opened = None
     if reading.store is not None:
         from epilm.store.reader import Store
@@ -267,7 +267,7 @@ def _open(reading: Reading, model: Any, genome: Any, device: Any) -> tuple[Reade
 
 def _people(
     genotypes: Any, phenotypes: Any, reference: Reference, judging: Judging
-) -> tuple[Genotypes, People, Columns]:
+) -> tuple[Genotypes, People, GenotypeColumns]:
     opened = open_genotypes(genotypes, reference)
     people = read_people(
         phenotypes,
@@ -281,9 +281,9 @@ def _people(
 
 def _model_columns(
     reader: Reader,
-    reading: Reading,
+    reading: CohortReading,
     genome: Reference,
-    columns: Columns,
+    columns: GenotypeColumns,
     spans: list[RegionSpan] | None,
     members: Members,
     calls: PeopleCalls,

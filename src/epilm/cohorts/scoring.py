@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.cohorts.classifiers import OutOfFold
 from epilm.cohorts.columns import Floats, Rows
-from epilm.cohorts.learning import OutOfFold
 from epilm.metrics.classification import collapse_alarm, score_table
 from epilm.metrics.curves import auroc
 from epilm.metrics.level import FOLDS, Difference

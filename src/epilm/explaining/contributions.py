@@ -18,7 +18,7 @@ from torch import Tensor
 from epilm.atomic import atomic_folder, write_json
 from epilm.batch import Windows
 from epilm.errors import UsageError
-from epilm.explaining.explain import read_frames
+from epilm.explaining.asked_frames import read_frames
 from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.frames import Frame
 from epilm.explaining.subject import PlacedSubject, Subject, TaskSubject
@@ -112,8 +112,8 @@ def explain_inputs(
             whole = _output(subject, frame, lambda given: given)
             for stream, name, start, end, change in parts_of(subject, frame):
                 without = _output(subject, frame, change)
-                place = (region.chrom, start, end)
-                rows.append((region.name, stream, name, *place, whole, whole - without))
+                interval = (region.chrom, start, end)
+                rows.append((region.name, stream, name, *interval, whole, whole - without))
     if not rows:
         raise UsageError(
             "the model reads bases alone",

@@ -62,8 +62,8 @@ class Seqlet:
         """BED columns, and the score and q behind them."""
         side = "-" if self.strand < 0 else "+"
         share = round(1000 * (1 - min(self.q, 1.0)))
-        place = (self.chrom, self.start, self.end, self.name, share, side)
-        return (*place, f"{self.score:.6g}", f"{self.q:.3g}")
+        interval = (self.chrom, self.start, self.end, self.name, share, side)
+        return (*interval, f"{self.score:.6g}", f"{self.q:.3g}")
 
 
 class Match(NamedTuple):
@@ -374,8 +374,8 @@ def _trimmed(
         end = start + last - first
         if begin < 0 or end > region.end:
             continue  # its end lies outside of what was explained
-        place = (seqlet.region, seqlet.chrom, start, end, strand)
-        placed.append(Seqlet(*place, seqlet.score, seqlet.q, seqlet.name))
+        origin = (seqlet.region, seqlet.chrom, start, end, strand)
+        placed.append(Seqlet(*origin, seqlet.score, seqlet.q, seqlet.name))
     if not placed:
         return None
     cut = slice(first, last)

@@ -162,8 +162,8 @@ class Explanation:
         yield ("region", "chrom", "pos", "base", "score")
         for each in self.maps:
             for at, (letter, score) in enumerate(zip(decode(each.codes), each.scores)):
-                place = (each.region.chrom, each.region.start + at)
-                yield (each.region.name, *place, letter, _said(score))
+                base = (each.region.chrom, each.region.start + at)
+                yield (each.region.name, *base, letter, _said(score))
 
     def _write_arrays(self, folder: Path) -> None:
         """All regions in a row, and a table of which columns are whose."""
@@ -174,9 +174,9 @@ class Explanation:
         first = 0
         for each in self.maps:
             region, last = each.region, first + len(each)
-            place = (region.name, region.chrom, region.start, region.end)
+            interval = (region.name, region.chrom, region.start, region.end)
             said = (_said(each.facts[key]) if key in each.facts else "." for key in facts)
-            rows.append((*place, "-" if region.strand < 0 else "+", first, last, *said))
+            rows.append((*interval, "-" if region.strand < 0 else "+", first, last, *said))
             first = last
         _write_rows(folder / "regions.tsv", rows)
         for name in ("codes", "scores", "changes", "worth", "deletions"):

@@ -8,8 +8,7 @@ Axes: N windows, W bases, L tokens, O outputs, n explained bases.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from epilm.batch import Windows
-from epilm.device import Place, batch_fits, choose_place
+from epilm.device import Place, batch_fits
 from epilm.errors import UsageError, nearest
 from epilm.explaining import mutagenesis
 from epilm.explaining.frames import MORE, Frame
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.finetuning.finetuned import Finetuned
 from epilm.finetuning.predict import logits_of_windows
 from epilm.finetuning.windows import reading_of
 from epilm.genome.sequence import reverse_complement
-from epilm.hub.load import Loaded, find_encoder, find_trunk, load
+from epilm.hub.load import Loaded, find_encoder, find_trunk
 from epilm.models.model_spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
@@ -364,78 +363,3 @@ def hidden_of(network: nn.Module, windows: Windows, rows: Tensor | None = None) 
         return trunk.encode(windows.ids, windows.mask, windows.states, full=windows.full, rows=rows)
     mask = None if windows.full else windows.mask
     return find_encoder(network)(windows.ids, None, mask, rows=rows)[0]
-
-
-def open_subject(
-    path: str | Path | Finetuned,
-    *,
-    store: Any = None,
-    cell: str | None = None,
-    output: str | None = None,
-    both_strands: bool | None = None,
-    batch: int = BATCH,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-) -> Subject:
-    """Open a run as a subject.
-
-    Parameters
-    ----------
-    path : path or Finetuned
-        A fine-tuned run, a pre-trained one, or an open fine-tuned model.
-    store : path or Store, cell : str, optional
-        For models that read places of a store.
-    output : str, optional
-        Which output is explained: a class, a factor, for a pre-trained model `llr` (its default:
-        log-odds of hidden k-mers) or `site_NAME`.
-    both_strands : bool, optional
-        The mean over both strands; as the model learned where not given.
-    batch : int
-        Windows of a forward pass.
-    device : {"auto", "cpu", "cuda", "mps"}
-
-    Raises
-    ------
-    UsageError, StoreError, CheckpointError
-    """
-    if batch < 1:
-        raise UsageError("impossible value", where="--batch-size", found=batch, expected="1")
-    place = choose_place(device, "fp32")
-    if not isinstance(path, Finetuned) and not is_finetuned(path):
-        from epilm.explaining.log_odds import pretrained_subject
-
-        loaded = load(path, device=place.device)  # first: a run that is not there has no streams
-        if store is not None or cell is not None:
-            raise _needless(str(path))
-        subject = pretrained_subject(loaded, place, output, batch)
-    else:
-        model = path if isinstance(path, Finetuned) else load_finetuned(path)
-        subject = _tuned(model, place, store, cell, batch)
-        subject.choose(output)
-    if both_strands is not None and not subject.bases:
-        subject.both = both_strands
-    return subject
-
-
-def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: int) -> Subject:
-    where = str(model.path)
-    if not model.reads.window_bp:
-        if store is not None or cell is not None:
-            raise _needless(where)
-        return TaskSubject(model, place, batch)
-    if store is None or cell is None:
-        raise UsageError(
-            "the model reads places of a store, in a cell type",
-            where=where,
-            do="Give --store and --cell.",
-        )
-    opened = store if isinstance(store, Store) else Store.open(store)
-    return PlacedSubject(model, place, opened, cell, batch)
-
-
-def _needless(where: str) -> UsageError:
-    return UsageError(
-        "the model reads sequences alone",
-        where=where,
-        found="--store or --cell",
-        do="Give --genome, and leave both out.",
-    )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_folder, write_json
 from epilm.errors import InputError, UsageError
+from epilm.explaining.asked_frames import read_frames, shuffled_frame
 from epilm.explaining.attribution import shuffled_copies
 from epilm.explaining.discovery import call_seqlets, find_patterns, named
-from epilm.explaining.explain import read_frames, shuffled_frame
 from epilm.explaining.explain_options import ExplainOptions, Method
 from epilm.explaining.frames import Frame, Region
 from epilm.explaining.region_map import RegionMap, map_region
@@ -55,7 +55,7 @@ COLUMNS = {
 }
 
 
-class Site(NamedTuple):
+class PlantedSite(NamedTuple):
     """A planted site; `causal` is the base whose best substitution loses the most log-odds."""
 
     chrom: str
@@ -135,12 +135,12 @@ class MethodTable:
         return Path(out)
 
 
-def read_sites(world: Path, factor: str | None) -> tuple[list[Site], list[Motif]]:
+def read_sites(world: Path, factor: str | None) -> tuple[list[PlantedSite], list[Motif]]:
     """Read planted sites: those of a factor, or all that are bound somewhere.
 
     Returns
     -------
-    sites : list of Site
+    sites : list of PlantedSite
     motifs : list of Motif
         Those that the sites are of.
 
@@ -184,7 +184,7 @@ def read_sites(world: Path, factor: str | None) -> tuple[list[Site], list[Motif]
     for chrom, start, end, strand, motif_id in zip(*columns):
         column, width = worst[motif_id]
         at = int(start) + (column if strand == "+" else width - 1 - column)
-        sites.append(Site(str(chrom), int(start), int(end), at))
+        sites.append(PlantedSite(str(chrom), int(start), int(end), at))
     return sites, motifs
 
 
@@ -314,11 +314,11 @@ def score_methods(
     return done
 
 
-Planted = tuple[Region, Frame, list[Site]]
+Planted = tuple[Region, Frame, list[PlantedSite]]
 
 
 def _planted_frames(
-    subject: Subject, asked: ExplainOptions, world: Path, sites: Sequence[Site]
+    subject: Subject, asked: ExplainOptions, world: Path, sites: Sequence[PlantedSite]
 ) -> Iterator[Planted]:
     """Regions of one window each that hold planted sites."""
     given = asked.regions is not None

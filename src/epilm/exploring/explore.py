@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from epilm.atomic import size_of
 from epilm.errors import InputError, UsageError
-from epilm.exploring.choices import Sources, View
+from epilm.exploring.explore_choices import Sources, View
+from epilm.exploring.explore_page import Browsed, fit, write_explorer
 from epilm.exploring.file_tracks import file_tracks, gene_track, named_file, variant_tracks
 from epilm.exploring.hub import write_hub
 from epilm.exploring.loci import Loci, find_loci
-from epilm.exploring.page import Browsed, fit, write_explorer
 from epilm.exploring.predictions import name_runs, prediction_tracks
 from epilm.exploring.store_tracks import choose_cells, motif_track, store_tracks
 from epilm.exploring.track import Track, in_order

@@ -14,12 +14,13 @@ import numpy as np
 from epilm.errors import InputError, UsageError, nearest
 from epilm.exploring.loci import Stretch
 from epilm.exploring.store_tracks import POINTS, colour_of, rgb
-from epilm.exploring.track import Level, Span, Track, coarse
+from epilm.exploring.track import Level, Track, TrackSpan, coarse
 from epilm.genome.chromosomes import check_names, few
 from epilm.genome.genes import Genes
 from epilm.genome.peaks import read_peaks
 from epilm.genome.signals import open_signal
 from epilm.plots.style import COLOURS
+from epilm.variants.score_writers import FIXED, PREFIX
 from epilm.variants.variant_files import (
     COLUMNS,
     TSV_ENDINGS,
@@ -28,7 +29,6 @@ from epilm.variants.variant_files import (
     open_vcf,
     read_variants,
 )
-from epilm.variants.writing import FIXED, PREFIX
 
 PEAKS = (".bed", ".narrowpeak", ".broadpeak")
 SIGNALS = (".bw", ".bigwig", ".bedgraph", ".bdg", ".bg")
@@ -138,7 +138,7 @@ def gene_track(genes: Genes, stretches: Sequence[Stretch], sizes: Mapping[str, i
         inside = genes.within(stretch.chrom, stretch.start, stretch.end)
         parts.append(
             [
-                Span(
+                TrackSpan(
                     gene.start,
                     gene.end,
                     gene.name,
@@ -206,9 +206,9 @@ def _intervals(
     size = np.array([sizes.get(c, 2**62) for c in chrom], np.int64)
     if (past := end > size).any():
         row = int(past.argmax())
-        place = f"{chrom[row]}:{table['start'].iloc[row]}-{end[row]}"
+        position = f"{chrom[row]}:{table['start'].iloc[row]}-{end[row]}"
         where = f"{path}, line {table.index[row]}"
-        raise _past_end("interval", where, name, place, int(size[row]))
+        raise _past_end("interval", where, name, position, int(size[row]))
     start = table["start"].to_numpy(np.int64)
     parts = []
     for stretch in stretches:
@@ -220,7 +220,7 @@ def _intervals(
     return track
 
 
-def _peak(row: Mapping[str, Any]) -> Span:
+def _peak(row: Mapping[str, Any]) -> TrackSpan:
     said = {
         key: f"{row[key]:g}"
         for key in ("score", "signal", "p", "q")
@@ -230,7 +230,9 @@ def _peak(row: Mapping[str, Any]) -> Span:
         said["summit"] = f"{row['summit'] + 1:,}"
     text = str(row.get("name", "."))
     strand = str(row.get("strand", "."))
-    return Span(int(row["start"]), int(row["end"]), "" if text == "." else text, strand, said=said)
+    return TrackSpan(
+        int(row["start"]), int(row["end"]), "" if text == "." else text, strand, said=said
+    )
 
 
 def variant_tracks(
@@ -255,12 +257,12 @@ def variant_tracks(
     check_names({allele.chrom for allele in file.alleles}, sizes, str(path))
     for allele in file.alleles:
         if allele.start + len(allele.ref) > sizes.get(allele.chrom, 2**62):
-            place = f"{allele.chrom}:{allele.start + 1}"
-            raise _past_end("variant", allele.where, name, place, sizes[allele.chrom])
+            position = f"{allele.chrom}:{allele.start + 1}"
+            raise _past_end("variant", allele.where, name, position, sizes[allele.chrom])
     scores = _scores(path, file)
     chosen = _choose(scores, column, path)
     high = max((abs(v) for v in scores[chosen].values()), default=0.0) if chosen else 0.0
-    parts: list[list[Span]] = []
+    parts: list[list[TrackSpan]] = []
     bars: list[Level] = []
     for stretch in stretches:
         spans = []
@@ -274,7 +276,7 @@ def variant_tracks(
             colour = QUIET if value is None else UP if value > 0 else DOWN
             text = f"{allele.ref[:12]}>{allele.alt[:12]}"
             label = text if allele.name == "." else f"{allele.name} {text}"
-            spans.append(Span(allele.start, end, label, colour=colour, said=said))
+            spans.append(TrackSpan(allele.start, end, label, colour=colour, said=said))
             at = allele.start - stretch.start
             if value is not None and 0 <= at < len(values):
                 before = values[at]

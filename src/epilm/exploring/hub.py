@@ -13,9 +13,9 @@ from typing import Any
 
 from epilm.atomic import atomic_folder
 from epilm.errors import InputError
+from epilm.exploring.explore_page import Browsed
 from epilm.exploring.loci import Stretch
-from epilm.exploring.page import Browsed
-from epilm.exploring.track import Level, Span, Track
+from epilm.exploring.track import Level, Track, TrackSpan
 from epilm.genome.bbi import open_bbi
 from epilm.genome.signals import write_bigwig
 
@@ -239,7 +239,7 @@ def _write_spans(track: Track, browsed: Browsed, path: Path) -> None:
         )
 
 
-def _rest(span: Span, track: Track) -> str:
+def _rest(span: TrackSpan, track: Track) -> str:
     """Columns 4 to 12 of a BED line."""
     exons = span.exons or ((span.start, span.end),)
     # Readers of BED split at blanks.

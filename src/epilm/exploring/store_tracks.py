@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from epilm.errors import UsageError, nearest
 from epilm.exploring.loci import Stretch
 from epilm.exploring.state_colours import state_colours
-from epilm.exploring.track import Level, Part, Span, Track, coarse
+from epilm.exploring.track import Level, Part, Track, TrackSpan, coarse
 from epilm.genome.chromosomes import few
 from epilm.motifs.motif import Motif
 from epilm.plots.style import COLOURS
@@ -121,18 +121,18 @@ def store_tracks(
         )
 
 
-def _regions(store: Store, mark: NDArray[np.bool_], cell: str, stretch: Stretch) -> list[Span]:
+def _regions(store: Store, mark: NDArray[np.bool_], cell: str, stretch: Stretch) -> list[TrackSpan]:
     chrom = store.chrom_number(stretch.chrom)
     low, high = np.searchsorted(store.regions["chrom"], [chrom, chrom + 1])
     here = store.regions[low:high]
     chosen = (here["start"] < stretch.end) & (here["end"] > stretch.start) & mark[low:high]
     return [
-        Span(int(row["start"]), int(row["end"]), said={"accessible in": cell})
+        TrackSpan(int(row["start"]), int(row["end"]), said={"accessible in": cell})
         for row in here[chosen]
     ]
 
 
-def _states(store: Store, cell: int, stretch: Stretch) -> list[Span]:
+def _states(store: Store, cell: int, stretch: Stretch) -> list[TrackSpan]:
     table = store.states
     assert table is not None
     colours = state_colours(table.names, table.colours)
@@ -141,7 +141,7 @@ def _states(store: Store, cell: int, stretch: Stretch) -> list[Span]:
     codes = np.asarray(table.gather([cell], [chrom], np.array([first]), last - first))[0]
     size = store.sizes[chrom]
     return [
-        Span(
+        TrackSpan(
             a,
             min(b, size),
             table.names[int(code)],
@@ -193,7 +193,7 @@ def motif_track(
             start = stretch.start + at
             said = {"motif": motif.id, "log-odds": f"{score:.2f} nats (cut {cuts[number]:.2f})"}
             sign = "+" if strand > 0 else "-"
-            spans.append(Span(start, start + motif.width, motif.name, sign, said=said))
+            spans.append(TrackSpan(start, start + motif.width, motif.name, sign, said=said))
         parts.append(sorted(spans, key=lambda span: (span.start, span.end, span.name)))
     about = f"hits of {len(motifs)} motifs at p < {p:g} of a position"
     return Track("motif hits", "motifs", tuple(parts), rgb(COLOURS[4]), about=about)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from epilm.atomic import atomic_file, size_of
 from epilm.errors import InputError
-from epilm.exploring.page import ROOM, render_page, safe_json
+from epilm.exploring.explore_page import ROOM, render_page, safe_json
 
 UNKNOWN = ("", ".", "NA", "nan", "NaN")
 

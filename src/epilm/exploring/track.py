@@ -39,7 +39,7 @@ GROUPS: tuple[Group, ...] = (
 
 
 @dataclass(frozen=True)
-class Span:
+class TrackSpan:
     """An interval.
 
     Attributes
@@ -110,7 +110,7 @@ class Level:
                 yield begin, stop, value
 
 
-Part = Sequence[Span] | Level
+Part = Sequence[TrackSpan] | Level
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Track:
         As files say it: whoever writes it somewhere escapes it.
     group : str
         Of GROUPS.
-    parts : tuple of (sequence of Span, or Level)
+    parts : tuple of (sequence of TrackSpan, or Level)
         One a stretch: all of one kind.
     colour : str
         "r,g,b".

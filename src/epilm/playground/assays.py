@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from epilm.playground.bases import APART, Gene
+from epilm.playground.bases import APART, PlantedGene
 from epilm.playground.ground_plan import (
     DISTAL,
     EMPTY,
@@ -55,7 +55,7 @@ def chromatin_states(
     slots: Slots,
     regions: pd.DataFrame,
     opening: Opening,
-    genes: list[Gene],
+    genes: list[PlantedGene],
 ) -> NDArray[np.uint8]:
     """State 1..15 of each 200 bp bin in each cell type, 0 where the assembly has a gap.
 

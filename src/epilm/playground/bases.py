@@ -313,7 +313,7 @@ _EXON = np.array([0.25, 0.27, 0.27, 0.21])
 
 
 @dataclass(frozen=True)
-class Gene:
+class PlantedGene:
     """A transcript; exons are 0-based half-open, in genomic order."""
 
     name: str
@@ -335,10 +335,10 @@ class Gene:
 
 def write_genes(
     size: Size, seed: int, chrom: int, regions: pd.DataFrame, tata: NDArray[np.bool_], codes: Codes
-) -> list[Gene]:
+) -> list[PlantedGene]:
     """Write promoter cores and gene bodies; return the genes in genomic order."""
     rng = generator(seed, "genes", chrom)
-    genes: list[Gene] = []
+    genes: list[PlantedGene] = []
     for row in np.flatnonzero(regions["tss"].to_numpy() >= 0):
         region = regions.iloc[row]
         tss, side = int(region["tss"]), int(region["strand"])
@@ -369,7 +369,9 @@ def write_genes(
                 put(codes, tss + side * (end - 3), side, draw_columns(DONOR, rng))
         placed = [(tss + b, tss + e) if side > 0 else (tss - e + 1, tss - b + 1) for b, e in exons]
         name = f"SIM{chrom + 1}G{len(genes) + 1:05d}"
-        genes.append(Gene(name, chrom, side, tss, tuple(sorted(placed)), bool(tata[row]), int(row)))
+        genes.append(
+            PlantedGene(name, chrom, side, tss, tuple(sorted(placed)), bool(tata[row]), int(row))
+        )
     return genes
 
 
@@ -401,7 +403,7 @@ class WrittenChromosome:
     codes: Codes
     soft: NDArray[np.bool_]
     sites: pd.DataFrame
-    genes: list[Gene]
+    genes: list[PlantedGene]
     repeats: pd.DataFrame
     tata: NDArray[np.bool_]
 

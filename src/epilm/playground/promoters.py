@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from epilm.playground.bases import Gene
+from epilm.playground.bases import PlantedGene
 from epilm.playground.ground_plan import DISTAL, Size, Slots
 from epilm.playground.programmes import reverse_complement
 
@@ -21,7 +21,7 @@ _BASES = np.frombuffer(b"ACGTN", np.uint8)
 
 
 def around_start(
-    codes: NDArray[np.uint8], gene: Gene, before: int, after: int
+    codes: NDArray[np.uint8], gene: PlantedGene, before: int, after: int
 ) -> NDArray[np.uint8]:
     """The bases from `before` upstream to `after` downstream (both included) of a start, read along
     its strand.
@@ -33,7 +33,7 @@ def around_start(
 
 def promoter_rows(
     chrom: str,
-    genes: list[Gene],
+    genes: list[PlantedGene],
     codes: NDArray[np.uint8],
     slots: Slots,
     size: Size,
@@ -66,7 +66,7 @@ def _text(codes: NDArray[np.uint8]) -> str:
     return _BASES[codes].tobytes().decode()
 
 
-def core_sequences(chrom: str, genes: Iterable[Gene]) -> Iterator[str]:
+def core_sequences(chrom: str, genes: Iterable[PlantedGene]) -> Iterator[str]:
     """Lines of a BED of transcription starts, as EPD gives them: one base, name, 1, strand."""
     for gene in genes:
         strand = "+" if gene.strand > 0 else "-"

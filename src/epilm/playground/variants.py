@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from epilm.playground.bases import CORE, PAIR, PROGRAMME_SITE, PROMOTER_SITE, Gene
+from epilm.playground.bases import CORE, PAIR, PROGRAMME_SITE, PROMOTER_SITE, PlantedGene
 from epilm.playground.ground_plan import Opening, Size, generator
 from epilm.playground.programmes import planted_motifs
 
@@ -23,7 +23,7 @@ def make_variants(
     codes: NDArray[np.uint8],
     regions: pd.DataFrame,
     sites: pd.DataFrame,
-    genes: list[Gene],
+    genes: list[PlantedGene],
     opening: Opening,
 ) -> pd.DataFrame:
     """Draw the variants of one chromosome.

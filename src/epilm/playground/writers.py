@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from epilm.playground.bases import Gene
+from epilm.playground.bases import PlantedGene
 
 _LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 FASTA_LINE = 60
@@ -97,7 +97,7 @@ def narrow_peaks(chrom: str, peaks: pd.DataFrame, label: str) -> pd.DataFrame:
     )
 
 
-def gtf_lines(chrom: str, genes: Iterable[Gene]) -> Iterator[str]:
+def gtf_lines(chrom: str, genes: Iterable[PlantedGene]) -> Iterator[str]:
     """Gene, transcript and exon lines, 1-based inclusive."""
     for gene in genes:
         strand = "+" if gene.strand > 0 else "-"
@@ -116,7 +116,9 @@ def gtf_lines(chrom: str, genes: Iterable[Gene]) -> Iterator[str]:
             )
 
 
-def splice_lines(chrom: str, genes: Iterable[Gene], rng: np.random.Generator) -> Iterator[str]:
+def splice_lines(
+    chrom: str, genes: Iterable[PlantedGene], rng: np.random.Generator
+) -> Iterator[str]:
     """Rows of SpliceAI's canonical layout (protocols 8.1): 1-based, trailing commas."""
     for gene in genes:
         if len(gene.exons) > 1:

@@ -57,8 +57,8 @@ def letter_logo(ax: Axes, heights: ArrayLike, start: int = 0) -> Axes:
             )
             foot = table[same, column].sum()
             if n <= LETTERS_UP_TO:
-                place = Affine2D().scale(0.94, height).translate(start + column - 0.47, foot)
-                patches.append(PathPatch(_glyph(BASES[base]).transformed(place)))
+                box = Affine2D().scale(0.94, height).translate(start + column - 0.47, foot)
+                patches.append(PathPatch(_glyph(BASES[base]).transformed(box)))
             else:
                 patches.append(Rectangle((start + column - 0.5, foot), 1, height))
         if patches:

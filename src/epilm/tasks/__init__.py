@@ -7,10 +7,10 @@
 from epilm.errors import UsageError, nearest
 from epilm.tasks import promoter, sequences, table_options, tfbs
 from epilm.tasks.base import LabelledSequences, labelled
-from epilm.tasks.binding.task import BindingTask
+from epilm.tasks.binding.binding_task import BindingTask
 from epilm.tasks.contract import Task
 from epilm.tasks.sequence_task import SequenceTask
-from epilm.tasks.splice.task import SpliceTask
+from epilm.tasks.splice.splice_task import SpliceTask
 
 TASKS: dict[str, Task] = {
     "promoter": SequenceTask(

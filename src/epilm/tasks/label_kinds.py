@@ -286,7 +286,7 @@ class Numbers:
         return said if self.sd is None else said / np.float32(self.sd[f])
 
 
-class Counts(Numbers):
+class PoissonCounts(Numbers):
     """Several numbers at or above 0 a row, lost as Poisson counts; labels as `Numbers`.
 
     A logit is the logarithm of the rate over the mean, so that a new head begins with the mean.
@@ -299,7 +299,7 @@ class Counts(Numbers):
 
     Examples
     --------
-    >>> one = Counts(("reads",), [4.0])
+    >>> one = PoissonCounts(("reads",), [4.0])
     >>> one.probabilities(torch.zeros(1, 1)).tolist()
     [[4.0]]
 
@@ -509,7 +509,7 @@ class BaseClasses:
 
 
 KINDS: dict[str, Any] = {
-    kind.kind: kind for kind in (Classes, Factors, Numbers, Counts, BaseClasses)
+    kind.kind: kind for kind in (Classes, Factors, Numbers, PoissonCounts, BaseClasses)
 }
 
 

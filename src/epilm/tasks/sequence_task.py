@@ -17,7 +17,7 @@ from epilm.errors import InputError, UsageError
 from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.contract import Say, Scorer, Task
-from epilm.tasks.label_kinds import Classes, Counts, Factors, Labels, Numbers
+from epilm.tasks.label_kinds import Classes, Factors, Labels, Numbers, PoissonCounts
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_predictions import SequencePredictions, pieces, said_column
 from epilm.tasks.sequence_scores import Evaluation, Told, no_such_run, read_predictions, score
@@ -211,7 +211,7 @@ class SequenceTask(Task):
         known = np.isfinite(learned)
         mean = np.where(known.any(0), np.nanmean(np.where(known, learned, np.nan), 0), 0)
         if rows.kind == "counts":
-            return Counts(rows.label_names, np.maximum(mean, 1e-6).astype(float).tolist())
+            return PoissonCounts(rows.label_names, np.maximum(mean, 1e-6).astype(float).tolist())
         sd = np.nanstd(np.where(known, learned, np.nan), 0)
         sd = np.where(np.isfinite(sd) & (sd > 0), sd, 1.0)
         return Numbers(rows.label_names, mean.astype(float).tolist(), sd.astype(float).tolist())

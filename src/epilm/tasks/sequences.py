@@ -17,7 +17,7 @@ import numpy as np
 
 from epilm.errors import InputError, UsageError
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
-from epilm.tasks.tables import Kind, Table, read_columns, rows_of
+from epilm.tasks.tables import Kind, LabelTable, read_columns, rows_of
 
 _COORDINATES = re.compile(r"^([\w.]+):(\d+)-(\d+)")
 # train.tsv, dev.tsv: DNABERT's folder. Its dev file is what the papers score.
@@ -156,7 +156,7 @@ def read_folder(
             found=", ".join(p.name for p in there.values()) or "none",
             expected="train.tsv and dev.tsv or test.tsv",
         )
-    every: Table | None = None
+    every: LabelTable | None = None
     for name, path in there.items():
         split = "test" if name == "dev" and "test" not in there else _FOLDER[name]
         table = read_columns(path, read_lines)

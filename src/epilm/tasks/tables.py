@@ -35,7 +35,7 @@ MOST_CLASSES = 1000
 
 
 @dataclass
-class Table:
+class LabelTable:
     """Columns of text, of one file or of several below each other.
 
     Attributes
@@ -80,15 +80,15 @@ class Table:
         same = [each for each in self.names if each.lower() == name.lower()]
         return self.columns[same[0]] if len(same) == 1 else None
 
-    def below(self, other: "Table") -> "Table":
+    def below(self, other: "LabelTable") -> "LabelTable":
         """Both, the other's rows below; columns that both have."""
         names = [name for name in self.names if other.find(name) is not None]
         columns = {name: self.columns[name] + (other.find(name) or []) for name in names}
         source = self.source + other.source
-        return Table(self.path, names, columns, source, self.unit, self.header)
+        return LabelTable(self.path, names, columns, source, self.unit, self.header)
 
 
-def read_columns(path: str | Path, lines: Lines) -> Table:
+def read_columns(path: str | Path, lines: Lines) -> LabelTable:
     """Read a table as text.
 
     Parameters
@@ -139,10 +139,10 @@ def read_columns(path: str | Path, lines: Lines) -> Table:
         for column, cell in zip(cells, row):
             column.append(cell.strip())
     source = [(str(path), number) for number in numbers]
-    return Table(str(path), names, dict(zip(names, cells)), source, header=header)
+    return LabelTable(str(path), names, dict(zip(names, cells)), source, header=header)
 
 
-def _parquet(path: str | Path) -> Table:
+def _parquet(path: str | Path) -> LabelTable:
     try:
         import pyarrow.parquet as pq
     except ImportError:
@@ -166,11 +166,11 @@ def _parquet(path: str | Path) -> Table:
     cells = {str(name): [text(value) for value in column] for name, column in columns.items()}
     count = len(next(iter(cells.values()), []))
     source = [(str(path), row + 1) for row in range(count)]
-    return Table(str(path), list(cells), cells, source, "row", ", ".join(cells))
+    return LabelTable(str(path), list(cells), cells, source, "row", ", ".join(cells))
 
 
 def rows_of(
-    table: Table,
+    table: LabelTable,
     join: Callable[[str, str], str],
     *,
     labels: Sequence[str] = (),
@@ -182,7 +182,7 @@ def rows_of(
 
     Parameters
     ----------
-    table : Table
+    table : LabelTable
     join : function (cell, where) -> letters
         Joins k-mers: `tasks.sequences.join_kmers`.
     labels : sequence of str
@@ -234,7 +234,7 @@ def rows_of(
     )
 
 
-def _label_columns(table: Table, labels: Sequence[str], kind: str) -> list[str]:
+def _label_columns(table: LabelTable, labels: Sequence[str], kind: str) -> list[str]:
     """Names of the columns of labels, as the user or the table has them."""
     if kind not in KINDS:
         raise UsageError("unknown kind", where="--kind", found=kind, do=nearest(kind, KINDS))
@@ -277,7 +277,7 @@ def _label_columns(table: Table, labels: Sequence[str], kind: str) -> list[str]:
 
 
 def _labels(
-    table: Table, wanted: list[str], kind: str, notes: list[str]
+    table: LabelTable, wanted: list[str], kind: str, notes: list[str]
 ) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Labels by their kind, and the names of classes or columns."""
     columns = [table.find(name) or [] for name in wanted]
@@ -297,7 +297,7 @@ def _labels(
 
 
 def _classes(
-    table: Table, cells: list[str], kind: str
+    table: LabelTable, cells: list[str], kind: str
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     whole = [bool(re.fullmatch(r"\d+", cell)) for cell in cells]
     missing = [row for row, cell in enumerate(cells) if cell.lower() in UNKNOWN]
@@ -375,7 +375,7 @@ def _number(cell: str, where: str, name: str, kind: str) -> float:
 
 
 def _bases(
-    table: Table,
+    table: LabelTable,
     join: Callable[[str, str], str],
     genome: Any,
     *,
@@ -398,7 +398,7 @@ def _bases(
 
 
 def _cut(
-    table: Table, genome: Any, chrom: list[str], wanted: NDArray[np.bool_]
+    table: LabelTable, genome: Any, chrom: list[str], wanted: NDArray[np.bool_]
 ) -> tuple[list[NDArray[np.uint8]], list[str], list[int]]:
     """Bases of intervals, from the strand they are on."""
     if genome is None:
@@ -445,11 +445,11 @@ def _cut(
     return codes, chrom, starts
 
 
-def _positions(table: Table, name: str) -> list[int]:
+def _positions(table: LabelTable, name: str) -> list[int]:
     return [_whole(cell, table, row, name) for row, cell in enumerate(table.find(name) or [])]
 
 
-def _whole(cell: str, table: Table, row: int, name: str, missing: int | None = None) -> int:
+def _whole(cell: str, table: LabelTable, row: int, name: str, missing: int | None = None) -> int:
     if missing is not None and cell.lower() in UNKNOWN:
         return missing
     if not re.fullmatch(r"-?\d+", cell):

@@ -31,10 +31,10 @@ from epilm.store.reader import Store
 from epilm.store.window_table import same_track
 from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences
+from epilm.tasks.binding.binding_options import BindingOptions, BindingSpec, check_binding
 from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of
-from epilm.tasks.binding.options import BindingOptions, BindingSpec, check_binding
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.contract import options_from
 from epilm.training.learning import Learning, check_learning

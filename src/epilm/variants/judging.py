@@ -103,7 +103,7 @@ def read_truth(path: str | Path, columns: Sequence[str], group: str | None = Non
     return Truth({column: np.array(values) for column, values in said.items()}, groups)
 
 
-class Judged(NamedTuple):
+class TruthScores(NamedTuple):
     """One score against one column, in one group.
 
     Attributes
@@ -136,7 +136,7 @@ class Judged(NamedTuple):
 class Judgement:
     """The table of a comparison."""
 
-    rows: tuple[Judged, ...]
+    rows: tuple[TruthScores, ...]
 
     def text(self) -> str:
         """Lines to print: a table a group and column."""
@@ -225,7 +225,7 @@ def judge(done: VariantScores, truth: Truth, *, tss: str | Path | None = None) -
     scores = _of_model(done) | baselines(done, tss)
     groups = np.array(truth.groups)[records]
     names = list(dict.fromkeys(groups.tolist()))
-    rows: list[Judged] = []
+    rows: list[TruthScores] = []
     for column, by_record in truth.values.items():
         known = by_record[records]
         for group in names if len(names) == 1 else [ALL, *sorted(names)]:
@@ -307,8 +307,8 @@ def _nearness(change: Change | None, sites: dict[str, NDArray[np.int64]]) -> flo
 
 def _of_group(
     group: str, column: str, known: Values, scores: dict[str, Values], here: NDArray[np.bool_]
-) -> list[Judged]:
-    rows: list[Judged] = []
+) -> list[TruthScores]:
+    rows: list[TruthScores] = []
     labels = bool(np.isin(known[np.isfinite(known)], (0, 1)).all())
     for name, values in scores.items():
         use = here & np.isfinite(values)
@@ -326,7 +326,7 @@ def _of_group(
             signed, of_size = spearman(score, effect), spearman(size, np.abs(effect))
             error = (1 - of_size**2) / math.sqrt(max(n - 3, 1))
         rows.append(
-            Judged(
+            TruthScores(
                 group,
                 column,
                 name,

@@ -28,9 +28,10 @@ from epilm.variants.haplotypes import (
     make_pairs,
     reason_of_window,
 )
+from epilm.variants.kept_parts import Parts, digest, digest_of_bases, digest_of_weights
 from epilm.variants.null import Stratum, draw_null, percentile, strata_text, stratum_of
-from epilm.variants.parts import Parts, digest, digest_of_bases, digest_of_weights
 from epilm.variants.passes import ON_CPU, ON_GPU
+from epilm.variants.score_writers import Columns, write_scores
 from epilm.variants.scorers import (
     PairScorer,
     PretrainedScorer,
@@ -39,7 +40,6 @@ from epilm.variants.scorers import (
     motifs_from,
 )
 from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
-from epilm.variants.writing import Columns, write_scores
 
 PIECE = 256  # haplotypes whose windows are in memory at a time
 PARTS = 200  # at most so many parts of an unfinished run

@@ -24,7 +24,7 @@ from epilm.store.reader import Store
 from epilm.tasks.lesson import same_sample
 from epilm.tasks.sequence_predictions import pieces as sequence_blocks
 from epilm.vectors.places import Ints, PlaceVectors, pieces_of, reads_of_cell, tokens_of
-from epilm.vectors.writing import Spool, check_ending, write_vectors
+from epilm.vectors.vector_files import Spool, check_ending, write_vectors
 
 Say = Callable[[str], None]
 BLOCK = 4096  # places in memory at a time

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from epilm.errors import InputError, UsageError, nearest
 from epilm.store.reader import Store
 from epilm.store.window_table import unknown_runs
+from epilm.tasks.binding.binding_options import BindingSpec
 from epilm.tasks.binding.labels import BinLabels
-from epilm.tasks.binding.options import BindingSpec
 from epilm.tasks.binding.rows import (
     BindingRows,
     BinDraw,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.tasks.splice.blocks import Codes, SpliceRows, reversed_strand, window_of
+from epilm.tasks.splice.transcript_blocks import Codes, SpliceRows, reversed_strand, window_of
 from epilm.tasks.splits import Interval
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from epilm.cohorts.choices import Illness, Population
-from epilm.cohorts.frequencies import Site, read_sites
+from epilm.cohorts.frequencies import AlleleSite, read_sites
 from epilm.cohorts.genotypes import open_genotypes
-from epilm.cohorts.simulate import draw_cohort, simulate_cohort
+from epilm.cohorts.risk_choices import Illness, Population
+from epilm.cohorts.simulate_cohort import draw_cohort, simulate_cohort
 from epilm.errors import InputError, UsageError
 from epilm.tasks.reference import open_reference
 from toy_cohort import snv, write_genome
@@ -18,7 +18,9 @@ from toy_cohort import snv, write_genome
 def sites(v=30, frequency=0.3, effects=True):
     rng = np.random.default_rng(0)
     return [
-        Site("chr1", 10 * i, "A", "C", ".", frequency, float(rng.normal()) if effects else 0.0, "")
+        AlleleSite(
+            "chr1", 10 * i, "A", "C", ".", frequency, float(rng.normal()) if effects else 0.0, ""
+        )
         for i in range(v)
     ]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from epilm.errors import UsageError
-from epilm.variants.parts import ASKED, Parts, digest_of_weights
+from epilm.variants.kept_parts import ASKED, Parts, digest_of_weights
 
 ASKS = {"window": [64, [0], 1], "model": "abc"}
 

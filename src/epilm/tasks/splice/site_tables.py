@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
 from epilm.errors import UsageError
-from epilm.tasks.splice.blocks import NAMES
+from epilm.tasks.splice.transcript_blocks import NAMES
 
 COLUMNS = ("chrom", "start", "end", "strand", "site", "probability", "gene")
 LEAST_SHOWN = 1e-3  # of a track: below it lie nearly all bases of a genome

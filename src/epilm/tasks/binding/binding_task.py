@@ -17,14 +17,14 @@ from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import few
 from epilm.store.reader import Store
 from epilm.store.window_table import proxy_notes
+from epilm.tasks.binding.binding_options import BindingOptions, check_binding, with_pair
 from epilm.tasks.binding.binding_plan import BindingPlan, cells_to_read, make_plan
+from epilm.tasks.binding.binding_scores import DreamEvaluation, column_of, evaluate_binding
 from epilm.tasks.binding.bins import grid, read_bins
 from epilm.tasks.binding.dream.track_writers import open_predictions
 from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
-from epilm.tasks.binding.options import BindingOptions, check_binding, with_pair
 from epilm.tasks.binding.rows import CellBins
-from epilm.tasks.binding.scores import DreamEvaluation, column_of, evaluate_binding
 from epilm.tasks.binding.silent import check_signals, silent_notes, stretches
 from epilm.tasks.binding.sources import bins_of_regions, cells_of, load_bins
 from epilm.tasks.contract import Say, Scorer, Task

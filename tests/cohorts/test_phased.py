@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from epilm.cohorts.deltas import Reader
-from epilm.cohorts.haplotypes import RegionSpan, check_phase, encode_region, haplotype_bases
+from epilm.cohorts.phased import RegionSpan, check_phase, encode_region, haplotype_bases
 from epilm.errors import InputError
 from epilm.genome.sequence import decode, encode, reverse_complement
 from epilm.tasks.reference import open_reference

@@ -43,7 +43,7 @@ class SpliceRows(NamedTuple):
     labels: NDArray[np.int8]
 
 
-class Span(NamedTuple):
+class BlockSpan(NamedTuple):
     """The bases of one transcript, as they are read.
 
     Attributes
@@ -102,7 +102,7 @@ class SpliceBlocks:
 
     Parameters
     ----------
-    spans : sequence of Span
+    spans : sequence of BlockSpan
     context : int
         Bases beside a block, half on either side.
     block : int
@@ -122,7 +122,7 @@ class SpliceBlocks:
     Examples
     --------
     >>> codes = np.array([0, 1, 2, 3, 0, 1], np.uint8)
-    >>> span = Span("A", "chr1", "+", 10, 16, codes, 0, np.array([4]), np.array([2], np.int8))
+    >>> span = BlockSpan("A", "chr1", "+", 10, 16, codes, 0, np.array([4]), np.array([2], np.int8))
     >>> rows = SpliceBlocks([span], context=2, block=4).take([0, 1])
     >>> rows.codes.tolist()
     [[4, 0, 1, 2, 3, 0], [3, 0, 1, 4, 4, 4]]
@@ -131,7 +131,7 @@ class SpliceBlocks:
     """
 
     def __init__(
-        self, spans: Sequence[Span], *, context: int, block: int, name: str = "transcripts"
+        self, spans: Sequence[BlockSpan], *, context: int, block: int, name: str = "transcripts"
     ) -> None:
         self.spans, self.context, self.answers, self.name = list(spans), context, block, name
         self.length = np.array([span.end - span.start for span in spans], np.int64)
@@ -259,7 +259,7 @@ def blocks_from(
         are not GT..AG.
     """
     beside = context // 2 if flank == "real" else 0
-    spans: list[Span | None] = [None] * len(rows)
+    spans: list[BlockSpan | None] = [None] * len(rows)
     seen = np.zeros(4, np.int64)  # donors, of them GT; acceptors, of them AG
     hidden = 0
     for chrom in dict.fromkeys(row.chrom for row in rows):
@@ -285,7 +285,9 @@ def blocks_from(
             hidden += int(lost_here.sum())
             kind[lost_here] = UNKNOWN
             name, strand = row.gene, row.strand
-            spans[number] = Span(name, chrom, strand, row.start, row.end, bases, beside, at, kind)
+            spans[number] = BlockSpan(
+                name, chrom, strand, row.start, row.end, bases, beside, at, kind
+            )
     donors, gt, acceptors, ag = seen.tolist()
     said = f"of {donors} donors {gt} stand before GT, of {acceptors} acceptors {ag} after AG"
     if donors + acceptors >= LEAST_JUDGED and gt + ag < LEAST_CANONICAL * (donors + acceptors):

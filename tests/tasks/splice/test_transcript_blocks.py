@@ -8,7 +8,7 @@ import pytest
 from epilm.errors import InputError
 from epilm.genome.transcripts import Transcript, read_transcripts
 from epilm.tasks.reference import open_reference
-from epilm.tasks.splice.blocks import blocks_from, sites_of
+from epilm.tasks.splice.transcript_blocks import blocks_from, sites_of
 from toy_splice import Genome, reverse, transcripts, world
 
 CODES = np.array([0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 0, 1, 1], np.uint8)

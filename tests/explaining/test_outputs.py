@@ -5,8 +5,8 @@ import pytest
 
 from epilm.errors import UsageError
 from epilm.explaining.attribution import gradients
-from epilm.explaining.log_odds import LogOddsSubject, pretrained_subject
 from epilm.explaining.mutagenesis import deleted, substituted
+from epilm.explaining.outputs import LogOddsSubject, pretrained_subject
 from epilm.hub.load import Loaded
 from epilm.models.from_spec import build_model
 from epilm.variants.haplotypes import WindowPairs

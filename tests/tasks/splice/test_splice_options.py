@@ -7,7 +7,7 @@ import pytest
 from epilm.errors import UsageError
 from epilm.finetuning.preset import with_preset
 from epilm.tasks import TASKS
-from epilm.tasks.splice.options import SpliceOptions, check_splice
+from epilm.tasks.splice.splice_options import SpliceOptions, check_splice
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from epilm.errors import UsageError
-from epilm.tasks.binding.options import BindingOptions, check_binding, with_pair
+from epilm.tasks.binding.binding_options import BindingOptions, check_binding, with_pair
 
 
 def test_a_pair_fills_factor_cell_types_and_chromosomes():

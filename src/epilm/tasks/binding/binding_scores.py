@@ -40,7 +40,7 @@ from epilm.tasks.composition import (
 )
 
 if TYPE_CHECKING:
-    from epilm.tasks.binding.task import BindingEvaluateOptions
+    from epilm.tasks.binding.binding_task import BindingEvaluateOptions
     from epilm.tasks.contract import Scorer
 
 SHOWN = (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from epilm.metrics.sites import SiteTally
-from epilm.tasks.splice.scores import SpliceEvaluation, said_of_rule, warnings_of
+from epilm.tasks.splice.splice_scores import SpliceEvaluation, said_of_rule, warnings_of
 
 NAMES = ("neither", "acceptor", "donor")
 

@@ -149,12 +149,12 @@ class LogOddsSubject(Subject):
         touched = [touched_tokens(int(a), int(a) + 1, tokens, spec.k, spec.stride) for a in at]
         ids = windows.ids.repeat(len(at), 1)
         rows, true, owner = [], [], []
-        for row, (place, covering) in enumerate(zip(at, touched)):
+        for row, (position, covering) in enumerate(zip(at, touched)):
             ids[row, torch.from_numpy(covering + special)] = MASK
             rows.append(covering + special + row * ids.shape[1])
             owner.append(np.full(len(covering), row))
             four = np.repeat(codes[None], 4, 0)
-            four[np.arange(4), place] = np.arange(4)
+            four[np.arange(4), position] = np.arange(4)
             true.append(kmer_ids(four, spec.k, spec.stride)[:, covering])
         return self._means(ids, np.concatenate(rows), np.concatenate(true, 1), owner, len(at))
 

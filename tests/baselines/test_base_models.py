@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from epilm.baselines.base_models import FittedMatrices, fit_base_baseline
 from epilm.baselines.baseline_table import fit_baseline
-from epilm.baselines.bases import FittedMatrices, fit_base_baseline
 from epilm.errors import UsageError
 from epilm.tasks import TASKS
-from epilm.tasks.splice.options import SpliceOptions
+from epilm.tasks.splice.splice_options import SpliceOptions
 from toy_splice import SHORT, transcripts
 
 

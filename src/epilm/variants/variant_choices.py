@@ -10,7 +10,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Reading:
+class VariantReading:
     """How a model reads the haplotypes."""
 
     scores: list[str] | None = None

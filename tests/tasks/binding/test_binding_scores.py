@@ -13,11 +13,11 @@ from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetuned import load_finetuned
 from epilm.metrics.bin_scores import score_bins
 from epilm.tasks.binding import BinLabels, grid, write_labels
+from epilm.tasks.binding.binding_scores import DreamEvaluation
 from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.controls import controlled
 from epilm.tasks.binding.dream.submission import write_submission
 from epilm.tasks.binding.leak import leak_of
-from epilm.tasks.binding.scores import DreamEvaluation
 from toy_binding import quick, started, toy_labels, toy_store
 
 

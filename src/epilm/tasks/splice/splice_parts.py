@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import few
 from epilm.genome.transcripts import Transcript
-from epilm.tasks.splice.options import SPLICEAI_TEST
+from epilm.tasks.splice.splice_options import SPLICEAI_TEST
 from epilm.tasks.splits import Interval, parse_interval
 from epilm.tokens.random import uniform
 
@@ -43,22 +43,22 @@ def clusters_of(rows: Sequence[Transcript]) -> NDArray[np.int64]:
     return out
 
 
-def _touches(row: Transcript, place: Interval) -> bool:
-    return row.chrom == place.chrom and row.start < place.end and row.end > place.start
+def _touches(row: Transcript, interval: Interval) -> bool:
+    return row.chrom == interval.chrom and row.start < interval.end and row.end > interval.start
 
 
-def _within(row: Transcript, place: Interval) -> bool:
-    return row.chrom == place.chrom and row.start >= place.start and row.end <= place.end
+def _within(row: Transcript, interval: Interval) -> bool:
+    return row.chrom == interval.chrom and row.start >= interval.start and row.end <= interval.end
 
 
 def _places(texts: Sequence[str], chroms: set[str], option: str, where: str) -> list[Interval]:
     places = [parse_interval(text) for text in texts]
-    for place in places:
-        if place.chrom not in chroms:
+    for interval in places:
+        if interval.chrom not in chroms:
             raise InputError(
                 "no gene lies on the chromosome named",
                 where=f"{option}, {where}",
-                found=place.chrom,
+                found=interval.chrom,
                 expected=f"one of {few(sorted(chroms), 30)}",
             )
     return places
@@ -123,17 +123,17 @@ def parts_of(
     InputError, UsageError
         If a part is empty.
     """
-    held = {"test": places_of_test(rows, test, where)}
+    kept_apart = {"test": places_of_test(rows, test, where)}
     chroms = {row.chrom for row in rows}
     if valid:
-        held["valid"] = _places(valid, chroms, "--valid", where)
+        kept_apart["valid"] = _places(valid, chroms, "--valid", where)
     parts = np.full(len(rows), "train", dtype="U5")
     border = 0
     for name in ("valid", "test"):  # what is both is tested
         for n, row in enumerate(rows):
-            if not any(_touches(row, place) for place in held.get(name, ())):
+            if not any(_touches(row, interval) for interval in kept_apart.get(name, ())):
                 continue
-            whole = any(_within(row, place) for place in held[name])
+            whole = any(_within(row, interval) for interval in kept_apart[name])
             border += not whole
             parts[n] = name if whole else ""
     notes = [f"{border} genes on the border of a part left out"] if border else []

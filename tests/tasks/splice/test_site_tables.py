@@ -7,7 +7,7 @@ import pytest
 
 from epilm.errors import UsageError
 from epilm.genome.signals import open_signal
-from epilm.tasks.splice.sites import COLUMNS, SiteTable, SiteTracks
+from epilm.tasks.splice.site_tables import COLUMNS, SiteTable, SiteTracks
 
 SAID = np.array([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5], [0.9995, 0.0005, 0.0], [0.1, 0.0, 0.9]])
 

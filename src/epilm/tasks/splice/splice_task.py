@@ -21,18 +21,18 @@ from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.reference import Reference, open_reference
 from epilm.tasks.sequence_scores import leak_of
 from epilm.tasks.sequences import read_records
-from epilm.tasks.splice.blocks import NAMES, Span, SpliceBlocks, blocks_from
 from epilm.tasks.splice.genome import ChromosomeBlocks
-from epilm.tasks.splice.options import (
+from epilm.tasks.splice.site_tables import SiteTable, SiteTracks
+from epilm.tasks.splice.splice_options import (
     SpliceEvaluateOptions,
     SpliceOptions,
     SplicePredictOptions,
     check_splice,
     check_words,
 )
-from epilm.tasks.splice.parts import parts_of
-from epilm.tasks.splice.scores import RULE, SpliceEvaluation, said_of_rule, warnings_of
-from epilm.tasks.splice.sites import SiteTable, SiteTracks
+from epilm.tasks.splice.splice_parts import parts_of
+from epilm.tasks.splice.splice_scores import RULE, SpliceEvaluation, said_of_rule, warnings_of
+from epilm.tasks.splice.transcript_blocks import NAMES, BlockSpan, SpliceBlocks, blocks_from
 from epilm.tasks.splits import Interval, parse_interval
 
 SEQUENCE_ENDINGS = (".fa", ".fasta", ".fna")
@@ -398,7 +398,7 @@ def _blocks_to_predict(source: Any, options: Any, score: Scorer) -> SpliceBlocks
             codes = encode_text(record.sequence, f"{path}, line {record.line}")
             nothing = np.zeros(0, np.int64)
             spans.append(
-                Span(
+                BlockSpan(
                     ".", record.name, "+", 0, len(codes), codes, 0, nothing, nothing.astype(np.int8)
                 )
             )

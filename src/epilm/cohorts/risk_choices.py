@@ -8,7 +8,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Reading:
+class CohortReading:
     """How variants become numbers of a person."""
 
     features: Literal["deltas", "haplotypes"] = "deltas"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from epilm.atomic import atomic_folder, write_json
-from epilm.cohorts.choices import Illness, Population
 from epilm.cohorts.cohort_files import Cohort, write_cohort
 from epilm.cohorts.designs import load_design
-from epilm.cohorts.frequencies import Site, read_sites
+from epilm.cohorts.frequencies import AlleleSite, read_sites
+from epilm.cohorts.risk_choices import Illness, Population
 from epilm.errors import UsageError
 
 Floats = NDArray[np.float64]
@@ -146,13 +146,13 @@ def _check(illness: Illness, population: Population, like: str | None, seed: int
 
 
 def draw_cohort(
-    sites: Sequence[Site], illness: Illness, population: Population, seed: int
+    sites: Sequence[AlleleSite], illness: Illness, population: Population, seed: int
 ) -> Cohort:
     """Draw people until there are as many cases and controls as asked.
 
     Parameters
     ----------
-    sites : sequence of Site
+    sites : sequence of AlleleSite
     illness, population
     seed : int
 
@@ -225,12 +225,12 @@ def draw_cohort(
 
 
 def _chosen(
-    sites: Sequence[Site], population: Population, rng: np.random.Generator, notes: list[str]
-) -> list[Site]:
+    sites: Sequence[AlleleSite], population: Population, rng: np.random.Generator, notes: list[str]
+) -> list[AlleleSite]:
     """Variants of which no two touch, in order of place."""
     wanted = population.variants_used or len(sites)
     taken: dict[str, list[tuple[int, int]]] = {}
-    out: list[Site] = []
+    out: list[AlleleSite] = []
     touching = 0
     for row in rng.permutation(len(sites)).tolist():
         if len(out) == wanted:
@@ -256,7 +256,7 @@ def _chosen(
     return sorted(out, key=lambda site: (chroms[site.chrom], site.start))
 
 
-def _frequencies(sites: Sequence[Site], rng: np.random.Generator, notes: list[str]) -> Floats:
+def _frequencies(sites: Sequence[AlleleSite], rng: np.random.Generator, notes: list[str]) -> Floats:
     given = np.array([site.frequency for site in sites])
     low, high = np.log(FREQUENCIES)
     drawn = np.exp(rng.uniform(low, high, len(sites)))
@@ -270,7 +270,7 @@ def _frequencies(sites: Sequence[Site], rng: np.random.Generator, notes: list[st
 
 
 def _effects(
-    sites: Sequence[Site],
+    sites: Sequence[AlleleSite],
     frequency: Floats,
     illness: Illness,
     rng: np.random.Generator,

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from epilm.cohorts.classifiers import (
+    _logistic,
+    _rotated,
+    check_labels,
+    cross_validate,
+    fit,
+    folds_of,
+)
 from epilm.cohorts.columns import Known
-from epilm.cohorts.learning import _logistic, _rotated, check_labels, cross_validate, fit, folds_of
 from epilm.errors import InputError, UsageError
 from epilm.metrics.curves import auroc
 

@@ -12,9 +12,9 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.exploring import page as pages
+from epilm.exploring.explore_page import Browsed, fit, igv_script, write_explorer
 from epilm.exploring.loci import find_loci
-from epilm.exploring.page import Browsed, fit, igv_script, write_explorer
-from epilm.exploring.track import Level, Span, Track
+from epilm.exploring.track import Level, Track, TrackSpan
 
 SIZES = {"chr1": 100_000}
 EVIL = "</script><script>document.title='run'</script><img src=x onerror=alert(1)>"
@@ -34,7 +34,8 @@ def browsed(n=3, name="typeA: states", values=20):
         name,
         "states",
         tuple(
-            [Span(s.start, s.end, name, "+", "1,2,3", said={name: name})] for s in loci.stretches
+            [TrackSpan(s.start, s.end, name, "+", "1,2,3", said={name: name})]
+            for s in loci.stretches
         ),
     )
     bases = tuple("ACGTN" * 20 for _ in loci.stretches)

@@ -5,7 +5,7 @@ import pytest
 
 from epilm.errors import InputError, UsageError
 from epilm.genome.transcripts import Transcript
-from epilm.tasks.splice.parts import parts_of
+from epilm.tasks.splice.splice_parts import parts_of
 
 NONE = np.zeros(0, np.int64)
 

@@ -1,0 +1,101 @@
+"""The windows that a request asks for: read from FASTA or from regions, checked, or shuffled."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from epilm.errors import UsageError
+from epilm.explaining.explain_options import ExplainOptions
+from epilm.explaining.frames import (
+    Frame,
+    Region,
+    frames_of,
+    read_regions,
+    read_sequences,
+    window_of,
+)
+from epilm.explaining.subject import PlacedSubject, Subject
+from epilm.tasks.reference import open_reference
+from epilm.tasks.shuffle import dinucleotide_shuffle
+from epilm.variants.score import StoreBases
+
+
+def read_frames(
+    subject: Subject, asked: ExplainOptions
+) -> tuple[list[tuple[Region, list[Frame]]], dict[str, int]]:
+    """Read what is to be explained, all of it checked.
+
+    Returns
+    -------
+    list of (Region, list of Frame)
+    sizes : dict of str to int
+        Of the chromosomes; empty where sequences bring their bases.
+    """
+    width = asked.window
+    if subject.width is not None:
+        if width not in (None, subject.width):
+            raise UsageError(
+                "the model reads windows of one width",
+                where="--window",
+                found=width,
+                expected=subject.width,
+            )
+        width = subject.width
+    if asked.fasta is not None:
+        if isinstance(subject, PlacedSubject):
+            raise UsageError(
+                "the model reads places of a store, and sequences have none",
+                where="--fasta",
+                do="Give --regions, --store and --cell.",
+            )
+        regions, bases = read_sequences(asked.fasta)
+        return [
+            (region, _frames(region, codes, subject, width, region.start))
+            for region, codes in zip(regions, bases)
+        ], {}
+    assert asked.regions is not None
+    if isinstance(subject, PlacedSubject):
+        genome: Any = StoreBases(subject.store)
+    elif asked.genome:
+        paths: Any = asked.genome
+        many = isinstance(paths, list | tuple) and len(paths) == 1
+        genome = open_reference(paths[0] if many else paths)
+    else:
+        raise UsageError(
+            "regions need the genome they lie on",
+            where=str(asked.regions),
+            do="Give --genome FASTA.",
+        )
+    regions = read_regions(asked.regions, genome)
+    out: list[Any] = [None] * len(regions)
+    for chrom in dict.fromkeys(region.chrom for region in regions):
+        codes = genome.codes(chrom)
+        for row, region in enumerate(regions):
+            if region.chrom == chrom:
+                out[row] = (region, _frames(region, codes, subject, width, 0))
+    return out, dict(genome.sizes)
+
+
+def _frames(
+    region: Region, codes: Any, subject: Subject, width: int | None, first: int
+) -> list[Frame]:
+    window = window_of(region, width, subject.widest)
+    shortest = 1 if subject.bases else subject.spec.k
+    wide = region.end - region.start if window is None else window
+    if wide < shortest:
+        raise UsageError(
+            "the region is shorter than one k-mer",
+            where=region.where or region.name,
+            found=f"{wide} bp",
+            expected=f"at least {shortest} bp",
+            do="Give --window: the bases that the model reads around it.",
+        )
+    return frames_of(region, codes, window, first=first, step=subject.step)
+
+
+def shuffled_frame(frame: Frame, seed: int, copy: int) -> Frame:
+    """The window with its dinucleotides in another order: a function of (seed, place, copy)."""
+    key = [seed, copy, abs(frame.start), *frame.chrom.encode()]
+    codes = dinucleotide_shuffle(frame.codes, np.random.default_rng(key))
+    return replace(frame, codes=codes)

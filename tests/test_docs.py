@@ -5,6 +5,7 @@ tutorial runs.
 """
 
 import dataclasses
+import functools
 import os
 import re
 import shlex
@@ -108,8 +109,9 @@ def test_a_documented_command_parses(where, line):
         )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_documented_option_exists(page):
+@functools.cache
+def known_options() -> frozenset[str]:
+    """Every option of every command and task, and those of other programs."""
     known = set(FOREIGN)
     for command in COMMANDS:
         arguments = application(command)[command].assemble_argument_collection()
@@ -121,6 +123,12 @@ def test_a_documented_option_exists(page):
                 for field in dataclasses.fields(spec)
             }
         known |= {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
+    return frozenset(known)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_documented_option_exists(page):
+    known = known_options()
     said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     assert said <= known, f"{name_of(page)} names {sorted(said - known)}"
 

@@ -130,7 +130,8 @@ def collect(folders: Sequence[Path]) -> list[Part]:
     """
     if not folders:
         raise InputError("no run is named", do="Give folders of finetune, compare, ablate or risk.")
-    parts, runs = [], []
+    parts: list[Part] = []
+    runs: list[Path] = []
     for folder in dict.fromkeys(folders):
         if any((folder / name).is_file() for name in _ABLATIONS):
             parts.append(_ablation(folder))
@@ -153,7 +154,8 @@ def collect(folders: Sequence[Path]) -> list[Part]:
 
 def _trial_lines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Line]:
     """A line an arm and setting; of rows with factors also one a factor."""
-    scores, out = design.words.scores, []
+    scores = design.words.scores
+    out: list[Line] = []
     for cell, mine in design.lines(rows).items():
         ordered = sorted(mine, key=lambda row: int(row["seed"]))
         name, many = cell.title or cell.arm, bool(cell.factors)
@@ -314,7 +316,9 @@ def _seed_of(run: Path) -> int:
 
 
 def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
-    lines, said, part = [], [], "test"
+    lines: list[Line] = []
+    said: list[str] = []
+    part = "test"
     tables = {run: tables_of(load_json(run / "metrics.json", {})) for g in groups for run in g}
     if not all("test" in table for table in tables.values()):
         part = "valid"

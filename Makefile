@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two test processes with one thread each: torch threads of several processes fight for the cores.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test test-all lint types layers doctest pytest benchmarks clean
+.PHONY: demo test test-all lint types layers doctest pytest docs benchmarks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/epilm demo demo
@@ -40,9 +40,14 @@ pytest: $(VENV)/.installed
 test-all: lint types layers doctest
 	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=15
 
+# The documentation as a site; a broken link stops it. `python tools/gallery.py` draws its pictures.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python tools/documentation.py
+
 benchmarks: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache

@@ -5,6 +5,7 @@ tutorial runs.
 """
 
 import dataclasses
+import functools
 import os
 import re
 import shlex
@@ -24,6 +25,8 @@ from epilm.training.learning import option_name
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorials" / "first-run.md"
+TASK_TUTORIALS = ("explain", "variants", "own-data", "promoters", "tfbs", "risk")
+COSTLY_TUTORIALS = ("binding", "splice")
 EXPLORE = DOCS / "how-to" / "explore.md"  # goes on from the tutorial's folders
 HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune", "embed")]
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
@@ -40,6 +43,7 @@ FOREIGN = {
     "--minutes",
     "--only",
     "--tiny",  # of benchmarks.gpu
+    "--rooms",  # of tools/documentation.py
 }
 
 
@@ -105,8 +109,9 @@ def test_a_documented_command_parses(where, line):
         )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_a_documented_option_exists(page):
+@functools.cache
+def known_options() -> frozenset[str]:
+    """Every option of every command and task, and those of other programs."""
     known = set(FOREIGN)
     for command in COMMANDS:
         arguments = application(command)[command].assemble_argument_collection()
@@ -118,6 +123,12 @@ def test_a_documented_option_exists(page):
                 for field in dataclasses.fields(spec)
             }
         known |= {f"--{name}" for name in names} | {f"--no-{name}" for name in names}
+    return frozenset(known)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_documented_option_exists(page):
+    known = known_options()
     said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
     assert said <= known, f"{name_of(page)} names {sorted(said - known)}"
 
@@ -125,7 +136,9 @@ def test_a_documented_option_exists(page):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_link_leads_somewhere(page):
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    missing = [target for target in targets if not (page.parent / target).exists()]
+    # Pictures of the gallery are drawn, not kept (tests/tools/test_documentation.py).
+    kept = [target for target in targets if "pictures/gallery/" not in target]
+    missing = [target for target in kept if not (page.parent / target).exists()]
     assert not missing, f"{name_of(page)} links to {missing}"
 
 
@@ -152,28 +165,50 @@ def test_every_key_of_a_recipe_is_documented():
     assert [key for key in known if f"`{key}`" not in text] == []
 
 
-def run(page: Path) -> None:
-    """Type a page's commands in the folder we are in, and write the files it shows."""
+# Commands whose folder another page of one test may have made, and where they name it.
+SHARED = {"simulate": 1, "build": "--out", "pretrain": "--out"}
+
+
+def made_before(words: list[str], done: dict[str, list[str]]) -> bool:
+    """Whether a command's folder is there, made by the same words on an earlier page."""
+    if words[0] not in SHARED:
+        return False
+    key = SHARED[words[0]]
+    folder = words[key] if isinstance(key, int) else words[words.index(key) + 1]
+    if folder in done:
+        assert done[folder] == words, f"two pages make {folder}, by different commands"
+        return True
+    done[folder] = words
+    return words[0] == "simulate" and Path(folder).exists()
+
+
+def run(page: Path, done: dict[str, list[str]] | None = None) -> None:
+    """Type a page's commands in the folder we are in, and write the files it shows.
+
+    `done` keeps what made the folders that several pages share: such a command is typed once.
+    """
+    done = {} if done is None else done
     for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
         if "file=" in kind:
             Path(kind.partition("file=")[2]).write_text(body, encoding="utf-8")
     for line in commands(page):
         words = shlex.split(line, comments=True)[1:]
-        if words[0] == "simulate" and Path(words[1]).exists():
+        if made_before(words, done):
             continue
         if any(word.startswith("train.devices") for word in words):
             # The second process starts this program again, which must not be pytest.
-            done = subprocess.run([sys.executable, "-m", "epilm", *words], check=False).returncode
+            code = subprocess.run([sys.executable, "-m", "epilm", *words], check=False).returncode
         else:
-            done = main(words)
-        assert done == 0, f"{name_of(page)}: {line}"
+            code = main(words)
+        assert code == 0, f"{name_of(page)}: {line}"
 
 
 @pytest.mark.slow
 def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
     # One test, so that two test processes do not each simulate, build and pre-train.
     monkeypatch.chdir(tmp_path)
-    run(TUTORIAL)
+    done: dict[str, list[str]] = {}
+    run(TUTORIAL, done)
     for name in ("play.store/store.json", "runs/promoter/report.html", "scores.tsv"):
         assert Path(name).is_file()
     assert main(["export", "runs/play", "bert_play"]) == 0
@@ -187,10 +222,30 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
         "table.html",
     ):
         assert Path(name).is_file()
+    for name in TASK_TUTORIALS:
+        run(TUTORIAL.with_name(f"{name}.md"), done)
+    written = "one/report.html top.html runs/activity/metrics.json starts.tsv sites/table.tsv"
+    for name in (*written.split(), "risk/risk.json"):
+        assert Path(name).is_file(), name
     for page in PAGES:
         for kind, body in BLOCK.findall(page.read_text(encoding="utf-8")):
             if kind == "python runnable":
                 exec(compile(body, name_of(page), "exec"), {"__name__": "example"})
+
+
+@pytest.mark.twin
+def test_the_costly_tutorials_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", "PLAY", "--size", "tiny"]) == 0
+    for name in COSTLY_TUTORIALS:
+        run(TUTORIAL.with_name(f"{name}.md"))
+    for name in ("typeC.bw", "splice.tsv.gz"):
+        assert Path(name).is_file(), name
+
+
+def test_every_tutorial_is_run():
+    pages = {page.stem for page in TUTORIAL.parent.glob("*.md") if commands(page)}
+    assert pages == {TUTORIAL.stem, *TASK_TUTORIALS, *COSTLY_TUTORIALS}
 
 
 @pytest.mark.twin  # ten epochs of the published network; tests/tasks/splice types the same

@@ -1,14 +1,15 @@
 """One HTML file about a pre-training run, a fine-tuned model, a comparison, an ablation, or the
-whole demo.
+whole demo; or the results of several runs as one page of Markdown.
 
 It is read from the files of the folder: what was run, the data, curves, tables,
 pictures, warnings, how to do it again. Nothing is loaded from outside.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from epilm.errors import InputError
+from epilm.errors import InputError, UsageError
 from epilm.finetuning.finetuned_page import finetuned_page
 from epilm.plots.page import (
     SIMULATED,
@@ -28,15 +29,24 @@ STUDY = "study.json"
 ABLATIONS = "ablation.json", "ablation_data.json"
 
 
-def report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Write a self-contained HTML page about a run or a demo.
+def report(
+    folder: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    results: Sequence[str | Path] = (),
+) -> Path:
+    """Write a self-contained HTML page about a run or a demo, or one page of several runs' results.
 
     Parameters
     ----------
-    folder : path
+    folder : path, optional
         A run of `pretrain` or `finetune`, or the folder of `compare`, `ablate`, `risk` or `demo`.
     out : path, optional
-        The HTML file; `report.html` in the folder by default.
+        The HTML file; `report.html` in the folder by default. With `results` a folder to appear,
+        `results` by default.
+    results : sequence of path, optional
+        In place of `folder`: folders of `finetune`, `compare`, `ablate` and `risk`, whose tables
+        are put together as Markdown (results.md), beside every number as results.tsv.
 
     Returns
     -------
@@ -47,7 +57,20 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     ------
     InputError
         If the folder is none of these.
+    UsageError
+        If both are given, or neither.
     """
+    if (folder is None) == (not results):
+        raise UsageError(
+            "one run, or the results of several",
+            found="neither" if folder is None else f"{folder}, and --results",
+            expected="a folder, or --results and folders",
+            do="epilm report RUN, or epilm report --results RUN RUN --out results",
+        )
+    if folder is None:
+        from epilm.trials.results import write_results
+
+        return write_results(results, "results" if out is None else out)
     folder = Path(folder)
     target = Path(out) if out is not None else folder / "report.html"
     if (folder / DEMO).is_file():

@@ -3,16 +3,30 @@
 from pathlib import Path
 
 
-def report(folder: Path, *, out: Path | None = None) -> None:
-    """Write one self-contained HTML page of a run's curves, tables and pictures.
+def report(
+    folder: Path | None = None,
+    *,
+    results: list[Path] | None = None,
+    out: Path | None = None,
+) -> None:
+    """Write one self-contained HTML page of a run's curves, tables and pictures; or, with
+    --results, the tables of several runs as one page of Markdown.
+
+    Examples:
+    epilm report runs/ctcf
+    epilm report --results runs/ctcf runs/ctcf-seed1 comparison --out results
 
     Parameters
     ----------
     folder
-        A run of pretrain or finetune, or the folder of the demo.
+        A run of pretrain or finetune, or the folder of compare, ablate, risk or the demo.
+    results
+        Folders of finetune, compare, ablate and risk: command, data, seeds, mean and sd of each,
+        with every number as TSV. Fine-tuned runs that differ by the seed alone are one line.
     out
-        The HTML file; report.html in the folder by default.
+        The HTML file; report.html in the folder by default. With --results a folder to appear,
+        "results" by default.
     """
     from epilm.reporting import report as run
 
-    print(run(folder, out))
+    print(run(folder, out, results=results or ()))

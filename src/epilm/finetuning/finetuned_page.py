@@ -68,9 +68,9 @@ def scores_of(path: Path, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
 
 def finetuned_page(run: Path) -> Page:
     """Make the page of a run of `epilm finetune`, finished or not."""
-    about, given = _about(run), load_json(run / "run.json", {})
+    about, given = about_run(run), load_json(run / "run.json", {})
     kept = load_json(run / "metrics.json", {})
-    tables = _tables(kept)
+    tables = tables_of(kept)
     part = "test" if "test" in tables else "valid"
     many = len(tables.get(part, {})) > 1
     cards = [
@@ -88,18 +88,18 @@ def finetuned_page(run: Path) -> Page:
         f"Run {run.name}{of}, {start_of(about or given)}",
         banner=SIMULATED if "simulated" in known.lower() else "",
         cards=list(dict.fromkeys(cards))[:6],
-        sections=[finetuning(run), _reproduce(run, task, about, given)],
+        sections=[finetuning(run), _reproduce(run)],
         footer=footer(),
     )
 
 
-def _about(run: Path) -> dict[str, Any]:
+def about_run(run: Path) -> dict[str, Any]:
     """What the run's model remembers; of a run before version 0.2 what stood in its place."""
     extra = load_json(run / "model/spec.json", {}).get("extra", {})
     return dict(extra.get("task") or extra.get("binding") or load_json(run / "task.json", {}))
 
 
-def _tables(kept: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+def tables_of(kept: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     """Part -> output -> scores, from metrics.json of any version."""
     if "tables" in kept:
         return dict(kept["tables"])
@@ -118,7 +118,7 @@ def _card(key: str, part: str, many: bool) -> str:
 
 def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
     """The section of one fine-tuned model."""
-    about, given = _about(run), load_json(run / "run.json", {})
+    about, given = about_run(run), load_json(run / "run.json", {})
     kept, task = load_json(run / "metrics.json", {}), load_json(run / "task.json", {})
     history = [row for row in read_lines(run / "metrics.jsonl") if "epoch" in row]
     notes = [str(note) for note in kept.get("notes", task.get("notes", []))]
@@ -132,7 +132,7 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
         )
     if quiet := [note for note in notes if note not in loud]:
         section.details.append(("Notes on the data", "\n".join(quiet)))
-    section.tables += _score_tables(_tables(kept), kept.get("best_epoch"))
+    section.tables += _score_tables(tables_of(kept), kept.get("best_epoch"))
     section.pictures += _learning_curves(history)
     labels, scores = scores_of(run / "predictions.tsv")
     if len(set(labels.tolist())) == 2:
@@ -245,8 +245,11 @@ def _learning_curves(history: Sequence[Mapping[str, Any]]) -> list[Picture]:
     return out
 
 
-def _reproduce(run: Path, task: str, about: Mapping[str, Any], given: Mapping[str, Any]) -> Section:
+def command_of(run: Path) -> str:
+    """The lines that make a run again, as far as its folder says."""
+    about, given = about_run(run), load_json(run / "run.json", {})
     kept = load_json(run / "task.json", {})
+    task = str(about.get("task", given.get("task", "task")))
     settings = given.get("settings", kept.get("settings", {}))
     words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
     placed = bool(about.get("window_bp"))
@@ -259,13 +262,17 @@ def _reproduce(run: Path, task: str, about: Mapping[str, Any], given: Mapping[st
     if placed:
         cells = " ".join(settings.get("test_cells", [])) or "CELL"
         code += f"\nepilm evaluate {run} --data {data} --store STORE --cell {cells} --controls"
+    return code
+
+
+def _reproduce(run: Path) -> Section:
     return Section(
         "How to reproduce",
         text=[
             "What differs from the defaults stands in the settings above; data and store are those"
             " of the run (a digest of both is kept)."
         ],
-        code=code,
+        code=command_of(run),
     )
 
 

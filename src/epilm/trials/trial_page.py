@@ -125,11 +125,7 @@ def ablation_page(folder: Path) -> Page:
         if (home / model.name / "metrics.jsonl").is_file():
             title = f"Pre-training of {model.name}" + (f", seed {seeds[0]}" if plan.world else "")
             sections.append(chapters.pretraining(home / model.name, title))
-    files = ("store", "labels", "regions", "blacklist", "motifs", "rule")
-    words = [f"--{key} {about[key]}" for key in files if key in about]
-    words += [f"--out {folder}", f"--seeds {len(seeds)}"]
-    words += [] if plan.size == "base" else [f"--size {plan.size}"]
-    code = f"epilm ablate {plan.name}{'' if plan.world else '.yaml'} {' '.join(words)}"
+    code = ablation_command(plan, about, folder, seeds)
     text = "The same command goes on where a stopped one was."
     sections.append(Section("How to reproduce", text=[text], code=code))
     judged = [v for v in judge(design, rows) if v.score == "auprc_dg"]
@@ -147,6 +143,17 @@ def ablation_page(folder: Path) -> Page:
         sections=sections,
         footer=footer(),
     )
+
+
+def ablation_command(
+    plan: Ablation, about: Mapping[str, Any], folder: Path, seeds: Sequence[int]
+) -> str:
+    """The command that makes an ablation's folder."""
+    files = ("store", "labels", "regions", "blacklist", "motifs", "rule")
+    words = [f"--{key} {about[key]}" for key in files if key in about]
+    words += [f"--out {folder}", f"--seeds {len(seeds)}"]
+    words += [] if plan.size == "base" else [f"--size {plan.size}"]
+    return f"epilm ablate {plan.name}{'' if plan.world else '.yaml'} {' '.join(words)}"
 
 
 def ablation_sections(

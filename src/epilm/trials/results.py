@@ -1,0 +1,497 @@
+"""Runs of many kinds on one page of Markdown: command, data, seeds, mean, sd, what stands beside.
+
+A folder of `compare` or `ablate` is a part of its own; runs of `finetune` on the same rows are one
+part, those that differ by the seed alone one line of it. Every number of the page stands in
+`results.tsv`, every picture's numbers in a table beside it. Read from the folders alone.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from epilm.atomic import atomic_folder
+from epilm.cohorts.designs import load_design
+from epilm.errors import InputError
+from epilm.finetuning.finetuned_page import (
+    METRICS,
+    NAMES,
+    about_run,
+    command_of,
+    start_of,
+    tables_of,
+)
+from epilm.metrics.bin_scores import HEADS
+from epilm.plots.page import load_json
+from epilm.plots.pictures import metric_bars
+from epilm.plots.style import figure
+from epilm.trials.descriptions import kept_design
+from epilm.trials.trial import rows_of
+from epilm.trials.trial_page import COMPARED, ablation_command, design_of
+from epilm.trials.trial_table import (
+    Design,
+    judge,
+    over_baselines,
+    said_level,
+    spread,
+)
+
+PAGE, NUMBERS = "results.md", "results.tsv"
+_ABLATIONS = ("ablation.json", "ablation_data.json")
+_COHORT = ("macro_precision", "macro_recall", "auroc", "ap")
+_MOST_BARS = 24  # rows of a picture; longer tables have none
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table.
+
+    Attributes
+    ----------
+    setting, name : str
+        Where it was scored (a set, a factor; "" where there is one), and what.
+    values : mapping of str to sequence of float
+        Score -> a number a seed (or fold), in their order; None where there is none.
+    """
+
+    setting: str
+    name: str
+    values: Mapping[str, Sequence[float | None]]
+
+    @property
+    def count(self) -> int:
+        """Seeds, or folds."""
+        return max((len(numbers) for numbers in self.values.values()), default=0)
+
+
+@dataclass
+class Part:
+    """A table of the page, with what made it.
+
+    Attributes
+    ----------
+    title, command : str
+    scores : tuple of str
+        Columns, the one that decides first.
+    facts : list of (str, str)
+    lines : list of Line
+    said : list of str
+        Verdicts and warnings, each a sentence.
+    per : str
+        What a line has several of: "seeds" or "folds".
+    """
+
+    title: str
+    command: str
+    scores: tuple[str, ...]
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    per: str = "seeds"
+
+
+def write_results(folders: Sequence[str | Path], out: str | Path) -> Path:
+    """Write the page of results, its numbers and pictures into a folder.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        Folders of `finetune`, `compare`, `ablate` or `risk`.
+    out : path
+        A folder to appear, with results.md, results.tsv and, a part, a picture and its table.
+
+    Returns
+    -------
+    Path
+        The page, results.md.
+
+    Raises
+    ------
+    InputError
+        If a folder is none of these, is not finished, or the same run is named twice.
+    """
+    parts = collect([Path(folder) for folder in folders])
+    with atomic_folder(out) as folder:
+        drawn = [_draw(part, folder / f"part{number}") for number, part in enumerate(parts, 1)]
+        text = page_of(parts, drawn, [str(path) for path in folders], Path(out))
+        (folder / PAGE).write_text(text, encoding="utf-8")
+        _write_tsv(folder / NUMBERS, parts)
+    return Path(out) / PAGE
+
+
+def collect(folders: Sequence[Path]) -> list[Part]:
+    """Read the parts of a page: trials and cohorts as they come, then fine-tuned runs by rows.
+
+    Parameters
+    ----------
+    folders : sequence of path
+        See `write_results`.
+    """
+    if not folders:
+        raise InputError("no run is named", do="Give folders of finetune, compare, ablate or risk.")
+    parts: list[Part] = []
+    runs: list[Path] = []
+    for folder in dict.fromkeys(folders):
+        if any((folder / name).is_file() for name in _ABLATIONS):
+            parts.append(_ablation(folder))
+        elif (folder / COMPARED.words.rows).is_file():
+            parts.append(_comparison(folder))
+        elif (folder / "risk.json").is_file():
+            parts.append(_cohort(folder))
+        elif (folder / "run.json").is_file() or (folder / "task.json").is_file():
+            runs.append(folder)
+        else:
+            raise InputError(
+                "there are no results in this folder",
+                where=str(folder),
+                found="no such folder" if not folder.is_dir() else "none of their files",
+                expected="a folder of `epilm finetune`, `compare`, `ablate` or `risk`",
+                do="Give the folder that was passed to --out.",
+            )
+    return parts + _finetuned(runs)
+
+
+def _trial_lines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """A line an arm and setting; of rows with factors also one a factor."""
+    scores = design.words.scores
+    out: list[Line] = []
+    for cell, mine in design.lines(rows).items():
+        ordered = sorted(mine, key=lambda row: int(row["seed"]))
+        name, many = cell.title or cell.arm, bool(cell.factors)
+        setting = f"{cell.setting}, mean of factors" if many else cell.setting
+        setting = setting.removeprefix(", ")
+        out.append(Line(setting, name, {s: [row.get(s) for row in ordered] for s in scores}))
+        for factor in cell.factors:
+            tables = [row["factors"].get(factor) or {} for row in ordered]
+            where = f"{cell.setting}, {factor}".removeprefix(", ")
+            out.append(Line(where, name, {s: [t.get(s) for t in tables] for s in scores}))
+    order = list(dict.fromkeys(line.setting for line in out))
+    return sorted(out, key=lambda line: order.index(line.setting))
+
+
+def _seeds(rows: Iterable[Mapping[str, Any]]) -> str:
+    return ", ".join(str(seed) for seed in sorted({int(row["seed"]) for row in rows}))
+
+
+def _need_rows(folder: Path, rows: Sequence[Any]) -> None:
+    if not rows:
+        raise InputError(
+            "no row of this trial is done",
+            where=str(folder),
+            do="Give the command that began it again; it goes on where it was.",
+        )
+
+
+def _comparison(folder: Path) -> Part:
+    plan, rows = load_json(folder / COMPARED.words.plan, {}), rows_of(folder, COMPARED)
+    _need_rows(folder, rows)
+    settings = plan.get("settings", {})
+    facts = [
+        (f"Set {name}", _set_text(about)) for name, about in dict(plan.get("sets", {})).items()
+    ]
+    facts += [
+        (f"Model {model['name']}", f"{model['checkpoint']} ({model.get('init', 'checkpoint')})")
+        for model in plan.get("models", [])
+    ]
+    facts += [
+        ("Settings", ", ".join(f"{k} {settings[k]}" for k in ("epochs", "lr") if k in settings)),
+        ("Seeds", _seeds(rows)),
+    ]
+    collapsed = [
+        f"{row['set']}, {row['competitor']}, seed {row['seed']}: {row['collapse']}"
+        for row in rows
+        if row.get("collapse")
+    ]
+    said = [*said_level(over_baselines(COMPARED, rows)), *collapsed]
+    return Part(
+        f"Comparison: {folder.name}",
+        "",
+        (*COMPARED.words.scores[:2], "macro_precision", "macro_recall", "mcc"),
+        [fact for fact in facts if fact[1]],
+        _trial_lines(COMPARED, rows),
+        said,
+    )
+
+
+def _set_text(about: Mapping[str, Any]) -> str:
+    counts = about.get("counts", {})
+    parts = [f"{name} {sum(numbers):,}" for name, numbers in counts.items()]
+    text = f"{about.get('rows', 0):,} rows ({', '.join(parts)})"
+    return f"{text}, fingerprint {about['fingerprint']}" if about.get("fingerprint") else text
+
+
+def _ablation(folder: Path) -> Part:
+    plan, about = kept_design(folder)
+    design = design_of(plan)
+    rows = rows_of(folder, design)
+    _need_rows(folder, rows)
+    seeds = sorted({int(row["seed"]) for row in rows})
+    facts = [(key.capitalize(), str(value)) for key, value in about.items()]
+    if plan.world:
+        facts.append(("Data", f"playground, size {plan.world}: **simulated**, a world a seed"))
+    verdicts = [
+        f"{v.say}: {HEADS.get(v.score, v.score)} {v.mean:+.4f}"
+        + ("" if len(v.differences) < 2 else f" (standard error {v.se:.4f})")
+        + f", **{v.word}**"
+        for v in judge(design, rows)
+        if v.score == design.words.judged[0]
+    ]
+    return Part(
+        f"Ablation: {plan.title or plan.name}",
+        ablation_command(plan, about, folder, seeds),
+        design.words.scores,
+        [*facts, ("Seeds", _seeds(rows))],
+        _trial_lines(design, rows),
+        [*verdicts, *said_level(over_baselines(design, rows))],
+    )
+
+
+def _cohort(folder: Path) -> Part:
+    kept = load_json(folder / "risk.json", {})
+    about = kept.get("about", {})
+    lines = [
+        Line("", arm, {score: [fold.get(score) for fold in folds] for score in _COHORT})
+        for arm, folds in dict(kept.get("folds", {})).items()
+    ]
+    facts = [
+        ("Genotypes", str(about.get("genotypes", ""))),
+        ("People", f"{about.get('cases', '?')} cases, {about.get('controls', '?')} controls"),
+        ("Data", "**simulated**" if about.get("simulated") else ""),
+    ]
+    said = [
+        f"model above {arm}: AUROC {gap['auroc']:+.4f} (standard error {gap['error']:.4f})"
+        + (", level" if gap["level"] else "")
+        for arm, gap in dict(kept.get("differences", {})).items()
+    ]
+    if "like" in about:
+        design = load_design(about["like"])
+        lines += [
+            Line(
+                "as published, of other people",
+                row.model,
+                {
+                    "macro_precision": [row.macro_precision],
+                    "macro_recall": [row.macro_recall],
+                    "auroc": [row.auroc],
+                },
+            )
+            for row in design.published
+        ]
+        said.append(f"Published rows: {design.source}.")
+    facts = [fact for fact in facts if fact[1]]
+    title = f"Disease risk: {folder.name}"
+    return Part(title, "", _COHORT, facts, lines, said, per="folds")
+
+
+def _finetuned(runs: Sequence[Path]) -> list[Part]:
+    """Parts of the same rows; in each a line for runs that differ by the seed alone."""
+    grouped: dict[tuple[str, ...], dict[str, list[Path]]] = {}
+    for run in runs:
+        about, given = about_run(run), load_json(run / "run.json", {})
+        if not load_json(run / "metrics.json", {}):
+            raise InputError(
+                "the run is not finished",
+                where=str(run),
+                do="Give its command again; it goes on after its last whole epoch.",
+            )
+        task, kept = str(about.get("task", given.get("task", "?"))), load_json(run / "task.json")
+        rows = str(given.get("examples") or (kept or {}).get("data", ""))
+        what = [start_of(about or given), _settings(run), about.get("signals"), about.get("head")]
+        mine = grouped.setdefault((task, rows), {})
+        mine.setdefault(json.dumps(what, sort_keys=True, default=str), []).append(run)
+    return [_same_rows(task, list(groups.values())) for (task, _), groups in grouped.items()]
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    """What a run was fine-tuned with, but for its seed and where it was computed."""
+    given, kept = load_json(run / "run.json", {}), load_json(run / "task.json", {})
+    settings = dict(given.get("settings") or kept.get("settings", {}))
+    return {k: v for k, v in settings.items() if k not in ("seed", "device", "micro_batch")}
+
+
+def _seed_of(run: Path) -> int:
+    given, kept = load_json(run / "run.json", {}), load_json(run / "task.json", {})
+    return int((given.get("settings") or kept.get("settings", {})).get("seed", 0))
+
+
+def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
+    lines: list[Line] = []
+    said: list[str] = []
+    part = "test"
+    tables = {run: tables_of(load_json(run / "metrics.json", {})) for g in groups for run in g}
+    if not all("test" in table for table in tables.values()):
+        part = "valid"
+        said.append("Scores are of the validation rows, which chose the epoch: they flatter.")
+    titles = _titles(groups)
+    for title, runs in zip(titles, groups):
+        by_seed: dict[int, Path] = {}
+        for run in runs:
+            if (seed := _seed_of(run)) in by_seed:
+                raise InputError(
+                    "two runs are the same one: task, rows, start, settings and seed",
+                    where=f"{by_seed[seed]}, {run}",
+                    do="Name one of them, or fine-tune with another --seed.",
+                )
+            by_seed[seed] = run
+        ordered = [tables[by_seed[seed]].get(part, {}) for seed in sorted(by_seed)]
+        for output in dict.fromkeys(name for table in ordered for name in table):
+            scores = [table.get(output, {}) for table in ordered]
+            keys = dict.fromkeys(key for table in scores for key in table if key in NAMES)
+            values = {key: [table.get(key) for table in scores] for key in keys}
+            lines.append(Line(output, title, values))
+        for run in runs:
+            notes = load_json(run / "metrics.json", {}).get("notes") or load_json(
+                run / "task.json", {}
+            ).get("notes", [])
+            loud = [str(note) for note in notes if f" {part}" in str(note)[:24]]
+            said += [f"{run.name}: {note}" for note in loud]
+    order = list(dict.fromkeys(line.setting for line in lines))
+    lines.sort(key=lambda line: order.index(line.setting))
+    present = {key for line in lines for key in line.values}
+    scores = tuple(key for key in (*METRICS, *NAMES) if key in present and key not in _COUNTS)
+    first = groups[0][0]
+    kept = load_json(first / "task.json", {})
+    seeds = sorted({_seed_of(run) for runs in groups for run in runs})
+    facts = [
+        ("Data", str(kept.get("data", ""))),
+        ("Scored", f"{part} rows"),
+        ("Seeds", ", ".join(map(str, seeds))),
+    ]
+    return Part(
+        f"Fine-tuning: {task}",
+        "\n".join(command_of(run) for runs in groups for run in runs),
+        tuple(dict.fromkeys(scores)),
+        [fact for fact in facts if fact[1]],
+        lines,
+        said,
+    )
+
+
+_COUNTS = ("n", "positives")
+
+
+def _titles(groups: Sequence[Sequence[Path]]) -> list[str]:
+    """Start of each group, with the settings in which those of one start differ."""
+    starts = [start_of(about_run(g[0]) or load_json(g[0] / "run.json", {})) for g in groups]
+    out = []
+    for start, runs in zip(starts, groups):
+        same = [_settings(g[0]) for s, g in zip(starts, groups) if s == start]
+        keys = sorted({key for table in same for key in table})
+        differ = [key for key in keys if any(t.get(key) != same[0].get(key) for t in same)]
+        mine = _settings(runs[0])
+        words = ", ".join(f"{key} {mine.get(key)}" for key in differ)
+        out.append(f"{start} ({words})" if words else start)
+    doubled = {title for title in out if out.count(title) > 1}
+    return [
+        f"{title}, {runs[0].name}" if title in doubled else title
+        for title, runs in zip(out, groups)
+    ]
+
+
+# -- the page
+
+
+def page_of(parts: Sequence[Part], drawn: Sequence[bool], folders: Sequence[str], out: Path) -> str:
+    """The page as Markdown.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    drawn : sequence of bool
+        Whether a part has a picture.
+    folders : sequence of str
+        What was asked for, for the command on top.
+    out : path
+        The folder of the page, for the same.
+    """
+    blocks = [
+        "# Results",
+        f"```bash\nepilm report --results {' '.join(folders)} --out {out}\n```",
+        "Mean ± sample standard deviation; one number where there is one seed. The best mean of a"
+        f" column is bold. Every number stands in `{NUMBERS}`.",
+    ]
+    for number, (part, has_picture) in enumerate(zip(parts, drawn), 1):
+        blocks.append(f"## {part.title}")
+        if part.command:
+            blocks.append(f"```bash\n{part.command}\n```")
+        if part.facts:
+            blocks.append("\n".join(f"* {name}: {_cell(value)}" for name, value in part.facts))
+        for setting in dict.fromkeys(line.setting for line in part.lines):
+            if setting:
+                blocks.append(f"**{_cell(setting)}**")
+            mine = [line for line in part.lines if line.setting == setting]
+            blocks.append(_table(part, mine))
+        if part.said:
+            blocks.append("\n".join(f"* {_cell(text)}" for text in dict.fromkeys(part.said)))
+        if has_picture:
+            alt = f"{NAMES.get(part.scores[0], part.scores[0])} of {part.title}"
+            blocks.append(f"![{alt}](part{number}.png)\n\nNumbers: `part{number}.tsv`.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that a table's cell holds."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def _table(part: Part, lines: Sequence[Line]) -> str:
+    scores = [s for s in part.scores if any(_mean(line, s) is not None for line in lines)]
+    best = {
+        score: max((m for line in lines if (m := _mean(line, score)) is not None), default=None)
+        for score in scores
+    }
+    heads = ["", part.per, *(HEADS.get(s, NAMES.get(s, s)) for s in scores)]
+    rows = []
+    for line in lines:
+        cells = [_cell(line.name), str(line.count)]
+        for score in scores:
+            mean, sd = spread(line.values.get(score, ()))
+            text = "-" if mean is None else f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
+            is_best = len(lines) > 1 and mean is not None and mean == best[score]
+            cells.append(f"**{text}**" if is_best else text)
+        rows.append(cells)
+    table = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+
+
+def _mean(line: Line, score: str) -> float | None:
+    return spread(line.values.get(score, ()))[0]
+
+
+def _draw(part: Part, stem: Path) -> bool:
+    """The score that decides as bars, and a table of what is drawn; no picture of many bars."""
+    score = part.scores[0]
+    bars = {
+        (line.setting, line.name): [v for v in line.values.get(score, ()) if v is not None]
+        for line in part.lines
+    }
+    bars = {key: numbers for key, numbers in bars.items() if numbers}
+    if not 0 < len(bars) <= _MOST_BARS:
+        return False
+    named = {": ".join(filter(None, key)): numbers for key, numbers in bars.items()}
+    with figure(5.6, 0.6 + 0.34 * len(named)) as (fig, (ax,)):
+        metric_bars(ax, named, title=NAMES.get(score, score))
+        fig.savefig(stem.with_suffix(".png"), dpi=120, metadata={"Software": "epilm"})
+    with open(stem.with_suffix(".tsv"), "w", encoding="utf-8", newline="\n") as file:
+        file.write(f"setting\trow\t{part.per}\t{score}\n")
+        for (setting, name), numbers in bars.items():
+            for at, number in enumerate(numbers, 1):
+                file.write(f"{setting}\t{name}\t{at}\t{number!r}\n")
+    return True
+
+
+def _write_tsv(path: Path, parts: Sequence[Part]) -> None:
+    """A row a part, setting, line and score."""
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write("part\tsetting\trow\tscore\tcount\tof\tmean\tsd\n")
+        for part in parts:
+            for line in part.lines:
+                for score in part.scores:
+                    mean, sd = spread(line.values.get(score, ()))
+                    if mean is None:
+                        continue
+                    known = sum(v is not None for v in line.values[score])
+                    cells = [part.title, line.setting, line.name, score, str(known), part.per]
+                    cells += [repr(mean), "" if sd is None else repr(sd)]
+                    file.write("\t".join(cell.replace("\t", " ") for cell in cells) + "\n")

@@ -1,0 +1,131 @@
+"""The page of results says what the folders say: means by hand, runs of one kind in one line."""
+
+import csv
+import json
+
+import pytest
+
+from epilm.errors import InputError, UsageError
+from epilm.reporting import report
+from epilm.trials.results import Line, Part, collect, page_of, write_results
+
+
+def finetuned(folder, seed, auroc, *, lr=1e-3, examples="abc", checkpoint="runs/play", **more):
+    folder.mkdir(parents=True)
+    settings = {"epochs": 2, "lr": lr, "seed": seed}
+    run = {"task": "promoter", "settings": settings, "examples": examples}
+    (folder / "run.json").write_text(json.dumps(run | {"checkpoint": checkpoint}))
+    task = {"task": "promoter", "data": "PLAY/promoters", "checkpoint": checkpoint}
+    (folder / "task.json").write_text(json.dumps(task | {"settings": settings} | more))
+    scores = {"n": 84, "auroc": auroc, "ap": 0.5}
+    kept = {"task": "promoter", "tables": {"valid": {"": scores}, "test": {"": scores}}}
+    (folder / "metrics.json").write_text(json.dumps(kept))
+    return folder
+
+
+def compared(folder, rows):
+    folder.mkdir()
+    sets = {"sites": {"rows": 20, "counts": {"train": [5, 5], "test": [5, 5]}, "fingerprint": "f0"}}
+    models = [{"name": "mine", "checkpoint": "runs/play", "init": "checkpoint"}]
+    plan = {"sets": sets, "models": models, "settings": {"epochs": 3, "lr": 1e-3}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "runs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def row(who, seed, auroc, **more):
+    return {"seed": seed, "set": "sites", "competitor": who, "n": 10, "auroc": auroc} | more
+
+
+def numbers(folder):
+    with open(folder / "results.tsv", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_runs_that_differ_by_the_seed_are_one_line_with_mean_and_sd(tmp_path):
+    runs = [finetuned(tmp_path / f"s{seed}", seed, 0.6 + 0.2 * seed) for seed in (0, 1)]
+    page = report(results=runs, out=tmp_path / "out")
+    text = page.read_text()
+    assert "| pre-trained: play | 2 | **" not in text  # one line: nothing is best
+    assert "| pre-trained: play | 2 | 0.700 ± 0.141 |" in text
+    assert "epilm finetune promoter --data PLAY/promoters" in text
+    (line,) = [line for line in numbers(tmp_path / "out") if line["score"] == "auroc"]
+    assert (float(line["mean"]), line["count"]) == (pytest.approx(0.7), "2")
+    assert float(line["sd"]) == pytest.approx(0.2 / 2**0.5)
+
+
+def test_other_settings_are_another_line_and_named_by_what_differs(tmp_path):
+    runs = [finetuned(tmp_path / "a", 0, 0.6), finetuned(tmp_path / "b", 0, 0.8, lr=0.01)]
+    text = write_results(runs, tmp_path / "out").read_text()
+    assert "| pre-trained: play (lr 0.001) | 1 | 0.600 |" in text
+    assert "| pre-trained: play (lr 0.01) | 1 | **0.800** |" in text
+
+
+def test_other_rows_are_another_part(tmp_path):
+    runs = [finetuned(tmp_path / "a", 0, 0.6), finetuned(tmp_path / "b", 0, 0.8, examples="xyz")]
+    assert [part.title for part in collect(runs)] == ["Fine-tuning: promoter"] * 2
+
+
+def test_the_same_run_twice_is_refused(tmp_path):
+    runs = [finetuned(tmp_path / "a", 0, 0.6), finetuned(tmp_path / "b", 0, 0.6)]
+    with pytest.raises(InputError, match="two runs are the same one.*another --seed"):
+        write_results(runs, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_not_finished_is_refused(tmp_path):
+    run = finetuned(tmp_path / "a", 0, 0.6)
+    (run / "metrics.json").unlink()
+    with pytest.raises(InputError, match="the run is not finished"):
+        collect([run])
+
+
+def test_a_comparison_has_its_data_its_baselines_and_what_is_level(tmp_path):
+    rows = [row("mine", seed, value) for seed, value in ((0, 0.6), (1, 0.7), (2, 0.8))]
+    rows += [row("kmer", 0, 0.9), row("cnn", 0, 0.5, collapse="one class for all")]
+    text = write_results([compared(tmp_path / "cmp", rows)], tmp_path / "out").read_text()
+    assert "* Set sites: 20 rows (train 10, test 10), fingerprint f0" in text
+    assert "| mine | 3 | 0.700 ± 0.100 |" in text
+    assert "| kmer | 1 | **0.900** |" in text
+    assert "sites: mine is below a trivial baseline, kmer: auroc -0.2000" in text
+    assert "sites, cnn, seed 0: one class for all" in text
+    drawn = (tmp_path / "out" / "part1.tsv").read_text().splitlines()
+    assert drawn[:2] == ["setting\trow\tseeds\tauroc", "sites\tmine\t1\t0.6"]
+    assert (tmp_path / "out" / "part1.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_published_rows_stand_beside_a_cohort_that_names_them(tmp_path):
+    folds = {"model": [{"auroc": 0.6}, {"auroc": 0.8}], "constant": [{"auroc": 0.5}] * 2}
+    gap = {"constant": {"auroc": 0.2, "error": 0.05, "level": False}}
+    about = {"genotypes": "g.vcf", "cases": 3, "controls": 4, "simulated": True, "like": "hscr_ret"}
+    (tmp_path / "risk").mkdir()
+    kept = {"about": about, "folds": folds, "differences": gap}
+    (tmp_path / "risk" / "risk.json").write_text(json.dumps(kept))
+    text = write_results([tmp_path / "risk"], tmp_path / "out").read_text()
+    assert "* Data: **simulated**" in text
+    assert "| model | 2 | **0.700 ± 0.141** |" in text
+    assert "model above constant: AUROC +0.2000 (standard error 0.0500)" in text
+    before, _, after = text.partition("**as published, of other people**")
+    assert "| DNABERT |" in after
+    assert "DNABERT" not in before
+
+
+def test_names_from_files_do_not_break_the_table(tmp_path):
+    part = Part("t", "", ("auroc",), lines=[Line("", "a|b\nc", {"auroc": [0.5]})])
+    assert "| a\\|b c | 1 | 0.500 |" in page_of([part], [False], ["x"], tmp_path)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_of_something_else_is_refused(tmp_path, there):
+    folder = tmp_path / "other"
+    if there:
+        folder.mkdir()
+    with pytest.raises(InputError, match="there are no results in this folder"):
+        collect([folder])
+
+
+def test_a_run_and_results_or_neither_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="one run, or the results of several.*neither"):
+        report()
+    with pytest.raises(UsageError, match="and --results"):
+        report(tmp_path, results=[tmp_path])

@@ -40,8 +40,8 @@ def main() -> None:
     from epilm.models.model_spec import EncoderSpec, ModelSpec
     from epilm.tokens.kmers import MASK, kmer_ids, wrap
     from epilm.variants.haplotypes import Change, Windowing, make_pairs
-    from epilm.variants.score import score_changes
-    from epilm.variants.scorers import PretrainedScorer, touched_tokens
+    from epilm.variants.pair_scores import score_changes
+    from epilm.variants.pretrained_scorer import PretrainedScorer, touched_tokens
 
     torch.set_num_threads(1)
     width, k = arguments.window, 6

@@ -87,7 +87,9 @@ def test_what_does_not_fit_the_model_is_refused(world):
         UsageError, match="--window: impossible value. Found 500; expected 16 to 64"
     ):
         open_reader(model, None, window=500, device="cpu")
-    with pytest.raises(UsageError, match="--store and --cell are of a fine-tuned model"):
+    with pytest.raises(
+        UsageError, match="a pre-trained model reads bases alone here. Found --store"
+    ):
         open_reader(model, None, cell="liver", device="cpu")
 
 

@@ -33,7 +33,7 @@ def genome(tmp_path_factory):
 
 
 REGION = RegionSpan("chr1", 100, 120, "r")
-READER = Reader([], 20, {}, [], Counting())
+READER = Reader([], 20, {}, Counting())
 CHANGES = [
     Change("chr1", 102, LETTERS[102], OTHER[LETTERS[102]]),
     Change("chr1", 105, "", "AAA"),

@@ -111,7 +111,7 @@ def test_phenotypes_by_chance_are_told_from_nothing_by_no_arm(world, tmp_path):
 def test_the_same_files_give_the_same_and_people_may_stand_in_any_order(world, tmp_path, features):
     reading = CohortReading(features=features, window=31 if features == "deltas" else None)
     given = {"model": world / "model", "regions": world / "r.bed", "reading": reading, **QUIET}
-    judging = Judging(folds=3, components=0)
+    judging = Judging(folds=2, components=0)
     done = risk(**files(world), **given, judging=judging)
     lines = (world / "c/phenotypes.tsv").read_text().splitlines()
     (tmp_path / "p.tsv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
@@ -127,6 +127,7 @@ def test_the_same_files_give_the_same_and_people_may_stand_in_any_order(world, t
 def test_a_stopped_run_goes_on_and_leaves_nothing_behind(world, tmp_path, monkeypatch):
     monkeypatch.setattr(deltas, "BLOCK", 4)
     given = {"model": world / "model", "reading": CohortReading(window=31), "device": "cpu"}
+    given["judging"] = Judging(folds=2, components=0)
     calls = []
     real = deltas.score_changes
 

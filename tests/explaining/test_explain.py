@@ -9,7 +9,10 @@ import pytest
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.explaining.explain import explain
+from epilm.finetuning.finetuned import BARE, Finetuned
+from epilm.genome.signals import open_signal
 from epilm.hub.checkpoint import save_model
+from epilm.models.dilated import DilatedCNN
 from epilm.models.from_spec import build_model
 from toy_explained import DNA, frame, louder, subject
 
@@ -75,3 +78,61 @@ def test_what_cannot_be_explained_is_refused(tmp_path, monkeypatch, options, mes
 def test_a_run_that_is_not_there_is_said_before_its_options(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere"):
         explain(tmp_path / "nowhere", "r.bed", store="s", cell="c")
+
+
+def genome_and_genes(folder, length=60):
+    codes = np.random.default_rng(3).integers(0, 4, length)
+    letters = "".join(LETTERS[code] for code in codes)
+    (folder / "g.fa").write_text(f">chr1\n{letters}\n")
+    (folder / "genes.bed").write_text("chr1\t20\t30\tRET\t0\t-\nchr1\t90\t99\tFAR\t0\t+\n")
+    return {"genome": [folder / "g.fa"], "genes": folder / "genes.bed"}, letters
+
+
+def test_a_gene_is_mapped_as_its_place_is_with_tracks_of_both_kinds_of_mutation(tmp_path):
+    given, letters = genome_and_genes(tmp_path)
+    made, window = subject("dna"), {"window": 20, "method": "mutations", "longest": 2}
+    done = explain(made, gene=["ret"], flank=2, out=tmp_path / "why", **given, **window)
+    region = done.maps[0].region
+    assert (region.chrom, region.start, region.end, region.strand) == ("chr1", 18, 32, -1)
+    place = explain(made, gene=["chr1:18-32"], genome=given["genome"], **window)
+    np.testing.assert_array_equal(place.maps[0].changes, done.maps[0].changes)
+    track = open_signal(tmp_path / "why/deletions.bw").read("chr1", 60)
+    values = track[18:32]
+    assert np.isnan(track[:18]).all()
+    table = done.maps[0].deletions  # each base: the mean loss over the deletions that take it
+    first = -np.mean([table[0, 0], table[1, 0]])
+    second = -np.mean([table[0, 1], table[1, 0], table[1, 1]])
+    assert values[:2] == pytest.approx([first, second], abs=1e-5)
+    rows = list(csv.DictReader((tmp_path / "why/map.tsv").open(), delimiter="\t"))
+    assert {(row["ref"], row["alt"]) for row in rows if row["pos"] == "18"} == {
+        *((letters[18], base) for base in "ACGT" if base != letters[18]),
+        (letters[18], "-"),
+        (letters[18:20], "-"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gene": ["RTE"]}, r"no gene has this name.*RTE"),
+        ({"gene": ["RET"], "genes": None}, "a gene is looked up in a file"),
+        ({"gene": ["FAR"]}, "ends past its chromosome"),
+        ({"gene": ["chr9:1-5"]}, "the genome has no such chromosome"),
+        ({"gene": ["RET"], "regions": "r.bed"}, "Found --regions and --gene"),
+        ({"regions": "r.bed"}, "--genes and --flank are of --gene"),
+        ({"gene": ["RET"], "flank": -1}, "--flank: impossible value"),
+    ],
+)
+def test_genes_that_cannot_be_mapped_are_refused(tmp_path, options, message):
+    given, _ = genome_and_genes(tmp_path)
+    with pytest.raises((UsageError, InputError), match=message):
+        explain(subject("dna"), out=tmp_path / "why", **given | options)
+    assert not (tmp_path / "why").exists()
+
+
+def test_a_model_that_answers_each_base_is_refused(tmp_path):
+    labels = {"kind": "bases", "names": ["neither", "acceptor", "donor"]}
+    about = {"task": "splice", "kind": "dilated", "labels": labels}
+    model = Finetuned(DilatedCNN(3, 80), BARE, about)
+    with pytest.raises(UsageError, match=r"one answer a sequence is explained\. Found task splice"):
+        explain(model, fasta=write_fasta(tmp_path / "a.fa", frame(20).codes))

@@ -10,7 +10,7 @@ from epilm.explaining.outputs import LogOddsSubject, pretrained_subject
 from epilm.hub.load import Loaded
 from epilm.models.from_spec import build_model
 from epilm.variants.haplotypes import WindowPairs
-from epilm.variants.scorers import PretrainedScorer
+from epilm.variants.pretrained_scorer import PretrainedScorer
 from toy_explained import CPU, DNA, STEM, frame, louder
 
 

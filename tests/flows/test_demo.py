@@ -29,7 +29,7 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
         "runs/dnabert/summary.json",
     ):
         assert (folder / name).exists()
-    for task in ("promoter", "binding"):
+    for task in ("CTCF", "JUND"):
         for start in ("genebert", "dnabert", "random"):
             scores = json.loads((folder / "tasks" / task / start / "metrics.json").read_text())
             assert scores["test"]["n"] > 5
@@ -56,7 +56,7 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
     assert said[-1].endswith(f"Open {page}")
 
     def scores():
-        kept = json.loads((folder / "tasks/promoter/random/metrics.json").read_text())
+        kept = json.loads((folder / "tasks/CTCF/random/metrics.json").read_text())
         return {key: value for key, value in kept.items() if key != "history"}  # it holds seconds
 
     before = scores()

@@ -16,11 +16,11 @@ from epilm.variants.variant_files import Allele
 RNG = np.random.default_rng(3)
 
 
-def scored(values, changes=None, reasons=None):
+def scored(values, changes=None, reasons=None, effects=()):
     n = len(next(iter(values.values())))
     changes = changes or [Change("chr1", 10 * i, "A", "C") for i in range(n)]
     alleles = [Allele(i, 0, c.chrom, c.start, "A", "C", ".", "") for i, c in enumerate(changes)]
-    return VariantScores(alleles, changes, reasons or [""] * n, values)
+    return VariantScores(alleles, changes, reasons or [""] * n, values, effects=effects)
 
 
 def table(tmp_path, columns, rows, name="t.tsv"):
@@ -52,7 +52,7 @@ def test_effects_and_labels_each_by_their_measure_group_by_group(tmp_path):
     delta[5] = np.nan
     others = {f"s_{side}": delta for side in ("ref", "alt", "strands")}
     distance = {"d": np.abs(delta), "d_strands": delta, "s_percentile": delta}
-    done = scored({**others, "s_delta": delta, **distance})
+    done = scored({**others, "s_delta": delta, **distance}, effects=("s_delta", "d"))
     said = {(r.group, r.truth, r.score): r for r in judge(done, truth).rows}
     assert {score for _, _, score in said} == {"s_delta", "d", "baseline gc"}
     here = np.isfinite(delta) & (np.arange(n) != 3) & (np.array(groups) == "x")
@@ -80,6 +80,7 @@ def test_baselines_by_hand(tmp_path):
     values = {
         "motif_a_delta": np.array([1.0, -2.0, 0.5, np.nan]),
         "motif_b_delta": np.array([-3.0, 1.0, 0.1, np.nan]),
+        "conservation": np.array([2.0, -1.0, 0.5, np.nan]),
     }
     done = scored(values, changes, ["", "", "", "n_in_window"])
     said = baselines(done, tmp_path / "tss.bed")
@@ -87,13 +88,14 @@ def test_baselines_by_hand(tmp_path):
     assert said["baseline motif"][:3].tolist() == [-3, -2, 0.5]
     assert said["baseline motifs"][:3] == pytest.approx([4, 3, 0.6])
     assert said["baseline tss"][:3] == pytest.approx([0, -np.log10(11), -np.log10(11)])
+    assert said["baseline conservation"][:3].tolist() == [2, -1, 0.5]
     for each in said.values():
         assert np.isnan(each[3])
 
 
 def test_a_group_without_both_labels_is_left_out(tmp_path):
     path = table(tmp_path, ["label", "g"], [[1, "x"]] * 4 + [[0, "y"], [1, "y"], [0, "y"]])
-    done = scored({"s_delta": np.arange(7.0)})
+    done = scored({"s_delta": np.arange(7.0)}, effects=("s_delta",))
     groups = {row.group for row in judge(done, read_truth(path, ["label"], "g")).rows}
     assert groups == {"all", "y"}
 

@@ -25,6 +25,8 @@ def explain(
     epilm explain ctcf --fasta seqs.fa --method integrated --null 2 --motifs jaspar:2018 --out why
     epilm explain binding --regions peaks.bed --store dream.store --cell liver --output CTCF \\
         --method mutations --out why
+    epilm explain ctcf --gene RET --genes genes.gtf --flank 2000 --genome hg19.fa \\
+        --method mutations --out why
     epilm explain pretrained --regions locus.bed --genome hg19.fa --out why
 
     Parameters

@@ -34,6 +34,8 @@ def score_variants(
         --out scored.tsv.gz
     epilm score-variants mpra.tsv --model run --genome hg19.fa --motifs jaspar.txt \\
         --truth effect --group element --out scored.tsv
+    epilm score-variants cohort.vcf.gz --model splice --genome hg19.fa --genes genes.gtf \\
+        --out spliced.vcf.gz
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def score_variants(
         VCF, BCF, or a table with chrom, pos (1-based), ref, alt.
     model
         Pre-trained run (log-odds of hidden k-mers, distance of embeddings, motif sites), or
-        fine-tuned run (difference of logits).
+        fine-tuned run (difference of logits; splice sites gained and lost).
     genome
         FASTA or .2bit of the variants; not with --store, which holds one.
     out
@@ -77,6 +79,7 @@ def score_variants(
         cell=cell,
         motifs=motifs,
         **asdict(reading),
+        conservation=against.conservation,
         **asdict(ranking),
         **asdict(running),
     )

@@ -25,8 +25,9 @@ from epilm.hub.load import Loaded
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Windowing, WindowPairs, reason_of_window
 from epilm.variants.kept_parts import digest, digest_of_bases, digest_of_weights
-from epilm.variants.score import score_changes, window_width
-from epilm.variants.scorers import PairScorer, Said, TaskScorer, motifs_from
+from epilm.variants.open_models import motifs_from, no_answers_of_bases, open_model
+from epilm.variants.pair_scores import score_changes, window_width
+from epilm.variants.scorers import PairScorer, Said
 
 BLOCK = 256  # variants scored before they are kept
 Say = Callable[[str], None]
@@ -75,7 +76,6 @@ class Reader:
         Bases of a window.
     identity : dict
         What the scores depend on, for those that are kept.
-    notes : list of str
     loaded : Loaded or None
         The pre-trained model, where one is asked.
     """
@@ -83,8 +83,12 @@ class Reader:
     scorers: list[PairScorer]
     width: int
     identity: dict[str, Any]
-    notes: list[str]
     loaded: Loaded | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know."""
+        return [note for scorer in self.scorers for note in scorer.notes]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,30 +112,22 @@ def open_reader(
     UsageError, CheckpointError, StoreError
         If there is nothing to read with, or an option does not fit the model.
     """
-    from epilm.device import choose_place
-    from epilm.finetuning.finetuned import is_finetuned
-    from epilm.finetuning.predict import open_scorer
-    from epilm.hub.load import load
-
     if model is None and motifs is None:
         raise UsageError("there is nothing to read variants with", do="Give --model or --motifs.")
     scorers: list[PairScorer] = []
-    notes: list[str] = []
     loaded = None
-    if model is not None and not is_finetuned(model):
-        loaded = load(model, device=choose_place(device, "fp32").device)
-    if model is not None and loaded is None:
-        scorers.append(
-            TaskScorer(open_scorer(model, both_strands=False, device=device), store, cell)
+    if model is not None:
+        opened = open_model(
+            model, EmbeddingScorer, no_answers_of_bases, store=store, cell=cell, device=device
         )
+        loaded = opened.model if isinstance(opened, EmbeddingScorer) else None
+        scorers.append(opened)
     elif store is not None or cell is not None:
         raise UsageError(
             "--store and --cell are of a fine-tuned model that reads places of a store",
-            where=str(model or motifs),
+            where=str(motifs),
             do="Leave both out, and give --genome.",
         )
-    elif loaded is not None:
-        scorers.append(EmbeddingScorer(loaded))
     if motifs is not None:
         scorers.append(motifs_from(motifs))
     width = window_width(scorers, window, model)
@@ -142,7 +138,7 @@ def open_reader(
         "cell": cell,
         "width": width,
     }
-    return Reader(scorers, width, identity, notes, loaded)
+    return Reader(scorers, width, identity, loaded)
 
 
 @dataclass

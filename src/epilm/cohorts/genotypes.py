@@ -433,7 +433,7 @@ class GenotypeColumns:
     Attributes
     ----------
     numbers : int64 (V,)
-        Columns of the file, ascending.
+        GenotypeColumns of the file, ascending.
     changes : list of Change, length V
         Normalised, no two the same.
     left_out : Counter

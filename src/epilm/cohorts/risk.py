@@ -229,7 +229,7 @@ def _open(reading: CohortReading, model: Any, genome: Any, device: Any) -> tuple
     opened = None
     if reading.store is not None:
         from epilm.store.reader import Store
-        from epilm.variants.score import StoreBases
+        from epilm.tasks.reference import StoreReference
 
         if genome is not None:
             raise UsageError(
@@ -237,7 +237,7 @@ def _open(reading: CohortReading, model: Any, genome: Any, device: Any) -> tuple
                 do="Leave out --genome: the windows are cut from the store's genome.",
             )
         opened = Store.open(reading.store)
-        genome = StoreBases(opened)
+        genome = StoreReference(opened)
     if genome is None:
         raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
     reader = open_reader(

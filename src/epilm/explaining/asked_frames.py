@@ -10,15 +10,15 @@ from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.frames import (
     Frame,
     Region,
+    find_regions,
     frames_of,
     read_regions,
     read_sequences,
     window_of,
 )
 from epilm.explaining.subject import PlacedSubject, Subject
-from epilm.tasks.reference import open_reference
+from epilm.tasks.reference import StoreReference, open_reference
 from epilm.tasks.shuffle import dinucleotide_shuffle
-from epilm.variants.score import StoreBases
 
 
 def read_frames(
@@ -54,9 +54,8 @@ def read_frames(
             (region, _frames(region, codes, subject, width, region.start))
             for region, codes in zip(regions, bases)
         ], {}
-    assert asked.regions is not None
     if isinstance(subject, PlacedSubject):
-        genome: Any = StoreBases(subject.store)
+        genome: Any = StoreReference(subject.store)
     elif asked.genome:
         paths: Any = asked.genome
         many = isinstance(paths, list | tuple) and len(paths) == 1
@@ -64,10 +63,14 @@ def read_frames(
     else:
         raise UsageError(
             "regions need the genome they lie on",
-            where=str(asked.regions),
+            where=str(asked.regions or ", ".join(asked.gene or ())),
             do="Give --genome FASTA.",
         )
-    regions = read_regions(asked.regions, genome)
+    if asked.gene is not None:
+        regions = find_regions(asked.gene, asked.genes, genome, asked.flank)
+    else:
+        assert asked.regions is not None
+        regions = read_regions(asked.regions, genome)
     out: list[Any] = [None] * len(regions)
     for chrom in dict.fromkeys(region.chrom for region in regions):
         codes = genome.codes(chrom)

@@ -40,7 +40,7 @@ def explain(
         A fine-tuned run on sequences or on places of a store; a pre-trained run (`llr`: log-odds
         of hidden k-mers, `site_NAME`: motif sites); or an open subject.
     regions : path, optional
-        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `fasta` is given.
+        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `gene` or `fasta` is given.
     out : path, optional
         Folder to make.
     say : callable, optional
@@ -104,18 +104,29 @@ def _check(asked: ExplainOptions) -> None:
         raise UsageError(
             "it says which planted sites count", where="--factor", do="Add --score FOLDER."
         )
-    if (asked.regions is None) == (asked.fasta is None) and asked.score is None:
+    given = [
+        f"--{name}" for name in ("regions", "gene", "fasta") if getattr(asked, name) is not None
+    ]
+    if len(given) != 1 and asked.score is None:
         raise UsageError(
-            "give either regions or sequences",
-            found="both" if asked.regions else "neither",
-            do="Give --regions BED with --genome, or --fasta FILE.",
+            "give either regions, genes or sequences",
+            found=" and ".join(given) or "none of them",
+            do="Give --regions BED or --gene NAME with --genome, or --fasta FILE.",
         )
+    if asked.gene is None and (asked.genes is not None or asked.flank):
+        raise UsageError("--genes and --flank are of --gene", do="Give --gene, or leave them out.")
+    if asked.flank < 0:
+        raise UsageError(
+            "impossible value", where="--flank", found=asked.flank, expected="0 or more"
+        )
+    if asked.gene is not None and asked.score is not None:
+        raise UsageError("--score has regions of its own, or --regions", where="--gene")
     if asked.fasta is not None and (asked.genome or asked.store):
         raise UsageError(
             "sequences bring their bases",
             where="--fasta",
             found="--genome or --store",
-            do="Leave these out, or give --regions.",
+            do="Leave these out, or give --regions or --gene.",
         )
     if asked.store is not None and asked.genome:
         raise UsageError(

@@ -36,6 +36,12 @@ class ExplainOptions:
 
     regions: Path | None = None
     """BED or narrowPeak of what is explained; with --genome or --store."""
+    gene: list[str] | None = None
+    """Or genes of --genes by name or id, or places such as chr20:1000-2000; may be repeated."""
+    genes: Path | None = None
+    """GTF, GFF3, genePred or BED that --gene is looked up in."""
+    flank: int = 0
+    """Bases on either side of a --gene."""
     fasta: Path | None = None
     """Or sequences that bring their bases."""
     method: Method = "ism"

@@ -5,7 +5,7 @@ Axes: R regions, N their bases in a row, D lengths of deletions.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_folder, write_json
 from epilm.explaining.discovery import Pattern, Seqlet
+from epilm.explaining.mutagenesis import worth_of_deletions
 from epilm.explaining.region_map import RegionMap
 from epilm.genome.chromosomes import natural_key
 from epilm.genome.sequence import LETTERS, decode
@@ -187,9 +188,25 @@ class Explanation:
                 np.save(folder / f"{name}.npy", joined.astype(kind), allow_pickle=False)
 
     def _write_tracks(self, folder: Path) -> None:
-        tracks = list(base_tracks(self.maps))
+        self._write_track(folder / "scores", list(base_tracks(self.maps)))
+        # Where both were scored, `scores` are of substitutions: deletions have their own track.
+        both = [m for m in self.maps if m.changes is not None and m.deletions is not None]
+        if both:
+            lost = [
+                replace(m, scores=worth_of_deletions(m.deletions))
+                for m in both
+                if m.deletions is not None
+            ]
+            self._write_track(folder / "deletions", list(base_tracks(lost)))
+        rows = [row for each in self.maps for row in peak_rows(each)]
         _write_rows(
-            folder / "scores.bedgraph",
+            folder / "peaks.bed", sorted(rows, key=lambda row: (natural_key(row[0]), row[1:3]))
+        )
+
+    def _write_track(self, stem: Path, tracks: Sequence[Any]) -> None:
+        """A bedGraph, and a bigWig of regions on a genome."""
+        _write_rows(
+            stem.with_suffix(".bedgraph"),
             (
                 (chrom, int(at), int(at) + 1, _said(value))
                 for chrom, places, values in tracks
@@ -198,14 +215,10 @@ class Explanation:
         )
         if self.sizes and tracks:
             write_bigwig(
-                folder / "scores.bw",
+                stem.with_suffix(".bw"),
                 self.sizes,
                 ((chrom, places, places + 1, values) for chrom, places, values in tracks),
             )
-        rows = [row for each in self.maps for row in peak_rows(each)]
-        _write_rows(
-            folder / "peaks.bed", sorted(rows, key=lambda row: (natural_key(row[0]), row[1:3]))
-        )
 
 
 def base_tracks(

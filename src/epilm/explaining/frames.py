@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError
 from epilm.genome.checks import check_ends
-from epilm.genome.chromosomes import check_names
+from epilm.genome.chromosomes import check_names, few
+from epilm.genome.genes import read_genes
 from epilm.genome.peaks import read_peaks
 from epilm.tasks.base import encode_text
 from epilm.tasks.reference import Reference
 from epilm.tasks.sequences import read_records
+from epilm.tasks.splits import parse_interval
 
 MORE = 10  # bases behind a window, for deletions to pull in: as long as the longest deletion
 
@@ -135,6 +137,66 @@ def read_regions(path: str | Path, genome: Reference) -> list[Region]:
             table.index,
         )
     ]
+
+
+def find_regions(
+    named: Sequence[str], genes: str | Path | None, genome: Reference, flank: int = 0
+) -> list[Region]:
+    """Find genes and places of a genome, in the order given.
+
+    Parameters
+    ----------
+    named : sequence of str
+        Genes by name or id, or chrom:start-end (0-based, half-open).
+    genes : path or None
+        What genes are looked up in.
+    genome : Reference
+    flank : int
+        Bases more on either side of a gene, as far as the chromosome goes.
+
+    Raises
+    ------
+    InputError
+        If there is no such gene, or the genome has no such place.
+    UsageError
+        If genes are named and none are given.
+    """
+    read = None if genes is None else read_genes(genes)
+    out = []
+    for name in named:
+        if ":" in name:
+            place = parse_interval(name)
+            chrom, start, end, strand, where = *place, 1, f"--gene {name}"
+        elif read is None:
+            raise UsageError(
+                "a gene is looked up in a file",
+                where="--gene",
+                found=name,
+                do="Give --genes GTF, or its place as chrom:start-end.",
+            )
+        else:
+            gene = read.find(name)
+            chrom, strand, where = gene.chrom, -1 if gene.strand == "-" else 1, f"{genes}, {name}"
+            start, end = max(gene.start - flank, 0), gene.end + flank
+        if chrom not in genome.sizes:
+            raise InputError(
+                "the genome has no such chromosome",
+                where=where,
+                found=chrom,
+                expected=f"one of {few(list(genome.sizes), 5)}",
+            )
+        if ":" not in name and end - flank <= genome.sizes[chrom]:
+            end = min(end, genome.sizes[chrom])
+        if end > genome.sizes[chrom]:
+            raise InputError(
+                "it ends past its chromosome",
+                where=where,
+                found=f"{chrom}:{start}-{end}",
+                expected=f"an end of at most {genome.sizes[chrom]}",
+                do="Give the genome that the genes were annotated on.",
+            )
+        out.append(Region(chrom, start, end, name, strand, (start + end) // 2, where))
+    return [region._replace(name=name) for region, name in zip(out, _unique([r.name for r in out]))]
 
 
 def read_sequences(path: str | Path) -> tuple[list[Region], list[NDArray[np.uint8]]]:

@@ -53,6 +53,13 @@ def open_subject(
         subject = pretrained_subject(loaded, place, output, batch)
     else:
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
+        if model.labels.per_base:
+            raise UsageError(
+                "the model answers each base, and one answer a sequence is explained",
+                where=str(model.path),
+                found=f"task {model.about['task']}",
+                do="epilm score-variants says what a change of a base does to its answers.",
+            )
         subject = _tuned(model, place, store, cell, batch)
         subject.choose(output)
     if both_strands is not None and not subject.bases:

@@ -29,7 +29,7 @@ from epilm.explaining.subject import (
 from epilm.genome.sequence import reverse_complement
 from epilm.hub.load import Loaded, find_masked_head
 from epilm.tokens.kmers import MASK, kmer_ids
-from epilm.variants.scorers import touched_tokens
+from epilm.variants.pretrained_scorer import touched_tokens
 
 LLR = "llr"
 

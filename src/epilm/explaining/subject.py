@@ -30,7 +30,7 @@ from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.tokens.kmers import kmer_ids, wrap
 from epilm.tokens.state_tokens import real_tokens
-from epilm.variants.scorers import HaplotypeStore
+from epilm.variants.task_scorer import HaplotypeStore
 
 Values = NDArray[np.float64]
 Codes = NDArray[np.uint8]

@@ -51,23 +51,26 @@ class JoinedReference:
 
 
 class StoreReference:
-    """The genome kept in a store."""
+    """The genome kept in a store.
 
-    def __init__(self, path: str | Path) -> None:
+    Parameters
+    ----------
+    store : path or Store
+        An open one is not on a GPU.
+    """
+
+    def __init__(self, store: Any) -> None:
         from epilm.store.reader import Store
 
-        self._store = Store.open(path)
-        self.sizes = (
-            {str(c): int(self._store.sizes[i]) for i, c in enumerate(self._store.chroms)}
-            if not isinstance(self._store.sizes, dict)
-            else dict(self._store.sizes)
-        )
+        opened = store if isinstance(store, Store) else Store.open(store)
+        self.sizes = {str(c): int(n) for c, n in zip(opened.chroms, opened.sizes, strict=True)}
+        self._first = dict(zip(self.sizes, opened.offsets.tolist(), strict=True))
+        self._genome = opened.genome
 
     def codes(self, chrom: str) -> NDArray[np.uint8]:
         """Give the bases of a chromosome."""
-        at = list(self._store.chroms).index(chrom)
-        offset = int(self._store.offsets[at])
-        return np.asarray(self._store.genome[offset : offset + self.sizes[chrom]])
+        first = self._first[chrom]
+        return np.asarray(self._genome[first : first + self.sizes[chrom]])
 
 
 def open_reference(source: Any) -> Reference:

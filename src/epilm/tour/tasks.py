@@ -1,5 +1,6 @@
-"""The two tasks of the demo: every start of a model on the same rows, and simple baselines beside
-them.
+"""The tasks of the demo: every start of a model on the same rows, and simple baselines beside them.
+
+A task asks which accessible regions of a cell type a factor binds, with few sites to learn from.
 """
 
 from collections.abc import Callable
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 DEMO, PART_TWO = "demo.json", "ebert"  # what the folder holds: its diary, and part two
 # run -> (recipe, what it reads)
 MODELS = {
-    "genebert": ("genebert_native", "GeneBERT, sequence and factor matrix"),
-    "dnabert": ("dnabert", "sequence only"),
+    "genebert": ("genebert_lab", "GeneBERT: sequence, factor matrix, motif sites"),
+    "dnabert": ("dnabert", "hidden k-mers of the sequence alone"),
 }
 Stage = Callable[[str, str, Path, Callable[[], object]], None]
 
@@ -30,16 +31,16 @@ STARTS: dict[str, tuple[str, Any, str]] = {
     "dnabert_frozen": ("dnabert", "checkpoint", "encoder"),
     "random_frozen": ("genebert", "random", "encoder"),
 }
-LR, LR_FROZEN = 1e-3, 5e-3
+LR, LR_FROZEN = 2e-3, 5e-3
 
 
-def binding_rows(plan: "DemoPlan", data: Path, seed: int) -> "LabelledSequences":
-    """Rows of the binding task: sites of a factor in one cell type against those of
+def binding_rows(plan: "DemoPlan", factor: str, data: Path, seed: int) -> "LabelledSequences":
+    """Rows of a binding task: sites of a factor in one cell type against regions of
     `plan.others`.
     """
     from epilm.tasks import tfbs
 
-    peaks = f"{plan.cell}.{plan.factor}"
+    peaks = f"{plan.cell}.{factor}"
     return tfbs.load(
         data / f"chip/{peaks}.conservative.narrowPeak.gz",
         genome=data / "genome.fa",
@@ -51,7 +52,7 @@ def binding_rows(plan: "DemoPlan", data: Path, seed: int) -> "LabelledSequences"
 
 
 def finetune_all(stage: Stage, plan: "DemoPlan", data: Path, folder: Path, seed: int) -> None:
-    """Run both tasks as stages of the demo.
+    """Run the task of each factor as a stage of the demo.
 
     Parameters
     ----------
@@ -62,48 +63,37 @@ def finetune_all(stage: Stage, plan: "DemoPlan", data: Path, folder: Path, seed:
         The playground, and the demo.
     seed : int
     """
-    from epilm.playground.simulate import read_truth
+    for factor in plan.factors:
+        peaks = f"{plan.cell}.{factor}"
 
-    splits = read_truth(data)["splits"]
-    peaks = f"{plan.cell}.{plan.factor}"
-    words = {
-        "promoter": f"promoter --data {data}/promoters",
-        "binding": (
-            f"tfbs --data {data}/chip/{peaks}.conservative.narrowPeak.gz --genome {data}/genome.fa"
-            " --negatives other_peaks"
-            f" --other-peaks {' '.join(f'{data}/{name}' for name in plan.others)}"
-            f" --exclude {data}/chip/{peaks}.relaxed.narrowPeak.gz"
-            f" {' '.join(f'--valid {chrom}' for chrom in splits['validation'])}"
-            f" {' '.join(f'--test {chrom}' for chrom in splits['test'])}"
-        ),
-    }
-    for name, text in words.items():
-
-        def run(name: str = name) -> None:
-            from epilm.tasks import promoter
+        def run(factor: str = factor) -> None:
             from epilm.tasks.splits import split_rows
 
-            with atomic_folder(folder / "tasks" / name) as home:
-                if name == "promoter":
-                    rows = split_rows(promoter.load(data / "promoters"), how="given")
-                else:
-                    rows = binding_rows(plan, data, seed)
-                    rows = split_rows(
-                        rows, how="chromosome", valid=splits["validation"], test=splits["test"]
-                    )
-                _fit_all(name, rows, plan, folder / "runs", home, data, seed)
+            with atomic_folder(folder / "tasks" / factor) as home:
+                rows = split_rows(
+                    binding_rows(plan, factor, data, seed),
+                    how="chromosome",
+                    valid=plan.valid,
+                    test=plan.test,
+                )
+                _fit_all(factor, rows, plan, folder / "runs", home, data, seed)
 
         stage(
-            f"fine-tuning and scoring: {name}, {len(STARTS)} starts and baselines",
-            f"epilm finetune {text} --checkpoint {folder}/runs/genebert --epochs {plan.epochs} --lr"
-            f" {LR:g} --seed {seed} --out RUN",
-            folder / "tasks" / name,
+            f"fine-tuning and scoring: {factor} in {plan.cell}, {len(STARTS)} starts and baselines",
+            f"epilm finetune tfbs --data {data}/chip/{peaks}.conservative.narrowPeak.gz"
+            f" --genome {data}/genome.fa --negatives other_peaks"
+            f" --other-peaks {' '.join(f'{data}/{name}' for name in plan.others)}"
+            f" --exclude {data}/chip/{peaks}.relaxed.narrowPeak.gz"
+            f" --valid {' '.join(plan.valid)} --test {' '.join(plan.test)} --both-strands"
+            f" --checkpoint {folder}/runs/genebert --epochs {plan.epochs} --patience 0"
+            f" --lr {LR:g} --seed {seed} --out RUN",
+            folder / "tasks" / factor,
             run,
         )
 
 
 def _fit_all(
-    name: str,
+    factor: str,
     rows: "LabelledSequences",
     plan: "DemoPlan",
     runs: Path,
@@ -116,28 +106,30 @@ def _fit_all(
     from epilm.metrics.classification import score_table
     from epilm.training.log import plain
 
-    task = "promoter" if name == "promoter" else "tfbs"
     for start, (run, init, freeze) in STARTS.items():
         lr = LR if freeze == "none" else LR_FROZEN
         finetune(
-            task,
+            "tfbs",
             rows,
             home / start,
             checkpoint=runs / run,
             init=init,
             split="given",
             epochs=plan.epochs,
+            patience=0,
+            both_strands=True,
             lr=lr,
             freeze=freeze,
             seed=seed,
             say=lambda line: None,
         )
     train, valid, test = rows.part("train"), rows.part("valid"), rows.part("test")
-    models: dict[str, Any] = {"kmer": fit_kmer(train, valid, ks=(3, 4, 5), seed=seed)}
-    if task == "tfbs":
-        motifs = data / "motifs.jaspar"
-        models["motif"] = fit_motif(train, valid, motifs=motifs, factor=plan.factor, seed=seed)
-        models["motifs"] = fit_motif(train, valid, motifs=motifs, seed=seed)
+    motifs = data / "motifs.jaspar"
+    models: dict[str, Any] = {
+        "kmer": fit_kmer(train, valid, ks=(3, 4, 5), seed=seed),
+        "motif": fit_motif(train, valid, motifs=motifs, factor=factor, seed=seed),
+        "motifs": fit_motif(train, valid, motifs=motifs, seed=seed),
+    }
     scores = {
         key: plain(score_table(test.labels, model.probabilities(test)))
         for key, model in models.items()

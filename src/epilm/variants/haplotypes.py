@@ -33,7 +33,8 @@ REASONS = {
     "past_contig_end": "REF ends past its chromosome",
     SWAPPED: "the genome has ALT there, not REF",
     MISMATCH: "the genome has other bases than REF there",
-    "too_long": "an allele takes more than half of the window",
+    "too_long": "an allele takes more than half of the window (of splice sites: 2 --distance)",
+    "no_gene": "no gene of --genes holds it",
     "window_past_end": "the window ends past the chromosome",
     "n_in_window": "there is an N in the window",
 }
@@ -119,6 +120,13 @@ class Checked:
 
     changes: list[Change | None]
     reasons: list[str]
+
+    def scored(self) -> list[Change | None]:
+        """Give the changes that are scored; None for the others."""
+        return [
+            None if reason else change
+            for change, reason in zip(self.changes, self.reasons, strict=True)
+        ]
 
     def counts(self) -> dict[str, int]:
         """Count alleles by reason, in REASONS' order; "scored" first."""

@@ -1,7 +1,7 @@
 """Scores of variants against what is known of them: effects measured, or labels 0 and 1.
 
 Rank correlation for numbers, AUROC for labels, beside baselines that need no model: change of G+C,
-the motif whose score changes most, nearness to a start of transcription.
+the motif whose score changes most, conservation, nearness to a start of transcription.
 Axes: N alleles.
 """
 
@@ -19,8 +19,9 @@ from scipy.stats import rankdata
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.annotation import read_tss
 from epilm.metrics.curves import auroc
+from epilm.variants.conservation import CONSERVATION
 from epilm.variants.haplotypes import Change
-from epilm.variants.score import OF_STRANDS, SIDES, VariantScores
+from epilm.variants.score import VariantScores
 from epilm.variants.variant_files import kind_of, open_table
 
 Values = NDArray[np.float64]
@@ -28,6 +29,8 @@ ALL = "all"  # the group of all variants
 MISSING = ("", ".", "NA", "nan", "NaN")
 MOTIFS_APART = 10  # more motifs than that are told by the one that changes most alone
 CHANGED = "motifs_changed"  # of `MotifScorer` where it tells no motif apart
+# Baselines without a direction: what is larger is more, and below 0 is no effect the other way.
+UPWARD = ("baseline tss", "baseline conservation")
 LEAST = 3  # variants, and of labels one of either kind
 
 
@@ -53,7 +56,7 @@ def read_truth(path: str | Path, columns: Sequence[str], group: str | None = Non
     Parameters
     ----------
     path : path
-        As `variants.records.read_variants` takes it; a table.
+        As `variants.variant_files.read_variants` takes it; a table.
     columns : sequence of str
         Numbers; "", ".", "NA" and "nan" where nothing is known.
     group : str, optional
@@ -216,7 +219,9 @@ def judge(done: VariantScores, truth: Truth, *, tss: str | Path | None = None) -
     >>> alleles = [Allele(i, 0, "chr1", i, "A", alt, ".", "") for i, alt in enumerate("CGTC")]
     >>> changes = [Change("chr1", a.start, "A", a.alt) for a in alleles]
     >>> effect = np.array([0.1, 0.4, -0.2, 0.3])
-    >>> done = VariantScores(alleles, changes, [""] * 4, {"x_delta": 2 * effect})
+    >>> done = VariantScores(
+    ...     alleles, changes, [""] * 4, {"x_delta": 2 * effect}, effects=("x_delta",)
+    ... )
     >>> table = judge(done, Truth({"effect": effect}, ["all"] * 4))
     >>> [(row.score, row.signed) for row in table.rows]
     [('x_delta', 1.0), ('baseline gc', 0.7745966692414834)]
@@ -235,19 +240,12 @@ def judge(done: VariantScores, truth: Truth, *, tss: str | Path | None = None) -
 
 
 def _of_model(done: VariantScores) -> dict[str, Values]:
-    """Deltas and distances; of many motifs none, `baselines` has their largest."""
-    deltas = [name for name in done.values if name.endswith("_delta")]
-    names = {name.removesuffix("_delta") for name in deltas}
-    of_sides = {f"{name}_{side}" for name in names for side in SIDES}
-    distances = [
-        name
-        for name in done.values
-        if name not in {*of_sides, CHANGED} and not name.endswith((OF_STRANDS, "_percentile"))
-    ]
-    motifs = sum(name.startswith("motif_") for name in deltas)
-    if motifs > MOTIFS_APART or "motif_largest_delta" in deltas:
-        deltas = [name for name in deltas if not name.startswith("motif_")]
-    return {name: done.values[name] for name in (*deltas, *distances)}
+    """Effects; of many motifs none, `baselines` has their largest."""
+    names = [name for name in done.effects if name != CHANGED]
+    motifs = sum(name.startswith("motif_") for name in names)
+    if motifs > MOTIFS_APART or "motif_largest_delta" in names:
+        names = [name for name in names if not name.startswith("motif_")]
+    return {name: done.values[name] for name in names}
 
 
 def baselines(done: VariantScores, tss: str | Path | None = None) -> dict[str, Values]:
@@ -258,8 +256,8 @@ def baselines(done: VariantScores, tss: str | Path | None = None) -> dict[str, V
     dict of str to float64 (N,)
         "baseline gc": bases G and C that ALT has more than REF; where motifs were scored "baseline
         motif", the delta of the one that changes most, and "baseline motifs", the sum of all
-        changes without their signs; "baseline tss": nearness to a start site, -log10(1 + bp). NaN
-        where a variant was not scored.
+        changes without their signs; "baseline conservation" where a track was given; "baseline
+        tss": nearness to a start site, -log10(1 + bp). NaN where a variant was not scored.
     """
     scored = [
         change if not reason else None
@@ -279,6 +277,8 @@ def baselines(done: VariantScores, tss: str | Path | None = None) -> dict[str, V
         most = np.abs(np.nan_to_num(table)).argmax(0)
         said["baseline motif"] = table[most, np.arange(table.shape[1])]
         said["baseline motifs"] = np.abs(table).sum(0)
+    if CONSERVATION in done.values:
+        said["baseline conservation"] = done.values[CONSERVATION]
     if tss is not None:
         sites = read_tss(tss)
         by_chrom = {
@@ -317,8 +317,7 @@ def _of_group(
             continue
         score = values[use]
         effect = known[use].astype(np.int64) if labels else known[use]
-        # A nearness has no direction: what is larger is more.
-        size = score if name == "baseline tss" else np.abs(score)
+        size = score if name in UPWARD else np.abs(score)
         if labels:
             signed, of_size = auroc(effect, score), auroc(effect, size)
             error = auroc_error(of_size, positives, n - positives)

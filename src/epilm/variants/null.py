@@ -7,7 +7,7 @@ the file, the order or the shard.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from epilm.genome.sequence import LETTERS, decode, encode, reverse_complement
 from epilm.tokens.random import hash_bits
-from epilm.variants.haplotypes import Change, Windowing, normalise, reason_of_window
+from epilm.variants.haplotypes import Change, normalise
 
 Codes = NDArray[np.uint8]
 AROUND = 50  # bp on either side whose G+C is matched
@@ -77,16 +77,21 @@ def _gc_tenths(bases: Codes, starts: NDArray[np.int64], length: int) -> NDArray[
 
 
 def draw_null(
-    bases: Codes, stratum: Stratum, windowing: Windowing, count: int, seed: int = 0
+    bases: Codes,
+    stratum: Stratum,
+    reason_of: Callable[[Codes, Change], str | None],
+    count: int,
+    seed: int = 0,
 ) -> list[Change]:
-    """Draw different random variants of a stratum whose windows can be read.
+    """Draw different random variants of a stratum that can be scored.
 
     Parameters
     ----------
     bases : uint8 (chromosome,)
         Of the stratum's chromosome.
     stratum : Stratum
-    windowing : Windowing
+    reason_of : callable
+        Why a change of the chromosome cannot be scored; None where it can.
     count : int
     seed : int
 
@@ -99,7 +104,7 @@ def draw_null(
     --------
     >>> bases = encode("ACGTTGCATT" * 40)
     >>> stratum = Stratum("chr1", 1, 1, "ACG>T")
-    >>> drawn = draw_null(bases, stratum, Windowing(40), 3)
+    >>> drawn = draw_null(bases, stratum, lambda bases, change: None, 3)
     >>> len(drawn), {stratum_of(bases, change) == stratum for change in drawn}
     (3, {True})
     """
@@ -112,7 +117,7 @@ def draw_null(
             change = _change_at(bases, int(at[i]), stratum, seed, key, int(number[i]))
             if change is None or change in drawn:
                 continue
-            if reason_of_window(bases, change, windowing) is None:
+            if reason_of(bases, change) is None:
                 drawn[change] = None
                 if len(drawn) == count:
                     return list(drawn)

@@ -8,7 +8,7 @@ So equal windows have equal answers to the bit, and are computed once.
 Axes: N windows asked for, R rows of a pass.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ Rows = NDArray[np.int64]
 # Rows of a pass. A CPU gains little from more (benchmarks/score_variants.py), and up to so many
 # windows are computed for nothing in the last pass; a GPU needs many to be busy.
 ON_CPU, ON_GPU = 8, 128
+PROBES = 3  # windows that a shape is tried with
+UNSTEADY = "here a window's last bits depend on those beside it: a pass holds one window"
 
 
 class Pass(NamedTuple):
@@ -91,3 +93,41 @@ def steady_rows(compute: Callable[[Rows], Sequence[Tensor]], windows: int, rows:
             if not torch.equal(answer[window], beside_others[window]):
                 return 1
     return rows
+
+
+class SteadyRows:
+    """How many rows passes of a shape have, tried once a shape.
+
+    Parameters
+    ----------
+    notes : list of str
+        UNSTEADY is said there where a pass holds one row.
+
+    Examples
+    --------
+    >>> notes = []
+    >>> rows = SteadyRows(notes)
+    >>> rows(64, lambda rows: [torch.from_numpy(rows)], torch.device("cpu")), notes
+    (8, [])
+    """
+
+    def __init__(self, notes: list[str]) -> None:
+        self._notes = notes
+        self._rows: dict[Hashable, int] = {}
+
+    def __call__(
+        self, shape: Hashable, compute: Callable[[Rows], Sequence[Tensor]], device: torch.device
+    ) -> int:
+        """Give the rows of a shape; `compute` takes which of PROBES windows to compute."""
+        if shape not in self._rows:
+            wish = ON_CPU if device.type == "cpu" else ON_GPU
+            self._rows[shape] = steady_rows(compute, PROBES, wish)
+            if self._rows[shape] < wish and UNSTEADY not in self._notes:
+                self._notes.append(UNSTEADY)
+        return self._rows[shape]
+
+
+def probe_windows(width: int) -> NDArray[np.uint8]:
+    """Windows of random bases (PROBES, width), to try passes with: the same ones always."""
+    rng = np.random.default_rng(width)
+    return rng.integers(0, 4, (PROBES, width)).astype(np.uint8)

@@ -1,58 +1,31 @@
 """Score variants: every ALT of a file, as two whole haplotypes, on both strands.
 
-Reading, windows, scorers, the null and writing meet here. A variant's numbers depend on its two
-windows and the model, on nothing else: not on the batch, the order, the neighbours or the shard.
-Axes: N alleles, D different haplotypes, S strands and shifts, C columns.
+Reading, scorers, the null and writing meet here. A variant's numbers depend on its two haplotypes
+and the model, on nothing else: not on the batch, the order, the neighbours or the shard.
+Axes: N alleles.
 """
 
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from epilm.atomic import locked
 from epilm.errors import UsageError
-from epilm.tasks.reference import Reference, open_reference
-from epilm.variants.haplotypes import (
-    REASONS,
-    Change,
-    Checked,
-    Windowing,
-    check_alleles,
-    make_pairs,
-    reason_of_window,
-)
-from epilm.variants.kept_parts import Parts, digest, digest_of_bases, digest_of_weights
-from epilm.variants.null import Stratum, draw_null, percentile, strata_text, stratum_of
-from epilm.variants.passes import ON_CPU, ON_GPU
-from epilm.variants.score_writers import Columns, write_scores
-from epilm.variants.scorers import (
-    PairScorer,
-    PretrainedScorer,
-    TaskScorer,
-    Values,
-    motifs_from,
-)
+from epilm.tasks.reference import StoreReference, open_reference
+from epilm.variants.conservation import CONSERVATION, conservation_of
+from epilm.variants.haplotypes import REASONS, Change, Checked, check_alleles
+from epilm.variants.kept_parts import Parts
+from epilm.variants.null import strata_text
+from epilm.variants.open_models import open_scorers
+from epilm.variants.score_writers import write_scores
+from epilm.variants.scorers import Values
 from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
+from epilm.variants.work import PIECE, identity_of, plan_work, score_work, spread
 
-PIECE = 256  # haplotypes whose windows are in memory at a time
-PARTS = 200  # at most so many parts of an unfinished run
-MOTIF_WINDOW = 200  # bp, where motifs alone are asked for: what no motif reaches is not read
 Say = Callable[[str], None]
-# What follows the name of a score.
-SIDES = {
-    "ref": "of REF, mean over strands and shifts",
-    "alt": "of ALT, mean over strands and shifts",
-    "delta": "ALT less REF",
-    "strands": "how far the two strands' deltas are apart",
-}
-OF_STRANDS = "_strands"
 
 
 @dataclass(frozen=True)
@@ -68,9 +41,14 @@ class VariantScores:
         "" where scored, else why not.
     values : dict of str to float64 (N,)
         NAME_ref, NAME_alt, NAME_delta and NAME_strands of a score of each haplotype, NAME and
-        NAME_strands of a distance; with a null NAME_percentile; NaN where not scored.
+        NAME_strands of a distance; DS_... and DP_... of splice sites; with a null NAME_percentile;
+        NaN where not scored.
     notes : tuple of str
         What a reader must know.
+    effects : tuple of str
+        Of the values those that say how large an effect is: deltas, distances, DS.
+    words : dict of str to tuple of str
+        Of the values those that are numbers of words, and the words.
     """
 
     alleles: list[Allele]
@@ -78,6 +56,8 @@ class VariantScores:
     reasons: list[str]
     values: dict[str, Values]
     notes: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.alleles)
@@ -92,26 +72,6 @@ class VariantScores:
         lines = [f"{counts.pop('scored')} of {len(self)} alleles scored"]
         lines += [f"  {n} not scored, {reason}: {REASONS[reason]}" for reason, n in counts.items()]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
-
-
-class StoreBases:
-    """The genome of an open store.
-
-    Parameters
-    ----------
-    store : Store
-        Not on a GPU.
-    """
-
-    def __init__(self, store: Any) -> None:
-        self.sizes = {str(c): int(n) for c, n in zip(store.chroms, store.sizes, strict=True)}
-        self._first = dict(zip(self.sizes, store.offsets.tolist(), strict=True))
-        self._genome = store.genome
-
-    def codes(self, chrom: str) -> NDArray[np.uint8]:
-        """Give the bases of a chromosome."""
-        first = self._first[chrom]
-        return np.asarray(self._genome[first : first + self.sizes[chrom]])
 
 
 def score_variants(
@@ -129,6 +89,9 @@ def score_variants(
     scores: Sequence[str] | None = None,
     pooling: Literal["cls", "mean", "pooler"] | None = None,
     motif_columns: Literal["each", "largest"] = "each",
+    distance: int | None = None,
+    genes: str | Path | None = None,
+    conservation: str | Path | None = None,
     null: int = 0,
     null_seed: int = 0,
     batch_size: int = PIECE,
@@ -141,10 +104,10 @@ def score_variants(
     Parameters
     ----------
     variants : path
-        VCF, BCF or a table; see `variants.records.read_variants`.
+        VCF, BCF or a table; see `variants.variant_files.read_variants`.
     model : path, optional
         A pre-trained run (`llr`, `l2`, `cosine`; `sites`, `sites_changed` where it learned motif
-        sites) or a fine-tuned one (`logit_NAME`).
+        sites) or a fine-tuned one (`logit_NAME`; of splice sites `DS_AG`, `DP_AG` and so on).
     genome : path, Genome or store, optional
         What REF is checked against and windows are cut from; with `store` its genome.
     out : path, optional
@@ -169,6 +132,14 @@ def score_variants(
     motif_columns : {"each", "largest"}
         A score a motif, or the motif whose score changes most (`motif_largest`) and the sum of all
         changes (`motifs_changed`).
+    distance : int, optional
+        Of a model of splice sites: bases on either side of a variant that are compared; 50 where
+        not given.
+    genes : path, optional
+        For such a model, GTF, GFF3, genePred or BED: a variant is read on the strand of the gene
+        that holds it. Both strands are read, and the larger counts, where not given.
+    conservation : path, optional
+        bigWig or bedGraph: its mean over the bases that a variant changes is a column more.
     null : int
         Add to every delta and distance its percentile among so many matched random variants
         (`variants.null`), by size: 100 is larger than any of them.
@@ -209,7 +180,7 @@ def score_variants(
     part = _parse_shard(shard)
     if out is not None and kind_of(Path(out), "scores") == "vcf":
         pysam_module()
-    if model is None and motifs is None:
+    if model is None and motifs is None and conservation is None:
         raise UsageError("there is nothing to score with", do="Give --model, --motifs, or both.")
     opened = None
     if store is not None:
@@ -221,11 +192,26 @@ def score_variants(
                 do="Leave out --genome: the windows are cut from the store's genome.",
             )
         opened = store if isinstance(store, Store) else Store.open(store)
-        genome = StoreBases(opened)
+        genome = StoreReference(opened)
     if genome is None:
         raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
-    scorers = _open_scorers(model, opened, cell, motifs, scores, pooling, device, motif_columns)
-    windowing = _windowing(scorers, window, shifts, grid, model)
+    scorers = open_scorers(
+        model,
+        motifs,
+        store=opened,
+        cell=cell,
+        scores=scores,
+        pooling=pooling,
+        motif_columns=motif_columns,
+        window=window,
+        shifts=shifts,
+        grid=grid,
+        distance=distance,
+        genes=genes,
+        device=device,
+    )
+    if null and not scorers:
+        raise UsageError("--null ranks scores", do="Give --model or --motifs.")
     for name, value, least in (("null", null, 0), ("batch-size", batch_size, 1)):
         if value < least:
             raise UsageError(
@@ -241,24 +227,34 @@ def score_variants(
     checked = Checked(
         [checked.changes[row] for row in rows], [checked.reasons[row] for row in rows]
     )
-    work = _plan(checked, reference, windowing, null, null_seed)
+    work = plan_work(checked, reference, scorers, null, null_seed)
     with nullcontext() if out is None else locked(out):
         parts = None
         if out is not None:
-            parts = Parts(Path(out), _asked(work, scorers, reference, windowing, opened, cell))
-        table = _score_all(scorers, work, reference, windowing, batch_size, parts, say)
-        columns = _spread(scorers, work, table, checked, null)
+            parts = Parts(Path(out), identity_of(work, scorers, reference, opened, cell))
+        table = score_work(scorers, work, reference, batch_size, parts, say)
+        columns = spread(scorers, work, table, checked, null)
         notes = [note for scorer in scorers for note in scorer.notes]
         notes += [] if parts is None else parts.notes
-        on_grid = f" on a grid of {grid} bp" if grid > 1 else ""
-        notes.append(
-            f"{windowing.width} bp windows{on_grid}, both strands, shifts"
-            f" {' '.join(map(str, windowing.shifts))}; {work.asked} different haplotypes"
-        )
+        if conservation is not None:
+            conserved, more = conservation_of(conservation, checked.scored(), reference)
+            columns.values[CONSERVATION] = conserved
+            columns.texts[CONSERVATION] = (
+                f"mean of {Path(conservation).name} over the bases changed"
+            )
+            notes += more
+        notes += [scorer.windows for scorer in scorers]
+        notes.append(f"{work.asked} different haplotypes")
         if null:
             notes.append(strata_text(work.null.values(), null))
         done = VariantScores(
-            alleles, checked.changes, checked.reasons, columns.values, tuple(notes)
+            alleles,
+            checked.changes,
+            checked.reasons,
+            columns.values,
+            tuple(notes),
+            tuple(name for scorer in scorers for name in scorer.ranked),
+            columns.words,
         )
         if out is not None and parts is not None:
             write_scores(
@@ -293,327 +289,3 @@ def _parse_shard(shard: str | None) -> tuple[int, int]:
             "not a shard", where="--shard", found=shard, expected="i/N with i from 1 to N"
         ) from None
     return i, n
-
-
-def _open_scorers(
-    model: str | Path | None,
-    store: Any,
-    cell: str | None,
-    motifs: str | Path | None,
-    scores: Sequence[str] | None,
-    pooling: Any,
-    device: Any,
-    motif_columns: str,
-) -> list[PairScorer]:
-    scorers: list[PairScorer] = []
-    if model is not None:
-        scorers.append(_open_model(model, store, cell, scores, pooling, device))
-    elif store is not None or cell is not None or scores or pooling:
-        raise UsageError(
-            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
-        )
-    if motifs is not None:
-        scorers.append(motifs_from(motifs, motif_columns == "largest"))
-    elif motif_columns != "each":
-        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
-    return scorers
-
-
-def _open_model(
-    path: str | Path,
-    store: Any,
-    cell: str | None,
-    scores: Sequence[str] | None,
-    pooling: Any,
-    device: Any,
-) -> PairScorer:
-    from epilm.device import choose_place
-    from epilm.finetuning.finetuned import is_finetuned
-    from epilm.finetuning.predict import open_scorer
-    from epilm.hub.load import load
-
-    if is_finetuned(path):
-        if scores or pooling:
-            raise UsageError(
-                "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
-                where=str(path),
-                found=", ".join(scores or [pooling]),
-                do="Leave them out.",
-            )
-        return TaskScorer(open_scorer(path, both_strands=False, device=device), store, cell)
-    loaded = load(path, device=choose_place(device, "fp32").device)
-    if store is not None or cell is not None:
-        raise UsageError(
-            "a pre-trained model reads bases alone here",
-            where=str(path),
-            found="--store or --cell",
-            do="Give --genome, and leave both out.",
-        )
-    return PretrainedScorer(loaded, scores, pooling)
-
-
-def _windowing(
-    scorers: Sequence[PairScorer],
-    window: int | None,
-    shifts: Sequence[int],
-    grid: int,
-    model: Any,
-) -> Windowing:
-    """The windows asked for, if a variant stays within them."""
-    width = window_width(scorers, window, model)
-    shifts = tuple(dict.fromkeys(int(shift) for shift in shifts)) or (0,)
-    if not 1 <= grid <= width // 4:
-        raise UsageError(
-            "impossible value", where="--grid", found=grid, expected=f"1 to {width // 4}"
-        )
-    most = width // 4 - grid // 2
-    if max(map(abs, shifts)) > most:
-        raise UsageError(
-            "a shift moves the variant to the window's edge",
-            where="--shifts",
-            found=max(shifts, key=abs),
-            expected=f"at most {most} bp of a window of {width} bp",
-        )
-    return Windowing(width, shifts, grid)
-
-
-def window_width(scorers: Sequence[PairScorer], window: int | None, model: Any) -> int:
-    """Settle the windows' width between the models and the user.
-
-    Parameters
-    ----------
-    scorers : sequence of PairScorer
-    window : int or None
-        Asked for, in bp.
-    model : path or None
-        For messages.
-
-    Raises
-    ------
-    UsageError
-        If the models cannot read it, or none says how wide and nobody asks.
-    """
-    own = next((scorer.width for scorer in scorers if scorer.width is not None), None)
-    widest = min((s.widest for s in scorers if s.widest is not None), default=None)
-    if own is not None:
-        if window not in (None, own):
-            raise UsageError(
-                "the model reads windows of one width",
-                where="--window",
-                found=window,
-                expected=own,
-            )
-        return own
-    if window is None and any(isinstance(scorer, TaskScorer) for scorer in scorers):
-        raise UsageError(
-            "the model does not say how wide a sequence it expects",
-            where=str(model),
-            do="Give --window: the width of the sequences it learned from.",
-        )
-    width = window if window is not None else widest or MOTIF_WINDOW
-    if width < 16 or (widest is not None and width > widest):
-        raise UsageError(
-            "impossible value",
-            where="--window",
-            found=width,
-            expected=f"16 to {widest} bp" if widest is not None else "at least 16 bp",
-        )
-    return width
-
-
-@dataclass(frozen=True)
-class Work:
-    """The different haplotypes of a run, in the order they are scored.
-
-    Attributes
-    ----------
-    changes : list of Change, length D
-        Chromosome by chromosome, along it; then what only the null needs.
-    asked : int
-        How many of them the file asks for.
-    null : dict of Stratum to list of Change
-        Matched random variants.
-    stratum : dict of Change to Stratum
-        Of each that the file asks for, where a null is wanted.
-    """
-
-    changes: list[Change]
-    asked: int
-    null: dict[Stratum, list[Change]]
-    stratum: dict[Change, Stratum]
-
-
-def _plan(checked: Checked, genome: Reference, windowing: Windowing, null: int, seed: int) -> Work:
-    """List what is to be scored; what windows cannot be read is noted in `checked`."""
-    by_chrom: dict[str, dict[Change, list[int]]] = {}
-    for row, change in enumerate(checked.changes):
-        if change is not None:
-            by_chrom.setdefault(change.chrom, {}).setdefault(change, []).append(row)
-    asked: list[Change] = []
-    drawn: dict[Stratum, list[Change]] = {}
-    stratum: dict[Change, Stratum] = {}
-    for chrom in genome.sizes:
-        if chrom not in by_chrom:
-            continue
-        bases = genome.codes(chrom)
-        for change, rows in sorted(by_chrom[chrom].items()):
-            reason = reason_of_window(bases, change, windowing)
-            for row in rows if reason is not None else ():
-                checked.reasons[row] = reason or ""
-            if reason is None:
-                asked.append(change)
-                if null:
-                    stratum[change] = stratum_of(bases, change)
-        for each in sorted({s for c, s in stratum.items() if c.chrom == chrom}):
-            drawn[each] = draw_null(bases, each, windowing, null, seed)
-    more = sorted({change for of in drawn.values() for change in of} - set(asked))
-    return Work(asked + more, len(asked), drawn, stratum)
-
-
-def _asked(
-    work: Work,
-    scorers: Sequence[PairScorer],
-    genome: Reference,
-    windowing: Windowing,
-    store: Any,
-    cell: str | None,
-) -> dict[str, Any]:
-    """All that values depend on, to be compared with what an unfinished run was asked."""
-    chroms = list(dict.fromkeys(change.chrom for change in work.changes))
-    asked: dict[str, Any] = {
-        "variants": digest("|".join(map(str, change)).encode() for change in work.changes),
-        "genome": digest_of_bases(genome, chroms),
-        "window": [windowing.width, list(windowing.shifts), windowing.grid],
-        "scores": digest(name.encode() for s in scorers for name in (*s.sides, *s.between)),
-        "pooling": [getattr(scorer, "pooling", None) for scorer in scorers],
-        "model": digest(digest_of_weights(s.network).encode() for s in scorers if s.network),
-        "motifs": digest(pwm.tobytes() for s in scorers for pwm in getattr(s, "pwms", ())),
-        "store": None if store is None else store.fingerprint,
-        "cell": cell,
-        "rows": [ON_CPU, ON_GPU],
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "device": sorted({str(s.device) for s in scorers if s.network}),
-    }
-    return asked
-
-
-def _names(scorers: Sequence[PairScorer]) -> dict[str, str]:
-    """Columns that `score_changes` gives, each with what it is."""
-    texts: dict[str, str] = {}
-    for scorer in scorers:
-        for name in scorer.sides:
-            texts |= {f"{name}_{side}": f"{name} {text}" for side, text in SIDES.items()}
-        for name in scorer.between:
-            texts[name] = f"{name} distance of REF and ALT, mean over strands and shifts"
-            texts[name + OF_STRANDS] = f"{name}: how far the two strands are apart"
-    return texts
-
-
-def _ranked(scorers: Sequence[PairScorer]) -> dict[str, str]:
-    """Columns that a null ranks, and the score that each belongs to."""
-    deltas = {f"{name}_delta": name for scorer in scorers for name in scorer.sides}
-    return deltas | {name: name for scorer in scorers for name in scorer.between}
-
-
-def _score_all(
-    scorers: Sequence[PairScorer],
-    work: Work,
-    genome: Reference,
-    windowing: Windowing,
-    batch: int,
-    parts: Parts | None,
-    say: Say,
-) -> Values:
-    """Values (D, C) of all haplotypes, part by part; what was scored before is taken over."""
-    names, n = list(_names(scorers)), len(work.changes)
-    table = np.full((n, len(names)), np.nan)
-    # A function of how many there are, so that a run that goes on has the same parts.
-    size = PIECE * max(1, -(-n // (PIECE * PARTS)))
-    if parts is not None and parts.before:
-        say(f"{parts.before} of {-(-n // size)} parts were scored before: going on")
-    for number, first in enumerate(range(0, n, size)):
-        part = slice(first, min(first + size, n))
-        values = None if parts is None else parts.get(number)
-        if values is None:
-            for at in range(part.start, part.stop, batch):
-                here = slice(at, min(at + batch, part.stop))
-                said = score_changes(scorers, work.changes[here], genome, windowing)
-                table[here] = np.stack([said[name] for name in names], 1)
-            if parts is not None:
-                parts.put(number, table[part])
-        else:
-            table[part] = values
-        if n > 4 * PIECE and number % 16 == 15:
-            say(f"{part.stop:,} of {n:,} haplotypes")
-    return table
-
-
-def _spread(
-    scorers: Sequence[PairScorer], work: Work, table: Values, checked: Checked, null: int
-) -> Columns:
-    """Give each allele its haplotype's values, and its percentiles."""
-    row_of = {change: row for row, change in enumerate(work.changes)}
-    scored = [
-        (row, row_of[change])
-        for row, (change, reason) in enumerate(zip(checked.changes, checked.reasons))
-        if change is not None and not reason
-    ]
-    n, texts = len(checked.changes), _names(scorers)
-    values = {name: np.full(n, np.nan) for name in texts}
-    to = [row for row, _ in scored]
-    taken = [row for _, row in scored]
-    for column, name in enumerate(list(texts)):
-        values[name][to] = table[taken, column]
-    if null:
-        numbers = {name: column for column, name in enumerate(texts)}
-        null_rows = {each: [row_of[c] for c in of] for each, of in work.null.items()}
-        for column_name, name in _ranked(scorers).items():
-            size = np.abs(table[:, numbers[column_name]])
-            text = f"{name}: percent of {null} matched random variants with a smaller effect"
-            texts[f"{name}_percentile"] = text
-            values[f"{name}_percentile"] = ranks = np.full(n, np.nan)
-            for row, at in scored:
-                others = null_rows[work.stratum[work.changes[at]]]
-                ranks[row] = percentile(size[at], size[others])
-    return Columns(values, texts)
-
-
-def score_changes(
-    scorers: Sequence[PairScorer],
-    changes: Sequence[Change],
-    genome: Reference,
-    windowing: Windowing,
-) -> dict[str, Values]:
-    """Score normalised changes whose windows can be read.
-
-    Returns
-    -------
-    dict of str to float64 (N,)
-        NAME_ref, NAME_alt, NAME_delta, NAME_strands; NAME and NAME_strands of a distance.
-    """
-    sides: dict[str, list[Values]] = {}
-    between: dict[str, list[Values]] = {}
-    for shift in windowing.shifts:
-        pairs, alt_first = make_pairs(genome, changes, windowing, shift)
-        for read in (pairs, pairs.turned()):
-            for scorer in scorers:
-                said = scorer(read)
-                for name, both in said.sides.items():
-                    ordered = np.where(alt_first[:, None], both[:, ::-1], both)  # REF, ALT
-                    sides.setdefault(name, []).append(ordered)
-                for name, value in said.between.items():
-                    between.setdefault(name, []).append(value)
-    out: dict[str, Values] = {}
-    for name, parts in sides.items():
-        stacked = np.stack(parts)  # (S, N, 2): forward and reverse of each shift in turn
-        mean = stacked.mean(0)
-        out[f"{name}_ref"], out[f"{name}_alt"] = mean[:, 0], mean[:, 1]
-        out[f"{name}_delta"] = mean[:, 1] - mean[:, 0]
-        deltas = stacked[..., 1] - stacked[..., 0]
-        out[f"{name}_strands"] = np.abs(deltas[0::2].mean(0) - deltas[1::2].mean(0))
-    for name, parts in between.items():
-        distances = np.stack(parts)
-        out[name] = distances.mean(0)
-        out[f"{name}_strands"] = np.abs(distances[0::2].mean(0) - distances[1::2].mean(0))
-    return out

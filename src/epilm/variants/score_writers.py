@@ -5,8 +5,9 @@ Each file is written whole or not at all, and the same scores give the same byte
 
 import gzip
 import io
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,24 @@ class Columns:
         NaN where it was not scored.
     texts : dict of str to str
         What each is, for the head of a VCF.
+    words : dict of str to tuple of str
+        Of columns that are written as words: those that the values are numbers of.
     """
 
     values: dict[str, NDArray[np.float64]]
     texts: dict[str, str]
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def cells(self, row: int) -> list[str | float | None]:
+        """Give what is written of an allele, column by column; None where it was not scored."""
+        return [
+            None
+            if np.isnan(values[row])
+            else self.words[name][int(values[row])]
+            if name in self.words
+            else float(values[row])
+            for name, values in self.values.items()
+        ]
 
 
 def write_scores(
@@ -71,8 +86,10 @@ def _write_tsv(
                     fields += [".", ".", "."]
                 else:
                     fields += [str(change.start + 1), change.ref or "-", change.alt or "-"]
-                numbers = [value[row] for value in columns.values.values()]
-                said = ["." if np.isnan(v) else f"{v:.8g}" for v in numbers]
+                said = [
+                    "." if cell is None else cell if isinstance(cell, str) else f"{cell:.8g}"
+                    for cell in columns.cells(row)
+                ]
                 text.write("\t".join((*fields, reason or ".", *said)) + "\n")
 
 
@@ -101,7 +118,7 @@ def _write_vcf(
     by_record: dict[int, list[int]] = {}
     for row, allele in enumerate(alleles):
         by_record.setdefault(allele.record, []).append(row)
-    keys = {info_name(column): values for column, values in columns.values.items()}
+    keys = [info_name(column) for column in columns.values]
 
     def describe(header: Any) -> None:
         for contig in dict.fromkeys(allele.chrom for allele in alleles):
@@ -113,8 +130,10 @@ def _write_vcf(
                 '##INFO=<ID=END,Number=1,Type=Integer,Description="Last base of the variant">'
             )
         listed = ", ".join(f"{reason} ({text})" for reason, text in REASONS.items())
-        described = {key: columns.texts[c] for key, c in zip(keys, columns.values)}
-        lines = [(key, "Float", text) for key, text in described.items()]
+        lines = [
+            (key, "String" if column in columns.words else "Float", columns.texts[column])
+            for key, column in zip(keys, columns.values)
+        ]
         lines.append((f"{PREFIX}REASON", "String", f"Why an ALT is not scored: {listed}"))
         for key, kind, text in lines:
             if key in header.info:
@@ -122,10 +141,13 @@ def _write_vcf(
             header.add_line(f'##INFO=<ID={key},Number=A,Type={kind},Description="{text}">')
 
     def fill(record: Any, rows: Sequence[int]) -> None:
-        for key, values in keys.items():
-            numbers = [None if np.isnan(values[row]) else float(values[row]) for row in rows]
-            if any(number is not None for number in numbers):
-                record.info[key] = tuple(numbers)
+        said = [columns.cells(row) for row in rows]
+        for key, cells in zip(keys, zip(*said, strict=True), strict=True):
+            if any(cell is not None for cell in cells):
+                record.info[key] = tuple(
+                    re.sub(r"[\s;,=]", "_", cell) if isinstance(cell, str) else cell
+                    for cell in cells
+                )
         if any(reasons[row] for row in rows) and record.alts:
             record.info[f"{PREFIX}REASON"] = tuple(reasons[row] or None for row in rows)
 

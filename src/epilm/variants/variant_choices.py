@@ -25,6 +25,11 @@ class VariantReading:
     """Places of the variant off the window's middle, in bp; the mean counts."""
     grid: int = 1
     """Windows begin at multiples of so many bp: neighbours share REF, which is faster."""
+    distance: int | None = None
+    """Of splice sites: bases on either side of a variant that are compared. [50]"""
+    genes: Path | None = None
+    """Of splice sites: GTF, GFF3, genePred or BED; a variant is read on the strand of its gene.
+    Both strands are, and the larger counts, where not given."""
     batch_size: int = 256
     """Haplotypes whose windows are in memory at a time; changes no bit."""
 
@@ -49,6 +54,8 @@ class Against:
     """Column whose values are compared apart (element, trait)."""
     tss: Path | None = None
     """Start sites (BED with strand, GTF, genePred): nearness as a baseline."""
+    conservation: Path | None = None
+    """bigWig or bedGraph (phyloP): its mean over the changed bases, as a column and a baseline."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from epilm.models.baselines import SmallCNN
 from epilm.models.classifier import classifier_from
 from epilm.models.from_spec import build_model
 from epilm.models.lora import (
-    Pair,
+    LoraPair,
     check_probe,
     merge,
     pair_tensors,
@@ -94,7 +94,7 @@ def test_the_sum_says_what_the_adapted_network_said_and_is_pefts_own():
 
 
 def test_pairs_go_into_a_file_and_come_back():
-    pairs = {"a.b": Pair(torch.ones(1, 2), torch.zeros(3, 1))}
+    pairs = {"a.b": LoraPair(torch.ones(1, 2), torch.zeros(3, 1))}
     back = pairs_of(pair_tensors(pairs) | {"head.weight": torch.ones(1)})
     assert back.keys() == {"a.b"}
     assert torch.equal(back["a.b"].a, pairs["a.b"].a)
@@ -105,7 +105,7 @@ def test_what_cannot_be_adapted_is_named(monkeypatch):
         wrap(SmallCNN(2), 2, 4.0, "all", 0)
     with pytest.raises(UsageError, match=r"Found 64; expected below the encoder's width, 64"):
         wrap(classifier(), 64, 4.0, "all", 0)
-    pair = Pair(torch.ones(2, 5), torch.ones(4, 2))
+    pair = LoraPair(torch.ones(2, 5), torch.ones(4, 2))
     with pytest.raises(CheckpointError, match=r"another network. Found A \(2, 5\), B \(4, 2\)"):
         merge(classifier(), {"encoder.blocks.0.up": pair}, 1.0)
     with pytest.raises(CheckpointError, match="tower: the adapter is of another.*no such layer"):

@@ -18,7 +18,7 @@ from epilm.errors import CheckpointError
 from epilm.hub.adapters import save_adapter
 from epilm.hub.checkpoint import read_spec, save_model
 from epilm.hub.load import find_checkpoint, load
-from epilm.models.lora import Pair
+from epilm.models.lora import LoraPair
 from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import NETWORKS, build_network
 from epilm.motifs.motif import Motif
@@ -55,7 +55,7 @@ class Finetuned:
     spec: ModelSpec
     about: dict[str, Any]
     path: Path | None = None
-    pairs: dict[str, Pair] = field(default_factory=dict)
+    pairs: dict[str, LoraPair] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:

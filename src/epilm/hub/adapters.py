@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from epilm.device import found_device
 from epilm.errors import CheckpointError
 from epilm.hub.checkpoint import WEIGHTS, load_weights, read_spec, save_model, unique_tensors
-from epilm.models.lora import Pair, check_probe, merge, pair_tensors, pairs_of, probe, trunk_name
+from epilm.models.lora import (
+    LoraPair,
+    check_probe,
+    merge,
+    pair_tensors,
+    pairs_of,
+    probe,
+    trunk_name,
+)
 from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import build_network
 from epilm.nn.encoder import enlarge_positions
@@ -45,7 +53,7 @@ def save_adapter(
     network: nn.Module,
     spec: ModelSpec,
     extra: Mapping[str, Any],
-    pairs: Mapping[str, Pair],
+    pairs: Mapping[str, LoraPair],
     *,
     overwrite: bool = False,
 ) -> Path:

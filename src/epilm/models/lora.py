@@ -26,7 +26,7 @@ PROBED = 24  # tokens of the input on which two encoders are compared
 CLOSE = 1e-3  # of the largest number of the answer: rounding of another chip stays below a tenth
 
 
-class Pair(NamedTuple):
+class LoraPair(NamedTuple):
     """What is added to one matrix: B A, times a scale.
 
     Attributes
@@ -126,14 +126,14 @@ def wrap(network: nn.Module, rank: int, alpha: float, layers: Layers, seed: int)
     return len(_wrapped(network))
 
 
-def unwrap(network: nn.Module) -> dict[str, Pair]:
+def unwrap(network: nn.Module) -> dict[str, LoraPair]:
     """Take the pairs off a network that `wrap` changed, and give them by the name of their layer.
 
     The layers are those from before, unchanged; all weights may learn again.
     """
     pairs = {}
     for name, layer in _wrapped(network).items():
-        pairs[name] = Pair(
+        pairs[name] = LoraPair(
             layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
         )
         above, _, own = name.rpartition(".")
@@ -145,7 +145,7 @@ def unwrap(network: nn.Module) -> dict[str, Pair]:
     return pairs
 
 
-def merge(network: nn.Module, pairs: Mapping[str, Pair], scale: float) -> None:
+def merge(network: nn.Module, pairs: Mapping[str, LoraPair], scale: float) -> None:
     """Add what was learned to the matrices: W becomes W + scale B A.
 
     Raises
@@ -157,7 +157,7 @@ def merge(network: nn.Module, pairs: Mapping[str, Pair], scale: float) -> None:
     --------
     >>> network = nn.ModuleDict({"up": nn.Linear(2, 1, bias=False)})
     >>> _ = nn.init.ones_(network["up"].weight)
-    >>> merge(network, {"up": Pair(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0]]))}, 0.5)
+    >>> merge(network, {"up": LoraPair(torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0]]))}, 0.5)
     >>> network["up"].weight.tolist()
     [[4.0, 5.0]]
     """
@@ -230,12 +230,12 @@ def _wrapped(network: nn.Module) -> dict[str, Any]:
     }
 
 
-def pair_tensors(pairs: Mapping[str, Pair]) -> dict[str, Tensor]:
+def pair_tensors(pairs: Mapping[str, LoraPair]) -> dict[str, Tensor]:
     """Name the tensors of pairs as they stand in a file.
 
     Examples
     --------
-    >>> sorted(pair_tensors({"up": Pair(torch.ones(1, 2), torch.ones(3, 1))}))
+    >>> sorted(pair_tensors({"up": LoraPair(torch.ones(1, 2), torch.ones(3, 1))}))
     ['up.lora_a', 'up.lora_b']
     """
     return {
@@ -245,7 +245,7 @@ def pair_tensors(pairs: Mapping[str, Pair]) -> dict[str, Tensor]:
     }
 
 
-def pairs_of(tensors: Mapping[str, Tensor]) -> dict[str, Pair]:
+def pairs_of(tensors: Mapping[str, Tensor]) -> dict[str, LoraPair]:
     """Take the pairs out of the tensors of a file; the way back from `pair_tensors`."""
     names = [match[1] for key in tensors if (match := re.fullmatch(r"(.+)\.lora_a", key))]
-    return {name: Pair(tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]) for name in names}
+    return {name: LoraPair(tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]) for name in names}

@@ -93,9 +93,18 @@ class ChangeScorer(Protocol):
     columns: dict[str, str]
     ranked: dict[str, str]
     words: dict[str, tuple[str, ...]]
-    notes: list[str]
-    windows: str
-    device: torch.device | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know."""
+
+    @property
+    def windows(self) -> str:
+        """What is read."""
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where a network computes."""
 
     def reason(self, bases: Codes, change: Change) -> str | None:
         """Say why a change of a chromosome cannot be scored, a key of `haplotypes.REASONS`; None

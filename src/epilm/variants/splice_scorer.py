@@ -206,7 +206,7 @@ class SpliceScorer:
         self.genes: tuple[Gene, ...] | None = None
         self.notes: list[str] = []
         self.unknown_beside = score.about.get("flank", "n") == "n"
-        self.words = {STRAND: STRANDS}
+        self.words: dict[str, tuple[str, ...]] = {STRAND: STRANDS}
         if genes is not None:
             self._take_genes(genes)
         letters = {name[0].upper(): name for name in self.classes}

@@ -49,13 +49,3 @@ class Against:
     """Column whose values are compared apart (element, trait)."""
     tss: Path | None = None
     """Start sites (BED with strand, GTF, genePred): nearness as a baseline."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """Which part is scored, and where."""
-
-    shard: str | None = None
-    """i/N: every N-th record from the i-th."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""

@@ -7,7 +7,6 @@ Axes: N alleles, D different haplotypes, S strands and shifts, C columns.
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from epilm.atomic import locked
 from epilm.errors import UsageError
+from epilm.shards import digest, digest_of_weights, parse_shard
 from epilm.tasks.reference import Reference, open_reference
 from epilm.variants.haplotypes import (
     REASONS,
@@ -29,7 +29,7 @@ from epilm.variants.haplotypes import (
     reason_of_window,
 )
 from epilm.variants.null import Stratum, draw_null, percentile, strata_text, stratum_of
-from epilm.variants.parts import Parts, digest, digest_of_bases, digest_of_weights
+from epilm.variants.parts import Parts, digest_of_bases
 from epilm.variants.passes import ON_CPU, ON_GPU
 from epilm.variants.scorers import (
     PairScorer,
@@ -38,7 +38,15 @@ from epilm.variants.scorers import (
     Values,
     motifs_from,
 )
-from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
+from epilm.variants.variant_files import (
+    TSV_ENDINGS,
+    VCF_ENDINGS,
+    Allele,
+    VariantFile,
+    kind_of,
+    pysam_module,
+    read_variants,
+)
 from epilm.variants.writing import Columns, write_scores
 
 PIECE = 256  # haplotypes whose windows are in memory at a time
@@ -135,7 +143,7 @@ def score_variants(
     shard: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     say: Say | None = None,
-) -> VariantScores:
+) -> Any:
     """Score every ALT of a file of variants.
 
     Parameters
@@ -177,7 +185,8 @@ def score_variants(
     batch_size : int
         Haplotypes whose windows are in memory at a time; changes no bit.
     shard : str, optional
-        "i/N": every N-th record from the i-th, i from 1.
+        "i/N": the i-th of N parts of the work, written into the folder `out` (`epilm.merge` joins
+        them). Where `out` is a table's or a VCF's name, or none: every N-th record from the i-th.
     device : {"auto", "cpu", "cuda", "mps"}
     say : callable, optional
         Takes lines of progress; standard error by default.
@@ -185,6 +194,7 @@ def score_variants(
     Returns
     -------
     VariantScores
+        Of a part `shards.PartWritten`.
 
     Raises
     ------
@@ -206,7 +216,63 @@ def score_variants(
     (['', 'symbolic'], True)
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    part = _parse_shard(shard)
+    given = {
+        "variants": variants,
+        "model": model,
+        "genome": genome,
+        "store": store,
+        "cell": cell,
+        "motifs": motifs,
+        "window": window,
+        "shifts": tuple(shifts),
+        "grid": grid,
+        "scores": scores,
+        "pooling": pooling,
+        "motif_columns": motif_columns,
+        "null": null,
+        "null_seed": null_seed,
+        "batch_size": batch_size,
+    }
+    if shard is not None and out is not None and not names_scores(out):
+        from epilm.variants.variant_shards import score_shard
+
+        return score_shard(given, out, shard, device, say)
+    scoring = prepare_scoring(**given, out=out, shard=shard, device=device)
+    if out is None:
+        return scoring.finish(scoring.score(None, say), None)
+    with locked(out):
+        parts = Parts(Path(out), scoring.asked())
+        table = scoring.score(parts, say)
+        done = scoring.finish(table, Path(out), parts.notes)
+        parts.remove()
+    return done
+
+
+def prepare_scoring(
+    *,
+    variants: str | Path,
+    model: str | Path | None,
+    genome: Any,
+    store: Any,
+    cell: str | None,
+    motifs: str | Path | None,
+    window: int | None,
+    shifts: Sequence[int],
+    grid: int,
+    scores: Sequence[str] | None,
+    pooling: Any,
+    motif_columns: str,
+    null: int,
+    null_seed: int,
+    batch_size: int,
+    out: Any = None,
+    shard: str | None = None,
+    device: Any = "auto",
+) -> "Scoring":
+    """Open and read all that is scored; see `score_variants`. `shard` divides the records of what
+    is written at once as a table; parts are of the whole.
+    """
+    part = None if shard is None else parse_shard(shard)
     if out is not None and kind_of(Path(out), "scores") == "vcf":
         pysam_module()
     if model is None and motifs is None:
@@ -233,66 +299,28 @@ def score_variants(
             )
     file = read_variants(variants)
     reference = open_reference(genome)
-    checked = check_alleles(file, file.alleles, reference)
-    rows = [
-        row for row, allele in enumerate(file.alleles) if allele.record % part[1] == part[0] - 1
-    ]
-    alleles = [file.alleles[row] for row in rows]
-    checked = Checked(
-        [checked.changes[row] for row in rows], [checked.reasons[row] for row in rows]
-    )
+    checked, alleles = check_alleles(file, file.alleles, reference), file.alleles
+    if part is not None:
+        rows = [n for n, each in enumerate(alleles) if part.has(each.record)]
+        alleles = [file.alleles[row] for row in rows]
+        checked = Checked(
+            [checked.changes[row] for row in rows], [checked.reasons[row] for row in rows]
+        )
     work = _plan(checked, reference, windowing, null, null_seed)
-    with nullcontext() if out is None else locked(out):
-        parts = None
-        if out is not None:
-            parts = Parts(Path(out), _asked(work, scorers, reference, windowing, opened, cell))
-        table = _score_all(scorers, work, reference, windowing, batch_size, parts, say)
-        columns = _spread(scorers, work, table, checked, null)
-        notes = [note for scorer in scorers for note in scorer.notes]
-        notes += [] if parts is None else parts.notes
-        on_grid = f" on a grid of {grid} bp" if grid > 1 else ""
-        notes.append(
-            f"{windowing.width} bp windows{on_grid}, both strands, shifts"
-            f" {' '.join(map(str, windowing.shifts))}; {work.asked} different haplotypes"
-        )
-        if null:
-            notes.append(strata_text(work.null.values(), null))
-        done = VariantScores(
-            alleles, checked.changes, checked.reasons, columns.values, tuple(notes)
-        )
-        if out is not None and parts is not None:
-            write_scores(
-                Path(out),
-                file.path,
-                alleles,
-                checked.changes,
-                checked.reasons,
-                columns,
-                reference.sizes,
-            )
-            parts.remove()
-    return done
+    return Scoring(
+        scorers, windowing, file, reference, checked, alleles, work, null, opened, cell, batch_size
+    )
 
 
-def _parse_shard(shard: str | None) -> tuple[int, int]:
-    """Read "i/N".
+def names_scores(out: Any) -> bool:
+    """Whether a name is that of a file of scores.
 
     Examples
     --------
-    >>> _parse_shard("2/5"), _parse_shard(None)
-    ((2, 5), (1, 1))
+    >>> names_scores("scored.vcf.gz"), names_scores("parts")
+    (True, False)
     """
-    if shard is None:
-        return 1, 1
-    try:
-        i, n = map(int, shard.split("/"))
-        if not 1 <= i <= n:
-            raise ValueError
-    except ValueError:
-        raise UsageError(
-            "not a shard", where="--shard", found=shard, expected="i/N with i from 1 to N"
-        ) from None
-    return i, n
+    return str(out).lower().endswith((*VCF_ENDINGS, *TSV_ENDINGS))
 
 
 def _open_scorers(
@@ -443,6 +471,81 @@ class Work:
     stratum: dict[Change, Stratum]
 
 
+@dataclass
+class Scoring:
+    """What is to be scored, all of it read and checked.
+
+    Attributes
+    ----------
+    scorers : list of PairScorer
+    windowing : Windowing
+    file : VariantFile
+    reference : Reference
+    checked : Checked
+        Of `alleles`.
+    alleles : list of Allele
+    work : Work
+    null : int
+    store : Store or None
+    cell : str or None
+    batch_size : int
+    """
+
+    scorers: list[PairScorer]
+    windowing: Windowing
+    file: VariantFile
+    reference: Reference
+    checked: Checked
+    alleles: list[Allele]
+    work: Work
+    null: int
+    store: Any
+    cell: str | None
+    batch_size: int
+
+    def asked(self) -> dict[str, Any]:
+        """All that values depend on."""
+        return _asked(
+            self.work, self.scorers, self.reference, self.windowing, self.store, self.cell
+        )
+
+    def score(self, parts: Parts | None, say: Say) -> Values:
+        """Values (D, C) of all haplotypes."""
+        return _score_all(
+            self.scorers, self.work, self.reference, self.windowing, self.batch_size, parts, say
+        )
+
+    def score_block(self, here: slice) -> Values:
+        """Values of some haplotypes."""
+        return _score_block(
+            self.scorers, self.work, self.reference, self.windowing, self.batch_size, here
+        )
+
+    def columns(self) -> list[str]:
+        """Names of the C columns."""
+        return list(_names(self.scorers))
+
+    def finish(self, table: Values, out: Path | None, more: Sequence[str] = ()) -> VariantScores:
+        """Give each allele its numbers, and write them."""
+        columns = _spread(self.scorers, self.work, table, self.checked, self.null)
+        notes = [note for scorer in self.scorers for note in scorer.notes]
+        notes += [note for note in more if note not in notes]
+        grid = self.windowing.grid
+        on_grid = f" on a grid of {grid} bp" if grid > 1 else ""
+        notes.append(
+            f"{self.windowing.width} bp windows{on_grid}, both strands, shifts"
+            f" {' '.join(map(str, self.windowing.shifts))}; {self.work.asked} different haplotypes"
+        )
+        if self.null:
+            notes.append(strata_text(self.work.null.values(), self.null))
+        changes, reasons = self.checked.changes, self.checked.reasons
+        if out is not None:
+            write_scores(
+                out, self.file.path, self.alleles, changes, reasons, columns, self.reference.sizes
+            )
+        return VariantScores(self.alleles, changes, reasons, columns.values, tuple(notes))
+
+
 def _plan(checked: Checked, genome: Reference, windowing: Windowing, null: int, seed: int) -> Work:
     """List what is to be scored; what windows cannot be read is noted in `checked`."""
     by_chrom: dict[str, dict[Change, list[int]]] = {}
@@ -536,10 +639,7 @@ def _score_all(
         part = slice(first, min(first + size, n))
         values = None if parts is None else parts.get(number)
         if values is None:
-            for at in range(part.start, part.stop, batch):
-                here = slice(at, min(at + batch, part.stop))
-                said = score_changes(scorers, work.changes[here], genome, windowing)
-                table[here] = np.stack([said[name] for name in names], 1)
+            table[part] = _score_block(scorers, work, genome, windowing, batch, part)
             if parts is not None:
                 parts.put(number, table[part])
         else:
@@ -547,6 +647,24 @@ def _score_all(
         if n > 4 * PIECE and number % 16 == 15:
             say(f"{part.stop:,} of {n:,} haplotypes")
     return table
+
+
+def _score_block(
+    scorers: Sequence[PairScorer],
+    work: Work,
+    genome: Reference,
+    windowing: Windowing,
+    batch: int,
+    block: slice,
+) -> Values:
+    """Values of haplotypes side by side, `batch` of them in memory at a time."""
+    names = list(_names(scorers))
+    rows: list[Values] = []
+    for at in range(block.start, block.stop, batch):
+        here = slice(at, min(at + batch, block.stop))
+        said = score_changes(scorers, work.changes[here], genome, windowing)
+        rows.append(np.stack([said[name] for name in names], 1))
+    return np.concatenate(rows)
 
 
 def _spread(

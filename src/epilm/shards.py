@@ -214,7 +214,7 @@ class PartWriter:
             "units": self.units,
             "done": len(self.done),
             "notes": self.notes,
-            "files": self._files,
+            "chunks": self._files,
         }
         write_json(self._folder / ABOUT, said, checked=True)
         sums = {name: _size_and_sum(self._folder / name) for name in (ABOUT, *self._files)}
@@ -425,6 +425,7 @@ class JoinedParts:
         self.parts = [(path, read_part(path)) for path in find_parts(paths)]
         self._check_shards()
         _check_same(self.parts)
+        self._check_units()
         self.about = self.parts[0][1]
         notes = [note for _, about in self.parts for note in about["notes"]]
         machines = {json.dumps(about["machine"], sort_keys=True) for _, about in self.parts}
@@ -469,6 +470,8 @@ class JoinedParts:
                 found=f"no {', '.join(missing[:8])}{more}",
                 do=f"Run the same command with --shard {missing[0].split('-')[1]}/{n} and so on.",
             )
+
+    def _check_units(self) -> None:
         units = {about["units"] for _, about in self.parts}
         if len(units) > 1 or sum(about["done"] for _, about in self.parts) != units.pop():
             raise InputError(
@@ -485,7 +488,7 @@ class JoinedParts:
 
     def _of_part(self, path: Path, about: Mapping[str, Any]) -> Iterator[tuple[int, int, Arrays]]:
         """Units of a part, in order, one in memory at a time."""
-        for name in about["files"]:
+        for name in about["chunks"]:
             try:
                 with safe_open(path / Path(name).name, "pt") as file:
                     names: dict[int, list[str]] = {}

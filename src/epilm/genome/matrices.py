@@ -6,6 +6,7 @@ Needs scipy; anndata for .h5ad and rdata (extra "r") for .RDS, imported on use.
 """
 
 import io
+import re
 import warnings
 import zipfile
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from scipy import io as scipy_io
 from scipy import sparse
 
 from epilm.errors import InputError, nearest
-from epilm.genome.files import read_text
+from epilm.genome.files import check_file, is_gzip, read_chunks, read_text
+from epilm.genome.limits import check_sides, check_unpacked
 from epilm.genome.matrix_sides import are_regions, other_features, peak_features
 
 
@@ -117,7 +119,7 @@ def _is_10x(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as handle:
             return "matrix" in handle and "X" not in handle
-    except OSError:
+    except Exception:  # h5py raises many kinds; whoever reads the file says what is wrong with it
         return False
 
 
@@ -130,12 +132,14 @@ def read_10x(path: Path) -> RawMatrix:
 
     what = "10x matrix (.h5)"
     try:
+        _check_hdf5(path)
         with h5py.File(path, "r") as handle:
             group = handle["matrix"]
             lacking = [name for name in IN_10X if name not in group]
             if lacking:
                 raise ValueError(f"no matrix/{', no matrix/'.join(lacking)}")
             shape = tuple(int(n) for n in group["shape"][:])
+            check_sides(path, *shape)
             barcodes, names, kinds = (
                 group[name].asstr()[:]
                 for name in ("barcodes", "features/id", "features/feature_type")
@@ -144,7 +148,17 @@ def read_10x(path: Path) -> RawMatrix:
         matrix = sparse.csr_array(sparse.csc_array(columns, shape=shape))
         if shape != (len(names), len(barcodes)) or len(kinds) != len(names):
             raise ValueError(f"{shape} with {len(names)} features and {len(barcodes)} barcodes")
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise _damaged(path, what, error) from None
     are = peak_features(kinds, str(path))
     return RawMatrix(
@@ -166,9 +180,12 @@ def read_h5ad(path: Path, layer: str | None = None, n_peaks: int | None = None) 
     import anndata
 
     try:
+        _check_hdf5(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = anndata.read_h5ad(path)
+    except InputError:
+        raise
     except Exception as error:  # h5py and anndata raise many kinds
         raise _damaged(path, "AnnData file (.h5ad)", error) from None
     layers = (*map(str, data.layers), *(["raw"] if data.raw is not None else []))
@@ -242,20 +259,72 @@ def read_mtx(path: Path) -> RawMatrix:
             expected="%%MatrixMarket matrix coordinate ...",
             do="Give the .mtx file of the matrix.",
         )
+    _check_mtx(text, path)
     try:
         matrix = scipy_io.mmread(io.BytesIO(text))
-    except (ValueError, OverflowError, EOFError, IndexError) as error:
+    except (ValueError, OverflowError, EOFError, IndexError, MemoryError) as error:
         raise _damaged(path, "Matrix Market file (.mtx)", error) from None
     return RawMatrix(
         sparse.csr_array(matrix) if sparse.issparse(matrix) else _dense(np.asarray(matrix))
     )
 
 
+_MTX_SIZES = re.compile(rb"\A%%MatrixMarket[^\n]*\n(?:%[^\n]*\n|[ \t]*\n)*([^\n]*)")
+
+
+def _check_mtx(text: bytes, path: Path) -> None:
+    """Refuse a header that claims more than its file can hold: all of it would be made room for."""
+    line = _MTX_SIZES.match(text)
+    words = line[1].split() if line else []
+    if not all(word.isdigit() for word in words):
+        return  # the reader says what is wrong with it
+    numbers = [int(word) for word in words]
+    check_sides(path, *numbers[:2])
+    values = int(np.prod(numbers, dtype=object)) if len(numbers) == 2 else sum(numbers[2:3])
+    if values > len(text):
+        raise InputError(
+            "the header claims more values than the file can hold",
+            where=str(path),
+            found=f"{values:,} values in {len(text):,} bytes",
+            do="The file is cut or damaged: copy or make it again.",
+        )
+
+
+def _check_hdf5(path: Path) -> None:
+    """Refuse an HDF5 file whose arrays are far larger than the file: chunks that were never written
+    cost nothing there and all memory here.
+    """
+    import h5py
+
+    total = 0
+
+    def add(name: str, each: Any) -> None:
+        nonlocal total
+        if isinstance(each, h5py.Dataset) and each.shape is not None:
+            total += int(np.prod(each.shape, dtype=object)) * each.dtype.itemsize
+        shape = each.attrs.get("shape")
+        if shape is not None and np.size(shape) == 2:
+            check_sides(path, *(int(side) for side in np.ravel(shape)))
+
+    with h5py.File(path, "r") as handle:
+        handle.visititems(add)
+    check_unpacked(path, total)
+
+
 def read_npz(path: Path) -> RawMatrix:
     """Read a matrix written by `scipy.sparse.save_npz`."""
     try:
+        with zipfile.ZipFile(path) as packed:
+            check_unpacked(path, sum(entry.file_size for entry in packed.infolist()))
+            if "shape.npy" in packed.namelist():
+                with packed.open("shape.npy") as handle:
+                    sides = np.lib.format.read_array(handle, allow_pickle=False)
+                check_sides(path, *np.ravel(sides)[:8].astype(np.int64).tolist())
         matrix = sparse.load_npz(path)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        matrix.check_format() if hasattr(matrix, "check_format") else None
+    except InputError:
+        raise
+    except Exception as error:  # zip, zlib, numpy and scipy raise many kinds
         raise _damaged(path, "sparse matrix of scipy.sparse.save_npz (.npz)", error) from None
     return RawMatrix(sparse.csr_array(matrix))
 
@@ -278,6 +347,9 @@ def read_rds(path: Path) -> RawMatrix:
                 " 'matrix.mtx')."
             ),
         ) from None
+    check_file(path, "an R object (.RDS)")
+    for _ in read_chunks(path, "an R object (.RDS)") if is_gzip(path) else ():
+        pass  # says where it unpacks to too much
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

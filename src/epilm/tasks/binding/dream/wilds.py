@@ -89,7 +89,13 @@ def read_wilds(
             "there is no WILDS subset", where=str(folder), expected=f"{PLACES} and {LABELS}"
         )
     table = subset / PLACES
-    y = np.load(check_file(subset / LABELS, "labels of windows, an .npy array"), mmap_mode="r")
+    labels = check_file(subset / LABELS, "labels of windows, an .npy array")
+    try:
+        y = np.load(labels, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OverflowError) as error:
+        raise InputError(
+            "the array cannot be read", where=str(labels), found=error, expected="an .npy array"
+        ) from None
     if y.ndim != 2:
         raise InputError(
             "the labels are no table",

@@ -31,7 +31,10 @@ SECONDS = 10
 ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 Finds = dict[str, list[int]]
 # Imported before processes part: each would do it again.
-HEAVY = ("torch", "anndata", "h5py", "pandas", "scipy.io", "pysam", "rdata", "cooler", "numba")
+HEAVY = (
+    *("torch", "anndata", "h5py", "pandas", "scipy.io"),
+    *("pysam", "rdata", "cooler", "numba", "yaml"),
+)
 
 
 class TooLong(BaseException):
@@ -69,6 +72,7 @@ def work(parser: Parser, folder: Path, first: int, last: int, said: Path, until:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     path = folder / parser.file
     whole = path.read_bytes()
+    parser.read(path)  # imports what it needs; a whole file that cannot be read shows nothing
     with open(said, "a", encoding="utf-8") as out:
         for number in range(first, last):
             out.write(json.dumps({"at": number}) + "\n")

@@ -273,8 +273,9 @@ def write_part(out: str | Path, shard: Shard, asked: Mapping[str, Any]) -> Itera
     shard : Shard
     asked : mapping
         JSON values: `verb`, `call` (what the command was told), `files` (where what it reads lies),
-        `data` (option -> fingerprint), `model` (fingerprint), `machine` (`machine_of`). All but
-        `files` and `machine` must be the same in all parts.
+        `data` (option -> fingerprint), `model` (fingerprint), `machine` (`machine_of`); `shown`,
+        words that the result repeats, such as a path as it was typed. All but `files`, `machine`
+        and `shown` must be the same in all parts.
 
     Yields
     ------

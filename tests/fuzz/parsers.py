@@ -216,7 +216,7 @@ def checkpoint(folder: Path) -> None:
     spec = ModelSpec(
         name="dnabert",
         streams=("dna",),
-        k=1,
+        k=3,
         max_tokens=8,
         encoder=small,
         next_segment="none",
@@ -325,7 +325,7 @@ def cool(folder: Path) -> None:
 def store_json(folder: Path) -> None:
     from toy_store import toy_store as toy
 
-    toy(folder / "s", per_chrom=(6, 5, 4), factors=3)
+    toy(folder, per_chrom=(6, 5, 4), factors=3).path.rename(folder / "s")
 
 
 def read_store(path: Path) -> object:

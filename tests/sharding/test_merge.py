@@ -107,6 +107,27 @@ def test_three_shards_of_variants_are_one_process(world, tmp_path, capsys, monke
     assert (tmp_path / f"merged.{name}").read_bytes() == (tmp_path / name).read_bytes()
 
 
+def test_three_shards_of_an_explanation_are_one_process(world, tmp_path, monkeypatch, capsys):
+    """All files of the folder, also where paths are typed from where one stands."""
+    monkeypatch.chdir(world)
+    (world / "few.fa").write_text("".join((world / "s.fa").read_text().splitlines(True)[:10]))
+    words = ["explain", "run", "--fasta", "few.fa", "--null", 1, "--pictures", 1, "--device", "cpu"]
+    assert epilm(*words, "--out", tmp_path / "why") == 0
+    parts = shards(words, tmp_path / "parts")
+    assert epilm("merge", parts, "--out", tmp_path / "merged") == 0
+    assert "ism of 1: 5 regions" in capsys.readouterr().out
+    names = sorted(path.name for path in (tmp_path / "why").iterdir())
+    assert sorted(path.name for path in (tmp_path / "merged").iterdir()) == names
+    for name in names:
+        one = (tmp_path / "why" / name).read_bytes()
+        assert (tmp_path / "merged" / name).read_bytes() == one, name
+    assert epilm("merge", parts, "--out", tmp_path / "merged") == 1
+    assert "the folder exists already" in capsys.readouterr().err
+    assert epilm("merge", parts, "--out", tmp_path / "merged", "--overwrite") == 0
+    assert epilm(*words, "--method", "inputs", "--shard", "1/2", "--out", parts) == 2
+    assert "not computed in shards. Found --method inputs" in capsys.readouterr().err
+
+
 def test_local_processes_are_one_process(world, tmp_path, capsys):
     words = predict_words(world)
     assert epilm(*words, "--out", tmp_path / "one.tsv") == 0

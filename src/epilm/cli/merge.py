@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-def merge(parts: list[Path], *, out: Path, json: bool = False) -> None:
+def merge(parts: list[Path], *, out: Path, overwrite: bool = False, json: bool = False) -> None:
     """Join the parts that --shard i/N wrote, byte for byte what one process writes.
 
     Examples:
@@ -14,7 +14,10 @@ def merge(parts: list[Path], *, out: Path, json: bool = False) -> None:
     parts
         Folder of the parts, or the parts themselves.
     out
-        What the command itself would have written, by its name: .tsv, .bw, .vcf.gz, ...
+        What the command itself would have written, by its name: .tsv, .bw, .vcf.gz, ...;
+        of epilm explain a folder.
+    overwrite
+        Replace a folder --out, of epilm explain.
     json
         Print a summary as JSON.
     """
@@ -23,5 +26,5 @@ def merge(parts: list[Path], *, out: Path, json: bool = False) -> None:
     from epilm.cli.told import summary_of, text_of
     from epilm.sharding.merge import merge as joined
 
-    done = joined(parts, out)
+    done = joined(parts, out, overwrite=overwrite)
     print(writer.dumps(summary_of(done, out), indent=2) if json else text_of(done, out))

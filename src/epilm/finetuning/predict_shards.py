@@ -50,13 +50,14 @@ def _asked(
     known = told({key: named[key] for key in ("source", *OWN)} | options, paths)
     about = json.dumps(model.about, sort_keys=True, default=str).encode()
     fingerprint = digest([about, digest_of_weights(model.network).encode()])
-    files = {"model": str(Path(named["model"]).absolute())} | known["files"]
+    files = {"model": str(Path(named["model"]).resolve())} | known["files"]
     return {
         **known,
         "verb": "predict",
         "files": files,
         "model": fingerprint,
         "machine": machine_of(device),
+        "shown": {"model": str(model.path or "")},
     }
 
 
@@ -132,6 +133,7 @@ class JoinedScorer:
         own = ModelScorer(model, open_place())
         self.about, self.reads = own.about, own.reads
         self.about["read_notes"] = list(joined.notes)
+        self.about["path"] = joined.about["shown"]["model"]
         self._labels, self._joined = model.labels, joined
 
     def __call__(self, examples: Any, store: Any = None) -> Iterator[NDArray[Any]]:

@@ -116,6 +116,8 @@ for _tag, _rule, _first in (
     )
 
 
+_TAG = "tag:yaml.org,2002:"
+TAGS = {_TAG + kind for kind in ("map", "seq", "null", "bool", "int", "float", "str")}
 MOST_DIGITS = 400
 MOST_NODES = 100_000  # of a recipe; the longest of ours has some hundred
 
@@ -150,6 +152,10 @@ def _check_size(node: yaml.Node, source: Source) -> None:
 
 def _value(node: yaml.Node, source: Source, path: str) -> Any:
     """Turn a YAML node into plain values, noting the line of every key."""
+    if node.tag not in TAGS:
+        raise RecipeError(
+            "a YAML tag that recipes do not use", where=source.of(path), found=node.tag
+        )
     if isinstance(node, yaml.MappingNode):
         table: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -165,7 +171,7 @@ def _value(node: yaml.Node, source: Source, path: str) -> Any:
         return table
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, source, path) for item in node.value]
-    kind, text = node.tag.rpartition(":")[2], node.value
+    kind, text = node.tag.removeprefix(_TAG), node.value
     if kind in ("int", "float") and len(text) > MOST_DIGITS:
         raise RecipeError(
             "the number is longer than any", where=source.of(path), found=f"{len(text)} digits"
@@ -179,9 +185,7 @@ def _value(node: yaml.Node, source: Source, path: str) -> Any:
             return int(text.replace("_", ""))
         case "float":
             return float(text.replace("_", ""))
-        case "str":
-            return text
-    raise RecipeError("a YAML tag that recipes do not use", where=source.of(path), found=node.tag)
+    return text
 
 
 def read_yaml(text: str, source: Source) -> Any:

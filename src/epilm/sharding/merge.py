@@ -13,12 +13,19 @@ Say = Callable[[str], None]
 # Command -> the function (joined parts, out, say) that writes what they say.
 VERBS = {
     "predict": "epilm.finetuning.predict_shards:merge_predictions",
+    "explain": "epilm.explaining.explain_shards:merge_explanations",
     "score-variants": "epilm.variants.variant_shards:merge_scores",
 }
 
+FOLDERS = ("explain",)  # what they write is a folder, which is replaced where that is said
+
 
 def merge(
-    parts: str | Path | Sequence[str | Path], out: str | Path, *, say: Say | None = None
+    parts: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    say: Say | None = None,
 ) -> Any:
     """Join the parts of one command.
 
@@ -28,6 +35,8 @@ def merge(
         Folder of the parts, or the parts.
     out : path
         What the command would have written; its name says the format, as there.
+    overwrite : bool
+        Replace a folder `out`; a file is replaced in any case, as by the commands themselves.
     say : callable, optional
         Takes lines; standard error by default.
 
@@ -63,4 +72,5 @@ def merge(
         module, name = VERBS[verb].split(":")
         for note in joined.notes:
             say(f"note: {note}")
-        return getattr(import_module(module), name)(joined, out, say)
+        more = {"overwrite": True} if overwrite and verb in FOLDERS else {}
+        return getattr(import_module(module), name)(joined, out, say, **more)

@@ -97,6 +97,12 @@ def _in_processes(
     from epilm.sharding.merge import merge
 
     parts = out.parent / f".{out.name}.shards"
+    if out.is_dir() and not named.get("overwrite"):
+        raise UsageError(
+            "the folder exists already",
+            where=str(out),
+            do="Choose another name, remove it, or pass --overwrite where the command has it.",
+        )
     parts.mkdir(parents=True, exist_ok=True)
     with locked(parts):
         # Another number of jobs is another division of the same work.
@@ -124,7 +130,7 @@ def _in_processes(
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        done = merge(parts, out)
+        done = merge(parts, out, overwrite=bool(named.get("overwrite")))
         shutil.rmtree(parts, ignore_errors=True)
     return done
 

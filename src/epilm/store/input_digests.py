@@ -81,4 +81,11 @@ def told(named: Mapping[str, Any], paths: Collection[str]) -> dict[str, dict[str
 
 
 def _whole(value: str | Path) -> str:
-    return str(Path(value).absolute()) if Path(value).exists() else str(value)
+    """The whole path; through links, which engines of workflows make and take away, where the name
+    (and with it the format) stays the same.
+    """
+    path = Path(value)
+    if not path.exists():
+        return str(value)
+    real = path.resolve()
+    return str(real if real.name == path.name or path.is_dir() else path.absolute())

@@ -40,6 +40,9 @@ FOREIGN = {
     "--minutes",
     "--only",
     "--tiny",  # of benchmarks.gpu
+    "--inputs",  # of tools/fuzz.py
+    "--from",
+    "--array",  # of sbatch
 }
 
 

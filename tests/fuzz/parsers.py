@@ -94,6 +94,7 @@ def text(content: str, file: str) -> Callable[[Path], object]:
 
 FASTA = ">chr1 one\nACGTNNacgtRY\nACGT\n>chr2\nTTTTT\n"
 BED = "chr1\t0\t200\ta\t5\t+\nchr1\t300\t410\tb\t7\t-\nchr2\t5\t90\tc\t1\t.\n"
+STARTS = BED.replace(".\n", "+\n")
 PEAK = "chr1\t0\t200\ta\t5\t.\t1.5\t2\t3\t50\nchr2\t10\t90\tb\t5\t.\t1.5\t2\t3\t-1\n"
 STATES = (
     "track name=x\nchr1\t0\t200\t1_A\t0\t.\t0\t200\t1,2,3\nchr2\t200\t400\t2_B\t0\t.\t0\t0\t0\n"
@@ -139,7 +140,10 @@ LABELS = "chr\tstart\tstop\tliver\theart\n" + "".join(
 )
 SUBMISSION = "".join(f"chr1\t{50 * i}\t{50 * i + 200}\t0.{i}\n" for i in range(1, 9))
 MANIFEST = "name\ttask\tdata\tnegatives\nA\ttfbs\tsets.tsv\tgc\nB\tpromoter\tsets.tsv\t\n"
-SCORES = "team,cell,factor,auroc,auprc,recall50,recall10\nme,liver,CTCF,0.9,0.5,0.4,0.3\n"
+SCORES = (
+    "model,factor,cell,auroc,auprc_dg,recall_at_fdr10,recall_at_fdr50\n"
+    "me,CTCF,liver,0.9,0.5,0.3,0.4\nyou,CTCF,liver,0.8,,0.2,0.3\n"
+)
 PEOPLE = "sample\tphenotype\tage\tsex\na\t1\t40\tm\nb\t0\t50\tf\nc\t1\t33\tm\n"
 
 
@@ -290,6 +294,13 @@ def recipe(folder: Path) -> None:
     (folder / "r.yaml").write_bytes(source.read_bytes())
 
 
+def design(folder: Path) -> None:
+    from epilm.trials.descriptions import list_designs
+
+    source = sorted(list_designs().values())[0]
+    (folder / "d.yaml").write_bytes(source.read_bytes())
+
+
 def read_json_scores(path: Path) -> object:
     return named("epilm.rankings.score_tables", "read_scores")(path)
 
@@ -335,7 +346,7 @@ def read_store(path: Path) -> object:
 
 
 def json_scores(folder: Path) -> None:
-    value = [{"team": "me", "cell": "liver", "factor": "CTCF", "auroc": 0.9, "auprc": 0.5}]
+    value = [{"model": "me", "cell": "liver", "factor": "CTCF", "scores": {"auroc": 0.9, "n": 5}}]
     (folder / "s.json").write_text(json.dumps(value))
 
 
@@ -360,7 +371,12 @@ PARSERS = [
         text(PEAK, "a.narrowPeak.gz"),
         named(GENOME + "peaks", "read_peaks"),
     ),
-    Parser("start sites", "t.bed", text(BED, "t.bed"), named(GENOME + "annotation", "read_tss")),
+    Parser(
+        "start sites",
+        "t.bed",
+        text(STARTS, "t.bed"),
+        named(GENOME + "annotation", "read_tss"),
+    ),
     Parser("GTF: genes", "g.gtf", text(GTF, "g.gtf"), named(GENOME + "genes", "read_genes")),
     Parser(
         "GTF: transcripts",
@@ -466,6 +482,7 @@ PARSERS = [
         named("epilm.trials.manifest", "read_manifest"),
     ),
     Parser("recipe", "r.yaml", recipe, read_recipe),
+    Parser("ablation", "d.yaml", design, named("epilm.trials.descriptions", "read_design")),
     Parser("checkpoint: weights", "model/model.safetensors", checkpoint, read_checkpoint),
     Parser("checkpoint: spec", "model/spec.json", checkpoint, read_checkpoint),
     Parser("store.json", "s/store.json", store_json, read_store),

@@ -255,6 +255,8 @@ def written_before(out: str | Path, shard: Shard, asked: Mapping[str, Any]) -> P
             do="Name a folder; epilm merge FOLDER --out FILE joins them.",
         )
     path = Path(out) / shard.name
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()  # engines of workflows make the folder of an output beforehand
     if not path.exists():
         return None
     about = read_part(path)

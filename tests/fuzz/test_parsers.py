@@ -2,6 +2,7 @@
 what the long run (`tools/fuzz.py`) found stays mended.
 """
 
+import gzip
 from contextlib import suppress
 
 import pytest
@@ -75,6 +76,9 @@ def test_slow_parsers_with_one_edit(name, folder):
 # What `tools/fuzz.py` found, before it was mended: parser, bytes of the whole file, bytes instead.
 FOUND = [
     ("FASTA, bgzip: .fai", b"chr1", b"ch\xff"),  # UnicodeDecodeError
+    ("contacts: text", b"chr1", b"ch\xff"),
+    ("narrowPeak, gzip", b"\t1.5\t2\t", b"\t1.5\tnan\t"),  # ValueError
+    ("narrowPeak, gzip", b"\t50\n", b"\t" + b"9" * 30 + b"\n"),  # OverflowError
     ("PLINK .bim", b"chr1", b"ch\xff"),
     ("PLINK .fam", b"a a", b"\xff a"),
     ("counts: h5ad", b"HEAP", b"HEAQ"),  # RuntimeError of h5py
@@ -87,9 +91,12 @@ def test_what_was_found_is_read_or_refused_now(name, old, new, folder):
     parser = BY_NAME[name]
     path = folder(parser) / parser.file
     whole = path.read_bytes()
-    assert old in whole
+    packed = whole[:2] == b"\x1f\x8b"
+    plain = gzip.decompress(whole) if packed else whole
+    assert old in plain
+    edited = plain.replace(old, new, 1)
     try:
-        path.write_bytes(whole.replace(old, new, 1))
+        path.write_bytes(gzip.compress(edited) if packed else edited)
         read_or_refuse(parser, path)
     finally:
         path.write_bytes(whole)

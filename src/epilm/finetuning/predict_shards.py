@@ -83,6 +83,12 @@ def predict_shard(
     mine = parse_shard(shard)
     if out is None:
         raise UsageError("the parts need a folder", where="--shard", do="Give --out FOLDER.")
+    if named["model"] is None:
+        raise UsageError(
+            "a shard remembers where its model lies, and this one lies in memory alone",
+            where="--shard",
+            do="Give the path of a run.",
+        )
     score = open_scorer(
         opened,
         batch_size=named["batch_size"],

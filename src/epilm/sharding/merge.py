@@ -52,11 +52,9 @@ def merge(
 
     Examples
     --------
-    >>> import tempfile
-    >>> merge(tempfile.mkdtemp(), "scores.tsv")
+    >>> merge("/nowhere/parts", "scores.tsv")
     Traceback (most recent call last):
-    epilm.errors.InputError: ...: there are no parts in it. Expected folders part-1-of-N to
-        part-N-of-N, which --shard i/N writes.
+    epilm.errors.InputError: /nowhere/parts: there is no such folder. Expected parts.
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     paths = [parts] if isinstance(parts, str | Path) else list(parts)

@@ -30,7 +30,9 @@ def digest_of_input(value: str | Path) -> str:
     return digest_of_file(path) if path.exists() else digest([str(value).encode()])
 
 
-def told(named: Mapping[str, Any], paths: Collection[str]) -> dict[str, dict[str, Any]]:
+def told(
+    named: Mapping[str, Any], paths: Collection[str], summed: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """Sort what a command was told into options, files and the files' fingerprints.
 
     Parameters
@@ -39,6 +41,8 @@ def told(named: Mapping[str, Any], paths: Collection[str]) -> dict[str, dict[str
         Option -> value; None is left out.
     paths : collection of str
         Options that name files, or lists of them.
+    summed : collection of str
+        Those of them whose content is summed up elsewhere: they are not read here.
 
     Returns
     -------
@@ -72,11 +76,12 @@ def told(named: Mapping[str, Any], paths: Collection[str]) -> dict[str, dict[str
                 )
         if name not in paths:
             call[name] = list(value) if isinstance(value, tuple) else value
-        elif isinstance(value, list | tuple):
-            files[name] = [_whole(each) for each in value]
-            data[name] = digest(digest_of_input(each).encode() for each in value)
-        else:
-            files[name], data[name] = _whole(value), digest_of_input(value)
+            continue
+        several = isinstance(value, list | tuple)
+        files[name] = [_whole(each) for each in value] if several else _whole(value)
+        if name not in summed:
+            all_of = value if several else [value]
+            data[name] = digest(digest_of_input(each).encode() for each in all_of)
     return {"call": call, "files": files, "data": data}
 
 

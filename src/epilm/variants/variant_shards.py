@@ -26,11 +26,10 @@ MACHINE = ("torch", "threads", "device")
 
 def _asked(scoring: Scoring, given: dict[str, Any]) -> dict[str, Any]:
     """All that a part remembers of its request."""
-    known = told(given, FILES)
     own = scoring.asked()
-    # What is read of the genome and the store is summed up there.
-    data = {key: known["data"][key] for key in ("variants", "motifs") if key in known["data"]}
-    data |= {key: own[key] for key in own if key not in (*MACHINE, "model")}
+    # What is read of the genome, the store and the model is summed up there.
+    known = told(given, FILES, summed=("genome", "store", "model"))
+    data = known["data"] | {key: own[key] for key in own if key not in (*MACHINE, "model")}
     device = own["device"][0] if own["device"] else "cpu"
     return {
         **known,

@@ -259,6 +259,8 @@ def read_mtx(path: Path) -> RawMatrix:
             expected="%%MatrixMarket matrix coordinate ...",
             do="Give the .mtx file of the matrix.",
         )
+    # scipy reads on past the end where letters follow the last number of a file without a line end.
+    text = text if text.endswith(b"\n") else text + b"\n"
     _check_mtx(text, path)
     try:
         matrix = scipy_io.mmread(io.BytesIO(text))
@@ -269,6 +271,7 @@ def read_mtx(path: Path) -> RawMatrix:
     )
 
 
+_IN_NUMBERS = b"0123456789+-.eE \t\n" + b"nNaAiIfFtTyY"  # and nan, infinity
 _MTX_SIZES = re.compile(rb"\A%%MatrixMarket[^\n]*\n(?:%[^\n]*\n|[ \t]*\n)*([^\n]*)")
 
 
@@ -287,6 +290,14 @@ def _check_mtx(text: bytes, path: Path) -> None:
             where=str(path),
             found=f"{values:,} values in {len(text):,} bytes",
             do="The file is cut or damaged: copy or make it again.",
+        )
+    if line and (other := text[line.end() :].translate(None, _IN_NUMBERS)):
+        raise InputError(
+            "the file holds more than numbers",
+            where=str(path),
+            found=repr(other[:20]),
+            expected="row, column and value in each line",
+            do="The file is damaged: copy or make it again.",
         )
 
 

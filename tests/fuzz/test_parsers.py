@@ -78,6 +78,8 @@ FOUND = [
     ("FASTA, bgzip: .fai", b"chr1", b"ch\xff"),  # UnicodeDecodeError
     ("counts: mtx", b"3 1 5\n", b"3 1 5\xff\xff"),  # scipy died of a segmentation fault
     ("counts: mtx", b"3 1 5\n", b"3 1 5-"),
+    ("store.json", b'"bytes"', b'"bites"'),  # KeyError
+    ("store.json", b'"resolution"', b'"revolution"'),
     ("contacts: text", b"chr1", b"ch\xff"),
     ("narrowPeak, gzip", b"\t1.5\t2\t", b"\t1.5\tnan\t"),  # ValueError
     ("narrowPeak, gzip", b"\t50\n", b"\t" + b"9" * 30 + b"\n"),  # OverflowError

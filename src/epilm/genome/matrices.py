@@ -109,6 +109,19 @@ def _damaged(path: Path, what: str, error: BaseException) -> InputError:
     )
 
 
+def _sound(matrix: Any) -> Any:
+    """Give a matrix back whose pointers rise and whose indices lie inside: scipy takes them on
+    trust and would write past its memory.
+
+    Raises
+    ------
+    ValueError
+    """
+    if getattr(matrix, "format", None) in ("csr", "csc", "bsr"):
+        matrix.check_format(full_check=True)
+    return matrix
+
+
 # What the group `matrix` of Cell Ranger's HDF5 files holds.
 IN_10X = ("shape", "data", "indices", "indptr", "barcodes", "features/id", "features/feature_type")
 
@@ -145,7 +158,7 @@ def read_10x(path: Path) -> RawMatrix:
                 for name in ("barcodes", "features/id", "features/feature_type")
             )
             columns = (group["data"][:], group["indices"][:], group["indptr"][:])
-        matrix = sparse.csr_array(sparse.csc_array(columns, shape=shape))
+        matrix = sparse.csr_array(_sound(sparse.csc_array(columns, shape=shape)))
         if shape != (len(names), len(barcodes)) or len(kinds) != len(names):
             raise ValueError(f"{shape} with {len(names)} features and {len(barcodes)} barcodes")
     except (
@@ -190,6 +203,10 @@ def read_h5ad(path: Path, layer: str | None = None, n_peaks: int | None = None) 
         raise _damaged(path, "AnnData file (.h5ad)", error) from None
     layers = (*map(str, data.layers), *(["raw"] if data.raw is not None else []))
     values, var, obs, notes = _layer(data, layer, layers, path), data.var, data.obs, []
+    try:
+        values = _sound(values)
+    except ValueError as error:
+        raise _damaged(path, "AnnData file (.h5ad)", error) from None
     if layer == "raw" and "raw" not in data.layers:
         var = data.raw.var
     if layer is not None:
@@ -331,8 +348,7 @@ def read_npz(path: Path) -> RawMatrix:
                 with packed.open("shape.npy") as handle:
                     sides = np.lib.format.read_array(handle, allow_pickle=False)
                 check_sides(path, *np.ravel(sides)[:8].astype(np.int64).tolist())
-        matrix = sparse.load_npz(path)
-        matrix.check_format() if hasattr(matrix, "check_format") else None
+        matrix = _sound(sparse.load_npz(path))
     except InputError:
         raise
     except Exception as error:  # zip, zlib, numpy and scipy raise many kinds
@@ -490,7 +506,10 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
         index is None
         or (len(index) == len(x) and (not len(index) or 0 <= index.min() <= index.max() < size))
         for index, size in ((i, rows), (j, columns))
-    ) and (p is None or (len(p) == across + 1 and p[0] == 0 and p[-1] == len(x)))
+    ) and (
+        p is None
+        or (len(p) == across + 1 and p[0] == 0 and p[-1] == len(x) and (np.diff(p) >= 0).all())
+    )
     if not fits:
         raise InputError(
             f"the slots of the {_r_class(value).removeprefix('an object of class ')} do not fit",

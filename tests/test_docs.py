@@ -44,6 +44,9 @@ FOREIGN = {
     "--only",
     "--tiny",  # of benchmarks.gpu
     "--rooms",  # of tools/documentation.py
+    "--inputs",  # of tools/fuzz.py
+    "--from",
+    "--array",  # of sbatch
 }
 
 

@@ -25,6 +25,7 @@ _PUBLIC = {
     "inspect": "epilm.store.inspect",
     "leaderboard": "epilm.rankings.leaderboard",
     "load": "epilm.hub.load",
+    "merge": "epilm.sharding.merge",
     "plan": "epilm.planning.plan",
     "predict": "epilm.finetuning.predict",
     "pretrain": "epilm.pretraining.pretrain",

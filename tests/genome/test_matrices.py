@@ -2,14 +2,17 @@
 
 import gzip
 import sys
+from types import SimpleNamespace
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 from epilm.errors import InputError
+from epilm.genome import matrices
 from epilm.genome.counts import read_counts
 
 from . import rds
@@ -189,3 +192,46 @@ def test_other_sparse_classes_of_r_are_the_same_counts(tmp_path, name):
     counts = read_counts(tmp_path / "c.RDS", cells=tmp_path / "t.tsv")
     expected = C01 if name[0] in "nl" else C
     assert counts.matrix.todense().astype(int).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("indices", "indptr"), [([0, 1, 0, 1], [0, 9, 1, 4]), ([0, 7, 0, 1], [0, 2, 3, 4])]
+)
+@pytest.mark.parametrize("how", ["h5", "h5ad", "npz", "RDS"])
+def test_pointers_and_indices_that_leave_the_matrix_are_refused(tmp_path, how, indices, indptr):
+    """scipy would write past its memory, and the process die."""
+    data = np.ones(4)
+    path = tmp_path / f"c.{how}"
+    if how in ("h5", "h5ad"):
+        with h5py.File(path, "w") as file:
+            group = file.create_group("matrix" if how == "h5" else "X")
+            group["data"], group["indices"], group["indptr"] = data, indices, indptr
+            if how == "h5":
+                group["shape"] = [2, 3]
+                for name, n in (("barcodes", 3), ("features/id", 2), ("features/feature_type", 2)):
+                    group[name] = np.array([b"x"] * n)
+            else:
+                group.attrs["encoding-type"] = "csr_matrix"
+                group.attrs["encoding-version"] = "0.1.0"
+                group.attrs["shape"] = [3, 2]
+                for name, n in (("obs", 3), ("var", 2)):
+                    table = file.create_group(name)
+                    table.attrs.update(
+                        {
+                            "encoding-type": "dataframe",
+                            "encoding-version": "0.2.0",
+                            "_index": "i",
+                            "column-order": np.array([], "S1"),
+                        }
+                    )
+                    table["i"] = np.array([str(k).encode() for k in range(n)])
+    elif how == "npz":
+        parts = {"data": data, "indices": indices, "indptr": indptr, "shape": [3, 2]}
+        np.savez(path, format=b"csr", **{name: np.asarray(value) for name, value in parts.items()})
+    else:
+        slots = {"i": np.int32(indices), "p": np.int32(indptr), "Dim": np.int32([2, 3]), "x": data}
+        with pytest.raises(InputError, match="the slots of the"):
+            matrices.r_matrix(SimpleNamespace(**slots), path)
+        return
+    with pytest.raises(InputError, match=f"c.{how}: this is no .*damaged"):
+        matrices.read(path)

@@ -299,3 +299,23 @@ def test_a_stem_is_off_in_the_papers_recipes_and_a_table_where_asked_for():
     recipe = load_recipe("ebert_tiny", overrides=["model.stem={}"])
     assert recipe.model.stem.filters == 64
     assert from_dict(json.loads(json.dumps(to_dict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a0: &a0 [x, x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)),
+            "the file says far more than a recipe does. Found .* values, aliases written out",
+        ),
+        ("a: &a [1, *a]\n", "line 1: an alias is inside of what it stands for"),
+        ("[" * 5000, "nested far deeper than a recipe"),
+        (f"a: {'1' * 5000}\n", "key a: the number is longer than any. Found 5000 digits"),
+        ("a: !!python/object/apply:os.system [echo]\n", "a YAML tag that recipes do not use"),
+        ("a: !!python/name:os.system x\n", "a YAML tag that recipes do not use"),
+    ],
+)
+def test_yaml_that_would_take_all_memory_or_run_code_is_refused(text, message):
+    with pytest.raises(RecipeError, match=message):
+        read_yaml(text, Source("r.yaml"))

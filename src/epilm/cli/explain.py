@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from epilm.cli.flags import flags, given_fields
 from epilm.explaining.explain_options import ExplainOptions
+from epilm.sharding.spread import Spread
 
 Flags: Any = flags(ExplainOptions, "What is explained, and how")
 
@@ -16,6 +17,7 @@ def explain(
     *,
     out: Path,
     options: Annotated[Flags, Parameter(name="*")] = None,
+    spread: Annotated[Spread, Parameter(name="*")] = Spread(),  # noqa: B008 - frozen
     json: bool = False,
 ) -> None:
     """Explain what a model says, base by base: maps, tracks, pictures, motifs, one page.
@@ -28,6 +30,7 @@ def explain(
     epilm explain ctcf --gene RET --genes genes.gtf --flank 2000 --genome hg19.fa \\
         --method mutations --out why
     epilm explain pretrained --regions locus.bed --genome hg19.fa --out why
+    epilm explain ctcf --regions peaks.bed --genome hg19.fa --shard 1/8 --out parts
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ def explain(
     import json as writer
 
     from epilm.explaining.explain import explain as explained
+    from epilm.sharding.spread import spread_out
 
-    done = explained(run, out=out, **(given_fields(options) if options is not None else {}))
+    named = given_fields(options) if options is not None else {}
+    done = spread_out(explained, (run, None), out, named, spread)
     print(writer.dumps(done.summary(), indent=2) if json else f"{done.text()}\n{out}")

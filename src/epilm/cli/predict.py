@@ -1,7 +1,11 @@
 """`epilm predict RUN`: what a fine-tuned model says. What it asks for, its task says."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from epilm.sharding.spread import Spread
 
 
 def predict(
@@ -14,6 +18,7 @@ def predict(
     both_strands: bool | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] | None = None,
+    spread: Annotated[Spread, Parameter(name="*")] = Spread(),  # noqa: B008 - frozen
     json: bool = False,
 ) -> None:
     """Write a fine-tuned model's probabilities. epilm predict RUN --help lists what it asks for.
@@ -23,6 +28,7 @@ def predict(
     epilm predict ft peaks.bed --genome hg19.fa --window 101 --out scores.parquet
     epilm predict ft --store dream.store --cell liver --chroms chr1 chr8 chr21 \\
         --out F.MAX.liver.tab.gz
+    epilm predict ft peaks.bed --genome hg19.fa --window 101 --shard 1/8 --out parts
 
     Parameters
     ----------
@@ -47,30 +53,26 @@ def predict(
     import json as writer
     import sys
 
+    from epilm.cli.told import summary_of, text_of
     from epilm.finetuning.predict import predict as run
-    from epilm.tasks.sequence_predictions import SequencePredictions, summary
+    from epilm.sharding.spread import spread_out
+    from epilm.tasks.sequence_predictions import SequencePredictions
 
-    done = run(
-        model,
-        sequences,
-        out,
-        batch_size=batch_size,
-        both_strands=both_strands,
-        device=device,
-        precision=precision,
+    named = {
+        "batch_size": batch_size,
+        "both_strands": both_strands,
+        "device": device,
+        "precision": precision,
         **(options or {}),
-    )
-    if not isinstance(done, SequencePredictions):
-        print(writer.dumps(done.summary(), indent=2) if json else done.text())
-        return
-    for note in done.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if json:
-        print(writer.dumps(summary(done) | {"out": str(out) if out else None}, indent=2))
-    elif out is None:
-        columns = done.columns()
-        print("\t".join(columns))
-        for row in zip(*columns.values()):
-            print("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
-    else:
-        print(f"{done.told()}: {out}")
+    }
+    done = spread_out(run, (model, sequences), out, named, spread)
+    if isinstance(done, SequencePredictions):
+        for note in done.notes:
+            print(f"note: {note}", file=sys.stderr)
+        if out is None and not json:
+            columns = done.columns()
+            print("\t".join(columns))
+            for row in zip(*columns.values()):
+                print("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
+            return
+    print(writer.dumps(summary_of(done, out), indent=2) if json else text_of(done, out))

@@ -1,11 +1,21 @@
 """`epilm score-variants VCF`: what each variant does to a model's word."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from epilm.variants.variant_choices import Against, Ranking, Running, VariantReading
+from epilm.sharding.spread import Spread
+from epilm.variants.variant_choices import Against, Ranking, VariantReading
+
+
+@dataclass(frozen=True)
+class Running(Spread):
+    """Which part is scored, and where."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
 
 
 def score_variants(
@@ -20,12 +30,13 @@ def score_variants(
     reading: Annotated[VariantReading, Parameter(name="*")] = VariantReading(),  # noqa: B008 - frozen
     ranking: Annotated[Ranking, Parameter(name="*")] = Ranking(),  # noqa: B008
     against: Annotated[Against, Parameter(name="*")] = Against(),  # noqa: B008
-    running: Annotated[Running, Parameter(name="*")] = Running(),  # noqa: B008
+    running: Annotated[Running, Parameter(name="*")] = Running(),
     json: bool = False,
 ) -> None:
     """Score every ALT of a VCF, BCF or table: SNV, MNV, insertion, deletion, delins.
 
-    A stopped run goes on where it was: the same command again.
+    A stopped run goes on where it was: the same command again. With --shard i/N and a name that is
+    no table's, --out is the folder of the parts, which epilm merge joins.
 
     Examples:
     epilm score-variants cohort.vcf.gz --model run --genome hg19.fa --out scored.vcf.gz
@@ -36,6 +47,7 @@ def score_variants(
         --truth effect --group element --out scored.tsv
     epilm score-variants cohort.vcf.gz --model splice --genome hg19.fa --genes genes.gtf \\
         --out spliced.vcf.gz
+    epilm score-variants cohort.bcf --model run --genome hg19.fa --shard 1/8 --out parts
 
     Parameters
     ----------
@@ -60,34 +72,40 @@ def score_variants(
     import json as writer
     from dataclasses import asdict
 
+    from epilm.cli.told import summary_of, text_of
     from epilm.errors import UsageError
+    from epilm.sharding.spread import spread_out
+    from epilm.variants.score import names_scores
     from epilm.variants.score import score_variants as run
 
     truth = None
+    if against.truth and running.shard is not None and not names_scores(out):
+        raise UsageError(
+            "a part is compared with nothing",
+            where="--truth",
+            do="Leave it out, or name a table (--out scored.tsv).",
+        )
     if against.truth:
         from epilm.variants.judging import judge, read_truth
 
         truth = read_truth(variants, against.truth, against.group)
     elif against.group is not None or against.tss is not None:
         raise UsageError("--group and --tss are of a comparison", do="Give --truth.")
-    done = run(
-        variants,
-        model,
-        genome,
-        out,
-        store=store,
-        cell=cell,
-        motifs=motifs,
+    named = {
+        "store": store,
+        "cell": cell,
+        "motifs": motifs,
         **asdict(reading),
-        conservation=against.conservation,
+        "conservation": against.conservation,
         **asdict(ranking),
-        **asdict(running),
-    )
+        "device": running.device,
+    }
+    done = spread_out(run, (variants, model, genome), out, named, running)
     judged = None if truth is None else judge(done, truth, tss=against.tss)
     if json:
-        said = {"alleles": len(done)} | done.counts() | {"out": str(out)}
+        said = summary_of(done, out)
         print(writer.dumps(said | ({"truth": judged.as_dicts()} if judged else {}), indent=2))
     else:
-        print(f"{done.text()}\n{out}")
+        print(text_of(done, out))
         if judged is not None:
             print(judged.text())

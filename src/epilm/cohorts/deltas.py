@@ -22,9 +22,10 @@ from epilm.atomic import write_json
 from epilm.cohorts.columns import Floats
 from epilm.errors import UsageError
 from epilm.hub.load import Loaded
+from epilm.shards import digest, digest_of_weights
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Windowing, WindowPairs, reason_of_window
-from epilm.variants.kept_parts import digest, digest_of_bases, digest_of_weights
+from epilm.variants.kept_parts import digest_of_bases
 from epilm.variants.open_models import motifs_from, no_answers_of_bases, open_model
 from epilm.variants.pair_scores import score_changes, window_width
 from epilm.variants.scorers import PairScorer, Said

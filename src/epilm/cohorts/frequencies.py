@@ -1,7 +1,6 @@
 """The variants a simulated cohort is drawn with: places, frequencies and effects of a file."""
 
 import csv
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from epilm.cohorts.risk_choices import Illness
 from epilm.errors import InputError
+from epilm.genome.limits import open_text
 from epilm.variants.variant_files import kind_of, open_vcf
 
 
@@ -129,8 +129,7 @@ def _vcf_sites(path: Path, illness: Illness) -> Iterator[AlleleSite]:
 
 
 def _tsv_sites(path: Path, illness: Illness) -> Iterator[AlleleSite]:
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as file:
+    with open_text(path, path.suffix == ".gz") as file:
         rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         header = next(rows, [])
         lower = [name.strip().lower() for name in header]

@@ -360,7 +360,8 @@ def _rows(path: Path, width: int, expected: str) -> list[list[str]]:
             do="Unpack it if it is gzipped.",
         )
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
         row = line.split()
         if len(row) != width:
             raise InputError(

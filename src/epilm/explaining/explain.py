@@ -16,6 +16,7 @@ from epilm.explaining.asked_frames import read_frames, shuffled_frame
 from epilm.explaining.discovery import call_seqlets, find_patterns, named, tomtom_module
 from epilm.explaining.explain_options import ExplainOptions, options_of
 from epilm.explaining.explanation import Explanation
+from epilm.explaining.frames import Frame, Region
 from epilm.explaining.opening import open_subject
 from epilm.explaining.region_map import WAYS, RegionMap, map_region
 from epilm.explaining.subject import Subject
@@ -29,6 +30,7 @@ def explain(
     regions: str | Path | None = None,
     out: str | Path | None = None,
     *,
+    shard: str | None = None,
     say: Say | None = None,
     **options: Any,
 ) -> Any:
@@ -43,6 +45,9 @@ def explain(
         BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `gene` or `fasta` is given.
     out : path, optional
         Folder to make.
+    shard : str, optional
+        "i/N": explain every N-th region from the i-th and write that part into the folder `out`;
+        `epilm.merge` joins them.
     say : callable, optional
         Takes lines of progress; standard error by default.
     **options
@@ -52,7 +57,8 @@ def explain(
     -------
     Explanation
         With `maps` (`RegionMap`), `seqlets`, `patterns`, `write(folder)`. With `score` the table of
-        methods (`truth.MethodTable`), with method "inputs" `contributions.Contributions`.
+        methods (`truth.MethodTable`), with method "inputs" `contributions.Contributions`, of a
+        shard `shards.PartWritten`.
 
     Raises
     ------
@@ -78,7 +84,11 @@ def explain(
         options["regions"] = regions
     asked = options_of(options)
     _check(asked)
-    subject = model if isinstance(model, Subject) else _open(model, asked)
+    if shard is not None:
+        from epilm.explaining.explain_shards import explain_shard
+
+        return explain_shard(model, asked, out, shard, say)
+    subject = model if isinstance(model, Subject) else open_asked(model, asked)
     if asked.score is not None:
         from epilm.explaining.truth import score_methods
 
@@ -135,7 +145,8 @@ def _check(asked: ExplainOptions) -> None:
         )
 
 
-def _open(model: Any, asked: ExplainOptions) -> Subject:
+def open_asked(model: Any, asked: ExplainOptions) -> Subject:
+    """Open the subject that options ask for."""
     return open_subject(
         model,
         store=asked.store,
@@ -152,18 +163,44 @@ def explain_with(
 ) -> Explanation:
     """Explain with a subject that is open; see `explain`."""
     say = say or (lambda line: None)
-    began = told = time.monotonic()
+    told = time.monotonic()
     frames, sizes = read_frames(subject, asked)
     maps: list[RegionMap] = []
     null = []
     for number, (region, windows) in enumerate(frames):
-        maps.append(map_region(subject, region, windows, asked))
-        for copy in range(asked.null):
-            mixed = [shuffled_frame(frame, asked.seed, copy) for frame in windows]
-            null.append(map_region(subject, region, mixed, asked).scores)
+        each, copies = map_with_null(subject, region, windows, asked)
+        maps.append(each)
+        null += copies
         if time.monotonic() - told > 30:
             told = time.monotonic()
             say(f"{number + 1:,} of {len(frames):,} regions")
+    done = explanation_of(subject, asked, frames, sizes, maps, null, about_of(subject, asked))
+    if out is not None:
+        done.write(out, overwrite=asked.overwrite, pictures=asked.pictures)
+    return done
+
+
+def map_with_null(
+    subject: Subject, region: Region, windows: list[Frame], asked: ExplainOptions
+) -> tuple[RegionMap, list[Any]]:
+    """Explain a region, and give the scores of its shuffled copies."""
+    each, copies = map_region(subject, region, windows, asked), []
+    for copy in range(asked.null):
+        mixed = [shuffled_frame(frame, asked.seed, copy) for frame in windows]
+        copies.append(map_region(subject, region, mixed, asked).scores)
+    return each, copies
+
+
+def explanation_of(
+    subject: Subject,
+    asked: ExplainOptions,
+    frames: Sequence[tuple[Region, list[Frame]]],
+    sizes: dict[str, int],
+    maps: list[RegionMap],
+    null: list[Any],
+    about: dict[str, Any],
+) -> Explanation:
+    """Call seqlets and patterns of maps, and say what a reader must know."""
     notes = list(subject.notes)
     unknown = int(sum((each.codes > 3).sum() for each in maps))
     if unknown:
@@ -184,7 +221,12 @@ def explain_with(
             notes.append(
                 f"TOMTOM's q is of {len(motifs)} motifs: below 50 it depends on which these are"
             )
-    about = {
+    return Explanation(maps, about, sizes, seqlets, patterns, notes)
+
+
+def about_of(subject: Subject, asked: ExplainOptions) -> dict[str, Any]:
+    """What the folder says of model, method and options; JSON values."""
+    return {
         "format": 1,
         "epilm": epilm.__version__,
         "model": subject.where,
@@ -198,12 +240,7 @@ def explain_with(
             if value is not None
         },
         "genome": [str(path) for path in _listed(asked.genome)],
-        "seconds": round(time.monotonic() - began, 2),
     }
-    done = Explanation(maps, about, sizes, seqlets, patterns, notes)
-    if out is not None:
-        done.write(out, overwrite=asked.overwrite, pictures=asked.pictures)
-    return done
 
 
 def _listed(paths: Any) -> Sequence[Any]:

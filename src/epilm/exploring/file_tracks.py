@@ -4,8 +4,7 @@
 """
 
 import csv
-import gzip
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from epilm.exploring.store_tracks import POINTS, colour_of, rgb
 from epilm.exploring.track import Level, Track, TrackSpan, coarse
 from epilm.genome.chromosomes import check_names, few
 from epilm.genome.genes import Genes
+from epilm.genome.limits import open_text
 from epilm.genome.peaks import read_peaks
 from epilm.genome.signals import open_signal
 from epilm.plots.style import COLOURS
@@ -335,8 +335,7 @@ def _vcf_scores(path: Path) -> dict[str, dict[int, float]]:
 
 
 def _tsv_scores(path: Path, file: VariantFile) -> dict[str, dict[int, float]]:
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as text:
+    with open_text(path, path.suffix == ".gz") as text:
         lines = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
         header = next(lines)
         rows = [line for line in lines if line]

@@ -1,9 +1,8 @@
 """A genome-wide table (TSV) as one HTML page that sorts and filters it, offline."""
 
 import csv
-import gzip
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from epilm.atomic import atomic_file, size_of
 from epilm.errors import InputError
 from epilm.exploring.explore_page import ROOM, render_page, safe_json
+from epilm.genome.limits import open_text
 
 UNKNOWN = ("", ".", "NA", "nan", "NaN")
 
@@ -126,10 +126,9 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Lines that hold something, with their numbers."""
     if not path.is_file():
         raise InputError("there is no such file", where=str(path))
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     line = 0
     try:
-        with opener(path, "rt", encoding="utf-8") as text:
+        with open_text(path, path.suffix == ".gz") as text:
             reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
             for line, fields in enumerate(reader, 1):
                 if fields and not (len(fields) == 1 and fields[0].startswith("##")):

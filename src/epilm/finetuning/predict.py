@@ -79,41 +79,59 @@ def logits_of(
     UsageError
         If memory runs out; with the largest batch that fits.
     """
-    network, device = model.network, place.device
-    both = model.both_strands if both_strands is None else both_strands and not model.bases
-    autocast: Autocast = nullcontext if model.bases else place.autocast
+    network = model.network
     out = np.zeros((len(rows), len(model.about["labels"]["names"])), np.float32)
     first = True
     was_training = network.training
     network.eval()
     try:
         for at in reading.blocks(rows, batch):
-            here = rows[at]
-
-            def scored(n: int, here: Rows = here) -> Tensor:
-                with torch.inference_mode():
-                    windows = reading.block(here[:n]).to(device)
-                    logits = logits_of_windows(network, windows, autocast)
-                    if both:
-                        turned = reading.block(here[:n], reverse=True).to(device)
-                        logits = (logits + logits_of_windows(network, turned, autocast)) / 2
-                    return logits.cpu()
-
-            with batch_fits(
-                len(here),
-                scored,
-                option=option,
-                where="prediction",
-                device=device,
-                kind=UsageError,
-            ):
-                answers = scored(len(here)).numpy()
+            answers = logits_of_block(
+                model, reading, rows[at], place=place, both_strands=both_strands, option=option
+            )
             if first and answers.ndim > out.ndim:
                 out = np.zeros((len(rows), *answers.shape[1:]), np.float32)
             first, out[at] = False, answers
     finally:
         network.train(was_training)
     return out
+
+
+def logits_of_block(
+    model: Finetuned,
+    reading: Reading,
+    here: Rows,
+    *,
+    place: Place,
+    both_strands: bool | None,
+    option: str = "--batch-size",
+) -> NDArray[np.float32]:
+    """Score one block of rows in one forward pass; the network is in evaluation mode. See
+    `logits_of`.
+    """
+    network, device = model.network, place.device
+    both = model.both_strands if both_strands is None else both_strands and not model.bases
+    autocast: Autocast = nullcontext if model.bases else place.autocast
+
+    def scored(n: int) -> Tensor:
+        with torch.inference_mode():
+            windows = reading.block(here[:n]).to(device)
+            logits = logits_of_windows(network, windows, autocast)
+            if both:
+                turned = reading.block(here[:n], reverse=True).to(device)
+                logits = (logits + logits_of_windows(network, turned, autocast)) / 2
+            return logits.cpu()
+
+    with batch_fits(
+        len(here),
+        scored,
+        option=option,
+        where="prediction",
+        device=device,
+        kind=UsageError,
+    ):
+        answers: NDArray[np.float32] = scored(len(here)).numpy()
+    return answers
 
 
 def rows_at_once(examples: Any) -> int:
@@ -229,6 +247,7 @@ def predict(
     both_strands: bool | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] | None = "fp32",
+    shard: str | None = None,
     say: Say | None = None,
     **options: Any,
 ) -> Any:
@@ -249,6 +268,9 @@ def predict(
     device : {"auto", "cpu", "cuda", "mps"}
     precision : {"fp32", "auto", "bf16"} or None
         Number format of the trunk; None: as the model's task has it.
+    shard : str, optional
+        "i/N": compute the i-th of N parts and write it into the folder `out`; `epilm.merge` joins
+        them. Files are named by their path then.
     say : callable, optional
         Takes lines of progress; standard error by default.
     **options
@@ -258,7 +280,8 @@ def predict(
     Returns
     -------
     SequencePredictions or BinPredictions
-        Of sequences one row each, in the order given; of bins what was written.
+        Of sequences one row each, in the order given; of bins what was written. Of a shard
+        `shards.PartWritten`.
 
     Raises
     ------
@@ -268,6 +291,17 @@ def predict(
     opened = model if isinstance(model, Finetuned) else load_finetuned(model)
     task = find_task(opened.about["task"])
     given = options_from(task, "predict", None, options, TASKS)
+    if shard is not None:
+        from epilm.finetuning.predict_shards import predict_shard
+
+        asked = {
+            "model": opened.path if isinstance(model, Finetuned) else model,
+            "source": source,
+            "batch_size": batch_size,
+            "both_strands": both_strands,
+            "precision": precision or task.precision,
+        }
+        return predict_shard(opened, task, asked, given, out, shard, device, say)
     score = open_scorer(
         opened,
         batch_size=batch_size,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm.errors import InputError
+from epilm.genome.bbi_trees import check_trees
 from epilm.genome.files import is_gzip
 
 # First bytes, little and big endian.
@@ -52,6 +53,12 @@ def open_bbi(path: str | Path, kind: str) -> Any:
         raise damaged(
             kind, str(path), EOFError(f"the end of the file after {size} bytes, its index at {far}")
         )
+    if len(head) == 64:
+        try:
+            with path.open("rb") as handle:
+                check_trees(handle, size)
+        except (ValueError, struct.error) as error:
+            raise damaged(kind, str(path), error) from None
     try:
         file = pybigtools.open(str(path))
         file.chroms()

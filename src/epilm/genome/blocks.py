@@ -56,7 +56,9 @@ def open_bgzip(path: Path, fai: Path) -> Opened:
     starts, sizes = _blocks(data, path)
     ends = np.cumsum(sizes)
     index: dict[str, tuple[int, int, int, int]] = {}
-    for number, line in enumerate(fai.read_text().splitlines(), 1):
+    for number, line in enumerate(
+        fai.read_text(encoding="utf-8", errors="replace").splitlines(), 1
+    ):
         fields = line.split("\t")
         if len(fields) < 5 or not all(field.isdigit() for field in fields[1:5]):
             raise InputError(

@@ -156,6 +156,7 @@ def _table(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
             keep_default_na=False,
             quoting=3,
             skip_blank_lines=False,
+            encoding_errors="replace",
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(

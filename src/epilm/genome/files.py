@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
+from epilm.genome.limits import LimitedGzip
 
 GZIP = b"\x1f\x8b"
 _SKIP = re.compile(rb"\n(?:[ \t]*\n|#|track[ \t\n]|browser[ \t\n])")
@@ -158,7 +159,7 @@ def read_chunks(path: str | Path, what: str, size: int = 1 << 22) -> Iterator[by
     done = 0
     try:
         packed = is_gzip(path)
-        with gzip.open(path, "rb") if packed else open(path, "rb") as handle:
+        with LimitedGzip(path) if packed else open(path, "rb") as handle:
             while piece := handle.read(size):
                 if not done:
                     _refuse_foreign(piece, path, what, packed)

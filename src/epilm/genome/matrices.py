@@ -6,6 +6,7 @@ Needs scipy; anndata for .h5ad and rdata (extra "r") for .RDS, imported on use.
 """
 
 import io
+import re
 import warnings
 import zipfile
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from scipy import io as scipy_io
 from scipy import sparse
 
 from epilm.errors import InputError, nearest
-from epilm.genome.files import read_text
+from epilm.genome.files import check_file, is_gzip, read_chunks, read_text
+from epilm.genome.limits import check_sides, check_unpacked
 from epilm.genome.matrix_sides import are_regions, other_features, peak_features
 
 
@@ -107,6 +109,19 @@ def _damaged(path: Path, what: str, error: BaseException) -> InputError:
     )
 
 
+def _sound(matrix: Any) -> Any:
+    """Give a matrix back whose pointers rise and whose indices lie inside: scipy takes them on
+    trust and would write past its memory.
+
+    Raises
+    ------
+    ValueError
+    """
+    if getattr(matrix, "format", None) in ("csr", "csc", "bsr"):
+        matrix.check_format(full_check=True)
+    return matrix
+
+
 # What the group `matrix` of Cell Ranger's HDF5 files holds.
 IN_10X = ("shape", "data", "indices", "indptr", "barcodes", "features/id", "features/feature_type")
 
@@ -117,7 +132,7 @@ def _is_10x(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as handle:
             return "matrix" in handle and "X" not in handle
-    except OSError:
+    except Exception:  # h5py raises many kinds; whoever reads the file says what is wrong with it
         return False
 
 
@@ -130,21 +145,33 @@ def read_10x(path: Path) -> RawMatrix:
 
     what = "10x matrix (.h5)"
     try:
+        _check_hdf5(path)
         with h5py.File(path, "r") as handle:
             group = handle["matrix"]
             lacking = [name for name in IN_10X if name not in group]
             if lacking:
                 raise ValueError(f"no matrix/{', no matrix/'.join(lacking)}")
             shape = tuple(int(n) for n in group["shape"][:])
+            check_sides(path, *shape)
             barcodes, names, kinds = (
                 group[name].asstr()[:]
                 for name in ("barcodes", "features/id", "features/feature_type")
             )
             columns = (group["data"][:], group["indices"][:], group["indptr"][:])
-        matrix = sparse.csr_array(sparse.csc_array(columns, shape=shape))
+        matrix = sparse.csr_array(_sound(sparse.csc_array(columns, shape=shape)))
         if shape != (len(names), len(barcodes)) or len(kinds) != len(names):
             raise ValueError(f"{shape} with {len(names)} features and {len(barcodes)} barcodes")
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RuntimeError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise _damaged(path, what, error) from None
     are = peak_features(kinds, str(path))
     return RawMatrix(
@@ -166,13 +193,20 @@ def read_h5ad(path: Path, layer: str | None = None, n_peaks: int | None = None) 
     import anndata
 
     try:
+        _check_hdf5(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = anndata.read_h5ad(path)
+    except InputError:
+        raise
     except Exception as error:  # h5py and anndata raise many kinds
         raise _damaged(path, "AnnData file (.h5ad)", error) from None
     layers = (*map(str, data.layers), *(["raw"] if data.raw is not None else []))
     values, var, obs, notes = _layer(data, layer, layers, path), data.var, data.obs, []
+    try:
+        values = _sound(values)
+    except ValueError as error:
+        raise _damaged(path, "AnnData file (.h5ad)", error) from None
     if layer == "raw" and "raw" not in data.layers:
         var = data.raw.var
     if layer is not None:
@@ -242,20 +276,82 @@ def read_mtx(path: Path) -> RawMatrix:
             expected="%%MatrixMarket matrix coordinate ...",
             do="Give the .mtx file of the matrix.",
         )
+    # scipy reads on past the end where letters follow the last number of a file without a line end.
+    text = text if text.endswith(b"\n") else text + b"\n"
+    _check_mtx(text, path)
     try:
         matrix = scipy_io.mmread(io.BytesIO(text))
-    except (ValueError, OverflowError, EOFError, IndexError) as error:
+    except (ValueError, OverflowError, EOFError, IndexError, MemoryError) as error:
         raise _damaged(path, "Matrix Market file (.mtx)", error) from None
     return RawMatrix(
         sparse.csr_array(matrix) if sparse.issparse(matrix) else _dense(np.asarray(matrix))
     )
 
 
+_IN_NUMBERS = b"0123456789+-.eE \t\n" + b"nNaAiIfFtTyY"  # and nan, infinity
+_MTX_SIZES = re.compile(rb"\A%%MatrixMarket[^\n]*\n(?:%[^\n]*\n|[ \t]*\n)*([^\n]*)")
+
+
+def _check_mtx(text: bytes, path: Path) -> None:
+    """Refuse a header that claims more than its file can hold: all of it would be made room for."""
+    line = _MTX_SIZES.match(text)
+    words = line[1].split() if line else []
+    if not all(word.isdigit() for word in words):
+        return  # the reader says what is wrong with it
+    numbers = [int(word) for word in words]
+    check_sides(path, *numbers[:2])
+    values = int(np.prod(numbers, dtype=object)) if len(numbers) == 2 else sum(numbers[2:3])
+    if values > len(text):
+        raise InputError(
+            "the header claims more values than the file can hold",
+            where=str(path),
+            found=f"{values:,} values in {len(text):,} bytes",
+            do="The file is cut or damaged: copy or make it again.",
+        )
+    if line and (other := text[line.end() :].translate(None, _IN_NUMBERS)):
+        raise InputError(
+            "the file holds more than numbers",
+            where=str(path),
+            found=repr(other[:20]),
+            expected="row, column and value in each line",
+            do="The file is damaged: copy or make it again.",
+        )
+
+
+def _check_hdf5(path: Path) -> None:
+    """Refuse an HDF5 file whose arrays are far larger than the file: chunks that were never written
+    cost nothing there and all memory here.
+    """
+    import h5py
+
+    total = 0
+
+    def add(name: str, each: Any) -> None:
+        nonlocal total
+        if isinstance(each, h5py.Dataset) and each.shape is not None:
+            total += int(np.prod(each.shape, dtype=object)) * each.dtype.itemsize
+        shape = each.attrs.get("shape")
+        if shape is not None and np.size(shape) == 2:
+            check_sides(path, *(int(side) for side in np.ravel(shape)))
+
+    with h5py.File(path, "r") as handle:
+        handle.visititems(add)
+    check_unpacked(path, total)
+
+
 def read_npz(path: Path) -> RawMatrix:
     """Read a matrix written by `scipy.sparse.save_npz`."""
     try:
-        matrix = sparse.load_npz(path)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as packed:
+            check_unpacked(path, sum(entry.file_size for entry in packed.infolist()))
+            if "shape.npy" in packed.namelist():
+                with packed.open("shape.npy") as handle:
+                    sides = np.lib.format.read_array(handle, allow_pickle=False)
+                check_sides(path, *np.ravel(sides)[:8].astype(np.int64).tolist())
+        matrix = _sound(sparse.load_npz(path))
+    except InputError:
+        raise
+    except Exception as error:  # zip, zlib, numpy and scipy raise many kinds
         raise _damaged(path, "sparse matrix of scipy.sparse.save_npz (.npz)", error) from None
     return RawMatrix(sparse.csr_array(matrix))
 
@@ -278,6 +374,9 @@ def read_rds(path: Path) -> RawMatrix:
                 " 'matrix.mtx')."
             ),
         ) from None
+    check_file(path, "an R object (.RDS)")
+    for _ in read_chunks(path, "an R object (.RDS)") if is_gzip(path) else ():
+        pass  # says where it unpacks to too much
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -407,7 +506,10 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
         index is None
         or (len(index) == len(x) and (not len(index) or 0 <= index.min() <= index.max() < size))
         for index, size in ((i, rows), (j, columns))
-    ) and (p is None or (len(p) == across + 1 and p[0] == 0 and p[-1] == len(x)))
+    ) and (
+        p is None
+        or (len(p) == across + 1 and p[0] == 0 and p[-1] == len(x) and (np.diff(p) >= 0).all())
+    )
     if not fits:
         raise InputError(
             f"the slots of the {_r_class(value).removeprefix('an object of class ')} do not fit",

@@ -190,11 +190,13 @@ def _parse(
             encoding="utf-8",
             encoding_errors="replace",
         )
-    except (ValueError, OverflowError, pd.errors.ParserError):
+    except (ValueError, OverflowError, pd.errors.ParserError) as error:
         if kind == "bed" and "score" in names and not _score_fits(text, wanted, n_columns):
             return "score"
         _explain(text, lines, n_columns, names, path, kind)
-        raise  # _explain found no line: only we can cause that
+        raise InputError(  # _explain found no line to blame
+            "a line cannot be read", where=path, found=str(error)[:200], expected=WHAT, do=_CURE
+        ) from None
     if len(table) != len(lines):
         _explain(text, lines, n_columns, names, path, kind)
     table.columns = pd.Index([_COLUMNS[i] for i in wanted])
@@ -276,7 +278,7 @@ def _explain(
                     expected=f"digits in column {_COLUMNS.index(column) + 1}",
                     do=do,
                 )
-            if column in ("start", "end") and abs(float(value)) > np.iinfo(np.int64).max:
+            if column in ("start", "end", "offset") and abs(float(value)) > np.iinfo(np.int64).max:
                 raise InputError(
                     f"the {column} is no position on a chromosome",
                     where=where,
@@ -292,7 +294,8 @@ def _explain(
                     expected="chromosome, start, end",
                     do=_CURE,
                 )
-            if column in _NUMBERS and kind != "bed" and value != "." and not _is_number(value):
+            known = value == "." or (_is_number(value) and not np.isnan(float(value)))
+            if column in _NUMBERS and kind != "bed" and not known:
                 raise InputError(
                     f"the {column} is not a number",
                     where=where,

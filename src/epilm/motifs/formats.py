@@ -18,6 +18,7 @@ import numpy as np
 
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
+from epilm.genome.limits import LimitedGzip
 from epilm.motifs.motif import BASES, Motif, duplicate_free, motif_of
 from epilm.motifs.readers import Line, is_column_line, read_meme, read_rows, read_transfac
 
@@ -174,7 +175,8 @@ def _lines(path: Path) -> list[Line]:
     try:
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            with LimitedGzip(path) as packed:
+                data = packed.read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             f"the gzip file is truncated or damaged ({error})",

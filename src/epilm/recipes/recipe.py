@@ -116,8 +116,46 @@ for _tag, _rule, _first in (
     )
 
 
+_TAG = "tag:yaml.org,2002:"
+TAGS = {_TAG + kind for kind in ("map", "seq", "null", "bool", "int", "float", "str")}
+MOST_DIGITS = 400
+MOST_NODES = 100_000  # of a recipe; the longest of ours has some hundred
+
+
+def _check_size(node: yaml.Node, source: Source) -> None:
+    """Refuse YAML whose aliases make far more of it than is written, or go in a circle."""
+    sizes: dict[int, int] = {}
+
+    def size(each: yaml.Node, inside: tuple[int, ...]) -> int:
+        if id(each) in inside:
+            raise RecipeError(
+                "an alias is inside of what it stands for",
+                where=f"{source.name}, line {each.start_mark.line + 1}",
+            )
+        if id(each) not in sizes:
+            inner: list[Any] = []
+            if isinstance(each, yaml.MappingNode):
+                inner = [one for pair in each.value for one in pair]
+            elif isinstance(each, yaml.SequenceNode):
+                inner = each.value
+            sizes[id(each)] = 1 + sum(size(one, (*inside, id(each))) for one in inner)
+        return sizes[id(each)]
+
+    if (n := size(node, ())) > MOST_NODES:
+        raise RecipeError(
+            "the file says far more than a recipe does",
+            where=source.name,
+            found=f"{n:,} values, aliases written out",
+            expected=f"at most {MOST_NODES:,}",
+        )
+
+
 def _value(node: yaml.Node, source: Source, path: str) -> Any:
     """Turn a YAML node into plain values, noting the line of every key."""
+    if node.tag not in TAGS:
+        raise RecipeError(
+            "a YAML tag that recipes do not use", where=source.of(path), found=node.tag
+        )
     if isinstance(node, yaml.MappingNode):
         table: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -133,7 +171,11 @@ def _value(node: yaml.Node, source: Source, path: str) -> Any:
         return table
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, source, path) for item in node.value]
-    kind, text = node.tag.rpartition(":")[2], node.value
+    kind, text = node.tag.removeprefix(_TAG), node.value
+    if kind in ("int", "float") and len(text) > MOST_DIGITS:
+        raise RecipeError(
+            "the number is longer than any", where=source.of(path), found=f"{len(text)} digits"
+        )
     match kind:
         case "null":
             return None
@@ -143,9 +185,7 @@ def _value(node: yaml.Node, source: Source, path: str) -> Any:
             return int(text.replace("_", ""))
         case "float":
             return float(text.replace("_", ""))
-        case "str":
-            return text
-    raise RecipeError("a YAML tag that recipes do not use", where=source.of(path), found=node.tag)
+    return text
 
 
 def read_yaml(text: str, source: Source) -> Any:
@@ -163,6 +203,12 @@ def read_yaml(text: str, source: Source) -> Any:
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            _check_size(node, source)
+    except RecursionError:
+        raise RecipeError(
+            "the file is nested far deeper than a recipe", where=source.name
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{source.name}, line {mark.line + 1}" if mark else source.name

@@ -98,7 +98,7 @@ class Store:
         folder = Path(path)
         info = schema.read_info(folder)
         for name, entry in info.files.items():
-            _check_file(folder, name, int(entry["bytes"]))
+            _check_file(folder, name, _number(folder, entry, "bytes", name))
 
         def load(name: str, mode: Any = "r") -> Any:
             return _load(folder, name, info, mode) if name in info.files else None
@@ -115,7 +115,7 @@ class Store:
                 raise damaged(folder / name, "the store does not list this file")
         contacts = None
         if schema.CONTACT_KEYS in info.files:
-            resolution = int(info.contacts["resolution"])
+            resolution = _number(folder, info.contacts, "resolution", "contacts")
             bins = ContactTable.bins(info.sizes, resolution)
             contacts = ContactTable(
                 resolution,
@@ -457,6 +457,14 @@ def no_factors(store: Store) -> StoreError:
         where=str(store.path),
         do="Build it with --motifs, or leave the stream `factors` out of the recipe.",
     )
+
+
+def _number(folder: Path, table: Any, key: str, what: str) -> int:
+    """A whole number above or at 0 of store.json."""
+    value = table.get(key) if isinstance(table, dict) else None
+    if not isinstance(value, int) or value < 0:
+        raise damaged(folder / schema.MANIFEST, f"it does not say the {key} of {what}")
+    return value
 
 
 def _check_file(folder: Path, name: str, size: int) -> None:

@@ -99,6 +99,23 @@ class Task(ABC):
     def predict(self, source: Any, out: Any, options: Any, score: Scorer, say: Say) -> Any:
         """Predict what a user points at, and write it where `out` says."""
 
+    def to_predict(
+        self, source: Any, options: Any, score: Scorer, say: Say
+    ) -> Iterator[tuple[Any, Any]]:
+        """Give the examples that `predict` scores, and their store, call by call in its order: what
+        is predicted in shards.
+
+        Raises
+        ------
+        UsageError
+            If the task has no such thing.
+        """
+        raise UsageError(
+            "the task is not predicted in shards",
+            where=self.name,
+            do="Leave --shard and --executor out.",
+        )
+
     @abstractmethod
     def evaluate(self, run: Any, data: Any, options: Any, score: Scorer | None, say: Say) -> Any:
         """Score a model (`score`), or predictions that lie in a file or a run."""

@@ -264,17 +264,12 @@ class SequenceTask(Task):
         self, source: Any, out: Any, options: Any, score: Scorer, say: Say
     ) -> SequencePredictions:
         """Give one row of probabilities a sequence; see `pieces` for what may be given."""
-        if source is None:
-            raise UsageError(
-                "nothing to predict is named",
-                do="Give sequences (FASTA, or one a line) or intervals with --genome.",
-            )
         notes: list[str] = []
         tables: list[NDArray[np.float64]] = []
         names: list[str] = []
         chroms: list[str] = []
         starts, ends = [], []
-        for rows, called in pieces(source, options.genome, options.window, notes):
+        for rows, called in _pieces_of(source, options, notes):
             tables += list(score(rows))
             names += called
             chroms += rows.chrom.tolist()
@@ -299,6 +294,13 @@ class SequenceTask(Task):
         if out is not None:
             done.write(out)
         return done
+
+    def to_predict(
+        self, source: Any, options: Any, score: Scorer, say: Say
+    ) -> Iterator[tuple[Any, Any]]:
+        """See `Task.to_predict`."""
+        for rows, _ in _pieces_of(source, options, []):
+            yield rows, None
 
     def evaluate(
         self, run: Any, data: Any, options: Any, score_with: Scorer | None, say: Say
@@ -348,6 +350,18 @@ class SequenceTask(Task):
             score_with.about["labels"],
         )
         return score(told, about, options.store)
+
+
+def _pieces_of(
+    source: Any, options: Any, notes: list[str]
+) -> Iterator[tuple[LabelledSequences, list[str]]]:
+    """What is to be predicted, in pieces; see `pieces`."""
+    if source is None:
+        raise UsageError(
+            "nothing to predict is named",
+            do="Give sequences (FASTA, or one a line) or intervals with --genome.",
+        )
+    yield from pieces(source, options.genome, options.window, notes)
 
 
 REMEMBERED = ("labels", "kind")  # options of the data that a model's later data share

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from epilm.errors import InputError, UsageError
+from epilm.genome.limits import open_text
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
 from epilm.tasks.tables import Kind, LabelTable, read_columns, rows_of
 
@@ -40,9 +41,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     try:
         with open(path, "rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-        with (
-            gzip.open(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8")
-        ) as lines:
+        with open_text(path, packed) as lines:
             for number, line in enumerate(lines, 1):
                 any_line = True
                 yield number, line.rstrip("\r\n")

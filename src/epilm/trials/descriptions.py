@@ -263,7 +263,11 @@ def read_table(name: str | Path, size: str | None = None) -> tuple[dict[str, Any
             do=nearest(str(name), shipped) or f"Known: {', '.join(shipped)}.",
         )
     source = Source(path.name if path.parent == DESIGNS else str(path))
-    table = read_yaml(path.read_text(encoding="utf-8"), source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError("the ablation cannot be read", where=str(path), found=error) from None
+    table = read_yaml(text, source)
     if not isinstance(table, dict):
         raise RecipeError(
             "an ablation is a table of keys", where=source.name, found=type(table).__name__

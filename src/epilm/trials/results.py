@@ -349,7 +349,7 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
     order = list(dict.fromkeys(line.setting for line in lines))
     lines.sort(key=lambda line: order.index(line.setting))
     present = {key for line in lines for key in line.values}
-    scores = tuple(key for key in (*METRICS, *NAMES) if key in present and key not in _COUNTS)
+    measured = [key for key in (*METRICS, *NAMES) if key in present and key not in _COUNTS]
     first = groups[0][0]
     kept = load_json(first / "task.json", {})
     seeds = sorted({_seed_of(run) for runs in groups for run in runs})
@@ -361,7 +361,7 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
     return Part(
         f"Fine-tuning: {task}",
         "\n".join(command_of(run) for runs in groups for run in runs),
-        tuple(dict.fromkeys(scores)),
+        tuple(dict.fromkeys(measured)),
         [fact for fact in facts if fact[1]],
         lines,
         said,

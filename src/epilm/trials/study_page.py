@@ -93,6 +93,6 @@ def _how(study: Study, kept: dict, rows: list[Row]) -> Section:
         facts.append((f"Model {model.name}", model.run or made))
     facts.append(("Time of rows", duration(sum(row["seconds"] for row in rows))))
     files = [f"--{key} {value}" for key, value in kept["about"].items() if key != "assembly"]
-    size = [] if study.size == "base" else [f"--size {study.size}"]
-    code = " ".join(["epilm ablate", study.name, *files, *size, "--out", "FOLDER"])
+    sized = [] if study.size == "base" else [f"--size {study.size}"]
+    code = " ".join(["epilm ablate", study.name, *files, *sized, "--out", "FOLDER"])
     return Section("How the rows were made", facts=facts, code=code)

@@ -342,7 +342,7 @@ def beside_paper(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[dict
     """
     words, out = design.words, []
     scores = published_scores(design)
-    lines = {
+    lines: dict[tuple[str, str], Mapping[str, Any]] = {
         (str(line.get(words.setting, "")), line[words.arm]): line
         for line in summarise(design, rows)
     }

@@ -4,7 +4,6 @@ A part is a block of variants' values, whole or absent, with a checksum. The fol
 was asked (variants, bases, weights, windows): another request is refused and not mixed in.
 """
 
-import hashlib
 import re
 import shutil
 import zlib
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file, cannot_write, read_checked, write_json
 from epilm.errors import DamagedError, UsageError
+from epilm.shards import digest
 from epilm.tasks.reference import Reference
-from epilm.tensor_files import checksum, load_tensors, save_tensors
+from epilm.tensor_files import load_tensors, save_tensors
 
 Values = NDArray[np.float64]
 ASKED = "asked.json"
@@ -113,27 +113,6 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def digest(parts: Iterable[bytes]) -> str:
-    """Sum up what is said in several pieces.
-
-    Examples
-    --------
-    >>> digest([b"a", b"b"]) == digest([b"a", b"b"]), digest([b"ab"]) == digest([b"a", b"b"])
-    (True, False)
-    """
-    sum_ = hashlib.sha256()
-    for part in parts:
-        sum_.update(b"%d:" % len(part))
-        sum_.update(part)
-    return sum_.hexdigest()[:16]
-
-
 def digest_of_bases(genome: Reference, chroms: Iterable[str]) -> str:
     """Sum up the bases of chromosomes."""
     return digest(b"%d" % zlib.crc32(genome.codes(chrom).tobytes()) for chrom in chroms)
-
-
-def digest_of_weights(network: torch.nn.Module) -> str:
-    """Sum up a network's weights and their names."""
-    sums = (checksum(name, tensor.cpu()) for name, tensor in sorted(network.state_dict().items()))
-    return digest(sum_.encode() for sum_ in sums)

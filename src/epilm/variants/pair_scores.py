@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from epilm.errors import UsageError
+from epilm.shards import digest, digest_of_weights
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Windowing, make_pairs, reason_of_window
-from epilm.variants.kept_parts import digest, digest_of_weights
 from epilm.variants.scorers import Codes, PairScorer, Values
 from epilm.variants.task_scorer import TaskScorer
 

@@ -7,23 +7,40 @@ Axes: N alleles.
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from epilm.atomic import locked
 from epilm.errors import UsageError
-from epilm.tasks.reference import StoreReference, open_reference
+from epilm.shards import parse_shard
+from epilm.tasks.reference import Reference, StoreReference, open_reference
 from epilm.variants.conservation import CONSERVATION, conservation_of
 from epilm.variants.haplotypes import REASONS, Change, Checked, check_alleles
 from epilm.variants.kept_parts import Parts
 from epilm.variants.null import strata_text
 from epilm.variants.open_models import open_scorers
 from epilm.variants.score_writers import write_scores
-from epilm.variants.scorers import Values
-from epilm.variants.variant_files import Allele, kind_of, pysam_module, read_variants
-from epilm.variants.work import PIECE, identity_of, plan_work, score_work, spread
+from epilm.variants.scorers import ChangeScorer, Values
+from epilm.variants.variant_files import (
+    TSV_ENDINGS,
+    VCF_ENDINGS,
+    Allele,
+    VariantFile,
+    kind_of,
+    pysam_module,
+    read_variants,
+)
+from epilm.variants.work import (
+    PIECE,
+    Work,
+    columns_of,
+    identity_of,
+    plan_work,
+    score_block,
+    score_work,
+    spread,
+)
 
 Say = Callable[[str], None]
 
@@ -98,7 +115,7 @@ def score_variants(
     shard: str | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     say: Say | None = None,
-) -> VariantScores:
+) -> Any:
     """Score every ALT of a file of variants.
 
     Parameters
@@ -148,7 +165,8 @@ def score_variants(
     batch_size : int
         Haplotypes whose windows are in memory at a time; changes no bit.
     shard : str, optional
-        "i/N": every N-th record from the i-th, i from 1.
+        "i/N": the i-th of N parts of the work, written into the folder `out` (`epilm.merge` joins
+        them). Where `out` is a table's or a VCF's name, or none: every N-th record from the i-th.
     device : {"auto", "cpu", "cuda", "mps"}
     say : callable, optional
         Takes lines of progress; standard error by default.
@@ -156,6 +174,7 @@ def score_variants(
     Returns
     -------
     VariantScores
+        Of a part `shards.PartWritten`.
 
     Raises
     ------
@@ -177,7 +196,69 @@ def score_variants(
     (['', 'symbolic'], True)
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
-    part = _parse_shard(shard)
+    given = {
+        "variants": variants,
+        "model": model,
+        "genome": genome,
+        "store": store,
+        "cell": cell,
+        "motifs": motifs,
+        "window": window,
+        "shifts": tuple(shifts),
+        "grid": grid,
+        "scores": scores,
+        "pooling": pooling,
+        "motif_columns": motif_columns,
+        "distance": distance,
+        "genes": genes,
+        "conservation": conservation,
+        "null": null,
+        "null_seed": null_seed,
+        "batch_size": batch_size,
+    }
+    if shard is not None and out is not None and not names_scores(out):
+        from epilm.variants.variant_shards import score_shard
+
+        return score_shard(given, out, shard, device, say)
+    scoring = prepare_scoring(**given, out=out, shard=shard, device=device)
+    if out is None:
+        return scoring.finish(scoring.score(None, say), None)
+    with locked(out):
+        parts = Parts(Path(out), scoring.asked())
+        table = scoring.score(parts, say)
+        done = scoring.finish(table, Path(out), parts.notes)
+        parts.remove()
+    return done
+
+
+def prepare_scoring(
+    *,
+    variants: str | Path,
+    model: str | Path | None,
+    genome: Any,
+    store: Any,
+    cell: str | None,
+    motifs: str | Path | None,
+    window: int | None,
+    shifts: Sequence[int],
+    grid: int,
+    scores: Sequence[str] | None,
+    pooling: Any,
+    motif_columns: Any,
+    distance: int | None,
+    genes: str | Path | None,
+    conservation: str | Path | None,
+    null: int,
+    null_seed: int,
+    batch_size: int,
+    out: Any = None,
+    shard: str | None = None,
+    device: Any = "auto",
+) -> "Scoring":
+    """Open and read all that is scored; see `score_variants`. `shard` divides the records of what
+    is written at once as a table; parts are of the whole.
+    """
+    part = None if shard is None else parse_shard(shard)
     if out is not None and kind_of(Path(out), "scores") == "vcf":
         pysam_module()
     if model is None and motifs is None and conservation is None:
@@ -219,73 +300,110 @@ def score_variants(
             )
     file = read_variants(variants)
     reference = open_reference(genome)
-    checked = check_alleles(file, file.alleles, reference)
-    rows = [
-        row for row, allele in enumerate(file.alleles) if allele.record % part[1] == part[0] - 1
-    ]
-    alleles = [file.alleles[row] for row in rows]
-    checked = Checked(
-        [checked.changes[row] for row in rows], [checked.reasons[row] for row in rows]
-    )
-    work = plan_work(checked, reference, scorers, null, null_seed)
-    with nullcontext() if out is None else locked(out):
-        parts = None
-        if out is not None:
-            parts = Parts(Path(out), identity_of(work, scorers, reference, opened, cell))
-        table = score_work(scorers, work, reference, batch_size, parts, say)
-        columns = spread(scorers, work, table, checked, null)
-        notes = [note for scorer in scorers for note in scorer.notes]
-        notes += [] if parts is None else parts.notes
-        if conservation is not None:
-            conserved, more = conservation_of(conservation, checked.scored(), reference)
-            columns.values[CONSERVATION] = conserved
-            columns.texts[CONSERVATION] = (
-                f"mean of {Path(conservation).name} over the bases changed"
-            )
-            notes += more
-        notes += [scorer.windows for scorer in scorers]
-        notes.append(f"{work.asked} different haplotypes")
-        if null:
-            notes.append(strata_text(work.null.values(), null))
-        done = VariantScores(
-            alleles,
-            checked.changes,
-            checked.reasons,
-            columns.values,
-            tuple(notes),
-            tuple(name for scorer in scorers for name in scorer.ranked),
-            columns.words,
+    checked, alleles = check_alleles(file, file.alleles, reference), file.alleles
+    if part is not None:
+        rows = [n for n, each in enumerate(alleles) if part.has(each.record)]
+        alleles = [file.alleles[row] for row in rows]
+        checked = Checked(
+            [checked.changes[row] for row in rows], [checked.reasons[row] for row in rows]
         )
-        if out is not None and parts is not None:
-            write_scores(
-                Path(out),
-                file.path,
-                alleles,
-                checked.changes,
-                checked.reasons,
-                columns,
-                reference.sizes,
-            )
-            parts.remove()
-    return done
+    work = plan_work(checked, reference, scorers, null, null_seed)
+    return Scoring(
+        scorers,
+        file,
+        reference,
+        checked,
+        alleles,
+        work,
+        conservation,
+        null,
+        opened,
+        cell,
+        batch_size,
+    )
 
 
-def _parse_shard(shard: str | None) -> tuple[int, int]:
-    """Read "i/N".
+def names_scores(out: Any) -> bool:
+    """Whether a name is that of a file of scores.
 
     Examples
     --------
-    >>> _parse_shard("2/5"), _parse_shard(None)
-    ((2, 5), (1, 1))
+    >>> names_scores("scored.vcf.gz"), names_scores("parts")
+    (True, False)
     """
-    if shard is None:
-        return 1, 1
-    try:
-        i, n = map(int, shard.split("/"))
-        if not 1 <= i <= n:
-            raise ValueError
-    except ValueError:
-        raise UsageError(
-            "not a shard", where="--shard", found=shard, expected="i/N with i from 1 to N"
-        ) from None
-    return i, n
+    return str(out).lower().endswith((*VCF_ENDINGS, *TSV_ENDINGS))
+
+
+@dataclass
+class Scoring:
+    """What is to be scored, all of it read and checked.
+
+    Attributes
+    ----------
+    scorers : list of ChangeScorer
+    file : VariantFile
+    reference : Reference
+    checked : Checked
+        Of `alleles`.
+    alleles : list of Allele
+    work : Work
+    conservation : path or None
+    null : int
+    store : Store or None
+    cell : str or None
+    batch_size : int
+    """
+
+    scorers: list[ChangeScorer]
+    file: VariantFile
+    reference: Reference
+    checked: Checked
+    alleles: list[Allele]
+    work: Work
+    conservation: str | Path | None
+    null: int
+    store: Any
+    cell: str | None
+    batch_size: int
+
+    def asked(self) -> dict[str, Any]:
+        """All that values depend on."""
+        return identity_of(self.work, self.scorers, self.reference, self.store, self.cell)
+
+    def score(self, parts: Parts | None, say: Say) -> Values:
+        """Values (D, C) of all haplotypes."""
+        return score_work(self.scorers, self.work, self.reference, self.batch_size, parts, say)
+
+    def score_block(self, here: slice) -> Values:
+        """Values of some haplotypes."""
+        return score_block(self.scorers, self.work, self.reference, self.batch_size, here)
+
+    def columns(self) -> list[str]:
+        """Names of the C columns."""
+        return list(columns_of(self.scorers))
+
+    def finish(self, table: Values, out: Path | None, more: Sequence[str] = ()) -> VariantScores:
+        """Give each allele its numbers, and write them."""
+        columns = spread(self.scorers, self.work, table, self.checked, self.null)
+        notes = [note for scorer in self.scorers for note in scorer.notes]
+        notes += [note for note in more if note not in notes]
+        if self.conservation is not None:
+            conserved, said = conservation_of(
+                self.conservation, self.checked.scored(), self.reference
+            )
+            columns.values[CONSERVATION] = conserved
+            name = Path(self.conservation).name
+            columns.texts[CONSERVATION] = f"mean of {name} over the bases changed"
+            notes += said
+        notes += [scorer.windows for scorer in self.scorers]
+        notes.append(f"{self.work.asked} different haplotypes")
+        if self.null:
+            notes.append(strata_text(self.work.null.values(), self.null))
+        changes, reasons = self.checked.changes, self.checked.reasons
+        if out is not None:
+            sizes = self.reference.sizes
+            write_scores(out, self.file.path, self.alleles, changes, reasons, columns, sizes)
+        ranked = tuple(name for scorer in self.scorers for name in scorer.ranked)
+        return VariantScores(
+            self.alleles, changes, reasons, columns.values, tuple(notes), ranked, columns.words
+        )

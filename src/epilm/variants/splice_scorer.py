@@ -23,10 +23,10 @@ from epilm.errors import UsageError
 from epilm.finetuning.predict import ModelScorer, logits_of_windows
 from epilm.genome.genes import Gene, read_genes
 from epilm.genome.sequence import encode
+from epilm.shards import digest, digest_of_weights
 from epilm.tasks.reference import Reference
 from epilm.tasks.splice.transcript_blocks import reversed_strand, window_of
 from epilm.variants.haplotypes import Change
-from epilm.variants.kept_parts import digest, digest_of_weights
 from epilm.variants.passes import SteadyRows, passes, probe_windows
 from epilm.variants.scorers import Codes, Values
 

@@ -56,13 +56,3 @@ class Against:
     """Start sites (BED with strand, GTF, genePred): nearness as a baseline."""
     conservation: Path | None = None
     """bigWig or bedGraph (phyloP): its mean over the changed bases, as a column and a baseline."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """Which part is scored, and where."""
-
-    shard: str | None = None
-    """i/N: every N-th record from the i-th."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""

@@ -5,7 +5,6 @@ that was read goes unsaid. Coordinates become 0-based here. VCF and BCF need pys
 """
 
 import csv
-import gzip
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import IO, Any
 from epilm.errors import InputError, UsageError
 from epilm.genome.blocks import is_bgzip
 from epilm.genome.files import is_gzip
+from epilm.genome.limits import LimitedGzip, open_text
 
 VCF_ENDINGS = (".vcf", ".vcf.gz", ".bcf")
 TSV_ENDINGS = (".tsv", ".tsv.gz", ".txt", ".txt.gz")
@@ -129,7 +129,7 @@ def open_vcf(path: Path) -> Iterator[Any]:
         name = path
         if is_gzip(path) and not is_bgzip(path):
             name = Path(folder) / "plain.vcf"
-            with gzip.open(path) as packed, open(name, "wb") as plain:
+            with LimitedGzip(path) as packed, open(name, "wb") as plain:
                 shutil.copyfileobj(packed, plain)
         with pysam.VariantFile(str(name)) as file:
             yield file
@@ -228,9 +228,7 @@ def _tsv(path: Path) -> Iterator[Row]:
 
 def open_table(path: Path) -> IO[str]:
     """Open a table, plain or gzip."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8")
-    return open(path, encoding="utf-8")
+    return open_text(path, path.suffix == ".gz")
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:

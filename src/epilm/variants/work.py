@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from epilm.shards import digest
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Checked
-from epilm.variants.kept_parts import Parts, digest, digest_of_bases
+from epilm.variants.kept_parts import Parts, digest_of_bases
 from epilm.variants.null import Stratum, draw_null, percentile, stratum_of
 from epilm.variants.passes import ON_CPU, ON_GPU
 from epilm.variants.score_writers import Columns
@@ -134,12 +135,7 @@ def score_work(
         part = slice(first, min(first + size, n))
         values = None if parts is None else parts.get(number)
         if values is None:
-            for at in range(part.start, part.stop, batch):
-                here = slice(at, min(at + batch, part.stop))
-                said: dict[str, Values] = {}
-                for scorer in scorers:
-                    said |= scorer(work.changes[here], genome)
-                table[here] = np.stack([said[name] for name in names], 1)
+            table[part] = score_block(scorers, work, genome, batch, part)
             if parts is not None:
                 parts.put(number, table[part])
         else:
@@ -147,6 +143,21 @@ def score_work(
         if n > 4 * PIECE and number % 16 == 15:
             say(f"{part.stop:,} of {n:,} haplotypes")
     return table
+
+
+def score_block(
+    scorers: Sequence[ChangeScorer], work: Work, genome: Reference, batch: int, block: slice
+) -> Values:
+    """Values of haplotypes side by side, `batch` of them in memory at a time."""
+    names = list(columns_of(scorers))
+    rows: list[Values] = []
+    for at in range(block.start, block.stop, batch):
+        here = slice(at, min(at + batch, block.stop))
+        said: dict[str, Values] = {}
+        for scorer in scorers:
+            said |= scorer(work.changes[here], genome)
+        rows.append(np.stack([said[name] for name in names], 1))
+    return np.concatenate(rows)
 
 
 def columns_of(scorers: Sequence[ChangeScorer]) -> dict[str, str]:

@@ -5,7 +5,7 @@ controls, in `scores`.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -175,57 +175,19 @@ class BindingTask(Task):
         self, source: Any, out: Any, options: Any, score: Scorer, say: Say
     ) -> BinPredictions:
         """Predict bins of a cell type into a file: the challenge's (.tab.gz), bigWig or Parquet."""
-        if source is not None:
-            raise UsageError(
-                "sequences and bins do not go together",
-                found=str(source),
-                do="Leave the file out: a model of binding reads --store and --cell.",
-            )
-        if options.store is None or options.cell is None or out is None:
+        if out is None:
             raise UsageError(
                 "bins need a store, a cell type and a file", do="Give --store, --cell and --out."
             )
-        store = options.store if isinstance(options.store, Store) else Store.open(options.store)
+        store, bins = _bins_to_predict(source, options, score, say)
         sizes = dict(zip(store.chroms, store.sizes, strict=True))
-        if options.bins is not None:
-            if options.regions is not None:
-                raise UsageError(
-                    "--bins and --regions both say where the bins lie",
-                    found=f"{options.bins} and {options.regions}",
-                    do="Give one of them.",
-                )
-            given = options.bins
-            bins = (
-                read_bins(given, chroms=list(options.chroms) or None)
-                if isinstance(given, str | Path)
-                else given
-            )
-        elif options.regions is not None:
-            bins, notes = bins_of_regions(options.regions, sizes, chroms=list(options.chroms))
-            for note in notes:
-                say(f"note: {note}")
-        elif options.chroms:
-            bins = grid(sizes, chroms=list(options.chroms))
-        else:
-            raise UsageError(
-                "no bins are named", do="Give --chroms, --regions FILE, or --bins FILE."
-            )
-        score.reads.check(store, [options.cell], other_assembly=options.other_assembly)
         names = score.about["labels"]["names"]
         column = column_of(names, options.factor)
-        for note in proxy_notes(store, [options.cell]) if score.reads.states else []:
-            say(f"WARNING: {note}")
         about = {
             "factor": names[column],
             "cell": options.cell,
             "run": str(score.about.get("path")),
         }
-        check_bins(bins, store, score)
-        names_read = [name for name, _, _ in score.reads.signals]
-        numbers = np.array([store.chroms.index(name) for name in bins.chroms] or [0])
-        places = stretches(numbers[bins.chrom], bins.start, bins.width)
-        for note in silent_notes(store, names_read, [options.cell], places, "predicted"):
-            say(f"WARNING: {note}")
         examples = CellBins(bins, store.cell_number(options.cell), tuple(store.chroms))
         total, began = 0.0, time.monotonic()
         with open_predictions(out, bins, sizes=sizes, about=about) as file:
@@ -241,6 +203,13 @@ class BindingTask(Task):
             Path(out),
         )
 
+    def to_predict(
+        self, source: Any, options: Any, score: Scorer, say: Say
+    ) -> Iterator[tuple[Any, Any]]:
+        """See `Task.to_predict`."""
+        store, bins = _bins_to_predict(source, options, score, say)
+        yield CellBins(bins, store.cell_number(options.cell), tuple(store.chroms)), store
+
     def evaluate(
         self, run: Any, data: Any, options: Any, score: Scorer | None, say: Say
     ) -> list[DreamEvaluation]:
@@ -248,6 +217,54 @@ class BindingTask(Task):
         if data is None or not options.cell:
             raise UsageError("dream needs labels and a cell type", do="Give --data and --cell.")
         return [evaluate_binding(run, data, options, cell, score, say) for cell in options.cell]
+
+
+def _bins_to_predict(source: Any, options: Any, score: Scorer, say: Say) -> tuple[Store, Any]:
+    """The store and the bins that are asked for, checked, with what must be said of them."""
+    if source is not None:
+        raise UsageError(
+            "sequences and bins do not go together",
+            found=str(source),
+            do="Leave the file out: a model of binding reads --store and --cell.",
+        )
+    if options.store is None or options.cell is None:
+        raise UsageError(
+            "bins need a store, a cell type and a file", do="Give --store, --cell and --out."
+        )
+    store = options.store if isinstance(options.store, Store) else Store.open(options.store)
+    sizes = dict(zip(store.chroms, store.sizes, strict=True))
+    if options.bins is not None:
+        if options.regions is not None:
+            raise UsageError(
+                "--bins and --regions both say where the bins lie",
+                found=f"{options.bins} and {options.regions}",
+                do="Give one of them.",
+            )
+        given = options.bins
+        bins = (
+            read_bins(given, chroms=list(options.chroms) or None)
+            if isinstance(given, str | Path)
+            else given
+        )
+    elif options.regions is not None:
+        bins, notes = bins_of_regions(options.regions, sizes, chroms=list(options.chroms))
+        for note in notes:
+            say(f"note: {note}")
+    elif options.chroms:
+        bins = grid(sizes, chroms=list(options.chroms))
+    else:
+        raise UsageError("no bins are named", do="Give --chroms, --regions FILE, or --bins FILE.")
+    score.reads.check(store, [options.cell], other_assembly=options.other_assembly)
+    column_of(score.about["labels"]["names"], options.factor)
+    for note in proxy_notes(store, [options.cell]) if score.reads.states else []:
+        say(f"WARNING: {note}")
+    check_bins(bins, store, score)
+    names_read = [name for name, _, _ in score.reads.signals]
+    numbers = np.array([store.chroms.index(name) for name in bins.chroms] or [0])
+    places = stretches(numbers[bins.chrom], bins.start, bins.width)
+    for note in silent_notes(store, names_read, [options.cell], places, "predicted"):
+        say(f"WARNING: {note}")
+    return store, bins
 
 
 def _silent_parts(plan: BindingPlan, store: Store, signals: Sequence[str]) -> list[str]:

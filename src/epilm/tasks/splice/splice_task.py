@@ -177,24 +177,10 @@ class SpliceTask(Task):
         """Write sites of transcripts, of sequences, or of whole chromosomes; tracks of the last."""
         if out is None:
             raise UsageError("sites are written to a file", do="Give --out, e.g. sites.tsv.gz.")
-        if not 0 < options.threshold <= 1:
-            raise UsageError(
-                "impossible value",
-                where="--threshold",
-                found=options.threshold,
-                expected="above 0, at most 1",
-            )
-        check_words(options)
+        _check_predict(source, options)
         began = time.monotonic()
         if source is None:
             return self._predict_chromosomes(out, options, score, say, began)
-        for name, value in (("--tracks", options.tracks), ("--chroms", options.chroms)):
-            if value:
-                raise UsageError(
-                    f"{name} is for whole chromosomes, and transcripts are given",
-                    found=str(source),
-                    do=f"Leave {name} or the file out: genes overlap.",
-                )
         blocks = _blocks_to_predict(source, options, score)
         for note in blocks.notes:
             say(f"note: {note}")
@@ -215,21 +201,12 @@ class SpliceTask(Task):
     def _predict_chromosomes(
         self, out: Any, options: Any, score: Scorer, say: Say, began: float
     ) -> SitePredictions:
-        if options.genome is None:
-            raise UsageError(
-                "nothing to predict is named",
-                do="Give transcripts (a table, GTF, GFF3) or sequences, or --genome alone.",
-            )
         reference = open_reference(options.genome)
         bases = 0
         with SiteTable(out, options.threshold) as table:
             tracks = SiteTracks(options.tracks, reference.sizes) if options.tracks else None
             with tracks or _Nothing():
-                for place in _places(options.chroms, reference):
-                    codes = reference.codes(place.chrom)
-                    blocks = ChromosomeBlocks(
-                        place, codes, context=_context(score), block=_block(options, score)
-                    )
+                for place, blocks in _chromosomes(options, reference, score):
                     if blocks.skipped:
                         say(f"note: {place.chrom}: {blocks.skipped:,} bases of N left out")
                     for row, said in enumerate(_rows_of(score(blocks))):
@@ -241,6 +218,17 @@ class SpliceTask(Task):
         seconds = time.monotonic() - began
         written = list(tracks.paths.values()) if tracks is not None else []
         return SitePredictions(bases, table.counts, options.threshold, seconds, Path(out), written)
+
+    def to_predict(
+        self, source: Any, options: Any, score: Scorer, say: Say
+    ) -> Iterator[tuple[Any, Any]]:
+        """See `Task.to_predict`."""
+        _check_predict(source, options)
+        if source is not None:
+            yield _blocks_to_predict(source, options, score), None
+            return
+        for _, blocks in _chromosomes(options, open_reference(options.genome), score):
+            yield blocks, None
 
     def evaluate(
         self, run: Any, data: Any, options: Any, score: Scorer | None, say: Say
@@ -306,6 +294,42 @@ class SpliceTask(Task):
         part = "test" if options.split == "chromosome" else "all"
         return SpliceEvaluation(
             {part: tables}, {RULE: {part: beside}}, warnings, [*read.notes, *notes, *blocks.notes]
+        )
+
+
+def _check_predict(source: Any, options: Any) -> None:
+    """Refuse what cannot be predicted, by its option's name."""
+    if not 0 < options.threshold <= 1:
+        raise UsageError(
+            "impossible value",
+            where="--threshold",
+            found=options.threshold,
+            expected="above 0, at most 1",
+        )
+    check_words(options)
+    if source is None and options.genome is None:
+        raise UsageError(
+            "nothing to predict is named",
+            do="Give transcripts (a table, GTF, GFF3) or sequences, or --genome alone.",
+        )
+    for name, value in (("--tracks", options.tracks), ("--chroms", options.chroms)):
+        if value and source is not None:
+            raise UsageError(
+                f"{name} is for whole chromosomes, and transcripts are given",
+                found=str(source),
+                do=f"Leave {name} or the file out: genes overlap.",
+            )
+
+
+def _chromosomes(
+    options: Any, reference: Reference, score: Scorer
+) -> Iterator[tuple[Interval, ChromosomeBlocks]]:
+    """Chromosomes that are asked for, in blocks."""
+    for place in _places(options.chroms, reference):
+        codes = reference.codes(place.chrom)
+        yield (
+            place,
+            ChromosomeBlocks(place, codes, context=_context(score), block=_block(options, score)),
         )
 
 

@@ -89,7 +89,13 @@ def read_wilds(
             "there is no WILDS subset", where=str(folder), expected=f"{PLACES} and {LABELS}"
         )
     table = subset / PLACES
-    y = np.load(check_file(subset / LABELS, "labels of windows, an .npy array"), mmap_mode="r")
+    labels = check_file(subset / LABELS, "labels of windows, an .npy array")
+    try:
+        y = np.load(labels, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OverflowError) as error:
+        raise InputError(
+            "the array cannot be read", where=str(labels), found=error, expected="an .npy array"
+        ) from None
     if y.ndim != 2:
         raise InputError(
             "the labels are no table",
@@ -170,8 +176,8 @@ def read_wilds(
                 f"{cell}: {len(windows) - len(rows)} of {len(windows)} windows are not there; their"
                 " bins count as ambiguous"
             )
-    labels = BinLabels(bins, tuple(wanted), values, factor or subset.name, tuple(notes))
-    return labels if chroms is None else labels.take(labels.bins.inside(chroms))
+    joined = BinLabels(bins, tuple(wanted), values, factor or subset.name, tuple(notes))
+    return joined if chroms is None else joined.take(joined.bins.inside(chroms))
 
 
 def _labels(y: NDArray[np.floating], rows: NDArray[np.int64], where: str) -> NDArray[np.int8]:

@@ -1,0 +1,74 @@
+"""Join the parts that shards wrote: byte for byte what one process would have written."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from epilm.errors import InputError
+from epilm.shards import JoinedParts
+
+Say = Callable[[str], None]
+# Command -> the function (joined parts, out, say) that writes what they say.
+VERBS = {
+    "predict": "epilm.finetuning.predict_shards:merge_predictions",
+    "explain": "epilm.explaining.explain_shards:merge_explanations",
+    "score-variants": "epilm.variants.variant_shards:merge_scores",
+}
+
+FOLDERS = ("explain",)  # what they write is a folder, which is replaced where that is said
+
+
+def merge(
+    parts: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    say: Say | None = None,
+) -> Any:
+    """Join the parts of one command.
+
+    Parameters
+    ----------
+    parts : path, or sequence of path
+        Folder of the parts, or the parts.
+    out : path
+        What the command would have written; its name says the format, as there.
+    overwrite : bool
+        Replace a folder `out`; a file is replaced in any case, as by the commands themselves.
+    say : callable, optional
+        Takes lines; standard error by default.
+
+    Returns
+    -------
+    What the command itself returns.
+
+    Raises
+    ------
+    InputError
+        If a part is missing, there twice, not whole, or of another model, data or request; or model
+        or data changed since.
+
+    Examples
+    --------
+    >>> merge("/nowhere/parts", "scores.tsv")
+    Traceback (most recent call last):
+    epilm.errors.InputError: /nowhere/parts: there is no such folder. Expected parts.
+    """
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    paths = [parts] if isinstance(parts, str | Path) else list(parts)
+    with JoinedParts(paths) as joined:
+        verb = str(joined.about["verb"])
+        if verb not in VERBS:
+            raise InputError(
+                "the parts are of a command that this version does not join",
+                where=str(joined.parts[0][0]),
+                found=verb,
+                expected=f"one of {', '.join(VERBS)}",
+            )
+        module, name = VERBS[verb].split(":")
+        for note in joined.notes:
+            say(f"note: {note}")
+        more = {"overwrite": True} if overwrite and verb in FOLDERS else {}
+        return getattr(import_module(module), name)(joined, out, say, **more)

@@ -1,0 +1,1 @@
+"""Every parser against files that are not what they should be."""

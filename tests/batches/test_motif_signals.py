@@ -204,6 +204,7 @@ def planted(tmp_path_factory):
     return Store.open(store.path)
 
 
+@pytest.mark.twin  # learns for seconds; what the scores are is proved beside it
 def test_a_model_that_is_given_the_scores_finds_sites_that_one_without_does_not(planted, tmp_path):
     """The encoder is frozen: on so few bases one that learns remembers them, with the scores or
     without.

@@ -69,7 +69,7 @@ def ran(tmp_path_factory):
     return out, json.loads((out / "results.json").read_text()), done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.twin  # half a minute: what a card will be asked, rehearsed
 def test_every_part_runs(ran):
     _, results, _ = ran
     parts = dict(results["parts"])
@@ -99,6 +99,7 @@ def test_every_part_runs(ran):
     )
 
 
+@pytest.mark.twin  # half a minute: what a card will be asked, rehearsed
 def test_every_fast_path_agrees_or_is_absent_for_a_reason(ran):
     checks = ran[1]["parts"]["parity"]["values"]["checks"]
     assert {row["verdict"] for row in checks} <= {"agrees", "absent"}, checks
@@ -106,6 +107,7 @@ def test_every_fast_path_agrees_or_is_absent_for_a_reason(ran):
     assert sum(row["verdict"] == "agrees" for row in checks) >= 8
 
 
+@pytest.mark.twin  # half a minute: what a card will be asked, rehearsed
 def test_a_rehearsal_is_never_read_as_a_result(ran):
     out, _, said = ran
     page = (out / "results.md").read_text()
@@ -117,6 +119,7 @@ def test_a_rehearsal_is_never_read_as_a_result(ran):
     assert all("not comparable" in row for row in rows)
 
 
+@pytest.mark.twin  # half a minute: what a card will be asked, rehearsed
 def test_what_comes_back_is_small_and_opens(ran):
     import epilm
 

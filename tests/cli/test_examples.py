@@ -20,7 +20,7 @@ def test_help_of_a_task_shows_its_examples_alone(capsys, tmp_path):
     quick(planted(40), tmp_path / "ft", checkpoint="cnn", epochs=1)
     assert main(["predict", str(tmp_path / "ft"), "--help"]) == 0
     shown = examples_shown(capsys.readouterr().out)
-    assert [line.split()[3] for line in shown] == ["sequences.fa", "peaks.bed"]
+    assert [line.split()[3] for line in shown] == ["sequences.fa", "peaks.bed", "peaks.bed"]
     assert main(["evaluate", "F.tab.gz", "--task", "binding", "--help"]) == 0
     shown = examples_shown(capsys.readouterr().out)
     assert [line.split()[2:4] for line in shown] == [

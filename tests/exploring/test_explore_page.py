@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from epilm.errors import InputError
-from epilm.exploring import page as pages
+from epilm.exploring import explore_page as pages
 from epilm.exploring.explore_page import Browsed, fit, igv_script, write_explorer
 from epilm.exploring.loci import find_loci
 from epilm.exploring.track import Level, Track, TrackSpan

@@ -249,7 +249,7 @@ def test_what_bins_need_is_asked_for(model, store, bins, tmp_path):
     with pytest.raises(UsageError, match=r"no bins are named.*--chroms, --regions FILE, or --bins"):
         predict(model, out=tmp_path / "p.tab", store=store, cell="typeA", device="cpu")
     with pytest.raises(UsageError, match=r"sequences and bins do not go together. Found a.fa"):
-        predict(model, "a.fa", store=store)
+        predict(model, "a.fa", tmp_path / "p.tab", store=store)
     with pytest.raises(UsageError, match=r"predict binding: no such option. Found --window, an op"):
         predict(model, window=100)
 

@@ -161,6 +161,7 @@ def test_a_killed_run_keeps_the_same_best_and_ends_as_early(store, tmp_path):
     assert lines(out) == lines(straight)
 
 
+@pytest.mark.twin  # two processes make one step: tests/pretraining/test_step.py
 def test_two_processes_give_the_losses_of_one(store, whole, tmp_path):
     out = tmp_path / "two"
     # It starts its second process with its own command line: no fork has one.

@@ -239,6 +239,7 @@ def test_the_page_has_a_part_for_each_setting_and_does_not_call_real_data_simula
 # -- stopped and gone on with
 
 
+@pytest.mark.twin  # the engine of tests/trials/test_trial.py
 def test_a_stopped_one_goes_on_with_the_rows_that_are_missing(done, tmp_path):
     home, result, _ = done
     shutil.copytree(home / "out", tmp_path / "out")
@@ -252,6 +253,7 @@ def test_a_stopped_one_goes_on_with_the_rows_that_are_missing(done, tmp_path):
     assert sum(line.startswith("seed 1") for line in said) == 2
 
 
+@pytest.mark.twin  # the engine of tests/trials/test_trial.py
 def test_an_arm_or_a_seed_more_is_added_and_another_ablation_refused(done, tmp_path):
     home, result, _ = done
     shutil.copytree(home / "out", tmp_path / "out")

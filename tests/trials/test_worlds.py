@@ -50,6 +50,7 @@ def test_the_page_says_what_it_is(small):
     assert "http" not in text
 
 
+@pytest.mark.twin  # the engine of tests/trials/test_trial.py
 def test_a_stopped_ablation_goes_on_with_the_rows_that_are_missing(small, tmp_path):
     home, result, _ = small
     shutil.copytree(home / "out", tmp_path / "out")

@@ -47,5 +47,5 @@ def explain(
     from epilm.sharding.spread import spread_out
 
     named = given_fields(options) if options is not None else {}
-    done = spread_out(explained, (run, None), out, named, spread)
+    done = spread_out(explained, (run, named.pop("regions", None)), out, named, spread)
     print(writer.dumps(done.summary(), indent=2) if json else f"{done.text()}\n{out}")

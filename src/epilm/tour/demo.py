@@ -249,6 +249,8 @@ def demo(
         "simulated": True,
         "factors": plan.factors,
         "cell": plan.cell,
+        "valid": plan.valid,
+        "test": plan.test,
     }
     write_json(folder / DEMO, done | {"seconds": diary.wall(), "stages": diary.stages})
 

@@ -115,7 +115,6 @@ def _models(home: Path) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
-    splits = truth.get("splits", {})
     return Section(
         "What was run",
         text=[
@@ -142,8 +141,8 @@ def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
                 "Regions",
                 f"{truth.get('regions', 0):,} in {len(truth.get('cell_types', []))} cell types",
             ),
-            ("Learned on", ", ".join(splits.get("train", []))),
-            ("Tested on", ", ".join(splits.get("test", []))),
+            ("Epochs chosen on", ", ".join(done.get("valid", []))),
+            ("Tested on", ", ".join(done.get("test", []))),
             ("Time", duration(done.get("seconds"))),
         ],
     )

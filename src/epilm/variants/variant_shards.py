@@ -20,7 +20,7 @@ from epilm.shards import (
 from epilm.store.input_digests import told
 from epilm.variants.score import PIECE, Say, Scoring, VariantScores, prepare_scoring
 
-FILES = ("variants", "genome", "store", "motifs", "model")
+FILES = ("variants", "genome", "store", "motifs", "model", "genes", "conservation")
 MACHINE = ("torch", "threads", "device")
 
 
@@ -77,9 +77,8 @@ def merge_scores(joined: JoinedParts, out: str | Path, say: Say) -> VariantScore
     InputError
         If model or data changed since.
     """
-    names = dict.fromkeys(
-        ("model", "genome", "store", "cell", "motifs", "window", "scores", "pooling")
-    )
+    may_be_none = "model genome store cell motifs window scores pooling distance genes conservation"
+    names = dict.fromkeys(may_be_none.split())
     given = names | joined.about["call"] | joined.about["files"]
     scoring = prepare_scoring(**given, out=out, device="cpu")
     joined.check_now(_asked(scoring, given))

@@ -66,6 +66,7 @@ def explain(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import tempfile
     >>> from epilm.finetuning.finetune import finetune
     >>> from epilm.tasks.base import labelled

@@ -27,7 +27,7 @@ def score_variants(
     store: Path | None = None,
     cell: str | None = None,
     motifs: Path | None = None,
-    reading: Annotated[VariantReading, Parameter(name="*")] = VariantReading(),  # noqa: B008 - frozen
+    reading: Annotated[VariantReading, Parameter(name="*")] = VariantReading(),  # noqa: B008
     ranking: Annotated[Ranking, Parameter(name="*")] = Ranking(),  # noqa: B008
     against: Annotated[Against, Parameter(name="*")] = Against(),  # noqa: B008
     running: Annotated[Running, Parameter(name="*")] = Running(),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from epilm.atomic import atomic_folder, write_json
 from epilm.cohorts.classifiers import CONSTANT, OutOfFold
 from epilm.cohorts.people import People
-from epilm.cohorts.scoring import AT_PREVALENCE, SCORES, Spread
+from epilm.cohorts.scoring import AT_PREVALENCE, SCORES, FoldScore
 from epilm.metrics.level import Difference
 from epilm.metrics.prevalence import at_prevalence
 from epilm.plots.page import write_page
@@ -36,7 +36,7 @@ class RiskResult:
         By arm.
     folds : dict of str to list of dict
         Scores of each fold.
-    table : dict of str to dict of str to Spread
+    table : dict of str to dict of str to FoldScore
         Scores over folds.
     differences : dict of str to Difference
         AUROC of the model less that of each other arm.
@@ -51,7 +51,7 @@ class RiskResult:
     fold: NDArray[np.int64]
     said: dict[str, OutOfFold]
     folds: dict[str, list[dict[str, Any]]]
-    table: dict[str, dict[str, Spread]]
+    table: dict[str, dict[str, FoldScore]]
     differences: dict[str, Difference]
     alarms: dict[str, str]
     notes: list[str]

@@ -32,7 +32,7 @@ AT_PREVALENCE = {
 }
 
 
-class Spread(NamedTuple):
+class FoldScore(NamedTuple):
     """A score over folds.
 
     Attributes
@@ -88,20 +88,20 @@ def fold_scores(
     return out
 
 
-def spread_of(tables: Sequence[Mapping[str, Any]], name: str) -> Spread:
+def spread_of(tables: Sequence[Mapping[str, Any]], name: str) -> FoldScore:
     """Give mean and sample deviation of a score over folds.
 
     Examples
     --------
     >>> spread_of([{"auroc": 0.5}, {"auroc": 0.7}, {"auroc": float("nan")}], "auroc")
-    Spread(mean=0.6, sd=0.14142135623730948, folds=2)
+    FoldScore(mean=0.6, sd=0.14142135623730948, folds=2)
     """
     values = np.array([table.get(name, np.nan) for table in tables], np.float64)
     values = values[np.isfinite(values)]
     if not len(values):
-        return Spread(float("nan"), float("nan"), 0)
+        return FoldScore(float("nan"), float("nan"), 0)
     sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    return Spread(float(values.mean()), sd, len(values))
+    return FoldScore(float(values.mean()), sd, len(values))
 
 
 def alarm_of(said: OutOfFold) -> str | None:

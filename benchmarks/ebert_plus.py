@@ -63,7 +63,7 @@ def ebert_plus(
 
 def blocks_of(model: Any, store: Any, cell: str, bins: Any, place: Any, batch: int) -> Any:
     """Probabilities (n, 1) of bins, block by block."""
-    from epilm.finetuning.predict import ModelScorer
+    from epilm.finetuning.scorer import ModelScorer
     from epilm.tasks.binding.rows import CellBins
 
     model.network.to(place.device)

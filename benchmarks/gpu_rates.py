@@ -204,7 +204,7 @@ def predicted(session: "Session", limit: float) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks.ebert_plus import ebert_plus
-    from epilm.finetuning.predict import logits_of
+    from epilm.finetuning.scorer import logits_of
     from epilm.finetuning.windows import reading_of
     from epilm.tasks.binding.bins import grid
     from epilm.tasks.binding.rows import CellBins

@@ -14,7 +14,7 @@ from epilm.batches.window_reader import WindowReader
 from epilm.errors import InputError
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned import load_finetuned
-from epilm.finetuning.predict import open_scorer
+from epilm.finetuning.scorer import open_scorer
 from epilm.models.model_spec import ModelSpec
 from epilm.motifs.motif import Motif
 from epilm.store.reader import Store

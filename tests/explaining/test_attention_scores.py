@@ -9,7 +9,6 @@ from epilm.explaining.attention_scores import (
     attention_maps,
     attention_scores,
     from_first,
-    high_runs,
     of_bases,
     rollout,
 )
@@ -68,14 +67,6 @@ def test_the_tables_are_the_encoders_own_and_rows_sum_to_one():
     tables = attention_maps(made, made.windows(where.codes[None], where, False))
     assert [tuple(table.shape) for table in tables] == [(1, 2, 20, 20)] * 2
     assert torch.allclose(tables[-1].sum(-1), torch.ones(1, 2, 20))
-
-
-def test_runs_need_both_conditions_and_their_length():
-    scores = np.array([0.01] * 5 + [0.2] * 5 + [0.01] + [0.2] * 4)
-    assert high_runs(scores, 5) == [(5, 10)]
-    assert high_runs(scores, 4) == [(5, 10), (11, 15)]
-    assert high_runs(np.array([0.5] * 4 + [0.6] * 6), 4) == []  # not ten times the least
-    assert high_runs(np.full(4, np.nan)) == []
 
 
 def test_a_network_without_attention_is_refused():

@@ -13,7 +13,7 @@ from torch import nn
 from epilm.errors import UsageError
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned import load_finetuned
-from epilm.finetuning.predict import open_scorer
+from epilm.finetuning.scorer import open_scorer
 from epilm.hub.checkpoint import save_model
 from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, TowerSpec

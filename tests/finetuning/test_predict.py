@@ -13,7 +13,8 @@ import torch
 from epilm.batches.window_reader import WindowReader
 from epilm.device import Place, choose_place
 from epilm.errors import CheckpointError, InputError, StoreError, UsageError
-from epilm.finetuning.predict import ModelScorer, logits_of_windows, open_scorer, predict
+from epilm.finetuning.predict import predict
+from epilm.finetuning.scorer import ModelScorer, logits_of_windows, open_scorer
 from epilm.models.classifier import SequenceClassifier
 from epilm.tasks.base import labelled
 from epilm.tasks.binding import Bins, grid
@@ -174,7 +175,7 @@ def test_neither_batch_nor_order_changes_a_prediction(model, store, bins):
 
 
 def test_blocks_come_one_by_one_and_the_model_is_left_as_it_was(model, store, bins, monkeypatch):
-    import epilm.finetuning.predict as module
+    import epilm.finetuning.scorer as module
 
     monkeypatch.setattr(module, "PIECE", 10)
     calls, head = [], model.network.head
@@ -291,7 +292,7 @@ def test_predictions_go_to_the_challenges_file_to_bigwig_and_to_parquet(
 
 
 def test_progress_is_said_of_a_long_prediction(model, store, bins, monkeypatch):
-    import epilm.finetuning.predict as module
+    import epilm.finetuning.scorer as module
 
     clock = iter(range(0, 4000, 40))
     monkeypatch.setattr(module, "PIECE", 20)

@@ -12,7 +12,7 @@ import pytest
 from epilm.baselines.bin_models import fit_kmer_state
 from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError
-from epilm.finetuning.predict import open_scorer
+from epilm.finetuning.scorer import open_scorer
 from epilm.metrics.bin_scores import score_bins
 from epilm.playground.simulate import simulate
 from epilm.store.making.build import build

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from epilm.errors import InputError, UsageError
 from epilm.variants.haplotypes import Change
 from epilm.variants.judging import baselines, judge, read_truth, spearman
-from epilm.variants.score import VariantScores
+from epilm.variants.prepared_scoring import VariantScores
 from epilm.variants.variant_files import Allele
 
 RNG = np.random.default_rng(3)

@@ -10,7 +10,7 @@ from torch import nn
 from epilm.device import choose_place
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import BARE, Finetuned
-from epilm.finetuning.predict import ModelScorer
+from epilm.finetuning.scorer import ModelScorer
 from epilm.genome.sequence import decode, encode
 from epilm.variants import open_models
 from epilm.variants.haplotypes import Change, normalise
@@ -242,7 +242,7 @@ def test_a_trained_runs_scores_depend_on_the_variant_alone(run, tmp_path):
 def test_the_answers_are_those_of_predict_on_the_haplotypes(run):
     """One SNV, the probabilities of the whole chromosome, once with REF and once with ALT."""
     from epilm.finetuning.finetuned import load_finetuned
-    from epilm.finetuning.predict import open_scorer
+    from epilm.finetuning.scorer import open_scorer
     from epilm.tasks.splice.genome import ChromosomeBlocks
     from epilm.tasks.splits import Interval
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from epilm.tasks.sequence_predictions import SequencePredictions, summary
-from epilm.variants.score import VariantScores
+from epilm.variants.prepared_scoring import VariantScores
 
 
 def text_of(done: Any, out: Any) -> str:

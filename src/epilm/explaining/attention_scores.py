@@ -15,8 +15,6 @@ from epilm.explaining.frames import Frame
 from epilm.explaining.subject import Subject, Values
 from epilm.hub.load import find_encoder, find_trunk
 
-MIN_RUN = 5  # bases of a run: the tool's own default
-
 
 def attention_maps(subject: Subject, windows: Windows) -> list[Tensor]:
     """Give the attention tables of all layers, each float (N, heads, L, L).
@@ -126,25 +124,3 @@ def attention_scores(subject: Subject, frame: Frame, how: str = "attention") -> 
         bases = bases / (length if length > 0 else 1)
         total += (bases[::-1] if reverse else bases) / len(strands)
     return total[frame.first : frame.last]
-
-
-def high_runs(scores: Values, min_len: int = MIN_RUN) -> list[tuple[int, int]]:
-    """Find runs of bases with much attention: above the mean and above ten times the least.
-
-    Returns
-    -------
-    list of (int, int)
-        Half-open, each at least `min_len` bases.
-
-    Examples
-    --------
-    >>> high_runs(np.array([0.01, 0.01, 1, 1, 1, 1, 1, 0.01, 1, 1.0]))
-    [(2, 7)]
-    """
-    known = np.nan_to_num(scores, nan=-np.inf)
-    finite = scores[np.isfinite(scores)]
-    if not len(finite):
-        return []
-    high = (known > finite.mean()) & (known > 10 * finite.min())
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], high, [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2]) if b - a >= min_len]

@@ -5,24 +5,19 @@ Opening, reading, mapping and writing meet here.
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import epilm
 from epilm.errors import UsageError
-from epilm.explaining.asked_frames import read_frames, shuffled_frame
-from epilm.explaining.discovery import call_seqlets, find_patterns, named, tomtom_module
+from epilm.explaining.asked_frames import read_frames
+from epilm.explaining.discovery import tomtom_module
 from epilm.explaining.explain_options import ExplainOptions, options_of
+from epilm.explaining.explain_shards import explain_shard
+from epilm.explaining.explain_steps import Say, about_of, explanation_of, map_with_null, open_asked
 from epilm.explaining.explanation import Explanation
-from epilm.explaining.frames import Frame, Region
-from epilm.explaining.opening import open_subject
-from epilm.explaining.region_map import WAYS, RegionMap, map_region
+from epilm.explaining.region_map import RegionMap
 from epilm.explaining.subject import Subject
 from epilm.finetuning.finetuned import Finetuned
-
-Say = Callable[[str], None]
 
 
 def explain(
@@ -86,8 +81,6 @@ def explain(
     asked = options_of(options)
     _check(asked)
     if shard is not None:
-        from epilm.explaining.explain_shards import explain_shard
-
         return explain_shard(model, asked, out, shard, say)
     subject = model if isinstance(model, Subject) else open_asked(model, asked)
     if asked.score is not None:
@@ -146,19 +139,6 @@ def _check(asked: ExplainOptions) -> None:
         )
 
 
-def open_asked(model: Any, asked: ExplainOptions) -> Subject:
-    """Open the subject that options ask for."""
-    return open_subject(
-        model,
-        store=asked.store,
-        cell=asked.cell,
-        output=asked.output,
-        both_strands=asked.both_strands,
-        batch=asked.batch_size,
-        device=asked.device,
-    )
-
-
 def explain_with(
     subject: Subject, asked: ExplainOptions, out: str | Path | None = None, say: Say | None = None
 ) -> Explanation:
@@ -179,72 +159,3 @@ def explain_with(
     if out is not None:
         done.write(out, overwrite=asked.overwrite, pictures=asked.pictures)
     return done
-
-
-def map_with_null(
-    subject: Subject, region: Region, windows: list[Frame], asked: ExplainOptions
-) -> tuple[RegionMap, list[Any]]:
-    """Explain a region, and give the scores of its shuffled copies."""
-    each, copies = map_region(subject, region, windows, asked), []
-    for copy in range(asked.null):
-        mixed = [shuffled_frame(frame, asked.seed, copy) for frame in windows]
-        copies.append(map_region(subject, region, mixed, asked).scores)
-    return each, copies
-
-
-def explanation_of(
-    subject: Subject,
-    asked: ExplainOptions,
-    frames: Sequence[tuple[Region, list[Frame]]],
-    sizes: dict[str, int],
-    maps: list[RegionMap],
-    null: list[Any],
-    about: dict[str, Any],
-) -> Explanation:
-    """Call seqlets and patterns of maps, and say what a reader must know."""
-    notes = list(subject.notes)
-    unknown = int(sum((each.codes > 3).sum() for each in maps))
-    if unknown:
-        notes.append(f"{unknown:,} bases are N: they are not changed and have no score")
-    if len(frames) > sum(len(windows) == 1 for _, windows in frames):
-        notes.append(
-            "regions longer than a window are read in windows on a grid of the genome, each base in"
-            " the middle of one"
-        )
-    seqlets = call_seqlets(maps, null, asked.null) if asked.null else []
-    patterns = find_patterns(maps, seqlets)
-    if asked.motifs is not None:
-        from epilm.motifs.formats import read_motifs
-
-        motifs = read_motifs(asked.motifs)
-        patterns = named(patterns, motifs)
-        if len(motifs) < 50:
-            notes.append(
-                f"TOMTOM's q is of {len(motifs)} motifs: below 50 it depends on which these are"
-            )
-    return Explanation(maps, about, sizes, seqlets, patterns, notes)
-
-
-def about_of(subject: Subject, asked: ExplainOptions) -> dict[str, Any]:
-    """What the folder says of model, method and options; JSON values."""
-    return {
-        "format": 1,
-        "epilm": epilm.__version__,
-        "model": subject.where,
-        "method": asked.method,
-        "what": WAYS[asked.method].about,
-        "output": subject.names[subject.output],
-        "strands": "both" if subject.both or subject.bases else "the region's own",
-        "options": {
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in asdict(replace(asked, genome=None)).items()
-            if value is not None
-        },
-        "genome": [str(path) for path in _listed(asked.genome)],
-    }
-
-
-def _listed(paths: Any) -> Sequence[Any]:
-    if paths is None:
-        return ()
-    return paths if isinstance(paths, list | tuple) else (paths,)

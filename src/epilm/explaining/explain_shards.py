@@ -10,15 +10,9 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import UsageError
-from epilm.explaining.explain import (
-    Say,
-    about_of,
-    explanation_of,
-    map_with_null,
-    open_asked,
-    read_frames,
-)
+from epilm.explaining.asked_frames import read_frames
 from epilm.explaining.explain_options import ExplainOptions, options_of
+from epilm.explaining.explain_steps import Say, about_of, explanation_of, map_with_null, open_asked
 from epilm.explaining.explanation import Explanation
 from epilm.explaining.region_map import RegionMap
 from epilm.explaining.subject import Subject

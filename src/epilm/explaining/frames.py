@@ -9,7 +9,7 @@ Coordinates 0-based, half-open. Axes: W bases of a window, n of them explained.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -352,9 +352,3 @@ def window_of(region: Region, window: int | None, widest: int | None) -> int | N
             )
         return window
     return widest if widest is not None and region.end - region.start > widest else None
-
-
-def known_bases(frame: Frame) -> NDArray[np.bool_]:
-    """Say which of the explained bases are not N, bool (n,)."""
-    known: Any = frame.codes[frame.first : frame.last] < 4
-    return known

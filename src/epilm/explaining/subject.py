@@ -21,7 +21,7 @@ from epilm.errors import UsageError, nearest
 from epilm.explaining import mutagenesis
 from epilm.explaining.frames import MORE, Frame
 from epilm.finetuning.finetuned import Finetuned
-from epilm.finetuning.predict import logits_of_windows
+from epilm.finetuning.scorer import logits_of_windows
 from epilm.finetuning.windows import reading_of
 from epilm.genome.sequence import reverse_complement
 from epilm.hub.load import Loaded, find_encoder, find_trunk

@@ -21,7 +21,6 @@ from epilm.exploring.loci import Loci, Stretch, kept_loci
 from epilm.exploring.track import Level, Part, Track, in_order
 from epilm.plots.page import footer
 
-MOST_MB = 20.0
 ROOM = 64 * 1024  # for the words of the page itself, about
 
 

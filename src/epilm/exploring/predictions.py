@@ -112,7 +112,7 @@ def prediction_tracks(
         window's width is known.
     """
     from epilm.finetuning.finetuned import load_finetuned
-    from epilm.finetuning.predict import open_scorer
+    from epilm.finetuning.scorer import open_scorer
 
     if stride is not None and stride < 1:
         raise UsageError("impossible value", where="--stride", found=stride, expected="at least 1")

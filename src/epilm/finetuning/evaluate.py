@@ -11,7 +11,7 @@ from typing import Any, Literal
 from epilm.device import choose_device
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, about_at, is_finetuned, load_finetuned
-from epilm.finetuning.predict import BATCH, open_scorer
+from epilm.finetuning.scorer import BATCH, open_scorer
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.contract import Say, options_from
 from epilm.tasks.sequence_scores import no_such_run

@@ -25,8 +25,8 @@ from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.predict import BATCH, logits_of, rows_at_once, said_of
 from epilm.finetuning.preset import check_width, with_preset, with_steps
+from epilm.finetuning.scorer import BATCH, logits_of, rows_at_once, said_of
 from epilm.finetuning.start import (
     Size,
     in_fp32_on_cpu,

@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.predict import (
-    ModelScorer,
-    logits_of_block,
-    open_scorer,
-    rows_at_once,
-    said_of,
-)
+from epilm.finetuning.scorer import ModelScorer, logits_of_block, open_scorer, rows_at_once, said_of
 from epilm.finetuning.windows import reading_of
 from epilm.shards import (
     JoinedParts,

@@ -94,12 +94,7 @@ class OwnBases:
     def __init__(self, model: Finetuned, rows: LabelledSequences, device: torch.device) -> None:
         self.device = device
         self.notes: list[str] = []
-        if model.about.get("signals"):
-            raise UsageError(
-                "the model reads signals, and sequences have none",
-                found=", ".join(name for name, _, _ in model.reads.signals),
-                expected="places in a store, in a cell type",
-            )
+        _refuse_signals(model, "sequences")
         self.factors = _fusion_scores(model, rows, device)
         self.codes: Tensor | None = None
         self.ids: list[Tensor] = []
@@ -274,12 +269,7 @@ class DrawnBases:
     def __init__(self, model: Finetuned, examples: Any) -> None:
         self.examples = examples
         self.notes: list[str] = []
-        if model.about.get("signals"):
-            raise UsageError(
-                "the model reads signals, and the rows have none",
-                found=", ".join(name for name, _, _ in model.reads.signals),
-                expected="places in a store, in a cell type",
-            )
+        _refuse_signals(model, "the rows")
 
     def windows(
         self,
@@ -384,3 +374,12 @@ def _centre(
     inside = at < lengths[:, None]
     cut = np.where(inside, np.take_along_axis(codes, np.minimum(at, codes.shape[1] - 1), 1), 4)
     return cut.astype(np.uint8), np.minimum(lengths, widest)
+
+
+def _refuse_signals(model: Finetuned, rows: str) -> None:
+    if model.about.get("signals"):
+        raise UsageError(
+            f"the model reads signals, and {rows} have none",
+            found=", ".join(name for name, _, _ in model.reads.signals),
+            expected="places in a store, in a cell type",
+        )

@@ -9,7 +9,7 @@ Axes: B windows, L tokens, H hidden, S signals, C channels. Source: protocols 5.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from epilm.errors import InputError, RecipeError, nearest
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.pooled import trunk_of
+from epilm.models.seeds import seeded
 from epilm.tokens.state_tokens import real_tokens
 
 TokenPool = Literal["max", "mean", "attention", "bin", "max+bin"]
@@ -264,23 +265,7 @@ def best_of(x: Tensor, real: Tensor) -> Tensor:
     return best.masked_fill(~real.any(-1), 0.0)
 
 
-def binding_from(
-    model: EBERT | GeneBERT,
-    *,
-    signals: int = 0,
-    conv_channels: Sequence[int] = (128, 128),
-    kernel: int = 5,
-    activation: Literal["relu", "gelu", "tanh"] = "relu",
-    pool: TokenPool = "max",
-    dense: int = 128,
-    dropout: float = 0.1,
-    outputs: int = 1,
-    shortcut: Sequence[int] = (),
-    means: Sequence[int] = (),
-    middle: tuple[int, int] = (0, 0),
-    around: tuple[int, int] = (0, 0),
-    seed: int | None = None,
-) -> BindingModel:
+def binding_from(model: EBERT | GeneBERT, *, seed: int | None = None, **head: Any) -> BindingModel:
     """Put a new head on a copy of a pre-trained model, without its heads of pre-training.
 
     The twin that starts from random weights is `binding_from(build_model(spec, seed=...), ...)`.
@@ -291,31 +276,9 @@ def binding_from(
         Left as it is. Of a GeneBERT or DNABERT the sequence encoder alone is taken, as a DBERT.
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
-    signals, conv_channels, kernel, activation, pool, dense, dropout, outputs, shortcut, means,
-    middle, around
-        See `BindingModel`.
+    **head
+        Arguments of `BindingModel` but the trunk.
     """
     trunk = trunk_of(model)
-
-    def build() -> BindingModel:
-        return BindingModel(
-            trunk,
-            signals=signals,
-            conv_channels=conv_channels,
-            kernel=kernel,
-            activation=activation,
-            pool=pool,
-            dense=dense,
-            dropout=dropout,
-            outputs=outputs,
-            shortcut=shortcut,
-            means=means,
-            middle=middle,
-            around=around,
-        )
-
-    if seed is None:
-        return build()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build()
+    with seeded(seed):
+        return BindingModel(trunk, **head)

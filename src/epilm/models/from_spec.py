@@ -6,7 +6,6 @@ MODELS has one builder a name; a spec is checked before anything is built.
 from collections.abc import Callable
 from typing import get_args, get_type_hints
 
-import torch
 from torch import nn
 
 from epilm.errors import RecipeError, nearest
@@ -14,6 +13,7 @@ from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import ChunkPool
 from epilm.models.model_spec import ModelSpec
+from epilm.models.seeds import seeded
 from epilm.models.sizes import encoder_from_spec, encoder_size
 from epilm.models.stem import BaseStem
 from epilm.nn.encoder import init_weights
@@ -67,10 +67,7 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT | EBERT
     39
     """
     check_spec(spec)
-    if seed is None:
-        return MODELS[spec.name](spec)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         return MODELS[spec.name](spec)
 
 

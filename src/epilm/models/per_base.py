@@ -7,7 +7,7 @@ middle: with k-mers at every base one, with k-mers side by side all k.
 Axes: B windows, W bases, L tokens of a chunk, Q chunks of a window, H hidden, C outputs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from epilm.errors import InputError
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.pooled import trunk_of
+from epilm.models.seeds import seeded
 from epilm.nn.heads import LabelHead
 from epilm.tokens.kmers import CLS, SEP, UNK, kmer_ids
 
@@ -221,15 +222,9 @@ def per_base_from(
     model: EBERT | GeneBERT,
     outputs: int,
     *,
-    context: int,
-    k: int,
-    stride: int,
-    special: bool,
-    kept: int,
-    beside: int,
     positions: int,
-    dropout: float = 0.1,
     seed: int | None = None,
+    **reading: Any,
 ) -> PerBaseModel:
     """Put the head on a copy of a pre-trained model, its position table enlarged if chunks are
     longer than it reads (A1: the rows that were learned are repeated).
@@ -240,28 +235,12 @@ def per_base_from(
         Rows that the table must have.
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
-    context, k, stride, special, kept, beside
-        See `PerBaseModel`.
+    **reading
+        Arguments of `PerBaseModel` but the trunk and the outputs.
     """
     trunk = trunk_of(model)
     if positions > trunk.encoder.max_positions:
         trunk.encoder.enlarge(positions, "tile")
 
-    def build() -> PerBaseModel:
-        return PerBaseModel(
-            trunk,
-            outputs,
-            context=context,
-            k=k,
-            stride=stride,
-            special=special,
-            kept=kept,
-            beside=beside,
-            dropout=dropout,
-        )
-
-    if seed is None:
-        return build()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return build()
+    with seeded(seed):
+        return PerBaseModel(trunk, outputs, **reading)

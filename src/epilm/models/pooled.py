@@ -7,13 +7,13 @@ Axes: B windows, L tokens, H hidden.
 
 import copy
 
-import torch
 from torch import Tensor, nn
 
 from epilm.batch import Windows
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import Pooling, pool_tokens
+from epilm.models.seeds import seeded
 from epilm.nn.heads import LabelHead
 
 
@@ -76,8 +76,5 @@ def pooled_from(
         The head's weights are a function of it, and torch's own state is left as it was.
     """
     trunk = trunk_of(model)
-    if seed is None:
-        return PooledModel(trunk, outputs, trunk.pooling, dropout)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         return PooledModel(trunk, outputs, trunk.pooling, dropout)

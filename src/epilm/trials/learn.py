@@ -21,7 +21,7 @@ from epilm.errors import InputError
 from epilm.finetuning.finetune import Result, finetune
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.finetuned_page import comparison
-from epilm.finetuning.predict import open_scorer
+from epilm.finetuning.scorer import open_scorer
 from epilm.finetuning.start import prepare
 from epilm.finetuning.windows import reading_of
 from epilm.metrics.bin_scores import score_bins

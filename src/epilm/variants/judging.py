@@ -21,7 +21,7 @@ from epilm.genome.annotation import read_tss
 from epilm.metrics.curves import auroc
 from epilm.variants.conservation import CONSERVATION
 from epilm.variants.haplotypes import Change
-from epilm.variants.score import VariantScores
+from epilm.variants.prepared_scoring import VariantScores
 from epilm.variants.variant_files import kind_of, open_table
 
 Values = NDArray[np.float64]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from epilm.device import choose_place
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import is_finetuned
-from epilm.finetuning.predict import ModelScorer, open_scorer
+from epilm.finetuning.scorer import ModelScorer, open_scorer
 from epilm.hub.load import Loaded, load
 from epilm.models.grouping import Pooling
 from epilm.motifs.formats import read_motifs

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from epilm.batch import Windows
 from epilm.errors import UsageError
-from epilm.finetuning.predict import ModelScorer, logits_of_windows
+from epilm.finetuning.scorer import ModelScorer, logits_of_windows
 from epilm.genome.genes import Gene, read_genes
 from epilm.genome.sequence import encode
 from epilm.shards import digest, digest_of_weights

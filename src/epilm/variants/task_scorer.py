@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned
-from epilm.finetuning.predict import ModelScorer, logits_of_windows
+from epilm.finetuning.scorer import ModelScorer, logits_of_windows
 from epilm.finetuning.windows import OwnBases
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
@@ -53,7 +53,7 @@ class TaskScorer:
     Parameters
     ----------
     score : ModelScorer
-        `finetuning.predict.open_scorer`.
+        `finetuning.scorer.open_scorer`.
     store : Store, optional
     cell : str, optional
         Both, for a model that reads places of a store; or neither.

@@ -18,7 +18,8 @@ from epilm.shards import (
     written_before,
 )
 from epilm.store.input_digests import told
-from epilm.variants.score import PIECE, Say, Scoring, VariantScores, prepare_scoring
+from epilm.variants.prepared_scoring import Say, Scoring, VariantScores, prepare_scoring
+from epilm.variants.work import PIECE
 
 FILES = ("variants", "genome", "store", "motifs", "model", "genes", "conservation")
 MACHINE = ("torch", "threads", "device")

@@ -12,7 +12,8 @@ from epilm.cli import main
 from epilm.errors import InputError, UsageError
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetuned import load_finetuned
-from epilm.finetuning.predict import open_scorer, predict
+from epilm.finetuning.predict import predict
+from epilm.finetuning.scorer import open_scorer
 from epilm.genome.signals import open_signal
 from epilm.training.epochs import Epochs
 from toy_splice import LETTERS, SHORT, Genome, reverse, short_run, spliced, world, write

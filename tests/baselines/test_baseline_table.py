@@ -77,7 +77,9 @@ def test_states_say_where_a_factor_binds_and_kmers_do_not(bins):
 
 
 def test_what_a_baseline_cannot_be_is_refused(sequences):
-    with pytest.raises(UsageError, match="unknown baseline. Found kmers. Did you mean kmer"):
+    with pytest.raises(
+        UsageError, match="--beside: unknown baseline. Found kmers. Did you mean kmer"
+    ):
         fit_baseline("kmers", sequences)
     with pytest.raises(UsageError, match="the baseline motif needs motifs"):
         fit_baseline("motif", sequences)

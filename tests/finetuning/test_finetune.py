@@ -509,6 +509,13 @@ def test_the_shortcut_takes_larger_steps_still(store):
         quick_bins(store, shortcut_lr_multiplier=2.0)
 
 
+def test_a_baseline_that_is_not_known_is_refused_before_anything_is_learned(tmp_path):
+    said = []
+    with pytest.raises(UsageError, match="--beside: unknown baseline. Found kmers. Did you mean"):
+        learn_sequences(tmp_path, said.append, beside=("kmers",))
+    assert not [line for line in said if line.startswith("epoch")]
+
+
 # -- where little is installed
 
 

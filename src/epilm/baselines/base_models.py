@@ -87,6 +87,24 @@ class FittedMatrices:
         return said
 
 
+def find_base_baseline(name: str) -> "BaseBaseline":
+    """Look a baseline of answers to bases up by name.
+
+    Raises
+    ------
+    UsageError
+        Naming the nearest known one.
+    """
+    if name not in BASE_BASELINES:
+        raise UsageError(
+            "unknown baseline of answers to bases",
+            where="--beside",
+            found=name,
+            do=nearest(name, sorted(BASE_BASELINES)),
+        )
+    return BASE_BASELINES[name]
+
+
 def fit_base_baseline(name: str, lesson: TaskLesson) -> tuple[FittedMatrices, list[str]]:
     """Count the letters of a lesson's training rows.
 
@@ -106,14 +124,7 @@ def fit_base_baseline(name: str, lesson: TaskLesson) -> tuple[FittedMatrices, li
     UsageError
         If the name is unknown.
     """
-    if name not in BASE_BASELINES:
-        raise UsageError(
-            "unknown baseline of answers to bases",
-            where="--beside",
-            found=name,
-            do=nearest(name, sorted(BASE_BASELINES)),
-        )
-    baseline = BASE_BASELINES[name]
+    baseline = find_base_baseline(name)
     names: Sequence[str] = lesson.labels.names
     spans = [baseline.around.get(each, baseline.others) for each in names[1:]]
     counts = [np.ones((last - first + 1, _LETTERS)) for first, last in spans]  # Laplace's one

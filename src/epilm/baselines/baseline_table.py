@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.baselines.base_models import BASE_BASELINES, FittedMatrices, fit_base_baseline
+from epilm.baselines.base_models import (
+    BASE_BASELINES,
+    FittedMatrices,
+    find_base_baseline,
+    fit_base_baseline,
+)
 from epilm.baselines.features import Features
 from epilm.baselines.sequence_models import canonical, kmer_counts
 from epilm.errors import InputError, UsageError, nearest
@@ -78,6 +83,38 @@ class Baseline(NamedTuple):
     about: str
 
 
+def check_baseline(name: str, lesson: TaskLesson, motifs: Sequence[Any] | None = None) -> None:
+    """Refuse a baseline that cannot be fitted, before anything is learned; see `fit_baseline`.
+
+    Raises
+    ------
+    UsageError
+    """
+    if lesson.labels.per_base:
+        find_base_baseline(name)
+        return
+    if name in BASE_BASELINES:
+        raise UsageError(
+            "the baseline answers bases, and the task asks about rows",
+            where="--beside",
+            found=name,
+            do=nearest(name, sorted(BASELINES)),
+        )
+    if name not in BASELINES:
+        raise UsageError(
+            "unknown baseline", where="--beside", found=name, do=nearest(name, sorted(BASELINES))
+        )
+    if BASELINES[name].needs_motifs and not motifs:
+        raise UsageError(
+            f"the baseline {name} needs motifs",
+            do="Pass --motifs FILE or jaspar:2018, or a store built with --motifs.",
+        )
+    if lesson.labels.kind not in ("classes", "factors"):
+        raise UsageError(
+            "a baseline ranks classes or factors", found=f"labels of {lesson.labels.kind}"
+        )
+
+
 def fit_baseline(
     name: str, lesson: TaskLesson, motifs: Sequence[Any] | None = None
 ) -> tuple[FittedBaseline | FittedMatrices, list[str]]:
@@ -103,24 +140,8 @@ def fit_baseline(
     """
     if lesson.labels.per_base:
         return fit_base_baseline(name, lesson)
-    if name in BASE_BASELINES:
-        raise UsageError(
-            "the baseline answers bases, and the task asks about rows",
-            where="--beside",
-            found=name,
-            do=nearest(name, sorted(BASELINES)),
-        )
-    if name not in BASELINES:
-        raise UsageError("unknown baseline", found=name, do=nearest(name, sorted(BASELINES)))
-    baseline = BASELINES[name]
-    if baseline.needs_motifs and not motifs:
-        raise UsageError(
-            f"the baseline {name} needs motifs",
-            do="Pass --motifs FILE or jaspar:2018, or a store built with --motifs.",
-        )
-    kind = lesson.labels.kind
-    if kind not in ("classes", "factors"):
-        raise UsageError("a baseline ranks classes or factors", found=f"labels of {kind}")
+    check_baseline(name, lesson, motifs)
+    baseline, kind = BASELINES[name], lesson.labels.kind
     rows = np.unique(np.concatenate(lesson.draw.steps(0, MOST)))
     readers = baseline.readers(lesson, list(motifs or ()))
     names = [""] if kind == "classes" else list(lesson.labels.names)

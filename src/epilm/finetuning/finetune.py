@@ -9,7 +9,7 @@ collapsed to one answer.
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from epilm.finetuning.tries import SECOND, learn
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
 from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
+from epilm.motifs.motif import Motif
 from epilm.store.identity import identity_of
 from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
@@ -368,6 +369,12 @@ def _learn(
     out: Path | None,
 ) -> Result:
     """Train to the end and score every part."""
+    if options.beside:
+        from epilm.baselines.baseline_table import check_baseline
+
+        motifs = _motifs_beside(lesson, options)
+        for name in options.beside:
+            check_baseline(name, lesson, motifs)
     machine = in_fp32_on_cpu(
         model, choose_place(options.device, options.precision), options.precision
     )
@@ -444,6 +451,13 @@ def _learn(
     )
 
 
+def _motifs_beside(lesson: TaskLesson, options: Any) -> Sequence[Motif] | None:
+    """The motifs that baselines may read: those given, else those of the store."""
+    if (given := getattr(options, "motifs", None)) is not None:
+        return read_collection(given)
+    return None if lesson.store is None else motifs_of_store(lesson.store)
+
+
 def _beside(
     lesson: TaskLesson, options: Any, say: Say, notes: list[str]
 ) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
@@ -452,10 +466,7 @@ def _beside(
         return {}
     from epilm.baselines.baseline_table import fit_baseline
 
-    given = getattr(options, "motifs", None)
-    motifs = None if given is None else read_collection(given)
-    if motifs is None and lesson.store is not None:
-        motifs = motifs_of_store(lesson.store)
+    motifs = _motifs_beside(lesson, options)
     out: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
     for name in options.beside:
         fitted, left_out = fit_baseline(name, lesson, motifs)

@@ -129,7 +129,7 @@ def _what(done: dict[str, Any], truth: dict[str, Any]) -> Section:
                 "The models are toys that learn within a minute. The page shows that every part"
                 " works and what its output looks like, not how well such models do on real data."
                 " Part two, further down, does the same for EBERT: one seed, toy size. Both parts"
-                " together take some seven minutes on two cores, a part on each."
+                " together take seven to ten minutes on two cores, a part on each."
             ),
         ],
         facts=[

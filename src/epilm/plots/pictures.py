@@ -19,6 +19,7 @@ def metric_bars(
     title: str = "",
     chance: float | None = None,
     limits: tuple[float, float] | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> Axes:
     """Draw one bar a model: the mean over its seeds, a whisker of one sample sd, the seeds as dots.
 
@@ -32,9 +33,13 @@ def metric_bars(
         Line of what guessing gives.
     limits : (float, float), optional
         Range of the axis.
+    kinds : sequence of str, optional
+        What each bar is of: bars of one kind share a colour. Each is its own where not given.
     """
     names = list(values)
-    for row, (name, colour) in enumerate(zip(names, COLOURS * 4)):
+    kinds = names if kinds is None else kinds
+    colours = dict(zip(dict.fromkeys(kinds), COLOURS * 4))
+    for row, (name, colour) in enumerate(zip(names, (colours[kind] for kind in kinds))):
         seeds = np.asarray(values[name], np.float64)
         mean = float(np.nanmean(seeds)) if np.isfinite(seeds).any() else 0.0
         sd = float(np.nanstd(seeds, ddof=1)) if len(seeds) > 1 else 0.0

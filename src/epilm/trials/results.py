@@ -471,7 +471,7 @@ def _draw(part: Part, stem: Path) -> bool:
         return False
     named = {": ".join(filter(None, key)): numbers for key, numbers in bars.items()}
     with figure(5.6, 0.6 + 0.34 * len(named)) as (fig, (ax,)):
-        metric_bars(ax, named, title=NAMES.get(score, score))
+        metric_bars(ax, named, title=NAMES.get(score, score), kinds=[name for _, name in bars])
         fig.savefig(stem.with_suffix(".png"), dpi=120, metadata={"Software": "epilm"})
     with open(stem.with_suffix(".tsv"), "w", encoding="utf-8", newline="\n") as file:
         file.write(f"setting\trow\t{part.per}\t{score}\n")

@@ -6,6 +6,7 @@ Reads the folders that `finetune` writes (task.json, metrics.json, metrics.jsonl
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from epilm.plots.page import (
 )
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
+from epilm.tasks import TASKS, find_task
 
 # metric -> (heading, what guessing gives on balanced classes or None = the share of positives)
 METRICS: dict[str, str] = {
@@ -40,7 +42,7 @@ METRICS: dict[str, str] = {
 }
 SCORES = HEADS | {
     "top_k": "top-k",
-    "positives": "bound",
+    "positives": "positives",
     "pearson": "Pearson",
     "spearman": "Spearman",
     "r2": "R2",
@@ -252,7 +254,8 @@ def command_of(run: Path) -> str:
     task = str(about.get("task", given.get("task", "task")))
     settings = given.get("settings", kept.get("settings", {}))
     words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
-    placed = bool(about.get("window_bp"))
+    words += _changed(task, settings)
+    placed = bool(about.get("factors"))
     data = str(kept.get("data", "DATA"))
     where = f" --store STORE --factor {' '.join(about.get('factors', ()))}" if placed else ""
     code = (
@@ -265,12 +268,34 @@ def command_of(run: Path) -> str:
     return code
 
 
+def _changed(task: str, settings: Mapping[str, Any]) -> list[str]:
+    """Options of a run that are not those of its task where nothing is said; of a task that is not
+    known here none.
+    """
+    names = {name for known in TASKS.values() for name in (known.name, *known.aliases)}
+    if task not in names:
+        return []
+    words = []
+    for option in fields(find_task(task).options_of("finetune")):
+        value = settings.get(option.name)
+        usual = list(option.default) if isinstance(option.default, tuple) else option.default
+        if option.name in ("epochs", "lr", "seed", "device") or value in (None, usual, []):
+            continue
+        name = option.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            several = " ".join(map(str, value)) if isinstance(value, list) else value
+            words.append(f"--{name} {several}")
+    return words
+
+
 def _reproduce(run: Path) -> Section:
     return Section(
         "How to reproduce",
         text=[
-            "What differs from the defaults stands in the settings above; data and store are those"
-            " of the run (a digest of both is kept)."
+            "The options are those of the run that differ from the defaults; data, genome and store"
+            " are to be named again (a digest of what was read is kept)."
         ],
         code=command_of(run),
     )

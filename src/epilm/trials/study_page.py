@@ -87,12 +87,14 @@ def _how(study: Study, kept: dict, rows: list[Row]) -> Section:
     if study.measure == "labels":
         words = f"{spec.epochs} epochs, rate {spec.lr:g}, batch {spec.batch_size}"
         facts.append(("Fine-tuning", words))
+    made_of = []
     for model in study.models:
         recipe, size, changes = study.recipe_of(model)
         made = f"{recipe}, size {size or 'base'}, {model.pretrain}: {', '.join(changes)}"
-        facts.append((f"Model {model.name}", model.run or made))
+        made_of.append(f"{model.name}: {model.run or made}")
     facts.append(("Time of rows", duration(sum(row["seconds"] for row in rows))))
     files = [f"--{key} {value}" for key, value in kept["about"].items() if key != "assembly"]
     sized = [] if study.size == "base" else [f"--size {study.size}"]
     code = " ".join(["epilm ablate", study.name, *files, *sized, "--out", "FOLDER"])
-    return Section("How the rows were made", facts=facts, code=code)
+    details = [("The models", "\n".join(made_of))]
+    return Section("How the rows were made", facts=facts, code=code, details=details)

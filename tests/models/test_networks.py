@@ -75,6 +75,14 @@ def test_every_network_over_bases_answers(name):
     assert NETWORKS[name].both_strands
 
 
+def test_a_seed_makes_the_same_network_whatever_was_drawn_before():
+    about = {"kind": "cnn", "labels": {"kind": "classes", "names": ["0", "1"]}, "head": {}}
+    one = build_network(None, about, seed=1).state_dict()
+    torch.rand(3)
+    again = build_network(None, about, seed=1).state_dict()
+    assert all(torch.equal(one[name], again[name]) for name in one)
+
+
 def test_factornet_reads_windows_of_one_width():
     with pytest.raises(UsageError, match=r"reads windows of one width. Found sequences of differ"):
         NETWORKS["factornet"].build(Shape(2))

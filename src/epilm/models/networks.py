@@ -19,6 +19,7 @@ from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.dilated import DilatedCNN
 from epilm.models.per_base import per_base_from
 from epilm.models.pooled import pooled_from
+from epilm.models.seeds import seeded
 
 
 class Shape(NamedTuple):
@@ -225,7 +226,8 @@ def build_network(model: Any, about: Mapping[str, Any], seed: int | None = None)
     name = options.pop("name", None)
     kind = about["kind"]
     if kind in NETWORKS:
-        return NETWORKS[kind].build(shape, **options)
+        with seeded(seed):
+            return NETWORKS[kind].build(shape, **options)
     if name not in HEADS:
         raise CheckpointError(
             "the model has a head that is not known here",

@@ -31,6 +31,7 @@ class PooledModel(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> from epilm.nn.encoder import SequenceEncoder
     >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
     >>> ids = torch.tensor([[2, 5, 9, 3, 0]])

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from epilm.errors import CheckpointError, InputError
 from epilm.finetuning.predict import predict
+from epilm.tasks.sequence_predictions import SequencePredictions, summary
 from toy_sequences import QUICK as SHORT
 from toy_sequences import planted, quick, said_of_all
 
@@ -38,3 +40,48 @@ def test_letters_fasta_and_intervals_are_read(tmp_path):
         predict(result.model, tmp_path / "a.bed")
     with pytest.raises(CheckpointError, match="no fine-tuned model here"):
         predict(tmp_path, texts)
+
+
+def predictions(values, kind="classes", names=()):
+    n = len(values)
+    return SequencePredictions(
+        np.array(values, np.float64),
+        [f"s{row}" for row in range(n)],
+        ["chr1"] * n,
+        np.arange(n),
+        np.arange(n) + 5,
+        names,
+        kind=kind,
+    )
+
+
+CLASSES = predictions([[0.9, 0.1], [0.25, 0.75]], names=("other", "promoter"))
+FACTORS = predictions([[0.5, 0.1], [0.4, 0.7], [0.6, 0.2]], "factors", ("CTCF", "MAX"))
+NUMBERS = predictions([[1.0], [4.0]], "numbers", ("ph",))
+
+
+def test_a_table_says_what_its_numbers_are(tmp_path):
+    CLASSES.write(tmp_path / "o.tsv")
+    assert (tmp_path / "o.tsv").read_text().splitlines() == [
+        "name\tchrom\tstart\tend\tp_other\tp_promoter",
+        "s0\tchr1\t0\t5\t0.9\t0.1",
+        "s1\tchr1\t1\t6\t0.25\t0.75",
+    ]
+    assert list(NUMBERS.columns())[-1] == "said_ph"
+    FACTORS.write(tmp_path / "o.parquet")
+    table = pd.read_parquet(tmp_path / "o.parquet")
+    assert table["p_MAX"].tolist() == [0.1, 0.7, 0.2]
+
+
+def test_the_line_that_sums_up_is_of_classes_of_questions_or_of_numbers():
+    assert CLASSES.told() == "2 sequences, by class [1, 1]"
+    assert FACTORS.told() == "3 sequences, at or above one half: CTCF 2, MAX 1"
+    assert NUMBERS.told() == "2 sequences, mean ph 2.5"
+    assert summary(CLASSES)["mean"] == [0.575, 0.425]
+    assert summary(FACTORS) == {
+        "sequences": 3,
+        "names": ["CTCF", "MAX"],
+        "at_least_half": [2, 1],
+        "mean": [0.5, 0.3333],
+    }
+    assert "at_least_half" not in summary(NUMBERS)

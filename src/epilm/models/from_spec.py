@@ -16,6 +16,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.models.seeds import seeded
 from epilm.models.sizes import encoder_from_spec, encoder_size
 from epilm.models.stem import BaseStem
+from epilm.models.token_heads import build_token_heads
 from epilm.nn.encoder import init_weights
 from epilm.nn.fusion import build_fusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
@@ -348,7 +349,7 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
             ContactEncoder(spec.regions, hidden, shared) if spec.contacts == "encoder" else None
         ),
         cells=_cell_vectors(spec.cells, hidden) if spec.cell_embedding else None,
-        motif_head=_motif_head(spec, hidden),
+        token_heads=build_token_heads(spec, hidden),
         regions=spec.regions,
     )
 
@@ -363,9 +364,9 @@ def _ebert(spec: ModelSpec) -> EBERT:
     )
     hidden = encoder.hidden
     head = MaskedHead(hidden, vocab, encoder.words.weight)
-    motifs = _motif_head(spec, hidden)
+    of_tokens = build_token_heads(spec, hidden)
     if "states" not in spec.streams:
-        return EBERT(encoder, head, motif_head=motifs, pooling=spec.pooling)
+        return EBERT(encoder, head, token_heads=of_tokens, pooling=spec.pooling)
     rows = spec.states + N_SPECIAL_STATES
     states = nn.Embedding(rows, hidden, padding_idx=PAD_STATE)
     states.apply(init_weights)
@@ -378,7 +379,7 @@ def _ebert(spec: ModelSpec) -> EBERT:
         states=states,
         state_head=MaskedHead(hidden, rows, states.weight if own is None else own.weight),
         state_table=own,
-        motif_head=motifs,
+        token_heads=of_tokens,
         combine=spec.state_combine,
         pooling=spec.pooling,
     )
@@ -389,16 +390,6 @@ def _stem(spec: ModelSpec) -> BaseStem | None:
         return None
     hidden = encoder_size(spec.encoder).hidden
     return BaseStem(spec.k, spec.stride, spec.stem.filters, spec.stem.width, hidden)
-
-
-def _motif_head(spec: ModelSpec, hidden: int) -> nn.Linear | None:
-    if not spec.motif_sites:
-        return None
-    head = nn.Linear(hidden, spec.motif_sites)
-    head.apply(init_weights)
-    # Sites are rare: begin there, so that the first steps are not spent on it.
-    nn.init.constant_(head.bias, MOTIF_BIAS)
-    return head
 
 
 def _cell_vectors(cells: int, hidden: int) -> nn.Embedding:
@@ -422,8 +413,6 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "dbert": ("dna",),
 }
 WINDOW_MODELS = ("ebert", "dbert")
-# Logit of one in a thousand: about how many tokens hold the middle of one motif's site.
-MOTIF_BIAS = -7.0
 
 
 def parameter_table(model: nn.Module) -> dict[str, int]:

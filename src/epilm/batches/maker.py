@@ -418,31 +418,9 @@ def _cut(
     )
 
 
-def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: SampleSpec) -> None:
-    """Refuse what no batch can be made of."""
-    check_k(spec.k, spec.stride)
-    _known(ModelSpec, spec, "model", ("layout", "join", "segment"))
-    _known(
-        NextSegmentSpec,
-        objectives.next_segment,
-        "objectives.next_segment",
-        ("form", "unit", "negative"),
-    )
-    _known(
-        MaskSpec,
-        objectives.masked_kmers,
-        "objectives.masked_kmers",
-        ("scheme", "rate_mode", "random_from"),
-    )
-    if objectives.matching.input not in ("masked", "clean"):
-        raise RecipeError(
-            "unknown value",
-            where="objectives.matching.input",
-            found=objectives.matching.input,
-            do=nearest(objectives.matching.input, ("masked", "clean")),
-        )
+def _check_lengths(spec: ModelSpec, following: NextSegmentSpec, samples: SampleSpec) -> None:
+    """Refuse inputs too short for what is laid out in them."""
     least = samples.regions + 3 if spec.layout in ("concat", "concat_budget") else 3
-    following = objectives.next_segment
     if following.weight > 0 and following.form == "cross":
         parts = {"region": 1, "sample": samples.regions, "halves": -(-samples.regions // 2)}[
             following.unit
@@ -461,6 +439,11 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
             raise RecipeError(
                 "no base of a region fits", where="model.max_tokens", found=spec.max_tokens
             )
+
+
+def _check_objectives(spec: ModelSpec, objectives: ObjectivesSpec) -> None:
+    """Refuse objectives of pairs and factors that the model is not laid out for."""
+    following = objectives.next_segment
     if (
         following.weight > 0
         and following.form == "bi"
@@ -487,6 +470,33 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
             found="channels",
             do="Set model.tower.prepare to resize, or objectives.masked_factors.weight to 0.",
         )
+
+
+def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: SampleSpec) -> None:
+    """Refuse what no batch can be made of."""
+    check_k(spec.k, spec.stride)
+    _known(ModelSpec, spec, "model", ("layout", "join", "segment"))
+    _known(
+        NextSegmentSpec,
+        objectives.next_segment,
+        "objectives.next_segment",
+        ("form", "unit", "negative"),
+    )
+    _known(
+        MaskSpec,
+        objectives.masked_kmers,
+        "objectives.masked_kmers",
+        ("scheme", "rate_mode", "random_from"),
+    )
+    if objectives.matching.input not in ("masked", "clean"):
+        raise RecipeError(
+            "unknown value",
+            where="objectives.matching.input",
+            found=objectives.matching.input,
+            do=nearest(objectives.matching.input, ("masked", "clean")),
+        )
+    _check_lengths(spec, objectives.next_segment, samples)
+    _check_objectives(spec, objectives)
     if "contacts" in spec.streams and store.contacts is None:
         raise StoreError(
             "the store has no contacts",

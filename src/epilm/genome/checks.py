@@ -163,6 +163,22 @@ def _refuse_disorder(
     )
 
 
+def _where_rows_went(
+    table: pd.DataFrame,
+    rows: NDArray[np.int64],
+    twice: NDArray[np.bool_],
+    unique_by: Sequence[str],
+) -> NDArray[np.int64]:
+    """Row of the result that each row given became, -1 for none; a duplicate went with its first."""
+    went_to = np.full(len(table), -1, dtype=np.int64)
+    went_to[rows] = np.arange(len(rows))
+    if twice.any():
+        group = table.groupby(list(unique_by), sort=False).ngroup().to_numpy()
+        first = np.unique(group, return_index=True)[1]
+        went_to[twice] = went_to[first[group[twice]]]
+    return went_to
+
+
 def check_intervals(
     table: pd.DataFrame,
     sizes: Mapping[str, int] | None = None,
@@ -272,12 +288,7 @@ def check_intervals(
     order = np.lexsort((np.arange(len(table)), end, start, rank[codes]))
     rows = order[(keep & ~twice)[order]].astype(np.int64)
     counts["kept"] = len(rows)
-    went_to = np.full(len(table), -1, dtype=np.int64)
-    went_to[rows] = np.arange(len(rows))
-    if twice.any():
-        group = table.groupby(list(unique_by), sort=False).ngroup().to_numpy()
-        first = np.unique(group, return_index=True)[1]
-        went_to[twice] = went_to[first[group[twice]]]
+    went_to = _where_rows_went(table, rows, twice, unique_by)
     kept = table.iloc[rows].reset_index(drop=True)
     kept["start"], kept["end"] = start[rows], end[rows]
     kept.attrs = dict(table.attrs)

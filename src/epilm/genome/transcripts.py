@@ -348,6 +348,19 @@ def _genes_of(
     return rows, notes
 
 
+def _by_gene(
+    exons: dict[str, _Exons], parents: dict[str, tuple[str, int, str]]
+) -> dict[tuple[str, str, str], list[_Exons]]:
+    """Transcripts by gene, chromosome and strand; what a parent says is filled in."""
+    by_gene: dict[tuple[str, str, str], list[_Exons]] = {}
+    for name, mine in exons.items():
+        gene, rank, kind = parents.get(name.split("@")[0], ("", len(_MAIN), ""))
+        mine.gene = mine.gene or gene or name
+        mine.rank, mine.kind = min(mine.rank, rank), mine.kind or kind
+        by_gene.setdefault((mine.gene, mine.chrom, mine.strand), []).append(mine)
+    return by_gene
+
+
 def _annotation(
     lines: Iterable[tuple[int, list[str]]],
     path: Path,
@@ -417,12 +430,7 @@ def _annotation(
                     genes.setdefault(mine.gene, (about["gene_name"], kind))
     if not exons:
         raise _no_exons(seen, feature, path)
-    by_gene: dict[tuple[str, str, str], list[_Exons]] = {}
-    for name, mine in exons.items():
-        gene, rank, kind = parents.get(name.split("@")[0], ("", len(_MAIN), ""))
-        mine.gene = mine.gene or gene or name
-        mine.rank, mine.kind = min(mine.rank, rank), mine.kind or kind
-        by_gene.setdefault((mine.gene, mine.chrom, mine.strand), []).append(mine)
+    by_gene = _by_gene(exons, parents)
     rows, notes = _genes_of(by_gene, genes, which, coding)
     return _some(Transcripts(rows, path, notes))
 

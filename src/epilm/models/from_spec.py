@@ -72,14 +72,8 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT | EBERT
         return MODELS[spec.name](spec)
 
 
-def check_spec(spec: ModelSpec) -> None:
-    """Refuse a spec that cannot become a model.
-
-    Raises
-    ------
-    RecipeError
-        Naming the key, the value and the cure.
-    """
+def _check_words(spec: ModelSpec) -> None:
+    """Refuse a model, or a word of its spec, that is not known."""
     if spec.name not in MODELS:
         raise RecipeError(
             "unknown model", where="model.name", found=spec.name, do=nearest(spec.name, MODELS)
@@ -91,6 +85,17 @@ def check_spec(spec: ModelSpec) -> None:
             raise RecipeError(
                 "unknown value", where=f"model.{key}", found=value, do=nearest(str(value), known)
             )
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Refuse a spec that cannot become a model.
+
+    Raises
+    ------
+    RecipeError
+        Naming the key, the value and the cure.
+    """
+    _check_words(spec)
     if not 3 <= spec.k <= 7:
         raise RecipeError(
             "k-mers of this width have no vocabulary",

@@ -440,6 +440,28 @@ def build_initial(plan: RunPlan, out: Path) -> tuple[nn.Module, list[str], list[
     return model, initialise(model, spec), before
 
 
+def _kept(plan: RunPlan, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give what a checkpoint keeps beside its spec: recipe, store, what was held out."""
+    recipe, store = plan.recipe, plan.store
+    extra: dict[str, Any] = {
+        "recipe": to_dict(recipe),
+        **identity_of(store),
+        "cell_types": list(store.cell_types),
+        "chroms": list(store.chroms),
+        "before": before,
+        "factor_ids": list(plan.maker.factor_ids),
+        "factor_statistics": list(plan.maker.statistics),
+        "holdout_chroms": list(recipe.samples.holdout_chroms),
+        "holdout_cells": list(recipe.samples.holdout_cells),
+    }
+    if recipe.samples.unit == "windows":
+        extra["window_bp"] = recipe.samples.window_bp
+    extra |= keep_truths(store, recipe.objectives)
+    if "states" in recipe.model.streams:
+        extra |= _states_of(store)
+    return extra
+
+
 def _run(
     plan: RunPlan,
     model: nn.Module,
@@ -476,22 +498,7 @@ def _run(
 
         return build
 
-    extra: dict[str, Any] = {
-        "recipe": to_dict(recipe),
-        **identity_of(store),
-        "cell_types": list(store.cell_types),
-        "chroms": list(store.chroms),
-        "before": before,
-        "factor_ids": list(plan.maker.factor_ids),
-        "factor_statistics": list(plan.maker.statistics),
-        "holdout_chroms": list(recipe.samples.holdout_chroms),
-        "holdout_cells": list(recipe.samples.holdout_cells),
-    }
-    if recipe.samples.unit == "windows":
-        extra["window_bp"] = recipe.samples.window_bp
-    extra |= keep_truths(store, recipe.objectives)
-    if "states" in spec.streams:
-        extra |= _states_of(store)
+    extra = _kept(plan, before)
     readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
     outcome = run_pretrain(
         model,

@@ -11,7 +11,6 @@ from epilm.objectives.combine import combine
 from epilm.objectives.parts import need, without_factors
 from epilm.objectives.table import MaskSpec, NextSegmentSpec, ObjectivesSpec
 
-
 ZERO = torch.zeros(2, dtype=torch.int64)
 NOTHING = Sequences(ZERO[None], ZERO[None], ZERO[None].bool())
 BATCH = Batch(rows=ZERO, cells=ZERO, regions=ZERO[:, None], dna=NOTHING, owner=ZERO)

@@ -169,7 +169,7 @@ def _where_rows_went(
     twice: NDArray[np.bool_],
     unique_by: Sequence[str],
 ) -> NDArray[np.int64]:
-    """Row of the result that each row given became, -1 for none; a duplicate went with its first."""
+    """Say which row of the result each row became, -1: none; a duplicate goes with its first."""
     went_to = np.full(len(table), -1, dtype=np.int64)
     went_to[rows] = np.arange(len(rows))
     if twice.any():

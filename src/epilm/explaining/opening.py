@@ -45,12 +45,12 @@ def open_subject(
     """
     if batch < 1:
         raise UsageError("impossible value", where="--batch-size", found=batch, expected="1")
-    place = choose_place(device, "fp32")
+    machine = choose_place(device, "fp32")
     if not isinstance(path, Finetuned) and not is_finetuned(path):
-        loaded = load(path, device=place.device)  # first: a run that is not there has no streams
+        loaded = load(path, device=machine.device)  # first: a run that is not there has no streams
         if store is not None or cell is not None:
             raise _needless(str(path))
-        subject = pretrained_subject(loaded, place, output, batch)
+        subject = pretrained_subject(loaded, machine, output, batch)
     else:
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
         if model.labels.per_base:
@@ -60,19 +60,19 @@ def open_subject(
                 found=f"task {model.about['task']}",
                 do="epilm score-variants says what a change of a base does to its answers.",
             )
-        subject = _tuned(model, place, store, cell, batch)
+        subject = _tuned(model, machine, store, cell, batch)
         subject.choose(output)
     if both_strands is not None and not subject.bases:
         subject.both = both_strands
     return subject
 
 
-def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: int) -> Subject:
+def _tuned(model: Finetuned, machine: Place, store: Any, cell: str | None, batch: int) -> Subject:
     where = str(model.path)
     if not model.reads.window_bp:
         if store is not None or cell is not None:
             raise _needless(where)
-        return TaskSubject(model, place, batch)
+        return TaskSubject(model, machine, batch)
     if store is None or cell is None:
         raise UsageError(
             "the model reads places of a store, in a cell type",
@@ -80,7 +80,7 @@ def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: 
             do="Give --store and --cell.",
         )
     opened = store if isinstance(store, Store) else Store.open(store)
-    return PlacedSubject(model, place, opened, cell, batch)
+    return PlacedSubject(model, machine, opened, cell, batch)
 
 
 def _needless(where: str) -> UsageError:

@@ -360,6 +360,41 @@ def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any
     return tally.tables()
 
 
+def _score_parts(
+    lesson: TaskLesson, teacher: "Teacher", machine: Place, notes: list[str], say: Say
+) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, NDArray[Any]]]:
+    """Score every part, and say and note what makes a score doubtful.
+
+    Returns
+    -------
+    tables : part -> output -> scores
+    said : part -> what the model says of its rows, where that can be kept
+    """
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    said: dict[str, NDArray[Any]] = {}
+    for part, rows in lesson.parts.items():
+        tables[part], answers = teacher.scores(rows, machine)
+        if answers is not None:
+            said[part] = answers
+        for name, table in tables[part].items():
+            of = f", {name}" if name else ""
+            if alarm := table.get("collapse"):
+                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
+                say(
+                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
+                    " another start"
+                )
+            if part != "train":
+                say(f"{part}{of}: {_line(table)}")
+        if part == "train" or answers is None:
+            continue
+        for line, over in gc_verdicts(lesson, rows, answers):
+            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
+            if over.level:
+                notes.append(f"LEVEL on {part}: {line}")
+    return tables, said
+
+
 def _learn(
     task: Task,
     lesson: TaskLesson,
@@ -405,28 +440,7 @@ def _learn(
     settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
-    tables: dict[str, dict[str, dict[str, Any]]] = {}
-    said: dict[str, NDArray[Any]] = {}
-    for part, rows in lesson.parts.items():
-        tables[part], answers = teacher.scores(rows, machine)
-        if answers is not None:
-            said[part] = answers
-        for name, table in tables[part].items():
-            of = f", {name}" if name else ""
-            if alarm := table.get("collapse"):
-                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
-                say(
-                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
-                    " another start"
-                )
-            if part != "train":
-                say(f"{part}{of}: {_line(table)}")
-        if part == "train" or answers is None:
-            continue
-        for line, over in gc_verdicts(lesson, rows, answers):
-            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
-            if over.level:
-                notes.append(f"LEVEL on {part}: {line}")
+    tables, said = _score_parts(lesson, teacher, machine, notes, say)
     for line in task.audit(lesson, options):
         say(line)
         notes.append(line)

@@ -1,6 +1,6 @@
 """The one file that imports Lightning, and `fit` is all we take of it.
 
-Lightning finds the cluster, starts the processes and puts the model on its device.
+Lightning finds the cluster, starts several processes and puts the model on their devices.
 Row order, accumulation, exact contrasts, state and metrics are ours: its loader
 resumes wrongly in the middle of an epoch, and its gradient hooks know nothing of a
 contrast over many micro-batches. So a step is one call of `Loop.step`, and the
@@ -51,8 +51,9 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
     """Run a loop to its end, in as many processes as asked.
 
     With `devices` above 1, Lightning starts this program again for each further process,
-    unless torchrun or SLURM did so already. Ctrl-C and SIGTERM are passed to the loop as a wish to
-    end after the step; a second Ctrl-C ends at once.
+    unless torchrun or SLURM did so already. One process needs no engine, and importing Lightning
+    takes some eight seconds of a core: it is left alone then. Ctrl-C and SIGTERM are passed to the
+    loop as a wish to end after the step; a second Ctrl-C ends at once.
 
     Parameters
     ----------
@@ -67,6 +68,43 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
     TrainingError
         Whatever the loop raises.
     """
+    if devices > 1:
+        _fit_in_processes(loop, device, devices)
+    else:
+        _fit_here(loop, device)
+
+
+def _fit_here(loop: Loop, device: torch.device) -> None:
+    device = torch.device("cuda", 0) if device.type == "cuda" else torch.device(device.type)
+    loop.model.to(device)
+    steps, listener = _Steps(loop), _Listener()
+    try:
+        steps.first = loop.begin(device, Ranks())
+        listener.listen()
+        for step in steps:
+            steps.going = loop.step(step, listener.asked)
+    finally:
+        listener.restore()
+    loop.end(steps.going)
+
+
+class _Steps:
+    """The numbers of the steps to do; ends when the loop does."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.first, self.going = loop, 0, True
+
+    def __len__(self) -> int:
+        return max(self.loop.steps - self.first, 0)
+
+    def __iter__(self) -> Iterator[int]:
+        for step in range(self.first, self.loop.steps):  # which `begin` may have lowered
+            if not self.going:
+                return
+            yield step
+
+
+def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         from lightning.pytorch import LightningModule, Trainer
@@ -83,22 +121,7 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
             def configure_ddp(self) -> None:
                 pass
 
-        class Steps:
-            """The numbers of the steps to do; ends when the loop does."""
-
-            first = 0
-            going = True
-
-            def __len__(self) -> int:
-                return max(loop.steps - self.first, 0)
-
-            def __iter__(self) -> Iterator[int]:
-                for step in range(self.first, loop.steps):
-                    if not self.going:
-                        return
-                    yield step
-
-        steps, listener = Steps(), _Listener()
+        steps, listener = _Steps(loop), _Listener()
 
         class Module(LightningModule):
             def __init__(self) -> None:
@@ -123,16 +146,11 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
             def training_step(self, step: int, index: int) -> None:
                 steps.going = loop.step(int(step), listener.asked)
 
-        # One device: Lightning's own choice, which knows its number (cuda alone has none).
-        strategy: Any = "auto"
-        if devices > 1:
-            strategy = PlainProcesses(
-                process_group_backend="nccl" if device.type == "cuda" else "gloo"
-            )
+        backend = "nccl" if device.type == "cuda" else "gloo"
         nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            strategy=strategy,
+            strategy=PlainProcesses(process_group_backend=backend),
             devices=devices // nodes,
             num_nodes=nodes,
             max_epochs=1,

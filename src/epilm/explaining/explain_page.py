@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from epilm.explaining.attention_motifs import KIND
 from epilm.explaining.region_map import RegionMap
 from epilm.genome.sequence import decode
 from epilm.plots.logo import BASES, LETTERS_UP_TO, change_map, information, letter_logo
@@ -188,7 +189,10 @@ def explain_page(done: Any, drawn: Sequence[tuple[RegionMap, str]]) -> Page:
         sections.append(_patterns(done.patterns))
     for each, uri in drawn:
         region = each.region
-        facts = [(key, f"{value:.5g}") for key, value in each.facts.items()]
+        facts = [
+            (key, f"{int(value):,}" if float(value).is_integer() else f"{value:.5g}")
+            for key, value in each.facts.items()
+        ]
         sections.append(
             Section(
                 region.name,
@@ -238,12 +242,14 @@ def _patterns(patterns: Sequence[Any]) -> Section:
         )
         for each in patterns
     ]
+    of_attention = all(each.name.startswith(f"{KIND}_") for each in patterns)
     return Section(
-        "Patterns",
+        "Motifs of attention" if of_attention else "Patterns",
         text=[
             "Named where TOMTOM's q is below 0.05; members and their places are in"
             " pattern_members.tsv."
         ],
+        warnings=[NOT_ATTRIBUTION] if of_attention else [],
         tables=[Table(("pattern", "consensus", "seqlets", "mean score", "name", "q"), rows)],
         pictures=[
             Picture(

@@ -87,6 +87,8 @@ class Explanation:
             }
         if self.about["options"].get("null"):
             out |= {"seqlets": len(self.seqlets), "patterns": len(self.patterns)}
+        elif self.about["options"].get("against"):
+            out["patterns"] = len(self.patterns)
         return out
 
     def text(self) -> str:
@@ -108,13 +110,15 @@ class Explanation:
                 f"{said['seqlets']} seqlets at a false discovery rate of 5 %,"
                 f" {said['patterns']} patterns"
             )
-            for pattern in self.patterns[:8]:
-                lines.append(f"  {pattern.text()}")
+        elif "patterns" in said:
+            lines.append(f"{said['patterns']} motifs of attention")
+        lines += [f"  {pattern.text()}" for pattern in self.patterns[:8]]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def write(self, out: str | Path, *, overwrite: bool = False, pictures: int = 12) -> Path:
         """Write a folder: see docs/how-to/explain.md for its files."""
         from epilm.explaining.explain_page import explanation_page
+        from epilm.explaining.modisco_file import write_modisco
         from epilm.motifs.formats import write_jaspar
         from epilm.plots.page import write_page
 
@@ -138,6 +142,7 @@ class Explanation:
                 _write_rows(folder / PATTERNS, _pattern_rows(self.patterns))
                 _write_rows(folder / COLUMNS, _column_rows(self.patterns))
                 _write_rows(folder / MEMBERS, self._member_rows())
+                write_modisco(self.maps, self.patterns, folder)
             write_page(explanation_page(self, pictures, folder), folder / "report.html")
         return Path(out)
 
@@ -191,7 +196,7 @@ class Explanation:
         for each in self.maps:
             region, last = each.region, first + len(each)
             interval = (region.name, region.chrom, region.start, region.end)
-            said = (_said(each.facts[key]) if key in each.facts else "." for key in facts)
+            said = (fact_said(each.facts[key]) if key in each.facts else "." for key in facts)
             rows.append((*interval, "-" if region.strand < 0 else "+", first, last, *said))
             first = last
         _write_rows(folder / "regions.tsv", rows)
@@ -321,6 +326,17 @@ def _column_rows(patterns: Sequence[Pattern]) -> Iterator[Sequence[Any]]:
         for at, (counts, scores) in enumerate(zip(each.counts, each.scores, strict=True)):
             said = (_said(float(v)) for v in (*counts, *scores))
             yield (each.name, at, *said)
+
+
+def fact_said(value: float) -> str:
+    """Write a fact of a region: a place with all its digits.
+
+    Examples
+    --------
+    >>> fact_said(45678901.0), fact_said(1 / 3)
+    ('45678901', '0.333333')
+    """
+    return str(int(value)) if float(value).is_integer() else _said(value)
 
 
 def _said(value: float) -> str:

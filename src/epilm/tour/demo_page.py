@@ -154,9 +154,9 @@ def _locus(folder: Path, done: dict[str, Any]) -> list[Section]:
 BASELINES = {
     "pretrained": STARTS["genebert"],
     "random": STARTS["random"],
-    "baseline gc": "change of G+C",
     "baseline motif": "the motif that changes most",
     "baseline motifs": "changes of all motifs, summed",
+    "baseline gc": "change of G+C",
 }
 
 
@@ -169,6 +169,7 @@ def _variants(folder: Path, done: dict[str, Any]) -> list[Section]:
         rows = [r for r in csv.DictReader(handle, delimiter="\t") if r["row"] in BASELINES]
     if not rows:
         return []
+    rows.sort(key=lambda row: list(BASELINES).index(row["row"]))
     titled = [(BASELINES[row["row"]], float(row["auroc"]), float(row["se"])) for row in rows]
     n, broken = int(rows[0]["n"]), int(rows[0]["positives"])
     factor = done["factors"][0]
@@ -194,7 +195,8 @@ def _variants(folder: Path, done: dict[str, Any]) -> list[Section]:
             "Variants with a known effect",
             text=[
                 f"In {broken} planted, bound sites of {factor} the one base is changed that costs"
-                " the motif most; beside each site one base that lies in no site is changed too."
+                " the motif most; beside each site the same letter, where no site lies, is changed"
+                " in the same way."
                 " Models that were fine-tuned to tell bound windows from others score both alleles:"
                 " no variant was ever shown to them. The motif's own score cannot be beaten here:"
                 " its matrix is what was planted.",

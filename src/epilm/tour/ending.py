@@ -64,8 +64,8 @@ def planted_sites(data: Path, factor: str | None, cell: str | None) -> list[Site
 def planted_changes(
     data: Path, factor: str, cell: str, chroms: Sequence[str], seed: int, most: int = MOST_SITES
 ) -> list[Change]:
-    """Break each bound site of a factor by the one base that costs its motif most, and change one
-    base beside it that lies in no planted site.
+    """Break each bound site of a factor by the one base that costs its motif most, and make the
+    same change of letters beside it, where no planted site lies.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def planted_changes(
         alt = int(base) if site.strand > 0 else 3 - int(base)
         out.append(Change(site.chrom, int(at), LETTERS[codes[at]], LETTERS[alt], 1))
         first, last = max(site.start - BESIDE, 0), min(site.end + BESIDE, len(codes))
-        free = codes[first:last] < 4
+        free = codes[first:last] == codes[at]  # the same letters: G+C content cannot tell them
         for other in everywhere:
             if other.chrom == site.chrom and other.start < last and other.end > first:
                 free[max(other.start - first, 0) : other.end - first] = False
@@ -110,7 +110,6 @@ def planted_changes(
             continue
         rng = np.random.default_rng([seed, site.start])
         at = first + int(rng.choice(np.flatnonzero(free)))
-        alt = int(codes[at] + rng.integers(1, 4)) % 4
         out.append(Change(site.chrom, at, LETTERS[codes[at]], LETTERS[alt], 0))
     kept = {(each.chrom, each.start): each for each in reversed(out)}  # the first of one base
     return sorted(kept.values())

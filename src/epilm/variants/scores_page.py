@@ -88,7 +88,7 @@ def _counts(
             ("Alleles", f"{len(alleles):,}"),
             ("Scored", f"{len(scored):,}"),
             ("Chromosomes", f"{len(chroms)}"),
-            ("Scores", ", ".join(scores) or "none"),
+            ("Scores", ", ".join(effects_among(list(scores))) or "none"),
         ],
     )
     if rows:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +32,8 @@ def why(tmp_path, **options):
 def test_maps_and_facts_come_back(tmp_path):
     done = why(tmp_path, method="integrated", steps=2)
     again = load_explanation(tmp_path / "why")
-    assert [each.region for each in again.maps] == [each.region for each in done.maps]
+    asked = [each.region._replace(where="") for each in done.maps]
+    assert [each.region for each in again.maps] == asked
     for ours, theirs in zip(done.maps, again.maps):
         np.testing.assert_array_equal(theirs.codes, ours.codes)
         np.testing.assert_allclose(theirs.scores, ours.scores, rtol=1e-6)
@@ -69,13 +71,15 @@ def test_patterns_come_back_with_their_members_and_names(tmp_path):
         np.testing.assert_array_equal(theirs.counts, ours.counts)
         places = [(s.region, s.chrom, s.start, s.end, s.strand) for s in theirs.seqlets]
         assert places == [(s.region, s.chrom, s.start, s.end, s.strand) for s in ours.seqlets]
-    assert render(explain_page(again, [])) == render(explain_page(done, []))
+    # Of six digits: the same page but for the last ones of a picture.
+    pages = [re.sub('data:[^"]*', "", render(explain_page(each, []))) for each in (again, done)]
+    assert pages[0] == pages[1]
 
 
 def test_a_folder_that_lacks_an_array_is_refused(tmp_path):
     why(tmp_path)
     (tmp_path / "why/codes.npy").unlink()
-    with pytest.raises(InputError, match="no whole explanation"):
+    with pytest.raises(InputError, match=r"no whole explanation.*no codes\.npy"):
         report(tmp_path / "why")
 
 

@@ -31,7 +31,7 @@ def written(tmp_path_factory):
 
 
 def test_the_layout_is_that_of_modisco_lite(written):
-    maps, patterns, folder = written
+    _, patterns, folder = written
     with h5py.File(folder / RESULTS) as file:
         assert file.attrs["window_size"] == 80
         assert set(file) == {"pos_patterns", "neg_patterns"}
@@ -59,7 +59,7 @@ def test_the_layout_is_that_of_modisco_lite(written):
 
 
 def test_every_seqlet_lies_where_its_readers_put_it(written):
-    maps, patterns, folder = written
+    _, patterns, folder = written
     rows = [line.split("\t") for line in (folder / REGIONS).read_text().splitlines()]
     with h5py.File(folder / RESULTS) as file:
         half = file.attrs["window_size"] // 2
@@ -80,12 +80,3 @@ def test_every_seqlet_lies_where_its_readers_put_it(written):
 def test_nothing_is_written_where_there_are_no_patterns(tmp_path, written):
     write_modisco(written[0], [], tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_modisco_lite_reads_it(written, tmp_path):
-    io = pytest.importorskip("modiscolite.io")
-    util = pytest.importorskip("modiscolite.util")
-    folder = written[2]
-    out = tmp_path / "a.meme"
-    io.write_meme_from_h5(folder / RESULTS, util.MemeDataType.PFM, out, True)
-    assert "pos_patterns.pattern_0" in out.read_text()

@@ -126,7 +126,7 @@ def test_a_deletion_is_what_the_site_says_in_the_sequence_without_it(model, stra
     cut, frame = frame_of(made, codes, strand, 70, 92)
     table = made.deletions(frame, 3)
     whole = made.score(frame.codes[None], frame)[0]
-    for length, at in ((1, 71), (3, 74), (2, 81), (3, 88)):
+    for length, at in ((1, 75), (3, 76), (2, 81), (3, 83)):
         without = np.concatenate([codes[:at], codes[at + length :]])
         site = 80 - length if at < 80 else 80
         other = subject(f"acceptor@{site}", model())

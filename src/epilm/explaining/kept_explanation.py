@@ -66,6 +66,9 @@ def _maps(folder: Path) -> list[RegionMap]:
         for name in ARRAYS
         if (folder / f"{name}.npy").is_file()
     }
+    for name in ("codes", "scores"):
+        if name not in arrays:
+            raise ValueError(f"no {name}.npy")
     out = []
     for row in _rows(folder / "regions.tsv"):
         start, end = int(row["start"]), int(row["end"])

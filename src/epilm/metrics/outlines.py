@@ -87,7 +87,8 @@ def _curves(true: NDArray[np.bool_], said: NDArray[np.float64]) -> Outline:
     rows = np.stack([recall, precision, points.thresholds.astype(np.float64)], 1)[some]
     along = evenly(false, recall)
     roc = np.stack([false, recall, points.thresholds.astype(np.float64)], 1)[along]
-    return {"precision_recall": rows.tolist(), "roc": roc.tolist()}
+    lowest = [[1.0, 1.0, float(said.min())]] if false[-1] < 1 else []  # of negatives alone
+    return {"precision_recall": rows.tolist(), "roc": roc.tolist() + lowest}
 
 
 def evenly(x: NDArray[np.float64], y: NDArray[np.float64], most: int = POINTS) -> NDArray[np.int64]:

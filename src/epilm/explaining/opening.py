@@ -7,7 +7,7 @@ from epilm.device import Place, choose_place
 from epilm.errors import UsageError
 from epilm.explaining.outputs import pretrained_subject
 from epilm.explaining.subject import BATCH, PlacedSubject, Subject, TaskSubject
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, refuse_pairs
 from epilm.hub.load import load
 from epilm.store.reader import Store
 
@@ -60,6 +60,7 @@ def open_subject(
                 found=f"task {model.about['task']}",
                 do="epilm score-variants says what a change of a base does to its answers.",
             )
+        refuse_pairs(model)
         subject = _tuned(model, place, store, cell, batch)
         subject.choose(output)
     if both_strands is not None and not subject.bases:

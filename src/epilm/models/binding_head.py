@@ -18,6 +18,7 @@ from epilm.batch import Windows
 from epilm.errors import InputError, RecipeError, nearest
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
+from epilm.models.grouping import Join, join_pieces
 from epilm.models.pooled import trunk_of
 from epilm.models.seeds import seeded
 from epilm.tokens.state_tokens import real_tokens
@@ -57,6 +58,8 @@ class BindingModel(nn.Module):
         Signals whose means, over the window and over the bin, go there too.
     middle : (int, int)
         First token of the bin, and the one after its last, for the shortcut.
+    join : {"mean", "max"}
+        Of what the pool gives for the pieces of one long row, where rows are cut.
     around : (int, int)
         The same of the bin and some bases beside it, for the pools that look there.
 
@@ -105,6 +108,7 @@ class BindingModel(nn.Module):
         means: Sequence[int] = (),
         middle: tuple[int, int] = (0, 0),
         around: tuple[int, int] = (0, 0),
+        join: Join = "mean",
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -149,6 +153,7 @@ class BindingModel(nn.Module):
                 expected="the first token of the bin and the one after its last",
             )
         self.trunk = trunk
+        self.join: Join = join
         self.signals = signals
         widths = [trunk.hidden, *conv_channels]
         self.convolutions = nn.ModuleList(
@@ -205,7 +210,8 @@ class BindingModel(nn.Module):
             if n:
                 x = convolution(x * real)
             x = self.dropout(self.activation(x))
-        logits: Tensor = self.out(self.dropout(self.activation(self.dense(self._pooled(x, real)))))
+        pooled = join_pieces(self._pooled(x, real), windows.owner, self.join)
+        logits: Tensor = self.out(self.dropout(self.activation(self.dense(pooled))))
         if self.shortcut is not None:
             logits = logits + self.shortcut(
                 self._straight(windows, real.transpose(1, 2)).to(hidden.dtype)

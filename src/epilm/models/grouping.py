@@ -4,7 +4,7 @@ sample.
 Axes: B samples, N encoder inputs, P inputs of a sample (regions or pieces), L tokens, H hidden.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import RecipeError
 
@@ -86,6 +87,57 @@ def masked_mean(x: Tensor, present: Tensor) -> Tensor:
     """
     x = torch.where(present[..., None], x, torch.zeros((), dtype=x.dtype, device=x.device))
     return x.sum(1) / present.sum(1, keepdim=True).clamp(min=1)
+
+
+Join = Literal["mean", "max"]
+AT_ONCE = 16  # pieces of a forward pass where they are learned from: the rest is computed again
+
+
+def join_pieces(x: Tensor, owner: Tensor | None, how: Join) -> Tensor:
+    """One vector a row from those of its pieces.
+
+    Parameters
+    ----------
+    x : float tensor, shape (N, H)
+    owner : int64 tensor, shape (N,), or None
+        Row of each piece, ascending; None: every row is one piece.
+    how : {"mean", "max"}
+
+    Returns
+    -------
+    float tensor, shape (B, H)
+
+    Examples
+    --------
+    >>> x, owner = torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1])
+    >>> join_pieces(x, owner, "mean").tolist(), join_pieces(x, owner, "max").tolist()
+    ([[2.0], [7.0]], [[3.0], [7.0]])
+    """
+    if owner is None:
+        return x
+    rows, present = by_sample(x, owner, int(owner[-1]) + 1)
+    if how == "max":
+        return rows.masked_fill(~present[..., None], -torch.inf).amax(1)
+    return masked_mean(rows, present)
+
+
+def in_groups(encode: Callable[..., Tensor], *inputs: Tensor, count: int = AT_ONCE) -> Tensor:
+    """Encode many pieces, a group after the other, in the memory of one group.
+
+    Where gradients are wanted a group is computed again on the way back, with the same dropout.
+
+    Parameters
+    ----------
+    encode : function of tensors (n, ...)
+        Gives a tensor (n, ...).
+    *inputs : tensors (N, ...)
+    count : int
+        Pieces of a group.
+    """
+    parts = zip(*(each.split(count) for each in inputs), strict=True)
+    if torch.is_grad_enabled():
+        return torch.cat([checkpoint(encode, *part, use_reentrant=False) for part in parts])
+    return torch.cat([encode(*part) for part in parts])
 
 
 def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -> Tensor:

@@ -38,6 +38,7 @@ from epilm.playground.ground_plan import (
     plan_slots,
     size_of,
 )
+from epilm.playground.levels import gene_levels, level_lines
 from epilm.playground.programmes import PROGRAMMES, PROMOTER_FACTORS, motif_text, planted_motifs
 from epilm.playground.promoters import core_sequences, promoter_rows, write_promoter_tables
 from epilm.playground.readme import readme_text
@@ -129,6 +130,8 @@ def _write_by_chromosome(
     sizes = dict(zip(plan.chrom_names, plan.chroms))
     kept: list[_Chromosome] = []
     promoters: list[pd.DataFrame] = []
+    names: list[str] = []
+    levels: list[NDArray[np.float64]] = []
     fasta = writers.FastaWriter(folder / "genome.fa")
     with ExitStack() as stack:
 
@@ -197,6 +200,10 @@ def _write_by_chromosome(
             )
             promoters.append(rows)
             tss.writelines(core_sequences(name, made.genes))
+            names += [gene.name for gene in made.genes]
+            levels.append(
+                gene_levels(seed, number, made.genes, regions, made.sites, bound, opening)
+            )
             variants = make_variants(
                 plan, seed, number, made.codes, regions, made.sites, made.genes, opening
             )
@@ -222,6 +229,8 @@ def _write_by_chromosome(
     fasta.close(folder / "genome.fa.fai")
     (folder / "chrom.sizes").write_text("".join(f"{n}\t{length}\n" for n, length in sizes.items()))
     write_promoter_tables(folder, promoters, plan)
+    lines = level_lines(plan.cell_types, names, np.concatenate(levels))
+    (folder / "expression.tsv").write_text("".join(lines), encoding="ascii")
     return kept
 
 

@@ -210,11 +210,8 @@ def _on_trunk(
         )
     about["streams"] = ["dna", "states"] if reads_states else ["dna"]
     spec = _fit_window(lesson, spec, source, where)
-    if (longer := getattr(options, "longer", "cut")) != "cut":
-        about["longer"] = longer
-    if longer == "chunks":
-        about["overlap"] = options.overlap
-    if longer == "positions":
+    about |= _of_longer(options)
+    if about.get("longer") == "positions":
         spec, more = _fit_longest(lesson, spec, source)
         told += more
     if about["fusion"] != "none":
@@ -245,6 +242,13 @@ def _on_trunk(
     network = HEADS[chosen].build(source, shape, seed + 1, **own)
     _set_dropout(network, options.dropout)
     return Finetuned(network, spec, about), where, told
+
+
+def _of_longer(options: Any) -> dict[str, Any]:
+    """What a model remembers of sequences longer than it reads; JSON values."""
+    longer = getattr(options, "longer", "cut")
+    kept = {} if longer == "cut" else {"longer": longer}
+    return kept | ({"overlap": options.overlap} if longer == "chunks" else {})
 
 
 def _check_answers(

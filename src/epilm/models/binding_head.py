@@ -58,10 +58,13 @@ class BindingModel(nn.Module):
         Signals whose means, over the window and over the bin, go there too.
     middle : (int, int)
         First token of the bin, and the one after its last, for the shortcut.
-    join : {"mean", "max"}
-        Of what the pool gives for the pieces of one long row, where rows are cut.
     around : (int, int)
         The same of the bin and some bases beside it, for the pools that look there.
+
+    Attributes
+    ----------
+    join : {"mean", "max"}
+        Of what the pool gives for the pieces of one long row, where rows are cut.
 
     Raises
     ------
@@ -92,6 +95,8 @@ class BindingModel(nn.Module):
     (1, 1)
     """
 
+    join: Join = "mean"
+
     def __init__(
         self,
         trunk: EBERT,
@@ -108,7 +113,6 @@ class BindingModel(nn.Module):
         means: Sequence[int] = (),
         middle: tuple[int, int] = (0, 0),
         around: tuple[int, int] = (0, 0),
-        join: Join = "mean",
     ) -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -153,7 +157,6 @@ class BindingModel(nn.Module):
                 expected="the first token of the bin and the one after its last",
             )
         self.trunk = trunk
-        self.join: Join = join
         self.signals = signals
         widths = [trunk.hidden, *conv_channels]
         self.convolutions = nn.ModuleList(
@@ -271,7 +274,9 @@ def best_of(x: Tensor, real: Tensor) -> Tensor:
     return best.masked_fill(~real.any(-1), 0.0)
 
 
-def binding_from(model: EBERT | GeneBERT, *, seed: int | None = None, **head: Any) -> BindingModel:
+def binding_from(
+    model: EBERT | GeneBERT, *, seed: int | None = None, join: Join = "mean", **head: Any
+) -> BindingModel:
     """Put a new head on a copy of a pre-trained model, without its heads of pre-training.
 
     The twin that starts from random weights is `binding_from(build_model(spec, seed=...), ...)`.
@@ -282,9 +287,13 @@ def binding_from(model: EBERT | GeneBERT, *, seed: int | None = None, **head: An
         Left as it is. Of a GeneBERT or DNABERT the sequence encoder alone is taken, as a DBERT.
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
+    join : {"mean", "max"}
+        See `BindingModel`.
     **head
         Arguments of `BindingModel` but the trunk.
     """
     trunk = trunk_of(model)
     with seeded(seed):
-        return BindingModel(trunk, **head)
+        made = BindingModel(trunk, **head)
+    made.join = join
+    return made

@@ -53,14 +53,11 @@ class SequenceClassifier(nn.Module):
         How pieces of one input are joined; their mean if not given.
     joined : module, optional
         A trained fusion of the same kind, instead of a new one.
-    join : {"mean", "max"}
-        How pieces of one input are joined where there are no `chunks`.
 
     Raises
     ------
     RecipeError
-        If pieces are to be joined in two ways, or the fusion has no tower or one of three
-        statistics, or is unknown.
+        If the fusion has no tower or one of three statistics, or is unknown.
 
     Examples
     --------
@@ -83,17 +80,8 @@ class SequenceClassifier(nn.Module):
         dropout: float = 0.1,
         chunks: ChunkPool | None = None,
         joined: ConcatFusion | CrossAttentionFusion | None = None,
-        join: Join = "mean",
     ) -> None:
         super().__init__()
-        if chunks is not None and join != "mean":
-            raise RecipeError(
-                "the trunk joins the pieces of an input by a layer of its own",
-                where="--join",
-                found=join,
-                expected="mean, which leaves it to that layer",
-            )
-        self.join: Join = join
         if fusion != "none" and tower is None:
             raise RecipeError(
                 f"fusion={fusion} needs a model that was built with the stream factors",
@@ -192,7 +180,7 @@ class SequenceClassifier(nn.Module):
     def _joined(self, vectors: Tensor, owner: Tensor | None, samples: int) -> Tensor:
         """One vector an input, (B, H)."""
         if self.chunks is None:
-            return join_pieces(vectors, owner, self.join)
+            return join_pieces(vectors, owner, "mean")
         if owner is None:
             owner = torch.arange(len(vectors), device=vectors.device)
         return self.chunks(vectors, owner, samples)
@@ -239,7 +227,7 @@ def classifier_from(
             pooling or model.pooling,
             fusion,
             dropout=dropout,
-            join=join,
+            chunks=_chunks_of(None, model.hidden, join),
         )
     parts = copy.deepcopy((model.encoder, model.tower, model.chunks, model.fusion))
     encoder, tower, chunks, trained = parts
@@ -253,10 +241,30 @@ def classifier_from(
         tower=tower,
         regions=model.regions,
         dropout=dropout,
-        chunks=chunks,
+        chunks=_chunks_of(chunks, encoder.hidden, join),
         joined=joined,
-        join=join,
     )
+
+
+def _chunks_of(own: ChunkPool | None, hidden: int, join: Join) -> ChunkPool | None:
+    """What joins the pieces of an input: the trunk's own layer, or what is asked for; None: their
+    mean.
+
+    Raises
+    ------
+    RecipeError
+        If both are there.
+    """
+    if join == "mean":
+        return own
+    if own is not None:
+        raise RecipeError(
+            "the trunk joins the pieces of an input by a layer of its own",
+            where="--join",
+            found=join,
+            expected="mean, which leaves it to that layer",
+        )
+    return ChunkPool(hidden, join)
 
 
 def _heads(encoder: SequenceEncoder) -> int:

@@ -190,9 +190,9 @@ class ChunkPool(nn.Module):
     ----------
     hidden : int
         H, even.
-    how : {"lstm", "mean"}
+    how : {"lstm", "mean", "max"}
         "lstm": last states of a bidirectional LSTM over the pieces' vectors, H / 2 from each
-        direction. "mean": their mean.
+        direction. "mean", "max": of all, number by number.
 
     Examples
     --------
@@ -200,8 +200,9 @@ class ChunkPool(nn.Module):
     torch.Size([2, 4])
     """
 
-    def __init__(self, hidden: int, how: Literal["lstm", "mean"]) -> None:
+    def __init__(self, hidden: int, how: Literal["lstm", "mean", "max"]) -> None:
         super().__init__()
+        self.join: Join = "max" if how == "max" else "mean"
         self.lstm = (
             nn.LSTM(hidden, hidden // 2, batch_first=True, bidirectional=True)
             if how == "lstm"
@@ -211,6 +212,8 @@ class ChunkPool(nn.Module):
     def forward(self, x: Tensor, owner: Tensor, samples: int) -> Tensor:
         """Map (N, H) and owners (N,) to (B, H)."""
         rows, present = by_sample(x, owner, samples)  # (B, P, H), (B, P)
+        if self.lstm is None and self.join == "max":
+            return rows.masked_fill(~present[..., None], -torch.inf).amax(1)
         if self.lstm is None:
             return masked_mean(rows, present)
         # cuDNN wants lengths on the CPU; a sample without pieces is read as one zero piece.

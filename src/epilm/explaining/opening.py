@@ -8,7 +8,7 @@ from epilm.errors import UsageError
 from epilm.explaining.outputs import pretrained_subject
 from epilm.explaining.splice_subject import SpliceSubject
 from epilm.explaining.subject import BATCH, PlacedSubject, Subject, TaskSubject
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, refuse_pairs
 from epilm.hub.load import load
 from epilm.store.reader import Store
 
@@ -57,6 +57,7 @@ def open_subject(
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
         if model.labels.per_base:
             return _of_bases(model, machine, store, cell, output, both_strands, batch)
+        refuse_pairs(model)
         subject = _tuned(model, machine, store, cell, batch)
         subject.choose(output)
     if both_strands is not None and not subject.bases:

@@ -275,7 +275,8 @@ class Teacher:
         if not len(rows):
             return None
         tables = self.scores(rows, place).tables
-        values = [table[self.metric] for table in tables.values()]
+        # A table beside those of the outputs (what differs between them) may lack it.
+        values = [table.get(self.metric, float("nan")) for table in tables.values()]
         score = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         columns = {
             f"valid_{name}_{key}" if name and len(tables) > 1 else f"valid_{key}": value
@@ -677,5 +678,7 @@ def _line(table: dict[str, Any]) -> str:
         "mcc",
         "pearson",
         "r2",
+        "difference_pearson",
+        "row_pearson",
     )
     return ", ".join(f"{name} {table[name]:.4f}" for name in names if table.get(name) is not None)

@@ -270,7 +270,7 @@ def test_wrong_words_are_refused_as_pretrain_refuses_them(store, tracks):
         epilm.plan("ebert_tiny", store)
     with pytest.raises(RecipeError, match="the recipe needs a factor matrix, the store has none"):
         epilm.plan("genebert_native", tracks, "tiny")
-    with pytest.raises(RecipeError, match="multiple of micro_batch x devices"):
+    with pytest.raises(RecipeError, match="a process would have nothing to do.*at most the"):
         epilm.plan("genebert_native", store, "tiny", devices=3)
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="the run asks for cuda, which is not here"):

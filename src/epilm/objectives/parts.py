@@ -37,3 +37,29 @@ def without_factors(objective: str, model: Any) -> Iterator[Misfit]:
             found=f"streams {list(model.streams)}",
             do="Add factors to model.streams, or set the weight to 0.",
         )
+
+
+def idle_processes(samples: int, train: Any, what: str) -> Iterator[Misfit]:
+    """Each process has a micro-batch of so many samples, or there are too many processes.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> train = SimpleNamespace(micro_batch=4, devices=3)
+    >>> list(idle_processes(12, train, "micro-batches"))
+    []
+    >>> [(each.found, each.expected, each.do) for each in idle_processes(8, train, "micro-batches")]
+    [(3, 'at most the 2 micro-batches', 'Set train.devices to 2, or train.micro_batch to 2.')]
+    """
+    pieces = -(-samples // train.micro_batch)
+    if train.devices <= pieces:
+        return
+    fitting = [n for n in range(1, samples // train.devices + 1) if samples % n == 0]
+    smaller = f", or train.micro_batch to {fitting[-1]}" if fitting else ""
+    yield Misfit(
+        "train.devices",
+        "a process would have nothing to do",
+        found=train.devices,
+        expected=f"at most the {pieces} {what}",
+        do=f"Set train.devices to {pieces}{smaller}.",
+    )

@@ -37,7 +37,8 @@ class Plan:
     parameters : dict of str to int
         Of each part, and "total".
     run : dict
-        steps, batch_size, micro_batch, micro_batches, devices, samples, available, passes.
+        steps, batch_size, micro_batch, micro_batches (of the device that has most of them), pieces
+        (micro-batches of all devices), devices, samples, available, passes.
     memory : dict of str to float
         Bytes by kind, "total" and "available". Per device on GPUs, of all processes on a CPU.
     flops : dict of str to float
@@ -120,7 +121,7 @@ def text(plan: Plan) -> str:
             "step",
             (
                 f"{run['batch_size']:,} {run['unit'] if run['unit'] == 'windows' else 'samples'} in"
-                f" {run['micro_batches'] * run['devices']} micro-batches,"
+                f" {run['pieces']} micro-batches,"
                 f" {_flops(flops['total'])}{_of(flops)}"
             ),
         ),

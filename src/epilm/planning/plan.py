@@ -244,8 +244,6 @@ def _fewer_processes(sizing: Sizing, measured: Calibration | None) -> str:
     """
     train, smaller = sizing.recipe.train, ""
     for n in range(train.devices - 1, 0, -1):
-        if train.batch_size % n:
-            continue
         fewer = replace(sizing, recipe=replace(sizing.recipe, train=replace(train, devices=n)))
         most = fewer.largest(measured, train.micro_batch)
         if most == train.micro_batch:

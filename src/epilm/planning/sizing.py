@@ -62,9 +62,20 @@ class Sizing:
 
     @property
     def micros(self) -> int:
-        """Micro-batches of a step on one device."""
+        """Micro-batches of a step on the device that has most of them."""
         train = self.recipe.train
-        return train.batch_size // (train.micro_batch * train.devices)
+        group = contrast_size(self.recipe.objectives, train, train.devices) or train.batch_size
+        whole, rest = divmod(train.batch_size, group)
+        return sum(
+            n * -(-(-(-samples // train.micro_batch)) // train.devices)
+            for n, samples in ((whole, group), (1, rest))
+        )
+
+    @property
+    def pieces(self) -> int:
+        """Micro-batches of a step on all devices."""
+        train = self.recipe.train
+        return train.batch_size // train.micro_batch
 
     def plan(self, measured: Calibration | None) -> Plan:
         """Put the plan together, with what was measured or without."""
@@ -91,6 +102,7 @@ class Sizing:
                 "batch_size": train.batch_size,
                 "micro_batch": train.micro_batch,
                 "micro_batches": self.micros,
+                "pieces": self.pieces,
                 "devices": train.devices,
                 "samples": train.steps * train.batch_size,
                 "available": n,
@@ -321,14 +333,13 @@ class Sizing:
         """
         train = self.recipe.train
         share = train.batch_size // train.devices
-        group = (
-            self.recipe.objectives.matching.batch
-            if self.recipe.objectives.matching.weight
-            else None
-        )
+        group = self.recipe.objectives.matching.batch or train.batch_size
+        if not self.recipe.objectives.matching.weight:
+            group = train.batch_size
+        smallest = train.batch_size % group or group
         fits = 0
         for b in range(1, min(share, most or share) + 1):
-            if share % b or (group is not None and group % (b * train.devices)):
+            if train.batch_size % b or group % b or -(-smallest // b) < train.devices:
                 continue
             memory = self.memory(b, measured)
             if memory["total"] > memory["available"]:

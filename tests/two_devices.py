@@ -109,9 +109,7 @@ def start_ranks(
     ]
 
 
-def _as_torchrun(
-    rank: int, world: int, port: int, before: Sequence[Callable[[int], Any]]
-) -> None:
+def _as_torchrun(rank: int, world: int, port: int, before: Sequence[Callable[[int], Any]]) -> None:
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),

@@ -1,4 +1,4 @@
-"""A pre-training in several processes: another number of them, a lost one, a scheduler's signals."""
+"""A pre-training in several processes: another number of them, a lost one, signals of a scheduler."""
 
 import hashlib
 import json
@@ -84,7 +84,7 @@ def leg(
     folder.mkdir()
     before = partial(watched, str(folder), last)
     processes = start_ranks(words(store, out, world), world, before)
-    codes = [process.wait(120) for process in processes]
+    codes = [process.wait(240) for process in processes]
     notes = [
         [json.loads(line) for line in (folder / f"{rank}.jsonl").read_text().splitlines()]
         for rank in range(world)
@@ -134,7 +134,7 @@ def test_a_run_stopped_on_three_processes_goes_on_on_two_one_and_four(store, who
 
 
 def wait_for_step(processes: list[Command], out: Path, step: int) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline and all(each.poll() is None for each in processes):
         if (out / "metrics.jsonl").is_file() and any(
             row["step"] >= step for row in read_metrics(out)
@@ -171,7 +171,11 @@ def read_only(folder: str, rank: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(0x00020000):  # CLONE_NEWNS, linux/sched.h
         raise OSError(ctypes.get_errno(), "unshare")
-    for options in (["--make-rprivate", "/"], ["--bind", folder, folder], ["-o", "remount,ro,bind", folder]):
+    for options in (
+        ["--make-rprivate", "/"],
+        ["--bind", folder, folder],
+        ["-o", "remount,ro,bind", folder],
+    ):
         subprocess.run(["mount", *options], check=True)
     try:
         (Path(folder) / "mine").touch()
@@ -187,7 +191,7 @@ def test_the_first_process_alone_writes(store, tmp_path):
     processes = start_ranks(
         words(store, out, 2, "train.steps=4"), 2, partial(read_only, str(tmp_path))
     )
-    assert [process.wait(120) for process in processes] == [0, 0], processes[1].said()
+    assert [process.wait(240) for process in processes] == [0, 0], processes[1].said()
     assert step_of(states(out / "checkpoints")[-1]) == 4
     assert (out / "model" / "model.safetensors").is_file()
 

@@ -2,7 +2,8 @@
 
 Commands are found on use, so `epilm --help` costs a tenth of a second. Exit
 codes: 0 done, 1 failed (one message, no traceback), 2 wrong use, 75 stopped by
-a signal of the scheduler and saved, 130 stopped by Ctrl-C. Needs cyclopts; every command module imports the rest by itself.
+a signal of the scheduler and saved, 130 stopped by Ctrl-C. Needs cyclopts; every
+command module imports the rest by itself.
 """
 
 import os

@@ -303,7 +303,7 @@ def contrast_misfits(recipe: Any) -> Iterator[Misfit]:
             found=group,
         )
     smallest = train.batch_size % group or group
-    yield from idle_processes(smallest, train, "micro-batches of the smallest contrast")
+    yield from idle_processes(smallest, train, "micro-batches of the smallest contrast", group)
 
 
 class Embeddings:

@@ -21,7 +21,6 @@ from torch import nn
 from epilm.training.lifeline import Lifeline
 from epilm.training.ranks import Ranks
 
-
 # Who has asked a run to end; of several the highest counts.
 GO_ON, USER, SCHEDULER = 0, 1, 2
 _ASKS = {

@@ -5,6 +5,7 @@ cannot be.
 import math
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from epilm.device import Place
 from epilm.objectives.matching import contrast
 from epilm.objectives.table import MatchingSpec
 from epilm.pretraining.step import optimiser_step
+from epilm.training.lifeline import Lifeline
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
@@ -87,6 +89,25 @@ def step(ranks: Ranks, out: str, batch: int, group: int, dropout: float) -> None
     values = figures.summed(ranks)
     if ranks.first:
         torch.save((values, {n: p.grad for n, p in model.named_parameters()}), out)
+
+
+def lifeline(ranks: Ranks, out: str, dies: int | None) -> None:
+    """Write down what a process hears of one that dies without a word; without one, of all that
+    finish.
+    """
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    line = Lifeline(ranks, torch.device("cpu"))
+    if ranks.rank == dies:
+        os._exit(0)
+    if dies is None:
+        time.sleep(0.2 * ranks.rank)  # one after the other
+        line.close(done=True)
+        time.sleep(0.5)
+        said = str(line.lost)
+    else:
+        said = str(line.explained(RuntimeError("a broken message")))
+        line.close(done=False)
+    (Path(out) / str(ranks.rank)).write_text(said)
 
 
 def inputs() -> tuple[torch.Tensor, ...]:

@@ -108,6 +108,7 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
         version=epilm.__version__,
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
         config=_refuse_fractions,
+        suppress_keyboard_interrupt=False,  # which of them it was is said in `main`
     )
     for name, line in COMMANDS.items():
         # One command's own help comes from its docstring; the overview must not import any of them.

@@ -3,9 +3,10 @@
 The batch is cut into contrasts, a contrast into micro-batches, and these are dealt out to the
 processes: the same micro-batches for any number of them, one more or less a process. Losses of
 hidden tokens and of hidden states are means over all that the step hides, of all processes: a
-micro-batch counts by what it hides of them, and by its samples for the other losses. So the step in pieces is the step in one piece. Dropout is a function
-of (seed, step, place in the batch): the same in one process and in several, before and after an
-interruption. Needs torch only. Axes: B samples of the step, over all processes; b of a micro-batch;
+micro-batch counts by what it hides of them, and by its samples for the other losses. So the step in
+pieces is the step in one piece. Dropout is a function of (seed, step, place in the batch): the same
+in one process and in several, before and after an interruption. Needs torch only. Axes: B samples
+of the step, over all processes; b of a micro-batch;
 D embedding width.
 """
 

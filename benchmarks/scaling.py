@@ -48,7 +48,6 @@ class Kind(NamedTuple):
     """A pre-training of a paper, and what one device takes for its share of a step."""
 
     recipe: str
-    keys: tuple[str, ...]
     steps: int
     batch: int
     largest: int
@@ -66,10 +65,8 @@ def genebert(samples: int) -> float:
 
 
 KINDS = {
-    "EBERT": Kind("ebert_base", (), 70_000, 8192, 2048, ebert),
-    "GeneBERT": Kind(
-        "genebert_paper", ("objectives.matching.batch=2000",), 120_000, 2000, 32, genebert
-    ),
+    "EBERT": Kind("ebert_base", 70_000, 8192, 2048, ebert),
+    "GeneBERT": Kind("genebert_paper", 120_000, 2000, 32, genebert),
 }
 
 
@@ -77,9 +74,19 @@ def planned(kind: Kind, store: Path) -> tuple[float, float, float]:
     """Bytes summed and gathered in a step, and of a checkpoint, from `epilm plan`."""
     from epilm.planning.plan import plan
 
-    keys = ("samples.holdout_chroms=[]", "train.validate_samples=0", *kind.keys)
+    few = 16  # samples: a small store has no whole batch, and weights do not depend on it
+    keys = (
+        "samples.holdout_chroms=[]",
+        "train.validate_samples=0",
+        f"train.batch_size={few}",
+        "train.micro_batch=2",
+        f"objectives.matching.batch={few}",
+        "objectives.matching.forbid_shared=false",
+    )
     told = plan(kind.recipe, store, set=keys, device="h200", devices=Cluster(8), calibrated=False)
-    return told.network["summed"], told.network["gathered"], told.disk["checkpoint"]
+    weights = 4.0 * told.parameters["total"]
+    gathered = told.network["gathered"] / few * kind.batch
+    return weights + gathered, gathered, told.disk["checkpoint"]
 
 
 def of_step(kind: Kind, devices: int) -> float:

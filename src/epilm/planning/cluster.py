@@ -253,6 +253,8 @@ def slowest(processes: int, spread: float, *, steps: int = 2000, seed: int = 0) 
     >>> [round(slowest(n, 0.05), 2) for n in (1, 8, 64, 512)]
     [1.0, 1.07, 1.12, 1.15]
     """
+    if processes == 1:
+        return 1.0
     draws = np.random.default_rng(seed)
     worst = np.full(steps, -math.inf)
     for _ in range(processes):

@@ -103,6 +103,9 @@ class Windows:
         Bases of each row of `codes`, where rows are of different lengths; N stands behind them.
     factors : float32 (B, 1, F) or None
         Normalised best motif scores of the bases themselves, for models that are fused with them.
+    owner : int64 (N,) or None
+        Where N rows are pieces of B longer ones: the row (0..B-1, ascending) that each is a piece
+        of. What has a row a window has none.
     """
 
     ids: Tensor
@@ -114,6 +117,7 @@ class Windows:
     full: bool = False
     lengths: Tensor | None = None
     factors: Tensor | None = None
+    owner: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])

@@ -143,7 +143,7 @@ def read_transcripts(
                 "unknown value", where=name, found=repr(value), do=nearest(value, known)
             )
     path = Path(path)
-    lines = _lines(path)
+    lines = annotation_lines(path)
     first = next(lines, None)
     if first is None:
         raise InputError("the file holds no record", where=str(path), expected=WHAT)
@@ -166,10 +166,10 @@ def read_transcripts(
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def annotation_lines(path: Path, what: str = WHAT) -> Iterator[tuple[int, list[str]]]:
     """Numbered lines as fields; comments, and sequences at the end of a GFF3, are no lines."""
     number = 0
-    for block in blocks_of_lines(path, WHAT):
+    for block in blocks_of_lines(path, what):
         for line in block.decode("utf-8", "replace").split("\n"):
             number += 1
             line = line.rstrip("\r")
@@ -192,7 +192,7 @@ def _whole(text: str, where: str, what: str) -> int:
     return int(text)
 
 
-def _span(start: str, end: str, where: str) -> tuple[int, int]:
+def closed_span(start: str, end: str, where: str) -> tuple[int, int]:
     """A closed interval counted from 1, as a half-open one counted from 0."""
     first, last = _whole(start, where, "start"), _whole(end, where, "end")
     if not 1 <= first <= last:
@@ -225,7 +225,7 @@ def _table(lines: Iterable[tuple[int, list[str]]], path: Path) -> Transcripts:
                 found=f"paralog {paralog!r}, strand {strand!r}",
                 expected="paralog 0 or 1, strand + or -",
             )
-        start, end = _span(fields[4], fields[5], where)
+        start, end = closed_span(fields[4], fields[5], where)
         sites: list[NDArray[np.int64]] = []
         for column, what in ((6, "exon end"), (7, "exon start")):
             values = [_whole(t.strip(), where, what) - 1 for t in fields[column].split(",") if t]
@@ -274,14 +274,14 @@ class _Exons:
     kind: str = ""
 
 
-def _attributes(text: str) -> dict[str, str]:
+def attributes_of(text: str) -> dict[str, str]:
     """Key -> value of GTF (`key "value";`) and of GFF3 (`key=value;`); tags are joined by commas.
 
     Examples
     --------
-    >>> _attributes('gene_id "G1"; tag "basic"; tag "MANE_Select";')
+    >>> attributes_of('gene_id "G1"; tag "basic"; tag "MANE_Select";')
     {'gene_id': 'G1', 'tag': 'basic,MANE_Select'}
-    >>> _attributes("ID=rna1;Parent=gene1;tag=MANE Select")
+    >>> attributes_of("ID=rna1;Parent=gene1;tag=MANE Select")
     {'ID': 'rna1', 'Parent': 'gene1', 'tag': 'MANE Select'}
     """
     out: dict[str, str] = {}
@@ -290,7 +290,14 @@ def _attributes(text: str) -> dict[str, str]:
     return out
 
 
-def _rank(tags: str) -> int:
+def main_rank(tags: str) -> int:
+    """How much a transcript's tags say that it is its gene's main one: the lower, the more.
+
+    Examples
+    --------
+    >>> main_rank("basic,MANE_Select"), main_rank("Ensembl_canonical"), main_rank("basic")
+    (0, 1, 3)
+    """
     words = {word.strip().lower() for word in tags.split(",")}
     return next((n for n, names in enumerate(_MAIN) if words.intersection(names)), len(_MAIN))
 
@@ -383,7 +390,7 @@ def _annotation(
                 expected="nine, separated by tabs",
             )
         seen[fields[2]] = seen.get(fields[2], 0) + 1
-        about = _attributes(fields[8])
+        about = attributes_of(fields[8])
         kind = _kind(about)
         if fields[2].lower() in _GENES:
             own = about.get("ID") or about.get("gene_id", "")
@@ -391,15 +398,15 @@ def _annotation(
             continue
         if fields[2] != feature:
             if "ID" in about and "Parent" in about:  # of GFF3: what stands between exon and gene
-                parents[about["ID"]] = (about["Parent"], _rank(about.get("tag", "")), kind)
+                parents[about["ID"]] = (about["Parent"], main_rank(about.get("tag", "")), kind)
             elif fields[2] == "transcript" and "transcript_id" in about:
                 parents[about["transcript_id"]] = (
                     about.get("gene_id", ""),
-                    _rank(about.get("tag", "")),
+                    main_rank(about.get("tag", "")),
                     kind,
                 )
             continue
-        start, end = _span(fields[3], fields[4], where)
+        start, end = closed_span(fields[3], fields[4], where)
         names = about.get("Parent", "").split(",") if "Parent" in about else None
         for name in names or [about.get("transcript_id", "")]:
             if not name:
@@ -424,7 +431,7 @@ def _annotation(
             mine.spans.append((start, end))
             if names is None:
                 mine.gene = mine.gene or about.get("gene_id", "")
-                mine.rank = min(mine.rank, _rank(about.get("tag", "")))
+                mine.rank = min(mine.rank, main_rank(about.get("tag", "")))
                 mine.kind = mine.kind or kind
                 if mine.gene and "gene_name" in about:
                     genes.setdefault(mine.gene, (about["gene_name"], kind))
@@ -482,7 +489,7 @@ def with_paralogs(read: Transcripts, path: str | Path) -> Transcripts:
     InputError
         If none of them is in the annotation.
     """
-    names = {fields[0].strip() for _, fields in _lines(Path(path))}
+    names = {fields[0].strip() for _, fields in annotation_lines(Path(path))}
     rows = [row._replace(paralog=row.gene in names) for row in read.rows]
     if not any(row.paralog for row in rows):
         raise InputError(

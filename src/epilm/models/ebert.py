@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from epilm.batch import Batch, Outputs, Windows
 from epilm.errors import InputError
-from epilm.models.grouping import Pooling
+from epilm.models.grouping import AT_ONCE, Pooling, in_groups
 from epilm.models.token_heads import answer_tokens, asked_of_tokens, keep_token_heads
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead, labelled
@@ -176,6 +176,8 @@ class EBERT(nn.Module):
 
     def encode_windows(self, windows: Windows) -> Tensor:
         """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
+        if windows.owner is not None and len(windows) > AT_ONCE and windows.states is None:
+            return in_groups(self.encode, windows.ids, windows.mask)
         return self.encode(windows.ids, windows.mask, windows.states, full=windows.full)
 
     def without_states(self) -> SequenceEncoder:

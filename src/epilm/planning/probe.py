@@ -237,7 +237,7 @@ def _sizes(
     """
     train = recipe.train
     micro, layers = train.micro_batch, _layers(recipe)
-    pieces = train.batch_size // (micro * train.devices)
+    pieces = -(-train.batch_size // (micro * train.devices))
     group = contrast_size(recipe.objectives, train, train.devices)
     exact = group is not None and group > micro
     outside, layer = asked["operations"]

@@ -25,7 +25,7 @@ from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
 from epilm.batches.token_truths import count_truths, keep_truths
 from epilm.device import Place, choose_place
-from epilm.errors import RecipeError, TrainingError
+from epilm.errors import AskedToStop, RecipeError, TrainingError
 from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
 from epilm.hub.load import initialise
 from epilm.hub.provenance import memory_of
@@ -43,12 +43,13 @@ from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.window_table import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
+from epilm.training.engine import SCHEDULER
 from epilm.training.log import read_metrics
 from epilm.training.ranks import check_processes, process_rank, processes_started
 from epilm.training.schedule import schedule_warnings
 from epilm.training.state import load_model_tensors, newest_intact
 
-MICRO = "train.micro_batch"
+MICRO, DEVICES = "train.micro_batch", "train.devices"
 
 # Samples of a store whose first epoch is dealt out before step 0 (about a second): what cannot be
 # contrasted shows then. A larger table is dealt out step by step.
@@ -127,7 +128,8 @@ def pretrain(
     EpilmError
         If another process is writing the run.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM; the run is saved and the same call goes on with it.
+        After Ctrl-C, and as `AskedToStop` after SIGTERM or SIGUSR1; the run is saved and the same
+        call goes on with it.
     """
     if isinstance(recipe, Recipe):
         if size is not None or tuple(set):
@@ -170,13 +172,15 @@ def pretrain(
             place=list(machine.said),
             changed={key: new for key, (_, new) in changed.items()},
         )
-        if MICRO in changed:
-            began, now = changed[MICRO]
-            _say(
-                f"{MICRO} is {now}, the run began with {began}: the steps have the same samples,"
-                " but sums are rounded in another order and dropout is drawn in other pieces, so"
-                " the weights are not the same bits"
-            )
+        for key in (MICRO, DEVICES):
+            if key in changed:
+                began, now = changed[key]
+                pieces = " and dropout is drawn in other pieces" if key == MICRO else ""
+                _say(
+                    f"{key} is {now}, the run began with {began}: the steps have the same samples,"
+                    f" but sums are rounded in another order{pieces}, so the weights are not the"
+                    " same bits"
+                )
         return _run(plan, *initial, out, machine, _say)
 
 
@@ -575,7 +579,7 @@ def _finish(
     """Write what the run leaves; give what is said of its best validation."""
     if not outcome.completed:
         _say(f"stopped after step {outcome.step}; the same command goes on from there")
-        raise KeyboardInterrupt
+        raise AskedToStop if outcome.stopped_by == SCHEDULER else KeyboardInterrupt
     figures = {"steps": outcome.step, "train": outcome.train, "valid": outcome.valid}
     best, about = outcome.best, {}
     if which == "last" or best.step is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from epilm.errors import RecipeError, nearest
 from epilm.objectives.objective import Misfit
+from epilm.objectives.parts import idle_processes
 from epilm.objectives.table import OBJECTIVES, ranges
 from epilm.tokens.state_tokens import n_window_tokens
 
@@ -341,15 +342,16 @@ def _check_model(recipe: "Recipe", where: Where) -> None:
 
 def _check_batches(recipe: "Recipe", where: Where) -> None:
     train = recipe.train
-    together = train.micro_batch * train.devices
-    if train.batch_size % together:
+    if train.batch_size % train.micro_batch:
         _refuse(
             where,
             "train.batch_size",
-            "the batch must be whole micro-batches on every device",
+            "the batch must be whole micro-batches",
             found=train.batch_size,
-            expected=f"a multiple of micro_batch x devices, {together}",
+            expected=f"a multiple of train.micro_batch, {train.micro_batch}",
         )
+    for misfit in idle_processes(train.batch_size, train, "micro-batches of the batch"):
+        _refuse(where, **misfit._asdict())
 
 
 def check_store(recipe: "Recipe", store: Any, where: str) -> None:

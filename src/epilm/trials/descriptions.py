@@ -37,7 +37,8 @@ class Pretraining:
     recipe, size, set
         As `epilm pretrain` takes them.
     run : str
-        Instead: the folder of a run, relative to the working directory.
+        Instead: the folder of a run, or of weights in DNABERT's layout, relative to the working
+        directory.
     pretrain : {"once", "per_seed"}
         One pre-training for all seeds, or one a seed; always one a seed where each is a world.
     """

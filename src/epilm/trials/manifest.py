@@ -232,11 +232,12 @@ def _loader(name: str) -> Callable[..., LabelledSequences]:
         If the task's examples lie in a store: `epilm ablate` compares on those.
     """
     task = find_task(name)
-    if not isinstance(task, SequenceTask):
+    if not isinstance(task, SequenceTask) or not task.compared:
         raise UsageError(
-            "a comparison is of labelled sequences",
+            "a comparison is of labelled sequences, each of one class",
             found=f"task {task.name}",
-            do="Compare models of binding with epilm ablate.",
+            do="Compare models of binding with epilm ablate; of others score each with epilm"
+            " finetune and --beside.",
         )
     return task.load
 

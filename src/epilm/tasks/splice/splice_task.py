@@ -20,7 +20,7 @@ from epilm.tasks.label_kinds import BaseClasses
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.reference import Reference, open_reference
 from epilm.tasks.sequence_scores import leak_of
-from epilm.tasks.sequences import read_records
+from epilm.tasks.sequences import SEQUENCE_ENDINGS, read_records
 from epilm.tasks.splice.genome import ChromosomeBlocks
 from epilm.tasks.splice.site_tables import SiteTable, SiteTracks
 from epilm.tasks.splice.splice_options import (
@@ -35,7 +35,6 @@ from epilm.tasks.splice.splice_scores import RULE, SpliceEvaluation, said_of_rul
 from epilm.tasks.splice.transcript_blocks import NAMES, BlockSpan, SpliceBlocks, blocks_from
 from epilm.tasks.splits import Interval, parse_interval
 
-SEQUENCE_ENDINGS = (".fa", ".fasta", ".fna")
 FORWARD_CONTEXTS = 4  # contexts that a block of a prediction is long: a fifth is read twice
 
 

@@ -85,6 +85,40 @@ def motifs_from(path: str | Path, largest: bool = False) -> MotifScorer:
     return MotifScorer(read_motifs(path), largest)
 
 
+def _check_of_model(
+    model: str | Path | None, motifs: str | Path | None, reading: VariantReading, placed: bool
+) -> None:
+    """Refuse options of a model, or of motifs, where there are none."""
+    if model is None and (placed or reading.scores or reading.pooling):
+        raise UsageError(
+            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
+        )
+    if motifs is None and reading.motif_columns != "each":
+        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
+    if model is not None and (reading.scores or reading.pooling) and is_finetuned(model):
+        raise UsageError(
+            "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
+            where=str(model),
+            found=", ".join(reading.scores or [str(reading.pooling)]),
+            do="Leave them out.",
+        )
+
+
+def _check_no_window(model: str | Path | None, reading: VariantReading, splice: bool) -> None:
+    """Refuse options of windows where no window has one answer."""
+    for option, given in (
+        ("--window", reading.window is not None),
+        ("--shifts", any(reading.shifts)),
+        ("--grid", reading.grid != 1 and not splice),
+    ):
+        if given:
+            raise UsageError(
+                f"{option} says nothing here: no window has one answer",
+                where=None if model is None else str(model),
+                do="Leave it out; of splice sites --distance says which bases are compared.",
+            )
+
+
 def open_scorers(
     model: str | Path | None,
     motifs: str | Path | None,
@@ -101,21 +135,7 @@ def open_scorers(
     UsageError
         If an option says nothing to the model, or does not fit it.
     """
-    if model is None and (
-        store is not None or cell is not None or reading.scores or reading.pooling
-    ):
-        raise UsageError(
-            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
-        )
-    if motifs is None and reading.motif_columns != "each":
-        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
-    if model is not None and (reading.scores or reading.pooling) and is_finetuned(model):
-        raise UsageError(
-            "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
-            where=str(model),
-            found=", ".join(reading.scores or [str(reading.pooling)]),
-            do="Leave them out.",
-        )
+    _check_of_model(model, motifs, reading, store is not None or cell is not None)
     pairs: list[PairScorer] = []
     splice: SpliceScorer | None = None
     if model is not None:
@@ -145,17 +165,7 @@ def open_scorers(
     if motifs is not None:
         pairs.append(motifs_from(motifs, reading.motif_columns == "largest"))
     if not pairs:
-        for option, given in (
-            ("--window", reading.window is not None),
-            ("--shifts", any(reading.shifts)),
-            ("--grid", reading.grid != 1 and splice is None),
-        ):
-            if given:
-                raise UsageError(
-                    f"{option} says nothing here: no window has one answer",
-                    where=None if model is None else str(model),
-                    do="Leave it out; of splice sites --distance says which bases are compared.",
-                )
+        _check_no_window(model, reading, splice is not None)
     made: list[ChangeScorer] = []
     if pairs:
         made.append(

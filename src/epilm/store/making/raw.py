@@ -25,8 +25,8 @@ from epilm.store.making.asked import Asked, listed
 from epilm.store.making.inputs import peak_files, source
 from epilm.store.making.progress import Bar
 from epilm.store.making.regions import (
+    LeastCounts,
     Regions,
-    Thresholds,
     as_option,
     from_counts,
     from_peaks,
@@ -121,7 +121,7 @@ def _read_regions(asked: Asked, peaks: dict[str, Path], sizes: dict[str, int], b
         asked.overlaps,
         asked.strict,
         str(asked.counts),
-        Thresholds(asked.min_count, asked.min_cpm, asked.top_n),
+        LeastCounts(asked.min_count, asked.min_cpm, asked.top_n),
         asked.past_end,
     )
 

@@ -164,7 +164,7 @@ def from_peaks(
     return Regions(both.table, both.members, both.cell_types, None, dropped, notes)
 
 
-class Thresholds(NamedTuple):
+class LeastCounts(NamedTuple):
     """What counts as accessible; see `genome.counts.accessible`."""
 
     min_count: float
@@ -178,7 +178,7 @@ def from_counts(
     how: Literal["merge", "keep"],
     strict: bool,
     where: str,
-    least: Thresholds,
+    least: LeastCounts,
     past_end: PastEnd = "refuse",
 ) -> Regions:
     """Sum cells to cell types and decide what is accessible (A9).
@@ -191,7 +191,7 @@ def from_counts(
         that is listed twice are added in any case.
     where : str
         Name of the matrix, for messages.
-    least : Thresholds
+    least : LeastCounts
 
     Raises
     ------

@@ -3,7 +3,7 @@
 One road for every task and head: which trunk, what it reads of the examples, a new head.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -225,7 +225,7 @@ def _on_trunk(
     options: Any,
     about: dict[str, Any],
     trunk: _Trunk,
-    collection: Sequence[Any],
+    collection: list[Any],
     head: str | None,
 ) -> tuple[Finetuned, list[str]]:
     """A head on a trunk."""

@@ -68,7 +68,7 @@ def gc_of(
     """
     if isinstance(examples, PairedSequences):
         both = gc_of_codes(examples.codes[rows]) + gc_of_codes(examples.second.codes[rows])
-        mean: NDArray[np.float32] = both / 2
+        mean: NDArray[np.float32] = np.float32(0.5) * both
         return mean
     if isinstance(examples, LabelledSequences):
         return gc_of_codes(examples.codes[rows])

@@ -90,13 +90,13 @@ class Lifeline:
                 selector.register(line, selectors.EVENT_READ)
             while selector.get_map() and not self._closed.is_set():
                 for key, _ in selector.select(timeout=0.5):
-                    line = key.fileobj
-                    assert isinstance(line, socket.socket)
-                    said = _received(line)
+                    ready = key.fileobj
+                    assert isinstance(ready, socket.socket)
+                    said = _received(ready)
                     if said != _BYE:
-                        self._note(said.decode(errors="replace").strip() or self._lines[line])
+                        self._note(said.decode(errors="replace").strip() or self._lines[ready])
                     if not said or said == _BYE:
-                        selector.unregister(line)
+                        selector.unregister(ready)
 
     def _note(self, who: str) -> None:
         if self._closed.is_set() or self.lost is not None:

@@ -292,7 +292,7 @@ def with_bases(
     unknown = (
         set(check_names(pairs.chrom.tolist(), reference.sizes, where)) if len(pairs) else set()
     )
-    codes, place, number = [], [], {}
+    codes, places, number = [], [], {}
     over, empty = 0, 0
     for chrom in np.unique(pairs.chrom).tolist():
         if chrom in unknown:
@@ -308,7 +308,7 @@ def with_bases(
             else:
                 number[chrom, middle] = len(codes)
                 codes.append(piece)
-                place.append((chrom, start))
+                places.append((chrom, start))
     for count, why in (
         (len(unknown), "chromosomes that the genome lacks"),
         (over, "loci that reach over the end of their chromosome"),
@@ -330,9 +330,9 @@ def with_bases(
     loci = labelled(
         codes,
         np.zeros(len(codes)),
-        chrom=[chrom for chrom, _ in place],
-        start=[start for _, start in place],
-        origin=[f"{chrom}:{start}-{start + options.locus}" for chrom, start in place],
+        chrom=[chrom for chrom, _ in places],
+        start=[start for _, start in places],
+        origin=[f"{chrom}:{start}-{start + options.locus}" for chrom, start in places],
     )
     return _labelled(loci, pairs.take(np.array(kept), notes), number, options, where)
 

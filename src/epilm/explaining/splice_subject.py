@@ -108,8 +108,8 @@ class SpliceSubject(Subject):
         self.temperature = float(model.about["labels"].get("temperature", 1.0))
         self.context = int(model.about["window_bp"]) - int(model.about["width"])
         # A trunk answers a chunk at a time: fewer bases would leave most of the chunk unknown.
-        chunked = isinstance(self.network, PerBaseModel)
-        self.block = self.network.kept * self.network.stride if chunked else 1  # type: ignore[operator]
+        network = self.network
+        self.block = network.kept * network.stride if isinstance(network, PerBaseModel) else 1
         self._answer, self._kind = 0, 0  # of the windows made last
         self.notes += [
             "what is explained is the log-odds of a splice site at one base: `site` of each region",

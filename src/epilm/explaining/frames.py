@@ -170,8 +170,8 @@ def find_regions(
     out = []
     for name in named:
         if ":" in name:
-            place = parse_interval(name)
-            chrom, start, end, strand, where = *place, 1, f"--gene {name}"
+            interval = parse_interval(name)
+            chrom, start, end, strand, where = *interval, 1, f"--gene {name}"
         elif read is None:
             raise UsageError(
                 "a gene is looked up in a file",

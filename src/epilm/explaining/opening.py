@@ -8,7 +8,7 @@ from epilm.errors import UsageError
 from epilm.explaining.outputs import pretrained_subject
 from epilm.explaining.splice_subject import SpliceSubject
 from epilm.explaining.subject import BATCH, PlacedSubject, Subject, TaskSubject
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, refuse_pairs
 from epilm.hub.load import load
 from epilm.store.reader import Store
 
@@ -47,17 +47,18 @@ def open_subject(
     """
     if batch < 1:
         raise UsageError("impossible value", where="--batch-size", found=batch, expected="1")
-    place = choose_place(device, "fp32")
+    machine = choose_place(device, "fp32")
     if not isinstance(path, Finetuned) and not is_finetuned(path):
-        loaded = load(path, device=place.device)  # first: a run that is not there has no streams
+        loaded = load(path, device=machine.device)  # first: a run that is not there has no streams
         if store is not None or cell is not None:
             raise _needless(str(path))
-        subject = pretrained_subject(loaded, place, output, batch)
+        subject = pretrained_subject(loaded, machine, output, batch)
     else:
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
         if model.labels.per_base:
-            return _of_bases(model, place, store, cell, output, both_strands, batch)
-        subject = _tuned(model, place, store, cell, batch)
+            return _of_bases(model, machine, store, cell, output, both_strands, batch)
+        refuse_pairs(model)
+        subject = _tuned(model, machine, store, cell, batch)
         subject.choose(output)
     if both_strands is not None and not subject.bases:
         subject.both = both_strands
@@ -66,7 +67,7 @@ def open_subject(
 
 def _of_bases(
     model: Finetuned,
-    place: Place,
+    machine: Place,
     store: Any,
     cell: str | None,
     output: str | None,
@@ -81,15 +82,15 @@ def _of_bases(
             where="--both-strands",
             do="Leave it out; a region's own strand is read (the sixth column of a BED).",
         )
-    return SpliceSubject(model, place, output, batch)
+    return SpliceSubject(model, machine, output, batch)
 
 
-def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: int) -> Subject:
+def _tuned(model: Finetuned, machine: Place, store: Any, cell: str | None, batch: int) -> Subject:
     where = str(model.path)
     if not model.reads.window_bp:
         if store is not None or cell is not None:
             raise _needless(where)
-        return TaskSubject(model, place, batch)
+        return TaskSubject(model, machine, batch)
     if store is None or cell is None:
         raise UsageError(
             "the model reads places of a store, in a cell type",
@@ -97,7 +98,7 @@ def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: 
             do="Give --store and --cell.",
         )
     opened = store if isinstance(store, Store) else Store.open(store)
-    return PlacedSubject(model, place, opened, cell, batch)
+    return PlacedSubject(model, machine, opened, cell, batch)
 
 
 def _needless(where: str) -> UsageError:

@@ -275,7 +275,8 @@ class Teacher:
         if not len(rows):
             return None
         tables = self.scores(rows, place).tables
-        values = [table[self.metric] for table in tables.values()]
+        # A table beside those of the outputs (what differs between them) may lack it.
+        values = [table.get(self.metric, float("nan")) for table in tables.values()]
         score = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         columns = {
             f"valid_{name}_{key}" if name and len(tables) > 1 else f"valid_{key}": value
@@ -393,6 +394,46 @@ def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any
     return tally
 
 
+def _score_parts(
+    lesson: TaskLesson, teacher: "Teacher", machine: Place, notes: list[str], say: Say
+) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, NDArray[Any]], dict[str, Any]]:
+    """Score every part, and say and note what makes a score doubtful.
+
+    Returns
+    -------
+    tables : part -> output -> scores
+    said : part -> what the model says of its rows, where that can be kept
+    outlines : part -> the numbers of its curves; not of the training part
+    """
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    said: dict[str, NDArray[Any]] = {}
+    outlines: dict[str, Any] = {}
+    for part, rows in lesson.parts.items():
+        scored = teacher.scores(rows, machine)
+        tables[part], answers = scored.tables, scored.said
+        if answers is not None:
+            said[part] = answers
+        if part != "train":
+            outlines[part] = scored.outlines(lesson, rows)
+        for name, table in tables[part].items():
+            of = f", {name}" if name else ""
+            if alarm := table.get("collapse"):
+                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
+                say(
+                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
+                    " another start"
+                )
+            if part != "train":
+                say(f"{part}{of}: {_line(table)}")
+        if part == "train" or answers is None:
+            continue
+        for line, over in gc_verdicts(lesson, rows, answers):
+            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
+            if over.level:
+                notes.append(f"LEVEL on {part}: {line}")
+    return tables, said, outlines
+
+
 def _learn(
     task: Task,
     lesson: TaskLesson,
@@ -438,32 +479,7 @@ def _learn(
     settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
-    tables: dict[str, dict[str, dict[str, Any]]] = {}
-    said: dict[str, NDArray[Any]] = {}
-    outlines: dict[str, Any] = {}
-    for part, rows in lesson.parts.items():
-        scored = teacher.scores(rows, machine)
-        tables[part], answers = scored.tables, scored.said
-        if answers is not None:
-            said[part] = answers
-        if part != "train":
-            outlines[part] = scored.outlines(lesson, rows)
-        for name, table in tables[part].items():
-            of = f", {name}" if name else ""
-            if alarm := table.get("collapse"):
-                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
-                say(
-                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
-                    " another start"
-                )
-            if part != "train":
-                say(f"{part}{of}: {_line(table)}")
-        if part == "train" or answers is None:
-            continue
-        for line, over in gc_verdicts(lesson, rows, answers):
-            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
-            if over.level:
-                notes.append(f"LEVEL on {part}: {line}")
+    tables, said, outlines = _score_parts(lesson, teacher, machine, notes, say)
     for line in task.audit(lesson, options):
         say(line)
         notes.append(line)
@@ -662,5 +678,7 @@ def _line(table: dict[str, Any]) -> str:
         "mcc",
         "pearson",
         "r2",
+        "difference_pearson",
+        "row_pearson",
     )
     return ", ".join(f"{name} {table[name]:.4f}" for name in names if table.get(name) is not None)

@@ -50,6 +50,10 @@ SCORES = HEADS | {
     "pearson": "Pearson",
     "spearman": "Spearman",
     "r2": "R2",
+    "difference_pearson": "Pearson of differences",
+    "difference_r2": "R2 of differences",
+    "row_pearson": "Pearson in a row",
+    "row_spearman": "Spearman in a row",
     "n": "rows",
 }
 NAMES = SCORES | METRICS  # of a score standing alone

@@ -59,6 +59,27 @@ def _best(best: dict[str, Any]) -> str:
     )
 
 
+def _made_with(start: dict[str, Any], store: dict[str, Any]) -> list[tuple[str, str]]:
+    """Versions, source and store of a run."""
+    facts = []
+    if versions := start.get("versions"):
+        facts.append(
+            (
+                "Versions",
+                ", ".join(
+                    f"{n} {versions[n]}" for n in ("epilm", "torch", "numpy") if n in versions
+                ),
+            )
+        )
+    if git := start.get("git"):
+        facts.append(
+            ("Source", f"{git.get('commit', '')[:10]}{', changed' if git.get('changed') else ''}")
+        )
+    if mark := store.get("fingerprint"):
+        facts.append(("Store", f"{Path(str(store.get('path', '?'))).name}, {mark[:12]}"))
+    return facts
+
+
 def run_facts(run: Path) -> list[tuple[str, str]]:
     """What a pre-training run was: recipe, model, objectives, data, versions."""
     recipe = load_json(run / "recipe.json", {})
@@ -113,21 +134,7 @@ def run_facts(run: Path) -> list[tuple[str, str]]:
             f"{start.get('device', train.get('device', '?'))}, {start.get('cpus', '?')} cores",
         ),
     ]
-    if versions := start.get("versions"):
-        facts.append(
-            (
-                "Versions",
-                ", ".join(
-                    f"{n} {versions[n]}" for n in ("epilm", "torch", "numpy") if n in versions
-                ),
-            )
-        )
-    if git := start.get("git"):
-        facts.append(
-            ("Source", f"{git.get('commit', '')[:10]}{', changed' if git.get('changed') else ''}")
-        )
-    if mark := store.get("fingerprint"):
-        facts.append(("Store", f"{Path(str(store.get('path', '?'))).name}, {mark[:12]}"))
+    facts += _made_with(start, store)
     return [(name, value) for name, value in facts if value]
 
 

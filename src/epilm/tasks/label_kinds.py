@@ -17,6 +17,7 @@ from epilm.errors import UsageError, nearest
 from epilm.metrics.bin_scores import score_bins
 from epilm.metrics.calibration import fit_temperature
 from epilm.metrics.classification import score_table
+from epilm.metrics.number_scores import between_columns, number_scores
 from epilm.metrics.outlines import confusion_of, outline, outline_of_numbers
 from epilm.metrics.sites import SiteTally
 from epilm.tokens.random import uniform
@@ -240,6 +241,9 @@ class Numbers:
     names : sequence of str, length F
     mean, sd : sequence of float, length F, optional
         Of the rows that are learned from; 0 and 1 where not given.
+    alike : bool
+        Outputs are one quantity in several cell types: their mean scores, and what differs between
+        them in a row, are scored as well.
 
     Examples
     --------
@@ -262,14 +266,17 @@ class Numbers:
         names: Sequence[str],
         mean: Sequence[float] | None = None,
         sd: Sequence[float] | None = None,
+        alike: bool = False,
     ) -> None:
         self.names = tuple(names)
         self.mean = None if mean is None else tuple(mean)
         self.sd = None if sd is None else tuple(sd)
+        self.alike = alike
 
     def described(self) -> dict[str, Any]:
         """See `Labels.described`."""
-        return _described(self) | _kept(mean=self.mean, sd=self.sd)
+        own = _described(self) | _kept(mean=self.mean, sd=self.sd)
+        return own | ({"alike": True} if self.alike else {})
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the squared errors of what is known, in standard deviations."""
@@ -298,10 +305,12 @@ class Numbers:
             known = np.isfinite(labels[:, f])
             true = labels[known, f].astype(np.float64)
             guess = said[known, f].astype(np.float64)
-            table = _number_scores(true, guess)
+            table = number_scores(true, guess)
             if self.mean is not None and len(true):
                 table["mse_of_mean"] = float(((true - self.mean[f]) ** 2).mean())
             tables[name] = table | {"collapse": flat(self._spread(said[:, f], f))}
+        if self.alike and len(self.names) > 1:
+            tables |= _of_all(tables, labels, said)
         return tables
 
     def outlines(
@@ -367,6 +376,26 @@ class PoissonCounts(Numbers):
         return np.log(np.maximum(said, 1e-30))
 
 
+MEAN, BETWEEN = "mean", "between"  # tables beside those of outputs that are alike
+
+
+def _of_all(tables: Tables, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
+    """Mean scores of outputs that are alike, and what differs between them in a row."""
+    alarms = [table["collapse"] for table in tables.values()]
+    collapse = {"collapse": alarms[0] if all(alarms) else None}
+    keys = ("pearson", "spearman", "r2", "mse", "mse_of_mean")
+    columns = {key: [table[key] for table in tables.values() if key in table] for key in keys}
+    means = {
+        key: float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        for key, values in columns.items()
+        if values
+    }
+    return {
+        MEAN: {"n": int(np.isfinite(labels).any(1).sum())} | means | collapse,
+        BETWEEN: between_columns(labels, said) | collapse,
+    }
+
+
 def _described(labels: Labels) -> dict[str, Any]:
     return {"kind": labels.kind, "names": list(labels.names)}
 
@@ -386,29 +415,6 @@ def _refuse_smoothing(smoothing: float) -> None:
         raise UsageError(
             "numbers are not smoothed", where="--label-smoothing", found=smoothing, expected="0"
         )
-
-
-def _number_scores(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, Any]:
-    spread = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
-    error = float(((true - guess) ** 2).sum())
-
-    def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        if len(a) < 2 or a.std() == 0 or b.std() == 0:
-            return float("nan")
-        return float(np.corrcoef(a, b)[0, 1])
-
-    def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        last = np.cumsum(counts)
-        return (last - (counts - 1) / 2)[inverse]  # ties share their mean rank
-
-    return {
-        "n": len(true),
-        "pearson": round(correlation(true, guess), 12),
-        "spearman": round(correlation(ranks(true), ranks(guess)), 12),
-        "r2": 1 - error / spread if spread else float("nan"),
-        "mse": error / len(true) if len(true) else float("nan"),
-    }
 
 
 def flat(scores: NDArray[Any], spread: float = 1e-2) -> str | None:

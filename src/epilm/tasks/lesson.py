@@ -116,6 +116,8 @@ class TaskLesson:
         Bases read around a row's place, and of the place itself; 0 for bases of their own.
     signals : tuple of str
         Beside the bases, as a user names them.
+    loci : int
+        Of a row: 2 where rows are pairs (`tasks.locus_pairs`).
     about : dict
         What the model keeps of its training; JSON values.
     identity : dict
@@ -136,6 +138,7 @@ class TaskLesson:
     window_bp: int = 0
     width: int = 0
     signals: Sequence[str] = ()
+    loci: int = 1
     about: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)

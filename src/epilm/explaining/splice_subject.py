@@ -109,7 +109,8 @@ class SpliceSubject(Subject):
         self.context = int(model.about["window_bp"]) - int(model.about["width"])
         # A trunk answers a chunk at a time: fewer bases would leave most of the chunk unknown.
         network = self.network
-        self.block = network.kept * network.stride if isinstance(network, PerBaseModel) else 1
+        chunk = network.kept * network.stride if isinstance(network, PerBaseModel) else 1
+        self.block = max(chunk - 2 * MORE - 1, 1)
         self._answer, self._kind = 0, 0  # of the windows made last
         self.notes += [
             "what is explained is the log-odds of a splice site at one base: `site` of each region",
@@ -255,8 +256,7 @@ class SpliceSubject(Subject):
 
     def facts(self, frame: Frame) -> dict[str, float]:
         """Where the site lies (0-based), and the log-odds of each class there."""
-        half = self.context // 2
-        window = frame.codes[None, frame.site - self.reach : frame.site + self.reach + 1]
-        odds = self._odds_along(window, frame.strand < 0)[0][self.reach - half]
+        along = self._odds_along(frame.codes[None], frame.strand < 0)[0]
+        odds = along[frame.site - self.context // 2]
         said = {kind: float(value) for kind, value in zip(self.kinds, odds)}
         return {"site": float(frame.start + frame.site)} | said

@@ -191,9 +191,9 @@ class SpliceSubject(Subject):
             if asked.kind is not None:
                 others = [k for k in range(len(self.kinds)) if self.kinds[k] != asked.kind]
                 odds[:, others] = -np.inf
-            at, kind = np.unravel_index(int(odds.argmax()), odds.shape)
-            if odds[at, kind] > best[0]:
-                best = (float(odds[at, kind]), begin + int(at), int(kind))
+            row, kind = divmod(int(odds.argmax()), odds.shape[1])
+            if odds[row, kind] > best[0]:
+                best = (float(odds[row, kind]), begin + row, kind)
         return best[1], best[2]
 
     def _odds_along(self, codes: Codes, reverse: bool) -> Values:

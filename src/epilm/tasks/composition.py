@@ -68,7 +68,7 @@ def gc_of(
     """
     if isinstance(examples, PairedSequences):
         both = [gc_of_codes(each.codes[rows]) for each in (examples, examples.second)]
-        return np.mean(both, axis=0, dtype=np.float32).astype(np.float32)
+        return np.asarray(np.mean(both, axis=0), np.float32)
     if isinstance(examples, LabelledSequences):
         return gc_of_codes(examples.codes[rows])
     out = np.zeros(len(rows), np.float32)

@@ -1,70 +1,146 @@
-"""Two processes for tests: spawned children import this by name, which a test module cannot be."""
+"""Processes that train together, for tests: their work is imported by name, which a test module's
+cannot be.
+"""
 
 import math
+import os
 import socket
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from epilm.device import Place
 from epilm.objectives.matching import contrast
 from epilm.objectives.table import MatchingSpec
 from epilm.pretraining.step import optimiser_step
+from epilm.training.lifeline import Lifeline
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
+from forked import CONTEXT, Command
 from toy_training import ToyModel, make_batch, toy_objectives
 
 
-def device(rank, port, out):
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    seq, reg, weight, log = inputs()
-    mine = slice(3 * rank, 3 * rank + 3)
-    loss = contrast(seq[mine] @ weight, reg[mine] @ weight, log, MatchingSpec())["loss"]
-    loss.backward()
-    for p in (weight, log):
-        dist.all_reduce(p.grad)
-        p.grad /= 2  # what DDP does
-    if rank == 0:
-        torch.save((loss.detach(), weight.grad, log.grad), out)
+def free_port() -> int:
+    """A port of this machine that nobody listens to."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _joined(work: Callable[..., None], rank: int, world: int, port: int, *more: Any) -> None:
+    dist.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world
+    )
+    work(Ranks(rank, world), *more)
     dist.destroy_process_group()
 
 
-def step(rank, port, out):
+def spawn(work: Callable[..., None], out: Path, world: int = 2, *more: Any) -> None:
+    """Run `work(ranks, out, *more)` in processes of one group."""
+    port = free_port()
+    processes = [
+        CONTEXT.Process(target=_joined, args=(work, rank, world, port, str(out), *more))
+        for rank in range(world)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * world
+
+
+def device(ranks: Ranks, out: str) -> None:
+    """Loss and gradients of a contrast of six rows, of which each process has its share."""
+    seq, reg, weight, log = inputs()
+    parts = [Ranks(rank, ranks.world).share(6) for rank in range(ranks.world)]
+    sizes = [part.stop - part.start for part in parts]
+    mine = parts[ranks.rank]
+    joined = [ranks.gather(rows[mine] @ weight, sizes) for rows in (seq, reg)]
+    loss = contrast(*joined, log, MatchingSpec())["loss"]
+    (loss * sizes[ranks.rank] / 6).backward()
+    ranks.sum_([weight.grad, log.grad])
+    if ranks.first:
+        torch.save((loss.detach(), weight.grad, log.grad), out)
+
+
+def step(ranks: Ranks, out: str, batch: int, group: int, dropout: float) -> None:
     """One optimiser step on a toy, with matching and contacts; gradients are summed there."""
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    model = ToyModel(0.0, contacts=True).train()
+    model = ToyModel(dropout, contacts=True).train()
     figures = optimiser_step(
         model,
         make_batch,
         Optimiser(model, OptimSpec()),
-        np.arange(8),
+        np.arange(batch),
         step=3,
         lr=1e-3,
-        objectives=toy_objectives(8, contacts=0.3),
+        objectives=toy_objectives(group, contacts=0.3),
         train=TrainSpec(micro_batch=2, seed=1),
         clip=0.0,
-        ranks=Ranks(rank, 2),
+        ranks=ranks,
         place=Place(torch.device("cpu"), False, ()),
     )
-    values = figures.summed(Ranks(rank, 2))
-    if rank == 0:
+    values = figures.summed(ranks)
+    if ranks.first:
         torch.save((values, {n: p.grad for n, p in model.named_parameters()}), out)
-    dist.destroy_process_group()
 
 
-def spawn(work, out):
-    """Run `work(rank, port, out)` in two processes."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    mp.spawn(work, args=(port, str(out)), nprocs=2)
+def lifeline(ranks: Ranks, out: str, dies: int | None) -> None:
+    """Write down what a process hears of one that dies without a word; without one, of all that
+    finish.
+    """
+    os.environ["MASTER_ADDR"] = "127.0.0.1"
+    line = Lifeline(ranks, torch.device("cpu"))
+    if ranks.rank == dies:
+        os._exit(0)
+    if dies is None:
+        time.sleep(0.2 * ranks.rank)  # one after the other
+        line.close(done=True)
+        time.sleep(0.5)
+        said = str(line.lost)
+    else:
+        said = str(line.explained(RuntimeError("a broken message")))
+        line.close(done=False)
+    (Path(out) / str(ranks.rank)).write_text(said)
 
 
-def inputs():
+def inputs() -> tuple[torch.Tensor, ...]:
     g = torch.Generator().manual_seed(0)
     seq, reg = (torch.randn(6, 4, generator=g, dtype=torch.float64) for _ in range(2))
     weight = torch.randn(4, 5, generator=g, dtype=torch.float64).requires_grad_()
     return seq, reg, weight, torch.tensor(math.log(0.07), dtype=torch.float64, requires_grad=True)
+
+
+def start_ranks(
+    words: Sequence[str], world: int, *before: Callable[[int], Any], port: int | None = None
+) -> list[Command]:
+    """Start a command in processes as torchrun does; each first does what stands in `before`, with
+    its number.
+    """
+    port = port or free_port()
+    return [
+        Command(words, before=partial(_as_torchrun, rank, world, port, before))
+        for rank in range(world)
+    ]
+
+
+def _as_torchrun(rank: int, world: int, port: int, before: Sequence[Callable[[int], Any]]) -> None:
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "GROUP_WORLD_SIZE": "1",
+        "TORCHELASTIC_RUN_ID": "test",
+    }
+    for each in before:
+        each(rank)

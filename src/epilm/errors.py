@@ -10,6 +10,14 @@ from collections.abc import Iterable
 from typing import Any
 
 
+class AskedToStop(KeyboardInterrupt):
+    """A signal of the scheduler (SIGTERM, SIGUSR1) ended a run that is saved: the same command goes
+    on with it.
+    """
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+
 class EpilmError(Exception):
     """Base of everything a user can cause.
 

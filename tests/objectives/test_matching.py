@@ -12,7 +12,6 @@ from epilm.batch import Outputs
 from epilm.errors import RecipeError, TrainingError
 from epilm.objectives.matching import (
     contrast,
-    gather_across_devices,
     matching_loss,
     matching_objective,
     retrieval_recall,
@@ -139,8 +138,9 @@ def test_wrong_use_says_so():
         matching_objective(Outputs(seq_embedding=EYE), None, MatchingSpec())
 
 
-def test_two_devices_have_the_gradients_of_one(tmp_path):
-    spawn(device, tmp_path / "out.pt")
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_several_devices_have_the_gradients_of_one(world, tmp_path):
+    spawn(device, tmp_path / "out.pt", world)  # of six rows: 3 and 3; 2 each; 1, 2, 1, 2
     loss, grad, grad_log = torch.load(tmp_path / "out.pt", weights_only=True)
     seq, reg, weight, log = inputs()
     want = contrast(seq @ weight, reg @ weight, log, MatchingSpec())["loss"]
@@ -148,8 +148,3 @@ def test_two_devices_have_the_gradients_of_one(tmp_path):
     assert torch.allclose(loss, want.detach(), atol=1e-12)
     assert torch.allclose(grad, weight.grad, atol=1e-12)
     assert torch.allclose(grad_log, log.grad, atol=1e-12)
-
-
-def test_one_device_gathers_nothing():
-    x = torch.ones(2, 2, requires_grad=True)
-    assert gather_across_devices(x) is x

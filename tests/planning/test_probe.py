@@ -11,6 +11,7 @@ from epilm.device import Place
 from epilm.errors import RecipeError, TrainingError
 from epilm.planning import probe as plan_probe
 from epilm.planning import sizing as plan_sizing
+from epilm.planning.cluster import Cluster
 from epilm.planning.plan import _counted
 from epilm.planning.probe import Calibration, Point, _sizes, calibrate, threads_of
 from epilm.planning.sizing import Sizing
@@ -43,7 +44,10 @@ def sizing(name, size, keys, store, place=FP32):
         recipe = for_store(load_recipe(name, size, keys), store)
         data = make_plan(recipe, store)
         costs, numbers, moments = _counted(recipe, data, place, fused=False)
-        COUNTED[key] = Sizing(recipe, data, store, place, None, True, costs, numbers, moments)
+        cluster = Cluster(recipe.train.devices)
+        COUNTED[key] = Sizing(
+            recipe, data, store, place, None, True, costs, numbers, moments, cluster
+        )
     return COUNTED[key]
 
 

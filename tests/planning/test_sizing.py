@@ -8,6 +8,7 @@ import torch
 import epilm
 from epilm.device import Place
 from epilm.planning import sizing as plan_sizing
+from epilm.planning.cluster import Cluster
 from epilm.planning.plan import DoesNotFit, _counted
 from epilm.planning.probe import Calibration, Point
 from epilm.planning.sizing import Sizing
@@ -40,7 +41,10 @@ def sizing(name, size, keys, store, place=FP32):
         recipe = for_store(load_recipe(name, size, keys), store)
         data = make_plan(recipe, store)
         costs, numbers, moments = _counted(recipe, data, place, fused=False)
-        COUNTED[key] = Sizing(recipe, data, store, place, None, True, costs, numbers, moments)
+        cluster = Cluster(recipe.train.devices)
+        COUNTED[key] = Sizing(
+            recipe, data, store, place, None, True, costs, numbers, moments, cluster
+        )
     return COUNTED[key]
 
 

@@ -7,7 +7,7 @@ import torch
 import two_devices
 from epilm.device import Place
 from epilm.errors import TrainingError
-from epilm.pretraining.step import Ahead, cut, optimiser_step
+from epilm.pretraining.step import Ahead, cut, held_by, optimiser_step
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
@@ -90,9 +90,13 @@ def test_the_contrast_of_contacts_is_as_wide_as_its_batch_however_it_is_cut(micr
         torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_two_processes_contrast_contacts_as_one_does(tmp_path):
-    _, one, expected = one_step(8, contacts=0.3, batch=8)
-    two_devices.spawn(two_devices.step, tmp_path / "two")
+@pytest.mark.parametrize(
+    ("world", "batch", "group"), [(2, 8, 8), (2, 16, 10), (3, 16, 10), (4, 16, 8)]
+)
+def test_several_processes_make_the_step_of_one(world, batch, group, tmp_path):
+    """Contrasts of five and three micro-batches are dealt out unevenly; dropout is the same."""
+    _, one, expected = one_step(2, group, dropout=0.3, contacts=0.3, batch=batch)
+    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.3)
     values, gradients = torch.load(tmp_path / "two", weights_only=True)
     for key in ("loss", "contacts/loss", "matching/loss", "contacts/recall@1"):
         assert values[key] == pytest.approx(float(one.values[key]), rel=1e-5), key
@@ -113,6 +117,20 @@ def test_the_last_contrast_may_be_smaller_and_counts_less():
     _, figures, grads = one_step(4, group=12, batch=16)  # 12 and 4
     assert figures.samples == 16
     assert all(torch.isfinite(grad).all() for grad in grads.values())
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_micro_batches_are_the_same_for_any_number_of_processes(world):
+    rows = np.arange(100, 131)  # contrasts of 16 and 15, the last micro-batch of three
+    parts = [cut(rows, 16, 4, Ranks(rank, world)) for rank in range(world)]
+    whole = cut(rows, 16, 4, Ranks())
+    for number, contrast in enumerate(whole):
+        dealt = [micro for part in parts for micro in part[number]]
+        assert [(m.offset, m.rows.tolist()) for m in dealt] == [
+            (m.offset, m.rows.tolist()) for m in contrast
+        ]
+        sizes = held_by(sum(len(m.rows) for m in contrast), 4, world)
+        assert sizes == [sum(len(m.rows) for m in part[number]) for part in parts]
 
 
 def test_two_processes_share_each_contrast():

@@ -1,8 +1,9 @@
 """The command line: one thin function a command, each the public function of the same name.
 
 Commands are found on use, so `epilm --help` costs a tenth of a second. Exit
-codes: 0 done, 1 failed (one message, no traceback), 2 wrong use, 130 stopped
-by Ctrl-C. Needs cyclopts; every command module imports the rest by itself.
+codes: 0 done, 1 failed (one message, no traceback), 2 wrong use, 75 stopped by
+a signal of the scheduler and saved, 130 stopped by Ctrl-C. Needs cyclopts; every
+command module imports the rest by itself.
 """
 
 import os
@@ -107,6 +108,7 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
         version=epilm.__version__,
         default_parameter=Parameter(consume_multiple=True, negative_iterable=()),
         config=_refuse_fractions,
+        suppress_keyboard_interrupt=False,  # which of them it was is said in `main`
     )
     for name, line in COMMANDS.items():
         # One command's own help comes from its docstring; the overview must not import any of them.
@@ -247,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 failed, 2 wrong use, 130 interrupted.
+        0 done, 1 failed, 2 wrong use, 75 to be started again, 130 interrupted.
 
     Examples
     --------
@@ -258,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from cyclopts import CycloptsError, CycloptsPanel
     from rich.console import Console
 
-    from epilm.errors import EpilmError, nearest
+    from epilm.errors import AskedToStop, EpilmError, nearest
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words and not words[0].startswith("-") else None
@@ -299,6 +301,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("EPILM_DEBUG"):
             traceback.print_exc()
         return 1
+    except AskedToStop as error:
+        print(
+            "epilm: stopped by a signal and saved; the same command goes on (exit code"
+            f" {error.exit_code})",
+            file=sys.stderr,
+        )
+        return error.exit_code
     except KeyboardInterrupt:
         print("epilm: stopped by Ctrl-C", file=sys.stderr)
         return 130

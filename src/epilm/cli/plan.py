@@ -16,6 +16,9 @@ def plan(
     ] = None,
     device: str = "auto",
     devices: int | None = None,
+    nodes: int = 1,
+    link: float = 200.0,
+    failure_hours: float = 50_677.0,
     calibrate: bool = True,
     seconds: float = 10.0,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -39,7 +42,14 @@ def plan(
         auto, cpu, cuda or mps of this machine; or a GPU that is not here: h200, h100, h100-pcie,
         a100, a100-40, l40s, a10, l4, rtx4090, rtx3090.
     devices
-        GPUs, or processes on a CPU; the recipe's train.devices where not given.
+        GPUs, or processes on a CPU, over all machines; the recipe's train.devices where not given.
+    nodes
+        Machines that these lie on, as many on each.
+    link
+        Gbit/s that a machine can send to others.
+    failure_hours
+        Hours after which one device, or what it hangs on, has failed once in the mean. Where not
+        given, as in the largest job that was published (docs/scaling.md).
     calibrate
         With --no-calibrate nothing is measured: memory is counted, a CPU's time stays unknown.
     seconds
@@ -49,9 +59,13 @@ def plan(
     """
     from json import dumps
 
+    from epilm.errors import UsageError
+    from epilm.planning.cluster import Cluster
     from epilm.planning.plan import DoesNotFit
     from epilm.planning.plan import plan as run
 
+    if devices is None and nodes != 1:
+        raise UsageError("machines of how many devices?", where="--nodes", do="Give --devices.")
     refused = None
     try:
         answer = run(
@@ -60,7 +74,7 @@ def plan(
             size=size,
             set=set or (),
             device=device,
-            devices=devices,
+            devices=None if devices is None else Cluster(devices, nodes, link, failure_hours),
             calibrated=calibrate,
             seconds=seconds,
         )

@@ -302,6 +302,72 @@ def main_rank(tags: str) -> int:
     return next((n for n, names in enumerate(_MAIN) if words.intersection(names)), len(_MAIN))
 
 
+def _no_exons(seen: dict[str, int], feature: Feature, path: Path) -> InputError:
+    """Say which lines there are instead."""
+    other = "CDS" if feature == "exon" else "exon"
+    cure = f"Read its {other} lines: --feature {other}." if seen.get(other) else None
+    return InputError(
+        f"the annotation has no line of {feature}",
+        where=str(path),
+        found=", ".join(f"{n} {name}" for name, n in list(seen.items())[:6]),
+        expected=f"lines whose third column is {feature}",
+        do=cure or "Give the annotation with exons: GENCODE's, RefSeq's or MANE's GTF or GFF3.",
+    )
+
+
+def _genes_of(
+    by_gene: dict[tuple[str, str, str], list[_Exons]],
+    genes: dict[str, tuple[str, str]],
+    which: Which,
+    coding: bool,
+) -> tuple[list[Transcript], list[str]]:
+    """One row a gene with its sites, and what was left out."""
+    told = any(genes.get(key[0], ("", ""))[1] or m.kind for key, ms in by_gene.items() for m in ms)
+    rows: list[Transcript] = []
+    other_kinds, without = 0, 0
+    for (gene, chrom, strand), members in by_gene.items():
+        name, kind = genes.get(gene, (gene, ""))
+        kind = kind or next((m.kind for m in members if m.kind), "")
+        if coding and told and kind != _CODING:
+            other_kinds += 1
+            continue
+        chosen = members
+        if which == "one":
+            chosen = [min(members, key=lambda m: (m.rank, -_bases(m.spans), m.line))]
+        sites = [_sites(m.spans) for m in chosen]
+        left = np.unique(np.concatenate([s[0] for s in sites]))
+        right = np.unique(np.concatenate([s[1] for s in sites]))
+        if not len(left):
+            without += 1
+            continue
+        start = min(s for m in chosen for s, _ in m.spans)
+        end = max(e for m in chosen for _, e in m.spans)
+        line = min(m.line for m in chosen)
+        rows.append(Transcript(name, chrom, strand, start, end, left, right, None, line))
+    notes = [
+        f"{count} genes {why} left out"
+        for count, why in (
+            (other_kinds, "that code for no protein"),
+            (without, "without an intron"),
+        )
+        if count
+    ]
+    return rows, notes
+
+
+def _by_gene(
+    exons: dict[str, _Exons], parents: dict[str, tuple[str, int, str]]
+) -> dict[tuple[str, str, str], list[_Exons]]:
+    """Transcripts by gene, chromosome and strand; what a parent says is filled in."""
+    by_gene: dict[tuple[str, str, str], list[_Exons]] = {}
+    for name, mine in exons.items():
+        gene, rank, kind = parents.get(name.split("@")[0], ("", len(_MAIN), ""))
+        mine.gene = mine.gene or gene or name
+        mine.rank, mine.kind = min(mine.rank, rank), mine.kind or kind
+        by_gene.setdefault((mine.gene, mine.chrom, mine.strand), []).append(mine)
+    return by_gene
+
+
 def _annotation(
     lines: Iterable[tuple[int, list[str]]],
     path: Path,
@@ -370,50 +436,9 @@ def _annotation(
                 if mine.gene and "gene_name" in about:
                     genes.setdefault(mine.gene, (about["gene_name"], kind))
     if not exons:
-        other = "CDS" if feature == "exon" else "exon"
-        cure = f"Read its {other} lines: --feature {other}." if seen.get(other) else None
-        raise InputError(
-            f"the annotation has no line of {feature}",
-            where=str(path),
-            found=", ".join(f"{n} {name}" for name, n in list(seen.items())[:6]),
-            expected=f"lines whose third column is {feature}",
-            do=cure or "Give the annotation with exons: GENCODE's, RefSeq's or MANE's GTF or GFF3.",
-        )
-    by_gene: dict[tuple[str, str, str], list[_Exons]] = {}
-    for name, mine in exons.items():
-        gene, rank, kind = parents.get(name.split("@")[0], ("", len(_MAIN), ""))
-        mine.gene = mine.gene or gene or name
-        mine.rank, mine.kind = min(mine.rank, rank), mine.kind or kind
-        by_gene.setdefault((mine.gene, mine.chrom, mine.strand), []).append(mine)
-    told = any(genes.get(key[0], ("", ""))[1] or m.kind for key, ms in by_gene.items() for m in ms)
-    rows, other_kinds, without = [], 0, 0
-    for (gene, chrom, strand), members in by_gene.items():
-        name, kind = genes.get(gene, (gene, ""))
-        kind = kind or next((m.kind for m in members if m.kind), "")
-        if coding and told and kind != _CODING:
-            other_kinds += 1
-            continue
-        chosen = members
-        if which == "one":
-            chosen = [min(members, key=lambda m: (m.rank, -_bases(m.spans), m.line))]
-        sites = [_sites(m.spans) for m in chosen]
-        left = np.unique(np.concatenate([s[0] for s in sites]))
-        right = np.unique(np.concatenate([s[1] for s in sites]))
-        if not len(left):
-            without += 1
-            continue
-        start = min(s for m in chosen for s, _ in m.spans)
-        end = max(e for m in chosen for _, e in m.spans)
-        line = min(m.line for m in chosen)
-        rows.append(Transcript(name, chrom, strand, start, end, left, right, None, line))
-    notes = [
-        f"{count} genes {why} left out"
-        for count, why in (
-            (other_kinds, "that code for no protein"),
-            (without, "without an intron"),
-        )
-        if count
-    ]
+        raise _no_exons(seen, feature, path)
+    by_gene = _by_gene(exons, parents)
+    rows, notes = _genes_of(by_gene, genes, which, coding)
     return _some(Transcripts(rows, path, notes))
 
 

@@ -28,6 +28,32 @@ BIN_POOLS = ("bin", "max+bin")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
+def _check_bin(
+    signals: int,
+    straight: Sequence[int],
+    middle: tuple[int, int],
+    pool: TokenPool,
+    around: tuple[int, int],
+) -> None:
+    """Refuse a shortcut or a pool that does not know which tokens are the bin's."""
+    if any(not 0 <= number < signals for number in straight) or (
+        straight and not 0 <= middle[0] < middle[1]
+    ):
+        raise RecipeError(
+            "impossible shortcut",
+            where="head.shortcut",
+            found=f"signals {straight}, tokens {list(middle)}",
+            expected=f"numbers below {signals}, and a bin of one token at least",
+        )
+    if pool in BIN_POOLS and not 0 <= around[0] < around[1]:
+        raise RecipeError(
+            "the pool looks at the bin, and no token of it is named",
+            where="head.around",
+            found=f"tokens {list(around)}, pool {pool}",
+            expected="the first token of the bin and the one after its last",
+        )
+
+
 class BindingModel(nn.Module):
     """Token vectors and signals through convolutions to one logit a factor.
 
@@ -140,22 +166,7 @@ class BindingModel(nn.Module):
                 expected="a convolution at least, and widths of 1 or more",
             )
         straight = [*shortcut, *means]
-        if any(not 0 <= number < signals for number in straight) or (
-            straight and not 0 <= middle[0] < middle[1]
-        ):
-            raise RecipeError(
-                "impossible shortcut",
-                where="head.shortcut",
-                found=f"signals {straight}, tokens {list(middle)}",
-                expected=f"numbers below {signals}, and a bin of one token at least",
-            )
-        if pool in BIN_POOLS and not 0 <= around[0] < around[1]:
-            raise RecipeError(
-                "the pool looks at the bin, and no token of it is named",
-                where="head.around",
-                found=f"tokens {list(around)}, pool {pool}",
-                expected="the first token of the bin and the one after its last",
-            )
+        _check_bin(signals, straight, middle, pool, around)
         self.trunk = trunk
         self.signals = signals
         widths = [trunk.hidden, *conv_channels]

@@ -15,7 +15,6 @@ from epilm.objectives.matching import (
     TEMPERATURE_RANGE,
     Embeddings,
     contrast_misfits,
-    gather_across_devices,
     matching_loss,
     retrieval_recall,
 )
@@ -55,10 +54,8 @@ def contacts_loss(outputs: Outputs, batch: Batch, spec: ContactsSpec) -> dict[st
     TrainingError
         If one of the embeddings is missing.
     """
-    seq = gather_across_devices(need(outputs.seq_embedding, "contacts", "seq_embedding"))
-    contact = gather_across_devices(
-        need(outputs.contact_embedding, "contacts", "contact_embedding")
-    )
+    seq = need(outputs.seq_embedding, "contacts", "seq_embedding")
+    contact = need(outputs.contact_embedding, "contacts", "contact_embedding")
     log_temperature = outputs.log_temperature
     temperature: float | Tensor = FIXED_TEMPERATURE
     if log_temperature is not None:

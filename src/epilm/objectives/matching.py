@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
 from epilm.batch import Batch, Outputs
 from epilm.errors import RecipeError, TrainingError, nearest
 from epilm.objectives.objective import Misfit, Objective
-from epilm.objectives.parts import need, without_factors
+from epilm.objectives.parts import idle_processes, need, without_factors
 
 Form = Literal["symmetric", "infonce_rows", "infonce_cols", "pooled_exp", "literal"]
 
@@ -210,54 +209,17 @@ def retrieval_recall(seq: Tensor, reg: Tensor, ks: Sequence[int] = (1, 10)) -> d
     }
 
 
-class _Gather(torch.autograd.Function):
-    """All-gather whose gradient sums what every device's loss says about a row."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        grad = grad.contiguous()
-        dist.all_reduce(grad)
-        return grad.chunk(dist.get_world_size())[dist.get_rank()]
-
-
-def gather_across_devices(x: Tensor) -> Tensor:
-    """Rows of all devices in rank order, with gradient; `x` itself on one device.
-
-    Every device must hold the same number of rows. The gradient of a row is the
-    sum over devices of their losses' gradients; with the mean over devices
-    that DDP takes afterwards, a loss computed on every device has exactly the gradient
-    of one device with the whole batch.
-
-    Parameters
-    ----------
-    x : float tensor, shape (B, D)
-
-    Returns
-    -------
-    float tensor, shape (devices * B, D)
-    """
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return x
-    return _Gather.apply(x)
-
-
 def contrast(
     seq: Tensor, reg: Tensor, log_temperature: Tensor | None, spec: MatchingSpec
 ) -> dict[str, Tensor]:
-    """Matching loss and recall of this device's embeddings against those of all devices.
+    """Matching loss and recall.
 
-    What the training step calls with the embeddings of all its micro-batches.
+    What the training step calls with the embeddings of all micro-batches of all devices.
 
     Parameters
     ----------
     seq, reg : float tensor, shape (B, D)
-        This device's rows.
+        Row i of one belongs to row i of the other.
     log_temperature : 0-d tensor or None
         The model's; used if `spec.learn_temperature`.
     spec : MatchingSpec
@@ -268,7 +230,6 @@ def contrast(
         "loss" 0-d float, differentiable, not yet times `spec.weight`; "recall@1",
         "recall@10", "temperature", "samples" detached.
     """
-    seq, reg = gather_across_devices(seq), gather_across_devices(reg)
     temperature = temperature_of(log_temperature, spec)
     loss = matching_loss(
         seq, reg, form=spec.form, temperature=temperature, normalise=spec.normalise
@@ -320,12 +281,12 @@ def contrast_misfits(recipe: Any) -> Iterator[Misfit]:
             found=group,
             do="Set objectives.matching.batch, or raise train.micro_batch.",
         )
-    if group % together:
+    if group % train.micro_batch:
         yield Misfit(
             "objectives.matching.batch",
-            "the contrastive batch must be whole micro-batches on every device",
+            "the contrastive batch must be whole micro-batches",
             found=group,
-            expected=f"a multiple of micro_batch x devices, {together}",
+            expected=f"a multiple of train.micro_batch, {train.micro_batch}",
         )
     if group > train.batch_size:
         yield Misfit(
@@ -341,6 +302,8 @@ def contrast_misfits(recipe: Any) -> Iterator[Misfit]:
             "the last contrast would hold one sample",
             found=group,
         )
+    smallest = train.batch_size % group or group
+    yield from idle_processes(smallest, train, "micro-batches of the smallest contrast", group)
 
 
 class Embeddings:

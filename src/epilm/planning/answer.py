@@ -37,7 +37,8 @@ class Plan:
     parameters : dict of str to int
         Of each part, and "total".
     run : dict
-        steps, batch_size, micro_batch, micro_batches, devices, samples, available, passes.
+        steps, batch_size, micro_batch, micro_batches (of the device that has most of them), pieces
+        (micro-batches of all devices), devices, samples, available, passes.
     memory : dict of str to float
         Bytes by kind, "total" and "available". Per device on GPUs, of all processes on a CPU.
     flops : dict of str to float
@@ -53,6 +54,13 @@ class Plan:
         The largest that fits and divides the batch; 0 where not even 1 does.
     fits : bool
     notes : list of str
+    network : dict of str to float
+        Of a step on several devices, bytes: "summed" over all, "gathered" from all, "sent" by each;
+        "seconds", where the slowest link is known: they are in `step_seconds`.
+    failures : dict of str to float
+        Of a run on several devices: "hours_between" failures of the job; "best_every", steps
+        between checkpoints that lose least, and "lost_at_best"; "lost", the share of the time that
+        goes to checkpoints, work done again and starts with the recipe's.
     """
 
     name: str
@@ -74,6 +82,8 @@ class Plan:
     largest_micro_batch: int
     fits: bool
     notes: list[str] = field(default_factory=list)
+    network: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Give everything as plain values."""
@@ -120,7 +130,7 @@ def text(plan: Plan) -> str:
             "step",
             (
                 f"{run['batch_size']:,} {run['unit'] if run['unit'] == 'windows' else 'samples'} in"
-                f" {run['micro_batches'] * run['devices']} micro-batches,"
+                f" {run['pieces']} micro-batches,"
                 f" {_flops(flops['total'])}{_of(flops)}"
             ),
         ),
@@ -162,8 +172,39 @@ def text(plan: Plan) -> str:
             ),
         )
     )
+    lines += _of_many(plan)
     lines += [("note", note) for note in plan.notes]
     return "\n".join(f"{head:<9} {line}" for head, line in lines)
+
+
+def _of_many(plan: Plan) -> list[tuple[str, str]]:
+    """The lines of a run on several devices."""
+    network, failures, lines = plan.network, plan.failures, []
+    if network:
+        time = f": {_time(network['seconds'])} of the step" if "seconds" in network else ""
+        lines.append(
+            (
+                "network",
+                (
+                    f"each process sends {_bytes(network['sent'])} a step"
+                    f" ({_bytes(network['summed'])} summed, {_bytes(network['gathered'])}"
+                    f" gathered){time}"
+                ),
+            )
+        )
+    if failures:
+        lines.append(
+            (
+                "failures",
+                (
+                    f"one in {failures['hours_between']:,.3g} h assumed; a checkpoint every"
+                    f" {failures['best_every']:,.3g} steps loses least"
+                    f" ({failures['lost_at_best']:.2%} of the time), the recipe's loses"
+                    f" {failures['lost']:.2%}"
+                ),
+            )
+        )
+    return lines
 
 
 def _of(flops: dict[str, float]) -> str:

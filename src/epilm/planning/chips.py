@@ -42,6 +42,9 @@ class Chip:
         Where they are from.
     found_as : str
         Words that `torch.cuda.get_device_name` holds where it is this one; see `chip_of`.
+    link : float
+        Bytes a second to the others of its machine, each way, as its vendor gives it: NVLink of the
+        SXM kinds, PCIe of the others. What sums over processes reach of it was not measured.
     """
 
     name: str
@@ -51,30 +54,30 @@ class Chip:
     source: str
     fp32_source: str
     found_as: str
+    link: float
 
 
-def _chip(name: str, gb: float, tflops: float, fp32: float, found_as: str) -> Chip:
+def _chip(name: str, gb: float, tflops: float, fp32: float, found_as: str, link: float) -> Chip:
     source, source32 = (
         f"vendor's {figure:g} TFLOP/s times {REACHED:.2f}" for figure in (tflops, fp32)
     )
-    return Chip(
-        name, gb * 1e9, tflops * 1e12 * REACHED, fp32 * 1e12 * REACHED, source, source32, found_as
-    )
+    rates = tflops * 1e12 * REACHED, fp32 * 1e12 * REACHED
+    return Chip(name, gb * 1e9, *rates, source, source32, found_as, link * 1e9)
 
 
 CHIPS: dict[str, Chip] = {
     "h200": replace(
-        _chip("H200", 141, 989, 67, "H200"), rate=790e12, source="790 TFLOP/s measured on one"
+        _chip("H200", 141, 989, 67, "H200", 450), rate=790e12, source="790 TFLOP/s measured on one"
     ),
-    "h100": _chip("H100 SXM", 80, 989, 67, "H100"),
-    "h100-pcie": _chip("H100 PCIe", 80, 756, 51, "H100 PCIe"),
-    "a100": _chip("A100 80 GB", 80, 312, 19.5, "A100"),
-    "a100-40": _chip("A100 40 GB", 40, 312, 19.5, "A100"),
-    "l40s": _chip("L40S", 48, 362, 91.6, "L40S"),
-    "a10": _chip("A10", 24, 125, 31.2, "A10"),
-    "l4": _chip("L4", 24, 121, 30.3, "L4"),
-    "rtx4090": _chip("RTX 4090", 24, 165, 82.6, "RTX 4090"),
-    "rtx3090": _chip("RTX 3090", 24, 71, 35.6, "RTX 3090"),
+    "h100": _chip("H100 SXM", 80, 989, 67, "H100", 450),
+    "h100-pcie": _chip("H100 PCIe", 80, 756, 51, "H100 PCIe", 64),
+    "a100": _chip("A100 80 GB", 80, 312, 19.5, "A100", 300),
+    "a100-40": _chip("A100 40 GB", 40, 312, 19.5, "A100", 300),
+    "l40s": _chip("L40S", 48, 362, 91.6, "L40S", 32),
+    "a10": _chip("A10", 24, 125, 31.2, "A10", 32),
+    "l4": _chip("L4", 24, 121, 30.3, "L4", 32),
+    "rtx4090": _chip("RTX 4090", 24, 165, 82.6, "RTX 4090", 32),
+    "rtx3090": _chip("RTX 3090", 24, 71, 35.6, "RTX 3090", 32),
 }
 
 

@@ -21,6 +21,7 @@ from epilm.models.from_spec import build_model, parameter_table
 from epilm.nn.attention import attention_backend
 from epilm.planning.answer import DoesNotFit, Plan
 from epilm.planning.chips import CHIPS, Chip, chip_of
+from epilm.planning.cluster import Cluster, check_cluster
 from epilm.planning.cost import Costs, count, without_initialising
 from epilm.planning.probe import Calibration, calibrate
 from epilm.planning.sizing import Sizing
@@ -41,7 +42,7 @@ def plan(
     size: str | None = None,
     set: Iterable[str] = (),
     device: str = "auto",
-    devices: int | None = None,
+    devices: int | Cluster | None = None,
     calibrated: bool = True,
     seconds: float = 10.0,
 ) -> Plan:
@@ -53,8 +54,9 @@ def plan(
         As `pretrain` takes them.
     device : str
         "auto", "cpu", "cuda" or "mps" of this machine, or a GPU of `CHIPS` ("h200", "a100", ...).
-    devices : int, optional
-        Processes or GPUs; the recipe's `train.devices` where not given.
+    devices : int or Cluster, optional
+        Processes or GPUs, and as a `Cluster` over how many machines and links; the recipe's
+        `train.devices` on one machine where not given.
     calibrated : bool
         Take real steps where the device is here. Without them a CPU's time is not known.
     seconds : float
@@ -73,7 +75,8 @@ def plan(
     DoesNotFit
         A TrainingError that names the cure; its `plan` holds the numbers.
     UsageError
-        If the device's name is unknown, or `seconds` is no number above 0.
+        If the device's name is unknown, the devices do not lie evenly on the machines, or `seconds`
+        is no number above 0.
     """
     if not (seconds > 0 and math.isfinite(seconds)):
         raise UsageError(
@@ -86,7 +89,9 @@ def plan(
                 " steps."
             ),
         )
-    recipe = _recipe(recipe, size, set, devices)
+    recipe = _recipe(recipe, size, set, getattr(devices, "devices", devices))
+    cluster = devices if isinstance(devices, Cluster) else Cluster(recipe.train.devices)
+    check_cluster(cluster)
     chip, recipe, machine = _where(device, recipe)
     opened = store if isinstance(store, Store) else Store.open(store)
     check_store(recipe, opened, str(opened.path))
@@ -103,7 +108,7 @@ def plan(
     costs, numbers, states = _counted(
         recipe, data, machine, machine.device.type != "cpu" or not here
     )
-    sizing = Sizing(recipe, data, opened, machine, chip, here, costs, numbers, states)
+    sizing = Sizing(recipe, data, opened, machine, chip, here, costs, numbers, states, cluster)
     measured = None
     planned = sizing.plan(measured)
     if here and calibrated and planned.largest_micro_batch:
@@ -244,8 +249,6 @@ def _fewer_processes(sizing: Sizing, measured: Calibration | None) -> str:
     """
     train, smaller = sizing.recipe.train, ""
     for n in range(train.devices - 1, 0, -1):
-        if train.batch_size % n:
-            continue
         fewer = replace(sizing, recipe=replace(sizing.recipe, train=replace(train, devices=n)))
         most = fewer.largest(measured, train.micro_batch)
         if most == train.micro_batch:

@@ -19,12 +19,14 @@ from epilm.batches.placement import batch_bytes, host_cost, moved_bytes, read_pa
 from epilm.device import Place
 from epilm.models.sizes import encoder_size
 from epilm.motifs.scan import checked_threads
+from epilm.objectives.table import OBJECTIVES
 from epilm.planning.answer import Plan
 from epilm.planning.chips import DRAW, SHARE, Chip
+from epilm.planning.cluster import RESTART, Cluster, best_interval, exchange, lost_share, sent
 from epilm.planning.cost import Costs
 from epilm.planning.probe import Calibration, reserved, resident, threads_of
 from epilm.pretraining.pretrain import RunPlan
-from epilm.pretraining.step import contrast_size
+from epilm.pretraining.step import contrast_size, contrasting
 from epilm.recipes.recipe import Recipe
 from epilm.store.reader import Store
 
@@ -55,6 +57,7 @@ class Sizing:
     costs: Costs
     numbers: dict[str, int]
     moments: float
+    cluster: Cluster
 
     @property
     def on_cpu(self) -> bool:
@@ -62,15 +65,29 @@ class Sizing:
 
     @property
     def micros(self) -> int:
-        """Micro-batches of a step on one device."""
+        """Micro-batches of a step on the device that has most of them."""
         train = self.recipe.train
-        return train.batch_size // (train.micro_batch * train.devices)
+        group = contrast_size(self.recipe.objectives, train, train.devices) or train.batch_size
+        whole, rest = divmod(train.batch_size, group)
+        return sum(
+            n * math.ceil(math.ceil(samples / train.micro_batch) / train.devices)
+            for n, samples in ((whole, group), (1, rest))
+        )
+
+    @property
+    def pieces(self) -> int:
+        """Micro-batches of a step on all devices."""
+        train = self.recipe.train
+        return train.batch_size // train.micro_batch
 
     def plan(self, measured: Calibration | None) -> Plan:
         """Put the plan together, with what was measured or without."""
         recipe, train = self.recipe, self.recipe.train
         tokens = self._tokens()
         step, forward = self.seconds(measured)
+        network = self._network()
+        if step is not None:
+            step += network.get("seconds", 0.0)
         seconds_of = self._seconds_of(step, forward)
         memory = self.memory(train.micro_batch, measured)
         checkpoint = 4.0 * self.numbers["total"] + self.moments
@@ -91,6 +108,7 @@ class Sizing:
                 "batch_size": train.batch_size,
                 "micro_batch": train.micro_batch,
                 "micro_batches": self.micros,
+                "pieces": self.pieces,
                 "devices": train.devices,
                 "samples": train.steps * train.batch_size,
                 "available": n,
@@ -119,7 +137,42 @@ class Sizing:
             largest_micro_batch=self.largest(measured),
             fits=memory["total"] <= memory["available"],
             notes=self._notes(measured),
+            network=network,
+            failures={} if step is None else self._failures(step, checkpoint),
         )
+
+    def _network(self) -> dict[str, float]:
+        """Bytes and seconds of a step's messages; nothing with one process."""
+        recipe, cluster = self.recipe, self.cluster
+        if cluster.devices == 1:
+            return {}
+        # Gradients in fp32; each embedding there and its gradient back, of all samples.
+        compared = {
+            key for name in contrasting(recipe.objectives) for key in OBJECTIVES[name].contrasts
+        }
+        hidden = encoder_size(recipe.model.encoder).hidden
+        width = hidden if recipe.model.projection == "none" else recipe.model.projection_dim
+        embeddings = 4.0 * recipe.train.batch_size * width * len(compared)
+        summed = 4.0 * self.numbers["total"] + embeddings
+        each = sent(summed, embeddings, cluster.devices)
+        seconds = exchange(each, cluster, None if self.chip is None else self.chip.link)
+        known = {} if seconds is None else {"seconds": seconds}
+        return {"summed": summed, "gathered": embeddings, "sent": each, **known}
+
+    def _failures(self, step: float, checkpoint: float) -> dict[str, float]:
+        """What failures and checkpoints cost a run of so long a step; nothing with one process."""
+        cluster, every = self.cluster, self.recipe.train.checkpoint_every
+        if cluster.devices == 1:
+            return {}
+        write = checkpoint / DISK_RATE
+        apart = cluster.between_failures
+        best = best_interval(write, apart)
+        return {
+            "hours_between": apart / 3600,
+            "best_every": max(1.0, best / step),
+            "lost_at_best": lost_share(best, write, apart, RESTART),
+            "lost": lost_share(every * step, write, apart, RESTART),
+        }
 
     def _tokens(self) -> float:
         """Tokens of a sample that the encoder reads, padding left out."""
@@ -321,14 +374,13 @@ class Sizing:
         """
         train = self.recipe.train
         share = train.batch_size // train.devices
-        group = (
-            self.recipe.objectives.matching.batch
-            if self.recipe.objectives.matching.weight
-            else None
-        )
+        group = self.recipe.objectives.matching.batch or train.batch_size
+        if not self.recipe.objectives.matching.weight:
+            group = train.batch_size
+        smallest = train.batch_size % group or group
         fits = 0
         for b in range(1, min(share, most or share) + 1):
-            if share % b or (group is not None and group % (b * train.devices)):
+            if train.batch_size % b or group % b or -(-smallest // b) < train.devices:
                 continue
             memory = self.memory(b, measured)
             if memory["total"] > memory["available"]:
@@ -375,7 +427,7 @@ class Sizing:
             notes.append(line)
         if self.on_cpu and address_room() < math.inf:
             notes.append(f"ulimit -v leaves a process room for {address_room() / 1e9:.3g} GB")
-        if train.devices > 1:
+        if train.devices > 1 and "seconds" not in self._network():
             notes.append("what the processes send each other once a step is not in the time")
         if train.compile == "blocks" and not self.here:
             notes.append(

@@ -18,6 +18,7 @@ from typing import Any
 
 from epilm.atomic import write_json
 from epilm.errors import TrainingError
+from epilm.objectives.table import OBJECTIVES
 from epilm.recipes.recipe import flat
 
 RECIPE, STORE, STARTS, SUMMARY, MODEL, BEST, CHECKPOINTS = (
@@ -31,12 +32,13 @@ RECIPE, STORE, STARTS, SUMMARY, MODEL, BEST, CHECKPOINTS = (
 )
 
 # Keys of a recipe that may differ when a run goes on: none of them changes what is learned. The
-# micro-batch changes rounding and the places that dropout takes: a run that goes on with another
-# one says so (`changed_keys`).
+# micro-batch changes rounding and the places that dropout takes, the number of processes rounding
+# alone: a run that goes on with another one says so (`changed_keys`).
 FREE = frozenset(
     {
         "notes",
         "train.device",
+        "train.devices",
         "train.micro_batch",
         "train.log_every",
         "train.checkpoint_every",
@@ -48,6 +50,8 @@ FREE = frozenset(
 
 # Of these, what decides which step is the best, or the last, is not free where that matters.
 DECIDING = frozenset({"train.validate_every", "train.validate_samples"})
+# A contrast that the recipe gives no width is as wide as these say.
+WIDENING = frozenset({"train.devices", "train.micro_batch"})
 
 # Keys that recipes of older runs do not have, and what those runs did.
 ADDED: dict[str, dict[str, Any]] = {
@@ -60,7 +64,7 @@ ADDED: dict[str, dict[str, Any]] = {
     },
     "samples": {"region_jitter": 0, "on_regions": 0.0, "shuffled": 0.0},
     "model": {"stem": None},
-    "objectives": {"motif_sites": {"alike": None}},
+    "objectives": {name: dict(of.added) for name, of in OBJECTIVES.items() if of.added},
 }
 
 
@@ -73,10 +77,15 @@ def free_keys(recipe: Mapping[str, Any]) -> frozenset[str]:
     ['train.validate_every', 'train.validate_samples']
     >>> free_keys({"train": {"patience": None, "model": "last"}}) == FREE
     True
+    >>> regions = {"samples": {"unit": "regions"}, "objectives": {"matching": {"batch": None}}}
+    >>> sorted(FREE - free_keys(regions))
+    ['train.devices', 'train.micro_batch']
     """
     train = recipe.get("train", {})
     decides = train.get("patience") is not None or train.get("model") == "best"
-    return FREE - DECIDING if decides else FREE
+    regions = recipe.get("samples", {}).get("unit") == "regions"
+    widens = regions and recipe["objectives"]["matching"]["batch"] is None
+    return FREE - (DECIDING if decides else frozenset()) - (WIDENING if widens else frozenset())
 
 
 def versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ from epilm.pretraining.best import Best, check_score
 from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, optimiser_step
 from epilm.pretraining.validate import validate
 from epilm.training.compute import choose_compute, compiled, out_of_memory
-from epilm.training.engine import fit
+from epilm.training.engine import GO_ON, fit
 from epilm.training.heap import kept_heap
 from epilm.training.log import MetricLog, Progress, peak_memory
 from epilm.training.optim import Optimiser
@@ -63,6 +63,8 @@ class Outcome:
         Optimiser steps done.
     completed : bool
         False where the user stopped it.
+    stopped_by : int
+        GO_ON, or who stopped it: `engine.USER` or `engine.SCHEDULER`.
     early : bool
         True where `train.patience` ended it before its last step.
     best : Best
@@ -77,6 +79,7 @@ class Outcome:
 
     step: int = 0
     completed: bool = False
+    stopped_by: int = GO_ON
     early: bool = False
     best: Best = field(default_factory=Best)
     seconds: float = 0.0
@@ -159,7 +162,7 @@ class PretrainLoop:
     def _spent(self) -> bool:
         return self.outcome.best.spent(self.train.patience)
 
-    def step(self, step: int, stop: bool) -> bool:
+    def step(self, step: int, stop: int) -> bool:
         """Do one optimiser step and what is due after it."""
         began = time.monotonic()
         lr = lr_at(step, self.optim, self.steps)
@@ -168,7 +171,8 @@ class PretrainLoop:
         done, last = step + 1, step + 1 == self.steps
         self.outcome.step = done
         self.progress.step(done)
-        stop = self.ranks.any(stop, self.place.device) and not last
+        stop = GO_ON if last else self.ranks.most(stop, self.place.device)
+        self.outcome.stopped_by = stop
         if done % self.train.log_every == 0 or last or stop:
             self._log(done, lr)
         better = False
@@ -177,7 +181,7 @@ class PretrainLoop:
             self.outcome.early = not last and self.ranks.any(self._spent(), self.place.device)
         if done % self.train.checkpoint_every == 0 or last or stop or better or self.outcome.early:
             self._save(done)
-        return not (stop or self.outcome.early)
+        return stop == GO_ON and not self.outcome.early
 
     def end(self, completed: bool) -> None:
         """Close the log."""
@@ -340,7 +344,7 @@ def run_pretrain(
     Returns
     -------
     Outcome
-        `completed` False where Ctrl-C or SIGTERM ended it; the state is saved then.
+        `completed` False where Ctrl-C, SIGTERM or SIGUSR1 ended it; the state is saved then.
 
     Raises
     ------

@@ -23,9 +23,9 @@ from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
 from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
-from epilm.batches.site_finder import n_asked, names_asked
+from epilm.batches.token_truths import count_truths, keep_truths
 from epilm.device import Place, choose_place
-from epilm.errors import RecipeError, TrainingError
+from epilm.errors import AskedToStop, RecipeError, TrainingError
 from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
 from epilm.hub.load import initialise
 from epilm.hub.provenance import memory_of
@@ -43,12 +43,13 @@ from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.window_table import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
+from epilm.training.engine import SCHEDULER
 from epilm.training.log import read_metrics
 from epilm.training.ranks import check_processes, process_rank, processes_started
 from epilm.training.schedule import schedule_warnings
 from epilm.training.state import load_model_tensors, newest_intact
 
-MICRO = "train.micro_batch"
+MICRO, DEVICES = "train.micro_batch", "train.devices"
 
 # Samples of a store whose first epoch is dealt out before step 0 (about a second): what cannot be
 # contrasted shows then. A larger table is dealt out step by step.
@@ -127,7 +128,8 @@ def pretrain(
     EpilmError
         If another process is writing the run.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM; the run is saved and the same call goes on with it.
+        After Ctrl-C, and as `AskedToStop` after SIGTERM or SIGUSR1; the run is saved and the same
+        call goes on with it.
     """
     if isinstance(recipe, Recipe):
         if size is not None or tuple(set):
@@ -170,13 +172,15 @@ def pretrain(
             place=list(machine.said),
             changed={key: new for key, (_, new) in changed.items()},
         )
-        if MICRO in changed:
-            began, now = changed[MICRO]
-            _say(
-                f"{MICRO} is {now}, the run began with {began}: the steps have the same samples,"
-                " but sums are rounded in another order and dropout is drawn in other pieces, so"
-                " the weights are not the same bits"
-            )
+        for key in (MICRO, DEVICES):
+            if key in changed:
+                began, now = changed[key]
+                pieces = " and dropout is drawn in other pieces" if key == MICRO else ""
+                _say(
+                    f"{key} is {now}, the run began with {began}: the steps have the same samples,"
+                    f" but sums are rounded in another order{pieces}, so the weights are not the"
+                    " same bits"
+                )
         return _run(plan, *initial, out, machine, _say)
 
 
@@ -188,7 +192,7 @@ def for_store(recipe: Recipe, store: Store) -> Recipe:
         factors=store.n_factors if "factors" in streams else 0,
         cells=len(store.cell_types),
         states=store.states.n_states if "states" in streams and store.states is not None else 0,
-        motif_sites=n_asked(store, recipe.objectives.motif_sites),
+        **count_truths(store, recipe.objectives),
     )
     return replace(recipe, model=model)
 
@@ -440,6 +444,28 @@ def build_initial(plan: RunPlan, out: Path) -> tuple[nn.Module, list[str], list[
     return model, initialise(model, spec), before
 
 
+def _kept(plan: RunPlan, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give what a checkpoint keeps beside its spec: recipe, store, what was held out."""
+    recipe, store = plan.recipe, plan.store
+    extra: dict[str, Any] = {
+        "recipe": to_dict(recipe),
+        **identity_of(store),
+        "cell_types": list(store.cell_types),
+        "chroms": list(store.chroms),
+        "before": before,
+        "factor_ids": list(plan.maker.factor_ids),
+        "factor_statistics": list(plan.maker.statistics),
+        "holdout_chroms": list(recipe.samples.holdout_chroms),
+        "holdout_cells": list(recipe.samples.holdout_cells),
+    }
+    if recipe.samples.unit == "windows":
+        extra["window_bp"] = recipe.samples.window_bp
+    extra |= keep_truths(store, recipe.objectives)
+    if "states" in recipe.model.streams:
+        extra |= _states_of(store)
+    return extra
+
+
 def _run(
     plan: RunPlan,
     model: nn.Module,
@@ -476,23 +502,7 @@ def _run(
 
         return build
 
-    extra: dict[str, Any] = {
-        "recipe": to_dict(recipe),
-        **identity_of(store),
-        "cell_types": list(store.cell_types),
-        "chroms": list(store.chroms),
-        "before": before,
-        "factor_ids": list(plan.maker.factor_ids),
-        "factor_statistics": list(plan.maker.statistics),
-        "holdout_chroms": list(recipe.samples.holdout_chroms),
-        "holdout_cells": list(recipe.samples.holdout_cells),
-    }
-    if recipe.samples.unit == "windows":
-        extra["window_bp"] = recipe.samples.window_bp
-    if names := names_asked(store, recipe.objectives.motif_sites):
-        extra["motif_site_names"] = names
-    if "states" in spec.streams:
-        extra |= _states_of(store)
+    extra = _kept(plan, before)
     readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
     outcome = run_pretrain(
         model,
@@ -569,7 +579,7 @@ def _finish(
     """Write what the run leaves; give what is said of its best validation."""
     if not outcome.completed:
         _say(f"stopped after step {outcome.step}; the same command goes on from there")
-        raise KeyboardInterrupt
+        raise AskedToStop if outcome.stopped_by == SCHEDULER else KeyboardInterrupt
     figures = {"steps": outcome.step, "train": outcome.train, "valid": outcome.valid}
     best, about = outcome.best, {}
     if which == "last" or best.step is None:

@@ -1,11 +1,12 @@
 """One optimiser step: micro-batches, an exact contrast over many of them, one move of the weights.
 
-The batch is cut into contrasts, a contrast into one share a process, a share into
-micro-batches. Losses of hidden tokens and of hidden states are means over all that the
-step hides, of all processes: a micro-batch counts by what it hides of them, and by its
-samples for the other losses. So the step in pieces is the step in one piece. Dropout is a function
-of (seed, step, place in the batch): the same in one process and in several, before and after an
-interruption. Needs torch only. Axes: B samples of the step, over all processes; b of a micro-batch;
+The batch is cut into contrasts, a contrast into micro-batches, and these are dealt out to the
+processes: the same micro-batches for any number of them, one more or less a process. Losses of
+hidden tokens and of hidden states are means over all that the step hides, of all processes: a
+micro-batch counts by what it hides of them, and by its samples for the other losses. So the step in
+pieces is the step in one piece. Dropout is a function of (seed, step, place in the batch): the same
+in one process and in several, before and after an interruption. Needs torch only. Axes: B samples
+of the step, over all processes; b of a micro-batch;
 D embedding width.
 """
 
@@ -173,7 +174,10 @@ class Micro:
 
 
 def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Micro]]:
-    """Cut a step's rows into this process's micro-batches, contrast by contrast.
+    """Cut a step's rows into micro-batches, contrast by contrast, and take this process's.
+
+    Where they are cut does not depend on the number of processes: a micro-batch has the same
+    samples, padding and dropout in each.
 
     Parameters
     ----------
@@ -190,18 +194,33 @@ def cut(rows: np.ndarray, group: int, micro: int, ranks: Ranks) -> list[list[Mic
     >>> parts = cut(np.arange(12), group=8, micro=2, ranks=Ranks(1, 2))
     >>> [[(m.offset, m.rows.tolist()) for m in group] for group in parts]
     [[(4, [4, 5]), (6, [6, 7])], [(10, [10, 11])]]
+    >>> parts = cut(np.arange(10), group=10, micro=2, ranks=Ranks(1, 2))  # five micro-batches
+    >>> [[(m.offset, m.rows.tolist()) for m in group] for group in parts]
+    [[(4, [4, 5]), (6, [6, 7]), (8, [8, 9])]]
     """
     out = []
     for start in range(0, len(rows), group):
-        members = rows[start : start + group]
-        share = ranks.share(len(members))
+        stop = min(start + group, len(rows))
+        offsets = range(start, stop, micro)
         out.append(
             [
-                Micro(members[at : min(at + micro, share.stop)], start + at)
-                for at in range(share.start, share.stop, micro)
+                Micro(rows[at : min(at + micro, stop)], at)
+                for at in offsets[ranks.share(len(offsets))]
             ]
         )
     return out
+
+
+def held_by(samples: int, micro: int, world: int) -> list[int]:
+    """Say how many samples of a contrast each process has, as `cut` deals them out.
+
+    Examples
+    --------
+    >>> held_by(10, 2, 2), held_by(9, 2, 3)
+    ([4, 6], [2, 4, 3])
+    """
+    parts = [Ranks(rank, world).share(-(-samples // micro)) for rank in range(world)]
+    return [min(part.stop * micro, samples) - part.start * micro for part in parts]
 
 
 # hidden tokens are counted up to a multiple: few shapes, and one compiled program serves many steps
@@ -422,23 +441,28 @@ def optimiser_step(
     learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
     hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
     ranks.sum_([hidden])
-    for pairs in loaded:
+    for number, pairs in enumerate(loaded):
         if not exact:
             for micro, batch in pairs:
                 losses(micro, batch)[1].backward()
             continue
-        micros = [micro for micro, _ in pairs]
-        share = sum(len(micro.rows) for micro in micros) / n  # of this process, in this contrast
-        mine = [micro.rows.tolist() for micro in micros]
+        assert group is not None
+        sizes = held_by(min(group, n - number * group), train.micro_batch, ranks.world)
+        share = sizes[ranks.rank] / n  # of this process, in this contrast
+        mine = [micro.rows.tolist() for micro, _ in pairs]
 
         def contrast_loss(
             *leaves: Tensor,
             batch: Batch = pairs[-1][1],
             share: float = share,
             mine: list[list[int]] = mine,
+            sizes: list[int] = sizes,
         ) -> Tensor:
             outputs = Outputs(
-                **dict(zip(compared, leaves, strict=False)),
+                **{
+                    key: ranks.gather(leaf, sizes)
+                    for key, leaf in zip(compared, leaves, strict=False)
+                },
                 log_temperature=leaves[-1] if learns else temperature,
             )
             weighted = torch.zeros((), device=place.device)

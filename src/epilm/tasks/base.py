@@ -151,6 +151,10 @@ class LabelledSequences:
         labels: NDArray[Any] = self.labels[rows]
         return labels
 
+    def chroms_of(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Chromosomes of rows, (B,); "" where a row has none."""
+        return self.chrom[rows]
+
     def origin_of(self, row: int) -> str:
         """Where a row comes from: file and line."""
         return str(self.origin[row])

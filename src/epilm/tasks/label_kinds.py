@@ -18,6 +18,7 @@ from epilm.metrics.bin_scores import score_bins
 from epilm.metrics.calibration import fit_temperature
 from epilm.metrics.classification import score_table
 from epilm.metrics.number_scores import between_columns, number_scores
+from epilm.metrics.outlines import confusion_of, outline, outline_of_numbers
 from epilm.metrics.sites import SiteTally
 from epilm.tokens.random import uniform
 
@@ -56,6 +57,13 @@ class Labels(Protocol):
 
     def scores(self, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
         """Tables of scores, each with `collapse`: words, or None where all is well."""
+
+    def outlines(
+        self, labels: NDArray[Any], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """What a page draws: `outputs`, name -> `metrics.outlines.outline`, and of classes their
+        `confusion`; JSON values.
+        """
 
 
 class LabelsOfBases(Labels, Protocol):
@@ -139,6 +147,14 @@ class Classes:
         """One table, `metrics.classification.score_table`."""
         return {"": score_table(labels, said)}
 
+    def outlines(
+        self, labels: NDArray[np.int64], said: NDArray[np.float64], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """Of two classes the second, of more each against all others."""
+        shown = range(1, 2) if len(self.names) == 2 else range(len(self.names))
+        outputs = {self.names[c]: outline(labels == c, said[:, c], chroms) for c in shown}
+        return {"outputs": outputs, "confusion": confusion_of(labels, said, self.names)}
+
 
 class Factors:
     """Several yes-or-no questions a row, labels int8 (B, F): 1, 0, or below 0 where not known.
@@ -205,6 +221,13 @@ class Factors:
                 table = dict(score_bins(labels[:, f], said[:, f]))
             tables[name] = table | {"collapse": flat(said[:, f])}
         return tables
+
+    def outlines(
+        self, labels: NDArray[np.int8], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """Each factor by itself."""
+        columns = enumerate(self.names)
+        return {"outputs": {name: outline(labels[:, f], said[:, f], chroms) for f, name in columns}}
 
 
 class Numbers:
@@ -289,6 +312,17 @@ class Numbers:
         if self.alike and len(self.names) > 1:
             tables |= _of_all(tables, labels, said)
         return tables
+
+    def outlines(
+        self, labels: NDArray[np.float32], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """What is true against what is said, of each output."""
+        return {
+            "outputs": {
+                name: outline_of_numbers(labels[:, f], said[:, f], chroms)
+                for f, name in enumerate(self.names)
+            }
+        }
 
     def _spread(self, said: NDArray[np.float32], f: int) -> NDArray[np.float32]:
         """What is said of an output, in standard deviations."""
@@ -490,6 +524,14 @@ class BaseClasses:
         tally = self.tally()
         tally.add(labels, said)
         return tally.tables()
+
+    def outlines(
+        self, labels: NDArray[np.int8], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """`SiteTally.outlines`."""
+        tally = self.tally()
+        tally.add(labels, said, chroms.tolist())
+        return tally.outlines()
 
     def tally(self) -> SiteTally:
         """What takes answers block by block and gives the tables."""

@@ -36,6 +36,9 @@ class Examples(Protocol):
     def labels_of(self, rows: Rows) -> NDArray[Any]:
         """Labels of rows, (B,) or (B, F)."""
 
+    def chroms_of(self, rows: Rows) -> NDArray[np.str_]:
+        """Chromosomes of rows, (B,); "" where a row has none."""
+
     def origin_of(self, row: int) -> str:
         """Where a row comes from, for a person: file and line, or a place and a cell type."""
 

@@ -5,14 +5,35 @@ Needs torch only; the engine starts the processes.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
 from epilm.errors import TrainingError
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather of unequal parts, filled up to the longest on the way."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, rank: int, sizes: tuple[int, ...]) -> Tensor:
+        ctx.rank, ctx.sizes = rank, sizes
+        assert len(rows) == sizes[rank]
+        filled = rows.new_zeros(max(sizes), *rows.shape[1:])
+        filled[: len(rows)] = rows
+        parts = [torch.empty_like(filled) for _ in sizes]
+        dist.all_gather(parts, filled)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(grad)
+        return grad.split(ctx.sizes)[ctx.rank], None, None
 
 
 @dataclass(frozen=True)
@@ -28,24 +49,38 @@ class Ranks:
         return self.rank == 0
 
     def share(self, n: int) -> slice:
-        """Give this process's contiguous part of n samples.
+        """Give this process's contiguous part of n things; parts differ by one at most.
 
         Examples
         --------
         >>> Ranks(1, 2).share(8)
         slice(4, 8, None)
+        >>> [Ranks(rank, 3).share(8) for rank in range(3)]
+        [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
         """
-        assert n % self.world == 0
-        part = n // self.world
-        return slice(self.rank * part, (self.rank + 1) * part)
+        return slice(self.rank * n // self.world, (self.rank + 1) * n // self.world)
 
-    def gather(self, rows: Tensor) -> Tensor:
-        """Join every process's rows (n, D), in the order of the ranks; no gradient."""
+    def gather(self, rows: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Join every process's rows, in the order of the ranks, with gradient.
+
+        The gradient of a row is the sum over processes of what their losses say about it: where
+        each computes the whole loss and counts it for a share, and the shares add up to one, the
+        gradients summed over processes are exactly those of one process with all rows.
+
+        Parameters
+        ----------
+        rows : float (n, D)
+            Of this process; n may differ between them.
+        sizes : sequence of int
+            Rows of each process, the same everywhere.
+
+        Returns
+        -------
+        float (sum of sizes, D)
+        """
         if self.world == 1:
             return rows
-        parts = [torch.empty_like(rows) for _ in range(self.world)]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+        return _Gather.apply(rows, self.rank, tuple(sizes))
 
     def sum_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over the processes, in one message."""
@@ -59,11 +94,15 @@ class Ranks:
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Say whether the flag is up in any process."""
+        return bool(self.most(int(flag), device))
+
+    def most(self, number: int, device: torch.device) -> int:
+        """Give the largest of all processes' whole numbers."""
         if self.world == 1:
-            return flag
-        value = torch.tensor(int(flag), device=device)
+            return number
+        value = torch.tensor(number, dtype=torch.int64, device=device)
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
-        return bool(value)
+        return int(value)
 
     def from_first(self, number: int, device: torch.device) -> int:
         """Give every process the first one's whole number."""

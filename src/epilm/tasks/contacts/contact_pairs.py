@@ -307,7 +307,7 @@ def with_bases(
         set(check_names(pairs.chrom.tolist(), reference.sizes, where)) if len(pairs) else set()
     )
     codes: list[NDArray[np.uint8]] = []
-    place: list[tuple[str, int]] = []
+    spots: list[tuple[str, int]] = []
     number: dict[tuple[str, int], int] = {}
     over, empty = 0, 0
     for chrom in np.unique(pairs.chrom).tolist():
@@ -324,7 +324,7 @@ def with_bases(
             else:
                 number[chrom, middle] = len(codes)
                 codes.append(piece)
-                place.append((chrom, start))
+                spots.append((chrom, start))
     for count, why in (
         (len(unknown), "chromosomes that the genome lacks"),
         (over, "loci that reach over the end of their chromosome"),
@@ -346,9 +346,9 @@ def with_bases(
     loci = labelled(
         codes,
         np.zeros(len(codes)),
-        chrom=[chrom for chrom, _ in place],
-        start=[start for _, start in place],
-        origin=[f"{chrom}:{start}-{start + options.locus}" for chrom, start in place],
+        chrom=[chrom for chrom, _ in spots],
+        start=[start for _, start in spots],
+        origin=[f"{chrom}:{start}-{start + options.locus}" for chrom, start in spots],
     )
     return _labelled(loci, pairs.take(np.array(kept), notes), number, options, where)
 

@@ -85,16 +85,15 @@ class Lifeline:
     def _listen(self) -> None:
         """Until closed: note whose line breaks, and what the first process says."""
         with selectors.DefaultSelector() as selector:
-            for line in self._lines:
+            for line, other in list(self._lines.items()):
                 line.setblocking(True)
-                selector.register(line, selectors.EVENT_READ)
+                selector.register(line, selectors.EVENT_READ, data=(line, other))
             while selector.get_map() and not self._closed.is_set():
                 for key, _ in selector.select(timeout=0.5):
-                    line = key.fileobj
-                    assert isinstance(line, socket.socket)
+                    line, other = key.data
                     said = _received(line)
                     if said != _BYE:
-                        self._note(said.decode(errors="replace").strip() or self._lines[line])
+                        self._note(said.decode(errors="replace").strip() or other)
                     if not said or said == _BYE:
                         selector.unregister(line)
 
@@ -104,7 +103,7 @@ class Lifeline:
         self.lost = who
         self._word.set()
         if self.ranks.first:
-            _tell(self._lines, f"{who}\n".encode())
+            _tell(list(self._lines), f"{who}\n".encode())
         threading.Thread(target=self._end_unless_closed, daemon=True).start()
 
     def _end_unless_closed(self) -> None:
@@ -126,7 +125,7 @@ class Lifeline:
     def close(self, done: bool) -> None:
         """Let go of the lines; `done`: the others need not worry."""
         if done:
-            _tell(self._lines, _BYE)
+            _tell(list(self._lines), _BYE)
         self._closed.set()
         for line in self._lines:
             line.close()
@@ -193,7 +192,7 @@ def _received(line: socket.socket) -> bytes:
         return b""
 
 
-def _tell(lines: dict[socket.socket, str], what: bytes) -> None:
+def _tell(lines: list[socket.socket], what: bytes) -> None:
     for line in lines:
         try:
             line.sendall(what)

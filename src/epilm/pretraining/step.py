@@ -446,8 +446,8 @@ def optimiser_step(
             for micro, batch in pairs:
                 losses(micro, batch)[1].backward()
             continue
-        width = group or n
-        sizes = held_by(min(width, n - number * width), train.micro_batch, ranks.world)
+        contrast_n = min(group or n, n - number * (group or n))
+        sizes = held_by(contrast_n, train.micro_batch, ranks.world)
         share = sizes[ranks.rank] / n  # of this process, in this contrast
         mine = [micro.rows.tolist() for micro, _ in pairs]
 

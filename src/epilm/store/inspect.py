@@ -58,8 +58,7 @@ def inspect(
             ("checkpoint", CHECKPOINT),
         ):
             if (Path(store) / name).is_file():
-                about = _json_files(Path(store), kind)
-                return about | ({"verified": _verified(Path(store))} if verify else {})
+                return _json_files(Path(store), kind, verify)
         store = Store.open(store)
     if verify:
         store.verify()
@@ -143,7 +142,7 @@ def _tracks_of(store: Store, cell: str) -> dict[str, Any]:
     return about
 
 
-def _json_files(folder: Path, kind: str) -> dict[str, Any]:
+def _json_files(folder: Path, kind: str, verify: bool) -> dict[str, Any]:
     about: dict[str, Any] = {"kind": kind, "path": str(folder)}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -157,6 +156,8 @@ def _json_files(folder: Path, kind: str) -> dict[str, Any]:
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
         # A killed run may end in half a line.
         about["last_metrics"] = next((v for line in reversed(lines) if (v := _value(line))), None)
+    if verify:
+        about["verified"] = _verified(folder)
     return about
 
 

@@ -257,6 +257,20 @@ def test_verify_finds_a_changed_byte(copy):
         changed.verify()
 
 
+def test_verify_finds_a_flipped_bit_in_every_file_and_names_it(copy):
+    files = sorted(path for path in copy.rglob("*") if path.is_file())
+    assert len(files) > 5
+    for path in files:
+        whole = path.read_bytes()
+        # In the manifest a letter of a hash: of a file, which then is not as it was written.
+        at = whole.index(b'"sha256": "') + 15 if path.name == "store.json" else len(whole) // 2
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(StoreError, match=r"sha256|SHA-256|fingerprint|" + path.name):
+            Store.open(copy).verify()
+        path.write_bytes(whole)
+    Store.open(copy).verify()
+
+
 def test_verify_finds_a_manifest_of_another_store(copy):
     edit(copy, fingerprint="0" * 64)
     with pytest.raises(StoreError, match="the fingerprint does not fit"):

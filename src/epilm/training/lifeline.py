@@ -1,7 +1,7 @@
 """Processes of one run notice at once that one of them is gone, and say which.
 
 Each holds a line of its own to the first process. The system closes the line of a process that is
-killed; of a machine that goes away it is given up after half a minute. The first process passes the
+killed; of a machine that goes away it is given up after 25 seconds. The first process passes the
 word on. A collective operation would wait for the lost one, for minutes or for ever: so a process
 that does not come out of it by itself is ended by the thread that listens. What was saved is whole,
 however it ends. Needs the standard library; the process group tells port and token.
@@ -22,7 +22,7 @@ from epilm.training.ranks import Ranks
 
 # Seconds: for a process to come out of its collective by itself, for another's word to arrive, and
 # for all to meet at the start.
-GRACE, WORD, MEETING = 15.0, 10.0, 120.0
+GRACE, WORD, MEETING = 10.0, 8.0, 120.0
 _BYE = b"bye\n"
 
 
@@ -177,9 +177,9 @@ def _apart(seen: str) -> TrainingError:
 
 
 def _keep_alive(line: socket.socket) -> None:
-    """A machine that went away says nothing: ask it after ten seconds, give up after thirty."""
+    """A machine that went away says nothing: ask it after ten seconds, give up after 25."""
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 

@@ -99,6 +99,9 @@ def known_task(words: list[str]) -> list[str]:
         return words
     if "runs/splice" in words:
         return [*words, "--task", "splice"]
+    for task in ("expression", "contacts"):
+        if f"runs/{task}" in words:
+            return [*words, "--task", task]
     return [*words, "--task", "binding" if "--cell" in words else "promoter"]
 
 
@@ -259,6 +262,14 @@ def test_the_page_of_splice_sites_runs(tmp_path, monkeypatch):
     run(DOCS / "how-to" / "splice.md")
     assert Path("sites.tsv.gz").is_file()
     assert len(list(Path().glob("splice.*.bw"))) == 4
+
+
+def test_the_pages_of_expression_and_contacts_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", "PLAY", "--size", "tiny"]) == 0
+    for name, table, lines in (("expression", "levels.tsv", 20), ("contacts", "pairs.tsv", 3)):
+        run(DOCS / "how-to" / f"{name}.md")
+        assert len(Path(table).read_text(encoding="utf-8").splitlines()) >= lines
 
 
 @pytest.mark.slow

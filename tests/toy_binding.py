@@ -5,12 +5,16 @@ learns and one of DNA cannot.
 from dataclasses import replace
 
 import numpy as np
+import torch
 
+from epilm.device import Place
 from epilm.finetuning.finetune import finetune
+from epilm.finetuning.scorer import ModelScorer
 from epilm.finetuning.start import prepare
 from epilm.tasks import TASKS
 from epilm.tasks.binding import BinLabels, grid
 from epilm.tasks.binding.binding_options import BindingOptions
+from epilm.tasks.binding.rows import CellBins
 from toy_tracks import toy_track_store
 
 CHROMS = {"chr1": 40_000, "chr2": 20_000, "chr3": 20_000}
@@ -80,3 +84,12 @@ def started(checkpoint, store, settings=QUICK, factors=("TF",), **options):
     tables = [toy_labels(store, factor) for factor in factors]
     lesson = task.lesson(tables, settings, lambda line: None)
     return prepare(task, lesson, settings, checkpoint, **{"size": "tiny"} | options)
+
+
+CPU = Place(torch.device("cpu"), False, ())
+
+
+def said(model, store, cell, bins, place=CPU, **options):
+    """Probabilities (n, 2) of bins."""
+    examples = CellBins(bins, store.cell_number(cell), tuple(store.chroms))
+    return np.concatenate(list(ModelScorer(model, place, **options)(examples, store)))

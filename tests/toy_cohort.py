@@ -63,3 +63,8 @@ def write_plink(stem, samples, rows):
 def write_people(path, rows, header="sample\tphenotype"):
     path.write_text("\n".join([header, *("\t".join(map(str, row)) for row in rows)]) + "\n")
     return path
+
+
+def write_sites(path, rows, header="chrom\tpos\tref\talt\taf\teffect"):
+    path.write_text("\n".join([header, *("\t".join(map(str, row)) for row in rows)]) + "\n")
+    return path

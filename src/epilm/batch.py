@@ -8,7 +8,7 @@ P segment pairs, M masked positions, V vocabulary, D shared embedding width.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -103,6 +103,9 @@ class Windows:
         Bases of each row of `codes`, where rows are of different lengths; N stands behind them.
     factors : float32 (B, 1, F) or None
         Normalised best motif scores of the bases themselves, for models that are fused with them.
+    owner : int64 (N,) or None
+        Where N rows are pieces of B longer ones: the row (0..B-1, ascending) that each is a piece
+        of. What has a row a window has none.
     """
 
     ids: Tensor
@@ -114,6 +117,7 @@ class Windows:
     full: bool = False
     lengths: Tensor | None = None
     factors: Tensor | None = None
+    owner: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.ids.shape[0])
@@ -233,3 +237,41 @@ class Outputs:
     state_logits: Tensor | None = None
     state_labels: Tensor | None = None
     motif_logits: Tensor | None = None
+
+
+class TokenAnswer(NamedTuple):
+    """What an objective asks of every token of `Batch.dna`, and where its parts stand.
+
+    Attributes
+    ----------
+    asked : str
+        Name of the objective; of the field of `Batch` with the truth, bool (N, L, M); and of the
+        field of a model's spec with M, 0 where it is not asked.
+    head : str
+        Attribute of a model: nn.Linear (H, M).
+    said : str
+        Field of `Outputs` with what the head says, float (N, L, M).
+    bias : float
+        Logit that the head begins at.
+    counted : str
+        Who says M, for a recipe that says it itself.
+    """
+
+    asked: str
+    head: str
+    said: str
+    bias: float
+    counted: str
+
+
+TOKEN_ANSWERS = (
+    TokenAnswer(
+        "motif_sites",
+        "motif_head",
+        "motif_logits",
+        # One in a thousand: about how many tokens hold the middle of one motif's site. They are
+        # rare: begin there, so that the first steps are not spent on it.
+        -7.0,
+        "the store says how many motifs there are",
+    ),
+)

@@ -1,16 +1,15 @@
-"""One HTML file about a pre-training run, a fine-tuned model, a comparison, an ablation, or the
-whole demo; or the results of several runs as one page of Markdown.
+"""One HTML file about any run: pre-training, a task, trials, risk, explanations, scored variants,
+the demo; or the results of several runs as one page of Markdown.
 
-It is read from the files of the folder: what was run, the data, curves, tables,
-pictures, warnings, how to do it again. Nothing is loaded from outside.
+It is read from the files of the folder: what was run, the data, curves, tables, pictures, warnings,
+how to do it again. Nothing is loaded from outside; the numbers of each picture lie beside the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from epilm.errors import InputError, UsageError
-from epilm.finetuning.finetuned_page import finetuned_page
 from epilm.plots.page import (
     SIMULATED,
     Page,
@@ -23,10 +22,123 @@ from epilm.plots.page import (
 )
 from epilm.pretraining import run_page as chapters
 
-DEMO = "demo.json"
-RISK = "risk.json"
-STUDY = "study.json"
-ABLATIONS = "ablation.json", "ablation_data.json"
+
+class Kind(NamedTuple):
+    """A kind of folder that has a page.
+
+    Attributes
+    ----------
+    what : str
+        The command that writes it.
+    marks : function of Path
+        Whether a folder is one.
+    page : function of Path
+        Its page.
+    """
+
+    what: str
+    marks: Callable[[Path], bool]
+    page: Callable[[Path], Page]
+
+
+def _has(*names: str) -> Callable[[Path], bool]:
+    """A folder is told by any of these files."""
+    return lambda folder: any((folder / name).is_file() for name in names)
+
+
+def _demo(folder: Path) -> Page:
+    from epilm.tour.demo_page import demo_page
+
+    return demo_page(folder)
+
+
+def _risk(folder: Path) -> Page:
+    from epilm.cohorts.risk_page import risk_page
+
+    return risk_page(folder)
+
+
+def _ablation(folder: Path) -> Page:
+    from epilm.trials.trial_page import ablation_page
+
+    return ablation_page(folder)
+
+
+def _study(folder: Path) -> Page:
+    from epilm.trials.study_page import study_page
+
+    return study_page(folder)
+
+
+def _comparison(folder: Path) -> Page:
+    from epilm.trials.trial_page import comparison_page
+
+    return comparison_page(folder)
+
+
+def _finetuned(folder: Path) -> Page:
+    from epilm.finetuning.finetuned_page import finetuned_page
+
+    return finetuned_page(folder)
+
+
+def _explanation(folder: Path) -> Page:
+    from epilm.explaining.explain_page import explanation_page
+    from epilm.explaining.kept_explanation import load_explanation
+
+    done = load_explanation(folder)
+    return explanation_page(done, int(done.about["options"].get("pictures", 12)))
+
+
+def _contributions(folder: Path) -> Page:
+    from epilm.explaining.contributions import contributions_page
+
+    return contributions_page(folder)
+
+
+def _methods(folder: Path) -> Page:
+    from epilm.explaining.truth import methods_page
+
+    return methods_page(folder)
+
+
+def _has_methods(folder: Path) -> bool:
+    return "planted_share" in load_json(folder / "table.json", {})
+
+
+def _variants(folder: Path) -> Page:
+    from epilm.variants.scored_files import scored_in
+    from epilm.variants.scores_page import variants_page
+
+    path = scored_in(folder)
+    assert path is not None
+    return variants_page(path)
+
+
+def _has_variants(folder: Path) -> bool:
+    from epilm.variants.scored_files import scored_in
+
+    return folder.is_dir() and scored_in(folder) is not None
+
+
+# In this order: a demo holds runs, a comparison its rows.
+KINDS = (
+    Kind("demo", _has("demo.json"), _demo),
+    Kind("risk", _has("risk.json"), _risk),
+    Kind("ablate", _has("ablation.json", "ablation_data.json"), _ablation),
+    Kind("ablate", _has("study.json"), _study),
+    Kind("finetune", _has("task.json", "run.json"), _finetuned),
+    Kind("compare", _has("runs.jsonl"), _comparison),
+    Kind("explain", _has("explain.json"), _explanation),
+    Kind("explain", _has("contributions.json"), _contributions),
+    Kind("explain", _has_methods, _methods),
+    Kind(
+        "pretrain",
+        lambda folder: all((folder / n).is_file() for n in ("recipe.json", "metrics.jsonl")),
+        lambda folder: _pretraining_page(folder),
+    ),
+    Kind("score-variants", _has_variants, _variants),
+)
 
 
 def report(
@@ -37,13 +149,16 @@ def report(
 ) -> Path:
     """Write a self-contained HTML page about a run or a demo, or one page of several runs' results.
 
+    The numbers of each picture are written beside the page: `report.numbers/NAME.tsv`.
+
     Parameters
     ----------
     folder : path, optional
-        A run of `pretrain` or `finetune`, or the folder of `compare`, `ablate`, `risk` or `demo`.
+        A run of `pretrain` or `finetune`, the folder of `compare`, `ablate`, `risk`, `explain` or
+        `demo`, or what `score-variants` wrote: the file, or the folder that holds it.
     out : path, optional
-        The HTML file; `report.html` in the folder by default. With `results` a folder to appear,
-        `results` by default.
+        The HTML file; `report.html` in the folder by default, beside a file `NAME.html`. With
+        `results` a folder to appear, `results` by default.
     results : sequence of path, optional
         In place of `folder`: folders of `finetune`, `compare`, `ablate` and `risk`, whose tables
         are put together as Markdown (results.md), beside every number as results.tsv.
@@ -71,45 +186,34 @@ def report(
         from epilm.trials.results import write_results
 
         return write_results(results, "results" if out is None else out)
-    folder = Path(folder)
-    target = Path(out) if out is not None else folder / "report.html"
-    if (folder / DEMO).is_file():
-        from epilm.tour.demo_page import demo_page
+    path = Path(folder)
+    if path.is_file():
+        from epilm.variants.scored_files import is_scored, plain_name
+        from epilm.variants.scores_page import variants_page
 
-        page = demo_page(folder)
-    elif (folder / RISK).is_file():
-        from epilm.cohorts.risk_page import risk_page
+        if is_scored(path):
+            target = path.with_name(f"{plain_name(path)}.html")
+            return write_page(variants_page(path), target if out is None else out)
+    kind = next((kind for kind in KINDS if path.is_dir() and kind.marks(path)), None)
+    if kind is None:
+        raise _no_run(path)
+    return write_page(kind.page(path), path / "report.html" if out is None else out)
 
-        page = risk_page(folder)
-    elif any((folder / name).is_file() for name in ABLATIONS):
-        from epilm.trials.trial_page import ablation_page
 
-        page = ablation_page(folder)
-    elif (folder / STUDY).is_file():
-        from epilm.trials.study_page import study_page
-
-        page = study_page(folder)
-    elif (folder / "task.json").is_file() or (folder / "run.json").is_file():
-        page = finetuned_page(folder)
-    elif (folder / "runs.jsonl").is_file():
-        from epilm.trials.trial_page import comparison_page
-
-        page = comparison_page(folder)
-    elif (folder / "recipe.json").is_file() and (folder / "metrics.jsonl").is_file():
-        page = _pretraining_page(folder)
+def _no_run(path: Path) -> InputError:
+    there = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else None
+    written = list(dict.fromkeys(f"`{kind.what}`" for kind in KINDS))
+    if path.is_file():
+        found = "a file that is no table of scored variants"
     else:
-        there = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else None
-        raise InputError(
-            "there is no run to report on",
-            where=str(folder),
-            found="no such folder" if there is None else ", ".join(there) or "an empty folder",
-            expected=(
-                "a folder written by `epilm pretrain`, `finetune`, `compare`, `ablate`, `risk` or"
-                " `demo`"
-            ),
-            do="Give the folder that was passed to --out.",
-        )
-    return write_page(page, target)
+        found = "no such folder" if there is None else ", ".join(there) or "an empty folder"
+    return InputError(
+        "there is no run to report on",
+        where=str(path),
+        found=found,
+        expected=f"a folder written by `epilm`: {', '.join(written[:-1])} or {written[-1]}",
+        do="Give the folder that was passed to --out; of parts (--shard) what epilm merge wrote.",
+    )
 
 
 def is_simulated(store: Path | None) -> bool:

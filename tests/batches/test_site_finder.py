@@ -342,7 +342,7 @@ def test_sites_of_regions_are_those_of_what_is_read_of_them(store):
     )
     maker = make_plan(for_store(recipe, store), store).maker
     batch = maker(np.arange(4), 7)
-    asked = maker.sites
+    asked = maker.finders["motif_sites"]
     k = recipe.model.k
     for ids, sites in zip(batch.dna.ids, batch.motif_sites, strict=True):
         letters = [decode_ids([int(i)], k)[0] for i in ids if i >= 5]

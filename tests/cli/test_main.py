@@ -6,14 +6,11 @@ import pkgutil
 import re
 import subprocess
 import sys
-from dataclasses import fields
 
 import pytest
 
 from epilm import cli
 from epilm.cli import COMMANDS, MEMORY, OF_TASKS, main
-from epilm.store.making.build import build
-from epilm.store.making.store_choices import Accessible, Motifs, RegionRules, Tracks
 from epilm.training.learning import Learning, option_name
 from toy_sequences import planted, quick
 
@@ -125,20 +122,3 @@ def test_no_function_of_the_command_line_has_more_than_12_parameters(module):
         and len(inspect.signature(function).parameters) > 12
     }
     assert not many
-
-
-def test_the_families_of_options_of_a_store_are_those_of_the_function_of_the_same_name():
-    """One default in two places: each is what `epilm.build` takes, or a list not said."""
-    own = inspect.signature(build).parameters
-    spoken = [each for kind in (Accessible, RegionRules, Motifs, Tracks) for each in fields(kind)]
-    assert {each.name for each in spoken} | {
-        "genome",
-        "out",
-        "sizes",
-        "assembly",
-        "threads",
-        "overwrite",
-        "progress",
-    } == set(own)
-    differ = {e.name: e.default for e in spoken if e.default != own[e.name].default}
-    assert differ == {"more_statistics": None, "signal_pool": None}

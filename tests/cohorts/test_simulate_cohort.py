@@ -1,18 +1,14 @@
 """Simulated cohorts: frequencies, heritability and families are those that were asked for."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from epilm.cohorts.frequencies import AlleleSite, read_sites
-from epilm.cohorts.genotypes import open_genotypes
 from epilm.cohorts.risk_choices import Illness, Population
 from epilm.cohorts.simulate_cohort import draw_cohort, simulate_cohort
-from epilm.errors import InputError, UsageError
-from epilm.tasks.reference import open_reference
-from toy_cohort import snv, write_genome
+from epilm.errors import UsageError
+from toy_cohort import snv, write_sites
 
 
 def sites(v=30, frequency=0.3, effects=True):
@@ -84,44 +80,6 @@ def test_ancestries_differ_in_frequency_as_far_as_asked():
     assert np.var(one - two) == pytest.approx(2 * 0.1 * 0.25, rel=0.2)
 
 
-def write_sites(path, rows, header="chrom\tpos\tref\talt\taf\teffect"):
-    path.write_text("\n".join([header, *("\t".join(map(str, row)) for row in rows)]) + "\n")
-    return path
-
-
-def test_the_files_hold_the_same_people_and_say_that_they_are_simulated(tmp_path):
-    pytest.importorskip("bed_reader")
-    genome = open_reference(write_genome(tmp_path))
-    rows = [(*snv(p), 0.4, 1) for p in range(100, 150, 10)]
-    table = write_sites(tmp_path / "v.tsv", rows)
-    given = {"illness": Illness(effect="effect"), "population": Population(8, 9, missing=0.2)}
-    folders = [
-        simulate_cohort(tmp_path / name, table, format=name, **given) for name in ("vcf", "plink")
-    ]
-    opened = [
-        open_genotypes(folders[0] / "genotypes.vcf.gz", genome),
-        open_genotypes(folders[1] / "genotypes.bed", genome),
-    ]
-    assert opened[0].samples == opened[1].samples
-    both = [np.concatenate([b.dosages for b in each.blocks(range(5))], 1) for each in opened]
-    np.testing.assert_array_equal(*both)
-    assert np.isnan(both[0]).any()
-    assert all(each.simulated for each in opened)
-    assert json.loads((folders[0] / "cohort.json").read_text())["simulated"] is True
-    again = simulate_cohort(tmp_path / "again", table, **given)
-    for path in again.iterdir():
-        if path.name != "cohort.json":
-            assert path.read_bytes() == (folders[0] / path.name).read_bytes()
-
-
-def test_frequencies_that_no_file_has_are_drawn_and_said(tmp_path):
-    table = write_sites(tmp_path / "v.tsv", [(*snv(100), "NA", 1), (*snv(120), 0.25, 1)])
-    found, _ = read_sites(table, Illness(effect="effect"))
-    cohort = draw_cohort(found, Illness(effect="effect"), Population(5, 5), 0)
-    assert cohort.sites[1].frequency == 0.25
-    assert any("1 of 2 allele frequencies drawn" in note for note in cohort.notes)
-
-
 def test_variants_of_the_same_bases_do_not_meet_on_one_haplotype(tmp_path):
     chrom, pos, ref, alt = snv(100)
     third = next(iter(set("ACGT") - {ref, alt}))
@@ -130,19 +88,6 @@ def test_variants_of_the_same_bases_do_not_meet_on_one_haplotype(tmp_path):
     cohort = draw_cohort(found, Illness(), Population(5, 5), 0)
     assert [site.start for site in cohort.sites] == [89, 99]
     assert "1 variants left out that change the bases of another" in cohort.notes
-
-
-def test_the_sets_of_the_paper_give_their_sizes_or_say_that_there_are_none(tmp_path):
-    table = write_sites(tmp_path / "v.tsv", [(*snv(100), 0.3, 1)])
-    folder = simulate_cohort(
-        tmp_path / "a", table, like="hscr_ret", illness=Illness(prevalence=0.3)
-    )
-    words = [line.split("\t")[1] for line in (folder / "phenotypes.tsv").read_text().splitlines()]
-    assert (words.count("case"), words.count("control")) == (431, 487)
-    with pytest.raises(UsageError, match="not said by the paper for hscr_ret_long"):
-        simulate_cohort(tmp_path / "b", table, like="hscr_ret_long")
-    with pytest.raises(UsageError, match="no such set. Found hscr. Did you mean hscr_ret"):
-        simulate_cohort(tmp_path / "b", table, like="hscr")
 
 
 @pytest.mark.parametrize(
@@ -161,11 +106,3 @@ def test_impossible_cohorts_are_refused(tmp_path, illness, people, message):
     with pytest.raises(UsageError, match=message):
         simulate_cohort(tmp_path / "c", table, illness=illness, population=people)
     assert not (tmp_path / "c").exists()
-
-
-def test_an_effect_that_the_file_has_not_is_refused(tmp_path):
-    table = write_sites(tmp_path / "v.tsv", [(*snv(100), 0.3, "")])
-    with pytest.raises(InputError, match="the table has no column beta"):
-        read_sites(table, Illness(effect="beta"))
-    with pytest.raises(InputError, match="no variant has the effect asked for"):
-        read_sites(table, Illness(effect="effect"))

@@ -9,10 +9,8 @@ import pytest
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.explaining.explain import explain
-from epilm.finetuning.finetuned import BARE, Finetuned
 from epilm.genome.signals import open_signal
 from epilm.hub.checkpoint import save_model
-from epilm.models.dilated import DilatedCNN
 from epilm.models.from_spec import build_model
 from toy_explained import DNA, frame, louder, subject
 
@@ -128,11 +126,3 @@ def test_genes_that_cannot_be_mapped_are_refused(tmp_path, options, message):
     with pytest.raises((UsageError, InputError), match=message):
         explain(subject("dna"), out=tmp_path / "why", **given | options)
     assert not (tmp_path / "why").exists()
-
-
-def test_a_model_that_answers_each_base_is_refused(tmp_path):
-    labels = {"kind": "bases", "names": ["neither", "acceptor", "donor"]}
-    about = {"task": "splice", "kind": "dilated", "labels": labels}
-    model = Finetuned(DilatedCNN(3, 80), BARE, about)
-    with pytest.raises(UsageError, match=r"one answer a sequence is explained\. Found task splice"):
-        explain(model, fasta=write_fasta(tmp_path / "a.fa", frame(20).codes))

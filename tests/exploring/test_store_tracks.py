@@ -6,7 +6,6 @@ import pytest
 from epilm.errors import UsageError
 from epilm.exploring.loci import Stretch
 from epilm.exploring.store_tracks import choose_cells, motif_track, store_tracks
-from epilm.exploring.track import Level
 from epilm.motifs.motif import Motif
 from toy_tracks import toy_track_store
 
@@ -77,9 +76,3 @@ def test_motif_hits_lie_where_the_word_is_on_both_strands():
     spans = [(s.start, s.end, s.strand, s.name) for s in track.parts[0]]
     assert spans == [(1010, 1018, "+", "FOX"), (1030, 1038, "-", "FOX")]
     assert track.parts[0][0].said["motif"] == "M1"
-
-
-def test_equal_neighbours_are_one_run_and_the_unknown_none():
-    level = Level(5, 10, np.array([2, 2, np.nan, np.nan, 7], np.float32))
-    assert list(level.runs(52)) == [(5, 25, 2.0), (45, 52, 7.0)]
-    assert list(Level(0, 1, np.zeros(0, np.float32)).runs(9)) == []

@@ -3,7 +3,7 @@ from outside of the package, a few lines each.
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -23,14 +23,16 @@ from epilm.tasks import TASKS, labelled
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.label_kinds import Numbers
 from epilm.tasks.lesson import AllOnce, TaskLesson
+from epilm.tasks.locus_pairs import paired
 from epilm.tasks.sequence_task import SequenceOptions, SequenceTask
 from toy_binding import toy_labels, toy_store
 from toy_splice import SHORT, transcripts
 
 SMALL = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=16, max_positions=256)
 TRUNKS = ("genebert", "dnabert", "ebert", "dbert", "random", *NETWORKS)
-SEQUENCES = ("promoter", "tfbs", "sequences")
+SEQUENCES = ("promoter", "tfbs", "sequences", "expression")
 PER_BASE = ("splice",)
+PAIRS = ("contacts",)
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +76,27 @@ def rows(classes=2, length=60, count=48):
     return labelled(codes, labels, split=sorted(split, key="train valid test".index))
 
 
+def levels():
+    """Sequences whose level in two cell types is their class and its opposite."""
+    classes = rows()
+    numbers = np.stack([classes.labels, 1 - classes.labels], 1).astype(np.float32)
+    return replace(classes, labels=numbers, kind="numbers", label_names=("warm", "cold"))
+
+
 def arguments(task, store):
     """Data and options of a toy lesson."""
     if task in PER_BASE:
         with tempfile.TemporaryDirectory() as folder:
             genome, read = transcripts(folder)
         return read, SHORT | {"genome": genome, "beside": ("dinucleotide",)}
+    if task in PAIRS:
+        order = np.random.default_rng(1).permutation(48).reshape(24, 2)
+        numbers = rows()
+        pairs = paired(numbers, order, (numbers.labels[order[:, 0]] == numbers.labels[order[:, 1]]))
+        split = np.repeat(["train", "valid", "test"], (12, 6, 6))
+        return replace(pairs, split=split), {"split": "given", "beside": ("gc",)}
+    if task == "expression":
+        return levels(), {"split": "given", "beside": ("mean", "cpg")}
     if task in SEQUENCES:
         return rows(3 if task == "sequences" else 2), {"split": "given"}
     options = {
@@ -113,13 +130,15 @@ def learn(task, store, checkpoint, out=None, **more):
 
 def fitting():
     """All triples that fit: a network over bases brings its own head, and both answer a row or each
-    of its bases, as the task asks.
+    of its bases, and read one locus or two, as the task asks.
     """
     for task in TASKS:
         for trunk in TRUNKS:
             for head in (None,) if trunk in NETWORKS else tuple(HEADS):
                 answers = NETWORKS[trunk] if head is None else HEADS[head]
                 if answers.per_base != (task in PER_BASE):
+                    continue
+                if (2 if task in PAIRS else 1) not in answers.loci:
                     continue
                 yield pytest.param(task, trunk, head, id=f"{task}-{trunk}-{head or 'own'}")
 
@@ -146,7 +165,7 @@ def test_every_trunk_and_head_learns_every_task_and_opens_again(
                     assert table[key] == pytest.approx(result.tables[part][name][key], abs=1e-3)
             continue
         np.testing.assert_allclose(again[rows_of_part], result.said[part], atol=2e-6)
-    if trunk == "ebert" and task in (*SEQUENCES, *PER_BASE):
+    if trunk == "ebert" and task in (*SEQUENCES, *PER_BASE, *PAIRS):
         assert any("every state is unknown" in line for line in said)
 
 

@@ -31,7 +31,7 @@ from toy_binding import toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick, said_of_all
 
 # What every run folder holds.
-FILES = ["metrics.json", "metrics.jsonl", "model", "run.json", "task.json"]
+FILES = ["metrics.json", "metrics.jsonl", "model", "outlines.json", "run.json", "task.json"]
 SHORT = {"positives_per_epoch": 20, "epochs": 1}
 
 

@@ -34,6 +34,17 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
             scores = json.loads((folder / "tasks" / task / start / "metrics.json").read_text())
             assert scores["test"]["n"] > 5
             assert 0 <= scores["test"]["auroc"] <= 1
+    for name in ("explained/locus.html", "explained/why/map.tsv", "variants/pretrained.html"):
+        assert (folder / name).is_file()
+        if name.endswith(".html"):
+            assert f'href="{name}"' in text
+    rows = (folder / "variants/table.tsv").read_text().splitlines()
+    assert {row.split("\t")[0] for row in rows[1:]} >= {
+        "pretrained",
+        "random",
+        "baseline gc",
+        "baseline motif",
+    }
     found = json.loads((folder / "pictures/retrieval.json").read_text())
     assert all(1 <= rank <= found["pool"] for rank in found["ranks"])
     rows = [json.loads(line) for line in (folder / "ebert/rows.jsonl").read_text().splitlines()]
@@ -47,11 +58,11 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
     assert {row["seed"] for row in rows} == {2}  # not the world of part one
     assert "Part two: binding in an unseen cell type" in text
     times = json.loads((folder / "demo.json").read_text())["stages"]
-    assert len(times) == 8
+    assert len(times) == 10
     # Part two in a process of its own where there is a second core: the same rows as in this one
     # (below).
     beside = checked_threads() > 1
-    assert said[0].startswith("part two runs beside" if beside else "[1/8]")
+    assert said[0].startswith("part two runs beside" if beside else "[1/10]")
     assert times[-1].get("beside", False) is beside
     assert said[-1].endswith(f"Open {page}")
 
@@ -63,7 +74,7 @@ def test_the_demo_runs_from_raw_files_to_a_page_and_goes_on_where_it_stopped(tmp
     shutil.rmtree(folder / "tasks")
     said.clear()
     demo(folder, seed=1, size="tiny", say=said.append)
-    assert sum("there already" in line for line in said) == 6
+    assert sum("there already" in line for line in said) == 8
     assert scores() == before
     monkeypatch.setattr("epilm.tour.demo.checked_threads", lambda: 1)
     shutil.rmtree(folder / "ebert")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from epilm.batch import Sequences
-from epilm.errors import CheckpointError, DamagedError, EpilmError, InputError, RecipeError
+from epilm.errors import CheckpointError, DamagedError, EpilmError, InputError
 from epilm.hub.checkpoint import load_model, read_spec, save_model, spec_from_dict
 from epilm.hub.export import export
 from epilm.hub.load import find_checkpoint, find_encoder, find_masked_head, initialise, load
@@ -372,11 +372,3 @@ def test_an_init_of_another_k_or_heads_is_refused(saved, exported):
     spec = spec_with_init(saved.parent / "gone")
     with pytest.raises(CheckpointError, match=r"there is no such file or folder"):
         initialise(build_model(spec), spec)
-
-
-def test_the_spec_of_a_model_must_be_possible():
-    with pytest.raises(RecipeError):
-        encoder_too_odd = ModelSpec(
-            name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny", heads=5)
-        )
-        build_model(encoder_too_odd)

@@ -11,7 +11,7 @@ from epilm.hub.transformers import from_bert_state, to_bert_state
 from epilm.models.model_spec import EncoderSpec
 from epilm.models.sizes import encoder_from_spec
 from epilm.nn.encoder import SequenceEncoder, enlarge_positions
-from epilm.nn.vocabulary import MaskedHead, aligned_product
+from epilm.nn.vocabulary import MaskedHead
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 
@@ -209,11 +209,6 @@ def test_the_head_shares_the_word_table_and_stores_it_once():
     assert "head.weight" not in names
 
 
-def test_the_head_refuses_a_table_of_another_shape():
-    with pytest.raises(ValueError, match=r"tied weight is \(69, 32\), not \(261, 32\)"):
-        MaskedHead(32, 261, torch.nn.Parameter(torch.zeros(69, 32)))
-
-
 def test_the_first_weights_are_drawn_as_berts():
     torch.manual_seed(0)
     encoder = encoder_from_spec(EncoderSpec(size="small"), vocab=4101)
@@ -253,22 +248,6 @@ def test_an_encoder_can_be_made_longer():
     assert encoder(ids)[0].shape == (1, 100, 32)
     with pytest.raises(ValueError, match=r"neither 'tile' nor 'interpolate'"):
         enlarge_positions(torch.zeros(2, 2), 3, "stretch")
-
-
-def test_a_product_filled_up_to_a_multiple_is_the_product():
-    torch.manual_seed(0)
-    x, weight, bias = (
-        torch.randn(*shape, requires_grad=True) for shape in ((7, 6), (69, 6), (69,))
-    )
-    filled, plain = aligned_product(x, weight, bias), torch.nn.functional.linear(x, weight, bias)
-    torch.testing.assert_close(filled, plain)
-    weights = torch.randn(7, 69)
-    for a, b in zip(
-        torch.autograd.grad(filled, (x, weight, bias), weights),
-        torch.autograd.grad(plain, (x, weight, bias), weights),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,9 @@
 """The sum of objectives is weighted, and names what is missing."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from epilm.batch import Batch, Outputs, Sequences
-from epilm.errors import TrainingError
 from epilm.objectives.combine import active, combine
 from epilm.objectives.table import (
     OBJECTIVES,
@@ -51,10 +48,3 @@ def test_the_sum_is_weighted_and_can_leave_one_out():
         f"matching/{k}" for k in ("loss", "recall@1", "recall@10", "temperature", "samples")
     }
     assert set(active(spec)) < set(OBJECTIVES)
-
-
-def test_a_missing_output_names_the_objective():
-    with pytest.raises(
-        TrainingError, match=r"next_segment is on, but the model .* gave no pair_logits"
-    ):
-        combine(Outputs(), batch(), replace(ObjectivesSpec(), masked_kmers=MaskSpec(weight=0)))

@@ -2,8 +2,6 @@
 states.
 """
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,20 +10,6 @@ from epilm.errors import EpilmError, UsageError
 from epilm.playground.ground_plan import SIZES
 from epilm.playground.programmes import PROGRAMMES, motif_index, planted_motifs
 from epilm.playground.simulate import simulate
-
-
-def table(folder, name):
-    return pd.read_csv(folder / name, sep="\t", compression="infer")
-
-
-@pytest.fixture(scope="module")
-def sites(tiny):
-    return table(tiny, "truth_sites.tsv.gz")
-
-
-@pytest.fixture(scope="module")
-def regions(tiny):
-    return table(tiny, "truth_regions.tsv.gz")
 
 
 def test_a_plain_scan_finds_every_planted_site_with_its_stated_score(tiny, sites):
@@ -52,28 +36,6 @@ def test_sites_do_not_overlap_and_lie_in_their_region(sites, regions):
     assert (inside["start"].to_numpy() >= home["start"].to_numpy() + 15).all()
     assert (inside["end"].to_numpy() <= home["end"].to_numpy() - 15).all()
     assert set(sites[sites["region"] < 0]["kind"]) == {"decoy"}
-
-
-def test_peaks_of_a_cell_type_are_its_open_regions(tiny, regions):
-    for cell in ("typeA", "typeB", "typeC"):
-        peaks = pd.read_csv(tiny / f"peaks/{cell}.narrowPeak.gz", sep="\t", header=None)
-        mine = regions[regions["open"].str.contains(cell)]
-        assert len(peaks) == len(mine)
-        assert np.abs(peaks[1].to_numpy() - mine["start"].to_numpy()).max() <= 15
-    assert (regions["open"] != ".").all()
-    assert len(regions) == pytest.approx(400, abs=40)
-
-
-def test_programmes_open_regions_where_they_are_active(tiny, regions):
-    truth = json.loads((tiny / "truth.json").read_text())
-    share = {True: [], False: []}
-    for programme in truth["programmes"]:
-        rows = regions[(regions["programme"] == programme["name"]) & (regions["kind"] == "distal")]
-        for cell in truth["cell_types"]:
-            on = rows["open"].str.contains(cell) | rows["primed"].str.contains(cell)
-            share[cell in programme["active_in"]] += on.tolist()
-    assert np.mean(share[True]) > 0.85
-    assert np.mean(share[False]) < 0.2
 
 
 def test_sites_are_bound_only_where_open_and_pairs_only_at_their_spacing(sites, regions):
@@ -133,12 +95,6 @@ def test_states_tell_open_enhancers_and_also_primed_ones(tiny, regions):
             for r in rows
         ]
         assert least <= np.mean(hits) <= most
-
-
-def test_neighbouring_regions_share_their_programme(regions):
-    distal = regions[regions["kind"] == "distal"]
-    same = distal["programme"].to_numpy()[1:] == distal["programme"].to_numpy()[:-1]
-    assert same.mean() > 0.5
 
 
 def test_every_named_factor_has_a_motif():

@@ -481,7 +481,8 @@ def test_training_needs_torch_and_numpy_alone(store, tmp_path):
     """Prepared elsewhere, a store trains where no genome reader can be installed."""
     program = f"""
 import sys
-for name in ("pandas", "sklearn", "numba", "anndata", "bioframe", "Bio", "pyfaidx", "tensorboard"):
+for name in ("pandas", "sklearn", "numba", "anndata", "bioframe", "Bio", "pyfaidx", "tensorboard",
+             "lightning"):  # which starts further processes, and here is one
     sys.modules[name] = None
 import epilm.pretraining.pretrain
 loaded = {{name for name, module in sys.modules.items() if module is not None}}

@@ -35,6 +35,8 @@ def test_an_option_of_another_task_is_refused_with_whose_it_is_and_the_nearest()
         "tfbs",
         "sequences",
         "splice",
+        "expression",
+        "contacts",
     }
     assert "Found --kernel, an option of binding." in str(
         foreign_option(promoter, "finetune", "--kernel", TASKS)

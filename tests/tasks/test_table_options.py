@@ -131,7 +131,7 @@ def test_weights_make_classes_count_alike(table):
     ("options", "message"),
     [
         ({"class_weights": "balanced"}, "--class-weights: labels are numbers"),
-        ({"beside": ("kmer",)}, "--beside: labels are numbers"),
+        ({"audit": True}, "--audit: labels are numbers"),
         ({"label_smoothing": 0.1}, "--label-smoothing: numbers are not smoothed"),
     ],
 )

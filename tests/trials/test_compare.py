@@ -6,16 +6,21 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from epilm.baselines import sequence_models as simple
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
+from epilm.finetuning.start import prepare
+from epilm.hub.load import load, spec_of
 from epilm.motifs.motif import Motif
+from epilm.tasks import find_task
 from epilm.tasks.base import labelled
+from epilm.tasks.sequence_task import SequenceOptions
 from epilm.tasks.splits import random_split
 from epilm.training.learning import Learning
 from epilm.trials import learn
-from epilm.trials.compare import compare, compare_sets
+from epilm.trials.compare import compare, compare_sets, competitors_of
 from epilm.trials.learn import Competitor, DataSet
 
 FAST = Learning(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
@@ -64,6 +69,39 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
     assert (list(plan["sets"]), plan["models"][0]["name"]) == (["planted", "other"], "scratch")
     with pytest.raises(TrainingError, match="of other data or settings"):
         compare([data], tmp_path / "c", baselines=(), settings=Learning(epochs=2))
+
+
+def test_weights_in_dnaberts_layout_are_an_arm(tmp_path, data):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=69,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=40,
+    )
+    transformers.BertForMaskedLM(config).save_pretrained(tmp_path / "dnabert3")
+    told = load(tmp_path / "dnabert3").spec
+    assert (told.k, told.encoder.max_positions) == (3, 40)
+    assert spec_of(tmp_path / "dnabert3") == told
+    [model] = competitors_of([f"DNABERT={tmp_path / 'dnabert3'}"])
+    options = {"baselines": ("random",), "seeds": (0,), "settings": FAST}
+    table = compare([data], tmp_path / "c", models=[model], say=print, **options)
+    rows = {row["competitor"]: row for row in table}
+    assert set(rows) == {"DNABERT", "random"}
+    assert rows["DNABERT"]["auroc_mean"] != rows["random"]["auroc_mean"]  # its weights, its shape
+    # The pooler and word vectors of the folder are where fine-tuning starts.
+    start, _ = prepare(
+        find_task("sequences"),
+        find_task("sequences").lesson(data.rows, SequenceOptions(split="given"), print),
+        SequenceOptions(),
+        tmp_path / "dnabert3",
+    )
+    words = transformers.BertModel.from_pretrained(tmp_path / "dnabert3").embeddings
+    ours = start.network.encoder.words.weight
+    assert torch.equal(ours, words.word_embeddings.weight)
 
 
 def test_several_rates_are_chosen_among_on_valid(tmp_path, data):

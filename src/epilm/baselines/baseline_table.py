@@ -1,8 +1,9 @@
 """Baselines with one face: fitted on a lesson's examples, they score any examples of its kind.
 
 `BASELINES` is the table; a new one is a function and a line. Each is a logistic regression a factor
-(or a class) on numbers read from the same rows that a model learns from; its penalty is chosen on
-the valid rows, never on test. Needs scikit-learn. Axes: n rows, D numbers a row, F outputs.
+(or a class), of numbers a ridge regression (`ridge`), on what is read from the same rows that a
+model learns from; its penalty is chosen on the valid rows, never on test. Needs scikit-learn where
+classes or factors are ranked. Axes: n rows, D numbers a row, F outputs.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +20,16 @@ from epilm.baselines.base_models import (
     fit_base_baseline,
 )
 from epilm.baselines.features import Features
+from epilm.baselines.ridge import FittedRidge, fit_ridge
 from epilm.baselines.sequence_models import canonical, kmer_counts
 from epilm.errors import InputError, UsageError, nearest
 from epilm.metrics.curves import ap
 from epilm.motifs.matrix import best_of_sequences
 from epilm.motifs.names import motifs_of
 from epilm.tasks.base import LabelledSequences
-from epilm.tasks.composition import gc_of
+from epilm.tasks.composition import gc_of, gc_of_codes
 from epilm.tasks.lesson import Rows, TaskLesson
+from epilm.tasks.locus_pairs import PairedSequences
 
 Floats = NDArray[np.float32]
 Reader = Callable[[Any, Rows], Floats]  # examples, rows -> (n, D)
@@ -76,11 +79,17 @@ class Baseline(NamedTuple):
         What it reads for each output; None where that output cannot have it.
     needs_motifs : bool
     about : str
+    numbers_alone : bool
+        It says nothing of classes or factors.
+    loci : tuple of int
+        How many loci a row may be.
     """
 
     readers: Callable[[TaskLesson, Sequence[Any]], list[Reader | None]]
     needs_motifs: bool
     about: str
+    numbers_alone: bool = False
+    loci: tuple[int, ...] = (1, 2)
 
 
 def check_baseline(name: str, lesson: TaskLesson, motifs: Sequence[Any] | None = None) -> None:
@@ -109,15 +118,30 @@ def check_baseline(name: str, lesson: TaskLesson, motifs: Sequence[Any] | None =
             f"the baseline {name} needs motifs",
             do="Pass --motifs FILE or jaspar:2018, or a store built with --motifs.",
         )
-    if lesson.labels.kind not in ("classes", "factors"):
+    if lesson.loci not in BASELINES[name].loci:
         raise UsageError(
-            "a baseline ranks classes or factors", found=f"labels of {lesson.labels.kind}"
+            "the baseline is of pairs of loci", where="--beside", found=name, do="Leave it out."
+        )
+    ranked = lesson.labels.kind in ("classes", "factors")
+    if ranked and BASELINES[name].numbers_alone:
+        raise UsageError(
+            "the baseline says a number, and the labels are none",
+            where="--beside",
+            found=f"{name}, labels of {lesson.labels.kind}",
+            do="Leave it out.",
+        )
+    if not ranked and lesson.labels.kind != "numbers":
+        raise UsageError(
+            "a baseline ranks classes or factors, or says numbers",
+            where="--beside",
+            found=f"labels of {lesson.labels.kind}",
+            do="Leave it out.",
         )
 
 
 def fit_baseline(
     name: str, lesson: TaskLesson, motifs: Sequence[Any] | None = None
-) -> tuple[FittedBaseline | FittedMatrices, list[str]]:
+) -> tuple[FittedBaseline | FittedMatrices | FittedRidge, list[str]]:
     """Fit a baseline on the rows of a lesson.
 
     Parameters
@@ -125,18 +149,18 @@ def fit_baseline(
     name : str
         Key of BASELINES; of answers to bases a key of BASE_BASELINES.
     lesson : TaskLesson
-        Of classes or factors, a row or a base each.
+        Of classes, factors or numbers, a row or a base each.
     motifs : sequence of Motif, optional
 
     Returns
     -------
-    FittedBaseline, notes
+    FittedBaseline (of numbers FittedRidge, of bases FittedMatrices), notes
         Notes: outputs that the baseline cannot have.
 
     Raises
     ------
     UsageError
-        If the name is unknown, it needs motifs, or the labels are numbers.
+        If the name is unknown, it needs motifs, or it cannot say such labels.
     """
     if lesson.labels.per_base:
         return fit_base_baseline(name, lesson)
@@ -144,6 +168,15 @@ def fit_baseline(
     baseline, kind = BASELINES[name], lesson.labels.kind
     rows = np.unique(np.concatenate(lesson.draw.steps(0, MOST)))
     readers = baseline.readers(lesson, list(motifs or ()))
+    if kind == "numbers":
+        if (reader := readers[0]) is None:
+            raise UsageError(
+                "the baseline is of classes or factors",
+                where="--beside",
+                found=name,
+                do="Leave it out.",
+            )
+        return fit_ridge(reader, lesson, rows), []
     names = [""] if kind == "classes" else list(lesson.labels.names)
     fitted = FittedBaseline([], [], [], [], kind)
     notes = []
@@ -199,6 +232,23 @@ def _choose(truth: NDArray[Any], said: NDArray[np.float64]) -> float:
     return -1.0 if np.isnan(score) else score
 
 
+def of_pairs(read: Reader) -> Reader:
+    """Read rows that are pairs by both loci: the mean of their numbers, and how far they are apart.
+
+    The larger of both is the mean and half of that distance, so a linear model has it too.
+    """
+
+    def both(examples: Any, rows: Rows) -> Floats:
+        if not isinstance(examples, PairedSequences):
+            return read(examples, rows)
+        loci, pairs = examples.table_of_loci()
+        used, at = np.unique(pairs[rows], return_inverse=True)
+        u, v = read(loci, used)[at.reshape(-1, 2)].transpose(1, 0, 2)
+        return np.concatenate([(u + v) / 2, np.abs(u - v)], 1)
+
+    return both
+
+
 def codes_of(lesson: TaskLesson, width_bp: int) -> Callable[[Any, Rows], tuple[Any, Any]]:
     """Give what reads bases (n, W) and lengths (n,) of rows: their own, or around their place."""
 
@@ -215,7 +265,7 @@ def codes_of(lesson: TaskLesson, width_bp: int) -> Callable[[Any, Rows], tuple[A
 
 def _everyone(reader: Reader, lesson: TaskLesson) -> list[Reader | None]:
     """The same numbers for every output."""
-    return [reader] * (1 if lesson.labels.kind == "classes" else len(lesson.labels.names))
+    return [of_pairs(reader)] * (1 if lesson.labels.kind == "classes" else len(lesson.labels.names))
 
 
 def _gc(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
@@ -224,6 +274,43 @@ def _gc(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
         return share[:, None]
 
     return _everyone(read, lesson)
+
+
+def _cpg(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
+    bases = codes_of(lesson, KMER_BP)
+
+    def read(examples: Any, rows: Rows) -> Floats:
+        codes, lengths = bases(examples, rows)
+        return np.stack([gc_of_codes(codes), cpg_of(codes, lengths)], 1)
+
+    return _everyone(read, lesson)
+
+
+def cpg_of(codes: NDArray[np.uint8], lengths: NDArray[np.int64]) -> Floats:
+    """CpG per base over what the shares of C and G make expected (Gardiner-Garden), (n,); 0 where
+    there is no C or no G.
+
+    Examples
+    --------
+    >>> cpg_of(np.array([[1, 2, 1, 2], [1, 1, 2, 2]], np.uint8), np.array([4, 4])).tolist()
+    [2.0, 1.0]
+    """
+    pairs = ((codes[:, :-1] == 1) & (codes[:, 1:] == 2)).sum(1)
+    expected = (codes == 1).sum(1) * (codes == 2).sum(1) / np.maximum(lengths, 1)
+    return np.where(expected > 0, pairs / np.maximum(expected, 1e-9), 0).astype(np.float32)
+
+
+def _mean(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
+    return _everyone(lambda examples, rows: np.zeros((len(rows), 0), np.float32), lesson)
+
+
+def _distance(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
+    def read(examples: Any, rows: Rows) -> Floats:
+        logs = np.log(np.maximum(examples.distance[rows], 1)).astype(np.float32)
+        return np.stack([logs, logs**2], 1)
+
+    outputs = 1 if lesson.labels.kind == "classes" else len(lesson.labels.names)
+    return [read if lesson.loci == 2 else None] * outputs
 
 
 def _kmer(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
@@ -283,6 +370,9 @@ def _states(lesson: TaskLesson, motifs: Sequence[Any]) -> list[Reader | None]:
 
 BASELINES: dict[str, Baseline] = {
     "gc": Baseline(_gc, False, "share of G and C"),
+    "cpg": Baseline(_cpg, False, "share of G and C, and CpG over what it makes expected"),
+    "distance": Baseline(_distance, False, "bases between two loci; of pairs", loci=(2,)),
+    "mean": Baseline(_mean, False, "mean of the training rows; of numbers", numbers_alone=True),
     "kmer": Baseline(_kmer, False, f"counts of {K}-mers, either strand"),
     "motif": Baseline(_motif, True, "best score of the factor's own motif"),
     "motifs": Baseline(_motifs, True, "best scores of all motifs"),

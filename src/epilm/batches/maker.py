@@ -27,6 +27,7 @@ from epilm.batches.layout import (
 )
 from epilm.batches.pairs import PairDraws, pairs_in_batch
 from epilm.batches.site_finder import SiteFinder
+from epilm.batches.token_truths import find_truths, truths_asked
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
@@ -131,8 +132,8 @@ class BatchMaker:
         self._cells = torch.from_numpy(self.table.cells.astype(np.int64)).to(where)
         self._reader = RegionTokens(store, spec.k, spec.stride)
         self.width = self._string_width()
-        self.sites: SiteFinder | None = None
-        if objectives.motif_sites.weight > 0:
+        self.finders: dict[str, SiteFinder] = {}
+        if truths_asked(objectives):
             self._numbers = TokenNumbers(store, spec.k, spec.stride)
             bases = (
                 self._region_budget
@@ -140,10 +141,11 @@ class BatchMaker:
                 else n_bases(self._region_budget, spec.k, spec.stride)
             )
             longest = min(bases, self._reader.longest)
-            self.sites = SiteFinder(
-                store, objectives.motif_sites, where, reach=longest, key="model.max_tokens"
+            self.finders = find_truths(
+                store, objectives, where, reach=longest, key="model.max_tokens"
             )
-            self.spec = replace(self.spec, motif_sites=self.sites.n)
+            counts: dict[str, Any] = {name: each.n for name, each in self.finders.items()}
+            self.spec = replace(self.spec, **counts)
         self._factors: FactorReader | None = None
         if "factors" in spec.streams:
             stacked = channel_statistics(store) if spec.tower.prepare == "channels" else ()
@@ -213,8 +215,8 @@ class BatchMaker:
                 chrom=self._chrom,
                 access=self._access,
             )
-        if self.sites is not None:
-            parts["motif_sites"] = self._motif_sites(regions, row, step)
+        for name, finder in self.finders.items():
+            parts[name] = self._truth(finder, regions, row, step)
         batch = Batch(rows=row, cells=cells, regions=regions, dna=dna, owner=strings.owner, **parts)
         return batch if self.device == self.store.device else batch.to(self.device)
 
@@ -245,17 +247,16 @@ class BatchMaker:
             turned = (bits & 1).to(torch.bool)
         return reader if shift is None and turned is None else reader.shown(shift, turned)
 
-    def _motif_sites(self, regions: Tensor, row: Tensor, step: int) -> Tensor:
+    def _truth(self, finder: SiteFinder, regions: Tensor, row: Tensor, step: int) -> Tensor:
         """Whether a site's middle lies in each token of pass 1: bool (N, L, M).
 
         The strings are laid out once more with numbers for k-mers: where each number stands, its
         token's sites do. No site reaches beyond the bases that are read of a region.
         """
-        assert self.sites is not None
         reader = self._shown(self._numbers, row, step)
         numbers = self._strings(regions, reader).ids
         codes, per_row = reader.read()
-        sites = self.sites.sites(codes)
+        sites = finder.sites(codes)
         token = sites.middle.div(self.spec.stride, rounding_mode="floor")
         inside = token < per_row
         number = sites.row[inside] * per_row + token[inside]
@@ -264,7 +265,7 @@ class BatchMaker:
         at = (numbers.flatten() >= N_SPECIAL).nonzero()[:, 0]  # (B, L) -> places among B * L
         where[numbers.flatten()[at] - N_SPECIAL] = at
         at, column = where[number], sites.column[inside]
-        there = torch.zeros((numbers.numel(), self.sites.n), dtype=torch.bool, device=codes.device)
+        there = torch.zeros((numbers.numel(), finder.n), dtype=torch.bool, device=codes.device)
         there[at[at >= 0], column[at >= 0]] = True
         return there.view(*numbers.shape, -1)  # (B * L, M) -> (B, L, M)
 
@@ -417,31 +418,9 @@ def _cut(
     )
 
 
-def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: SampleSpec) -> None:
-    """Refuse what no batch can be made of."""
-    check_k(spec.k, spec.stride)
-    _known(ModelSpec, spec, "model", ("layout", "join", "segment"))
-    _known(
-        NextSegmentSpec,
-        objectives.next_segment,
-        "objectives.next_segment",
-        ("form", "unit", "negative"),
-    )
-    _known(
-        MaskSpec,
-        objectives.masked_kmers,
-        "objectives.masked_kmers",
-        ("scheme", "rate_mode", "random_from"),
-    )
-    if objectives.matching.input not in ("masked", "clean"):
-        raise RecipeError(
-            "unknown value",
-            where="objectives.matching.input",
-            found=objectives.matching.input,
-            do=nearest(objectives.matching.input, ("masked", "clean")),
-        )
+def _check_lengths(spec: ModelSpec, following: NextSegmentSpec, samples: SampleSpec) -> None:
+    """Refuse inputs too short for what is laid out in them."""
     least = samples.regions + 3 if spec.layout in ("concat", "concat_budget") else 3
-    following = objectives.next_segment
     if following.weight > 0 and following.form == "cross":
         parts = {"region": 1, "sample": samples.regions, "halves": -(-samples.regions // 2)}[
             following.unit
@@ -460,6 +439,11 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
             raise RecipeError(
                 "no base of a region fits", where="model.max_tokens", found=spec.max_tokens
             )
+
+
+def _check_objectives(spec: ModelSpec, objectives: ObjectivesSpec) -> None:
+    """Refuse objectives of pairs and factors that the model is not laid out for."""
+    following = objectives.next_segment
     if (
         following.weight > 0
         and following.form == "bi"
@@ -486,6 +470,33 @@ def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: S
             found="channels",
             do="Set model.tower.prepare to resize, or objectives.masked_factors.weight to 0.",
         )
+
+
+def _check(store: Store, spec: ModelSpec, objectives: ObjectivesSpec, samples: SampleSpec) -> None:
+    """Refuse what no batch can be made of."""
+    check_k(spec.k, spec.stride)
+    _known(ModelSpec, spec, "model", ("layout", "join", "segment"))
+    _known(
+        NextSegmentSpec,
+        objectives.next_segment,
+        "objectives.next_segment",
+        ("form", "unit", "negative"),
+    )
+    _known(
+        MaskSpec,
+        objectives.masked_kmers,
+        "objectives.masked_kmers",
+        ("scheme", "rate_mode", "random_from"),
+    )
+    if objectives.matching.input not in ("masked", "clean"):
+        raise RecipeError(
+            "unknown value",
+            where="objectives.matching.input",
+            found=objectives.matching.input,
+            do=nearest(objectives.matching.input, ("masked", "clean")),
+        )
+    _check_lengths(spec, objectives.next_segment, samples)
+    _check_objectives(spec, objectives)
     if "contacts" in spec.streams and store.contacts is None:
         raise StoreError(
             "the store has no contacts",

@@ -85,6 +85,12 @@ def names_asked(store: Store, spec: MotifSitesSpec) -> list[str]:
     ]
 
 
+def kept_names(store: Store, spec: MotifSitesSpec) -> dict[str, Any]:
+    """Give what a checkpoint keeps: the names of its columns, where there are any."""
+    names = names_asked(store, spec)
+    return {"motif_site_names": names} if names else {}
+
+
 def _columns(motifs: Sequence[dict[str, Any]], alike: float | None) -> np.ndarray:
     """Column of each motif, int64."""
     if alike is None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from epilm.batch import Batch, Sequences, Windows
 from epilm.batches.motif_signals import Matrices, MotifSignal, is_motif
 from epilm.batches.shuffled import shuffled
-from epilm.batches.site_finder import SiteFinder
+from epilm.batches.token_truths import TOKEN_TRUTHS, find_truths, truths_asked
 from epilm.device import to_device
 from epilm.errors import RecipeError, StoreError, TrainingError, nearest
 from epilm.models.model_spec import ModelSpec
@@ -405,18 +405,15 @@ class WindowMaker:
     ) -> None:
         self.store, self.objectives, self.samples, self.seed = store, objectives, samples, int(seed)
         self.weights = weights(objectives)
-        asked = self.weights["motif_sites"] > 0
+        asked = bool(truths_asked(objectives))
         self.reader = WindowReader(store, spec, samples.window_bp, codes=asked)
         self.table = WindowTable(store, samples, subset, spec.streams)
         self.on_regions = (
             RegionWindows(store, samples, subset, spec.streams) if samples.on_regions > 0 else None
         )
         self.device = torch.device(device)
-        self.sites = (
-            SiteFinder(store, objectives.motif_sites, store.device, reach=samples.window_bp)
-            if asked
-            else None
-        )
+        self.finders = find_truths(store, objectives, store.device, reach=samples.window_bp)
+        counts: dict[str, Any] = {name: each.n for name, each in self.finders.items()}
         n_states = (
             store.states.n_states if "states" in spec.streams and store.states is not None else 0
         )
@@ -425,7 +422,7 @@ class WindowMaker:
             states=n_states,
             factors=0,
             cells=len(store.cell_types),
-            motif_sites=self.sites.n if self.sites else 0,
+            **dict.fromkeys(TOKEN_TRUTHS, 0) | counts,
         )
         if len(self.table) == 0:
             held_out = ", ".join((*samples.holdout_chroms, *samples.holdout_cells)) or "nothing"
@@ -508,9 +505,9 @@ class WindowMaker:
             owner=torch.arange(len(row), device=where),
             states=states,
             state_labels=state_labels,
-            motif_sites=self._motif_sites(windows.codes),
             chroms=to_device(chroms, where),
             starts=to_device(starts, where),
+            **self._truths(windows.codes),
         )
         return batch if self.device == self.store.device else batch.to(self.device)
 
@@ -536,13 +533,19 @@ class WindowMaker:
             )
         return tuple(out)
 
-    def _motif_sites(self, codes: Tensor | None) -> Tensor | None:
-        if self.sites is None or codes is None:
-            return None
-        sites = self.sites(codes, self.spec.stride, self.reader.tokens)
-        return beside_tokens(
-            sites, special_tokens=self.spec.special_tokens, width=self.reader.length, fill=0
-        )
+    def _truths(self, codes: Tensor | None) -> dict[str, Any]:
+        if codes is None:
+            return {}
+        special, width = self.spec.special_tokens, self.reader.length
+        return {
+            name: beside_tokens(
+                finder(codes, self.spec.stride, self.reader.tokens),
+                special_tokens=special,
+                width=width,
+                fill=0,
+            )
+            for name, finder in self.finders.items()
+        }
 
     def _hidden_kmers(self, ids: Tensor, keys: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
         mask = self.objectives.masked_kmers

@@ -21,7 +21,7 @@ class Start:
     k: int | None = None
     """k-mer of a random trunk; the task's where not given."""
     head: str | None = None
-    """linear or convolutions; the task's where not given."""
+    """linear, convolutions, bases or pair; the task's where not given."""
 
 
 def finetune(
@@ -46,11 +46,16 @@ def finetune(
         --test chr22 --checkpoint RUN --out ft
     epilm finetune splice --data canonical_dataset.txt --genome hg19.fa --checkpoint dilated \\
         --context 400 --out ft
+    epilm finetune expression --data tpm.tsv --tss genes.gtf --genome hg19.fa --test chr8 chr9 \\
+        --checkpoint RUN --out ft
+    epilm finetune contacts --data GM12878.mcool --resolution 10000 --anchors open.bed \\
+        --genome hg19.fa --test chr8 --checkpoint RUN --out ft
 
     Parameters
     ----------
     task
-        What to learn: promoter, tfbs, sequences, splice, binding (epilm ls tasks).
+        What to learn: promoter, tfbs, sequences, splice, expression, contacts, binding (epilm
+        ls tasks).
     data
         What the task reads: epilm ls tasks says which files.
     out

@@ -1,4 +1,4 @@
-"""`epilm report`: one HTML page about a run."""
+"""`epilm report`: one HTML page about any run."""
 
 from pathlib import Path
 
@@ -9,23 +9,26 @@ def report(
     results: list[Path] | None = None,
     out: Path | None = None,
 ) -> None:
-    """Write one self-contained HTML page of a run's curves, tables and pictures; or, with
-    --results, the tables of several runs as one page of Markdown.
+    """Write one self-contained HTML page of a run's curves, tables and pictures, and the numbers of
+    each picture beside it; or, with --results, the tables of several runs as one page of Markdown.
 
     Examples:
     epilm report runs/ctcf
+    epilm report why
+    epilm report scored.tsv
     epilm report --results runs/ctcf runs/ctcf-seed1 comparison --out results
 
     Parameters
     ----------
     folder
-        A run of pretrain or finetune, or the folder of compare, ablate, risk or the demo.
+        A run of pretrain or finetune, the folder of compare, ablate, risk, explain or the demo, or
+        what score-variants wrote.
     results
         Folders of finetune, compare, ablate and risk: command, data, seeds, mean and sd of each,
         with every number as TSV. Fine-tuned runs that differ by the seed alone are one line.
     out
-        The HTML file; report.html in the folder by default. With --results a folder to appear,
-        "results" by default.
+        The HTML file; report.html in the folder by default, NAME.html beside a file. With --results
+        a folder to appear, "results" by default.
     """
     from epilm.reporting import report as run
 

@@ -102,6 +102,10 @@ def score_variants(
     }
     done = spread_out(run, (variants, model, genome), out, named, running)
     judged = None if truth is None else judge(done, truth, tss=against.tss)
+    if judged is not None and judged.rows:
+        from epilm.variants.scores_page import truth_file
+
+        judged.write(truth_file(out))
     if json:
         said = summary_of(done, out)
         print(writer.dumps(said | ({"truth": judged.as_dicts()} if judged else {}), indent=2))

@@ -66,6 +66,21 @@ COHORT = "cohort.json"  # beside simulated genotypes
 Say = Callable[[str], None]
 
 
+def _told(**paths: Any) -> dict[str, str | None]:
+    """Paths as they were given."""
+    return {name: None if path is None else str(path) for name, path in paths.items()}
+
+
+def _counted(people: People) -> dict[str, int | None]:
+    """How many people of which kind."""
+    return {
+        "people": len(people),
+        "cases": people.cases,
+        "controls": len(people) - people.cases,
+        "groups": None if people.groups is None else len(set(people.groups)),
+    }
+
+
 def risk(
     genotypes: str | Path,
     phenotypes: str | Path,
@@ -154,16 +169,10 @@ def risk(
         say=say,
     )
     result = _judged(people, fold, said, judging, notes)
+    result.about.update(_told(genotypes=genotypes, phenotypes=phenotypes))
+    result.about.update(_told(model=model, regions=regions) | _counted(people))
     result.about.update(
         {
-            "genotypes": str(genotypes),
-            "phenotypes": str(phenotypes),
-            "model": None if model is None else str(model),
-            "regions": None if regions is None else str(regions),
-            "people": len(people),
-            "cases": people.cases,
-            "controls": len(people) - people.cases,
-            "groups": None if people.groups is None else len(set(people.groups)),
             "variants": len(used),
             "window_bp": reader.width,
             "scores": len(reader.names),
@@ -279,6 +288,23 @@ def _people(
     return opened, people, usable_columns(opened, reference)
 
 
+def _varying(calls: PeopleCalls, genotypes: Genotypes, notes: list[str]) -> NDArray[np.bool_]:
+    """Say which of the used variants vary among the people."""
+    with np.errstate(invalid="ignore"):
+        least = np.nanmin(np.where(np.isnan(calls.dosages), np.inf, calls.dosages), 0)
+        most = np.nanmax(np.where(np.isnan(calls.dosages), -np.inf, calls.dosages), 0)
+    varies = most > least
+    if not varies.all():
+        notes.append(f"{int((~varies).sum()):,} variants are the same in all people: not read")
+    if not varies.any():
+        raise InputError(
+            "all people have the same calls",
+            where=str(genotypes.variants.path),
+            found=f"{len(varies)} variants in the regions",
+        )
+    return varies
+
+
 def _model_columns(
     reader: Reader,
     reading: CohortReading,
@@ -293,18 +319,7 @@ def _model_columns(
     say: Say,
 ) -> tuple[PeopleColumns, Rows]:
     """What the model says of people, and which of the used variants vary among them."""
-    with np.errstate(invalid="ignore"):
-        least = np.nanmin(np.where(np.isnan(calls.dosages), np.inf, calls.dosages), 0)
-        most = np.nanmax(np.where(np.isnan(calls.dosages), -np.inf, calls.dosages), 0)
-    varies = most > least
-    if not varies.all():
-        notes.append(f"{int((~varies).sum()):,} variants are the same in all people: not read")
-    if not varies.any():
-        raise InputError(
-            "all people have the same calls",
-            where=str(genotypes.variants.path),
-            found=f"{len(varies)} variants in the regions",
-        )
+    varies = _varying(calls, genotypes, notes)
     position = np.full(len(columns.changes), -1)
     position[members.used] = np.arange(len(members.used))
     if reading.features == "haplotypes":

@@ -11,7 +11,17 @@ import numpy as np
 
 from epilm.cohorts.designs import load_design
 from epilm.cohorts.scoring import AT_PREVALENCE, SCORES
-from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, footer, load_json, show
+from epilm.plots.page import (
+    SIMULATED,
+    Page,
+    Picture,
+    Section,
+    Table,
+    bar_numbers,
+    footer,
+    load_json,
+    show,
+)
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
 
@@ -59,7 +69,9 @@ def _scores(kept: Mapping[str, Any]) -> Section:
             for arm, tables in kept["folds"].items()
         }
         metric_bars(axes[0], values, title="AUROC of each fold", chance=0.5)
-        picture = Picture(as_image(fig), "Whisker: sample sd over folds.", alt="AUROC by arm")
+        numbers = bar_numbers("folds", [(arm, "auroc", each) for arm, each in values.items()])
+        text = "Whisker: sample sd over folds."
+        picture = Picture(as_image(fig), text, alt="AUROC by arm", numbers=(numbers,))
     section = Section(
         "Scores",
         text=[

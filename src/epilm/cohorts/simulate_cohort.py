@@ -177,11 +177,15 @@ def draw_cohort(
     cases = _Collected(population.cases)
     controls = _Collected(population.controls)
     spare = _Collected(population.controls)  # of families without a case
-    number = 0
-    while not cases.full:
+
+    def one_batch(number: int) -> tuple[Any, Floats, Floats]:
         drawn = _families(by_ancestry, population.family_size, seed, number)
         genetic = (drawn.copies.sum(2, dtype=np.int16) @ effect) - centre
-        liability = genetic + drawn.rest * np.sqrt(1 - illness.heritability)
+        return drawn, genetic, genetic + drawn.rest * np.sqrt(1 - illness.heritability)
+
+    number = 0
+    while not cases.full:
+        drawn, genetic, liability = one_batch(number)
         ill = liability > threshold
         with_case = np.isin(drawn.family, drawn.family[ill])
         for rows, into in (
@@ -192,9 +196,7 @@ def draw_cohort(
             into.add(drawn, genetic, liability, np.flatnonzero(rows))
         number += 1
     while not spare.full and spare.n + controls.n < population.controls:
-        drawn = _families(by_ancestry, population.family_size, seed, number)
-        genetic = (drawn.copies.sum(2, dtype=np.int16) @ effect) - centre
-        liability = genetic + drawn.rest * np.sqrt(1 - illness.heritability)
+        drawn, genetic, liability = one_batch(number)
         spare.add(drawn, genetic, liability, np.flatnonzero(liability <= threshold))
         number += 1
     parts = [*cases.parts, *controls.parts, *spare.first(population.controls - controls.n)]
@@ -203,17 +205,16 @@ def draw_cohort(
     genetic, liability, family, ancestry = rest.T
     labels = (liability > threshold).astype(np.int64)
     order = np.random.default_rng([seed, 2]).permutation(len(labels))
-    done = [
-        replace(site, frequency=float(p), effect=float(b))
-        for site, p, b in zip(chosen, frequency, effect)
-    ]
     notes.append(
         f"{number * DRAWN * population.family_size:,} people drawn for {len(labels):,}; variance"
         f" of liability made by the variants {illness.heritability:g}"
     )
     _, families = np.unique(family[order], return_inverse=True)
     return Cohort(
-        done,
+        [
+            replace(site, frequency=float(p), effect=float(b))
+            for site, p, b in zip(chosen, frequency, effect)
+        ],
         copies[order],
         labels[order],
         liability[order],

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from epilm.errors import UsageError
 from epilm.explaining.explain_options import ExplainOptions
@@ -11,10 +12,8 @@ from epilm.explaining.frames import (
     Frame,
     Region,
     find_regions,
-    frames_of,
     read_regions,
     read_sequences,
-    window_of,
 )
 from epilm.explaining.subject import PlacedSubject, Subject
 from epilm.tasks.reference import StoreReference, open_reference
@@ -51,7 +50,7 @@ def read_frames(
             )
         regions, bases = read_sequences(asked.fasta)
         return [
-            (region, _frames(region, codes, subject, width, region.start))
+            subject.frames(region, codes, width, region.start)
             for region, codes in zip(regions, bases)
         ], {}
     if isinstance(subject, PlacedSubject):
@@ -76,25 +75,19 @@ def read_frames(
         codes = genome.codes(chrom)
         for row, region in enumerate(regions):
             if region.chrom == chrom:
-                out[row] = (region, _frames(region, codes, subject, width, 0))
+                out[row] = subject.frames(region, codes, width, 0)
     return out, dict(genome.sizes)
 
 
-def _frames(
-    region: Region, codes: Any, subject: Subject, width: int | None, first: int
-) -> list[Frame]:
-    window = window_of(region, width, subject.widest)
-    shortest = 1 if subject.bases else subject.spec.k
-    wide = region.end - region.start if window is None else window
-    if wide < shortest:
-        raise UsageError(
-            "the region is shorter than one k-mer",
-            where=region.where or region.name,
-            found=f"{wide} bp",
-            expected=f"at least {shortest} bp",
-            do="Give --window: the bases that the model reads around it.",
-        )
-    return frames_of(region, codes, window, first=first, step=subject.step)
+def read_against(subject: Subject, asked: ExplainOptions) -> list[NDArray[np.uint8]]:
+    """Read the bases of the sequences that motifs of attention are compared with."""
+    assert asked.against is not None
+    where = {"fasta": asked.against} if asked.fasta else {"regions": asked.against, "gene": None}
+    frames, _ = read_frames(subject, replace(asked, **where))  # type: ignore[arg-type]
+    return [
+        np.concatenate([frame.codes[frame.first : frame.last] for frame in windows])
+        for _, windows in frames
+    ]
 
 
 def shuffled_frame(frame: Frame, seed: int, copy: int) -> Frame:

@@ -26,7 +26,7 @@ def attention_maps(subject: Subject, windows: Windows) -> list[Tensor]:
     """
     if subject.bases:
         raise UsageError(
-            "the model has no attention",
+            "the model has no attention of one sequence to show",
             where=subject.where,
             found=type(subject.network).__name__,
             do="Take --method ism or gradients.",

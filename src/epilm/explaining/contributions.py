@@ -22,8 +22,19 @@ from epilm.explaining.asked_frames import read_frames
 from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.frames import Frame
 from epilm.explaining.subject import PlacedSubject, Subject, TaskSubject
+from epilm.plots.page import (
+    Page,
+    Picture,
+    PictureNumbers,
+    Section,
+    Table,
+    footer,
+    load_json,
+)
 from epilm.tokens.state_tokens import N_SPECIAL_STATES, UNKNOWN_STATE
 
+KEPT, TABLE = "contributions.json", "contributions.tsv"
+MOST_BARS = 24
 HEADER = ("region", "stream", "name", "chrom", "start", "end", "output", "contribution")
 
 
@@ -63,33 +74,55 @@ class Contributions:
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
         """Write contributions.tsv, contributions.json and report.html."""
-        from epilm.plots.page import Page, Section, Table, footer, write_page
+        from epilm.plots.page import write_page
 
         with atomic_folder(out, overwrite=overwrite) as folder:
-            write_json(folder / "contributions.json", self.summary())
+            write_json(folder / KEPT, self.summary() | {"notes": self.notes})
             lines = ["\t".join(HEADER)]
             for row in self.rows:
                 lines.append("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
-            (folder / "contributions.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-            means = self.summary()["mean_contribution"]
-            strongest = sorted(self.rows, key=lambda row: -abs(row[7]))[:50]
-            page = Page(
-                f"Contributions to {self.about['output']}",
-                f"{self.about['regions']:,} regions",
-                sections=[
-                    Section(
-                        "Means",
-                        text=["Output less that with the input unknown.", *self.notes],
-                        tables=[
-                            Table(("input", "mean contribution"), list(means.items())),
-                            Table(HEADER, strongest, "The strongest; all in contributions.tsv"),
-                        ],
-                    )
-                ],
-                footer=footer(),
-            )
-            write_page(page, folder / "report.html")
+            (folder / TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            write_page(contributions_page(folder), folder / "report.html")
         return Path(out)
+
+
+def contributions_page(folder: Path) -> Page:
+    """Make the page of a folder: means as bars and as a table, and the strongest."""
+    from epilm.plots.pictures import signed_bars
+    from epilm.plots.style import as_image, figure
+
+    kept = load_json(folder / KEPT, {})
+    with open(folder / TABLE, encoding="utf-8", newline="") as file:
+        rows = [line.rstrip("\n").split("\t") for line in list(file)[1:]]
+    means = dict(kept["mean_contribution"])
+    strongest = sorted(rows, key=lambda row: -abs(float(row[7])))[:50]
+    shown = dict(list(means.items())[:MOST_BARS])
+    with figure(6.0, 0.7 + 0.28 * len(shown)) as (fig, (ax,)):
+        signed_bars(ax, shown, title=f"Mean contribution to {kept['output']}")
+        picture = Picture(
+            as_image(fig),
+            "The output less that with the input unknown: above 0 the input holds it up.",
+            alt="mean contribution of each input",
+            wide=True,
+            numbers=(PictureNumbers("means", ("input", "mean_contribution"), list(means.items())),),
+        )
+    cells = [[*row[:4], int(row[4]), int(row[5]), *map(float, row[6:])] for row in strongest]
+    return Page(
+        f"Contributions to {kept['output']}",
+        f"{kept['regions']:,} regions",
+        sections=[
+            Section(
+                "Means",
+                text=["Output less that with the input unknown.", *kept.get("notes", ())],
+                tables=[
+                    Table(("input", "mean contribution"), list(means.items())),
+                    Table(HEADER, cells, f"The strongest; all in {TABLE}"),
+                ],
+                pictures=[picture],
+            )
+        ],
+        footer=footer(),
+    )
 
 
 Change = Callable[[Windows], Windows]

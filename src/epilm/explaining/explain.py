@@ -97,13 +97,19 @@ def explain(
 def _check(asked: ExplainOptions) -> None:
     """Refuse what cannot be read before a model is opened."""
     if asked.motifs is not None:
-        if not asked.null:
+        if not asked.null and asked.against is None:
             raise UsageError(
                 "names are given to patterns, and none are looked for",
                 where="--motifs",
                 do="Add --null 1: shuffled copies that seqlets are called against.",
             )
         tomtom_module()
+    if asked.against is not None and (asked.null or asked.score is not None):
+        raise UsageError(
+            "--against is another way to find motifs",
+            found="--null" if asked.null else "--score",
+            do="Give one of them.",
+        )
     if asked.score is None and asked.factor is not None:
         raise UsageError(
             "it says which planted sites count", where="--factor", do="Add --score FOLDER."

@@ -27,6 +27,7 @@ OF_METHODS: dict[str, tuple[str, ...]] = {
     "hidden": ("occlusion",),
     "fill": ("occlusion",),
     "copies": ("occlusion",),
+    "against": ("attention", "rollout"),
 }
 
 
@@ -72,6 +73,9 @@ class ExplainOptions:
     null: int = 0
     """Explain so many shuffled copies of each region too: stretches that stand out against them
     (seqlets) are called at a false discovery rate of 5 % and joined to patterns."""
+    against: Path | None = None
+    """With attention: other regions (or, with --fasta, sequences). Stretches of high attention that
+    the explained ones hold more often (q < 0.005) become motifs, as DNABERT-viz has them."""
     motifs: str | None = None
     """Motif file or jaspar:2018 that patterns are named by (TOMTOM, q < 0.05); needs memelite."""
     score: Path | None = None

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from epilm.explaining.attention_motifs import KIND
 from epilm.explaining.region_map import RegionMap
 from epilm.genome.sequence import decode
 from epilm.plots.logo import BASES, LETTERS_UP_TO, change_map, information, letter_logo
-from epilm.plots.page import Page, Picture, Section, Table, footer
+from epilm.plots.page import Page, Picture, PictureNumbers, Section, Table, footer
 from epilm.plots.style import as_image, figure
 
 NOT_ATTRIBUTION = "Not attribution: this is where attention goes, not what a base is worth."
@@ -90,6 +91,66 @@ def draw_pattern(pattern: Any) -> str:
         return as_image(fig)
 
 
+def map_numbers(each: RegionMap) -> PictureNumbers:
+    """Give what the picture of a region shows: a row a base, its score and what each change of it
+    does.
+    """
+    tables: list[tuple[str, Any]] = []
+    if each.changes is not None:
+        tables += [(f"change_{base}", row) for base, row in zip(BASES, each.changes)]
+    elif each.worth is not None:
+        tables += [(f"worth_{base}", row) for base, row in zip(BASES, each.worth)]
+    if each.deletions is not None:
+        tables += [(f"deleted_{bp}", row) for bp, row in enumerate(each.deletions, 1)]
+    region, letters = each.region, decode(each.codes)
+    rows = [
+        (
+            region.chrom,
+            region.start + at,
+            letters[at],
+            float(each.scores[at]),
+            *(float(row[at]) for _, row in tables),
+        )
+        for at in range(len(each))
+    ]
+    header = ("chrom", "pos", "base", "score", *(name for name, _ in tables))
+    return PictureNumbers(region.name, header, rows)
+
+
+def pattern_numbers(pattern: Any) -> PictureNumbers:
+    """Give what the logos of a pattern show: bits and mean scores of each base, column by
+    column.
+    """
+    header = ("column", *(f"bits_{b}" for b in BASES), *(f"score_{b}" for b in BASES))
+    bits = information(pattern.counts + 1e-9).T
+    rows = [
+        (at, *map(float, heights), *map(float, scores))
+        for at, (heights, scores) in enumerate(zip(bits, pattern.scores, strict=True))
+    ]
+    return PictureNumbers(pattern.name, header, rows)
+
+
+def explanation_page(done: Any, pictures: int, folder: Path | None = None) -> Page:
+    """Draw the first regions and make the page; with a folder each picture is a PNG there too."""
+    drawn = []
+    for number, each in enumerate(done.maps[:pictures]):
+        name = f"region{number + 1}_{file_name(each.region.name)}.png"
+        path = None if folder is None else folder / name
+        drawn.append((each, draw_region(each, done.about, path)))
+    return explain_page(done, drawn)
+
+
+def file_name(name: str) -> str:
+    """Letters, digits and few signs of a name.
+
+    Examples
+    --------
+    >>> file_name("chr1:5-9 (RET)")
+    'chr1_5-9__RET_'
+    """
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)[:60]
+
+
 def strongest(each: RegionMap, most: int = STRONGEST) -> list[tuple[Any, ...]]:
     """List the bases with the largest scores of either sign: chrom, position, base, score."""
     order = np.argsort(-np.nan_to_num(np.abs(each.scores)), kind="stable")[:most]
@@ -128,7 +189,10 @@ def explain_page(done: Any, drawn: Sequence[tuple[RegionMap, str]]) -> Page:
         sections.append(_patterns(done.patterns))
     for each, uri in drawn:
         region = each.region
-        facts = [(key, f"{value:.5g}") for key, value in each.facts.items()]
+        facts = [
+            (key, f"{int(value):,}" if float(value).is_integer() else f"{value:.5g}")
+            for key, value in each.facts.items()
+        ]
         sections.append(
             Section(
                 region.name,
@@ -141,6 +205,7 @@ def explain_page(done: Any, drawn: Sequence[tuple[RegionMap, str]]) -> Page:
                         else "Bars as high as the scores; below, what each change does.",
                         wide=True,
                         alt=f"map of {region.name}",
+                        numbers=(map_numbers(each),),
                     )
                 ],
                 tables=[
@@ -177,11 +242,19 @@ def _patterns(patterns: Sequence[Any]) -> Section:
         )
         for each in patterns
     ]
+    of_attention = all(each.name.startswith(f"{KIND}_") for each in patterns)
     return Section(
-        "Patterns",
-        text=["Named where TOMTOM's q is below 0.05; members and their places are in seqlets.bed."],
+        "Motifs of attention" if of_attention else "Patterns",
+        text=[
+            "Named where TOMTOM's q is below 0.05; members and their places are in"
+            " pattern_members.tsv."
+        ],
+        warnings=[NOT_ATTRIBUTION] if of_attention else [],
         tables=[Table(("pattern", "consensus", "seqlets", "mean score", "name", "q"), rows)],
         pictures=[
-            Picture(draw_pattern(each), each.name, alt=each.consensus) for each in patterns[:12]
+            Picture(
+                draw_pattern(each), each.name, alt=each.consensus, numbers=(pattern_numbers(each),)
+            )
+            for each in patterns[:12]
         ],
     )

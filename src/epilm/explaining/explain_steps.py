@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import epilm
-from epilm.explaining.asked_frames import shuffled_frame
+from epilm.explaining.asked_frames import read_against, shuffled_frame
+from epilm.explaining.attention_motifs import attention_patterns
 from epilm.explaining.discovery import call_seqlets, find_patterns, named
 from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.explanation import Explanation
@@ -63,6 +64,13 @@ def explanation_of(
         )
     seqlets = call_seqlets(maps, null, asked.null) if asked.null else []
     patterns = find_patterns(maps, seqlets)
+    if asked.against is not None:
+        others = read_against(subject, asked)
+        patterns = attention_patterns(maps, others)
+        notes.append(
+            f"motifs are of attention, after DNABERT-viz: stretches enriched among {len(maps):,}"
+            f" sequences against {len(others):,} others; not of what bases are worth"
+        )
     if asked.motifs is not None:
         from epilm.motifs.formats import read_motifs
 
@@ -84,7 +92,7 @@ def about_of(subject: Subject, asked: ExplainOptions) -> dict[str, Any]:
         "method": asked.method,
         "what": WAYS[asked.method].about,
         "output": subject.names[subject.output],
-        "strands": "both" if subject.both or subject.bases else "the region's own",
+        "strands": "both" if subject.two_strands else "the region's own",
         "options": {
             key: str(value) if isinstance(value, Path) else value
             for key, value in asdict(replace(asked, genome=None)).items()

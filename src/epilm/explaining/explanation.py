@@ -21,6 +21,14 @@ from epilm.genome.sequence import LETTERS, decode
 from epilm.genome.signals import write_bigwig
 
 SMOOTH = 5  # bases whose mean makes a peak
+KEPT, PATTERNS, COLUMNS, MEMBERS = (
+    "explain.json",
+    "patterns.tsv",
+    "pattern_columns.tsv",
+    "pattern_members.tsv",
+)
+ARRAYS = ("codes", "scores", "changes", "worth", "deletions")
+REGION_COLUMNS = ("region", "chrom", "start", "end", "strand", "first", "last")
 NOT_ATTRIBUTION = ("attention", "rollout")
 
 
@@ -79,6 +87,8 @@ class Explanation:
             }
         if self.about["options"].get("null"):
             out |= {"seqlets": len(self.seqlets), "patterns": len(self.patterns)}
+        elif self.about["options"].get("against"):
+            out["patterns"] = len(self.patterns)
         return out
 
     def text(self) -> str:
@@ -100,19 +110,21 @@ class Explanation:
                 f"{said['seqlets']} seqlets at a false discovery rate of 5 %,"
                 f" {said['patterns']} patterns"
             )
-            for pattern in self.patterns[:8]:
-                lines.append(f"  {pattern.text()}")
+        elif "patterns" in said:
+            lines.append(f"{said['patterns']} motifs of attention")
+        lines += [f"  {pattern.text()}" for pattern in self.patterns[:8]]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def write(self, out: str | Path, *, overwrite: bool = False, pictures: int = 12) -> Path:
         """Write a folder: see docs/how-to/explain.md for its files."""
-        from epilm.explaining.explain_page import draw_region, explain_page
+        from epilm.explaining.explain_page import explanation_page
+        from epilm.explaining.modisco_file import write_modisco
         from epilm.motifs.formats import write_jaspar
         from epilm.plots.page import write_page
 
         with atomic_folder(out, overwrite=overwrite) as folder:
             write_json(
-                folder / "explain.json",
+                folder / KEPT,
                 self.about | {"summary": self.summary(), "notes": self.notes},
             )
             _write_rows(folder / "map.tsv", self._map_rows())
@@ -127,12 +139,11 @@ class Explanation:
                 write_jaspar(
                     [pattern.motif() for pattern in self.patterns], folder / "patterns.jaspar"
                 )
-                _write_rows(folder / "patterns.tsv", _pattern_rows(self.patterns))
-            drawn = []
-            for number, each in enumerate(self.maps[:pictures]):
-                name = f"region{number + 1}_{_file_name(each.region.name)}.png"
-                drawn.append((each, draw_region(each, self.about, folder / name)))
-            write_page(explain_page(self, drawn), folder / "report.html")
+                _write_rows(folder / PATTERNS, _pattern_rows(self.patterns))
+                _write_rows(folder / COLUMNS, _column_rows(self.patterns))
+                _write_rows(folder / MEMBERS, self._member_rows())
+                write_modisco(self.maps, self.patterns, folder)
+            write_page(explanation_page(self, pictures, folder), folder / "report.html")
         return Path(out)
 
     # -- parts of the folder
@@ -166,21 +177,30 @@ class Explanation:
                 base = (each.region.chrom, each.region.start + at)
                 yield (each.region.name, *base, letter, _said(score))
 
+    def _member_rows(self) -> Iterator[Sequence[Any]]:
+        """Where the members of each pattern lie; read along their strand they are its columns."""
+        yield ("pattern", "region", "number", "chrom", "start", "end", "strand", "score", "q")
+        for pattern in self.patterns:
+            for member in pattern.seqlets:
+                region = self.maps[member.region].region.name
+                side = "-" if member.strand < 0 else "+"
+                interval = (member.chrom, member.start, member.end, side)
+                said = (_said(member.score), f"{member.q:.3g}")
+                yield (pattern.name, region, member.region, *interval, *said)
+
     def _write_arrays(self, folder: Path) -> None:
         """All regions in a row, and a table of which columns are whose."""
         facts = sorted({key for each in self.maps for key in each.facts})
-        rows: list[Sequence[Any]] = [
-            ("region", "chrom", "start", "end", "strand", "first", "last", *facts)
-        ]
+        rows: list[Sequence[Any]] = [(*REGION_COLUMNS, *facts)]
         first = 0
         for each in self.maps:
             region, last = each.region, first + len(each)
             interval = (region.name, region.chrom, region.start, region.end)
-            said = (_said(each.facts[key]) if key in each.facts else "." for key in facts)
+            said = (fact_said(each.facts[key]) if key in each.facts else "." for key in facts)
             rows.append((*interval, "-" if region.strand < 0 else "+", first, last, *said))
             first = last
         _write_rows(folder / "regions.tsv", rows)
-        for name in ("codes", "scores", "changes", "worth", "deletions"):
+        for name in ARRAYS:
             parts = [getattr(each, name) for each in self.maps]
             if parts and all(part is not None for part in parts):
                 joined = np.concatenate(parts, -1)
@@ -293,12 +313,34 @@ def _pattern_rows(patterns: Sequence[Pattern]) -> Iterator[Sequence[Any]]:
         yield (each.name, each.consensus, len(each.seqlets), _said(each.mean_score), *match)
 
 
+def _column_rows(patterns: Sequence[Pattern]) -> Iterator[Sequence[Any]]:
+    """What the logos show: counts of bases and mean scores, column by column."""
+    bases = LETTERS[:4]
+    yield (
+        "pattern",
+        "column",
+        *(f"count_{base}" for base in bases),
+        *(f"score_{base}" for base in bases),
+    )
+    for each in patterns:
+        for at, (counts, scores) in enumerate(zip(each.counts, each.scores, strict=True)):
+            said = (_said(float(v)) for v in (*counts, *scores))
+            yield (each.name, at, *said)
+
+
+def fact_said(value: float) -> str:
+    """Write a fact of a region: a place with all its digits.
+
+    Examples
+    --------
+    >>> fact_said(45678901.0), fact_said(1 / 3)
+    ('45678901', '0.333333')
+    """
+    return str(int(value)) if float(value).is_integer() else _said(value)
+
+
 def _said(value: float) -> str:
     return "." if not np.isfinite(value) else f"{value:.6g}"
-
-
-def _file_name(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in name)[:60]
 
 
 def _write_rows(path: Path, rows: Any) -> None:

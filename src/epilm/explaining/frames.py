@@ -70,6 +70,9 @@ class Frame:
         The explained bases within the window, half-open.
     strand : int
         1 or -1.
+    site, kind : int
+        Of a model that answers each base: the base whose answer is explained, within the window,
+        and which of its classes; -1 and 0 of other models.
     """
 
     chrom: str
@@ -79,6 +82,8 @@ class Frame:
     first: int
     last: int
     strand: int = 1
+    site: int = -1
+    kind: int = 0
 
     @property
     def width(self) -> int:
@@ -165,8 +170,8 @@ def find_regions(
     out = []
     for name in named:
         if ":" in name:
-            place = parse_interval(name)
-            chrom, start, end, strand, where = *place, 1, f"--gene {name}"
+            interval = parse_interval(name)
+            chrom, start, end, strand, where = *interval, 1, f"--gene {name}"
         elif read is None:
             raise UsageError(
                 "a gene is looked up in a file",

@@ -6,8 +6,9 @@ from typing import Any, Literal
 from epilm.device import Place, choose_place
 from epilm.errors import UsageError
 from epilm.explaining.outputs import pretrained_subject
+from epilm.explaining.splice_subject import SpliceSubject
 from epilm.explaining.subject import BATCH, PlacedSubject, Subject, TaskSubject
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, refuse_pairs
 from epilm.hub.load import load
 from epilm.store.reader import Store
 
@@ -32,7 +33,8 @@ def open_subject(
         For models that read places of a store.
     output : str, optional
         Which output is explained: a class, a factor, for a pre-trained model `llr` (its default:
-        log-odds of hidden k-mers) or `site_NAME`.
+        log-odds of hidden k-mers) or `site_NAME`; of a model of splice sites a class and, if one
+        likes, a base (`splice_subject.parse_site`).
     both_strands : bool, optional
         The mean over both strands; as the model learned where not given.
     batch : int
@@ -45,34 +47,50 @@ def open_subject(
     """
     if batch < 1:
         raise UsageError("impossible value", where="--batch-size", found=batch, expected="1")
-    place = choose_place(device, "fp32")
+    machine = choose_place(device, "fp32")
     if not isinstance(path, Finetuned) and not is_finetuned(path):
-        loaded = load(path, device=place.device)  # first: a run that is not there has no streams
+        loaded = load(path, device=machine.device)  # first: a run that is not there has no streams
         if store is not None or cell is not None:
             raise _needless(str(path))
-        subject = pretrained_subject(loaded, place, output, batch)
+        subject = pretrained_subject(loaded, machine, output, batch)
     else:
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
         if model.labels.per_base:
-            raise UsageError(
-                "the model answers each base, and one answer a sequence is explained",
-                where=str(model.path),
-                found=f"task {model.about['task']}",
-                do="epilm score-variants says what a change of a base does to its answers.",
-            )
-        subject = _tuned(model, place, store, cell, batch)
+            return _of_bases(model, machine, store, cell, output, both_strands, batch)
+        refuse_pairs(model)
+        subject = _tuned(model, machine, store, cell, batch)
         subject.choose(output)
     if both_strands is not None and not subject.bases:
         subject.both = both_strands
     return subject
 
 
-def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: int) -> Subject:
+def _of_bases(
+    model: Finetuned,
+    machine: Place,
+    store: Any,
+    cell: str | None,
+    output: str | None,
+    both_strands: bool | None,
+    batch: int,
+) -> Subject:
+    if store is not None or cell is not None:
+        raise _needless(str(model.path))
+    if both_strands:
+        raise UsageError(
+            "a splice site lies on one strand",
+            where="--both-strands",
+            do="Leave it out; a region's own strand is read (the sixth column of a BED).",
+        )
+    return SpliceSubject(model, machine, output, batch)
+
+
+def _tuned(model: Finetuned, machine: Place, store: Any, cell: str | None, batch: int) -> Subject:
     where = str(model.path)
     if not model.reads.window_bp:
         if store is not None or cell is not None:
             raise _needless(where)
-        return TaskSubject(model, place, batch)
+        return TaskSubject(model, machine, batch)
     if store is None or cell is None:
         raise UsageError(
             "the model reads places of a store, in a cell type",
@@ -80,7 +98,7 @@ def _tuned(model: Finetuned, place: Place, store: Any, cell: str | None, batch: 
             do="Give --store and --cell.",
         )
     opened = store if isinstance(store, Store) else Store.open(store)
-    return PlacedSubject(model, place, opened, cell, batch)
+    return PlacedSubject(model, machine, opened, cell, batch)
 
 
 def _needless(where: str) -> UsageError:

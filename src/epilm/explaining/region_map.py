@@ -46,7 +46,8 @@ class RegionMap:
     deletions : float64 (D, n) or None
         Output without the 1, 2, .. bases from there on, less that of the region as it is.
     facts : dict of str to float
-        Of the windows it was read in, the mean: output, baseline, sum and error of the sum.
+        Of the windows it was read in, the mean: output, baseline, sum and error of the sum; of a
+        splice site where it lies, and the log-odds there.
     """
 
     region: Region
@@ -162,6 +163,7 @@ def map_region(
         return np.concatenate([getattr(part, name) for part in parts], -1)
 
     facts = {key: float(np.mean([part.facts[key] for part in parts])) for key in first.facts}
+    facts |= subject.facts(frames[0])
     return RegionMap(
         region,
         joined("codes"),

@@ -19,8 +19,10 @@ from epilm.batch import Windows
 from epilm.errors import UsageError
 from epilm.explaining.subject import Subject
 from epilm.hub.load import find_encoder
+from epilm.models.dilated import DilatedCNN
+from epilm.models.per_base import PerBaseModel
 from epilm.models.stem import BaseStem, bases_of_tokens
-from epilm.tokens.kmers import DIGITS, N_SPECIAL, n_tokens
+from epilm.tokens.kmers import DIGITS, N_SPECIAL, UNK, kmer_ids, n_tokens
 
 # Columns A, C, G, T in the order of the vocabulary's digits.
 ORDER = np.argsort(DIGITS[:4]).tolist()
@@ -93,8 +95,14 @@ def soft_bases(subject: Subject, windows: Windows, probabilities: Tensor) -> Ite
     UsageError
         If the network's first layer is not known here.
     """
+    network = subject.network
     with ExitStack() as stack:
-        if subject.bases:
+        if isinstance(network, PerBaseModel):
+            stack.callback(_soft_chunks(network, windows, probabilities, subject.spec).remove)
+        elif isinstance(network, DilatedCNN):
+            read = probabilities.transpose(1, 2)  # (N, 4, W), N 0 in all four as in the network
+            stack.callback(network.stem.register_forward_pre_hook(lambda *_: (read,)).remove)
+        elif subject.bases:
             stack.callback(_soft_filters(subject, probabilities).remove)
         else:
             encoder = find_encoder(subject.network)
@@ -118,6 +126,35 @@ def _soft_words(windows: Windows, probabilities: Tensor, table: Tensor, spec: An
     whole = torch.zeros_like(ids, dtype=torch.bool)
     whole[:, first : first + words.shape[1]] = True
     return torch.where((whole & (ids >= N_SPECIAL))[..., None], soft, hard)
+
+
+def _soft_chunks(model: PerBaseModel, windows: Windows, probabilities: Tensor, spec: Any) -> Any:
+    """Hook of a trunk that reads windows in chunks: each piece of chunks is given the soft vectors
+    of its own tokens.
+    """
+    encoder = find_encoder(model)
+    if encoder.stem is not None:
+        raise _unknown("a stem under answers to each base")
+    assert windows.codes is not None
+    table = encoder.words.weight.detach()
+    ids = kmer_ids(windows.codes, spec.k, spec.stride)
+    soft = kmer_probabilities(probabilities, spec.k, spec.stride) @ table[N_SPECIAL:]  # (N, T, H)
+    words = torch.where((ids >= N_SPECIAL)[..., None], soft, table[ids])
+    places = model.chunk_places(windows)  # (Q, L)
+    cut = torch.where((places >= 0)[..., None], words[:, places.clamp(min=0)], table[UNK])
+    cut = cut.flatten(0, 1)  # (N Q, L, H)
+    done = 0
+
+    def read(_: Any, given: tuple[Tensor, ...], hard: Tensor) -> Tensor:
+        nonlocal done
+        count, inside = len(given[0]), int(model.special)
+        mine = cut[done : done + count]
+        done += count
+        if not inside:
+            return mine
+        return torch.cat([hard[:, :1], mine, hard[:, -1:]], 1)
+
+    return encoder.words.register_forward_hook(read)
 
 
 def _soft_stem(stem: Any, ids: Tensor, probabilities: Tensor, spec: Any) -> Tensor:

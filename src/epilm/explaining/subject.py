@@ -19,7 +19,7 @@ from epilm.batch import Windows
 from epilm.device import Place, batch_fits
 from epilm.errors import UsageError, nearest
 from epilm.explaining import mutagenesis
-from epilm.explaining.frames import MORE, Frame
+from epilm.explaining.frames import MORE, Frame, Region, frames_of, window_of
 from epilm.finetuning.finetuned import Finetuned
 from epilm.finetuning.scorer import logits_of_windows
 from epilm.finetuning.windows import reading_of
@@ -150,6 +150,52 @@ class Subject(ABC):
                 do=nearest(output, self.names),
             )
         self.output = self.names.index(output)
+
+    @property
+    def two_strands(self) -> bool:
+        """Whether its word is of both strands, one way or another."""
+        return self.both or self.bases
+
+    def frames(
+        self, region: Region, codes: Codes, width: int | None, first: int
+    ) -> tuple[Region, list[Frame]]:
+        """Cut the windows in which a region is read.
+
+        Parameters
+        ----------
+        region : Region
+        codes : uint8
+            All bases that there are, the first of them at `first`.
+        width : int, optional
+            Bases of a window, where a user says it.
+        first : int
+
+        Returns
+        -------
+        region : Region
+            What is explained: the region, or the part of it that the model's word depends on.
+        frames : list of Frame
+
+        Raises
+        ------
+        UsageError, InputError
+        """
+        window = window_of(region, width, self.widest)
+        shortest = 1 if self.bases else self.spec.k
+        wide = region.end - region.start if window is None else window
+        if wide < shortest:
+            raise UsageError(
+                "the region is shorter than one k-mer",
+                where=region.where or region.name,
+                found=f"{wide} bp",
+                expected=f"at least {shortest} bp",
+                do="Give --window: the bases that the model reads around it.",
+            )
+        return region, frames_of(region, codes, window, first=first, step=self.step)
+
+    def facts(self, frame: Frame) -> dict[str, float]:
+        """Numbers that a reader of a region's map needs beside it."""
+        return {}
 
     def strands(self, frame: Frame) -> tuple[bool, ...]:
         """From which strands a window is read: True is the reverse one."""

@@ -27,6 +27,16 @@ from epilm.motifs.formats import read_motifs
 from epilm.motifs.log_odds import log_odds
 from epilm.motifs.motif import Motif
 from epilm.motifs.scan import scan
+from epilm.plots.page import (
+    SIMULATED,
+    Page,
+    Picture,
+    PictureNumbers,
+    Section,
+    Table,
+    footer,
+    load_json,
+)
 
 Values = NDArray[np.float64]
 METHODS: tuple[Method, ...] = (
@@ -42,6 +52,7 @@ HITS: Literal["motif hits"] = "motif hits"
 SHARES = (0.05, 0.1, 0.2, 0.4)  # of the bases, taken away or put back
 COPIES = 4
 MOST = 60  # regions where none are given
+KEPT = "table.json"
 COLUMNS = {
     "method": "method",
     "auprc": "auPRC of bases",
@@ -110,29 +121,46 @@ class MethodTable:
 
     def write(self, out: str | Path, *, overwrite: bool = False) -> Path:
         """Write table.tsv, table.json and report.html."""
-        from epilm.plots.page import SIMULATED, Page, Section, Table, footer, show, write_page
+        from epilm.plots.page import show, write_page
 
         header, rows = self.table()
         with atomic_folder(out, overwrite=overwrite) as folder:
-            write_json(folder / "table.json", self.summary())
+            write_json(folder / KEPT, self.summary())
             text = ["\t".join(header), *("\t".join(show(value) for value in row) for row in rows)]
             (folder / "table.tsv").write_text("\n".join(text) + "\n", encoding="utf-8")
-            page = Page(
-                "Explanations against the planted truth",
-                f"{self.about['output']} of {self.about['model']}",
-                banner=SIMULATED,
-                sections=[
-                    Section(
-                        "Methods",
-                        text=[*self.notes],
-                        facts=[(key, str(value)) for key, value in self.about.items()],
-                        tables=[Table(header, rows)],
-                    )
-                ],
-                footer=footer(),
-            )
-            write_page(page, folder / "report.html")
+            write_page(methods_page(folder), folder / "report.html")
         return Path(out)
+
+
+def methods_page(folder: Path) -> Page:
+    """Make the page of a folder of scored methods: auPRC as bars, and the table."""
+    from epilm.plots.pictures import metric_bars
+    from epilm.plots.style import as_image, figure
+
+    about = load_json(folder / KEPT, {})
+    done = MethodTable(about.pop("rows"), about, about.pop("notes", []))
+    header, rows = done.table()
+    bars = {row["method"]: [row["auprc"]] for row in done.rows}
+    with figure(5.6, 0.7 + 0.3 * len(bars)) as (fig, (ax,)):
+        metric_bars(ax, bars, title="auPRC of planted bases", chance=about["planted_share"])
+        numbers = PictureNumbers("methods", header, rows)
+        text = "Dashed: the share of planted bases."
+        picture = Picture(as_image(fig), text, alt="auPRC of each method", numbers=(numbers,))
+    return Page(
+        "Explanations against the planted truth",
+        f"{about['output']} of {about['model']}",
+        banner=SIMULATED,
+        sections=[
+            Section(
+                "Methods",
+                text=[*done.notes],
+                facts=[(key, str(value)) for key, value in about.items()],
+                tables=[Table(header, rows)],
+                pictures=[picture],
+            )
+        ],
+        footer=footer(),
+    )
 
 
 def read_sites(world: Path, factor: str | None) -> tuple[list[PlantedSite], list[Motif]]:

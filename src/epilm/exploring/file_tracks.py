@@ -3,7 +3,6 @@
 `NAME=FILE` names a track; without a name the file's own is taken.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,11 @@ from epilm.exploring.store_tracks import POINTS, colour_of, rgb
 from epilm.exploring.track import Level, Track, TrackSpan, coarse
 from epilm.genome.chromosomes import check_names, few
 from epilm.genome.genes import Genes
-from epilm.genome.limits import open_text
 from epilm.genome.peaks import read_peaks
 from epilm.genome.signals import open_signal
 from epilm.plots.style import COLOURS
-from epilm.variants.score_writers import FIXED, PREFIX
-from epilm.variants.variant_files import (
-    COLUMNS,
-    TSV_ENDINGS,
-    VCF_ENDINGS,
-    VariantFile,
-    open_vcf,
-    read_variants,
-)
+from epilm.variants.scored_files import read_scores
+from epilm.variants.variant_files import TSV_ENDINGS, VCF_ENDINGS, read_variants
 
 PEAKS = (".bed", ".narrowpeak", ".broadpeak")
 SIGNALS = (".bw", ".bigwig", ".bedgraph", ".bdg", ".bg")
@@ -259,7 +250,7 @@ def variant_tracks(
         if allele.start + len(allele.ref) > sizes.get(allele.chrom, 2**62):
             position = f"{allele.chrom}:{allele.start + 1}"
             raise _past_end("variant", allele.where, name, position, sizes[allele.chrom])
-    scores = _scores(path, file)
+    scores = read_scores(path, file)
     chosen = _choose(scores, column, path)
     high = max((abs(v) for v in scores[chosen].values()), default=0.0) if chosen else 0.0
     parts: list[list[TrackSpan]] = []
@@ -306,58 +297,3 @@ def _choose(scores: Mapping[str, Any], column: str | None, path: Path) -> str | 
             )
         return column
     return next((name for name in scores if name.endswith("_delta")), next(iter(scores), None))
-
-
-def _scores(path: Path, file: VariantFile) -> dict[str, dict[int, float]]:
-    """Numbers that `epilm score-variants` wrote: score -> row of the alleles -> value."""
-    if path.name.lower().endswith(VCF_ENDINGS):
-        return _vcf_scores(path)
-    return _tsv_scores(path, file)
-
-
-def _vcf_scores(path: Path) -> dict[str, dict[int, float]]:
-    scores: dict[str, dict[int, float]] = {}
-    with open_vcf(path) as opened:
-        keys = [key for key, entry in opened.header.info.items() if entry.type == "Float"]
-        # Ours where there are any; else whatever number the file says of its variants.
-        keys = [key for key in keys if key.startswith(PREFIX)] or keys
-        row = 0
-        for record in opened:
-            n = len(record.alts or (".",))
-            for key in keys:
-                said = record.info.get(key)
-                several = said if isinstance(said, tuple) else (said,) * n
-                for number, value in enumerate(several[:n]):
-                    if value is not None and np.isfinite(value):
-                        scores.setdefault(key.removeprefix(PREFIX), {})[row + number] = value
-            row += n
-    return scores
-
-
-def _tsv_scores(path: Path, file: VariantFile) -> dict[str, dict[int, float]]:
-    with open_text(path, path.suffix == ".gz") as text:
-        lines = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-        header = next(lines)
-        rows = [line for line in lines if line]
-    places = {*FIXED, *(alias for known in COLUMNS.values() for alias in known)}
-    columns = {name: i for i, name in enumerate(header) if name.strip().lower() not in places}
-    by_record: dict[int, list[int]] = {}
-    for row, allele in enumerate(file.alleles):
-        by_record.setdefault(allele.record, []).append(row)
-    scores: dict[str, dict[int, float]] = {}
-    for name, column in columns.items():
-        values: dict[int, float] = {}
-        for record, line in enumerate(rows):
-            text_of = line[column] if column < len(line) else "."
-            try:
-                value = float(text_of)
-            except ValueError:
-                if text_of not in ("", ".", "NA"):
-                    values = {}
-                    break  # a column of words
-                continue
-            if np.isfinite(value):
-                values |= dict.fromkeys(by_record[record], value)
-        if values:
-            scores[name] = values
-    return scores

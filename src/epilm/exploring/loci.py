@@ -123,7 +123,7 @@ def find_loci(
             found=flank if flank < 0 else most,
             expected="at least 0 bp" if flank < 0 else "at least 1",
         )
-    places = [place for word in words for place in _places(word, sizes, genes)]
+    places = [named for word in words for named in _places(word, sizes, genes)]
     if not places:
         raise UsageError(
             "no locus is named", do="Give --loci a BED or VCF file, chrom:start-end, or a gene."
@@ -134,7 +134,7 @@ def find_loci(
             f"{len(places) - most:,} of {len(places):,} loci are left out: the first {most:,} are"
             " shown (--most)"
         )
-    loci = tuple(_shown(place, sizes, flank) for place in places[:most])
+    loci = tuple(_shown(named, sizes, flank) for named in places[:most])
     stretches, of = _merge(loci, sizes)
     return Loci(loci, stretches, of, tuple(notes))
 
@@ -211,13 +211,13 @@ def _intervals(path: Path) -> list[Named]:
 def _variants(path: Path) -> list[Named]:
     made: dict[tuple[str, int, int], Named] = {}
     for allele in read_variants(path).alleles:
-        place = allele.chrom, allele.start, allele.start + max(len(allele.ref), 1)
+        span = allele.chrom, allele.start, allele.start + max(len(allele.ref), 1)
         name = allele.name if allele.name != "." else f"{allele.chrom}:{allele.start + 1}"
         change = f"{allele.ref[:12]}>{allele.alt[:12]}"
-        if place in made:  # several ALTs of one record are one place
-            made[place] = (f"{made[place][0]},{change.split('>')[1]}", *made[place][1:])
+        if span in made:  # several ALTs of one record are one place
+            made[span] = (f"{made[span][0]},{change.split('>')[1]}", *made[span][1:])
         else:
-            made[place] = (f"{name} {change}", *place, allele.where)
+            made[span] = (f"{name} {change}", *span, allele.where)
     return list(made.values())
 
 

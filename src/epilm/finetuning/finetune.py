@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from epilm.finetuning.start import (
 )
 from epilm.finetuning.tries import SECOND, learn
 from epilm.finetuning.windows import Reading, learn_fusion_scale, reading_of, shifts_of
+from epilm.metrics.sites import SiteTally
 from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
 from epilm.motifs.motif import Motif
@@ -59,6 +60,7 @@ MOST_CALIBRATED = 512  # valid rows whose bases a temperature is fitted on
 CALIBRATED_BASES = 1 << 18  # of them that are no site; all sites are taken
 _CALIBRATED = 0xDB  # beside the draws of training.epochs and tasks.lesson
 RUN, RESULT, MODEL, TASK = "run.json", "metrics.json", "model", "task.json"
+OUTLINES = "outlines.json"  # what the page draws
 # May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's
 # places, no more).
 FREE = {"device": None, "micro_batch": None}
@@ -91,6 +93,8 @@ class Result:
         2 where it collapsed at first and learned once more (`finetuning.tries`).
     first_try : dict
         Of the first where there were two; JSON values.
+    outlines : dict
+        Part -> what its page draws (`metrics.outlines`); empty where a finished run was opened.
     """
 
     model: Finetuned
@@ -104,6 +108,7 @@ class Result:
     out: Path | None = None
     tries: int = 1
     first_try: dict[str, Any] = field(default_factory=dict)
+    outlines: dict[str, Any] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -269,8 +274,9 @@ class Teacher:
         rows = self.lesson.valid
         if not len(rows):
             return None
-        tables = self.scores(rows, place)[0]
-        values = [table[self.metric] for table in tables.values()]
+        tables = self.scores(rows, place).tables
+        # A table beside those of the outputs (what differs between them) may lack it.
+        values = [table.get(self.metric, float("nan")) for table in tables.values()]
         score = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         columns = {
             f"valid_{name}_{key}" if name and len(tables) > 1 else f"valid_{key}": value
@@ -280,19 +286,20 @@ class Teacher:
         }
         return Judged(score, columns, tables)
 
-    def scores(self, rows: Rows, place: Place) -> tuple[Tables, NDArray[Any] | None]:
-        """Tables of rows, and what was said of them; None where each base is answered."""
+    def scores(self, rows: Rows, place: Place) -> "Scored":
+        """Tables of rows, and what was said of them."""
         labels = self.lesson.labels
         if labels.per_base:
-            return tallied(
+            tally = tallied(
                 self.lesson, rows, lambda some: said_of(labels, self.logits(some, place))
-            ), None
+            )
+            return Scored(tally.tables(), tally=tally)
         logits = self.logits(rows, place)
         true = self.lesson.examples.labels_of(rows)
         said = said_of(self.model.labels, logits)
         # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
         judged = logits if self.model.labels.kind == "factors" else said
-        return labels.scores(true, judged), said
+        return Scored(labels.scores(true, judged), said)
 
     def logits(self, rows: Rows, place: Place) -> NDArray[np.float32]:
         """Answers of rows, all finite."""
@@ -346,8 +353,34 @@ def pieces_of(rows: Rows, count: int) -> Iterable[Rows]:
     return (rows[at : at + count] for at in range(0, len(rows), count))
 
 
-def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any]]) -> Tables:
-    """Tables of rows whose bases are answered each, a piece of the rows in memory at a time.
+class Scored(NamedTuple):
+    """Rows, scored.
+
+    Attributes
+    ----------
+    tables : dict
+        Output -> scores.
+    said : array or None
+        Probabilities; None where each base is answered.
+    tally : SiteTally or None
+        Of answers to bases.
+    """
+
+    tables: Tables
+    said: NDArray[Any] | None = None
+    tally: SiteTally | None = None
+
+    def outlines(self, lesson: TaskLesson, rows: Rows) -> dict[str, Any]:
+        """What a page draws of the rows (`metrics.outlines`)."""
+        if self.tally is not None:
+            return self.tally.outlines()
+        assert self.said is not None
+        examples = lesson.examples
+        return lesson.labels.outlines(examples.labels_of(rows), self.said, examples.chroms_of(rows))
+
+
+def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any]]) -> SiteTally:
+    """Tally rows whose bases are answered each, a piece of the rows in memory at a time.
 
     Parameters
     ----------
@@ -356,8 +389,49 @@ def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any
     """
     tally = cast(LabelsOfBases, lesson.labels).tally()
     for piece in pieces_of(rows, rows_at_once(lesson.examples)):
-        tally.add(lesson.examples.labels_of(piece), answer(piece))
-    return tally.tables()
+        chroms = lesson.examples.chroms_of(piece)
+        tally.add(lesson.examples.labels_of(piece), answer(piece), chroms)
+    return tally
+
+
+def _score_parts(
+    lesson: TaskLesson, teacher: "Teacher", machine: Place, notes: list[str], say: Say
+) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, NDArray[Any]], dict[str, Any]]:
+    """Score every part, and say and note what makes a score doubtful.
+
+    Returns
+    -------
+    tables : part -> output -> scores
+    said : part -> what the model says of its rows, where that can be kept
+    outlines : part -> the numbers of its curves; not of the training part
+    """
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    said: dict[str, NDArray[Any]] = {}
+    outlines: dict[str, Any] = {}
+    for part, rows in lesson.parts.items():
+        scored = teacher.scores(rows, machine)
+        tables[part], answers = scored.tables, scored.said
+        if answers is not None:
+            said[part] = answers
+        if part != "train":
+            outlines[part] = scored.outlines(lesson, rows)
+        for name, table in tables[part].items():
+            of = f", {name}" if name else ""
+            if alarm := table.get("collapse"):
+                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
+                say(
+                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
+                    " another start"
+                )
+            if part != "train":
+                say(f"{part}{of}: {_line(table)}")
+        if part == "train" or answers is None:
+            continue
+        for line, over in gc_verdicts(lesson, rows, answers):
+            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
+            if over.level:
+                notes.append(f"LEVEL on {part}: {line}")
+    return tables, said, outlines
 
 
 def _learn(
@@ -405,28 +479,7 @@ def _learn(
     settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
-    tables: dict[str, dict[str, dict[str, Any]]] = {}
-    said: dict[str, NDArray[Any]] = {}
-    for part, rows in lesson.parts.items():
-        tables[part], answers = teacher.scores(rows, machine)
-        if answers is not None:
-            said[part] = answers
-        for name, table in tables[part].items():
-            of = f", {name}" if name else ""
-            if alarm := table.get("collapse"):
-                notes.append(f"COLLAPSE on {part}{of}: {alarm}")
-                say(
-                    f"WARNING: {notes[-1]}. Macro averages hide it; lower --lr, more epochs, or"
-                    " another start"
-                )
-            if part != "train":
-                say(f"{part}{of}: {_line(table)}")
-        if part == "train" or answers is None:
-            continue
-        for line, over in gc_verdicts(lesson, rows, answers):
-            say(f"{'WARNING, ' if over.level else ''}{part}: {line}")
-            if over.level:
-                notes.append(f"LEVEL on {part}: {line}")
+    tables, said, outlines = _score_parts(lesson, teacher, machine, notes, say)
     for line in task.audit(lesson, options):
         say(line)
         notes.append(line)
@@ -448,6 +501,7 @@ def _learn(
         beside,
         tries=tries.count,
         first_try=tries.first,
+        outlines=outlines,
     )
 
 
@@ -476,7 +530,7 @@ def _beside(
             if part == "train":
                 continue
             if lesson.labels.per_base:
-                tables = tallied(lesson, rows, partial(fitted.score, lesson.examples))
+                tables = tallied(lesson, rows, partial(fitted.score, lesson.examples)).tables()
             else:
                 labels = lesson.examples.labels_of(rows)
                 tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))
@@ -565,6 +619,7 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
     assert result.lesson is not None
     result.model.save(out / MODEL, overwrite=True)
     task.write_predictions(out, result.lesson, result.said)
+    write_json(out / OUTLINES, result.outlines)
     about = {key: v for key, v in result.model.about.items() if key not in ("motifs", "settings")}
     about.pop("fusion_motifs", None)
     write_json(
@@ -623,5 +678,7 @@ def _line(table: dict[str, Any]) -> str:
         "mcc",
         "pearson",
         "r2",
+        "difference_pearson",
+        "row_pearson",
     )
     return ", ".join(f"{name} {table[name]:.4f}" for name in names if table.get(name) is not None)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from epilm.batches.reads import Reads, reads_of
-from epilm.errors import CheckpointError
+from epilm.errors import CheckpointError, UsageError
 from epilm.hub.adapters import save_adapter
 from epilm.hub.checkpoint import read_spec, save_model
 from epilm.hub.load import find_checkpoint, load
@@ -120,6 +120,22 @@ class Finetuned:
         else:
             self.path = save_model(folder, self.network, self.spec, extra, overwrite=overwrite)
         return self.path
+
+
+def refuse_pairs(model: Finetuned) -> None:
+    """Refuse a model of pairs where one sequence is asked about.
+
+    Raises
+    ------
+    UsageError
+    """
+    if model.about.get("loci", 1) != 1:
+        raise UsageError(
+            "the model reads a pair of loci, and one sequence is asked about",
+            where=str(model.path),
+            found=f"task {model.about['task']}",
+            do="epilm predict scores pairs; take a model of single sequences.",
+        )
 
 
 def motif_json(motif: Motif) -> dict[str, Any]:

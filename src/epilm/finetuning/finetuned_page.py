@@ -12,15 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from epilm.finetuning.outline_pictures import outline_pictures, outlines_of
 from epilm.hub.provenance import held_out
 from epilm.metrics.bin_scores import HEADS
+from epilm.metrics.outlines import PR_COLUMNS, ROC_COLUMNS, outline
 from epilm.plots.line_plots import pr_curves, roc_curves, training_curve
 from epilm.plots.page import (
     SIMULATED,
     Page,
     Picture,
+    PictureNumbers,
     Section,
     Table,
+    bar_numbers,
     footer,
     load_json,
     read_lines,
@@ -46,6 +50,10 @@ SCORES = HEADS | {
     "pearson": "Pearson",
     "spearman": "Spearman",
     "r2": "R2",
+    "difference_pearson": "Pearson of differences",
+    "difference_r2": "R2 of differences",
+    "row_pearson": "Pearson in a row",
+    "row_spearman": "Spearman in a row",
     "n": "rows",
 }
 NAMES = SCORES | METRICS  # of a score standing alone
@@ -136,9 +144,9 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
         section.details.append(("Notes on the data", "\n".join(quiet)))
     section.tables += _score_tables(tables_of(kept), kept.get("best_epoch"))
     section.pictures += _learning_curves(history)
-    labels, scores = scores_of(run / "predictions.tsv")
-    if len(set(labels.tolist())) == 2:
-        section.pictures += _curves({"this model": (labels, scores)}, "Test rows")
+    outlines = outlines_of(run)
+    if part := next((name for name in ("test", "valid") if name in outlines), None):
+        section.pictures += outline_pictures(outlines[part], part)
     section.details.append(("The settings", json.dumps(settings, indent=2)))
     return section
 
@@ -243,7 +251,10 @@ def _learning_curves(history: Sequence[Mapping[str, Any]]) -> list[Picture]:
             with figure() as (fig, (ax,)):
                 training_curve(ax, points, key, title=title, chance=level)
                 ax.set_xlabel("epoch")
-                out.append(Picture(as_image(fig), alt=f"{title} over epochs"))
+                rows = [(row["step"], row[key]) for row in points]
+                numbers = PictureNumbers(f"epochs.{key}", ("epoch", key), rows)
+                alt = f"{title} over epochs"
+                out.append(Picture(as_image(fig), alt=alt, numbers=(numbers,)))
     return out
 
 
@@ -317,11 +328,20 @@ def start_of(task: Mapping[str, Any]) -> str:
     return f"random weights, shape of {name}" if init == "random" else f"pre-trained: {name}"
 
 
-def _curves(sets: Mapping[str, tuple[Any, Any]], title: str) -> list[Picture]:
+def _curves(sets: Mapping[str, tuple[Any, Any]], title: str, stem: str) -> list[Picture]:
+    outlines = {name: outline(*pair) for name, pair in sets.items()}
+    numbers = tuple(
+        PictureNumbers(
+            f"{stem}.{key}",
+            ("model", *columns),
+            [(name, *row) for name, of in outlines.items() for row in of[key]],
+        )
+        for key, columns in (("roc", ROC_COLUMNS), ("precision_recall", PR_COLUMNS))
+    )
     with figure(5.2, 3.1, columns=2) as (fig, (left, right)):
         roc_curves(left, sets, f"{title}: ROC")
         pr_curves(right, sets, f"{title}: precision and recall")
-        return [Picture(as_image(fig), "Dashed: chance.", wide=True)]
+        return [Picture(as_image(fig), "Dashed: chance.", wide=True, numbers=numbers)]
 
 
 def comparison(
@@ -382,11 +402,21 @@ def comparison(
             low = 0.4 if metric == "auroc" else 0.0
             metric_bars(ax, bars, title=METRICS[metric], chance=chance, limits=(low, 1.0))
         right.set_yticklabels([])
-        section.pictures.append(Picture(as_image(fig), "Dashed: chance.", wide=True))
+        numbers = bar_numbers(
+            f"{title}.scores",
+            [
+                (name, metric, [s.get(metric) for s in seeds])
+                for name, seeds in models
+                for metric in ("auroc", "ap")
+            ],
+        )
+        section.pictures.append(
+            Picture(as_image(fig), "Dashed: chance.", wide=True, numbers=(numbers,))
+        )
     sets = {name: scores_of(path / "predictions.tsv") for name, path in (runs or {}).items()}
     sets = {name: pair for name, pair in sets.items() if len(set(pair[0].tolist())) == 2}
     if sets:
-        section.pictures += _curves(sets, "Test rows")
+        section.pictures += _curves(sets, "Test rows", title)
     return section
 
 

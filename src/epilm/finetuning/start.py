@@ -25,7 +25,7 @@ from epilm.models.ebert import EBERT
 from epilm.models.from_spec import build_model
 from epilm.models.genebert import GeneBERT
 from epilm.models.model_spec import EncoderSpec, ModelSpec
-from epilm.models.networks import HEADS, NETWORKS, Shape, find_head
+from epilm.models.networks import HEADS, NETWORKS, Head, Network, Shape, find_head
 from epilm.models.per_base import chunks_for
 from epilm.motifs.formats import read_collection
 from epilm.store.identity import check_assembly, check_states
@@ -84,6 +84,7 @@ def prepare(
         "init": "random" if name in (*RANDOM, *NETWORKS) else init,
         "pretraining": None,
         "fusion": getattr(options, "fusion", "none"),
+        **({"loci": lesson.loci} if lesson.loci != 1 else {}),
         **lesson.about,
     }
     told = _signals(about, lesson, options)
@@ -121,7 +122,7 @@ def _bare_network(
         raise UsageError(
             f"{name} brings a head of its own", where="--head", found=head, do="Leave it out."
         )
-    _check_answers(name, NETWORKS[name].per_base, lesson, "--checkpoint", NETWORKS)
+    _check_answers(name, NETWORKS[name], lesson, "--checkpoint", NETWORKS)
     _refuse_pool(options, name, "Leave --pool out, or take a checkpoint with a trunk.")
     if about["fusion"] != "none":
         raise UsageError(
@@ -140,10 +141,13 @@ def _bare_network(
     own: dict[str, Any] = {"window_bp": width}
     if name == "cnn":
         own = {"dropout": max(options.dropout, 0.3)}
+        own |= {"combine": options.combine} if lesson.loci == 2 else {}
     elif NETWORKS[name].per_base:
         own = {}
     about |= {"kind": name, "head": own, "streams": ["dna"]}
-    shape = Shape(len(lesson.labels.names), len(about["signals"]), width, width=lesson.width)
+    shape = Shape(
+        len(lesson.labels.names), len(about["signals"]), width, width=lesson.width, loci=lesson.loci
+    )
     if name == "cnn" and about["signals"]:
         raise UsageError(
             "the small CNN reads bases alone",
@@ -206,15 +210,14 @@ def _on_trunk(
         )
     about["streams"] = ["dna", "states"] if reads_states else ["dna"]
     spec = _fit_window(lesson, spec, source, where)
-    if (longer := getattr(options, "longer", "cut")) != "cut":
-        about["longer"] = longer
-    if longer == "positions":
+    about |= _of_longer(options)
+    if about.get("longer") == "positions":
         spec, more = _fit_longest(lesson, spec, source)
         told += more
     if about["fusion"] != "none":
         about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
     chosen = head or (task.head if about["fusion"] == "none" else "linear")
-    _check_answers(f"the head {chosen}", find_head(chosen).per_base, lesson, "--head", HEADS)
+    _check_answers(f"the head {chosen}", find_head(chosen), lesson, "--head", HEADS)
     about |= {
         "kind": "trunk",
         "head": {
@@ -233,6 +236,7 @@ def _on_trunk(
         lesson.window_bp,
         reads_states,
         lesson.width,
+        lesson.loci,
     )
     own = {key: value for key, value in about["head"].items() if key != "name"}
     network = HEADS[chosen].build(source, shape, seed + 1, **own)
@@ -240,24 +244,41 @@ def _on_trunk(
     return Finetuned(network, spec, about), where, told
 
 
+def _of_longer(options: Any) -> dict[str, Any]:
+    """What a model remembers of sequences longer than it reads; JSON values."""
+    longer = getattr(options, "longer", "cut")
+    kept = {} if longer == "cut" else {"longer": longer}
+    return kept | ({"overlap": options.overlap} if longer == "chunks" else {})
+
+
 def _check_answers(
-    what: str, per_base: bool, lesson: TaskLesson, option: str, table: Mapping[str, Any]
+    what: str, answers: Head | Network, lesson: TaskLesson, option: str, table: Mapping[str, Any]
 ) -> None:
-    """Refuse a network or head that answers rows where bases are asked about, or the other way.
+    """Refuse a network or head that answers rows where bases are asked about, or the other way; or
+    reads one locus where rows are pairs, or the other way.
 
     Raises
     ------
     UsageError
     """
-    if per_base == lesson.labels.per_base:
+    per_base, loci = answers.per_base, lesson.loci
+    if per_base == lesson.labels.per_base and loci in answers.loci:
         return
+    fit = [
+        name
+        for name, one in table.items()
+        if one.per_base == lesson.labels.per_base and loci in one.loci
+    ]
     each = ("a row", "a base")
-    fit = [name for name, one in table.items() if one.per_base == lesson.labels.per_base]
+    met, wanted = f"gives one answer {each[per_base]}", f"one {each[not per_base]}"
+    if loci not in answers.loci:
+        read = ("one locus", "a pair of loci")
+        met, wanted = f"reads {read[max(answers.loci) == 2]}", f"{read[loci == 2]} a row"
     raise UsageError(
         "the task asks another kind of question",
         where=option,
-        found=f"{what} gives one answer {each[per_base]}",
-        expected=f"one {each[not per_base]}",
+        found=f"{what} {met}",
+        expected=wanted,
         do=f"Take {option} {' or '.join(fit)}.",
     )
 
@@ -485,7 +506,8 @@ def _head_options(
         _refuse_pool(options, f"the head {head}", "Leave --pool out, or take --head convolutions.")
     out: dict[str, Any] = {}
     for name in wanted:
-        if name != "shortcut" and hasattr(options, name):
+        cut = getattr(options, "longer", "cut") == "chunks"
+        if name != "shortcut" and hasattr(options, name) and (cut or name != "join"):
             value = getattr(options, name)
             out[name] = list(value) if isinstance(value, tuple) else value
     if HEADS[head].per_base:

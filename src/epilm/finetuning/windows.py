@@ -22,6 +22,7 @@ from epilm.finetuning.finetuned import Finetuned
 from epilm.models.baselines import reverse_complement_codes
 from epilm.store.reader import Store
 from epilm.tasks.base import LabelledSequences
+from epilm.tasks.locus_pairs import PairedSequences
 from epilm.tokens.kmers import kmer_ids, wrap
 from epilm.tokens.random import hash_bits
 
@@ -96,6 +97,7 @@ class OwnBases:
         self.notes: list[str] = []
         _refuse_signals(model, "sequences")
         self.factors = _fusion_scores(model, rows, device)
+        self.pieces = np.ones(len(rows), np.int64)  # of each row
         self.codes: Tensor | None = None
         self.ids: list[Tensor] = []
         if model.bases:
@@ -103,7 +105,8 @@ class OwnBases:
             self.lengths = torch.from_numpy(rows.lengths).to(device)
         else:
             self._tokenise(model, rows, device)
-        self._order = self.lengths.cpu().numpy()
+        self._first = np.cumsum(self.pieces) - self.pieces
+        self._order = np.add.reduceat(self.lengths.cpu().numpy(), self._first)
         if model.reads.states:
             self.notes.append(
                 "the model reads chromatin states and sequences have none: every state is unknown"
@@ -122,7 +125,15 @@ class OwnBases:
             )
         special = 2 * spec.special_tokens
         widest = (model.max_tokens - special - 1) * spec.stride + spec.k  # bases of the longest
-        if cropped := int((lengths > widest).sum()):
+        cropped = int((lengths > widest).sum())
+        if cropped and model.about.get("longer") == "chunks":
+            overlap = int(model.about["overlap"])
+            codes, lengths, self.pieces = chunks_of(codes, lengths, widest, overlap)
+            self.notes.append(
+                f"{cropped} sequences are longer than the {widest} bp that the model reads at once:"
+                f" in chunks of that, {int(self.pieces.max())} at most, {overlap} bp shared"
+            )
+        elif cropped:
             if model.about.get("longer") == "refuse":
                 row = int(lengths.argmax())
                 raise InputError(
@@ -130,7 +141,7 @@ class OwnBases:
                     where=str(rows.origin[row]),
                     found=f"{lengths[row]} bp ({cropped} such)",
                     expected=f"at most {widest} bp",
-                    do="Cut it, or fine-tune with --longer cut or positions.",
+                    do="Cut it, or fine-tune with --longer cut, positions or chunks.",
                 )
             codes, lengths = _centre(codes, lengths, widest)
             self.notes.append(
@@ -175,8 +186,14 @@ class OwnBases:
                 expected="0, or places of a store",
             )
         at = torch.from_numpy(rows).to(self.device)
-        lengths = self.lengths[at]
         factors = None if self.factors is None else self.factors[at][:, None]
+        owner = None
+        if (self.pieces[rows] > 1).any():
+            numbers, whose = self._pieces_of(rows, strands)
+            strands = None if strands is None else strands[whose]
+            at = torch.from_numpy(numbers).to(self.device)
+            owner = torch.from_numpy(whose).to(self.device)
+        lengths = self.lengths[at]
         if self.codes is not None:
             codes = self.codes[at]
             if strands is not None:
@@ -194,13 +211,71 @@ class OwnBases:
             turned = self.ids[1][at, :widest].long()
             ids = torch.where(torch.from_numpy(strands).to(self.device)[:, None], turned, ids)
         mask = torch.arange(widest, device=self.device) < lengths[:, None]
-        return Windows(ids, mask, factors=factors)
+        return Windows(ids, mask, factors=factors, owner=owner)
+
+    def _pieces_of(
+        self, rows: Rows, strands: NDArray[np.bool_] | None
+    ) -> tuple[Rows, NDArray[np.int64]]:
+        """Numbers of the pieces of rows, and the row in `rows` of each; from the other strand the
+        last piece comes first.
+        """
+        counts = self.pieces[rows]
+        whose = np.repeat(np.arange(len(rows)), counts)
+        step = np.arange(len(whose)) - np.repeat(np.cumsum(counts) - counts, counts)
+        if strands is not None:
+            step = np.where(strands[whose], counts[whose] - 1 - step, step)
+        return self._first[rows][whose] + step, whose
 
     def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
-        """Rows of like length share a block."""
+        """Rows of like length share a block of so many pieces, and a row at least."""
         order = np.argsort(self._order[rows], kind="stable")
-        for at in range(0, len(order), batch):
-            yield order[at : at + batch]
+        yield from blocks_of_pieces(order, self.pieces[rows][order], batch)
+
+    def block(self, rows: Rows, *, reverse: bool = False) -> Windows:
+        """See `Reading.block`."""
+        return self.windows(rows, np.ones(len(rows), bool) if reverse else None)
+
+
+class PairedBases:
+    """Pairs of sequences that bring their bases: windows of 2 B rows, the first loci of B pairs and
+    then the second ones (`models.siamese`). A locus of many pairs is tokenised once.
+
+    Parameters
+    ----------
+    model : Finetuned
+    rows : PairedSequences
+    device : torch.device
+
+    Raises
+    ------
+    InputError, UsageError
+        As `OwnBases`.
+    """
+
+    def __init__(self, model: Finetuned, rows: PairedSequences, device: torch.device) -> None:
+        loci, self.pairs = rows.table_of_loci()
+        self.own = OwnBases(model, loci, device)
+        self.notes = self.own.notes
+        self._order = rows.lengths + rows.second.lengths
+        self._counts = self.own.pieces[self.pairs].sum(1)
+
+    def windows(
+        self,
+        rows: Rows,
+        strands: NDArray[np.bool_] | None = None,
+        shifts: NDArray[np.int64] | None = None,
+    ) -> Windows:
+        """See `Reading.windows`; seen from the other strand the second locus comes first."""
+        pairs = self.pairs[rows]
+        if strands is not None:
+            pairs = np.where(strands[:, None], pairs[:, ::-1], pairs)
+            strands = np.concatenate([strands, strands])
+        return self.own.windows(np.concatenate([pairs[:, 0], pairs[:, 1]]), strands, shifts)
+
+    def blocks(self, rows: Rows, batch: int) -> Iterator[Rows]:
+        """Pairs of like length share a block of so many pairs, or of pieces of twice as many."""
+        order = np.argsort(self._order[rows], kind="stable")
+        yield from blocks_of_pieces(order, self._counts[rows][order], 2 * batch)
 
     def block(self, rows: Rows, *, reverse: bool = False) -> Windows:
         """See `Reading.block`."""
@@ -304,6 +379,15 @@ def reading_of(
     ------
     InputError, UsageError, StoreError
     """
+    if (loci := int(model.about.get("loci", 1))) != getattr(examples, "loci", 1):
+        read = ("one locus", "a pair of loci")
+        raise UsageError(
+            f"the model reads {read[loci == 2]}, and a row is {read[loci != 2]}",
+            where=str(model.path or model.about["task"]),
+            do="Give it what its task reads: epilm ls tasks.",
+        )
+    if isinstance(examples, PairedSequences):
+        return PairedBases(model, examples, device)
     if isinstance(examples, LabelledSequences):
         return OwnBases(model, examples, device)
     if store is None:
@@ -363,6 +447,77 @@ def learn_fusion_scale(model: Finetuned, learned: LabelledSequences) -> None:
     raw = _best_scores(model, learned)
     model.about["factor_mean"] = raw.mean(0).astype(float).tolist()
     model.about["factor_sd"] = raw.std(0).astype(float).tolist()
+
+
+def chunks_of(
+    codes: NDArray[np.uint8], lengths: NDArray[np.int64], width: int, overlap: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Cut rows in pieces of one width, as few as share `overlap` bases with their neighbours,
+    evenly from end to end. A row that fits is one piece.
+
+    Parameters
+    ----------
+    codes : uint8 (N, W)
+    lengths : int64 (N,)
+    width : int
+        Bases of a piece.
+    overlap : int
+
+    Returns
+    -------
+    codes : uint8 (M, width), lengths : int64 (M,)
+    pieces : int64 (N,)
+        How many of the M are of each row, in its order.
+
+    Raises
+    ------
+    UsageError
+        If a piece would not reach beyond what it shares.
+
+    Examples
+    --------
+    >>> codes = np.arange(9, dtype=np.uint8)[None] % 4
+    >>> pieces, lengths, counts = chunks_of(codes, np.array([9]), 5, 2)
+    >>> pieces.tolist(), counts.tolist()
+    ([[0, 1, 2, 3, 0], [2, 3, 0, 1, 2], [0, 1, 2, 3, 0]], [3])
+    """
+    if overlap >= width:
+        raise UsageError(
+            "a chunk must reach beyond what it shares with the next",
+            where="--overlap",
+            found=overlap,
+            expected=f"below the {width} bp of a chunk",
+        )
+    counts = np.maximum(-(-(lengths - overlap) // (width - overlap)), 1)
+    row = np.repeat(np.arange(len(codes)), counts)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    gap = np.maximum(lengths - width, 0)[row]
+    start = number * gap // np.maximum(counts - 1, 1)[row]
+    at = start[:, None] + np.arange(width)
+    inside = at < lengths[row][:, None]
+    cut = np.where(inside, codes[row[:, None], np.minimum(at, codes.shape[1] - 1)], 4)
+    return cut.astype(np.uint8), np.minimum(lengths[row], width), counts
+
+
+def blocks_of_pieces(
+    order: NDArray[np.int64], pieces: NDArray[np.int64], most: int
+) -> Iterator[NDArray[np.int64]]:
+    """Rows in an order, as many at a time as have so many pieces together, and one at least.
+
+    Examples
+    --------
+    >>> blocks = blocks_of_pieces(np.arange(5), np.array([1, 1, 1, 3, 9]), 3)
+    >>> [block.tolist() for block in blocks]
+    [[0, 1, 2], [3], [4]]
+    """
+    first = total = 0
+    for at, count in enumerate(pieces.tolist()):
+        if at > first and total + count > most:
+            yield order[first:at]
+            first, total = at, 0
+        total += count
+    if first < len(order):
+        yield order[first:]
 
 
 def _centre(

@@ -154,6 +154,59 @@ def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
     return table
 
 
+def _explain_line(line: str, fields: list[str], where: str) -> None:
+    """Raise the message about one line, if it is no run of a value."""
+    if line.startswith(("fixedStep", "variableStep")):
+        raise InputError(
+            "wrong format",
+            where=where,
+            found="a wiggle file",
+            expected=WHAT,
+            do="Convert it: wigToBigWig FILE chrom.sizes OUT.bw",
+        )
+    if len(fields) < 4:
+        raise InputError(
+            "the line is cut short",
+            where=where,
+            found=f"{len(fields)} columns: {line[:60]!r}",
+            expected="chromosome, start, end, value",
+            do=_CURE,
+        )
+    for i, what in ((1, "start"), (2, "end")):
+        if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
+            raise InputError(
+                f"the {what} is not a whole number of at least 0",
+                where=where,
+                found=repr(fields[i]),
+                expected=f"digits in column {i + 1}",
+                do=_CURE,
+            )
+    if not int(fields[1]) < int(fields[2]) < 1 << 31:
+        raise InputError(
+            "the run holds no base",
+            where=where,
+            found=f"{fields[0]}:{fields[1]}-{fields[2]}",
+            expected="start < end < 2,147,483,648",
+            do=_CURE,
+        )
+    if not _is_finite(fields[3]):
+        raise InputError(
+            "the value is not a finite number",
+            where=where,
+            found=repr(fields[3]),
+            expected=f"a number in column 4, or {few(_MISSING)} for a missing one",
+            do=_CURE,
+        )
+    if not fields[0].strip():
+        raise InputError(
+            "the chromosome has no name",
+            where=where,
+            found=repr(line[:60]),
+            expected="a name in column 1",
+            do=_CURE,
+        )
+
+
 def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
     """Find the first line that is no run of a value and raise the message about it."""
     tabs = b"\t" in text[: text.index(b"\n")]
@@ -162,55 +215,7 @@ def _explain(text: bytes, lines: NDArray[np.int64], path: str) -> None:
         line = raw.decode("utf-8", "replace")
         fields = line.split("\t") if tabs else line.split()
         where = f"{path}, line {number}"
-        if line.startswith(("fixedStep", "variableStep")):
-            raise InputError(
-                "wrong format",
-                where=where,
-                found="a wiggle file",
-                expected=WHAT,
-                do="Convert it: wigToBigWig FILE chrom.sizes OUT.bw",
-            )
-        if len(fields) < 4:
-            raise InputError(
-                "the line is cut short",
-                where=where,
-                found=f"{len(fields)} columns: {line[:60]!r}",
-                expected="chromosome, start, end, value",
-                do=_CURE,
-            )
-        for i, what in ((1, "start"), (2, "end")):
-            if not re.fullmatch(r"[0-9]{1,18}", fields[i].strip()):
-                raise InputError(
-                    f"the {what} is not a whole number of at least 0",
-                    where=where,
-                    found=repr(fields[i]),
-                    expected=f"digits in column {i + 1}",
-                    do=_CURE,
-                )
-        if not int(fields[1]) < int(fields[2]) < 1 << 31:
-            raise InputError(
-                "the run holds no base",
-                where=where,
-                found=f"{fields[0]}:{fields[1]}-{fields[2]}",
-                expected="start < end < 2,147,483,648",
-                do=_CURE,
-            )
-        if not _is_finite(fields[3]):
-            raise InputError(
-                "the value is not a finite number",
-                where=where,
-                found=repr(fields[3]),
-                expected=f"a number in column 4, or {few(_MISSING)} for a missing one",
-                do=_CURE,
-            )
-        if not fields[0].strip():
-            raise InputError(
-                "the chromosome has no name",
-                where=where,
-                found=repr(line[:60]),
-                expected="a name in column 1",
-                do=_CURE,
-            )
+        _explain_line(line, fields, where)
         n_first = n_first or len(fields)
         if len(fields) != n_first:
             raise InputError(

@@ -44,17 +44,8 @@ def is_bgzip(path: str | Path) -> bool:
     )
 
 
-def open_bgzip(path: Path, fai: Path) -> Opened:
-    """Open a bgzip FASTA file that has a .fai index; no .gzi is needed.
-
-    Raises
-    ------
-    InputError
-        If a block is damaged or cut, or the index does not fit the file.
-    """
-    data = _map(path)
-    starts, sizes = _blocks(data, path)
-    ends = np.cumsum(sizes)
+def _read_fai(fai: Path, path: Path) -> dict[str, tuple[int, int, int, int]]:
+    """Read length, offset, bases a line and bytes a line of each record."""
     index: dict[str, tuple[int, int, int, int]] = {}
     for number, line in enumerate(
         fai.read_text(encoding="utf-8", errors="replace").splitlines(), 1
@@ -93,6 +84,21 @@ def open_bgzip(path: Path, fai: Path) -> Opened:
             expected="a line for each record",
             do=f"Make it again: samtools faidx {path.name}",
         )
+    return index
+
+
+def open_bgzip(path: Path, fai: Path) -> Opened:
+    """Open a bgzip FASTA file that has a .fai index; no .gzi is needed.
+
+    Raises
+    ------
+    InputError
+        If a block is damaged or cut, or the index does not fit the file.
+    """
+    data = _map(path)
+    starts, sizes = _blocks(data, path)
+    ends = np.cumsum(sizes)
+    index = _read_fai(fai, path)
 
     def read(chrom: str) -> bytes:
         length, offset, bases, width = index[chrom]

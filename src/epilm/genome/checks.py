@@ -107,6 +107,78 @@ def _source(table: pd.DataFrame, where: str | None) -> str:
     return where or str(table.attrs.get("source", "intervals"))
 
 
+def _spans(table: pd.DataFrame, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and ends as whole numbers, each interval with a base at least."""
+    missing = [column for column in CORE if column not in table.columns]
+    if missing:
+        raise InputError(
+            "columns are missing",
+            where=name,
+            found=", ".join(map(str, table.columns)),
+            expected=", ".join(CORE),
+        )
+    if not len(table):
+        raise InputError(
+            "there are no intervals", where=name, found="0 rows", expected="at least one interval"
+        )
+    start, end = whole_numbers(table, "start", name), whole_numbers(table, "end", name)
+    _refuse(
+        start < 0,
+        table,
+        name,
+        "the start is negative",
+        "a start of at least 0",
+        "Coordinates are 0-based, half-open (BED); look for a shift that went too far.",
+    )
+    _refuse(
+        start >= end,
+        table,
+        name,
+        "the interval holds no base",
+        "start < end",
+        "Coordinates are 0-based, half-open (BED): the base at 1-based position p is (p - 1, p).",
+    )
+    return start, end
+
+
+def _refuse_disorder(
+    table: pd.DataFrame, name: str, descents: NDArray[np.bool_], twice: NDArray[np.bool_]
+) -> None:
+    """Refuse rows that are not sorted, and those that occur twice."""
+    _refuse(
+        descents,
+        table,
+        name,
+        "the regions are not sorted",
+        "chromosomes in blocks, starts ascending",
+        f"Sort the file (sort -k1,1 -k2,2n {name}), or run without --strict.",
+    )
+    _refuse(
+        twice,
+        table,
+        name,
+        "the region occurs twice",
+        "every region once",
+        "Remove the duplicates (sort -u), or run without --strict.",
+    )
+
+
+def _where_rows_went(
+    table: pd.DataFrame,
+    rows: NDArray[np.int64],
+    twice: NDArray[np.bool_],
+    unique_by: Sequence[str],
+) -> NDArray[np.int64]:
+    """Say which row of the result each row became, -1: none; a duplicate goes with its first."""
+    went_to = np.full(len(table), -1, dtype=np.int64)
+    went_to[rows] = np.arange(len(rows))
+    if twice.any():
+        group = table.groupby(list(unique_by), sort=False).ngroup().to_numpy()
+        first = np.unique(group, return_index=True)[1]
+        went_to[twice] = went_to[first[group[twice]]]
+    return went_to
+
+
 def check_intervals(
     table: pd.DataFrame,
     sizes: Mapping[str, int] | None = None,
@@ -161,35 +233,7 @@ def check_intervals(
     (array([1, 0]), 1)
     """
     name = _source(table, where)
-    missing = [column for column in CORE if column not in table.columns]
-    if missing:
-        raise InputError(
-            "columns are missing",
-            where=name,
-            found=", ".join(map(str, table.columns)),
-            expected=", ".join(CORE),
-        )
-    if not len(table):
-        raise InputError(
-            "there are no intervals", where=name, found="0 rows", expected="at least one interval"
-        )
-    start, end = whole_numbers(table, "start", name), whole_numbers(table, "end", name)
-    _refuse(
-        start < 0,
-        table,
-        name,
-        "the start is negative",
-        "a start of at least 0",
-        "Coordinates are 0-based, half-open (BED); look for a shift that went too far.",
-    )
-    _refuse(
-        start >= end,
-        table,
-        name,
-        "the interval holds no base",
-        "start < end",
-        "Coordinates are 0-based, half-open (BED): the base at 1-based position p is (p - 1, p).",
-    )
+    start, end = _spans(table, name)
     codes, uniques = pd.factorize(table["chrom"])
     names = [str(value) for value in uniques]
     counts = {
@@ -204,8 +248,7 @@ def check_intervals(
     notes: list[str] = list(table.attrs.get("notes", ()))
     keep = np.ones(len(table), dtype=bool)
     if sizes is not None:
-        unknown = check_names(names, sizes, name)
-        if unknown:
+        if unknown := check_names(names, sizes, name):
             lost = np.isin(codes, [names.index(chrom) for chrom in unknown])
             counts["other_chromosomes"] = int(lost.sum())
             if strict:
@@ -228,32 +271,15 @@ def check_intervals(
         else:
             check_ends(table, sizes, name, past_end=past_end)
     descents = _out_of_order(codes, start)
-    counts["out_of_order"] = int(descents.sum())
+    twice = table.duplicated(subset=list(unique_by)).to_numpy()
+    counts["out_of_order"], counts["duplicates"] = int(descents.sum()), int(twice.sum())
     if strict:
-        _refuse(
-            descents,
-            table,
-            name,
-            "the regions are not sorted",
-            "chromosomes in blocks, starts ascending",
-            f"Sort the file (sort -k1,1 -k2,2n {name}), or run without --strict.",
-        )
-    elif descents.any():
+        _refuse_disorder(table, name, descents, twice)
+    if descents.any():
         notes.append(
             f"{name}: {counts['out_of_order']} of {len(table)} regions were not in order: sorted"
         )
-    twice = table.duplicated(subset=list(unique_by)).to_numpy()
-    counts["duplicates"] = int(twice.sum())
-    if strict:
-        _refuse(
-            twice,
-            table,
-            name,
-            "the region occurs twice",
-            "every region once",
-            "Remove the duplicates (sort -u), or run without --strict.",
-        )
-    elif twice.any():
+    if twice.any():
         notes.append(
             f"{name}: {counts['duplicates']} of {len(table)} regions occur more than once:"
             f" {of_duplicates}"
@@ -262,12 +288,7 @@ def check_intervals(
     order = np.lexsort((np.arange(len(table)), end, start, rank[codes]))
     rows = order[(keep & ~twice)[order]].astype(np.int64)
     counts["kept"] = len(rows)
-    went_to = np.full(len(table), -1, dtype=np.int64)
-    went_to[rows] = np.arange(len(rows))
-    if twice.any():
-        group = table.groupby(list(unique_by), sort=False).ngroup().to_numpy()
-        first = np.unique(group, return_index=True)[1]
-        went_to[twice] = went_to[first[group[twice]]]
+    went_to = _where_rows_went(table, rows, twice, unique_by)
     kept = table.iloc[rows].reset_index(drop=True)
     kept["start"], kept["end"] = start[rows], end[rows]
     kept.attrs = dict(table.attrs)

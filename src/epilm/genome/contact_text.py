@@ -122,6 +122,34 @@ def read_text_map(
     return TextMap(width, pixels, between)
 
 
+def _numbers_of(
+    table: pd.DataFrame,
+    names: list[str],
+    whole: list[str],
+    lines: NDArray[np.int64],
+    path: Path,
+) -> dict[str, NDArray[np.float64]]:
+    """Columns as numbers of at least 0; a line that has another is named."""
+    numbers = {
+        name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        for name in [*whole, "count"]
+    }
+    wrong = np.zeros(len(table), dtype=bool)
+    for name, column in numbers.items():
+        wrong |= ~np.isfinite(column) | (column < 0)
+        if name != "count":
+            wrong |= (column != np.floor(column)) | (column > _FARTHEST)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(
+            "a contact is negative or not a number",
+            where=f"{path}, line {int(lines[row])}",
+            found=" ".join(map(str, table.iloc[row])),
+            expected=" ".join(names) + ", starts and counts of 0 or more",
+        )
+    return numbers
+
+
 def _table(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
     """The rows as numbers, the line of each, and the names of their columns."""
     raw = read_text(path, WHAT)
@@ -165,23 +193,7 @@ def _table(path: Path) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
             found=str(error).strip(),
             expected=" ".join(names),
         ) from None
-    numbers = {
-        name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        for name in [*whole, "count"]
-    }
-    wrong = np.zeros(len(table), dtype=bool)
-    for name, column in numbers.items():
-        wrong |= ~np.isfinite(column) | (column < 0)
-        if name != "count":
-            wrong |= (column != np.floor(column)) | (column > _FARTHEST)
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            "a contact is negative or not a number",
-            where=f"{path}, line {int(lines[row])}",
-            found=" ".join(map(str, table.iloc[row])),
-            expected=" ".join(names) + ", starts and counts of 0 or more",
-        )
+    numbers = _numbers_of(table, names, whole, lines, path)
     table["count"] = numbers["count"]
     for name in whole:
         table[name] = numbers[name].astype(np.int64)

@@ -113,6 +113,31 @@ def counts_from(
     return None
 
 
+def _add_columns(
+    out: pd.DataFrame,
+    table: pd.DataFrame,
+    lower: list[str],
+    path: str | Path,
+    shift: int,
+    macs: bool,
+) -> None:
+    """Take over what else a table says: name, strand, and of MACS summits and values."""
+    if "name" in lower:
+        out["name"] = table.iloc[:, lower.index("name")]
+    if "strand" in lower:
+        strand = table.iloc[:, lower.index("strand")]
+        out["strand"] = strand.where(strand.isin(["+", "-"]), ".")
+    if macs and "abs_summit" in lower:
+        summit = table.iloc[:, lower.index("abs_summit")].rename("summit").to_frame()
+        out["summit"] = whole_numbers(summit, "summit", str(path)) - shift
+    elif macs and "summit" in lower:  # MACS 1.4 counts it from the start of the peak, from 1
+        summit = table.iloc[:, lower.index("summit")].rename("summit").to_frame()
+        out["summit"] = whole_numbers(summit, "summit", str(path)) - 1 + out["start"]
+    for word, value in _VALUES.items():
+        if macs and word in lower:
+            out[value] = pd.to_numeric(table.iloc[:, lower.index(word)], errors="coerce")
+
+
 def read_headed(
     text: bytes, lines: NDArray[np.int64], comment: str, path: str | Path
 ) -> pd.DataFrame | None:
@@ -180,21 +205,8 @@ def read_headed(
     out["start"] = start - shift
     lower = [name.lower() for name in names]
     _refuse_empty(out, places)
-    if "name" in lower:
-        out["name"] = table.iloc[:, lower.index("name")]
-    if "strand" in lower:
-        strand = table.iloc[:, lower.index("strand")]
-        out["strand"] = strand.where(strand.isin(["+", "-"]), ".")
     macs = any(word in lower for word in _OF_MACS)
-    if macs and "abs_summit" in lower:
-        summit = table.iloc[:, lower.index("abs_summit")].rename("summit").to_frame()
-        out["summit"] = whole_numbers(summit, "summit", str(path)) - shift
-    elif macs and "summit" in lower:  # MACS 1.4 counts it from the start of the peak, from 1
-        summit = table.iloc[:, lower.index("summit")].rename("summit").to_frame()
-        out["summit"] = whole_numbers(summit, "summit", str(path)) - 1 + out["start"]
-    for word, value in _VALUES.items():
-        if macs and word in lower:
-            out[value] = pd.to_numeric(table.iloc[:, lower.index(word)], errors="coerce")
+    _add_columns(out, table, lower, path, shift, macs)
     kind = "a table of MACS" if macs else "GRanges of R" if shift else "a table with a header"
     notes = []
     if shift:

@@ -231,6 +231,62 @@ def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:
     return bool(pd.to_numeric(scores.where(scores != ".", "0"), errors="coerce").notna().all())
 
 
+def _explain_field(
+    column: str, fields: list[str], line: str, where: str, kind: str, *, first: bool
+) -> None:
+    """Raise the message about one field, if it cannot be read."""
+    value = fields[_COLUMNS.index(column)]
+    if column in ("start", "end", "offset") and not _is_whole(value):
+        if first and column == "start" and not any(map(_is_number, fields)):
+            do = (
+                "If this is a column header, put # before it or remove it; coordinates must"
+                " count from 0."
+            )
+        else:
+            do = _CURE
+        what = "the summit offset" if column == "offset" else f"the {column}"
+        raise InputError(
+            f"{what} is not a whole number",
+            where=where,
+            found=repr(value),
+            expected=f"digits in column {_COLUMNS.index(column) + 1}",
+            do=do,
+        )
+    if column in ("start", "end", "offset") and abs(float(value)) > np.iinfo(np.int64).max:
+        raise InputError(
+            f"the {column} is no position on a chromosome",
+            where=where,
+            found=value,
+            expected="a 0-based coordinate in bp",
+            do=_CURE,
+        )
+    if column == "chrom" and not value.strip():
+        raise InputError(
+            "the chromosome has no name",
+            where=where,
+            found=repr(line[:60]),
+            expected="chromosome, start, end",
+            do=_CURE,
+        )
+    known = value == "." or (_is_number(value) and not np.isnan(float(value)))
+    if column in _NUMBERS and kind != "bed" and not known:
+        raise InputError(
+            f"the {column} is not a number",
+            where=where,
+            found=repr(value),
+            expected=f"a number in column {_COLUMNS.index(column) + 1} of {kind}",
+            do=f"If the file is not {kind}, leave these columns out: cut -f1-6.",
+        )
+    if column == "strand" and kind != "bed" and value not in ("+", "-", "."):
+        raise InputError(
+            "not a strand",
+            where=where,
+            found=repr(value),
+            expected="+, - or . in column 6",
+            do=_CURE,
+        )
+
+
 def _explain(
     text: bytes, lines: NDArray[np.int64], n_columns: int, names: list[str], path: str, kind: str
 ) -> None:
@@ -261,56 +317,7 @@ def _explain(
                 do=_CURE if number != lines[0] else "Give a BED or narrowPeak file.",
             )
         for column in names:
-            value = fields[_COLUMNS.index(column)]
-            if column in ("start", "end", "offset") and not _is_whole(value):
-                if number == lines[0] and column == "start" and not any(map(_is_number, fields)):
-                    do = (
-                        "If this is a column header, put # before it or remove it; coordinates must"
-                        " count from 0."
-                    )
-                else:
-                    do = _CURE
-                what = "the summit offset" if column == "offset" else f"the {column}"
-                raise InputError(
-                    f"{what} is not a whole number",
-                    where=where,
-                    found=repr(value),
-                    expected=f"digits in column {_COLUMNS.index(column) + 1}",
-                    do=do,
-                )
-            if column in ("start", "end", "offset") and abs(float(value)) > np.iinfo(np.int64).max:
-                raise InputError(
-                    f"the {column} is no position on a chromosome",
-                    where=where,
-                    found=value,
-                    expected="a 0-based coordinate in bp",
-                    do=_CURE,
-                )
-            if column == "chrom" and not value.strip():
-                raise InputError(
-                    "the chromosome has no name",
-                    where=where,
-                    found=repr(line[:60]),
-                    expected="chromosome, start, end",
-                    do=_CURE,
-                )
-            known = value == "." or (_is_number(value) and not np.isnan(float(value)))
-            if column in _NUMBERS and kind != "bed" and not known:
-                raise InputError(
-                    f"the {column} is not a number",
-                    where=where,
-                    found=repr(value),
-                    expected=f"a number in column {_COLUMNS.index(column) + 1} of {kind}",
-                    do=f"If the file is not {kind}, leave these columns out: cut -f1-6.",
-                )
-            if column == "strand" and kind != "bed" and value not in ("+", "-", "."):
-                raise InputError(
-                    "not a strand",
-                    where=where,
-                    found=repr(value),
-                    expected="+, - or . in column 6",
-                    do=_CURE,
-                )
+            _explain_field(column, fields, line, where, kind, first=number == lines[0])
         if len(fields) != n_columns:
             raise InputError(
                 "the line has another number of columns than the first",

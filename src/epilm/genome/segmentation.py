@@ -456,6 +456,29 @@ def _in_order(
     return rows, start, end
 
 
+def _check_alike(one: States, first: States, origin: str, before: str) -> None:
+    """Refuse states of other bins than the first's, and numbers beside none."""
+    if one.bin_bp != first.bin_bp:
+        raise InputError(
+            "the segmentations have bins of different width",
+            where=origin,
+            found=f"{one.bin_bp} bp",
+            expected=f"{first.bin_bp} bp as for {before}",
+            do=(
+                "If they are one segmentation, give the width (state_bin, --state-bin"
+                f" {int(np.gcd(one.bin_bp, first.bin_bp))}); else make two stores."
+            ),
+        )
+    if (one.numbers is None) != (first.numbers is None):
+        raise InputError(
+            "the states of one cell type have numbers, those of another have none",
+            where=origin,
+            found=few(one.names, 3),
+            expected=f"names as for {before}: {few(first.names, 3)}",
+            do="Take all cell types from one segmentation.",
+        )
+
+
 def join_states(
     states: Sequence[States],
     files: Sequence[str] | None = None,
@@ -504,25 +527,7 @@ def join_states(
     owner: dict[str, str] = {}  # in the order the names are met
     named: dict[int, str] = {}
     for one, origin in zip(states, places, strict=True):
-        if one.bin_bp != first.bin_bp:
-            raise InputError(
-                "the segmentations have bins of different width",
-                where=origin,
-                found=f"{one.bin_bp} bp",
-                expected=f"{first.bin_bp} bp as for {places[0]}",
-                do=(
-                    "If they are one segmentation, give the width (state_bin, --state-bin"
-                    f" {int(np.gcd(one.bin_bp, first.bin_bp))}); else make two stores."
-                ),
-            )
-        if (one.numbers is None) != (first.numbers is None):
-            raise InputError(
-                "the states of one cell type have numbers, those of another have none",
-                where=origin,
-                found=few(one.names, 3),
-                expected=f"names as for {places[0]}: {few(first.names, 3)}",
-                do="Take all cell types from one segmentation.",
-            )
+        _check_alike(one, first, origin, places[0])
         for i, name in enumerate(one.names):
             if one.numbers is not None:
                 other = named.setdefault(one.numbers[i], name)

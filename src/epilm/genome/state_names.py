@@ -20,6 +20,20 @@ _NUMBER = re.compile(r"[EU]?([0-9]+)(?:[_ ].*)?")
 _NO_STATE = ("", ".", "NA", "nan")
 
 
+def _too_many(segments: Segments, kept: list[int], labels: list[str]) -> InputError:
+    """Name the row of the state that is one too many."""
+    # Labels come in the order of their letters: the name that is one too many is found by rows.
+    met, first = np.unique(segments.label, return_index=True)
+    rows = np.sort(first[np.isin(met, kept)])
+    return InputError(
+        "there are too many states",
+        where=segments.place(int(rows[MOST_STATES])),
+        found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})",
+        expected=f"at most {MOST_STATES}",
+        do="Is column 4 the state? Peak names, for example, differ on every line.",
+    )
+
+
 def name_states(
     segments: Segments, notes: list[str]
 ) -> tuple[tuple[str, ...], tuple[int, ...] | None, tuple[str, ...], NDArray[np.uint8]]:
@@ -69,16 +83,7 @@ def name_states(
     matches = {i: _NUMBER.fullmatch(labels[i]) for i in kept}
     numbered = [i for i in kept if matches[i]]
     if len(kept) > MOST_STATES:
-        # Labels come in the order of their letters: the name that is one too many is found by rows.
-        met, first = np.unique(segments.label, return_index=True)
-        rows = np.sort(first[np.isin(met, kept)])
-        raise InputError(
-            "there are too many states",
-            where=segments.place(int(rows[MOST_STATES])),
-            found=f"{len(kept)} different names ({few([labels[i] for i in kept], 3)})",
-            expected=f"at most {MOST_STATES}",
-            do="Is column 4 the state? Peak names, for example, differ on every line.",
-        )
+        raise _too_many(segments, kept, labels)
     if numbered and len(numbered) < len(kept):
         odd = (
             next(i for i in kept if not matches[i])

@@ -143,7 +143,7 @@ def read_transcripts(
                 "unknown value", where=name, found=repr(value), do=nearest(value, known)
             )
     path = Path(path)
-    lines = _lines(path)
+    lines = annotation_lines(path)
     first = next(lines, None)
     if first is None:
         raise InputError("the file holds no record", where=str(path), expected=WHAT)
@@ -166,10 +166,10 @@ def read_transcripts(
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def annotation_lines(path: Path, what: str = WHAT) -> Iterator[tuple[int, list[str]]]:
     """Numbered lines as fields; comments, and sequences at the end of a GFF3, are no lines."""
     number = 0
-    for block in blocks_of_lines(path, WHAT):
+    for block in blocks_of_lines(path, what):
         for line in block.decode("utf-8", "replace").split("\n"):
             number += 1
             line = line.rstrip("\r")
@@ -192,7 +192,7 @@ def _whole(text: str, where: str, what: str) -> int:
     return int(text)
 
 
-def _span(start: str, end: str, where: str) -> tuple[int, int]:
+def closed_span(start: str, end: str, where: str) -> tuple[int, int]:
     """A closed interval counted from 1, as a half-open one counted from 0."""
     first, last = _whole(start, where, "start"), _whole(end, where, "end")
     if not 1 <= first <= last:
@@ -225,7 +225,7 @@ def _table(lines: Iterable[tuple[int, list[str]]], path: Path) -> Transcripts:
                 found=f"paralog {paralog!r}, strand {strand!r}",
                 expected="paralog 0 or 1, strand + or -",
             )
-        start, end = _span(fields[4], fields[5], where)
+        start, end = closed_span(fields[4], fields[5], where)
         sites: list[NDArray[np.int64]] = []
         for column, what in ((6, "exon end"), (7, "exon start")):
             values = [_whole(t.strip(), where, what) - 1 for t in fields[column].split(",") if t]
@@ -274,14 +274,14 @@ class _Exons:
     kind: str = ""
 
 
-def _attributes(text: str) -> dict[str, str]:
+def attributes_of(text: str) -> dict[str, str]:
     """Key -> value of GTF (`key "value";`) and of GFF3 (`key=value;`); tags are joined by commas.
 
     Examples
     --------
-    >>> _attributes('gene_id "G1"; tag "basic"; tag "MANE_Select";')
+    >>> attributes_of('gene_id "G1"; tag "basic"; tag "MANE_Select";')
     {'gene_id': 'G1', 'tag': 'basic,MANE_Select'}
-    >>> _attributes("ID=rna1;Parent=gene1;tag=MANE Select")
+    >>> attributes_of("ID=rna1;Parent=gene1;tag=MANE Select")
     {'ID': 'rna1', 'Parent': 'gene1', 'tag': 'MANE Select'}
     """
     out: dict[str, str] = {}
@@ -290,96 +290,41 @@ def _attributes(text: str) -> dict[str, str]:
     return out
 
 
-def _rank(tags: str) -> int:
+def main_rank(tags: str) -> int:
+    """How much a transcript's tags say that it is its gene's main one: the lower, the more.
+
+    Examples
+    --------
+    >>> main_rank("basic,MANE_Select"), main_rank("Ensembl_canonical"), main_rank("basic")
+    (0, 1, 3)
+    """
     words = {word.strip().lower() for word in tags.split(",")}
     return next((n for n, names in enumerate(_MAIN) if words.intersection(names)), len(_MAIN))
 
 
-def _annotation(
-    lines: Iterable[tuple[int, list[str]]],
-    path: Path,
+def _no_exons(seen: dict[str, int], feature: Feature, path: Path) -> InputError:
+    """Say which lines there are instead."""
+    other = "CDS" if feature == "exon" else "exon"
+    cure = f"Read its {other} lines: --feature {other}." if seen.get(other) else None
+    return InputError(
+        f"the annotation has no line of {feature}",
+        where=str(path),
+        found=", ".join(f"{n} {name}" for name, n in list(seen.items())[:6]),
+        expected=f"lines whose third column is {feature}",
+        do=cure or "Give the annotation with exons: GENCODE's, RefSeq's or MANE's GTF or GFF3.",
+    )
+
+
+def _genes_of(
+    by_gene: dict[tuple[str, str, str], list[_Exons]],
+    genes: dict[str, tuple[str, str]],
     which: Which,
-    feature: Feature,
     coding: bool,
-) -> Transcripts:
-    """GTF or GFF3: exons by transcript, transcripts by gene."""
-    exons: dict[str, _Exons] = {}
-    parents: dict[str, tuple[str, int, str]] = {}  # transcript -> gene, rank, kind
-    genes: dict[str, tuple[str, str]] = {}  # gene's id -> its name and kind
-    seen: dict[str, int] = {}
-    for number, fields in lines:
-        where = f"{path}, line {number}"
-        if len(fields) != 9:
-            raise InputError(
-                "the line is not one of GTF or GFF3",
-                where=where,
-                found=f"{len(fields)} columns",
-                expected="nine, separated by tabs",
-            )
-        seen[fields[2]] = seen.get(fields[2], 0) + 1
-        about = _attributes(fields[8])
-        kind = _kind(about)
-        if fields[2].lower() in _GENES:
-            own = about.get("ID") or about.get("gene_id", "")
-            genes[own] = (_named(about) or own, kind)
-            continue
-        if fields[2] != feature:
-            if "ID" in about and "Parent" in about:  # of GFF3: what stands between exon and gene
-                parents[about["ID"]] = (about["Parent"], _rank(about.get("tag", "")), kind)
-            elif fields[2] == "transcript" and "transcript_id" in about:
-                parents[about["transcript_id"]] = (
-                    about.get("gene_id", ""),
-                    _rank(about.get("tag", "")),
-                    kind,
-                )
-            continue
-        start, end = _span(fields[3], fields[4], where)
-        names = about.get("Parent", "").split(",") if "Parent" in about else None
-        for name in names or [about.get("transcript_id", "")]:
-            if not name:
-                raise InputError(
-                    f"the {feature} names no transcript",
-                    where=where,
-                    found=repr(fields[8][:60]),
-                    expected='transcript_id "..." (GTF) or Parent=... (GFF3)',
-                )
-            if fields[6] not in ("+", "-"):
-                raise InputError(
-                    f"the {feature} has no strand",
-                    where=where,
-                    found=repr(fields[6]),
-                    expected="+ or -",
-                )
-            mine = exons.setdefault(name, _Exons(fields[0], fields[6], number))
-            if (mine.chrom, mine.strand) != (fields[0], fields[6]):
-                # The pseudoautosomal regions of RefSeq: one name, two places.
-                name = f"{name}@{fields[0]}{fields[6]}"
-                mine = exons.setdefault(name, _Exons(fields[0], fields[6], number))
-            mine.spans.append((start, end))
-            if names is None:
-                mine.gene = mine.gene or about.get("gene_id", "")
-                mine.rank = min(mine.rank, _rank(about.get("tag", "")))
-                mine.kind = mine.kind or kind
-                if mine.gene and "gene_name" in about:
-                    genes.setdefault(mine.gene, (about["gene_name"], kind))
-    if not exons:
-        other = "CDS" if feature == "exon" else "exon"
-        cure = f"Read its {other} lines: --feature {other}." if seen.get(other) else None
-        raise InputError(
-            f"the annotation has no line of {feature}",
-            where=str(path),
-            found=", ".join(f"{n} {name}" for name, n in list(seen.items())[:6]),
-            expected=f"lines whose third column is {feature}",
-            do=cure or "Give the annotation with exons: GENCODE's, RefSeq's or MANE's GTF or GFF3.",
-        )
-    by_gene: dict[tuple[str, str, str], list[_Exons]] = {}
-    for name, mine in exons.items():
-        gene, rank, kind = parents.get(name.split("@")[0], ("", len(_MAIN), ""))
-        mine.gene = mine.gene or gene or name
-        mine.rank, mine.kind = min(mine.rank, rank), mine.kind or kind
-        by_gene.setdefault((mine.gene, mine.chrom, mine.strand), []).append(mine)
+) -> tuple[list[Transcript], list[str]]:
+    """One row a gene with its sites, and what was left out."""
     told = any(genes.get(key[0], ("", ""))[1] or m.kind for key, ms in by_gene.items() for m in ms)
-    rows, other_kinds, without = [], 0, 0
+    rows: list[Transcript] = []
+    other_kinds, without = 0, 0
     for (gene, chrom, strand), members in by_gene.items():
         name, kind = genes.get(gene, (gene, ""))
         kind = kind or next((m.kind for m in members if m.kind), "")
@@ -407,6 +352,93 @@ def _annotation(
         )
         if count
     ]
+    return rows, notes
+
+
+def _by_gene(
+    exons: dict[str, _Exons], parents: dict[str, tuple[str, int, str]]
+) -> dict[tuple[str, str, str], list[_Exons]]:
+    """Transcripts by gene, chromosome and strand; what a parent says is filled in."""
+    by_gene: dict[tuple[str, str, str], list[_Exons]] = {}
+    for name, mine in exons.items():
+        gene, rank, kind = parents.get(name.split("@")[0], ("", len(_MAIN), ""))
+        mine.gene = mine.gene or gene or name
+        mine.rank, mine.kind = min(mine.rank, rank), mine.kind or kind
+        by_gene.setdefault((mine.gene, mine.chrom, mine.strand), []).append(mine)
+    return by_gene
+
+
+def _annotation(
+    lines: Iterable[tuple[int, list[str]]],
+    path: Path,
+    which: Which,
+    feature: Feature,
+    coding: bool,
+) -> Transcripts:
+    """GTF or GFF3: exons by transcript, transcripts by gene."""
+    exons: dict[str, _Exons] = {}
+    parents: dict[str, tuple[str, int, str]] = {}  # transcript -> gene, rank, kind
+    genes: dict[str, tuple[str, str]] = {}  # gene's id -> its name and kind
+    seen: dict[str, int] = {}
+    for number, fields in lines:
+        where = f"{path}, line {number}"
+        if len(fields) != 9:
+            raise InputError(
+                "the line is not one of GTF or GFF3",
+                where=where,
+                found=f"{len(fields)} columns",
+                expected="nine, separated by tabs",
+            )
+        seen[fields[2]] = seen.get(fields[2], 0) + 1
+        about = attributes_of(fields[8])
+        kind = _kind(about)
+        if fields[2].lower() in _GENES:
+            own = about.get("ID") or about.get("gene_id", "")
+            genes[own] = (_named(about) or own, kind)
+            continue
+        if fields[2] != feature:
+            if "ID" in about and "Parent" in about:  # of GFF3: what stands between exon and gene
+                parents[about["ID"]] = (about["Parent"], main_rank(about.get("tag", "")), kind)
+            elif fields[2] == "transcript" and "transcript_id" in about:
+                parents[about["transcript_id"]] = (
+                    about.get("gene_id", ""),
+                    main_rank(about.get("tag", "")),
+                    kind,
+                )
+            continue
+        start, end = closed_span(fields[3], fields[4], where)
+        names = about.get("Parent", "").split(",") if "Parent" in about else None
+        for name in names or [about.get("transcript_id", "")]:
+            if not name:
+                raise InputError(
+                    f"the {feature} names no transcript",
+                    where=where,
+                    found=repr(fields[8][:60]),
+                    expected='transcript_id "..." (GTF) or Parent=... (GFF3)',
+                )
+            if fields[6] not in ("+", "-"):
+                raise InputError(
+                    f"the {feature} has no strand",
+                    where=where,
+                    found=repr(fields[6]),
+                    expected="+ or -",
+                )
+            mine = exons.setdefault(name, _Exons(fields[0], fields[6], number))
+            if (mine.chrom, mine.strand) != (fields[0], fields[6]):
+                # The pseudoautosomal regions of RefSeq: one name, two places.
+                name = f"{name}@{fields[0]}{fields[6]}"
+                mine = exons.setdefault(name, _Exons(fields[0], fields[6], number))
+            mine.spans.append((start, end))
+            if names is None:
+                mine.gene = mine.gene or about.get("gene_id", "")
+                mine.rank = min(mine.rank, main_rank(about.get("tag", "")))
+                mine.kind = mine.kind or kind
+                if mine.gene and "gene_name" in about:
+                    genes.setdefault(mine.gene, (about["gene_name"], kind))
+    if not exons:
+        raise _no_exons(seen, feature, path)
+    by_gene = _by_gene(exons, parents)
+    rows, notes = _genes_of(by_gene, genes, which, coding)
     return _some(Transcripts(rows, path, notes))
 
 
@@ -457,7 +489,7 @@ def with_paralogs(read: Transcripts, path: str | Path) -> Transcripts:
     InputError
         If none of them is in the annotation.
     """
-    names = {fields[0].strip() for _, fields in _lines(Path(path))}
+    names = {fields[0].strip() for _, fields in annotation_lines(Path(path))}
     rows = [row._replace(paralog=row.gene in names) for row in read.rows]
     if not any(row.paralog for row in rows):
         raise InputError(

@@ -336,6 +336,20 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
     return Loaded(model, spec, extra, folder)
 
 
+def spec_of(path: str | Path) -> ModelSpec:
+    """What a model is: of a run, a checkpoint, or a folder in DNABERT's layout.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    path = Path(path)
+    if is_bert_folder(path):
+        return bert_spec(read_bert(path), str(path))
+    return read_spec(find_checkpoint(path))[0]
+
+
 def is_bert_folder(path: Path) -> bool:
     """Whether a folder (or file) holds weights in the standard BERT layout rather than ours."""
     if path.is_file():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from epilm.metrics.curves import ap
+from epilm.metrics.outlines import Outline, calibration_rows, outline
 
 FRACTIONS = (0.5, 1.0, 2.0, 4.0)
 CALIBRATION_BINS = 20
@@ -143,8 +144,12 @@ class SiteTally:
         self._scores: list[list[NDArray[np.float32]]] = [[] for _ in self.names[1:]]
         self._loss = 0.0
         self._bins = np.zeros((3, CALIBRATION_BINS))  # bases, sum of probabilities, true sites
+        self._confusion = np.zeros(len(self.names) ** 2, np.int64)
+        self._chroms: list[tuple[str, int]] = []  # a block's chromosome, and its known bases
 
-    def add(self, labels: NDArray[Any], said: NDArray[Any]) -> None:
+    def add(
+        self, labels: NDArray[Any], said: NDArray[Any], chroms: Sequence[str] | None = None
+    ) -> None:
         """Take blocks.
 
         Parameters
@@ -153,13 +158,21 @@ class SiteTally:
             Classes; below 0 where not known, and such bases are left out.
         said : float (n, W, C)
             Probabilities; float64, or bases near 0 and 1 would tie.
+        chroms : sequence of str (n,), optional
+            Where the blocks lie.
         """
         known = labels >= 0
+        if chroms is not None:
+            self._chroms += zip(map(str, chroms), known.sum(1).tolist(), strict=True)
         true = labels[known].astype(np.int8)
         probabilities = np.asarray(said, np.float64)[known]
         self._labels.append(true)
         for c, kept in enumerate(self._scores, 1):
             kept.append(log_odds(probabilities[:, c]))
+        size = len(self.names)
+        self._confusion += np.bincount(
+            true.astype(np.int64) * size + probabilities.argmax(1), minlength=size * size
+        )
         mine = np.take_along_axis(probabilities, true[:, None].astype(np.int64), 1)[:, 0]
         self._loss -= float(np.log(np.maximum(mine, 1e-300)).sum())
         site = 1 - probabilities[:, 0]
@@ -191,6 +204,25 @@ class SiteTally:
             "collapse": None,
         }
         return out
+
+    def outlines(self) -> dict[str, Any]:
+        """What a page draws (`metrics.outlines`): outputs, a class each but the first, ranked by
+        log-odds; calibration of "a site of any class"; confusion by the likeliest class.
+        """
+        true = np.concatenate(self._labels) if self._labels else np.zeros(0, np.int8)
+        chroms = np.repeat([name for name, _ in self._chroms], [n for _, n in self._chroms])
+        outputs: dict[str, Outline] = {}
+        for c, (name, parts) in enumerate(zip(self.names[1:], self._scores, strict=True), 1):
+            scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+            named = chroms if len(chroms) == len(true) else None
+            outputs[name] = outline(true == c, scores, named, probabilities=False)
+        size = len(self.names)
+        counts = self._confusion.reshape(size, size).tolist()
+        return {
+            "outputs": outputs,
+            "calibration": {"any site": calibration_rows(*self._bins)},
+            "confusion": {"names": list(self.names), "counts": counts},
+        }
 
 
 def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float32]:

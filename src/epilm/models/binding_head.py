@@ -18,6 +18,7 @@ from epilm.batch import Windows
 from epilm.errors import InputError, RecipeError, nearest
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
+from epilm.models.grouping import Join, join_pieces
 from epilm.models.pooled import trunk_of
 from epilm.models.seeds import seeded
 from epilm.tokens.state_tokens import real_tokens
@@ -25,6 +26,32 @@ from epilm.tokens.state_tokens import real_tokens
 TokenPool = Literal["max", "mean", "attention", "bin", "max+bin"]
 BIN_POOLS = ("bin", "max+bin")
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
+
+
+def _check_bin(
+    signals: int,
+    straight: Sequence[int],
+    middle: tuple[int, int],
+    pool: TokenPool,
+    around: tuple[int, int],
+) -> None:
+    """Refuse a shortcut or a pool that does not know which tokens are the bin's."""
+    if any(not 0 <= number < signals for number in straight) or (
+        straight and not 0 <= middle[0] < middle[1]
+    ):
+        raise RecipeError(
+            "impossible shortcut",
+            where="head.shortcut",
+            found=f"signals {straight}, tokens {list(middle)}",
+            expected=f"numbers below {signals}, and a bin of one token at least",
+        )
+    if pool in BIN_POOLS and not 0 <= around[0] < around[1]:
+        raise RecipeError(
+            "the pool looks at the bin, and no token of it is named",
+            where="head.around",
+            found=f"tokens {list(around)}, pool {pool}",
+            expected="the first token of the bin and the one after its last",
+        )
 
 
 class BindingModel(nn.Module):
@@ -60,6 +87,11 @@ class BindingModel(nn.Module):
     around : (int, int)
         The same of the bin and some bases beside it, for the pools that look there.
 
+    Attributes
+    ----------
+    join : {"mean", "max"}
+        Of what the pool gives for the pieces of one long row, where rows are cut.
+
     Raises
     ------
     RecipeError
@@ -88,6 +120,8 @@ class BindingModel(nn.Module):
     >>> tuple(BindingModel(trunk, signals=2)(windows).shape)
     (1, 1)
     """
+
+    join: Join = "mean"
 
     def __init__(
         self,
@@ -132,22 +166,7 @@ class BindingModel(nn.Module):
                 expected="a convolution at least, and widths of 1 or more",
             )
         straight = [*shortcut, *means]
-        if any(not 0 <= number < signals for number in straight) or (
-            straight and not 0 <= middle[0] < middle[1]
-        ):
-            raise RecipeError(
-                "impossible shortcut",
-                where="head.shortcut",
-                found=f"signals {straight}, tokens {list(middle)}",
-                expected=f"numbers below {signals}, and a bin of one token at least",
-            )
-        if pool in BIN_POOLS and not 0 <= around[0] < around[1]:
-            raise RecipeError(
-                "the pool looks at the bin, and no token of it is named",
-                where="head.around",
-                found=f"tokens {list(around)}, pool {pool}",
-                expected="the first token of the bin and the one after its last",
-            )
+        _check_bin(signals, straight, middle, pool, around)
         self.trunk = trunk
         self.signals = signals
         widths = [trunk.hidden, *conv_channels]
@@ -205,7 +224,8 @@ class BindingModel(nn.Module):
             if n:
                 x = convolution(x * real)
             x = self.dropout(self.activation(x))
-        logits: Tensor = self.out(self.dropout(self.activation(self.dense(self._pooled(x, real)))))
+        pooled = join_pieces(self._pooled(x, real), windows.owner, self.join)
+        logits: Tensor = self.out(self.dropout(self.activation(self.dense(pooled))))
         if self.shortcut is not None:
             logits = logits + self.shortcut(
                 self._straight(windows, real.transpose(1, 2)).to(hidden.dtype)
@@ -265,7 +285,9 @@ def best_of(x: Tensor, real: Tensor) -> Tensor:
     return best.masked_fill(~real.any(-1), 0.0)
 
 
-def binding_from(model: EBERT | GeneBERT, *, seed: int | None = None, **head: Any) -> BindingModel:
+def binding_from(
+    model: EBERT | GeneBERT, *, seed: int | None = None, join: Join = "mean", **head: Any
+) -> BindingModel:
     """Put a new head on a copy of a pre-trained model, without its heads of pre-training.
 
     The twin that starts from random weights is `binding_from(build_model(spec, seed=...), ...)`.
@@ -276,9 +298,13 @@ def binding_from(model: EBERT | GeneBERT, *, seed: int | None = None, **head: An
         Left as it is. Of a GeneBERT or DNABERT the sequence encoder alone is taken, as a DBERT.
     seed : int, optional
         The head's weights are a function of it, and torch's own state is left as it was.
+    join : {"mean", "max"}
+        See `BindingModel`.
     **head
         Arguments of `BindingModel` but the trunk.
     """
     trunk = trunk_of(model)
     with seeded(seed):
-        return BindingModel(trunk, **head)
+        made = BindingModel(trunk, **head)
+    made.join = join
+    return made

@@ -17,10 +17,13 @@ from epilm.errors import RecipeError
 from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import (
+    AT_ONCE,
     ChunkPool,
+    Join,
     Pooling,
     by_sample,
-    masked_mean,
+    in_groups,
+    join_pieces,
     pool_tokens,
     pooled_places,
 )
@@ -130,6 +133,7 @@ class SequenceClassifier(nn.Module):
         """
         if isinstance(sequences, Windows):
             ids, mask, factors = sequences.ids, sequences.mask, sequences.factors
+            owner = sequences.owner
             sequences = Sequences(ids, torch.zeros_like(ids), mask, full=sequences.full)
         if (factors is None) != (self.fusion is None):
             raise RecipeError(
@@ -140,21 +144,21 @@ class SequenceClassifier(nn.Module):
                 ),
                 do="Give factors exactly when fusion is concat or cross_attention.",
             )
-        fused = isinstance(self.fusion, CrossAttentionFusion)  # which attends to all tokens
-        read = None if fused else pooled_places(sequences.ids, self.pooling)
-        hidden, _ = self.encoder(sequences.ids, sequences.segments, sequences.mask, rows=read)
-        hidden = hidden if read is None else hidden[:, None]  # (N, L or 1, H)
         n = len(sequences.ids)
-        owner = torch.arange(n, device=sequences.ids.device) if owner is None else owner
-        samples = len(factors) if factors is not None else int(owner.max()) + 1
-        if self.fusion is None:
-            return self.head(self._pool(hidden, sequences.mask, owner, samples))
+        samples = n if owner is None else int(owner.max()) + 1
+        if not isinstance(self.fusion, CrossAttentionFusion):  # which attends to all tokens
+            parts = sequences.ids, sequences.segments, sequences.mask
+            many = owner is not None and n > AT_ONCE
+            vectors = in_groups(self._vectors, *parts) if many else self._vectors(*parts)
+            one = self._joined(vectors, owner, samples)
+            if self.fusion is None:
+                return self.head(one)
+            assert factors is not None
+            return self.head(self.fusion(one, self._read_matrix(factors)[0]))
         assert factors is not None
-        pooled, patches = self._read_matrix(factors)
-        if isinstance(self.fusion, ConcatFusion):
-            return self.head(
-                self.fusion(self._pool(hidden, sequences.mask, owner, samples), pooled)
-            )
+        patches = self._read_matrix(factors)[1]
+        hidden, _ = self.encoder(sequences.ids, sequences.segments, sequences.mask)
+        owner = torch.arange(n, device=sequences.ids.device) if owner is None else owner
         rows, present = by_sample(hidden, owner, samples)  # (B, P, L, H)
         masks = by_sample(sequences.mask, owner, samples)[0] & present[..., None]
         masks = masks.flatten(1)
@@ -163,13 +167,23 @@ class SequenceClassifier(nn.Module):
             rows.flatten(1, 2), masks, patches
         )  # (B, P L, H), (B, patches, H)
         pieces = tokens.view(rows.shape)[present]  # (N, L, H)
-        return self.head(self._pool(pieces, sequences.mask, owner, samples) + seen.mean(1))
+        pooled = pool_tokens(pieces, sequences.mask, self.pooling, self.encoder.pooler)
+        return self.head(self._joined(pooled, owner, samples) + seen.mean(1))
 
-    def _pool(self, hidden: Tensor, mask: Tensor, owner: Tensor, samples: int) -> Tensor:
-        pooled = pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
-        if self.chunks is not None:
-            return self.chunks(pooled, owner, samples)
-        return masked_mean(*by_sample(pooled, owner, samples))
+    def _vectors(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
+        """One vector a piece, (N, H)."""
+        read = pooled_places(ids, self.pooling)
+        hidden, _ = self.encoder(ids, segments, mask, rows=read)
+        hidden = hidden if read is None else hidden[:, None]  # (N, L or 1, H)
+        return pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
+
+    def _joined(self, vectors: Tensor, owner: Tensor | None, samples: int) -> Tensor:
+        """One vector an input, (B, H)."""
+        if self.chunks is None:
+            return join_pieces(vectors, owner, "mean")
+        if owner is None:
+            owner = torch.arange(len(vectors), device=vectors.device)
+        return self.chunks(vectors, owner, samples)
 
     def _read_matrix(self, factors: Tensor) -> tuple[Tensor, Tensor]:
         """The one row of the input in a matrix of R rows, the others absent."""
@@ -189,6 +203,7 @@ def classifier_from(
     fusion: Literal["none", "concat", "cross_attention"] = "none",
     pooling: Pooling | None = None,
     dropout: float = 0.1,
+    join: Join = "mean",
 ) -> SequenceClassifier:
     """A classifier on a copy of a pre-trained model's encoder (and tower).
 
@@ -202,10 +217,17 @@ def classifier_from(
     pooling : optional
         The model's own by default.
     dropout : float
+    join : {"mean", "max"}
+        Of the pieces of a long input.
     """
     if isinstance(model, EBERT):
         return SequenceClassifier(
-            model.without_states(), n_labels, pooling or model.pooling, fusion, dropout=dropout
+            model.without_states(),
+            n_labels,
+            pooling or model.pooling,
+            fusion,
+            dropout=dropout,
+            chunks=_chunks_of(None, model.hidden, join),
         )
     parts = copy.deepcopy((model.encoder, model.tower, model.chunks, model.fusion))
     encoder, tower, chunks, trained = parts
@@ -219,9 +241,30 @@ def classifier_from(
         tower=tower,
         regions=model.regions,
         dropout=dropout,
-        chunks=chunks,
+        chunks=_chunks_of(chunks, encoder.hidden, join),
         joined=joined,
     )
+
+
+def _chunks_of(own: ChunkPool | None, hidden: int, join: Join) -> ChunkPool | None:
+    """What joins the pieces of an input: the trunk's own layer, or what is asked for; None: their
+    mean.
+
+    Raises
+    ------
+    RecipeError
+        If both are there.
+    """
+    if join == "mean":
+        return own
+    if own is not None:
+        raise RecipeError(
+            "the trunk joins the pieces of an input by a layer of its own",
+            where="--join",
+            found=join,
+            expected="mean, which leaves it to that layer",
+        )
+    return ChunkPool(hidden, join)
 
 
 def _heads(encoder: SequenceEncoder) -> int:

@@ -8,6 +8,7 @@ Axes: B windows, L tokens, H hidden, V k-mer ids, Vs state ids, M masked tokens.
 """
 
 import copy
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from epilm.batch import Batch, Outputs, Windows
 from epilm.errors import InputError
-from epilm.models.grouping import Pooling
+from epilm.models.grouping import AT_ONCE, Pooling, in_groups
+from epilm.models.token_heads import answer_tokens, asked_of_tokens, keep_token_heads
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.vocabulary import MaskedHead, labelled
 from epilm.tokens.kmers import PAD
@@ -62,8 +64,8 @@ class EBERT(nn.Module):
         Scores states; tied to `states`, or to `state_table`.
     state_table : nn.Embedding (Vs, H), optional
         Vectors that `state_head` scores with, where they are not those of `states`.
-    motif_head : nn.Linear (H, M), optional
-        Scores motifs at each token.
+    token_heads : mapping of str to nn.Linear (H, M), optional
+        What answers for each token, by attribute (`models.token_heads`).
     combine : {"sum", "concat"}
         How a token's two vectors become one.
     pooling : {"cls", "pooler", "mean"}
@@ -85,7 +87,7 @@ class EBERT(nn.Module):
         states: nn.Embedding | None = None,
         state_head: MaskedHead | None = None,
         state_table: nn.Embedding | None = None,
-        motif_head: nn.Linear | None = None,
+        token_heads: Mapping[str, nn.Linear] | None = None,
         combine: Combine = "sum",
         pooling: Pooling = "cls",
     ) -> None:
@@ -97,7 +99,7 @@ class EBERT(nn.Module):
         self.encoder, self.masked_head = encoder, masked_head
         # The table first: a tensor shared with the head is called by its name.
         self.states, self.state_table, self.state_head = states, state_table, state_head
-        self.motif_head = motif_head
+        keep_token_heads(self, token_heads)
         self.join = (
             StateJoin(encoder.hidden) if states is not None and combine == "concat" else None
         )
@@ -174,6 +176,8 @@ class EBERT(nn.Module):
 
     def encode_windows(self, windows: Windows) -> Tensor:
         """Token vectors (B, L, H) of windows as a `WindowReader` gives them."""
+        if windows.owner is not None and len(windows) > AT_ONCE and windows.states is None:
+            return in_groups(self.encode, windows.ids, windows.mask)
         return self.encode(windows.ids, windows.mask, windows.states, full=windows.full)
 
     def without_states(self) -> SequenceEncoder:
@@ -207,13 +211,12 @@ class EBERT(nn.Module):
         rows = (
             torch.cat(asked) if asked else None
         )  # a token under both heads is computed once for each
-        sites = batch.motif_sites is not None and self.motif_head is not None
+        of_all = asked_of_tokens(self, batch)
         hidden = self.encode(
-            dna.ids, dna.mask, batch.states, full=dna.full, rows=None if sites else rows
+            dna.ids, dna.mask, batch.states, full=dna.full, rows=None if of_all else rows
         )
-        if sites:
-            assert self.motif_head is not None
-            out.motif_logits = self.motif_head(hidden)
+        if of_all:
+            answer_tokens(self, of_all, hidden, out)
             hidden = hidden if rows is None else hidden.flatten(0, 1).index_select(0, rows)
         if kmers is not None:
             assert self.masked_head is not None

@@ -16,6 +16,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.models.seeds import seeded
 from epilm.models.sizes import encoder_from_spec, encoder_size
 from epilm.models.stem import BaseStem
+from epilm.models.token_heads import build_token_heads
 from epilm.nn.encoder import init_weights
 from epilm.nn.fusion import build_fusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead, projection
@@ -71,14 +72,8 @@ def build_model(spec: ModelSpec, *, seed: int | None = None) -> GeneBERT | EBERT
         return MODELS[spec.name](spec)
 
 
-def check_spec(spec: ModelSpec) -> None:
-    """Refuse a spec that cannot become a model.
-
-    Raises
-    ------
-    RecipeError
-        Naming the key, the value and the cure.
-    """
+def _check_words(spec: ModelSpec) -> None:
+    """Refuse a model, or a word of its spec, that is not known."""
     if spec.name not in MODELS:
         raise RecipeError(
             "unknown model", where="model.name", found=spec.name, do=nearest(spec.name, MODELS)
@@ -90,6 +85,17 @@ def check_spec(spec: ModelSpec) -> None:
             raise RecipeError(
                 "unknown value", where=f"model.{key}", found=value, do=nearest(str(value), known)
             )
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Refuse a spec that cannot become a model.
+
+    Raises
+    ------
+    RecipeError
+        Naming the key, the value and the cure.
+    """
+    _check_words(spec)
     if not 3 <= spec.k <= 7:
         raise RecipeError(
             "k-mers of this width have no vocabulary",
@@ -348,7 +354,7 @@ def _genebert(spec: ModelSpec) -> GeneBERT:
             ContactEncoder(spec.regions, hidden, shared) if spec.contacts == "encoder" else None
         ),
         cells=_cell_vectors(spec.cells, hidden) if spec.cell_embedding else None,
-        motif_head=_motif_head(spec, hidden),
+        token_heads=build_token_heads(spec, hidden),
         regions=spec.regions,
     )
 
@@ -363,9 +369,9 @@ def _ebert(spec: ModelSpec) -> EBERT:
     )
     hidden = encoder.hidden
     head = MaskedHead(hidden, vocab, encoder.words.weight)
-    motifs = _motif_head(spec, hidden)
+    of_tokens = build_token_heads(spec, hidden)
     if "states" not in spec.streams:
-        return EBERT(encoder, head, motif_head=motifs, pooling=spec.pooling)
+        return EBERT(encoder, head, token_heads=of_tokens, pooling=spec.pooling)
     rows = spec.states + N_SPECIAL_STATES
     states = nn.Embedding(rows, hidden, padding_idx=PAD_STATE)
     states.apply(init_weights)
@@ -378,7 +384,7 @@ def _ebert(spec: ModelSpec) -> EBERT:
         states=states,
         state_head=MaskedHead(hidden, rows, states.weight if own is None else own.weight),
         state_table=own,
-        motif_head=motifs,
+        token_heads=of_tokens,
         combine=spec.state_combine,
         pooling=spec.pooling,
     )
@@ -389,16 +395,6 @@ def _stem(spec: ModelSpec) -> BaseStem | None:
         return None
     hidden = encoder_size(spec.encoder).hidden
     return BaseStem(spec.k, spec.stride, spec.stem.filters, spec.stem.width, hidden)
-
-
-def _motif_head(spec: ModelSpec, hidden: int) -> nn.Linear | None:
-    if not spec.motif_sites:
-        return None
-    head = nn.Linear(hidden, spec.motif_sites)
-    head.apply(init_weights)
-    # Sites are rare: begin there, so that the first steps are not spent on it.
-    nn.init.constant_(head.bias, MOTIF_BIAS)
-    return head
 
 
 def _cell_vectors(cells: int, hidden: int) -> nn.Embedding:
@@ -422,8 +418,6 @@ STREAMS: dict[str, tuple[str, ...]] = {
     "dbert": ("dna",),
 }
 WINDOW_MODELS = ("ebert", "dbert")
-# Logit of one in a thousand: about how many tokens hold the middle of one motif's site.
-MOTIF_BIAS = -7.0
 
 
 def parameter_table(model: nn.Module) -> dict[str, int]:

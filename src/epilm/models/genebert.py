@@ -10,6 +10,7 @@ Dt the tower's width, D the shared embedding, P pairs, M masked tokens.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from epilm.models.grouping import (
     pool_tokens,
     pooled_places,
 )
+from epilm.models.token_heads import answer_tokens, asked_of_tokens, keep_token_heads
 from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.fusion import ConcatFusion, CrossAttentionFusion
 from epilm.nn.heads import ContactBias, ContactEncoder, FactorHead, PairHead
@@ -72,8 +74,8 @@ class GeneBERT(nn.Module):
     contact_encoder : ContactEncoder, optional
     cells : nn.Embedding, optional
         Cell type vectors, added to the input of [CLS] (A15).
-    motif_head : nn.Linear (H, M), optional
-        Scores motifs at each token of pass 1.
+    token_heads : mapping of str to nn.Linear (H, M), optional
+        What answers for each token of pass 1, by attribute (`models.token_heads`).
     regions : int
         R.
     temperature : float
@@ -97,7 +99,7 @@ class GeneBERT(nn.Module):
         contact_bias: ContactBias | None = None,
         contact_encoder: ContactEncoder | None = None,
         cells: nn.Embedding | None = None,
-        motif_head: nn.Linear | None = None,
+        token_heads: Mapping[str, nn.Linear] | None = None,
         regions: int = 10,
         temperature: float = 0.07,
     ) -> None:
@@ -114,7 +116,7 @@ class GeneBERT(nn.Module):
         )
         self.pair_head, self.fusion, self.factor_head = pair_head, fusion, factor_head
         self.contact_bias, self.contact_encoder = contact_bias, contact_encoder
-        self.motif_head = motif_head
+        keep_token_heads(self, token_heads)
         self.log_temperature = (
             nn.Parameter(torch.tensor(math.log(temperature)))
             if seq_projection is not None
@@ -198,13 +200,10 @@ class GeneBERT(nn.Module):
     def _match(self, batch: Batch) -> tuple[Read, Tensor, Tensor]:
         """Pass of matching: what it read, region vectors (B, R or 1, H) and E_seq (B, H)."""
         source = batch.dna if batch.clean is None else batch.clean
-        whole = self._asked_sites(batch) and batch.clean is None
+        whole = bool(asked_of_tokens(self, batch)) and batch.clean is None
         read = self.read(source, batch.cells[batch.owner], whole=whole)
         states, embedding = self._samples(self.pool(read.tokens, source.mask), batch)
         return read, states, embedding
-
-    def _asked_sites(self, batch: Batch) -> bool:
-        return self.motif_head is not None and batch.motif_sites is not None
 
     # --- what is asked of the model -----------------------------------------
 
@@ -249,12 +248,10 @@ class GeneBERT(nn.Module):
         if self.contact_encoder is not None and batch.contacts is not None:
             out.contact_embedding = self.contact_encoder(batch.contacts)
         # Only now the passes that matching has no part in.
-        sites, dna = self._asked_sites(batch), matched
+        of_all, dna = asked_of_tokens(self, batch), matched
         if batch.clean is not None:
-            dna = self.read(batch.dna, batch.cells[batch.owner], whole=sites)
-        if sites:
-            assert self.motif_head is not None
-            out.motif_logits = self.motif_head(dna.tokens)  # (N, L, M)
+            dna = self.read(batch.dna, batch.cells[batch.owner], whole=bool(of_all))
+        answer_tokens(self, of_all, dna.tokens, out)
         masked = [(dna, batch.dna)]
         if batch.pairs is not None and self.pair_head is not None:
             pairs = self.read(batch.pairs)

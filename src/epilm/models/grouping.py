@@ -4,7 +4,7 @@ sample.
 Axes: B samples, N encoder inputs, P inputs of a sample (regions or pieces), L tokens, H hidden.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils.checkpoint import checkpoint
 
 from epilm.errors import RecipeError
 
@@ -88,6 +89,57 @@ def masked_mean(x: Tensor, present: Tensor) -> Tensor:
     return x.sum(1) / present.sum(1, keepdim=True).clamp(min=1)
 
 
+Join = Literal["mean", "max"]
+AT_ONCE = 16  # pieces of a forward pass where they are learned from: the rest is computed again
+
+
+def join_pieces(x: Tensor, owner: Tensor | None, how: Join) -> Tensor:
+    """One vector a row from those of its pieces.
+
+    Parameters
+    ----------
+    x : float tensor, shape (N, H)
+    owner : int64 tensor, shape (N,), or None
+        Row of each piece, ascending; None: every row is one piece.
+    how : {"mean", "max"}
+
+    Returns
+    -------
+    float tensor, shape (B, H)
+
+    Examples
+    --------
+    >>> x, owner = torch.tensor([[1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1])
+    >>> join_pieces(x, owner, "mean").tolist(), join_pieces(x, owner, "max").tolist()
+    ([[2.0], [7.0]], [[3.0], [7.0]])
+    """
+    if owner is None:
+        return x
+    rows, present = by_sample(x, owner, int(owner[-1]) + 1)
+    if how == "max":
+        return rows.masked_fill(~present[..., None], -torch.inf).amax(1)
+    return masked_mean(rows, present)
+
+
+def in_groups(encode: Callable[..., Tensor], *inputs: Tensor, count: int = AT_ONCE) -> Tensor:
+    """Encode many pieces, a group after the other, in the memory of one group.
+
+    Where gradients are wanted a group is computed again on the way back, with the same dropout.
+
+    Parameters
+    ----------
+    encode : function of tensors (n, ...)
+        Gives a tensor (n, ...).
+    *inputs : tensors (N, ...)
+    count : int
+        Pieces of a group.
+    """
+    parts = zip(*(each.split(count) for each in inputs), strict=True)
+    if torch.is_grad_enabled():
+        return torch.cat([checkpoint(encode, *part, use_reentrant=False) for part in parts])
+    return torch.cat([encode(*part) for part in parts])
+
+
 def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -> Tensor:
     """One vector an input (A13): the raw [CLS], BERT's tanh pooler of it, or the mean over tokens.
 
@@ -138,9 +190,9 @@ class ChunkPool(nn.Module):
     ----------
     hidden : int
         H, even.
-    how : {"lstm", "mean"}
+    how : {"lstm", "mean", "max"}
         "lstm": last states of a bidirectional LSTM over the pieces' vectors, H / 2 from each
-        direction. "mean": their mean.
+        direction. "mean", "max": of all, number by number.
 
     Examples
     --------
@@ -148,8 +200,9 @@ class ChunkPool(nn.Module):
     torch.Size([2, 4])
     """
 
-    def __init__(self, hidden: int, how: Literal["lstm", "mean"]) -> None:
+    def __init__(self, hidden: int, how: Literal["lstm", "mean", "max"]) -> None:
         super().__init__()
+        self.join: Join = "max" if how == "max" else "mean"
         self.lstm = (
             nn.LSTM(hidden, hidden // 2, batch_first=True, bidirectional=True)
             if how == "lstm"
@@ -159,6 +212,8 @@ class ChunkPool(nn.Module):
     def forward(self, x: Tensor, owner: Tensor, samples: int) -> Tensor:
         """Map (N, H) and owners (N,) to (B, H)."""
         rows, present = by_sample(x, owner, samples)  # (B, P, H), (B, P)
+        if self.lstm is None and self.join == "max":
+            return rows.masked_fill(~present[..., None], -torch.inf).amax(1)
         if self.lstm is None:
             return masked_mean(rows, present)
         # cuDNN wants lengths on the CPU; a sample without pieces is read as one zero piece.

@@ -17,9 +17,11 @@ from epilm.models.baselines import FactorNet, SmallCNN
 from epilm.models.binding_head import BindingModel, binding_from
 from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.dilated import DilatedCNN
+from epilm.models.grouping import Join
 from epilm.models.per_base import per_base_from
 from epilm.models.pooled import pooled_from
 from epilm.models.seeds import seeded
+from epilm.models.siamese import Combine, SiameseCNN, siamese_from
 
 
 class Shape(NamedTuple):
@@ -37,6 +39,8 @@ class Shape(NamedTuple):
         Whether rows come with a cell type's states.
     width : int
         Bases of a row in the middle of its window; 0 where rows bring their own.
+    loci : int
+        Of a row: 2 where rows are pairs.
     """
 
     outputs: int
@@ -44,6 +48,7 @@ class Shape(NamedTuple):
     window_bp: int = 0
     states: bool = False
     width: int = 0
+    loci: int = 1
 
     @property
     def context(self) -> int:
@@ -63,12 +68,15 @@ class Head(NamedTuple):
     about : str
     per_base : bool
         Whether it answers each base of a row, in place of the row.
+    loci : tuple of int
+        How many loci a row may be.
     """
 
     build: Callable[..., nn.Module]
     options: tuple[str, ...]
     about: str
     per_base: bool = False
+    loci: tuple[int, ...] = (1,)
 
 
 def _linear(
@@ -78,6 +86,7 @@ def _linear(
     *,
     fusion: str = "none",
     dropout: float = 0.1,
+    join: Join = "mean",
 ) -> nn.Module:
     if shape.signals:
         raise UsageError(
@@ -91,7 +100,7 @@ def _linear(
         if seed is not None:
             torch.manual_seed(seed)
         how: Any = fusion  # the options have checked the word
-        return classifier_from(model, shape.outputs, fusion=how, dropout=dropout)
+        return classifier_from(model, shape.outputs, fusion=how, dropout=dropout, join=join)
 
 
 def _convolutions(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:
@@ -103,15 +112,19 @@ def _bases(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Mod
     return per_base_from(model, shape.outputs, context=shape.context, seed=seed, **options)
 
 
+def _pair(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:
+    return siamese_from(model, shape.outputs, seed=seed, **options)
+
+
 HEADS: dict[str, Head] = {
     "linear": Head(
         _linear,
-        ("fusion", "dropout"),
+        ("fusion", "dropout", "join"),
         "pooled vector and one layer (BERT's)",
     ),
     "convolutions": Head(
         _convolutions,
-        ("conv_channels", "kernel", "activation", "pool", "dense", "dropout", "shortcut"),
+        ("conv_channels", "kernel", "activation", "pool", "dense", "dropout", "shortcut", "join"),
         "two convolutions over tokens and signals, two dense layers (EBERT's)",
     ),
     "bases": Head(
@@ -119,6 +132,12 @@ HEADS: dict[str, Head] = {
         ("dropout",),
         "one layer on each token, an answer a base: long inputs by chunks that overlap",
         per_base=True,
+    ),
+    "pair": Head(
+        _pair,
+        ("combine", "dropout", "join"),
+        "two layers on what the pooled vectors of two loci have in common",
+        loci=(2,),
     ),
 }
 
@@ -134,15 +153,20 @@ class Network(NamedTuple):
     about : str
     per_base : bool
         Whether it answers each base of a row, in place of the row.
+    loci : tuple of int
+        How many loci a row may be.
     """
 
     build: Callable[..., nn.Module]
     both_strands: bool
     about: str
     per_base: bool = False
+    loci: tuple[int, ...] = (1,)
 
 
-def _cnn(shape: Shape, *, dropout: float = 0.3) -> nn.Module:
+def _cnn(shape: Shape, *, dropout: float = 0.3, combine: Combine = "symmetric") -> nn.Module:
+    if shape.loci == 2:
+        return SiameseCNN(shape.outputs, combine, dropout)
     return SmallCNN(shape.outputs, dropout=dropout, both_strands=True)
 
 
@@ -168,7 +192,7 @@ def _dilated(shape: Shape) -> nn.Module:
 
 
 NETWORKS: dict[str, Network] = {
-    "cnn": Network(_cnn, True, "small CNN, from scratch"),
+    "cnn": Network(_cnn, True, "small CNN, from scratch", loci=(1, 2)),
     "factornet": Network(_factornet, True, "FactorNet's kind of network, from scratch"),
     "dilated": Network(
         _dilated, False, "SpliceAI's dilated CNN, from scratch: an answer a base", per_base=True
@@ -189,7 +213,7 @@ def find_head(name: str) -> Head:
     >>> find_head("liner")
     Traceback (most recent call last):
     epilm.errors.UsageError: --head: unknown head. Found 'liner'. Did you mean linear? Known:
-        bases, convolutions, linear.
+        bases, convolutions, linear, pair.
     """
     if name not in HEADS:
         raise UsageError(
@@ -221,6 +245,7 @@ def build_network(model: Any, about: Mapping[str, Any], seed: int | None = None)
         int(about.get("window_bp") or 0),
         "states" in about.get("streams", ()),
         int(about.get("width") or 0),
+        int(about.get("loci", 1)),
     )
     options = dict(about.get("head", {}))
     name = options.pop("name", None)

@@ -157,18 +157,27 @@ class PerBaseModel(nn.Module):
     def encode_windows(self, windows: Windows) -> Tensor:
         """Vectors (B, tokens, H) of the tokens that answer the block, in order."""
         ids, first, count = self._tokens(windows)
-        chunks = -(-count // self.kept)
-        left = first - self.beside
-        right = left + chunks * self.kept + 2 * self.beside
-        # Beyond the window nothing is known.
-        padded = torch.nn.functional.pad(
-            ids[:, max(left, 0) : max(right, 0)],
-            (max(-left, 0), max(right - max(ids.shape[1], left), 0)),
-            value=UNK,
-        )
-        cut = padded.unfold(1, self.kept + 2 * self.beside, self.kept)  # (B, Q, L)
+        cut = self._cut(ids, first, count, UNK)  # (B, Q, L)
         vectors = self._encode(cut.flatten(0, 1))  # (B Q, kept, H)
-        return vectors.reshape(len(ids), chunks * self.kept, -1)[:, :count]
+        return vectors.reshape(len(ids), cut.shape[1] * self.kept, -1)[:, :count]
+
+    def _cut(self, rows: Tensor, first: int, count: int, beyond: int) -> Tensor:
+        """Chunks (B, Q, L) of rows of tokens; beyond the window, where nothing is known,
+        `beyond`.
+        """
+        left = first - self.beside
+        right = left + -(-count // self.kept) * self.kept + 2 * self.beside
+        padded = torch.nn.functional.pad(
+            rows[:, max(left, 0) : max(right, 0)],
+            (max(-left, 0), max(right - max(rows.shape[1], left), 0)),
+            value=beyond,
+        )
+        return padded.unfold(1, self.kept + 2 * self.beside, self.kept)
+
+    def chunk_places(self, windows: Windows) -> Tensor:
+        """Which token of a window stands where in its chunks, (Q, L); -1 beyond the window."""
+        ids, first, count = self._tokens(windows)
+        return self._cut(torch.arange(ids.shape[1], device=ids.device)[None], first, count, -1)[0]
 
     def _tokens(self, windows: Windows) -> tuple[Tensor, int, int]:
         """Ids of all tokens of windows (B, L), the first that answers the block, and how many do.

@@ -14,6 +14,7 @@ from epilm.models.ebert import EBERT
 from epilm.models.genebert import GeneBERT
 from epilm.models.grouping import Pooling, pool_tokens
 from epilm.models.seeds import seeded
+from epilm.models.token_heads import keep_token_heads
 from epilm.nn.heads import LabelHead
 
 
@@ -62,7 +63,8 @@ def trunk_of(model: EBERT | GeneBERT) -> EBERT:
     if isinstance(model, GeneBERT):
         return EBERT(copy.deepcopy(model.encoder), pooling=model.pooling)
     trunk = copy.deepcopy(model)
-    trunk.masked_head = trunk.state_head = trunk.state_table = trunk.motif_head = None
+    trunk.masked_head = trunk.state_head = trunk.state_table = None
+    keep_token_heads(trunk)
     return trunk
 
 

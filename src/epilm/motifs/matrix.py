@@ -203,6 +203,56 @@ def factor_matrix(
     return matrices[0], report
 
 
+def _check_statistics(statistics: Sequence[str]) -> None:
+    """Refuse unknown statistics, one that stands twice, and none."""
+    for statistic in statistics:
+        if statistic not in get_args(Statistic):
+            raise InputError(
+                f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic))
+            )
+    if not statistics or len(set(statistics)) < len(statistics):
+        raise InputError(
+            "each matrix needs a statistic of its own", found=", ".join(statistics) or "none"
+        )
+
+
+def _report(
+    motifs: Sequence[Motif],
+    made: Sequence[tuple[NDArray[np.float64], ...]],
+    backgrounds: NDArray[np.float64],
+    statistics: Sequence[Statistic],
+    background: Background,
+    short: Short,
+    p: float,
+    pseudocount: float,
+) -> MotifReport:
+    """Sum up cuts and reach of all motifs; `made` has thresholds, minimal p and maxima of each
+    background.
+    """
+    cuts, minimum, maximum = (np.stack([m[i] for m in made]) for i in range(3))
+    known = [m.sites is not None and not m.is_counts for m in motifs]
+    lowest = minimum.max(axis=0)
+    report = MotifReport(
+        ids=tuple(m.id for m in motifs),
+        names=tuple(m.name for m in motifs),
+        statistic=statistics[0],
+        background=background,
+        short=short,
+        p=float(p),
+        pseudocount=float(pseudocount),
+        thresholds=tuple(cuts.mean(axis=0).tolist()),
+        minimum_p=tuple(lowest.tolist()),
+        maximum_score=tuple(maximum.max(axis=0).tolist()),
+        unreachable=tuple(m.id for m, low in zip(motifs, lowest) if low > p),
+        backgrounds=tuple(tuple(bg.tolist()) for bg in backgrounds),
+        counts=sum(m.is_counts for m in motifs),
+        frequencies=sum(not m.is_counts for m in motifs) - sum(known),
+        scaled=sum(known),
+        more_statistics=statistics[1:],
+    )
+    return report
+
+
 def factor_matrices(
     genome_codes: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -253,15 +303,7 @@ def factor_matrices(
     ([[2.7578125]], [[2.0]])
     """
     statistics = tuple(statistics)
-    for statistic in statistics:
-        if statistic not in get_args(Statistic):
-            raise InputError(
-                f"unknown statistic {statistic!r}", expected=", ".join(get_args(Statistic))
-            )
-    if not statistics or len(set(statistics)) < len(statistics):
-        raise InputError(
-            "each matrix needs a statistic of its own", found=", ".join(statistics) or "none"
-        )
+    _check_statistics(statistics)
     if background not in get_args(Background):
         raise InputError(
             f"unknown background {background!r}", expected=", ".join(get_args(Background))
@@ -310,27 +352,7 @@ def factor_matrices(
             if progress is not None:
                 progress(done + tasks[min(at + step, len(tasks)) - 1][1], total)
         done += count
-    cuts, minimum, maximum = (np.stack([m[i] for m in made]) for i in range(3))
-    known = [m.sites is not None and not m.is_counts for m in motifs]
-    lowest = minimum.max(axis=0)
-    report = MotifReport(
-        ids=tuple(m.id for m in motifs),
-        names=tuple(m.name for m in motifs),
-        statistic=statistics[0],
-        background=background,
-        short=short,
-        p=float(p),
-        pseudocount=float(pseudocount),
-        thresholds=tuple(cuts.mean(axis=0).tolist()),
-        minimum_p=tuple(lowest.tolist()),
-        maximum_score=tuple(maximum.max(axis=0).tolist()),
-        unreachable=tuple(m.id for m, low in zip(motifs, lowest) if low > p),
-        backgrounds=tuple(tuple(bg.tolist()) for bg in backgrounds),
-        counts=sum(m.is_counts for m in motifs),
-        frequencies=sum(not m.is_counts for m in motifs) - sum(known),
-        scaled=sum(known),
-        more_statistics=statistics[1:],
-    )
+    report = _report(motifs, made, backgrounds, statistics, background, short, p, pseudocount)
     return targets, report
 
 

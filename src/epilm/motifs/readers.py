@@ -285,6 +285,26 @@ def _glued(rows: list[str]) -> list[list[float]] | None:
     return out
 
 
+def _probabilities(
+    lines: list[Line], at: int, path: Path, id: str
+) -> tuple[list[list[float]], int]:
+    """Read the rows of a matrix from line `at` on; give the line behind them too."""
+    rows: list[list[float]] = []
+    while at < len(lines) and re.match(r"\s*[-+.\d]|\s*(nan|inf)", lines[at][1], re.I):
+        if re.fullmatch(r"\s*-{2,}\s*", lines[at][1]):  # the rule below MEME's own tables
+            break
+        row = numbers_of(lines[at][1].split(), f"{path}, line {lines[at][0]}, motif {id}")
+        if len(row) != 4:
+            raise InputError(
+                f"motif {id}: a row needs four probabilities",
+                where=f"{path}, line {lines[at][0]}",
+                found=f"{len(row)} numbers",
+            )
+        rows.append(row)
+        at += 1
+    return rows, at
+
+
 def read_meme(lines: list[Line], path: Path) -> list[Motif]:
     """MEME's minimal format, and the text output of MEME, STREME and DREME, which holds it between
     other lines.
@@ -322,19 +342,7 @@ def read_meme(lines: list[Line], path: Path) -> list[Motif]:
                 raise InputError("a matrix before its MOTIF line", where=here)
             if keys.get("alength", "4") != "4":
                 raise InputError("the motif is not over A, C, G, T", where=here, found=line)
-            rows: list[list[float]] = []
-            while at < len(lines) and re.match(r"\s*[-+.\d]|\s*(nan|inf)", lines[at][1], re.I):
-                if re.fullmatch(r"\s*-{2,}\s*", lines[at][1]):  # the rule below MEME's own tables
-                    break
-                row = numbers_of(lines[at][1].split(), f"{path}, line {lines[at][0]}, motif {id}")
-                if len(row) != 4:
-                    raise InputError(
-                        f"motif {id}: a row needs four probabilities",
-                        where=f"{path}, line {lines[at][0]}",
-                        found=f"{len(row)} numbers",
-                    )
-                rows.append(row)
-                at += 1
+            rows, at = _probabilities(lines, at, path, id)
             width, sites = numbers_of(
                 [keys.get("w", str(len(rows))), keys.get("nsites", "0")], here
             )

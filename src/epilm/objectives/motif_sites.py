@@ -162,6 +162,7 @@ MOTIF_SITES = Objective(
     spec=MotifSitesSpec,
     loss=motif_sites_loss,
     ranges={"alike": (0.01, 1)},
+    added={"alike": None},
     needs_of_store=misfits_of_store,
     titles={
         "loss": "Motif sites: loss",

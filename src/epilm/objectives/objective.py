@@ -80,6 +80,8 @@ class Objective:
         Fields of `Outputs` whose rows the loss compares with each other, over samples and over
         processes. The step gives it those of a whole contrast, `matching.batch` samples, however
         it is cut into micro-batches, with the temperature; it must read nothing else.
+    added : mapping
+        Keys that recipes of older runs do not have, and what those runs did.
     pooled : bool
         The loss itself is one of those: it is not taken batch by batch in validation.
     """
@@ -99,4 +101,5 @@ class Objective:
     counts: frozenset[str] = frozenset()
     gather: Callable[[Any], Gathered] | None = None
     contrasts: tuple[str, ...] = ()
+    added: Mapping[str, Any] = field(default_factory=dict)
     pooled: bool = False

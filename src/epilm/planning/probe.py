@@ -11,10 +11,12 @@ memory of a process cannot be measured twice.
 import ctypes
 import gc
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -195,8 +197,9 @@ def calibrate(
 def probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Do what `calibrate` asks, in this process; see there."""
     torch.set_num_threads(asked["threads"])
-    _import_the_rest()
-    recipe, store = from_dict(asked["recipe"]), Store.open(asked["store"])
+    recipe = from_dict(asked["recipe"])
+    _import_the_rest(recipe.train.devices)
+    store = Store.open(asked["store"])
     machine = choose_place(asked["device"], recipe.train.precision)
     with kept_heap(machine.device):
         return _tried(asked, recipe, store, machine)
@@ -405,18 +408,16 @@ def _wait(place: Place) -> None:
         torch.mps.synchronize()
 
 
-def _import_the_rest() -> None:
+def _import_the_rest(processes: int) -> None:
     """What a run imports, so that the memory is its own."""
-    import logging
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import lightning.pytorch  # noqa: F401
+    if processes > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import lightning.pytorch  # noqa: F401
 
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        with suppress(ImportError):
-            from torch.utils.tensorboard import SummaryWriter  # noqa: F401
+    with suppress(ImportError):
+        from torch.utils.tensorboard import SummaryWriter  # noqa: F401
 
 
 def _status(key: str) -> float | None:

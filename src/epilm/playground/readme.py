@@ -36,6 +36,11 @@ _FILES = (
         "`genes.gtf`, `splice.tsv`",
         "transcripts; splice junctions in SpliceAI's canonical layout (1-based)",
     ),
+    (
+        "`expression.tsv`",
+        "transcripts per million, genes x cell types: of the open promoter, bound sites and open"
+        " distal regions near it",
+    ),
     ("`variants.vcf.gz`", "variants with their planted effect in INFO (bgzip)"),
     (
         "`contacts.cool`, `contacts/<chrom>.tsv.gz`",

@@ -38,6 +38,7 @@ from epilm.playground.ground_plan import (
     plan_slots,
     size_of,
 )
+from epilm.playground.levels import gene_levels, level_lines
 from epilm.playground.programmes import PROGRAMMES, PROMOTER_FACTORS, motif_text, planted_motifs
 from epilm.playground.promoters import core_sequences, promoter_rows, write_promoter_tables
 from epilm.playground.readme import readme_text
@@ -55,6 +56,8 @@ class _Chromosome:
     counts: sparse.csr_matrix
     mappability: list[tuple[int, int, float]]
     contacts: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    genes: list[str]
+    levels: NDArray[np.float64]
 
 
 def simulate(
@@ -112,6 +115,7 @@ def simulate(
         _write_signals(folder, plan, kept)
         _write_counts(folder, plan, kept)
         _write_contacts(folder, plan, kept)
+        _write_levels(folder, plan, kept)
         (folder / "motifs.jaspar").write_text(motif_text(), encoding="ascii")
         write_json(folder / "truth.json", _truth(plan, seed, kept))
         (folder / "README.md").write_text(readme_text(plan, seed), encoding="utf-8")
@@ -217,6 +221,8 @@ def _write_by_chromosome(
                     assays.cell_counts(plan, seed, number, opening),
                     assays.mappability(length, made.codes, made.repeats),
                     assays.contact_map(plan, seed, number, slots),
+                    [gene.name for gene in made.genes],
+                    gene_levels(seed, number, made.genes, regions, made.sites, bound, opening),
                 )
             )
     fasta.close(folder / "genome.fa.fai")
@@ -375,6 +381,13 @@ def _write_contacts(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
     writers.write_cooler(
         folder / "contacts.cool", sizes, plan.contact_bin, pd.concat(pixels, ignore_index=True)
     )
+
+
+def _write_levels(folder: Path, plan: Size, kept: list[_Chromosome]) -> None:
+    names = [name for chromosome in kept for name in chromosome.genes]
+    levels = np.concatenate([chromosome.levels for chromosome in kept])
+    lines = level_lines(plan.cell_types, names, levels)
+    (folder / "expression.tsv").write_text("".join(lines), encoding="ascii")
 
 
 def _truth(plan: Size, seed: int, kept: list[_Chromosome]) -> dict[str, Any]:

@@ -183,3 +183,53 @@ def retrieval_curve(
     ax.set(title=title, xlabel="k", ylabel="recall@k", ylim=(0, 1.02), xscale="log")
     ax.legend(loc="best")
     return ax
+
+
+def drawn_curves(
+    ax: Axes,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    labels: tuple[str, str],
+    diagonal: bool = False,
+    level: float | None = None,
+    marks: bool = False,
+) -> Axes:
+    """Draw curves of points in the unit square: precision and recall, ROC, calibration.
+
+    Parameters
+    ----------
+    ax : Axes
+    curves : mapping
+        Name -> points (x, y). Where there are more than one, a legend names them.
+    title : str
+    labels : (str, str)
+        Of the axes.
+    diagonal : bool
+        Draw y = x dashed.
+    level : float, optional
+        Draw a dashed line there.
+    marks : bool
+        Mark the points.
+    """
+    for (name, points), colour in zip(curves.items(), COLOURS * 4):
+        x, y = np.asarray(points, np.float64).reshape(-1, 2).T
+        ax.plot(x, y, color=colour, marker="o" if marks else "", markersize=3.5, label=name)
+    if diagonal:
+        ax.plot([0, 1], [0, 1], color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2)
+    if level is not None:
+        ax.axhline(level, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2)
+    ax.set(title=title, xlabel=labels[0], ylabel=labels[1], xlim=(0, 1), ylim=(0, 1.01))
+    if len(curves) > 1:
+        ax.legend(loc="best")
+    return ax
+
+
+def histogram(ax: Axes, counts: ArrayLike, edges: ArrayLike, title: str = "") -> Axes:
+    """Draw counts (B,) between edges (B + 1,) as steps, and a line at 0 where that lies inside."""
+    at = np.asarray(edges, np.float64)
+    ax.stairs(np.asarray(counts), at, fill=True, color=COLOURS[0], alpha=0.85)
+    if at[0] < 0 < at[-1]:
+        ax.axvline(0, color=CHANCE, linewidth=1.0)
+    ax.set(title=title, ylabel="rows")
+    return ax

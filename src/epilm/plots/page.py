@@ -1,7 +1,7 @@
 """One HTML page that needs nothing else: sections of text, tables and pictures.
 
-Everything is inside the file, pictures included; no script, no address is loaded.
-jinja2 escapes all text.
+Everything is inside the file, pictures included; no script, no address is loaded. The numbers of
+each picture lie beside the page as TSV. jinja2 escapes all text.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from epilm import __version__
-from epilm.atomic import atomic_file
+from epilm.atomic import atomic_file, atomic_folder
 
 SIMULATED = (
     "SIMULATED DATA: an invented genome with planted signals. No number on this page says anything"
@@ -32,18 +32,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class PictureNumbers:
+    """What a picture shows, as a table that is written beside the page (`NAME.tsv`)."""
+
+    name: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
 class Picture:
-    """An image as data URI with what it shows."""
+    """An image as data URI with what it shows; `numbers` are written beside the page."""
 
     uri: str
     caption: str = ""
     wide: bool = False
     alt: str = ""
+    numbers: tuple[PictureNumbers, ...] = ()
 
 
 @dataclass
 class Section:
-    """A part of the page, in the order: text, cards, tables, pictures, code, notes."""
+    """A part of the page, in the order: text, links, cards, tables, pictures, code, notes."""
 
     title: str
     text: list[str] = field(default_factory=list)
@@ -51,6 +61,7 @@ class Section:
     warnings: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)  # (text, file beside the page)
     code: str = ""
     details: list[tuple[str, str]] = field(default_factory=list)  # (summary, text) folded away
 
@@ -112,8 +123,14 @@ def is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def render(page: Page) -> str:
+def render(page: Page, folder: str = "") -> str:
     """Turn a page into HTML text.
+
+    Parameters
+    ----------
+    page : Page
+    folder : str
+        Where the numbers of its pictures lie, beside the page.
 
     Examples
     --------
@@ -129,16 +146,82 @@ def render(page: Page) -> str:
     )
     environment.filters["show"] = show
     environment.tests["numeric"] = is_number
-    return environment.from_string(source).render(page=page)
+    files_of = {id(numbers): file for file, numbers in _named_numbers(page)}
+    return environment.from_string(source).render(
+        page=page, folder=folder, file_of=lambda numbers: files_of[id(numbers)]
+    )
+
+
+def _named_numbers(page: Page) -> list[tuple[str, PictureNumbers]]:
+    """Give the numbers of all pictures a file each; names that come twice are numbered."""
+    out: list[tuple[str, PictureNumbers]] = []
+    taken: dict[str, int] = {}
+    for numbers in (n for s in page.sections for p in s.pictures for n in p.numbers):
+        plain = "".join(
+            c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in numbers.name
+        )
+        stem = plain.strip("_")[:80] or "numbers"
+        taken[stem] = taken.get(stem, 0) + 1
+        number = "" if taken[stem] == 1 else f".{taken[stem]}"
+        out.append((f"{stem}{number}.tsv", numbers))
+    return out
 
 
 def write_page(page: Page, out: str | Path) -> Path:
-    """Write a page to a file, whole or not at all."""
+    """Write a page to a file, whole or not at all; the numbers of its pictures before it, into a
+    folder beside it that bears its name (`report.numbers`).
+    """
     path = Path(out)
-    text = render(page)
+    named = _named_numbers(page)
+    folder = path.with_name(f"{path.stem}.numbers")
+    text = render(page, folder.name)
+    if named:
+        with atomic_folder(folder, overwrite=True) as new:
+            for file, numbers in named:
+                (new / file).write_text(_tsv(numbers), encoding="utf-8")
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def bar_numbers(
+    name: str, bars: Sequence[tuple[str, str, Sequence[float | None]]]
+) -> PictureNumbers:
+    """Give the numbers of bars with a whisker: a row each number of a bar.
+
+    Parameters
+    ----------
+    name : str
+        Of the table.
+    bars : sequence of (name, score, numbers)
+        A number a seed or fold, from 0 on.
+
+    Examples
+    --------
+    >>> bar_numbers("a", [("CNN", "auroc", [0.5, None])]).rows
+    [('CNN', 'auroc', 0, 0.5), ('CNN', 'auroc', 1, None)]
+    """
+    rows = [(bar, score, at, number) for bar, score, each in bars for at, number in enumerate(each)]
+    return PictureNumbers(name, ("row", "score", "number", "value"), rows)
+
+
+def _tsv(numbers: PictureNumbers) -> str:
+    lines = ["\t".join(numbers.header)]
+    lines += ["\t".join(_plain_cell(cell) for cell in row) for row in numbers.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _plain_cell(value: Any) -> str:
+    """A cell of a table for programs: seven digits, nothing where there is no number.
+
+    Examples
+    --------
+    >>> [_plain_cell(v) for v in (0.1, 1 / 3, float("nan"), None, 3, "a\\tb")]
+    ['0.1', '0.3333333', '', '', '3', 'a b']
+    """
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return f"{value:.7g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
 def load_json(path: Path, default: Any = None) -> Any:

@@ -173,3 +173,77 @@ def project(vectors: ArrayLike, how: str = "tsne", seed: int = 0) -> np.ndarray:
     return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(
         parts[:, :30]
     )
+
+
+def confusion_map(ax: Axes, counts: ArrayLike, names: Sequence[str], title: str = "") -> Axes:
+    """Draw how often each class was said of each: a row a true class, coloured by its shares, the
+    counts in the cells.
+
+    Parameters
+    ----------
+    ax : Axes
+    counts : int (C, C)
+        True class, class said.
+    names : sequence of str, length C
+    title : str
+    """
+    table = np.asarray(counts, np.float64)
+    share = table / np.maximum(table.sum(1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
+    if len(names) <= 12:
+        for row, column in np.ndindex(*table.shape):
+            ax.text(
+                column,
+                row,
+                f"{int(table[row, column]):,}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if share[row, column] > 0.55 else INK,
+            )
+    short = [name if len(name) <= 16 else f"{name[:15]}…" for name in names]
+    long = max(map(len, short), default=0) > 8
+    ax.set_xticks(
+        range(len(names)),
+        short,
+        rotation=30 if long else 0,
+        ha="right" if long else "center",
+        rotation_mode="anchor",
+    )
+    ax.set_yticks(range(len(names)), short)
+    ax.grid(visible=False)
+    ax.set(title=title, xlabel="said", ylabel="true")
+    return ax
+
+
+def true_against_said(ax: Axes, points: ArrayLike, title: str = "") -> Axes:
+    """Draw numbers that were said against the true ones, (N, 2), and the diagonal."""
+    table = np.asarray(points, np.float64).reshape(-1, 2)
+    ax.scatter(table[:, 0], table[:, 1], s=8, color=COLOURS[0], alpha=0.5, linewidth=0)
+    if len(table):
+        ends = [float(table.min()), float(table.max())]
+        ax.plot(ends, ends, color=CHANCE, linestyle=(0, (4, 3)), linewidth=1.2)
+    ax.set(title=title, xlabel="true", ylabel="said")
+    return ax
+
+
+def signed_bars(ax: Axes, values: Mapping[str, float], title: str = "") -> Axes:
+    """Draw one bar a name, to the right where it is above 0; each with its number."""
+    for row, value in enumerate(values.values()):
+        ax.barh(row, value, height=0.62, color=COLOURS[0] if value >= 0 else COLOURS[1])
+        ax.annotate(
+            f"{value:+.3g}",
+            (value, row),
+            xytext=(4 if value >= 0 else -4, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if value >= 0 else "right",
+            fontsize=8,
+        )
+    ax.axvline(0, color=INK, linewidth=0.8)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.invert_yaxis()
+    ax.margins(x=0.2)
+    ax.grid(axis="y", visible=False)
+    ax.set_title(title)
+    return ax

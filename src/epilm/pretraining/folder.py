@@ -18,6 +18,7 @@ from typing import Any
 
 from epilm.atomic import write_json
 from epilm.errors import TrainingError
+from epilm.objectives.table import OBJECTIVES
 from epilm.recipes.recipe import flat
 
 RECIPE, STORE, STARTS, SUMMARY, MODEL, BEST, CHECKPOINTS = (
@@ -63,7 +64,7 @@ ADDED: dict[str, dict[str, Any]] = {
     },
     "samples": {"region_jitter": 0, "on_regions": 0.0, "shuffled": 0.0},
     "model": {"stem": None},
-    "objectives": {"motif_sites": {"alike": None}},
+    "objectives": {name: dict(of.added) for name, of in OBJECTIVES.items() if of.added},
 }
 
 

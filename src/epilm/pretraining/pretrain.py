@@ -23,7 +23,7 @@ from epilm.atomic import locked, write_json
 from epilm.batches import BatchMaker, WindowMaker
 from epilm.batches.placement import place_batches
 from epilm.batches.reach import Reach, measure, region_reach
-from epilm.batches.site_finder import n_asked, names_asked
+from epilm.batches.token_truths import count_truths, keep_truths
 from epilm.device import Place, choose_place
 from epilm.errors import AskedToStop, RecipeError, TrainingError
 from epilm.hub.checkpoint import FORMAT, SPEC, WEIGHTS, read_spec, save_model
@@ -192,7 +192,7 @@ def for_store(recipe: Recipe, store: Store) -> Recipe:
         factors=store.n_factors if "factors" in streams else 0,
         cells=len(store.cell_types),
         states=store.states.n_states if "states" in streams and store.states is not None else 0,
-        motif_sites=n_asked(store, recipe.objectives.motif_sites),
+        **count_truths(store, recipe.objectives),
     )
     return replace(recipe, model=model)
 
@@ -444,6 +444,28 @@ def build_initial(plan: RunPlan, out: Path) -> tuple[nn.Module, list[str], list[
     return model, initialise(model, spec), before
 
 
+def _kept(plan: RunPlan, before: list[dict[str, Any]]) -> dict[str, Any]:
+    """Give what a checkpoint keeps beside its spec: recipe, store, what was held out."""
+    recipe, store = plan.recipe, plan.store
+    extra: dict[str, Any] = {
+        "recipe": to_dict(recipe),
+        **identity_of(store),
+        "cell_types": list(store.cell_types),
+        "chroms": list(store.chroms),
+        "before": before,
+        "factor_ids": list(plan.maker.factor_ids),
+        "factor_statistics": list(plan.maker.statistics),
+        "holdout_chroms": list(recipe.samples.holdout_chroms),
+        "holdout_cells": list(recipe.samples.holdout_cells),
+    }
+    if recipe.samples.unit == "windows":
+        extra["window_bp"] = recipe.samples.window_bp
+    extra |= keep_truths(store, recipe.objectives)
+    if "states" in recipe.model.streams:
+        extra |= _states_of(store)
+    return extra
+
+
 def _run(
     plan: RunPlan,
     model: nn.Module,
@@ -480,23 +502,7 @@ def _run(
 
         return build
 
-    extra: dict[str, Any] = {
-        "recipe": to_dict(recipe),
-        **identity_of(store),
-        "cell_types": list(store.cell_types),
-        "chroms": list(store.chroms),
-        "before": before,
-        "factor_ids": list(plan.maker.factor_ids),
-        "factor_statistics": list(plan.maker.statistics),
-        "holdout_chroms": list(recipe.samples.holdout_chroms),
-        "holdout_cells": list(recipe.samples.holdout_cells),
-    }
-    if recipe.samples.unit == "windows":
-        extra["window_bp"] = recipe.samples.window_bp
-    if names := names_asked(store, recipe.objectives.motif_sites):
-        extra["motif_site_names"] = names
-    if "states" in spec.streams:
-        extra |= _states_of(store)
+    extra = _kept(plan, before)
     readable = {"format": FORMAT, "epilm": epilm.__version__, "model": asdict(spec), "extra": extra}
     outcome = run_pretrain(
         model,

@@ -11,7 +11,17 @@ import numpy as np
 
 from epilm.objectives.table import OBJECTIVES
 from epilm.plots.line_plots import training_curve
-from epilm.plots.page import Picture, Section, Table, duration, last, load_json, read_lines, show
+from epilm.plots.page import (
+    Picture,
+    PictureNumbers,
+    Section,
+    Table,
+    duration,
+    last,
+    load_json,
+    read_lines,
+    show,
+)
 from epilm.plots.pictures import factor_heatmap
 from epilm.plots.style import as_image, figure
 
@@ -47,6 +57,27 @@ def _best(best: dict[str, Any]) -> str:
         f"step {best['step']:,} ({best['score']} {show(best['value'])}){early}; model/ is of the"
         f" {best['model']} step"
     )
+
+
+def _made_with(start: dict[str, Any], store: dict[str, Any]) -> list[tuple[str, str]]:
+    """Versions, source and store of a run."""
+    facts = []
+    if versions := start.get("versions"):
+        facts.append(
+            (
+                "Versions",
+                ", ".join(
+                    f"{n} {versions[n]}" for n in ("epilm", "torch", "numpy") if n in versions
+                ),
+            )
+        )
+    if git := start.get("git"):
+        facts.append(
+            ("Source", f"{git.get('commit', '')[:10]}{', changed' if git.get('changed') else ''}")
+        )
+    if mark := store.get("fingerprint"):
+        facts.append(("Store", f"{Path(str(store.get('path', '?'))).name}, {mark[:12]}"))
+    return facts
 
 
 def run_facts(run: Path) -> list[tuple[str, str]]:
@@ -103,21 +134,7 @@ def run_facts(run: Path) -> list[tuple[str, str]]:
             f"{start.get('device', train.get('device', '?'))}, {start.get('cpus', '?')} cores",
         ),
     ]
-    if versions := start.get("versions"):
-        facts.append(
-            (
-                "Versions",
-                ", ".join(
-                    f"{n} {versions[n]}" for n in ("epilm", "torch", "numpy") if n in versions
-                ),
-            )
-        )
-    if git := start.get("git"):
-        facts.append(
-            ("Source", f"{git.get('commit', '')[:10]}{', changed' if git.get('changed') else ''}")
-        )
-    if mark := store.get("fingerprint"):
-        facts.append(("Store", f"{Path(str(store.get('path', '?'))).name}, {mark[:12]}"))
+    facts += _made_with(start, store)
     return [(name, value) for name, value in facts if value]
 
 
@@ -184,7 +201,10 @@ def run_pictures(run: Path) -> list[Picture]:
     for key in present:
         with figure() as (fig, (ax,)):
             training_curve(ax, rows, key, title=titles[key])
-            out.append(Picture(as_image(fig), alt=f"{titles[key]} over optimiser steps"))
+            drawn = [(r["step"], r.get("split"), r[key]) for r in rows if r.get(key) is not None]
+            numbers = PictureNumbers(f"{run.name}.{key}", ("step", "split", key), drawn)
+            alt = f"{titles[key]} over optimiser steps"
+            out.append(Picture(as_image(fig), alt=alt, numbers=(numbers,)))
     return out
 
 
@@ -268,5 +288,16 @@ def data(store: Path) -> Section:
             caption = (
                 "Best motif score of each region; red: more than the mean of the regions shown."
             )
-            section.pictures.append(Picture(as_image(fig, "png"), caption, wide=True))
+            starts = opened.regions[: len(shown)]
+            numbers = PictureNumbers(
+                "factor_matrix",
+                ("chrom", "start", "end", *names),
+                [
+                    (info.chroms[int(at["chrom"])], int(at["start"]), int(at["end"]), *row)
+                    for at, row in zip(starts, shown.astype(float).tolist())
+                ],
+            )
+            section.pictures.append(
+                Picture(as_image(fig, "png"), caption, wide=True, numbers=(numbers,))
+            )
     return section

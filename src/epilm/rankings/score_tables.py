@@ -148,11 +148,8 @@ def _in_range(value: float | None, key: str, where: str) -> float | None:
     return value
 
 
-def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
-    rows = [(n, text) for n, text in lines if text.strip() and not text.startswith("#")]
-    if not rows:
-        raise InputError("the table is empty", where=str(path))
-    number, header = rows[0]
+def _columns_of(header: str, where: str) -> tuple[str, list[str], tuple[str, ...]]:
+    """What stands between columns, their names, and those that there must be."""
     cut = "\t" if "\t" in header else ","
     names = [name.strip() for name in next(csv.reader([header], delimiter=cut))]
     needed = ("model", *(() if {"factor", "cell"} <= set(names) else ("dataset",)), *METRICS)
@@ -166,11 +163,41 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
                 if missing
                 else f"the column {twice[0]} stands twice"
             ),
-            where=f"{path}, line {number}",
+            where=where,
             found=", ".join(names)[:120],
             expected=", ".join(needed),
             do=hint.partition(" Known")[0] if hint.startswith("Did") else None,
         )
+    return cut, names, needed
+
+
+def _add_resample(
+    mine: dict[int, dict[str, Any]],
+    part: str,
+    scores: dict[str, Any],
+    where: str,
+    model: str,
+    dataset: str,
+) -> None:
+    """Put the scores of a resample beside the others of its model and dataset."""
+    if not part.isdigit() or int(part) >= FOLDS:
+        raise InputError(
+            "no resample",
+            where=f"{where}, column resample",
+            found=repr(part),
+            expected="0 to 9",
+        )
+    if int(part) in mine:
+        raise InputError(f"resample {part} of {model} on {dataset} stands twice", where=where)
+    mine[int(part)] = scores
+
+
+def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
+    rows = [(n, text) for n, text in lines if text.strip() and not text.startswith("#")]
+    if not rows:
+        raise InputError("the table is empty", where=str(path))
+    number, header = rows[0]
+    cut, names, needed = _columns_of(header, f"{path}, line {number}")
     known = {"model", "dataset", "factor", "cell", "resample", *_KEYS}
     unread = tuple(name for name in names if name not in known)
     entries: dict[tuple[str, str], Entry] = {}
@@ -198,19 +225,9 @@ def _read_csv(path: Path, lines: list[tuple[int, str]]) -> list[Entry]:
         }
         part = row.get("resample", "")
         if part:
-            if not part.isdigit() or int(part) >= FOLDS:
-                raise InputError(
-                    "no resample",
-                    where=f"{where}, column resample",
-                    found=repr(part),
-                    expected="0 to 9",
-                )
-            mine = parts.setdefault((dataset, model), {})
-            if int(part) in mine:
-                raise InputError(
-                    f"resample {part} of {model} on {dataset} stands twice", where=where
-                )
-            mine[int(part)] = scores
+            _add_resample(
+                parts.setdefault((dataset, model), {}), part, scores, where, model, dataset
+            )
             continue
         if (dataset, model) in entries:
             raise InputError(

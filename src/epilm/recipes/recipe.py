@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from epilm.batch import TOKEN_ANSWERS
 from epilm.errors import RecipeError, nearest
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.table import ObjectivesSpec, objectives_spec
@@ -34,7 +35,7 @@ DERIVED = {
     "model.regions": "it is samples.regions",
     "model.next_segment": "it is objectives.next_segment.form, or none where that weight is 0",
     "model.masked_factors": "it is on where objectives.masked_factors.weight is above 0",
-    "model.motif_sites": "the store says how many motifs there are",
+    **{f"model.{answer.asked}": answer.counted for answer in TOKEN_ANSWERS},
     "model.states": "the store says how many chromatin states there are",
 }
 # Follow from objectives.alpha where that is given.

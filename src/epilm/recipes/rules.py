@@ -177,6 +177,14 @@ WINDOW_MODELS = {"ebert": {"dna", "states"}, "dbert": {"dna"}}
 
 def _check_windows(recipe: "Recipe", where: Where) -> None:
     """Refuse what does not go with windows, and windows with what does not read them."""
+    _check_units(recipe, where)
+    if recipe.model.name in WINDOW_MODELS:
+        _check_what_windows_have(recipe, where)
+        _check_room_for_windows(recipe, where)
+
+
+def _check_units(recipe: "Recipe", where: Where) -> None:
+    """Refuse regions or windows where a model reads the other."""
     model, samples = recipe.model, recipe.samples
     if model.name not in WINDOW_MODELS:
         if samples.unit == "windows":
@@ -220,8 +228,11 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
             found=samples.shuffled,
             expected="0, or objectives.motif_sites.weight above 0",
         )
-    if model.name not in WINDOW_MODELS:
-        return
+
+
+def _check_what_windows_have(recipe: "Recipe", where: Where) -> None:
+    """Refuse streams and objectives that windows have not."""
+    model, samples = recipe.model, recipe.samples
     if samples.unit != "windows":
         _refuse(
             where,
@@ -248,6 +259,11 @@ def _check_windows(recipe: "Recipe", where: Where) -> None:
                 found=part.weight,
                 expected="0",
             )
+
+
+def _check_room_for_windows(recipe: "Recipe", where: Where) -> None:
+    """Refuse windows without a k-mer, or with more tokens than the model reads."""
+    model, samples = recipe.model, recipe.samples
     tokens = n_window_tokens(samples.window_bp, model.k, model.stride, model.tail)
     if tokens < 1:
         _refuse(

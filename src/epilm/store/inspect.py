@@ -62,6 +62,11 @@ def inspect(
         store = Store.open(store)
     if verify:
         store.verify()
+    return _describe(store, regions, verify)
+
+
+def _describe(store: Store, regions: int, verify: bool) -> dict[str, Any]:
+    """What is in a store; see `inspect`."""
     info, width = store.info, store.regions["end"] - store.regions["start"]
     samples = make_samples(store, SampleSpec(regions=regions, group_stride=regions))
     per_chrom = np.bincount(store.regions["chrom"], minlength=len(store.chroms))
@@ -215,28 +220,11 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, f"{len(value)} values" if isinstance(value, list) and len(value) > 24 else value
 
 
-def print_store(about: dict[str, Any], *, json: bool = False) -> None:
-    """Print what `inspect` gave, as a table or as JSON.
-
-    Parameters
-    ----------
-    about : dict
-    json : bool
-    """
-    if json:
-        print(json_module.dumps(about, indent=2))
-        return
-    if about["kind"] != "store":
-        for name, value in _flat(about):
-            print(f"{name:48} {value}")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True)
+def _store_lines(about: dict[str, Any]) -> dict[str, str]:
+    """What a store is, a line a subject."""
     width = about["region_width"] or {"min": 0, "max": 0, "median": 0}
     factors = about["factors"]
-    lines = {
+    return {
         "store": about["path"],
         "fingerprint": about["fingerprint"],
         "assembly": (
@@ -282,7 +270,28 @@ def print_store(about: dict[str, Any], *, json: bool = False) -> None:
             + (", every file verified" if about["verified"] else "")
         ),
     }
-    for name, value in lines.items():
+
+
+def print_store(about: dict[str, Any], *, json: bool = False) -> None:
+    """Print what `inspect` gave, as a table or as JSON.
+
+    Parameters
+    ----------
+    about : dict
+    json : bool
+    """
+    if json:
+        print(json_module.dumps(about, indent=2))
+        return
+    if about["kind"] != "store":
+        for name, value in _flat(about):
+            print(f"{name:48} {value}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    for name, value in _store_lines(about).items():
         console.print(f"{name:12} {value}", highlight=False, markup=False)
     table = Table("cell type", box=None, pad_edge=False)
     columns = _cell_columns(about)

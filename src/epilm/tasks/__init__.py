@@ -8,7 +8,9 @@ from epilm.errors import UsageError, nearest
 from epilm.tasks import promoter, sequences, table_options, tfbs
 from epilm.tasks.base import LabelledSequences, labelled
 from epilm.tasks.binding.binding_task import BindingTask
+from epilm.tasks.contacts.contacts_task import ContactsTask
 from epilm.tasks.contract import Task
+from epilm.tasks.expression.expression_task import ExpressionTask
 from epilm.tasks.sequence_task import SequenceTask
 from epilm.tasks.splice.splice_task import SpliceTask
 
@@ -44,6 +46,8 @@ TASKS: dict[str, Task] = {
     ),
     "binding": BindingTask(),
     "splice": SpliceTask(),
+    "expression": ExpressionTask(),
+    "contacts": ContactsTask(),
 }
 
 
@@ -64,7 +68,7 @@ def find_task(name: str) -> Task:
     >>> find_task("tfbz")
     Traceback (most recent call last):
     epilm.errors.UsageError: unknown task. Found 'tfbz'. Did you mean tfbs? Known: binding,
-    promoter, sequences, splice, tfbs.
+    contacts, expression, promoter, sequences, splice, tfbs.
     """
     for task in TASKS.values():
         if name == task.name or name in task.aliases:

@@ -142,7 +142,11 @@ def audit(lesson: TaskLesson) -> list[str]:
     row without one has the chain's answer.
     """
     examples = lesson.examples
-    fits = isinstance(examples, LabelledSequences) and examples.kind == "classes"
+    fits = (
+        isinstance(examples, LabelledSequences)
+        and examples.kind == "classes"
+        and examples.loci == 1
+    )
     if not fits or len(lesson.labels.names) != 2 or "train" not in lesson.parts:
         return []
     train = examples.take(lesson.parts["train"])

@@ -122,8 +122,15 @@ class LabelledSequences:
             assert len(getattr(self, column)) == rows, f"{column} has not {rows} rows"
         assert self.family is None or len(self.family) == rows
 
+    loci = 1  # of a row; `locus_pairs.PairedSequences` has two
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Where rows end on the genome, (N,); -1 where the place is not known."""
+        return np.where(self.start >= 0, self.start + self.lengths, -1)
 
     @property
     def n_labels(self) -> int:
@@ -143,6 +150,10 @@ class LabelledSequences:
         """Labels of rows, (B,) or (B, F)."""
         labels: NDArray[Any] = self.labels[rows]
         return labels
+
+    def chroms_of(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Chromosomes of rows, (B,); "" where a row has none."""
+        return self.chrom[rows]
 
     def origin_of(self, row: int) -> str:
         """Where a row comes from: file and line."""

@@ -16,6 +16,7 @@ from epilm.metrics.curves import ap
 from epilm.metrics.level import Difference, difference
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.lesson import Rows, TaskLesson
+from epilm.tasks.locus_pairs import PairedSequences
 
 BLOCK = 8192  # rows whose bases are in memory at a time
 LEAST_JUDGED = 20  # rows of either class; fewer than two a fold say nothing
@@ -53,7 +54,8 @@ def letters_at(codes: NDArray[np.uint8], answers: int, offset: int) -> NDArray[n
 def gc_of(
     examples: Any, rows: Rows, store: Any = None, window_bp: int = 0, width: int = 0
 ) -> NDArray[np.float32]:
-    """Give the share of G and C of rows: of their own bases, or of the window around their place.
+    """Give the share of G and C of rows: of their own bases (of a
+    pair the mean), or of the window around their place.
 
     Parameters
     ----------
@@ -64,6 +66,10 @@ def gc_of(
     window_bp, width : int
         Bases of the window, and of the place in its middle.
     """
+    if isinstance(examples, PairedSequences):
+        both = gc_of_codes(examples.codes[rows]) + gc_of_codes(examples.second.codes[rows])
+        mean: NDArray[np.float32] = both / 2
+        return mean
     if isinstance(examples, LabelledSequences):
         return gc_of_codes(examples.codes[rows])
     out = np.zeros(len(rows), np.float32)

@@ -17,6 +17,8 @@ from epilm.errors import UsageError, nearest
 from epilm.metrics.bin_scores import score_bins
 from epilm.metrics.calibration import fit_temperature
 from epilm.metrics.classification import score_table
+from epilm.metrics.number_scores import between_columns, number_scores
+from epilm.metrics.outlines import confusion_of, outline, outline_of_numbers
 from epilm.metrics.sites import SiteTally
 from epilm.tokens.random import uniform
 
@@ -55,6 +57,13 @@ class Labels(Protocol):
 
     def scores(self, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
         """Tables of scores, each with `collapse`: words, or None where all is well."""
+
+    def outlines(
+        self, labels: NDArray[Any], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """What a page draws: `outputs`, name -> `metrics.outlines.outline`, and of classes their
+        `confusion`; JSON values.
+        """
 
 
 class LabelsOfBases(Labels, Protocol):
@@ -138,6 +147,14 @@ class Classes:
         """One table, `metrics.classification.score_table`."""
         return {"": score_table(labels, said)}
 
+    def outlines(
+        self, labels: NDArray[np.int64], said: NDArray[np.float64], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """Of two classes the second, of more each against all others."""
+        shown = range(1, 2) if len(self.names) == 2 else range(len(self.names))
+        outputs = {self.names[c]: outline(labels == c, said[:, c], chroms) for c in shown}
+        return {"outputs": outputs, "confusion": confusion_of(labels, said, self.names)}
+
 
 class Factors:
     """Several yes-or-no questions a row, labels int8 (B, F): 1, 0, or below 0 where not known.
@@ -205,6 +222,13 @@ class Factors:
             tables[name] = table | {"collapse": flat(said[:, f])}
         return tables
 
+    def outlines(
+        self, labels: NDArray[np.int8], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """Each factor by itself."""
+        columns = enumerate(self.names)
+        return {"outputs": {name: outline(labels[:, f], said[:, f], chroms) for f, name in columns}}
+
 
 class Numbers:
     """Several numbers a row, labels float32 (B, F), NaN where not known.
@@ -217,6 +241,9 @@ class Numbers:
     names : sequence of str, length F
     mean, sd : sequence of float, length F, optional
         Of the rows that are learned from; 0 and 1 where not given.
+    alike : bool
+        Outputs are one quantity in several cell types: their mean scores, and what differs between
+        them in a row, are scored as well.
 
     Examples
     --------
@@ -239,14 +266,17 @@ class Numbers:
         names: Sequence[str],
         mean: Sequence[float] | None = None,
         sd: Sequence[float] | None = None,
+        alike: bool = False,
     ) -> None:
         self.names = tuple(names)
         self.mean = None if mean is None else tuple(mean)
         self.sd = None if sd is None else tuple(sd)
+        self.alike = alike
 
     def described(self) -> dict[str, Any]:
         """See `Labels.described`."""
-        return _described(self) | _kept(mean=self.mean, sd=self.sd)
+        own = _described(self) | _kept(mean=self.mean, sd=self.sd)
+        return own | ({"alike": True} if self.alike else {})
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the squared errors of what is known, in standard deviations."""
@@ -275,11 +305,24 @@ class Numbers:
             known = np.isfinite(labels[:, f])
             true = labels[known, f].astype(np.float64)
             guess = said[known, f].astype(np.float64)
-            table = _number_scores(true, guess)
+            table = number_scores(true, guess)
             if self.mean is not None and len(true):
                 table["mse_of_mean"] = float(((true - self.mean[f]) ** 2).mean())
             tables[name] = table | {"collapse": flat(self._spread(said[:, f], f))}
+        if self.alike and len(self.names) > 1:
+            tables |= _of_all(tables, labels, said)
         return tables
+
+    def outlines(
+        self, labels: NDArray[np.float32], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """What is true against what is said, of each output."""
+        return {
+            "outputs": {
+                name: outline_of_numbers(labels[:, f], said[:, f], chroms)
+                for f, name in enumerate(self.names)
+            }
+        }
 
     def _spread(self, said: NDArray[np.float32], f: int) -> NDArray[np.float32]:
         """What is said of an output, in standard deviations."""
@@ -333,6 +376,26 @@ class PoissonCounts(Numbers):
         return np.log(np.maximum(said, 1e-30))
 
 
+MEAN, BETWEEN = "mean", "between"  # tables beside those of outputs that are alike
+
+
+def _of_all(tables: Tables, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
+    """Mean scores of outputs that are alike, and what differs between them in a row."""
+    alarms = [table["collapse"] for table in tables.values()]
+    collapse = {"collapse": alarms[0] if all(alarms) else None}
+    keys = ("pearson", "spearman", "r2", "mse", "mse_of_mean")
+    columns = {key: [table[key] for table in tables.values() if key in table] for key in keys}
+    means = {
+        key: float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        for key, values in columns.items()
+        if values
+    }
+    return {
+        MEAN: {"n": int(np.isfinite(labels).any(1).sum())} | means | collapse,
+        BETWEEN: between_columns(labels, said) | collapse,
+    }
+
+
 def _described(labels: Labels) -> dict[str, Any]:
     return {"kind": labels.kind, "names": list(labels.names)}
 
@@ -352,29 +415,6 @@ def _refuse_smoothing(smoothing: float) -> None:
         raise UsageError(
             "numbers are not smoothed", where="--label-smoothing", found=smoothing, expected="0"
         )
-
-
-def _number_scores(true: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, Any]:
-    spread = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
-    error = float(((true - guess) ** 2).sum())
-
-    def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        if len(a) < 2 or a.std() == 0 or b.std() == 0:
-            return float("nan")
-        return float(np.corrcoef(a, b)[0, 1])
-
-    def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        last = np.cumsum(counts)
-        return (last - (counts - 1) / 2)[inverse]  # ties share their mean rank
-
-    return {
-        "n": len(true),
-        "pearson": round(correlation(true, guess), 12),
-        "spearman": round(correlation(ranks(true), ranks(guess)), 12),
-        "r2": 1 - error / spread if spread else float("nan"),
-        "mse": error / len(true) if len(true) else float("nan"),
-    }
 
 
 def flat(scores: NDArray[Any], spread: float = 1e-2) -> str | None:
@@ -468,6 +508,14 @@ class BaseClasses:
         tally = self.tally()
         tally.add(labels, said)
         return tally.tables()
+
+    def outlines(
+        self, labels: NDArray[np.int8], said: NDArray[Any], chroms: NDArray[np.str_]
+    ) -> dict[str, Any]:
+        """`SiteTally.outlines`."""
+        tally = self.tally()
+        tally.add(labels, said, chroms.tolist())
+        return tally.outlines()
 
     def tally(self) -> SiteTally:
         """What takes answers block by block and gives the tables."""

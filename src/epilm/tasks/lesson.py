@@ -36,6 +36,9 @@ class Examples(Protocol):
     def labels_of(self, rows: Rows) -> NDArray[Any]:
         """Labels of rows, (B,) or (B, F)."""
 
+    def chroms_of(self, rows: Rows) -> NDArray[np.str_]:
+        """Chromosomes of rows, (B,); "" where a row has none."""
+
     def origin_of(self, row: int) -> str:
         """Where a row comes from, for a person: file and line, or a place and a cell type."""
 
@@ -113,6 +116,8 @@ class TaskLesson:
         Bases read around a row's place, and of the place itself; 0 for bases of their own.
     signals : tuple of str
         Beside the bases, as a user names them.
+    loci : int
+        Of a row: 2 where rows are pairs (`tasks.locus_pairs`).
     about : dict
         What the model keeps of its training; JSON values.
     identity : dict
@@ -133,6 +138,7 @@ class TaskLesson:
     window_bp: int = 0
     width: int = 0
     signals: Sequence[str] = ()
+    loci: int = 1
     about: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)

@@ -73,6 +73,20 @@ class StoreReference:
         return np.asarray(self._genome[first : first + self.sizes[chrom]])
 
 
+def cut_stranded(bases: NDArray[np.uint8], start: int, end: int, strand: str) -> NDArray[np.uint8]:
+    """Give the bases [start, end) of a chromosome as they read on a strand.
+
+    Examples
+    --------
+    >>> cut_stranded(np.array([0, 0, 1, 4], np.uint8), 1, 4, "-").tolist()
+    [4, 2, 3]
+    """
+    piece = np.array(bases[start:end])
+    if strand != "-":
+        return piece
+    return np.where(piece > 3, piece, 3 - piece)[::-1].astype(np.uint8)
+
+
 def open_reference(source: Any) -> Reference:
     """Open what a user calls the genome.
 

@@ -36,6 +36,10 @@ SHOWN = (
     "r2",
     "mse",
     "mse_of_mean",
+    "difference_pearson",
+    "difference_r2",
+    "row_pearson",
+    "row_spearman",
 )
 
 
@@ -115,7 +119,7 @@ def score(
     told: Told, about: Mapping[str, Any] | None = None, store: str | Path | None = None
 ) -> Evaluation:
     """Score what is said split by split, and collect what makes the scores doubtful."""
-    labels = labels_from(told.described)
+    labels = labels_from(_described(told, about))
     names = [s for s in ("train", "valid", "test") if (told.split == s).any()]
     table, warnings = {}, []
     for part in names or ["all"]:
@@ -135,6 +139,13 @@ def score(
         if leak["fraction"] is None or leak["fraction"] > 0:
             warnings.append(leak["said"])
     return Evaluation(table, warnings, leak)
+
+
+def _described(told: Told, about: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Labels of a table, with what a model of the same numbers remembers of them (mean, spread)."""
+    kept = (about or {}).get("labels", {})
+    same = all(kept.get(key) == told.described[key] for key in ("kind", "names"))
+    return kept if same and kept["kind"] == "numbers" else told.described
 
 
 def leak_of(

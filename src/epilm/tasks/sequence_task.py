@@ -7,13 +7,13 @@ loader takes is a field of its options. Numpy only until something is scored.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.atomic import atomic_file
-from epilm.errors import InputError, UsageError
+from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.contract import Say, Scorer, Task
@@ -22,9 +22,10 @@ from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_predictions import SequencePredictions, pieces, said_column
 from epilm.tasks.sequence_scores import Evaluation, Told, no_such_run, read_predictions, score
 from epilm.tasks.splits import overlap_between, split_rows
-from epilm.training.learning import Learning
+from epilm.training.learning import Learning, refuse_broken
 
 HERE = {"data": True}  # where the data are: their own digest is in the run
+KEPT = {"data": True, "kept": True}  # how they are read: new data of a model are read alike
 How = Literal["auto", "random", "chromosome", "given"]
 
 
@@ -54,9 +55,14 @@ class SequenceOptions(DataOptions, Learning):
     """Also read the motif scores of the input itself; needs --motifs."""
     motifs: Any = field(default=None, metadata=HERE | {"type": str})
     """Motif file or jaspar:2018: the collection of the model's store, for --fusion."""
-    longer: Literal["cut", "refuse", "positions"] = "cut"
+    longer: Literal["cut", "refuse", "positions", "chunks"] = "cut"
     """Sequences of more k-mers than the model has positions: cut takes their centre and says of how
-    many, refuse stops, positions repeats the rows of the position table until the longest fits."""
+    many, refuse stops, positions repeats the rows of the position table until the longest fits,
+    chunks reads them in pieces that overlap and joins what they give."""
+    overlap: int = 64
+    """Bases that two neighbouring chunks share at least."""
+    join: Literal["mean", "max"] = "mean"
+    """How chunks of a sequence become one vector, before the head answers."""
     audit: bool = field(default=False, metadata=HERE)
     """Say what rules without a model reach on the same parts, of two classes; of promoters always
     said."""
@@ -103,7 +109,14 @@ class SequenceTask(Task):
         Starts from SequenceEvaluateOptions, likewise.
     audited : bool
         What rules without a model reach stands under every table, asked for or not.
+
+    Attributes
+    ----------
+    compared : bool
+        Whether `epilm compare` takes it: rows are single sequences, each of one class.
     """
+
+    compared = True
 
     def __init__(
         self,
@@ -128,6 +141,11 @@ class SequenceTask(Task):
     def options_of(self, verb: str) -> type:
         """The dataclass of a verb's options."""
         return self._options[verb]
+
+    def check(self, options: Any) -> None:
+        """See `Task.check`."""
+        super().check(options)
+        check_longer(options)
 
     def rows(self, data: Any, options: Any) -> LabelledSequences:
         """Read labelled sequences, or take them as they are; not yet split."""
@@ -184,6 +202,7 @@ class SequenceTask(Task):
                 **remembered(options),
             },
             identity={"examples": rows.fingerprint()},
+            loci=rows.loci,
             said=[
                 f"{rows.name}: {len(rows)} sequences"
                 f" ({of.get(rows.kind, 'known ' + ', '.join(labels.names))}: {counted})",
@@ -206,7 +225,7 @@ class SequenceTask(Task):
             return Classes(names, class_weights(learned, len(names)) if balanced else None)
         if rows.kind == "factors":
             return Factors(rows.label_names, yes_weights(learned) if balanced else None)
-        for wanted, option in ((balanced, "--class-weights"), (options.beside, "--beside")):
+        for wanted, option in ((balanced, "--class-weights"), (options.audit, "--audit")):
             if wanted:
                 raise UsageError(
                     "labels are numbers, and this is of classes", where=option, do="Leave it out."
@@ -253,28 +272,45 @@ class SequenceTask(Task):
             if not numbers:
                 return
             every, table = np.concatenate(numbers), np.concatenate(values)
+            ends = rows.ends
             for at in np.argsort(every, kind="stable"):
-                i, start = int(every[at]), int(rows.start[every[at]])
-                end = start + int(rows.lengths[i]) if start >= 0 else -1
-                cells = [rows.split[i], rows.chrom[i], start, end, rows.origin[i]]
+                i = int(every[at])
+                place = [rows.chrom[i], int(rows.start[i]), int(ends[i])]
+                cells = [rows.split[i], *place, rows.origin[i]]
                 cells += _truth(rows, i)
                 out.write("\t".join([*map(str, cells), *(f"{p:.8g}" for p in table[at])]) + "\n")
+
+    def pieces_of(
+        self, source: Any, options: Any, about: Mapping[str, Any], notes: list[str]
+    ) -> Iterator[tuple[LabelledSequences, list[str]]]:
+        """What is to be predicted, in pieces with names; see `sequence_predictions.pieces`.
+
+        Parameters
+        ----------
+        about : mapping
+            What the model remembers.
+        notes : list of str
+            Takes what was left out or doubted.
+        """
+        if source is None:
+            raise nothing_named("sequences (FASTA, or one a line) or intervals with --genome.")
+        yield from pieces(source, options.genome, options.window, notes)
 
     def predict(
         self, source: Any, out: Any, options: Any, score: Scorer, say: Say
     ) -> SequencePredictions:
-        """Give one row of probabilities a sequence; see `pieces` for what may be given."""
+        """Give one row of probabilities a sequence; see `pieces_of` for what may be given."""
         notes: list[str] = []
         tables: list[NDArray[np.float64]] = []
         names: list[str] = []
         chroms: list[str] = []
         starts, ends = [], []
-        for rows, called in _pieces_of(source, options, notes):
+        for rows, called in self.pieces_of(source, options, score.about, notes):
             tables += list(score(rows))
             names += called
             chroms += rows.chrom.tolist()
             starts.append(rows.start)
-            ends.append(np.where(rows.start >= 0, rows.start + rows.lengths, -1))
+            ends.append(rows.ends)
         if not tables:
             raise InputError(
                 "there are no sequences to predict",
@@ -299,7 +335,7 @@ class SequenceTask(Task):
         self, source: Any, options: Any, score: Scorer, say: Say
     ) -> Iterator[tuple[Any, Any]]:
         """See `Task.to_predict`."""
-        for rows, _ in _pieces_of(source, options, []):
+        for rows, _ in self.pieces_of(source, options, score.about, []):
             yield rows, None
 
     def evaluate(
@@ -346,45 +382,66 @@ class SequenceTask(Task):
             rows.split,
             rows.chrom,
             rows.start,
-            rows.start + rows.lengths,
+            rows.ends,
             score_with.about["labels"],
         )
         return score(told, about, options.store)
 
 
-def _pieces_of(
-    source: Any, options: Any, notes: list[str]
-) -> Iterator[tuple[LabelledSequences, list[str]]]:
-    """What is to be predicted, in pieces; see `pieces`."""
-    if source is None:
+def check_longer(options: Any) -> None:
+    """Refuse what says how chunks are made where there are none.
+
+    Raises
+    ------
+    UsageError
+    """
+    ways = get_args(SequenceOptions.__annotations__["longer"])
+    if options.longer not in ways:
         raise UsageError(
-            "nothing to predict is named",
-            do="Give sequences (FASTA, or one a line) or intervals with --genome.",
+            "unknown value",
+            where="--longer",
+            found=repr(options.longer),
+            do=nearest(options.longer, ways),
         )
-    yield from pieces(source, options.genome, options.window, notes)
+    plain = SequenceOptions()
+    for name in ("overlap", "join"):
+        if options.longer != "chunks" and getattr(options, name) != getattr(plain, name):
+            raise UsageError(
+                "there are no chunks",
+                where=f"--{name}",
+                found=getattr(options, name),
+                do="Pass --longer chunks, or leave it out.",
+            )
+    refuse_broken(
+        options,
+        (
+            (options.overlap < 0, "overlap", options.overlap, "at least 0"),
+            (options.join not in ("mean", "max"), "join", options.join, "mean or max"),
+        ),
+    )
 
 
-REMEMBERED = ("labels", "kind")  # options of the data that a model's later data share
+def nothing_named(wanted: str) -> UsageError:
+    """Say what may be predicted, where nothing is named."""
+    return UsageError("nothing to predict is named", do=f"Give {wanted}")
 
 
 def remembered(options: Any) -> dict[str, Any]:
     """Give what a model keeps of how its data were read; JSON values."""
-    known = {each.name for each in fields(options)}
-    values = {name: getattr(options, name) for name in REMEMBERED if name in known}
-    if set(values) != set(REMEMBERED):  # `kind` alone is of promoters
-        return {}
-    return {"columns": {"labels": list(values["labels"]), "kind": values["kind"]}}
+    kept = {f.name: getattr(options, f.name) for f in fields(options) if f.metadata.get("kept")}
+    values = {name: list(v) if isinstance(v, tuple) else v for name, v in kept.items()}
+    return {"columns": values} if values else {}
 
 
 def with_remembered(options: Any, about: Mapping[str, Any]) -> Any:
     """Read new data as the model's were, where nothing else is said."""
-    kept = about.get("columns")
-    if not kept or not all(hasattr(options, name) for name in REMEMBERED):
-        return options
-    values = {"labels": tuple(kept["labels"]), "kind": kept["kind"]}
-    plain = type(options)()
-    said = {n: v for n, v in values.items() if getattr(options, n) == getattr(plain, n)}
-    return replace(options, **said)
+    known, plain = {each.name for each in fields(options)}, type(options)()
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in about.get("columns", {}).items()
+        if name in known and getattr(options, name) == getattr(plain, name)
+    }
+    return replace(options, **values)
 
 
 def as_model_has_them(rows: LabelledSequences, about: Mapping[str, Any]) -> LabelledSequences:

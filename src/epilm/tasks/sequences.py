@@ -20,6 +20,7 @@ from epilm.genome.limits import open_text
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
 from epilm.tasks.tables import Kind, LabelTable, read_columns, rows_of
 
+SEQUENCE_ENDINGS = (".fa", ".fasta", ".fna")
 _COORDINATES = re.compile(r"^([\w.]+):(\d+)-(\d+)")
 # train.tsv, dev.tsv: DNABERT's folder. Its dev file is what the papers score.
 _FOLDER = {"train": "train", "dev": "valid", "valid": "valid", "test": "test"}

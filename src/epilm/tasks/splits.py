@@ -159,7 +159,8 @@ def chromosome_split(
     test, valid, train : sequences of str
         "chr22" or "chr20:9000000-11095000". Test goes before valid, valid before
         train; with `train` empty everything else is training. A row that reaches
-        over the border of a held-out region is dropped and counted.
+        over the border of a held-out region is dropped and counted; so is one of train that is
+        of a family with rows in valid or test.
 
     Raises
     ------
@@ -196,7 +197,7 @@ def chromosome_split(
                 expected=f"one of {', '.join(sorted(present))}",
                 do=cure,
             )
-    end = rows.start + rows.lengths
+    end = rows.ends
     split = np.full(len(rows), "" if train else "train", dtype="U5")
     dropped = np.zeros(len(rows), bool)
     for name, texts in (("train", train), ("valid", valid), ("test", test)):
@@ -206,10 +207,17 @@ def chromosome_split(
             split[inside] = name
             dropped[inside] = False
             dropped |= here & (rows.start < interval.end) & (end > interval.start) & ~inside
-    kept = (split != "") & ~dropped
+    straddling = _straddling(rows.family, np.where(dropped, "", split))
+    kept = (split != "") & ~dropped & ~straddling
     notes = rows.notes
-    if (~kept).any():
-        notes = (*notes, f"{int((~kept).sum())} rows on a border or in no split were left out")
+    if straddling.any():
+        notes = (
+            *notes,
+            f"{int(straddling.sum())} rows of families that are in a later split were left out",
+        )
+    kept_out = (~kept & ~straddling).sum()
+    if kept_out:
+        notes = (*notes, f"{int(kept_out)} rows on a border or in no split were left out")
     out = replace(rows, split=split, notes=notes).take(kept)
     for name, texts in (("train", ("rest",)), ("valid", valid), ("test", test)):
         if texts and not (out.split == name).any():
@@ -219,6 +227,17 @@ def chromosome_split(
                 found=", ".join(texts),
                 do="Widen it.",
             )
+    return out
+
+
+def _straddling(family: NDArray[np.int64] | None, split: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Which rows of train (of valid) have one of their family in valid or test (in test)."""
+    out = np.zeros(len(split), bool)
+    if family is None:
+        return out
+    for name, later in (("valid", ("test",)), ("train", ("valid", "test"))):
+        judged = family[np.isin(split, later) & (family >= 0) & ~out]
+        out |= (split == name) & np.isin(family, judged)
     return out
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions
+from epilm.tasks.sequence_task import KEPT, SequenceEvaluateOptions, SequenceOptions
 from epilm.tasks.tables import Kind
 
 
@@ -10,9 +10,9 @@ from epilm.tasks.tables import Kind
 class TableData:
     """Which columns of a table are labels."""
 
-    labels: tuple[str, ...] = field(default=(), metadata={"data": True})
+    labels: tuple[str, ...] = field(default=(), metadata=KEPT)
     """Columns of labels; label where none is named."""
-    kind: Kind = field(default="auto", metadata={"data": True})
+    kind: Kind = field(default="auto", metadata=KEPT)
     """class (names or numbers), multilabel (columns of 1, 0 or nothing), number, count (numbers
     lost as Poisson counts); auto: classes numbered from 0."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks.base import LabelledSequences, encode_text, labelled
-from epilm.tasks.reference import open_reference
+from epilm.tasks.reference import cut_stranded, open_reference
 
 Kind = Literal["auto", "class", "multilabel", "number", "count"]
 Lines = Callable[[str | Path], Iterator[tuple[int, str]]]
@@ -283,7 +283,7 @@ def _labels(
     columns = [table.find(name) or [] for name in wanted]
     if KINDS[kind] == "classes":
         return _classes(table, columns[0], kind)
-    read = _answer if KINDS[kind] == "factors" else _number
+    read = _answer if KINDS[kind] == "factors" else number_of
     by_column = [
         [read(cell, table.where(row), name, kind) for row, cell in enumerate(column)]
         for name, column in zip(wanted, columns)
@@ -355,7 +355,14 @@ def _answer(cell: str, where: str, name: str, kind: str) -> int:
     )
 
 
-def _number(cell: str, where: str, name: str, kind: str) -> float:
+def number_of(cell: str, where: str, name: str, kind: str) -> float:
+    """A cell as a number, NaN where it is not known; of `kind` count at or above 0.
+
+    Raises
+    ------
+    InputError
+        Naming file, line and column.
+    """
     if cell.lower() in UNKNOWN:
         return float("nan")
     try:
@@ -438,10 +445,7 @@ def _cut(
     for name, rows in of_chrom.items():
         bases = reference.codes(name)
         for row in rows:
-            piece = np.array(bases[starts[row] : ends[row]])
-            if strand[row] == "-":
-                piece = np.where(piece > 3, piece, 3 - piece)[::-1].astype(np.uint8)
-            codes[row] = piece
+            codes[row] = cut_stranded(bases, starts[row], ends[row], strand[row])
     return codes, chrom, starts
 
 

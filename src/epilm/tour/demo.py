@@ -1,5 +1,5 @@
-"""The whole road in minutes: an invented genome, a store, two pre-trained models, two tasks, one
-page.
+"""The whole road in minutes: an invented genome, a store, two pre-trained models, two tasks, a
+locus explained, variants scored, one page.
 
 Part two is the ablation of EBERT at one seed and toy size: where do factors bind in a cell type
 whose binding nobody measured. Where a second core is there it runs beside part one, in a process of
@@ -217,13 +217,14 @@ def demo(
     EpilmError
         If the folder holds something else.
     """
+    from epilm.tour.ending import end_all
     from epilm.tour.tasks import finetune_all
 
     say = say or (lambda line: print(line, flush=True))
     folder, plan = Path(out), PLANS[size]
     _claim(folder, {"seed": seed, "size": size})
     started = time.monotonic()
-    diary = _Diary(folder, say, total=2 + len(MODELS) + len(plan.factors) + 1 + 1)
+    diary = _Diary(folder, say, total=2 + len(MODELS) + len(plan.factors) + 2 + 1 + 1)
     data, store = folder / "data", folder / "store"
     second = _part_two_words(plan, folder / PART_TWO, seed)
     running: Beside | nullcontext[None] = nullcontext()
@@ -236,6 +237,7 @@ def demo(
             for name, (recipe, title) in MODELS.items():
                 _pretrain(diary, plan, store, folder / "runs" / name, recipe, title, seed)
             finetune_all(diary.stage, plan, data, folder, seed)
+            end_all(diary.stage, plan, data, store, folder, seed)
             diary.stage(
                 "pictures of the embedding and of retrieval on held-out regions",
                 "",

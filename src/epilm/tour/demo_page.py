@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from epilm.explaining.explain_page import draw_region, map_numbers
+from epilm.explaining.kept_explanation import load_explanation
 from epilm.finetuning.finetuned_page import comparison, scores_of
 from epilm.metrics.curves import auroc
 from epilm.metrics.level import difference
@@ -12,6 +14,7 @@ from epilm.plots.page import (
     SIMULATED,
     Page,
     Picture,
+    PictureNumbers,
     Section,
     Table,
     duration,
@@ -20,10 +23,11 @@ from epilm.plots.page import (
     load_json,
     read_lines,
 )
-from epilm.plots.pictures import scatter
+from epilm.plots.pictures import metric_bars, scatter
 from epilm.plots.style import as_image, figure
 from epilm.pretraining import run_page as chapters
 from epilm.tasks.sequence_scores import read_predictions
+from epilm.tour.ending import EXPLAINED, EXPLORER, TABLE, TRUTH, VARIANTS, WHY
 from epilm.tour.tasks import DEMO, MODELS, PART_TWO
 
 STARTS = {
@@ -73,6 +77,7 @@ def demo_page(folder: Path) -> Page:
         if tables[name]:
             worth = _worth(home)
             sections.append(comparison(name, tables[name], runs, [text, *worth, FROZEN]))
+    sections += [*_locus(folder, done), *_variants(folder, done)]
     sections += [
         chapters.pretraining(folder / "runs" / key, f"Pre-training: {title}")
         for key, (_, title) in MODELS.items()
@@ -104,6 +109,102 @@ def _worth(home: Path) -> list[str]:
     return [
         f"Pre-trained GeneBERT minus the same network from random weights: {gain.value:+.3f} AUROC"
         f" (standard error over test rows {gain.error:.3f}), {said}."
+    ]
+
+
+def _locus(folder: Path, done: dict[str, Any]) -> list[Section]:
+    """A site of the first factor: letters, every change, and the explorer."""
+    home = folder / EXPLAINED
+    truth = load_json(home / TRUTH)
+    if truth is None:
+        return []
+    explained = load_explanation(home / WHY)
+    each = explained.maps[0]
+    region, factor = each.region, done["factors"][0]
+    of = f"{region.chrom}:{region.start:,}-{region.end:,}"
+    counted = (
+        f"Of the {truth['planted']} bases that count most, {truth['best_in_site']} lie in the"
+        f" planted site of {factor} ({truth['planted']} of {truth['bases']} bases)"
+        + (f"; auPRC of bases {truth['auprc']:.2f}." if truth["auprc"] is not None else ".")
+    )
+    picture = Picture(
+        draw_region(each, explained.about),
+        "Letters as high as what each base is worth; below, what each change of a base does.",
+        wide=True,
+        alt=f"map of {of}",
+        numbers=(map_numbers(each),),
+    )
+    return [
+        Section(
+            "An explained locus",
+            text=[
+                "The window of the test chromosomes that the model fine-tuned from GeneBERT is"
+                f" surest of, {of}: each of its bases was changed to the three others and scored."
+                f" {counted} Nobody told the model where in a window the site lies.",
+            ],
+            links=[
+                ("Open it in the explorer", f"{EXPLAINED}/{EXPLORER}"),
+                ("All tables of the explanation", f"{EXPLAINED}/{WHY}/report.html"),
+            ],
+            pictures=[picture],
+        )
+    ]
+
+
+BASELINES = {
+    "pretrained": STARTS["genebert"],
+    "random": STARTS["random"],
+    "baseline motif": "the motif that changes most",
+    "baseline motifs": "changes of all motifs, summed",
+    "baseline gc": "change of G+C",
+}
+
+
+def _variants(folder: Path, done: dict[str, Any]) -> list[Section]:
+    """Planted breaks against neutral changes: the models beside what needs no model."""
+    path = folder / VARIANTS / TABLE
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as handle:
+        rows = [r for r in csv.DictReader(handle, delimiter="\t") if r["row"] in BASELINES]
+    if not rows:
+        return []
+    rows.sort(key=lambda row: list(BASELINES).index(row["row"]))
+    titled = [(BASELINES[row["row"]], float(row["auroc"]), float(row["se"])) for row in rows]
+    n, broken = int(rows[0]["n"]), int(rows[0]["positives"])
+    factor = done["factors"][0]
+    with figure(6.0, 0.8 + 0.32 * len(rows)) as (fig, (ax,)):
+        bars = {name: [area] for name, area, _ in titled}
+        title = "Which change breaks a site?"
+        metric_bars(ax, bars, title=title, chance=0.5, limits=(0.3, 1.0))
+        picture = Picture(
+            as_image(fig),
+            "AUROC by the size of the change of the score. Dashed: chance.",
+            alt="AUROC of models and baselines",
+            numbers=(
+                PictureNumbers("variants", list(rows[0]), [list(row.values()) for row in rows]),
+            ),
+        )
+    table = Table(
+        ["row", "AUROC", "standard error"],
+        [list(row) for row in titled],
+        f"{n} changes of one base on the test chromosomes, {broken} of them break a site",
+    )
+    return [
+        Section(
+            "Variants with a known effect",
+            text=[
+                f"In {broken} planted, bound sites of {factor} the one base is changed that costs"
+                " the motif most; beside each site the same letter, where no site lies, is changed"
+                " in the same way."
+                " Models that were fine-tuned to tell bound windows from others score both alleles:"
+                " no variant was ever shown to them. The motif's own score cannot be beaten here:"
+                " its matrix is what was planted.",
+            ],
+            links=[("All variants and their scores", f"{VARIANTS}/pretrained.html")],
+            tables=[table],
+            pictures=[picture],
+        )
     ]
 
 
@@ -201,9 +302,11 @@ def _pictures(folder: Path) -> Section | None:
             with figure(5.4, 3.6) as (fig, (ax,)):
                 points = [(float(r["x"]), float(r["y"])) for r in rows]
                 scatter(ax, points, [r["programme"] for r in rows], title=title)
-                section.pictures.append(
-                    Picture(as_image(fig, "png"), f"t-SNE of {len(rows)} held-out regions.")
+                text = f"t-SNE of {len(rows)} held-out regions."
+                numbers = PictureNumbers(
+                    f"tsne.{key}", list(rows[0]), [list(r.values()) for r in rows]
                 )
+                section.pictures.append(Picture(as_image(fig, "png"), text, numbers=(numbers,)))
     if retrieval := load_json(home / "retrieval.json"):
         with figure(5.4, 3.4) as (fig, (ax,)):
             retrieval_curve(
@@ -216,7 +319,9 @@ def _pictures(folder: Path) -> Section | None:
                 f"Share of {retrieval['pool']} held-out samples whose own matrix is among the k"
                 " nearest."
             )
-            section.pictures.append(Picture(as_image(fig), caption))
+            ranks = [(at, rank) for at, rank in enumerate(retrieval["ranks"])]
+            numbers = PictureNumbers("retrieval", ("sample", "rank"), ranks)
+            section.pictures.append(Picture(as_image(fig), caption, numbers=(numbers,)))
     return section
 
 

@@ -1,6 +1,6 @@
 """The one file that imports Lightning, and `fit` is all we take of it.
 
-Lightning finds the cluster, starts the processes and puts the model on its device.
+Lightning finds the cluster, starts several processes and puts the model on their devices.
 Row order, accumulation, exact contrasts, state and metrics are ours: its loader
 resumes wrongly in the middle of an epoch, and its gradient hooks know nothing of a
 contrast over many micro-batches. So a step is one call of `Loop.step`, and the
@@ -60,9 +60,11 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
     """Run a loop to its end, in as many processes as asked.
 
     With `devices` above 1, Lightning starts this program again for each further process,
-    unless torchrun or SLURM did so already. Ctrl-C, SIGTERM and SIGUSR1 are passed to the loop as a
-    wish to end after the step, never acted on inside of the handler; a second Ctrl-C ends at once.
-    Where one process is lost the others end within a minute, and say which (`lifeline`).
+    unless torchrun or SLURM did so already. One process needs no engine, and importing Lightning
+    takes some eight seconds of a core: it is left alone then. Ctrl-C, SIGTERM and SIGUSR1 are
+    passed to the loop as a wish to end after the step, never acted on inside of the handler; a
+    second Ctrl-C ends at once. Where one process is lost the others end within a minute, and say
+    which (`lifeline`).
 
     Parameters
     ----------
@@ -77,6 +79,43 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
     TrainingError
         Whatever the loop raises, or that a process is lost.
     """
+    if devices > 1:
+        _fit_in_processes(loop, device, devices)
+    else:
+        _fit_here(loop, device)
+
+
+def _fit_here(loop: Loop, device: torch.device) -> None:
+    device = torch.device("cuda", 0) if device.type == "cuda" else torch.device(device.type)
+    loop.model.to(device)
+    steps, listener = _Steps(loop), _Listener()
+    try:
+        listener.listen()  # `begin` may take long
+        steps.first = loop.begin(device, Ranks())
+        for step in steps:
+            steps.going = loop.step(step, listener.asked)
+    finally:
+        listener.restore()
+    loop.end(steps.going)
+
+
+class _Steps:
+    """The numbers of the steps to do; ends when the loop does."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop, self.first, self.going = loop, 0, True
+
+    def __len__(self) -> int:
+        return max(self.loop.steps - self.first, 0)
+
+    def __iter__(self) -> Iterator[int]:
+        for step in range(self.first, self.loop.steps):  # which `begin` may have lowered
+            if not self.going:
+                return
+            yield step
+
+
+def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         from lightning.pytorch import LightningModule, Trainer
@@ -84,22 +123,7 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
         for name in ("lightning.pytorch", "lightning.fabric"):  # importing them sets their level
             logging.getLogger(name).setLevel(logging.ERROR)
 
-        class Steps:
-            """The numbers of the steps to do; ends when the loop does."""
-
-            first = 0
-            going = True
-
-            def __len__(self) -> int:
-                return max(loop.steps - self.first, 0)
-
-            def __iter__(self) -> Iterator[int]:
-                for step in range(self.first, loop.steps):
-                    if not self.going:
-                        return
-                    yield step
-
-        steps, listener = Steps(), _Listener()
+        steps, listener = _Steps(loop), _Listener()
         lines: list[Lifeline] = []
 
         class Module(LightningModule):
@@ -129,7 +153,7 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
         nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            strategy=_strategy(device, devices),
+            strategy=_strategy(device),
             devices=devices // nodes,
             num_nodes=nodes,
             max_epochs=1,
@@ -156,10 +180,8 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
         loop.end(steps.going)
 
 
-def _strategy(device: torch.device, devices: int) -> Any:
+def _strategy(device: torch.device) -> Any:
     """How processes are started and meet."""
-    if devices == 1:
-        return "auto"  # Lightning's own choice, which knows its number (cuda alone has none)
     from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
     from lightning.pytorch.strategies import DDPStrategy
     from lightning.pytorch.strategies.launchers.subprocess_script import (

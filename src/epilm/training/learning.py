@@ -67,8 +67,8 @@ class Learning:
     label_smoothing: float = 0.0
     """Share of a label that is spread over the other classes; for classes alone."""
     beside: tuple[str, ...] = field(default=(), metadata={"data": True})
-    """Baselines that are fitted on the same rows and scored beside the model: gc, kmer, motif,
-    motifs, states (epilm ls baselines)."""
+    """Baselines that are fitted on the same rows and scored beside the model: gc, cpg, kmer,
+    motif, motifs, states, of numbers mean, of pairs distance (epilm ls baselines)."""
     seed: int = 0
     """Of new weights, order, strands and dropout."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import CheckpointError, EpilmError, RecipeError
-from epilm.hub.checkpoint import read_spec
-from epilm.hub.load import find_checkpoint
+from epilm.hub.load import spec_of
 from epilm.plots.page import read_lines
 from epilm.pretraining.pretrain import pretrain
 from epilm.recipes.recipe import Source, load_recipe
@@ -215,7 +214,7 @@ def check_bench(plan: Ablation, source: Source, store: Store) -> dict[tuple[str,
     for model in plan.models:
         if model.run:
             try:
-                spec, *_ = read_spec(find_checkpoint(Path(model.run)))
+                spec = spec_of(model.run)
             except (CheckpointError, OSError) as error:
                 raise RecipeError(
                     "the run cannot be opened",

@@ -37,7 +37,8 @@ class Pretraining:
     recipe, size, set
         As `epilm pretrain` takes them.
     run : str
-        Instead: the folder of a run, relative to the working directory.
+        Instead: the folder of a run, or of weights in DNABERT's layout, relative to the working
+        directory.
     pretrain : {"once", "per_seed"}
         One pre-training for all seeds, or one a seed; always one a seed where each is a world.
     """
@@ -352,6 +353,23 @@ def kept_design(folder: Path) -> tuple[Ablation, dict[str, Any]]:
     return _from_table(kept["plan"], Source(str(path))), kept.get("about", {})
 
 
+def _check_models(plan: Ablation, source: Source) -> None:
+    """Refuse a model that is neither a recipe nor a run, or a run where worlds are new."""
+
+    def refuse(what: str, found: Any, **more: Any) -> None:
+        raise RecipeError(what, where=source.of("models"), found=found, **more)
+
+    for model in plan.models:
+        if bool(model.recipe) == bool(model.run):
+            expected = "one of recipe and run"
+            refuse("a model is a recipe or a run", model.name, expected=expected)
+        if model.run and plan.world:
+            cure = "Give a recipe: each seed is a world of its own."
+            refuse("a run has not seen these worlds", model.name, do=cure)
+        if model.recipe:
+            load_recipe(*plan.recipe_of(model))
+
+
 def _check(plan: Ablation, source: Source) -> None:
     """Refuse what can be seen to be wrong without the data."""
 
@@ -381,15 +399,7 @@ def _check(plan: Ablation, source: Source) -> None:
         check_binding(plan.finetune)
     except EpilmError as error:
         refuse(error.what, "finetune", f"{error.where} {error.found}", expected=error.expected)
-    for model in plan.models:
-        if bool(model.recipe) == bool(model.run):
-            expected = "one of recipe and run"
-            refuse("a model is a recipe or a run", "models", model.name, expected=expected)
-        if model.run and plan.world:
-            cure = "Give a recipe: each seed is a world of its own."
-            refuse("a run has not seen these worlds", "models", model.name, do=cure)
-        if model.recipe:
-            load_recipe(*plan.recipe_of(model))
+    _check_models(plan, source)
     for arm in plan.arms:
         if sum(map(bool, (arm.model, arm.start, arm.baseline))) != 1:
             expected = "one of the three keys"

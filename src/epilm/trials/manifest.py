@@ -46,6 +46,23 @@ class SetEntry:
     missing: str = ""
 
 
+def _row_of(line: str, names: list[str], where: str) -> dict[str, str]:
+    """Cells that are filled, by the name of their column."""
+    cells = [c.strip() for c in line.split("\t")]
+    if len(cells) > len(names) or len(cells) < 3:
+        raise InputError(
+            "the row does not fit the header",
+            where=where,
+            found=f"{len(cells)} columns",
+            expected=len(names),
+        )
+    row = {n: c for n, c in zip(names, cells) if c}
+    for needed in ("name", "task", "data"):
+        if needed not in row:
+            raise InputError(f"the column {needed} is empty", where=where)
+    return row
+
+
 def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntry]:
     r"""Read a manifest.
 
@@ -88,18 +105,7 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
         if not line.strip() or line.startswith("#"):
             continue
         where = f"{path}, line {number}"
-        cells = [c.strip() for c in line.split("\t")]
-        if len(cells) > len(names) or len(cells) < 3:
-            raise InputError(
-                "the row does not fit the header",
-                where=where,
-                found=f"{len(cells)} columns",
-                expected=len(names),
-            )
-        row = {n: c for n, c in zip(names, cells) if c}
-        for needed in ("name", "task", "data"):
-            if needed not in row:
-                raise InputError(f"the column {needed} is empty", where=where)
+        row = _row_of(line, names, where)
         if row["name"] in met:
             raise InputError(
                 "the name is given twice",
@@ -226,11 +232,12 @@ def _loader(name: str) -> Callable[..., LabelledSequences]:
         If the task's examples lie in a store: `epilm ablate` compares on those.
     """
     task = find_task(name)
-    if not isinstance(task, SequenceTask):
+    if not isinstance(task, SequenceTask) or not task.compared:
         raise UsageError(
-            "a comparison is of labelled sequences",
+            "a comparison is of labelled sequences, each of one class",
             found=f"task {task.name}",
-            do="Compare models of binding with epilm ablate.",
+            do="Compare models of binding with epilm ablate; of others score each with epilm"
+            " finetune and --beside.",
         )
     return task.load
 

@@ -7,7 +7,16 @@ import csv
 from pathlib import Path
 
 from epilm.metrics.bin_scores import HEADS
-from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, duration, footer
+from epilm.plots.page import (
+    SIMULATED,
+    Page,
+    Picture,
+    PictureNumbers,
+    Section,
+    Table,
+    duration,
+    footer,
+)
 from epilm.plots.pictures import scatter
 from epilm.plots.style import as_image, figure
 from epilm.trials.row_files import Row
@@ -75,7 +84,11 @@ def _pictures(folder: Path, study: Study, seeds: list[int]) -> list[Picture]:
                 places = [(float(point["x"]), float(point["y"])) for point in points]
                 title = arm.title or arm.name
                 scatter(ax, places, [point["cell_type"] for point in points], title)
-                out.append(Picture(as_image(fig), f"{title}, seed {seed}, {len(points)} regions"))
+                numbers = PictureNumbers(
+                    f"{arm.name}.tsne", list(points[0]), [list(point.values()) for point in points]
+                )
+                text = f"t-SNE. {title}, seed {seed}, {len(points)} regions."
+                out.append(Picture(as_image(fig), text, numbers=(numbers,)))
     return out
 
 

@@ -12,7 +12,17 @@ import numpy as np
 
 from epilm.metrics.bin_scores import HEADS
 from epilm.metrics.published import dream_internal_ranks, genebert_table
-from epilm.plots.page import SIMULATED, Page, Picture, Section, Table, duration, footer, load_json
+from epilm.plots.page import (
+    SIMULATED,
+    Page,
+    Picture,
+    PictureNumbers,
+    Section,
+    Table,
+    duration,
+    footer,
+    load_json,
+)
 from epilm.plots.paired import paired_gaps, paired_points, size_of_points
 from epilm.plots.style import as_image, figure
 from epilm.pretraining import run_page as chapters
@@ -236,7 +246,10 @@ def _setting(
                 "A dot a seed, lines join the rows of one seed, bars are means. Dashed: the share"
                 " of bound bins."
             )
-            section.pictures.append(Picture(as_image(fig), text, wide=True))
+            seeds = [(name, s, v) for name, column in columns.items() for s, v in column.items()]
+            stem = f"{setting.name}.seeds" if setting.name else "seeds"
+            numbers = PictureNumbers(stem, ("row", "seed", scores[0]), seeds)
+            section.pictures.append(Picture(as_image(fig), text, wide=True, numbers=(numbers,)))
     met = dict.fromkeys(f"{row['arm']}: {row['met']}" for row in rows if row.get("met"))
     notes = dict.fromkeys(f"{line['arm']}: {note}" for line in lines for note in line["notes"])
     for summary, details in (("What training has met of the test", met), ("Notes", notes)):
@@ -288,7 +301,14 @@ def _claims(plan: Ablation, verdicts: Sequence[Verdict]) -> Section:
     if max((len(gaps) for _, gaps, _, _ in drawn), default=0) > 1:
         with figure(8.0, 0.8 + 0.42 * len(drawn)) as (fig, (ax,)):
             paired_gaps(ax, drawn, title="Differences in auPRC")
-            section.pictures.append(Picture(as_image(fig), "", wide=True))
+            gaps = [
+                (say, at, gap, mean, se)
+                for say, seeds, mean, se in drawn
+                for at, gap in enumerate(seeds)
+            ]
+            heads = ["claim", "number", "difference", "mean", "standard_error"]
+            numbers = PictureNumbers("claims", heads, gaps)
+            section.pictures.append(Picture(as_image(fig), "", wide=True, numbers=(numbers,)))
     return section
 
 

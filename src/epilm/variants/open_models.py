@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from epilm.device import choose_place
 from epilm.errors import UsageError
-from epilm.finetuning.finetuned import is_finetuned
+from epilm.finetuning.finetuned import is_finetuned, refuse_pairs
 from epilm.finetuning.scorer import ModelScorer, open_scorer
 from epilm.hub.load import Loaded, load
 from epilm.models.grouping import Pooling
@@ -61,6 +61,7 @@ def open_model(
     """
     if is_finetuned(path):
         score = open_scorer(path, both_strands=False, device=device)
+        refuse_pairs(score.model)
         if not score.model.labels.per_base:
             return TaskScorer(score, store, cell)
         _refuse_store(path, "a model that answers each base", store, cell)

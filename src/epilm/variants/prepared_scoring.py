@@ -84,6 +84,24 @@ class VariantScores:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+def _ground(store: Any, genome: Any) -> tuple[Any, Any]:
+    """Open the store, if there is one, and settle the genome that windows are cut from."""
+    opened = None
+    if store is not None:
+        from epilm.store.reader import Store
+
+        if genome is not None:
+            raise UsageError(
+                "--genome and --store do not go together",
+                do="Leave out --genome: the windows are cut from the store's genome.",
+            )
+        opened = store if isinstance(store, Store) else Store.open(store)
+        genome = StoreReference(opened)
+    if genome is None:
+        raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
+    return opened, genome
+
+
 def prepare_scoring(
     *,
     variants: str | Path,
@@ -116,19 +134,7 @@ def prepare_scoring(
         pysam_module()
     if model is None and motifs is None and conservation is None:
         raise UsageError("there is nothing to score with", do="Give --model, --motifs, or both.")
-    opened = None
-    if store is not None:
-        from epilm.store.reader import Store
-
-        if genome is not None:
-            raise UsageError(
-                "--genome and --store do not go together",
-                do="Leave out --genome: the windows are cut from the store's genome.",
-            )
-        opened = store if isinstance(store, Store) else Store.open(store)
-        genome = StoreReference(opened)
-    if genome is None:
-        raise UsageError("the genome of the variants is needed", do="Give --genome FASTA.")
+    opened, genome = _ground(store, genome)
     scorers = open_scorers(
         model,
         motifs,

@@ -389,12 +389,12 @@ class SpliceScorer:
         return out
 
     def _logits(self, codes: Codes) -> Tensor:
-        place = self.score.place
-        autocast = nullcontext if self.model.bases else place.autocast
+        machine = self.score.place
+        autocast = nullcontext if self.model.bases else machine.autocast
         nothing = torch.zeros(len(codes), 1, dtype=torch.int64)
         windows = Windows(nothing, nothing == 0, codes=torch.from_numpy(codes))
         with torch.inference_mode():
-            return logits_of_windows(self.model.network, windows.to(place.device), autocast).cpu()
+            return logits_of_windows(self.model.network, windows.to(machine.device), autocast).cpu()
 
     def _table(self, said: Sequence[tuple[SitesChanged, SpliceReading]]) -> dict[str, Values]:
         out: dict[str, Values] = {name: np.full(len(said), np.nan) for name in self.columns}

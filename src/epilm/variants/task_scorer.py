@@ -148,23 +148,23 @@ class TaskScorer:
 
     def _of_bases(self, codes: Codes) -> Tensor:
         """Logits (R, outputs) of windows alone."""
-        place = self.score.place
-        autocast = nullcontext if self.model.bases else place.autocast
-        reading = OwnBases(self.model, labelled(list(codes), np.zeros(len(codes))), place.device)
+        machine = self.score.place
+        autocast = nullcontext if self.model.bases else machine.autocast
+        reading = OwnBases(self.model, labelled(list(codes), np.zeros(len(codes))), machine.device)
         with torch.inference_mode():
-            windows = reading.windows(np.arange(len(codes))).to(place.device)
+            windows = reading.windows(np.arange(len(codes))).to(machine.device)
             return logits_of_windows(self.model.network, windows, autocast).cpu()
 
     def _in_store(self, codes: Codes, chroms: Rows, starts: Rows, reverse: bool) -> Tensor:
         """Logits (R, outputs): the store's tracks, the haplotypes' bases."""
         assert self.haplotypes is not None
-        place, cells = self.score.place, np.full(len(codes), self.cell)
+        machine, cells = self.score.place, np.full(len(codes), self.cell)
         strands = np.full(len(codes), True) if reverse else None
         with torch.inference_mode():
             with self.haplotypes.holding(starts, codes):
                 windows = self.reader(cells, chroms, starts, strands)
             return logits_of_windows(
-                self.model.network, windows.to(place.device), place.autocast
+                self.model.network, windows.to(machine.device), machine.autocast
             ).cpu()
 
 

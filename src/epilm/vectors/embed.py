@@ -145,9 +145,9 @@ def embed(
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     _check_call(sequences, out, store, cells, specific, by, batch_size)
-    place = choose_place(device, "fp32")
+    machine = choose_place(device, "fp32")
     loaded = model if isinstance(model, Loaded) else load(model)
-    loaded.model.to(place.device)
+    loaded.model.to(machine.device)
     how = loaded.own_pool(pool)
     notes: list[str] = []
     if store is not None:

@@ -337,6 +337,32 @@ def _type_name(dtype: np.dtype) -> Any:
     return dtype.str if dtype.names is None else [[n, dtype[n].str] for n in dtype.names]
 
 
+def _check_shape(what: str, table: np.ndarray | None, regions: int, columns: int, of: str) -> None:
+    """Refuse a table that has not a row a region and a column a cell type or motif."""
+    if table is not None and table.shape != (regions, columns):
+        raise StoreError(
+            f"{what} has another shape than regions x {of}",
+            found=table.shape,
+            expected=(regions, columns),
+        )
+
+
+def _write_signals(writer: StoreWriter, given: Mapping[str, SignalArrays]) -> dict[str, Any]:
+    """Write signals; give what the store says of them."""
+    about: dict[str, Any] = {}
+    for name, one in given.items():
+        values, cut = to_float16(one.values)
+        writer.signal(name, len(values), one.resolution)[...] = values
+        about[name] = {
+            "resolution": one.resolution,
+            "pooled": one.pooled,
+            "cell_types": None if one.cells is None else dict(one.cells),
+            "cut": cut,
+            "sources": [],
+        }
+    return about
+
+
 def write_store(
     out: str | Path,
     *,
@@ -395,14 +421,8 @@ def write_store(
     regions = np.asarray([] if regions is None else regions, region_type(len(chroms)))
     accessible = np.zeros((0, len(cell_types)), bool) if accessible is None else accessible
     check_parts(chroms, sizes, regions, cell_types, regionless=regionless)
-    shape = (len(regions), len(cell_types))
     for what, table in (("accessible", accessible), ("counts", counts)):
-        if table is not None and table.shape != shape:
-            raise StoreError(
-                f"{what} has another shape than regions x cell types",
-                found=table.shape,
-                expected=shape,
-            )
+        _check_shape(what, table, len(regions), len(cell_types), "cell types")
     given = dict(signals or {})
     check_tracks(sizes, states, given)
     served = [
@@ -414,12 +434,7 @@ def write_store(
     if more and factors is None:
         raise StoreError("further factor matrices need a first one", found=", ".join(more))
     for what, matrix in {"factors": factors, **more}.items():
-        if matrix is not None and matrix.shape != (len(regions), len(motifs)):
-            raise StoreError(
-                f"{what} has another shape than regions x motifs",
-                found=matrix.shape,
-                expected=(len(regions), len(motifs)),
-            )
+        _check_shape(what, matrix, len(regions), len(motifs), "motifs")
     with atomic_folder(out, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, chroms, sizes)
         flat = writer.genome()
@@ -451,17 +466,7 @@ def write_store(
                 states.proxies,
                 tracks,
             )
-        rest["signals"] = {}
-        for name, one in given.items():
-            values, cut = to_float16(one.values)
-            writer.signal(name, len(values), one.resolution)[...] = values
-            rest["signals"][name] = {
-                "resolution": one.resolution,
-                "pooled": one.pooled,
-                "cell_types": None if one.cells is None else dict(one.cells),
-                "cut": cut,
-                "sources": [],
-            }
+        rest["signals"] = _write_signals(writer, given)
         writer.finish(
             assembly=assembly,
             regions=regions,

@@ -98,6 +98,10 @@ class BindingRows:
         bins, cells = np.divmod(rows, len(self.cells))
         return self.values[bins, cells]
 
+    def chroms_of(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Chromosomes of rows, (B,)."""
+        return np.array(self.chroms, np.str_)[self.chrom[rows // len(self.cells)]]
+
     def groups(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Positions in `rows`, cell type by cell type, each in the genome's order."""
         columns = rows % len(self.cells)

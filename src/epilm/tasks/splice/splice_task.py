@@ -20,7 +20,7 @@ from epilm.tasks.label_kinds import BaseClasses
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.reference import Reference, open_reference
 from epilm.tasks.sequence_scores import leak_of
-from epilm.tasks.sequences import read_records
+from epilm.tasks.sequences import SEQUENCE_ENDINGS, read_records
 from epilm.tasks.splice.genome import ChromosomeBlocks
 from epilm.tasks.splice.site_tables import SiteTable, SiteTracks
 from epilm.tasks.splice.splice_options import (
@@ -35,7 +35,6 @@ from epilm.tasks.splice.splice_scores import RULE, SpliceEvaluation, said_of_rul
 from epilm.tasks.splice.transcript_blocks import NAMES, BlockSpan, SpliceBlocks, blocks_from
 from epilm.tasks.splits import Interval, parse_interval
 
-SEQUENCE_ENDINGS = (".fa", ".fasta", ".fna")
 FORWARD_CONTEXTS = 4  # contexts that a block of a prediction is long: a fifth is read twice
 
 
@@ -206,15 +205,15 @@ class SpliceTask(Task):
         with SiteTable(out, options.threshold) as table:
             tracks = SiteTracks(options.tracks, reference.sizes) if options.tracks else None
             with tracks or _Nothing():
-                for place, blocks in _chromosomes(options, reference, score):
+                for stretch, blocks in _chromosomes(options, reference, score):
                     if blocks.skipped:
-                        say(f"note: {place.chrom}: {blocks.skipped:,} bases of N left out")
+                        say(f"note: {stretch.chrom}: {blocks.skipped:,} bases of N left out")
                     for row, said in enumerate(_rows_of(score(blocks))):
                         where, mine = blocks.along_genome(row, said)
                         bases += len(mine)
-                        table.add(place.chrom, where.start, where.strand, mine)
+                        table.add(stretch.chrom, where.start, where.strand, mine)
                         if tracks is not None:
-                            tracks.add(place.chrom, where.start, where.strand, mine)
+                            tracks.add(stretch.chrom, where.start, where.strand, mine)
         seconds = time.monotonic() - began
         written = list(tracks.paths.values()) if tracks is not None else []
         return SitePredictions(bases, table.counts, options.threshold, seconds, Path(out), written)
@@ -325,11 +324,11 @@ def _chromosomes(
     options: Any, reference: Reference, score: Scorer
 ) -> Iterator[tuple[Interval, ChromosomeBlocks]]:
     """Chromosomes that are asked for, in blocks."""
-    for place in _places(options.chroms, reference):
-        codes = reference.codes(place.chrom)
+    for stretch in _places(options.chroms, reference):
+        codes = reference.codes(stretch.chrom)
         yield (
-            place,
-            ChromosomeBlocks(place, codes, context=_context(score), block=_block(options, score)),
+            stretch,
+            ChromosomeBlocks(stretch, codes, context=_context(score), block=_block(options, score)),
         )
 
 
@@ -446,7 +445,7 @@ def _places(asked: Sequence[str], reference: Reference) -> list[Interval]:
     if not asked:
         return [Interval(chrom, 0, size) for chrom, size in reference.sizes.items()]
     places = [parse_interval(text) for text in asked]
-    if unknown := [place.chrom for place in places if place.chrom not in reference.sizes]:
+    if unknown := [stretch.chrom for stretch in places if stretch.chrom not in reference.sizes]:
         raise InputError(
             "the genome has no such chromosome",
             where="--chroms",
@@ -454,7 +453,7 @@ def _places(asked: Sequence[str], reference: Reference) -> list[Interval]:
             expected=f"one of {few(list(reference.sizes), 30)}",
         )
     order = {chrom: n for n, chrom in enumerate(reference.sizes)}
-    places.sort(key=lambda place: (order[place.chrom], place.start))
+    places.sort(key=lambda stretch: (order[stretch.chrom], stretch.start))
     for first, second in pairwise(places):
         if first.chrom == second.chrom and second.start < first.end:
             raise UsageError(

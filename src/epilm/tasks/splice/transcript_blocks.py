@@ -176,6 +176,10 @@ class SpliceBlocks:
             labels[span.at[low:high] - begin] = span.kind[low:high]
         return out
 
+    def chroms_of(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Chromosomes of rows, (B,)."""
+        return np.array([self.spans[at].chrom for at in self.places_of(rows)[0]], np.str_)
+
     def origin_of(self, row: int) -> str:
         """Where a row comes from."""
         (span_at,), (begin,) = self.places_of(np.array([row]))

@@ -1,0 +1,1 @@
+"""Which two loci of a chromosome touch, from the bases of both."""

@@ -1,0 +1,1 @@
+"""How much of a gene there is in each cell type, from the bases around where it begins."""

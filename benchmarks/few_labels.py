@@ -102,7 +102,7 @@ def draw(compared: Path, out: Path) -> str:
 
     A point is the mean over the proteins that have every number of labels, each of them the mean
     over seeds. The last columns are of all proteins that have this number: what pre-training adds,
-    and its standard error over them.
+    and its standard error over them. Arms that a set lacks are left out.
     """
     import matplotlib.pyplot as plt
 
@@ -116,22 +116,36 @@ def draw(compared: Path, out: Path) -> str:
         number: [n for n in ASKED + LEFT_OUT if (n, number, "lab") in mean] for number in LABELS
     }
     everywhere = [name for name in ASKED + LEFT_OUT if all(name in proteins[n] for n in LABELS)]
+    arms = [
+        arm
+        for arm in ARMS
+        if all((n, number, arm) in mean for number in LABELS for n in proteins[number])
+    ]
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    rows = [["labels", *ARMS.values(), "gain", "standard error", "proteins", "above random start"]]
+    rows = [
+        [
+            "labels",
+            *(ARMS[arm] for arm in arms),
+            "gain",
+            "standard error",
+            "proteins",
+            "above random start",
+        ]
+    ]
     curves: dict[str, list[float]] = {
         arm: [float(np.mean([mean[name, n, arm] for name in everywhere])) for n in LABELS]
-        for arm in ARMS
+        for arm in arms
     }
     for at, number in enumerate(LABELS):
         gain = np.array(
             [mean[n, number, "lab"] - mean[n, number, "random"] for n in proteins[number]]
         )
         error = gain.std(ddof=1) / len(gain) ** 0.5
-        cells = [f"{curves[arm][at]:.3f}" for arm in ARMS]
+        cells = [f"{curves[arm][at]:.3f}" for arm in arms]
         cells += [f"{gain.mean():+.3f}", f"{error:.3f}", str(len(gain)), str((gain > 0).sum())]
         rows.append([str(number), *cells])
-    for arm, title in ARMS.items():
-        axes.plot(LABELS, curves[arm], marker="o", label=title)
+    for arm in arms:
+        axes.plot(LABELS, curves[arm], marker="o", label=ARMS[arm])
     axes.set(xscale="log", xlabel="labelled sites to learn from", ylabel="AUROC, three chromosomes")
     axes.set_xticks(LABELS, [str(n) for n in LABELS])
     axes.legend(frameon=False)

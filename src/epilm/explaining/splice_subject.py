@@ -124,7 +124,7 @@ class SpliceSubject(Subject):
     @property
     def reach(self) -> int:
         """Bases on either side of a site that its answer is given of."""
-        return self.context // 2 + self.block // 2
+        return int(self.context // 2 + self.block // 2)
 
     def choose(self, output: str | None) -> None:
         """The output was read when the subject was made."""
@@ -190,7 +190,7 @@ class SpliceSubject(Subject):
             if asked.kind is not None:
                 others = [k for k in range(len(self.kinds)) if self.kinds[k] != asked.kind]
                 odds[:, others] = -np.inf
-            at, kind = np.unravel_index(int(odds.argmax()), odds.shape)
+            at, kind = map(int, np.unravel_index(int(odds.argmax()), odds.shape))
             if odds[at, kind] > best[0]:
                 best = (float(odds[at, kind]), begin + int(at), int(kind))
         return best[1], best[2]

@@ -97,10 +97,10 @@ def planted_changes(
         read = here if site.strand > 0 else 3 - here[::-1]
         table = tables[site.motif]
         loss = table[np.arange(len(read)), read][:, None] - table
-        column, base = np.unravel_index(int(loss.argmax()), loss.shape)
+        column, base = map(int, np.unravel_index(int(loss.argmax()), loss.shape))
         at = site.start + column if site.strand > 0 else site.end - 1 - column
-        alt = int(base) if site.strand > 0 else 3 - int(base)
-        out.append(Substitution(site.chrom, int(at), LETTERS[codes[at]], LETTERS[alt], 1))
+        alt = base if site.strand > 0 else 3 - base
+        out.append(Substitution(site.chrom, at, LETTERS[codes[at]], LETTERS[alt], 1))
         first, last = max(site.start - BESIDE, 0), min(site.end + BESIDE, len(codes))
         free = codes[first:last] == codes[at]  # the same letters: G+C content cannot tell them
         for other in everywhere:

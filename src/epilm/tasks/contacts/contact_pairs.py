@@ -197,7 +197,7 @@ def _from_map(path: Path, options: ContactsData, reference: Reference, seed: int
     for chrom, one in contacts.chroms.items():
         if chrom in unknown or not len(one.keys):
             continue
-        loci = []
+        loci: list[Any] = []
         for given in (anchors, partners):
             if given is None and (loci or anchors is not None):
                 loci.append(None)
@@ -297,7 +297,9 @@ def with_bases(
     unknown = (
         set(check_names(pairs.chrom.tolist(), reference.sizes, where)) if len(pairs) else set()
     )
-    codes, places, number = [], [], {}
+    codes: list[NDArray[np.uint8]] = []
+    places: list[tuple[str, int]] = []
+    number: dict[tuple[str, int], int] = {}
     over, empty = 0, 0
     for chrom in np.unique(pairs.chrom).tolist():
         if chrom in unknown:

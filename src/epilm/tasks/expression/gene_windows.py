@@ -75,7 +75,7 @@ def gene_rows(data: str | Path, options: ExpressionData, genome: Any) -> Labelle
     notes.append(f"of a gene {rule.get(options.starts, 'each of its starts')}, {len(chosen)} rows")
     windows, lost = cut_windows(chosen, genome, options, str(options.tss))
     notes += [f"{count} starts {why} left out" for why, count in lost.items() if count]
-    known = np.isfinite(table.values).any(1)
+    known = np.asarray(np.isfinite(table.values).any(1))
     if empty := sum(not known[w.gene] for w in windows):
         notes.append(f"{empty} starts of genes without a known level left out")
         windows = [w for w in windows if known[w.gene]]

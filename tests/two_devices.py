@@ -118,21 +118,27 @@ def inputs() -> tuple[torch.Tensor, ...]:
 
 
 def start_ranks(
-    words: Sequence[str], world: int, *before: Callable[[int], Any], port: int | None = None
+    words: Sequence[str], world: int, *before: Callable[[int], Any], slurm: bool = False
 ) -> list[Command]:
-    """Start a command in processes as torchrun does; each first does what stands in `before`, with
-    its number.
+    """Start a command in processes as torchrun or SLURM does; each first does what stands in
+    `before`, with its number.
     """
-    port = port or free_port()
+    settings = _of_slurm if slurm else _of_torchrun
+    port = free_port()
     return [
-        Command(words, before=partial(_as_torchrun, rank, world, port, before))
+        Command(words, before=partial(_as_rank, rank, settings(rank, world, port), before))
         for rank in range(world)
     ]
 
 
-def _as_torchrun(rank: int, world: int, port: int, before: Sequence[Callable[[int], Any]]) -> None:
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1",
+def _as_rank(rank: int, settings: dict[str, str], before: Sequence[Callable[[int], Any]]) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", **settings}
+    for each in before:
+        each(rank)
+
+
+def _of_torchrun(rank: int, world: int, port: int) -> dict[str, str]:
+    return {
         "MASTER_PORT": str(port),
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -142,5 +148,17 @@ def _as_torchrun(rank: int, world: int, port: int, before: Sequence[Callable[[in
         "GROUP_WORLD_SIZE": "1",
         "TORCHELASTIC_RUN_ID": "test",
     }
-    for each in before:
-        each(rank)
+
+
+def _of_slurm(rank: int, world: int, port: int) -> dict[str, str]:
+    return {
+        "MASTER_PORT": str(port),
+        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "test",
+        "SLURM_NNODES": "1",
+        "SLURM_NTASKS": str(world),
+        "SLURM_NTASKS_PER_NODE": str(world),
+        "SLURM_NODEID": "0",
+        "SLURM_LOCALID": str(rank),
+        "SLURM_PROCID": str(rank),
+    }

@@ -5,12 +5,12 @@ torchrun starts one process on each. Wants root and iproute2. The run's folder i
 as on a shared disk.
 
     python tools/two_hosts.py --store play.store --out runs/hosts
-    python tools/two_hosts.py --store play.store --out runs/slow --rate 100mbit
+    python tools/two_hosts.py --store play.store --out runs/slow --rate 10mbit
     python tools/two_hosts.py --store play.store --out runs/lost --pull 5
 
-`--rate` makes the cable as slow, and what `epilm plan` says of it is printed beside what a step
-took. `--pull STEP` pulls the cable out after that step: both must end within a minute, each with a
-message that names the other, and leave whole states.
+`--rate` makes the cable as slow from the middle of the steps on, and what `epilm plan` says of it
+is printed beside how much longer a step took. `--pull STEP` pulls the cable out after that step:
+both must end within a minute, each with a message that names the other, and leave whole states.
 """
 
 import argparse
@@ -21,7 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 HOSTS = ("epilm-a", "epilm-b")
@@ -58,50 +59,29 @@ def inside(host: str, *words: str) -> list[str]:
     return ["ip", "netns", "exec", host, "unshare", "--uts", "sh", "-c", named, "sh", *words]
 
 
-def cabled(rate: str | None) -> None:
+def cabled() -> None:
     """Make both hosts and the cable between them."""
     for host in HOSTS:
         run("ip", "netns", "add", host)
-    run(
-        "ip",
-        "link",
-        "add",
-        "cable0",
-        "netns",
-        HOSTS[0],
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "cable0",
-        "netns",
-        HOSTS[1],
-    )
+    pair = ("netns", HOSTS[0], "type", "veth", "peer", "name", "cable0", "netns", HOSTS[1])
+    run("ip", "link", "add", "cable0", *pair)
     for host, address in zip(HOSTS, ADDRESSES, strict=True):
         there = ("ip", "-n", host)
         run(*there, "address", "add", f"{address}/24", "dev", "cable0")
         run(*there, "link", "set", "cable0", "up")
         run(*there, "link", "set", "lo", "up")
-        if rate is not None:
-            run(
-                "ip",
-                "netns",
-                "exec",
-                host,
-                "tc",
-                "qdisc",
-                "add",
-                "dev",
-                "cable0",
-                "root",
-                "tbf",
-                "rate",
-                rate,
-                "burst",
-                "256kb",
-                "latency",
-                "400ms",
-            )
+
+
+def slowed(rate: str) -> None:
+    """Let each end of the cable send so much at a time."""
+    shape = ("root", "tbf", "rate", rate, "burst", "32kb", "latency", "400ms")
+    for host in HOSTS:
+        run("ip", "netns", "exec", host, "tc", "qdisc", "add", "dev", "cable0", *shape)
+
+
+def pulled_out() -> None:
+    """Pull the cable out; neither end hears of it."""
+    run("ip", "-n", HOSTS[1], "link", "set", "cable0", "down")
 
 
 def removed() -> None:
@@ -133,17 +113,21 @@ def rows(out: Path) -> list[dict[str, float]]:
     return [row for row in map(json.loads, whole) if row["split"] == "train"]
 
 
-def together(store: Path, out: Path, steps: int, pull: int | None) -> tuple[list[int], float]:
-    """Run the job; give exit codes and the seconds from pulling the cable to the last end."""
+def together(
+    store: Path, out: Path, steps: int, at: int, then: Callable[[], None] | None
+) -> tuple[list[int], float]:
+    """Run the job; do something to the cable after a step; give exit codes and the seconds from
+    that to the last end.
+    """
     logs = [out.with_name(f"{out.name}.{host}.log") for host in HOSTS]
     processes = [start(host, store, out, steps, log) for host, log in enumerate(logs)]
-    pulled = None
+    done = None
     while any(process.poll() is None for process in processes):
-        time.sleep(0.1)
-        if pull is not None and pulled is None and len(rows(out)) >= pull:
-            run("ip", "-n", HOSTS[1], "link", "set", "cable0", "down")
-            pulled = time.monotonic()
-    ended = 0.0 if pulled is None else time.monotonic() - pulled
+        time.sleep(0.05)
+        if then is not None and done is None and len(rows(out)) >= at:
+            then()
+            done = time.monotonic()
+    ended = 0.0 if done is None else time.monotonic() - done
     for host, log in zip(HOSTS, logs, strict=True):
         for line in log.read_text(errors="replace").splitlines():
             if not line.startswith(("W", "E", "[W", "[E", " ")):
@@ -151,18 +135,21 @@ def together(store: Path, out: Path, steps: int, pull: int | None) -> tuple[list
     return [process.returncode for process in processes], ended
 
 
-def told(store: Path, steps: int, rate: str | None) -> None:
-    """Print what `epilm plan` says of the same run over the same cable."""
-    gbit = 200.0 if rate is None else float(rate.removesuffix("mbit")) / 1000
-    keys = [word for key in (*KEYS, f"train.steps={steps}") for word in ("--set", key)]
-    more = ["--devices", "2", "--nodes", "2", "--link", str(gbit), "--device", "cpu", "--json"]
-    command = [sys.executable, "-m", "epilm", "plan", *RECIPE, "--store", str(store), *keys, *more]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    plan = json.loads(done.stdout)
-    network = plan["network"]
+def compared(store: Path, out: Path, at: int, rate: str) -> None:
+    """Print what the slow cable cost a step, and what `epilm plan` says of it."""
+    times = [row["step_seconds"] for row in rows(out)]
+    # The step in which the cable became slow counts for neither.
+    fast, slow = statistics.median(times[1:at]), statistics.median(times[at + 1 :])
+    gbit = float(rate.removesuffix("mbit")) / 1000
+    command = [sys.executable, "-m", "epilm", "plan", *RECIPE, "--store", str(store)]
+    command += ["--devices", "2", "--nodes", "2", "--link", str(gbit), "--device", "cpu"]
+    done = subprocess.run(
+        [*command, "--no-calibrate", "--json"], check=True, capture_output=True, text=True
+    )
+    network = json.loads(done.stdout)["network"]
     print(
-        f"plan: {network['sent'] / 1e6:.2f} MB a step, {network['seconds']:.3f} s of it; in all"
-        f" {plan['step_seconds']:.3f} s a step"
+        f"steps of {fast:.3f} s became {slow:.3f} s at {rate}: {slow - fast:.3f} s more; the plan"
+        f" says {network['seconds']:.3f} s for {network['sent'] / 1e6:.2f} MB"
     )
 
 
@@ -171,8 +158,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--rate", help="of the cable, as tc writes it: 100mbit")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--rate", help="of the cable, as tc writes it: 10mbit")
     parser.add_argument("--pull", type=int, help="pull the cable out after this step")
     given = parser.parse_args(words)
     if (why := impossible()) is not None:
@@ -180,10 +167,14 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     removed()
     try:
-        cabled(given.rate)
-        steps = given.steps if given.pull is None else 100_000
+        cabled()
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        codes, ended = together(given.store, given.out, steps, given.pull)
+        if given.pull is not None:
+            steps, at, then = 100_000, given.pull, pulled_out
+        else:
+            steps, at = given.steps, given.steps // 2
+            then = None if given.rate is None else partial(slowed, given.rate)
+        codes, ended = together(given.store, given.out, steps, at, then)
     finally:
         removed()
     times = [row["step_seconds"] for row in rows(given.out)]
@@ -191,7 +182,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if given.pull is not None:
         print(f"ended {ended:.0f} s after the cable was pulled")
         return 0 if all(codes) and ended < 60 else 1
-    told(given.store, steps, given.rate)
+    if given.rate is not None:
+        compared(given.store, given.out, at, given.rate)
     return 0 if codes == [0, 0] else 1
 
 

@@ -104,6 +104,21 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
         save_file(here, path, metadata={"format": "pt", SUMS: json.dumps(sums)})
 
 
+def with_checksums(path: str | Path) -> bool:
+    """Say whether a file carries checksums; those of older versions have none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> name = Path(tempfile.mkdtemp()) / "a.safetensors"
+    >>> save_tensors(name, {"a": torch.zeros(2)})
+    >>> with_checksums(name)
+    True
+    """
+    with safe_open(path, "pt") as file:
+        return SUMS in (file.metadata() or {})
+
+
 def load_tensors(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
     """Read tensors and look at their checksums.
 

@@ -165,6 +165,17 @@ def test_an_ebert_on_an_h200_is_planned_at_the_goal_of_45_percent(tracks):
     two = epilm.plan("ebert_base", tracks, set=MANY, device="h200", devices=2)
     assert two.step_seconds - two.network["seconds"] == pytest.approx(found.step_seconds / 2)
     assert two.flops == pytest.approx(found.flops)
+    gradients = 4.0 * two.parameters["total"]
+    assert two.network["sent"] == two.network["summed"] == gradients  # of two, half of it twice
+    assert two.network["seconds"] == pytest.approx(gradients / 450e9)
+    spread = epilm.plan("ebert_base", tracks, set=MANY, device="h200", devices=Cluster(64, 8, 100))
+    assert spread.network["seconds"] == pytest.approx(2 * 63 / 64 * gradients / 12.5e9)
+    assert spread.failures["hours_between"] == pytest.approx(50_677 / 64, rel=1e-3)
+    assert f"{spread.network['seconds'] * 1e3:.0f} ms of the step" in spread.text()
+    assert "failures  one in 792 h assumed; a checkpoint every" in spread.text()
+    assert found.network == found.failures == {}
+    with pytest.raises(UsageError, match=r"--nodes: each machine has as many devices\. Found 3"):
+        epilm.plan("ebert_base", tracks, set=MANY, device="h200", devices=Cluster(64, 3))
 
 
 @pytest.mark.parametrize(("device", "peak"), [("h200", 67e12), ("a100", 19.5e12)])

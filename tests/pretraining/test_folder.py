@@ -51,6 +51,27 @@ def test_what_a_run_that_goes_on_does_otherwise_is_listed(tmp_path):
     }
 
 
+@pytest.mark.parametrize(("batch", "goes"), [(128, True), (None, False)])
+def test_another_number_of_processes_may_go_on_unless_it_widens_the_contrasts(
+    batch, goes, tmp_path
+):
+    began = {
+        **RECIPE,
+        "train": {**RECIPE["train"], "devices": 3, "micro_batch": 8},
+        "samples": {"unit": "regions"},
+        "objectives": {"matching": {"batch": batch}},
+    }
+    prepare(tmp_path / "run", began, STORE, True)
+    (tmp_path / "run" / "checkpoints").mkdir()
+    now = {**began, "train": {**began["train"], "devices": 2}}
+    if goes:
+        assert prepare(tmp_path / "run", now, STORE, True) == "resumed"
+        assert changed_keys(tmp_path / "run", now) == {"train.devices": (3, 2)}
+        return
+    with pytest.raises(TrainingError, match=r"Found train\.devices = 2; expected 3, as the run be"):
+        prepare(tmp_path / "run", now, STORE, True)
+
+
 @pytest.mark.parametrize(
     ("recipe", "store", "message"),
     [

@@ -1,9 +1,14 @@
 """What a store says of itself."""
 
-import pytest
+import re
 
-from epilm.errors import StoreError
+import pytest
+import torch
+
+from epilm.atomic import write_json
+from epilm.errors import DamagedError, StoreError
 from epilm.store.inspect import inspect, print_store
+from epilm.tensor_files import save_tensors
 from toy_store import toy_store
 
 
@@ -43,6 +48,29 @@ def test_a_run_is_told_by_its_json_files_and_survives_half_a_line(tmp_path, caps
     text = capsys.readouterr().out
     assert "recipe.model.k" in text
     assert "abc" in text
+
+
+def test_verify_finds_a_flipped_bit_in_any_file_of_a_run_that_has_checksums(tmp_path):
+    state = tmp_path / "checkpoints" / "step_00000003"
+    state.mkdir(parents=True)
+    (tmp_path / "recipe.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    for name in ("model", "optimiser", "generators"):
+        save_tensors(state / f"{name}.safetensors", {"a": torch.arange(300.0)})
+    for name in ("spec.json", "state.json"):
+        write_json(state / name, {"step": 3, "deep": {"list": [1, 2, 3]}}, checked=True)
+    assert inspect(tmp_path, verify=True)["verified"] == {
+        "files_compared": 5,
+        "files_without_checksum": ["metrics.jsonl", "recipe.json"],
+    }
+    assert "verified" not in inspect(tmp_path)
+    for path in sorted(state.iterdir()):
+        whole = path.read_bytes()
+        at = whole.index(b"3") if path.suffix == ".json" else len(whole) - 7
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(DamagedError, match=re.escape(str(path))):
+            inspect(tmp_path, verify=True)
+        path.write_bytes(whole)
 
 
 def test_a_checkpoint_is_told_by_its_spec(tmp_path):

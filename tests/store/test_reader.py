@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -255,6 +256,22 @@ def test_verify_finds_a_changed_byte(copy):
     changed = Store.open(copy)
     with pytest.raises(StoreError, match=r"genome.*SHA-256"):
         changed.verify()
+
+
+def test_verify_finds_a_flipped_bit_in_every_file_and_names_it(copy):
+    files = sorted(path for path in copy.rglob("*") if path.is_file())
+    assert len(files) > 5
+    for path in files:
+        whole = path.read_bytes()
+        # In the manifest a letter of a hash: then it is another file's.
+        at = whole.index(b'"sha256": "') + 15 if path.name == "store.json" else len(whole) // 2
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        hashes = path.name == "store.json"
+        named = r"SHA-256 is not the one in store\.json" if hashes else re.escape(path.name)
+        with pytest.raises(StoreError, match=named):
+            Store.open(copy).verify()
+        path.write_bytes(whole)
+    Store.open(copy).verify()
 
 
 def test_verify_finds_a_manifest_of_another_store(copy):

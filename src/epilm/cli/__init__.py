@@ -238,6 +238,21 @@ def _out_of_memory(error: BaseException) -> bool:
     return is_out_of_memory(error)
 
 
+def _stopped(error: KeyboardInterrupt) -> int:
+    """Say who stopped it, and give the exit code."""
+    from epilm.errors import AskedToStop
+
+    if not isinstance(error, AskedToStop):
+        print("epilm: stopped by Ctrl-C", file=sys.stderr)
+        return 130
+    code = error.exit_code
+    print(
+        f"epilm: stopped by a signal and saved; the same command goes on (exit code {code})",
+        file=sys.stderr,
+    )
+    return code
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -260,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from cyclopts import CycloptsError, CycloptsPanel
     from rich.console import Console
 
-    from epilm.errors import AskedToStop, EpilmError, nearest
+    from epilm.errors import EpilmError, nearest
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words and not words[0].startswith("-") else None
@@ -301,16 +316,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("EPILM_DEBUG"):
             traceback.print_exc()
         return 1
-    except AskedToStop as error:
-        print(
-            "epilm: stopped by a signal and saved; the same command goes on (exit code"
-            f" {error.exit_code})",
-            file=sys.stderr,
-        )
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("epilm: stopped by Ctrl-C", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        return _stopped(error)
     except BrokenPipeError:
         # The reader (head, less) has gone: not a failure of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

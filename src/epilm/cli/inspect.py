@@ -13,7 +13,7 @@ def inspect(path: Path, *, regions: int = 10, verify: bool = False, json: bool =
     regions
         Regions of a sample, for the number of samples.
     verify
-        Read all files and compare them with their SHA-256.
+        Read all files and compare them with their checksums.
     json
         Print JSON.
     """

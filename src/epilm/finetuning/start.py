@@ -261,14 +261,8 @@ def _on_trunk(
             f"a context of {lesson.window_bp - lesson.width} bp needs chunks of {needed} tokens:"
             f" the {source.encoder.max_positions} positions of {where} are repeated"
         )
-    shape = Shape(
-        len(lesson.labels.names),
-        len(about["signals"]),
-        lesson.window_bp,
-        reads_states,
-        lesson.width,
-        lesson.loci,
-    )
+    outputs, signals = len(lesson.labels.names), len(about["signals"])
+    shape = Shape(outputs, signals, lesson.window_bp, reads_states, lesson.width, lesson.loci)
     own = {key: value for key, value in about["head"].items() if key != "name"}
     network = HEADS[chosen].build(source, shape, seed_of(options) + 1, **own)
     _set_dropout(network, options.dropout)

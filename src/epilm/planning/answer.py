@@ -197,8 +197,8 @@ def _of_many(plan: Plan) -> list[tuple[str, str]]:
             (
                 "failures",
                 (
-                    f"one in {failures['hours_between']:,.3g} h assumed; a checkpoint every"
-                    f" {failures['best_every']:,.3g} steps loses least"
+                    f"one in {_rate(failures['hours_between'])} h assumed; a checkpoint every"
+                    f" {_rate(failures['best_every'])} steps loses least"
                     f" ({failures['lost_at_best']:.2%} of the time), the recipe's loses"
                     f" {failures['lost']:.2%}"
                 ),

@@ -446,8 +446,8 @@ def optimiser_step(
             for micro, batch in pairs:
                 losses(micro, batch)[1].backward()
             continue
-        assert group is not None
-        sizes = held_by(min(group, n - number * group), train.micro_batch, ranks.world)
+        contrast_n = min(group or n, n - number * (group or n))
+        sizes = held_by(contrast_n, train.micro_batch, ranks.world)
         share = sizes[ranks.rank] / n  # of this process, in this contrast
         mine = [micro.rows.tolist() for micro, _ in pairs]
 
@@ -458,11 +458,9 @@ def optimiser_step(
             mine: list[list[int]] = mine,
             sizes: list[int] = sizes,
         ) -> Tensor:
+            joined = [ranks.gather(leaf, sizes) for leaf in leaves[: len(compared)]]
             outputs = Outputs(
-                **{
-                    key: ranks.gather(leaf, sizes)
-                    for key, leaf in zip(compared, leaves, strict=False)
-                },
+                **dict(zip(compared, joined, strict=True)),
                 log_temperature=leaves[-1] if learns else temperature,
             )
             weighted = torch.zeros((), device=place.device)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from epilm.errors import StoreError
+from epilm.atomic import CHECKSUM, read_checked
+from epilm.errors import DamagedError, StoreError
 from epilm.store.reader import Store
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import make_samples
@@ -31,11 +32,11 @@ def inspect(
     Parameters
     ----------
     store : path or Store
-        Of a run or checkpoint the other arguments are not used.
     regions : int
-        Regions of a sample, for the number of samples.
+        Regions of a sample, for the number of samples of a store.
     verify : bool
-        Read every file and compare it with its SHA-256.
+        Read every file and compare it with its checksum: of a store all have one, of a run or
+        checkpoint the weights, `spec.json` and `state.json`; the others are named.
 
     Returns
     -------
@@ -46,6 +47,8 @@ def inspect(
     ------
     StoreError
         If it is no store, or is damaged.
+    DamagedError
+        If a file of a run or checkpoint is not the one that was written.
     """
     if not isinstance(store, Store):
         # A run keeps the identity of its store under the same name, so it is asked first.
@@ -55,7 +58,7 @@ def inspect(
             ("checkpoint", CHECKPOINT),
         ):
             if (Path(store) / name).is_file():
-                return _json_files(Path(store), kind)
+                return _json_files(Path(store), kind, verify)
         store = Store.open(store)
     if verify:
         store.verify()
@@ -144,7 +147,7 @@ def _tracks_of(store: Store, cell: str) -> dict[str, Any]:
     return about
 
 
-def _json_files(folder: Path, kind: str) -> dict[str, Any]:
+def _json_files(folder: Path, kind: str, verify: bool) -> dict[str, Any]:
     about: dict[str, Any] = {"kind": kind, "path": str(folder)}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -158,7 +161,41 @@ def _json_files(folder: Path, kind: str) -> dict[str, Any]:
         lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
         # A killed run may end in half a line.
         about["last_metrics"] = next((v for line in reversed(lines) if (v := _value(line))), None)
+    if verify:
+        about["verified"] = _verified(folder)
     return about
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """Read every file of a run or checkpoint against its own checksums; name those without any.
+
+    Raises
+    ------
+    DamagedError
+    """
+    from epilm.tensor_files import load_tensors, with_checksums  # brings torch
+
+    compared, without = 0, []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.suffix == ".safetensors":
+            load_tensors(path)
+            has = with_checksums(path)
+        elif path.suffix == ".json":
+            try:
+                value = json_module.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise DamagedError(
+                    "the file is not valid JSON", where=str(path), found=error
+                ) from None
+            has = isinstance(value, dict) and CHECKSUM in value
+            if has:
+                read_checked(path)
+        else:
+            has = False
+        compared += has
+        if not has:
+            without.append(str(path.relative_to(folder)))
+    return {"files_compared": compared, "files_without_checksum": without}
 
 
 def _value(line: str) -> Any:

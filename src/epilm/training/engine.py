@@ -118,39 +118,10 @@ class _Steps:
 def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
-        from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
         from lightning.pytorch import LightningModule, Trainer
-        from lightning.pytorch.strategies import DDPStrategy
-        from lightning.pytorch.strategies.launchers.subprocess_script import (
-            _SubprocessScriptLauncher as ScriptLauncher,
-        )
 
         for name in ("lightning.pytorch", "lightning.fabric"):  # importing them sets their level
             logging.getLogger(name).setLevel(logging.ERROR)
-
-        class Launcher(ScriptLauncher):
-            """Without the observer that kills this process, wordless, when another is lost."""
-
-            def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
-                self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
-                if not self.cluster_environment.creates_processes_externally:
-                    self._call_children_scripts()
-                _set_num_threads_if_needed(num_processes=self.num_processes)
-                return function(*args, **kwargs)
-
-        class PlainProcesses(DDPStrategy):
-            """Process group and placement, without the wrapper that would sum gradients by
-            itself.
-            """
-
-            def configure_ddp(self) -> None:
-                pass
-
-            def _configure_launcher(self) -> None:
-                assert self.cluster_environment is not None
-                self._launcher = Launcher(
-                    self.cluster_environment, self.num_processes, self.num_nodes
-                )
 
         steps, listener = _Steps(loop), _Listener()
         lines: list[Lifeline] = []
@@ -179,11 +150,10 @@ def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
             def training_step(self, step: int, index: int) -> None:
                 steps.going = loop.step(int(step), listener.asked)
 
-        backend = "nccl" if device.type == "cuda" else "gloo"
         nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            strategy=PlainProcesses(process_group_backend=backend),
+            strategy=_strategy(device),
             devices=devices // nodes,
             num_nodes=nodes,
             max_epochs=1,
@@ -199,12 +169,48 @@ def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
             trainer.fit(Module())
             done = True
         except RuntimeError as error:  # of a collective, where its partner is gone
-            raise (lines[0].explained(error) if lines else error) from None
+            reason = lines[0].explained(error) if lines else error
+            if reason is error:
+                raise
+            raise reason from None
         finally:
             listener.restore()
             for line in lines:
                 line.close(done)
         loop.end(steps.going)
+
+
+def _strategy(device: torch.device) -> Any:
+    """How processes are started and meet."""
+    from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
+    from lightning.pytorch.strategies import DDPStrategy
+    from lightning.pytorch.strategies.launchers.subprocess_script import (
+        _SubprocessScriptLauncher as ScriptLauncher,
+    )
+
+    class Launcher(ScriptLauncher):
+        """Without the observer that kills this process, wordless, when another is lost."""
+
+        def launch(self, function: Any, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
+            self.cluster_environment.validate_settings(self.num_processes, self.num_nodes)
+            if not self.cluster_environment.creates_processes_externally:
+                self._call_children_scripts()
+            _set_num_threads_if_needed(num_processes=self.num_processes)
+            return function(*args, **kwargs)
+
+    class PlainProcesses(DDPStrategy):
+        """Process group and placement, without the wrapper that would sum gradients by
+        itself.
+        """
+
+        def configure_ddp(self) -> None:
+            pass
+
+        def _configure_launcher(self) -> None:
+            assert self.cluster_environment is not None
+            self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
+
+    return PlainProcesses(process_group_backend="nccl" if device.type == "cuda" else "gloo")
 
 
 class _Listener:

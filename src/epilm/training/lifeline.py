@@ -1,7 +1,7 @@
 """Processes of one run notice at once that one of them is gone, and say which.
 
 Each holds a line of its own to the first process. The system closes the line of a process that is
-killed; of a machine that goes away it is given up after half a minute. The first process passes the
+killed; of a machine that goes away it is given up after 25 seconds. The first process passes the
 word on. A collective operation would wait for the lost one, for minutes or for ever: so a process
 that does not come out of it by itself is ended by the thread that listens. What was saved is whole,
 however it ends. Needs the standard library; the process group tells port and token.
@@ -22,7 +22,7 @@ from epilm.training.ranks import Ranks
 
 # Seconds: for a process to come out of its collective by itself, for another's word to arrive, and
 # for all to meet at the start.
-GRACE, WORD, MEETING = 15.0, 10.0, 120.0
+GRACE, WORD, MEETING = 10.0, 8.0, 120.0
 _BYE = b"bye\n"
 
 
@@ -85,18 +85,17 @@ class Lifeline:
     def _listen(self) -> None:
         """Until closed: note whose line breaks, and what the first process says."""
         with selectors.DefaultSelector() as selector:
-            for line in self._lines:
+            for line, other in list(self._lines.items()):
                 line.setblocking(True)
-                selector.register(line, selectors.EVENT_READ)
+                selector.register(line, selectors.EVENT_READ, data=(line, other))
             while selector.get_map() and not self._closed.is_set():
                 for key, _ in selector.select(timeout=0.5):
-                    ready = key.fileobj
-                    assert isinstance(ready, socket.socket)
-                    said = _received(ready)
+                    line, other = key.data
+                    said = _received(line)
                     if said != _BYE:
-                        self._note(said.decode(errors="replace").strip() or self._lines[ready])
+                        self._note(said.decode(errors="replace").strip() or other)
                     if not said or said == _BYE:
-                        selector.unregister(ready)
+                        selector.unregister(line)
 
     def _note(self, who: str) -> None:
         if self._closed.is_set() or self.lost is not None:
@@ -104,7 +103,7 @@ class Lifeline:
         self.lost = who
         self._word.set()
         if self.ranks.first:
-            _tell(self._lines, f"{who}\n".encode())
+            _tell(list(self._lines), f"{who}\n".encode())
         threading.Thread(target=self._end_unless_closed, daemon=True).start()
 
     def _end_unless_closed(self) -> None:
@@ -126,7 +125,7 @@ class Lifeline:
     def close(self, done: bool) -> None:
         """Let go of the lines; `done`: the others need not worry."""
         if done:
-            _tell(self._lines, _BYE)
+            _tell(list(self._lines), _BYE)
         self._closed.set()
         for line in self._lines:
             line.close()
@@ -178,9 +177,9 @@ def _apart(seen: str) -> TrainingError:
 
 
 def _keep_alive(line: socket.socket) -> None:
-    """A machine that went away says nothing: ask it after ten seconds, give up after thirty."""
+    """A machine that went away says nothing: ask it after ten seconds, give up after 25."""
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, name):
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
@@ -193,7 +192,7 @@ def _received(line: socket.socket) -> bytes:
         return b""
 
 
-def _tell(lines: dict[socket.socket, str], what: bytes) -> None:
+def _tell(lines: list[socket.socket], what: bytes) -> None:
     for line in lines:
         try:
             line.sendall(what)

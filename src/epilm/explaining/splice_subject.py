@@ -125,7 +125,7 @@ class SpliceSubject(Subject):
     @property
     def reach(self) -> int:
         """Bases on either side of a site that its answer is given of."""
-        return self.context // 2 + self.block // 2
+        return int(self.context // 2 + self.block // 2)
 
     def choose(self, output: str | None) -> None:
         """The output was read when the subject was made."""

@@ -6,14 +6,13 @@ and the others are pairs of the same loci that are not in it. Axes: N pairs, U l
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.chromosomes import check_names, few
-from epilm.genome.contact_maps import ChromContacts, Contacts, read_contacts
 from epilm.tasks.base import labelled
 from epilm.tasks.contacts.contacts_options import ContactsData
 from epilm.tasks.contacts.pair_draws import distance_bins, drawn, match, within_reach
@@ -21,6 +20,9 @@ from epilm.tasks.contacts.pair_files import PairTable, holds_pairs, read_pairs
 from epilm.tasks.locus_pairs import PairedSequences, paired
 from epilm.tasks.reference import Reference, open_reference
 from epilm.tasks.splits import parse_interval
+
+if TYPE_CHECKING:  # it reads with pandas, which a training machine need not have
+    from epilm.genome.contact_maps import ChromContacts, Contacts
 
 Loci = dict[str, NDArray[np.int64]]  # chromosome -> middles, rising, none twice
 NAMES = ("apart", "contact")
@@ -191,6 +193,8 @@ def _part(pairs: PairTable, options: ContactsData) -> NDArray[np.int64]:
 
 def _from_map(path: Path, options: ContactsData, reference: Reference, seed: int) -> PairTable:
     """Pairs of bins, or of anchors, of a contact map."""
+    from epilm.genome.contact_maps import read_contacts
+
     contacts = read_contacts(path, options.resolution, options.chrom, options.balanced)
     notes = list(contacts.notes)
     if not options.balanced:
@@ -251,11 +255,12 @@ def _from_map(path: Path, options: ContactsData, reference: Reference, seed: int
     return every if options.asked == "oe" else balanced(every, options, seed)
 
 
-def divided(one: ChromContacts) -> ChromContacts:
+def divided(one: "ChromContacts") -> "ChromContacts":
     """Values over the coverage of both bins, each 1 on the mean (vanilla coverage).
 
     Examples
     --------
+    >>> from epilm.genome.contact_maps import ChromContacts
     >>> one = ChromContacts(2, np.array([0, 1, 3]), np.array([8, 4, 2], np.float32))
     >>> divided(one).values.tolist()  # coverage 20 and 8, mean 14: 8 / (20 / 14) ** 2, ...
     [3.9200000762939453, 4.900000095367432, 6.125]
@@ -265,11 +270,11 @@ def divided(one: ChromContacts) -> ChromContacts:
     mean = coverage[coverage > 0].mean() if (coverage > 0).any() else 1.0
     share = coverage / mean
     values = one.values / np.maximum(share[i] * share[j], 1e-12)
-    return ChromContacts(one.n_bins, one.keys, values.astype(np.float32))
+    return replace(one, values=values.astype(np.float32))
 
 
 def _covered(
-    chrom: str, one: ChromContacts, given: Loci | None, resolution: int
+    chrom: str, one: "ChromContacts", given: Loci | None, resolution: int
 ) -> tuple[NDArray[np.int64], int]:
     """Loci in bins that have contacts, and how many lie in none."""
     used = np.unique(np.concatenate([one.keys // one.n_bins, one.keys % one.n_bins]))
@@ -281,7 +286,7 @@ def _covered(
 
 
 def observed_over_expected(
-    contacts: Contacts, chrom: str, a: NDArray[np.int64], b: NDArray[np.int64]
+    contacts: "Contacts", chrom: str, a: NDArray[np.int64], b: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Value of each pair over the mean at its distance, float64 (N,)."""
     out = np.zeros(len(a))

@@ -38,4 +38,5 @@ def parse(text: str) -> Tags:
         for link in tags.links
     )
     assert not re.search(r"https?://|@import|url\(", text)
+    assert text.count("<figure") == text.count("Numbers: <a")  # no picture without its numbers
     return tags

@@ -204,13 +204,13 @@ def _no_run(path: Path) -> InputError:
     there = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else None
     written = list(dict.fromkeys(f"`{kind.what}`" for kind in KINDS))
     if path.is_file():
-        found = "a file that is no table of scored variants"
+        met = "a file that is no table of scored variants"
     else:
-        found = "no such folder" if there is None else ", ".join(there) or "an empty folder"
+        met = "no such folder" if there is None else ", ".join(there) or "an empty folder"
     return InputError(
         "there is no run to report on",
         where=str(path),
-        found=found,
+        found=met,
         expected=f"a folder written by `epilm`: {', '.join(written[:-1])} or {written[-1]}",
         do="Give the folder that was passed to --out; of parts (--shard) what epilm merge wrote.",
     )

@@ -81,7 +81,8 @@ def test_the_command_writes_scores_beside_baselines_and_a_page(world, tmp_path, 
     page = (tmp_path / "out/report.html").read_text()
     for words_ in ("SIMULATED DATA", "level", "As published", "0.770", "constant prediction"):
         assert words_ in page
-    assert report(tmp_path / "out", tmp_path / "again.html").read_text() == page
+    again = report(tmp_path / "out", tmp_path / "again.html").read_text()
+    assert again.replace("again.numbers", "report.numbers") == page
     with open(tmp_path / "out/predictions.tsv", newline="") as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert len(rows) == 130

@@ -32,7 +32,9 @@ from toy_sequences import QUICK, planted, quick, said_of_all
 
 # What every run folder holds.
 FILES = ["metrics.json", "metrics.jsonl", "model", "outlines.json", "run.json", "task.json"]
-SHORT = {"positives_per_epoch": 20, "epochs": 1}
+# Scoring hundreds of bins takes longer than a step: few are enough where no score is looked at.
+FEW = {"valid_chroms": ("chr2:0-6000",), "valid_negatives": 40}
+SHORT = FEW | {"positives_per_epoch": 20, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +89,16 @@ def test_the_best_epoch_is_kept():
     assert result.metrics["valid"]["ap"] == pytest.approx(max(scores))
 
 
+@pytest.fixture(scope="module")
+def fresh():
+    """What a fine-tuning begins with, but for a rate that moves nothing."""
+    return quick(planted(60), settings=replace(QUICK, epochs=1, lr=1e-12))[0]
+
+
 @pytest.mark.parametrize("freeze", ["encoder", "embeddings", "layers:1"])
-def test_frozen_weights_do_not_move(freeze):
+def test_frozen_weights_do_not_move(freeze, fresh):
     settings = replace(QUICK, epochs=1, lr=1e-2, freeze=freeze)
     result, _ = quick(planted(60), settings=settings)
-    fresh, _ = quick(planted(60), settings=replace(QUICK, epochs=1, lr=1e-12))
     now, then = result.model.network.encoder, fresh.model.network.encoder
     assert torch.allclose(now.words.weight, then.words.weight, atol=1e-8)
     last = torch.allclose(now.blocks[-1].up.weight, then.blocks[-1].up.weight, atol=1e-8)
@@ -285,7 +292,7 @@ def learn_sequences(folder, say, **changes):
 def learn_bins(folder, say, **changes):
     store = toy_store(folder / "store")
     own = {"epochs": 3, "dropout": 0.2, "both_strands": True, "positives_per_epoch": 20}
-    own |= {"valid_chroms": ("chr2:0-6000",), "valid_negatives": 40, "jitter": 20}
+    own |= FEW | {"jitter": 20}
     own |= {"layer_lr_decay": 0.7, "thaw_after": 2}  # the trunk is at rest when it is interrupted
     settings = replace(BINS, store=store, patience=0, **own | changes)
     own = {"checkpoint": "ebert", "size": "tiny", "settings": settings, "say": say}
@@ -399,8 +406,8 @@ def test_running_out_of_memory_names_the_largest_micro_batch_of_a_trial(
 
 
 def test_micro_batches_make_the_same_step(store):
-    one, _ = quick_bins(store, positives_per_epoch=40)
-    other, _ = quick_bins(store, positives_per_epoch=40, micro_batch=16)
+    one, _ = quick_bins(store, **SHORT | {"positives_per_epoch": 40})
+    other, _ = quick_bins(store, **SHORT | {"positives_per_epoch": 40}, micro_batch=16)
     pairs = zip(one.model.network.parameters(), other.model.network.parameters(), strict=True)
     assert all(torch.allclose(a, b, atol=2e-4) for a, b in pairs)
     rows = planted(60)
@@ -428,7 +435,7 @@ def test_a_folder_that_is_no_run_is_not_written_over_unless_asked(tmp_path):
 # -- how far weights move
 
 
-ONE_STEP = {
+ONE_STEP = FEW | {
     "epochs": 1,
     "positives_per_epoch": 21,
     "batch_size": 64,

@@ -161,7 +161,7 @@ def test_sequences_longer_than_the_positions_are_cut_refused_or_given_more(tmp_p
         probabilities = predict(opened, rows, device="cpu").probabilities
         assert np.allclose(probabilities, said_of_all(result), atol=1e-6)
     kept = quick(rows, longer="refuse", checkpoint="random", settings=ONE)[0].model
-    with pytest.raises(InputError, match=r"expected at most 512 bp.*--longer cut or positions"):
+    with pytest.raises(InputError, match=r"expected at most 512 bp.*--longer cut, positions or"):
         predict(kept, planted(10, width=600), device="cpu")
     with pytest.raises(UsageError, match=r"--longer: cnn has no positions.*Found positions"):
         quick(rows, checkpoint="cnn", longer="positions", settings=ONE)

@@ -6,6 +6,7 @@ from epilm.errors import UsageError
 from epilm.variants.open_models import no_answers_of_bases, open_model, open_scorers
 from epilm.variants.pair_scores import PairScores
 from epilm.variants.task_scorer import TaskScorer
+from epilm.variants.variant_choices import VariantReading
 
 
 def test_a_model_is_opened_as_what_it_is(world):
@@ -14,7 +15,9 @@ def test_a_model_is_opened_as_what_it_is(world):
     assert whole.spec.name == "dnabert"
     tuned = open_model(folder / "tuned", lambda loaded: None, no_answers_of_bases, device="cpu")
     assert isinstance(tuned, TaskScorer)
-    both = open_scorers(folder / "model", folder / "m.jaspar", window=64, device="cpu")
+    both = open_scorers(
+        folder / "model", folder / "m.jaspar", VariantReading(window=64), device="cpu"
+    )
     (scores,) = both
     assert isinstance(scores, PairScores)
     assert {"llr_delta", "motif_AP1_delta"} <= set(scores.columns)
@@ -36,5 +39,7 @@ def test_a_model_is_opened_as_what_it_is(world):
 )
 def test_an_option_that_says_nothing_is_refused(world, model, motifs, options, message):
     paths = [None if name is None else world["folder"] / name for name in (model, motifs)]
+    options = dict(options)
+    places = {name: options.pop(name) for name in ("store", "cell") if name in options}
     with pytest.raises(UsageError, match=message):
-        open_scorers(*paths, device="cpu", **options)
+        open_scorers(*paths, VariantReading(**options), device="cpu", **places)

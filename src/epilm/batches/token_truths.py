@@ -20,14 +20,14 @@ class TokenTruth(NamedTuple):
     Attributes
     ----------
     find : (store, spec, device, *, reach, key) -> SiteFinder
-    count : (store, spec) -> int
+    number : (store, spec) -> int
         M, how many things are asked about; 0 where the objective is off.
     keep : (store, spec) -> dict
         What a checkpoint keeps of it, as JSON values.
     """
 
     find: Callable[..., SiteFinder]
-    count: Callable[[Store, Any], int]
+    number: Callable[[Store, Any], int]
     keep: Callable[[Store, Any], dict[str, Any]]
 
 
@@ -60,7 +60,7 @@ def find_truths(
 def count_truths(store: Store, objectives: ObjectivesSpec) -> dict[str, Any]:
     """Count the things that are asked about, by the field of a model's spec."""
     return {
-        name: truth.count(store, getattr(objectives, name)) for name, truth in TOKEN_TRUTHS.items()
+        name: truth.number(store, getattr(objectives, name)) for name, truth in TOKEN_TRUTHS.items()
     }
 
 

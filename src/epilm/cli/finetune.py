@@ -108,10 +108,12 @@ def finetune(
 
 def _text(result: Any) -> str:
     """Scores down, parts and outputs across."""
+    from epilm.tasks.label_kinds import spoken
+
     columns = {
         f"{part} {name}".strip(): table
         for part, outputs in result.tables.items()
-        for name, table in outputs.items()
+        for name, table in spoken(outputs).items()
     }
     width = max(12, *(len(name) + 2 for name in columns)) if columns else 12
     keys = dict.fromkeys(

@@ -10,7 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -153,9 +153,8 @@ def risk(
     keep = None
     if out is not None:
         keep = Path(out).parent / f".{Path(out).name}.variants"
-    model_columns, used = _model_columns(
-        reader, reading, reference, columns, spans, members, calls, people_of, notes, keep, say
-    )
+    read = _Read(people_of, columns, spans, members, calls)
+    model_columns, used = _model_columns(reader, reading, reference, read, notes, keep, say)
     notes.append("genotypes: " + counts_text(people_of.counts))
     arms = _arms(model_columns, calls, used, people, judging, notes)
     fold = folds_of(people.labels, judging.folds, judging.seed, people.groups)
@@ -305,52 +304,73 @@ def _varying(calls: PeopleCalls, genotypes: Genotypes, notes: list[str]) -> NDAr
     return varies
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What was read of a cohort: calls of which variants, in which regions."""
+
+    genotypes: Genotypes
+    columns: GenotypeColumns
+    spans: list[RegionSpan] | None
+    members: Members
+    calls: PeopleCalls
+
+
+def _of_haplotypes(
+    reader: Reader,
+    genome: Reference,
+    read: _Read,
+    varies: NDArray[np.bool_],
+    notes: list[str],
+    say: Say,
+) -> PeopleColumns:
+    """What the model says of both haplotypes of each region."""
+    position = np.full(len(read.columns.changes), -1)
+    position[read.members.used] = np.arange(len(read.members.used))
+    assert read.spans is not None
+    assert read.calls.copies is not None
+    where = str(read.genotypes.variants.path)
+    if read.calls.unphased:
+        check_phase(read.calls.unphased, read.calls.dosages.size, where)
+    vectors: list[Floats] = []
+    clashes = 0
+    for span, rows in zip(read.spans, read.members.of_region):
+        at = position[rows]
+        at, rows = at[varies[at]], rows[varies[at]]
+        if not len(rows):
+            continue
+        changes = [read.columns.changes[row] for row in rows]
+        values, n, lost = encode_region(reader, span, changes, read.calls.copies[:, at], genome)
+        clashes += lost
+        lacking = int(np.isnan(values).any(1).sum())
+        say(f"{span.name}: {n:,} haplotypes of {len(rows):,} variants read")
+        if lacking:
+            notes.append(
+                f"{span.name}: {lacking:,} people with a missing call, the training folds'"
+                " mean instead"
+            )
+        vectors.append(values)
+    if clashes:
+        notes.append(
+            f"{clashes:,} haplotypes have two variants of the same bases: the first was put in"
+        )
+    return Known(np.concatenate(vectors, 1))
+
+
 def _model_columns(
     reader: Reader,
     reading: CohortReading,
     genome: Reference,
-    columns: GenotypeColumns,
-    spans: list[RegionSpan] | None,
-    members: Members,
-    calls: PeopleCalls,
-    genotypes: Genotypes,
+    read: _Read,
     notes: list[str],
     keep: Path | None,
     say: Say,
 ) -> tuple[PeopleColumns, Rows]:
     """What the model says of people, and which of the used variants vary among them."""
-    varies = _varying(calls, genotypes, notes)
-    position = np.full(len(columns.changes), -1)
-    position[members.used] = np.arange(len(members.used))
+    columns, members, calls = read.columns, read.members, read.calls
+    varies = _varying(calls, read.genotypes, notes)
     if reading.features == "haplotypes":
-        assert spans is not None
-        assert calls.copies is not None
-        where = str(genotypes.variants.path)
-        if calls.unphased:
-            check_phase(calls.unphased, calls.dosages.size, where)
-        vectors: list[Floats] = []
-        clashes = 0
-        for span, rows in zip(spans, members.of_region):
-            at = position[rows]
-            at, rows = at[varies[at]], rows[varies[at]]
-            if not len(rows):
-                continue
-            changes = [columns.changes[row] for row in rows]
-            values, n, lost = encode_region(reader, span, changes, calls.copies[:, at], genome)
-            clashes += lost
-            lacking = int(np.isnan(values).any(1).sum())
-            say(f"{span.name}: {n:,} haplotypes of {len(rows):,} variants read")
-            if lacking:
-                notes.append(
-                    f"{span.name}: {lacking:,} people with a missing call, the training folds'"
-                    " mean instead"
-                )
-            vectors.append(values)
-        if clashes:
-            notes.append(
-                f"{clashes:,} haplotypes have two variants of the same bases: the first was put in"
-            )
-        return Known(np.concatenate(vectors, 1)), np.flatnonzero(varies)
+        of_people = _of_haplotypes(reader, genome, read, varies, notes, say)
+        return of_people, np.flatnonzero(varies)
     rows = members.used[varies]
     scored = score_deltas(
         reader,

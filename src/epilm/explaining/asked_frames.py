@@ -83,7 +83,7 @@ def read_against(subject: Subject, asked: ExplainOptions) -> list[NDArray[np.uin
     """Read the bases of the sequences that motifs of attention are compared with."""
     assert asked.against is not None
     where = {"fasta": asked.against} if asked.fasta else {"regions": asked.against, "gene": None}
-    frames, _ = read_frames(subject, replace(asked, **where))  # type: ignore[arg-type]
+    frames, _ = read_frames(subject, replace(asked, **where))
     return [
         np.concatenate([frame.codes[frame.first : frame.last] for frame in windows])
         for _, windows in frames

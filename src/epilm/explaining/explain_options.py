@@ -51,7 +51,8 @@ class ExplainOptions:
     rollout: where attention goes (not attribution). inputs: states, signals and motif scores, each
     put out in turn."""
     output: str | None = None
-    """Class, factor, llr or site_NAME that is explained, where the model has several."""
+    """Class, factor, llr or site_NAME that is explained, where the model has several. Of splice
+    sites acceptor, donor, donor@1200 (0-based) or donor@+3 (from the region's middle)."""
     genome: list[Path] | None = None
     """FASTA, .2bit or a store that the regions lie on; repeat it for several files."""
     store: Path | None = None

@@ -108,8 +108,9 @@ class SpliceSubject(Subject):
         self.temperature = float(model.about["labels"].get("temperature", 1.0))
         self.context = int(model.about["window_bp"]) - int(model.about["width"])
         # A trunk answers a chunk at a time: fewer bases would leave most of the chunk unknown.
-        chunked = isinstance(self.network, PerBaseModel)
-        self.block = self.network.kept * self.network.stride if chunked else 1  # type: ignore[operator]
+        network = self.network
+        chunk = network.kept * network.stride if isinstance(network, PerBaseModel) else 1
+        self.block = max(chunk - 2 * MORE - 1, 1)
         self._answer, self._kind = 0, 0  # of the windows made last
         self.notes += [
             "what is explained is the log-odds of a splice site at one base: `site` of each region",
@@ -190,9 +191,9 @@ class SpliceSubject(Subject):
             if asked.kind is not None:
                 others = [k for k in range(len(self.kinds)) if self.kinds[k] != asked.kind]
                 odds[:, others] = -np.inf
-            at, kind = np.unravel_index(int(odds.argmax()), odds.shape)
-            if odds[at, kind] > best[0]:
-                best = (float(odds[at, kind]), begin + int(at), int(kind))
+            row, kind = divmod(int(odds.argmax()), odds.shape[1])
+            if odds[row, kind] > best[0]:
+                best = (float(odds[row, kind]), begin + row, kind)
         return best[1], best[2]
 
     def _odds_along(self, codes: Codes, reverse: bool) -> Values:
@@ -255,8 +256,7 @@ class SpliceSubject(Subject):
 
     def facts(self, frame: Frame) -> dict[str, float]:
         """Where the site lies (0-based), and the log-odds of each class there."""
-        half = self.context // 2
-        window = frame.codes[None, frame.site - self.reach : frame.site + self.reach + 1]
-        odds = self._odds_along(window, frame.strand < 0)[0][self.reach - half]
+        along = self._odds_along(frame.codes[None], frame.strand < 0)[0]
+        odds = along[frame.site - self.context // 2]
         said = {kind: float(value) for kind, value in zip(self.kinds, odds)}
         return {"site": float(frame.start + frame.site)} | said

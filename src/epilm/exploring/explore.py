@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -147,29 +148,8 @@ def explore(
         notes.append(
             f"{missing} of {len(codes)} stretches hold N alone: the genome has no base there"
         )
-    tracks: list[Track] = []
-    for track in _tracks(
-        named,
-        loci,
-        sources,
-        view,
-        store,
-        reference,
-        genes,
-        shown,
-        codes,
-        notes,
-        batch_size=batch_size,
-        device=device,
-        say=say,
-    ):
-        tracks.append(track)
-        if len(tracks) > MOST_TRACKS:
-            raise UsageError(
-                "these are too many tracks for a page",
-                found=f"more than {MOST_TRACKS}",
-                do="Name fewer cell types (--cells), runs or files.",
-            )
+    page = _Page(named, loci, sources, view, store, reference, genes, shown, codes)
+    tracks = _few_tracks(_tracks(page, notes, batch_size, device, say))
     assembly = store.info.assembly if store is not None else Path(str(sources.genome)).name
     browsed = Browsed(
         title or _title(named, shown),
@@ -228,30 +208,47 @@ def _check_names(loci: Loci) -> None:
             )
 
 
+@dataclass(frozen=True)
+class _Page:
+    """What a page is made of: what was asked for, and what was opened for it."""
+
+    runs: dict[str, Path]
+    words: Sequence[str | Path]
+    sources: Sources
+    view: View
+    store: Store | None
+    reference: Reference
+    genes: Genes | None
+    shown: Loci
+    codes: Sequence[NDArray[np.uint8]]
+
+
+def _few_tracks(tracks: Iterator[Track]) -> list[Track]:
+    """Make the tracks, as long as they are not too many to be looked at."""
+    made: list[Track] = []
+    for track in tracks:
+        made.append(track)
+        if len(made) > MOST_TRACKS:
+            raise UsageError(
+                "these are too many tracks for a page",
+                found=f"more than {MOST_TRACKS}",
+                do="Name fewer cell types (--cells), runs or files.",
+            )
+    return made
+
+
 def _tracks(
-    runs: dict[str, Path],
-    words: Sequence[str | Path],
-    sources: Sources,
-    view: View,
-    store: Store | None,
-    reference: Reference,
-    genes: Genes | None,
-    shown: Loci,
-    codes: Sequence[NDArray[np.uint8]],
-    notes: list[str],
-    *,
-    batch_size: int,
-    device: Any,
-    say: Say,
+    page: _Page, notes: list[str], batch_size: int, device: Any, say: Say
 ) -> Iterator[Track]:
     """All tracks, in no order."""
-    stretches, sizes = shown.stretches, reference.sizes
+    sources, view, store = page.sources, page.view, page.store
+    stretches, sizes = page.shown.stretches, page.reference.sizes
     asked = bool(view.cells)
     if asked and store is None:
         raise UsageError("cell types are those of a store", where="--cells", do="Give --store.")
-    if genes is not None:
-        yield gene_track(genes, stretches, sizes)
-    for word in words:
+    if page.genes is not None:
+        yield gene_track(page.genes, stretches, sizes)
+    for word in page.words:
         path = Path(word)
         if path.is_file() and path.name.lower().endswith((*VCF_ENDINGS, *TSV_ENDINGS)):
             name, _ = named_file(path)
@@ -273,11 +270,11 @@ def _tracks(
         yield from store_tracks(store, cells, stretches, notes)
     motifs = _motifs(sources, store)
     if motifs:
-        yield motif_track(codes, stretches, motifs, view.motif_p)
+        yield motif_track(page.codes, stretches, motifs, view.motif_p)
     yield from prediction_tracks(
-        runs,
+        page.runs,
         stretches,
-        reference,
+        page.reference,
         store=store,
         cells=cells,
         asked=asked,

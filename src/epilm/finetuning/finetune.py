@@ -48,7 +48,7 @@ from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
 from epilm.tasks.contract import Say, Task, learned_settings, options_from
-from epilm.tasks.label_kinds import LabelsOfBases, Tables
+from epilm.tasks.label_kinds import LabelsOfBases, Tables, spoken
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
 from epilm.tensor_files import digest_of
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
@@ -415,7 +415,7 @@ def _score_parts(
             said[part] = answers
         if part != "train":
             outlines[part] = scored.outlines(lesson, rows)
-        for name, table in tables[part].items():
+        for name, table in spoken(tables[part]).items():
             of = f", {name}" if name else ""
             if alarm := table.get("collapse"):
                 notes.append(f"COLLAPSE on {part}{of}: {alarm}")
@@ -535,7 +535,7 @@ def _beside(
                 labels = lesson.examples.labels_of(rows)
                 tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))
             out[name][part] = tables
-            for output, table in tables.items():
+            for output, table in spoken(tables).items():
                 of = f", {output}" if output else ""
                 say(f"baseline {name}, {part}{of}: {_line(table)}")
     return out

@@ -6,7 +6,7 @@ One road for every task and head: which trunk, what it reads of the examples, a 
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -91,8 +91,13 @@ def prepare(
     if name in NETWORKS:
         model, where = _bare_network(name, about, lesson, options, head)
     else:
-        model, where, more = _on_trunk(task, lesson, options, about, name, init, size, k, head)
-        told += more
+        collection = _fusion_motifs(about, options)
+        trunk, more = _trunk_of(
+            lesson, options, about, len(collection), name, init, size, k or task.k
+        )
+        model, later = _on_trunk(task, lesson, options, about, trunk, collection, head)
+        where = trunk.where
+        told += [*more, *later]
     if lesson.store is not None:
         model.reads.check(lesson.store, about.get("used_cells", ()))
     count = sum(weight.numel() for weight in model.network.parameters())
@@ -168,38 +173,64 @@ def _one_width(lesson: TaskLesson) -> int:
     return int(lengths[0]) if lengths.min() == lengths.max() else 0
 
 
+class _Trunk(NamedTuple):
+    """What a head is put on.
+
+    Attributes
+    ----------
+    source : GeneBERT or EBERT
+    spec : ModelSpec
+    extra : dict
+        What its checkpoint keeps; empty where it is new.
+    where : str
+        What it is, for lines and messages.
+    """
+
+    source: Any
+    spec: ModelSpec
+    extra: dict[str, Any]
+    where: str
+
+
+def _trunk_of(
+    lesson: TaskLesson,
+    options: Any,
+    about: dict[str, Any],
+    motifs: int,
+    name: str,
+    init: str,
+    size: Size,
+    k: int,
+) -> tuple[_Trunk, list[str]]:
+    """A trunk, pre-trained or not, and what is to be said of it."""
+    seed = seed_of(options)  # trunk and head are functions of the seed
+    if name in RANDOM:
+        spec = _new_spec(name, lesson, about["fusion"], motifs, size, k)
+        where = f"a random {size} {spec.name}, k={spec.k}"
+        return _Trunk(build_model(spec, seed=seed), spec, {}, where), []
+    loaded, spec, extra, where = load_pretrained(name)
+    if lesson.store is not None and init == "checkpoint":
+        check_assembly(lesson.store, extra, where, meant=getattr(options, "other_assembly", False))
+    if init == "random":
+        source = build_model(_bare(spec), seed=seed)
+        return _Trunk(source, spec, extra, f"random weights in the shape of {where}"), []
+    told = tile_positions(loaded, spec)
+    about["pretraining"] = memory(extra, where)
+    return _Trunk(loaded, spec, extra, where), told
+
+
 def _on_trunk(
     task: Task,
     lesson: TaskLesson,
     options: Any,
     about: dict[str, Any],
-    name: str,
-    init: str,
-    size: Size,
-    k: int | None,
+    trunk: _Trunk,
+    collection: list[Any],
     head: str | None,
-) -> tuple[Finetuned, str, list[str]]:
-    """A head on a trunk, pre-trained or not."""
+) -> tuple[Finetuned, list[str]]:
+    """A head on a trunk."""
     store, told = lesson.store, list[str]()
-    seed = seed_of(options)  # trunk and head are functions of the seed
-    collection = _fusion_motifs(about, options)
-    extra: dict[str, Any] = {}
-    if name in RANDOM:
-        spec = _new_spec(name, lesson, about["fusion"], len(collection), size, k or task.k)
-        source, where = build_model(spec, seed=seed), f"a random {size} {spec.name}, k={spec.k}"
-    else:
-        loaded, spec, extra, where = load_pretrained(name)
-        if store is not None and init == "checkpoint":
-            check_assembly(store, extra, where, meant=getattr(options, "other_assembly", False))
-        if init == "random":
-            source, where = (
-                build_model(_bare(spec), seed=seed),
-                f"random weights in the shape of {where}",
-            )
-        else:
-            source = loaded
-            told += tile_positions(source, spec)
-            about["pretraining"] = memory(extra, where)
+    source, spec, extra, where = trunk
     reads_states = store is not None and "states" in spec.streams
     if reads_states and store.states is not None:
         _check_states(spec, extra, store, where)
@@ -230,18 +261,12 @@ def _on_trunk(
             f"a context of {lesson.window_bp - lesson.width} bp needs chunks of {needed} tokens:"
             f" the {source.encoder.max_positions} positions of {where} are repeated"
         )
-    shape = Shape(
-        len(lesson.labels.names),
-        len(about["signals"]),
-        lesson.window_bp,
-        reads_states,
-        lesson.width,
-        lesson.loci,
-    )
+    outputs, signals = len(lesson.labels.names), len(about["signals"])
+    shape = Shape(outputs, signals, lesson.window_bp, reads_states, lesson.width, lesson.loci)
     own = {key: value for key, value in about["head"].items() if key != "name"}
-    network = HEADS[chosen].build(source, shape, seed + 1, **own)
+    network = HEADS[chosen].build(source, shape, seed_of(options) + 1, **own)
     _set_dropout(network, options.dropout)
-    return Finetuned(network, spec, about), where, told
+    return Finetuned(network, spec, about), told
 
 
 def _of_longer(options: Any) -> dict[str, Any]:

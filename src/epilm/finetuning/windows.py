@@ -187,7 +187,7 @@ class OwnBases:
             )
         at = torch.from_numpy(rows).to(self.device)
         factors = None if self.factors is None else self.factors[at][:, None]
-        owner = None
+        at, owner = torch.from_numpy(self._first[rows]).to(self.device), None
         if (self.pieces[rows] > 1).any():
             numbers, whose = self._pieces_of(rows, strands)
             strands = None if strands is None else strands[whose]

@@ -107,6 +107,18 @@ def _source(table: pd.DataFrame, where: str | None) -> str:
     return where or str(table.attrs.get("source", "intervals"))
 
 
+# What `CheckedIntervals.counts` counts, in this order.
+COUNTED = (
+    "given",
+    "kept",
+    "out_of_order",
+    "duplicates",
+    "other_chromosomes",
+    "cut",
+    "past_end",
+)
+
+
 def _spans(table: pd.DataFrame, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Starts and ends as whole numbers, each interval with a base at least."""
     missing = [column for column in CORE if column not in table.columns]
@@ -236,15 +248,7 @@ def check_intervals(
     start, end = _spans(table, name)
     codes, uniques = pd.factorize(table["chrom"])
     names = [str(value) for value in uniques]
-    counts = {
-        "given": len(table),
-        "kept": 0,
-        "out_of_order": 0,
-        "duplicates": 0,
-        "other_chromosomes": 0,
-        "cut": 0,
-        "past_end": 0,
-    }
+    counts = dict.fromkeys(COUNTED, 0) | {"given": len(table)}
     notes: list[str] = list(table.attrs.get("notes", ()))
     keep = np.ones(len(table), dtype=bool)
     if sizes is not None:

@@ -302,6 +302,24 @@ def main_rank(tags: str) -> int:
     return next((n for n, names in enumerate(_MAIN) if words.intersection(names)), len(_MAIN))
 
 
+def _check_exon(name: str, fields: list[str], feature: Feature, where: str) -> None:
+    """Refuse an exon of no transcript, or on no strand."""
+    if not name:
+        raise InputError(
+            f"the {feature} names no transcript",
+            where=where,
+            found=repr(fields[8][:60]),
+            expected='transcript_id "..." (GTF) or Parent=... (GFF3)',
+        )
+    if fields[6] not in ("+", "-"):
+        raise InputError(
+            f"the {feature} has no strand",
+            where=where,
+            found=repr(fields[6]),
+            expected="+ or -",
+        )
+
+
 def _no_exons(seen: dict[str, int], feature: Feature, path: Path) -> InputError:
     """Say which lines there are instead."""
     other = "CDS" if feature == "exon" else "exon"
@@ -409,20 +427,7 @@ def _annotation(
         start, end = closed_span(fields[3], fields[4], where)
         names = about.get("Parent", "").split(",") if "Parent" in about else None
         for name in names or [about.get("transcript_id", "")]:
-            if not name:
-                raise InputError(
-                    f"the {feature} names no transcript",
-                    where=where,
-                    found=repr(fields[8][:60]),
-                    expected='transcript_id "..." (GTF) or Parent=... (GFF3)',
-                )
-            if fields[6] not in ("+", "-"):
-                raise InputError(
-                    f"the {feature} has no strand",
-                    where=where,
-                    found=repr(fields[6]),
-                    expected="+ or -",
-                )
+            _check_exon(name, fields, feature, where)
             mine = exons.setdefault(name, _Exons(fields[0], fields[6], number))
             if (mine.chrom, mine.strand) != (fields[0], fields[6]):
                 # The pseudoautosomal regions of RefSeq: one name, two places.

@@ -85,17 +85,6 @@ def _check_words(spec: ModelSpec) -> None:
             raise RecipeError(
                 "unknown value", where=f"model.{key}", found=value, do=nearest(str(value), known)
             )
-
-
-def check_spec(spec: ModelSpec) -> None:
-    """Refuse a spec that cannot become a model.
-
-    Raises
-    ------
-    RecipeError
-        Naming the key, the value and the cure.
-    """
-    _check_words(spec)
     if not 3 <= spec.k <= 7:
         raise RecipeError(
             "k-mers of this width have no vocabulary",
@@ -118,6 +107,17 @@ def check_spec(spec: ModelSpec) -> None:
                 " model."
             ),
         )
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Refuse a spec that cannot become a model.
+
+    Raises
+    ------
+    RecipeError
+        Naming the key, the value and the cure.
+    """
+    _check_words(spec)
     factors, states = "factors" in spec.streams, "states" in spec.streams
     rules: tuple[Rule, ...] = (
         (

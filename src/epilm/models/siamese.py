@@ -45,7 +45,7 @@ def combined(vectors: Tensor, how: Combine) -> Tensor:
     return torch.cat([*both, (u - v).abs(), u * v], 1)
 
 
-class PairHead(nn.Module):
+class LocusHead(nn.Module):
     """Two layers on what the vectors of both loci have in common."""
 
     def __init__(self, hidden: int, outputs: int, combine: Combine, dropout: float) -> None:
@@ -96,7 +96,7 @@ class SiameseModel(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk, self.pooling, self.join = trunk, pooling, join
-        self.pair = PairHead(trunk.hidden, outputs, combine, dropout)
+        self.pair = LocusHead(trunk.hidden, outputs, combine, dropout)
 
     def forward(self, windows: Windows) -> Tensor:
         """Score pairs of windows: (B, outputs)."""
@@ -126,7 +126,7 @@ class SiameseCNN(nn.Module):
         super().__init__()
         self.reader = SmallCNN(outputs, filters, dropout=dropout)
         self.reader.out = nn.Identity()  # type: ignore[assignment]
-        self.pair = PairHead(filters, outputs, combine, dropout)
+        self.pair = LocusHead(filters, outputs, combine, dropout)
 
     def forward(self, windows: Windows) -> Tensor:
         """Score pairs of windows with `codes`: (B, outputs)."""

@@ -248,7 +248,7 @@ def _report(
         counts=sum(m.is_counts for m in motifs),
         frequencies=sum(not m.is_counts for m in motifs) - sum(known),
         scaled=sum(known),
-        more_statistics=statistics[1:],
+        more_statistics=tuple(statistics[1:]),
     )
     return report
 

@@ -89,7 +89,8 @@ def plan(
                 " steps."
             ),
         )
-    recipe = _recipe(recipe, size, set, getattr(devices, "devices", devices))
+    processes = devices.devices if isinstance(devices, Cluster) else devices
+    recipe = _recipe(recipe, size, set, processes)
     cluster = devices if isinstance(devices, Cluster) else Cluster(recipe.train.devices)
     check_cluster(cluster)
     chip, recipe, machine = _where(device, recipe)

@@ -67,9 +67,8 @@ def gc_of(
         Bases of the window, and of the place in its middle.
     """
     if isinstance(examples, PairedSequences):
-        both = gc_of_codes(examples.codes[rows]) + gc_of_codes(examples.second.codes[rows])
-        mean: NDArray[np.float32] = both / 2
-        return mean
+        both = [gc_of_codes(each.codes[rows]) for each in (examples, examples.second)]
+        return np.asarray(np.mean(both, axis=0), np.float32)
     if isinstance(examples, LabelledSequences):
         return gc_of_codes(examples.codes[rows])
     out = np.zeros(len(rows), np.float32)

@@ -377,6 +377,22 @@ class PoissonCounts(Numbers):
 
 
 MEAN, BETWEEN = "mean", "between"  # tables beside those of outputs that are alike
+MOST_SPOKEN = 12
+
+
+def spoken(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables that are printed: all, or of many cell types their mean and what differs between them.
+
+    Examples
+    --------
+    >>> list(spoken({"a": {}, "mean": {}, "between": {}}))
+    ['a', 'mean', 'between']
+    >>> list(spoken({**{str(n): {} for n in range(50)}, "mean": {}, "between": {}}))
+    ['mean', 'between']
+    """
+    if MEAN in tables and BETWEEN in tables and len(tables) > MOST_SPOKEN:
+        return {name: tables[name] for name in (MEAN, BETWEEN)}
+    return dict(tables)
 
 
 def _of_all(tables: Tables, labels: NDArray[Any], said: NDArray[Any]) -> Tables:

@@ -275,8 +275,8 @@ class SequenceTask(Task):
             ends = rows.ends
             for at in np.argsort(every, kind="stable"):
                 i = int(every[at])
-                place = [rows.chrom[i], int(rows.start[i]), int(ends[i])]
-                cells = [rows.split[i], *place, rows.origin[i]]
+                interval = [rows.chrom[i], int(rows.start[i]), int(ends[i])]
+                cells = [rows.split[i], *interval, rows.origin[i]]
                 cells += _truth(rows, i)
                 out.write("\t".join([*map(str, cells), *(f"{p:.8g}" for p in table[at])]) + "\n")
 

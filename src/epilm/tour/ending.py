@@ -34,7 +34,7 @@ class Site(NamedTuple):
     motif: str
 
 
-class Change(NamedTuple):
+class KnownChange(NamedTuple):
     """A substitution of one base, 0-based; `causal` is 1 where it breaks a planted site."""
 
     chrom: str
@@ -63,7 +63,7 @@ def planted_sites(data: Path, factor: str | None, cell: str | None) -> list[Site
 
 def planted_changes(
     data: Path, factor: str, cell: str, chroms: Sequence[str], seed: int, most: int = MOST_SITES
-) -> list[Change]:
+) -> list[KnownChange]:
     """Break each bound site of a factor by the one base that costs its motif most, and make the
     same change of letters beside it, where no planted site lies.
 
@@ -88,7 +88,7 @@ def planted_changes(
     sites = planted_sites(data, factor, cell)
     sites = [site for site in sites if site.chrom in chroms] or sites
     everywhere = planted_sites(data, None, None)
-    out: list[Change] = []
+    out: list[KnownChange] = []
     for site in sites[:most]:
         codes = genome.codes(site.chrom)
         here = codes[site.start : site.end].astype(np.int64)
@@ -97,10 +97,10 @@ def planted_changes(
         read = here if site.strand > 0 else 3 - here[::-1]
         table = tables[site.motif]
         loss = table[np.arange(len(read)), read][:, None] - table
-        column, base = np.unravel_index(int(loss.argmax()), loss.shape)
+        column, base = divmod(int(loss.argmax()), loss.shape[1])
         at = site.start + column if site.strand > 0 else site.end - 1 - column
-        alt = int(base) if site.strand > 0 else 3 - int(base)
-        out.append(Change(site.chrom, int(at), LETTERS[codes[at]], LETTERS[alt], 1))
+        alt = base if site.strand > 0 else 3 - base
+        out.append(KnownChange(site.chrom, at, LETTERS[codes[at]], LETTERS[alt], 1))
         first, last = max(site.start - BESIDE, 0), min(site.end + BESIDE, len(codes))
         free = codes[first:last] == codes[at]  # the same letters: G+C content cannot tell them
         for other in everywhere:
@@ -110,7 +110,7 @@ def planted_changes(
             continue
         rng = np.random.default_rng([seed, site.start])
         at = first + int(rng.choice(np.flatnonzero(free)))
-        out.append(Change(site.chrom, at, LETTERS[codes[at]], LETTERS[alt], 0))
+        out.append(KnownChange(site.chrom, at, LETTERS[codes[at]], LETTERS[alt], 0))
     kept = {(each.chrom, each.start): each for each in reversed(out)}  # the first of one base
     return sorted(kept.values())
 

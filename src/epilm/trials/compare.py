@@ -228,11 +228,12 @@ class SetRows(Maker):
         """Refuse a set that nothing can learn, or a start that cannot read it; give the baselines
         that it cannot have, and why.
         """
-        if data.rows.kind != "classes":
+        if data.rows.kind != "classes" or data.rows.loci != 1:
+            pairs = ", rows: pairs of loci" if data.rows.loci != 1 else ""
             raise InputError(
                 "a comparison is of classes",
                 where=data.name,
-                found=f"labels: {data.rows.kind}",
+                found=f"labels: {data.rows.kind}{pairs}",
                 do="Score each model with epilm finetune and epilm evaluate.",
             )
         counts = {part: data.rows.part(part).labels for part in ("train", "valid", "test")}

@@ -1,6 +1,6 @@
 """Open what scores variants: a pre-trained model, a fine-tuned one, motifs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +9,6 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetuned import is_finetuned, refuse_pairs
 from epilm.finetuning.scorer import ModelScorer, open_scorer
 from epilm.hub.load import Loaded, load
-from epilm.models.grouping import Pooling
 from epilm.motifs.formats import read_motifs
 from epilm.variants.motif_scorer import MotifScorer
 from epilm.variants.pair_scores import PairScores, windowing_of
@@ -17,6 +16,7 @@ from epilm.variants.pretrained_scorer import PretrainedScorer
 from epilm.variants.scorers import ChangeScorer, PairScorer
 from epilm.variants.splice_scorer import DISTANCE, SpliceScorer
 from epilm.variants.task_scorer import TaskScorer
+from epilm.variants.variant_choices import VariantReading
 
 Pretrained = TypeVar("Pretrained", bound=PairScorer)
 OfBases = TypeVar("OfBases")
@@ -85,20 +85,47 @@ def motifs_from(path: str | Path, largest: bool = False) -> MotifScorer:
     return MotifScorer(read_motifs(path), largest)
 
 
+def _check_of_model(
+    model: str | Path | None, motifs: str | Path | None, reading: VariantReading, placed: bool
+) -> None:
+    """Refuse options of a model, or of motifs, where there are none."""
+    if model is None and (placed or reading.scores or reading.pooling):
+        raise UsageError(
+            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
+        )
+    if motifs is None and reading.motif_columns != "each":
+        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
+    if model is not None and (reading.scores or reading.pooling) and is_finetuned(model):
+        raise UsageError(
+            "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
+            where=str(model),
+            found=", ".join(reading.scores or [str(reading.pooling)]),
+            do="Leave them out.",
+        )
+
+
+def _check_no_window(model: str | Path | None, reading: VariantReading, splice: bool) -> None:
+    """Refuse options of windows where no window has one answer."""
+    for option, given in (
+        ("--window", reading.window is not None),
+        ("--shifts", any(reading.shifts)),
+        ("--grid", reading.grid != 1 and not splice),
+    ):
+        if given:
+            raise UsageError(
+                f"{option} says nothing here: no window has one answer",
+                where=None if model is None else str(model),
+                do="Leave it out; of splice sites --distance says which bases are compared.",
+            )
+
+
 def open_scorers(
     model: str | Path | None,
     motifs: str | Path | None,
+    reading: VariantReading,
     *,
     store: Any = None,
     cell: str | None = None,
-    scores: Sequence[str] | None = None,
-    pooling: Pooling | None = None,
-    motif_columns: str = "each",
-    window: int | None = None,
-    shifts: Sequence[int] = (0,),
-    grid: int = 1,
-    distance: int | None = None,
-    genes: str | Path | None = None,
     device: Any = "auto",
 ) -> list[ChangeScorer]:
     """Open all that `score-variants` was told to score with; see `score.score_variants`.
@@ -108,27 +135,18 @@ def open_scorers(
     UsageError
         If an option says nothing to the model, or does not fit it.
     """
-    if model is None and (store is not None or cell is not None or scores or pooling):
-        raise UsageError(
-            "--store, --cell, --scores and --pooling are a model's", do="Give --model."
-        )
-    if motifs is None and motif_columns != "each":
-        raise UsageError("--motif-columns is of motifs", do="Give --motifs.")
-    if model is not None and (scores or pooling) and is_finetuned(model):
-        raise UsageError(
-            "--scores and --pooling are of a pre-trained model; a fine-tuned one has logits",
-            where=str(model),
-            found=", ".join(scores or [str(pooling)]),
-            do="Leave them out.",
-        )
+    _check_of_model(model, motifs, reading, store is not None or cell is not None)
     pairs: list[PairScorer] = []
     splice: SpliceScorer | None = None
     if model is not None:
         opened = open_model(
             model,
-            lambda loaded: PretrainedScorer(loaded, scores, pooling),
+            lambda loaded: PretrainedScorer(loaded, reading.scores, reading.pooling),
             lambda score: SpliceScorer(
-                score, genes, DISTANCE if distance is None else distance, grid
+                score,
+                reading.genes,
+                DISTANCE if reading.distance is None else reading.distance,
+                reading.grid,
             ),
             store=store,
             cell=cell,
@@ -138,27 +156,21 @@ def open_scorers(
             splice = opened
         else:
             pairs.append(opened)
-    if splice is None and (distance is not None or genes is not None):
+    if splice is None and (reading.distance is not None or reading.genes is not None):
         raise UsageError(
             "--distance and --genes are of a model of splice sites",
             where=None if model is None else str(model),
             do="Leave them out, or give a run of epilm finetune splice.",
         )
     if motifs is not None:
-        pairs.append(motifs_from(motifs, motif_columns == "largest"))
+        pairs.append(motifs_from(motifs, reading.motif_columns == "largest"))
     if not pairs:
-        for option, given in (
-            ("--window", window is not None),
-            ("--shifts", any(shifts)),
-            ("--grid", grid != 1 and splice is None),
-        ):
-            if given:
-                raise UsageError(
-                    f"{option} says nothing here: no window has one answer",
-                    where=None if model is None else str(model),
-                    do="Leave it out; of splice sites --distance says which bases are compared.",
-                )
+        _check_no_window(model, reading, splice is not None)
     made: list[ChangeScorer] = []
     if pairs:
-        made.append(PairScores(pairs, windowing_of(pairs, window, shifts, grid, model)))
+        made.append(
+            PairScores(
+                pairs, windowing_of(pairs, reading.window, reading.shifts, reading.grid, model)
+            )
+        )
     return made if splice is None else [splice, *made]

@@ -18,6 +18,7 @@ from epilm.variants.null import strata_text
 from epilm.variants.open_models import open_scorers
 from epilm.variants.score_writers import write_scores
 from epilm.variants.scorers import ChangeScorer, Values
+from epilm.variants.variant_choices import VariantReading
 from epilm.variants.variant_files import (
     Allele,
     VariantFile,
@@ -135,21 +136,18 @@ def prepare_scoring(
     if model is None and motifs is None and conservation is None:
         raise UsageError("there is nothing to score with", do="Give --model, --motifs, or both.")
     opened, genome = _ground(store, genome)
-    scorers = open_scorers(
-        model,
-        motifs,
-        store=opened,
-        cell=cell,
-        scores=scores,
+    reading = VariantReading(
+        scores=None if scores is None else list(scores),
         pooling=pooling,
         motif_columns=motif_columns,
         window=window,
-        shifts=shifts,
+        shifts=tuple(shifts),
         grid=grid,
         distance=distance,
-        genes=genes,
-        device=device,
+        genes=None if genes is None else Path(genes),
+        batch_size=batch_size,
     )
+    scorers = open_scorers(model, motifs, reading, store=opened, cell=cell, device=device)
     if null and not scorers:
         raise UsageError("--null ranks scores", do="Give --model or --motifs.")
     for name, value, least in (("null", null, 0), ("batch-size", batch_size, 1)):

@@ -73,6 +73,14 @@ def test_both_loci_of_a_pair_are_in_one_part(files):
     assert several.keys()[0] != rows.keys()[0]
 
 
+def test_shares_are_even_in_a_region_that_is_held_out(files):
+    region = "chr2:1000-2400"
+    rows = split_rows(rows_of(files[0], test=(region,)), how="chromosome", test=[region])
+    for number in np.unique(distance_bins(rows.distance[rows.split == "test"])):
+        here = (rows.split == "test") & (distance_bins(rows.distance) == number)
+        assert rows.labels[here].mean() == 0.5
+
+
 def test_log_of_observed_over_expected_by_hand(tmp_path):
     (tmp_path / "g.fa").write_text(">chr1\n" + "ACGT" * 100 + "\n")
     (tmp_path / "m_100bp.tsv").write_text(

@@ -24,7 +24,14 @@ from epilm.store.contact_table import contact_table
 from epilm.store.making.asked import Asked, listed
 from epilm.store.making.inputs import peak_files, source
 from epilm.store.making.progress import Bar
-from epilm.store.making.regions import Regions, as_option, from_counts, from_peaks, no_regions
+from epilm.store.making.regions import (
+    LeastCounts,
+    Regions,
+    as_option,
+    from_counts,
+    from_peaks,
+    no_regions,
+)
 
 
 @dataclass
@@ -114,10 +121,8 @@ def _read_regions(asked: Asked, peaks: dict[str, Path], sizes: dict[str, int], b
         asked.overlaps,
         asked.strict,
         str(asked.counts),
-        min_count=asked.min_count,
-        min_cpm=asked.min_cpm,
-        top_n=asked.top_n,
-        past_end=asked.past_end,
+        LeastCounts(asked.min_count, asked.min_cpm, asked.top_n),
+        asked.past_end,
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -164,16 +164,21 @@ def from_peaks(
     return Regions(both.table, both.members, both.cell_types, None, dropped, notes)
 
 
+class LeastCounts(NamedTuple):
+    """What counts as accessible; see `genome.counts.accessible`."""
+
+    min_count: float
+    min_cpm: float | None
+    top_n: int | None
+
+
 def from_counts(
     counts: Counts,
     sizes: Mapping[str, int],
     how: Literal["merge", "keep"],
     strict: bool,
     where: str,
-    *,
-    min_count: float,
-    min_cpm: float | None,
-    top_n: int | None,
+    least: LeastCounts,
     past_end: PastEnd = "refuse",
 ) -> Regions:
     """Sum cells to cell types and decide what is accessible (A9).
@@ -186,8 +191,7 @@ def from_counts(
         that is listed twice are added in any case.
     where : str
         Name of the matrix, for messages.
-    min_count, min_cpm, top_n
-        As in `genome.counts.accessible`.
+    least : LeastCounts
 
     Raises
     ------
@@ -224,7 +228,7 @@ def from_counts(
         table, bulk = merged, added
     out = Regions(
         table,
-        accessible(bulk, min_count, min_cpm, top_n),
+        accessible(bulk, *least),
         cell_types,
         bulk,
         dropped,
@@ -238,11 +242,7 @@ def from_counts(
             where=where,
             found=", ".join(
                 f"{as_option(name)} {value}"
-                for name, value in (
-                    ("min_count", min_count),
-                    ("min_cpm", min_cpm),
-                    ("top_n", top_n),
-                )
+                for name, value in least._asdict().items()
                 if value is not None
             ),
             do="Lower the thresholds.",

@@ -347,6 +347,16 @@ def _check_shape(what: str, table: np.ndarray | None, regions: int, columns: int
         )
 
 
+def _check_factors(
+    factors: np.ndarray | None, more: Mapping[str, np.ndarray], regions: int, motifs: int
+) -> None:
+    """Refuse factor matrices of another shape, and further ones without a first."""
+    if more and factors is None:
+        raise StoreError("further factor matrices need a first one", found=", ".join(more))
+    for what, matrix in {"factors": factors, **more}.items():
+        _check_shape(what, matrix, regions, motifs, "motifs")
+
+
 def _write_signals(writer: StoreWriter, given: Mapping[str, SignalArrays]) -> dict[str, Any]:
     """Write signals; give what the store says of them."""
     about: dict[str, Any] = {}
@@ -431,10 +441,7 @@ def write_store(
     named = all_cells(cell_types, served)
     accessible, counts = (widen(table, len(named)) for table in (accessible, counts))
     more = dict(more_factors or {})
-    if more and factors is None:
-        raise StoreError("further factor matrices need a first one", found=", ".join(more))
-    for what, matrix in {"factors": factors, **more}.items():
-        _check_shape(what, matrix, len(regions), len(motifs), "motifs")
+    _check_factors(factors, more, len(regions), len(motifs))
     with atomic_folder(out, overwrite=overwrite) as folder:
         writer = StoreWriter(folder, chroms, sizes)
         flat = writer.genome()

@@ -20,6 +20,7 @@ from epilm.tasks.contacts.pair_draws import distance_bins, drawn, match, within_
 from epilm.tasks.contacts.pair_files import PairTable, holds_pairs, read_pairs
 from epilm.tasks.locus_pairs import PairedSequences, paired
 from epilm.tasks.reference import Reference, open_reference
+from epilm.tasks.splits import parse_interval
 
 Loci = dict[str, NDArray[np.int64]]  # chromosome -> middles, rising, none twice
 NAMES = ("apart", "contact")
@@ -153,26 +154,39 @@ def _near(
 
 
 def balanced(pairs: PairTable, options: ContactsData, seed: int) -> PairTable:
-    """As many pairs that do not touch as are asked for, at each distance of a chromosome, or of any
-    distance.
+    """As many pairs that do not touch as are asked for, at each distance of a chromosome (of a part
+    that is held out), or of any distance.
     """
     assert pairs.labels is not None
     _, chrom = np.unique(pairs.chrom, return_inverse=True)
     bins = distance_bins(pairs.b - pairs.a) if options.negatives == "matched" else 0
-    group = chrom * 1000 + bins
+    group = (_part(pairs, options) * 1000 + bins) * (int(chrom.max(initial=0)) + 1) + chrom
     yes, no = np.flatnonzero(pairs.labels == 1), np.flatnonzero(pairs.labels == 0)
     taken = match(group[yes], group[no], options.ratio, seed)
     notes = [*pairs.notes]
-    how = (
-        "as many at each distance (4 % alike)" if options.negatives == "matched" else "any distance"
+    alike = options.negatives == "matched"
+    how = "as many at each distance (4 % alike)" if alike else "any distance"
+    notes.append(
+        f"{len(taken.yes)} pairs touch, {len(taken.no)} do not: {how}, by chromosome and part"
     )
-    notes.append(f"{len(taken.yes)} pairs touch, {len(taken.no)} do not: {how}, by chromosome")
     if taken.lacking:
         notes.append(
             f"{taken.lacking} pairs that touch have no partner at their distance: left out"
         )
     chosen = np.sort(np.concatenate([yes[taken.yes], no[taken.no]]))
     return pairs.take(chosen, notes)
+
+
+def _part(pairs: PairTable, options: ContactsData) -> NDArray[np.int64]:
+    """Number of the held-out region that a pair lies in, (N,); 0 of none."""
+    part = np.zeros(len(pairs), np.int64)
+    half = options.locus // 2
+    held_out = (*getattr(options, "valid", ()), *getattr(options, "test", ()))
+    for number, text in enumerate(held_out, 1):
+        where = parse_interval(text)
+        inside = (pairs.a - half >= where.start) & (pairs.b + half <= where.end)
+        part[inside & (pairs.chrom == where.chrom)] = number
+    return part
 
 
 def _from_map(path: Path, options: ContactsData, reference: Reference, seed: int) -> PairTable:
@@ -193,7 +207,7 @@ def _from_map(path: Path, options: ContactsData, reference: Reference, seed: int
     for chrom, one in contacts.chroms.items():
         if chrom in unknown or not len(one.keys):
             continue
-        loci = []
+        loci: list[NDArray[np.int64] | None] = []
         for given in (anchors, partners):
             if given is None and (loci or anchors is not None):
                 loci.append(None)
@@ -292,7 +306,9 @@ def with_bases(
     unknown = (
         set(check_names(pairs.chrom.tolist(), reference.sizes, where)) if len(pairs) else set()
     )
-    codes, place, number = [], [], {}
+    codes: list[NDArray[np.uint8]] = []
+    spots: list[tuple[str, int]] = []
+    number: dict[tuple[str, int], int] = {}
     over, empty = 0, 0
     for chrom in np.unique(pairs.chrom).tolist():
         if chrom in unknown:
@@ -308,7 +324,7 @@ def with_bases(
             else:
                 number[chrom, middle] = len(codes)
                 codes.append(piece)
-                place.append((chrom, start))
+                spots.append((chrom, start))
     for count, why in (
         (len(unknown), "chromosomes that the genome lacks"),
         (over, "loci that reach over the end of their chromosome"),
@@ -330,9 +346,9 @@ def with_bases(
     loci = labelled(
         codes,
         np.zeros(len(codes)),
-        chrom=[chrom for chrom, _ in place],
-        start=[start for _, start in place],
-        origin=[f"{chrom}:{start}-{start + options.locus}" for chrom, start in place],
+        chrom=[chrom for chrom, _ in spots],
+        start=[start for _, start in spots],
+        origin=[f"{chrom}:{start}-{start + options.locus}" for chrom, start in spots],
     )
     return _labelled(loci, pairs.take(np.array(kept), notes), number, options, where)
 

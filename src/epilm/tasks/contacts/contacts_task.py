@@ -77,7 +77,7 @@ class ContactsTask(SequenceTask):
         for part in ("valid", "test"):
             if part not in lesson.parts:
                 continue
-            known = np.isin(pairs[lesson.parts[part]], learned).any(1)
+            known = np.asarray(np.isin(pairs[lesson.parts[part]], learned).any(1))
             if known.any():
                 lesson.notes.append(
                     f"{rows.name}: {int(known.sum())} of {len(known)} {part} pairs have a locus"

@@ -84,7 +84,7 @@ def read_gene_table(
     --------
     >>> import tempfile
     >>> name = Path(tempfile.mkdtemp()) / "e.csv"
-    >>> _ = name.write_text("gene,name,liver,heart\\nG1,a,0,1.718282\\nG2,b,3,\\n")
+    >>> _ = name.write_text("gene,name,liver,heart\\nG1,a,0,1.718282\\nG2,b,3,5\\n")
     >>> table = read_gene_table(name)
     >>> table.cells, table.values[0].round(3).tolist()
     (('liver', 'heart'), [0.0, 1.0])

@@ -75,7 +75,7 @@ def gene_rows(data: str | Path, options: ExpressionData, genome: Any) -> Labelle
     notes.append(f"of a gene {rule.get(options.starts, 'each of its starts')}, {len(chosen)} rows")
     windows, lost = cut_windows(chosen, genome, options, str(options.tss))
     notes += [f"{count} starts {why} left out" for why, count in lost.items() if count]
-    known = np.isfinite(table.values).any(1)
+    known = np.asarray(np.isfinite(table.values).any(1))
     if empty := sum(not known[w.gene] for w in windows):
         notes.append(f"{empty} starts of genes without a known level left out")
         windows = [w for w in windows if known[w.gene]]
@@ -140,11 +140,11 @@ def matched(table: GeneTable, sites: Sequence[StartSite]) -> tuple[dict[int, lis
             expected=f"names such as {few([' or '.join(site.names[:2]) for site in sites[:3]], 3)}",
             do="Give the annotation that the table was made with, or --gene-column.",
         )
+    used = {n for ns in of_row.values() for n in ns}
     several = {row for row, ns in of_row.items() if len({_own(sites[n]) for n in ns}) > 1}
     for row in several:
         del of_row[row]
     counts = Counter(how[row] for row in of_row)
-    used = {n for ns in of_row.values() for n in ns}
     other = len({_own(site) for n, site in enumerate(sites) if n not in used})
     notes = [
         f"{len(of_row)} of {len(table.genes)} genes of the table have a start ("

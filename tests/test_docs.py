@@ -36,7 +36,7 @@ FOREIGN = {
     "--find-links",
     "--extra-index-url",
     "--compile-bytecode",
-    "--nproc-per-node",
+    "--nproc-per-node",  # and four more of torchrun
     "--nnodes",
     "--node-rank",
     "--master-addr",
@@ -51,6 +51,8 @@ FOREIGN = {
     "--inputs",  # of tools/fuzz.py
     "--from",
     "--array",  # of sbatch
+    "--pull",  # of tools/two_hosts.py
+    "--rate",
 }
 
 

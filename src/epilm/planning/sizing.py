@@ -166,7 +166,7 @@ class Sizing:
             return {}
         write = checkpoint / DISK_RATE
         apart = cluster.between_failures
-        best = best_interval(write, apart)
+        best = min(best_interval(write, apart), self.recipe.train.steps * step)
         return {
             "hours_between": apart / 3600,
             "best_every": max(1.0, best / step),

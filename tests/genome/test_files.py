@@ -51,8 +51,14 @@ def test_line_ends_of_any_system_and_a_mark_at_the_beginning_are_read_away(tmp_p
         (bz2.compress(TEXT), "wrong format. Found bzip2; expected a table. Unpack it with bunzip2"),
         (lzma.compress(TEXT), "wrong format. Found xz"),
         (b"PK\x03\x04...", "wrong format. Found zip"),
-        (gzip.compress(b"BAM\x01...", mtime=0), "Found BAM; expected a table. Call peaks on it first"),
-        (gzip.compress(b"\x26\xfc\x8f\x88", mtime=0), "Found bigWig, packed with gzip.*gunzip first"),
+        (
+            gzip.compress(b"BAM\x01...", mtime=0),
+            "Found BAM; expected a table. Call peaks on it first",
+        ),
+        (
+            gzip.compress(b"\x26\xfc\x8f\x88", mtime=0),
+            "Found bigWig, packed with gzip.*gunzip first",
+        ),
         (b"<!DOCTYPE html>", "Found a web page.*The download probably failed"),
         (b"version https://git-lfs.github.com", "a git-lfs pointer.*git lfs pull"),
         (b"chr1\x00\t1\n", "Found binary data starting with"),

@@ -41,7 +41,7 @@ epilm build --genome {data}/sacCer3.2bit --sizes {data}/sacCer3.chrom.sizes --mo
 epilm pretrain dnabert_lab --size small --store {out}/store --out {out}/lab \\
       --set 'samples.holdout_chroms=[{held}]' --set samples.window_bp=101 {shape}
 epilm compare --manifest {out}/sets.tsv --genome {data}/sacCer3.2bit --models lab={out}/lab \\
-      --motifs {data}/{motifs} --baselines random,cnn,kmer,motif --both-strands --lr 1e-3 \\
+      --motifs {data}/{motifs} --baselines random,kmer,motif --both-strands --lr 1e-3 \\
       --batch-size 16 --epochs 30 --patience 6 --seeds 3 --out {out}/compared"""
 SHAPE = "--set model.k=5 --set model.stride=5 --set train.steps=2000"
 

@@ -51,6 +51,7 @@ FOREIGN = {
     "--inputs",  # of tools/fuzz.py
     "--from",
     "--array",  # of sbatch
+    "--draw",  # of benchmarks.few_labels
     "--pull",  # of tools/two_hosts.py
     "--rate",
 }

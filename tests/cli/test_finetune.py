@@ -31,7 +31,7 @@ def one_line(capsys):
         ),
         (
             ["finetune", "dream", "--data", "d", "--out", "ft", "--negatives", "gc"],
-            "Found --negatives, an option of promoter, tfbs. Did you mean --negatives-per-positive",
+            "an option of promoter, tfbs, contacts. Did you mean --negatives-per-positive",
         ),
         (
             ["finetune", "tfbs", "--data", "d", "--out", "ft", "--lenght=5"],

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 def test_alone_nothing_is_changed():
     ranks, rows = Ranks(), torch.arange(6.0).view(3, 2)
     assert ranks.first
-    assert ranks.gather(rows) is rows
+    assert ranks.gather(rows, [3]) is rows
     total = rows.clone()
     ranks.sum_([total])
     assert torch.equal(total, rows)

@@ -1,9 +1,10 @@
 """The page of a fine-tuning says the command that makes it again, in its own task's options."""
 
+import json
 from dataclasses import replace
 
 from epilm.finetuning.finetune import finetune
-from epilm.finetuning.finetuned_page import command_of
+from epilm.finetuning.finetuned_page import command_of, finetuned_page
 from toy_binding import QUICK as BINS
 from toy_binding import toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick
@@ -38,3 +39,17 @@ def test_a_run_on_bins_names_its_factors_and_how_it_is_scored(tmp_path):
     assert words[words.index("--factor") + 1] == "TF"
     assert len(rest) == 1
     assert rest[0].startswith("epilm evaluate ")
+
+
+def test_the_numbers_at_the_top_are_scores_and_no_count_of_rows(tmp_path):
+    run = tmp_path / "levels"
+    run.mkdir()
+    level = {"n": 17, "pearson": 0.25, "spearman": 0.5, "r2": 0.125, "collapse": None}
+    between = {"n": 17, "difference_pearson": 0.75, "row_pearson": 0.5, "collapse": None}
+    tables = {"test": {"liver": level, "brain": level, "between": between}}
+    (run / "metrics.json").write_text(json.dumps({"tables": tables}))
+    assert finetuned_page(run).cards == [
+        ("liver", "0.250", "Pearson, test rows"),
+        ("brain", "0.250", "Pearson, test rows"),
+        ("between", "0.750", "Pearson of differences, test rows"),
+    ]

@@ -119,7 +119,8 @@ def tables_of(kept: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _metric(given: Mapping[str, Any], table: Mapping[str, Any]) -> str:
     wanted = str(given.get("settings", {}).get("metric", "auroc"))
-    return next((key for key in (wanted, "ap") if key in table), next(iter(table)))
+    named = (key for key in table if key in NAMES and key != "n")  # of rows there is no score
+    return next((key for key in (wanted, "ap") if key in table), next(named, next(iter(table))))
 
 
 def _card(key: str, part: str, many: bool) -> str:

@@ -221,12 +221,14 @@ def _numbers(outlines: Mapping[str, Any], part: str) -> Iterator[Picture]:
     if not points:
         return
     shown = list(points.items())[:2]
+    rest = len(points) - len(shown)
     with figure(4.2, 3.4, columns=len(shown)) as (fig, axes):
         for ax, (name, each) in zip(axes, shown):
             true_against_said(ax, each, f"{part.capitalize()} rows: {name}")
         yield Picture(
             as_image(fig, "png"),
-            "Dashed: what is said is true.",
+            "Dashed: what is said is true."
+            + (f" {rest} more are in the numbers alone." if rest > 0 else ""),
             alt=f"said against true on the {part} rows",
             wide=len(shown) > 1,
             numbers=(_stacked(f"{part}.true_and_said", ("true", "said"), points),),

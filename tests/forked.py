@@ -57,6 +57,12 @@ class Command:
         self._process.start()
 
     @property
+    def pid(self) -> int:
+        """Number of its process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def returncode(self) -> int | None:
         """None while it runs; below 0 the signal that ended it."""
         return self._process.exitcode
@@ -67,9 +73,8 @@ class Command:
 
     def send_signal(self, number: int) -> None:
         """Send a signal."""
-        assert self._process.pid is not None
         if self._process.exitcode is None:
-            os.kill(self._process.pid, number)
+            os.kill(self.pid, number)
 
     def wait(self, seconds: float) -> int:
         """Wait for the end."""

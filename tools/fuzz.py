@@ -143,8 +143,8 @@ def fuzz(parser: Parser, folder: Path, first: int, count: int) -> tuple[int, Fin
     """Try inputs of one parser; how many there were, and each kind of find with its numbers."""
     finds: Finds = {}
     done, at = 0, first
+    said = folder / "said.jsonl"
     while at < first + count:
-        said = folder / "said.jsonl"
         said.write_bytes(b"")
         status, hung = forked(lambda at=at: work(parser, folder, at, first + count, said), said)
         lines = [json.loads(line) for line in said.read_text().splitlines()]

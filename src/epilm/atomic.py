@@ -6,21 +6,25 @@ written may be read by whom the umask lets. JSON that matters carries its own ch
 Needs the standard library only.
 """
 
+import ctypes
 import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from epilm.errors import DamagedError, EpilmError
 
 _TEMPORARY = ".half-"  # marks a folder that is not yet whole
+_REPLACED = "replaced"  # in such a folder: what stood there before
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fcntl.h and linux/fs.h
 
 CHECKSUM = "crc32"  # the key under which a checked JSON file keeps the checksum of the rest
 
@@ -129,6 +133,16 @@ def _open_to_others(path: Path) -> None:
         os.chmod(path, 0o666 & ~mask)
 
 
+def _exchange(new: Path, old: Path) -> bool:
+    """Let two folders change their names in one step; False where the system or the disk cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE)
+    return done == 0
+
+
 @contextmanager
 def atomic_folder(
     path: str | Path, *, overwrite: bool = False, wants: int | None = None
@@ -164,19 +178,26 @@ def atomic_folder(
     (['out'], '1')
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise EpilmError(
-            "the folder exists already",
-            where=str(path),
-            do="Choose another name, remove it, or pass --overwrite.",
-        )
+
+    def check_free() -> None:
+        if path.exists() and not overwrite:
+            raise EpilmError(
+                "the folder exists already",
+                where=str(path),
+                do="Choose another name, remove it, or pass --overwrite.",
+            )
+
+    check_free()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
             # What a killed writer of this very folder left: we hold the lock, so nobody is in
             # there.
             for left in path.parent.glob(f".{path.name}{_TEMPORARY}*"):
+                if (left / _REPLACED).exists() and not path.exists():
+                    os.replace(left / _REPLACED, path)  # killed between the two renames below
                 shutil.rmtree(left, ignore_errors=True)
+            check_free()
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent))
             try:
                 yield temporary
@@ -184,10 +205,12 @@ def atomic_folder(
                 if path.exists():
                     if not overwrite:
                         raise EpilmError("another run made the folder meanwhile", where=str(path))
+                    if _exchange(temporary, path):
+                        return
                     old = Path(
                         tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent)
                     )
-                    os.replace(path, old / "replaced")
+                    os.replace(path, old / _REPLACED)
                     os.replace(temporary, path)
                     shutil.rmtree(old, ignore_errors=True)
                 else:
@@ -198,9 +221,34 @@ def atomic_folder(
         raise cannot_write(error, path, wants) from error
 
 
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of a path that no process holds: their writers were killed."""
+    name = re.compile(rf"{re.escape(f'.{path.name}.')}\w{{8}}{re.escape(path.suffix)}")
+    for entry in os.scandir(path.parent):
+        if name.fullmatch(entry.name):
+            with suppress(OSError), open(entry.path, "r+b") as handle:  # in use, or gone
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
+
+
+def _own_file(path: Path) -> tuple[int, Path]:
+    """Make the temporary file of a path; it is locked, by which others see that it is in use."""
+    while True:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
+        with suppress(OSError):  # another one sweeps it just now, or the disk knows no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.exists(name):
+            return handle, Path(name)
+        os.close(handle)
+
+
 @contextmanager
 def atomic_file(path: str | Path, *, wants: int | None = None) -> Iterator[Path]:
     """Give a temporary file name that replaces `path` on success and vanishes on any failure.
+
+    What a killed writer of the same file left beside it goes first.
 
     Parameters
     ----------
@@ -220,17 +268,15 @@ def atomic_file(path: str | Path, *, wants: int | None = None) -> Iterator[Path]
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+        _sweep(path)
+        handle, temporary = _own_file(path)
         try:
             yield temporary
             _open_to_others(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as error:
         raise cannot_write(error, path, wants) from error
 

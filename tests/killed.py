@@ -65,7 +65,7 @@ class Subject:
 
 _PRETRAIN = (
     *("train.steps=6", "train.checkpoint_every=2", "train.validate_every=3", "train.log_every=1"),
-    *("train.validate_samples=8", "train.batch_size=4", "train.micro_batch=2"),
+    *("train.validate_samples=8", "train.batch_size=8", "train.micro_batch=4"),
     *("train.precision=fp32", "model.encoder.dropout=0.2", "model.encoder.hidden=16"),
     *("model.encoder.ffn=16", "model.encoder.heads=2", "model.encoder.layers=1", "model.k=3"),
     "samples.holdout_chroms=[chr3]",

@@ -100,6 +100,23 @@ def cannot_write(error: OSError, path: str | Path, wants: int | None = None) -> 
     return EpilmError(f"cannot write ({error.strerror or error})", where=str(path))
 
 
+def not_hidden(folder: Path) -> set[str]:
+    """Name what is in a folder, besides locks and what a killed writer left; nothing of none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("run.json", ".run.json.a1b2c3d4.json"):
+    ...     _ = (folder / name).write_text("{}")
+    >>> not_hidden(folder), not_hidden(folder / "none")
+    ({'run.json'}, set())
+    """
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
 def umask() -> int:
     """Read which rights new files do not get.
 

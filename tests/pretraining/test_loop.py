@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from epilm.batch import Batch
 from epilm.device import choose_place
+from epilm.errors import TrainingError
 from epilm.pretraining.loop import Data, run_pretrain
+from epilm.training.failed_step import bundle_of, load_failed
 from epilm.training.log import read_metrics
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.state import states, step_of
@@ -217,3 +220,27 @@ def test_a_best_whose_weights_are_gone_is_looked_for_anew(tmp_path):
     )
     outcome = run_here(out, steps=2, validate_every=1)
     assert outcome.step == 2
+
+
+def test_what_a_failed_step_read_is_kept_and_gives_the_same_no_number_again(tmp_path):
+    def poisoned(rows, step):
+        batch = make_batch(rows, step)
+        if step == 1:
+            batch.factors[0, 0, 0] = float("nan")
+        return batch
+
+    out = tmp_path / "run"
+    with pytest.raises(TrainingError, match="step 1: the loss is not finite") as caught:
+        run_here(out, poisoned)
+    folder = out / "failed_step"
+    assert str(caught.value).endswith(f"What the step read is kept in {folder}.")
+    kept = load_failed(folder)
+    rows = np.random.default_rng([7, 1]).permutation(64)[:16].reshape(4, 4)
+    assert (kept.about["step"], kept.about["rows"]) == (1, rows.tolist())
+    expected = poisoned(rows[2], 1)
+    again = bundle_of(Batch, kept.batches[2])
+    assert torch.equal(again.dna.labels, expected.dna.labels)
+    assert torch.allclose(again.factors, expected.factors, equal_nan=True)
+    assert ToyModel(0.0)(again).region_embedding.isnan().any()
+    assert step_of(states(out / "checkpoints")[-1]) == 1  # the run goes on from there
+    assert run_here(out).completed

@@ -23,6 +23,7 @@ from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, op
 from epilm.pretraining.validate import validate
 from epilm.training.compute import choose_compute, compiled, out_of_memory
 from epilm.training.engine import GO_ON, fit
+from epilm.training.failed_step import keep_failed
 from epilm.training.heap import kept_heap
 from epilm.training.log import MetricLog, Progress, peak_memory
 from epilm.training.optim import Optimiser
@@ -214,6 +215,12 @@ class PretrainLoop:
                     ranks=self.ranks,
                     place=self.place,
                     meanwhile=lambda: self._prepare(step + 1),
+                    keep=lambda rows, batches: keep_failed(
+                        self.out,
+                        {"step": step, "lr": lr, "rows": rows},
+                        batches,
+                        self.ranks.rank,
+                    ),
                 )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -349,7 +356,8 @@ def run_pretrain(
     Raises
     ------
     TrainingError
-        If a loss is not finite. What was saved before stays.
+        If a loss is not finite. What was saved before stays, and what the step read is kept in
+        `out/failed_step` (`training.failed_step`).
     """
     loop = PretrainLoop(model, data, objectives, optim, train, Path(out), place, beside or {})
     gpus = list(range(torch.cuda.device_count())) if place.device.type == "cuda" else []

@@ -121,8 +121,17 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def mount_small(folder: str, size: str) -> None:
-    """Mount an empty file system in a name space of this process; nothing else sees it."""
+def mount_small(folder: str, size: str, files: int = 0) -> None:
+    """Mount an empty file system in a name space of this process; nothing else sees it.
+
+    Parameters
+    ----------
+    folder : str
+    size : str
+        Bytes that it takes, as "1m".
+    files : int
+        Files that it takes, its own folder among them; 0: as many as there are.
+    """
     users, groups = os.getuid(), os.getgid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_USERS | _NEW_MOUNTS):
@@ -130,7 +139,8 @@ def mount_small(folder: str, size: str) -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {users} 1")
     Path("/proc/self/gid_map").write_text(f"0 {groups} 1")
-    options = ["-t", "tmpfs", "-o", f"size={size}", "none", folder]
+    limits = f"size={size}" + (f",nr_inodes={files}" if files else "")
+    options = ["-t", "tmpfs", "-o", limits, "none", folder]
     subprocess.run(["mount", *options], check=True)
 
 

@@ -157,7 +157,7 @@ def make_world(folder: str) -> None:
     for at in range(100, 1400, 90):
         table.append(f"chr1\t{at + 1}\tv{at}\t{letters[at]}\t{'A' if letters[at] != 'A' else 'C'}")
     Path("v.tsv").write_text("\n".join(table) + "\n")
-    toy_store(Path(), per_chrom=(24, 16, 12), factors=4)
+    toy_store(Path(), per_chrom=(100, 70, 50), factors=24)
     build = "build --genome g.fa --peaks peaks/a.bed --threads 1 --quiet --out old.store"
     predict = "predict run s.fa --batch-size 4 --device cpu --out parts --shard"
     for words in (build, *(f"{predict} {i}/3" for i in (1, 2, 3))):

@@ -86,7 +86,7 @@ with atomic_file(sys.argv[1]) as name:
 
 
 def test_what_a_killed_writer_of_a_file_left_goes_and_what_is_in_use_stays(tmp_path):
-    out, other = tmp_path / "a.tsv", tmp_path / ".a.tsv.notes.tsv"
+    out, other = tmp_path / "a.tsv", tmp_path / ".a.tsv.notes"
     other.write_text("of somebody else")
     subprocess.run([sys.executable, "-c", DIE_IN_A_FILE, str(out)], check=False)
     assert not out.exists()
@@ -94,7 +94,7 @@ def test_what_a_killed_writer_of_a_file_left_goes_and_what_is_in_use_stays(tmp_p
     with atomic_file(out) as first:
         first.write_text("first")
         with atomic_file(out) as second:  # as another process would: it leaves ours alone
-            assert sorted(tmp_path.iterdir()) == sorted([other, first, second])
+            assert sorted(tmp_path.iterdir()) == sorted([other, first.parent, second.parent])
             second.write_text("second")
     assert out.read_text() == "first"
     assert sorted(tmp_path.iterdir()) == sorted([other, out])

@@ -9,9 +9,9 @@ Needs the standard library only.
 import ctypes
 import errno
 import fcntl
+import glob
 import json
 import os
-import re
 import shutil
 import tempfile
 import zlib
@@ -23,6 +23,7 @@ from typing import Any
 from epilm.errors import DamagedError, EpilmError
 
 _TEMPORARY = ".half-"  # marks a folder that is not yet whole
+_NEW = ".new-"  # marks a folder with a file that is not yet whole
 _REPLACED = "replaced"  # in such a folder: what stood there before
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fcntl.h and linux/fs.h
 
@@ -43,28 +44,31 @@ def size_of(n_bytes: float) -> str:
     return f"{n_bytes:.0f} bytes"
 
 
-def is_disk_full(error: OSError) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Whether a write failed because there is no room, on the disk or within a quota.
 
-    NumPy says so in words alone: "25 requested and 2 written".
+    NumPy says so in words alone ("25 requested and 2 written"), HDF5 and Rust within others.
 
     Examples
     --------
     >>> is_disk_full(OSError(errno.ENOSPC, "")), is_disk_full(OSError(errno.EACCES, ""))
     (True, False)
     """
-    if error.errno is None:
-        return " requested and " in str(error) and str(error).endswith(" written")
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    number = getattr(error, "errno", None)
+    if number is None:
+        said = str(error)
+        full = os.strerror(errno.ENOSPC) in said
+        return full or (" requested and " in said and said.endswith(" written"))
+    return number in (errno.ENOSPC, errno.EDQUOT)
 
 
-def cannot_write(error: OSError, path: str | Path, wants: int | None = None) -> EpilmError:
+def cannot_write(error: Exception, path: str | Path, wants: int | None = None) -> EpilmError:
     """Say in one message why a file or folder was not written.
 
     Parameters
     ----------
-    error : OSError
-        What the system said.
+    error : Exception
+        What the system said, or a library for it.
     path : path
         What was to be written.
     wants : int, optional
@@ -77,27 +81,41 @@ def cannot_write(error: OSError, path: str | Path, wants: int | None = None) -> 
     """
     path = Path(path)
     expected = None if wants is None else f"{size_of(wants)}, which it takes"
+    number = getattr(error, "errno", None)
     if is_disk_full(error):
         try:
             home = next(folder for folder in path.absolute().parents if folder.is_dir())
+            disk = os.statvfs(home)
             free = f"{size_of(shutil.disk_usage(home).free)} free"
         except OSError:
             free = "no space left"
+        else:
+            if disk.f_files and not disk.f_ffree:
+                return EpilmError(
+                    "the disk takes no more files; nothing was left half-written",
+                    where=str(path),
+                    found=f"all {disk.f_files:,} entries for files (inodes) used up, {free}",
+                    do=(
+                        "Remove files, small ones count as large ones do, or choose another disk;"
+                        " then run the same command again."
+                    ),
+                )
         return EpilmError(
             "the disk is full; nothing was left half-written",
             where=str(path),
-            found="the quota used up" if error.errno == errno.EDQUOT else free,
+            found="the quota used up" if number == errno.EDQUOT else free,
             expected=expected,
             do="Free some space or choose another folder, then run the same command again.",
         )
-    if error.errno == errno.EFBIG:
+    if number == errno.EFBIG:
         return EpilmError(
             "cannot write: a file may not grow that large here; nothing was left half-written",
             where=str(path),
             expected=expected,
             do="Raise the limit (ulimit -f), or choose a file system that takes larger files.",
         )
-    return EpilmError(f"cannot write ({error.strerror or error})", where=str(path))
+    said = getattr(error, "strerror", None) or error
+    return EpilmError(f"cannot write ({said})", where=str(path))
 
 
 def not_hidden(folder: Path) -> set[str]:
@@ -234,31 +252,40 @@ def atomic_folder(
                     os.replace(temporary, path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
+    except EpilmError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_disk_full(error):
+            raise
         raise cannot_write(error, path, wants) from error
 
 
 def _sweep(path: Path) -> None:
-    """Remove the temporary files of a path that no process holds: their writers were killed."""
-    name = re.compile(rf"{re.escape(f'.{path.name}.')}\w{{8}}{re.escape(path.suffix)}")
-    for entry in os.scandir(path.parent):
-        if name.fullmatch(entry.name):
-            with suppress(OSError), open(entry.path, "r+b") as handle:  # in use, or gone
+    """Remove the temporary folders of a file that no process holds: their writers were killed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}{_NEW}*"):
+        with suppress(OSError):  # in use, gone meanwhile, or on a disk that knows no such locks
+            handle = os.open(left, os.O_RDONLY)
+            try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(entry.path)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
-def _own_file(path: Path) -> tuple[int, Path]:
-    """Make the temporary file of a path; it is locked, by which others see that it is in use."""
+def _own_folder(path: Path) -> tuple[int, Path]:
+    """Make a temporary folder for a file; it is locked, by which others see that it is in use.
+
+    Not the file: libraries lock what they write themselves (HDF5).
+    """
     while True:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
-        with suppress(OSError):  # another one sweeps it just now, or the disk knows no locks
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.exists(name):
-            return handle, Path(name)
-        os.close(handle)
+        folder = tempfile.mkdtemp(prefix=f".{path.name}{_NEW}", dir=path.parent)
+        with suppress(OSError):  # another one swept it just now
+            handle = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.exists(folder):
+                return handle, Path(folder)
+            os.close(handle)
 
 
 @contextmanager
@@ -286,15 +313,21 @@ def atomic_file(path: str | Path, *, wants: int | None = None) -> Iterator[Path]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        handle, temporary = _own_file(path)
+        handle, folder = _own_folder(path)
         try:
+            temporary = folder / path.name
+            temporary.touch()
             yield temporary
             _open_to_others(temporary)
             os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
             os.close(handle)
-    except OSError as error:
+    except EpilmError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_disk_full(error):
+            raise
         raise cannot_write(error, path, wants) from error
 
 

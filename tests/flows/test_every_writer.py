@@ -14,6 +14,9 @@ import pytest
 
 from forked import CONTEXT, mount_small
 
+# Size, and how many files it takes (0: any number).
+LIMITS = {"bytes": ("64k", 0), "files": ("8m", 6)}
+
 
 def _table(n=20_000):
     from epilm.genome.intervals import make_table
@@ -136,12 +139,18 @@ WRITERS = {
 }
 
 
-def write_all(folder: str, report: str, files: int) -> None:
+def write_all(disks: list[str], report: str) -> None:
     """Let every writer write where it cannot; what it says, and what it leaves."""
+    for folder, limits in zip(disks, LIMITS.values(), strict=True):
+        mount_small(folder, *limits)
+    said = {what: try_all(Path(disk), LIMITS[what][1]) for what, disk in zip(LIMITS, disks)}
+    Path(report).write_text(json.dumps(said))
+
+
+def try_all(disk: Path, files: int) -> dict[str, list]:
     from epilm.errors import EpilmError
 
-    disk, said = Path(folder), {}
-    mount_small(folder, "64k" if not files else "8m", files)
+    said = {}
     for number in range(files - 1):
         (disk / f"filler{number}").touch()
     full = {path.name for path in disk.iterdir()}
@@ -157,7 +166,7 @@ def write_all(folder: str, report: str, files: int) -> None:
         for path in disk.iterdir():
             if path.name not in full:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    Path(report).write_text(json.dumps(said))
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -170,16 +179,13 @@ def heard(tmp_path_factory):
         ).returncode
     ):
         pytest.skip("no small file system can be mounted here")
-    out = {}
-    for what, files in (("bytes", 0), ("files", 6)):
-        folder = tmp_path_factory.mktemp(what)
-        report = folder.parent / f"{what}.json"
-        process = CONTEXT.Process(target=write_all, args=(str(folder), str(report), files))
-        process.start()
-        process.join(240)
-        assert process.exitcode == 0
-        out[what] = json.loads(report.read_text())
-    return out
+    disks = [str(tmp_path_factory.mktemp(what)) for what in LIMITS]
+    report = tmp_path_factory.mktemp("heard") / "report.json"
+    process = CONTEXT.Process(target=write_all, args=(disks, str(report)))
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0
+    return json.loads(report.read_text())
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -2,6 +2,7 @@
 time.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,31 @@ def test_what_a_failed_step_read_is_kept_and_gives_the_same_no_number_again(tmp_
     assert ToyModel(0.0)(again).region_embedding.isnan().any()
     assert step_of(states(out / "checkpoints")[-1]) == 1  # the run goes on from there
     assert run_here(out).completed
+
+
+@pytest.mark.parametrize("future", [True, False])
+def test_a_wrong_clock_changes_nothing(whole, tmp_path, monkeypatch, future):
+    """Files dated years ahead or back, the newest state as the oldest, and a clock that stands."""
+
+    def gone(rows, step):
+        if step == 9:
+            raise EOFError
+        return make_batch(rows, step)
+
+    out = tmp_path / "run"
+    with pytest.raises(EOFError):
+        run_here(out, gone, steps=14, dropout=0.2, checkpoint_every=4, keep_checkpoints=2)
+    kept = states(out / "checkpoints")
+    assert len(kept) > 1
+    assert step_of(kept[-1]) == 8
+    now = 4e9 if future else 9e8
+    for number, folder in enumerate(kept):  # the older one is dated later
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (now - 1e6 * number, now - 1e6 * number))
+    os.utime(out / "metrics.jsonl", (now, now))
+    monkeypatch.setattr("time.time", lambda: now - 1e7)
+    run_here(out, steps=14, dropout=0.2, checkpoint_every=4, keep_checkpoints=2)
+    assert step_of(states(out / "checkpoints")[-1]) == 14
+    expected, made = last_weights(whole), last_weights(out)
+    assert all(torch.equal(expected[name], made[name]) for name in expected)
+    assert losses(out) == losses(whole)

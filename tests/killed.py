@@ -26,7 +26,7 @@ from forked import CONTEXT, Command
 WORLD = "in"  # a link to what all runs read
 # What no two starts share: times, and what hangs on them.
 _TIMES = re.compile(r"second|time|memory|crc32")
-_UNLIKE = re.compile(r"versions\.json|tensorboard/")
+_UNLIKE = re.compile(r"versions\.json|tensorboard/|card\.md")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _CHANGES = frozenset(
     {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "os.link", "os.truncate"}
@@ -64,7 +64,7 @@ class Subject:
 
 
 _PRETRAIN = (
-    *("train.steps=6", "train.checkpoint_every=2", "train.validate_every=3", "train.log_every=1"),
+    *("train.steps=4", "train.checkpoint_every=2", "train.validate_every=3", "train.log_every=1"),
     *("train.validate_samples=8", "train.batch_size=8", "train.micro_batch=4"),
     *("train.precision=fp32", "model.encoder.dropout=0.2", "model.encoder.hidden=16"),
     *("model.encoder.ffn=16", "model.encoder.heads=2", "model.encoder.layers=1", "model.k=3"),

@@ -5,9 +5,9 @@ number: its moment is a function of it (--only NAME --from NUMBER --kills 1 repe
 is a fork of a process that has imported everything (tests/forked.py), so a kill costs a second.
 
 "Bytes equal" is: the names of all files and their bytes are those of a run that nobody killed; of
-JSON the values, without times. `versions.json`, which lists the starts, and TensorBoard's files,
-which bear their time in their names, are not compared. With --keep FILE each kill is a line of
-JSON there, and the same command goes on behind the last one.
+JSON the values, without times. `versions.json` lists the starts, `card.md` has times in its text
+and TensorBoard's files in their names: they are not compared. With --keep FILE each kill is a line
+of JSON there, and the same command goes on behind the last one.
 """
 
 import argparse
@@ -23,7 +23,17 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 from forked import CONTEXT, PRELOADED  # noqa: E402
 from killed import SUBJECTS, Killed, kill_once, undisturbed, world_in  # noqa: E402
 
-MORE = ["epilm.store.making.build", "epilm.finetuning.predict", "epilm.variants.score"]
+# What these commands import by themselves.
+MORE = [
+    "torch._dynamo",
+    "torch.utils.tensorboard",
+    "pandas",
+    "epilm.store.making.build",
+    "epilm.finetuning.predict",
+    "epilm.sharding.merge",
+    "epilm.tasks.sequence_task",
+    "epilm.variants.score",
+]
 
 
 def table(kills: list[Killed]) -> str:

@@ -207,6 +207,10 @@ def test_patience_ends_a_run_and_the_same_call_again_trains_no_more(tmp_path):
     weights = last_weights(out)
     again = run_here(out, steps=40, **how)
     assert (again.step, again.early, again.best) == (outcome.step, True, outcome.best)
+    # What is told of the run is told again, though no step was done.
+    assert (again.train, again.valid) == (outcome.train, outcome.valid)
+    assert again.train
+    assert again.warnings == outcome.warnings
     assert all(torch.equal(weights[name], value) for name, value in last_weights(out).items())
 
 

@@ -279,13 +279,20 @@ def _own_folder(path: Path) -> tuple[int, Path]:
     """
     while True:
         folder = tempfile.mkdtemp(prefix=f".{path.name}{_NEW}", dir=path.parent)
-        with suppress(OSError):  # another one swept it just now
+        try:
             handle = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.exists(folder):
-                return handle, Path(folder)
-            os.close(handle)
+        except FileNotFoundError:  # another one swept it just now
+            continue
+        swept = False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another one is about to
+            swept = True
+        except OSError:  # a disk that knows no such locks: nobody sweeps there
+            pass
+        if not swept and os.path.exists(folder):
+            return handle, Path(folder)
+        os.close(handle)
 
 
 @contextmanager

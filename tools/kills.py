@@ -20,20 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from forked import CONTEXT, PRELOADED  # noqa: E402
 from killed import SUBJECTS, Killed, kill_once, undisturbed, world_in  # noqa: E402
-
-# What these commands import by themselves.
-MORE = [
-    "torch._dynamo",
-    "torch.utils.tensorboard",
-    "pandas",
-    "epilm.store.making.build",
-    "epilm.finetuning.predict",
-    "epilm.sharding.merge",
-    "epilm.tasks.sequence_task",
-    "epilm.variants.score",
-]
 
 
 def table(kills: list[Killed]) -> str:
@@ -67,7 +54,6 @@ def main() -> None:
     kills: list[Killed] = []
     if given.keep is not None and given.keep.is_file():
         kills = [Killed(**json.loads(line)) for line in given.keep.read_text().splitlines()]
-    CONTEXT.set_forkserver_preload([*PRELOADED, *MORE])
     subjects = [subject for name, subject in SUBJECTS.items() if given.only in name]
     scratch = Path(tempfile.mkdtemp(prefix="epilm-kills-"))
     try:

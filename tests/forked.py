@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# What a command imports by itself sooner or later. Of the 7 CPU seconds of a tiny pre-training these
+# What a command imports by itself sooner or later. Of 7 CPU seconds of a tiny pre-training these
 # were 5, most of them torch._dynamo (at the first optimiser) and TensorBoard.
 PRELOADED = [
     "lightning",

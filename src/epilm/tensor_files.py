@@ -101,7 +101,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
     here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     sums = {name: checksum(name, tensor) for name, tensor in here.items()}
     with plain_os_errors():
-        save_file(here, path, metadata={"format": "pt", SUMS: json.dumps(sums)})
+        save_file(here, path, metadata={"format": "pt", SUMS: json.dumps(sums, sort_keys=True)})
         _order_metadata(path)
 
 

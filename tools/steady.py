@@ -1,6 +1,6 @@
 """Memory and speed over many steps: python tools/steady.py [--steps 5000].
 
-Pre-trains a tiny GeneBERT on an invented store, with validations, states and log lines on the way,
+Pre-trains a tiny DNABERT on an invented store, with validations, states and log lines on the way,
 and looks at this process after every step. Memory is what the process has in RAM; its slope is
 fitted after the first fifth, when all that grows once has grown. Speed is processor time a step,
 which other programs disturb least.
@@ -26,7 +26,7 @@ from toy_store import toy_store  # noqa: E402
 
 SWITCHES = (
     *("train.checkpoint_every=500", "train.validate_every=500", "train.log_every=50"),
-    *("train.validate_samples=8", "train.batch_size=8", "train.micro_batch=4"),
+    *("train.validate_samples=4", "train.batch_size=2", "train.micro_batch=2"),
     *("train.precision=fp32", "model.encoder.hidden=16", "model.encoder.ffn=16"),
     *("model.encoder.heads=2", "model.encoder.layers=1", "model.k=3"),
     "samples.holdout_chroms=[chr3]",
@@ -39,8 +39,8 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
-def measured(steps: int) -> np.ndarray:
-    """Run; a row a step: bytes in memory, processor seconds so far."""
+def measured(steps: int) -> tuple[int, np.ndarray]:
+    """Run; the exit code, and a row a step: bytes in memory, processor seconds so far."""
     seen: list[tuple[int, float]] = []
     step = PretrainLoop.step
 
@@ -53,15 +53,13 @@ def measured(steps: int) -> np.ndarray:
     with tempfile.TemporaryDirectory(prefix="epilm-steady-") as folder:
         os.chdir(folder)
         toy_store(Path(), per_chrom=(100, 70, 50), factors=24)
-        words = ["pretrain", "genebert_native", "--size", "tiny", "--device", "cpu"]
+        words = ["pretrain", "dnabert", "--size", "tiny", "--device", "cpu"]
         words += ["--store", "toy0", "--out", "run"]
         for switch in (*SWITCHES, f"train.steps={steps}"):
             words += ["--set", switch]
         code = epilm(words)
         os.chdir(ROOT)
-    if code:
-        sys.exit(code)
-    return np.array(seen)
+    return code, np.array(seen)
 
 
 def main() -> None:
@@ -71,15 +69,17 @@ def main() -> None:
     )
     asked.add_argument("--steps", type=int, default=5000)
     given = asked.parse_args()
-    memory, seconds = measured(given.steps).T
-    first = given.steps // 5
-    slope = np.polyfit(np.arange(first, given.steps), memory[first:], 1)[0]
+    code, rows = measured(given.steps)
+    memory, seconds = rows.T
+    first = len(rows) // 5
+    slope = np.polyfit(np.arange(first, len(rows)), memory[first:], 1)[0]
     print("| steps | memory at the end, MB | processor ms a step |\n|---|---:|---:|")
-    for at in range(0, given.steps, first):
-        last = min(at + first, given.steps) - 1
+    for at in range(0, len(rows), first):
+        last = min(at + first, len(rows)) - 1
         spent = (seconds[last] - seconds[at]) / max(last - at, 1)
         print(f"| {at + 1:,} to {last + 1:,} | {memory[last] / 1e6:.1f} | {spent * 1e3:.2f} |")
     print(f"\nslope of memory behind step {first:,}: {slope:.0f} bytes a step")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

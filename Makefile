@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 # A module goes to one of them, whole: what its tests share is made once.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test test-all lint types layers doctest pytest docs benchmarks clean
+.PHONY: demo test test-all lint types layers doctest pytest docs benchmarks sbom audit clean
+# What looks at the environment from outside; in one of its own, or it would be on its own list.
+AUDIT := build/audit
 
 demo: $(VENV)/.installed
 	$(BIN)/epilm demo demo
@@ -49,6 +51,19 @@ docs: $(VENV)/.installed
 benchmarks: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+$(AUDIT)/.installed:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	touch $@
+
+# What is installed, as CycloneDX JSON: build/sbom.cdx.json.
+sbom: $(VENV)/.installed $(AUDIT)/.installed
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.cdx.json $(BIN)/python
+
+# Known faults of it, as PyPI tells them; --strict: what cannot be asked is a failure, not a success.
+audit: $(VENV)/.installed $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .mypy_cache .ruff_cache

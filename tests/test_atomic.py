@@ -76,6 +76,59 @@ def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+DIE_IN_A_FILE = """
+import os, signal, sys
+from epilm.atomic import atomic_file
+with atomic_file(sys.argv[1]) as name:
+    name.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_of_a_file_left_goes_and_what_is_in_use_stays(tmp_path):
+    out, other = tmp_path / "a.tsv", tmp_path / ".a.tsv.notes"
+    other.write_text("of somebody else")
+    subprocess.run([sys.executable, "-c", DIE_IN_A_FILE, str(out)], check=False)
+    assert not out.exists()
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_file(out) as first:
+        first.write_text("first")
+        with atomic_file(out) as second:  # as another process would: it leaves ours alone
+            assert sorted(tmp_path.iterdir()) == sorted([other, first.parent, second.parent])
+            second.write_text("second")
+    assert out.read_text() == "first"
+    assert sorted(tmp_path.iterdir()) == sorted([other, out])
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_folder_is_replaced_in_one_step_or_put_back(tmp_path, monkeypatch, able):
+    """Killed between two renames nothing would stand there: the next writer puts it back."""
+    out, rename = tmp_path / "out", os.replace
+    if not able:
+        monkeypatch.setattr("epilm.atomic._exchange", lambda new, old: False)
+    with atomic_folder(out) as folder:
+        (folder / "a").write_text("old")
+
+    def killed(source, target):
+        rename(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("epilm.atomic.os.replace", killed)
+    if able:
+        with atomic_folder(out, overwrite=True) as folder:
+            (folder / "a").write_text("new")
+        assert (out / "a").read_text() == "new"
+    else:
+        with pytest.raises(KeyboardInterrupt), atomic_folder(out, overwrite=True) as folder:
+            (folder / "a").write_text("new")
+        assert not out.exists()
+        monkeypatch.setattr("epilm.atomic.os.replace", rename)
+        with pytest.raises(EpilmError, match="exists already"), atomic_folder(out):
+            pytest.fail("the body must not run")
+        assert (out / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
 HOLD = (
     "import sys, time; from epilm.atomic import locked\nwith locked(sys.argv[1]): print('held',"
     " flush=True); time.sleep(60)"

@@ -1,6 +1,7 @@
 """The source runs nothing that a file says: no pickle, eval, YAML tags or arrays of objects."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,18 @@ def test_nothing_in_the_package_runs_what_a_file_says():
         if got := faults(path.read_text(encoding="utf-8"), where):
             bad[where] = got
     assert bad == {}
+
+
+def test_no_decision_hangs_on_a_clock():
+    """Files may come from a machine whose clock is wrong, and a clock may be set back."""
+    asks = re.compile(r"st_[mac]time|get[mac]time|\btime\.time\(|datetime\.(now|utcnow|today)")
+    bad = [
+        (path.relative_to(SOURCE).as_posix(), line)
+        for path in FILES
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if asks.search(line)
+    ]
+    assert bad == []
 
 
 def test_the_loader_of_recipes_is_a_safe_one():

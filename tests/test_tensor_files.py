@@ -65,3 +65,13 @@ def test_a_file_of_others_has_no_checksums_and_is_read(tmp_path):
     assert load_tensors(tmp_path / "a.safetensors")["x"].tolist() == [1.0, 1.0]
     with pytest.raises(DamagedError, match="the weights cannot be read"):
         load_tensors(tmp_path / "missing.safetensors")
+
+
+def test_the_same_tensors_are_the_same_bytes(tmp_path):
+    """The library writes metadata in an order of chance."""
+    for number in range(12):  # in any order, too
+        tensors = list((MANY | {"é \u2028": torch.ones(1)}).items())
+        save_tensors(tmp_path / f"{number}", dict(tensors[number % 4 :] + tensors[: number % 4]))
+    contents = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(contents) == 1
+    assert len(load_tensors(tmp_path / "0")) == len(load_file(tmp_path / "0")) == len(MANY) + 1

@@ -6,21 +6,26 @@ written may be read by whom the umask lets. JSON that matters carries its own ch
 Needs the standard library only.
 """
 
+import ctypes
 import errno
 import fcntl
+import glob
 import json
 import os
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from epilm.errors import DamagedError, EpilmError
 
 _TEMPORARY = ".half-"  # marks a folder that is not yet whole
+_NEW = ".new-"  # marks a folder with a file that is not yet whole
+_REPLACED = "replaced"  # in such a folder: what stood there before
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fcntl.h and linux/fs.h
 
 CHECKSUM = "crc32"  # the key under which a checked JSON file keeps the checksum of the rest
 
@@ -39,28 +44,31 @@ def size_of(n_bytes: float) -> str:
     return f"{n_bytes:.0f} bytes"
 
 
-def is_disk_full(error: OSError) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Whether a write failed because there is no room, on the disk or within a quota.
 
-    NumPy says so in words alone: "25 requested and 2 written".
+    NumPy says so in words alone ("25 requested and 2 written"), HDF5 and Rust within others.
 
     Examples
     --------
     >>> is_disk_full(OSError(errno.ENOSPC, "")), is_disk_full(OSError(errno.EACCES, ""))
     (True, False)
     """
-    if error.errno is None:
-        return " requested and " in str(error) and str(error).endswith(" written")
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    number = getattr(error, "errno", None)
+    if number is None:
+        said = str(error)
+        full = os.strerror(errno.ENOSPC) in said
+        return full or (" requested and " in said and said.endswith(" written"))
+    return number in (errno.ENOSPC, errno.EDQUOT)
 
 
-def cannot_write(error: OSError, path: str | Path, wants: int | None = None) -> EpilmError:
+def cannot_write(error: Exception, path: str | Path, wants: int | None = None) -> EpilmError:
     """Say in one message why a file or folder was not written.
 
     Parameters
     ----------
-    error : OSError
-        What the system said.
+    error : Exception
+        What the system said, or a library for it.
     path : path
         What was to be written.
     wants : int, optional
@@ -73,27 +81,58 @@ def cannot_write(error: OSError, path: str | Path, wants: int | None = None) -> 
     """
     path = Path(path)
     expected = None if wants is None else f"{size_of(wants)}, which it takes"
+    number = getattr(error, "errno", None)
     if is_disk_full(error):
         try:
             home = next(folder for folder in path.absolute().parents if folder.is_dir())
+            disk = os.statvfs(home)
             free = f"{size_of(shutil.disk_usage(home).free)} free"
         except OSError:
             free = "no space left"
+        else:
+            if disk.f_files and not disk.f_ffree:
+                return EpilmError(
+                    "the disk takes no more files; nothing was left half-written",
+                    where=str(path),
+                    found=f"all {disk.f_files:,} entries for files (inodes) used up, {free}",
+                    do=(
+                        "Remove files, small ones count as large ones do, or choose another disk;"
+                        " then run the same command again."
+                    ),
+                )
         return EpilmError(
             "the disk is full; nothing was left half-written",
             where=str(path),
-            found="the quota used up" if error.errno == errno.EDQUOT else free,
+            found="the quota used up" if number == errno.EDQUOT else free,
             expected=expected,
             do="Free some space or choose another folder, then run the same command again.",
         )
-    if error.errno == errno.EFBIG:
+    if number == errno.EFBIG:
         return EpilmError(
             "cannot write: a file may not grow that large here; nothing was left half-written",
             where=str(path),
             expected=expected,
             do="Raise the limit (ulimit -f), or choose a file system that takes larger files.",
         )
-    return EpilmError(f"cannot write ({error.strerror or error})", where=str(path))
+    said = getattr(error, "strerror", None) or error
+    return EpilmError(f"cannot write ({said})", where=str(path))
+
+
+def not_hidden(folder: Path) -> set[str]:
+    """Name what is in a folder, besides locks and what a killed writer left; nothing of none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("run.json", ".run.json.a1b2c3d4.json"):
+    ...     _ = (folder / name).write_text("{}")
+    >>> not_hidden(folder), not_hidden(folder / "none")
+    ({'run.json'}, set())
+    """
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def umask() -> int:
@@ -127,6 +166,16 @@ def _open_to_others(path: Path) -> None:
                 os.chmod(file, 0o666 & ~mask)
     if path.is_file():
         os.chmod(path, 0o666 & ~mask)
+
+
+def _exchange(new: Path, old: Path) -> bool:
+    """Let two folders change their names in one step; False where the system or the disk cannot."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE)
+    return done == 0
 
 
 @contextmanager
@@ -164,19 +213,26 @@ def atomic_folder(
     (['out'], '1')
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise EpilmError(
-            "the folder exists already",
-            where=str(path),
-            do="Choose another name, remove it, or pass --overwrite.",
-        )
+
+    def check_free() -> None:
+        if path.exists() and not overwrite:
+            raise EpilmError(
+                "the folder exists already",
+                where=str(path),
+                do="Choose another name, remove it, or pass --overwrite.",
+            )
+
+    check_free()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path):
             # What a killed writer of this very folder left: we hold the lock, so nobody is in
             # there.
             for left in path.parent.glob(f".{path.name}{_TEMPORARY}*"):
+                if (left / _REPLACED).exists() and not path.exists():
+                    os.replace(left / _REPLACED, path)  # killed between the two renames below
                 shutil.rmtree(left, ignore_errors=True)
+            check_free()
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent))
             try:
                 yield temporary
@@ -184,23 +240,66 @@ def atomic_folder(
                 if path.exists():
                     if not overwrite:
                         raise EpilmError("another run made the folder meanwhile", where=str(path))
+                    if _exchange(temporary, path):
+                        return
                     old = Path(
                         tempfile.mkdtemp(prefix=f".{path.name}{_TEMPORARY}", dir=path.parent)
                     )
-                    os.replace(path, old / "replaced")
+                    os.replace(path, old / _REPLACED)
                     os.replace(temporary, path)
                     shutil.rmtree(old, ignore_errors=True)
                 else:
                     os.replace(temporary, path)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
+    except EpilmError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_disk_full(error):
+            raise
         raise cannot_write(error, path, wants) from error
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary folders of a file that no process holds: their writers were killed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}{_NEW}*"):
+        with suppress(OSError):  # in use, gone meanwhile, or on a disk that knows no such locks
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _own_folder(path: Path) -> tuple[int, Path]:
+    """Make a temporary folder for a file; it is locked, by which others see that it is in use.
+
+    Not the file: libraries lock what they write themselves (HDF5).
+    """
+    while True:
+        folder = tempfile.mkdtemp(prefix=f".{path.name}{_NEW}", dir=path.parent)
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # another one swept it just now
+            continue
+        swept = False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another one is about to
+            swept = True
+        except OSError:  # a disk that knows no such locks: nobody sweeps there
+            pass
+        if not swept and os.path.exists(folder):
+            return handle, Path(folder)
+        os.close(handle)
 
 
 @contextmanager
 def atomic_file(path: str | Path, *, wants: int | None = None) -> Iterator[Path]:
     """Give a temporary file name that replaces `path` on success and vanishes on any failure.
+
+    What a killed writer of the same file left beside it goes first.
 
     Parameters
     ----------
@@ -220,18 +319,22 @@ def atomic_file(path: str | Path, *, wants: int | None = None) -> Iterator[Path]
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
-        os.close(handle)
-        temporary = Path(name)
+        _sweep(path)
+        handle, folder = _own_folder(path)
         try:
+            temporary = folder / path.name
+            temporary.touch()
             yield temporary
             _open_to_others(temporary)
             os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+    except EpilmError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_disk_full(error):
+            raise
         raise cannot_write(error, path, wants) from error
 
 

@@ -101,7 +101,23 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
     here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     sums = {name: checksum(name, tensor) for name, tensor in here.items()}
     with plain_os_errors():
-        save_file(here, path, metadata={"format": "pt", SUMS: json.dumps(sums)})
+        save_file(here, path, metadata={"format": "pt", SUMS: json.dumps(sums, sort_keys=True)})
+        _order_metadata(path)
+
+
+def _order_metadata(path: str | Path) -> None:
+    """Put the metadata of a file in the order of their names.
+
+    The library writes them in an order of chance: the same weights were not the same bytes.
+    """
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        head = json.loads(file.read(size))
+        head["__metadata__"] = dict(sorted(head["__metadata__"].items()))
+        text = json.dumps(head, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size  # it is the same text in another order
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def with_checksums(path: str | Path) -> bool:

@@ -87,6 +87,9 @@ FOUND = [
     ("PLINK .fam", b"a a", b"\xff a"),
     ("counts: h5ad", b"HEAP", b"HEAQ"),  # RuntimeError of h5py
     ("counts: 10x .h5", b"HEAP", b"HEAQ"),
+    ("contacts: cool", b"HEAP", b"HEAQ"),  # OSError of h5py
+    ("ablation", b"bin_step: 100", b"bin_step: .inf"),  # OverflowError
+    ("ablation", b"epochs: 5", b"epochs: .nan"),
 ]
 
 

@@ -2,6 +2,7 @@
 time.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from epilm.batch import Batch
 from epilm.device import choose_place
+from epilm.errors import TrainingError
 from epilm.pretraining.loop import Data, run_pretrain
+from epilm.training.failed_step import bundle_of, load_failed
 from epilm.training.log import read_metrics
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.state import states, step_of
@@ -203,6 +207,10 @@ def test_patience_ends_a_run_and_the_same_call_again_trains_no_more(tmp_path):
     weights = last_weights(out)
     again = run_here(out, steps=40, **how)
     assert (again.step, again.early, again.best) == (outcome.step, True, outcome.best)
+    # What is told of the run is told again, though no step was done.
+    assert (again.train, again.valid) == (outcome.train, outcome.valid)
+    assert again.train
+    assert again.warnings == outcome.warnings
     assert all(torch.equal(weights[name], value) for name, value in last_weights(out).items())
 
 
@@ -217,3 +225,55 @@ def test_a_best_whose_weights_are_gone_is_looked_for_anew(tmp_path):
     )
     outcome = run_here(out, steps=2, validate_every=1)
     assert outcome.step == 2
+
+
+def test_what_a_failed_step_read_is_kept_and_gives_the_same_no_number_again(tmp_path):
+    def poisoned(rows, step):
+        batch = make_batch(rows, step)
+        if step == 1:
+            batch.factors[0, 0, 0] = float("nan")
+        return batch
+
+    out = tmp_path / "run"
+    with pytest.raises(TrainingError, match="step 1: the loss is not finite") as caught:
+        run_here(out, poisoned)
+    folder = out / "failed_step"
+    assert str(caught.value).endswith(f"What the step read is kept in {folder}.")
+    kept = load_failed(folder)
+    rows = np.random.default_rng([7, 1]).permutation(64)[:16].reshape(4, 4)
+    assert (kept.about["step"], kept.about["rows"]) == (1, rows.tolist())
+    expected = poisoned(rows[2], 1)
+    again = bundle_of(Batch, kept.batches[2])
+    assert torch.equal(again.dna.labels, expected.dna.labels)
+    assert torch.allclose(again.factors, expected.factors, equal_nan=True)
+    assert ToyModel(0.0)(again).region_embedding.isnan().any()
+    assert step_of(states(out / "checkpoints")[-1]) == 1  # the run goes on from there
+    assert run_here(out).completed
+
+
+@pytest.mark.parametrize("future", [True, False])
+def test_a_wrong_clock_changes_nothing(whole, tmp_path, monkeypatch, future):
+    """Files dated years ahead or back, the newest state as the oldest, and a clock that stands."""
+
+    def gone(rows, step):
+        if step == 9:
+            raise EOFError
+        return make_batch(rows, step)
+
+    out = tmp_path / "run"
+    with pytest.raises(EOFError):
+        run_here(out, gone, steps=14, dropout=0.2, checkpoint_every=4, keep_checkpoints=2)
+    kept = states(out / "checkpoints")
+    assert len(kept) > 1
+    assert step_of(kept[-1]) == 8
+    now = 4e9 if future else 9e8
+    for number, folder in enumerate(kept):  # the older one is dated later
+        for path in (*folder.iterdir(), folder):
+            os.utime(path, (now - 1e6 * number, now - 1e6 * number))
+    os.utime(out / "metrics.jsonl", (now, now))
+    monkeypatch.setattr("time.time", lambda: now - 1e7)
+    run_here(out, steps=14, dropout=0.2, checkpoint_every=4, keep_checkpoints=2)
+    assert step_of(states(out / "checkpoints")[-1]) == 14
+    expected, made = last_weights(whole), last_weights(out)
+    assert all(torch.equal(expected[name], made[name]) for name in expected)
+    assert losses(out) == losses(whole)

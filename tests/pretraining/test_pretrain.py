@@ -15,6 +15,7 @@ import epilm
 from epilm.atomic import locked
 from epilm.errors import EpilmError, RecipeError, TrainingError
 from epilm.playground.simulate import simulate
+from epilm.pretraining.loop import PretrainLoop
 from epilm.pretraining.pretrain import build_initial, for_store, make_plan, pretrain, row_order
 from epilm.recipes.recipe import list_recipes, load_recipe
 from epilm.store.making.build import build
@@ -567,3 +568,28 @@ def test_weights_from_elsewhere_have_read_nobody_knows_what(tracks, tmp_path):
     )
     assert "has seen none" not in alone["said"]  # nobody can say so
     assert alone["said"].startswith("what the weights it began with have read is not known (bert)")
+
+
+def test_a_store_that_is_replaced_under_a_run_changes_nothing_and_is_refused_later(
+    tmp_path, monkeypatch
+):
+    """The same regions and motifs, other numbers: what the run has opened is the store that was."""
+    given = {"per_chrom": (150, 120, 60), "factors": 24}
+    opened = toy_store(tmp_path / "s", **given)
+    small = [*SHORT, "model.encoder.hidden=16", "model.encoder.heads=2"]
+    pretrain("genebert_native", opened.path, tmp_path / "whole", "tiny", small, device="cpu")
+    step = PretrainLoop.step
+
+    def replaced(loop, number, stop):
+        if number == 1:
+            other = toy_store(tmp_path / "s", **given, open_share=0.9)
+            assert other.path == opened.path
+            assert other.fingerprint == opened.fingerprint
+        return step(loop, number, stop)
+
+    monkeypatch.setattr(PretrainLoop, "step", replaced)
+    pretrain("genebert_native", opened.path, tmp_path / "run", "tiny", small, device="cpu")
+    expected, made = (epilm.load(tmp_path / name).model.state_dict() for name in ("whole", "run"))
+    assert all(torch.equal(expected[name], made[name]) for name in expected)
+    with pytest.raises(TrainingError, match=r"a run of another store; .* Found files\.\w+ = "):
+        pretrain("genebert_native", opened.path, tmp_path / "run", "tiny", small, device="cpu")

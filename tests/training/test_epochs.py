@@ -12,6 +12,7 @@ from epilm.device import Place
 from epilm.errors import TrainingError, UsageError
 from epilm.nn.encoder import SequenceEncoder
 from epilm.training.epochs import Epochs, Judged, Rest, rest_of
+from epilm.training.failed_step import load_failed
 from epilm.training.learning import Learning
 from epilm.training.log import read_metrics
 
@@ -35,6 +36,9 @@ class Line:
         x = torch.from_numpy(rows).float()[:, None]
         y = torch.where(torch.isin(x, torch.tensor(self.spoil).float()), float("nan"), 2 * x)
         return ((self.network(x) - y) ** 2).sum()
+
+    def read(self, rows, strands, epoch):
+        return (torch.from_numpy(rows), torch.from_numpy(2 * rows))
 
     def known(self, rows):
         return len(rows)
@@ -117,6 +121,16 @@ def test_a_loss_that_is_no_number_names_step_and_rows_and_moves_nothing():
     ):
         learn(lesson)
     assert bool(torch.isfinite(lesson.network.weight))
+
+
+def test_what_a_failed_step_read_is_kept_and_read_again(tmp_path):
+    with pytest.raises(TrainingError) as caught:
+        learn(Line(spoil=(5,)), replace(SPEC, micro_batch=3), tmp_path)
+    assert str(caught.value).endswith(f"What the step read is kept in {tmp_path / 'failed_step'}.")
+    kept = load_failed(tmp_path / "failed_step")
+    about = {"epoch": 1, "step": 2, "rows": [[4, 5, 6], [7]], "batches": 2}
+    assert about.items() <= kept.about.items()
+    assert [batch["1"].tolist() for batch in kept.batches] == [[8, 10, 12], [14]]
 
 
 def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):

@@ -67,7 +67,8 @@ def test_leftovers_of_a_killed_process_go(tmp_path):
     (tmp_path / ".step_00000005.abc").mkdir()
     (tmp_path / ".step_00000005.abc" / "model.safetensors").write_bytes(b"half")
     (tmp_path / ".step_00000005.lock").touch()
-    assert clean_leftovers(tmp_path) == 2
+    (tmp_path / ".step_00000003.gone").mkdir()  # killed while it was removed
+    assert clean_leftovers(tmp_path) == 3
     assert list(tmp_path.iterdir()) == []
 
 

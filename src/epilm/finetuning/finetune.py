@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from epilm.atomic import locked, write_json
+from epilm.atomic import locked, not_hidden, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
@@ -251,15 +251,19 @@ class Teacher:
         self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
     ) -> Tensor:
         """Sum of the losses of rows."""
+        windows, labels = (part.to(place.device) for part in self.read(rows, strands, epoch))
+        with place.autocast():
+            logits = self.model.network(windows)
+        return self.lesson.labels.loss(logits.float(), labels, self.options.label_smoothing)
+
+    def read(self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int) -> tuple[Any, Tensor]:
+        """Windows and labels of rows."""
         if self.model.about.get("strands") == "both" and not self.model.both_strands:
             strands = None  # the network reads both by itself
         most = getattr(self.options, "jitter", 0)  # of tasks whose rows are places
         shifts = shifts_of(rows, most, self.options.seed, epoch) if most else None
-        windows = self.reading.windows(rows, strands, shifts).to(place.device)
-        labels = torch.from_numpy(self.lesson.examples.labels_of(rows)).to(place.device)
-        with place.autocast():
-            logits = self.model.network(windows)
-        return self.lesson.labels.loss(logits.float(), labels, self.options.label_smoothing)
+        labels = torch.from_numpy(self.lesson.examples.labels_of(rows))
+        return self.reading.windows(rows, strands, shifts), labels
 
     def known(self, rows: Rows) -> int:
         """Labels that count."""
@@ -571,7 +575,7 @@ def _begin(
     out: Path, identity: dict[str, Any], defaults: dict[str, Any], say: Say
 ) -> Result | None:
     """Say what a folder is to this run; the finished result if there is nothing left to do."""
-    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    there = not_hidden(out)
     if there and RUN not in there:
         raise TrainingError(
             "the folder holds something that is not a run that can go on",

@@ -69,14 +69,27 @@ def read_cool(
             do="pip install 'epilm[hic]', or write it as text: cooler dump --join file.cool",
         ) from None
     try:
-        maps = cooler.fileops.list_coolers(str(path))
-    except Exception as error:  # h5py and cooler raise many kinds
+        return _read_cool(cooler, path, resolution, chrom, balanced, finer)
+    except InputError:
+        raise
+    except Exception as error:  # h5py and cooler raise many kinds, wherever the file is damaged
         raise InputError(
             "the file cannot be read as a contact map",
             where=str(path),
             found=str(error).split("\n")[0],
             expected=".cool or .mcool",
         ) from None
+
+
+def _read_cool(
+    cooler: Any,
+    path: Path,
+    resolution: int | None,
+    chrom: str | None,
+    balanced: bool,
+    finer: bool,
+) -> tuple[int, dict[str, Pixels]]:
+    maps = cooler.fileops.list_coolers(str(path))
     if not maps:
         raise InputError(
             "the HDF5 file holds no contact map", where=str(path), expected=".cool or .mcool"

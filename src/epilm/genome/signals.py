@@ -6,7 +6,9 @@ one block: bigWig is read in blocks, bedGraph once from end to end into a
 temporary file of runs, so neither is ever held whole.
 """
 
-import contextlib
+import errno
+import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +25,7 @@ from epilm.genome.chromosomes import PastEnd, check_length, check_names, few, na
 from epilm.genome.files import check_file, first_bytes
 
 BLOCK = 1 << 22
+_NO_ROOM = 1 << 20  # bytes: with less, a file that is not whole is one that found no room
 _STEP = 1 << 20  # bases asked of pybigtools at once: half the time of four times as many
 
 
@@ -370,7 +373,7 @@ def write_bigwig(
                 covered += int((end - start).sum())
                 for row in zip(start.tolist(), end.tolist(), value.astype(np.float64).tolist()):
                     yield (chrom, *row)
-        except BaseException as error:
+        except (Exception, KeyboardInterrupt) as error:
             failed.append(error)
             raise
         if not seen:
@@ -381,10 +384,15 @@ def write_bigwig(
             )
 
     with atomic_file(path) as temporary:
-        with contextlib.suppress(Exception):
+        try:
             pybigtools.open(str(temporary), "w").write(dict(sizes), rows())
+        except BaseException as error:  # a panic of Rust is no Exception
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
         if failed:
             raise failed[0]
+        if shutil.disk_usage(temporary.parent).free < _NO_ROOM:  # the library does not say why
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written = open_bbi(temporary, "bigWig").info()["summary"]["basesCovered"]
         if written != covered:
             raise InputError(

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from epilm.atomic import write_json
+from epilm.atomic import not_hidden, write_json
 from epilm.errors import TrainingError
 from epilm.objectives.table import OBJECTIVES
 from epilm.recipes.recipe import flat
@@ -194,7 +194,7 @@ def compare(
     """
     if out.exists() and not out.is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
-    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    present = not_hidden(out)
     if RECIPE not in present and present:
         raise TrainingError(
             "the folder holds something that is not a run",
@@ -268,8 +268,8 @@ def begin(
     if how == "new":
         out.mkdir(parents=True, exist_ok=True)
         (out / STARTS).unlink(missing_ok=True)
+        write_json(out / RECIPE, recipe)  # first: a folder without it is not of a run
         write_json(out / STORE, store)
-        write_json(out / RECIPE, recipe)
     starts = read_json(out / STARTS) if (out / STARTS).exists() else []
     starts.append(
         {

@@ -23,8 +23,9 @@ from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, op
 from epilm.pretraining.validate import validate
 from epilm.training.compute import choose_compute, compiled, out_of_memory
 from epilm.training.engine import GO_ON, fit
+from epilm.training.failed_step import keep_failed
 from epilm.training.heap import kept_heap
-from epilm.training.log import MetricLog, Progress, peak_memory
+from epilm.training.log import METRICS, MetricLog, Progress, peak_memory, read_metrics
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks, check_processes
@@ -127,7 +128,7 @@ class PretrainLoop:
             clean_leftovers(root)
         newest, passed_over = newest_intact(root) if ranks.first else (None, [])
         first = ranks.from_first(step_of(newest) if newest else 0, device)
-        seconds = 0.0
+        seconds, kept = 0.0, dict[str, Any]()
         if first > 0:
             kept = load_state(root / f"step_{first:08d}", self.model, self.optimiser)
             seconds = float(kept.get("seconds", 0.0))
@@ -152,6 +153,14 @@ class PretrainLoop:
         self.progress.say(choose_compute(self.model, self.train, device))
         if first == 0:
             self._validate(0)
+        if first == self.steps and ranks.first:
+            # Killed between its last state and its model: what is told of it was said before.
+            for row in read_metrics(self.out) if (self.out / METRICS).is_file() else ():
+                if row["split"] == "train":
+                    self.outcome.train = row
+                else:
+                    self.outcome.valid = row
+            self.outcome.warnings = list(kept.get("warnings", ()))
         return first
 
     def _restored(self, best: Best) -> Best:
@@ -214,6 +223,12 @@ class PretrainLoop:
                     ranks=self.ranks,
                     place=self.place,
                     meanwhile=lambda: self._prepare(step + 1),
+                    keep=lambda rows, batches: keep_failed(
+                        self.out,
+                        {"step": step, "lr": lr, "rows": rows},
+                        batches,
+                        self.ranks.rank,
+                    ),
                 )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -306,6 +321,7 @@ class PretrainLoop:
                     "window": window,
                     "window_seconds": self.window_seconds,
                     **({} if best.step is None else {"best": best.to_json()}),
+                    **({"warnings": warned} if (warned := self.outcome.warnings) else {}),
                 },
                 self.train.keep_checkpoints,
                 self.beside,
@@ -349,7 +365,8 @@ def run_pretrain(
     Raises
     ------
     TrainingError
-        If a loss is not finite. What was saved before stays.
+        If a loss is not finite. What was saved before stays, and what the step read is kept in
+        `out/failed_step` (`training.failed_step`).
     """
     loop = PretrainLoop(model, data, objectives, optim, train, Path(out), place, beside or {})
     gpus = list(range(torch.cuda.device_count())) if place.device.type == "cuda" else []

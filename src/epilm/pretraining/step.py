@@ -33,6 +33,7 @@ from epilm.training.ranks import Ranks
 from epilm.training.watch import check_finite
 
 Maker = Callable[[np.ndarray, int], Batch]
+Keep = Callable[[list[list[int]], list[Batch]], str]
 
 
 def hidden_counts(batch: Batch) -> Tensor:
@@ -349,6 +350,7 @@ def optimiser_step(
     ranks: Ranks,
     place: Place,
     meanwhile: Callable[[], None] | None = None,
+    keep: Keep | None = None,
 ) -> Figures:
     """Move the weights once.
 
@@ -372,6 +374,9 @@ def optimiser_step(
     meanwhile : callable, optional
         Called when all work is handed to the device and before anything waits for it: the time to
         make the next batches (`Ahead`).
+    keep : callable, optional
+        Keeps the batches of a step that fails, of this process: (rows of each, batches) to a
+        sentence of the message.
 
     Returns
     -------
@@ -491,7 +496,13 @@ def optimiser_step(
     grads = [weight.grad for weight in optimiser.weights if weight.grad is not None]
     ranks.sum_([*grads, total])
     norm = torch.nn.utils.clip_grad_norm_(optimiser.weights, clip if clip > 0 else float("inf"))
-    check_finite(total, norm, seen, step=step, lr=lr)
+
+    def kept() -> str:
+        assert keep is not None
+        read = [pair for pairs in loaded for pair in pairs]
+        return keep([micro.rows.tolist() for micro, _ in read], [batch for _, batch in read])
+
+    check_finite(total, norm, seen, step=step, lr=lr, keep=kept if keep else None)
     optimiser.step(lr)
     figures.norm = norm.detach()
     return figures

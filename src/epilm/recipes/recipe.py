@@ -10,6 +10,7 @@ Needs PyYAML and the standard library; used by every experiment.
 import re
 import types
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -272,10 +273,11 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
         if isinstance(value, kind):
             return value
     elif not isinstance(value, bool) and isinstance(value, int | float):
-        if kind is float:
-            return float(value)
-        if int(value) == value:  # 1e5 steps
-            return int(value)
+        with suppress(OverflowError, ValueError):  # infinity, nan, a number of 400 digits
+            if kind is float:
+                return float(value)
+            if int(value) == value:  # 1e5 steps
+                return int(value)
     raise RecipeError(
         "wrong type",
         where=source.of(key),

@@ -23,6 +23,7 @@ from epilm.device import Place, batch_fits
 from epilm.errors import TrainingError, UsageError
 from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 from epilm.tokens.random import hash_bits
+from epilm.training.failed_step import keep_failed
 from epilm.training.heap import kept_heap
 from epilm.training.learning import Learning, optim_of
 from epilm.training.log import plain
@@ -72,6 +73,9 @@ class Lesson(Protocol):
         self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
     ) -> Tensor:
         """Sum of the losses of rows (their known labels), with gradients."""
+
+    def read(self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int) -> Any:
+        """Give what the loss reads of rows: a bundle of tensors, or a tuple of them."""
 
     def known(self, rows: Rows) -> int:
         """Labels of rows that count in the loss."""
@@ -252,6 +256,17 @@ class Epochs:
             self.optimiser.weights, spec.clip if spec.clip > 0 else float("inf")
         )
         if not bool(torch.isfinite(total) & torch.isfinite(norm)):
+            kept = ""
+            if self.out is not None:
+                pieces = [slice(at, at + piece) for at in range(0, len(rows), piece)]
+                turned = [None if strands is None else strands[here] for here in pieces]
+                read = [
+                    lesson.read(rows[here], turn, epoch)
+                    for here, turn in zip(pieces, turned, strict=True)
+                ]
+                cut = [rows[here].tolist() for here in pieces]
+                about = {"epoch": epoch + 1, "step": self.history.steps + 1, "lr": lr, "rows": cut}
+                kept = " " + keep_failed(self.out, about, read)
             raise TrainingError(
                 "the loss or its gradient is not finite",
                 where=step,
@@ -262,7 +277,7 @@ class Epochs:
                 ),
                 do=(
                     "The weights were not moved. Lower --lr, raise --warmup, or look at these rows;"
-                    " the run goes on from its last epoch."
+                    f" the run goes on from its last epoch.{kept}"
                 ),
             )
         self.optimiser.step(lr)

@@ -140,11 +140,20 @@ def save_state(
                 os.fsync(handle.fileno())
     for path in _folders(root):
         if step_of(path) > step:
-            shutil.rmtree(path)
+            _remove(path)
     for old in states(root)[:-keep]:
         if step_of(old) not in spare:
-            shutil.rmtree(old)
+            _remove(old)
     return folder
+
+
+def _remove(folder: Path) -> None:
+    """Remove a state; killed meanwhile, what is left of it has no state's name, and goes at the
+    next start (`clean_leftovers`).
+    """
+    gone = folder.with_name(f".{folder.name}.gone")
+    os.replace(folder, gone)
+    shutil.rmtree(gone)
 
 
 def states(root: Path) -> list[Path]:

@@ -4,7 +4,7 @@ A non-finite loss stops the run with the step, the objective, the learning rate 
 the rows; a collapsed embedding or a constant prediction is a warning line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ def check_finite(
     *,
     step: int,
     lr: float,
+    keep: Callable[[], str] | None = None,
 ) -> None:
     """Stop before the weights are moved by a loss or a gradient that is no number.
 
@@ -33,6 +34,8 @@ def check_finite(
         For each micro-batch its rows and its named losses ("objective/loss").
     step, lr : int, float
         For the message.
+    keep : callable, optional
+        Keeps what the step read; gives a sentence that says where.
 
     Raises
     ------
@@ -77,6 +80,7 @@ def check_finite(
         do=(
             "The weights were not moved; lower optim.peak_lr, raise optim.warmup_steps, or look at"
             " these rows. The run goes on from its last checkpoint."
+            + (f" {keep()}" if keep is not None else "")
         ),
     )
 

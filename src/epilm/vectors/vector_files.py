@@ -125,11 +125,16 @@ def write_vectors(
         _write_parquet(out, vectors, columns, about, wants)
         return [out]
     table = out.with_suffix(".obs.tsv")
-    with atomic_file(table) as new, open(new, "w", encoding="utf-8") as lines:
+    with (  # both or none
+        atomic_file(table) as beside,
+        open(beside, "w", encoding="utf-8") as lines,
+        atomic_file(out, wants=wants) as new,
+        open(new, "wb") as raw,
+    ):
         lines.write("\t".join(columns) + "\n")
         for row in zip(*columns.values(), strict=True):
             lines.write("\t".join(map(str, row)) + "\n")
-    with atomic_file(out, wants=wants) as new, open(new, "wb") as raw:
+        lines.flush()  # nothing may fail between the two renames
         header = {"descr": "<f4", "fortran_order": False, "shape": vectors.shape}
         np.lib.format.write_array_header_1_0(raw, header)
         for at in range(0, len(vectors), _ROWS):

@@ -15,9 +15,12 @@ VERBS = {
     "predict": "epilm.finetuning.predict_shards:merge_predictions",
     "explain": "epilm.explaining.explain_shards:merge_explanations",
     "score-variants": "epilm.variants.variant_shards:merge_scores",
+    "compare": "epilm.trials.trial_shards:merge_rows",
+    "ablate": "epilm.trials.trial_shards:merge_rows",
 }
 
-FOLDERS = ("explain",)  # what they write is a folder, which is replaced where that is said
+# What they write is a folder, which is replaced where that is said.
+FOLDERS = ("explain", "compare", "ablate")
 
 
 def merge(

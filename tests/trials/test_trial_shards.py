@@ -124,21 +124,21 @@ def test_shards_of_other_data_are_refused_before_and_after(world, tmp_path, caps
     other = tmp_path / "other"
     other.mkdir()
     write_sets(other)
-    text = (other / "CTCF.tsv").read_text()
-    (other / "CTCF.tsv").write_text(text.replace("ACG", "ACT"))
+    text = (other / "JUND.tsv").read_text()
+    (other / "JUND.tsv").write_text(text.replace("ACG", "ACT"))
     words = [*words_of(other), "--shard", "2/2"]
-    # Where the others are at work, or were.
+    # Where rows of the set as it was are there.
     shutil.copytree(world / "parts", tmp_path / "parts")
     shutil.rmtree(tmp_path / "parts/part-2-of-2")
     assert epilm(*words, "--out", tmp_path / "parts") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "work: the folder holds a comparison of other data or settings. Found sets.CTCF_" in said
+    assert "work: the folder holds a comparison of other data or settings. Found JUND_set" in said
     # And where they had a folder of their own.
     assert epilm(*words, "--out", tmp_path / "own") == 0
     (tmp_path / "own/part-2-of-2").rename(tmp_path / "parts/part-2-of-2")
     assert epilm("merge", tmp_path / "parts", "--out", tmp_path / "joined") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "part-2-of-2: the parts were asked different things. Found sets.CTCF_set" in said
+    assert "part-2-of-2: the parts were asked different things. Found sets.JUND_set" in said
     assert not (tmp_path / "joined").exists()
 
 

@@ -122,7 +122,7 @@ def compare_sets(
         motifs=motifs,
         jobs=jobs,
     )
-    rows.check_first(Path(out), rows.keys(seeds), say)
+    rows.check_first(Path(out), rows_of(Path(out), rows.design), rows.keys(seeds), say)
     result = run_trial(rows, out, list(seeds), say)
     if isinstance(rows, ManifestRows) and result.rows and not scored(result.rows):
         raise TrainingError(
@@ -349,7 +349,7 @@ class ManifestRows(SetRows):
         """All rows of a set, which is opened once."""
         return key[1]
 
-    def check_first(self, folder: Path, keys: Sequence[Key], say: Say) -> None:
+    def check_first(self, folder: Path, rows: Sequence[Row], keys: Sequence[Key], say: Say) -> None:
         """See on the first set that is to be done and can be read that all competitors can start.
 
         What is wrong with a competitor is wrong in every set, and is refused here.
@@ -359,8 +359,8 @@ class ManifestRows(SetRows):
         TrainingError
             If the folder has scores of a set whose line or files were others.
         """
-        rows = scored(rows_of(folder, self.design))
-        for row in rows:
+        there = scored(rows)
+        for row in there:
             made_of, name = row.get("made_of"), row["set"]
             if made_of and name in self._stamps and made_of != _digest(self._stamps[name]):
                 raise TrainingError(
@@ -369,7 +369,7 @@ class ManifestRows(SetRows):
                     found=f"{name}: its line in the manifest, or a file of it, was another one",
                     do=self.design.words.cure,
                 )
-        done = {key_of(self.design, row) for row in rows}
+        done = {key_of(self.design, row) for row in there}
         missing = {e.name for e in self.manifest.entries if e.missing}
         wanted = {key[1] for key in keys if key not in done and key[1:] not in self.left_out}
         say(f"{len(self.manifest.entries)} sets, {len(wanted)} of them to do")

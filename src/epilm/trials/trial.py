@@ -91,8 +91,10 @@ class Maker(ABC):
         """Runs and checkpoints that rows start from."""
         return ()
 
-    def check_first(self, folder: Path, keys: Sequence[Key], say: Say) -> None:  # noqa: B027
-        """Refuse what can be seen before the rows that are to be made are begun."""
+    def check_first(  # noqa: B027 - most kinds have nothing to see
+        self, folder: Path, rows: Sequence[Row], keys: Sequence[Key], say: Say
+    ) -> None:
+        """Refuse what can be seen from the rows that a folder has, before the others are begun."""
 
     def in_order(self, rows: list[Row]) -> list[Row]:
         """Rows as the table has them; seed after seed where the design says its lines."""

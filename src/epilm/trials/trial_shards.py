@@ -116,10 +116,11 @@ def trial_shard(
         claim_folder(work, design, maker.plan())
         for missing, why in maker.left_out.items():
             say(f"left out: {', '.join(filter(None, missing))}: {why}")
-        done = {key_of(design, row) for row in scored(rows_of(work, design))}
+        before_rows = rows_of(work, design)
+        done = {key_of(design, row) for row in scored(before_rows)}
         missing_keys = [key for key in wanted if maker.piece(key) in own and key not in done]
         say(f"shard {shard}: {len(missing_keys)} of {len(wanted)} rows to do")
-        maker.check_first(work, missing_keys, say)
+        maker.check_first(work, before_rows, missing_keys, say)
         for key, made in maker.make_all(missing_keys, work, say):
             row = append_row(work / rows_file, named_row(design, key) | dict(made))
             say(told_of(design, row))

@@ -138,7 +138,7 @@ def test_shards_of_other_data_are_refused_before_and_after(world, tmp_path, caps
     (tmp_path / "own/part-2-of-2").rename(tmp_path / "parts/part-2-of-2")
     assert epilm("merge", tmp_path / "parts", "--out", tmp_path / "joined") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "part-2-of-2: the parts were asked different things. Found sets.JUND_set" in said
+    assert "part-2-of-2: the parts are of different data. Found sets.JUND_set" in said
     assert not (tmp_path / "joined").exists()
 
 

@@ -1,7 +1,7 @@
 """`epilm compare`: models and baselines on the same sets, over seeds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -46,7 +46,7 @@ def compare(
     from epilm.trials.manifest import sets_of
 
     settings, rates = learning_of(learning)
-    how = {
+    how: dict[str, Any] = {
         "models": competitors_of(field.models or ()),
         "baselines": [name for name in field.baselines.split(",") if name],
         "settings": settings,
@@ -60,9 +60,9 @@ def compare(
         def say(line: str) -> None:
             print(line, file=sys.stderr, flush=True)
 
-        rows = rows_for(sets_of(sets), **how)  # type: ignore[arg-type]
+        rows = rows_for(sets_of(sets), **how)
         part = trial_shard(rows, out, range(field.seeds), shard, "compare", say)
         print(writer.dumps(part.summary(), indent=2) if json else part.text())
         return
-    result = compare_sets(sets_of(sets), out, seeds=range(field.seeds), **how)  # type: ignore[arg-type]
+    result = compare_sets(sets_of(sets), out, seeds=range(field.seeds), **how)
     print(writer.dumps(result.table, indent=2) if json else result.text())

@@ -61,6 +61,7 @@ from epilm.trials.trial_page import (
 from epilm.trials.trial_table import Design, scored, write_tables
 
 WORK = "work"
+_DATA = ("given", "sets")  # keys of a plan that hold fingerprints of data
 _FILE = "file:"  # marks the bytes of a file among the arrays of a unit
 # Plan of a folder -> its page.
 _PAGES: dict[str, Callable[[Path], Page]] = {
@@ -121,12 +122,18 @@ def trial_shard(
         missing_keys = [key for key in wanted if maker.piece(key) in own and key not in done]
         say(f"shard {shard}: {len(missing_keys)} of {len(wanted)} rows to do")
         maker.check_first(work, before_rows, missing_keys, say)
-        for key, made in maker.make_all(missing_keys, work, say):
-            row = append_row(work / rows_file, named_row(design, key) | dict(made))
-            say(told_of(design, row))
-        rows: dict[Hashable, list[Any]] = {}
+        try:
+            for key, made in maker.make_all(missing_keys, work, say):
+                row = append_row(work / rows_file, named_row(design, key) | dict(made))
+                say(told_of(design, row))
+        except KeyboardInterrupt:
+            say("stopped: the same command goes on with the rows that are missing")
+            raise
+        rows: dict[Hashable, list[Row]] = {}
         for row in rows_of(work, design):
-            rows.setdefault(maker.piece(key_of(design, row)), []).append(row)
+            key = key_of(design, row)
+            if key in wanted or row.get("failed"):  # an earlier call may have had more seeds
+                rows.setdefault(maker.piece(key), []).append(row)
         with write_part(out, mine, asked) as part:
             part.units = len(units)
             files = _page_files(work, maker.page_reads)
@@ -142,14 +149,16 @@ def _asked(maker: Maker, seeds: list[int], verb: str) -> dict[str, Any]:
     """All that a part remembers of its request."""
     plan = json.loads(json.dumps(maker.plan()))
     # Where files lie and what the page is called changes no row.
-    compared = {key: value for key, value in plan.items() if key not in ("about", "title")}
+    named = flat({key: value for key, value in plan.items() if key not in ("about", "title")})
+    data = {key: value for key, value in named.items() if key.split(".")[0] in _DATA}
+    call = {key: value for key, value in named.items() if key not in data}
     left_out = [f"{', '.join(filter(None, key))}: {why}" for key, why in maker.left_out.items()]
     return {
         "verb": verb,
-        "call": flat(compared) | {"seeds": seeds, "left_out": left_out},
+        "call": call | {"seeds": seeds, "left_out": left_out},
         "files": {},
         "model": digest(_sum_of_start(path).encode() for path in maker.starts()),
-        "data": {},
+        "data": data,
         "machine": machine_of(choose_place("auto", "fp32").device),
         "shown": {"plan": plan, "file": maker.design.words.plan},
     }

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from epilm.motifs.formats import read_motifs, write_jaspar
 from toy_raw import bed, command
 
 KINDS = {
@@ -77,8 +79,8 @@ def another_genome(raw, words):
 
 
 def another_motif(raw, words):
-    text = (raw / "m.jaspar").read_text()
-    (raw / "m.jaspar").write_text(text.replace("A [", "A [ 1", 1))
+    first, *others = read_motifs(raw / "m.jaspar")
+    write_jaspar([replace(first, matrix=first.matrix + 1), *others], raw / "m.jaspar")
     return words
 
 

@@ -144,6 +144,15 @@ def test_a_job_that_ends_without_its_part_is_named_and_the_others_cancelled(
     assert not out.exists()
 
 
+def test_what_sbatch_refuses_is_said(world, tmp_path, monkeypatch, capsys):
+    slurm_of(tmp_path, monkeypatch, sbatch="echo invalid partition specified: gpu >&2; exit 1\n")
+    out = tmp_path / "out.tsv"
+    assert epilm(*words_of(world), "--executor", "slurm", "--jobs", 2, "--out", out) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--executor slurm: SLURM did not take the jobs. Found" in said
+    assert "invalid partition specified: gpu" in said
+
+
 def test_processes_that_never_live_are_no_endless_loop():
     with pytest.raises(EpilmError, match="killed again and again, perhaps for memory. Found 3 ti"):
         list(in_processes(ShortLived()))

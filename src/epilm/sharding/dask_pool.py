@@ -5,7 +5,7 @@ Dask gives a task whose worker is lost to another one; workers of this machine c
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import as_completed
+from concurrent.futures import CancelledError, as_completed
 from contextlib import ExitStack
 from typing import Any
 
@@ -74,6 +74,12 @@ def by_dask(call: ShardCall, scheduler: str | None) -> Iterator[Any]:
                 yield done
         except KilledWorker:
             raise killed_again(f"--jobs {call.n}") from None
+        except CancelledError:
+            raise EpilmError(
+                "the scheduler of Dask took the work back, or is gone",
+                where=scheduler or "--executor dask",
+                do="The same command goes on from the parts that are whole.",
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

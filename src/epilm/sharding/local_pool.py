@@ -32,8 +32,8 @@ def in_processes(call: ShardCall) -> Iterator[Any]:
     while left:
         before = len(left)
         with ProcessPoolExecutor(len(left), mp_context=context) as pool:
-            waiting = {pool.submit(call, i): i for i in sorted(left)}
             try:
+                waiting = {pool.submit(call, i): i for i in sorted(left)}
                 for future in as_completed(waiting):
                     done = future.result()
                     left.discard(waiting[future])

@@ -115,7 +115,17 @@ def by_slurm(call: ShardCall, texts: Sequence[str]) -> Iterator[Any]:
             do="Run the command where jobs are submitted, or take --executor local.",
         ) from None
     executor.update_parameters(job_name="epilm", **settings)
-    waiting = executor.map_array(RequeuedShard(call), range(1, call.n + 1))
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        waiting = executor.map_array(RequeuedShard(call), range(1, call.n + 1))
+    except (FailedJobError, FailedSubmissionError) as error:
+        raise InputError(
+            "SLURM did not take the jobs",
+            where="--executor slurm",
+            found=" ".join(str(error).split()),
+            do="Its settings are those of --slurm and of sbatch's own environment.",
+        ) from None
     pause = FIRST_PAUSE
     try:
         while waiting:

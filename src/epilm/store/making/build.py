@@ -363,7 +363,7 @@ def scan(
     offsets: np.ndarray,
     bar: Bar,
     *,
-    out: list[np.ndarray] | None = None,
+    out: Sequence[np.ndarray] | None = None,
     only: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], MotifReport]:
     """Scan regions, or some of them, as asked; see `motifs.matrix.factor_matrices`."""

@@ -76,7 +76,7 @@ def scan_request(
         "files": {},
         "model": "",
         "data": {
-            "genome": digest([repr(tuple(chroms)).encode(), memoryview(np.asarray(bases))]),
+            "genome": digest([repr(tuple(chroms)).encode(), np.asarray(bases).data]),
             "regions": digest(column.tobytes() for column in plain),
             "motifs": digest(of_motifs),
         },

@@ -65,6 +65,7 @@ def kill_one(parts, killed):
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("executor", "jobs"), [("local", 1), ("dask", 2)])
 def test_a_part_whose_process_was_killed_is_done_again(world, tmp_path, capfd, executor, jobs):
     killed, out = [], tmp_path / "out.tsv"
@@ -117,6 +118,7 @@ def slurm_of(folder, monkeypatch, state="RUNNING", **scripts):
     monkeypatch.setenv("PYTHONPATH", ":".join(path for path in sys.path if path))
 
 
+@pytest.mark.slow
 def test_an_array_of_slurm_is_one_process(world, tmp_path, monkeypatch):
     slurm_of(tmp_path, monkeypatch)
     out = tmp_path / "out.tsv"

@@ -46,26 +46,30 @@ def test_three_shards_are_the_store_of_one_process(raw, tmp_path, capsys, more):
     assert sorted(path.name for path in parts.iterdir()) == [f"part-{i}-of-3" for i in (1, 2, 3)]
     code, _, err = command(capsys, *words, "--out", tmp_path / "one")
     assert code == 0, err
-    more_words = [*words, "--from-parts", parts, "--out", tmp_path / "joined"]
-    code, _, err = command(capsys, *more_words)
+    joined = [*words, "--from-parts", parts, "--out", tmp_path / "joined"]
+    code, _, err = command(capsys, *joined)
     assert code == 0, err
     assert bytes_of(tmp_path / "joined") == bytes_of(tmp_path / "one")
-    # A part that is there is left alone.
-    code, out, _ = command(capsys, *words, "--shard", "2/3", "--out", parts)
-    assert (code, "part-2-of-3 is there already" in out) == (0, True)
-    # A store is replaced where that is said alone.
-    code, _, err = command(capsys, *more_words)
-    assert (code, "the folder exists already" in err) == (1, True)
-    assert command(capsys, *more_words, "--overwrite")[0] == 0
 
 
-def test_more_shards_than_blocks_are_parts_without_any(raw, tmp_path, capsys):
+def test_a_shard_without_a_block_is_a_part_and_one_that_is_there_is_left_alone(
+    raw, tmp_path, capsys
+):
+    bed(tmp_path / "few.bed", ["chr1"], [100], [400])
     words = words_of(raw)
-    parts = shards(capsys, words, tmp_path / "parts", 6)
-    done = [json.loads((parts / f"part-{i}-of-6/part.json").read_text())["done"] for i in (5, 6)]
-    assert done == [0, 0]
-    code, _, err = command(capsys, *words, "--from-parts", parts, "--out", tmp_path / "joined")
+    words[words.index("--peaks") + 1] = f"X={tmp_path / 'few.bed'}"
+    parts = shards(capsys, words, tmp_path / "parts", 2)
+    done = [json.loads((parts / f"part-{i}-of-2/part.json").read_text())["done"] for i in (1, 2)]
+    assert done == [1, 0]
+    code, out, _ = command(capsys, *words, "--shard", "2/2", "--out", parts)
+    assert (code, "part-2-of-2 is there already" in out) == (0, True)
+    words += ["--from-parts", parts, "--out", tmp_path / "joined"]
+    code, _, err = command(capsys, *words)
     assert code == 0, err
+    # A store is replaced where that is said alone.
+    code, _, err = command(capsys, *words)
+    assert (code, "the folder exists already" in err) == (1, True)
+    assert command(capsys, *words, "--overwrite")[0] == 0
 
 
 def fewer_peaks(raw, words):

@@ -178,6 +178,22 @@ def test_every_key_of_a_recipe_is_documented():
     assert [key for key in known if f"`{key}`" not in text] == []
 
 
+SCORE = re.compile(r"(?<![\d.,])0\.\d{2,4}\b")
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "models").glob("*.md")), ids=name_of)
+def test_a_models_numbers_are_those_of_the_results(page):
+    measured = (DOCS / "results.md").read_text(encoding="utf-8")
+    said = set(SCORE.findall(page.read_text(encoding="utf-8")))
+    assert said <= set(SCORE.findall(measured)), f"{name_of(page)}: measured nowhere"
+
+
+def test_every_recipe_stands_on_a_models_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "models").glob("*.md"))
+    recipes = {path.stem for path in (ROOT / "src" / "epilm" / "recipes").glob("*.yaml")}
+    assert {name for name in recipes if f"`{name}`" not in text} == set()
+
+
 # Commands whose folder another page of one test may have made, and where they name it.
 SHARED = {"simulate": 1, "build": "--out", "pretrain": "--out"}
 

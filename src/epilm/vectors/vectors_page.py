@@ -142,8 +142,8 @@ def _plane(kept: KeptVectors, shown: Shown, labels: dict[str, NDArray[Any]]) -> 
     if n < len(kept):
         section.text.append(f"Drawn are {n:,} of {len(kept):,} vectors.")
     section.tables.append(_compared(kept, shown, labels))
-    heads = [name for name in ("name", "chrom", "start", "end") if name in kept.columns]
-    heads += [name for name in labels if name not in heads]
+    wanted: list[str] = ["name", "chrom", "start", "end", *labels]
+    heads = [name for name in dict.fromkeys(wanted) if name in kept.columns]
     columns = [kept.columns[name][shown.rows].tolist() for name in heads]
     cells = [[*of, float(x), float(y)] for *of, (x, y) in zip(*columns, points)]
     for name, values in labels.items() or [("", np.full(n, "all"))]:

@@ -43,9 +43,9 @@ pytest: $(VENV)/.installed
 test-all: lint types layers doctest
 	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
-# The documentation as a site; a broken link stops it. `python tools/gallery.py` draws its pictures.
+# The documentation as a site; a broken link stops it (`make test` builds it too, with the API pages
+# of one folder). `python tools/gallery.py` draws its pictures.
 docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/python tools/documentation.py
 
 benchmarks: $(VENV)/.installed

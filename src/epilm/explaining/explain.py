@@ -17,7 +17,7 @@ from epilm.explaining.explain_steps import Say, about_of, explanation_of, map_wi
 from epilm.explaining.explanation import Explanation
 from epilm.explaining.region_map import RegionMap
 from epilm.explaining.subject import Subject
-from epilm.finetuning.finetuned import Finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned
 
 
 def explain(
@@ -82,6 +82,10 @@ def explain(
     _check(asked)
     if shard is not None:
         return explain_shard(model, asked, out, shard, say)
+    if asked.method == "inputs" and asked.store is not None and _is_pretrained(model):
+        from epilm.explaining.match_contributions import explain_matching
+
+        return explain_matching(model, asked, out, say)
     subject = model if isinstance(model, Subject) else open_asked(model, asked)
     if asked.score is not None:
         from epilm.explaining.truth import score_methods
@@ -92,6 +96,10 @@ def explain(
 
         return explain_inputs(subject, asked, out, say)
     return explain_with(subject, asked, out, say)
+
+
+def _is_pretrained(model: Any) -> bool:
+    return isinstance(model, str | Path) and not is_finetuned(model)
 
 
 def _check(asked: ExplainOptions) -> None:

@@ -49,7 +49,7 @@ class ExplainOptions:
     """ism: all substitutions. deletions: of 1 to --longest bases. mutations: both. gradients:
     gradient x input. integrated: integrated gradients. occlusion: hidden stretches. attention,
     rollout: where attention goes (not attribution). inputs: states, signals and motif scores, each
-    put out in turn."""
+    put out in turn; of a pre-trained GeneBERT with --store: regions and factors of its matching."""
     output: str | None = None
     """Class, factor, llr or site_NAME that is explained, where the model has several. Of splice
     sites acceptor, donor, donor@1200 (0-based) or donor@+3 (from the region's middle)."""

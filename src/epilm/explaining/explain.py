@@ -37,7 +37,8 @@ def explain(
         A fine-tuned run on sequences or on places of a store; a pre-trained run (`llr`: log-odds
         of hidden k-mers, `site_NAME`: motif sites); or an open subject.
     regions : path, optional
-        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `gene` or `fasta` is given.
+        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `gene`, `fasta` or
+        `variants` is given.
     out : path, optional
         Folder to make.
     shard : str, optional
@@ -123,16 +124,22 @@ def _check(asked: ExplainOptions) -> None:
             "it says which planted sites count", where="--factor", do="Add --score FOLDER."
         )
     given = [
-        f"--{name}" for name in ("regions", "gene", "fasta") if getattr(asked, name) is not None
+        f"--{name}"
+        for name in ("regions", "gene", "fasta", "variants")
+        if getattr(asked, name) is not None
     ]
     if len(given) != 1 and asked.score is None:
         raise UsageError(
-            "give either regions, genes or sequences",
+            "give either regions, genes, sequences or variants",
             found=" and ".join(given) or "none of them",
-            do="Give --regions BED or --gene NAME with --genome, or --fasta FILE.",
+            do="Give --regions BED, --gene NAME or --variants VCF with --genome, or --fasta FILE.",
         )
-    if asked.gene is None and (asked.genes is not None or asked.flank):
-        raise UsageError("--genes and --flank are of --gene", do="Give --gene, or leave them out.")
+    if asked.gene is None and asked.genes is not None:
+        raise UsageError("--genes is of --gene", do="Give --gene, or leave it out.")
+    if asked.gene is None and asked.variants is None and asked.flank:
+        raise UsageError(
+            "--flank is of --gene and --variants", do="Give one of them, or leave it out."
+        )
     if asked.flank < 0:
         raise UsageError(
             "impossible value", where="--flank", found=asked.flank, expected="0 or more"

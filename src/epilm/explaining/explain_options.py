@@ -42,9 +42,12 @@ class ExplainOptions:
     genes: Path | None = None
     """GTF, GFF3, genePred or BED that --gene is looked up in."""
     flank: int = 0
-    """Bases on either side of a --gene."""
+    """Bases on either side of a --gene, or of a variant."""
     fasta: Path | None = None
     """Or sequences that bring their bases."""
+    variants: Path | None = None
+    """Or variants (VCF, BCF, or a table with chrom, pos, ref, alt): both haplotypes of each, side by
+    side, --flank bases around [25]."""
     method: Method = "ism"
     """ism: all substitutions. deletions: of 1 to --longest bases. mutations: both. gradients:
     gradient x input. integrated: integrated gradients. occlusion: hidden stretches. attention,

@@ -89,7 +89,6 @@ FOUND = [
     ("counts: 10x .h5", b"HEAP", b"HEAQ"),
     ("contacts: cool", b"HEAP", b"HEAQ"),  # OSError of h5py
     ("ablation", b"bin_step: 100", b"bin_step: .inf"),  # OverflowError
-    ("ablation", b"epochs: 5", b"epochs: .nan"),
 ]
 
 

@@ -310,7 +310,7 @@ def _half(subject: Subject, world: Path, folder: Path, whole: Undisturbed) -> It
         if not here.exists():
             if before is not None:
                 yield f"{name} is gone"
-        elif differing(here, whole.folder / name) and (before is None or differing(here, before)):
+        elif unlike(here, whole.folder / name) and (before is None or unlike(here, before)):
             yield f"{name} is neither what was nor what should be"
 
 

@@ -47,6 +47,9 @@ FOREIGN = {
     "--minutes",
     "--only",
     "--tiny",  # of benchmarks.gpu
+    "--kills",  # of tools/kills.py
+    "--keep",
+    "--coverage",  # of tools/fuzz.py
     "--rooms",  # of tools/documentation.py
     "--inputs",  # of tools/fuzz.py
     "--from",

@@ -87,10 +87,26 @@ FOUND = [
     ("PLINK .fam", b"a a", b"\xff a"),
     ("counts: h5ad", b"HEAP", b"HEAQ"),  # RuntimeError of h5py
     ("counts: 10x .h5", b"HEAP", b"HEAQ"),
+    ("list of peaks", b"chr2-0-7", b"chr2-0-7" + b"9" * 30),  # OverflowError
     ("contacts: cool", b"HEAP", b"HEAQ"),  # OSError of h5py
     ("ablation", b"bin_step: 100", b"bin_step: .inf"),  # OverflowError
-    ("ablation", b"epochs: 5", b"epochs: .nan"),
 ]
+
+
+# Finds of which the edit says little: they are made again by their number.
+NUMBERED = [("counts: RDS, Seurat", 200685), ("contacts: cool", 200127)]
+
+
+@pytest.mark.parametrize(("name", "number"), NUMBERED)
+def test_what_was_found_by_its_number_is_read_or_refused_now(name, number, folder):
+    parser = BY_NAME[name]
+    path = folder(parser) / parser.file
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(mutate(whole, drawn(number)))
+        read_or_refuse(parser, path)
+    finally:
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize(("name", "old", "new"), FOUND)

@@ -199,10 +199,6 @@ def test_what_is_wrong_is_named(tmp_path, old, new, message):
         ("optim.peak_lr=-1", r"--set optim.peak_lr=-1: the value is out of range"),
         ("steps", "--set steps: an override reads key=value"),
         ("samples.holdout_chroms=[22]", r"wrong type\. Found 22; expected text"),
-        ("train.steps=.inf", r"wrong type\. Found inf; expected a whole number"),
-        pytest.param(
-            f"optim.peak_lr=1{'0' * 400}", r"wrong type\. Found 10+; expected a number", id="long"
-        ),
         ("optim.betas=[0.9, 1.0]", "optim.betas.*0 <= beta < 1"),
         ("model.factors=3", "--set model.factors=3: the key cannot be set"),
     ],

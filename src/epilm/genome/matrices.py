@@ -383,6 +383,15 @@ def read_rds(path: Path) -> RawMatrix:
             content = rdata.read_rds(path, default_encoding="utf-8")
     except Exception as error:  # parser errors of many kinds
         raise _damaged(path, "R object file (.RDS)", error) from None
+    try:
+        return _counts_of_r(content, path)
+    except InputError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError) as error:  # not what R makes
+        raise _damaged(path, "R object file (.RDS)", error) from None
+
+
+def _counts_of_r(content: Any, path: Path) -> RawMatrix:
     metadata = None
     notes: list[str] = []
     if hasattr(content, "assays"):

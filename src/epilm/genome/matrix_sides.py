@@ -31,7 +31,7 @@ CELL_FILES = (
     "barcodes.tsv",
 )
 BARCODE_FILES = ("barcodes.tsv", "barcodes.txt")
-_NAME = r"^(?P<chrom>.+?)[:_-](?P<start>[0-9]+)[_-](?P<end>[0-9]+)$"
+_NAME = r"^(?P<chrom>.+?)[:_-](?P<start>[0-9]{1,18})[_-](?P<end>[0-9]{1,18})$"
 _CELL = ("cell", "cells", "barcode", "barcodes", "cell_id", "cell_barcode", "index")
 
 

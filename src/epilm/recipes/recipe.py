@@ -273,7 +273,7 @@ def _convert(value: Any, kind: Any, key: str, source: Source) -> Any:
         if isinstance(value, kind):
             return value
     elif not isinstance(value, bool) and isinstance(value, int | float):
-        with suppress(OverflowError, ValueError):  # infinity, nan, a number of 400 digits
+        with suppress(OverflowError, ValueError):  # infinity, nan
             if kind is float:
                 return float(value)
             if int(value) == value:  # 1e5 steps

@@ -55,6 +55,7 @@ FOREIGN = {
     "--from",
     "--array",  # of sbatch
     "--draw",  # of benchmarks.few_labels
+    "--element",  # of benchmarks.risk_simulated
     "--pull",  # of tools/two_hosts.py
     "--rate",
 }

@@ -42,8 +42,9 @@ def test_a_run_on_bins_names_its_factors_and_how_it_is_scored(tmp_path):
     assert len(rest) == 1
     assert rest[0].startswith("epilm evaluate ")
     application("finetune", words[1:]).parse_args(words[1:], exit_on_error=False, print_error=False)
-    words = " ".join(finetuning(tmp_path / "ft").text)
-    assert "kept for the test, and not read here" in words
+    section = finetuning(tmp_path / "ft")
+    assert "kept for the test, and not read here" in " ".join(section.text)
+    assert section.tables[-1].caption.endswith("test scores come from epilm evaluate")
 
 
 def test_the_numbers_at_the_top_are_scores_and_no_count_of_rows(tmp_path):
@@ -52,9 +53,14 @@ def test_the_numbers_at_the_top_are_scores_and_no_count_of_rows(tmp_path):
     level = {"n": 17, "pearson": 0.25, "spearman": 0.5, "r2": 0.125, "collapse": None}
     between = {"n": 17, "difference_pearson": 0.75, "row_pearson": 0.5, "collapse": None}
     tables = {"test": {"liver": level, "brain": level, "between": between}}
+    tables["valid"] = {"liver": level}
     (run / "metrics.json").write_text(json.dumps({"tables": tables}))
     assert finetuned_page(run).cards == [
         ("liver", "0.250", "Pearson, test rows"),
         ("brain", "0.250", "Pearson, test rows"),
         ("between", "0.750", "Pearson of differences, test rows"),
     ]
+    captions = [table.caption for table in finetuning(run).tables]
+    assert len(captions) == 2
+    assert captions[0].endswith("so they flatter")  # the test stands below
+    assert captions[1] == "test rows"

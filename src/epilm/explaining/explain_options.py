@@ -46,8 +46,8 @@ class ExplainOptions:
     fasta: Path | None = None
     """Or sequences that bring their bases."""
     variants: Path | None = None
-    """Or variants (VCF, BCF, or a table with chrom, pos, ref, alt): both haplotypes of each, side by
-    side, --flank bases around [25]."""
+    """Or variants (VCF, BCF, or a table with chrom, pos, ref, alt): both haplotypes of each, with
+    --flank bases on either side [25]."""
     method: Method = "ism"
     """ism: all substitutions. deletions: of 1 to --longest bases. mutations: both. gradients:
     gradient x input. integrated: integrated gradients. occlusion: hidden stretches. attention,

@@ -1,7 +1,7 @@
 """The windows of variants: each allele twice, as the genome has it and changed.
 
-What a model reads of REF is explained where it lies on the genome. ALT's bases are no genome's: its
-haplotype is a sequence of its own, named after the variant, counted from where REF's stretch begins.
+REF is explained where it lies on the genome. ALT's bases are no genome's: its haplotype is a
+sequence of its own, named after the variant and counted from where REF's stretch begins.
 Coordinates 0-based, half-open.
 """
 

@@ -231,12 +231,12 @@ def _score_tables(
             if key in last
         ]
         return [Table(["metric", *parts], rows, "Scores")]
+    elsewhere = "" if "test" in parts else "; test scores come from epilm evaluate"
     out = []
     for part in parts:
         keys = [key for key in SCORES if any(key in t for t in tables[part].values())]
         caption = (
-            f"Validation rows, epoch {best}: they chose the epoch, so they flatter; test scores"
-            " come from epilm evaluate"
+            f"Validation rows, epoch {best}: they chose the epoch, so they flatter{elsewhere}"
             if part == "valid"
             else f"{part} rows"
         )

@@ -109,7 +109,7 @@ def _what(kept: KeptVectors, alike: float) -> Section:
         ("Token vectors become one by", str(about.get("pool", ""))),
         ("Of", str(about.get("source", ""))),
         ("Window", f"{about['window']} bp" if about.get("window") else ""),
-        ("Store", str(about.get("store", ""))),
+        ("Store", str(about.get("store", ""))[:16]),
         ("Assembly", str(about.get("assembly", ""))),
         ("Vectors", f"{len(kept):,} of {kept.width} numbers"),
         ("Cell types", ", ".join(cells[:8]) + (f" and {len(cells) - 8} more" * (len(cells) > 8))),

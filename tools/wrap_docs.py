@@ -81,7 +81,8 @@ def wrap(page: str) -> str:
             out += lines
             continue
         item = ITEM.match(lines[0])
-        first = item.group(0) if item else re.match(r"\s*", lines[0]).group(0)  # type: ignore[union-attr]
+        indent = len(lines[0]) - len(lines[0].lstrip())
+        first = item.group(0) if item else lines[0][:indent]
         text = " ".join([lines[0][len(first) :], *(line.strip() for line in lines[1:])])
         out += wrapped(text, first, " " * len(first))
     return "\n".join(out)

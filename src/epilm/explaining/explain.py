@@ -6,7 +6,7 @@ Opening, reading, mapping and writing meet here.
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from epilm.errors import UsageError
 from epilm.explaining.asked_frames import read_frames
@@ -99,7 +99,7 @@ def explain(
     return explain_with(subject, asked, out, say)
 
 
-def _is_pretrained(model: Any) -> bool:
+def _is_pretrained(model: Any) -> TypeGuard[str | Path]:
     return isinstance(model, str | Path) and not is_finetuned(model)
 
 

@@ -6,7 +6,7 @@ strongest factors each single entry. An entry that is put out is 0, the factor's
 Axes: C changed matrices, R regions, F factors, D of the projection.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ STRONGEST = 5  # factors whose single entries are put out
 OUTPUT = "matching (cosine)"
 
 
-class Part(NamedTuple):
+class Removed(NamedTuple):
     """Something that is put out.
 
     Attributes
@@ -185,13 +185,13 @@ def _rows_of(
     lines = []
     if model.layout == "per_region" and len(there) > 1:
         for at, name in enumerate(names):
-            lines.append((Part("sequences", name, at, at), _without_sequence(model, batch, at)))
+            lines.append((Removed("sequences", name, at, at), _without_sequence(model, batch, at)))
     known = {str(motif["id"]): str(motif.get("name") or motif["id"]) for motif in store.motifs}
     columns = [known[str(factor)] for factor in maker.factor_ids]
-    parts = [Part("regions", name, at, at) for at, name in enumerate(names)]
+    parts = [Removed("regions", name, at, at) for at, name in enumerate(names)]
     entries: list[tuple[int | None, int | None]] = [(at, None) for at in range(len(names))]
     last = len(names) - 1
-    parts += [Part("factors", name, 0, last) for name in columns]
+    parts += [Removed("factors", name, 0, last) for name in columns]
     entries += [(None, number) for number in range(len(columns))]
     said = _without_entries(model, batch, sequence, entries, size)
     lines += list(zip(parts, said, strict=True))
@@ -200,10 +200,10 @@ def _rows_of(
     some = [(at, number) for number in strongest for at in range(len(names))]
     single = _without_entries(model, batch, sequence, some, size)
     for (at, number), value in zip(some, single, strict=True):
-        lines.append((Part("entries", f"{columns[number]} in {names[at]}", at, at), value))
-    for part, value in lines:
-        place = (chrom, spans[part.first][0], spans[part.last][1])
-        yield (region.name, part.stream, part.name, *place, whole, whole - value)
+        lines.append((Removed("entries", f"{columns[number]} in {names[at]}", at, at), value))
+    for removed, value in lines:
+        interval = (chrom, spans[removed.first][0], spans[removed.last][1])
+        yield (region.name, removed.stream, removed.name, *interval, whole, whole - value)
 
 
 def _without_sequence(model: GeneBERT, batch: Batch, at: int) -> float:
@@ -221,7 +221,7 @@ def _without_entries(
     model: GeneBERT,
     batch: Batch,
     sequence: Tensor,
-    entries: list[tuple[int | None, int | None]],
+    entries: Sequence[tuple[int | None, int | None]],
     size: int,
 ) -> list[float]:
     """Scores with rows, columns or single entries of the matrix at 0, `size` at a time."""

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Two test processes with one thread each: torch threads of several processes fight for the cores.
+# A module goes to one of them, whole: what its tests share is made once.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: demo test test-all lint types layers doctest pytest docs benchmarks sbom audit clean
@@ -36,15 +37,15 @@ doctest: $(VENV)/.installed
 	$(TEST_ENV) $(BIN)/python -m pytest --doctest-modules src/epilm -n 2 -p no:cacheprovider
 
 pytest: $(VENV)/.installed
-	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=15 -m "not twin"
+	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15 -m "not twin"
 
 # With the costly twins that `make test` leaves out.
 test-all: lint types layers doctest
-	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist worksteal --durations=15
+	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
-# The documentation as a site; a broken link stops it. `python tools/gallery.py` draws its pictures.
+# The documentation as a site; a broken link stops it (`make test` builds it too, with the API pages
+# of one folder). `python tools/gallery.py` draws its pictures.
 docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/python tools/documentation.py
 
 benchmarks: $(VENV)/.installed

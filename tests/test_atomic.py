@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -152,6 +153,23 @@ def test_a_second_process_is_told_and_a_killed_one_frees_the_lock(tmp_path):
         except EpilmError:
             time.sleep(0.05)
     pytest.fail("the lock outlived its process")
+
+
+def test_one_that_waits_gets_its_turn(tmp_path):
+    path, order = tmp_path / "run", []
+
+    def second():
+        with locked(path, wait=True):
+            order.append("second")
+
+    with locked(path):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.05)
+        order.append("first")
+    waiting.join()
+    assert order == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
 
 
 FILL = """

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 TUTORIAL = DOCS / "tutorials" / "first-run.md"
 TASK_TUTORIALS = ("explain", "variants", "own-data", "promoters", "tfbs", "risk")
-COSTLY_TUTORIALS = ("binding", "splice")
+OWN_TUTORIALS = ("splice", "binding")  # need the simulated files alone
 EXPLORE = DOCS / "how-to" / "explore.md"  # goes on from the tutorial's folders
 HOW_TO = [DOCS / "how-to" / f"{name}.md" for name in ("build", "pretrain", "finetune", "embed")]
 PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
@@ -55,6 +55,7 @@ FOREIGN = {
     "--from",
     "--array",  # of sbatch
     "--draw",  # of benchmarks.few_labels
+    "--element",  # of benchmarks.risk_simulated
     "--pull",  # of tools/two_hosts.py
     "--rate",
 }
@@ -181,6 +182,22 @@ def test_every_key_of_a_recipe_is_documented():
     assert [key for key in known if f"`{key}`" not in text] == []
 
 
+SCORE = re.compile(r"(?<![\d.,])0\.\d{2,4}\b")
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "models").glob("*.md")), ids=name_of)
+def test_a_models_numbers_are_those_of_the_results(page):
+    measured = (DOCS / "results.md").read_text(encoding="utf-8")
+    said = set(SCORE.findall(page.read_text(encoding="utf-8")))
+    assert said <= set(SCORE.findall(measured)), f"{name_of(page)}: measured nowhere"
+
+
+def test_every_recipe_stands_on_a_models_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "models").glob("*.md"))
+    recipes = {path.stem for path in (ROOT / "src" / "epilm" / "recipes").glob("*.yaml")}
+    assert {name for name in recipes if f"`{name}`" not in text} == set()
+
+
 # Commands whose folder another page of one test may have made, and where they name it.
 SHARED = {"simulate": 1, "build": "--out", "pretrain": "--out"}
 
@@ -249,19 +266,9 @@ def test_the_tutorial_and_the_python_examples_run(tmp_path, monkeypatch):
                 exec(compile(body, name_of(page), "exec"), {"__name__": "example"})
 
 
-@pytest.mark.twin
-def test_the_costly_tutorials_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert main(["simulate", "PLAY", "--size", "tiny"]) == 0
-    for name in COSTLY_TUTORIALS:
-        run(TUTORIAL.with_name(f"{name}.md"))
-    for name in ("typeC.bw", "splice.tsv.gz"):
-        assert Path(name).is_file(), name
-
-
 def test_every_tutorial_is_run():
     pages = {page.stem for page in TUTORIAL.parent.glob("*.md") if commands(page)}
-    assert pages == {TUTORIAL.stem, *TASK_TUTORIALS, *COSTLY_TUTORIALS}
+    assert pages == {TUTORIAL.stem, *TASK_TUTORIALS, *OWN_TUTORIALS}
 
 
 @pytest.mark.twin  # ten epochs of the published network; tests/tasks/splice types the same
@@ -274,9 +281,15 @@ def test_the_page_of_splice_sites_runs(tmp_path, monkeypatch):
     assert len(list(Path().glob("splice.*.bw"))) == 4
 
 
-def test_the_pages_of_expression_and_contacts_run(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_what_needs_the_simulated_files_alone_runs(tmp_path, monkeypatch):
+    # One test, for one simulation; the other half of the pages goes on from a pre-trained run.
     monkeypatch.chdir(tmp_path)
     assert main(["simulate", "PLAY", "--size", "tiny"]) == 0
+    for name in OWN_TUTORIALS:
+        run(TUTORIAL.with_name(f"{name}.md"))
+    for name in ("typeC.bw", "splice.tsv.gz", "why_splice/report.html"):
+        assert Path(name).is_file(), name
     for name, table, lines in (("expression", "levels.tsv", 20), ("contacts", "pairs.tsv", 3)):
         run(DOCS / "how-to" / f"{name}.md")
         assert len(Path(table).read_text(encoding="utf-8").splitlines()) >= lines

@@ -1,8 +1,11 @@
 """What an environment must not hold, and what an import must not cost."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import distributions
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,3 +39,17 @@ def test_every_public_name_can_be_found():
 
     for name in epilm.__all__:
         assert getattr(epilm, name) is not None, name
+
+
+def test_every_extra_that_a_message_or_a_page_names_is_one():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    files = [*(root / "src").rglob("*.py"), *(root / "docs").rglob("*.md"), root / "README.md"]
+    named = {
+        extra
+        for path in files
+        for names in re.findall(r"epilm\[([a-z,]+)\]", path.read_text(encoding="utf-8"))
+        for extra in names.split(",")
+    }
+    assert len(named) > 5
+    assert named <= set(project["optional-dependencies"])

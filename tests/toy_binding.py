@@ -17,7 +17,8 @@ from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.tasks.binding.rows import CellBins
 from toy_tracks import toy_track_store
 
-CHROMS = {"chr1": 40_000, "chr2": 20_000, "chr3": 20_000}
+CHROMS = {"chr1": 20_000, "chr2": 10_000, "chr3": 10_000}
+LARGE = {name: 2 * size for name, size in CHROMS.items()}  # enough to learn from
 QUICK = BindingOptions(
     epochs=2,
     lr=2e-3,

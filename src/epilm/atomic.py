@@ -414,8 +414,8 @@ def _json_sum(table: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def locked(path: str | Path) -> Iterator[None]:
-    """Hold the only right to write `path`; a second process is told so at once.
+def locked(path: str | Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the only right to write `path`; a second process is told so at once, or waits.
 
     The lock belongs to the process and goes with it, also after kill -9.
 
@@ -432,7 +432,7 @@ def locked(path: str | Path) -> Iterator[None]:
         except OSError as error:
             raise cannot_write(error, path) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             handle.close()
             raise EpilmError(

@@ -1,5 +1,5 @@
 """One HTML file about any run: pre-training, a task, trials, risk, explanations, scored variants,
-the demo; or the results of several runs as one page of Markdown.
+vectors, a leaderboard, the demo; or the results of several runs as one page of Markdown.
 
 It is read from the files of the folder: what was run, the data, curves, tables, pictures, warnings,
 how to do it again. Nothing is loaded from outside; the numbers of each picture lie beside the page.
@@ -24,14 +24,14 @@ from epilm.pretraining import run_page as chapters
 
 
 class Kind(NamedTuple):
-    """A kind of folder that has a page.
+    """A kind of folder, or of file, that has a page.
 
     Attributes
     ----------
     what : str
         The command that writes it.
     marks : function of Path
-        Whether a folder is one.
+        Whether a path is one.
     page : function of Path
         Its page.
     """
@@ -118,7 +118,51 @@ def _variants(folder: Path) -> Page:
 def _has_variants(folder: Path) -> bool:
     from epilm.variants.scored_files import scored_in
 
-    return folder.is_dir() and scored_in(folder) is not None
+    return scored_in(folder) is not None
+
+
+def _is_scored(path: Path) -> bool:
+    from epilm.variants.scored_files import is_scored
+
+    return is_scored(path)
+
+
+def _scored_file(path: Path) -> Page:
+    from epilm.variants.scores_page import variants_page
+
+    return variants_page(path)
+
+
+def _board(folder: Path) -> Page:
+    from epilm.rankings.board_page import board_page
+
+    return board_page(folder)
+
+
+def _has_vectors(folder: Path) -> bool:
+    from epilm.vectors.kept_vectors import vectors_in
+
+    return vectors_in(folder) is not None
+
+
+def _vectors(folder: Path) -> Page:
+    from epilm.vectors.kept_vectors import vectors_in
+
+    path = vectors_in(folder)
+    assert path is not None
+    return _vector_file(path)
+
+
+def _is_vectors(path: Path) -> bool:
+    from epilm.vectors.kept_vectors import is_vectors
+
+    return is_vectors(path)
+
+
+def _vector_file(path: Path) -> Page:
+    from epilm.vectors.vectors_page import vectors_page
+
+    return vectors_page(path)
 
 
 # In this order: a demo holds runs, a comparison its rows.
@@ -137,7 +181,13 @@ KINDS = (
         lambda folder: all((folder / n).is_file() for n in ("recipe.json", "metrics.jsonl")),
         lambda folder: _pretraining_page(folder),
     ),
+    Kind("leaderboard", _has("leaderboard.json"), _board),
     Kind("score-variants", _has_variants, _variants),
+    Kind("embed", _has_vectors, _vectors),
+)
+FILES = (
+    Kind("score-variants", _is_scored, _scored_file),
+    Kind("embed", _is_vectors, _vector_file),
 )
 
 
@@ -154,8 +204,9 @@ def report(
     Parameters
     ----------
     folder : path, optional
-        A run of `pretrain` or `finetune`, the folder of `compare`, `ablate`, `risk`, `explain` or
-        `demo`, or what `score-variants` wrote: the file, or the folder that holds it.
+        A run of `pretrain` or `finetune`, the folder of `compare`, `ablate`, `risk`, `explain`,
+        `leaderboard` or `demo`, or what `score-variants` or `embed` wrote: the file, or the folder
+        that holds it.
     out : path, optional
         The HTML file; `report.html` in the folder by default, beside a file `NAME.html`. With
         `results` a folder to appear, `results` by default.
@@ -187,24 +238,28 @@ def report(
 
         return write_results(results, "results" if out is None else out)
     path = Path(folder)
-    if path.is_file():
-        from epilm.variants.scored_files import is_scored, plain_name
-        from epilm.variants.scores_page import variants_page
-
-        if is_scored(path):
-            target = path.with_name(f"{plain_name(path)}.html")
-            return write_page(variants_page(path), target if out is None else out)
-    kind = next((kind for kind in KINDS if path.is_dir() and kind.marks(path)), None)
+    kinds = KINDS if path.is_dir() else FILES
+    kind = next((kind for kind in kinds if path.exists() and kind.marks(path)), None)
     if kind is None:
         raise _no_run(path)
-    return write_page(kind.page(path), path / "report.html" if out is None else out)
+    return write_page(kind.page(path), _page_of(path) if out is None else out)
+
+
+def _page_of(path: Path) -> Path:
+    """Where the page of a folder lies, or of a file: beside it, under its name."""
+    from epilm.variants.scored_files import plain_name
+
+    if path.is_dir():
+        return path / "report.html"
+    name = plain_name(path)
+    return path.with_name(f"{path.stem if name == path.name else name}.html")
 
 
 def _no_run(path: Path) -> InputError:
     there = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else None
     written = list(dict.fromkeys(f"`{kind.what}`" for kind in KINDS))
     if path.is_file():
-        met = "a file that is no table of scored variants"
+        met = "a file that is no table of scored variants, and no vectors of `embed`"
     else:
         met = "no such folder" if there is None else ", ".join(there) or "an empty folder"
     return InputError(

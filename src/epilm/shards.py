@@ -92,7 +92,7 @@ def parse_shard(text: str) -> Shard:
     return Shard(i, n)
 
 
-def digest(parts: Iterable[bytes]) -> str:
+def digest(parts: Iterable[bytes | memoryview]) -> str:
     """Sum up what is said in several pieces.
 
     Examples
@@ -553,6 +553,16 @@ class JoinedParts:
             found=what,
             do="Give the files that the shards read, or run the shards again.",
         )
+
+    def check_request(self, asked: Mapping[str, Any]) -> None:
+        """Refuse a command that asks something else than the parts were asked.
+
+        Parameters
+        ----------
+        asked : mapping
+            As `write_part` took it, of this command.
+        """
+        _check_same([self.parts[0], ("this command", _plain(asked))])
 
     def check_now(self, asked: Mapping[str, Any]) -> None:
         """Refuse a model or data that changed since the parts were made.

@@ -117,7 +117,7 @@ def test_a_gene_is_mapped_as_its_place_is_with_tracks_of_both_kinds_of_mutation(
         ({"gene": ["FAR"]}, "ends past its chromosome"),
         ({"gene": ["chr9:1-5"]}, "the genome has no such chromosome"),
         ({"gene": ["RET"], "regions": "r.bed"}, "Found --regions and --gene"),
-        ({"regions": "r.bed"}, "--genes and --flank are of --gene"),
+        ({"regions": "r.bed"}, "--genes is of --gene"),
         ({"gene": ["RET"], "flank": -1}, "--flank: impossible value"),
     ],
 )

@@ -151,7 +151,8 @@ def test_a_browser_sorts_and_filters_a_table(tmp_path):
         assert tab.said == []
 
 
-def test_the_command_writes_page_and_hub_and_says_it_as_json(world, tmp_path, capsys):
+def test_the_command_writes_page_and_hub_and_says_it_as_json(world, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "no_browser_here"))  # none is needed to write a page
     words = ["explore", "--loci", "CTCF", "chr2:100-300", "--genes", str(world / "genes.gtf")]
     words += ["--store", str(store_of(world)), "--cells", "typeB", "--flank", "50", "--json"]
     words += ["--out", str(tmp_path / "p.html"), "--hub", str(tmp_path / "hub")]

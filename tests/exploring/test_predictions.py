@@ -13,7 +13,7 @@ from epilm.finetuning.predict import predict
 from epilm.genome.sequence import decode
 from epilm.store.reader import Store
 from epilm.tasks.reference import StoreReference
-from toy_binding import toy_store
+from toy_binding import LARGE, toy_store
 from toy_runs import binding_run, sequence_run
 
 STRETCHES = (Stretch("chr2", 0, 700, 700), Stretch("chr3", 17_000, 20_000, 3000))
@@ -22,7 +22,7 @@ STRETCHES = (Stretch("chr2", 0, 700, 700), Stretch("chr3", 17_000, 20_000, 3000)
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    store = toy_store(folder / "s", lonely=("lonely",), signals=())
+    store = toy_store(folder / "s", lonely=("lonely",), signals=(), chroms=LARGE)
     binding_run(folder / "binding", store)
     sequence_run(folder / "seq")
     return folder, store
@@ -115,10 +115,10 @@ def test_a_store_that_is_not_given_is_another_or_changed(world, tmp_path):
     with pytest.raises(UsageError, match="binding: the model reads places of a store.*--store"):
         tracks(world, "binding", store=None)
     notes = []
-    other = toy_store(tmp_path / "other", cells=("typeA", "typeB"), signals=())
+    other = toy_store(tmp_path / "other", cells=("typeA", "typeB"), signals=(), chroms=LARGE)
     tracks(world, "binding", store=other, notes=notes)
     assert "binding learned from another store" in notes[0]
-    states = toy_store(tmp_path / "states", n_states=3, signals=())
+    states = toy_store(tmp_path / "states", n_states=3, signals=(), chroms=LARGE)
     with pytest.raises(CheckpointError, match="states of the store are not those"):
         tracks(world, "binding", store=states)
     shorter = {"chr1": 40_000, "chr2": 10_000, "chr3": 20_000}

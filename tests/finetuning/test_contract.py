@@ -28,6 +28,7 @@ from epilm.tasks.sequence_task import SequenceOptions, SequenceTask
 from toy_binding import toy_labels, toy_store
 from toy_splice import SHORT, transcripts
 
+CHROMS = {"chr1": 8_000, "chr2": 4_000, "chr3": 4_000}  # few bins: each is predicted three times
 SMALL = EncoderSpec(size="tiny", hidden=16, layers=1, heads=2, ffn=16, max_positions=256)
 TRUNKS = ("genebert", "dnabert", "ebert", "dbert", "random", *NETWORKS)
 SEQUENCES = ("promoter", "tfbs", "sequences", "expression")
@@ -37,7 +38,7 @@ PAIRS = ("contacts",)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("store"))
+    return toy_store(tmp_path_factory.mktemp("store"), chroms=CHROMS)
 
 
 @pytest.fixture(scope="module")

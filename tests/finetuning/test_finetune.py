@@ -25,9 +25,9 @@ from epilm.tasks.binding import write_labels
 from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.training.learning import Learning
 from forked import CONTEXT
+from toy_binding import LARGE, toy_labels, toy_store
 from toy_binding import QUICK as BINS
 from toy_binding import quick as quick_bins
-from toy_binding import toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick, said_of_all
 
 # What every run folder holds.
@@ -39,7 +39,7 @@ SHORT = FEW | {"positives_per_epoch": 20, "epochs": 1}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",))
+    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",), chroms=LARGE)
 
 
 # -- sequences

@@ -3,8 +3,9 @@
 import json
 from dataclasses import replace
 
+from epilm.cli import application
 from epilm.finetuning.finetune import finetune
-from epilm.finetuning.finetuned_page import command_of, finetuned_page
+from epilm.finetuning.finetuned_page import command_of, finetuned_page, finetuning
 from toy_binding import QUICK as BINS
 from toy_binding import toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick
@@ -37,8 +38,13 @@ def test_a_run_on_bins_names_its_factors_and_how_it_is_scored(tmp_path):
     words, rest = words_of(tmp_path / "ft")
     assert words[:3] == ["epilm", "finetune", "binding"]
     assert words[words.index("--factor") + 1] == "TF"
+    assert words[words.index("--valid") + 1] == "chr2:0-6000"
     assert len(rest) == 1
     assert rest[0].startswith("epilm evaluate ")
+    application("finetune", words[1:]).parse_args(words[1:], exit_on_error=False, print_error=False)
+    section = finetuning(tmp_path / "ft")
+    assert "kept for the test, and not read here" in " ".join(section.text)
+    assert section.tables[-1].caption.endswith("test scores come from epilm evaluate")
 
 
 def test_the_numbers_at_the_top_are_scores_and_no_count_of_rows(tmp_path):
@@ -47,9 +53,14 @@ def test_the_numbers_at_the_top_are_scores_and_no_count_of_rows(tmp_path):
     level = {"n": 17, "pearson": 0.25, "spearman": 0.5, "r2": 0.125, "collapse": None}
     between = {"n": 17, "difference_pearson": 0.75, "row_pearson": 0.5, "collapse": None}
     tables = {"test": {"liver": level, "brain": level, "between": between}}
+    tables["valid"] = {"liver": level}
     (run / "metrics.json").write_text(json.dumps({"tables": tables}))
     assert finetuned_page(run).cards == [
         ("liver", "0.250", "Pearson, test rows"),
         ("brain", "0.250", "Pearson, test rows"),
         ("between", "0.750", "Pearson of differences, test rows"),
     ]
+    captions = [table.caption for table in finetuning(run).tables]
+    assert len(captions) == 2
+    assert captions[0].endswith("so they flatter")  # the test stands below
+    assert captions[1] == "test rows"

@@ -105,13 +105,20 @@ def test_every_picture_of_the_gallery_is_made_on_its_page(gallery):
     shown = set(re.findall(r"!\[[^\]]+\]\(pictures/gallery/([\w.-]+)\)", text))
     assert shown == set(gallery.pictures(text))
     for source, _ in gallery.pictures(text).values():
-        folder = source.removesuffix("/" + Path(source).name)
-        assert re.search(rf"^epilm .*{re.escape(folder)}$", text, re.M), f"nothing makes {source}"
+        folder = re.escape(source.removesuffix("/" + Path(source).name))
+        page = rf"report {re.escape(Path(source).stem)}\.\w+"  # of a file, beside it
+        assert re.search(rf"^epilm (.*{folder}|{page})$", text, re.M), f"nothing makes {source}"
 
 
 def test_a_picture_that_the_page_has_not_is_refused(gallery, tmp_path):
     with pytest.raises(SystemExit, match=r"the page has no picture \['nope.png'\].*'explore.png'"):
         gallery.draw(tmp_path, tmp_path, ["nope.png"])
+
+
+def test_without_a_browser_a_page_is_not_drawn_and_it_is_said(gallery, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="no browser to draw a.html with: install one of"):
+        gallery.photograph(tmp_path / "a.html", tmp_path / "a.png")
 
 
 @pytest.mark.twin
@@ -123,7 +130,7 @@ def test_the_gallery_is_drawn_by_its_own_commands(gallery, tmp_path):
 
 
 def absent():
-    names = script("documentation").missing()
+    names = script("documentation").missing()  # none where `make` installed the environment
     return pytest.mark.skipif(bool(names), reason=f"the extra docs is missing: {names}")
 
 

@@ -268,7 +268,11 @@ def test_a_set_that_cannot_be_used_is_a_row_with_its_reason_and_the_rest_goes_on
     assert "a comparison of other data or settings. Found JUND_set: its" in capsys.readouterr().err
 
 
+@pytest.mark.twin  # the processes: tests/trials/test_side_by_side.py
 def test_several_sets_at_a_time_have_the_rows_that_one_after_another_has(six_sets, capsys):
+    # Three sets, the last of them without its file: both processes have something to do.
+    lines = (six_sets / "sets.tsv").read_text().splitlines(keepends=True)
+    (six_sets / "sets.tsv").write_text("".join(lines[:4]))
     (six_sets / "MAX.tsv").unlink()
     assert main(command(six_sets)) == 0
     one = {row["set"]: row for row in rows_in(six_sets)}

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -13,10 +11,10 @@ import pytest
 from epilm.atomic import locked
 from epilm.errors import EpilmError, TrainingError, UsageError
 from epilm.plots.page import Page, Section
-from epilm.processes import same_modules
 from epilm.trials.bench import LAB
 from epilm.trials.trial import Maker, other_values, rows_of, run_trial, seeds_of
 from epilm.trials.trial_table import Cell, Claim, Design
+from forked import CONTEXT
 
 WORDS = replace(LAB, judged=("ap",), scores=("ap",), printed=("ap",))
 
@@ -122,18 +120,15 @@ def test_a_row_that_fails_leaves_those_before_it(tmp_path):
     assert (1, "here", "a") not in again.made
 
 
+def killed_in_the_third_row(folder):
+    run(Toy(before={(2, "here", "a"): lambda: os.kill(os.getpid(), signal.SIGKILL)}), folder)
+
+
 def test_a_killed_process_loses_the_row_it_was_in_and_no_other(tmp_path):
-    code = (
-        "import os, signal\n"
-        "from test_trial import Toy, run\n"
-        "kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"run(Toy(before={{(2, 'here', 'a'): kill}}), {str(tmp_path / 'out')!r})\n"
-    )
-    here = os.path.dirname(__file__)
-    environment = same_modules()
-    environment["PYTHONPATH"] = here + os.pathsep + environment["PYTHONPATH"]
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL
+    process = CONTEXT.Process(target=killed_in_the_third_row, args=(str(tmp_path / "out"),))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     rows = tmp_path / "out" / WORDS.rows
     assert len(rows.read_text().splitlines()) == 2
     with open(rows, "a") as handle:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from epilm.cli import main
 from epilm.errors import RecipeError, TrainingError, UsageError
 from epilm.reporting import report
 from epilm.trials.ablate import ablate
@@ -64,6 +65,37 @@ def test_a_stopped_ablation_goes_on_with_the_rows_that_are_missing(small, tmp_pa
     for old, new in zip(result.rows, again.rows, strict=True):
         assert new["factors"] == old["factors"]
     assert not any("full" in line or "pre-training" in line for line in said)
+
+
+def test_two_shards_joined_are_the_ablation_of_one_process(small, tmp_path, capsys):
+    """The world and the pre-training are made once; a control is made where its arm is."""
+    home, result, _ = small
+    words = ["ablate", str(home / "mine.yaml"), "--seeds", "1", "--out", str(tmp_path / "parts")]
+    said = []
+    for i in (1, 2):
+        assert main([*words, "--shard", f"{i}/2"]) == 0
+        said += capsys.readouterr().err.splitlines()
+    assert sum("an invented genome" in line for line in said) == 1
+    assert said.count("pre-training ebert, seed 1") == 1
+    assert [line for line in said if line.startswith("shard ")] == [
+        "shard 1/2: 1 of 3 rows to do",
+        "shard 2/2: 2 of 3 rows to do",
+    ]
+    joined = tmp_path / "joined"
+    assert main(["merge", str(tmp_path / "parts"), "--out", str(joined)]) == 0
+    rows = [json.loads(line) for line in (joined / WORLDS.rows).read_text().splitlines()]
+    for mine, theirs in zip(rows, result.rows, strict=True):
+        seconds = {key for key in mine if "seconds" in key}
+        assert seconds <= {"seconds", "pretraining_seconds"}
+        assert {k: mine[k] for k in mine.keys() - seconds} == {
+            k: theirs[k] for k in theirs.keys() - seconds
+        }
+    # One process that goes on from these rows has nothing to do, and writes the same bytes.
+    before = {path: path.read_bytes() for path in joined.rglob("*") if path.is_file()}
+    ablate(home / "mine.yaml", joined, seeds=1, say=said.append)
+    for path, content in before.items():
+        assert path.read_bytes() == content, path
+    assert b"Pre-training of ebert" in before[joined / "report.html"]
 
 
 def test_a_folder_of_another_ablation_is_refused_but_a_new_claim_is_not(small, tmp_path):

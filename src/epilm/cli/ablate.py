@@ -16,6 +16,7 @@ def ablate(
     first_seed: int = 1,
     size: Literal["full", "many", "toy", "tiny"] = "full",
     data: Annotated[LabFiles, Parameter(name="*")] = LabFiles(),  # noqa: B008 - frozen
+    shard: str | None = None,
     json: bool = False,
 ) -> None:
     """Switch one part at a time, over seeds, into one table with paired differences and verdicts.
@@ -31,6 +32,7 @@ def ablate(
     epilm ablate mine.yaml --store my.store --labels chip --motifs jaspar:2018 --out F
     epilm ablate genebert_table5 --size tiny --seeds 1 --out toy5
     epilm ablate genebert_table5 --store atlas.store --data promoters --out table5
+    epilm ablate mine.yaml --store my.store --labels chip --shard 1/8 --out parts
 
     Parameters
     ----------
@@ -48,13 +50,31 @@ def ablate(
     size
         full takes about six minutes a seed on one core, many (four times the labels) six, toy
         three, tiny seconds (shows that all parts run).
+    shard
+        i/N: make every N-th row, from the i-th on, as part-i-of-N in the folder --out; epilm merge
+        joins them.
     json
         Print JSON.
     """
     import json as writer
+    import sys
     from dataclasses import asdict
 
     from epilm.trials.ablate import ablate as run
+    from epilm.trials.ablate import plan_trial
+
+    if shard is not None:
+        from epilm.trials.trial_shards import trial_shard
+
+        def say(line: str) -> None:
+            print(line, file=sys.stderr, flush=True)
+
+        maker, wanted = plan_trial(
+            name, seeds=seeds, first_seed=first_seed, size=size, data=data, say=say
+        )
+        part = trial_shard(maker, out, wanted, shard, "ablate", say)
+        print(writer.dumps(part.summary(), indent=2) if json else part.text())
+        return
 
     result = run(name, out, seeds=seeds, first_seed=first_seed, size=size, data=data)
     if json:

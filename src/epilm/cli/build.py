@@ -30,6 +30,9 @@ def build(
     epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --out atlas.store
     epilm build --genome hg19.2bit --states hub/trackDb.txt --accessibility dnase/ \\
         --mappability map.bw --out ebert.store
+    epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --shard 1/8 --out parts
+    epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --from-parts parts \\
+        --out atlas.store
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ def build(
     json
         Print what is in the store as JSON.
     """
+    import json as writer
     import sys
 
     from epilm.store.inspect import inspect, print_store
@@ -59,16 +63,22 @@ def build(
     # Lists that were not said: what the function of the same name takes for them.
     chosen["more_statistics"] = factors.more_statistics or ()
     chosen["signal_pool"] = tracks.signal_pool or "max"
-    store = run(
-        genome=genome,
-        out=out,
-        sizes=sizes,
-        assembly=assembly,
-        threads=threads,
-        overwrite=overwrite,
-        progress=not quiet,
-        **chosen,
-    )
+    chosen |= {
+        "genome": genome,
+        "out": out,
+        "sizes": sizes,
+        "assembly": assembly,
+        "threads": threads,
+        "overwrite": overwrite,
+        "progress": not quiet,
+    }
+    if (shard := chosen.pop("shard")) is not None:
+        from epilm.store.making.build_shards import build_shard
+
+        part = build_shard(shard, **chosen)
+        print(writer.dumps(part.summary(), indent=2) if json else part.text())
+        return
+    store = run(**chosen)
     if not quiet and not json:
         for note in store.info.notes:
             print(f"note: {note}", file=sys.stderr)

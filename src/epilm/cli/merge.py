@@ -15,9 +15,9 @@ def merge(parts: list[Path], *, out: Path, overwrite: bool = False, json: bool =
         Folder of the parts, or the parts themselves.
     out
         What the command itself would have written, by its name: .tsv, .bw, .vcf.gz, ...;
-        of epilm explain a folder.
+        of epilm explain, compare and ablate a folder.
     overwrite
-        Replace a folder --out, of epilm explain.
+        Replace a folder --out.
     json
         Print a summary as JSON.
     """

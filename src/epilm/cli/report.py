@@ -16,13 +16,14 @@ def report(
     epilm report runs/ctcf
     epilm report why
     epilm report scored.tsv
+    epilm report vectors.h5ad
     epilm report --results runs/ctcf runs/ctcf-seed1 comparison --out results
 
     Parameters
     ----------
     folder
-        A run of pretrain or finetune, the folder of compare, ablate, risk, explain or the demo, or
-        what score-variants wrote.
+        A run of pretrain or finetune, the folder of compare, ablate, risk, explain, leaderboard or
+        the demo, or what score-variants or embed wrote.
     results
         Folders of finetune, compare, ablate and risk: command, data, seeds, mean and sd of each,
         with every number as TSV. Fine-tuned runs that differ by the seed alone are one line.

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from epilm.errors import UsageError
 from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.frames import (
+    MORE,
     Frame,
     Region,
     find_regions,
     read_regions,
     read_sequences,
 )
+from epilm.explaining.haplotype_frames import haplotype_frames
 from epilm.explaining.subject import PlacedSubject, Subject
 from epilm.tasks.reference import StoreReference, open_reference
 from epilm.tasks.shuffle import dinucleotide_shuffle
@@ -62,9 +64,22 @@ def read_frames(
     else:
         raise UsageError(
             "regions need the genome they lie on",
-            where=str(asked.regions or ", ".join(asked.gene or ())),
+            where=str(asked.regions or asked.variants or ", ".join(asked.gene or ())),
             do="Give --genome FASTA.",
         )
+    if asked.variants is not None:
+        notes: list[str] = []
+        reach = max(width or 0, subject.widest or 0) + MORE
+        both = haplotype_frames(
+            asked.variants,
+            genome,
+            lambda region, codes, first: subject.frames(region, codes, width, first),
+            reach,
+            asked.flank,
+            notes,
+        )
+        subject.notes = [*subject.notes, *notes]
+        return both, dict(genome.sizes)
     if asked.gene is not None:
         regions = find_regions(asked.gene, asked.genes, genome, asked.flank)
     else:

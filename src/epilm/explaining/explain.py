@@ -17,7 +17,7 @@ from epilm.explaining.explain_steps import Say, about_of, explanation_of, map_wi
 from epilm.explaining.explanation import Explanation
 from epilm.explaining.region_map import RegionMap
 from epilm.explaining.subject import Subject
-from epilm.finetuning.finetuned import Finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned
 
 
 def explain(
@@ -37,7 +37,8 @@ def explain(
         A fine-tuned run on sequences or on places of a store; a pre-trained run (`llr`: log-odds
         of hidden k-mers, `site_NAME`: motif sites); or an open subject.
     regions : path, optional
-        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `gene` or `fasta` is given.
+        BED or narrowPeak; with `genome`, or with `store` and `cell`. Or `gene`, `fasta` or
+        `variants` is given.
     out : path, optional
         Folder to make.
     shard : str, optional
@@ -82,6 +83,10 @@ def explain(
     _check(asked)
     if shard is not None:
         return explain_shard(model, asked, out, shard, say)
+    if asked.method == "inputs" and asked.store is not None and _is_pretrained(model):
+        from epilm.explaining.match_contributions import explain_matching
+
+        return explain_matching(model, asked, out, say)
     subject = model if isinstance(model, Subject) else open_asked(model, asked)
     if asked.score is not None:
         from epilm.explaining.truth import score_methods
@@ -92,6 +97,10 @@ def explain(
 
         return explain_inputs(subject, asked, out, say)
     return explain_with(subject, asked, out, say)
+
+
+def _is_pretrained(model: Any) -> bool:
+    return isinstance(model, str | Path) and not is_finetuned(model)
 
 
 def _check(asked: ExplainOptions) -> None:
@@ -115,16 +124,22 @@ def _check(asked: ExplainOptions) -> None:
             "it says which planted sites count", where="--factor", do="Add --score FOLDER."
         )
     given = [
-        f"--{name}" for name in ("regions", "gene", "fasta") if getattr(asked, name) is not None
+        f"--{name}"
+        for name in ("regions", "gene", "fasta", "variants")
+        if getattr(asked, name) is not None
     ]
     if len(given) != 1 and asked.score is None:
         raise UsageError(
-            "give either regions, genes or sequences",
+            "give either regions, genes, sequences or variants",
             found=" and ".join(given) or "none of them",
-            do="Give --regions BED or --gene NAME with --genome, or --fasta FILE.",
+            do="Give --regions BED, --gene NAME or --variants VCF with --genome, or --fasta FILE.",
         )
-    if asked.gene is None and (asked.genes is not None or asked.flank):
-        raise UsageError("--genes and --flank are of --gene", do="Give --gene, or leave them out.")
+    if asked.gene is None and asked.genes is not None:
+        raise UsageError("--genes is of --gene", do="Give --gene, or leave it out.")
+    if asked.gene is None and asked.variants is None and asked.flank:
+        raise UsageError(
+            "--flank is of --gene and --variants", do="Give one of them, or leave it out."
+        )
     if asked.flank < 0:
         raise UsageError(
             "impossible value", where="--flank", found=asked.flank, expected="0 or more"

@@ -42,14 +42,17 @@ class ExplainOptions:
     genes: Path | None = None
     """GTF, GFF3, genePred or BED that --gene is looked up in."""
     flank: int = 0
-    """Bases on either side of a --gene."""
+    """Bases on either side of a --gene, or of a variant."""
     fasta: Path | None = None
     """Or sequences that bring their bases."""
+    variants: Path | None = None
+    """Or variants (VCF, BCF, or a table with chrom, pos, ref, alt): both haplotypes of each, with
+    --flank bases on either side [25]."""
     method: Method = "ism"
     """ism: all substitutions. deletions: of 1 to --longest bases. mutations: both. gradients:
     gradient x input. integrated: integrated gradients. occlusion: hidden stretches. attention,
     rollout: where attention goes (not attribution). inputs: states, signals and motif scores, each
-    put out in turn."""
+    put out in turn; of a pre-trained GeneBERT with --store: regions and factors of its matching."""
     output: str | None = None
     """Class, factor, llr or site_NAME that is explained, where the model has several. Of splice
     sites acceptor, donor, donor@1200 (0-based) or donor@+3 (from the region's middle)."""

@@ -179,7 +179,7 @@ def explain_page(done: Any, drawn: Sequence[tuple[RegionMap, str]]) -> Page:
             ("model", about["model"]),
             ("output", about["output"]),
             ("strands", about["strands"]),
-            *((key.replace("_", " "), str(value)) for key, value in said.items()),
+            *((k.replace("_", " "), str(value)) for k, value in said.items() if k != "output"),
         ],
         warnings=warnings,
     )
@@ -224,7 +224,7 @@ def explain_page(done: Any, drawn: Sequence[tuple[RegionMap, str]]) -> Page:
         )
     return Page(
         f"Explanation: {about['output']}",
-        f"{about['method']} of {len(done.maps):,} regions",
+        f"{about['method']} of {len(done.maps):,} region{'s' * (len(done.maps) != 1)}",
         sections=sections,
         footer=footer(),
     )

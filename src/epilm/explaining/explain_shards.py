@@ -29,7 +29,7 @@ from epilm.shards import (
 )
 from epilm.store.input_digests import told
 
-FILES = ("regions", "fasta", "genome", "store", "motifs", "against")
+FILES = ("regions", "fasta", "variants", "genome", "store", "motifs", "against")
 TABLES = ("codes", "scores", "changes", "worth", "deletions")
 NOT_ASKED = ("overwrite", "device", "score")  # nothing that is written depends on them
 

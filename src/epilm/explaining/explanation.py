@@ -233,11 +233,13 @@ class Explanation:
                 for at, value in zip(places, values)
             ),
         )
-        if self.sizes and tracks:
+        # Haplotypes of variants lie on no chromosome.
+        placed = [track for track in tracks if track[0] in self.sizes]
+        if placed:
             write_bigwig(
                 stem.with_suffix(".bw"),
                 self.sizes,
-                ((chrom, places, places + 1, values) for chrom, places, values in tracks),
+                ((chrom, places, places + 1, values) for chrom, places, values in placed),
             )
 
 

@@ -114,7 +114,7 @@ def read_regions(path: str | Path, genome: Reference) -> list[Region]:
         name: table[name].tolist() if name in table else [absent] * len(table)
         for name, absent in (("name", "."), ("strand", "."), ("summit", -1))
     }
-    names = _unique(
+    names = unique_names(
         [
             f"{chrom}_{start}_{end}" if str(name) in (".", "nan", "") else str(name)
             for chrom, start, end, name in zip(
@@ -201,7 +201,9 @@ def find_regions(
                 do="Give the genome that the genes were annotated on.",
             )
         out.append(Region(chrom, start, end, name, strand, (start + end) // 2, where))
-    return [region._replace(name=name) for region, name in zip(out, _unique([r.name for r in out]))]
+    return [
+        region._replace(name=name) for region, name in zip(out, unique_names([r.name for r in out]))
+    ]
 
 
 def read_sequences(path: str | Path) -> tuple[list[Region], list[NDArray[np.uint8]]]:
@@ -214,7 +216,7 @@ def read_sequences(path: str | Path) -> tuple[list[Region], list[NDArray[np.uint
     codes : list of uint8 arrays
     """
     records = read_records(path)
-    names = _unique([record.name for record in records])
+    names = unique_names([record.name for record in records])
     regions, codes = [], []
     for record, name in zip(records, names):
         where = f"{path}, line {record.line}"
@@ -227,12 +229,12 @@ def read_sequences(path: str | Path) -> tuple[list[Region], list[NDArray[np.uint
     return regions, codes
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """Number names that come twice.
 
     Examples
     --------
-    >>> _unique(["a", "b", "a"])
+    >>> unique_names(["a", "b", "a"])
     ['a', 'b', 'a_2']
     """
     seen: dict[str, int] = {}

@@ -5,6 +5,7 @@ Reads the folders that `finetune` writes (task.json, metrics.json, metrics.jsonl
 
 import csv
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -33,6 +34,7 @@ from epilm.plots.page import (
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
 from epilm.tasks import TASKS, find_task
+from epilm.training.learning import option_name
 
 # metric -> (heading, what guessing gives on balanced classes or None = the share of positives)
 METRICS: dict[str, str] = {
@@ -145,11 +147,23 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
         section.details.append(("Notes on the data", "\n".join(quiet)))
     section.tables += _score_tables(tables_of(kept), kept.get("best_epoch"))
     section.pictures += _learning_curves(history)
+    kept_out = _kept_for_test(about, settings)
+    if kept_out and kept and "test" not in tables_of(kept):
+        section.text.append(
+            f"{', '.join(kept_out)}: kept for the test, and not read here. The last command of this"
+            " page scores it and prints the scores; the run does not keep them."
+        )
     outlines = outlines_of(run)
     if part := next((name for name in ("test", "valid") if name in outlines), None):
         section.pictures += outline_pictures(outlines[part], part)
     section.details.append(("The settings", json.dumps(settings, indent=2)))
     return section
+
+
+def _kept_for_test(about: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Chromosomes and cell types that a run on places of a store did not read."""
+    chroms = [str(name) for name in about.get("test_chroms", [])]
+    return [*chroms, *map(str, settings.get("test_cells", []))] if chroms else []
 
 
 def _facts(
@@ -177,7 +191,7 @@ def _facts(
         ("Learned in", ", ".join(about.get("cells", []))),
         ("Learned on", ", ".join(about.get("train_chroms", []))),
         ("Epoch chosen on", ", ".join(about.get("valid_chroms", []))),
-        ("Never read", ", ".join(about.get("test_chroms", []))),
+        ("Never read", ", ".join(_kept_for_test(about, settings))),
         ("Window", window),
         ("Signals", ", ".join(":".join(signal) for signal in about.get("signals", []))),
         ("Start", start_of(about or given)),
@@ -217,12 +231,12 @@ def _score_tables(
             if key in last
         ]
         return [Table(["metric", *parts], rows, "Scores")]
+    elsewhere = "" if "test" in parts else "; test scores come from epilm evaluate"
     out = []
     for part in parts:
         keys = [key for key in SCORES if any(key in t for t in tables[part].values())]
         caption = (
-            f"Validation rows, epoch {best}: they chose the epoch, so they flatter; test scores"
-            " come from epilm evaluate"
+            f"Validation rows, epoch {best}: they chose the epoch, so they flatter{elsewhere}"
             if part == "valid"
             else f"{part} rows"
         )
@@ -288,17 +302,18 @@ def _changed(task: str, settings: Mapping[str, Any]) -> list[str]:
     if task not in names:
         return []
     words = []
-    for option in fields(find_task(task).options_of("finetune")):
+    spec = find_task(task).options_of("finetune")
+    for option in fields(spec):
         value = settings.get(option.name)
         usual = list(option.default) if isinstance(option.default, tuple) else option.default
         if option.name in ("epochs", "lr", "seed", "device") or value in (None, usual, []):
             continue
-        name = option.name.replace("_", "-")
+        name = option_name(spec, option.name)
         if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
+            words.append(name if value else f"--no-{name.removeprefix('--')}")
         else:
-            several = " ".join(map(str, value)) if isinstance(value, list) else value
-            words.append(f"--{name} {several}")
+            several = value if isinstance(value, list) else [value]
+            words.append(" ".join([name, *(shlex.quote(str(each)) for each in several)]))
     return words
 
 

@@ -20,6 +20,7 @@ from epilm.metrics.bin_scores import METRICS
 Floats = NDArray[np.float64]
 Method = Literal["mean_rank", "log_rank", "challenge"]
 METHODS: tuple[str, ...] = get_args(Method)
+RULES = {"mean_rank": "mean rank", "log_rank": "log rank", "challenge": "the challenge's rule"}
 WORST = 0.5  # of the challenge's mean over datasets, also for a dataset not entered
 _DIGITS = 9  # sums of logarithms in another order differ in the last bits; equal scores must tie
 
@@ -196,6 +197,16 @@ class Leaderboard:
     values: Floats | None = None
     notes: list[str] = field(default_factory=list)
 
+    def title(self) -> str:
+        """Say what ranks these are."""
+        return f"Ranks by {RULES[self.method]}" + (
+            "" if self.values is not None else " (published)"
+        )
+
+    def score_name(self) -> str:
+        """Name what the overall scores are."""
+        return "mean share" if self.method == "challenge" else "mean rank"
+
     def order(self) -> list[int]:
         """Indices of the models, the best first; equal ones in the order given."""
         return sorted(
@@ -228,6 +239,38 @@ class Leaderboard:
             "values": plain(self.values),
             "notes": self.notes,
         }
+
+    @classmethod
+    def from_dict(cls, kept: Mapping[str, Any]) -> "Leaderboard":
+        """Open what `as_dict` gave.
+
+        Examples
+        --------
+        >>> board = rank_by_ranks(["m", "n"], ["A", "B"], [[1, 2], [1, np.nan]])
+        >>> Leaderboard.from_dict(board.as_dict()).ranks.tolist()
+        [[1.0, 2.0], [1.0, nan]]
+        """
+
+        def array(name: str) -> Floats | None:
+            return None if kept[name] is None else np.array(kept[name], np.float64)  # None is NaN
+
+        ranked, scores, last = array("ranks"), array("overall_scores"), array("overall")
+        assert ranked is not None
+        assert scores is not None
+        assert last is not None
+        models, datasets, metrics = (tuple(kept[k]) for k in ("models", "datasets", "metrics"))
+        return cls(
+            kept["method"],
+            models,
+            datasets,
+            metrics,
+            ranked,
+            array("dataset_scores"),
+            scores,
+            last,
+            array("values"),
+            list(kept["notes"]),
+        )
 
 
 def rank_models(

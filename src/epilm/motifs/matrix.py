@@ -265,6 +265,7 @@ def factor_matrices(
     background: Background = "uniform",
     short: Short = "allow_best",
     out: Sequence[NDArray[np.float16]] | None = None,
+    only: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], object] | None = None,
     threads: int | None = None,
 ) -> tuple[list[NDArray[np.float16]], MotifReport]:
@@ -280,6 +281,9 @@ def factor_matrices(
         One or more, none twice.
     out : sequence of float16 arrays, shape (R, F) each, optional
         Written in place and returned.
+    only : int64 array, shape (N,), optional
+        Score these regions alone, in this order: R of the results is N then. What is taken from all
+        regions (GC bins) still is, so that each row is what it is in the whole.
 
     Returns
     -------
@@ -301,6 +305,12 @@ def factor_matrices(
     ... )
     >>> best.tolist(), count.tolist()
     ([[2.7578125]], [[2.0]])
+    >>> starts, ends = np.array([0, 1, 2]), np.array([5, 4, 5])
+    >>> (some,), _ = factor_matrices(
+    ...     codes, starts, ends, [motif], ("count",), p=0.1, only=np.array([2, 0])
+    ... )
+    >>> some.tolist()
+    [[1.0], [2.0]]
     """
     statistics = tuple(statistics)
     _check_statistics(statistics)
@@ -311,7 +321,7 @@ def factor_matrices(
     codes = as_codes(genome_codes)
     first, last = check_regions(starts, ends, len(codes))
     motifs = duplicate_free(motifs, "motifs")
-    shape = (len(first), len(motifs))
+    shape = (len(first) if only is None else len(only), len(motifs))
     targets = [np.empty(shape, dtype=np.float16) for _ in statistics] if out is None else list(out)
     if len(targets) != len(statistics):
         raise InputError(
@@ -328,6 +338,8 @@ def factor_matrices(
     else:
         group = np.zeros(len(first), dtype=np.int64)
         backgrounds = (base_background(codes) if background == "genome" else UNIFORM)[None, :]
+    if only is not None:
+        first, last, group = first[only], last[only], group[only]
     total, done = len(first), 0
     made = []
     for number, bg in enumerate(backgrounds):

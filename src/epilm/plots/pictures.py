@@ -155,15 +155,20 @@ def project(vectors: ArrayLike, how: str = "tsne", seed: int = 0) -> np.ndarray:
     Returns
     -------
     float64 (N, 2)
+        All 0 where the vectors are equal: scikit-learn's t-SNE ends the whole process then.
 
     Examples
     --------
     >>> project(np.eye(5), "pca").shape
     (5, 2)
+    >>> project(np.full((4, 3), 0.1)).any()
+    np.False_
     """
-    table = np.asarray(vectors, np.float64)
-    table = table - table.mean(0)
+    given = np.asarray(vectors, np.float64)
+    table = given - given.mean(0)
     left, size, _ = np.linalg.svd(table, full_matrices=False)
+    if size.max(initial=0.0) <= 1e-12 * np.linalg.norm(given):
+        return np.zeros((len(given), 2))
     parts = left * size
     if how == "pca":
         return parts[:, :2]

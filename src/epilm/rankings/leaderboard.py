@@ -204,7 +204,7 @@ def write_board(board: Leaderboard, folder: Path) -> None:
     write_json(folder / "leaderboard.json", board.as_dict())
     lines = ["\t".join(("dataset", *board.models))]
     lines += ["\t".join((d, *map(_rank, row))) for d, row in zip(board.datasets, board.ranks)]
-    lines.append("\t".join((_score_name(board), *(f"{v:.6f}" for v in board.overall_scores))))
+    lines.append("\t".join((board.score_name(), *(f"{v:.6f}" for v in board.overall_scores))))
     lines.append("\t".join(("overall", *map(_rank, board.overall))))
     (folder / "ranks.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     if board.values is not None:
@@ -220,55 +220,13 @@ def write_board(board: Leaderboard, folder: Path) -> None:
 def write_pictures(board: Leaderboard, folder: Path) -> list[Path]:
     """Draw a leaderboard as PNG: ranks.png; with metric values auprc.png, gains.png and
     against.png.
-
-    The last two set the first of the ranking against the next ones, at most three.
     """
-    from epilm.plots.rank_plots import dataset_points, gain_bars, model_against_model, rank_heatmap
-    from epilm.plots.style import figure
+    from epilm.rankings.board_page import drawn
 
     written = []
-    names = [short_name(d) for d in board.datasets]
-    tall = 1.2 + 0.27 * len(names)
-    with figure(2.0 + 0.85 * len(board.models), tall + 0.8) as (fig, (ax,)):
-        rank_heatmap(ax, names, board.models, board.ranks, board.overall, title=_title(board))
-        fig.savefig(folder / "ranks.png", dpi=160, metadata={"Software": "epilm"})
-        written.append(folder / "ranks.png")
-    if board.values is None:
-        return written
-    area = board.values[:, :, board.metrics.index("auprc_dg")]
-    with figure(6.4, tall + 0.7) as (fig, (ax,)):
-        dataset_points(
-            ax,
-            names,
-            board.models,
-            area,
-            title="auPRC of each dataset",
-            label="auPRC (Davis-Goadrich)",
-        )
-        fig.savefig(folder / "auprc.png", dpi=160, metadata={"Software": "epilm"})
-        written.append(folder / "auprc.png")
-    first, *others = board.order()
-    pairs = [(m, first) for m in others[:3] if np.isfinite(area[:, m] - area[:, first]).any()]
-    if pairs:
-        for name, draw, width, height in (
-            ("gains.png", gain_bars, 4.6, tall + 0.3),
-            ("against.png", model_against_model, 3.7, 4.0),
-        ):
-            with figure(width, height, columns=len(pairs)) as (fig, axes):
-                for ax, (left, ahead) in zip(axes, pairs):
-                    draw(
-                        ax,
-                        names,
-                        area[:, left],
-                        area[:, ahead],
-                        (board.models[left], board.models[ahead]),
-                    )
-                if draw is gain_bars:  # one scale, or the panels cannot be compared
-                    limits = [ax.get_xlim() for ax in axes]
-                    for ax in axes:
-                        ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
-                fig.savefig(folder / name, dpi=160, metadata={"Software": "epilm"})
-                written.append(folder / name)
+    for name, fig, _, _ in drawn(board):
+        written.append(folder / f"{name}.png")
+        fig.savefig(written[-1], dpi=160, metadata={"Software": "epilm"})
     return written
 
 
@@ -287,9 +245,9 @@ def text_of(board: Leaderboard) -> str:
     def line(name: str, cells: Sequence[str]) -> str:
         return f"{name:<{first}}" + "".join(f"{cell:>{wide}}" for cell in cells)
 
-    lines = [_title(board), line("", board.models)]
+    lines = [board.title(), line("", board.models)]
     lines += [line(name, [_rank(v) for v in row]) for name, row in zip(names, board.ranks)]
-    lines.append(line(_score_name(board), [f"{v:.3f}" for v in board.overall_scores]))
+    lines.append(line(board.score_name(), [f"{v:.3f}" for v in board.overall_scores]))
     lines.append(line("overall", [_rank(v) for v in board.overall]))
     if board.values is not None:
         area = board.values[:, :, board.metrics.index("auprc_dg")]
@@ -299,15 +257,6 @@ def text_of(board: Leaderboard) -> str:
             for name, row in zip(names, area)
         ]
     return "\n".join([*lines, *board.notes])
-
-
-def _title(board: Leaderboard) -> str:
-    words = {"mean_rank": "mean rank", "log_rank": "log rank", "challenge": "the challenge's rule"}
-    return f"Ranks by {words[board.method]}" + ("" if board.values is not None else " (published)")
-
-
-def _score_name(board: Leaderboard) -> str:
-    return "mean share" if board.method == "challenge" else "mean rank"
 
 
 def _rank(value: float) -> str:

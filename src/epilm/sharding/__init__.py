@@ -1,1 +1,1 @@
-"""Work that is done in parts: joined again, and spread over the processes of this machine."""
+"""Work that is done in parts: joined again, and spread over processes, here or elsewhere."""

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from epilm.errors import InputError
+from epilm.errors import InputError, UsageError
 from epilm.shards import JoinedParts
 
 Say = Callable[[str], None]
@@ -15,9 +15,15 @@ VERBS = {
     "predict": "epilm.finetuning.predict_shards:merge_predictions",
     "explain": "epilm.explaining.explain_shards:merge_explanations",
     "score-variants": "epilm.variants.variant_shards:merge_scores",
+    "compare": "epilm.trials.trial_shards:merge_rows",
+    "ablate": "epilm.trials.trial_shards:merge_rows",
 }
 
-FOLDERS = ("explain",)  # what they write is a folder, which is replaced where that is said
+# A build has inputs that a part does not remember: patterns, hubs, NAME=FILE, tracks.
+ELSEWHERE = {"build": "Give the same epilm build command with --from-parts in place of --shard."}
+
+# What they write is a folder, which is replaced where that is said.
+FOLDERS = ("explain", "compare", "ablate")
 
 
 def merge(
@@ -60,6 +66,12 @@ def merge(
     paths = [parts] if isinstance(parts, str | Path) else list(parts)
     with JoinedParts(paths) as joined:
         verb = str(joined.about["verb"])
+        if verb in ELSEWHERE:
+            raise UsageError(
+                f"parts of epilm {verb} are not joined here",
+                where=str(joined.parts[0][0].parent),
+                do=ELSEWHERE[verb],
+            )
         if verb not in VERBS:
             raise InputError(
                 "the parts are of a command that this version does not join",

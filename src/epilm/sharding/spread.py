@@ -1,4 +1,5 @@
-"""A command as one process, as one of N shards, or in N processes of this machine.
+"""A command as one process, as one of N shards, or as all of them: in processes of this machine, by
+workers of Dask, as jobs of SLURM.
 
 Imports nothing heavy: the help of commands reads it.
 """
@@ -6,25 +7,92 @@ Imports nothing heavy: the help of commands reads it.
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from epilm.errors import UsageError
+
+if TYPE_CHECKING:
+    from epilm.sharding.shard_call import ShardCall
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Over how many processes the work is spread."""
+    """Over how many processes the work is spread, and where."""
 
     shard: str | None = None
     """i/N: compute the i-th of N parts and write it as part-i-of-N into the folder --out; epilm
     merge joins them."""
-    executor: Literal["local"] | None = None
-    """local: compute all parts here, in --jobs processes, and join them to --out."""
+    executor: Literal["local", "dask", "slurm"] | None = None
+    """Compute all parts and join them to --out. local: in processes of this machine; dask: by
+    workers of Dask; slurm: as an array of jobs."""
     jobs: int | None = None
-    """With --executor local: processes; as many as cores where not given."""
+    """With --executor: how many parts, each a process or job; as many as cores where all are here
+    and it is not given."""
+    scheduler: str | None = None
+    """With --executor dask: address of a scheduler that runs, tcp://HOST:8786; workers of this
+    machine where not given."""
+    slurm: list[str] | None = None
+    """With --executor slurm: settings of sbatch, NAME=VALUE: partition=gpu time=120 (minutes)
+    mem=16GB cpus_per_task=4 gpus_per_node=1 account=lab ..."""
+
+    def check(self) -> None:
+        """Refuse options that do not go together.
+
+        Raises
+        ------
+        UsageError
+
+        Examples
+        --------
+        >>> Spread(executor="local", scheduler="tcp://a:1").check()
+        Traceback (most recent call last):
+        epilm.errors.UsageError: --scheduler: it is of Dask. Found --executor local. Add --executor
+        dask, or leave it out.
+        """
+        if self.executor is None and self.jobs is not None:
+            raise UsageError(
+                "it says how many processes, and there is one",
+                where="--jobs",
+                found=self.jobs,
+                do="Add --executor local, or leave it out.",
+            )
+        for option, value, executor, of in (
+            ("--scheduler", self.scheduler, "dask", "Dask"),
+            ("--slurm", self.slurm, "slurm", "SLURM"),
+        ):
+            if value and self.executor != executor:
+                raise UsageError(
+                    f"it is of {of}",
+                    where=option,
+                    found=f"--executor {self.executor}" if self.executor else "no --executor",
+                    do=f"Add --executor {executor}, or leave it out.",
+                )
+        if self.executor is None:
+            return
+        if self.shard is not None:
+            raise UsageError(
+                "--shard is one part of the work and --executor does all of them",
+                found=f"--shard {self.shard} --executor {self.executor}",
+                do="Give one of them.",
+            )
+        if self.jobs is None and not self.here:
+            raise UsageError(
+                "it has to be said in how many parts",
+                where=f"--executor {self.executor}",
+                do="Give --jobs N.",
+            )
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(
+                "impossible value", where="--jobs", found=self.jobs, expected="at least 1"
+            )
+
+    @property
+    def here(self) -> bool:
+        """Whether all is computed on this machine."""
+        return self.executor == "local" or (self.executor == "dask" and self.scheduler is None)
 
 
 def spread_out(
@@ -54,29 +122,14 @@ def spread_out(
     UsageError
         If options do not go together.
     """
+    spread.check()
     if spread.executor is None:
-        if spread.jobs is not None:
-            raise UsageError(
-                "it says how many processes, and there is one",
-                where="--jobs",
-                found=spread.jobs,
-                do="Add --executor local, or leave it out.",
-            )
         return run(*words, out, shard=spread.shard, **named)
-    if spread.shard is not None:
-        raise UsageError(
-            "--shard is one part of the work and --executor does all of them",
-            found=f"--shard {spread.shard} --executor {spread.executor}",
-            do="Give one of them.",
-        )
-    jobs = cores() if spread.jobs is None else spread.jobs
-    if jobs < 1:
-        raise UsageError("impossible value", where="--jobs", found=jobs, expected="at least 1")
     if out is None:
         raise UsageError(
             "what several processes say is written to a file", where="--executor", do="Give --out."
         )
-    return _in_processes(run, words, Path(out), named, jobs)
+    return _in_parts(run, words, Path(out), named, spread)
 
 
 def cores() -> int:
@@ -84,18 +137,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_processes(
-    run: Callable[..., Any], words: tuple[Any, ...], out: Path, named: dict[str, Any], jobs: int
+def _in_parts(
+    run: Callable[..., Any],
+    words: tuple[Any, ...],
+    out: Path,
+    named: dict[str, Any],
+    spread: Spread,
 ) -> Any:
-    """Compute all shards in processes, then join them; parts of a stopped run are taken over."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from concurrent.futures.process import BrokenProcessPool
-
+    """Compute all shards, then join them; parts of a stopped run are taken over."""
     from epilm.atomic import locked
-    from epilm.errors import EpilmError
     from epilm.sharding.merge import merge
+    from epilm.sharding.shard_call import ShardCall
 
+    jobs = spread.jobs or cores()
     parts = out.parent / f".{out.name}.shards"
     if out.is_dir() and not named.get("overwrite"):
         raise UsageError(
@@ -104,48 +158,32 @@ def _in_processes(
             do="Choose another name, remove it, or pass --overwrite where the command has it.",
         )
     parts.mkdir(parents=True, exist_ok=True)
+    # On other machines, and where it was said, a process has the threads that it has.
+    own = spread.here and "OMP_NUM_THREADS" not in os.environ
+    threads = max(1, cores() // jobs) if own else None
     with locked(parts):
         # Another number of jobs is another division of the same work.
         for left in parts.glob("part-*"):
             if not left.name.endswith(f"-of-{jobs}"):
                 shutil.rmtree(left, ignore_errors=True)
-        # A fresh interpreter a process: one that is forked has the locks of torch's threads.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            waiting = [
-                pool.submit(_one, run, words, parts, named, f"{i}/{jobs}", max(1, cores() // jobs))
-                for i in range(1, jobs + 1)
-            ]
-            try:
-                for future in as_completed(waiting):
-                    print(future.result().text(), file=sys.stderr, flush=True)
-            except BrokenProcessPool:
-                pool.shutdown(cancel_futures=True)
-                raise EpilmError(
-                    "a process was killed, perhaps for memory",
-                    where=f"--jobs {jobs}",
-                    do="The same command goes on from the parts that are whole. For memory: fewer"
-                    " --jobs, or a lower --batch-size.",
-                ) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        call = ShardCall(run, words, named, parts.absolute(), jobs, Path.cwd(), threads)
+        for done in _computed(call, spread):
+            print(done.text(), file=sys.stderr, flush=True)
         done = merge(parts, out, overwrite=bool(named.get("overwrite")))
         shutil.rmtree(parts, ignore_errors=True)
     return done
 
 
-def _one(
-    run: Callable[..., Any],
-    words: tuple[Any, ...],
-    parts: Path,
-    named: dict[str, Any],
-    shard: str,
-    threads: int,
-) -> Any:
-    """One shard, in a process of its own."""
-    import torch
+def _computed(call: "ShardCall", spread: Spread) -> Iterator[Any]:
+    """Give the parts as they become whole, whoever computes them."""
+    if spread.executor == "dask":
+        from epilm.sharding.dask_pool import by_dask
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(threads)
-    return run(*words, parts, shard=shard, **named)
+        return by_dask(call, spread.scheduler)
+    if spread.executor == "slurm":
+        from epilm.sharding.slurm_array import by_slurm
+
+        return by_slurm(call, spread.slurm or ())
+    from epilm.sharding.local_pool import in_processes
+
+    return in_processes(call)

@@ -65,11 +65,33 @@ def ablate(
         If the folder holds another ablation, or something else.
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    maker, wanted = plan_trial(
+        name, seeds=seeds, first_seed=first_seed, size=size, data=data, say=say
+    )
+    return run_trial(maker, out, wanted, say)
+
+
+def plan_trial(
+    name: str | Path,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    first_seed: int = FIRST_SEED,
+    size: str | None = None,
+    data: LabFiles | None = None,
+    say: Say,
+) -> tuple[Maker, list[int]]:
+    """Read a description, open what it needs, and give who makes its rows, and the seeds; see
+    `ablate`.
+
+    Raises
+    ------
+    RecipeError, UsageError
+    """
     table, source = read_table(name, size)
     files = data or LabFiles()
     if "measure" in table:
         maker: Maker = StudyRows(study_of(table, source), files, say)
-        return run_trial(maker, out, seeds_of(5 if seeds is None else seeds, first_seed), say)
+        return maker, seeds_of(5 if seeds is None else seeds, first_seed)
     plan, source = read_design(name, size)
     for option in ("data", "genome"):
         if option in files.given():
@@ -95,4 +117,4 @@ def ablate(
         maker = lab = open_lab(plan, source, files)
         for note in lab.notes:
             say(note)
-    return run_trial(maker, out, wanted, say)
+    return maker, wanted

@@ -5,13 +5,15 @@ a command, in a folder of its own, so that a stopped row goes on inside the step
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from epilm.atomic import locked
 from epilm.errors import CheckpointError, EpilmError, RecipeError
 from epilm.hub.load import spec_of
 from epilm.plots.page import read_lines
@@ -34,6 +36,11 @@ from epilm.trials.learn import (
 )
 from epilm.trials.trial import Say
 from epilm.trials.trial_table import Words
+
+# What the page says of a pre-training it reads from these.
+PRETRAINING_FILES = tuple(
+    f"{home}runs/*/{name}" for home in ("", "seed*/") for name in ("*.json", "*.jsonl")
+)
 
 
 @dataclass(frozen=True)
@@ -172,12 +179,24 @@ def run_of(
         return model.run, 0.0
     run = folder / ("runs" if once else f"seed{seed}/runs") / model.name
     name, size, changes = recipe
-    if not (run / "summary.json").is_file():
-        say(f"pre-training {model.name}" + ("" if once else f", seed {seed}"))
-        changes = changes if once else (*changes, f"train.seed={seed}")
-        pretrain(name, store, run, size=size, set=changes)
+    with turn(run):
+        if not (run / "summary.json").is_file():
+            say(f"pre-training {model.name}" + ("" if once else f", seed {seed}"))
+            changes = changes if once else (*changes, f"train.seed={seed}")
+            pretrain(name, store, run, size=size, set=changes)
     rows = read_lines(run / "metrics.jsonl")
     return str(run), float(max((row.get("seconds") or 0.0 for row in rows), default=0.0))
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes a folder that rows share: one makes it, the others find it.
+
+    Several processes work in one folder where a trial is made in shards.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_name(f"{folder.name}.turn"), wait=True):
+        yield
 
 
 def stand_ins(setting: Setting, control: Control, store: Store) -> tuple[list[str], list[str]]:

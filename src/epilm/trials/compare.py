@@ -113,6 +113,43 @@ def compare_sets(
         of a manifest could be used.
     """
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    rows = rows_for(
+        sets,
+        models=models,
+        baselines=baselines,
+        settings=settings,
+        lrs=lrs,
+        motifs=motifs,
+        jobs=jobs,
+    )
+    rows.check_first(Path(out), rows_of(Path(out), rows.design), rows.keys(seeds), say)
+    result = run_trial(rows, out, list(seeds), say)
+    if isinstance(rows, ManifestRows) and result.rows and not scored(result.rows):
+        raise TrainingError(
+            "no set could be used",
+            where=str(out),
+            found=result.rows[0]["failed"],
+            do="runs.jsonl has the reason of each.",
+        )
+    return result
+
+
+def rows_for(
+    sets: Sequence[DataSet] | ManifestSets,
+    *,
+    models: Sequence[Competitor] = (),
+    baselines: Sequence[str] = ("kmer", "cnn", "random"),
+    settings: Learning | None = None,
+    lrs: Sequence[float] = (),
+    motifs: Any = None,
+    jobs: int = 1,
+) -> "SetRows":
+    """Check a comparison and give what makes its rows; see `compare_sets`.
+
+    Raises
+    ------
+    UsageError, InputError, CheckpointError
+    """
     spec = settings or Learning()
     for rate in lrs or (spec.lr,):
         check_learning(replace(spec, lr=rate))
@@ -130,18 +167,8 @@ def compare_sets(
             raise UsageError("one set is one job", where="--jobs", do="Give a manifest of sets.")
         rows = SetRows(list(sets), *field)
         rows.check()
-        return run_trial(rows, out, list(seeds), say)
-    many = ManifestRows([], *field, manifest=sets, jobs=jobs)
-    many.check_first(Path(out), list(seeds), say)
-    result = run_trial(many, out, list(seeds), say)
-    if result.rows and not scored(result.rows):
-        raise TrainingError(
-            "no set could be used",
-            where=str(out),
-            found=result.rows[0]["failed"],
-            do="runs.jsonl has the reason of each.",
-        )
-    return result
+        return rows
+    return ManifestRows([], *field, manifest=sets, jobs=jobs)
 
 
 @dataclass
@@ -178,6 +205,10 @@ class SetRows(Maker):
         arms += [model.name for model in self.models]
         pairs = [(0, arm) for arm in fixed] + [(seed, arm) for seed in seeds for arm in arms]
         return [(seed, name, arm) for seed, arm in pairs]
+
+    def starts(self) -> list[str]:
+        """Runs of the competitors."""
+        return [model.checkpoint for model in self.models if Path(model.checkpoint).exists()]
 
     def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
         """Fit one competitor on one set, and score it on the test rows."""
@@ -314,7 +345,11 @@ class ManifestRows(SetRows):
         order = {entry.name: at for at, entry in enumerate(self.manifest.entries)}
         return sorted(rows, key=lambda row: order.get(row["set"], -1))
 
-    def check_first(self, out: Path, seeds: Sequence[int], say: Say) -> None:
+    def piece(self, key: Key) -> str:
+        """All rows of a set, which is opened once."""
+        return key[1]
+
+    def check_first(self, folder: Path, rows: Sequence[Row], keys: Sequence[Key], say: Say) -> None:
         """See on the first set that is to be done and can be read that all competitors can start.
 
         What is wrong with a competitor is wrong in every set, and is refused here.
@@ -324,21 +359,19 @@ class ManifestRows(SetRows):
         TrainingError
             If the folder has scores of a set whose line or files were others.
         """
-        rows = scored(rows_of(out, self.design))
-        for row in rows:
+        there = scored(rows)
+        for row in there:
             made_of, name = row.get("made_of"), row["set"]
             if made_of and name in self._stamps and made_of != _digest(self._stamps[name]):
                 raise TrainingError(
                     self.design.words.other,
-                    where=str(out),
+                    where=str(folder),
                     found=f"{name}: its line in the manifest, or a file of it, was another one",
                     do=self.design.words.cure,
                 )
-        done = {key_of(self.design, row) for row in rows}
+        done = {key_of(self.design, row) for row in there}
         missing = {e.name for e in self.manifest.entries if e.missing}
-        wanted = {
-            key[1] for key in self.keys(seeds) if key not in done and key[1:] not in self.left_out
-        }
+        wanted = {key[1] for key in keys if key not in done and key[1:] not in self.left_out}
         say(f"{len(self.manifest.entries)} sets, {len(wanted)} of them to do")
         for name in sorted(missing & wanted):
             say(f"{name}: its files are not there")

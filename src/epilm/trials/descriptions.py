@@ -183,6 +183,11 @@ class Ablation:
         rows: list[Arm | Control] = [*arms, *controls]
         return {row.name: row for row in rows}
 
+    def model_row(self, setting: Setting, name: str) -> str:
+        """The row whose model a row asks: of a control its arm, of an arm itself."""
+        row = self.rows_of(setting)[name]
+        return row.arm if isinstance(row, Control) else name
+
     def factors_of(self, setting: Setting) -> tuple[str, ...]:
         """Factors of one setting."""
         return setting.factors or self.factors

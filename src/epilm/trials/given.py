@@ -22,7 +22,7 @@ from epilm.store.reader import Store
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import share_of_n
 from epilm.tasks.binding.sources import load_bins
-from epilm.trials.bench import Bench, check_bench
+from epilm.trials.bench import PRETRAINING_FILES, Bench, check_bench
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import Ablation, Setting, as_table, places_of
 from epilm.trials.learn import own_motifs
@@ -42,6 +42,8 @@ class LabRows(Maker):
     notes : list of str
         What is missing or was left out.
     """
+
+    page_reads = PRETRAINING_FILES
 
     def __init__(
         self,
@@ -69,6 +71,15 @@ class LabRows(Maker):
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """Seed after seed, setting after setting: arms, then controls."""
         return [(seed, cell.setting, cell.arm) for seed in seeds for cell in self.ablation.cells()]
+
+    def piece(self, key: Key) -> Key:
+        """A control belongs to the arm whose model it asks."""
+        setting = next(each for each in self.ablation.settings if each.name == key[1])
+        return (*key[:2], self.ablation.model_row(setting, key[2]))
+
+    def starts(self) -> list[str]:
+        """Runs that were pre-trained elsewhere."""
+        return [model.run for model in self.ablation.models if model.run]
 
     def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
         """Make one row."""

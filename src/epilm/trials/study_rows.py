@@ -53,6 +53,8 @@ class StudyRows(Maker):
         If something that is needed is missing, cannot be read, or is given in vain.
     """
 
+    page_reads = ("seed*/*.tsne.tsv",)
+
     def __init__(self, study: Study, files: LabFiles, say: Say) -> None:
         self.study, self.left_out = study, {}
         self._world: tuple[int, Store, ManifestSets] | None = None
@@ -95,6 +97,10 @@ class StudyRows(Maker):
             for arm in self.study.arms
             if arm.baseline != "kmer" or self.study.world or at == 0
         ]
+
+    def starts(self) -> list[str]:
+        """Runs that were pre-trained elsewhere."""
+        return [model.run for model in self.study.models if model.run]
 
     def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
         """Make one row."""

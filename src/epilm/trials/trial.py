@@ -11,7 +11,7 @@ Neighbours: `worlds`, `given`, `compare` make rows, `trial_table` adds up, `tria
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,11 +52,14 @@ class Maker(ABC):
         Rows (setting, arm) that cannot be, and why.
     around : callable
         What all rows are made in; all threads there are where not other.
+    page_reads : tuple of str
+        Patterns of the files of the folder that the page reads beside the rows.
     """
 
     design: Design
     left_out: dict[tuple[str, str], str]
     around: Callable[[], AbstractContextManager[Any]] = staticmethod(nullcontext)
+    page_reads: tuple[str, ...] = ()
 
     @abstractmethod
     def plan(self) -> dict[str, Any]:
@@ -80,12 +83,22 @@ class Maker(ABC):
             row.setdefault("seconds", time.monotonic() - started)
             yield key, row
 
+    def piece(self, key: Key) -> Hashable:
+        """What is made in one shard: rows that belong together; each row alone where not other."""
+        return key
+
+    def starts(self) -> Sequence[str]:
+        """Runs and checkpoints that rows start from."""
+        return ()
+
+    def check_first(  # noqa: B027 - most kinds have nothing to see
+        self, folder: Path, rows: Sequence[Row], keys: Sequence[Key], say: Say
+    ) -> None:
+        """Refuse what can be seen from the rows that a folder has, before the others are begun."""
+
     def in_order(self, rows: list[Row]) -> list[Row]:
         """Rows as the table has them; seed after seed where the design says its lines."""
-        order = {(cell.setting, cell.arm): at for at, cell in enumerate(self.design.cells)}
-        if not order:
-            return rows
-        return sorted(rows, key=lambda row: (row["seed"], order[self.design.place(row)]))
+        return rows_in_order(self.design, rows)
 
     @abstractmethod
     def page(self, folder: Path) -> Page:
@@ -121,6 +134,10 @@ class TrialResult:
     def verdicts(self) -> list[Verdict]:
         """A claim, a setting and a score each."""
         return judge(self.design, self.rows)
+
+    def summary(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"rows": len(self.rows), "table": self.table, "report": str(self.report)}
 
     def text(self) -> str:
         """The tables and the verdicts, to print."""
@@ -169,10 +186,10 @@ def run_trial(
         try:
             missing = [key for key in wanted if key not in done]
             for key, made in maker.make_all(missing, folder, say):
-                row = append_row(folder / words.rows, _names(design, key) | dict(made))
+                row = append_row(folder / words.rows, named_row(design, key) | dict(made))
                 rows = [*(old for old in rows if not _outdated(design, old, row)), row]
                 done.add(key)
-                say(_progress(design, row))
+                say(told_of(design, row))
                 if (begun := time.monotonic()) >= drawn + _REST * spent:
                     write_tables(folder, design, rows)
                     write_page(maker.page(folder), folder / PAGE)
@@ -187,6 +204,14 @@ def run_trial(
             write_tables(folder, design, rows)
             page = write_page(maker.page(folder), folder / PAGE)
     return TrialResult(design, rows, page, left_out)
+
+
+def rows_in_order(design: Design, rows: list[Row]) -> list[Row]:
+    """Rows as the table has them; seed after seed where the design says its lines."""
+    order = {(cell.setting, cell.arm): at for at, cell in enumerate(design.cells)}
+    if not order:
+        return rows
+    return sorted(rows, key=lambda row: (row["seed"], order[design.place(row)]))
 
 
 def seeds_of(seeds: int | Sequence[int], first: int = FIRST_SEED) -> list[int]:
@@ -324,7 +349,8 @@ def _outdated(design: Design, old: Row, new: Row) -> bool:
     return bool(old.get("failed")) and setting == new_setting and arm in ("", new_arm)
 
 
-def _names(design: Design, key: Key) -> Row:
+def named_row(design: Design, key: Key) -> Row:
+    """A row without scores: its seed, setting and arm under the words of the trial."""
     seed, setting, arm = key
     words = design.words
     return {"seed": seed, **({words.setting: setting} if words.setting else {}), words.arm: arm}
@@ -334,7 +360,8 @@ def _name(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _progress(design: Design, row: Row) -> str:
+def told_of(design: Design, row: Row) -> str:
+    """A line on a row that was made."""
     if why := row.get("failed"):
         return f"{_name(*design.place(row))}: FAILED: {why}"
     values = [(score, row.get(score)) for score in design.words.printed[:3]]

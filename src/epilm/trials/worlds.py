@@ -17,7 +17,7 @@ from epilm.store.reader import Store
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.sources import load_bins
-from epilm.trials.bench import Bench, check_bench
+from epilm.trials.bench import PRETRAINING_FILES, Bench, check_bench, turn
 from epilm.trials.descriptions import Ablation, as_table
 from epilm.trials.trial import Key, Maker, Say
 from epilm.trials.trial_page import ablation_page, design_of
@@ -28,20 +28,21 @@ def make_world(home: Path, world: str, seed: int, cells: Sequence[str], say: Say
     tracks of cell types, unless they are there.
     """
     data, store = home / "data", home / "store"
-    if not data.is_dir():
-        say(f"seed {seed}: an invented genome ({world})")
-        simulate(data, world, seed)
-    if not store.is_dir():
-        build(
-            genome=data / "genome.fa",
-            peaks={cell: data / f"peaks/{cell}.narrowPeak.gz" for cell in cells},
-            motifs=data / "motifs.jaspar",
-            states={cell: data / f"states/{cell}.bed.gz" for cell in cells},
-            accessibility={cell: data / f"signals/{cell}.accessibility.bw" for cell in cells},
-            mappability=data / "signals/mappability.bw",
-            assembly="simulated",
-            out=store,
-        )
+    with turn(store):
+        if not data.is_dir():
+            say(f"seed {seed}: an invented genome ({world})")
+            simulate(data, world, seed)
+        if not store.is_dir():
+            build(
+                genome=data / "genome.fa",
+                peaks={cell: data / f"peaks/{cell}.narrowPeak.gz" for cell in cells},
+                motifs=data / "motifs.jaspar",
+                states={cell: data / f"states/{cell}.bed.gz" for cell in cells},
+                accessibility={cell: data / f"signals/{cell}.accessibility.bw" for cell in cells},
+                mappability=data / "signals/mappability.bw",
+                assembly="simulated",
+                out=store,
+            )
     return store
 
 
@@ -49,6 +50,7 @@ class WorldRows(Maker):
     """Makes the rows of an ablation on invented worlds."""
 
     around = staticmethod(one_thread)  # on which toys are quickest
+    page_reads = PRETRAINING_FILES
 
     def __init__(self, plan: Ablation, source: Source) -> None:
         self.ablation, self.source = plan, source
@@ -62,6 +64,11 @@ class WorldRows(Maker):
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """World after world: arms, then controls."""
         return [(seed, "", name) for seed in seeds for name in self.ablation.titles()]
+
+    def piece(self, key: Key) -> Key:
+        """A control belongs to the arm whose model it asks."""
+        (setting,) = self.ablation.settings
+        return (*key[:2], self.ablation.model_row(setting, key[2]))
 
     def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
         """Make one row in the world of its seed."""

@@ -18,7 +18,7 @@ from epilm.tasks.binding.bins import Bins
 from epilm.tasks.binding.controls import controlled
 from epilm.tasks.binding.dream.submission import write_submission
 from epilm.tasks.binding.leak import leak_of
-from toy_binding import quick, started, toy_labels, toy_store
+from toy_binding import LARGE, quick, started, toy_labels, toy_store
 
 
 def one_table(run, data, *, cell, **options):
@@ -30,7 +30,7 @@ def one_table(run, data, *, cell, **options):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("store"))
+    return toy_store(tmp_path_factory.mktemp("store"), chroms=LARGE)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_what_is_missing_is_named(folder, store, labels, tmp_path):
             controls=["mean"],
             device="cpu",
         )
-    gaps = toy_store(tmp_path, n_share=3.0, name="gaps")
+    gaps = toy_store(tmp_path, n_share=3.0, name="gaps", chroms=LARGE)
     run = load_finetuned(folder)
     scored = one_table(
         run, toy_labels(gaps), cell="typeA", store=gaps, chroms=["chr3"], device="cpu"

@@ -10,12 +10,12 @@ from epilm.tasks.binding import BinLabels, Bins
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.rows import BinDraw, CellBins, join_labels, validation_rows
 from epilm.tokens.random import scrambled
-from toy_binding import toy_labels, toy_store
+from toy_binding import LARGE, toy_labels, toy_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",))
+    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",), chroms=LARGE)
 
 
 def rows_of(store, *tables, cells=()):

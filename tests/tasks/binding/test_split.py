@@ -5,12 +5,12 @@ import pytest
 from epilm.errors import InputError, UsageError
 from epilm.tasks.binding.rows import join_labels
 from epilm.tasks.binding.split import split_bins
-from toy_binding import toy_labels, toy_store
+from toy_binding import LARGE, toy_labels, toy_store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",))
+    return toy_store(tmp_path_factory.mktemp("store"), lonely=("typeD",), chroms=LARGE)
 
 
 def rows_of(store, *tables, cells=()):

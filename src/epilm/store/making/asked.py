@@ -63,6 +63,7 @@ class Asked:
     past_end: PastEnd
     strict: bool
     threads: int | None
+    from_parts: Sequence[str | Path] | None
     overwrite: bool
     progress: bool
 
@@ -130,8 +131,27 @@ def _check_regions(asked: Asked) -> None:
         )
 
 
+def check_scan(asked: Asked, option: str) -> None:
+    """Refuse parts of a scan where nothing is scanned.
+
+    Raises
+    ------
+    InputError
+        Naming the option that asks for them.
+    """
+    if asked.motifs is None or asked.regions_from == "none":
+        raise InputError(
+            "the parts are of the scan of regions with motifs, and nothing is scanned",
+            where=option,
+            found="no motifs" if asked.motifs is None else "neither peaks nor counts",
+            do=f"Leave {option} out, or give --motifs and one of --peaks and --counts.",
+        )
+
+
 def _check_motifs(asked: Asked) -> None:
     """Without regions there is no matrix to be made from motifs, nor a composition of regions."""
+    if asked.from_parts is not None:
+        check_scan(asked, "--from-parts")
     needing = (
         ("--background gc_bins", asked.background == "gc_bins"),
         ("--more-statistics", bool(asked.more_statistics)),

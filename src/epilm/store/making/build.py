@@ -23,7 +23,9 @@ from epilm.genome.fasta import Genome
 from epilm.motifs.matrix import Background, MotifReport, Statistic, factor_matrices
 from epilm.motifs.motif import Motif
 from epilm.motifs.pwm import Short
+from epilm.shards import JoinedParts
 from epilm.store.making.asked import Asked, Files, check
+from epilm.store.making.factor_parts import fill_from, joined_scan, scan_request
 from epilm.store.making.inputs import Peaks
 from epilm.store.making.progress import Bar, bars
 from epilm.store.making.raw import Raw, read_raw, sources
@@ -87,6 +89,7 @@ def build(
     past_end: PastEnd = "refuse",
     strict: bool = False,
     threads: int | None = None,
+    from_parts: Sequence[str | Path] | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Store:
@@ -167,6 +170,9 @@ def build(
         left out and counted.
     threads : int, optional
         For the motif scan; default all cores of the process.
+    from_parts : sequence of path, optional
+        Take the factor matrix from the parts that shards of the same command scanned
+        (`build_shards.build_shard`); all else is made here, byte for byte as in one process.
     overwrite : bool
         Replace an existing folder.
     progress : bool
@@ -187,14 +193,21 @@ def build(
     asked = Asked(**locals())  # the arguments and nothing else: no other name is local yet
     check(asked)
     track_files = _list_tracks(asked)
-    with atomic_folder(out, overwrite=overwrite) as folder, bars(progress) as bar:
+    with (
+        joined_scan(from_parts) as parts,
+        atomic_folder(out, overwrite=overwrite) as folder,
+        bars(progress) as bar,
+    ):
         raw = read_raw(asked, bar)
         writer = StoreWriter(folder, tuple(raw.genome.sizes), tuple(raw.genome.sizes.values()))
-        bases = _write_genome(writer, raw.genome, bar)
-        _clean_regions(asked, raw, bases, writer)
+        bases = write_genome(writer, raw.genome, bar)
+        clean_regions(asked, raw, bases, writer)
+        if parts is not None:  # before the tracks, which may take hours
+            rows = raw.regions.structured(writer.chroms)
+            parts.check_request(scan_request(asked, raw.motifs, bases, rows, writer.chroms))
         tracks = _write_tracks(asked, track_files, writer, bar)
         cells, rows = _write_regions(raw.regions, tracks, writer)
-        scanned = _write_factors(asked, raw.motifs, bases, rows, writer, bar)
+        scanned = _write_factors(asked, raw.motifs, bases, rows, writer, bar, parts)
         if raw.contacts is not None:
             writer.contacts(raw.contacts[1], raw.contacts[2])
         writer.finish(
@@ -244,7 +257,8 @@ def _list_tracks(asked: Asked) -> _TrackFiles:
 # -- the stages that write
 
 
-def _write_genome(writer: StoreWriter, genome: Genome, bar: Bar) -> np.ndarray:
+def write_genome(writer: StoreWriter, genome: Genome, bar: Bar) -> np.ndarray:
+    """Write the flat genome; give it."""
     flat = writer.genome()
     for chrom, begin in zip(bar(writer.chroms, "genome"), writer.offsets[:-1], strict=True):
         flat[begin : begin + genome.sizes[chrom]] = genome.codes(chrom)
@@ -266,7 +280,7 @@ class _Flat:
         return self._flat[begin : begin + self.sizes[chrom]]
 
 
-def _clean_regions(asked: Asked, raw: Raw, bases: np.ndarray, writer: StoreWriter) -> None:
+def clean_regions(asked: Asked, raw: Raw, bases: np.ndarray, writer: StoreWriter) -> None:
     """Cut wide regions, leave out those on the blacklist and those of N, in place."""
     if asked.regions_from == "none":
         return
@@ -317,25 +331,52 @@ def _write_factors(
     rows: np.ndarray,
     writer: StoreWriter,
     bar: Bar,
+    parts: JoinedParts | None,
 ) -> MotifReport | None:
-    """Scan the regions with the motifs into one matrix a statistic; None without motifs.
+    """Scan the regions with the motifs into one matrix a statistic, or take what parts scanned;
+    None without motifs.
 
     Without regions there is no matrix: the motifs are kept with their cuts.
     """
     if motifs is None:
         return None
-    starts = writer.offsets[rows["chrom"]] + rows["start"]
-    ends = writer.offsets[rows["chrom"]] + rows["end"]
     names = (None, *asked.statistics[1:]) if len(rows) else ()
     out = [writer.matrix((len(rows), len(motifs)), name) for name in names]
-    with bar.counting("motifs", len(rows)) as done:
-        _, report = factor_matrices(
+    if parts is None:
+        report = scan(asked, motifs, bases, rows, writer.offsets, bar, out=out or None)[1]
+    else:
+        nothing = np.zeros(0, np.int64)  # the cuts alone
+        report = scan(asked, motifs, bases, rows, writer.offsets, bar, only=nothing)[1]
+        fill_from(parts, out)
+    for name, matrix in zip(names, out, strict=True):
+        matrix.flush()
+        writer.sums(matrix, rows["chrom"], name)
+    writer.motifs(_motif_entries(motifs, report))
+    return report
+
+
+def scan(
+    asked: Asked,
+    motifs: Sequence[Motif],
+    bases: np.ndarray,
+    rows: np.ndarray,
+    offsets: np.ndarray,
+    bar: Bar,
+    *,
+    out: Sequence[np.ndarray] | None = None,
+    only: np.ndarray | None = None,
+) -> tuple[list[np.ndarray], MotifReport]:
+    """Scan regions, or some of them, as asked; see `motifs.matrix.factor_matrices`."""
+    begin = offsets[rows["chrom"]]
+    with bar.counting("motifs", len(rows) if only is None else len(only)) as done:
+        return factor_matrices(
             np.asarray(bases),
-            starts,
-            ends,
+            begin + rows["start"],
+            begin + rows["end"],
             motifs,
             asked.statistics,
-            out=out or None,
+            out=out,
+            only=only,
             progress=done,
             p=asked.p,
             pseudocount=asked.pseudocount,
@@ -343,11 +384,6 @@ def _write_factors(
             short=asked.short,
             threads=asked.threads,
         )
-    for name, matrix in zip(names, out, strict=True):
-        matrix.flush()
-        writer.sums(matrix, rows["chrom"], name)
-    writer.motifs(_motif_entries(motifs, report))
-    return report
 
 
 def _motif_entries(motifs: Sequence[Motif], report: MotifReport) -> list[dict[str, Any]]:

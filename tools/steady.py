@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def main() -> None:
     first = len(rows) // 5
     slope = np.polyfit(np.arange(first, len(rows)), memory[first:], 1)[0]
     print("| steps | memory at the end, MB | processor ms a step |\n|---|---:|---:|")
-    for at in range(0, len(rows), first):
-        last = min(at + first, len(rows)) - 1
+    edges = np.linspace(0, len(rows), 6).astype(int).tolist()
+    for at, stop in pairwise(edges):
+        last = stop - 1
         spent = (seconds[last] - seconds[at]) / max(last - at, 1)
         print(f"| {at + 1:,} to {last + 1:,} | {memory[last] / 1e6:.1f} | {spent * 1e3:.2f} |")
     print(f"\nslope of memory behind step {first:,}: {slope:.0f} bytes a step")

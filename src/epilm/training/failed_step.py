@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 from torch import Tensor
 
 from epilm.atomic import atomic_folder, read_checked, write_json
-from epilm.batch import tensors_of
 from epilm.errors import EpilmError
 from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 
@@ -84,7 +83,7 @@ def bundle_of(kind: type[Bundle], tensors: Mapping[str, Tensor]) -> Bundle:
     """
     values: dict[str, Any] = {}
     for name, hint in get_type_hints(kind).items():
-        inner = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
+        inner: Any = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
         if name in tensors:
             values[name] = tensors[name]
         elif inner is not None:
@@ -93,7 +92,7 @@ def bundle_of(kind: type[Bundle], tensors: Mapping[str, Tensor]) -> Bundle:
                 for key, tensor in tensors.items()
                 if key.startswith(f"{name}.")
             }
-            values |= {name: bundle_of(inner, below)} if below else {}  # type: ignore[arg-type]
+            values |= {name: bundle_of(inner, below)} if below else {}
     return kind(**values)
 
 
@@ -112,7 +111,7 @@ def keep_failed(out: Path, about: Mapping[str, Any], batches: Sequence[Any], ran
         Of several processes each keeps what it read.
     """
     folder = out / (f"{FAILED}-{rank}" if rank else FAILED)
-    wants = bytes_of(tensor for batch in batches for tensor in tensors_of(batch))
+    wants = bytes_of(tensor for batch in batches for tensor in named_tensors(batch).values())
     try:
         with atomic_folder(folder, overwrite=True, wants=wants) as new:
             for number, batch in enumerate(batches):

@@ -54,10 +54,8 @@ def draw_region(each: RegionMap, about: dict[str, Any], path: Path | None = None
         letters = np.where(each.codes[None] == np.arange(4)[:, None], each.scores, 0.0)
         letter_logo(top, letters, start)
         region = each.region
-        top.set_title(
-            f"{region.name}  {region.chrom}:{start:,}-{region.end:,}  {about['method']} of"
-            f" {about['output']}"
-        )
+        # Chromosome and positions stand along the axis below.
+        top.set_title(f"{region.name}: {about['method']} of {about['output']}")
         top.set_ylabel("score")
         below = [top]
         for number, (table, rows, label) in enumerate(shown, 1):

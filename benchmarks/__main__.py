@@ -107,6 +107,8 @@ ROWS = (
     Row(13, "row13_region_tower.py", ("transformers",), ONE),
     Row(14, "row14_contrastive.py", arguments=ONE),
     Row(15, "row15_track_windows.py", ("pyBigWig",)),
+    Row(16, "row16_finetune.py", ("transformers", "accelerate"), ("--rows", "256")),
+    Row(17, "row17_splice.py"),
     Row(None, "metrics_dream.py", ("sklearn",)),
     Row(None, "predict_bins.py"),
     Row(None, "predict_genome.py"),

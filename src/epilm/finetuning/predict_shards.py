@@ -102,7 +102,7 @@ def predict_shard(
             piece = rows_at_once(examples)
             for first in range(0, len(examples), piece):
                 rows = np.arange(first, min(first + piece, len(examples)))
-                for at in reading.blocks(rows, min(score.batch, piece)):
+                for at in reading.blocks(rows, score.rows_of_a_pass(examples)):
                     if mine.has(unit):
                         values = logits_of_block(
                             opened,

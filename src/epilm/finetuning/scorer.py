@@ -25,6 +25,7 @@ from epilm.tasks.label_kinds import Labels
 from epilm.tasks.lesson import Rows
 
 BATCH = 256
+CACHED = 10_000  # bases whose layers stay in a processor's cache: more at once take longer
 PIECE = 1 << 16  # examples whose answers are in memory at a time
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -184,6 +185,14 @@ class ModelScorer:
         self.about = model.about | {"path": str(model.path or ""), "read_notes": []}
         self.reads = reads_of(model.spec, self.about)
 
+    def rows_of_a_pass(self, examples: Any) -> int:
+        """Say how many rows a forward pass takes; fewer where each of them has many answers."""
+        rows = min(self.batch, rows_at_once(examples))
+        answers = int(getattr(examples, "answers", 1))
+        if self.place.device.type == "cpu" and answers > 1:
+            rows = min(rows, max(1, CACHED // answers))
+        return rows
+
     def __call__(self, examples: Any, store: Any = None) -> Iterator[NDArray[Any]]:
         """Give probabilities block by block, in the examples' order."""
         reading = reading_of(self.model, examples, store, self.place.device, self.say)
@@ -199,7 +208,7 @@ class ModelScorer:
                 reading,
                 rows,
                 place=self.place,
-                batch=min(self.batch, piece),
+                batch=self.rows_of_a_pass(examples),
                 both_strands=self.both,
             )
             yield said_of(self.model.labels, logits)

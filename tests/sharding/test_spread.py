@@ -66,7 +66,10 @@ def kill_one(parts, killed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("executor", "jobs"), [("local", 1), ("dask", 2)])
+# With Dask it is Dask that starts the part again.
+@pytest.mark.parametrize(
+    ("executor", "jobs"), [("local", 1), pytest.param("dask", 2, marks=pytest.mark.twin)]
+)
 def test_a_part_whose_process_was_killed_is_done_again(world, tmp_path, capfd, executor, jobs):
     killed, out = [], tmp_path / "out.tsv"
     killer = threading.Thread(target=kill_one, args=(tmp_path / ".out.tsv.shards", killed))

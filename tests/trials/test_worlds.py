@@ -67,6 +67,7 @@ def test_a_stopped_ablation_goes_on_with_the_rows_that_are_missing(small, tmp_pa
     assert not any("full" in line or "pre-training" in line for line in said)
 
 
+@pytest.mark.twin  # rows of shards: tests/trials/test_trial_shards.py
 def test_two_shards_joined_are_the_ablation_of_one_process(small, tmp_path, capsys):
     """The world and the pre-training are made once; a control is made where its arm is."""
     home, result, _ = small

@@ -224,14 +224,14 @@ def test_a_plan_that_is_not_calibrated_knows_memory_but_no_time_of_a_cpu(store):
 def test_a_run_that_cannot_fit_is_refused_and_the_cures_work(store, monkeypatch):
     words = {
         "size": "tiny",
-        "set": ["train.batch_size=16", "train.micro_batch=16", "objectives.matching.batch=16"],
+        "set": ["train.batch_size=16", "train.micro_batch=16"],
     }
-    whole = epilm.plan("genebert_native", store, device="h200", **words)
+    whole = epilm.plan("dnabert", store, device="h200", **words)
     memory = whole.memory
     room = memory["total"] - 0.7 * memory["activations"]
     monkeypatch.setitem(CHIPS, "toy", replace(CHIPS["l4"], name="Toy", memory=room))
     with pytest.raises(DoesNotFit, match="does not fit into the memory of Toy") as refused:
-        epilm.plan("genebert_native", store, device="toy", **words)
+        epilm.plan("dnabert", store, device="toy", **words)
     assert isinstance(refused.value, TrainingError)
     assert not refused.value.plan.fits
     cure = refused.value.plan.largest_micro_batch
@@ -239,10 +239,10 @@ def test_a_run_that_cannot_fit_is_refused_and_the_cures_work(store, monkeypatch)
     assert f"Set train.micro_batch={cure}, the largest that fits" in str(refused.value)
     assert "DOES NOT FIT" in refused.value.plan.text()
     words["set"][1] = f"train.micro_batch={cure}"
-    assert epilm.plan("genebert_native", store, device="toy", **words).fits
+    assert epilm.plan("dnabert", store, device="toy", **words).fits
     words["set"][1] = f"train.micro_batch={2 * cure}"
     with pytest.raises(DoesNotFit):
-        epilm.plan("genebert_native", store, device="toy", **words)
+        epilm.plan("dnabert", store, device="toy", **words)
 
 
 def test_what_cannot_fit_at_all_says_so(store, monkeypatch):

@@ -111,23 +111,27 @@ class Ours:
         )
 
 
+def config_of(encoder: Any, dropout: float) -> BertConfig:
+    """BERT of an encoder's shape."""
+    block = encoder.blocks[0]
+    return BertConfig(
+        vocab_size=encoder.vocab,
+        hidden_size=encoder.hidden,
+        num_hidden_layers=len(encoder.blocks),
+        num_attention_heads=block.heads,
+        intermediate_size=block.up.out_features,
+        max_position_embeddings=encoder.max_positions,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+
+
 class Peer:
     """BertForMaskedLM with the same weights, as a loop around it would be written."""
 
     def __init__(self, ours: Ours, bf16: bool, dropout: float) -> None:
         encoder = ours.model.encoder
-        block = encoder.blocks[0]
-        config = BertConfig(
-            vocab_size=encoder.vocab,
-            hidden_size=encoder.hidden,
-            num_hidden_layers=len(encoder.blocks),
-            num_attention_heads=block.heads,
-            intermediate_size=block.up.out_features,
-            max_position_embeddings=encoder.max_positions,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-        )
-        self.model = BertForMaskedLM(config).train()
+        self.model = BertForMaskedLM(config_of(encoder, dropout)).train()
         state = to_bert_state(encoder.state_dict(), ours.model.masked_head.state_dict())
         self.model.load_state_dict(state, strict=False)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=LR, fused=True)

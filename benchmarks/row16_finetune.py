@@ -21,7 +21,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import numpy as np
 import torch
 from harness import compare, write_row
-from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from row09_bert_step import config_of
+from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
 from epilm.device import choose_place
 from epilm.finetuning.finetune import Teacher
@@ -33,7 +34,7 @@ from epilm.tasks.base import labelled
 from epilm.tasks.sequence_task import SequenceOptions
 from epilm.training.epochs import Epochs
 
-K, BATCH, LR = 6, 32, 2e-5
+K, BATCH, LR, DROPOUT = 6, 32, 2e-5, 0.1
 
 
 def quiet(_: str) -> None:
@@ -97,16 +98,7 @@ class Peer:
 
     def __init__(self, ours: Ours, folder: str) -> None:
         encoder = ours.encoder
-        block = encoder.blocks[0]
-        config = BertConfig(
-            vocab_size=encoder.vocab,
-            hidden_size=encoder.hidden,
-            num_hidden_layers=len(encoder.blocks),
-            num_attention_heads=block.heads,
-            intermediate_size=block.up.out_features,
-            max_position_embeddings=encoder.max_positions,
-        )
-        self.model = BertForSequenceClassification(config)
+        self.model = BertForSequenceClassification(config_of(encoder, DROPOUT))
         self.model.load_state_dict(to_bert_state(encoder.state_dict()), strict=False)
         self.start = {name: value.clone() for name, value in self.model.state_dict().items()}
         ids, labels = ours.ids(), ours.rows.labels

@@ -333,7 +333,7 @@ def test_rows_are_chosen_by_number_and_by_name(runner):
         "curves.py",
     ]
     assert runner.chosen([]) == list(runner.ROWS)
-    assert {row.number for row in runner.chosen([], numbered=True)} == set(range(1, 16))
+    assert {row.number for row in runner.chosen([], numbered=True)} == set(range(1, 18))
     with pytest.raises(SystemExit, match=r"no such row: 99; known: 1, 2, .*plan_check"):
         runner.chosen(["99"])
 

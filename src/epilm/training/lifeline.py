@@ -101,9 +101,10 @@ class Lifeline:
         if self._closed.is_set() or self.lost is not None:
             return
         self.lost = who
-        self._word.set()
+        # Before this process may know: it closes its lines then, and would be the one that is lost.
         if self.ranks.first:
             _tell(list(self._lines), f"{who}\n".encode())
+        self._word.set()
         threading.Thread(target=self._end_unless_closed, daemon=True).start()
 
     def _end_unless_closed(self) -> None:

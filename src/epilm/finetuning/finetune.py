@@ -603,6 +603,7 @@ def _begin(
         )
     if RESULT not in there:
         return None
+    _sweep(out)  # killed while it swept
     kept = json.loads((out / RESULT).read_text(encoding="utf-8"))
     say(f"the run is complete: best epoch {kept['best_epoch']}, the model is in {out / MODEL}")
     return Result(
@@ -667,6 +668,11 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             },
         },
     )
+    _sweep(out)
+
+
+def _sweep(out: Path) -> None:
+    """States of a run that is whole are needed no more."""
     for folder in (STATES, SECOND):
         shutil.rmtree(out / folder, ignore_errors=True)
 

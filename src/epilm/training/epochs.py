@@ -361,6 +361,7 @@ class Epochs:
         if best.is_file():
             self.best_weights = load_tensors(best, self.place.device)
         self.say(f"going on after epoch {len(history.rows)} of {self.spec.epochs}")
+        write_log(self.out, history.rows)  # killed behind a state, it lacks that epoch
         return len(history.rows)
 
 

@@ -43,6 +43,7 @@ def main() -> None:
     from epilm.models.classifier import classifier_from
     from epilm.models.from_spec import build_model
     from epilm.models.model_spec import EncoderSpec, ModelSpec
+    from toy_explained import ABOUT
 
     torch.set_num_threads(1)
     width, hidden = arguments.window, arguments.hidden
@@ -63,16 +64,8 @@ def main() -> None:
         max_tokens=tokens + 2,
         next_segment="none",
     )
-    about = {
-        "task": "sequences",
-        "kind": "trunk",
-        "labels": {"kind": "classes", "names": ["0", "1"]},
-        "head": {"name": "linear"},
-        "streams": ["dna"],
-        "strands": "both",
-    }
     network = classifier_from(build_model(spec, seed=1), 2).eval()
-    subject = TaskSubject(Finetuned(network, spec, about), choose_place("cpu", "fp32"))
+    subject = TaskSubject(Finetuned(network, spec, ABOUT), choose_place("cpu", "fp32"))
     subject.batch = arguments.batch
     codes = np.random.default_rng(0).integers(0, 4, width + 10).astype(np.uint8)
     first = (width - arguments.bases) // 2

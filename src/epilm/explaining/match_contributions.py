@@ -185,7 +185,8 @@ def _rows_of(
     lines = []
     if model.layout == "per_region" and len(there) > 1:
         for at, name in enumerate(names):
-            lines.append((Removed("sequences", name, at, at), _without_sequence(model, batch, at)))
+            value = _without_sequence(model, batch, matrix, at)
+            lines.append((Removed("sequences", name, at, at), value))
     known = {str(motif["id"]): str(motif.get("name") or motif["id"]) for motif in store.motifs}
     columns = [known[str(factor)] for factor in maker.factor_ids]
     parts = [Removed("regions", name, at, at) for at, name in enumerate(names)]
@@ -206,14 +207,12 @@ def _rows_of(
         yield (region.name, removed.stream, removed.name, *interval, whole, whole - value)
 
 
-def _without_sequence(model: GeneBERT, batch: Batch, at: int) -> float:
+def _without_sequence(model: GeneBERT, batch: Batch, matrix: Tensor, at: int) -> float:
     """The score where the mean over sequences leaves one out, and the matrix stays whole."""
     regions = batch.regions.clone()
     regions[:, at] = -1
     sequence = model.encode_contrasts(replace(batch, regions=regions)).seq_embedding
-    matrix = model.encode_contrasts(batch).region_embedding
     assert sequence is not None
-    assert matrix is not None
     return float(cosine_similarity(sequence, matrix))
 
 

@@ -45,9 +45,12 @@ def compare(
     from epilm.trials.compare import compare_sets, competitors_of, learning_of, rows_for
     from epilm.trials.manifest import sets_of
 
-    settings, rates = learning_of(learning)
+    models = competitors_of(field.models or ())
+    settings, rates = learning_of(learning, models)
+    if not learning.lr:
+        print(f"lr {settings.lr:g}; --lr says otherwise", file=sys.stderr)
     how: dict[str, Any] = {
-        "models": competitors_of(field.models or ()),
+        "models": models,
         "baselines": [name for name in field.baselines.split(",") if name],
         "settings": settings,
         "lrs": rates,

@@ -98,7 +98,8 @@ class Networks:
     epochs: int = 5
     """Of the language models; the CNN takes three times as many."""
     lr: list[float] | None = None
-    """Learning rates; several are chosen among by valid AP. 2e-4 where not given."""
+    """Learning rates; several are chosen among by valid AP. Where not given 2e-4; 2e-3 if lab
+    recipes pre-trained all the models."""
     batch_size: int = 32
     """Rows of a step."""
     freeze: str = "none"

@@ -19,6 +19,7 @@ from epilm.device import Place
 from epilm.objectives.matching import contrast
 from epilm.objectives.table import MatchingSpec
 from epilm.pretraining.step import optimiser_step
+from epilm.training.fsdp import cut_up, whole
 from epilm.training.lifeline import Lifeline
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
@@ -70,9 +71,14 @@ def device(ranks: Ranks, out: str) -> None:
         torch.save((loss.detach(), weight.grad, log.grad), out)
 
 
-def step(ranks: Ranks, out: str, batch: int, group: int, dropout: float) -> None:
+def step(
+    ranks: Ranks, out: str, batch: int, group: int | None, dropout: float, cut: bool, clip: float
+) -> None:
     """One optimiser step on a toy, with matching and contacts; gradients are summed there."""
-    model = ToyModel(dropout, contacts=True).train()
+    model: Any = ToyModel(dropout, contacts=True).train()
+    if cut:
+        model = cut_up(model, torch.device("cpu"))
+    on = 0.3 if group is not None else 0.0
     figures = optimiser_step(
         model,
         make_batch,
@@ -80,15 +86,17 @@ def step(ranks: Ranks, out: str, batch: int, group: int, dropout: float) -> None
         np.arange(batch),
         step=3,
         lr=1e-3,
-        objectives=toy_objectives(group, contacts=0.3),
+        objectives=toy_objectives(group, contacts=on, **({} if on else {"weight": 0.0})),
         train=TrainSpec(micro_batch=2, seed=1),
-        clip=0.0,
+        clip=clip,
         ranks=ranks,
         place=Place(torch.device("cpu"), False, ()),
     )
     values = figures.summed(ranks)
+    grads = whole({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    weights = whole({n: p.detach() for n, p in model.named_parameters()})
     if ranks.first:
-        torch.save((values, {n: p.grad for n, p in model.named_parameters()}), out)
+        torch.save((values, grads, weights), out)
 
 
 def lifeline(ranks: Ranks, out: str, dies: int | None) -> None:

@@ -11,7 +11,7 @@ from epilm.pretraining.step import Ahead, cut, held_by, optimiser_step
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
-from toy_training import ToyModel, make_batch, toy_objectives
+from toy_training import ToyModel, make_batch, toy_genebert, toy_objectives
 
 PLACE = Place(torch.device("cpu"), False, ())
 
@@ -91,27 +91,30 @@ def test_the_contrast_of_contacts_is_as_wide_as_its_batch_however_it_is_cut(micr
 
 
 @pytest.mark.parametrize(
-    ("world", "batch", "group", "cut"),
+    ("world", "batch", "group", "cut", "blocks"),
     [
-        (2, 8, 8, False),
-        (2, 16, 10, False),
-        (3, 16, 10, False),
-        (4, 16, 8, False),
-        (2, 16, 10, True),
-        (3, 16, 10, True),
-        (2, 6, None, True),
+        (2, 8, 8, False, False),
+        (2, 16, 10, False, False),
+        (3, 16, 10, False, False),
+        (4, 16, 8, False, False),
+        (3, 16, 10, True, False),
+        (2, 6, None, True, False),
+        (2, 10, 10, True, True),
+        (3, 10, None, True, True),
     ],
 )
-def test_several_processes_make_the_step_of_one(world, batch, group, cut, tmp_path):
+def test_several_processes_make_the_step_of_one(world, batch, group, cut, blocks, tmp_path):
     """Contrasts of five and three micro-batches are dealt out unevenly; dropout is the same. The
     gradient's length is that of all, also where each process has a part of it.
     """
-    switches = {"contacts": 0.3} if group else {"contacts": 0.0, "weight": 0.0}
+    switches: dict = {"contacts": 0.3} if group and not blocks else {"contacts": 0.0}
+    switches |= {"model": toy_genebert(0.3)} if blocks else {}
+    switches |= {} if group else {"weight": 0.0}
     model, one, expected = one_step(2, group, dropout=0.3, batch=batch, clip=0.05, **switches)
-    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.3, cut, 0.05)
+    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.05, cut, blocks)
     values, gradients, weights = torch.load(tmp_path / "two", weights_only=True)
     for key in ("loss", "contacts/loss", "matching/loss", "contacts/recall@1"):
-        if group or key == "loss":
+        if key in one.values:
             assert values[key] == pytest.approx(float(one.values[key]), rel=1e-5), key
     assert float(one.norm) > 0.1
     assert values["gradient_norm"] == pytest.approx(float(one.norm), rel=1e-5)

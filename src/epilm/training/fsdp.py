@@ -113,8 +113,9 @@ def _no_leaf(module: nn.Module, given: Any, output: Any) -> None:
 
 def let_go(model: nn.Module) -> None:
     """Give back weights that were gathered and not given back: after a pass without gradient."""
-    if hasattr(model, "reshard"):
-        model.reshard()
+    reshard: Any = getattr(model, "reshard", None)
+    if reshard is not None:
+        reshard()
 
 
 def whole(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor]:
@@ -133,7 +134,8 @@ def whole(tensors: Mapping[str, Tensor], keep: bool = True) -> dict[str, Tensor]
     """
     out: dict[str, Tensor] = {}
     for name, value in tensors.items():
-        full = value.full_tensor().detach().cpu() if is_cut(value) else value  # type: ignore[operator]
+        part: Any = value
+        full = part.full_tensor().detach().cpu() if is_cut(value) else value
         if keep:
             out[name] = full
     return out

@@ -50,8 +50,6 @@ class SetFiles:
     manifest: Path | None = None
     """Table of sets: name, task, data, and columns for options (genome, negatives, valid, test,
     factor, ...); a column published names the set of the GeneBERT paper's Table 2."""
-    jobs: int = 1
-    """Sets of a manifest that are worked on at a time, each in a process of its own."""
     task: str | None = None
     """Instead of a manifest: one set's task."""
     data: Path | None = None

@@ -124,11 +124,21 @@ def compare_sets(
         jobs=jobs,
     )
     rows.check_first(Path(out), rows_of(Path(out), rows.design), rows.keys(seeds), say)
-    result = run_trial(rows, out, list(seeds), say)
-    if isinstance(rows, ManifestRows) and result.rows and not scored(result.rows):
+    return with_scores(run_trial(rows, out, list(seeds), say))
+
+
+def with_scores(result: TrialResult) -> TrialResult:
+    """Give a comparison that has a score.
+
+    Raises
+    ------
+    TrainingError
+        If no set of it could be used.
+    """
+    if result.rows and not scored(result.rows):
         raise TrainingError(
             "no set could be used",
-            where=str(out),
+            where=str(result.report.parent),
             found=result.rows[0]["failed"],
             do="runs.jsonl has the reason of each.",
         )

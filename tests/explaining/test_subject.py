@@ -1,39 +1,11 @@
-"""Windows that differ in a few bases are scored by what these reach: the plain loop says the same."""
+"""Windows that differ in a few bases are scored by what these reach; the plain loop agrees."""
 
 import numpy as np
 import pytest
-import torch
 
 from epilm.explaining.attribution import occlusion
-from epilm.explaining.frames import Region
-from epilm.explaining.splice_subject import SpliceSubject
-from epilm.explaining.subject import TaskSubject, stretches
-from epilm.finetuning.finetuned import BARE, Finetuned
-from epilm.models.dilated import DilatedCNN
-from epilm.models.networks import build_network
-from toy_explained import ABOUT, CPU, DNA, frame, louder, subject
-
-WIDTH = 60
-
-
-def factornet():
-    about = ABOUT | {"kind": "factornet", "head": {"window_bp": WIDTH}}
-    return TaskSubject(Finetuned(louder(build_network(None, about, seed=1)), DNA, about), CPU)
-
-
-def sites():
-    torch.manual_seed(1)
-    labels = {"kind": "bases", "names": ["neither", "acceptor", "donor"]}
-    about = {"task": "splice", "kind": "dilated", "labels": labels}
-    about |= {"window_bp": 100, "width": 20}
-    network = louder(DilatedCNN(3, 80, channels=4))
-    return SpliceSubject(Finetuned(network, BARE, about), CPU, "donor@70")
-
-
-def site_frame(made, strand):
-    codes = np.random.default_rng(0).integers(0, 4, 140).astype(np.uint8)
-    codes[[66, 75]] = 4
-    return made.frames(Region("c", 64, 76, "r", strand, 70), codes, None, 0)[1][0]
+from epilm.explaining.subject import stretches
+from toy_explained import WIDTH, factornet, frame, site_frame, sites, subject
 
 
 def cases():
@@ -90,7 +62,8 @@ def test_only_windows_near_the_frames_own_are_scored_by_what_changed(monkeypatch
 
     monkeypatch.setattr(made.network, "answer_altered", counted)
     made.substitutions(where)
-    assert sum(n for n, _ in seen) == 3 * WIDTH + 1 and {m for _, m in seen} == {1}
+    assert sum(n for n, _ in seen) == 3 * WIDTH + 1
+    assert {m for _, m in seen} == {1}
     seen.clear()
     made.score(where.codes[None], where)  # one window has nothing to share
     made.score(np.random.default_rng(0).integers(0, 4, (5, WIDTH)).astype(np.uint8), where)
@@ -103,4 +76,5 @@ def test_a_stretch_runs_from_the_first_to_the_last_changed_base():
     codes[1, [2, 4]] = 1
     codes[2, 5] = 1
     begin, length = stretches(codes, own)
-    assert length.tolist() == [0, 3, 1] and begin[1:].tolist() == [2, 5]
+    assert length.tolist() == [0, 3, 1]
+    assert begin[1:].tolist() == [2, 5]

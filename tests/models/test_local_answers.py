@@ -69,9 +69,7 @@ def test_the_small_cnn(both_strands, width, length, m):
 @pytest.mark.parametrize("both_strands", [True, False])
 def test_factornet_with_its_signals(both_strands, tracks, m):
     torch.manual_seed(1)
-    network = FactorNet(
-        tracks, 2, 103, filters=6, lstm=4, dense=8, both_strands=both_strands
-    )
+    network = FactorNet(tracks, 2, 103, filters=6, lstm=4, dense=8, both_strands=both_strands)
     signals = torch.rand(1, 103, tracks) if tracks else None
     agree(*both_ways(lively(network), 103, m, tracks=signals))
 

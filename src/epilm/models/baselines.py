@@ -137,7 +137,7 @@ class SmallCNN(nn.Module):
         """Score copies of a window of which each has other bases (N, m) from `start` (N,) on; see
         `models.local_answers`.
         """
-        assert windows.codes is not None and len(windows.codes) == 1, "one window"
+        assert windows.codes is not None, "a reader that gives bases"
         codes = windows.codes
         length = windows.lengths
         if length is None:
@@ -150,7 +150,9 @@ class SmallCNN(nn.Module):
             logits = (logits + other) / 2
         return logits
 
-    def _altered_strand(self, codes: Tensor, length: Tensor, start: Tensor, bases: Tensor) -> Tensor:
+    def _altered_strand(
+        self, codes: Tensor, length: Tensor, start: Tensor, bases: Tensor
+    ) -> Tensor:
         kind = self.motifs.weight.dtype
         x = Altered(base_channels(codes, kind)[0], start, base_channels(bases, kind))
         first = convolved(x, self.motifs).each(lambda y: F.relu(self.norm(y)))
@@ -284,7 +286,7 @@ class FactorNet(nn.Module):
         `models.local_answers`. Each direction of the LSTM goes on from the first step that any copy
         changes: cheapest where these lie near each other.
         """
-        assert windows.codes is not None and len(windows.codes) == 1, "one window"
+        assert windows.codes is not None, "a reader that gives bases"
         kind = self.motifs.weight.dtype
         whole = base_channels(windows.codes, kind)
         if windows.tracks is not None:
@@ -311,7 +313,7 @@ class FactorNet(nn.Module):
         return self._dense(torch.cat(ways, 2))
 
     def _on_from(self, same: Tensor, copies: Tensor, step: int, way: str) -> Tensor:
-        """One direction of the LSTM over copies that are the same before a step, (N, steps, lstm)."""
+        """One direction of the LSTM over copies that are alike before a step, (N, steps, lstm)."""
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
         weights = [getattr(self.lstm, name + way) for name in names]
         none = same.new_zeros(1, 1, self.lstm.hidden_size)

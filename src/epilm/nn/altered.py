@@ -99,7 +99,8 @@ def convolved(altered: Altered, layer: nn.Conv1d, dilation: int | None = None) -
     ...     convolved(copy, layer).laid_out().tolist()
     [[[1.0, 1.0, 0.0, 0.0, 0.0, 0.0]]]
     """
-    assert layer.stride == (1,) and layer.padding_mode == "zeros"
+    assert layer.stride == (1,)
+    assert layer.padding_mode == "zeros"
     assert not isinstance(layer.padding, str)
     (k,), (padding,), step = layer.kernel_size, layer.padding, dilation or layer.dilation[0]
 
@@ -108,9 +109,7 @@ def convolved(altered: Altered, layer: nn.Conv1d, dilation: int | None = None) -
 
     whole = through(altered.whole[None], padding)[0]
     reach = (k - 1) * step
-    begin, length = _within(
-        altered.start - reach + padding, altered.end + padding, whole.shape[1]
-    )
+    begin, length = _within(altered.start - reach + padding, altered.end + padding, whole.shape[1])
     seen = altered.read(begin - padding, length + reach)
     return Altered(whole, begin, through(seen, 0))
 
@@ -156,7 +155,7 @@ def added(one: Altered, other: Altered, crop: int) -> Altered:
 
 
 def _within(first: Tensor, last: Tensor, width: int) -> tuple[Tensor, int]:
-    """One length for all stretches [first, last) inside of `width` positions, and where each begins.
+    """One length for all stretches [first, last) within `width` positions, and where each begins.
 
     A stretch that is shorter is made longer by positions at which nothing differs.
     """

@@ -25,8 +25,8 @@ for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-# Bases that both sides change: as many as let a plain loop end in half a minute.
-BASES = {"cnn": 1000, "factornet": 300, "dilated": 60, "transformer": 40}
+# Bases that both sides change: as many as let a plain loop end in some seconds.
+BASES = {"cnn": 1000, "factornet": 300, "dilated": 20, "transformer": 12}
 CONTEXT = 2000  # bp that the dilated network sees: the least that holds a window of 1,000
 NAMES = {
     "cnn": "small CNN",

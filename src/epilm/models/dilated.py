@@ -89,11 +89,15 @@ class ResidualUnit(nn.Module):
 
     def altered(self, x: Altered, step: int = 1) -> Altered:
         """Send copies through, of which every `step`-th position is known and wanted."""
-        y = x
-        for norm, conv in ((self.norm1, self.conv1), (self.norm2, self.conv2)):
-            y = y.each(lambda z, norm=norm: F.relu(norm(z)))
-            y = convolved(y, conv, conv.dilation[0] // step)
+        apart = self.conv1.dilation[0] // step
+        y = convolved(x.each(lambda z: F.relu(self.norm1(z))), self.conv1, apart)
+        y = convolved(y.each(lambda z: F.relu(self.norm2(z))), self.conv2, apart)
         return added(y, x, (x.whole.shape[1] - y.whole.shape[1]) // 2)
+
+
+def residual_units(group: nn.Module) -> list[ResidualUnit]:
+    """List the units of a group, in order."""
+    return [unit for unit in group.children() if isinstance(unit, ResidualUnit)]
 
 
 def cropped(x: Tensor, width: int) -> Tensor:
@@ -230,7 +234,7 @@ class DilatedCNN(nn.Module):
         apart = 1  # bases between the positions that are kept
         for group, skip, step in zip(self.groups, list(self.skips)[1:], self._steps(block)):
             x, apart = every(x, step // apart), step
-            for unit in group:
+            for unit in residual_units(group):
                 x = unit.altered(x, step)
             skips.append((x, skip))
         # What is answered, where it differs: as far as the last group's stretch goes.
@@ -247,7 +251,7 @@ class DilatedCNN(nn.Module):
         """Every how many bases a group's input must be known: 1 where neighbours are answered."""
         steps: list[int] = []
         for group in reversed(list(self.groups)):
-            (dilation,) = group[0].conv1.dilation
+            (dilation,) = residual_units(group)[0].conv1.dilation
             steps.insert(0, math.gcd(dilation, *steps[:1]) if block == 1 else 1)
         return steps
 

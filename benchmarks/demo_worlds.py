@@ -80,6 +80,7 @@ def scores_of(plan, folder: Path, seed: int) -> dict[str, dict[str, dict[str, fl
                 folder / "tasks" / factor / start,
                 checkpoint=run,
                 init="random" if start == "random" else "checkpoint",
+                preset="none",
                 split="given",
                 epochs=plan.epochs,
                 patience=0,

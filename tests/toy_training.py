@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from epilm.batch import Batch, Outputs, Sequences
+from epilm.models.from_spec import build_model
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.objectives.contacts import ContactsSpec
 from epilm.objectives.table import MaskSpec, MatchingSpec, NextSegmentSpec, ObjectivesSpec
 
@@ -58,6 +60,28 @@ class ToyModel(nn.Module):
             contact_embedding=self._contact(batch),
             log_temperature=self.log_temperature,
         )
+
+
+def toy_genebert(dropout: float = 0.1) -> nn.Module:
+    """A GeneBERT for the same batches: blocks, a tower, activations computed again."""
+    spec = ModelSpec(
+        k=3,
+        regions=REGIONS,
+        factors=FACTORS,
+        encoder=EncoderSpec(
+            hidden=WIDTH,
+            layers=2,
+            heads=2,
+            ffn=WIDTH,
+            max_positions=LENGTH,
+            dropout=dropout,
+            checkpoint_activations=True,
+        ),
+        max_tokens=LENGTH,
+        next_segment="none",
+        projection_dim=WIDTH,
+    )
+    return build_model(spec, seed=0)
 
 
 def make_batch(rows: np.ndarray, step: int) -> Batch:

@@ -19,12 +19,13 @@ from epilm.device import Place
 from epilm.objectives.matching import contrast
 from epilm.objectives.table import MatchingSpec
 from epilm.pretraining.step import optimiser_step
+from epilm.training.fsdp import cut_up, is_cut, whole
 from epilm.training.lifeline import Lifeline
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
 from forked import CONTEXT, Command
-from toy_training import ToyModel, make_batch, toy_objectives
+from toy_training import ToyModel, make_batch, toy_genebert, toy_objectives
 
 
 def free_port() -> int:
@@ -70,9 +71,16 @@ def device(ranks: Ranks, out: str) -> None:
         torch.save((loss.detach(), weight.grad, log.grad), out)
 
 
-def step(ranks: Ranks, out: str, batch: int, group: int, dropout: float) -> None:
-    """One optimiser step on a toy, with matching and contacts; gradients are summed there."""
-    model = ToyModel(dropout, contacts=True).train()
+def step(
+    ranks: Ranks, out: str, batch: int, group: int | None, clip: float, cut: bool, blocks: bool
+) -> None:
+    """One optimiser step on a toy, with matching and contacts, or of a model with blocks;
+    gradients are summed there.
+    """
+    model: Any = (toy_genebert(0.3) if blocks else ToyModel(0.3, contacts=True)).train()
+    if cut:
+        model = cut_up(model, torch.device("cpu"))
+    on = 0.3 if group is not None and not blocks else 0.0
     figures = optimiser_step(
         model,
         make_batch,
@@ -80,15 +88,19 @@ def step(ranks: Ranks, out: str, batch: int, group: int, dropout: float) -> None
         np.arange(batch),
         step=3,
         lr=1e-3,
-        objectives=toy_objectives(group, contacts=0.3),
+        objectives=toy_objectives(group, contacts=on, **({} if group else {"weight": 0.0})),
         train=TrainSpec(micro_batch=2, seed=1),
-        clip=0.0,
+        clip=clip,
         ranks=ranks,
         place=Place(torch.device("cpu"), False, ()),
     )
     values = figures.summed(ranks)
+    assert not model.log_temperature._backward_hooks  # one a pass would be left there
+    assert all(is_cut(weight) == (cut and weight.ndim > 0) for weight in model.parameters())
+    grads = whole({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    weights = whole({n: p.detach() for n, p in model.named_parameters()})
     if ranks.first:
-        torch.save((values, {n: p.grad for n, p in model.named_parameters()}), out)
+        torch.save((values, grads, weights), out)
 
 
 def lifeline(ranks: Ranks, out: str, dies: int | None) -> None:

@@ -51,6 +51,18 @@ def test_a_model_survives_the_disk(tmp_path):
     assert read_spec(tmp_path / "model")[1]["task"]["head"]["name"] == "convolutions"
 
 
+def test_a_network_over_bases_is_opened_without_a_trunk(tmp_path, monkeypatch):
+    """The folder's spec says base size, of which a FactorNet has nothing."""
+    model, _ = started("factornet", toy_store(tmp_path / "store"))
+    model.save(tmp_path / "model")
+
+    def too_large(*_):
+        raise AssertionError("99 million weights for nothing")
+
+    monkeypatch.setattr("epilm.models.from_spec.build_model", too_large)
+    assert same_weights(model.network, load_finetuned(tmp_path).network)
+
+
 def old_settings(**changes):
     """What `classifier.json` held."""
     return {

@@ -7,7 +7,11 @@ import pytest
 
 from epilm.errors import UsageError
 from epilm.finetuning.finetune import finetune
-from epilm.finetuning.preset import check_width, with_preset, with_steps
+from epilm.finetuning.preset import check_width, find_preset, with_preset, with_steps
+from epilm.hub.checkpoint import save_model
+from epilm.models.from_spec import build_model
+from epilm.models.model_spec import EncoderSpec, ModelSpec
+from epilm.recipes.recipe import list_recipes
 from epilm.tasks import TASKS
 from epilm.tasks.binding.binding_options import BindingOptions
 from epilm.tasks.sequence_task import SequenceOptions
@@ -56,6 +60,39 @@ def test_none_leaves_the_papers_values():
         UsageError, match=r"--preset: unknown preset. Found 'lap'. Did you mean lab"
     ):
         with_preset("lap", TASKS["binding"], given, {}, **own)
+
+
+def pretrained(folder, recipe, hidden):
+    size = EncoderSpec(hidden=hidden, layers=1, heads=2, ffn=8, max_positions=8)
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=size, projection_dim=8)
+    return save_model(folder, build_model(spec, seed=0), spec, {"recipe": {"name": recipe}})
+
+
+@pytest.mark.parametrize("recipe", ["genebert_lab", "ebert_lab", "dnabert_lab"])
+def test_a_small_model_of_a_lab_recipe_takes_the_preset_unasked(tmp_path, recipe):
+    pretrained(tmp_path / "run" / "model", recipe, 8)
+    assert find_preset("auto", tmp_path / "run") == ("lab", recipe)
+    assert find_preset("none", tmp_path / "run") == ("none", "")
+    assert recipe in list_recipes()
+
+
+def test_no_other_model_takes_it_unasked(tmp_path):
+    pretrained(tmp_path / "paper" / "model", "dbert_base", 8)
+    pretrained(tmp_path / "wide" / "model", "dnabert_lab", 264)
+    for name in ("paper", "wide", "nothing", "random", "cnn"):
+        checkpoint = tmp_path / name if (tmp_path / name).exists() else name
+        assert find_preset("auto", checkpoint) == ("none", ""), name
+
+
+def test_what_was_taken_unasked_is_said(tmp_path):
+    pretrained(tmp_path / "run" / "model", "dnabert_lab", 8)
+    lines, own = [], {"checkpoint": tmp_path / "run", "epochs": 1, "device": "cpu"}
+    finetune("sequences", planted(60), say=lines.append, **own)
+    assert "preset lab: lr 0.002, batch_size 64, both_strands True (1 steps)" in lines
+    assert "dnabert_lab pre-trained it and says so; --preset none: the task's own values" in lines
+    lines.clear()
+    finetune("sequences", planted(60), say=lines.append, preset="none", **own)
+    assert not [line for line in lines if line.startswith("preset")]
 
 
 def test_epochs_are_raised_to_the_steps_unless_they_are_said():

@@ -36,13 +36,18 @@ SWITCHES = (
     "model.encoder.heads=2",
     "model.k=4",
     "train.validate_samples=0",
+    "samples.holdout_chroms=[chr3]",
     "samples.regions=3",
 )
 
 
+VALID = ("train.validate_samples=4", "train.validate_every=3")
+CUT = (*VALID, "train.strategy=fsdp")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
-    return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(60, 60), factors=24).path
+    return toy_store(tmp_path_factory.mktemp("store"), per_chrom=(60, 60, 30), factors=24).path
 
 
 def words(store: Path, out: Path, world: int, *more: str) -> list[str]:
@@ -77,12 +82,12 @@ def watched(folder: str, last: int, rank: int) -> None:
 
 
 def leg(
-    store: Path, out: Path, folder: Path, world: int, last: int
+    store: Path, out: Path, folder: Path, world: int, last: int, *more: str
 ) -> tuple[list[int], list[list[list]]]:
     """One start in so many processes: exit codes, and each step's rows as (all, of each rank)."""
     folder.mkdir()
     before = partial(watched, str(folder), last)
-    processes = start_ranks(words(store, out, world), world, before)
+    processes = start_ranks(words(store, out, world, *more), world, before)
     codes = [process.wait(240) for process in processes]
     notes = [
         [json.loads(line) for line in (folder / f"{rank}.jsonl").read_text().splitlines()]
@@ -103,7 +108,7 @@ def digest(rows: list[int]) -> str:
 @pytest.fixture(scope="module")
 def whole(store, tmp_path_factory) -> tuple[Path, list[list[list]]]:
     folder = tmp_path_factory.mktemp("whole")
-    codes, steps = leg(store, folder / "run", folder / "rows", 1, 0)
+    codes, steps = leg(store, folder / "run", folder / "rows", 1, 0, *VALID)
     assert codes == [0]
     return folder / "run", steps
 
@@ -113,7 +118,7 @@ def test_a_run_stopped_on_three_processes_goes_on_on_two_one_and_four(store, who
     for world, last in ((3, 1), (2, 1), (1, 1), (4, 0)):
         if steps:  # a run may be moved
             out = out.rename(tmp_path / f"run{world}")
-        codes, more = leg(store, out, tmp_path / f"rows{world}", world, last)
+        codes, more = leg(store, out, tmp_path / f"rows{world}", world, last, *VALID)
         # The scheduler's signal reached one process, the last; the first speaks for all. It came in
         # the middle of a step, and the next one is the last.
         assert codes[0] == (75 if last else 0)
@@ -146,6 +151,48 @@ def wait_for_step(processes: list[Command], out: Path, step: int) -> None:
     raise AssertionError(processes[0].said())
 
 
+def test_a_run_goes_on_whether_processes_have_all_weights_or_a_part(store, whole, tmp_path):
+    """Stopped with parts on three, gone on with whole weights on two, killed with parts on two, and
+    ended with parts on two: rows, losses, weights and states are those of one process.
+    """
+    out, steps = tmp_path / "run", []
+    for world, more in ((3, CUT), (2, VALID)):
+        codes, part = leg(store, out, tmp_path / f"rows{world}", world, 1, *more)
+        assert codes[0] == 75
+        steps += part
+    processes = start_ranks(words(store, out, 2, *CUT), 2, slow_step)
+    wait_for_step(processes, out, 5)
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+    kept = step_of(states(out / "checkpoints")[-1])
+    assert 4 <= kept < STEPS
+    codes, part = leg(store, out, tmp_path / "rows", 2, 0, *CUT)
+    assert codes == [0, 0]
+    straight, expected = whole
+    expected = expected[:4] + expected[kept:]
+    assert [digest(rows) for rows, _ in steps + part] == [digest(rows) for rows, _ in expected]
+    one, several = losses(straight), losses(out)
+    assert [line[:2] for line in several] == [line[:2] for line in one]
+    assert "valid" in {line[1] for line in one}
+    np.testing.assert_allclose([line[2] for line in several], [line[2] for line in one], rtol=1e-5)
+    for name in ("model/model.safetensors", f"checkpoints/step_{STEPS:08d}"):
+        mine, theirs = (each / name for each in (out, straight))
+        files = [""] if mine.is_file() else ["model.safetensors", "optimiser.safetensors"]
+        for file in files:
+            got, want = (load_file(each / file) for each in (mine, theirs))
+            assert got.keys() == want.keys()
+            for key, value in want.items():
+                torch.testing.assert_close(got[key], value, rtol=1e-3, atol=2e-4, msg=key)
+    starts = json.loads((out / "versions.json").read_text())
+    assert [start["changed"].get("train.strategy") for start in starts] == [
+        None,
+        "ddp",
+        None,
+        None,
+    ]
+
+
 def test_a_lost_process_ends_the_others_with_its_name_and_leaves_whole_states(store, tmp_path):
     """The first process lost: tests/training/test_lifeline.py."""
     out, lost = tmp_path / "run", 1
@@ -160,6 +207,19 @@ def test_a_lost_process_ends_the_others_with_its_name_and_leaves_whole_states(st
     assert "the same command goes on from the newest, also with fewer processes" in said
     assert [damage_of(state) for state in states(out / "checkpoints")] == [None]
     assert not (out / "summary.json").exists()
+
+
+def slow_step(rank: int) -> None:
+    """Each step takes a while: time to be killed after one of them."""
+    from epilm.pretraining import step as module
+
+    cut = module.cut
+
+    def slowly(*given):
+        time.sleep(0.5)
+        return cut(*given)
+
+    module.cut = slowly
 
 
 def read_only(folder: str, rank: int) -> None:

@@ -81,6 +81,24 @@ def test_a_cpu_with_too_many_processes_is_told_how_many_fit(store, monkeypatch):
     assert epilm.plan("genebert_native", store, devices=4, **words).fits
 
 
+def test_weights_that_are_cut_up_take_less_memory_and_more_messages(store):
+    words = {"size": "tiny", "device": "a100", "devices": 2, "calibrated": False}
+    batches = ("train.batch_size=16", "train.micro_batch=2", "objectives.matching.batch=16")
+    whole, cut = (
+        epilm.plan("genebert_native", store, set=(*batches, f"train.strategy={how}"), **words)
+        for how in ("ddp", "fsdp")
+    )
+    for kind in ("weights", "gradients", "optimiser"):
+        assert cut.memory[kind] == whole.memory[kind] / 2
+    total = whole.parameters["total"]
+    assert cut.memory["gathered"] == 8 * total  # of two blocks, both may be there
+    assert "weights and gradients that are whole for a while" in cut.text()
+    # Eight micro-batches, four a process: three embedded twice; weights go there and back.
+    embeddings = whole.network["gathered"]
+    assert whole.network["sent"] == pytest.approx(4 * total + 1.5 * embeddings)
+    assert cut.network["sent"] == pytest.approx((4 * total * (3 * 4 + 3) + 3 * embeddings) / 2)
+
+
 def test_a_limit_of_the_address_space_is_a_limit_of_memory(store, monkeypatch):
     monkeypatch.setattr(plan_sizing.resource, "getrlimit", lambda _: (12_000_000_000, -1))
     monkeypatch.setattr(plan_sizing, "reserved", lambda: 2e9)

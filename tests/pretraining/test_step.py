@@ -11,7 +11,7 @@ from epilm.pretraining.step import Ahead, cut, held_by, optimiser_step
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
-from toy_training import ToyModel, make_batch, toy_objectives
+from toy_training import ToyModel, make_batch, toy_genebert, toy_objectives
 
 PLACE = Place(torch.device("cpu"), False, ())
 
@@ -91,17 +91,38 @@ def test_the_contrast_of_contacts_is_as_wide_as_its_batch_however_it_is_cut(micr
 
 
 @pytest.mark.parametrize(
-    ("world", "batch", "group"), [(2, 8, 8), (2, 16, 10), (3, 16, 10), (4, 16, 8)]
+    ("world", "batch", "group", "cut", "blocks"),
+    [
+        (2, 8, 8, False, False),
+        (2, 16, 10, False, False),
+        (3, 16, 10, False, False),
+        (4, 16, 8, False, False),
+        (3, 16, 10, True, False),
+        (2, 6, None, True, False),
+        (2, 10, 10, True, True),
+        (3, 10, None, True, True),
+    ],
 )
-def test_several_processes_make_the_step_of_one(world, batch, group, tmp_path):
-    """Contrasts of five and three micro-batches are dealt out unevenly; dropout is the same."""
-    _, one, expected = one_step(2, group, dropout=0.3, contacts=0.3, batch=batch)
-    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.3)
-    values, gradients = torch.load(tmp_path / "two", weights_only=True)
+def test_several_processes_make_the_step_of_one(world, batch, group, cut, blocks, tmp_path):
+    """Contrasts of five and three micro-batches are dealt out unevenly; dropout is the same. The
+    gradient's length is that of all, also where each process has a part of it.
+    """
+    switches: dict = {"contacts": 0.3} if group and not blocks else {"contacts": 0.0}
+    switches |= {"model": toy_genebert(0.3)} if blocks else {}
+    switches |= {} if group else {"weight": 0.0}
+    model, one, expected = one_step(2, group, dropout=0.3, batch=batch, clip=0.05, **switches)
+    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.05, cut, blocks)
+    values, gradients, weights = torch.load(tmp_path / "two", weights_only=True)
     for key in ("loss", "contacts/loss", "matching/loss", "contacts/recall@1"):
-        assert values[key] == pytest.approx(float(one.values[key]), rel=1e-5), key
+        if key in one.values:
+            assert values[key] == pytest.approx(float(one.values[key]), rel=1e-5), key
+    assert float(one.norm) > 0.1
+    assert values["gradient_norm"] == pytest.approx(float(one.norm), rel=1e-5)
+    assert gradients.keys() == expected.keys()
     for name in expected:
         torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weights[name], weight.detach(), rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_dropout_is_a_function_of_seed_step_and_place_not_of_the_global_generator():

@@ -8,6 +8,8 @@ from epilm.recipes.recipe import (
 )
 from toy_recipe import written
 
+CUT = ("train.strategy=fsdp", "train.devices=2", "train.micro_batch=2")
+
 
 def test_nothing_to_learn_is_refused(tmp_path):
     off = [f"objectives.{name}.weight=0" for name in ("masked_kmers", "next_segment", "matching")]
@@ -58,6 +60,25 @@ def test_nothing_to_learn_is_refused(tmp_path):
             r"ebert reads windows of the genome\. Found regions",
         ),
         ("dnabert", ["samples.unit=windows"], r"dnabert reads regions, not windows"),
+        (
+            "ebert_tiny",
+            ["train.strategy=fsdp"],
+            (
+                r"--set train.strategy=fsdp: fsdp cuts a model up over several devices, and there"
+                r" is one\. Found train.devices 1\. Set train.devices, or leave train.strategy out"
+            ),
+        ),
+        (
+            "ebert_tiny",
+            [*CUT, "optim.name=muon"],
+            r"the optimiser moves whole matrices, and fsdp cuts them up\. Found optim.name muon",
+        ),
+        (
+            "ebert_tiny",
+            [*CUT, "train.compile=blocks"],
+            r"gathered in every pass are not compiled\. Found train.compile blocks",
+        ),
+        ("ebert_tiny", ["train.strategy=zero"], r"unknown value\. Found zero\. Known: ddp, fsdp"),
         (
             "genebert_native",
             ["model.streams=[dna, factors, states]"],

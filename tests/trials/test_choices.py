@@ -14,13 +14,13 @@ from epilm.processes import same_modules
 OPTIONS = {
     ablate: (
         "name out seeds first-seed size store data genome labels regions blacklist motifs rule"
-        " shard json",
+        " shard executor jobs scheduler slurm json",
         ["ablate", "x.yaml", "--out", "f", "--rule", "bin_half", "--store", "s"],
     ),
     compare: (
         "out manifest jobs task data genome negative negatives option factor split valid test"
         " data-seed models baselines motifs seeds epochs lr batch-size freeze both-strands patience"
-        " lora device precision shard json",
+        " lora device precision shard executor scheduler slurm json",
         ["compare", "--out", "f", "--models", "a=b", "c=d", "--lr", "1e-3", "--lr", "2e-3"],
     ),
 }

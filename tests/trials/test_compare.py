@@ -12,7 +12,10 @@ from epilm.baselines import sequence_models as simple
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
 from epilm.finetuning.start import prepare
+from epilm.hub.checkpoint import save_model
 from epilm.hub.load import load, spec_of
+from epilm.models.from_spec import build_model
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.motifs.motif import Motif
 from epilm.tasks import find_task
 from epilm.tasks.base import labelled
@@ -20,9 +23,11 @@ from epilm.tasks.sequence_task import SequenceOptions
 from epilm.tasks.splits import random_split
 from epilm.training.learning import Learning
 from epilm.trials import learn
-from epilm.trials.compare import compare, compare_sets, competitors_of
+from epilm.trials.choices import Networks
+from epilm.trials.compare import compare, compare_sets, competitors_of, learning_of
 from epilm.trials.learn import Competitor, DataSet
 
+SIZE = EncoderSpec(hidden=8, layers=1, heads=2, ffn=8, max_positions=8)
 FAST = Learning(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
 
 
@@ -308,3 +313,13 @@ def test_sets_of_the_paper_stand_beside_it(six_sets, capsys):
     table = (six_sets / "c/published.tsv").read_text().splitlines()
     assert table[1].split("\t")[:2] == ["CTCF", "motif"]
     assert "Beside the paper" in (six_sets / "c/report.html").read_text()
+
+
+@pytest.mark.parametrize(("recipe", "rate"), [("dnabert_lab", 2e-3), ("dbert_base", 2e-4)])
+def test_the_rate_that_is_not_given_is_that_of_the_recipes(tmp_path, recipe, rate):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    save_model(tmp_path / "run", build_model(spec, seed=0), spec, {"recipe": {"name": recipe}})
+    models = competitors_of([f"a={tmp_path / 'run'}"])
+    assert learning_of(Networks(), models)[0].lr == rate
+    assert learning_of(Networks(), [*models, *competitors_of(["b=cnn"])])[0].lr == 2e-4
+    assert learning_of(Networks(lr=[1e-5]), models)[0].lr == 1e-5

@@ -1,7 +1,12 @@
 """A comparison in shards: joined, its folder is that of one process; what does not fit is told."""
 
 import json
+import os
 import shutil
+import signal
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +106,69 @@ def test_a_stopped_shard_goes_on_and_a_whole_one_is_left_alone(world, tmp_path, 
     said = capsys.readouterr()
     assert json.loads(said.out)["units"] == 2
     assert "shard 1/2: 0 of 4 rows to do" in said.err
+
+
+def kill_after_a_row(work, killed):
+    """Kill the process that holds the rows of the first shard, as soon as there is one."""
+    rows = work / "runs-1-of-1.jsonl"
+    for _ in range(60_000):
+        if rows.is_file() and rows.read_text().count("\n"):
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    opened = {os.readlink(file) for file in (process / "fd").iterdir()}
+                except OSError:
+                    continue
+                if str(work / f".{rows.name}.lock") in opened:
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed.append(int(process.name))
+                    return
+        time.sleep(0.002)
+
+
+@pytest.mark.slow
+def test_one_command_makes_all_parts_and_joins_them_also_when_a_process_is_killed(
+    world, tmp_path, capfd
+):
+    header, first = (world / "sets.tsv").read_text().splitlines()[:2]
+    lines = [first.replace("CTCF_set", f"set{n}").replace("CTCF.tsv", "c.tsv") for n in range(60)]
+    (tmp_path / "sets.tsv").write_text("\n".join([header, *lines]) + "\n")
+    shutil.copy(world / "CTCF.tsv", tmp_path / "c.tsv")
+    words = words_of(tmp_path)
+    words[words.index("--motifs") + 1] = world / "motifs.jaspar"
+    assert epilm(*words, "--out", tmp_path / "one") == 0
+    killed = []
+    work = tmp_path / ".cmp.shards/work"
+    killer = threading.Thread(target=kill_after_a_row, args=(work, killed))
+    killer.start()
+    assert epilm(*words, "--executor", "local", "--jobs", 1, "--out", tmp_path / "cmp") == 0
+    killer.join()
+    assert len(killed) == 1
+    assert killed[0] != os.getpid()
+    said = capfd.readouterr().err
+    assert "a process was killed: what is not whole is done again" in said
+    begun = [line for line in said.splitlines() if line.startswith("shard 1/1: ")]
+    assert begun[0] == "shard 1/1: 60 of 60 rows to do"
+    assert begun[1] != begun[0]  # rows that were made are not made again
+    one, spread = (rows_in(tmp_path / name / "runs.jsonl") for name in ("one", "cmp"))
+    assert timeless(spread) == timeless(one)
+    for name in ("plan.json", "table.tsv", "summary.tsv", "claims.tsv"):
+        assert (tmp_path / "cmp" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert not (tmp_path / ".cmp.shards").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--executor", "local", "--shard", "1/2"], "--shard is one part of the work"),
+        (["--executor", "slurm"], "--executor slurm: it has to be said in how many parts"),
+        (["--scheduler", "tcp://h:1", "--jobs", 2], "--scheduler: it is of Dask"),
+        (["--executor", "local"], "there: the folder exists already. Choose another name"),
+    ],
+)
+def test_what_an_executor_cannot_do_is_refused(world, tmp_path, capsys, more, said):
+    (tmp_path / "there").mkdir()
+    assert epilm(*words_of(world), *more, "--out", tmp_path / "there") == 2
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_sets_of_one_comparison_are_rows(world, tmp_path, capsys):

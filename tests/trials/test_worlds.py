@@ -99,6 +99,28 @@ def test_two_shards_joined_are_the_ablation_of_one_process(small, tmp_path, caps
     assert b"Pre-training of ebert" in before[joined / "report.html"]
 
 
+@pytest.mark.twin  # executors: tests/sharding/test_spread.py
+def test_an_ablation_over_processes_leaves_what_one_process_leaves(small, tmp_path):
+    home, result, _ = small
+    out = tmp_path / "out"
+    words = ["ablate", str(home / "mine.yaml"), "--seeds", "1", "--out", str(out)]
+    assert main([*words, "--executor", "local", "--jobs", "2"]) == 0
+    files = [
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        for folder in (home / "out", out)
+    ]
+    alike = [{name for name in names if "tensorboard" not in name} for names in files]
+    assert alike[0] == alike[1]
+    weights = "seed1/arms/full/model/model.safetensors"
+    assert (out / weights).read_bytes() == (home / "out" / weights).read_bytes()
+    rows = [json.loads(line) for line in (out / WORLDS.rows).read_text().splitlines()]
+    assert [row["factors"] for row in rows] == [row["factors"] for row in result.rows]
+    # Another seed goes on in the same folder, on what is there.
+    said: list[str] = []
+    ablate(home / "mine.yaml", out, seeds=1, say=said.append)
+    assert said == []
+
+
 def test_a_folder_of_another_ablation_is_refused_but_a_new_claim_is_not(small, tmp_path):
     home, result, _ = small
     other = tmp_path / "mine.yaml"

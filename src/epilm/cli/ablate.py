@@ -1,10 +1,11 @@
 """`epilm ablate`: what each part of a system is worth, over seeds."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from epilm.sharding.spread import Spread
 from epilm.trials.choices import LabFiles
 
 
@@ -16,7 +17,7 @@ def ablate(
     first_seed: int = 1,
     size: Literal["full", "many", "toy", "tiny"] = "full",
     data: Annotated[LabFiles, Parameter(name="*")] = LabFiles(),  # noqa: B008 - frozen
-    shard: str | None = None,
+    spread: Annotated[Spread, Parameter(name="*")] = Spread(),  # noqa: B008
     json: bool = False,
 ) -> None:
     """Switch one part at a time, over seeds, into one table with paired differences and verdicts.
@@ -24,7 +25,7 @@ def ablate(
     A stopped ablation goes on where it was: the same command again. More seeds can be added later.
     Tables of the papers stand beside what was published. As a table's file stands it is the paper's
     size on data of your own: the options from --store to --rule are for it; one that does not apply
-    is refused. --size tiny needs no data.
+    is refused. --size tiny needs no data. With --shard i/N every N-th row is made, from i on.
 
     Examples:
     epilm ablate playground_ebert --out ablation
@@ -33,6 +34,7 @@ def ablate(
     epilm ablate genebert_table5 --size tiny --seeds 1 --out toy5
     epilm ablate genebert_table5 --store atlas.store --data promoters --out table5
     epilm ablate mine.yaml --store my.store --labels chip --shard 1/8 --out parts
+    epilm ablate playground_ebert --executor local --jobs 4 --out ablation
 
     Parameters
     ----------
@@ -50,34 +52,26 @@ def ablate(
     size
         full takes about six minutes a seed on one core, many (four times the labels) six, toy
         three, tiny seconds (shows that all parts run).
-    shard
-        i/N: make every N-th row, from the i-th on, as part-i-of-N in the folder --out; epilm merge
-        joins them.
     json
         Print JSON.
     """
     import json as writer
-    import sys
     from dataclasses import asdict
 
+    from epilm.sharding.spread import spread_out
+    from epilm.shards import PartWritten
     from epilm.trials.ablate import ablate as run
-    from epilm.trials.ablate import plan_trial
+    from epilm.trials.trial_shards import ablate_shard
 
-    if shard is not None:
-        from epilm.trials.trial_shards import trial_shard
-
-        def say(line: str) -> None:
-            print(line, file=sys.stderr, flush=True)
-
-        maker, wanted = plan_trial(
-            name, seeds=seeds, first_seed=first_seed, size=size, data=data, say=say
-        )
-        part = trial_shard(maker, out, wanted, shard, "ablate", say)
-        print(writer.dumps(part.summary(), indent=2) if json else part.text())
-        return
-
-    result = run(name, out, seeds=seeds, first_seed=first_seed, size=size, data=data)
-    if json:
+    spread.check()
+    how: dict[str, Any] = {"seeds": seeds, "first_seed": first_seed, "size": size, "data": data}
+    if spread.whole:
+        result = run(name, out, **how)
+    else:
+        result = spread_out(ablate_shard, (name,), out, how, spread)
+    if isinstance(result, PartWritten):
+        print(writer.dumps(result.summary(), indent=2) if json else result.text())
+    elif json:
         claims = [asdict(verdict) for verdict in result.verdicts]
         table = {result.design.words.lines or "rows": result.table, "claims": claims}
         print(writer.dumps(table, indent=2))

@@ -1,11 +1,38 @@
 """`epilm build`: raw files to a store."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from epilm.errors import UsageError
+from epilm.sharding.spread import Spread
 from epilm.store.making.store_choices import Accessible, Motifs, RegionRules, Tracks
+
+
+@dataclass(frozen=True)
+class ScanSpread(Spread):
+    """Who scans the regions with the motifs, and where."""
+
+    shard: str | None = None
+    """i/N: scan the i-th of N parts of the regions alone, and write it as part-i-of-N into the
+    folder --out; the same command with --from-parts makes the store."""
+    from_parts: list[Path] | None = None
+    """Take the factor matrix from these parts, or the folder of them, in place of a scan."""
+    threads: int | None = None
+    """For the motif scan, of each process; all cores where not given, shared by the processes of
+    this machine."""
+
+    def check(self) -> None:
+        """Refuse options that do not go together."""
+        super().check()
+        if self.executor is not None and self.from_parts is not None:
+            raise UsageError(
+                "--from-parts is of parts that are there, and --executor makes them",
+                found=f"--from-parts and --executor {self.executor}",
+                do="Give one of them.",
+            )
 
 
 def build(
@@ -16,9 +43,9 @@ def build(
     regions: Annotated[RegionRules, Parameter(name="*")] = RegionRules(),  # noqa: B008
     factors: Annotated[Motifs, Parameter(name="*")] = Motifs(),  # noqa: B008
     tracks: Annotated[Tracks, Parameter(name="*")] = Tracks(),  # noqa: B008
+    spread: Annotated[ScanSpread, Parameter(name="*")] = ScanSpread(),
     sizes: Path | None = None,
     assembly: str | None = None,
-    threads: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -33,6 +60,8 @@ def build(
     epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --shard 1/8 --out parts
     epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --from-parts parts \\
         --out atlas.store
+    epilm build --genome hg19.2bit --counts atlas.h5ad --motifs jaspar.txt --executor local \\
+        --jobs 8 --out atlas.store
 
     Parameters
     ----------
@@ -44,8 +73,6 @@ def build(
         chrom.sizes with the declared lengths; shorter records are filled with N.
     assembly
         Name of the genome, for people.
-    threads
-        For the motif scan; default all cores.
     overwrite
         Replace an existing folder.
     quiet
@@ -56,29 +83,38 @@ def build(
     import json as writer
     import sys
 
+    from epilm.sharding.spread import spread_out
     from epilm.store.inspect import inspect, print_store
     from epilm.store.making.build import build as run
+    from epilm.store.making.build_shards import build_shard
 
-    chosen = vars(accessible) | vars(regions) | vars(factors) | vars(tracks)
+    spread.check()
+    chosen: dict[str, Any] = vars(accessible) | vars(regions) | vars(factors) | vars(tracks)
     # Lists that were not said: what the function of the same name takes for them.
     chosen["more_statistics"] = factors.more_statistics or ()
     chosen["signal_pool"] = tracks.signal_pool or "max"
     chosen |= {
         "genome": genome,
-        "out": out,
         "sizes": sizes,
         "assembly": assembly,
-        "threads": threads,
+        "from_parts": spread.from_parts,
         "overwrite": overwrite,
         "progress": not quiet,
     }
-    if (shard := chosen.pop("shard")) is not None:
-        from epilm.store.making.build_shards import build_shard
-
-        part = build_shard(shard, **chosen)
+    threads = spread.threads or spread.share_of_cores
+    if spread.shard is not None:
+        part = build_shard(out, shard=spread.shard, threads=threads, **chosen)
         print(writer.dumps(part.summary(), indent=2) if json else part.text())
         return
-    store = run(**chosen)
+
+    def whole(parts: Path) -> Any:
+        return run(out=out, threads=spread.threads, **chosen | {"from_parts": [parts]})
+
+    if spread.executor is None:
+        store = run(out=out, threads=threads, **chosen)
+    else:
+        of_a_part = chosen | {"threads": threads, "progress": False}
+        store = spread_out(build_shard, (), out, of_a_part, spread, whole)
     if not quiet and not json:
         for note in store.info.notes:
             print(f"note: {note}", file=sys.stderr)

@@ -30,7 +30,7 @@ def finetune(
     data: Path,
     out: Path,
     start: Annotated[Start, Parameter(name="*")] = Start(),
-    preset: Literal["none", "lab"] = "none",
+    preset: Literal["auto", "none", "lab"] = "auto",
     options: Any = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -63,7 +63,7 @@ def finetune(
     preset
         lab fills in what small models should take, of what is not said: lr 2e-3, batch 64, both
         strands, at least 1,200 steps; of binding also pool max+bin and jitter 50. none: the papers'
-        values.
+        values. auto: lab for a small model that a lab recipe pre-trained, else none.
     overwrite
         Replace an existing run.
     quiet

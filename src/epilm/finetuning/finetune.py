@@ -25,7 +25,7 @@ from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.preset import check_width, with_preset, with_steps
+from epilm.finetuning.preset import check_width, find_preset, with_preset, with_steps
 from epilm.finetuning.scorer import BATCH, logits_of, rows_at_once, said_of
 from epilm.finetuning.start import (
     Size,
@@ -128,7 +128,7 @@ def finetune(
     size: Size = "small",
     k: int | None = None,
     head: str | None = None,
-    preset: str = "none",
+    preset: str = "auto",
     settings: Any = None,
     overwrite: bool = False,
     say: Say | None = None,
@@ -155,9 +155,9 @@ def finetune(
         Of a random trunk; k is the task's where not given.
     head : str, optional
         linear or convolutions; the task's where not given.
-    preset : {"none", "lab"}
+    preset : {"auto", "none", "lab"}
         What fills in the options that are not said, of small models; see `finetuning.preset`. The
-        papers' values where none.
+        papers' values where none. auto: lab for a small model that a lab recipe pre-trained.
     settings : dataclass, optional
         The task's options, or a part of them such as `training.learning.Learning`.
     overwrite : bool
@@ -181,6 +181,7 @@ def finetune(
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
+    preset, recipe = find_preset(preset, checkpoint)
     filled, from_preset = with_preset(
         preset, chosen, given, options, checkpoint=str(checkpoint), head=head
     )
@@ -198,6 +199,10 @@ def finetune(
         model.about["preset"] = {"name": preset, "chosen": from_preset}
         values = ", ".join(f"{name} {value}" for name, value in from_preset.items())
         told.append(f"preset {preset}: {values} ({len(learned) * given.epochs:,} steps)")
+        if recipe:
+            told.append(
+                f"{recipe} pre-trained it and says so; --preset none: the task's own values"
+            )
     if getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
     if lesson.labels.per_base:

@@ -1,15 +1,20 @@
 """Presets: what a lab with small models should take where it says nothing else.
 
-The papers' values stay each task's defaults. A preset fills in what was not said, of what the task
-and the chosen head know; the rest of the option's rules are those of every option.
+The papers' values stay each task's defaults; a small model that a lab recipe made takes its preset
+unasked, and that is said. A preset fills in what was not said, of what the task and the chosen head
+know; the rest of the option's rules are those of every option.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-from epilm.errors import UsageError, nearest
+from epilm.errors import EpilmError, UsageError, nearest
+from epilm.hub.checkpoint import read_spec
+from epilm.hub.load import find_checkpoint, is_bert_folder
 from epilm.models.networks import NETWORKS, find_head
+from epilm.models.sizes import encoder_size
 from epilm.tasks.contract import Task
 
 
@@ -25,11 +30,14 @@ class Preset:
         Epochs are raised until there are so many.
     hidden : int
         Widest encoder that its rate is meant for.
+    recipes : tuple of str
+        What these pre-trained takes it where none is named.
     """
 
     values: Mapping[str, Any]
     steps: int
     hidden: int
+    recipes: tuple[str, ...] = ()
 
 
 PRESETS: dict[str, Preset] = {
@@ -47,8 +55,41 @@ PRESETS: dict[str, Preset] = {
         },
         steps=1200,
         hidden=256,
+        recipes=("genebert_lab", "ebert_lab", "dnabert_lab"),
     )
 }
+
+
+def find_preset(name: str, checkpoint: str | Path) -> tuple[str, str]:
+    """Which preset is meant, and the recipe that says so.
+
+    Parameters
+    ----------
+    name : str
+        auto: the preset of the recipe that pre-trained the checkpoint, if the encoder is as small
+        as its rate is for; none where there is no such recipe. Any other is itself.
+    checkpoint : path or name
+        As `finetune` takes it. What is wrong with it is said by whoever opens it.
+
+    Examples
+    --------
+    >>> find_preset("auto", "cnn"), find_preset("lab", "random")
+    (('none', ''), ('lab', ''))
+    """
+    if name != "auto":
+        return name, ""
+    path = Path(checkpoint)
+    try:
+        if not path.is_dir() or is_bert_folder(path):
+            return "none", ""
+        spec, extra = read_spec(find_checkpoint(path))
+    except EpilmError:
+        return "none", ""
+    recipe = extra.get("recipe", {}).get("name", "")
+    for preset, each in PRESETS.items():
+        if recipe in each.recipes and encoder_size(spec.encoder).hidden <= each.hidden:
+            return preset, recipe
+    return "none", ""
 
 
 def with_preset(
@@ -99,7 +140,7 @@ def with_preset(
             "unknown preset",
             where="--preset",
             found=repr(name),
-            do=nearest(name, ("none", *PRESETS)),
+            do=nearest(name, ("auto", "none", *PRESETS)),
         )
     plain = type(given)()
     pooled = checkpoint not in NETWORKS and "pool" in find_head(head or task.head).options

@@ -126,7 +126,11 @@ def load_model(
 
 def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
     from epilm.models.from_spec import build_model
+    from epilm.models.networks import NETWORKS, build_network
 
+    task = extra.get("task")
+    if isinstance(task, Mapping) and task.get("kind") in NETWORKS:
+        return build_network(None, task)  # over bases: the spec's trunk is none of it
     # Weights that the recipe started from are not needed to open what was trained from them.
     bare = dataclasses.replace(
         spec,
@@ -134,10 +138,8 @@ def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
         tower=dataclasses.replace(spec.tower, weights=None),
     )
     model = build_model(bare)
-    if isinstance(extra.get("task"), Mapping):
-        from epilm.models.networks import build_network
-
-        return build_network(model, extra["task"])
+    if isinstance(task, Mapping):
+        return build_network(model, task)
     if "classifier" in extra:
         from epilm.models.classifier import classifier_from
 

@@ -11,6 +11,7 @@ _KINDS = {
     "weights": "weights",
     "gradients": "gradients",
     "optimiser": "optimiser",
+    "gathered": "weights and gradients that are whole for a while",
     "activations": "activations of one micro-batch",
     "batches": "batches of one step",
     "store": "store",

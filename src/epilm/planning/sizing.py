@@ -153,11 +153,16 @@ class Sizing:
         hidden = encoder_size(recipe.model.encoder).hidden
         width = hidden if recipe.model.projection == "none" else recipe.model.projection_dim
         embeddings = 4.0 * recipe.train.batch_size * width * len(compared)
-        summed = 4.0 * self.numbers["total"] + embeddings
-        each = sent(summed, embeddings, cluster.devices)
+        summed, gathered = 4.0 * self.numbers["total"] + embeddings, embeddings
+        if recipe.train.strategy == "fsdp":
+            # In each pass weights there, and again on the way back, on which gradients go half of
+            # the way of a sum; weights alone where embeddings are taken twice.
+            passes = 3 * self.micros + self._embeds()
+            summed, gathered = embeddings, embeddings + 4.0 * self.numbers["total"] * passes
+        each = sent(summed, gathered, cluster.devices)
         seconds = exchange(each, cluster, None if self.chip is None else self.chip.link)
         known = {} if seconds is None else {"seconds": seconds}
-        return {"summed": summed, "gathered": embeddings, "sent": each, **known}
+        return {"summed": summed, "gathered": gathered, "sent": each, **known}
 
     def _failures(self, step: float, checkpoint: float) -> dict[str, float]:
         """What failures and checkpoints cost a run of so long a step; nothing with one process."""
@@ -272,6 +277,9 @@ class Sizing:
         several = self.data.maker(self.data.rows_at(0)[:8], 0)
         batches = batch_bytes(several) / len(several) * train.batch_size / train.devices
         state = {"weights": 4.0 * total, "gradients": 4.0 * total, "optimiser": self.moments}
+        if train.strategy == "fsdp":
+            state = {name: size / train.devices for name, size in state.items()}
+            state["gathered"] = 8.0 * self._gathered()
         cost = self.costs.at(b)
         counted = cost.kept + cost.working + self.costs.casts
         files = self._files()
@@ -302,6 +310,15 @@ class Sizing:
                 parts["activations"] = self._activations(b, counted, measured)
             parts["allocator"] = (ALLOCATOR - 1) * (parts["activations"] + 4.0 * total)
         return parts | {"total": sum(parts.values()), "available": self._available()}
+
+    def _gathered(self) -> float:
+        """Weights that are whole at one time where they are cut up over processes: those outside of
+        the encoder's blocks, and two blocks.
+        """
+        size = encoder_size(self.recipe.model.encoder)
+        h, ffn = size.hidden, size.ffn
+        block = 4 * h * h + 2 * h * ffn + 9 * h + ffn  # products, their biases, two norms
+        return self.numbers["total"] - max(size.layers - 2, 0) * block
 
     def _activations(self, b: float, counted: float, measured: Calibration) -> float:
         """Bytes beyond libraries and state, from the peaks of the trial."""

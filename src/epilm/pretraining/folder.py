@@ -32,13 +32,15 @@ RECIPE, STORE, STARTS, SUMMARY, MODEL, BEST, CHECKPOINTS = (
 )
 
 # Keys of a recipe that may differ when a run goes on: none of them changes what is learned. The
-# micro-batch changes rounding and the places that dropout takes, the number of processes rounding
-# alone: a run that goes on with another one says so (`changed_keys`).
+# micro-batch changes rounding and the places that dropout takes, the number of processes and how
+# they share the weights rounding alone: a run that goes on with another one says so
+# (`changed_keys`).
 FREE = frozenset(
     {
         "notes",
         "train.device",
         "train.devices",
+        "train.strategy",
         "train.micro_batch",
         "train.log_every",
         "train.checkpoint_every",
@@ -61,6 +63,7 @@ ADDED: dict[str, dict[str, Any]] = {
         "best_by": "loss",
         "patience": None,
         "model": "last",
+        "strategy": "ddp",
     },
     "samples": {"region_jitter": 0, "on_regions": 0.0, "shuffled": 0.0},
     "model": {"stem": None},

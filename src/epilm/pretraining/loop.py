@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from epilm.device import Place, is_out_of_memory
+from epilm.device import Place, first_line, is_out_of_memory
+from epilm.errors import TrainingError
 from epilm.objectives.table import ObjectivesSpec
 from epilm.pretraining.best import Best, check_score
 from epilm.pretraining.step import Ahead, Figures, Maker, contrast_size, cut, optimiser_step
@@ -24,13 +25,22 @@ from epilm.pretraining.validate import validate
 from epilm.training.compute import choose_compute, compiled, out_of_memory
 from epilm.training.engine import GO_ON, fit
 from epilm.training.failed_step import keep_failed
+from epilm.training.fsdp import cut_up, let_go, whole
 from epilm.training.heap import kept_heap
 from epilm.training.log import METRICS, MetricLog, Progress, peak_memory, read_metrics
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks, check_processes
 from epilm.training.schedule import lr_at
-from epilm.training.state import clean_leftovers, load_state, newest_intact, save_state, step_of
+from epilm.training.state import (
+    clean_leftovers,
+    load_model_tensors,
+    load_state,
+    model_tensors,
+    newest_intact,
+    save_state,
+    step_of,
+)
 
 CHECKPOINTS = "checkpoints"
 
@@ -104,6 +114,8 @@ class PretrainLoop:
         beside: Mapping[str, Any],
     ) -> None:
         self.model, self.data, self.objectives = model, data, objectives
+        self.given = model  # what is left trained; `model` is what is trained
+        self.cut = train.strategy == "fsdp"
         self.optim, self.train, self.out, self.place = optim, train, out, place
         self.beside = dict(beside)
         self.steps = train.steps
@@ -117,6 +129,8 @@ class PretrainLoop:
         """Restore the newest intact state or start, on the device; return the first step to do."""
         check_processes(ranks.world, self.train.devices)
         self.ranks, self.place = ranks, self.place._replace(device=device)
+        if self.cut:
+            self.model = cut_up(self.given, device)
         self.optimiser = Optimiser(self.model, self.optim)
         self.make = Ahead(self.data.train(device), device)
         self.make_valid = (
@@ -161,6 +175,8 @@ class PretrainLoop:
                 else:
                     self.outcome.valid = row
             self.outcome.warnings = list(kept.get("warnings", ()))
+        if first >= self.steps:
+            self._give_back()
         return first
 
     def _restored(self, best: Best) -> Best:
@@ -190,7 +206,17 @@ class PretrainLoop:
             self.outcome.early = not last and self.ranks.any(self._spent(), self.place.device)
         if done % self.train.checkpoint_every == 0 or last or stop or better or self.outcome.early:
             self._save(done)
-        return stop == GO_ON and not self.outcome.early
+        going = stop == GO_ON and not self.outcome.early
+        if last or not going:
+            self._give_back()
+        return going
+
+    def _give_back(self) -> None:
+        """Put weights that were cut up into the model that was given, while all processes are
+        here.
+        """
+        if self.cut:
+            load_model_tensors(self.given, whole(model_tensors(self.model)), "the trained model")
 
     def end(self, completed: bool) -> None:
         """Close the log."""
@@ -235,6 +261,15 @@ class PretrainLoop:
                 raise
             failed = error.with_traceback(None)  # its frames hold the tensors that were too many
         self.make.forget()
+        if self.cut:  # smaller batches cannot be tried by one process alone
+            raise TrainingError(
+                "out of memory",
+                where=f"step {step}",
+                found=f"micro-batch {self.train.micro_batch} on {self.place.device}"
+                f" ({first_line(failed)})",
+                do="Lower train.micro_batch, or raise train.devices; the same command goes on from"
+                " the newest state.",
+            ) from None
         raise out_of_memory(
             failed,
             self.model,
@@ -283,10 +318,12 @@ class PretrainLoop:
     def _validate(self, done: int) -> bool:
         """Score the held-out samples; say whether the score is the best so far.
 
+        The first process does it alone; all of them where none has all weights.
+
         The random start is no candidate: nobody wants its weights.
         """
         before = self.outcome.best
-        if self.make_valid is not None and self.log is not None:
+        if self.make_valid is not None and (self.cut or self.log is not None):
             values, warnings = validate(
                 self.model,
                 self.make_valid,
@@ -295,21 +332,30 @@ class PretrainLoop:
                 self.train.micro_batch,
                 self.place,
             )
-            self.outcome.warnings = warnings
-            self.outcome.valid = self.log.write(
-                done, "valid", values | {"seconds": self._elapsed()}
-            )
-            self.progress.figures(self.outcome.valid, always=True)
-            check_score(self.train.best_by, values)
-            if done > 0:
-                self.outcome.best = before.after(done, values)
-                for line in warnings:
-                    self.progress.say(f"warning, step {done}: {line}")
+            let_go(self.model)
+            if self.log is not None:
+                self._take_in(done, values, warnings)
         self.ranks.wait()
         return self.outcome.best.step != before.step
 
+    def _take_in(self, done: int, values: dict[str, float], warnings: list[str]) -> None:
+        """Write and say what a validation gave, and hold it against the best so far."""
+        assert self.log is not None
+        self.outcome.warnings = warnings
+        self.outcome.valid = self.log.write(done, "valid", values | {"seconds": self._elapsed()})
+        self.progress.figures(self.outcome.valid, always=True)
+        check_score(self.train.best_by, values)
+        if done > 0:
+            self.outcome.best = self.outcome.best.after(done, values)
+            for line in warnings:
+                self.progress.say(f"warning, step {done}: {line}")
+
     def _save(self, done: int) -> None:
         window, best = self.window.kept(self.ranks), self.outcome.best
+        gathered = None
+        if self.cut:
+            weights, moments = model_tensors(self.model), self.optimiser.tensors()
+            gathered = whole(weights, self.ranks.first), whole(moments, self.ranks.first)
         if self.ranks.first:
             save_state(
                 self.out / CHECKPOINTS,
@@ -326,6 +372,7 @@ class PretrainLoop:
                 self.train.keep_checkpoints,
                 self.beside,
                 spare=() if best.step is None else (best.step,),
+                gathered=gathered,
             )
         self.ranks.wait()
 
@@ -373,7 +420,7 @@ def run_pretrain(
     try:
         # Dropout draws from torch's own generator: give the caller's back as it was.
         with torch.random.fork_rng(devices=gpus), kept_heap(place.device):
-            fit(loop, place.device, train.devices)
+            fit(loop, place.device, train.devices, move=train.strategy == "ddp")
     finally:
         loop.close()
     return loop.outcome

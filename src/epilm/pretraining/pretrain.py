@@ -49,7 +49,7 @@ from epilm.training.ranks import check_processes, process_rank, processes_starte
 from epilm.training.schedule import schedule_warnings
 from epilm.training.state import load_model_tensors, newest_intact
 
-MICRO, DEVICES = "train.micro_batch", "train.devices"
+MICRO, DEVICES, STRATEGY = "train.micro_batch", "train.devices", "train.strategy"
 
 # Samples of a store whose first epoch is dealt out before step 0 (about a second): what cannot be
 # contrasted shows then. A larger table is dealt out step by step.
@@ -172,7 +172,7 @@ def pretrain(
             place=list(machine.said),
             changed={key: new for key, (_, new) in changed.items()},
         )
-        for key in (MICRO, DEVICES):
+        for key in (MICRO, DEVICES, STRATEGY):
             if key in changed:
                 began, now = changed[key]
                 pieces = " and dropout is drawn in other pieces" if key == MICRO else ""

@@ -27,6 +27,7 @@ from epilm.objectives.parts import need
 from epilm.objectives.table import OBJECTIVES, ObjectivesSpec, counted
 from epilm.tokens.masking import IGNORED
 from epilm.tokens.random import state as mixed
+from epilm.training.fsdp import buffers_kept, clip_gradients, is_cut, sum_gradients
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import TrainSpec
 from epilm.training.ranks import Ranks
@@ -222,6 +223,18 @@ def held_by(samples: int, micro: int, world: int) -> list[int]:
     """
     parts = [Ranks(rank, world).share(-(-samples // micro)) for rank in range(world)]
     return [min(part.stop * micro, samples) - part.start * micro for part in parts]
+
+
+def passes_of(samples: int, micro: int, world: int) -> int:
+    """Say how many micro-batches of a contrast the process with the most of them has.
+
+    Examples
+    --------
+    >>> passes_of(10, 2, 2), passes_of(9, 2, 3), passes_of(8, 2, 1)
+    (3, 2, 4)
+    """
+    pieces = -(-samples // micro)
+    return -(-pieces // world)
 
 
 # hidden tokens are counted up to a multiple: few shapes, and one compiled program serves many steps
@@ -435,6 +448,24 @@ def optimiser_step(
             outputs = model.encode_contrasts(batch)  # type: ignore[operator]
         return of_contrasts(outputs)
 
+    def keep_pace(pair: tuple[Micro, Batch], alone: bool) -> None:
+        """Go through a batch once more for nothing: another process has one more, and weights that
+        are cut up are gathered by all processes together. `alone`: the embeddings.
+        """
+        micro, batch = pair
+        with buffers_kept(model):
+            if alone:
+                with torch.no_grad():
+                    embed(pair)
+                return
+            dropout_of(micro)
+            with place.autocast():
+                outputs = model(batch)
+                shares = shares_of(batch, hidden, 0.0)
+                loss, _ = combine(outputs, batch, objectives, skip=skip, shares=shares)
+            parts = (loss, *of_contrasts(outputs))
+            torch.stack([part.sum() * 0.0 for part in parts]).sum().backward()
+
     optimiser.zero_grad()
     # All batches first: how much the step hides is known before the first loss counts for its part.
     loaded = [
@@ -446,12 +477,19 @@ def optimiser_step(
     learns = isinstance(temperature, nn.Parameter) and temperature.requires_grad
     hidden = torch.stack([hidden_counts(batch) for pairs in loaded for _, batch in pairs]).sum(0)
     ranks.sum_([hidden])
+    cut_up = any(is_cut(weight) for weight in optimiser.weights)
     for number, pairs in enumerate(loaded):
+        contrast_n = min(group or n, n - number * (group or n))
+        most = passes_of(contrast_n, train.micro_batch, ranks.world) if cut_up else 0
+        idle = range(len(pairs), most)
         if not exact:
             for micro, batch in pairs:
                 losses(micro, batch)[1].backward()
+            for _ in idle:
+                keep_pace(pairs[-1], alone=False)
             continue
-        contrast_n = min(group or n, n - number * (group or n))
+        for _ in idle:
+            keep_pace(pairs[-1], alone=True)
         sizes = held_by(contrast_n, train.micro_batch, ranks.world)
         share = sizes[ranks.rank] / n  # of this process, in this contrast
         mine = [micro.rows.tolist() for micro, _ in pairs]
@@ -490,12 +528,13 @@ def optimiser_step(
             forward=lambda pair: losses(*pair),
             shared=(temperature,) if learns else (),  # type: ignore[arg-type]
         )
+        for _ in idle:
+            keep_pace(pairs[-1], alone=False)
     if meanwhile is not None:
         meanwhile()
     total = torch.stack([part.float() for part in totals]).sum()
-    grads = [weight.grad for weight in optimiser.weights if weight.grad is not None]
-    ranks.sum_([*grads, total])
-    norm = torch.nn.utils.clip_grad_norm_(optimiser.weights, clip if clip > 0 else float("inf"))
+    sum_gradients(optimiser.weights, total, ranks)
+    norm = clip_gradients(optimiser.weights, clip, ranks)
 
     def kept() -> str:
         assert keep is not None

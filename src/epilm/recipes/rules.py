@@ -117,6 +117,38 @@ def check_values(recipe: "Recipe", where: Where) -> None:
     _check_windows(recipe, where)
     _check_model(recipe, where)
     _check_batches(recipe, where)
+    _check_strategy(recipe, where)
+
+
+def _check_strategy(recipe: "Recipe", where: Where) -> None:
+    """What goes with weights that are cut up over devices."""
+    train, key = recipe.train, "train.strategy"
+    if train.strategy != "fsdp":
+        return
+    if train.devices == 1:
+        _refuse(
+            where,
+            key,
+            "fsdp cuts a model up over several devices, and there is one",
+            found=f"train.devices {train.devices}",
+            do="Set train.devices, or leave train.strategy out.",
+        )
+    if recipe.optim.name != "adamw":
+        _refuse(
+            where,
+            key,
+            "the optimiser moves whole matrices, and fsdp cuts them up",
+            found=f"optim.name {recipe.optim.name}",
+            expected="optim.name adamw, or train.strategy ddp",
+        )
+    if train.compile == "blocks":
+        _refuse(
+            where,
+            key,
+            "blocks whose weights are gathered in every pass are not compiled",
+            found=f"train.compile {train.compile}",
+            expected="train.compile auto or off, or train.strategy ddp",
+        )
 
 
 def _check_streams(recipe: "Recipe", where: Where) -> None:

@@ -24,6 +24,7 @@ ELSEWHERE = {"build": "Give the same epilm build command with --from-parts in pl
 
 # What they write is a folder, which is replaced where that is said.
 FOLDERS = ("explain", "compare", "ablate")
+TRIALS = ("compare", "ablate")
 
 
 def merge(
@@ -31,6 +32,7 @@ def merge(
     out: str | Path,
     *,
     overwrite: bool = False,
+    trained: bool = False,
     say: Say | None = None,
 ) -> Any:
     """Join the parts of one command.
@@ -43,6 +45,9 @@ def merge(
         What the command would have written; its name says the format, as there.
     overwrite : bool
         Replace a folder `out`; a file is replaced in any case, as by the commands themselves.
+    trained : bool
+        Of a comparison or ablation: bring along what its shards made and trained, which lies beside
+        the parts where these were made.
     say : callable, optional
         Takes lines; standard error by default.
 
@@ -82,5 +87,7 @@ def merge(
         module, name = VERBS[verb].split(":")
         for note in joined.notes:
             say(f"note: {note}")
-        more = {"overwrite": True} if overwrite and verb in FOLDERS else {}
+        more: dict[str, Any] = {"overwrite": True} if overwrite and verb in FOLDERS else {}
+        if trained and verb in TRIALS:
+            more["trained"] = True
         return getattr(import_module(module), name)(joined, out, say, **more)

@@ -94,6 +94,16 @@ class Spread:
         """Whether all is computed on this machine."""
         return self.executor == "local" or (self.executor == "dask" and self.scheduler is None)
 
+    @property
+    def whole(self) -> bool:
+        """Whether this process does all of the work, in one piece."""
+        return self.executor is None and self.shard is None
+
+    @property
+    def share_of_cores(self) -> int | None:
+        """Threads of a part, where all parts share the cores of this machine."""
+        return max(1, cores() // (self.jobs or cores())) if self.here else None
+
 
 def spread_out(
     run: Callable[..., Any],
@@ -101,6 +111,7 @@ def spread_out(
     out: Any,
     named: dict[str, Any],
     spread: Spread,
+    join: Callable[[Path], Any] | None = None,
 ) -> Any:
     """Call a command's function as it is asked for.
 
@@ -112,10 +123,12 @@ def spread_out(
         What it is told.
     out : path or None
     spread : Spread
+    join : callable, optional
+        Writes `out` from the folder of the parts, where `merge` does not.
 
     Returns
     -------
-    What `run` returns; of several processes what `merge` returns.
+    What `run` returns; of several processes what `merge` or `join` returns.
 
     Raises
     ------
@@ -129,7 +142,7 @@ def spread_out(
         raise UsageError(
             "what several processes say is written to a file", where="--executor", do="Give --out."
         )
-    return _in_parts(run, words, Path(out), named, spread)
+    return _in_parts(run, words, Path(out), named, spread, join)
 
 
 def cores() -> int:
@@ -143,6 +156,7 @@ def _in_parts(
     out: Path,
     named: dict[str, Any],
     spread: Spread,
+    join: Callable[[Path], Any] | None,
 ) -> Any:
     """Compute all shards, then join them; parts of a stopped run are taken over."""
     from epilm.atomic import locked
@@ -155,21 +169,26 @@ def _in_parts(
         raise UsageError(
             "the folder exists already",
             where=str(out),
-            do="Choose another name, remove it, or pass --overwrite where the command has it.",
+            do="Choose another name, remove it, or pass --overwrite where the command has it."
+            " epilm compare and ablate go on in a folder that was begun without --executor.",
         )
     parts.mkdir(parents=True, exist_ok=True)
     # On other machines, and where it was said, a process has the threads that it has.
-    own = spread.here and "OMP_NUM_THREADS" not in os.environ
-    threads = max(1, cores() // jobs) if own else None
+    threads = None if "OMP_NUM_THREADS" in os.environ else spread.share_of_cores
     with locked(parts):
         # Another number of jobs is another division of the same work.
         for left in parts.glob("part-*"):
             if not left.name.endswith(f"-of-{jobs}"):
                 shutil.rmtree(left, ignore_errors=True)
-        call = ShardCall(run, words, named, parts.absolute(), jobs, Path.cwd(), threads)
+        # What is replaced is for the joined result.
+        told = {name: value for name, value in named.items() if name != "overwrite"}
+        call = ShardCall(run, words, told, parts.absolute(), jobs, Path.cwd(), threads)
         for done in _computed(call, spread):
             print(done.text(), file=sys.stderr, flush=True)
-        done = merge(parts, out, overwrite=bool(named.get("overwrite")))
+        if join is not None:
+            done = join(parts)
+        else:
+            done = merge(parts, out, overwrite=bool(named.get("overwrite")), trained=True)
         shutil.rmtree(parts, ignore_errors=True)
     return done
 

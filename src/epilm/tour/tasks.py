@@ -114,6 +114,7 @@ def _fit_all(
             home / start,
             checkpoint=runs / run,
             init=init,
+            preset="none",
             split="given",
             epochs=plan.epochs,
             patience=0,

@@ -21,6 +21,7 @@ from epilm.nn.encoder import SequenceEncoder
 from epilm.nn.norms import kernels_there, triton_there
 from epilm.objectives.combine import combine
 from epilm.objectives.table import OBJECTIVES, ObjectivesSpec
+from epilm.training.fsdp import check_torch
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import TrainSpec
 
@@ -70,6 +71,8 @@ def check_compute(model: nn.Module, train: TrainSpec, device: torch.device) -> N
         As `choose_compute`, which asks this first.
     """
     attention_backend(str(device), train.attention)
+    if train.strategy == "fsdp":
+        check_torch()
     if _compiles(train, _widest(_encoders(model)), device)[0]:
         check_compiler(device)
 
@@ -84,6 +87,8 @@ def _widest(encoders: list[SequenceEncoder]) -> int:
 
 def _compiles(train: TrainSpec, hidden: int, device: torch.device) -> tuple[bool, str]:
     """Whether an encoder's blocks are compiled, and why."""
+    if train.strategy == "fsdp":
+        return False, "off (train.strategy fsdp)"
     if train.compile != "auto":
         return train.compile == "blocks", f"{train.compile} (train.compile)"
     if device.type != "cuda":

@@ -56,7 +56,7 @@ def machines() -> int:
     return 1
 
 
-def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
+def fit(loop: Loop, device: torch.device, devices: int = 1, *, move: bool = True) -> None:
     """Run a loop to its end, in as many processes as asked.
 
     With `devices` above 1, Lightning starts this program again for each further process,
@@ -73,6 +73,8 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
         Its kind; every process takes the one of its number.
     devices : int
         Processes, over all machines.
+    move : bool
+        Put the model on the device of each process; False where the loop does, cut up.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def fit(loop: Loop, device: torch.device, devices: int = 1) -> None:
         Whatever the loop raises, or that a process is lost.
     """
     if devices > 1:
-        _fit_in_processes(loop, device, devices)
+        _fit_in_processes(loop, device, devices, move)
     else:
         _fit_here(loop, device)
 
@@ -115,7 +117,7 @@ class _Steps:
             yield step
 
 
-def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
+def _fit_in_processes(loop: Loop, device: torch.device, devices: int, move: bool) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         from lightning.pytorch import LightningModule, Trainer
@@ -153,7 +155,7 @@ def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
         nodes = machines()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            strategy=_strategy(device),
+            strategy=_strategy(device, move),
             devices=devices // nodes,
             num_nodes=nodes,
             max_epochs=1,
@@ -180,7 +182,7 @@ def _fit_in_processes(loop: Loop, device: torch.device, devices: int) -> None:
         loop.end(steps.going)
 
 
-def _strategy(device: torch.device) -> Any:
+def _strategy(device: torch.device, move: bool) -> Any:
     """How processes are started and meet."""
     from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
     from lightning.pytorch.strategies import DDPStrategy
@@ -205,6 +207,10 @@ def _strategy(device: torch.device) -> Any:
 
         def configure_ddp(self) -> None:
             pass
+
+        def model_to_device(self) -> None:
+            if move:
+                super().model_to_device()
 
         def _configure_launcher(self) -> None:
             assert self.cluster_environment is not None

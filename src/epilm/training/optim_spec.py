@@ -25,7 +25,9 @@ class TrainSpec:
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: int = 1  # processes / GPUs; more than one = DDP
+    devices: int = 1  # processes / GPUs, over all machines
+    # Of several: each has all weights (ddp), or a part of each, of its gradient and its moments
+    strategy: Literal["ddp", "fsdp"] = "ddp"
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     log_every: int = 10

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from epilm.atomic import atomic_folder, read_checked, write_json
 from epilm.errors import CheckpointError, DamagedError
 from epilm.tensor_files import bytes_of, load_tensors, save_tensors
+from epilm.training.fsdp import part_of
 from epilm.training.optim import Optimiser
 
 FORMAT = 1
@@ -64,7 +65,7 @@ def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: s
                     found=tuple(tensors[name].shape),
                     expected=tuple(value.shape),
                 )
-            value.copy_(tensors[name])
+            value.copy_(part_of(tensors[name], value))
 
 
 def _generators(device: torch.device) -> dict[str, Tensor]:
@@ -83,6 +84,7 @@ def save_state(
     keep: int,
     beside: Mapping[str, Any] | None = None,
     spare: Container[int] = (),
+    gathered: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
 ) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep`.
 
@@ -103,6 +105,9 @@ def save_state(
         checkpoint).
     spare : container of int
         Steps whose states stay, however old.
+    gathered : tuple of mapping, optional
+        Weights and optimiser's tensors, where those of `model` are cut up over processes
+        (`fsdp.whole`).
 
     Returns
     -------
@@ -116,13 +121,8 @@ def save_state(
     """
     folder = root / f"step_{step:08d}"
     device = next(model.parameters()).device
-    parts = dict(
-        zip(
-            PARTS,
-            (model_tensors(model), optimiser.tensors(), _generators(device)),
-            strict=True,
-        )
-    )
+    weights, moments = gathered or (model_tensors(model), optimiser.tensors())
+    parts = dict(zip(PARTS, (weights, moments, _generators(device)), strict=True))
     wants = sum(bytes_of(tensors.values()) for tensors in parts.values())
     with atomic_folder(folder, overwrite=True, wants=wants) as new:
         for name, tensors in parts.items():

@@ -50,8 +50,6 @@ class SetFiles:
     manifest: Path | None = None
     """Table of sets: name, task, data, and columns for options (genome, negatives, valid, test,
     factor, ...); a column published names the set of the GeneBERT paper's Table 2."""
-    jobs: int = 1
-    """Sets of a manifest that are worked on at a time, each in a process of its own."""
     task: str | None = None
     """Instead of a manifest: one set's task."""
     data: Path | None = None
@@ -98,7 +96,8 @@ class Networks:
     epochs: int = 5
     """Of the language models; the CNN takes three times as many."""
     lr: list[float] | None = None
-    """Learning rates; several are chosen among by valid AP. 2e-4 where not given."""
+    """Learning rates; several are chosen among by valid AP. Where not given 2e-4; 2e-3 if lab
+    recipes pre-trained all the models."""
     batch_size: int = 32
     """Rows of a step."""
     freeze: str = "none"

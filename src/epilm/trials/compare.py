@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import EpilmError, InputError, TrainingError, UsageError, nearest
+from epilm.finetuning.preset import PRESETS, find_preset
 from epilm.motifs.formats import read_collection
 from epilm.plots.page import Page, duration
 from epilm.tasks.base import describe
@@ -123,11 +124,21 @@ def compare_sets(
         jobs=jobs,
     )
     rows.check_first(Path(out), rows_of(Path(out), rows.design), rows.keys(seeds), say)
-    result = run_trial(rows, out, list(seeds), say)
-    if isinstance(rows, ManifestRows) and result.rows and not scored(result.rows):
+    return with_scores(run_trial(rows, out, list(seeds), say))
+
+
+def with_scores(result: TrialResult) -> TrialResult:
+    """Give a comparison that has a score.
+
+    Raises
+    ------
+    TrainingError
+        If no set of it could be used.
+    """
+    if result.rows and not scored(result.rows):
         raise TrainingError(
             "no set could be used",
-            where=str(out),
+            where=str(result.report.parent),
             found=result.rows[0]["failed"],
             do="runs.jsonl has the reason of each.",
         )
@@ -462,8 +473,21 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     return out
 
 
-def learning_of(learning: Networks) -> tuple[Learning, list[float]]:
-    """Settings of the networks, and the rates to choose among where there are several."""
+def learning_of(
+    learning: Networks, models: Sequence[Competitor] = ()
+) -> tuple[Learning, list[float]]:
+    """Settings of the networks, and the rates to choose among where there are several.
+
+    Where no rate is given it is 2e-4, as the papers' sizes want it; if lab recipes pre-trained all
+    the models it is that of their preset.
+    """
     values = asdict(learning)
-    rates = values.pop("lr") or [2e-4]
+    rates = values.pop("lr") or [_usual_rate(models)]
     return Learning(lr=rates[0], **values), rates if len(rates) > 1 else []
+
+
+def _usual_rate(models: Sequence[Competitor]) -> float:
+    presets = {find_preset("auto", each.checkpoint)[0] for each in models}
+    if len(presets) != 1 or presets == {"none"}:
+        return 2e-4
+    return float(PRESETS[presets.pop()].values["lr"])

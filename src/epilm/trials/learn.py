@@ -98,7 +98,14 @@ def tune_binding(
         motifs=lesson.motifs,
     )
     result = finetune(
-        "binding", lesson.learned, out, checkpoint=checkpoint, settings=options, say=_quiet, **start
+        "binding",
+        lesson.learned,
+        out,
+        checkpoint=checkpoint,
+        preset="none",  # a trial says itself how all its arms learn
+        settings=options,
+        say=_quiet,
+        **start,
     )
     scores = _predicted(lesson, result.model, lesson.store)
     leak = leak_of(
@@ -301,6 +308,7 @@ def fit_model(
         result = finetune(
             data.task,
             data.rows,
+            preset="none",
             settings=own,
             split="given",
             say=_quiet,

@@ -8,6 +8,9 @@ what they need; it is the same, as it hangs on the seed alone.
 """
 
 import json
+import os
+import shutil
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +36,12 @@ from epilm.shards import (
     write_part,
     written_before,
 )
+from epilm.trials.ablate import plan_trial
 from epilm.trials.bench import LAB, WORLDS
+from epilm.trials.choices import SetFiles
+from epilm.trials.compare import rows_for
 from epilm.trials.descriptions import kept_design
+from epilm.trials.manifest import sets_of
 from epilm.trials.row_files import Row, append_row
 from epilm.trials.study import STUDY_PLAN, kept_study
 from epilm.trials.study_page import study_page
@@ -145,6 +152,58 @@ def trial_shard(
     return PartWritten(Path(out) / mine.name, count, len(units))
 
 
+def compare_shard(
+    files: SetFiles, out: str | Path, *, shard: str, seeds: Sequence[int], **how: Any
+) -> PartWritten:
+    """Make the rows of one of N shards of a comparison.
+
+    Parameters
+    ----------
+    files : SetFiles
+        The sets, as a user names them.
+    out : path
+        Folder of the parts.
+    shard : str
+        i/N.
+    seeds : sequence of int
+    **how
+        What `compare.rows_for` takes.
+
+    Raises
+    ------
+    UsageError, InputError, CheckpointError, TrainingError, EpilmError
+        As `trial_shard` and `rows_for`.
+    """
+    return trial_shard(rows_for(sets_of(files), **how), out, seeds, shard, "compare", _say)
+
+
+def ablate_shard(name: str | Path, out: str | Path, *, shard: str, **how: Any) -> PartWritten:
+    """Make the rows of one of N shards of an ablation.
+
+    Parameters
+    ----------
+    name : str or path
+        The description.
+    out : path
+        Folder of the parts.
+    shard : str
+        i/N.
+    **how
+        What `ablate.plan_trial` takes.
+
+    Raises
+    ------
+    UsageError, InputError, RecipeError, TrainingError, EpilmError
+        As `trial_shard` and `plan_trial`.
+    """
+    maker, seeds = plan_trial(name, **how, say=_say)
+    return trial_shard(maker, out, seeds, shard, "ablate", _say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def _asked(maker: Maker, seeds: list[int], verb: str) -> dict[str, Any]:
     """All that a part remembers of its request."""
     plan = json.loads(json.dumps(maker.plan()))
@@ -203,11 +262,36 @@ def _write_files(unit: Arrays, folder: Path) -> None:
         path.write_bytes(content.tobytes())
 
 
+def _link_trained(work: Path, folder: Path) -> None:
+    """Bring along what shards made and trained: folders of their common work, without a copy where
+    the disk can.
+    """
+
+    def linked(source: str, target: str) -> None:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    for made in sorted(path for path in work.iterdir() if path.is_dir() and path.name[0] != "."):
+        shutil.copytree(
+            made,
+            folder / made.name,
+            copy_function=linked,
+            ignore=shutil.ignore_patterns(".*.lock"),
+        )
+
+
 def merge_rows(
-    joined: JoinedParts, out: str | Path, say: Say, *, overwrite: bool = False
+    joined: JoinedParts,
+    out: str | Path,
+    say: Say,
+    *,
+    overwrite: bool = False,
+    trained: bool = False,
 ) -> TrialResult:
     """Write the folder of a trial from the rows of its shards: tables and page as one process gives
-    them, but for the seconds that a row took.
+    them, but for the seconds that a row took; `trained`: with what the shards trained on the way.
 
     Raises
     ------
@@ -226,6 +310,9 @@ def merge_rows(
         )
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_json(folder / shown["file"], dict(shown["plan"]))
+        work = joined.parts[0][0].parent / WORK
+        if trained and work.is_dir():
+            _link_trained(work, folder)
         design, page = design_in(folder), _PAGES[shown["file"]]
         made: list[Row] = []
         for unit in joined.units():

@@ -52,6 +52,24 @@ def test_three_shards_are_the_store_of_one_process(raw, tmp_path, capsys, more):
     assert bytes_of(tmp_path / "joined") == bytes_of(tmp_path / "one")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["local", pytest.param("dask", marks=pytest.mark.twin)])
+def test_one_command_scans_in_processes_and_makes_the_store(
+    raw, tmp_path, capsys, monkeypatch, executor
+):
+    monkeypatch.undo()  # other processes have units of their own size
+    words = words_of(raw)
+    code, _, err = command(capsys, *words, "--out", tmp_path / "one")
+    assert code == 0, err
+    words += ["--executor", executor, "--jobs", 2, "--out", tmp_path / "spread"]
+    code, _, err = command(capsys, *words)
+    assert code == 0, err
+    assert bytes_of(tmp_path / "spread") == bytes_of(tmp_path / "one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "spread"]
+    code, _, err = command(capsys, *words)
+    assert (code, "spread: the folder exists already" in " ".join(err.split())) == (2, True)
+
+
 def test_a_shard_without_a_block_is_a_part_and_one_that_is_there_is_left_alone(
     raw, tmp_path, capsys
 ):
@@ -140,6 +158,12 @@ def test_a_missing_part_and_merge_are_refused_with_what_to_do(raw, tmp_path, cap
         (["--shard", "3/2"], 2, "--shard: not a shard. Found 3/2"),
         (["--shard", "1/2", "--overwrite"], 2, "--overwrite: it is of a whole store, and --shard"),
         (["--shard", "1/2", "--from-parts", "p"], 2, "--from-parts: it is of a whole store"),
+        (["--jobs", 2], 2, "--jobs: it says how many processes, and there is one. Found 2"),
+        (
+            ["--executor", "local", "--from-parts", "p"],
+            2,
+            "--from-parts is of parts that are there, and --executor makes them. Found",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(raw, tmp_path, capsys, words, code, said):

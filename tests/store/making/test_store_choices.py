@@ -11,16 +11,15 @@ def test_the_families_of_options_of_a_store_are_those_of_the_function_of_the_sam
     """One default in two places: each is what `epilm.build` takes, or a list not said."""
     own = inspect.signature(build).parameters
     spoken = [each for kind in (Accessible, RegionRules, Motifs, Tracks) for each in fields(kind)]
-    # A shard is another function's, `build_shard`, which takes all that `build` takes.
-    assert {each.name for each in spoken} - {"shard"} | {
+    assert {each.name for each in spoken} | {
         "genome",
         "out",
         "sizes",
         "assembly",
         "threads",
+        "from_parts",
         "overwrite",
         "progress",
     } == set(own)
-    spoken = [each for each in spoken if each.name != "shard"]
     differ = {e.name: e.default for e in spoken if e.default != own[e.name].default}
     assert differ == {"more_statistics": None, "signal_pool": None}

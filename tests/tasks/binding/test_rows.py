@@ -5,10 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from epilm.errors import InputError
+from epilm.errors import InputError, UsageError
 from epilm.tasks.binding import BinLabels, Bins
+from epilm.tasks.binding.binding_options import BindingSpec, check_binding
 from epilm.tasks.binding.bins import grid
-from epilm.tasks.binding.rows import BinDraw, CellBins, join_labels, validation_rows
+from epilm.tasks.binding.rows import (
+    BindingRows,
+    BinDraw,
+    CellBins,
+    join_labels,
+    validation_rows,
+)
 from epilm.tokens.random import scrambled
 from toy_binding import LARGE, toy_labels, toy_store
 
@@ -54,6 +61,49 @@ def test_an_epoch_is_every_positive_once_and_ten_negatives_each_drawn_anew(store
     again = BinDraw(rows, bins, [0, 2], negatives=2, seed=3).epoch(1)
     assert np.array_equal(again, second)
     assert not np.array_equal(BinDraw(rows, bins, [0, 2], negatives=2, seed=4).epoch(1), second)
+
+
+def rare_and_common():
+    """One cell type, 60 bins: A binds the first twelve, B the twelfth and the one after it."""
+    values = np.zeros((60, 1, 2), np.int8)
+    values[:12, 0, 0] = values[11:13, 0, 1] = 1
+    return BindingRows(
+        np.zeros(60, np.int16),
+        np.arange(60) * 200,
+        200,
+        values,
+        ("K562",),
+        np.array([0]),
+        ("A", "B"),
+        ("chr2",),
+    )
+
+
+def test_even_factors_walk_through_their_own_positives():
+    rows = rare_and_common()
+    draw = BinDraw(rows, np.arange(60), [0], negatives=2, per_epoch=9, even=True)
+    assert len(draw) == len(draw.epoch(0)) == 8 * 3  # four of each, and two negatives for every one
+    epochs = [draw.epoch(e) for e in range(3)]
+    bound = [[row for row in epoch if row < 13] for epoch in epochs]
+    # B's two come twice in every epoch; A's twelve once in three, its twelfth is one of B's.
+    of_a = sorted(row for epoch in bound for row in epoch if row < 11)
+    assert of_a == list(range(11))
+    assert [epoch.count(12) for epoch in bound] == [2, 2, 2]
+    assert sorted(epoch.count(11) for epoch in bound) == [2, 2, 3]
+    plain = BinDraw(rows, np.arange(60), [0], negatives=2, per_epoch=9)
+    assert max(plain.epoch(e).tolist().count(12) for e in range(3)) == 1
+    assert BinDraw(rows, np.arange(60), [0], per_epoch=9, even=True).epoch(5).tolist() == (
+        BinDraw(rows, np.arange(60), [0], per_epoch=9, even=True).epoch(5).tolist()
+    )
+
+
+def test_what_cannot_be_divided_evenly_is_refused():
+    rows = rare_and_common()
+    for per_epoch, kept in ((1, rows), (None, rows), (9, replace(rows, factors=("A",)))):
+        with pytest.raises(UsageError, match="positives cannot be divided evenly among factors"):
+            BinDraw(kept, np.arange(60), [0], per_epoch=per_epoch, even=True)
+    with pytest.raises(UsageError, match="--even-factors.*with --positives-per-epoch"):
+        check_binding(BindingSpec(even_factors=True))
 
 
 def test_negatives_are_the_first_unbound_bins_of_a_shuffle_that_is_never_listed(store):

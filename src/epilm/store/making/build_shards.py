@@ -23,15 +23,15 @@ from epilm.store.making.raw import read_raw
 from epilm.store.making.writer import StoreWriter
 
 
-def build_shard(shard: str, *, out: str | Path, **named: Any) -> PartWritten:
+def build_shard(out: str | Path, *, shard: str, **named: Any) -> PartWritten:
     """Scan one of N parts of the regions.
 
     Parameters
     ----------
-    shard : str
-        i/N: the blocks of regions i, i + N, ...
     out : path
         Folder of the parts; `part-i-of-N` appears in it, whole or not at all.
+    shard : str
+        i/N: the blocks of regions i, i + N, ...
     **named
         What `build` takes.
 

@@ -60,7 +60,7 @@ class RegionRules:
 
 @dataclass(frozen=True)
 class Motifs:
-    """The motifs, what an entry of the factor matrix is, and who scans."""
+    """The motifs, and what an entry of the factor matrix is."""
 
     motifs: str | None = None
     """Motif file (JASPAR, MEME, TRANSFAC) or jaspar:YEAR; none gives a store without a factor
@@ -78,11 +78,6 @@ class Motifs:
     """Base composition the motifs are scored against."""
     short: Literal["allow_best", "exact"] = "allow_best"
     """Whether the best word of a motif too short for p counts as a hit."""
-    shard: str | None = None
-    """i/N: scan the i-th of N parts of the regions alone, and write it as part-i-of-N into the
-    folder --out; the same command with --from-parts makes the store."""
-    from_parts: list[Path] | None = None
-    """Take the factor matrix from these parts, or the folder of them, in place of a scan."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ class BindingSpec(Learning):
     """Unbound bins for each bound one, drawn anew every epoch."""
     positives_per_epoch: int | None = None
     """For small machines: the epochs walk through all positives by so many."""
+    even_factors: bool = False
+    """Of several factors: as many of these positives for one as for the other, a rare factor's come
+    again sooner. Else they are drawn from all that any factor binds, and a rare one gets few."""
     valid_negatives: int | None = 100_000
     """Unbound bins scored after every epoch, the same ones."""
     train_chroms: tuple[str, ...] = field(default=(), metadata={"option": "train"})
@@ -128,6 +131,12 @@ def check_binding(spec: BindingSpec) -> None:
             (spec.jitter < 0, "jitter", spec.jitter, "at least 0"),
             (spec.negatives < 1, "negatives", spec.negatives, "at least 1"),
             (cap is not None and cap < 1, "positives_per_epoch", cap, "at least 1"),
+            (
+                spec.even_factors and cap is None,
+                "even_factors",
+                spec.even_factors,
+                "with --positives-per-epoch, which it divides",
+            ),
             (
                 not spec.shortcut_lr_multiplier > 0,
                 "shortcut_lr_multiplier",

@@ -182,7 +182,13 @@ def make_plan(
     if settings.valid_cells and not settings.train_cells:
         chosen = [c for c in chosen if rows.cells[c] not in settings.test_cells]
     draw = BinDraw(
-        rows, train, chosen, settings.negatives, settings.positives_per_epoch, settings.seed
+        rows,
+        train,
+        chosen,
+        settings.negatives,
+        settings.positives_per_epoch,
+        settings.seed,
+        even=settings.even_factors,
     )
     valid_rows, said = validation_rows(
         rows, valid, judged, negatives=settings.valid_negatives, seed=settings.seed
@@ -217,7 +223,18 @@ def uneven_factors(rows: BindingRows, draw: BinDraw) -> list[str]:
     return [
         f"bound to unbound rows of an epoch, factor by factor: {', '.join(shown)}; 1:"
         f"{draw.negatives} is that of rows which any of them binds"
+        + (_STARVED if not draw.even and _starved(bound) else "")
     ]
+
+
+_STARVED = (
+    "; a rare factor learns little so: --even-factors with --positives-per-epoch, or a run for each"
+)
+
+
+def _starved(bound: NDArray[np.int64]) -> bool:
+    """Whether a factor has less than a third of its even share of the positives."""
+    return bool(bound.min() * len(bound) * 3 < bound.sum())
 
 
 def bins_of_n(store: Store, rows: BindingRows) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.errors import InputError, nearest
+from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks.binding.bins import chrom_type
 from epilm.tasks.binding.inside import check_inside
 from epilm.tokens.random import hash_bits, permutation, scrambled
@@ -273,11 +273,16 @@ class BinDraw:
     per_epoch : int, optional
         Positives of an epoch; the epochs then go through all of them in turn. All where not given.
     seed : int
+    even : bool
+        Whether `per_epoch` is divided evenly among the factors, each with a walk of its own. A bin
+        that two of them bind may then come twice in an epoch.
 
     Raises
     ------
     InputError
         If there is no positive, or no negative.
+    UsageError
+        If there are too few positives an epoch to divide, or one factor alone.
 
     Examples
     --------
@@ -305,6 +310,7 @@ class BinDraw:
     negatives: int = 10
     per_epoch: int | None = None
     seed: int = 0
+    even: bool = False
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -327,6 +333,8 @@ class BinDraw:
                 where=where,
                 do="Widen the training part or its cell types.",
             )
+        if self.even:
+            self._divide()
         if self.negatives and not any(self.available.values()):
             raise InputError(
                 "no training bin is unbound", where=where, do="Widen the training part."
@@ -339,9 +347,23 @@ class BinDraw:
                     " asked for; every epoch has all of them"
                 )
 
+    def _divide(self) -> None:
+        """Positives of each factor (those without any have none), for walks of their own."""
+        factors, width = self.rows.factors, len(self.rows.cells)
+        if len(factors) < 2 or (self.per_epoch or 0) < len(factors):
+            raise UsageError(
+                "positives cannot be divided evenly among factors",
+                where="--even-factors",
+                found=f"{len(factors)} factors, {self.per_epoch} positives an epoch",
+                expected="several factors, and at least one positive for each",
+            )
+        values = self.rows.values[self.positives // width, self.positives % width]
+        each = [self.positives[values[:, f] == 1] for f in range(len(factors))]
+        self.by_factor = [positives for positives in each if len(positives)]
+
     def __len__(self) -> int:
         """Rows of an epoch; with `per_epoch` at most."""
-        if self.n_positives < len(self.positives):
+        if self.even or self.n_positives < len(self.positives):
             return self.n_positives * (1 + self.negatives)
         each = ((self.by_cell[self.rows.cells[c]], self.available[c]) for c in self.cells)
         return sum(bound + min(unbound, self.negatives * bound) for bound, unbound in each)
@@ -350,6 +372,8 @@ class BinDraw:
     def n_positives(self) -> int:
         """Positives of an epoch."""
         total = len(self.positives)
+        if self.even and self.per_epoch is not None:
+            return self.per_epoch // len(self.by_factor) * len(self.by_factor)
         return total if self.per_epoch is None else min(self.per_epoch, total)
 
     def epoch(self, epoch: int) -> NDArray[np.int64]:
@@ -369,18 +393,29 @@ class BinDraw:
         return [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
 
     def _bound_of(self, epoch: int) -> NDArray[np.int64]:
-        total, count = len(self.positives), self.n_positives
-        if count == total:
-            return self.positives
-        at = epoch * count + np.arange(
-            count
-        )  # the epochs walk through one shuffled list after the other
+        count = self.n_positives
+        if self.even:
+            share = count // len(self.by_factor)
+            return np.concatenate(
+                [self._walk(each, epoch, share, f + 1) for f, each in enumerate(self.by_factor)]
+            )
+        return (
+            self.positives
+            if count == len(self.positives)
+            else self._walk(self.positives, epoch, count)
+        )
+
+    def _walk(
+        self, positives: NDArray[np.int64], epoch: int, count: int, *key: int
+    ) -> NDArray[np.int64]:
+        """An epoch's `count` positives: epochs go through one shuffled list after the other."""
+        total = len(positives)
+        at = epoch * count + np.arange(count)
         out = np.empty(count, np.int64)
         for turn in np.unique(at // total):
             here = at // total == turn
-            out[here] = self.positives[
-                permutation(total, self.seed, _PASS, int(turn))[at[here] % total]
-            ]
+            order = permutation(total, self.seed, _PASS, int(turn), *key)
+            out[here] = positives[order[at[here] % total]]
         return out
 
     def _unbound_of(self, epoch: int, cell: int, wanted: int) -> NDArray[np.int64]:

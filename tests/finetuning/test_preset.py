@@ -14,6 +14,8 @@ from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.recipes.recipe import list_recipes
 from epilm.tasks import TASKS
 from epilm.tasks.binding.binding_options import BindingOptions
+from epilm.tasks.expression.expression_options import ExpressionOptions
+from epilm.tasks.promoter import PromoterOptions
 from epilm.tasks.sequence_task import SequenceOptions
 from toy_binding import QUICK as BINS
 from toy_binding import toy_labels, toy_store
@@ -48,6 +50,8 @@ def test_what_is_not_said_is_filled_in_and_what_is_said_wins():
 def test_a_preset_says_nothing_that_a_task_or_head_does_not_read():
     sequences = chosen("sequences", SequenceOptions())[1]
     assert sequences == {"lr": 2e-3, "batch_size": 64, "both_strands": True}
+    assert "both_strands" not in chosen("promoter", PromoterOptions())[1]
+    assert "both_strands" not in chosen("expression", ExpressionOptions())[1]
     for other in ({"checkpoint": "cnn"}, {"head": "linear"}):
         assert "pool" not in chosen("binding", BindingOptions(), **other)[1]
 

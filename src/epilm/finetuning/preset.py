@@ -133,7 +133,7 @@ def with_preset(
     >>> task = TASKS["promoter"]
     >>> given = task.options_of("finetune")(epochs=3)
     >>> with_preset("lab", task, given, {"lr": 2e-4}, checkpoint="random", head=None)[1]
-    {'batch_size': 64, 'both_strands': True}
+    {'batch_size': 64}
     """
     if name == "none":
         return given, {}
@@ -151,7 +151,7 @@ def with_preset(
         at, default = getattr(given, each.name), getattr(plain, each.name)
         value = PRESETS[name].values.get(each.name, at)
         said = each.name in named or at != default
-        if each.metadata.get("fixed"):
+        if each.metadata.get("fixed") or each.metadata.get("stranded"):
             continue
         if not said and value != at and (pooled or each.name != "pool"):
             chosen[each.name] = value

@@ -47,6 +47,9 @@ class PromoterData:
 class PromoterOptions(PromoterData, SequenceOptions):
     """All that `epilm finetune promoter` can be told."""
 
+    both_strands: bool = field(default=False, metadata={"stranded": True})
+    """Learn from either strand and answer with the mean of both; a promoter lies on one."""
+
 
 @dataclass(frozen=True)
 class PromoterEvaluateOptions(PromoterData, SequenceEvaluateOptions):

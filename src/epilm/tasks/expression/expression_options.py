@@ -48,6 +48,8 @@ class ExpressionData:
 class ExpressionOptions(ExpressionData, SequenceOptions):
     """All that `epilm finetune expression` can be told."""
 
+    both_strands: bool = field(default=False, metadata={"stranded": True})
+    """Learn from either strand and answer with the mean of both; a gene lies on one."""
     beside: tuple[str, ...] = field(default=("mean", "cpg", "kmer"), metadata=HERE)
     """Baselines that are fitted on the same rows and scored beside the model (epilm ls
     baselines)."""

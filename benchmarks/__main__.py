@@ -109,6 +109,7 @@ ROWS = (
     Row(15, "row15_track_windows.py", ("pyBigWig",)),
     Row(16, "row16_finetune.py", ("transformers", "accelerate"), ("--rows", "256")),
     Row(17, "row17_splice.py"),
+    Row(None, "explain_speed.py"),
     Row(None, "metrics_dream.py", ("sklearn",)),
     Row(None, "predict_bins.py"),
     Row(None, "predict_genome.py"),

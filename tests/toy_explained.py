@@ -4,11 +4,13 @@ import numpy as np
 import torch
 
 from epilm.device import choose_place
-from epilm.explaining.frames import Frame
+from epilm.explaining.frames import Frame, Region
+from epilm.explaining.splice_subject import SpliceSubject
 from epilm.explaining.subject import PlacedSubject, TaskSubject
-from epilm.finetuning.finetuned import Finetuned
+from epilm.finetuning.finetuned import BARE, Finetuned
 from epilm.models.binding_head import binding_from
 from epilm.models.classifier import classifier_from
+from epilm.models.dilated import DilatedCNN
 from epilm.models.from_spec import build_model
 from epilm.models.model_spec import EncoderSpec, ModelSpec, StemSpec
 from epilm.models.networks import build_network
@@ -55,6 +57,7 @@ ABOUT = {
     "strands": "both",
 }
 CPU = choose_place("cpu", "fp32")
+WIDTH = 60  # of the window that `factornet` reads
 
 
 def louder(network, seed=1):
@@ -128,3 +131,26 @@ def frame(width=30, first=0, last=None, seed=0, strand=1, n_at=(), more=10):
     codes[list(n_at)] = 4
     last = width if last is None else last
     return Frame("chr1", 100, codes[:width], codes[width:], first, last, strand)
+
+
+def factornet():
+    """FactorNet's kind of network on windows of `WIDTH` bases."""
+    about = ABOUT | {"kind": "factornet", "head": {"window_bp": WIDTH}}
+    return TaskSubject(Finetuned(louder(build_network(None, about, seed=1)), DNA, about), CPU)
+
+
+def sites():
+    """A dilated network's word on a donor at base 70."""
+    torch.manual_seed(1)
+    labels = {"kind": "bases", "names": ["neither", "acceptor", "donor"]}
+    about = {"task": "splice", "kind": "dilated", "labels": labels}
+    about |= {"window_bp": 100, "width": 20}
+    network = louder(DilatedCNN(3, 80, channels=4))
+    return SpliceSubject(Finetuned(network, BARE, about), CPU, "donor@70")
+
+
+def site_frame(made, strand):
+    """The window around that site, of either strand, with an N on either side."""
+    codes = np.random.default_rng(0).integers(0, 4, 140).astype(np.uint8)
+    codes[[66, 75]] = 4
+    return made.frames(Region("c", 64, 76, "r", strand, 70), codes, None, 0)[1][0]

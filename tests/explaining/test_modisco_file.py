@@ -80,3 +80,26 @@ def test_every_seqlet_lies_where_its_readers_put_it(written):
 def test_nothing_is_written_where_there_are_no_patterns(tmp_path, written):
     write_modisco(written[0], [], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_finemo_reads_the_motifs_as_they_are(written):
+    """The whole of `finemo call-hits`, which takes half a minute, is in docs/how-to/explain.md."""
+    data_io = pytest.importorskip(
+        "finemo.data_io", reason="a reader of the file: pip install finemo"
+    )
+    folder = written[2]
+    table, cwms, _, names = data_io.load_modisco_motifs(
+        str(folder / RESULTS), None, None, 0.3, "cwm", None, None, None, 0.7, False
+    )
+    with h5py.File(folder / RESULTS) as file:
+        known = [
+            f"{kind}.{name}" for kind in ("pos_patterns", "neg_patterns") for name in file[kind]
+        ]
+        assert list(names) == known
+        for row, cwm in zip(table.iter_rows(named=True), cwms, strict=True):
+            kind, name = row["motif_name"].split(".")
+            scores = file[kind][name]["contrib_scores"][:].T
+            read = cwm * row["motif_scale"]
+            np.testing.assert_allclose(
+                read[:, : scores.shape[1]], scores, rtol=2e-3, atol=1e-3
+            )  # float16

@@ -24,6 +24,7 @@ LAB = {
     "batch_size": 64,
     "both_strands": True,
     "patience": 0,
+    "window_bp": 280,
     "pool": "max+bin",
     "jitter": 50,
 }
@@ -151,4 +152,6 @@ def test_a_binding_model_learns_by_the_preset(tmp_path):
     assert result.model.network.pool == "max+bin"
     assert result.model.about["settings"]["jitter"] == 50
     (said,) = [line for line in lines if line.startswith("preset lab: ")]
-    assert all(f"{name} {value}" in said for name, value in LAB.items())
+    filled = {name: value for name, value in LAB.items() if name != "window_bp"}  # it was said
+    assert all(f"{name} {value}" in said for name, value in filled.items())
+    assert result.model.about["settings"]["window_bp"] == 600

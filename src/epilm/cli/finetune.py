@@ -62,8 +62,9 @@ def finetune(
         Folder of the run; a run of the same settings goes on where it stopped.
     preset
         lab fills in what small models should take, of what is not said: lr 2e-3, batch 64, both
-        strands, at least 1,200 steps; of binding also pool max+bin and jitter 50. none: the papers'
-        values. auto: lab for a small model that a lab recipe pre-trained, else none.
+        strands, at least 1,200 steps; of binding also windows of 280 bp, pool max+bin and jitter
+        50. none: the papers' values. auto: lab for a small model that a lab recipe pre-trained,
+        else none.
     overwrite
         Replace an existing run.
     quiet

@@ -30,13 +30,16 @@ class Attribution(NamedTuple):
     Attributes
     ----------
     worth : float64 (4, n)
-        Of each base at each explained place, mean over the four 0; NaN at N.
+        Of each base at each explained place; NaN at N. Mean over the four 0 but of DeepLIFT, where
+        it is what the base adds beside the references.
     scores : float64 (n,)
         Of the base that stands there.
     output, baseline : float
-        The model's word on the window, and on bases that are all equally likely.
+        The model's word on the window, and on bases that are all equally likely (of DeepLIFT: on
+        the references, the mean).
     total : float
-        Sum of the scores of the whole window: integrated gradients promise output - baseline.
+        Sum of the scores of the whole window: integrated gradients and DeepLIFT promise output -
+        baseline.
     """
 
     worth: Values

@@ -15,6 +15,7 @@ Method = Literal[
     "mutations",
     "gradients",
     "integrated",
+    "deeplift",
     "occlusion",
     "attention",
     "rollout",
@@ -26,7 +27,7 @@ OF_METHODS: dict[str, tuple[str, ...]] = {
     "steps": ("integrated",),
     "hidden": ("occlusion",),
     "fill": ("occlusion",),
-    "copies": ("occlusion",),
+    "copies": ("occlusion", "deeplift"),
     "against": ("attention", "rollout"),
 }
 
@@ -50,9 +51,10 @@ class ExplainOptions:
     --flank bases on either side [25]."""
     method: Method = "ism"
     """ism: all substitutions. deletions: of 1 to --longest bases. mutations: both. gradients:
-    gradient x input. integrated: integrated gradients. occlusion: hidden stretches. attention,
-    rollout: where attention goes (not attribution). inputs: states, signals and motif scores, each
-    put out in turn; of a pre-trained GeneBERT with --store: regions and factors of its matching."""
+    gradient x input. integrated: integrated gradients. deeplift: DeepLIFT beside shuffled copies
+    (networks of convolutions). occlusion: hidden stretches. attention, rollout: where attention
+    goes (not attribution). inputs: states, signals and motif scores, each put out in turn; of a
+    pre-trained GeneBERT with --store: regions and factors of its matching."""
     output: str | None = None
     """Class, factor, llr or site_NAME that is explained, where the model has several. Of splice
     sites acceptor, donor, donor@1200 (0-based) or donor@+3 (from the region's middle)."""
@@ -73,7 +75,7 @@ class ExplainOptions:
     fill: Literal["shuffled", "n"] | None = None
     """What hides them: bases of shuffled copies, or N. [shuffled]"""
     copies: int | None = None
-    """Shuffled copies. [8]"""
+    """Shuffled copies. [8; of deeplift 20]"""
     null: int = 0
     """Explain so many shuffled copies of each region too: stretches that stand out against them
     (seqlets) are called at a false discovery rate of 5 % and joined to patterns."""

@@ -20,6 +20,7 @@ from epilm.explaining.attribution import (
     integrated_gradients,
     occlusion,
 )
+from epilm.explaining.deeplift import REFERENCES, deeplift
 from epilm.explaining.explain_options import ExplainOptions
 from epilm.explaining.frames import MORE, Frame, Region
 from epilm.explaining.mutagenesis import worth_of_deletions, worth_of_substitutions
@@ -116,6 +117,11 @@ def _integrated(subject: Subject, frame: Frame, options: ExplainOptions) -> Regi
     return _attributed(frame, integrated_gradients(subject, frame, options.steps or STEPS))
 
 
+def _deeplift(subject: Subject, frame: Frame, options: ExplainOptions) -> RegionMap:
+    references = options.copies or REFERENCES
+    return _attributed(frame, deeplift(subject, frame, references, options.seed))
+
+
 def _occlusion(subject: Subject, frame: Frame, options: ExplainOptions) -> RegionMap:
     scores = occlusion(
         subject.of(frame),
@@ -141,6 +147,9 @@ WAYS: dict[str, Way] = {
     "gradients": Way(_gradients, "gradient x input through soft k-mers, mean of the bases off"),
     "integrated": Way(
         _integrated, "integrated gradients from even bases through soft k-mers, mean of bases off"
+    ),
+    "deeplift": Way(
+        _deeplift, "DeepLIFT's rescale rule beside dinucleotide-shuffled copies, their mean"
     ),
     "occlusion": Way(_occlusion, "stretches hidden: the mean loss over those that hide the base"),
     "attention": Way(

@@ -7,7 +7,7 @@ that. One strand is read: the region's. Axes: N windows, W bases, C classes, n e
 
 import re
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -228,6 +228,16 @@ class SpliceSubject(Subject):
     def logits(self, windows: Windows) -> Tensor:
         """Log-odds of the site, (N, 1)."""
         said = logits_of_windows(self.network, windows)[:, self._answer]
+        return self._log_odds(said)[:, self._kind : self._kind + 1]
+
+    def altered_logits(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """Log-odds of the site in copies of a window, (N, 1): of what its answer sees alone."""
+        network: Any = self.network
+        assert windows.codes is not None
+        first = self._answer
+        seen = windows.codes[:, first : first + self.context + 1]
+        cut = Windows(windows.ids, windows.mask, codes=seen)
+        said = network.answer_altered(cut, start - first, bases)[:, 0].float()
         return self._log_odds(said)[:, self._kind : self._kind + 1]
 
     def deletions(self, frame: Frame, longest: int = MORE) -> Values:

@@ -25,6 +25,7 @@ from epilm.finetuning.scorer import logits_of_windows
 from epilm.finetuning.windows import reading_of
 from epilm.genome.sequence import reverse_complement
 from epilm.hub.load import Loaded, find_encoder, find_trunk
+from epilm.models.local_answers import answers_locally
 from epilm.models.model_spec import ModelSpec
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
@@ -35,6 +36,23 @@ from epilm.variants.task_scorer import HaplotypeStore
 Values = NDArray[np.float64]
 Codes = NDArray[np.uint8]
 BATCH = 64  # windows of a forward pass
+FAR, MOST_ALTERED = 8, 64  # altered bases: a share of the window, and no more than these
+
+
+def stretches(codes: Codes, own: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where windows (N, W) differ from one (W,): the first base, and how many up to the last.
+
+    Examples
+    --------
+    >>> own = np.array([0, 1, 2, 3], np.uint8)
+    >>> begin, length = stretches(np.array([[0, 1, 2, 3], [0, 0, 2, 0]], np.uint8), own)
+    >>> begin.tolist(), length.tolist()
+    ([0, 1], [0, 3])
+    """
+    differs = codes != own
+    begin = differs.argmax(1)
+    length = codes.shape[1] - differs[:, ::-1].argmax(1) - begin
+    return begin, np.where(differs.any(1), length, 0)
 
 
 def task_outputs(labels: dict[str, Any]) -> tuple[tuple[str, ...], Callable[[Tensor], Tensor]]:
@@ -213,7 +231,30 @@ class Subject(ABC):
         Returns
         -------
         float64 (N,)
+
+        Notes
+        -----
+        Windows that differ from the frame's own in a few bases are scored by what these reach,
+        where the network answers so (`models.local_answers`): to rounding the same.
         """
+        out = np.zeros(len(codes))
+        strands = self.strands(frame)
+        if answers_locally(self.network) and codes.shape[1] == frame.width:
+            begin, length = stretches(codes, frame.codes)
+            near = np.flatnonzero(length <= min(frame.width // FAR, MOST_ALTERED))
+            if len(near) > 1:
+                near = near[np.argsort(begin[near], kind="stable")]
+                longest = max(int(length[near].max()), 1)
+                for reverse in strands:
+                    out[near] += self._near(codes, near, begin, longest, frame, reverse)
+                out[near] /= len(strands)
+                far = np.setdiff1d(np.arange(len(codes)), near)
+                out[far] = self._whole(codes[far], frame)
+                return out
+        return self._whole(codes, frame)
+
+    def _whole(self, codes: Codes, frame: Frame) -> Values:
+        """Score windows from one end to the other."""
         out = np.zeros(len(codes))
         strands = self.strands(frame)
         for first in range(0, len(codes), self.batch):
@@ -233,6 +274,56 @@ class Subject(ABC):
                 ):
                     out[first : first + len(here)] += scored(len(here)) / len(strands)
         return out
+
+    def _near(
+        self,
+        codes: Codes,
+        near: NDArray[np.int64],
+        begin: NDArray[np.int64],
+        length: int,
+        frame: Frame,
+        reverse: bool,
+    ) -> Values:
+        """Score rows of windows that differ from the frame's in `length` bases from `begin` on."""
+        network: Any = self.network
+        width = frame.width
+        begin = np.minimum(begin[near], width - length)
+        bases = codes[near[:, None], begin[:, None] + np.arange(length)]  # (n, length)
+        if reverse:
+            begin, bases = width - length - begin, reverse_complement(bases)
+        device = self.place.device
+        windows = self.windows(frame.codes[None], frame, reverse).to(device)
+        # As many copies as make the work of a pass of whole windows.
+        batch = self.batch * max(1, width // (length + 2 * network.reach))
+        out = np.zeros(len(near))
+        for first in range(0, len(near), batch):
+            part = slice(first, first + batch)
+
+            def scored(n: int, part: slice = part) -> Values:
+                start = torch.from_numpy(begin[part][:n]).to(device)
+                altered = torch.from_numpy(np.ascontiguousarray(bases[part][:n])).to(device)
+                with torch.inference_mode():
+                    logits = self.altered_logits(windows, start, altered)
+                    values: Values = logits[:, self.output].double().cpu().numpy()
+                return values
+
+            n = len(begin[part])
+            with batch_fits(
+                n,
+                scored,
+                option="--batch-size",
+                where="explanation",
+                device=device,
+                kind=UsageError,
+            ):
+                out[part] = scored(n)
+        return out
+
+    def altered_logits(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """Score copies of one window with other bases (N, m) from `start` (N,) on, (N, O), where
+        the network answers so (`models.local_answers`).
+        """
+        raise NotImplementedError
 
     def _scored(self, codes: Codes, frame: Frame, reverse: bool) -> Values:
         with torch.inference_mode():
@@ -294,6 +385,11 @@ class TaskSubject(Subject):
         """See `Subject.logits`."""
         return self._odds(logits_of_windows(self.network, windows))
 
+    def altered_logits(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """See `Subject.altered_logits`."""
+        network: Any = self.network
+        return self._odds(network.answer_altered(windows, start, bases).float())
+
 
 class PlacedSubject(Subject):
     """A fine-tuned task whose windows lie in a store: its tracks, in a cell type.
@@ -352,6 +448,13 @@ class PlacedSubject(Subject):
     def logits(self, windows: Windows) -> Tensor:
         """See `Subject.logits`."""
         return self._odds(logits_of_windows(self.network, windows, self.place.autocast))
+
+    def altered_logits(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """See `Subject.altered_logits`."""
+        network: Any = self.network
+        with self.place.autocast():
+            logits = network.answer_altered(windows, start, bases)
+        return self._odds(logits.float())
 
 
 class SiteSubject(Subject):

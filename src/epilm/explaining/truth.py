@@ -40,7 +40,8 @@ from epilm.plots.page import (
 
 Values = NDArray[np.float64]
 METHODS: tuple[Method, ...] = (
-    *("ism", "deletions", "gradients", "integrated", "occlusion", "attention", "rollout"),
+    *("ism", "deletions", "gradients", "integrated", "deeplift", "occlusion"),
+    *("attention", "rollout"),
 )
 DISCOVERED: tuple[Method, ...] = (
     "ism",

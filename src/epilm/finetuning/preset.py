@@ -50,6 +50,8 @@ PRESETS: dict[str, Preset] = {
             "batch_size": 64,
             "both_strands": True,
             "patience": 0,
+            # A bin and 40 bp beside it: over 1,000 bp a perfect motif's maximum says a third.
+            "window_bp": 280,
             "pool": "max+bin",
             "jitter": 50,
         },

@@ -12,8 +12,27 @@ from torch import Tensor, nn
 
 from epilm.batch import Windows
 from epilm.errors import InputError
+from epilm.nn.altered import Altered, convolved, pooled
 
 BASES = 4
+POOL = 4  # positions joined between the layers of the small CNN
+
+
+def base_channels(codes: Tensor, dtype: torch.dtype) -> Tensor:
+    """Give bases (N, W) a channel each, (N, 4, W); N is zero in all four.
+
+    Examples
+    --------
+    >>> base_channels(torch.tensor([[2, 4]]), torch.float32)[0].T.tolist()
+    [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    """
+    return F.one_hot(codes.long(), BASES + 1)[..., :BASES].to(dtype).transpose(1, 2)
+
+
+def other_strand(bases: Tensor) -> Tensor:
+    """Read stretches of bases (N, m) from the other strand; N stays N."""
+    turned = bases.flip(1)
+    return torch.where(turned < BASES, BASES - 1 - turned, turned)
 
 
 def reverse_complement_codes(codes: Tensor, lengths: Tensor) -> Tensor:
@@ -98,18 +117,50 @@ class SmallCNN(nn.Module):
         return logits
 
     def _one_strand(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        # N and padding are zero in all four channels.
-        x = (
-            F.one_hot(codes.long(), BASES + 1)[..., :BASES]
-            .to(self.motifs.weight.dtype)
-            .transpose(1, 2)
-        )
+        x = base_channels(codes, self.motifs.weight.dtype)  # padding is N
         first = F.relu(self.norm(self.motifs(x)))  # (N, C, W)
-        second = F.relu(self.norm2(self.arrangement(F.max_pool1d(first, 4, ceil_mode=True))))
+        second = F.relu(self.norm2(self.arrangement(F.max_pool1d(first, POOL, ceil_mode=True))))
         beyond = (torch.arange(codes.shape[1], device=codes.device) >= lengths[:, None])[:, None]
         best = first.masked_fill(beyond, 0.0).amax(2)
-        both = torch.cat([best, second.amax(2)], 1)
+        return self._answer(torch.cat([best, second.amax(2)], 1))
+
+    def _answer(self, both: Tensor) -> Tensor:
         return self.out(self.dropout(F.relu(self.dense(self.dropout(both)))))
+
+    @property
+    def reach(self) -> int:
+        """Bases on either side of a change that anything before the maximum sees it from."""
+        (first,), (second,) = self.motifs.kernel_size, self.arrangement.kernel_size
+        return first // 2 + POOL * (second // 2 + 1)
+
+    def answer_altered(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """Score copies of a window of which each has other bases (N, m) from `start` (N,) on; see
+        `models.local_answers`.
+        """
+        assert windows.codes is not None, "a reader that gives bases"
+        codes = windows.codes
+        length = windows.lengths
+        if length is None:
+            length = torch.full((1,), codes.shape[1], device=codes.device)
+        logits = self._altered_strand(codes, length, start, bases)
+        if self.both_strands:
+            turned = reverse_complement_codes(codes, length)
+            begin = length - bases.shape[1] - start
+            other = self._altered_strand(turned, length, begin, other_strand(bases))
+            logits = (logits + other) / 2
+        return logits
+
+    def _altered_strand(
+        self, codes: Tensor, length: Tensor, start: Tensor, bases: Tensor
+    ) -> Tensor:
+        kind = self.motifs.weight.dtype
+        x = Altered(base_channels(codes, kind)[0], start, base_channels(bases, kind))
+        first = convolved(x, self.motifs).each(lambda y: F.relu(self.norm(y)))
+        second = convolved(pooled(first, POOL, ceil_mode=True), self.arrangement)
+        second = second.each(lambda y: F.relu(self.norm2(y)))
+        real = int(length)  # behind it is padding: the second layer sees it, the maximum does not
+        best = Altered(first.whole[:, :real], first.start, first.values).largest()
+        return self._answer(torch.cat([best, second.largest()], 1))
 
 
 class FactorNet(nn.Module):
@@ -173,6 +224,7 @@ class FactorNet(nn.Module):
                 expected=f"at least {width + pool - 1}",
             )
         self.tracks, self.window_bp, self.both_strands = tracks, window_bp, both_strands
+        self.steps_bp = pool
         self.motifs = nn.Conv1d(BASES + tracks, filters, width)
         self.mix = nn.Conv1d(filters, filters, 1)  # the dense layer of every position
         self.pool = nn.MaxPool1d(pool)
@@ -204,21 +256,81 @@ class FactorNet(nn.Module):
                 expected=f"{self.window_bp} bp, {self.tracks} signals",
             )
         kind = self.motifs.weight.dtype
-        bases = F.one_hot(windows.codes.long(), BASES + 1)[..., :BASES].to(
-            kind
-        )  # N is zero in all four
-        x = bases if windows.tracks is None else torch.cat([bases, windows.tracks.to(kind)], -1)
-        x = x.transpose(1, 2)  # (B, 4 + S, W)
+        x = base_channels(windows.codes, kind)
+        if windows.tracks is not None:
+            x = torch.cat([x, windows.tracks.to(kind).transpose(1, 2)], 1)  # (B, 4 + S, W)
         logits = self._one_strand(x)
         if self.both_strands:
-            # A C G T turned round is T G C A: the bases' complement; signals are only turned in
-            # place.
-            other = torch.cat([x[:, :BASES].flip(1, 2), x[:, BASES:].flip(2)], 1)
-            logits = (logits + self._one_strand(other)) / 2
+            logits = (logits + self._one_strand(_turned(x))) / 2
         return logits
 
     def _one_strand(self, x: Tensor) -> Tensor:
         x = self.dropout(F.relu(self.motifs(x)))
-        x = self.pool(F.relu(self.mix(x)))  # (B, filters, steps)
-        x = self.dropout_late(self.lstm(x.transpose(1, 2))[0])  # (B, steps, 2 lstm)
+        return self._answer(self.pool(F.relu(self.mix(x))))  # (B, filters, steps)
+
+    def _answer(self, x: Tensor) -> Tensor:
+        return self._dense(self.lstm(x.transpose(1, 2))[0])  # (B, steps, 2 lstm)
+
+    def _dense(self, x: Tensor) -> Tensor:
+        x = self.dropout_late(x)
         return self.out(F.relu(self.dense2(F.relu(self.dense(x.flatten(1))))))
+
+    @property
+    def reach(self) -> int:
+        """Bases on either side of a change that anything before the LSTM sees it from."""
+        (width,) = self.motifs.kernel_size
+        return width - 1 + self.steps_bp
+
+    def answer_altered(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """Score copies of a window of which each has other bases (N, m) from `start` (N,) on; see
+        `models.local_answers`. Each direction of the LSTM goes on from the first step that any copy
+        changes: cheapest where these lie near each other.
+        """
+        assert windows.codes is not None, "a reader that gives bases"
+        kind = self.motifs.weight.dtype
+        whole = base_channels(windows.codes, kind)
+        if windows.tracks is not None:
+            whole = torch.cat([whole, windows.tracks.to(kind).transpose(1, 2)], 1)
+        same = Altered(whole[0], start, whole.new_zeros(len(bases), whole.shape[1], 0))
+        values = same.read(start, bases.shape[1])  # signals are those of the window
+        values[:, :BASES] = base_channels(bases, kind)
+        logits = self._altered_strand(Altered(whole[0], start, values))
+        if self.both_strands:
+            begin = whole.shape[2] - bases.shape[1] - start
+            other = Altered(_turned(whole)[0], begin, _turned(values))
+            logits = (logits + self._altered_strand(other)) / 2
+        return logits
+
+    def _altered_strand(self, x: Altered) -> Tensor:
+        x = convolved(x, self.motifs).each(F.relu)
+        x = pooled(convolved(x, self.mix).each(F.relu), self.steps_bp)
+        same, copies = x.whole.T, x.laid_out().transpose(1, 2)  # (steps, C), (N, steps, C)
+        before, behind = int(x.start.min()), len(same) - int(x.end.max())
+        ways = [
+            self._on_from(same, copies, before, ""),
+            self._on_from(same.flip(0), copies.flip(1), behind, "_reverse").flip(1),
+        ]
+        return self._dense(torch.cat(ways, 2))
+
+    def _on_from(self, same: Tensor, copies: Tensor, step: int, way: str) -> Tensor:
+        """One direction of the LSTM over copies that are alike before a step, (N, steps, lstm)."""
+        names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        weights = [getattr(self.lstm, name + way) for name in names]
+        none = same.new_zeros(1, 1, self.lstm.hidden_size)
+
+        def run(x: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return torch.lstm(x, (hidden, cell), weights, True, 1, 0.0, False, False, True)
+
+        said, hidden, cell = none, none, none
+        if step:
+            said, hidden, cell = run(same[None, :step], none, none)
+        wide = [state.expand(-1, len(copies), -1).contiguous() for state in (hidden, cell)]
+        rest, _, _ = run(copies[:, step:], *wide)
+        return torch.cat([said[:, :step].expand(len(copies), -1, -1), rest], 1)
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Bases and signals (N, 4 + S, W) from the other strand: A C G T turned round is T G C A, the
+    bases' complement; signals are only turned in place.
+    """
+    return torch.cat([x[:, :BASES].flip(1, 2), x[:, BASES:].flip(2)], 1)

@@ -6,6 +6,7 @@ padding, which is the same function of the bases for less work (a window is cont
 and only the block is answered). Axes: B windows, W bases, C channels.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 
 from epilm.batch import Windows
 from epilm.errors import InputError, UsageError
-
-BASES = 4
+from epilm.models.baselines import BASES, base_channels
+from epilm.nn.altered import Altered, added, convolved, every
 
 
 class Units(NamedTuple):
@@ -85,6 +86,18 @@ class ResidualUnit(nn.Module):
         y = self.conv2(F.relu(self.norm2(y)))
         out: Tensor = y + cropped(x, y.shape[-1])
         return out
+
+    def altered(self, x: Altered, step: int = 1) -> Altered:
+        """Send copies through, of which every `step`-th position is known and wanted."""
+        apart = self.conv1.dilation[0] // step
+        y = convolved(x.each(lambda z: F.relu(self.norm1(z))), self.conv1, apart)
+        y = convolved(y.each(lambda z: F.relu(self.norm2(z))), self.conv2, apart)
+        return added(y, x, (x.whole.shape[1] - y.whole.shape[1]) // 2)
+
+
+def residual_units(group: nn.Module) -> list[ResidualUnit]:
+    """List the units of a group, in order."""
+    return [unit for unit in group.children() if isinstance(unit, ResidualUnit)]
 
 
 def cropped(x: Tensor, width: int) -> Tensor:
@@ -180,7 +193,17 @@ class DilatedCNN(nn.Module):
             If a window is not wider than the context.
         """
         assert windows.codes is not None, "a reader that gives bases"
-        codes = windows.codes
+        block = self._block(windows.codes)
+        x = self.stem(base_channels(windows.codes, self.stem.weight.dtype))  # (B, C, W)
+        total = self.skips[0](cropped(x, block))
+        for group, skip in zip(self.groups, list(self.skips)[1:], strict=True):
+            x = group(x)
+            total = total + skip(cropped(x, block))
+        logits: Tensor = self.out(total).transpose(1, 2)  # (B, block, outputs)
+        return logits
+
+    def _block(self, codes: Tensor) -> int:
+        """Bases of windows that are answered."""
         block = codes.shape[1] - self.context
         if block < 1:
             raise InputError(
@@ -188,15 +211,49 @@ class DilatedCNN(nn.Module):
                 found=f"{codes.shape[1]} bp",
                 expected=f"more than the context of {self.context} bp",
             )
+        return block
+
+    @property
+    def reach(self) -> int:
+        """Bases on either side of a change whose answers it changes."""
+        return self.context // 2
+
+    def answer_altered(self, windows: Windows, start: Tensor, bases: Tensor) -> Tensor:
+        """Answer copies of a window of which each has other bases (N, m) from `start` (N,) on:
+        (N, block, outputs); see `models.local_answers`.
+
+        Cheapest for a block of one base. Of what a dilated layer says, that base sees every d-th
+        position alone, and no other is computed.
+        """
+        assert windows.codes is not None, "a reader that gives bases"
+        block = self._block(windows.codes)
         kind = self.stem.weight.dtype
-        bases = F.one_hot(codes.long(), BASES + 1)[..., :BASES].to(kind).transpose(1, 2)
-        x = self.stem(bases)  # (B, C, W)
-        total = self.skips[0](cropped(x, block))
-        for group, skip in zip(self.groups, list(self.skips)[1:], strict=True):
-            x = group(x)
-            total = total + skip(cropped(x, block))
-        logits: Tensor = self.out(total).transpose(1, 2)  # (B, block, outputs)
-        return logits
+        x = Altered(base_channels(windows.codes, kind)[0], start, base_channels(bases, kind))
+        x = convolved(x, self.stem)
+        skips = [(x, self.skips[0])]
+        apart = 1  # bases between the positions that are kept
+        for group, skip, step in zip(self.groups, list(self.skips)[1:], self._steps(block)):
+            x, apart = every(x, step // apart), step
+            for unit in residual_units(group):
+                x = unit.altered(x, step)
+            skips.append((x, skip))
+        # What is answered, where it differs: as far as the last group's stretch goes.
+        start, length = x.start, x.values.shape[2]
+        whole, values = x.whole.new_zeros(()), x.values.new_zeros(())
+        for seen, skip in skips:
+            middle = (seen.whole.shape[1] - block) // 2
+            whole = whole + skip(seen.whole[None, :, middle : middle + block])[0]
+            values = values + skip(seen.read(start + middle, length))
+        answers = Altered(whole, start, values).each(self.out).laid_out()
+        return answers.transpose(1, 2)  # (N, block, outputs)
+
+    def _steps(self, block: int) -> list[int]:
+        """Every how many bases a group's input must be known: 1 where neighbours are answered."""
+        steps: list[int] = []
+        for group in reversed(list(self.groups)):
+            (dilation,) = residual_units(group)[0].conv1.dilation
+            steps.insert(0, math.gcd(dilation, *steps[:1]) if block == 1 else 1)
+        return steps
 
 
 def widths(context: int, block: int) -> list[int]:

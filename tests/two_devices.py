@@ -53,7 +53,7 @@ def spawn(work: Callable[..., None], out: Path, world: int = 2, *more: Any) -> N
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * world
 
 
@@ -72,19 +72,20 @@ def device(ranks: Ranks, out: str) -> None:
 
 
 def step(
-    ranks: Ranks, out: str, batch: int, group: int | None, clip: float, cut: bool, blocks: bool
+    ranks: Ranks, out: str, batch: int, group: int | None, clip: float, cut: bool, model: str
 ) -> None:
-    """One optimiser step on a toy, with matching and contacts, or of a model with blocks;
-    gradients are summed there.
+    """One optimiser step on a toy, with matching and contacts, or of a model with blocks ("fp32",
+    "bf16"); gradients are summed there.
     """
-    model: Any = (toy_genebert(0.3) if blocks else ToyModel(0.3, contacts=True)).train()
+    network: Any = ToyModel(0.3, contacts=True) if model == "toy" else toy_genebert(0.3)
+    network.train()
     if cut:
-        model = cut_up(model, torch.device("cpu"))
-    on = 0.3 if group is not None and not blocks else 0.0
+        network = cut_up(network, torch.device("cpu"))
+    on = 0.3 if group is not None and model == "toy" else 0.0
     figures = optimiser_step(
-        model,
+        network,
         make_batch,
-        Optimiser(model, OptimSpec()),
+        Optimiser(network, OptimSpec()),
         np.arange(batch),
         step=3,
         lr=1e-3,
@@ -92,13 +93,13 @@ def step(
         train=TrainSpec(micro_batch=2, seed=1),
         clip=clip,
         ranks=ranks,
-        place=Place(torch.device("cpu"), False, ()),
+        place=Place(torch.device("cpu"), model == "bf16", ()),
     )
     values = figures.summed(ranks)
-    assert not model.log_temperature._backward_hooks  # one a pass would be left there
-    assert all(is_cut(weight) == (cut and weight.ndim > 0) for weight in model.parameters())
-    grads = whole({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
-    weights = whole({n: p.detach() for n, p in model.named_parameters()})
+    assert not network.log_temperature._backward_hooks  # one a pass would be left there
+    assert all(is_cut(weight) == (cut and weight.ndim > 0) for weight in network.parameters())
+    grads = whole({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
+    weights = whole({n: p.detach() for n, p in network.named_parameters()})
     if ranks.first:
         torch.save((values, grads, weights), out)
 

@@ -17,7 +17,15 @@ PLACE = Place(torch.device("cpu"), False, ())
 
 
 def one_step(
-    micro, group=8, dropout=0.0, batch=16, make=make_batch, model=None, clip=0.0, **objectives
+    micro,
+    group=8,
+    dropout=0.0,
+    batch=16,
+    make=make_batch,
+    model=None,
+    clip=0.0,
+    place=PLACE,
+    **objectives,
 ):
     model = model or ToyModel(dropout, contacts="contacts" in objectives)
     model.train()
@@ -33,7 +41,7 @@ def one_step(
         train=TrainSpec(micro_batch=micro, seed=1),
         clip=clip,
         ranks=Ranks(),
-        place=PLACE,
+        place=place,
     )
     grads = {
         name: weight.grad.clone()
@@ -91,33 +99,35 @@ def test_the_contrast_of_contacts_is_as_wide_as_its_batch_however_it_is_cut(micr
 
 
 @pytest.mark.parametrize(
-    ("world", "batch", "group", "cut", "blocks"),
+    ("world", "batch", "group", "cut", "kind"),
     [
-        (2, 8, 8, False, False),
-        (2, 16, 10, False, False),
-        (3, 16, 10, False, False),
-        (4, 16, 8, False, False),
-        (3, 16, 10, True, False),
-        (2, 6, None, True, False),
-        (2, 10, 10, True, True),
-        (3, 10, None, True, True),
+        (2, 8, 8, False, "toy"),
+        (2, 16, 10, False, "toy"),
+        (3, 16, 10, False, "toy"),
+        (4, 16, 8, False, "toy"),
+        (3, 16, 10, True, "toy"),
+        (2, 6, None, True, "toy"),
+        (3, 10, None, True, "fp32"),
+        (2, 10, 10, True, "bf16"),
     ],
 )
-def test_several_processes_make_the_step_of_one(world, batch, group, cut, blocks, tmp_path):
+def test_several_processes_make_the_step_of_one(world, batch, group, cut, kind, tmp_path):
     """Contrasts of five and three micro-batches are dealt out unevenly; dropout is the same. The
     gradient's length is that of all, also where each process has a part of it.
     """
-    switches: dict = {"contacts": 0.3} if group and not blocks else {"contacts": 0.0}
-    switches |= {"model": toy_genebert(0.3)} if blocks else {}
+    switches: dict = {"contacts": 0.3 if group and kind == "toy" else 0.0}
+    if kind != "toy":
+        switches |= {"model": toy_genebert(0.3), "place": PLACE._replace(bf16=kind == "bf16")}
     switches |= {} if group else {"weight": 0.0}
     model, one, expected = one_step(2, group, dropout=0.3, batch=batch, clip=0.05, **switches)
-    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.05, cut, blocks)
+    two_devices.spawn(two_devices.step, tmp_path / "two", world, batch, group, 0.05, cut, kind)
     values, gradients, weights = torch.load(tmp_path / "two", weights_only=True)
     for key in ("loss", "contacts/loss", "matching/loss", "contacts/recall@1"):
         if key in one.values:
             assert values[key] == pytest.approx(float(one.values[key]), rel=1e-5), key
     assert float(one.norm) > 0.1
-    assert values["gradient_norm"] == pytest.approx(float(one.norm), rel=1e-5)
+    # torch adds up the squares of a large tensor in fp32 with an error of some 1e-5.
+    assert values["gradient_norm"] == pytest.approx(float(one.norm), rel=1e-4)
     assert gradients.keys() == expected.keys()
     for name in expected:
         torch.testing.assert_close(gradients[name], expected[name], rtol=1e-4, atol=1e-6, msg=name)

@@ -62,6 +62,12 @@ def test_only_what_was_said_comes_back():
     }
 
 
+def test_what_a_preset_may_switch_on_can_be_switched_off():
+    """A no that was said is no silence: it is the default's value, and stands in what was said."""
+    assert parsed("it", "--no-loud") == {"thing": "it", "loud": False}
+    assert parsed("it") == {"thing": "it"}
+
+
 def test_a_value_of_another_kind_is_refused():
     for words in (("--speed", "fast"), ("--how", "three"), ("--many", "4")):
         with pytest.raises(Exception, match=words[0].strip("-")):

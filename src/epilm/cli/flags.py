@@ -66,11 +66,12 @@ def flags(spec: type, group: str | None = None) -> type:
     for each in fields(spec):
         kind = each.metadata.get("type", hints[each.name])
         default = None if each.default is MISSING else each.default
-        shown = _shown(default)
+        shown, name = _shown(default), option_name(spec, each.name)
         parameter = Parameter(
-            name=option_name(spec, each.name),
+            name=name,
             help=f"{texts.get(each.name, '')}{shown}".strip(),
-            negative="",
+            # A preset may switch it on.
+            negative=f"--no-{name.removeprefix('--')}" if kind is bool else "",
             show_default=False,
             group=group,
         )

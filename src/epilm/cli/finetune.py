@@ -76,6 +76,7 @@ def finetune(
 
     from epilm.finetuning.finetune import finetune as run
     from epilm.training.log import plain
+    from epilm.training.ranks import launched, process_rank
 
     result = run(
         task,
@@ -87,6 +88,8 @@ def finetune(
         say=(lambda line: None) if quiet else None,
         **(options or {}),
     )
+    if launched() > 1 and process_rank() > 0:
+        return  # the first process speaks
     if json:
         tables = {
             part: {name: plain(table) for name, table in outputs.items()}

@@ -3,13 +3,15 @@
 One road for every task: examples, parts and draw (`tasks`), start, loop (`training.epochs`), the
 best epoch, scores of every part, a folder. State is written after every epoch, and the same call
 goes on from there with the same weights as an uninterrupted run. It says so when the model has
-collapsed to one answer.
+collapsed to one answer. Processes that torchrun or SLURM started learn and score together
+(`training.engine`); the first alone writes and speaks.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,12 +50,14 @@ from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
 from epilm.tasks.contract import Say, Task, learned_settings, options_from
-from epilm.tasks.label_kinds import LabelsOfBases, Tables, spoken
+from epilm.tasks.label_kinds import LabelsOfBases, Tables, labels_from, spoken
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
 from epilm.tensor_files import digest_of
+from epilm.training.engine import Team, machines, together
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
+from epilm.training.ranks import launched, process_rank
 from epilm.training.state import model_tensors
 
 MOST_CALIBRATED = 512  # valid rows whose bases a temperature is fitted on
@@ -68,7 +72,8 @@ FREE = {"device": None, "micro_batch": None}
 
 @dataclass
 class Result:
-    """What fine-tuning made.
+    """What fine-tuning made. Of several processes the first has all of it; the others have the
+    model and the history.
 
     Attributes
     ----------
@@ -131,6 +136,7 @@ def finetune(
     preset: str = "auto",
     settings: Any = None,
     overwrite: bool = False,
+    alone: bool = False,
     say: Say | None = None,
     **options: Any,
 ) -> Result:
@@ -162,6 +168,9 @@ def finetune(
         The task's options, or a part of them such as `training.learning.Learning`.
     overwrite : bool
         Replace an existing run.
+    alone : bool
+        Learn in this process, also where torchrun or srun started others beside it, which then have
+        work of their own.
     say : callable, optional
         Takes lines of progress; standard error by default.
     **options
@@ -177,8 +186,14 @@ def finetune(
         What is wrong with the data, the store, the checkpoint, or the call.
     TrainingError
         If the loss is not a number, or the folder holds something else.
+    KeyboardInterrupt
+        After Ctrl-C, and as `AskedToStop` after SIGTERM or SIGUSR1, while it learns: the step is
+        done and saved then, and the same call goes on with it.
     """
+    processes = 1 if alone else launched()
+    first = processes == 1 or process_rank() == 0
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    say = say if first else _silent
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
     preset, recipe = find_preset(preset, checkpoint)
@@ -221,32 +236,103 @@ def finetune(
     if lesson.store is not None:
         model.about |= identity_of(lesson.store)
     model.about["settings"] = json.loads(json.dumps(learned_settings(given)))
-    if out is None:
-        return _learn(chosen, lesson, model, given, say, None)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        if overwrite and out.exists():
-            shutil.rmtree(out)
-        identity = _identity(chosen, lesson, model, given, checkpoint, init)
-        defaults = json.loads(json.dumps(learned_settings(type(given)())))
-        if (done := _begin(out, identity, defaults, say)) is not None:
-            return done
-        result = _learn(chosen, lesson, model, given, say, out)
-        _write(chosen, result, out, data, given)
-    result.out = out
-    say(f"the model is in {out / MODEL}")
+    of_machine = processes // machines() if processes > 1 else 1
+    here = choose_place(given.device, given.precision, of_machine)
+    job = _Job(
+        chosen,
+        lesson,
+        model,
+        given,
+        in_fp32_on_cpu(model, here, given.precision),
+        say,
+        None if out is None else Path(out),
+        {} if out is None else _identity(chosen, lesson, model, given, checkpoint, init),
+    )
+    with ExitStack() as lock:
+        work = partial(_in_team, job, overwrite, lock)
+        result = together(work, job.place.device, processes)
+        if result is None:
+            return _finished(Path(out or ""), say)
+        result.out = job.out
+        if first:
+            _finish(job, result, data)
     return result
 
 
+def _silent(line: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A fine-tuning, ready to begin; the same in every process."""
+
+    task: Task
+    lesson: TaskLesson
+    model: Finetuned
+    options: Any
+    place: Place
+    say: Say
+    out: Path | None
+    identity: dict[str, Any]
+
+
+def _in_team(job: _Job, overwrite: bool, lock: ExitStack, team: Team) -> Result | None:
+    """What each process does while all are together; None where the run is complete."""
+    if job.out is not None:
+        complete = team.first_does(lambda: _claim(job, overwrite, lock))
+        _check_alike(job.identity, team)
+        if complete:
+            return None
+    return _learn(job, team)
+
+
+def _claim(job: _Job, overwrite: bool, lock: ExitStack) -> bool:
+    """Take the folder for this process; whether the run in it is complete."""
+    assert job.out is not None
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    lock.enter_context(locked(job.out))
+    if overwrite and job.out.exists():
+        shutil.rmtree(job.out)
+    defaults = json.loads(json.dumps(learned_settings(type(job.options)())))
+    return _is_complete(job.out, job.identity, defaults)
+
+
+def _check_alike(identity: dict[str, Any], team: Team) -> None:
+    """Refuse a process that read other data or weights than the first.
+
+    Raises
+    ------
+    TrainingError
+    """
+    firsts = team.ranks.told(identity, team.device)
+    other = [key for key in identity if identity[key] != firsts.get(key)]
+    if other:
+        raise TrainingError(
+            "this process would learn something else than the first one",
+            where=f"process {team.ranks.rank} of {team.ranks.world}",
+            found=f"another {', '.join(other)}",
+            do="Let all machines see the same files, by the same paths, and be of one kind.",
+        )
+
+
 class Teacher:
-    """What the loop asks: windows, losses and scores of a lesson's examples."""
+    """What the loop asks: windows, losses and scores of a lesson's examples.
+
+    Several processes (`team`) each answer a share of the rows that are scored; the first gets all
+    answers in the order of the rows, and alone scores them.
+    """
 
     def __init__(
-        self, model: Finetuned, lesson: TaskLesson, reading: Reading, options: Any
+        self,
+        model: Finetuned,
+        lesson: TaskLesson,
+        reading: Reading,
+        options: Any,
+        team: Team | None = None,
     ) -> None:
         self.model, self.lesson, self.reading, self.options = model, lesson, reading, options
-        self.metric = lesson.metric
+        self.metric, self.team = lesson.metric, team or Team()
 
     def steps(self, epoch: int) -> list[Rows]:
         """Rows of each step of an epoch."""
@@ -283,7 +369,12 @@ class Teacher:
         rows = self.lesson.valid
         if not len(rows):
             return None
-        tables = self.scores(rows, place).tables
+        scored = self.scores(rows, place)
+        return Judged(*self.team.first_does(lambda: self._judged(scored)))
+
+    def _judged(self, scored: "Scored | None") -> Judged:
+        assert scored is not None, "asked of the first process"
+        tables = scored.tables
         # A table beside those of the outputs (what differs between them) may lack it.
         values = [table.get(self.metric, float("nan")) for table in tables.values()]
         score = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
@@ -295,42 +386,43 @@ class Teacher:
         }
         return Judged(score, columns, tables)
 
-    def scores(self, rows: Rows, place: Place) -> "Scored":
-        """Tables of rows, and what was said of them."""
+    def scores(self, rows: Rows, place: Place) -> "Scored | None":
+        """Tables of rows, and what was said of them; None in all processes but the first."""
         labels = self.lesson.labels
         if labels.per_base:
-            tally = tallied(
-                self.lesson, rows, lambda some: said_of(labels, self.logits(some, place))
-            )
-            return Scored(tally.tables(), tally=tally)
+            tally = tallied(self.lesson, rows, partial(self._said, place), self.team.ranks.world)
+            return Scored(tally.tables(), tally=tally) if self.team.ranks.first else None
         logits = self.logits(rows, place)
+        if logits is None:
+            return None
         true = self.lesson.examples.labels_of(rows)
         said = said_of(self.model.labels, logits)
         # Ranks are those of the logits: many probabilities of float32 are equal near 0 and 1.
         judged = logits if self.model.labels.kind == "factors" else said
         return Scored(labels.scores(true, judged), said)
 
-    def logits(self, rows: Rows, place: Place) -> NDArray[np.float32]:
-        """Answers of rows, all finite."""
+    def _said(self, place: Place, rows: Rows) -> NDArray[Any] | None:
+        logits = self.logits(rows, place)
+        return None if logits is None else said_of(self.lesson.labels, logits)
+
+    def logits(self, rows: Rows, place: Place) -> NDArray[np.float32] | None:
+        """Answers of rows, all finite; None in all processes but the first."""
         # What learning has room for, this has: it keeps no activations.
         batch = min(self.options.micro_batch or self.options.batch_size, BATCH)
-        logits = logits_of(
-            self.model, self.reading, rows, place=place, batch=batch, option="--micro-batch"
-        )
-        if wrong := int((~np.isfinite(logits).reshape(len(rows), -1)).any(1).sum()):
-            raise TrainingError(
-                "the model's scores are not finite",
-                found=f"{wrong} of {len(rows)} rows",
-                do=(
-                    "Lower --lr or raise --warmup: the last steps went too far; the run goes on"
-                    " from its last epoch."
-                ),
+        mine = rows[self.team.ranks.share(len(rows))]
+        answers = np.zeros((0, 1), np.float32)
+        if len(mine):
+            answers = logits_of(
+                self.model, self.reading, mine, place=place, batch=batch, option="--micro-batch"
             )
+        joined = self.team.ranks.to_first(torch.from_numpy(answers), self.team.device)
+        logits = None if joined is None else joined.numpy()
+        self.team.first_does(partial(_check_answers, logits))
         return logits
 
     def calibrate(self, place: Place) -> str | None:
         """Fit the temperature of answers to bases on the valid part; a line on it."""
-        lesson = self.lesson
+        lesson, team = self.lesson, self.team
         if not lesson.labels.per_base or not len(lesson.valid):
             return None
         answered = cast(LabelsOfBases, lesson.labels)
@@ -338,17 +430,42 @@ class Teacher:
         width = lesson.examples.answers
         share = min(1.0, CALIBRATED_BASES / (len(rows) * width))
         drawn = []
-        for piece in pieces_of(rows, rows_at_once(lesson.examples)):
+        for piece in pieces_of(rows, rows_at_once(lesson.examples) * team.ranks.world):
             labels = lesson.examples.labels_of(piece)
             logits = self.logits(piece, place)
-            drawn.append(answered.calibration_sample(logits, labels, piece, share))
-        logits, true, weights = (np.concatenate(column) for column in zip(*drawn, strict=True))
-        if not len(true):
+            if logits is not None:
+                drawn.append(answered.calibration_sample(logits, labels, piece, share))
+
+        def fitted() -> float | None:
+            logits, true, weights = (np.concatenate(column) for column in zip(*drawn, strict=True))
+            if not len(true):
+                return None
+            return answered.with_temperature(logits, true, weights).temperature
+
+        if (temperature := team.first_does(fitted)) is None:
             return None
-        lesson.labels = answered = answered.with_temperature(logits, true, weights)
-        temperature = answered.temperature
+        lesson.labels = labels_from(answered.described() | {"temperature": temperature})
         self.model.about["labels"]["temperature"] = temperature
         return f"temperature {temperature:.3f}, fitted on {len(rows):,} valid rows"
+
+
+def _check_answers(logits: NDArray[np.float32] | None) -> None:
+    """Refuse answers that are no numbers.
+
+    Raises
+    ------
+    TrainingError
+    """
+    assert logits is not None, "asked of the first process"
+    if wrong := int((~np.isfinite(logits).reshape(len(logits), -1)).any(1).sum()):
+        raise TrainingError(
+            "the model's scores are not finite",
+            found=f"{wrong} of {len(logits)} rows",
+            do=(
+                "Lower --lr or raise --warmup: the last steps went too far; the run goes on"
+                " from its last epoch."
+            ),
+        )
 
 
 def pieces_of(rows: Rows, count: int) -> Iterable[Rows]:
@@ -388,25 +505,34 @@ class Scored(NamedTuple):
         return lesson.labels.outlines(examples.labels_of(rows), self.said, examples.chroms_of(rows))
 
 
-def tallied(lesson: TaskLesson, rows: Rows, answer: Callable[[Rows], NDArray[Any]]) -> SiteTally:
+def tallied(
+    lesson: TaskLesson,
+    rows: Rows,
+    answer: Callable[[Rows], NDArray[Any] | None],
+    processes: int = 1,
+) -> SiteTally:
     """Tally rows whose bases are answered each, a piece of the rows in memory at a time.
 
     Parameters
     ----------
     answer : function of rows
-        Probabilities (n, W, C).
+        Probabilities (n, W, C); None where another process has them.
+    processes : int
+        That share a piece.
     """
     tally = cast(LabelsOfBases, lesson.labels).tally()
-    for piece in pieces_of(rows, rows_at_once(lesson.examples)):
-        chroms = lesson.examples.chroms_of(piece)
-        tally.add(lesson.examples.labels_of(piece), answer(piece), chroms)
+    for piece in pieces_of(rows, rows_at_once(lesson.examples) * processes):
+        if (said := answer(piece)) is not None:
+            chroms = lesson.examples.chroms_of(piece)
+            tally.add(lesson.examples.labels_of(piece), said, chroms)
     return tally
 
 
 def _score_parts(
     lesson: TaskLesson, teacher: "Teacher", machine: Place, notes: list[str], say: Say
 ) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, NDArray[Any]], dict[str, Any]]:
-    """Score every part, and say and note what makes a score doubtful.
+    """Score every part, and say and note what makes a score doubtful; all of it in the first
+    process.
 
     Returns
     -------
@@ -418,7 +544,10 @@ def _score_parts(
     said: dict[str, NDArray[Any]] = {}
     outlines: dict[str, Any] = {}
     for part, rows in lesson.parts.items():
+        teacher.team.stop_if_asked()
         scored = teacher.scores(rows, machine)
+        if scored is None:
+            continue
         tables[part], answers = scored.tables, scored.said
         if answers is not None:
             said[part] = answers
@@ -443,32 +572,22 @@ def _score_parts(
     return tables, said, outlines
 
 
-def _learn(
-    task: Task,
-    lesson: TaskLesson,
-    model: Finetuned,
-    options: Any,
-    say: Say,
-    out: Path | None,
-) -> Result:
+def _learn(job: _Job, team: Team) -> Result:
     """Train to the end and score every part."""
+    lesson, model, options, say = job.lesson, job.model, job.options, job.say
     if options.beside:
-        from epilm.baselines.baseline_table import check_baseline
-
-        motifs = _motifs_beside(lesson, options)
-        for name in options.beside:
-            check_baseline(name, lesson, motifs)
-    machine = in_fp32_on_cpu(
-        model, choose_place(options.device, options.precision), options.precision
-    )
+        team.first_does(partial(_check_beside, lesson, options))
+    machine = job.place if team.ranks.world == 1 else job.place._replace(device=team.device)
     for line in machine.said:
         say(line)
+    if team.ranks.world > 1:
+        say(f"{team.ranks.world} processes, each with its share of the rows of a step")
     model.network.to(machine.device)
     reading = reading_of(model, lesson.examples, lesson.store, machine.device, say)
     for note in reading.notes:
         say(note)
     notes = [*lesson.notes, *reading.notes]
-    teacher = Teacher(model, lesson, reading, options)
+    teacher = Teacher(model, lesson, reading, options, team)
 
     def epochs_of(learning: Any, folder: Path | None) -> Epochs:
         return Epochs(
@@ -480,38 +599,53 @@ def _learn(
             out=folder,
             rates=rates_of(model.network, learning),
             rest=rest_of(model.network, learning),
+            team=team,
         )
 
-    tries = learn(model.network, options, epochs_of, say, out)
-    history = tries.history
+    tries = learn(model.network, options, epochs_of, say, job.out)
     notes += tries.notes
     settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
     tables, said, outlines = _score_parts(lesson, teacher, machine, notes, say)
-    for line in task.audit(lesson, options):
-        say(line)
-        notes.append(line)
-    beside = _beside(lesson, options, say, notes)
-    model.about |= {
-        "best_epoch": history.best_epoch,
-        "tries": tries.count,
-        "valid": {name: plain(table) for name, table in tables.get("valid", {}).items()},
-        "notes": notes,
-    }
     return Result(
         model,
         tables,
-        history.rows,
-        history.best_epoch,
+        tries.history.rows,
+        tries.history.best_epoch,
         lesson,
         said,
         notes,
-        beside,
         tries=tries.count,
         first_try=tries.first,
         outlines=outlines,
     )
+
+
+def _finish(job: _Job, result: Result, data: Any) -> None:
+    """What the first process does when the others are gone: rules and baselines, the folder."""
+    for line in job.task.audit(job.lesson, job.options):
+        job.say(line)
+        result.notes.append(line)
+    result.beside = _beside(job.lesson, job.options, job.say, result.notes)
+    result.model.about |= {
+        "best_epoch": result.best_epoch,
+        "tries": result.tries,
+        "valid": {name: plain(table) for name, table in result.tables.get("valid", {}).items()},
+        "notes": result.notes,
+    }
+    if job.out is not None:
+        _write(job.task, result, job.out, data, job.options)
+        job.say(f"the model is in {job.out / MODEL}")
+
+
+def _check_beside(lesson: TaskLesson, options: Any) -> None:
+    """Refuse baselines that are not known or do not fit, before anything is learned."""
+    from epilm.baselines.baseline_table import check_baseline
+
+    motifs = _motifs_beside(lesson, options)
+    for name in options.beside:
+        check_baseline(name, lesson, motifs)
 
 
 def _motifs_beside(lesson: TaskLesson, options: Any) -> Sequence[Motif] | None:
@@ -576,10 +710,14 @@ def _identity(
     return identity
 
 
-def _begin(
-    out: Path, identity: dict[str, Any], defaults: dict[str, Any], say: Say
-) -> Result | None:
-    """Say what a folder is to this run; the finished result if there is nothing left to do."""
+def _is_complete(out: Path, identity: dict[str, Any], defaults: dict[str, Any]) -> bool:
+    """Say what a folder is to this run: whether there is nothing left to do.
+
+    Raises
+    ------
+    TrainingError
+        If it holds something else.
+    """
     there = not_hidden(out)
     if there and RUN not in there:
         raise TrainingError(
@@ -591,7 +729,7 @@ def _begin(
     if not there:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / RUN, identity)
-        return None
+        return False
     before = json.loads((out / RUN).read_text(encoding="utf-8"))
     # A run from before an option was there has learned as its default does.
     settings = defaults | before.get("settings", {}) | FREE
@@ -606,9 +744,13 @@ def _begin(
             found="; ".join(shown),
             do="Choose another --out, or pass --overwrite.",
         )
-    if RESULT not in there:
-        return None
-    _sweep(out)  # killed while it swept
+    if RESULT in there:
+        _sweep(out)  # killed while it swept
+    return RESULT in there
+
+
+def _finished(out: Path, say: Say) -> Result:
+    """Open a run that is complete."""
     kept = json.loads((out / RESULT).read_text(encoding="utf-8"))
     say(f"the run is complete: best epoch {kept['best_epoch']}, the model is in {out / MODEL}")
     return Result(

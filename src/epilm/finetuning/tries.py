@@ -88,7 +88,7 @@ def learn(
     _put(network, start)
     folder = None if out is None else out / SECOND
     if folder is not None:
-        folder.mkdir(exist_ok=True)
+        epochs.team.first_does(lambda: folder.mkdir(exist_ok=True))
     second = epochs_of(replace(options, warmup=float(longer)), folder).run()
     first = {
         "warmup_steps": warmup,
@@ -102,7 +102,7 @@ def learn(
         say(f"the second try collapsed as well ({again}): the first is kept")
         return Tries(history, 2, [f"{said}: collapsed again, the first is kept"], first)
     if out is not None:
-        write_log(out, second.rows)
+        epochs.team.first_does(lambda: write_log(out, second.rows))
     return Tries(second, 2, [said], first)
 
 

@@ -2,14 +2,17 @@
 
 What an epoch does is a function of (seed, epoch): rows, order, strands and dropout are drawn anew
 from both, so a run that was killed goes on after its last whole epoch and ends with the same
-weights. A step of several micro-batches has the loss of one. A loss that is no number stops the
-run; memory that runs out names the largest batch that fits.
+weights; one that a signal ended goes on with the step it had come to. A step of several
+micro-batches has the loss of one, and so has one of several processes (`engine.Team`): each takes
+its share of the rows, and gradients are summed. A loss that is no number stops the run; memory that
+runs out names the largest batch that fits.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,7 +26,9 @@ from epilm.device import Place, batch_fits
 from epilm.errors import TrainingError, UsageError
 from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 from epilm.tokens.random import hash_bits
+from epilm.training.engine import Team
 from epilm.training.failed_step import keep_failed
+from epilm.training.fsdp import clip_gradients, sum_gradients
 from epilm.training.heap import kept_heap
 from epilm.training.learning import Learning, optim_of
 from epilm.training.log import plain
@@ -81,7 +86,9 @@ class Lesson(Protocol):
         """Labels of rows that count in the loss."""
 
     def judge(self, place: Place) -> Judged | None:
-        """Score the valid part; None where there is none."""
+        """Score the valid part; None where there is none. Of several processes all call it, and
+        get the same.
+        """
 
     def where(self, rows: Rows) -> str:
         """Say what rows are, for a message."""
@@ -97,6 +104,20 @@ class History:
     best_epoch: int = 0  # counted from 1; 0: none was scored
     waited: int = 0
     steps: int = 0
+
+
+class Begun(NamedTuple):
+    """What is done of an epoch that a signal ended in its middle; JSON values.
+
+    Attributes
+    ----------
+    losses : list of float
+        Of its steps so far.
+    seconds : float
+    """
+
+    losses: Sequence[float] = ()
+    seconds: float = 0.0
 
 
 class Rest(NamedTuple):
@@ -129,6 +150,8 @@ class Epochs:
         Folder for the log and, while it runs, the state; None keeps both in memory.
     rest : Rest, optional
         What does not learn before `spec.thaw_after` epochs are over; never where that is 0.
+    team : Team, optional
+        The processes that learn together; the first alone writes.
     """
 
     def __init__(
@@ -142,8 +165,10 @@ class Epochs:
         out: Path | None = None,
         rates: Mapping[str, float] | None = None,
         rest: Rest | None = None,
+        team: Team | None = None,
     ) -> None:
         self.lesson, self.spec, self.place, self.say, self.out = lesson, spec, place, say, out
+        self.team = team or Team()
         self.model, self.rest = model.to(place.device), rest or Rest()
         if not spec.thaw_after:
             for weight in self.rest.weights:
@@ -151,23 +176,30 @@ class Epochs:
         self.total = len(lesson.steps(0)) * spec.epochs
         self.optim = optim_of(spec, self.total)
         self.optimiser = Optimiser(self.model, self.optim, dict(rates or {}))
-        self.history = History()
+        self.history, self.begun = History(), Begun()
         self.best_weights: dict[str, Tensor] | None = None
         self._speed_said = False
 
     def run(self) -> History:
-        """Train to the end, or from the last whole epoch on."""
+        """Train to the end, from the start or the last state on.
+
+        Raises
+        ------
+        Stopped
+            If someone asked for it; what was learned is in the state then.
+        """
         spec = self.spec
         gpus = [self.place.device.index or 0] if self.place.device.type == "cuda" else []
         # Dropout draws from torch's own generator: the caller's is given back as it was.
-        with torch.random.fork_rng(devices=gpus), kept_heap(self.place.device):
+        drawing = torch.random.fork_rng(devices=gpus)
+        with drawing, kept_heap(self.place.device), self.team.listening():
             for epoch in range(self._resume(), spec.epochs):
                 if spec.patience and self.history.waited >= spec.patience:
                     break
-                torch.manual_seed(int(hash_bits(spec.seed, _DROPOUT, epoch)))
                 row = self._learn(epoch)
                 self._judge(epoch, row)
-                self._save(epoch)
+                self._save(epoch + 1)
+                self.team.stop_if_asked(partial(self._say_stopped, f"after epoch {epoch + 1}"))
         if spec.patience and self.history.waited >= spec.patience:
             self.say(
                 f"stopped early: no better valid {self.lesson.metric} for"
@@ -180,12 +212,19 @@ class Epochs:
         self.model.eval()
         return self.history
 
+    def _say_stopped(self, when: str) -> None:
+        kept = "" if self.out is None else "; the same command goes on from there"
+        self.say(f"stopped {when}{kept}")
+
     def _asleep(self, epoch: int) -> bool:
         """Whether `rest` is at rest in an epoch, counted from 0."""
         return not self.spec.thaw_after or epoch < self.spec.thaw_after
 
     def _learn(self, epoch: int) -> dict[str, Any]:
-        """One pass over the rows of an epoch."""
+        """One pass over the rows of an epoch, or what is left of it."""
+        begun, self.begun = self.begun, Begun()
+        if not begun.losses:  # else the generator is where the state says
+            torch.manual_seed(int(hash_bits(self.spec.seed, _DROPOUT, epoch)))
         self.model.train()
         asleep = self._asleep(epoch)
         if self.spec.thaw_after:
@@ -198,12 +237,22 @@ class Epochs:
             self.rest.part.eval()
         steps = self.lesson.steps(epoch)
         count = sum(len(rows) for rows in steps)
-        started, losses, lr, done = time.monotonic(), [], 0.0, 0
-        for rows in steps:
+        started, lr = time.monotonic() - begun.seconds, 0.0
+        losses = [torch.tensor(loss, device=self.place.device) for loss in begun.losses]
+        done = sum(len(rows) for rows in steps[: len(losses)])
+
+        def save() -> None:
+            so_far = Begun([float(loss) for loss in losses], time.monotonic() - started)
+            self._save(epoch, so_far)
+            where = f"{len(losses):,} of {len(steps):,} steps"
+            self._say_stopped(f"in epoch {epoch + 1}, after {where}")
+
+        for rows in steps[len(losses) :]:
             lr = lr_at(self.history.steps, self.optim, self.total)
             losses.append(self._step(rows, epoch, lr))
             self.history.steps += 1
             done += len(rows)
+            self.team.stop_if_asked(save)
             spent = time.monotonic() - started
             if spent > 30 and not self._speed_said:
                 self._speed_said = True
@@ -221,17 +270,24 @@ class Epochs:
         }
 
     def _step(self, rows: Rows, epoch: int, lr: float) -> Tensor:
-        """Move the weights once. Micro-batches share one loss: the mean over all known labels."""
-        spec, lesson, device = self.spec, self.lesson, self.place.device
+        """Move the weights once. Micro-batches, and the shares of several processes, have one loss:
+        the mean over all known labels of the rows.
+        """
+        spec, lesson, ranks, device = self.spec, self.lesson, self.team.ranks, self.place.device
+        share = ranks.share(len(rows))
+        mine = rows[share]
+        if ranks.world > 1:  # draws of its own for each share; alone they are those of the epoch
+            drawn = (spec.seed, _DROPOUT, epoch, self.history.steps, share.start)
+            torch.manual_seed(int(hash_bits(*drawn)))
         strands = None
         if spec.both_strands:
-            strands = (hash_bits(spec.seed, _STRAND, epoch, rows) & 1).astype(bool)
+            strands = (hash_bits(spec.seed, _STRAND, epoch, mine) & 1).astype(bool)
         known = max(lesson.known(rows), 1)
         piece = spec.micro_batch or len(rows)
 
         def backward(here: slice) -> Tensor:
             turned = None if strands is None else strands[here]
-            loss = lesson.loss(rows[here], turned, epoch, self.place) / known
+            loss = lesson.loss(mine[here], turned, epoch, self.place) / known
             loss.backward()
             return loss.detach()
 
@@ -242,46 +298,57 @@ class Epochs:
         self.optimiser.zero_grad()
         total = torch.zeros((), device=device)
         step = f"epoch {epoch + 1}, step {self.history.steps + 1}"
-        for at in range(0, len(rows), piece):
+        pieces = [slice(at, at + piece) for at in range(0, len(mine), piece)]
+        for here in pieces:
             fitting = batch_fits(
-                min(piece, len(rows) - at),
+                min(piece, len(mine) - here.start),
                 trial,
                 option="--micro-batch",
                 where=step,
                 device=device,
             )
             with fitting:
-                total += backward(slice(at, at + piece))
-        norm = nn.utils.clip_grad_norm_(
-            self.optimiser.weights, spec.clip if spec.clip > 0 else float("inf")
-        )
+                total += backward(here)
+        sum_gradients(self.optimiser.weights, total, ranks)
+        norm = clip_gradients(self.optimiser.weights, spec.clip, ranks)
         if not bool(torch.isfinite(total) & torch.isfinite(norm)):
-            kept = ""
-            if self.out is not None:
-                pieces = [slice(at, at + piece) for at in range(0, len(rows), piece)]
-                turned = [None if strands is None else strands[here] for here in pieces]
-                read = [
-                    lesson.read(rows[here], turn, epoch)
-                    for here, turn in zip(pieces, turned, strict=True)
-                ]
-                cut = [rows[here].tolist() for here in pieces]
-                about = {"epoch": epoch + 1, "step": self.history.steps + 1, "lr": lr, "rows": cut}
-                kept = " " + keep_failed(self.out, about, read)
-            raise TrainingError(
-                "the loss or its gradient is not finite",
-                where=step,
-                found=(
-                    f"loss {float(total):g}, gradient norm {float(norm):g} in rows"
-                    f" {', '.join(map(str, rows[:4].tolist()))} ({lesson.where(rows[:4])}; lr"
-                    f" {lr:g})"
-                ),
-                do=(
-                    "The weights were not moved. Lower --lr, raise --warmup, or look at these rows;"
-                    f" the run goes on from its last epoch.{kept}"
-                ),
+            kept = self._keep_failed(mine, strands, pieces, epoch, lr)
+            raise self.team.alike(
+                TrainingError(
+                    "the loss or its gradient is not finite",
+                    where=step,
+                    found=(
+                        f"loss {float(total):g}, gradient norm {float(norm):g} in rows"
+                        f" {', '.join(map(str, rows[:4].tolist()))} ({lesson.where(rows[:4])}; lr"
+                        f" {lr:g})"
+                    ),
+                    do=(
+                        "The weights were not moved. Lower --lr, raise --warmup, or look at these"
+                        f" rows; the run goes on from its last epoch.{kept}"
+                    ),
+                )
             )
         self.optimiser.step(lr)
         return total
+
+    def _keep_failed(
+        self,
+        rows: Rows,
+        strands: NDArray[np.bool_] | None,
+        pieces: list[slice],
+        epoch: int,
+        lr: float,
+    ) -> str:
+        """Keep what this process read of a step that failed; a sentence that says where."""
+        if self.out is None:
+            return ""
+        read = [
+            self.lesson.read(rows[here], None if strands is None else strands[here], epoch)
+            for here in pieces
+        ]
+        cut = [rows[here].tolist() for here in pieces]
+        about = {"epoch": epoch + 1, "step": self.history.steps + 1, "lr": lr, "rows": cut}
+        return " " + keep_failed(self.out, about, read, self.team.ranks.rank)
 
     def _judge(self, epoch: int, row: dict[str, Any]) -> None:
         """Score the valid part, keep the weights if they are the best so far."""
@@ -314,13 +381,17 @@ class Epochs:
 
     # -- what survives a kill
 
-    def _save(self, epoch: int) -> None:
-        if self.out is None:
-            return
+    def _save(self, done: int, begun: Begun | None = None) -> None:
+        """Write the state after so many epochs, and what is done of the next one."""
+        if self.out is not None:
+            self.team.first_does(lambda: self._write_state(done, begun))
+
+    def _write_state(self, done: int, begun: Begun | None) -> None:
+        assert self.out is not None
         root, history = self.out / STATES, self.history
         root.mkdir(parents=True, exist_ok=True)
-        if history.best_epoch == epoch + 1 and self.best_weights is not None:
-            best = root / f"best_{epoch + 1:04d}.safetensors"
+        if begun is None and history.best_epoch == done and self.best_weights is not None:
+            best = root / f"best_{done:04d}.safetensors"
             with atomic_file(best, wants=bytes_of(self.best_weights.values())) as new:
                 save_tensors(new, self.best_weights)
         extra = {
@@ -330,25 +401,32 @@ class Epochs:
             "waited": history.waited,
             "steps": history.steps,
             "tables": {name: plain(table) for name, table in history.tables.items()},
+            **({} if begun is None else {"begun": begun._asdict()}),
         }
-        save_state(root, epoch + 1, self.model, self.optimiser, extra, keep=2)
+        save_state(root, done, self.model, self.optimiser, extra, keep=2)
         # Of the best weights those that the two states kept may name.
         for old in sorted(root.glob("best_*.safetensors"))[:-2]:
             old.unlink()
         write_log(self.out, history.rows)
 
+    def _newest(self) -> tuple[str | None, list[str]]:
+        """Find the newest state, and what is to be said of damaged ones."""
+        assert self.out is not None
+        clean_leftovers(self.out / STATES)
+        newest, passed_over = newest_intact(self.out / STATES)
+        return None if newest is None else newest.name, passed_over
+
     def _resume(self) -> int:
-        """Take back the state after the last whole epoch; the number of epochs done."""
+        """Take back the newest state; the number of whole epochs done."""
         if self.out is None:
             return 0
-        root = self.out / STATES
-        clean_leftovers(root)
-        newest, passed_over = newest_intact(root)
+        root, team = self.out / STATES, self.team
+        newest, passed_over = team.first_does(self._newest)
         for line in passed_over:
             self.say(line)
         if newest is None:
             return 0
-        kept = load_state(newest, self.model, self.optimiser)
+        kept = load_state(root / newest, self.model, self.optimiser)
         history = self.history
         history.rows, history.waited, history.steps = kept["history"], kept["waited"], kept["steps"]
         history.best_epoch = kept["best_epoch"]
@@ -358,11 +436,14 @@ class Epochs:
             for name, t in kept["tables"].items()
         }
         best = root / f"best_{history.best_epoch:04d}.safetensors"
-        if best.is_file():
+        if team.first_does(best.is_file):
             self.best_weights = load_tensors(best, self.place.device)
-        self.say(f"going on after epoch {len(history.rows)} of {self.spec.epochs}")
-        write_log(self.out, history.rows)  # killed behind a state, it lacks that epoch
-        return len(history.rows)
+        done, self.begun = len(history.rows), Begun(**kept.get("begun", {}))
+        within = f" and {len(self.begun.losses):,} steps" if self.begun.losses else ""
+        self.say(f"going on after epoch {done} of {self.spec.epochs}{within}")
+        # Killed behind a state, it lacks that epoch.
+        team.first_does(partial(write_log, self.out, history.rows))
+        return done
 
 
 def write_log(out: Path, rows: list[dict[str, Any]]) -> None:

@@ -162,9 +162,18 @@ def part_of(tensor: Tensor, like: Tensor) -> Tensor:
 def sum_gradients(weights: Iterable[Tensor], total: Tensor, ranks: Ranks) -> None:
     """Sum gradients and the loss over the processes; those of cut weights were summed on the way
     back.
+
+    A weight may have a gradient in some processes alone, where another has no rows or other ones; a
+    weight that has none anywhere has none afterwards: the optimiser leaves it as it is.
     """
-    grads = [weight.grad for weight in weights if weight.grad is not None]
-    ranks.sum_([*(grad for grad in grads if not is_cut(grad)), total])
+    if ranks.world == 1:
+        return
+    learning = [weight for weight in weights if weight.requires_grad and not is_cut(weight)]
+    there = total.new_tensor([float(weight.grad is not None) for weight in learning])
+    grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in learning]
+    ranks.sum_([*grads, total, there])
+    for weight, grad, count in zip(learning, grads, there.tolist(), strict=True):
+        weight.grad = grad if count else None
 
 
 def clip_gradients(weights: list[Tensor], clip: float, ranks: Ranks) -> Tensor:

@@ -35,7 +35,7 @@ def lost_process(who: str) -> TrainingError:
     a process of the run is lost. Found process 1 of 2 (node7, pid 4711) gone without a word to the
         others. What it said last stands in its own output; killed without a word, its machine ran
         out of memory or went away. All checkpoints are whole: the same command goes on from the
-        newest, also with fewer processes (--set train.devices=N).
+        newest, also with fewer processes (of a pre-training: --set train.devices=N).
     """
     return TrainingError(
         "a process of the run is lost",
@@ -43,7 +43,7 @@ def lost_process(who: str) -> TrainingError:
         do=(
             "What it said last stands in its own output; killed without a word, its machine ran out"
             " of memory or went away. All checkpoints are whole: the same command goes on from the"
-            " newest, also with fewer processes (--set train.devices=N)."
+            " newest, also with fewer processes (of a pre-training: --set train.devices=N)."
         ),
     )
 

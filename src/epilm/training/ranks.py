@@ -4,6 +4,7 @@ With one process every one of them is the identity, so the loop has one code pat
 Needs torch only; the engine starts the processes.
 """
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from epilm.errors import TrainingError
+
+MOST_AXES = 4  # of rows that are sent to the first process
 
 
 class _Gather(torch.autograd.Function):
@@ -112,10 +115,55 @@ class Ranks:
         dist.broadcast(value, src=0)
         return int(value)
 
+    def told(self, value: Any, device: torch.device) -> Any:
+        """Give every process what the first one says; JSON values, a tuple comes as a list."""
+        if self.world == 1:
+            return value
+        text = json.dumps(value, default=_plain_number).encode() if self.first else b""
+        size = self.from_first(len(text), device)
+        letters = torch.zeros(size, dtype=torch.uint8, device=device)
+        if self.first:
+            letters.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
+        dist.broadcast(letters, src=0)
+        return value if self.first else json.loads(bytes(letters.tolist()))
+
+    def to_first(self, rows: Tensor, device: torch.device) -> Tensor | None:
+        """Give the first process the rows of all, in the order of the ranks; None to the others.
+
+        Parameters
+        ----------
+        rows : (n, ...)
+            On the host, of one type everywhere; n may differ, and where it is 0 the rest too.
+        device : torch.device
+            Of messages.
+        """
+        if self.world == 1:
+            return rows
+        shape = torch.zeros(MOST_AXES, dtype=torch.int64, device=device)
+        if not self.first:
+            shape[: rows.ndim] = torch.tensor(rows.shape)
+            dist.send(shape, 0)
+            if rows.numel():
+                dist.send(rows.contiguous().to(device), 0)
+            return None
+        parts = [rows]
+        for rank in range(1, self.world):
+            dist.recv(shape, rank)
+            part = rows.new_empty([n for n in shape.tolist() if n], device=device)
+            if shape[0]:
+                dist.recv(part, rank)
+                parts.append(part.to(rows.device))
+        return torch.cat([part for part in parts if len(part)] or parts)
+
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.world > 1:
             dist.barrier()
+
+
+def _plain_number(value: Any) -> Any:
+    """What JSON does not know: numbers of numpy."""
+    return value.item()
 
 
 def process_rank() -> int:
@@ -146,6 +194,19 @@ def check_processes(started: int | None, devices: int) -> None:
             expected=devices,
             do=f"Set train.devices to {started}, or start {devices} processes.",
         )
+
+
+def launched() -> int:
+    """Count the processes of the job step that this one is of, as torchrun or srun started them; 1
+    where neither did.
+
+    In the script of a job, outside of srun, SLURM speaks of tasks that nobody has started.
+    """
+    if (started := processes_started()) is not None:
+        return started
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "")
+    shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")  # as Lightning asks
+    return int(tasks) if "SLURM_NTASKS" in os.environ and tasks.isdigit() and not shell else 1
 
 
 def processes_started() -> int | None:

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from epilm.device import Place
 from epilm.objectives.matching import contrast
 from epilm.objectives.table import MatchingSpec
 from epilm.pretraining.step import optimiser_step
-from epilm.training.fsdp import cut_up, is_cut, whole
+from epilm.training.fsdp import cut_up, is_cut, sum_gradients, whole
 from epilm.training.lifeline import Lifeline
 from epilm.training.optim import Optimiser
 from epilm.training.optim_spec import OptimSpec, TrainSpec
 from epilm.training.ranks import Ranks
+from epilm.training.shared_norms import SharedNorms
 from forked import CONTEXT, Command
 from toy_training import ToyModel, make_batch, toy_genebert, toy_objectives
 
@@ -102,6 +104,44 @@ def step(
     weights = whole({n: p.detach() for n, p in network.named_parameters()})
     if ranks.first:
         torch.save((values, grads, weights), out)
+
+
+NORMS_ASK = torch.linspace(-1, 2, 4 * 2 * 3).view(4, 2, 3)
+
+
+def normed() -> tuple[nn.Module, torch.Tensor]:
+    """A network with two norms, and its four rows."""
+    torch.manual_seed(0)
+    layers = (nn.BatchNorm1d(2), nn.Conv1d(2, 2, 1), nn.ReLU(), nn.BatchNorm1d(2, eps=1e-3))
+    return nn.Sequential(*layers), torch.randn(4, 2, 3) + 1
+
+
+def norms(ranks: Ranks, out: str) -> None:
+    """Four rows through shared norms, each process a share, one of them beside the others for
+    nothing; and what they sum, tell and gather.
+    """
+    network, rows = normed()
+    cuts = {2: (0, 1, 4), 3: (0, 0, 1, 4)}[ranks.world]
+    here = slice(cuts[ranks.rank], cuts[ranks.rank + 1])
+    idle = here.start == here.stop
+    with SharedNorms(network, ranks).together(counts=not idle):
+        said = network(rows[:1] if idle else rows[here])
+    (said * (0.0 if idle else NORMS_ASK[here])).sum().backward()
+    some, none = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    some.grad = torch.ones(1) if ranks.rank else None
+    sum_gradients([*network.parameters(), some, none], torch.zeros(()), ranks)
+    cpu = torch.device("cpu")
+    verdict = {"score": np.float32(0.25), "tables": {"A": {"collapse": None, "n": np.int64(4)}}}
+    assert ranks.told(verdict if ranks.first else None, cpu) == verdict
+    mine = torch.full((ranks.rank, 2), float(ranks.rank))
+    joined = ranks.to_first(mine, cpu)
+    answers = ranks.to_first(said.detach()[:0] if idle else said.detach(), cpu)
+    assert (joined is None) == (answers is None) == (not ranks.first)
+    if ranks.first:
+        gradients = {name: weight.grad for name, weight in network.named_parameters()}
+        gradients |= {"some": some.grad, "none": none.grad}
+        buffers = dict(network.named_buffers())
+        torch.save((answers, gradients, buffers, joined), out)
 
 
 def lifeline(ranks: Ranks, out: str, dies: int | None) -> None:

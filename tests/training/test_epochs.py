@@ -11,6 +11,7 @@ from torch import nn
 from epilm.device import Place
 from epilm.errors import TrainingError, UsageError
 from epilm.nn.encoder import SequenceEncoder
+from epilm.training.engine import SCHEDULER, Stopped, Team
 from epilm.training.epochs import Epochs, Judged, Rest, rest_of
 from epilm.training.failed_step import load_failed
 from epilm.training.learning import Learning
@@ -157,6 +158,43 @@ def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):
     assert (history.best_epoch, history.best) == (whole.best_epoch, whole.best)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+def test_a_run_that_was_asked_to_end_in_an_epoch_goes_on_within_it(tmp_path):
+    """Rows, dropout, mean loss and best weights are those of a run that nobody stopped."""
+    asks = iter([0, 0, 0, SCHEDULER])  # after the first step of epoch 2
+
+    class Asked:
+        listen = restore = staticmethod(lambda: None)
+        asked = property(lambda self: next(asks, 0))
+
+    def learn_dropping(out, team=None):
+        lesson, lines = Line([0.3, 0.2, 0.4]), []
+        torch.manual_seed(0)
+        lesson.network = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5), nn.Linear(1, 1))
+        epochs = Epochs(
+            lesson.network, lesson, SPEC, place=PLACE, say=lines.append, out=out, team=team
+        )
+        return epochs, lines, lesson
+
+    epochs, lines, lesson = learn_dropping(tmp_path, Team(listener=Asked()))
+    with pytest.raises(Stopped):
+        epochs.run()
+    assert (
+        lines[-1] == "stopped in epoch 2, after 1 of 2 steps; the same command goes on from there"
+    )
+    again, said, rest = learn_dropping(tmp_path)
+    rest.scores = lesson.scores
+    history = again.run()
+    assert said[0] == "going on after epoch 1 of 3, step 1 of the next"
+    whole, _, other = learn_dropping(None)
+    expected = whole.run()
+    assert [row["loss"] for row in history.rows] == pytest.approx(
+        [row["loss"] for row in expected.rows], rel=1e-6
+    )
+    assert [row["step"] for row in history.rows] == [2, 4, 6]
+    pairs = zip(rest.network.parameters(), other.network.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_the_callers_random_state_is_left_alone():

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from epilm.errors import TrainingError
-from epilm.training.ranks import Ranks, check_processes, process_rank, processes_started
+from epilm.training.ranks import (
+    Ranks,
+    check_processes,
+    launched,
+    process_rank,
+    processes_started,
+)
 
 CPU = torch.device("cpu")
 
@@ -45,6 +51,29 @@ def test_the_launcher_says_which_process_this_is(monkeypatch, said, rank):
     for name, value in said.items():
         monkeypatch.setenv(name, value)
     assert process_rank() == rank
+
+
+STEP = {"SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        ({}, 1),
+        ({"RANK": "1", "WORLD_SIZE": "3"}, 3),
+        ({"WORLD_SIZE": "3"}, 1),
+        (STEP, 4),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 1),  # the script of a job, outside of srun
+        (STEP | {"SLURM_JOB_NAME": "bash"}, 1),  # a person's shell: no launcher for Lightning
+        (STEP | {"RANK": "0", "WORLD_SIZE": "2"}, 2),
+    ],
+)
+def test_how_many_processes_the_launcher_started(monkeypatch, said, count):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_JOB_NAME", *STEP):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == count
 
 
 def test_another_number_of_processes_than_the_recipes_is_refused(monkeypatch):

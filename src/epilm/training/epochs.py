@@ -34,6 +34,7 @@ from epilm.training.learning import Learning, optim_of
 from epilm.training.log import plain
 from epilm.training.optim import Optimiser
 from epilm.training.schedule import lr_at
+from epilm.training.shared_norms import SharedNorms
 from epilm.training.state import (
     clean_leftovers,
     load_state,
@@ -176,6 +177,7 @@ class Epochs:
         self.total = len(lesson.steps(0)) * spec.epochs
         self.optim = optim_of(spec, self.total)
         self.optimiser = Optimiser(self.model, self.optim, dict(rates or {}))
+        self.norms = SharedNorms(self.model, self.team.ranks)
         self.history, self.begun = History(), Begun()
         self.best_weights: dict[str, Tensor] | None = None
         self._speed_said = False
@@ -307,8 +309,11 @@ class Epochs:
                 where=step,
                 device=device,
             )
-            with fitting:
+            with fitting, self.norms.together():
                 total += backward(here)
+        if self.norms:
+            most = -(-len(rows) // (ranks.world * piece))  # passes of the largest share
+            self._keep_pace(rows[:1], epoch, most - len(pieces))
         sum_gradients(self.optimiser.weights, total, ranks)
         norm = clip_gradients(self.optimiser.weights, spec.clip, ranks)
         if not bool(torch.isfinite(total) & torch.isfinite(norm)):
@@ -330,6 +335,13 @@ class Epochs:
             )
         self.optimiser.step(lr)
         return total
+
+    def _keep_pace(self, row: Rows, epoch: int, passes: int) -> None:
+        """Go through a row for nothing while other processes have rows left: norms are of all."""
+        strand = np.zeros(1, bool) if self.spec.both_strands else None
+        for _ in range(passes):
+            with self.norms.together(counts=False):
+                (self.lesson.loss(row, strand, epoch, self.place) * 0.0).backward()
 
     def _keep_failed(
         self,
@@ -439,7 +451,7 @@ class Epochs:
         if team.first_does(best.is_file):
             self.best_weights = load_tensors(best, self.place.device)
         done, self.begun = len(history.rows), Begun(**kept.get("begun", {}))
-        within = f" and {len(self.begun.losses):,} steps" if self.begun.losses else ""
+        within = f", step {len(self.begun.losses):,} of the next" if self.begun.losses else ""
         self.say(f"going on after epoch {done} of {self.spec.epochs}{within}")
         # Killed behind a state, it lacks that epoch.
         team.first_does(partial(write_log, self.out, history.rows))

@@ -53,6 +53,9 @@ COMMANDS = {
 # Commands that have the options of the task they are about.
 OF_TASKS = ("finetune", "predict", "evaluate")
 
+# Commands that several processes do together, as torchrun or SLURM starts them.
+OF_PROCESSES = ("pretrain", "finetune")
+
 # What to do when memory runs out where nothing more exact is known.
 MEMORY = {
     "pretrain": (
@@ -238,6 +241,27 @@ def _out_of_memory(error: BaseException) -> bool:
     return is_out_of_memory(error)
 
 
+def _refuse_processes(command: str | None, words: Sequence[str]) -> None:
+    """Refuse a command that torchrun started several times over: each would write the same."""
+    from epilm.errors import UsageError
+
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if "RANK" not in os.environ or processes == "1":
+        return
+    if command is None or command in OF_PROCESSES or {"--help", "-h"} & set(words):
+        return
+    raise UsageError(
+        "torchrun started this command in several processes",
+        where=f"epilm {command}",
+        found=processes,
+        expected="1",
+        do=(
+            f"Start it without torchrun, which is for epilm {' and '.join(OF_PROCESSES)}; parts of"
+            " the work are --shard and --executor, where the command has them."
+        ),
+    )
+
+
 def _stopped(error: KeyboardInterrupt) -> int:
     """Say who stopped it, and give the exit code."""
     from epilm.errors import AskedToStop
@@ -291,6 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
+        _refuse_processes(command, words)
         app = application(command, words)
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

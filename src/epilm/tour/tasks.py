@@ -122,6 +122,7 @@ def _fit_all(
             lr=lr,
             freeze=freeze,
             seed=seed,
+            alone=True,
             say=lambda line: None,
         )
     train, valid, test = rows.part("train"), rows.part("valid"), rows.part("test")

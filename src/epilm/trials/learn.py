@@ -103,6 +103,7 @@ def tune_binding(
         out,
         checkpoint=checkpoint,
         preset="none",  # a trial says itself how all its arms learn
+        alone=True,
         settings=options,
         say=_quiet,
         **start,
@@ -289,7 +290,7 @@ def fit_cnn(data: DataSet, spec: Learning) -> dict[str, Any]:
     """Fit the small CNN at its own rate and three times the epochs; scores on the test rows."""
     own = replace(spec, lr=1e-3, epochs=3 * spec.epochs, freeze="none", lora=0)
     result = finetune(
-        data.task, data.rows, checkpoint="cnn", settings=own, split="given", say=_quiet
+        data.task, data.rows, checkpoint="cnn", settings=own, split="given", alone=True, say=_quiet
     )
     return _of_test(result) | {"chosen": {"lr": own.lr} | _second(result)}
 
@@ -311,6 +312,7 @@ def fit_model(
             preset="none",
             settings=own,
             split="given",
+            alone=True,
             say=_quiet,
             **competitor.start(motifs),
         )

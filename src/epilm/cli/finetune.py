@@ -76,7 +76,7 @@ def finetune(
 
     from epilm.finetuning.finetune import finetune as run
     from epilm.training.log import plain
-    from epilm.training.ranks import launched, process_rank
+    from epilm.training.ranks import is_first, launched
 
     result = run(
         task,
@@ -88,7 +88,7 @@ def finetune(
         say=(lambda line: None) if quiet else None,
         **(options or {}),
     )
-    if launched() > 1 and process_rank() > 0:
+    if not is_first(launched()):
         return  # the first process speaks
     if json:
         tables = {

@@ -57,7 +57,7 @@ from epilm.training.engine import Team, machines, together
 from epilm.training.epochs import STATES, Epochs, Judged, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.log import plain
-from epilm.training.ranks import launched, process_rank
+from epilm.training.ranks import is_first, launched
 from epilm.training.state import model_tensors
 
 MOST_CALIBRATED = 512  # valid rows whose bases a temperature is fitted on
@@ -191,7 +191,7 @@ def finetune(
         done and saved then, and the same call goes on with it.
     """
     processes = 1 if alone else launched()
-    first = processes == 1 or process_rank() == 0
+    first = is_first(processes)
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))
     say = say if first else _silent
     chosen = find_task(task)

@@ -43,9 +43,9 @@ from epilm.store.samples import Samples, make_samples
 from epilm.store.sampling import NoSharedOrder, order, rows_at, steps_per_epoch
 from epilm.store.window_table import WindowTable, validation_rows, window_rows
 from epilm.training.compute import check_compute, weights_fit
-from epilm.training.engine import SCHEDULER
+from epilm.training.engine import SCHEDULER, machines
 from epilm.training.log import read_metrics
-from epilm.training.ranks import check_processes, process_rank, processes_started
+from epilm.training.ranks import check_processes, is_first, processes_started
 from epilm.training.schedule import schedule_warnings
 from epilm.training.state import load_model_tensors, newest_intact
 
@@ -142,10 +142,13 @@ def pretrain(
     check_store(recipe, opened, str(opened.path))
     recipe = for_store(recipe, opened)
     check_processes(processes_started(), recipe.train.devices)
-    machine = choose_place(recipe.train.device, recipe.train.precision, recipe.train.devices)
+    of_machine = max(recipe.train.devices // machines(), 1)
+    machine = choose_place(recipe.train.device, recipe.train.precision, of_machine)
     out = Path(out)
-    if process_rank() > 0:
+    if not is_first(recipe.train.devices):
         # Started by the first process (or beside it), which alone writes the folder.
+        if (out / runs.SUMMARY).is_file():
+            return _complete(out, _silent)
         plan = make_plan(recipe, opened)
         return _run(plan, *build_initial(plan, out), out, machine, _silent)
     try:
@@ -158,7 +161,7 @@ def pretrain(
         written = to_dict(recipe), store_identity(opened)
         how = runs.compare(out, *written, resume)
         if how == "complete":
-            return _complete(out)
+            return _complete(out, _say)
         # All that can be refused is refused before the folder is touched.
         plan = make_plan(recipe, opened)
         initial = build_initial(plan, out)
@@ -515,7 +518,7 @@ def _run(
         beside={SPEC: readable},
     )
     best: dict[str, Any] = {}
-    if process_rank() == 0:
+    if is_first(train.devices):
         outcome.warnings = [*plan.warnings, *outcome.warnings]
         best = _finish(model, spec, out, outcome, extra, train.model)
     return Pretrained(
@@ -630,9 +633,9 @@ def _best_said(outcome: Outcome, out: Path) -> str:
     return f"{ended}best held-out: {best.said()}, kept in {out / runs.BEST}"
 
 
-def _complete(out: Path) -> Pretrained:
+def _complete(out: Path, say: Callable[[str], None]) -> Pretrained:
     summary = runs.read_json(out / runs.SUMMARY)
-    _say(f"the run is complete: {summary['steps']} steps, the model is in {out / runs.MODEL}")
+    say(f"the run is complete: {summary['steps']} steps, the model is in {out / runs.MODEL}")
     return Pretrained(
         out,
         summary["steps"],

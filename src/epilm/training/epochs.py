@@ -239,7 +239,8 @@ class Epochs:
             self.rest.part.eval()
         steps = self.lesson.steps(epoch)
         count = sum(len(rows) for rows in steps)
-        started, lr = time.monotonic() - begun.seconds, 0.0
+        started = time.monotonic() - begun.seconds
+        lr = lr_at(max(self.history.steps - 1, 0), self.optim, self.total)
         losses = [torch.tensor(loss, device=self.place.device) for loss in begun.losses]
         done = sum(len(rows) for rows in steps[: len(losses)])
 

@@ -179,6 +179,14 @@ def process_rank() -> int:
     return 0
 
 
+def is_first(processes: int) -> bool:
+    """Say whether this is the first process of a run of so many, which alone writes and speaks.
+
+    A run of one process is its own first, also in one of several that srun started: shards.
+    """
+    return processes == 1 or process_rank() == 0
+
+
 def check_processes(started: int | None, devices: int) -> None:
     """Refuse another number of processes than `train.devices`; None: not known yet.
 

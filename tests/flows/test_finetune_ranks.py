@@ -50,8 +50,8 @@ def words_of(task: str, world: Path, out: Path, *more: str) -> list[str]:
         "sequences": f"--data {world}/rows.tsv --checkpoint random --size tiny --k 3 --epochs 3"
         " --batch-size 7 --both-strands --beside gc",
         "binding": f"--data {world}/TF.train.labels.tsv --store {store} --factor TF"
-        " --checkpoint ebert --size tiny --test-cells typeC --valid-chroms chr2:0-6000"
-        " --test-chroms chr3 --window-bp 600 --conv-channels 8 8 --dense 8 --valid-negatives 40"
+        " --checkpoint ebert --size tiny --test-cells typeC --valid chr2:0-6000"
+        " --test chr3 --window-bp 600 --conv-channels 8 8 --dense 8 --valid-negatives 40"
         " --positives-per-epoch 20 --batch-size 32 --epochs 1 --jitter 20",
         "splice": f"--data {world}/splice/genes.txt --genome {world}/splice/genome.fa"
         " --checkpoint dilated --context 80 --block 50 --test chr1 --epochs 1 --batch-size 5",
@@ -94,6 +94,7 @@ def leg(
     folder.mkdir()
     processes = start_ranks(words, world, partial(watched, str(folder), last, number))
     codes = [process.wait(240) for process in processes]
+    assert (folder / "0.jsonl").is_file(), processes[0].said()
     notes = [
         [json.loads(line) for line in (folder / f"{rank}.jsonl").read_text().splitlines()]
         for rank in range(world)

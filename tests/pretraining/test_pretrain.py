@@ -97,13 +97,20 @@ def test_every_recipe_trains_at_toy_size_and_opens_again(name, store, tracks, wo
     assert epilm.load(run / "checkpoints" / "step_00000002").spec == loaded.spec
 
 
-def test_the_same_command_again_says_that_it_is_complete(store, tmp_path, capsys):
+def test_the_same_command_again_says_that_it_is_complete(store, tmp_path, capsys, monkeypatch):
+    """Also in a process beside the first, which is silent and waits for nobody."""
     first = pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
     second = pretrain("dnabert", store, tmp_path / "run", "tiny", SHORT, device="cpu")
     assert second.was_complete
     assert second.train == first.train
     assert "the run is complete: 3 steps" in capsys.readouterr().err
+    with monkeypatch.context() as launcher:
+        launcher.setenv("RANK", "1")
+        launcher.setenv("WORLD_SIZE", "2")
+        two = (*SHORT, "train.devices=2")
+        assert pretrain("dnabert", store, tmp_path / "run", "tiny", two, device="cpu").was_complete
+    assert capsys.readouterr().err == ""
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
     with pytest.raises(TrainingError, match=r"Found optim.peak_lr = 0.002; expected 0.001"):
         pretrain(

@@ -210,6 +210,7 @@ def _of_slurm(rank: int, world: int, port: int) -> dict[str, str]:
         "SLURM_JOB_NAME": "test",
         "SLURM_NNODES": "1",
         "SLURM_NTASKS": str(world),
+        "SLURM_STEP_NUM_TASKS": str(world),
         "SLURM_NTASKS_PER_NODE": str(world),
         "SLURM_NODEID": "0",
         "SLURM_LOCALID": str(rank),

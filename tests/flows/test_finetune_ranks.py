@@ -183,9 +183,10 @@ def test_a_lost_process_is_named_and_the_last_state_is_whole(world, tmp_path):
 
 
 def test_what_all_processes_meet_is_said_once(world, tmp_path):
+    """Started by srun."""
     more = ("--lr", "1e30", "--clip", "0", "--warmup", "0")
     words = words_of("sequences", world, tmp_path / "run", *more)
-    processes = start_ranks(words, 2)
+    processes = start_ranks(words, 2, slurm=True)
     assert [each.wait(240) for each in processes] == [1, 1]
     assert "not finite" in processes[0].said()
     assert processes[1].said() == ""

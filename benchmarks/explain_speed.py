@@ -132,6 +132,7 @@ def by_batch(subject: Any, frame: Any) -> dict[int, float]:
 def rates(subject: Any, frame: Any) -> dict[str, float]:
     """Windows a second of each way of attribution."""
     from epilm.explaining.attribution import gradients, integrated_gradients, occlusion
+    from epilm.explaining.deeplift import deeplift
 
     out = {}
     for name, explain in (
@@ -139,6 +140,7 @@ def rates(subject: Any, frame: Any) -> dict[str, float]:
         ("deletions", lambda: subject.deletions(frame, 10)),
         ("gradients", lambda: gradients(subject, frame)),
         ("integrated", lambda: integrated_gradients(subject, frame)),
+        ("deeplift", lambda: deeplift(subject, frame)),
         ("occlusion", lambda: occlusion(subject.of(frame), frame)),
     ):
         out[name] = round(1 / seconds(explain), 4)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from epilm.batch import Windows
 from epilm.errors import UsageError
@@ -68,6 +69,10 @@ def kmer_probabilities(probabilities: Tensor, k: int, stride: int) -> Tensor:
     ... ).tolist()
     True
     """
+    if has_torch_function_unary(probabilities):  # DeepLIFT has a rule for all k factors at once
+        given = (probabilities,)
+        out: Tensor = handle_torch_function(kmer_probabilities, given, probabilities, k, stride)
+        return out
     tokens = n_tokens(probabilities.shape[1], k, stride)
     digits = probabilities[..., ORDER]
     cut = digits.unfold(1, k, stride)[:, :tokens]  # (N, T, 4, k)

@@ -23,6 +23,7 @@ from epilm.genome.sequence import decode
 from epilm.hub.load import Loaded
 from epilm.models.ebert import EBERT
 from epilm.models.from_spec import build_model
+from epilm.models.model_spec import TowerSpec
 from epilm.models.per_base import PerBaseModel
 from epilm.nn.encoder import SequenceEncoder
 from epilm.tasks.shuffle import dinucleotide_counts
@@ -155,6 +156,16 @@ def of(spec, **about):
     return TaskSubject(of_spec(spec, **about), CPU)
 
 
+GENEBERT = replace(
+    DNA,
+    name="genebert",
+    streams=("dna", "factors"),
+    factors=4,
+    regions=2,
+    layout="chunk_rnn",
+    projection="linear",
+    tower=TowerSpec(embed=8, depths=(1, 1), heads=(1, 2), window=2, patch=(1, 2)),
+)
 THREE = {"kind": "classes", "names": ["a", "b", "c"]}
 SEQUENCES = {
     "cnn": lambda: subject("cnn"),
@@ -167,7 +178,7 @@ SEQUENCES = {
     "DBERT, no [CLS]": lambda: of(replace(STEM, special_tokens=False)),
     "EBERT": lambda: of(STATES),
     "EBERT, joined": lambda: of(replace(STATES, state_combine="concat")),
-    "GeneBERT": lambda: of(replace(DNA, name="genebert", streams=("dna", "factors"), factors=4)),
+    "GeneBERT": lambda: of(GENEBERT),
     "of three": lambda: choose(of(DNA, labels=THREE), "b"),
     "motif sites": motif_sites,
 }
@@ -219,8 +230,9 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize("pool", HEADS)
+@pytest.mark.parametrize(
+    ("pool", "padded"), [*((pool, False) for pool in HEADS), ("max+bin", True), ("attention", True)]
+)
 def test_contributions_of_places_add_up_by_the_command(pool, padded, store, tmp_path):
     """Of EBERT+ with states and a signal, whatever its head does with the tokens."""
     spec = replace(STATES, pad_to_max=True) if padded else STATES

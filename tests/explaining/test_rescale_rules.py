@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from epilm.errors import UsageError
 from epilm.explaining.deeplift import multipliers
@@ -15,6 +16,10 @@ from epilm.nn.encoder import SequenceEncoder
 
 def lstm_of(*sizes, **options):
     return nn.LSTM(*sizes, **options).requires_grad_(False)
+
+
+FIRST_STEPS, ROWS = lstm_of(6, 2), lstm_of(6, 2, batch_first=True)
+PROJECTED, LEARNING = lstm_of(6, 4, proj_size=2, batch_first=True), nn.LSTM(6, 2)
 
 
 def random(*shape, scale=1.0, seed=0):
@@ -268,6 +273,20 @@ def test_an_lstm_is_the_modules_and_adds_up(layers, both, bias):
         assert torch.allclose(change, read(inputs) - read(references), atol=1e-4)
 
 
+def test_rows_of_one_length_may_be_packed():
+    torch.manual_seed(0)
+    lstm = lstm_of(3, 4, batch_first=True, bidirectional=True)
+    inputs, references = random(3, 5, 3, scale=2.0), random(3, 5, 3, seed=1)
+
+    def packed(x):
+        row = pack_padded_sequence(x, [5] * len(x), batch_first=True, enforce_sorted=False)
+        return lstm(row)[1][0].sum((0, 2))
+
+    ours, _ = multipliers(packed, inputs, references)
+    plain, _ = multipliers(lambda x: lstm(x)[1][0].sum((0, 2)), inputs, references)
+    assert torch.allclose(ours, plain, atol=1e-6)
+
+
 def test_a_step_of_an_lstm_by_hand():
     """From no state the cell is sigmoid(i) tanh(g), what is shown sigmoid(o) tanh(cell)."""
     lstm = lstm_of(3, 1, batch_first=True)
@@ -340,15 +359,15 @@ def test_a_maximum_of_what_is_all_hidden_is_worth_nothing():
             ),
             "attention with dropout, of what came before",
         ),
+        (lambda x: FIRST_STEPS(x)[0].sum((1, 2)), "lstm whose first axis is not the rows"),
         (
-            lambda x, lstm=lstm_of(6, 2): lstm(x)[0].sum((1, 2)),
-            "lstm of rows of unequal length, or",
+            lambda x: ROWS(pack_padded_sequence(x, [4, 4, 4, 4, 1, 1], batch_first=True))[1][0].sum(
+                (0, 2)
+            ),
+            "lstm of rows of unequal length",
         ),
-        (
-            lambda x, lstm=lstm_of(6, 4, proj_size=2, batch_first=True): lstm(x)[0].sum((1, 2)),
-            "lstm with a projection",
-        ),
-        (lambda x, lstm=nn.LSTM(6, 2): lstm(x)[0].sum((1, 2)), "lstm;"),  # weights that change
+        (lambda x: PROJECTED(x)[0].sum((1, 2)), "lstm with a projection"),
+        (lambda x: LEARNING(x)[0].sum((1, 2)), "lstm;"),  # its weights change
     ],
 )
 def test_what_has_no_rule_is_named(function, said):

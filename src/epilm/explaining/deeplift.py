@@ -46,7 +46,7 @@ LINEAR = {
     *("unflatten", "flip", "__getitem__", "sum", "mean", "squeeze", "unsqueeze", "expand", "chunk"),
     *("split", "index_select", "gather", "contiguous", "float", "double", "to", "type", "pad"),
     *("masked_fill", "avg_pool1d", "unfold", "clone", "select", "narrow", "repeat", "where"),
-    *("unbind", "_linear_pointwise"),
+    *("unbind", "index_put", "_pack_padded_sequence", "_linear_pointwise"),
 }
 # Of those, what is linear as long as its first argument alone changes.
 ALONE = {
@@ -54,7 +54,10 @@ ALONE = {
 }
 # Linear as long as one factor alone changes.
 SCALED = {*PRODUCTS, "div", "__truediv__", "true_divide"}
-SAID = {"__get__", "size", "dim", "numel", "__len__", "is_floating_point", "stride"}  # no values
+# No values of what changes.
+SAID = {
+    *("__get__", "size", "dim", "numel", "__len__", "is_floating_point", "stride", "new_zeros"),
+}
 
 
 class Rescaled(TorchFunctionMode):

@@ -325,20 +325,18 @@ def _attention(
     return times(shares, value, torch.matmul)
 
 
-def _lstm(
-    x: Tensor,
-    start: Any,
-    weights: Sequence[Tensor],
-    bias: bool,
-    layers: int,
-    dropout: float,
-    training: bool,
-    both: bool,
-    batch_first: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As `torch.lstm`, a step after the other."""
-    if isinstance(start, Tensor) or not batch_first or x.ndim != 3:
-        raise no_rule("lstm of rows of unequal length, or whose first axis is not the rows")
+def _lstm(x: Tensor, *how: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """As `torch.lstm`, a step after the other; packed rows only where they are of one length."""
+    packed = isinstance(how[0], Tensor)
+    if packed:
+        sizes, start, weights, bias, layers, dropout, training, both = how
+        if (sizes != sizes[0]).any():
+            raise no_rule("lstm of rows of unequal length")
+        x = x.unflatten(0, (len(sizes), -1)).transpose(0, 1)  # (2 P, T, C)
+    else:
+        start, weights, bias, layers, dropout, training, both, batch_first = how
+        if not batch_first or x.ndim != 3:
+            raise no_rule("lstm whose first axis is not the rows")
     ways, each = (2 if both else 1), (4 if bias else 2)
     if len(weights) != layers * ways * each or (dropout and training):
         raise no_rule("lstm with a projection or with dropout")
@@ -353,6 +351,8 @@ def _lstm(
             hidden.append(last[0])
             cells.append(last[1])
         x = torch.cat(said, 2)  # (2 P, T, ways H)
+    if packed:
+        x = x.transpose(0, 1).flatten(0, 1)
     return x, torch.stack(hidden), torch.stack(cells)
 
 

@@ -66,7 +66,8 @@ class Rescaled(TorchFunctionMode):
     Parameters
     ----------
     pairs : int
-        P. Row i and row P + i are a pair, in every tensor that bends.
+        P. Row i and row P + i are a pair, in every tensor that bends; where rows are cut, the
+        pieces of one after those of the other.
 
     Raises
     ------
@@ -105,8 +106,8 @@ class Rescaled(TorchFunctionMode):
             named.pop("inplace", None)
             return bend(self._paired(args[0], name), lambda x: func(x, *args[1:], **named))
         if name in PRODUCTS and changing == 2 and not named:
-            both = (self._paired(each, name) for each in args)
-            return times(*both, PRODUCTS[name])
+            a, b = (self._paired(each, name) for each in args)
+            return times(a, b, PRODUCTS[name])
         if name == ATTENTION or (name in RULES and changing == 1 and _changing(args[:1])):
             for each in args:
                 if _changing((each,)):

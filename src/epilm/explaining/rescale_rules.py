@@ -142,7 +142,8 @@ class _Straight(torch.autograd.Function):
         for at, weight in _nodes(ctx.degree):
             between = [torch.lerp(theirs, mine, at).requires_grad_() for mine, theirs in pairs]
             with torch.enable_grad():
-                parts = torch.autograd.grad(ctx.function(*between), between, given * weight)
+                parts = torch.autograd.grad(ctx.function(*between), between, given)
+            parts = tuple(weight * part for part in parts)
             totals = [a + b for a, b in zip(totals, parts)] if totals else list(parts)
         return None, None, *(_windows_alone(total) for total in totals)
 

@@ -6,14 +6,18 @@ BIN := $(VENV)/bin
 # A module goes to one of them, whole: what its tests share is made once.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test test-all lint types layers doctest pytest docs benchmarks sbom audit clean
+.PHONY: demo test test-all checks lint types layers doctest pytest docs benchmarks sbom audit clean
 # What looks at the environment from outside; in one of its own, or it would be on its own list.
 AUDIT := build/audit
 
 demo: $(VENV)/.installed
 	$(BIN)/epilm demo demo
 
-test: lint types layers doctest pytest
+test: checks pytest
+
+# Beside each other: the types alone keep one core busy for a minute.
+checks: $(VENV)/.installed
+	$(MAKE) -j2 lint types layers doctest
 
 # -c constraints.txt holds torch at a version that has a CPU build: where one is at hand, pip takes it
 # and no CUDA package arrives (docs/how-to/install.md).
@@ -40,7 +44,7 @@ pytest: $(VENV)/.installed
 	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15 -m "not twin"
 
 # With the costly twins that `make test` leaves out.
-test-all: lint types layers doctest
+test-all: checks
 	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
 # The documentation as a site; a broken link stops it (`make test` builds it too, with the API pages

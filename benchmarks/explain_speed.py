@@ -98,8 +98,7 @@ def measure(model: str, arguments: argparse.Namespace) -> None:
     print(f"all {3 * width:,}: {row['all_s']:g} s")
     if model == "transformer":
         row["ms_by_batch"] = by_batch(subject, frame)
-    if model != "dilated":
-        row["rates"] = rates(subject, whole)
+    row["rates"] = rates(subject, whole, slow=model != "dilated")
     suffix = "" if model == "transformer" else f"_{model}"
     write_row(row, f"explain_speed{suffix}.json")
 
@@ -129,18 +128,22 @@ def by_batch(subject: Any, frame: Any) -> dict[int, float]:
     return out
 
 
-def rates(subject: Any, frame: Any) -> dict[str, float]:
-    """Windows a second of each way of attribution."""
+def rates(subject: Any, frame: Any, slow: bool) -> dict[str, float]:
+    """Windows a second of each way of attribution; `slow`: those of a pass a changed window too."""
     from epilm.explaining.attribution import gradients, integrated_gradients, occlusion
+    from epilm.explaining.deeplift import deeplift
 
+    ways: dict[str, Callable[[], Any]] = {
+        "gradients": lambda: gradients(subject, frame),
+        "integrated": lambda: integrated_gradients(subject, frame),
+        "deeplift": lambda: deeplift(subject, frame),
+    }
+    if slow:
+        ways["ism"] = lambda: subject.substitutions(frame)
+        ways["deletions"] = lambda: subject.deletions(frame, 10)
+        ways["occlusion"] = lambda: occlusion(subject.of(frame), frame)
     out = {}
-    for name, explain in (
-        ("ism", lambda: subject.substitutions(frame)),
-        ("deletions", lambda: subject.deletions(frame, 10)),
-        ("gradients", lambda: gradients(subject, frame)),
-        ("integrated", lambda: integrated_gradients(subject, frame)),
-        ("occlusion", lambda: occlusion(subject.of(frame), frame)),
-    ):
+    for name, explain in ways.items():
         out[name] = round(1 / seconds(explain), 4)
         print(f"{name}: {out[name]:g} windows/s")
     return out

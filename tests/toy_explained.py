@@ -57,6 +57,7 @@ ABOUT = {
     "strands": "both",
 }
 CPU = choose_place("cpu", "fp32")
+MEAN = {"activation": "tanh", "pool": "mean"}
 WIDTH = 60  # of the window that `factornet` reads
 
 
@@ -80,17 +81,22 @@ def tuned(kind, **about):
         # Random statistics, so that the filters are not all alike.
         network.norm.running_mean.normal_(generator=torch.Generator().manual_seed(2))
         return Finetuned(network, DNA, about)
-    spec = {"dna": DNA, "stem": STEM}[kind]
-    network = classifier_from(build_model(spec, seed=1), 2)
-    return Finetuned(louder(network), spec, about)
+    return of_spec({"dna": DNA, "stem": STEM}[kind], **about)
+
+
+def of_spec(spec, **about):
+    """A classifier on a trunk of this spec."""
+    about = ABOUT | about
+    outputs = len(about["labels"]["names"])
+    return Finetuned(louder(classifier_from(build_model(spec, seed=1), outputs)), spec, about)
 
 
 def subject(kind, **about):
     return TaskSubject(tuned(kind, **about), CPU)
 
 
-def binding(signals=(), **about):
-    """A fine-tuned model of places in a store, of two factors."""
+def binding(signals=(), spec=STATES, head=(), **about):
+    """A fine-tuned model of places in a store, of two factors; `head`: what its head has else."""
     about = {
         "task": "binding",
         "kind": "trunk",
@@ -105,17 +111,13 @@ def binding(signals=(), **about):
         "state_bin": 200,
     } | about
     network = binding_from(
-        build_model(STATES, seed=1),
+        build_model(spec, seed=1),
         signals=len(signals),
-        conv_channels=(8,),
-        kernel=3,
-        activation="tanh",
-        pool="mean",
-        dense=8,
         outputs=2,
         seed=1,
+        **({"conv_channels": (8,), "kernel": 3, "dense": 8} | MEAN | dict(head)),
     )
-    return Finetuned(louder(network), STATES, about)
+    return Finetuned(louder(network), spec, about)
 
 
 def placed(store, cell="typeA", output="CTCF", **options):

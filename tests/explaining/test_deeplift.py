@@ -1,5 +1,8 @@
 """Contributions add up; a linear model's are its weights; an independent library says the same."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,39 @@ from torch import nn
 from epilm.batch import Windows
 from epilm.errors import UsageError
 from epilm.explaining.deeplift import deeplift, multipliers, reference_copies
+from epilm.explaining.deeplift import window_multipliers as of_window
 from epilm.explaining.explain import explain
+from epilm.explaining.frames import Frame
+from epilm.explaining.outputs import LogOddsSubject
 from epilm.explaining.soft import one_hot
-from epilm.explaining.subject import Subject
+from epilm.explaining.splice_subject import SpliceSubject
+from epilm.explaining.subject import SiteSubject, Subject, TaskSubject
+from epilm.finetuning.finetuned import Finetuned
+from epilm.genome.sequence import decode
+from epilm.hub.load import Loaded
+from epilm.models.ebert import EBERT
+from epilm.models.from_spec import build_model
+from epilm.models.model_spec import TowerSpec
+from epilm.models.per_base import PerBaseModel
+from epilm.nn.encoder import SequenceEncoder
 from epilm.tasks.shuffle import dinucleotide_counts
-from toy_explained import CPU, DNA, factornet, frame, site_frame, sites, subject
+from toy_explained import (
+    CPU,
+    DNA,
+    SMALL,
+    STATES,
+    STEM,
+    WIDTH,
+    factornet,
+    frame,
+    louder,
+    of_spec,
+    placed,
+    site_frame,
+    sites,
+    subject,
+)
+from toy_tracks import toy_track_store
 
 
 class Toy(Subject):
@@ -100,13 +131,131 @@ def test_a_sum_of_exponentials_adds_up():
     assert torch.allclose(total, said[0] - said[1], rtol=1e-5, atol=1e-5)
 
 
+def splice_trunk():
+    """A trunk's word on a site: chunks of tokens, rows after one another."""
+    torch.manual_seed(1)
+    encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=32)
+    cut = {"k": 3, "stride": 1, "special": True, "kept": 7, "beside": 6}
+    network = louder(PerBaseModel(EBERT(encoder), 3, context=12, dropout=0.0, **cut))
+    labels = {"kind": "bases", "names": ["neither", "acceptor", "donor"]}
+    about = {"task": "splice", "kind": "trunk", "labels": labels, "window_bp": 32, "width": 20}
+    return SpliceSubject(Finetuned(network, DNA, about), CPU, "donor@70")
+
+
+def motif_sites():
+    """A pre-trained model's word on motifs: the best of its tokens."""
+    spec = replace(STEM, motif_sites=3)
+    made = SiteSubject(
+        Loaded(louder(build_model(spec, seed=1)), spec, {}, Path("model")), CPU, ("0", "1", "2")
+    )
+    made.choose("1")
+    return made
+
+
+def of(spec, **about):
+    return TaskSubject(of_spec(spec, **about), CPU)
+
+
+GENEBERT = replace(
+    DNA,
+    name="genebert",
+    streams=("dna", "factors"),
+    factors=4,
+    regions=2,
+    layout="chunk_rnn",
+    projection="linear",
+    tower=TowerSpec(embed=8, depths=(1, 1), heads=(1, 2), window=2, patch=(1, 2)),
+)
+THREE = {"kind": "classes", "names": ["a", "b", "c"]}
+SEQUENCES = {
+    "cnn": lambda: subject("cnn"),
+    "factornet": factornet,
+    "DNABERT": lambda: subject("dna"),
+    "DNABERT, pooler": lambda: of(replace(DNA, pooling="pooler")),
+    "DNABERT, one strand": lambda: subject("dna", strands="forward"),
+    "DBERT with stem": lambda: subject("stem"),
+    "DBERT, rotary": lambda: of(replace(DNA, name="dbert", encoder=replace(SMALL, rotary=True))),
+    "DBERT, no [CLS]": lambda: of(replace(STEM, special_tokens=False)),
+    "EBERT": lambda: of(STATES),
+    "EBERT, joined": lambda: of(replace(STATES, state_combine="concat")),
+    "GeneBERT": lambda: of(GENEBERT),
+    "of three": lambda: choose(of(DNA, labels=THREE), "b"),
+    "motif sites": motif_sites,
+}
+
+
+def choose(made, output):
+    made.choose(output)
+    return made
+
+
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_contributions_of_sequences_add_up_by_the_command(kind, tmp_path):
+    """Of every trunk, N in the window, to the output less that of the references, to rounding."""
+    made = SEQUENCES[kind]()
+    codes = frame(WIDTH, n_at=(0, 37)).codes
+    fasta = tmp_path / "a.fa"
+    fasta.write_text(">one\n" + decode(codes) + "\n")
+    done = explain(made, fasta=fasta, method="deeplift", copies=3, seed=4)
+    (each,) = done.maps
+    check(made, frame(WIDTH, n_at=(0, 37)), each.facts, each.scores, 4)
+
+
+def check(made, where, facts, scores, seed):
+    span = abs(facts["output"] - facts["baseline"])
+    assert span > 1e-4
+    assert facts["error"] < 2e-5 * max(span, 1.0)
+    assert np.nansum(scores) == pytest.approx(facts["sum"], abs=1e-6)
+    assert np.abs(scores[np.isfinite(scores)]).max() > 1e-3
+    assert (np.isnan(scores) == (where.codes > 3)).all()
+    others = np.stack(reference_copies(where.codes, 3, seed))
+    close = {"abs": 5e-5, "rel": 2e-5}
+    assert facts["output"] == pytest.approx(made.score(where.codes[None], where)[0], **close)
+    assert facts["baseline"] == pytest.approx(made.score(others, where).mean(), **close)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    chroms = {"chr1": 4_000}
+    return toy_track_store(tmp_path_factory.mktemp("tracks") / "s", chroms=chroms, n_share=0.0)
+
+
+HEADS = {
+    "max": {},
+    "mean, tanh": {"pool": "mean", "activation": "tanh"},
+    "attention": {"pool": "attention", "activation": "gelu"},
+    "bin": {"pool": "bin", "around": (8, 14)},
+    "max+bin": {"pool": "max+bin", "around": (8, 14), "conv_channels": (8, 6)},
+    "shortcut": {"shortcut": (0,), "means": (0,), "middle": (8, 12)},
+}
+
+
+@pytest.mark.parametrize(
+    ("pool", "padded"), [*((pool, False) for pool in HEADS), ("max+bin", True), ("attention", True)]
+)
+def test_contributions_of_places_add_up_by_the_command(pool, padded, store, tmp_path):
+    """Of EBERT+ with states and a signal, whatever its head does with the tokens."""
+    spec = replace(STATES, pad_to_max=True) if padded else STATES
+    head = {"activation": "relu", "pool": "max"} | HEADS[pool]
+    signals = [("accessibility", "max", "log1p")]
+    made = placed(store, signals=signals, spec=spec, head=head)
+    regions = tmp_path / "a.bed"
+    regions.write_text("chr1\t1000\t1100\tone\n")
+    done = explain(made, regions=regions, method="deeplift", copies=3, seed=4)
+    (each,) = done.maps
+    codes = np.asarray(store.genome[1000:1100])
+    where = Frame("chr1", 1000, codes, codes[:0], 0, 100)
+    check(made, where, each.facts, each.scores, 4)
+
+
 def models():
     yield subject("cnn"), frame(40, 5, 30)
     yield subject("cnn"), frame(40, n_at=(0, 17))
+    yield subject("dna"), frame(40, 5, 30)
     yield Toy(layers()), frame(36)
     for strand in (1, -1):
-        made = sites()
-        yield made, site_frame(made, strand)
+        for made in (sites(), splice_trunk()):
+            yield made, site_frame(made, strand)
 
 
 @pytest.mark.parametrize(("made", "where"), list(models()))
@@ -124,6 +273,45 @@ def test_contributions_add_up_to_the_difference_of_the_outputs(made, where):
     assert [weight.requires_grad for weight in made.network.parameters()] == before
 
 
+def test_both_strands_are_the_mean_of_each():
+    both = subject("dna")
+    said = deeplift(both, frame(30), 3)
+    one = subject("dna", strands="forward")
+    ways = [deeplift(one, frame(30, strand=strand), 3) for strand in (1, -1)]
+    np.testing.assert_allclose(said.worth, (ways[0].worth + ways[1].worth) / 2, atol=1e-6)
+    assert not np.allclose(ways[0].scores, ways[1].scores)
+
+
+def test_one_base_that_changes_has_all_of_it():
+    """A token is three bases; where one alone differs it is worth the whole difference."""
+    made, where = subject("stem"), frame(24)
+    other = where.codes.copy()
+    other[10] = (other[10] + 1) % 4
+    slopes, said = of_window(made, where, one_hot(where.codes)[None], one_hot(other)[None])
+    worth = (slopes[0] * (one_hot(where.codes) - one_hot(other))).sum(1)
+    change = made.score(where.codes[None], where)[0] - made.score(other[None], where)[0]
+    assert worth[10] == pytest.approx(change, abs=1e-5)
+    assert said[0, 0] - said[1, 0] == pytest.approx(change, abs=1e-5)
+    assert abs(change) > 1e-3
+
+
+def test_kernels_of_other_chips_are_left_alone_and_give_the_same(monkeypatch):
+    """Encoders compute as they did afterwards; the product of some processors has the rule too."""
+    made, where = subject("stem"), frame(24)
+    encoder = made.network.encoder
+    encoder.compute("plain", "packed")
+    kernels = [block.kernels for block in encoder.blocks]
+    done = deeplift(made, where, 3)
+    assert (encoder.attention, encoder.packing) == ("plain", "packed")
+    assert [block.attention for block in encoder.blocks] == ["plain"] * 2
+    assert [block.kernels for block in encoder.blocks] == kernels
+    if not torch.backends.mkldnn.is_available():
+        return
+    monkeypatch.setattr("epilm.nn.linear.SMALLEST", 0)
+    monkeypatch.setattr("epilm.nn.linear.onednn_is_faster", lambda: True)
+    np.testing.assert_allclose(deeplift(made, where, 3).worth, done.worth, atol=1e-5)
+
+
 def test_references_are_shuffled_and_a_function_of_the_seed():
     codes = frame(60, n_at=(3, 40)).codes
     one, two = reference_copies(codes, 2, 7)
@@ -137,30 +325,28 @@ def test_references_are_shuffled_and_a_function_of_the_seed():
     assert (deeplift(made, where, 3, 1).scores != deeplift(made, where, 3, 2).scores).any()
 
 
-@pytest.mark.parametrize(
-    ("made", "said"), [(subject("dna"), "a transformer of k-mers"), (factornet(), "lstm")]
-)
-def test_what_has_no_rule_is_refused(made, said):
-    with pytest.raises(UsageError, match=f"rule does not hold in this network. Found {said}"):
-        deeplift(made, frame(60), 2)
+def test_log_odds_have_no_contributions():
+    spec = DNA
+    made = LogOddsSubject(Loaded(build_model(spec, seed=1), spec, {}, Path("model")), CPU)
+    with pytest.raises(UsageError, match="log-odds of hidden k-mers are of a change.*ism"):
+        deeplift(made, frame(24), 2)
 
 
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda x: (x[:, 0] * x[:, 1]).sum(1), "mul"),
-        (lambda x: 1 / (2 + x.sum((1, 2))), "rtruediv|reciprocal|div"),
-        (lambda x: x.softmax(1)[:, 0, 0], "softmax"),
-        (lambda x: nn.functional.layer_norm(x, (6,)).sum((1, 2)), "layer_norm"),
         (lambda x: nn.functional.dropout(x, 0.5).sum((1, 2)), "dropout"),
         (lambda x: x.masked_fill(x > 0, 0).sum((1, 2)), "gt"),
-        (lambda x: x.amax(1)[:, 0], "amax over axes 1"),
+        (lambda x: x.amax((1, 2)), "amax over axes"),
+        (lambda x: x.cumsum(1).sum((1, 2)), "cumsum"),
         (lambda x: torch.relu(x.transpose(0, 1)).sum((0, 2)), "relu of 4 rows where 6 went in"),
     ],
 )
 def test_each_function_without_a_rule_is_named(function, said):
     torch.manual_seed(0)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(
+        UsageError, match=f"Found .*{said}.*; expected linear layers, .* attention, softmax, norms"
+    ):
         multipliers(function, torch.rand(3, 4, 6), torch.rand(3, 4, 6))
 
 

@@ -55,6 +55,13 @@ def test_a_kmers_probability_is_the_product_of_its_bases(k, stride):
             assert float(words[1, token, number]) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize(("k", "stride"), [(1, 1), (2, 1), (3, 2), (4, 4)])
+def test_its_gradient_is_the_slope_of_the_table(k, stride):
+    generator = torch.Generator().manual_seed(0)
+    bases = torch.rand(2, 6, 4, generator=generator, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: kmer_probabilities(x, k, stride), bases)
+
+
 def test_the_other_strand_of_probabilities_is_that_of_bases():
     codes = np.random.default_rng(0).integers(0, 4, (2, 9)).astype(np.uint8)
     assert torch.equal(turned(one_hot(codes)), one_hot(reverse_complement(codes)))

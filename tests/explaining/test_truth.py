@@ -35,7 +35,7 @@ def test_methods_stand_beside_random_scores_and_the_scanner(world, tmp_path):
         out=tmp_path / "scored",
     )
     scores = {row["method"]: row for row in table.rows}
-    assert {"random", "motif hits", "ism", "integrated", "occlusion"} <= set(scores)
+    assert {"random", "motif hits", "ism", "integrated", "deeplift", "occlusion"} <= set(scores)
     assert scores["motif hits"]["auprc"] > 0.8
     assert scores["random"]["auprc"] < 0.7
     assert np.isfinite(scores["ism"]["auprc"])

@@ -2,16 +2,15 @@
 
 A window and a reference go through the network side by side. A layer that is linear passes on what
 it is given; one that bends (a ReLU, a maximum) passes on the change of its output by the change of
-its input, in place of a gradient. So the contributions of the bases add up to the difference of
-the two outputs, whatever the network's depth, to rounding: it is checked. The rule is written for
-each function that a network calls, not for kinds of modules, and no network is changed: where one
-calls what has no rule (attention, a recurrent layer, products of two things that both change) it
-is refused.
+its input, in place of a gradient; of a product each factor has half of it (`rescale_rules`). So the
+contributions of the bases add up to the difference of the two outputs, whatever the network's
+depth, to rounding: it is checked. The rule is written for each function that a network calls, not
+for kinds of modules, and no network is changed: where one calls what has no rule it is refused.
 Axes: P pairs of window and reference, W bases, n explained bases.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from epilm.errors import UsageError
 from epilm.explaining.attribution import Attribution
 from epilm.explaining.frames import Frame
 from epilm.explaining.mutagenesis import Codes, at_base
+from epilm.explaining.rescale_rules import ATTENTION, PRODUCTS, RULES, bend, no_rule, times
 from epilm.explaining.soft import one_hot, soft_bases, turned
 from epilm.explaining.subject import Subject
+from epilm.nn.dropout import Dropout
+from epilm.nn.encoder import BlockKernels, SequenceEncoder
 from epilm.tasks.shuffle import dinucleotide_shuffle
 
 REFERENCES = 20
 PAIRS = 8  # of a pass: their gradients are kept
-NARROW = 1e-6  # changes of an input below which a bend's own slope is taken
 MISSED = 1e-3  # share of the difference that a sum may miss; rounding leaves a thousandth of it
 
 # Functions of one number: any of them has the rule.
@@ -45,13 +45,19 @@ LINEAR = {
     *("neg", "__neg__", "cat", "stack", "transpose", "permute", "reshape", "view", "flatten"),
     *("unflatten", "flip", "__getitem__", "sum", "mean", "squeeze", "unsqueeze", "expand", "chunk"),
     *("split", "index_select", "gather", "contiguous", "float", "double", "to", "type", "pad"),
-    *("masked_fill", "avg_pool1d", "unfold", "clone", "select", "narrow", "repeat"),
+    *("masked_fill", "avg_pool1d", "unfold", "clone", "select", "narrow", "repeat", "where"),
+    *("unbind", "index_put", "_pack_padded_sequence", "_linear_pointwise"),
+}
+# Of those, what is linear as long as its first argument alone changes.
+ALONE = {
+    *("conv1d", "linear", "_linear_pointwise", "masked_fill", "gather", "index_select"),
 }
 # Linear as long as one factor alone changes.
-SCALED = {
-    *("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "matmul", "__matmul__"),
+SCALED = {*PRODUCTS, "div", "__truediv__", "true_divide"}
+# No values of what changes.
+SAID = {
+    *("__get__", "size", "dim", "numel", "__len__", "is_floating_point", "stride", "new_zeros"),
 }
-SAID = {"__get__", "size", "dim", "numel", "__len__", "is_floating_point", "stride"}  # no values
 
 
 class Rescaled(TorchFunctionMode):
@@ -60,7 +66,8 @@ class Rescaled(TorchFunctionMode):
     Parameters
     ----------
     pairs : int
-        P. Row i and row P + i are a pair, in every tensor that bends.
+        P. Row i and row P + i are a pair, in every tensor that bends; where rows are cut, the
+        pieces of one after those of the other.
 
     Raises
     ------
@@ -97,15 +104,19 @@ class Rescaled(TorchFunctionMode):
             return func(*args, **named)
         if func in BENDS and changing == 1:
             named.pop("inplace", None)
-            bend: Any = _Bend.apply
             return bend(self._paired(args[0], name), lambda x: func(x, *args[1:], **named))
-        rule = RULES.get(name)
-        if rule is not None and changing == 1:
-            return rule(self._paired(args[0], name), *args[1:], **named)
+        if name in PRODUCTS and changing == 2 and not named:
+            a, b = (self._paired(each, name) for each in args)
+            return times(a, b, PRODUCTS[name])
+        if name == ATTENTION or (name in RULES and changing == 1 and _changing(args[:1])):
+            for each in args:
+                if _changing((each,)):
+                    self._paired(each, name)
+            return RULES[name](*args, **named)
         linear = name in LINEAR or (
             name in SCALED and changing == 1 and _scaled(name, args) and not named
         )
-        if name in ("conv1d", "linear", "masked_fill", "gather", "index_select"):
+        if name in ALONE:
             linear = changing == 1
         if name in ("batch_norm", "dropout"):
             linear = not _training(name, args, named) and changing == 1
@@ -114,21 +125,11 @@ class Rescaled(TorchFunctionMode):
         return func(*args, **named)
 
     def _paired(self, x: Tensor, name: str) -> Tensor:
-        if len(x) != 2 * self.pairs:
-            raise no_rule(f"{name} of {len(x)} rows where {2 * self.pairs} went in")
+        # Pieces of a row, or its tokens, may lie one after the other: the halves stay the halves.
+        if x.ndim == 0 or len(x) % (2 * self.pairs):
+            rows = len(x) if x.ndim else 1
+            raise no_rule(f"{name} of {rows} rows where {2 * self.pairs} went in")
         return x
-
-
-def no_rule(name: str) -> UsageError:
-    """What is said where a network has no rule."""
-    return UsageError(
-        "DeepLIFT's rule does not hold in this network",
-        where="--method deeplift",
-        found=name,
-        expected="convolutions, linear layers, norms that have learned, functions of one number and"
-        " maxima",
-        do="Take --method integrated, or ism, which hold in any.",
-    )
 
 
 def _changing(given: Sequence[Any]) -> int:
@@ -151,94 +152,6 @@ def _scaled(name: str, args: Sequence[Any]) -> bool:
 def _training(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> bool:
     at = {"batch_norm": 5, "dropout": 2}[name]
     return bool(named.get("training", args[at] if len(args) > at else name == "dropout"))
-
-
-class _Bend(torch.autograd.Function):
-    """A function of one number; its gradient is the change of output by the change of input."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Give function(x), and keep the slopes between the rows of each pair."""
-        y = function(x)
-        inputs, references = x.chunk(2)
-        with torch.enable_grad():
-            leaf = inputs.detach().requires_grad_()
-            (own,) = torch.autograd.grad(function(leaf).sum(), leaf)
-        run, rise = inputs - references, torch.sub(*y.chunk(2))
-        ctx.save_for_backward(torch.where(run.abs() > NARROW, rise / run, own))
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
-        """Pass on to the windows alone: references stay."""
-        (slopes,) = ctx.saved_tensors
-        passed = given.chunk(2)[0] * slopes
-        return torch.cat([passed, torch.zeros_like(passed)]), None
-
-
-class _Largest(torch.autograd.Function):
-    """Values picked from the last axis by their rank: each change goes to where the larger one of
-    the two maxima stands.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, picked: Tensor) -> Tensor:
-        """Give x (2 P, C, W) at places (2 P, C, L)."""
-        y = x.gather(2, picked)
-        (mine, theirs), (inputs, references) = picked.chunk(2), y.chunk(2)
-        run = torch.sub(*x.chunk(2))
-        top = torch.maximum(inputs, references)
-        shares = []
-        for at, rise in ((mine, top - references), (theirs, inputs - top)):
-            # Where the rise is not 0 the run is at least as large, and of its sign.
-            shares.append(torch.where(rise == 0, rise, rise / run.gather(2, at)))
-        # What does not change has its own slope, as in a bend: it counts for other bases alone.
-        shares[0] = torch.where(run.gather(2, mine) == 0, 1.0, shares[0])
-        ctx.save_for_backward(mine, theirs, *shares)
-        ctx.width = x.shape[2]
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
-        """Pass on to the windows alone."""
-        mine, theirs, up, down = ctx.saved_tensors
-        given = given.chunk(2)[0]
-        passed = given.new_zeros(*given.shape[:2], ctx.width)
-        passed.scatter_add_(2, mine, given * up).scatter_add_(2, theirs, given * down)
-        return torch.cat([passed, torch.zeros_like(passed)]), None
-
-
-def _max_pool1d(x: Tensor, *args: Any, **named: Any) -> Tensor:
-    named.pop("return_indices", None)
-    _, picked = F.max_pool1d(x, *args, **named, return_indices=True)
-    largest: Any = _Largest.apply
-    return largest(x, picked)
-
-
-def _amax(x: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    axis = dim[0] if isinstance(dim, list | tuple) and len(dim) == 1 else dim
-    if x.ndim != 3 or axis not in (2, -1):
-        raise no_rule(f"amax over axes {dim} of {x.ndim}")
-    largest: Any = _Largest.apply
-    best: Tensor = largest(x, x.argmax(2, keepdim=True))
-    return best if keepdim else best.squeeze(2)
-
-
-def _logsumexp(x: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    """By the rules of exp and log, from below the larger of the two largest."""
-    top = x.detach().amax(dim, keepdim=True)
-    top = torch.cat(2 * [torch.maximum(*top.chunk(2))])
-    bend: Any = _Bend.apply
-    total = bend(x - top, torch.exp).sum(dim, keepdim=True)
-    out: Tensor = bend(total, torch.log) + top
-    return out if keepdim else out.squeeze(dim)
-
-
-RULES: dict[str, Callable[..., Tensor]] = {
-    "max_pool1d": _max_pool1d,
-    "amax": _amax,
-    "logsumexp": _logsumexp,
-}
 
 
 def multipliers(
@@ -330,15 +243,13 @@ def deeplift(
     UsageError
         If the rule does not hold in the network.
     """
-    if not subject.bases:
-        raise no_rule("a transformer of k-mers: attention multiplies what changes by what changes")
     hot = one_hot(frame.codes)  # (W, 4)
     others = one_hot(np.stack(reference_copies(frame.codes, references, seed)))  # (R, W, 4)
     worth, outputs = torch.zeros(4, frame.width, dtype=torch.float64), []
     pairs = max(1, min(subject.batch // 2, PAIRS))
     for first in range(0, references, pairs):
         here = others[first : first + pairs]
-        slopes, said = _of_window(subject, frame, hot.expand_as(here), here)
+        slopes, said = window_multipliers(subject, frame, hot.expand_as(here), here)
         # Base b in place of the reference: its multiplier, less that of what the reference has.
         own = (slopes * here).sum(-1, keepdim=True)
         worth += (slopes - own).double().sum(0).T / references
@@ -356,10 +267,24 @@ def deeplift(
     return done
 
 
-def _of_window(
+def window_multipliers(
     subject: Subject, frame: Frame, inputs: Tensor, references: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Multipliers (P, W, 4) of a window's output, the mean over the strands it is read from."""
+    """Give what each base is worth in place of those of a reference, the mean over the strands.
+
+    Parameters
+    ----------
+    subject : Subject
+    frame : Frame
+    inputs, references : float (P, W, 4)
+        Bases as probabilities; an N stands where the frame has one.
+
+    Returns
+    -------
+    multipliers : float (P, W, 4)
+        See `multipliers`.
+    outputs : float (2, P)
+    """
     device = subject.place.device
     same = np.repeat(frame.codes[None], 2 * len(inputs), 0)
     strands = subject.strands(frame)
@@ -372,7 +297,7 @@ def _of_window(
             with soft_bases(subject, windows, turned(bases) if reverse else bases):
                 return subject.logits(windows)[:, subject.output]
 
-        with _still(subject.network):
+        with _still(subject.network), _in_the_open(subject.network):
             one = multipliers(read, inputs.to(device), references.to(device))
         slopes += one[0].cpu() / len(strands)
         said += one[1].cpu() / len(strands)
@@ -390,3 +315,21 @@ def _still(network: nn.Module) -> Iterator[None]:
     finally:
         for weight in learned:
             weight.requires_grad_(True)
+
+
+@contextmanager
+def _in_the_open(network: nn.Module) -> Iterator[None]:
+    """Within, encoders compute by functions that have a rule, and rows of tokens stay rows."""
+    with ExitStack() as stack:
+        for encoder in network.modules():
+            if isinstance(encoder, SequenceEncoder):
+                stack.callback(encoder.compute, encoder.attention, encoder.packing)
+                encoder.compute("sdpa", "off")
+                stack.enter_context(encoder.computed_by(BlockKernels(add_norm=_add_norm)))
+        yield
+
+
+def _add_norm(x: Tensor, update: Tensor, norm: nn.LayerNorm, dropout: Dropout) -> Tensor:
+    """As `epilm.nn.norms.add_norm`, of torch's own operations on every chip."""
+    out: Tensor = norm(x + dropout(update))
+    return out

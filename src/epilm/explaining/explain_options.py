@@ -51,10 +51,10 @@ class ExplainOptions:
     --flank bases on either side [25]."""
     method: Method = "ism"
     """ism: all substitutions. deletions: of 1 to --longest bases. mutations: both. gradients:
-    gradient x input. integrated: integrated gradients. deeplift: DeepLIFT beside shuffled copies
-    (networks of convolutions). occlusion: hidden stretches. attention, rollout: where attention
-    goes (not attribution). inputs: states, signals and motif scores, each put out in turn; of a
-    pre-trained GeneBERT with --store: regions and factors of its matching."""
+    gradient x input. integrated: integrated gradients. deeplift: DeepLIFT beside shuffled copies.
+    occlusion: hidden stretches. attention, rollout: where attention goes (not attribution).
+    inputs: states, signals and motif scores, each put out in turn; of a pre-trained GeneBERT with
+    --store: regions and factors of its matching."""
     output: str | None = None
     """Class, factor, llr or site_NAME that is explained, where the model has several. Of splice
     sites acceptor, donor, donor@1200 (0-based) or donor@+3 (from the region's middle)."""

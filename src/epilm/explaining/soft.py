@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from epilm.batch import Windows
 from epilm.errors import UsageError
@@ -68,13 +69,50 @@ def kmer_probabilities(probabilities: Tensor, k: int, stride: int) -> Tensor:
     ... ).tolist()
     True
     """
+    if has_torch_function_unary(probabilities):  # DeepLIFT has a rule for all k factors at once
+        given = (probabilities,)
+        out: Tensor = handle_torch_function(kmer_probabilities, given, probabilities, k, stride)
+        return out
     tokens = n_tokens(probabilities.shape[1], k, stride)
     digits = probabilities[..., ORDER]
     cut = digits.unfold(1, k, stride)[:, :tokens]  # (N, T, 4, k)
-    words = cut[..., 0]
-    for base in range(1, k):
-        words = (words[..., None] * cut[..., None, :, base]).flatten(-2)
+    words: Tensor = _Words.apply(cut)
     return words
+
+
+class _Words(torch.autograd.Function):
+    """Products of one of four numbers of each of k bases, (N, T, 4, k) to (N, T, 4**k).
+
+    The way back sums over one base after the other, from the last on: nothing as large as the table
+    is made anew, and each base's gradient is read off on the way.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, cut: Tensor) -> Tensor:
+        """Give the table."""
+        ctx.save_for_backward(cut)
+        return _first_words(cut)[-1]
+
+    @staticmethod
+    def backward(ctx: Any, *given: Tensor) -> Tensor:
+        """Give the gradient of each number."""
+        (cut,) = ctx.saved_tensors
+        out, left = torch.empty_like(cut), given[0]
+        before = _first_words(cut[..., :-1]) if cut.shape[-1] > 1 else []
+        for base in range(cut.shape[-1] - 1, 0, -1):
+            table = left.unflatten(-1, (-1, 4))  # (N, T, words of the bases before, 4)
+            out[..., base] = (before[base - 1][..., None, :] @ table).squeeze(-2)
+            left = (table @ cut[..., base, None]).squeeze(-1)
+        out[..., 0] = left
+        return out
+
+
+def _first_words(cut: Tensor) -> list[Tensor]:
+    """Tables of the words of the first 1, 2, .. bases."""
+    tables = [cut[..., 0]]
+    for base in range(1, cut.shape[-1]):
+        tables.append((tables[-1][..., None] * cut[..., None, :, base]).flatten(-2))
+    return tables
 
 
 @contextmanager

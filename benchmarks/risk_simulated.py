@@ -8,7 +8,7 @@ and cohorts of its variants are drawn: liability is the sum over broken motifs o
 log-odds times a weight of the factor that is drawn anew for each seed. Three arms read the same
 people in the same folds: what the CNN says of each variant, the best log-odds of the playground's
 36 motifs (what the truth is made of: as good as a model of sequence could be), copies of each ALT.
-Prints the table of docs/results.md and writes OUT/risk_simulated.json.
+Prints the table of docs/results-simulated.md and writes OUT/risk_simulated.json.
 
     python -m benchmarks.risk_simulated OUT --element TABLES --run RUN [--name RET]
 

@@ -105,9 +105,9 @@ class BindingModel(nn.Module):
     convolution over [vector, signals] is kept as two that are added: the same function. Each starts
     at the scale of its own inputs, so that two signals are heard beside 768 numbers. The shortcut
     is there because the pool hides a site: among hundreds of tokens another one has the largest
-    number of nearly every channel, and no gradient reaches the site (measured in docs/results.md).
-    Its weights begin at 0. So are the pools of the bin there: a perfect motif's maximum says less
-    the more bases it is taken over.
+    number of nearly every channel, and no gradient reaches the site: measured in
+    docs/results-papers-recipes.md. Its weights begin at 0. So are the pools of the bin there: a
+    perfect motif's maximum says less the more bases it is taken over.
 
     Examples
     --------

@@ -10,6 +10,7 @@ summed once a step, by the loop that made them.
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -22,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
-from epilm.errors import AskedToStop, EpilmError
+from epilm.errors import AskedToStop, EpilmError, UsageError
 from epilm.training.lifeline import Lifeline
 from epilm.training.ranks import Ranks
 
@@ -39,12 +40,37 @@ _ASKS = {
 
 def machines() -> int:
     """Count the machines of this run, as torchrun or SLURM says; 1 where neither started it."""
-    for name in ("GROUP_WORLD_SIZE", "SLURM_NNODES"):
+    for name in ("GROUP_WORLD_SIZE", "SLURM_STEP_NUM_NODES", "SLURM_NNODES"):
         if os.environ.get(name, "").isdigit() and (
             "RANK" in os.environ or "SLURM_PROCID" in os.environ
         ):
             return int(os.environ[name])
     return 1
+
+
+def say_tasks_a_machine() -> None:
+    """Give Lightning the number of tasks on each machine, which it wants of `srun --ntasks` too.
+
+    SLURM writes it in its own words, "2" or "4(x2)"; in SLURM_NTASKS_PER_NODE only where it was
+    asked for by that name.
+
+    Raises
+    ------
+    UsageError
+        If machines have different numbers of tasks.
+    """
+    tasks = os.environ.get("SLURM_STEP_TASKS_PER_NODE")
+    if tasks is None or "RANK" in os.environ or "SLURM_NTASKS_PER_NODE" in os.environ:
+        return
+    if (alike := re.fullmatch(r"(\d+)(\(x\d+\))?", tasks)) is None:
+        raise UsageError(
+            "machines have different numbers of tasks",
+            where="SLURM_STEP_TASKS_PER_NODE",
+            found=tasks,
+            expected="the same number on each",
+            do="Start it with --nodes and --ntasks-per-node.",
+        )
+    os.environ["SLURM_NTASKS_PER_NODE"] = alike[1]
 
 
 class Stopped(Exception):
@@ -220,6 +246,7 @@ def _in_processes(
                     stopped.append(each)
 
         nodes = machines()
+        say_tasks_a_machine()
         trainer = Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
             strategy=_strategy(device),

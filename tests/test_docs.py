@@ -38,6 +38,7 @@ FOREIGN = {
     "--compile-bytecode",
     "--nproc-per-node",  # and four more of torchrun
     "--nnodes",
+    "--ntasks-per-node",  # of srun
     "--node-rank",
     "--master-addr",
     "--master-port",

@@ -13,6 +13,10 @@ def one_line(capsys):
 def test_prediction_has_the_options_of_the_runs_task(tmp_path, capsys):
     quick(planted(40), tmp_path / "ft", checkpoint="cnn", epochs=1)
     run = str(tmp_path / "ft")
+    # In the place of the sequences it is a word that cyclopts gives without its own name.
+    for words in (["--data", "x.tsv"], ["--data=x.tsv"]):
+        assert main(["predict", run, *words]) == 2
+        assert "predict sequences: no such option. Found --data. Known: --" in one_line(capsys)
     assert main(["predict", run, "x.fa", "--cell", "liver"]) == 2
     assert "predict sequences: no such option. Found --cell, an option of binding." in one_line(
         capsys

@@ -200,7 +200,8 @@ def _refusal(error: "CycloptsError", command: str | None, words: Sequence[str]) 
     from epilm.tasks import TASKS
     from epilm.tasks.contract import foreign_option
 
-    option = str(getattr(error.token, "keyword", None) or error.token)
+    token = error.token
+    option = str(getattr(token, "keyword", None) or getattr(token, "value", token))
     refused = foreign_option(task, command, option.split("=")[0], TASKS)
     return f"epilm: {type(refused).__name__}: {refused}"
 

@@ -25,8 +25,8 @@ from row09_bert_step import config_of
 from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
 from epilm.device import choose_place
-from epilm.finetuning.finetune import Teacher
 from epilm.finetuning.start import prepare
+from epilm.finetuning.teacher import Teacher
 from epilm.finetuning.windows import reading_of
 from epilm.hub.transformers import to_bert_state
 from epilm.tasks import find_task

@@ -63,7 +63,7 @@ def watched(folder: str, last: int, number: int, rank: int) -> None:
     """Write down which rows each step has, and which of them are this process's; after `last` steps
     a signal: one that kills comes to every process, another to the last one alone.
     """
-    from epilm.finetuning.finetune import Teacher
+    from epilm.finetuning.teacher import Teacher
     from epilm.training.epochs import Epochs
 
     step, loss, notes, mine = Epochs._step, Teacher.loss, Path(folder) / f"{rank}.jsonl", []

@@ -3,7 +3,8 @@
 Each process has a share of the rows of a step, and a norm over the share alone would be another
 function. So a norm gathers mean, variance and count of every share, with gradients, and what it
 says is what one process with all rows would say, to rounding. All processes go through the network
-equally often for that (`SharedNorms.together`, `counts`). Needs torch only.
+equally often for that (`SharedNorms.together`, `counts`). `torch.nn.SyncBatchNorm` is the same on
+GPUs alone: it refuses tensors of a CPU. Needs torch only.
 """
 
 from collections.abc import Iterator

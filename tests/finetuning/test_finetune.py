@@ -347,6 +347,10 @@ def test_killed_between_two_epochs_a_run_ends_with_the_same_weights(learn, tmp_p
         learn(tmp_path / "cut", lines.append, lr=0.1)
 
 
+# What gives the logits, its windows last: of a trunk with a head, the head.
+ANSWERS = ((SequenceClassifier, "forward"), (BindingModel, "head"))
+
+
 @KINDS
 def test_a_loss_that_is_no_number_stops_the_run_and_no_model_is_written(learn, tmp_path):
     with pytest.raises(
@@ -363,17 +367,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_no_model_is_written(learn, t
 
 @KINDS
 def test_a_model_that_says_one_thing_is_called_collapsed(learn, tmp_path, monkeypatch):
-    for network in (SequenceClassifier, BindingModel):
-        said = network.forward
-
-        def nothing(self, *inputs, said=said):
-            return said(self, *inputs) * 0
-
-        monkeypatch.setattr(network, "forward", nothing)
-        if hasattr(network, "head"):
-            monkeypatch.setattr(
-                network, "head", lambda self, *a, head=network.head: head(self, *a) * 0
-            )
+    for network, name in ANSWERS:
+        said = getattr(network, name)
+        monkeypatch.setattr(network, name, lambda self, *a, said=said: said(self, *a) * 0)
     lines = []
     result = learn(tmp_path, lines.append)
     part = "train" if learn is learn_sequences else "valid"  # six rows are too few to say
@@ -388,15 +384,15 @@ def test_running_out_of_memory_names_the_largest_micro_batch_of_a_trial(
     learn, tmp_path, monkeypatch
 ):
     """Forward passes of more than 10 rows fail as a full machine does."""
-    for network in (SequenceClassifier, BindingModel):
-        said = network.forward
+    for network, name in ANSWERS:
+        said = getattr(network, name)
 
-        def full(self, windows, *more, said=said):
-            if len(windows.ids) > 10:
+        def full(self, *read, said=said):
+            if len(read[-1].ids) > 10:
                 raise MemoryError("cannot allocate memory")
-            return said(self, windows, *more)
+            return said(self, *read)
 
-        monkeypatch.setattr(network, "forward", full)
+        monkeypatch.setattr(network, name, full)
     with pytest.raises(
         TrainingError,
         match=r"epoch 1, step 1: out of memory. Found \d+ rows on cpu.*set --micro-batch to [78]\.",

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from epilm.errors import RecipeError
-from epilm.nn.heads import ContactBias, ContactEncoder, PairHead, projection
+from epilm.nn.heads import ContactBias, ContactEncoder, LabelHead, PairHead, projection
 
 
 def test_projections():
@@ -57,3 +57,12 @@ def test_the_contact_encoder_reads_the_upper_triangle():
     a = torch.arange(9.0).view(1, 3, 3)
     assert torch.equal(encoder(a), encoder(a.triu()))
     assert not torch.equal(encoder(a), encoder(a.tril()))
+
+
+def test_labels_are_scored_in_fp32_whatever_the_format_around():
+    head = LabelHead(64, 2, dropout=0.0)
+    hidden = torch.randn(300, 64, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        said = head(hidden.bfloat16())
+    assert said.dtype == torch.float32
+    assert torch.equal(said, head(hidden.bfloat16().float()))

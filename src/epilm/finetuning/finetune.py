@@ -369,7 +369,9 @@ def _learn(job: _Job, team: Team) -> Result:
     for note in reading.notes:
         say(note)
     notes = [*lesson.notes, *reading.notes]
-    teacher = Teacher(model, lesson, reading, options, team)
+    # As `predict` and `evaluate` will: a run's own scores are those of its predictions.
+    in_fp32 = job.task.precision == "fp32"
+    teacher = Teacher(model, lesson, reading, options, team, score_in_fp32=in_fp32)
 
     def epochs_of(learning: Any, folder: Path | None) -> Epochs:
         return Epochs(

@@ -16,7 +16,13 @@ from torch import Tensor
 from epilm.device import Place
 from epilm.errors import TrainingError
 from epilm.finetuning.finetuned import Finetuned
-from epilm.finetuning.scorer import BATCH, logits_of, rows_at_once, said_of
+from epilm.finetuning.scorer import (
+    BATCH,
+    logits_of,
+    logits_of_windows,
+    rows_at_once,
+    said_of,
+)
 from epilm.finetuning.windows import Reading, shifts_of
 from epilm.metrics.sites import SiteTally
 from epilm.tasks.label_kinds import LabelsOfBases, Tables, labels_from
@@ -33,7 +39,8 @@ class Teacher:
     """What the loop asks: windows, losses and scores of a lesson's examples.
 
     Several processes (`team`) each answer a share of the rows that are scored; the first gets all
-    answers in the order of the rows, and alone scores them.
+    answers in the order of the rows, and alone scores them. With `score_in_fp32` rows are scored in
+    fp32 whatever they are learned in.
     """
 
     def __init__(
@@ -43,9 +50,10 @@ class Teacher:
         reading: Reading,
         options: Any,
         team: Team | None = None,
+        score_in_fp32: bool = False,
     ) -> None:
         self.model, self.lesson, self.reading, self.options = model, lesson, reading, options
-        self.metric, self.team = lesson.metric, team or Team()
+        self.metric, self.team, self.score_in_fp32 = lesson.metric, team or Team(), score_in_fp32
 
     def steps(self, epoch: int) -> list[Rows]:
         """Rows of each step of an epoch."""
@@ -55,10 +63,11 @@ class Teacher:
         self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int, place: Place
     ) -> Tensor:
         """Sum of the losses of rows."""
-        windows, labels = (part.to(place.device) for part in self.read(rows, strands, epoch))
-        with place.autocast():
-            logits = self.model.network(windows)
-        return self.lesson.labels.loss(logits.float(), labels, self.options.label_smoothing)
+        windows, labels = self.read(rows, strands, epoch)
+        windows, labels = windows.to(place.device), labels.to(place.device)
+        # The head in fp32 here too: what is learned is what will be predicted.
+        logits = logits_of_windows(self.model.network, windows, place.autocast)
+        return self.lesson.labels.loss(logits, labels, self.options.label_smoothing)
 
     def read(self, rows: Rows, strands: NDArray[np.bool_] | None, epoch: int) -> tuple[Any, Tensor]:
         """Windows and labels of rows."""
@@ -124,6 +133,7 @@ class Teacher:
         batch = min(self.options.micro_batch or self.options.batch_size, BATCH)
         mine = rows[self.team.ranks.share(len(rows))]
         answers = np.zeros((0, 1), np.float32)
+        place = place._replace(bf16=place.bf16 and not self.score_in_fp32)
         if len(mine):
             answers = logits_of(
                 self.model, self.reading, mine, place=place, batch=batch, option="--micro-batch"

@@ -111,7 +111,11 @@ class FactorHead(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """Dropout and one product: (N, H) -> (N, labels), BERT's classifier."""
+    """Dropout and one product: (N, H) -> (N, labels), BERT's classifier.
+
+    In fp32 under autocast too: logits in bf16 have 256 values between two powers of two, and what
+    is learned with them is not what is predicted.
+    """
 
     def __init__(self, hidden: int, labels: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -120,7 +124,8 @@ class LabelHead(nn.Module):
         self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.dropout(x))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.out(self.dropout(x.to(self.out.weight.dtype)))
 
 
 class ContactBias(nn.Module):

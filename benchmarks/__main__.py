@@ -85,6 +85,7 @@ class Row:
 
 
 ONE, TWO = ("--threads", "1"), ("--threads", "2")
+LONG = ("--samples", "2", "--tokens", "512")  # as long as DNABERT and GeneBERT read
 ROWS = (
     Row(1, "row01_masked_sample.py", ("pysam", "tokenizers", "transformers")),
     Row(1, "row01_masked_sample.py", ("pysam", "tokenizers", "transformers"), ("--plain",)),
@@ -100,6 +101,8 @@ ROWS = (
     Row(9, "row09_bert_step.py", ("transformers",), TWO),
     Row(10, "row10_bert_step_bf16.py", ("transformers",), ONE, bf16=True),
     Row(10, "row10_bert_step_bf16.py", ("transformers",), TWO, bf16=True),
+    Row(10, "row10_bert_step_bf16.py", ("transformers",), (*ONE, *LONG), bf16=True),
+    Row(10, "row10_bert_step_bf16.py", ("transformers",), (*TWO, *LONG), bf16=True),
     Row(11, "row11_bert_step_fp32.py", ("transformers",), ONE),
     Row(11, "row11_bert_step_fp32.py", ("transformers",), TWO),
     Row(12, "row12_packing.py", ("transformers",), ONE),

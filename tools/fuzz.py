@@ -111,7 +111,7 @@ def work(parser: Parser, folder: Path, first: int, last: int, said: Path) -> Non
 
 
 def busy(child: int) -> float:
-    """Seconds of a processor that a process has had; of this machine's clock where it does not tell."""
+    """Seconds of a processor that a process has had; the clock, where the system does not tell."""
     try:
         # Behind the name in brackets: state is the third field, user and system time 14 and 15.
         fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()

@@ -56,6 +56,8 @@ OF_TASKS = ("finetune", "predict", "evaluate")
 # Commands that several processes do together, as torchrun or SLURM starts them.
 OF_PROCESSES = ("pretrain", "finetune")
 
+HELP = frozenset(("--help", "-h"))
+
 # What to do when memory runs out where nothing more exact is known.
 MEMORY = {
     "pretrain": (
@@ -128,20 +130,23 @@ def _with_help(command: str, words: Sequence[str]) -> tuple[Callable[..., None],
     """A command and the head of its help; options and examples are those of the task that its
     words name, where it is about one.
     """
-    from epilm.cli.examples import head_of_help, of_task
-
     module = command.replace("-", "_")
     function: Callable[..., None] = getattr(import_module(f"epilm.cli.{module}"), module)
+    task, options = None, function
+    if command in OF_TASKS:
+        from epilm.cli.flags import with_flags
+
+        task = task_named(command, words)
+        options = with_flags(function, None if task is None else task.options_of(command))
+    if not HELP.intersection(words):
+        return options, ""  # nobody reads it
+    from epilm.cli.examples import head_of_help, of_task
+
     text = function.__doc__ or ""
-    if command not in OF_TASKS:
-        return function, head_of_help(text)
-    from epilm.cli.flags import with_flags
+    if task is None:
+        return options, head_of_help(text)
     from epilm.tasks import TASKS
 
-    task = task_named(command, words)
-    if task is None:
-        return with_flags(function, None), head_of_help(text)
-    options = with_flags(function, task.options_of(command))
     return options, head_of_help(text, of_task(function, task, TASKS))
 
 
@@ -172,8 +177,7 @@ def task_named(command: str, words: Sequence[str]) -> "Task | None":
             return find_task(first)
         known = {word for task in TASKS.values() for word in (task.name, *task.aliases)}
         return next((find_task(word) for word in plain if word in known), None)
-    from epilm.finetuning.evaluate import task_of
-    from epilm.finetuning.finetuned import is_finetuned, load_finetuned
+    from epilm.finetuning.finetuned import is_finetuned, load_finetuned, task_of
 
     if first.startswith("-"):
         runs = (word for word in plain if is_finetuned(word))
@@ -249,7 +253,7 @@ def _refuse_processes(command: str | None, words: Sequence[str]) -> None:
     processes = os.environ.get("WORLD_SIZE", "1")
     if "RANK" not in os.environ or processes == "1":
         return
-    if command is None or command in OF_PROCESSES or {"--help", "-h"} & set(words):
+    if command is None or command in OF_PROCESSES or HELP.intersection(words):
         return
     raise UsageError(
         "torchrun started this command in several processes",

@@ -53,9 +53,7 @@ def predict(
     import json as writer
     import sys
 
-    from epilm.cli.told import summary_of, text_of
     from epilm.finetuning.predict import predict as run
-    from epilm.sharding.spread import spread_out
     from epilm.tasks.sequence_predictions import SequencePredictions
 
     named = {
@@ -65,14 +63,23 @@ def predict(
         "precision": precision,
         **(options or {}),
     }
-    done = spread_out(run, (model, sequences), out, named, spread)
-    if isinstance(done, SequencePredictions):
-        for note in done.notes:
-            print(f"note: {note}", file=sys.stderr)
-        if out is None and not json:
-            columns = done.columns()
-            print("\t".join(columns))
-            for row in zip(*columns.values()):
-                print("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
-            return
+    if spread == Spread():
+        done = run(model, sequences, out, **named)
+    else:
+        from epilm.sharding.spread import spread_out
+
+        done = spread_out(run, (model, sequences), out, named, spread)
+    if not isinstance(done, SequencePredictions):
+        print(writer.dumps(done.summary(), indent=2) if json else done.text())
+        return
+    for note in done.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if out is None and not json:
+        columns = done.columns()
+        print("\t".join(columns))
+        for row in zip(*columns.values()):
+            print("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
+        return
+    from epilm.cli.told import summary_of, text_of
+
     print(writer.dumps(summary_of(done, out), indent=2) if json else text_of(done, out))

@@ -10,30 +10,10 @@ from typing import Any, Literal
 
 from epilm.device import choose_device
 from epilm.errors import UsageError
-from epilm.finetuning.finetuned import Finetuned, about_at, is_finetuned, load_finetuned
+from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, task_of
 from epilm.finetuning.scorer import BATCH, open_scorer
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.contract import Say, options_from
-from epilm.tasks.sequence_scores import no_such_run
-
-
-def task_of(run: str | Path | Finetuned, task: str | None) -> str:
-    """Name the task that judges a run or a file of predictions.
-
-    Raises
-    ------
-    InputError
-        If there is no such run or file.
-    """
-    if isinstance(run, Finetuned):
-        return task or str(run.about["task"])
-    path = Path(run)
-    if not path.exists() and task is None:
-        raise no_such_run(path)
-    if task is not None:
-        return task
-    about = about_at(path)
-    return "sequences" if about is None else str(about["task"])
 
 
 def evaluate(

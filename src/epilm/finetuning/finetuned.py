@@ -23,6 +23,7 @@ from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import NETWORKS, build_network
 from epilm.motifs.motif import Motif
 from epilm.tasks.label_kinds import Labels, labels_from
+from epilm.tasks.sequence_scores import no_such_run
 
 # Of folders written before all tasks shared one road.
 OLD_SETTINGS, OLD_MOTIFS = "classifier.json", "motifs.json"
@@ -200,6 +201,25 @@ def about_at(path: str | Path) -> dict[str, Any] | None:
 def is_finetuned(path: str | Path) -> bool:
     """Say whether a path is a run of `epilm finetune`, or its model folder."""
     return about_at(path) is not None
+
+
+def task_of(run: str | Path | Finetuned, task: str | None) -> str:
+    """Name the task that judges a run or a file of predictions.
+
+    Raises
+    ------
+    InputError
+        If there is no such run or file.
+    """
+    if isinstance(run, Finetuned):
+        return task or str(run.about["task"])
+    path = Path(run)
+    if not path.exists() and task is None:
+        raise no_such_run(path)
+    if task is not None:
+        return task
+    about = about_at(path)
+    return "sequences" if about is None else str(about["task"])
 
 
 def about_of(folder: Path) -> dict[str, Any] | None:

@@ -79,11 +79,6 @@ def save_adapter(
     return save_model(folder, network, spec, kept, overwrite=overwrite, tensors=tensors)
 
 
-def is_adapter(folder: str | Path) -> bool:
-    """Whether a model folder holds an adapter and not the whole model."""
-    return "adapter" in _task(read_spec(folder)[1])
-
-
 def open_adapter(
     folder: str | Path, open_base: Callable[[Path], Any], device: str | torch.device = "cpu"
 ) -> tuple[nn.Module, ModelSpec, dict[str, Any]]:
@@ -112,7 +107,7 @@ def open_adapter(
     folder, target = Path(folder), found_device(device)
     spec, extra = read_spec(folder)
     tensors = load_tensors(folder / WEIGHTS)
-    task = dict(_task(extra))
+    task = dict(extra["task"])
     kept = task.pop("adapter")
     path = _find_base(kept["base"], folder)
     base = open_base(path)
@@ -179,11 +174,6 @@ def _find_base(base: Mapping[str, Any], folder: Path) -> Path:
             " --to epilm writes the whole model."
         ),
     )
-
-
-def _task(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    task = extra.get("task")
-    return task if isinstance(task, Mapping) else {}
 
 
 def _trunk(network: nn.Module) -> nn.Module:

@@ -197,6 +197,12 @@ def read_spec(folder: str | Path) -> tuple[ModelSpec, dict[str, Any]]:
     return spec_from_dict(ModelSpec, model, str(path)), extra
 
 
+def is_adapter(folder: str | Path) -> bool:
+    """Whether a model folder holds an adapter (`hub.adapters`) and not the whole model."""
+    task = read_spec(folder)[1].get("task")
+    return isinstance(task, Mapping) and "adapter" in task
+
+
 def damage_of(folder: str | Path) -> DamagedError | None:
     """Say what is damaged in a checkpoint, by its checksums; None where it is as it was written.
 

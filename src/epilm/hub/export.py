@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from epilm.atomic import atomic_folder
 from epilm.errors import CheckpointError, UsageError
-from epilm.hub.adapters import is_adapter
-from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, save_model, unique_tensors
+from epilm.hub.checkpoint import CARD, SPEC, VOCAB, WEIGHTS, is_adapter, save_model, unique_tensors
 from epilm.hub.load import Loaded, find_masked_head, find_trunk, is_bert_folder, load
 from epilm.hub.transformers import n_blocks, to_bert_state
 from epilm.nn.encoder import EPS, INIT_STD

@@ -18,8 +18,16 @@ from torch import Tensor, nn
 
 from epilm.device import found_device
 from epilm.errors import CheckpointError, DamagedError, InputError
-from epilm.hub.adapters import is_adapter, open_adapter
-from epilm.hub.checkpoint import SPEC, WEIGHTS, damage_of, load_model, read_spec, unique_tensors
+from epilm.hub.adapters import open_adapter
+from epilm.hub.checkpoint import (
+    SPEC,
+    WEIGHTS,
+    damage_of,
+    is_adapter,
+    load_model,
+    read_spec,
+    unique_tensors,
+)
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
 from epilm.models.grouping import pool_tokens, pooled_places

@@ -18,7 +18,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import sequences
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
 from epilm.tasks.reference import open_reference
-from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions
+from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions, SequenceTask
 
 Codes = NDArray[np.uint8]
 Window = Literal["core", "300"]
@@ -451,3 +451,15 @@ def _of_kind(promoters: Codes, tss_at: int, kind: str) -> NDArray[np.bool_]:
 
 def _reverse(codes: Codes) -> Codes:
     return np.array([3, 2, 1, 0, 4], np.uint8)[codes[::-1]]
+
+
+TASK = SequenceTask(
+    "promoter",
+    load,
+    ("other", "promoter"),
+    "Promoter or not, 70 bp around the TSS (or 300).",
+    "DNABERT table or folder, FASTA with --negative, EPD BED with --genome, 300 bp sequences",
+    options=PromoterOptions,
+    evaluating=PromoterEvaluateOptions,
+    audited=True,
+)

@@ -1,8 +1,9 @@
-"""What the task `sequences` can be told: how it learns, and which columns of a table are labels."""
+"""The task `sequences`: how it learns, and which columns of a table are labels."""
 
 from dataclasses import dataclass, field
 
-from epilm.tasks.sequence_task import KEPT, SequenceEvaluateOptions, SequenceOptions
+from epilm.tasks import sequences
+from epilm.tasks.sequence_task import KEPT, SequenceEvaluateOptions, SequenceOptions, SequenceTask
 from epilm.tasks.tables import Kind
 
 
@@ -25,3 +26,15 @@ class TableOptions(TableData, SequenceOptions):
 @dataclass(frozen=True)
 class TableEvaluateOptions(TableData, SequenceEvaluateOptions):
     """Which labelled sequences are scored."""
+
+
+TASK = SequenceTask(
+    "sequences",
+    sequences.load,
+    (),
+    "Any sequences or intervals with labels: classes, several yes or no, numbers.",
+    "table (TSV, CSV, Parquet) of sequences, or intervals with --genome; folder of tables,"
+    " FASTA with --negative",
+    options=TableOptions,
+    evaluating=TableEvaluateOptions,
+)

@@ -19,7 +19,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks import sequences
 from epilm.tasks.base import LabelledSequences, check_classes, concatenate, labelled
 from epilm.tasks.reference import open_reference
-from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions
+from epilm.tasks.sequence_task import SequenceEvaluateOptions, SequenceOptions, SequenceTask
 from epilm.tasks.shuffle import shuffle_rows
 
 if TYPE_CHECKING:
@@ -518,3 +518,14 @@ def _many(paths: Paths) -> list[str | Path]:
     if isinstance(paths, str):
         return [p for p in paths.split(",") if p]
     return [paths] if isinstance(paths, Path) else list(paths)
+
+
+TASK = SequenceTask(
+    "tfbs",
+    load,
+    ("unbound", "bound"),
+    "Bound by a factor or not, 101 bp at the summit.",
+    "peaks with --genome, labelled table, FASTA (with --negative or shuffled)",
+    options=TfbsOptions,
+    evaluating=TfbsEvaluateOptions,
+)

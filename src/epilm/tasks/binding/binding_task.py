@@ -344,3 +344,6 @@ def _labels(
             )
         tables.append(load_bins(data, factor=name, cells=mine, sizes=sizes, **reading))
     return tables, known
+
+
+TASK = BindingTask()

@@ -111,3 +111,6 @@ class ContactsTask(SequenceTask):
             notes += rows.notes
             names = [origin.rsplit(" (", 1)[0] for origin in rows.origin.tolist()]
             yield rows, names
+
+
+TASK = ContactsTask()

@@ -113,3 +113,6 @@ class ExpressionTask(SequenceTask):
                 origin=[f"{path.name}, line {window.site.line}" for window in some],
             )
             yield rows, [window.site.names[0] for window in some]
+
+
+TASK = ExpressionTask()

@@ -487,3 +487,6 @@ def _kept(run: Any, score: Scorer | None) -> SpliceEvaluation:
         if leak["fraction"] is None or leak["fraction"] > 0:
             warnings.append(leak["said"].replace("test sequences", "test chromosomes"))
     return SpliceEvaluation(tables, values.get("beside", {}), warnings, values.get("notes", []))
+
+
+TASK = SpliceTask()

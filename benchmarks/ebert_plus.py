@@ -30,7 +30,7 @@ def ebert_plus(
     from epilm.models.from_spec import build_model
     from epilm.models.model_spec import EncoderSpec, ModelSpec
     from epilm.models.networks import HEADS, Shape
-    from epilm.tokens.state_tokens import n_window_tokens
+    from epilm.tokens.kmers import n_window_tokens
 
     spec = ModelSpec(
         name="ebert",

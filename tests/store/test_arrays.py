@@ -1,11 +1,13 @@
 """Spans of arrays, gathered at once."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epilm.store.arrays import gather_spans, spans
+from epilm.store.arrays import gather_spans, spans, unknown_runs
 
 
 @given(
@@ -35,3 +37,17 @@ def test_spans_by_copy_and_by_index_are_those_of_a_loop(size, places, width, kin
     ):
         assert found.tolist() == slow
         assert str(found.dtype).rsplit(".")[-1] == np.dtype(kind).name
+
+
+@given(st.lists(st.integers(0, 4), max_size=60))
+def test_runs_of_unknown_bases_are_those_of_a_plain_walk(codes):
+    found = [list(run) for run in unknown_runs(np.array(codes, np.uint8))]
+    plain = [i for i, code in enumerate(codes) if code > 3]
+    assert [i for begin, end in found for i in range(begin, end)] == plain
+    assert all(a[1] < b[0] for a, b in pairwise(found))
+
+
+def test_runs_go_on_over_the_blocks_that_a_genome_is_read_in(monkeypatch):
+    monkeypatch.setattr("epilm.store.arrays._BLOCK", 4)
+    codes = np.array([0, 0, 0, 4, 4, 4, 4, 4, 4, 0, 0, 0, 1, 4], np.uint8)
+    assert unknown_runs(codes).tolist() == [[3, 9], [13, 14]]

@@ -2,7 +2,6 @@
 
 import tracemalloc
 from collections import Counter
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epilm.errors import RecipeError, TrainingError
+from epilm.store.arrays import unknown_runs
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.window_table import (
     WindowTable,
     grid_runs,
-    unknown_runs,
     validation_rows,
     window_rows,
 )
@@ -61,20 +60,6 @@ def table_of(
 
 
 # -- runs of N
-
-
-@given(st.lists(st.integers(0, 4), max_size=60))
-def test_runs_of_unknown_bases_are_those_of_a_plain_walk(codes):
-    found = [list(run) for run in unknown_runs(np.array(codes, np.uint8))]
-    plain = [i for i, code in enumerate(codes) if code > 3]
-    assert [i for begin, end in found for i in range(begin, end)] == plain
-    assert all(a[1] < b[0] for a, b in pairwise(found))
-
-
-def test_runs_go_on_over_the_blocks_that_a_genome_is_read_in(monkeypatch):
-    monkeypatch.setattr("epilm.store.window_table._BLOCK", 4)
-    codes = np.array([0, 0, 0, 4, 4, 4, 4, 4, 4, 0, 0, 0, 1, 4], np.uint8)
-    assert unknown_runs(codes).tolist() == [[3, 9], [13, 14]]
 
 
 @given(

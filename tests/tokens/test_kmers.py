@@ -15,6 +15,7 @@ from epilm.tokens.kmers import (
     join_parts,
     kmer_ids,
     n_tokens,
+    n_window_tokens,
     tokenize,
     vocab_size,
     vocabulary,
@@ -171,3 +172,34 @@ def test_joined_parts_are_what_plain_lists_give(lengths, full):
 
 def test_there_are_five_special_tokens():
     assert N_SPECIAL == 5
+
+
+@pytest.mark.parametrize(
+    ("window_bp", "k", "stride", "tail", "tokens"),
+    [
+        (1000, 7, 7, "drop", 142),
+        (1000, 7, 7, "pad", 143),
+        (1050, 7, 7, "drop", 150),
+        (1050, 7, 7, "pad", 150),
+        (1000, 6, 1, "drop", 995),
+        (1000, 6, 6, "drop", 166),
+        (1000, 5, 5, "drop", 200),
+        (1000, 7, 1, "drop", 994),
+        (1000, 7, 1, "pad", 994),
+        (5, 7, 7, "drop", 0),
+        (5, 7, 7, "pad", 1),
+        (0, 7, 7, "pad", 0),
+    ],
+)
+def test_worked_counts(window_bp, k, stride, tail, tokens):
+    assert n_window_tokens(window_bp, k, stride, tail) == tokens
+
+
+@given(st.integers(1, 200), st.integers(3, 7), st.integers(1, 9))
+def test_a_padded_tail_leaves_no_base_out_and_no_token_empty(window_bp, k, stride):
+    tokens = n_window_tokens(window_bp, k, stride, "pad")
+    ends = [t * stride + k for t in range(tokens)]
+    gap = max(stride - k, 0)  # bases that tokens further apart than they are wide pass over
+    assert ends[-1] >= window_bp - gap
+    assert tokens == 1 or ends[-2] < window_bp
+    assert tokens - n_window_tokens(window_bp, k, stride) in (0, 1)

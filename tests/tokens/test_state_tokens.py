@@ -4,8 +4,6 @@ closed.
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from epilm.errors import InputError
 from epilm.tokens.pooling import MISSING, pool_states, token_bins
@@ -18,7 +16,6 @@ from epilm.tokens.state_tokens import (
     beside_tokens,
     flank_tokens,
     mask_states,
-    n_window_tokens,
     real_tokens,
     state_ids,
 )
@@ -42,37 +39,6 @@ def windows(n, *, seed=0, special=True, width=150, states=S):
 def hide(ids, bins, **changes):
     given = {"keys": torch.arange(len(ids)), "seed": 0, "stride": 7, "n_states": S, "bins": bins}
     return mask_states(ids, **(given | changes))
-
-
-@pytest.mark.parametrize(
-    ("window_bp", "k", "stride", "tail", "tokens"),
-    [
-        (1000, 7, 7, "drop", 142),
-        (1000, 7, 7, "pad", 143),
-        (1050, 7, 7, "drop", 150),
-        (1050, 7, 7, "pad", 150),
-        (1000, 6, 1, "drop", 995),
-        (1000, 6, 6, "drop", 166),
-        (1000, 5, 5, "drop", 200),
-        (1000, 7, 1, "drop", 994),
-        (1000, 7, 1, "pad", 994),
-        (5, 7, 7, "drop", 0),
-        (5, 7, 7, "pad", 1),
-        (0, 7, 7, "pad", 0),
-    ],
-)
-def test_worked_counts(window_bp, k, stride, tail, tokens):
-    assert n_window_tokens(window_bp, k, stride, tail) == tokens
-
-
-@given(st.integers(1, 200), st.integers(3, 7), st.integers(1, 9))
-def test_a_padded_tail_leaves_no_base_out_and_no_token_empty(window_bp, k, stride):
-    tokens = n_window_tokens(window_bp, k, stride, "pad")
-    ends = [t * stride + k for t in range(tokens)]
-    gap = max(stride - k, 0)  # bases that tokens further apart than they are wide pass over
-    assert ends[-1] >= window_bp - gap
-    assert tokens == 1 or ends[-2] < window_bp
-    assert tokens - n_window_tokens(window_bp, k, stride) in (0, 1)
 
 
 def test_ids_of_states():

@@ -31,7 +31,15 @@ from epilm.store.region_windows import RegionWindows
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Subset
 from epilm.store.window_table import WindowTable
-from epilm.tokens.kmers import N_SPECIAL, check_k, kmer_ids, n_tokens, vocab_size, wrap
+from epilm.tokens.kmers import (
+    N_SPECIAL,
+    check_k,
+    kmer_ids,
+    n_tokens,
+    n_window_tokens,
+    vocab_size,
+    wrap,
+)
 from epilm.tokens.masking import IGNORED, mask_tokens, rate_at
 from epilm.tokens.pooling import SignalPool, pool_states, pool_to_tokens, token_bins
 from epilm.tokens.random import hash_bits, integers, threshold
@@ -40,7 +48,6 @@ from epilm.tokens.state_tokens import (
     UNKNOWN_STATE,
     beside_tokens,
     mask_states,
-    n_window_tokens,
     state_ids,
 )
 

@@ -33,7 +33,7 @@ from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.contract import Task
 from epilm.tasks.lesson import TaskLesson
-from epilm.tokens.state_tokens import n_window_tokens
+from epilm.tokens.kmers import n_window_tokens
 
 AROUND = 20  # bases beside a bin that the pools of the bin see: half a long motif
 RANDOM = ("random", "ebert", "dbert")  # trunks without a past; NETWORKS have no trunk at all

@@ -20,16 +20,13 @@ from epilm.objectives.states import MASKED_STATES, MaskedStatesSpec
 
 # In the order of a run's page and of the progress line.
 OBJECTIVES: dict[str, Objective] = {
-    objective.name: objective
-    for objective in (
-        MASKED_KMERS,
-        MASKED_STATES,
-        MOTIF_SITES,
-        NEXT_SEGMENT,
-        MATCHING,
-        MASKED_FACTORS,
-        CONTACTS,
-    )
+    MASKED_KMERS.name: MASKED_KMERS,
+    MASKED_STATES.name: MASKED_STATES,
+    MOTIF_SITES.name: MOTIF_SITES,
+    NEXT_SEGMENT.name: NEXT_SEGMENT,
+    MATCHING.name: MATCHING,
+    MASKED_FACTORS.name: MASKED_FACTORS,
+    CONTACTS.name: CONTACTS,
 }
 
 

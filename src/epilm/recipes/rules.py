@@ -12,7 +12,7 @@ from epilm.errors import RecipeError, nearest
 from epilm.objectives.objective import Misfit
 from epilm.objectives.parts import idle_processes
 from epilm.objectives.table import OBJECTIVES, ranges
-from epilm.tokens.state_tokens import n_window_tokens
+from epilm.tokens.kmers import n_window_tokens
 
 if TYPE_CHECKING:
     from epilm.recipes.recipe import Recipe

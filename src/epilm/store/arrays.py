@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 Array = np.ndarray | Tensor
+_BLOCK = 1 << 22  # bases looked at together
 
 
 def as_tensor(array: Array) -> Tensor:
@@ -169,3 +170,36 @@ class ContactTable:
         at = torch.searchsorted(keys, key.contiguous()).clamp(max=keys.numel() - 1)
         listed = (keys[at] == key) & (low >= 0)
         return torch.where(listed, as_tensor(self.values)[at], torch.zeros((), device=bins.device))
+
+
+def unknown_runs(codes: Any) -> np.ndarray:
+    """Find the runs of bases that are no base.
+
+    Parameters
+    ----------
+    codes : uint8 array or tensor (G,)
+        A=0 C=1 G=2 T=3, above 3 unknown; also a memory map, read once from end to end.
+
+    Returns
+    -------
+    int64 (n, 2)
+        [begin, end) of each run, ascending.
+
+    Examples
+    --------
+    >>> unknown_runs(np.array([4, 4, 0, 1, 4, 2], np.uint8)).tolist()
+    [[0, 2], [4, 5]]
+    """
+    edges: list[np.ndarray] = []
+    last = False
+    for at in range(0, len(codes), _BLOCK):
+        block = codes[at : at + _BLOCK]
+        block = block.cpu().numpy() if isinstance(block, Tensor) else np.asarray(block)
+        if not last and block.max() <= 3:
+            continue
+        unknown = np.concatenate([[last], block > 3])
+        edges.append(at + np.flatnonzero(unknown[1:] != unknown[:-1]))
+        last = bool(unknown[-1])
+    if last:
+        edges.append(np.array([len(codes)]))
+    return np.concatenate([np.zeros(0, np.int64), *edges]).reshape(-1, 2).astype(np.int64)

@@ -316,6 +316,38 @@ def track_rows(cell_types: Sequence[str], tracks: Mapping[str, int] | None) -> n
     return np.array([tracks.get(cell, -1) for cell in cell_types], np.int64)
 
 
+def same_track(store: Any, cell: str) -> list[str]:
+    """Name the other cell types that read the very track of states of this one: a proxy and its
+    source.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> store = SimpleNamespace(
+    ...     cell_types=("a", "b", "c"), states=SimpleNamespace(rows=np.array([0, 1, 0]))
+    ... )
+    >>> same_track(store, "c"), same_track(store, "b")
+    (['a'], [])
+    """
+    if store.states is None:
+        return []
+    rows = np.asarray(store.states.rows)
+    mine = rows[list(store.cell_types).index(cell)]
+    return [name for name, row in zip(store.cell_types, rows) if row == mine >= 0 and name != cell]
+
+
+def proxy_notes(store: Any, cells: Sequence[str] | None = None) -> list[str]:
+    """Say which cell types (all where not given) read the states of another one, as was declared
+    when the store was built.
+    """
+    proxies = {} if store.states is None else store.states.proxies
+    return [
+        f"the states of {cell} are those of {proxies[cell]}, a declared proxy"
+        for cell in (store.cell_types if cells is None else cells)
+        if cell in proxies
+    ]
+
+
 def open_states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTable | None:
     """Make the table of states of `store.json` and its array; None without states.
 

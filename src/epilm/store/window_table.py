@@ -13,49 +13,16 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-from torch import Tensor
 
 from epilm.errors import RecipeError, TrainingError, nearest
+from epilm.store.arrays import unknown_runs
 from epilm.store.sample_spec import SampleSpec
 from epilm.store.samples import Subset, check_spec
 from epilm.store.schema import GENOME
+from epilm.store.tracks import proxy_notes, same_track
 from epilm.tokens.random import scrambled
 
 _ORDER, _VALID = 21, 22  # first counters of the shuffles: no other draw shares them
-_BLOCK = 1 << 22  # bases looked at together
-
-
-def unknown_runs(codes: Any) -> np.ndarray:
-    """Find the runs of bases that are no base.
-
-    Parameters
-    ----------
-    codes : uint8 array or tensor (G,)
-        A=0 C=1 G=2 T=3, above 3 unknown; also a memory map, read once from end to end.
-
-    Returns
-    -------
-    int64 (n, 2)
-        [begin, end) of each run, ascending.
-
-    Examples
-    --------
-    >>> unknown_runs(np.array([4, 4, 0, 1, 4, 2], np.uint8)).tolist()
-    [[0, 2], [4, 5]]
-    """
-    edges: list[np.ndarray] = []
-    last = False
-    for at in range(0, len(codes), _BLOCK):
-        block = codes[at : at + _BLOCK]
-        block = block.cpu().numpy() if isinstance(block, Tensor) else np.asarray(block)
-        if not last and block.max() <= 3:
-            continue
-        unknown = np.concatenate([[last], block > 3])
-        edges.append(at + np.flatnonzero(unknown[1:] != unknown[:-1]))
-        last = bool(unknown[-1])
-    if last:
-        edges.append(np.array([len(codes)]))
-    return np.concatenate([np.zeros(0, np.int64), *edges]).reshape(-1, 2).astype(np.int64)
 
 
 def grid_runs(
@@ -509,38 +476,6 @@ def _stateless_notes(store: Any, cells: np.ndarray, known: np.ndarray) -> list[s
             f"{len(part)} chromosomes without a state of a cell type are not read there: {shown}"
         )
     return notes
-
-
-def same_track(store: Any, cell: str) -> list[str]:
-    """Name the other cell types that read the very track of states of this one: a proxy and its
-    source.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> store = SimpleNamespace(
-    ...     cell_types=("a", "b", "c"), states=SimpleNamespace(rows=np.array([0, 1, 0]))
-    ... )
-    >>> same_track(store, "c"), same_track(store, "b")
-    (['a'], [])
-    """
-    if store.states is None:
-        return []
-    rows = np.asarray(store.states.rows)
-    mine = rows[list(store.cell_types).index(cell)]
-    return [name for name, row in zip(store.cell_types, rows) if row == mine >= 0 and name != cell]
-
-
-def proxy_notes(store: Any, cells: Sequence[str] | None = None) -> list[str]:
-    """Say which cell types (all where not given) read the states of another one, as was declared
-    when the store was built.
-    """
-    proxies = {} if store.states is None else store.states.proxies
-    return [
-        f"the states of {cell} are those of {proxies[cell]}, a declared proxy"
-        for cell in (store.cell_types if cells is None else cells)
-        if cell in proxies
-    ]
 
 
 def _check(spec: SampleSpec) -> None:

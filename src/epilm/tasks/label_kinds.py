@@ -380,6 +380,32 @@ MEAN, BETWEEN = "mean", "between"  # tables beside those of outputs that are ali
 MOST_SPOKEN = 12
 
 
+def column_of(names: Sequence[str], factor: str | None) -> int:
+    """Give the number of a factor among a model's; it need not be named where there is one.
+
+    Raises
+    ------
+    UsageError
+        If it is unknown, or there are several and none is named.
+
+    Examples
+    --------
+    >>> column_of(["CTCF", "MAX"], "MAX"), column_of(["CTCF"], None)
+    (1, 0)
+    """
+    if factor is None:
+        if len(names) > 1:
+            raise UsageError(
+                "the factor is not named", found=", ".join(names), do="Name it with --factor."
+            )
+        return 0
+    if factor not in names:
+        raise UsageError(
+            "the model was not made for this factor", found=factor, do=nearest(factor, names)
+        )
+    return list(names).index(factor)
+
+
 def spoken(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Tables that are printed: all, or of many cell types their mean and what differs between them.
 

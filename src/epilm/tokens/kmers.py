@@ -8,7 +8,7 @@ Axes: W bases of a window, L tokens, N sequences. Needs numpy and torch; numba w
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -64,6 +64,34 @@ def n_tokens(bases: int, k: int, stride: int = 1) -> int:
     (510, 65, 0, 2)
     """
     return max((bases - k) // stride + 1, 0)
+
+
+def n_window_tokens(
+    window_bp: int, k: int, stride: int, tail: Literal["drop", "pad"] = "drop"
+) -> int:
+    """Count the tokens of a window without special ones.
+
+    Parameters
+    ----------
+    window_bp, k, stride : int
+    tail : {"drop", "pad"}
+        A last k-mer that is not whole is left out, or filled with N.
+
+    Examples
+    --------
+    >>> [
+    ...     n_window_tokens(w, 7, 7, tail)
+    ...     for w, tail in ((1000, "drop"), (1000, "pad"), (1050, "pad"))
+    ... ]
+    [142, 143, 150]
+    >>> [n_window_tokens(1000, k, s) for k, s in ((6, 1), (6, 6), (5, 5), (7, 1))]
+    [995, 166, 200, 994]
+    """
+    whole = n_tokens(window_bp, k, stride)
+    if tail == "drop" or window_bp < 1:
+        return whole
+    covered = (whole - 1) * stride + k if whole else 0
+    return whole + -(-max(window_bp - covered, 0) // stride) if whole else 1
 
 
 @overload

@@ -28,8 +28,10 @@ def _signed(value: int) -> int:
 
 
 # int64 has only the arithmetic shift: these bits of it are the logical one.
-_AFTER_30, _AFTER_27, _AFTER_31, _AFTER_11 = ((1 << (64 - n)) - 1 for n in (30, 27, 31, 64 - BITS))
-_GOLDEN, _FIRST, _SECOND = _signed(GOLDEN), _signed(MULTIPLY_1), _signed(MULTIPLY_2)
+_AFTER_30, _AFTER_27, _AFTER_31 = (1 << 34) - 1, (1 << 37) - 1, (1 << 33) - 1
+_AFTER_11 = (1 << BITS) - 1
+# As int64: all three have the highest bit.
+_GOLDEN, _FIRST, _SECOND = GOLDEN - (1 << 64), MULTIPLY_1 - (1 << 64), MULTIPLY_2 - (1 << 64)
 
 
 def _mix(z: Any) -> Any:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from epilm.errors import InputError
-from epilm.tokens.kmers import CLS, SEP, n_tokens
+from epilm.tokens.kmers import CLS, SEP
 from epilm.tokens.masking import IGNORED, TO_MASK, TO_RANDOM
 from epilm.tokens.pooling import MISSING
 from epilm.tokens.random import BITS, hash_bits, scaled, threshold
@@ -28,34 +28,6 @@ _CENTRE, _FATE, _RANDOM = 10, 11, 12
 StateMode = Literal["flank", "whole_bin", "run"]
 FlankRound = Literal["floor", "ceil"]
 Replace = Literal["mask", "bert"]
-
-
-def n_window_tokens(
-    window_bp: int, k: int, stride: int, tail: Literal["drop", "pad"] = "drop"
-) -> int:
-    """Count the tokens of a window without special ones.
-
-    Parameters
-    ----------
-    window_bp, k, stride : int
-    tail : {"drop", "pad"}
-        A last k-mer that is not whole is left out, or filled with N.
-
-    Examples
-    --------
-    >>> [
-    ...     n_window_tokens(w, 7, 7, tail)
-    ...     for w, tail in ((1000, "drop"), (1000, "pad"), (1050, "pad"))
-    ... ]
-    [142, 143, 150]
-    >>> [n_window_tokens(1000, k, s) for k, s in ((6, 1), (6, 6), (5, 5), (7, 1))]
-    [995, 166, 200, 994]
-    """
-    whole = n_tokens(window_bp, k, stride)
-    if tail == "drop" or window_bp < 1:
-        return whole
-    covered = (whole - 1) * stride + k if whole else 0
-    return whole + -(-max(window_bp - covered, 0) // stride) if whole else 1
 
 
 def state_ids(codes: Any) -> Any:

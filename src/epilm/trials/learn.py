@@ -29,7 +29,7 @@ from epilm.metrics.bootstrap import bootstrap_interval
 from epilm.metrics.classification import score_table
 from epilm.motifs.names import motifs_of
 from epilm.store.reader import Store
-from epilm.store.window_table import same_track
+from epilm.store.tracks import same_track
 from epilm.tasks import find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.binding.binding_options import BindingOptions, BindingSpec, check_binding

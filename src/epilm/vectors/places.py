@@ -16,7 +16,7 @@ from epilm.batches.window_reader import WindowReader
 from epilm.hub.load import Loaded, Pool, find_trunk, places_of_pool, pool_of
 from epilm.models.genebert import GeneBERT
 from epilm.store.reader import Store
-from epilm.tokens.state_tokens import n_window_tokens
+from epilm.tokens.kmers import n_window_tokens
 
 Ints = NDArray[np.int64]
 

@@ -235,3 +235,29 @@ def test_two_sets_differ_at_the_first_unlike_row_whatever_their_numbers():
     c = Bins(("chr1", "chr3"), np.array([0, 1], np.int16), np.array([0, 50], np.int32))
     assert a.differs(b) is None
     assert a.differs(c) == 1
+
+
+# -- the ends of chromosomes
+
+ENDS = {"chr1": 1000, "chr2": 400}
+
+
+def ends(*rows):
+    names = ("chr1", "chr2", "chrM")
+    chrom = np.array([names.index(name) for name, _ in rows], np.int16)
+    return Bins(names, chrom, np.array([start for _, start in rows], np.int32), 200)
+
+
+def test_a_bin_may_end_with_its_chromosome_and_lie_on_one_without_a_size():
+    rows = ends(("chr1", 800), ("chr2", 200), ("chrM", 90_000))
+    rows.check_inside(ENDS, store="s", do="")
+
+
+def test_the_first_bin_of_a_chromosome_that_ends_past_it_is_named_and_all_are_counted():
+    rows = ends(("chr1", 0), ("chr2", 200), ("chr2", 201), ("chr2", 350))
+    with pytest.raises(
+        InputError,
+        match=r"f\.tab: a region ends past its chromosome; 2 on chr2 do. Found chr2:201-401;"
+        r" expected an end of at most 400 \(chr2 in the store s\). Cut them",
+    ):
+        rows.check_inside(ENDS, store="s", what="a region", where="f.tab", do="Cut them.")

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError, nearest
+from epilm.store.arrays import unknown_runs
 from epilm.store.reader import Store
-from epilm.store.window_table import unknown_runs
 from epilm.tasks.binding.binding_options import BindingSpec
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.rows import (

@@ -22,10 +22,9 @@ from epilm.metrics.bin_scores import METRICS, score_resamples
 from epilm.metrics.level import difference
 from epilm.motifs.formats import read_collection
 from epilm.store.reader import Store
-from epilm.store.window_table import same_track
+from epilm.store.tracks import same_track
 from epilm.tasks.binding.controls import CONTROLS, controlled, motif_scores
 from epilm.tasks.binding.dream.submission import scores_of
-from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of, share_of_n
 from epilm.tasks.binding.rows import CellBins
@@ -38,6 +37,7 @@ from epilm.tasks.composition import (
     gc_scores,
     said_of_gc,
 )
+from epilm.tasks.label_kinds import column_of
 
 if TYPE_CHECKING:
     from epilm.tasks.binding.binding_task import BindingEvaluateOptions
@@ -211,8 +211,7 @@ def evaluate_binding(
             other="the store",
         )
         # All bins of the labels, not only those to score: one shows that the assembly is another.
-        check_inside(
-            labels.bins,
+        labels.bins.check_inside(
             dict(zip(opened.chroms, opened.sizes, strict=True)),
             store=opened.path,
             what="a bin of the labels",
@@ -255,10 +254,10 @@ def evaluate_binding(
             same_track=same_track(opened, cell),
         )
         warnings += list(leak.pop("warnings"))
-        numbers = np.array([opened.chrom_number(name) for name in labels.bins.chroms])
-        places = stretches(numbers[labels.bins.chrom], labels.bins.start, labels.bins.width)
-        names_read = [name for name, _, _ in score.reads.signals]
-        warnings += silent_notes(opened, names_read, [cell], places, "scored")
+        if names_read := [name for name, _, _ in score.reads.signals]:
+            numbers = np.array([opened.chrom_number(name) for name in labels.bins.chroms])
+            places = stretches(numbers[labels.bins.chrom], labels.bins.start, labels.bins.width)
+            warnings += silent_notes(opened, names_read, [cell], places, "scored")
         if opened.states is not None and score.reads.states and cell in opened.states.proxies:
             warnings.append(
                 f"the states of {cell} are those of {opened.states.proxies[cell]}, a declared proxy"
@@ -310,32 +309,6 @@ def _beside_gc(
         if over.level:
             warnings.append(f"LEVEL: {said_of_gc('', over, average_precision(truth, scores))}")
     return table
-
-
-def column_of(names: Sequence[str], factor: str | None) -> int:
-    """Give the number of a factor among a model's; it need not be named where there is one.
-
-    Raises
-    ------
-    UsageError
-        If it is unknown, or there are several and none is named.
-
-    Examples
-    --------
-    >>> column_of(["CTCF", "MAX"], "MAX"), column_of(["CTCF"], None)
-    (1, 0)
-    """
-    if factor is None:
-        if len(names) > 1:
-            raise UsageError(
-                "the factor is not named", found=", ".join(names), do="Name it with --factor."
-            )
-        return 0
-    if factor not in names:
-        raise UsageError(
-            "the model was not made for this factor", found=factor, do=nearest(factor, names)
-        )
-    return list(names).index(factor)
 
 
 def _check_file(path: Path) -> None:

@@ -16,19 +16,18 @@ from epilm.batches.reads import parse_signal
 from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import few
 from epilm.store.reader import Store
-from epilm.store.window_table import proxy_notes
+from epilm.store.tracks import proxy_notes
 from epilm.tasks.binding.binding_options import BindingOptions, check_binding, with_pair
 from epilm.tasks.binding.binding_plan import BindingPlan, cells_to_read, make_plan
-from epilm.tasks.binding.binding_scores import DreamEvaluation, column_of, evaluate_binding
+from epilm.tasks.binding.binding_scores import DreamEvaluation, evaluate_binding
 from epilm.tasks.binding.bins import grid, read_bins
 from epilm.tasks.binding.dream.track_writers import open_predictions
-from epilm.tasks.binding.inside import check_inside
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.binding.silent import check_signals, silent_notes, stretches
 from epilm.tasks.binding.sources import bins_of_regions, cells_of, load_bins
 from epilm.tasks.contract import Say, Scorer, Task
-from epilm.tasks.label_kinds import Factors
+from epilm.tasks.label_kinds import Factors, column_of
 from epilm.tasks.lesson import TaskLesson
 
 PATH = {"type": Path}
@@ -152,7 +151,8 @@ class BindingTask(Task):
         tables, known = _labels(data, options, store)
         plan = make_plan(tables, store, options, known)
         notes = list(dict.fromkeys(note for table in tables for note in table.notes))
-        notes += _silent_parts(plan, store, options.signals)
+        if options.signals:
+            notes += _silent_parts(plan, store, options.signals)
         used = sorted({plan.rows.cells[c] for c in (*plan.train_cells, *plan.valid_cells)})
         return TaskLesson(
             plan.rows,
@@ -260,10 +260,11 @@ def _bins_to_predict(source: Any, options: Any, score: Scorer, say: Say) -> tupl
         say(f"WARNING: {note}")
     check_bins(bins, store, score)
     names_read = [name for name, _, _ in score.reads.signals]
-    numbers = np.array([store.chroms.index(name) for name in bins.chroms] or [0])
-    places = stretches(numbers[bins.chrom], bins.start, bins.width)
-    for note in silent_notes(store, names_read, [options.cell], places, "predicted"):
-        say(f"WARNING: {note}")
+    if names_read:
+        numbers = np.array([store.chroms.index(name) for name in bins.chroms] or [0])
+        places = stretches(numbers[bins.chrom], bins.start, bins.width)
+        for note in silent_notes(store, names_read, [options.cell], places, "predicted"):
+            say(f"WARNING: {note}")
     return store, bins
 
 
@@ -299,8 +300,7 @@ def check_bins(bins: Any, store: Store, score: Scorer) -> None:
         )
     for name, _, _ in bins.runs():
         store.chrom_number(name)
-    check_inside(
-        bins,
+    bins.check_inside(
         dict(zip(store.chroms, store.sizes, strict=True)),
         store=store.path,
         do="Bins and store are of two assemblies: make the bins on the store's chromosomes.",

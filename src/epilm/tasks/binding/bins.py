@@ -173,6 +173,53 @@ class Bins:
             out[low:high] = np.cumsum(depth[:-1]) > 0
         return out
 
+    def check_inside(
+        self,
+        sizes: Mapping[str, int],
+        *,
+        store: Any,
+        what: str = "a bin",
+        where: str | None = None,
+        do: str,
+    ) -> None:
+        """Refuse bins past the end of their chromosome: such a one would be read from N alone.
+        Chromosomes without a size are left alone.
+
+        Parameters
+        ----------
+        sizes : dict of chromosome to bp
+        store : anything
+            Whose sizes they are, for the message.
+        what, where, do : str
+            What is refused, the file, and the cure.
+
+        Raises
+        ------
+        InputError
+            With the first such bin.
+
+        Examples
+        --------
+        >>> one = Bins(("chr1",), np.array([0], np.int16), np.array([900], np.int32))
+        >>> one.check_inside({"chr1": 1000}, store="s", do="Cut it.")
+        Traceback (most recent call last):
+        ...
+        epilm.errors.InputError: a bin ends past its chromosome; 1 on chr1 do. Found chr1:900-1100;
+            expected an end of at most 1000 (chr1 in the store s). Cut it.
+        """
+        for name, low, high in self.runs():
+            if name not in sizes:
+                continue
+            past = self.start[low:high].astype(np.int64) + self.width > sizes[name]
+            if past.any():
+                raise InputError(
+                    f"{what} ends past its chromosome; {int(past.sum()):,} on {name} do",
+                    where=where,
+                    found=self.place(low + int(past.argmax())),
+                    expected=f"an end of at most {sizes[name]} ({name} in the store {store})",
+                    do=do,
+                )
+
     def differs(self, other: "Bins") -> int | None:
         """Give the first row in which two sets of bins are not the same, None if there is none.
 

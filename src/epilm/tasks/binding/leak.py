@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from epilm.hub.provenance import cell_seen as has_read
 from epilm.hub.provenance import chroms_seen, held_out, unknown_starts
+from epilm.store.arrays import unknown_runs
 from epilm.store.reader import Store
-from epilm.store.window_table import unknown_runs
 from epilm.tasks.binding.bins import Bins
 
 

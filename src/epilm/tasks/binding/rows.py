@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks.binding.bins import chrom_type
-from epilm.tasks.binding.inside import check_inside
 from epilm.tokens.random import hash_bits, permutation, scrambled
 
 _NEGATIVES, _ORDER, _PASS, _VALID = 0xD0, 0xD1, 0xD2, 0xD3  # keep the draws apart
@@ -218,8 +217,7 @@ def join_labels(
                 expected=", ".join(list(chroms)[:4]),
                 do="Check the names (chr1 or 1) and the assembly.",
             )
-        check_inside(
-            table.bins,
+        table.bins.check_inside(
             dict(zip(chroms, sizes, strict=True)),
             store="that is trained on",
             where=str(table.factor),

@@ -15,7 +15,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import check_names, few
 from epilm.tasks.binding.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
 from epilm.tasks.binding.dream.challenge import PAIRS, names_cell, read_name
-from epilm.tasks.binding.dream.wilds import PLACES, find_wilds, read_wilds, wilds_cells
+from epilm.tasks.binding.dream.wilds import PLACES, read_wilds, wilds_cells
 from epilm.tasks.binding.labels import (
     AMBIGUOUS,
     BinLabels,
@@ -63,6 +63,18 @@ def find_peaks(folder: str | Path) -> dict[str, dict[str, dict[str, Path]]]:
                 )
             kinds[parts["kind"]] = path
     return out
+
+
+def find_wilds(folder: str | Path, factor: str | None = None) -> Path | None:
+    """Give the folder that holds a factor's two files of WILDS (`dream.wilds`): the one given,
+    labels/FACTOR or FACTOR in it.
+    """
+    root = Path(folder)
+    names = [factor] if factor else ["MAX", "JUND"]
+    for subset in (root, *(root / "labels" / n for n in names), *(root / n for n in names)):
+        if (subset / PLACES).is_file():
+            return subset
+    return None
 
 
 def factor_named(data: Any) -> str | None:
@@ -302,7 +314,7 @@ def cells_of(data: Any, factor: str | None = None) -> tuple[str, ...]:
     if not path.is_dir():
         return label_cells(path)
     if (subset := find_wilds(path, factor)) is not None:
-        return wilds_cells(subset, factor)
+        return wilds_cells(subset)
     files = {m["factor"]: p for p in sorted(path.iterdir()) if (m := _LABELS.match(p.name))}
     peaks = {} if files else find_peaks(path)
     name = _factor(factor, list(files or peaks), path)

@@ -5,7 +5,6 @@ import pytest
 
 from epilm.errors import InputError
 from epilm.tasks.binding import load_bins
-from epilm.tasks.binding.dream.wilds import TEST_CHROMS, TRAIN_CHROMS, VALID_CHROMS
 
 
 def subset(root, rows, y):
@@ -68,10 +67,6 @@ def test_a_wrong_subset_is_refused(tmp_path, rows, y, message):
     with pytest.raises(InputError) as error:
         load_bins(subset(tmp_path, rows, y), factor="MAX")
     assert message in str(error.value)
-
-
-def test_the_subset_s_chromosomes_do_not_overlap():
-    assert len({*TRAIN_CHROMS, *VALID_CHROMS, *TEST_CHROMS}) == 17 + 3 + 3
 
 
 def test_a_subset_named_as_another_factor_is_refused(tmp_path):

@@ -19,30 +19,11 @@ from epilm.tasks.binding.labels import AMBIGUOUS, BinLabels
 from epilm.tasks.binding.lines import iter_lines
 
 PLACES, LABELS = "metadata_df.bed", "metadata_y.npy"
-# The subset's own split by chromosome (encode_dataset.py of the WILDS package).
-TRAIN_CHROMS = tuple(f"chr{c}" for c in (3, 4, 5, 6, 7, 10, *range(12, 21), 22, "X"))
-VALID_CHROMS, TEST_CHROMS = ("chr2", "chr9", "chr11"), ("chr1", "chr8", "chr21")
-
-
-def find_wilds(folder: str | Path, factor: str | None = None) -> Path | None:
-    """Give the folder that holds a factor's two files: the one given, labels/FACTOR or FACTOR in
-    it.
-    """
-    root = Path(folder)
-    names = [factor] if factor else ["MAX", "JUND"]
-    for subset in (root, *(root / "labels" / n for n in names), *(root / n for n in names)):
-        if (subset / PLACES).is_file():
-            return subset
-    return None
-
-
 _WINDOWS = "windows: chromosome, start, stop, cell type, no header"
 
 
-def wilds_cells(folder: str | Path, factor: str | None = None) -> tuple[str, ...]:
+def wilds_cells(subset: Path) -> tuple[str, ...]:
     """Name the cell types of a WILDS subset, in the order in which they come."""
-    subset = find_wilds(folder, factor)
-    assert subset is not None, "asked of a subset alone"
     known: dict[str, None] = {}
     for block in iter_lines(subset / PLACES, _WINDOWS, columns=4):
         known |= dict.fromkeys(cell for cell, _, _ in block.runs(3))
@@ -50,7 +31,7 @@ def wilds_cells(folder: str | Path, factor: str | None = None) -> tuple[str, ...
 
 
 def read_wilds(
-    folder: str | Path,
+    subset: Path,
     *,
     factor: str | None = None,
     cells: Sequence[str] | None = None,
@@ -60,8 +41,8 @@ def read_wilds(
 
     Parameters
     ----------
-    folder : path
-        With metadata_df.bed and metadata_y.npy.
+    subset : path
+        Folder with metadata_df.bed and metadata_y.npy.
     factor : str, optional
         By default the folder's name.
     cells, chroms : sequences of str, optional
@@ -83,11 +64,6 @@ def read_wilds(
     ----------
     Koh et al. 2021, WILDS: A Benchmark of in-the-Wild Distribution Shifts (encode).
     """
-    subset = find_wilds(folder, factor)
-    if subset is None:
-        raise InputError(
-            "there is no WILDS subset", where=str(folder), expected=f"{PLACES} and {LABELS}"
-        )
     table = subset / PLACES
     labels = check_file(subset / LABELS, "labels of windows, an .npy array")
     try:

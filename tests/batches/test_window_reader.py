@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from epilm.batches import BatchMaker, WindowMaker, WindowReader, make_batches
+from epilm.batches.base_reader import BaseReader
 from epilm.batches.window_reader import EBERT_PLUS_SIGNALS
 from epilm.errors import RecipeError, StoreError, TrainingError
 from epilm.models.model_spec import ModelSpec
@@ -101,9 +102,11 @@ def test_tokens_states_and_signals_are_those_of_a_slow_reader(store, k, stride, 
     spec = replace(
         EBERT, k=k, stride=stride, special_tokens=special, tail=tail, pad_to_max=pad, max_tokens=220
     )
-    reader = WindowReader(store, spec, width, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True)
+    reader = WindowReader(store, spec, width, signals=EBERT_PLUS_SIGNALS, codes=True)
     cells, chroms, starts, strands = some_windows(store, width=width)
     found = reader(cells, chroms, starts, strands)
+    bare = BaseReader(store, width, signals=EBERT_PLUS_SIGNALS)
+    base_by_base = bare.plain(cells, chroms, starts, strands)
     assert found.ids.shape == (40, reader.length) == found.states.shape
     assert reader.length == (220 if pad else reader.tokens + 2 * special)
     first = int(special)
@@ -135,9 +138,12 @@ def test_tokens_states_and_signals_are_those_of_a_slow_reader(store, k, stride, 
         np.testing.assert_array_equal(found.signals[b][inner, 1], mappability)
         assert not found.signals[b][: inner.start].any()
         assert not found.signals[b][inner.stop :].any()
-        assert "".join("ACGTN"[code] for code in found.codes[b]) == letters
+        for each in (found, base_by_base):
+            assert "".join("ACGTN"[code] for code in each.codes[b]) == letters
         np.testing.assert_allclose(
-            found.tracks[b, :, 0], np.log1p(np.float32(signals["accessibility"])), rtol=1e-6
+            base_by_base.tracks[b, :, 0],
+            np.log1p(np.float32(signals["accessibility"])),
+            rtol=1e-6,
         )
     assert (found.ids == 1).any(), "no window had an N"
     assert (found.states == UNKNOWN_STATE).any()
@@ -155,12 +161,16 @@ def test_a_store_on_a_device_gives_the_bits_of_the_memory_maps(store, mode):
     for name in ("rows", "cells", "chroms", "starts", "states", "state_labels"):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
     windows = some_windows(store)
+    stores = (store, store.to("cpu"))
     read = [
-        WindowReader(s, EBERT, 1000, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True)(*windows)
-        for s in (store, store.to("cpu"))
+        WindowReader(s, EBERT, 1000, signals=EBERT_PLUS_SIGNALS, codes=True)(*windows)
+        for s in stores
     ]
-    for name in ("ids", "mask", "states", "signals", "codes", "tracks"):
+    for name in ("ids", "mask", "states", "signals", "codes"):
         assert torch.equal(getattr(read[0], name), getattr(read[1], name)), name
+    bare = [BaseReader(s, 1000, signals=EBERT_PLUS_SIGNALS).plain(*windows) for s in stores]
+    for name in ("ids", "mask", "codes", "tracks"):
+        assert torch.equal(getattr(bare[0], name), getattr(bare[1], name)), name
 
 
 def test_a_window_does_not_depend_on_its_batch_and_a_step_draws_anew(store):

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epilm.batch import Windows
+from epilm.batches.base_reader import tensor_of, transformed
 from epilm.batches.motif_signals import Matrices
-from epilm.batches.window_reader import WindowReader, transformed
+from epilm.batches.window_reader import WindowReader
 from epilm.device import to_device
 from epilm.models.model_spec import ModelSpec
 from epilm.store.reader import Store
@@ -39,8 +40,6 @@ class OverlappingReader:
     signals : sequence of (name, pool, transform)
     motifs : mapping
         Matrices of the signals "motif:NAME".
-    codes, tracks : bool
-        As `WindowReader`'s; windows are then read one by one.
     """
 
     def __init__(
@@ -51,16 +50,11 @@ class OverlappingReader:
         *,
         signals: Sequence[tuple[str, str, str]] = (),
         motifs: Mapping[str, Matrices] | None = None,
-        codes: bool = False,
-        tracks: bool = False,
     ) -> None:
         self.store, self.spec, self.window_bp, self.signals = store, spec, window_bp, tuple(signals)
-        self.plain = WindowReader(
-            store, spec, window_bp, signals=self.signals, motifs=motifs, codes=codes, tracks=tracks
-        )
+        self.plain = WindowReader(store, spec, window_bp, signals=self.signals, motifs=motifs)
         self.tokens = self.plain.tokens
-        # A k-mer filled up with N, and bases themselves, are the plain reader's business.
-        self.shares = spec.tail == "drop" and not codes and not tracks
+        self.shares = spec.tail == "drop"  # a k-mer filled up with N is the plain reader's business
 
     def __call__(self, cell: int, chroms: Any, starts: Any, *, reverse: bool = False) -> Windows:
         """Read windows.
@@ -105,7 +99,7 @@ class OverlappingReader:
         first = int(starts[0])
         span = int(starts[-1]) - first + width
         cells, chroms = np.array([cell]), np.array([chrom])
-        codes = _tensor(self.store.bases(chroms, np.array([first]), span))
+        codes = tensor_of(self.store.bases(chroms, np.array([first]), span))
         if reverse:
             other = codes.flip(1)
             codes = torch.where(other > 3, other, 3 - other)
@@ -119,7 +113,7 @@ class OverlappingReader:
             first_bin = first // table.bin
             offset = first - first_bin * table.bin
             bins = -(-(offset + span) // table.bin)
-            stretch = _tensor(table.gather(cells, chroms, np.array([first_bin]), bins))
+            stretch = tensor_of(table.gather(cells, chroms, np.array([first_bin]), bins))
             if reverse:
                 stretch, offset = stretch.flip(1), bins * table.bin - offset - span
             into = torch.full((1,), offset, device=stretch.device)
@@ -127,8 +121,10 @@ class OverlappingReader:
             states = state_ids(pooled)[0][at]
         if self.signals:
             values = []
-            for (_, how, transform), source in zip(self.signals, self.plain.tables, strict=True):
-                signal = _tensor(source.windows(cells, chroms, np.array([first]), span))
+            for (_, how, transform), source in zip(
+                self.signals, self.plain.bases.tables, strict=True
+            ):
+                signal = tensor_of(source.windows(cells, chroms, np.array([first]), span))
                 pooled = pool_to_tokens(
                     signal.flip(1) if reverse else signal, k, 1, cast(SignalPool, how)
                 )[0]
@@ -157,7 +153,3 @@ def _joined(parts: list[Any]) -> Any:
     if parts[0] is None or len(parts) == 1:
         return parts[0]
     return torch.cat(parts)
-
-
-def _tensor(values: Any) -> Tensor:
-    return values if isinstance(values, Tensor) else torch.from_numpy(values)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.batches.base_reader import BaseReader
 from epilm.batches.motif_signals import Matrices, is_motif
 from epilm.batches.overlapping import OverlappingReader
 from epilm.errors import StoreError, UsageError, nearest
@@ -109,17 +110,12 @@ class Reads:
             store, cells, states=self.states, signals=[name for name, _, _ in self.signals]
         )
 
-    def reader(self, store: Store) -> OverlappingReader:
+    def reader(self, store: Store) -> OverlappingReader | BaseReader:
         """Make what reads this model's windows from a store."""
-        return OverlappingReader(
-            store,
-            self.spec,
-            self.window_bp,
-            signals=self.signals,
-            motifs=self.motifs,
-            codes=self.bases,
-            tracks=self.bases and bool(self.signals),
-        )
+        how = {"signals": self.signals, "motifs": self.motifs}
+        if self.bases:
+            return BaseReader(store, self.window_bp, **how)
+        return OverlappingReader(store, self.spec, self.window_bp, **how)
 
 
 def reads_of(spec: ModelSpec, about: Mapping[str, Any]) -> Reads:

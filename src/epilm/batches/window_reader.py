@@ -11,18 +11,19 @@ Axes: B windows, W bases, L tokens with special ones and padding, T without, S s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from epilm.batch import Batch, Sequences, Windows
-from epilm.batches.motif_signals import Matrices, MotifSignal, is_motif
+from epilm.batches.base_reader import BaseReader, SignalUse, tensor_of, transformed
+from epilm.batches.motif_signals import Matrices
 from epilm.batches.shuffled import shuffled
 from epilm.batches.token_truths import TOKEN_TRUTHS, find_truths, truths_asked
 from epilm.device import to_device
-from epilm.errors import RecipeError, StoreError, TrainingError, nearest
+from epilm.errors import RecipeError, StoreError, TrainingError
 from epilm.models.model_spec import ModelSpec
 from epilm.objectives.combine import weights
 from epilm.objectives.table import ObjectivesSpec
@@ -51,8 +52,6 @@ from epilm.tokens.state_tokens import (
     state_ids,
 )
 
-SignalUse = tuple[str, str, str]  # name, pooling, transform
-
 # What EBERT+ reads beside its hidden states (protocols 5.8).
 EBERT_PLUS_SIGNALS: tuple[SignalUse, ...] = (
     ("accessibility", "max", "log1p"),
@@ -80,8 +79,8 @@ class WindowReader:
         paper's.
     motifs : mapping
         Matrices of the signals "motif:NAME" (`motif_signals.choose_motifs`).
-    codes, tracks : bool
-        Whether to give the bases, and the signals base by base, too.
+    codes : bool
+        Whether to give the bases too.
 
     Attributes
     ----------
@@ -89,8 +88,8 @@ class WindowReader:
         T, k-mers of a window.
     length : int
         L.
-    tables : list of SignalTable or MotifSignal
-        What each signal is read from.
+    bases : BaseReader
+        Of the same windows: bases, and what each signal is read from.
 
     Raises
     ------
@@ -109,11 +108,10 @@ class WindowReader:
         signals: Sequence[SignalUse] = (),
         motifs: Mapping[str, Matrices] | None = None,
         codes: bool = False,
-        tracks: bool = False,
     ) -> None:
         check_k(spec.k, spec.stride)
-        self.store, self.spec, self.window_bp = store, spec, window_bp
-        self.signals, self.codes, self.tracks = tuple(signals), codes, tracks
+        self.store, self.spec, self.window_bp, self.codes = store, spec, window_bp, codes
+        self.bases = BaseReader(store, window_bp, signals=signals, motifs=motifs)
         self.tokens = n_window_tokens(window_bp, spec.k, spec.stride, spec.tail)
         needed = self.tokens + 2 * spec.special_tokens
         if self.tokens < 1:
@@ -143,34 +141,6 @@ class WindowReader:
                     do="Build it with --states, or leave the stream `states` out of the recipe.",
                 )
             self._states = store.states
-        self.tables: list[Any] = []
-        for name, how, transform in self.signals:
-            if is_motif(name):
-                self.tables.append(MotifSignal(store, (motifs or {})[name]))
-            elif name in store.signals:
-                self.tables.append(store.signals[name])
-            else:
-                raise StoreError(
-                    f"the store has no signal {name}",
-                    where=str(store.path),
-                    found=", ".join(store.signals) or "no signals",
-                    do=(
-                        f"Build it with --{name}."
-                        if name in ("accessibility", "mappability")
-                        else f"Build it with --signal {name}:CELL=FILE."
-                    ),
-                )
-            for key, value, known in (
-                ("pooling", how, get_args(SignalPool)),
-                ("transform", transform, ("raw", "log1p")),
-            ):
-                if value not in known:
-                    raise RecipeError(
-                        f"unknown {key}",
-                        where=f"signal {name}",
-                        found=value,
-                        do=nearest(value, known),
-                    )
 
     def __call__(
         self,
@@ -200,13 +170,13 @@ class WindowReader:
         Windows
             On the store's device.
         """
-        cells, chroms, starts = (
-            self._on_device(cells),
-            self._on_device(chroms),
-            self._on_device(starts),
-        )
-        turned = None if strands is None else self._flags(strands)
-        codes = self._bases(chroms, starts, turned)
+        bases = self.bases
+        cells, chroms, starts = bases.numbers(cells), bases.numbers(chroms), bases.numbers(starts)
+        turned = None if strands is None else bases.flags(strands)
+        # N after the window where the last token is filled up: (B, reach).
+        codes = bases.codes(chroms, starts, turned)
+        if self._reach > self.window_bp:
+            codes = torch.nn.functional.pad(codes, (0, self._reach - self.window_bp), value=4)
         if mixed is not None:
             flags, keys = mixed
             inside = shuffled(codes[:, : self.window_bp], keys)
@@ -222,11 +192,8 @@ class WindowReader:
         parts: dict[str, Tensor] = {}
         if self._states is not None:
             parts["states"] = self._state_tokens(cells, chroms, starts, turned)
-        if self.signals:
-            pooled, bases = self._signal_tokens(cells, chroms, starts, turned)
-            parts["signals"] = pooled
-            if self.tracks:
-                parts["tracks"] = bases
+        if bases.signals:
+            parts["signals"] = self._signal_tokens(cells, chroms, starts, turned)
         if self.codes:
             parts["codes"] = codes[:, : self.window_bp]
         return Windows(ids=ids, mask=mask, full=self.full, **parts)
@@ -240,10 +207,10 @@ class WindowReader:
             Of each token, the bin most of it lies in; -1 on special tokens and padding.
         """
         assert self._states is not None
-        starts = self._on_device(starts)
-        turned = None if strands is None else self._flags(strands)
+        starts = self.bases.numbers(starts)
+        turned = None if strands is None else self.bases.flags(strands)
         _, offset, _ = self._bins_of(starts, turned)
-        width, into = self._states.bin, _tensor(offset)
+        width, into = self._states.bin, tensor_of(offset)
         parts = [
             token_bins(into + at, bin=width, k=k, stride=self.spec.stride, tokens=tokens)
             for at, k, tokens in self._pieces()
@@ -252,34 +219,10 @@ class WindowReader:
 
     # -- the parts
 
-    def _on_device(self, numbers: Any) -> Any:
-        if isinstance(self.store.genome, Tensor):
-            return to_device(numbers, self.store.device, torch.int64)
-        return np.asarray(numbers, dtype=np.int64)
-
-    def _flags(self, strands: Any) -> Any:
-        if isinstance(self.store.genome, Tensor):
-            return to_device(strands, self.store.device, torch.bool)
-        return np.asarray(strands, dtype=bool)
-
     def _beside(self, values: Tensor, fill: float) -> Tensor:
         return beside_tokens(
             values, special_tokens=self.spec.special_tokens, width=self.length, fill=fill
         )
-
-    def _bases(self, chroms: Any, starts: Any, turned: Any) -> Tensor:
-        """Bases as they are read, N after the window where the last token is filled up: uint8 (B,
-        reach).
-        """
-        codes = _tensor(self.store.bases(chroms, starts, self.window_bp))
-        if turned is not None:
-            other = codes.flip(1)
-            codes = torch.where(
-                _tensor(turned)[:, None], torch.where(other > 3, other, 3 - other), codes
-            )
-        if self._reach > self.window_bp:
-            codes = torch.nn.functional.pad(codes, (0, self._reach - self.window_bp), value=4)
-        return codes
 
     def _bins_of(self, starts: Any, turned: Any) -> tuple[Any, Any, int]:
         """First bin to gather of each window, bases from where reading begins to the window's
@@ -307,10 +250,10 @@ class WindowReader:
     def _state_tokens(self, cells: Any, chroms: Any, starts: Any, turned: Any) -> Tensor:
         assert self._states is not None
         first, offset, n = self._bins_of(starts, turned)
-        codes = _tensor(self._states.gather(cells, chroms, first, n))
+        codes = tensor_of(self._states.gather(cells, chroms, first, n))
         if turned is not None:
-            codes = torch.where(_tensor(turned)[:, None], codes.flip(1), codes)
-        width, into = self._states.bin, _tensor(offset)
+            codes = torch.where(tensor_of(turned)[:, None], codes.flip(1), codes)
+        width, into = self._states.bin, tensor_of(offset)
         parts = [
             pool_states(codes, into + at, bin=width, k=k, stride=self.spec.stride, tokens=tokens)
             for at, k, tokens in self._pieces()
@@ -328,35 +271,13 @@ class WindowReader:
         cut = [(t * stride, self.window_bp - t * stride, 1) for t in range(whole, self.tokens)]
         return [(0, k, whole), *cut] if whole else cut
 
-    def _signal_tokens(
-        self, cells: Any, chroms: Any, starts: Any, turned: Any
-    ) -> tuple[Tensor, Tensor]:
-        k, stride = self.spec.k, self.spec.stride
-        pooled, bases = [], []
-        for (_, how, transform), table in zip(self.signals, self.tables, strict=True):
-            values = _tensor(table.windows(cells, chroms, starts, self.window_bp))
-            if turned is not None:
-                values = torch.where(_tensor(turned)[:, None], values.flip(1), values)
-            of_tokens = pool_to_tokens(values, k, stride, cast(SignalPool, how), self.tokens)
+    def _signal_tokens(self, cells: Any, chroms: Any, starts: Any, turned: Any) -> Tensor:
+        k, stride, pooled = self.spec.k, self.spec.stride, []
+        values = self.bases.values(cells, chroms, starts, turned)
+        for (_, how, transform), each in zip(self.bases.signals, values, strict=True):
+            of_tokens = pool_to_tokens(each, k, stride, cast(SignalPool, how), self.tokens)
             pooled.append(transformed(of_tokens, transform))
-            bases.append(transformed(values, transform) if self.tracks else values)
-        return self._beside(torch.stack(pooled, -1), 0), torch.stack(bases, -1)
-
-
-def transformed(values: Tensor, transform: str) -> Tensor:
-    """Give log(1 + x) of a signal, x below 0 (a track of log-ratios) as 0; or the signal as it is
-    ("raw").
-
-    Examples
-    --------
-    >>> transformed(torch.tensor([0.0, -3.0, 1.0]), "log1p")
-    tensor([0.0000, 0.0000, 0.6931])
-    """
-    return values.clamp(min=0).log1p() if transform == "log1p" else values
-
-
-def _tensor(array: Any) -> Tensor:
-    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+        return self._beside(torch.stack(pooled, -1), 0)
 
 
 class WindowMaker:

@@ -56,11 +56,9 @@ def test_a_preset_says_nothing_that_a_task_or_head_does_not_read():
         assert "pool" not in chosen("binding", BindingOptions(), **other)[1]
 
 
-def test_none_leaves_the_papers_values():
+def test_an_unknown_preset_is_refused():
     given = BindingOptions()
     own = {"checkpoint": "ebert", "head": None}
-    assert with_preset("none", TASKS["binding"], given, {}, **own) == (given, {})
-    assert with_steps("none", given, {}, 1) == (given, {})
     with pytest.raises(
         UsageError, match=r"--preset: unknown preset. Found 'lap'. Did you mean lab"
     ):
@@ -76,8 +74,7 @@ def pretrained(folder, recipe, hidden):
 @pytest.mark.parametrize("recipe", ["genebert_lab", "ebert_lab", "dnabert_lab"])
 def test_a_small_model_of_a_lab_recipe_takes_the_preset_unasked(tmp_path, recipe):
     pretrained(tmp_path / "run" / "model", recipe, 8)
-    assert find_preset("auto", tmp_path / "run") == ("lab", recipe)
-    assert find_preset("none", tmp_path / "run") == ("none", "")
+    assert find_preset(tmp_path / "run") == ("lab", recipe)
     assert recipe in list_recipes()
 
 
@@ -86,7 +83,7 @@ def test_no_other_model_takes_it_unasked(tmp_path):
     pretrained(tmp_path / "wide" / "model", "dnabert_lab", 264)
     for name in ("paper", "wide", "nothing", "random", "cnn"):
         checkpoint = tmp_path / name if (tmp_path / name).exists() else name
-        assert find_preset("auto", checkpoint) == ("none", ""), name
+        assert find_preset(checkpoint) == ("none", ""), name
 
 
 def test_what_was_taken_unasked_is_said(tmp_path):

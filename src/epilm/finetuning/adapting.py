@@ -19,7 +19,7 @@ _SEED = 2  # beside those of trunk and head (`finetuning.start`)
 
 
 def adapt(model: Finetuned, options: Learning, seed: int) -> list[str]:
-    """Let pairs learn in place of the trunk, where that is asked for; lines on it.
+    """Let pairs learn in place of the trunk; lines on it.
 
     Parameters
     ----------
@@ -33,8 +33,6 @@ def adapt(model: Finetuned, options: Learning, seed: int) -> list[str]:
     UsageError
         If the network has no trunk, the rank is too large, or peft is not installed.
     """
-    if not options.lora:
-        return []
     network, alpha = model.network, lora_alpha(options)
     trunk_name(network)  # says what has none
     about: dict[str, Any] = {"rank": options.lora, "alpha": alpha, "layers": options.lora_layers}
@@ -63,9 +61,7 @@ def settle(model: Finetuned) -> None:
     CheckpointError
         If the sum does not say what the adapted network said.
     """
-    kept = model.about.get("adapter") or model.about.get("merged")
-    if kept is None:
-        return
+    kept = model.about.get("adapter") or model.about["merged"]
     before = probe(model.network)
     model.pairs = unwrap(model.network)
     # On the CPU, as whoever opens the folder adds them: the same sum.

@@ -25,7 +25,13 @@ from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
-from epilm.finetuning.preset import check_width, find_preset, with_preset, with_steps
+from epilm.finetuning.preset import (
+    check_width,
+    find_preset,
+    preset_lines,
+    with_preset,
+    with_steps,
+)
 from epilm.finetuning.start import (
     Size,
     in_fp32_on_cpu,
@@ -190,35 +196,37 @@ def finetune(
     say = say if first else _silent
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
-    preset, recipe = find_preset(preset, checkpoint)
-    filled, from_preset = with_preset(
-        preset, chosen, given, options, checkpoint=str(checkpoint), head=head
-    )
+    recipe, filled, from_preset = "", given, dict[str, Any]()
+    if preset == "auto":
+        there = Path(checkpoint).is_dir()  # else a name, or what `prepare` will not open
+        preset, recipe = find_preset(checkpoint) if there else ("none", "")
+    if preset != "none":
+        filled, from_preset = with_preset(
+            preset, chosen, given, options, checkpoint=str(checkpoint), head=head
+        )
     chosen.check(filled)
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
     lesson = chosen.lesson(data, filled, say)
     learned = lesson.draw.steps(0, filled.batch_size)
-    given, raised = with_steps(preset, filled, options, len(learned))
-    from_preset |= raised
+    given = filled
+    if preset != "none":
+        given, raised = with_steps(preset, filled, options, len(learned))
+        from_preset |= raised
     model, told = prepare(chosen, lesson, given, checkpoint, init=init, size=size, k=k, head=head)
     if from_preset:
-        trunk = not model.bases
-        check_width(preset, from_preset, encoder_size(model.spec.encoder).hidden * trunk, told[0])
+        hidden = 0 if model.bases else encoder_size(model.spec.encoder).hidden
+        check_width(preset, from_preset, hidden, told[0])
         model.about["preset"] = {"name": preset, "chosen": from_preset}
-        values = ", ".join(f"{name} {value}" for name, value in from_preset.items())
-        told.append(f"preset {preset}: {values} ({len(learned) * given.epochs:,} steps)")
-        if recipe:
-            told.append(
-                f"{recipe} pre-trained it and says so; --preset none: the task's own values"
-            )
+        told += preset_lines(preset, from_preset, recipe, len(learned) * given.epochs)
     if getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
     if lesson.labels.per_base:
         sample = same_sample(np.unique(np.concatenate(learned)), MOST_CALIBRATED, 0, CALIBRATED)
         counted = lesson.examples.labels_of(sample)
         start_at_shares(model.network, counted, len(lesson.labels.names))
-    told += adapt(model, given, seed_of(given))
+    if given.lora:
+        told += adapt(model, given, seed_of(given))
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
     steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
@@ -388,7 +396,8 @@ def _learn(job: _Job, team: Team) -> Result:
 
     tries = learn(model.network, options, epochs_of, say, job.out)
     notes += tries.notes
-    settle(model)
+    if options.lora:
+        settle(model)
     if (calibrated := teacher.calibrate(machine)) is not None:
         say(calibrated)
     tables, said, outlines = _score_parts(lesson, teacher, machine, notes, say)

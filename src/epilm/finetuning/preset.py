@@ -62,27 +62,18 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def find_preset(name: str, checkpoint: str | Path) -> tuple[str, str]:
-    """Which preset is meant, and the recipe that says so.
+def find_preset(checkpoint: str | Path) -> tuple[str, str]:
+    """Find the preset of the recipe that pre-trained a checkpoint, and that recipe; "none" and ""
+    where there is none, or the encoder is wider than its rate is for.
 
     Parameters
     ----------
-    name : str
-        auto: the preset of the recipe that pre-trained the checkpoint, if the encoder is as small
-        as its rate is for; none where there is no such recipe. Any other is itself.
-    checkpoint : path or name
-        As `finetune` takes it. What is wrong with it is said by whoever opens it.
-
-    Examples
-    --------
-    >>> find_preset("auto", "cnn"), find_preset("lab", "random")
-    (('none', ''), ('lab', ''))
+    checkpoint : path
+        Of a folder. What is wrong with it is said by whoever opens it.
     """
-    if name != "auto":
-        return name, ""
     path = Path(checkpoint)
     try:
-        if not path.is_dir() or is_bert_folder(path):
+        if is_bert_folder(path):
             return "none", ""
         spec, extra = read_spec(find_checkpoint(path))
     except EpilmError:
@@ -108,7 +99,7 @@ def with_preset(
     Parameters
     ----------
     name : str
-        Key of PRESETS; none leaves everything as it is.
+        Key of PRESETS.
     task : Task
     given : dataclass
         The task's options. A value that differs from the default was said.
@@ -135,8 +126,6 @@ def with_preset(
     >>> with_preset("lab", task, given, {"lr": 2e-4}, checkpoint="random", head=None)[1]
     {'batch_size': 64}
     """
-    if name == "none":
-        return given, {}
     if name not in PRESETS:
         raise UsageError(
             "unknown preset",
@@ -174,12 +163,27 @@ def with_steps(
     >>> with_steps("lab", Learning(), {}, 100)[1], with_steps("lab", Learning(), {}, 300)[1]
     ({'epochs': 12}, {})
     """
-    if name == "none" or "epochs" in named or given.epochs != type(given)().epochs:
+    if "epochs" in named or given.epochs != type(given)().epochs:
         return given, {}
     epochs = -(-PRESETS[name].steps // max(steps, 1))
     if epochs <= given.epochs:
         return given, {}
     return replace(given, epochs=epochs), {"epochs": epochs}
+
+
+def preset_lines(name: str, chosen: Mapping[str, Any], recipe: str, steps: int) -> list[str]:
+    """Say what a preset filled in, and which recipe asked for it.
+
+    Examples
+    --------
+    >>> preset_lines("lab", {"lr": 0.002, "epochs": 12}, "", 1200)
+    ['preset lab: lr 0.002, epochs 12 (1,200 steps)']
+    """
+    values = ", ".join(f"{each} {value}" for each, value in chosen.items())
+    lines = [f"preset {name}: {values} ({steps:,} steps)"]
+    if recipe:
+        lines.append(f"{recipe} pre-trained it and says so; --preset none: the task's own values")
+    return lines
 
 
 def check_width(name: str, chosen: Mapping[str, Any], hidden: int, where: str) -> None:

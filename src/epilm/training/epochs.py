@@ -11,6 +11,7 @@ runs out names the largest batch that fits.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 from epilm.tokens.random import hash_bits
 from epilm.training.engine import Team
 from epilm.training.failed_step import keep_failed
-from epilm.training.fsdp import clip_gradients, sum_gradients
+from epilm.training.fsdp import sum_gradients
 from epilm.training.heap import kept_heap
 from epilm.training.learning import Learning, optim_of
 from epilm.training.log import plain
@@ -177,7 +178,8 @@ class Epochs:
         self.total = len(lesson.steps(0)) * spec.epochs
         self.optim = optim_of(spec, self.total)
         self.optimiser = Optimiser(self.model, self.optim, dict(rates or {}))
-        self.norms = SharedNorms(self.model, self.team.ranks)
+        alone = self.team.ranks.world == 1
+        self.norms = None if alone else SharedNorms(self.model, self.team.ranks)
         self.history, self.begun = History(), Begun()
         self.best_weights: dict[str, Tensor] | None = None
         self._speed_said = False
@@ -310,13 +312,15 @@ class Epochs:
                 where=step,
                 device=device,
             )
-            with fitting, self.norms.together():
+            with fitting, self.norms.together() if self.norms else nullcontext():
                 total += backward(here)
         if self.norms:
             most = -(-len(rows) // (ranks.world * piece))  # passes of the largest share
-            self._keep_pace(rows[:1], epoch, most - len(pieces))
-        sum_gradients(self.optimiser.weights, total, ranks)
-        norm = clip_gradients(self.optimiser.weights, spec.clip, ranks)
+            self._keep_pace(self.norms, rows[:1], epoch, most - len(pieces))
+        if ranks.world > 1:
+            sum_gradients(self.optimiser.weights, total, ranks)
+        longest = spec.clip if spec.clip > 0 else float("inf")
+        norm = nn.utils.clip_grad_norm_(self.optimiser.weights, longest)
         if not bool(torch.isfinite(total) & torch.isfinite(norm)):
             kept = self._keep_failed(mine, strands, pieces, epoch, lr)
             raise self.team.alike(
@@ -337,11 +341,11 @@ class Epochs:
         self.optimiser.step(lr)
         return total
 
-    def _keep_pace(self, row: Rows, epoch: int, passes: int) -> None:
+    def _keep_pace(self, norms: SharedNorms, row: Rows, epoch: int, passes: int) -> None:
         """Go through a row for nothing while other processes have rows left: norms are of all."""
         strand = np.zeros(1, bool) if self.spec.both_strands else None
         for _ in range(passes):
-            with self.norms.together(counts=False):
+            with norms.together(counts=False):
                 (self.lesson.loss(row, strand, epoch, self.place) * 0.0).backward()
 
     def _keep_failed(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from epilm.errors import CheckpointError, RecipeError
-from epilm.training.fsdp import is_cut, part_of
+from epilm.training.fsdp import part_of
 from epilm.training.optim_spec import OptimSpec
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm, nn.RMSNorm)
@@ -91,14 +91,14 @@ class Optimiser:
         muon = orthogonalised(model) if spec.name == "muon" else set()
         decay = decayed(model)
         scales = {"tower.": spec.tower_lr_multiplier} if scales is None else scales
-        groups: dict[tuple[bool, bool, float, bool], list[Tensor]] = {}
+        groups: dict[tuple[bool, bool, float, type], list[Tensor]] = {}
         for weight, name in self.names.items():
             longest = max(
                 (start for start in scales if name.startswith(start)), key=len, default=None
             )
             scale = 1.0 if longest is None else scales[longest]
-            # One kernel moves the weights of a group: all of them cut up, or none.
-            key = (name in muon, name in decay, scale, is_cut(weight))
+            # One kernel moves the weights of a group: all of them cut up (`fsdp`), or none.
+            key = (name in muon, name in decay, scale, type(weight))
             groups.setdefault(key, []).append(weight)
         rules: dict[bool, list[dict[str, object]]] = {False: [], True: []}
         for (by_muon, with_decay, scale, _), weights in groups.items():

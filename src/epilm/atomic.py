@@ -11,6 +11,7 @@ import errno
 import fcntl
 import glob
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -336,6 +337,22 @@ def atomic_file(path: str | Path, *, wants: int | None = None) -> Iterator[Path]
         if not isinstance(error, OSError) and not is_disk_full(error):
             raise
         raise cannot_write(error, path, wants) from error
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Round floats for reading; a value that is not finite becomes None, which JSON has.
+
+    Examples
+    --------
+    >>> plain({"a": 0.1234567891, "b": float("nan"), "c": 3})
+    {'a': 0.12345679, 'b': None, 'c': 3}
+    """
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, float):
+            value = float(f"{value:.8g}") if math.isfinite(value) else None
+        out[key] = value
+    return out
 
 
 def write_json(path: str | Path, value: Any, *, checked: bool = False) -> None:

@@ -74,8 +74,8 @@ def finetune(
     """
     import json as writer
 
+    from epilm.atomic import plain
     from epilm.finetuning.finetune import finetune as run
-    from epilm.training.log import plain
     from epilm.training.ranks import is_first, launched
 
     result = run(

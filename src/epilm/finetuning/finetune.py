@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.atomic import locked, not_hidden, write_json
+from epilm.atomic import locked, not_hidden, plain, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
@@ -59,7 +59,6 @@ from epilm.tensor_files import digest_of
 from epilm.training.engine import Team, machines, together
 from epilm.training.epochs import STATES, Epochs, rest_of
 from epilm.training.learning import schedule_warnings
-from epilm.training.log import plain
 from epilm.training.ranks import is_first, launched
 from epilm.training.state import model_tensors
 

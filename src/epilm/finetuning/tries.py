@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from epilm.atomic import plain
 from epilm.training.epochs import Epochs, History, write_log
 from epilm.training.learning import Learning, optim_of
-from epilm.training.log import plain
 from epilm.training.state import model_tensors
 
 SECOND = "second_try"  # folder of its state, inside the run's

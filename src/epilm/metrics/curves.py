@@ -13,8 +13,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from epilm.metrics.thresholded import as_classes
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -351,6 +349,23 @@ def recall_at_fdr_of(points: Curve, fdr: float, *, exact: bool = False) -> float
     # Thresholds fall along the curve: the first with rising thresholds is the last here.
     last = np.flatnonzero(passed)
     return float(points.tp[last[-1]] / points.positives) if len(last) else 0.0
+
+
+def as_classes(values: ArrayLike, name: str) -> Integers:
+    """Give classes as int64 (N,); what is not whole, negative or not a row is refused
+    (ValueError).
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or (
+        array.size and not np.issubdtype(array.dtype, np.integer) and array.dtype != bool
+    ):
+        raise ValueError(
+            f"{name} must be whole numbers in one dimension, not {array.dtype} {array.shape}"
+        )
+    array = array.astype(np.int64)
+    if array.size and array.min() < 0:
+        raise ValueError(f"{name} must not be negative")
+    return array
 
 
 def as_rows(labels: ArrayLike, scores: ArrayLike) -> tuple[Integers, Floats]:

@@ -9,6 +9,8 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from epilm.metrics.curves import as_classes
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
@@ -167,23 +169,6 @@ def mcc(labels: ArrayLike, predicted: ArrayLike) -> float:
     top = np.trace(table) * rows - true @ said
     below = np.sqrt(rows**2 - said @ said) * np.sqrt(rows**2 - true @ true)
     return float(top / below) if below > 0 else 0.0
-
-
-def as_classes(values: ArrayLike, name: str) -> Integers:
-    """Give classes as int64 (N,); what is not whole, negative or not a row is refused
-    (ValueError).
-    """
-    array = np.asarray(values)
-    if array.ndim != 1 or (
-        array.size and not np.issubdtype(array.dtype, np.integer) and array.dtype != bool
-    ):
-        raise ValueError(
-            f"{name} must be whole numbers in one dimension, not {array.dtype} {array.shape}"
-        )
-    array = array.astype(np.int64)
-    if array.size and array.min() < 0:
-        raise ValueError(f"{name} must not be negative")
-    return array
 
 
 def _ratio(top: Integers, below: Integers, warning: str | None) -> Floats:

@@ -101,10 +101,10 @@ def _fit_all(
     data: Path,
     seed: int,
 ) -> None:
+    from epilm.atomic import plain
     from epilm.baselines.sequence_models import fit_kmer, fit_motif
     from epilm.finetuning.finetune import finetune
     from epilm.metrics.classification import score_table
-    from epilm.training.log import plain
 
     for start, (run, init, freeze) in STARTS.items():
         lr = LR if freeze == "none" else LR_FROZEN

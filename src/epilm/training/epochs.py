@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from epilm.atomic import atomic_file
+from epilm.atomic import atomic_file, plain
 from epilm.device import Place, batch_fits
 from epilm.errors import TrainingError, UsageError
 from epilm.tensor_files import bytes_of, load_tensors, save_tensors
@@ -32,7 +32,6 @@ from epilm.training.failed_step import keep_failed
 from epilm.training.fsdp import sum_gradients
 from epilm.training.heap import kept_heap
 from epilm.training.learning import Learning, optim_of
-from epilm.training.log import plain
 from epilm.training.optim import Optimiser
 from epilm.training.schedule import lr_at
 from epilm.training.shared_norms import SharedNorms

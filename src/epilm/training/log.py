@@ -7,7 +7,6 @@ tensorboard are used where they are.
 """
 
 import json
-import math
 import resource
 import sys
 import time
@@ -17,26 +16,10 @@ from typing import Any
 
 import torch
 
-from epilm.atomic import atomic_file, cannot_write
+from epilm.atomic import atomic_file, cannot_write, plain
 from epilm.objectives.table import OBJECTIVES
 
 METRICS = "metrics.jsonl"
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Round floats for reading; a value that is not finite becomes None, which JSON has.
-
-    Examples
-    --------
-    >>> plain({"a": 0.1234567891, "b": float("nan"), "c": 3})
-    {'a': 0.12345679, 'b': None, 'c': 3}
-    """
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, float):
-            value = float(f"{value:.8g}") if math.isfinite(value) else None
-        out[key] = value
-    return out
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

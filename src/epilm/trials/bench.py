@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from epilm.atomic import locked
+from epilm.atomic import locked, plain
 from epilm.errors import CheckpointError, EpilmError, RecipeError
 from epilm.hub.load import spec_of
 from epilm.plots.page import read_lines
@@ -23,7 +23,6 @@ from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
 from epilm.tasks.binding.controls import controlled
 from epilm.tasks.binding.labels import BinLabels
-from epilm.training.log import plain
 from epilm.trials.descriptions import Ablation, Arm, Control, Pretraining, Setting
 from epilm.trials.learn import (
     BindingLesson,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+from epilm.atomic import plain
 from epilm.plots.page import read_lines
-from epilm.training.log import plain
 
 Row = dict[str, Any]
 

@@ -15,10 +15,9 @@ from typing import Any, Literal, TypeGuard
 
 import numpy as np
 
-from epilm.atomic import atomic_file, write_json
+from epilm.atomic import atomic_file, plain, write_json
 from epilm.metrics.bin_scores import HEADS, METRICS
 from epilm.metrics.ranking import rank_models
-from epilm.training.log import plain
 
 ERRORS = 2.0  # standard errors that a difference has to exceed
 MOST_SAID = 12  # lines on arms that a baseline is as good as

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epilm.atomic import plain
 from epilm.tasks.composition import letters_at
-from epilm.training.log import plain
 
 RULE = "GT..AG"
 SHOWN = (

@@ -94,14 +94,3 @@ def test_windows_far_apart_are_left_to_the_plain_reader(store, monkeypatch):
     reader = OverlappingReader(store, spec, 1000)
     monkeypatch.setattr(reader, "_stretch", None)  # would fail if it were called
     assert reader(0, np.zeros(3, np.int64), np.array([0, 5000, 10000])).ids.shape == (3, 144)
-
-
-def test_bases_and_tracks_for_models_that_read_them(store):
-    spec = ModelSpec(name="dbert", streams=("dna",), k=7, stride=7)
-    reader = OverlappingReader(
-        store, spec, 1000, signals=EBERT_PLUS_SIGNALS, codes=True, tracks=True
-    )
-    starts = np.arange(0, 500, 50)
-    windows = reader(1, np.zeros(10, np.int64), starts)
-    assert windows.codes.shape == (10, 1000)
-    assert windows.tracks.shape == (10, 1000, 2)

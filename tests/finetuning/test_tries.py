@@ -13,12 +13,13 @@ from torch import nn
 from epilm.device import Place
 from epilm.errors import UsageError
 from epilm.finetuning.finetune import finetune
-from epilm.finetuning.tries import SECOND, learn
+from epilm.finetuning.tries import SECOND, Tries, learn_again
 from epilm.metrics.classification import score_table
 from epilm.models.classifier import SequenceClassifier
 from epilm.training.epochs import Epochs, Judged
 from epilm.training.learning import Learning, check_learning
 from epilm.training.log import read_metrics
+from epilm.training.state import copied
 from toy_sequences import QUICK, planted, quick
 
 PLACE = Place(torch.device("cpu"), False, ())
@@ -51,7 +52,7 @@ class Two:
         return ""
 
 
-def taught(verdicts, spec=SPEC, out=None):
+def taught(verdicts, spec=SPEC, out=None, again=True):
     torch.manual_seed(0)
     lesson, lines = Two(verdicts), []
     lesson.network = nn.Linear(1, 1)
@@ -62,7 +63,11 @@ def taught(verdicts, spec=SPEC, out=None):
         seen.starts.append(lesson.network.weight.detach().clone())
         return Epochs(lesson.network, lesson, options, place=PLACE, say=lines.append, out=folder)
 
-    return learn(lesson.network, spec, epochs_of, lines.append, out), lesson.network, seen, lines
+    start, loop = copied(lesson.network), epochs_of(spec, out)
+    tries = Tries(loop.run())
+    if again:
+        tries = learn_again(loop, start, spec, epochs_of, lines.append)
+    return tries, lesson.network, seen, lines
 
 
 FLAT, FINE = (0.5, "flat scores"), (0.9, None)
@@ -85,7 +90,7 @@ def test_a_collapse_is_learned_again_from_the_same_start_with_a_longer_warm_up(t
     assert len(tries.first["history"]) == 2
     assert [row["valid_ap"] for row in read_metrics(tmp_path)] == [0.9, 0.9]
     # The weights are those of a run that had the longer warm-up from the first.
-    _, alone, *_ = taught([FINE, FINE], replace(SPEC, warmup=6.0))
+    _, alone, *_ = taught([FINE, FINE], replace(SPEC, warmup=6.0), again=False)
     assert torch.equal(network.weight, alone.weight)
 
 
@@ -94,19 +99,9 @@ def test_what_collapses_twice_is_the_first_try(tmp_path):
     assert lines[-1] == "the second try collapsed as well (flat scores): the first is kept"
     assert tries.count == 2
     assert tries.history.best == 0.5
-    _, alone, *_ = taught([FLAT, FLAT], replace(SPEC, tries=1))
+    _, alone, *_ = taught([FLAT, FLAT], again=False)
     assert torch.equal(network.weight, alone.weight)
     assert [row["valid_ap"] for row in read_metrics(tmp_path)] == [0.5, 0.5]
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "changes"),
-    [([FINE, FINE], {}), ([FLAT, FLAT], {"tries": 1}), ([(float("nan"), None)] * 2, {})],
-)
-def test_nothing_is_learned_again_where_nothing_collapsed_or_it_is_switched_off(verdicts, changes):
-    tries, *_, lines = taught(verdicts, replace(SPEC, **changes))
-    assert tries.count == 1
-    assert not any("SECOND TRY" in line for line in lines)
 
 
 def test_a_warm_up_that_can_be_no_longer_is_said():
@@ -142,9 +137,9 @@ def flat_at_first(monkeypatch):
     monkeypatch.setattr(Epochs, "__init__", begin)
 
 
-def run(out, say=None):
-    rows = planted(120)
-    own = {"checkpoint": "random", "size": "tiny", "k": 3, "settings": replace(QUICK, dropout=0.2)}
+def run(out, say=None, **changes):
+    rows, settings = planted(120), replace(QUICK, dropout=0.2, **changes)
+    own = {"checkpoint": "random", "size": "tiny", "k": 3, "settings": settings}
     return finetune("sequences", rows, out, say=say or (lambda line: None), **own)
 
 
@@ -186,6 +181,14 @@ def test_a_run_counts_its_tries_and_a_stop_in_either_changes_nothing(flat_at_fir
     done = run(tmp_path / "whole")
     assert done.tries == 2
     assert "constant prediction" in done.first_try["collapse"]
+
+
+def test_nothing_is_learned_again_where_that_is_switched_off(flat_at_first):
+    lines = []
+    once = run(None, lines.append, tries=1)
+    assert once.tries == 1
+    assert once.metrics["valid"]["collapse"]
+    assert not any("SECOND TRY" in line for line in lines)
 
 
 def test_few_valid_rows_are_not_called_collapsed():

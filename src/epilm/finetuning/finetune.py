@@ -42,7 +42,7 @@ from epilm.finetuning.start import (
     start_at_shares,
 )
 from epilm.finetuning.teacher import CALIBRATED, MOST_CALIBRATED, Teacher, tallied
-from epilm.finetuning.tries import SECOND, learn
+from epilm.finetuning.tries import SECOND, Tries, learn_again
 from epilm.finetuning.windows import learn_fusion_scale, reading_of
 from epilm.models.sizes import encoder_size
 from epilm.motifs.formats import read_collection
@@ -60,7 +60,7 @@ from epilm.training.engine import Team, machines, together
 from epilm.training.epochs import STATES, Epochs, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.ranks import is_first, launched
-from epilm.training.state import model_tensors
+from epilm.training.state import copied, model_tensors
 
 RUN, RESULT, MODEL, TASK = "run.json", "metrics.json", "model", "task.json"
 OUTLINES = "outlines.json"  # what the page draws
@@ -393,7 +393,11 @@ def _learn(job: _Job, team: Team) -> Result:
             team=team,
         )
 
-    tries = learn(model.network, options, epochs_of, say, job.out)
+    start = copied(model.network) if options.tries > 1 else {}
+    loop = epochs_of(options, job.out)
+    tries = Tries(loop.run())
+    if start and tries.history.collapse:
+        tries = learn_again(loop, start, options, epochs_of, say)
     notes += tries.notes
     if options.lora:
         settle(model)

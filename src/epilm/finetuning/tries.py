@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from epilm.atomic import plain
 from epilm.training.epochs import Epochs, History, write_log
 from epilm.training.learning import Learning, optim_of
-from epilm.training.state import model_tensors
+from epilm.training.state import copied, put_back
 
 SECOND = "second_try"  # folder of its state, inside the run's
 LONGER, LEAST, MOST = 3, 0.3, 0.5  # times the first warm-up, at least and at most of all steps
@@ -48,76 +47,56 @@ class Tries:
     first: dict[str, Any] = field(default_factory=dict)
 
 
-def learn(
-    network: nn.Module,
+def learn_again(
+    first: Epochs,
+    start: Mapping[str, Tensor],
     options: Learning,
     epochs_of: Callable[[Learning, Path | None], Epochs],
     say: Say,
-    out: Path | None,
 ) -> Tries:
-    """Learn, and once more where all that the model says of the valid part has collapsed.
+    """Learn once more, where all that the model says of the valid part has collapsed.
 
     Parameters
     ----------
-    network : nn.Module
-        At its start. Afterwards it has the best weights of the second try where that did not
-        collapse, and else of the first.
+    first : Epochs
+        Of the first try, which has run. Afterwards its network has the best weights of the second
+        one where that did not collapse, and else still its own.
+    start : mapping
+        What the network began with (`training.state.copied`).
     options : Learning
-        `tries` 1 switches it off.
     epochs_of : function (options, folder) -> Epochs
         The loop over this network.
-    out : path or None
-        Folder of the run.
     """
-    start = _copied(network) if options.tries > 1 else {}
-    epochs = epochs_of(options, out)
-    history = epochs.run()
-    alarm = collapsed(history)
-    if options.tries == 1 or not alarm:
-        return Tries(history)
-    warmup = optim_of(options, epochs.total).warmup_steps
-    longer = longer_warmup(warmup, epochs.total)
+    network, history, out = first.model, first.history, first.out
+    warmup = optim_of(options, first.total).warmup_steps
+    longer = longer_warmup(warmup, first.total)
     if longer is None:
         return Tries(history, notes=[f"SECOND TRY: none, the warm-up takes {warmup} steps already"])
     said = (
-        f"SECOND TRY: collapsed on valid ({alarm}) with a warm-up of {warmup} of"
-        f" {epochs.total} steps; learned again from the same start with {longer}"
+        f"SECOND TRY: collapsed on valid ({history.collapse}) with a warm-up of {warmup} of"
+        f" {first.total} steps; learned again from the same start with {longer}"
     )
     say(said)
-    best = _copied(network)
-    _put(network, start)
+    best = copied(network)
+    put_back(network, start)
     folder = None if out is None else out / SECOND
     if folder is not None:
-        epochs.team.first_does(lambda: folder.mkdir(exist_ok=True))
+        first.team.first_does(lambda: folder.mkdir(exist_ok=True))
     second = epochs_of(replace(options, warmup=float(longer)), folder).run()
-    first = {
+    before = {
         "warmup_steps": warmup,
-        "collapse": alarm,
+        "collapse": history.collapse,
         "best_epoch": history.best_epoch,
         "valid": {name: plain(table) for name, table in history.tables.items()},
         "history": [plain(row) for row in history.rows],
     }
-    if again := collapsed(second):
-        _put(network, best)
-        say(f"the second try collapsed as well ({again}): the first is kept")
-        return Tries(history, 2, [f"{said}: collapsed again, the first is kept"], first)
+    if second.collapse:
+        put_back(network, best)
+        say(f"the second try collapsed as well ({second.collapse}): the first is kept")
+        return Tries(history, 2, [f"{said}: collapsed again, the first is kept"], before)
     if out is not None:
-        epochs.team.first_does(lambda: write_log(out, second.rows))
-    return Tries(second, 2, [said], first)
-
-
-def collapsed(history: History) -> str:
-    """Say how the best epoch collapsed on the valid part; "" where an output did not.
-
-    Examples
-    --------
-    >>> collapsed(History(tables={"": {"collapse": "flat scores"}}))
-    'flat scores'
-    >>> collapsed(History(tables={"A": {"collapse": "flat scores"}, "B": {"collapse": None}}))
-    ''
-    """
-    alarms = [table.get("collapse") for table in history.tables.values()]
-    return str(alarms[0]) if alarms and all(alarms) else ""
+        first.team.first_does(lambda: write_log(out, second.rows))
+    return Tries(second, 2, [said], before)
 
 
 def longer_warmup(warmup: int, steps: int) -> int | None:
@@ -131,14 +110,3 @@ def longer_warmup(warmup: int, steps: int) -> int | None:
     """
     longer = min(max(LONGER * warmup, round(LEAST * steps)), int(MOST * steps))
     return longer if longer > warmup else None
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    """Weights and saved buffers as they are now, on the CPU."""
-    return {n: tensor.to("cpu", copy=True) for n, tensor in model_tensors(network).items()}
-
-
-def _put(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, value in model_tensors(network).items():
-            value.copy_(tensors[name])

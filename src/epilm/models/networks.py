@@ -250,6 +250,8 @@ def build_network(model: Any, about: Mapping[str, Any], seed: int | None = None)
     options = dict(about.get("head", {}))
     name = options.pop("name", None)
     kind = about["kind"]
+    if kind in NETWORKS and seed is None:
+        return NETWORKS[kind].build(shape, **options)
     if kind in NETWORKS:
         with seeded(seed):
             return NETWORKS[kind].build(shape, **options)

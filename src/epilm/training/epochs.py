@@ -40,6 +40,7 @@ from epilm.training.state import (
     load_state,
     model_tensors,
     newest_intact,
+    put_back,
     save_state,
 )
 
@@ -105,6 +106,20 @@ class History:
     best_epoch: int = 0  # counted from 1; 0: none was scored
     waited: int = 0
     steps: int = 0
+
+    @property
+    def collapse(self) -> str:
+        """How the best epoch collapsed on the valid part; "" where an output did not.
+
+        Examples
+        --------
+        >>> History(tables={"": {"collapse": "flat scores"}}).collapse
+        'flat scores'
+        >>> History(tables={"A": {"collapse": "flat scores"}, "B": {"collapse": None}}).collapse
+        ''
+        """
+        alarms = [table.get("collapse") for table in self.tables.values()]
+        return str(alarms[0]) if alarms and all(alarms) else ""
 
 
 class Begun(NamedTuple):
@@ -209,9 +224,7 @@ class Epochs:
                 f" {self.history.waited} epochs"
             )
         if self.best_weights is not None:
-            with torch.no_grad():
-                for name, value in model_tensors(self.model).items():
-                    value.copy_(self.best_weights[name])
+            put_back(self.model, self.best_weights)
         self.model.eval()
         return self.history
 

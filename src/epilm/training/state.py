@@ -40,6 +40,18 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return out
 
 
+def copied(model: nn.Module) -> dict[str, Tensor]:
+    """Weights and saved buffers as they are now, on the CPU, for `put_back`."""
+    return {name: tensor.to("cpu", copy=True) for name, tensor in model_tensors(model).items()}
+
+
+def put_back(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model the weights and buffers that it had."""
+    with torch.no_grad():
+        for name, value in model_tensors(model).items():
+            value.copy_(tensors[name])
+
+
 def load_model_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy weights into a model that has the same names and shapes.
 

@@ -36,7 +36,6 @@ from epilm.finetuning.start import (
     Size,
     in_fp32_on_cpu,
     prepare,
-    rates_of,
     seed_of,
     start_at_prior,
     start_at_shares,
@@ -57,7 +56,7 @@ from epilm.tasks.label_kinds import spoken
 from epilm.tasks.lesson import TaskLesson, same_sample
 from epilm.tensor_files import digest_of
 from epilm.training.engine import Team, machines, together
-from epilm.training.epochs import STATES, Epochs, rest_of
+from epilm.training.epochs import STATES, Epochs, rates_of, rest_of
 from epilm.training.learning import schedule_warnings
 from epilm.training.ranks import is_first, launched
 from epilm.training.state import copied, model_tensors

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from epilm.errors import InputError
 from epilm.genome.checks import make_table
 from epilm.tasks.binding.bins import Bins, grid, joined, read_bins, split_bins
-from epilm.tasks.binding.sources import among
+from epilm.tasks.binding.regions import among
 
 LADDER = "encode_dream_chip_hg19/ladder_regions_sample_100k.bed.gz"
 

@@ -12,7 +12,7 @@ from epilm.tasks.binding import (
     load_bins,
     write_labels,
 )
-from epilm.tasks.binding.sources import bins_of_regions, cells_of
+from epilm.tasks.binding.sources import cells_of
 from toy_labels import one_peak, peak_folder, toy
 
 
@@ -183,32 +183,6 @@ def test_cell_types_that_differ_in_punctuation_alone_are_hinted_at(tmp_path):
         "type-A and typeA differ in case and punctuation alone: if they are one cell type, name"
         " their files alike"
     ) in labels.notes
-
-
-def test_bins_are_laid_over_regions_and_what_holds_none_is_counted(tmp_path):
-    sizes = {"chr1": 10_000, "chr2": 3_000}
-    path = tmp_path / "regions.bed"
-    path.write_text("chr1\t1000\t1300\nchr1\t5000\t5100\nchrUn\t0\t900\nchr2\t0\t200\n")
-    bins, notes = bins_of_regions(path, sizes)
-    assert [bins.place(n) for n in range(len(bins))] == [
-        "chr1:1000-1200",
-        "chr1:1050-1250",
-        "chr1:1100-1300",
-        "chr2:0-200",
-    ]
-    assert notes == [
-        "1 of 4 regions lie on chromosomes that the store has not (chrUn)",
-        "1 of 3 regions hold no whole bin of 200 bp",
-    ]
-    assert len(bins_of_regions(path, sizes, ["chr2"])[0]) == 1
-    with pytest.raises(InputError, match=r"no bin is left to predict.*outside of chr2:500-900"):
-        bins_of_regions(path, sizes, ["chr2:500-900"])
-    path.write_text("chr2\t2000\t9000\n")
-    with pytest.raises(InputError, match=r"ends past its chromosome.*of two assemblies"):
-        bins_of_regions(path, sizes)
-    path.write_text("2\t2000\t2500\n")
-    with pytest.raises(InputError, match=r"named differently than in the store. Found 2"):
-        bins_of_regions(path, sizes)
 
 
 @pytest.mark.parametrize("kind", ["conservative", "relaxed"])

@@ -23,9 +23,10 @@ from epilm.tasks.binding.binding_scores import DreamEvaluation, evaluate_binding
 from epilm.tasks.binding.bins import grid, read_bins
 from epilm.tasks.binding.dream.track_writers import open_predictions
 from epilm.tasks.binding.labels import BinLabels
+from epilm.tasks.binding.regions import bins_of_regions
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.binding.silent import check_signals, silent_notes, stretches
-from epilm.tasks.binding.sources import bins_of_regions, cells_of, load_bins
+from epilm.tasks.binding.sources import cells_of, load_bins
 from epilm.tasks.contract import Say, Scorer, Task
 from epilm.tasks.label_kinds import Factors, column_of
 from epilm.tasks.lesson import TaskLesson

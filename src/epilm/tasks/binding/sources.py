@@ -13,7 +13,7 @@ import numpy as np
 
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.chromosomes import check_names, few
-from epilm.tasks.binding.bins import MARGIN, WIDTH, Bins, grid, read_bins, read_intervals
+from epilm.tasks.binding.bins import MARGIN, Bins, grid, read_intervals
 from epilm.tasks.binding.dream.challenge import PAIRS, names_cell, read_name
 from epilm.tasks.binding.dream.wilds import PLACES, read_wilds, wilds_cells
 from epilm.tasks.binding.labels import (
@@ -24,7 +24,7 @@ from epilm.tasks.binding.labels import (
     labels_from_peaks,
     read_labels,
 )
-from epilm.tasks.binding.lines import iter_lines
+from epilm.tasks.binding.regions import among, bins_among
 
 # Bins of a chromosome without any peak of a cell type: the challenge keeps chr1, chr8 and chr21 out
 # of its peak files, so that "no peak" there says nothing.
@@ -452,102 +452,6 @@ def _rebuilt(
     return BinLabels(bins, tuple(wanted), values, factor, tuple(notes))
 
 
-def bins_of_regions(
-    regions: Any, sizes: Mapping[str, int], chroms: Sequence[str] = ()
-) -> tuple[Bins, list[str]]:
-    """Lay bins over regions of a genome, or take those of a region file as they are.
-
-    Parameters
-    ----------
-    regions : path, DataFrame or Bins
-        BED of regions; a file of bins, one a line.
-    sizes : dict of chromosome to bp
-        Of the genome.
-    chroms : sequence of str
-        Keep bins inside these chromosomes or parts of them; all where there are none.
-
-    Returns
-    -------
-    bins : Bins
-    notes : list of str
-        Regions that are too short for a bin, or on chromosomes that the genome has not.
-
-    Raises
-    ------
-    InputError
-        If no bin is left, chromosomes are spelled otherwise, or a region ends past one.
-
-    Examples
-    --------
-    >>> from epilm.genome.checks import make_table
-    >>> table = make_table(["chr1"] * 2, [1000, 3000], [1300, 3100])
-    >>> bins, notes = bins_of_regions(table, {"chr1": 5000})
-    >>> bins.start.tolist(), notes
-    ([1000, 1050, 1100], ['1 of 2 regions hold no whole bin of 200 bp'])
-    """
-    where = str(regions) if isinstance(regions, str | Path) else "the regions"
-    bins = _laid(regions)
-    notes = []
-    if not isinstance(bins, Bins):
-        table = bins
-        unknown = set(check_names(_chroms_of(table), sizes, where, other="the store"))
-        named = np.asarray(table["chrom"]).astype(str)
-        if away := int(np.isin(named, sorted(unknown)).sum()):
-            notes.append(
-                f"{away:,} of {len(table):,} regions lie on chromosomes that the store has not"
-                f" ({few(sorted(unknown))})"
-            )
-            table = table[~np.isin(named, sorted(unknown))]
-        from epilm.genome.checks import check_ends
-
-        check_ends(
-            table,
-            sizes,
-            where,
-            do="Regions and store are of two assemblies, or cut the regions at the end.",
-        )
-        bins = grid(table)
-        holds = _holding(table, bins)
-        if short := int((~holds).sum()):
-            notes.append(
-                f"{short:,} of {len(table):,} regions hold no whole bin of {bins.width} bp"
-            )
-    if chroms:
-        bins = bins.take(bins.inside(chroms))
-    if not len(bins):
-        raise InputError(
-            "no bin is left to predict",
-            where=where,
-            found=f"regions outside of {', '.join(chroms)}",
-            do="Choose chromosomes that the regions are on (--chroms), or leave it out.",
-        )
-    return bins, notes
-
-
-def _holding(table: Any, bins: Bins) -> np.ndarray:
-    """Which regions hold a bin whole, (n,) bool."""
-    out = np.zeros(len(table), bool)
-    named = np.asarray(table["chrom"]).astype(str)
-    start, end = np.asarray(table["start"], np.int64), np.asarray(table["end"], np.int64)
-    for name, low, high in bins.runs():
-        here = named == name
-        starts = bins.start[low:high].astype(np.int64)
-        first = np.minimum(np.searchsorted(starts, start[here]), len(starts) - 1)
-        out[here] = (starts[first] >= start[here]) & (starts[first] + bins.width <= end[here])
-    return out
-
-
-def _laid(regions: Any) -> Any:
-    """Bins as they are: given, or one a line of a file; else the table of regions."""
-    if isinstance(regions, str | Path):
-        block = next(iter(iter_lines(regions, "a file of regions or bins", size=1 << 14)))
-        width = block.integers(2) - block.integers(1) if block.columns >= 3 else np.zeros(1)
-        if (width == WIDTH).all():
-            return read_bins(regions)
-        return read_intervals(regions)
-    return regions
-
-
 def _near_names(cells: Sequence[str]) -> list[str]:
     """Hint at cell types whose names differ in case and punctuation alone."""
     groups: dict[str, list[str]] = {}
@@ -594,21 +498,15 @@ def _bins(
     margin: int,
     where: str,
 ) -> Bins:
-    if regions is None:
-        if sizes is None:
-            raise UsageError(
-                "labels are rebuilt on bins, and nothing says where those lie",
-                where=where,
-                do=(
-                    "Give the store, whose genome they lie on (--store), or regions (--regions"
-                    " FILE)."
-                ),
-            )
-        return grid(sizes, chroms=chroms, margin=margin)
-    regions = _laid(regions)
-    if isinstance(regions, Bins):
-        return regions if chroms is None else regions.take(regions.inside(chroms))
-    return grid(regions, chroms=chroms, margin=margin)
+    if regions is not None:
+        return bins_among(regions, chroms, margin)
+    if sizes is None:
+        raise UsageError(
+            "labels are rebuilt on bins, and nothing says where those lie",
+            where=where,
+            do="Give the store, whose genome they lie on (--store), or regions (--regions FILE).",
+        )
+    return grid(sizes, chroms=chroms, margin=margin)
 
 
 def _narrowed(
@@ -618,11 +516,7 @@ def _narrowed(
     if chroms is not None:
         labels = labels.take(labels.bins.inside(chroms))
     if regions is not None:
-        allowed = (
-            regions
-            if isinstance(regions, Bins)
-            else _bins(None, None, regions, MARGIN, labels.factor)
-        )
+        allowed = bins_among(regions)
         keep = among(labels.bins, allowed)
         if not keep.any():
             raise InputError(
@@ -646,15 +540,3 @@ def _narrowed(
             )
             labels = labels.take(clear)
     return BinLabels(labels.bins, labels.cells, labels.values, labels.factor, tuple(notes))
-
-
-def among(bins: Bins, others: Bins) -> np.ndarray:
-    """Say which bins are among others, (n,) bool."""
-    out = np.zeros(len(bins), bool)
-    runs = {name: (low, high) for name, low, high in others.runs()}
-    for name, low, high in bins.runs():
-        if name in runs:
-            known = others.start[runs[name][0] : runs[name][1]]
-            at = np.minimum(np.searchsorted(known, bins.start[low:high]), len(known) - 1)
-            out[low:high] = known[at] == bins.start[low:high]
-    return out

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from epilm.batches.base_reader import BaseReader
 from epilm.batches.motif_signals import MotifSignal, choose_motifs
 from epilm.batches.overlapping import OverlappingReader
 from epilm.batches.window_reader import WindowReader
@@ -144,9 +145,7 @@ def test_all_readers_give_the_same_bits(store, matrices, reverse):
 
 
 def test_bases_beside_scores_for_a_network_that_reads_bases(store, matrices):
-    reader = OverlappingReader(
-        store, SPEC, 600, signals=SIGNALS[:1], motifs=matrices, codes=True, tracks=True
-    )
+    reader = BaseReader(store, 600, signals=SIGNALS[:1], motifs=matrices)
     windows = reader(0, np.zeros(3, np.int64), np.array([0, 50, 100]))
     assert torch.equal(
         windows.tracks[..., 0],

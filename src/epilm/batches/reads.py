@@ -112,7 +112,7 @@ class Reads:
 
     def reader(self, store: Store) -> OverlappingReader | BaseReader:
         """Make what reads this model's windows from a store."""
-        how = {"signals": self.signals, "motifs": self.motifs}
+        how: dict[str, Any] = {"signals": self.signals, "motifs": self.motifs}
         if self.bases:
             return BaseReader(store, self.window_bp, **how)
         return OverlappingReader(store, self.spec, self.window_bp, **how)

@@ -487,7 +487,7 @@ def learning_of(
 
 
 def _usual_rate(models: Sequence[Competitor]) -> float:
-    presets = {find_preset("auto", each.checkpoint)[0] for each in models}
+    presets = {find_preset(each.checkpoint)[0] for each in models}
     if len(presets) != 1 or presets == {"none"}:
         return 2e-4
     return float(PRESETS[presets.pop()].values["lr"])

@@ -36,6 +36,15 @@ def test_every_wish_is_softmax_of_products_times_values(wish, kind):
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("wish", ["auto", "plain", "sdpa"])
+@pytest.mark.parametrize("dropout", [0.0, 1e-9])
+def test_some_queries_alone_give_what_they_give_among_all(wish, dropout):
+    x, mask = qkv(length=300), (torch.arange(300) < 280)[None, None, None]
+    for own in (None, mask):
+        some = attend(x[0][:, :, 5:8], x[1], x[2], own, dropout, wish)
+        torch.testing.assert_close(some, attend(*x, own, 0.0, "plain")[:, :, 5:8])
+
+
 def test_dropout_of_the_plain_way_takes_weights_out_of_a_table_that_is_otherwise_the_same():
     x = qkv(length=8)  # as many tokens as a head is wide
     values = torch.eye(8).expand(x[2].shape)  # the mixture of these is the table itself

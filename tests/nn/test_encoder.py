@@ -253,9 +253,10 @@ def test_an_encoder_can_be_made_longer():
 @pytest.mark.parametrize(
     "how", ["full", "padded", "packed", "rotary", "bias", "attentions", "checkpointed", "all"]
 )
-def test_tokens_that_are_read_are_what_they_are_among_all(how):
-    """Leaving the others out after the last attention changes no vector that is read, and no
-    gradient.
+@pytest.mark.parametrize("of_each", [False, True])
+def test_tokens_that_are_read_are_what_they_are_among_all(how, of_each):
+    """Leaving the others out after the last attention, or before it, changes no vector that is
+    read, and no gradient.
     """
     torch.manual_seed(0)
     encoder = SequenceEncoder(
@@ -274,14 +275,23 @@ def test_tokens_that_are_read_are_what_they_are_among_all(how):
     )  # out of order, one twice, tokens of all three sequences; 33 is padding
     if how == "all":
         rows = torch.arange(3 * 17)
+    asked = rows
+    if of_each:
+        asked = torch.tensor([[16, 5, 0, 5], [0, 1, 2, 3], [9, 3, 0, 3]])  # 9 of the last: padding
+        asked = torch.arange(17).expand(3, 17) if how == "all" else asked
+        rows = (asked + 17 * torch.arange(3)[:, None]).flatten()
     real = torch.ones(51, dtype=torch.bool) if x["mask"] is None else x["mask"].flatten()
     weights = torch.randn(len(rows), 32, dtype=torch.float64) * real[rows, None]
     found = []
-    for read in (rows, None):
+    for read in (asked, None):
         encoder.zero_grad()
         hidden, attentions = encoder(**x, rows=read)
         assert (attentions is None) == (how != "attentions")
-        hidden = hidden if read is not None else hidden.flatten(0, 1)[rows]
+        if read is None:
+            hidden = hidden.flatten(0, 1)[rows]
+        else:
+            assert hidden.shape == (*asked.shape, 32)
+            hidden = hidden.flatten(0, -2)
         assert hidden.shape == (len(rows), 32)
         assert torch.isfinite(hidden).all()
         (hidden * weights).sum().backward()
@@ -298,3 +308,6 @@ def test_no_layers_and_no_rows_are_fine_too():
         encoder.blocks = torch.nn.ModuleList()
         rows = torch.tensor([20, 3])
         torch.testing.assert_close(encoder(**x, rows=rows)[0], encoder(**x)[0].flatten(0, 1)[rows])
+        each = torch.tensor([[4], [0], [2]])
+        read = encoder(**x)[0].gather(1, each[..., None].expand(-1, -1, 32))
+        torch.testing.assert_close(encoder(**x, rows=each)[0], read)

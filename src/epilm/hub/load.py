@@ -207,8 +207,7 @@ class Loaded:
         else:
             hidden, _ = encoder(ids.to(device), None, mask.to(device), rows=rows)
         # As in training: one pool, or the same model would give two vectors.
-        tokens = hidden if rows is None else hidden[:, None]
-        return pool_of(tokens, mask.to(device), how, encoder.pooler)
+        return pool_of(hidden, mask.to(device), how, encoder.pooler)
 
 
 def places_of_pool(ids: Tensor, how: Pool) -> Tensor | None:

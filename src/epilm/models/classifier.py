@@ -173,8 +173,7 @@ class SequenceClassifier(nn.Module):
     def _vectors(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """One vector a piece, (N, H)."""
         read = pooled_places(ids, self.pooling)
-        hidden, _ = self.encoder(ids, segments, mask, rows=read)
-        hidden = hidden if read is None else hidden[:, None]  # (N, L or 1, H)
+        hidden, _ = self.encoder(ids, segments, mask, rows=read)  # (N, L or 1, H)
         return pool_tokens(hidden, mask, self.pooling, self.encoder.pooler)
 
     def _joined(self, vectors: Tensor, owner: Tensor | None, samples: int) -> Tensor:

@@ -150,12 +150,12 @@ class EBERT(nn.Module):
             model without a state stream does not read them.
         full : bool
             The mask is known to be True everywhere: attention goes without it.
-        rows : int64 (M,), optional
-            The tokens that are read, as places in the flattened (B, L).
+        rows : int64 (M,) or (B, T), optional
+            The tokens that are read, as places in the flattened (B, L), or T in each row.
 
         Returns
         -------
-        float (B, L, H), or (M, H) with `rows`
+        float (B, L, H), or with `rows` (M, H) or (B, T, H)
             Vectors on padding are finite and meaningless.
 
         Raises

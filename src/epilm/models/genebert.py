@@ -23,7 +23,6 @@ from epilm.models.grouping import (
     by_sample,
     masked_mean,
     pool_tokens,
-    pooled_places,
 )
 from epilm.models.token_heads import answer_tokens, asked_of_tokens, keep_token_heads
 from epilm.nn.encoder import SequenceEncoder
@@ -153,8 +152,10 @@ class GeneBERT(nn.Module):
         n = len(sequences.ids)
         # Cross-attention attends to all tokens.
         fused = isinstance(self.fusion, CrossAttentionFusion)
-        pooled = None if fused or whole else pooled_places(sequences.ids, self.pooling)
-        rows = None if pooled is None else torch.cat([pooled, at])
+        rows = None
+        if not (fused or whole or self.pooling == "mean"):
+            length = sequences.ids.shape[1]
+            rows = torch.cat([length * torch.arange(n, device=at.device), at])
         hidden, _ = self.encoder(
             sequences.ids if words is None else None,
             sequences.segments,

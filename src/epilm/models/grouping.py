@@ -171,16 +171,16 @@ def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -
 
 
 def pooled_places(ids: Tensor, how: Pooling) -> Tensor | None:
-    """Places (N,) of the tokens that a pooling reads, in the flattened (N, L); None where it reads
-    all of them.
+    """Places (N, 1) of the token that a pooling reads in each row of (N, L); None where it reads all
+    of them.
 
     Examples
     --------
     >>> pooled_places(torch.zeros(3, 4), "cls").tolist()
-    [0, 4, 8]
+    [[0], [0], [0]]
     >>> pooled_places(torch.zeros(3, 4), "mean")
     """
-    return None if how == "mean" else torch.arange(ids.shape[0], device=ids.device) * ids.shape[1]
+    return None if how == "mean" else ids.new_zeros(len(ids), 1, dtype=torch.int64)
 
 
 class ChunkPool(nn.Module):

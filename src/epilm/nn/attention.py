@@ -155,6 +155,7 @@ def attend(
     Parameters
     ----------
     q, k, v : float (N, heads, L, D)
+        Fewer queries than keys are fine.
     mask : bool or float, broadcastable to (N, heads, L, L), or None
         True = may be attended; a float is added to the scores.
     dropout : float
@@ -166,6 +167,7 @@ def attend(
     Returns
     -------
     float (N, heads, L, D)
+        As many as queries.
 
     Examples
     --------
@@ -177,7 +179,7 @@ def attend(
         hidden = None if mask is None else ~mask.expand(*q.shape[:2], *mask.shape[2:]).flatten(0, 1)
         tables = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
         return attend_in_blocks(*tables, dropout, hidden, block).view(q.shape)
-    if wish == "plain" or (wish == "auto" and _plain_is_faster(q, dropout)):
+    if wish == "plain" or (wish == "auto" and _plain_is_faster(k, dropout)):
         return _plain(q, k, v, mask, dropout)
     if q.device.type != "cuda" or wish == "sdpa" or torch.compiler.is_compiling():
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
@@ -195,24 +197,22 @@ def _blocks_are_faster(q: Tensor, k: Tensor, mask: Tensor | None, dropout: float
     return takes and q.shape == k.shape and 0 < dropout < 1 and q.shape[2] >= BLOCKS_FROM
 
 
-def _plain_is_faster(q: Tensor, dropout: float) -> bool:
-    if q.device.type != "cpu":
+def _plain_is_faster(k: Tensor, dropout: float) -> bool:
+    if k.device.type != "cpu":
         return False
-    if q.dtype == torch.float32:
+    if k.dtype == torch.float32:
         return dropout > 0
-    return q.dtype == torch.bfloat16 and q.shape[2] <= (
+    return k.dtype == torch.bfloat16 and k.shape[2] <= (
         PLAIN_UP_TO if dropout > 0 else PLAIN_UP_TO_WITHOUT_DROPOUT
     )
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
     n, heads, length, width = q.shape
-    q, k, v = (x.reshape(n * heads, length, width) for x in (q, k, v))  # (N * heads, L, D)
+    q, k, v = (x.reshape(n * heads, x.shape[2], width) for x in (q, k, v))  # (N * heads, L, D)
     scores = torch.baddbmm(q.new_empty(1, 1, 1), q, k.transpose(1, 2), beta=0, alpha=width**-0.5)
     if mask is not None:
-        scores = _masked(scores.view(n, heads, length, length), mask).view(
-            n * heads, length, length
-        )
+        scores = _masked(scores.unflatten(0, (n, heads)), mask).flatten(0, 1)
     weights = scores.softmax(-1)
     return torch.bmm(drop(weights, dropout), v).view(n, heads, length, width)  # (N, heads, L, D)
 

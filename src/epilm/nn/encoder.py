@@ -89,16 +89,19 @@ class EncoderBlock(nn.Module):
 
         With `pack` from (T, H) to (T, H), tokens as they stand there. `by` turns queries and keys.
         With `rows` int64 (M,) to (M, H): every token is attended to, the rest is done for those
-        tokens alone.
+        tokens alone. With (N, T), places in each sequence, to (N, T, H): no other token attends.
         """
+        of_each = rows if rows is not None and rows.ndim == 2 else None
         weights = None
         qkv = self.qkv(x) if by is None else turned(self.qkv(x), by, self.heads)
         if pack is not None:
             dropout = self.attention_dropout if self.training else 0.0
             mixed = attend_packed(qkv, pack, self.heads, dropout, self.attention)
         else:
-            mixed, weights = self._mix(qkv, mask, need_weights)
-        if rows is not None:
+            mixed, weights = self._mix(qkv, mask, need_weights, of_each)
+        if of_each is not None:
+            x = x.gather(1, of_each[..., None].expand(-1, -1, x.shape[-1]))
+        elif rows is not None:
             x, mixed = (part.flatten(0, -2).index_select(0, rows) for part in (x, mixed))
         x = self.kernels.add_norm(x, self.out(mixed), self.attention_norm, self.dropout)
         update = self.down(F.gelu(self.up(x)))
@@ -106,12 +109,17 @@ class EncoderBlock(nn.Module):
         return x, weights
 
     def _mix(
-        self, qkv: Tensor, mask: Tensor | None, need_weights: bool
+        self, qkv: Tensor, mask: Tensor | None, need_weights: bool, of_each: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Attention of rows with their padding: (N, L, 3 H) to (N, L, H)."""
+        """Attention of rows with their padding: (N, L, 3 H) to (N, L, H), or to those of tokens
+        `of_each` (N, T).
+        """
         n, length, width = qkv.shape
         hidden = width // 3
         q, k, v = split_heads(qkv, self.heads)
+        if of_each is not None:
+            length = of_each.shape[1]
+            q = q.gather(2, of_each[:, None, :, None].expand(-1, self.heads, -1, q.shape[-1]))
         dropout = self.attention_dropout if self.training else 0.0
         weights = None
         if need_weights:
@@ -286,14 +294,14 @@ class SequenceEncoder(nn.Module):
             Added to the attention scores of every block.
         return_attentions : bool
             Also give the attention tables; they are computed without the fused kernel then.
-        rows : int64 (M,), optional
-            The tokens that are read, as places in the flattened (N, L); one may come twice. After
-            the last attention the others are left out, three quarters of the products of the last
-            block.
+        rows : int64 (M,) or (N, T), optional
+            The tokens that are read, as places in the flattened (N, L), or T in each sequence; one
+            may come twice. After the last attention the others are left out, three quarters of the
+            products of the last block; with (N, T) they do not ask in that attention either.
 
         Returns
         -------
-        hidden : float (N, L, H), or (M, H) with `rows`
+        hidden : float (N, L, H), or with `rows` (M, H) or (N, T, H)
             Vectors on padding are finite and meaningless.
         attentions : list of float (N, heads, L, L), one a block, or None
 
@@ -306,7 +314,7 @@ class SequenceEncoder(nn.Module):
             if ids is None:
                 raise ValueError("give either ids or inputs_embeds")
             inputs_embeds = self.embed(ids)
-        length = inputs_embeds.shape[1]
+        n_rows, length = inputs_embeds.shape[:2]
         if length > self.max_positions:
             raise InputError(
                 "the input is longer than the encoder's position table",
@@ -328,10 +336,18 @@ class SequenceEncoder(nn.Module):
                 length, self.width_of_head, x.device, None if pack is None else pack.at % length
             )
         attentions: list[Tensor] = []
-        last, at = 0, rows  # the block that goes on with some tokens alone, and their places
+        places = rows  # in the flattened (N, L)
+        if rows is not None and rows.ndim == 2:
+            first = length * torch.arange(n_rows, device=rows.device)
+            places = (rows + first[:, None]).flatten()
+        last, at = 0, places  # the block that goes on with some tokens alone, and their places
         # A program is made for one shape, and how many rows are read may change with every batch.
-        if rows is not None and not self.compiled and len(rows) < x.shape[:-1].numel():
-            last, at = len(self.blocks), rows if pack is None else pack.places(rows)
+        if places is not None and not self.compiled and len(places) < x.shape[:-1].numel():
+            last = len(self.blocks)
+            if pack is not None:
+                at = pack.places(places)
+            elif not return_attentions and attention_bias is None:
+                at = rows
         # Inside a program the kernel is that of the moment it was made: chosen around it, not
         # within.
         with kernels_around(x.device, self.attention) if self.compiled else nullcontext():
@@ -348,7 +364,9 @@ class SequenceEncoder(nn.Module):
         x = x.to(inputs_embeds.dtype)  # fused sums leave it in that of autocast
         if not last:
             x = x if pack is None else pack.spread(x)
-            x = x if rows is None else x.flatten(0, 1).index_select(0, rows)
+            x = x if places is None else x.flatten(0, 1).index_select(0, places)
+        if rows is not None:
+            x = x.view(*rows.shape, x.shape[-1])
         return x, attentions if return_attentions else None
 
     def embed(self, ids: Tensor) -> Tensor:

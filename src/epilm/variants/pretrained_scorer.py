@@ -146,7 +146,7 @@ class PretrainedScorer:
         )
 
     def _encode(self, ids: Tensor, mask: Tensor, rows: Tensor | None) -> Tensor:
-        """Vectors of tokens (R, L, H), or of those asked about (M, H)."""
+        """Vectors of tokens (R, L, H), or of those asked about, `rows` (R, T): (R, T, H)."""
         trunk = find_trunk(self.model.model)
         ids, mask = ids.to(self.device), mask.to(self.device)
         rows = None if rows is None else rows.to(self.device)
@@ -167,8 +167,7 @@ class PretrainedScorer:
         ids, mask = self._wrapped(kmer_ids(codes, spec.k, spec.stride).astype(np.int64))
         rows = None if self._sites else pooled_places(ids, how)
         hidden = self._encode(ids, mask, rows)
-        tokens = hidden if rows is None else hidden[:, None]
-        pooled = pool_tokens(tokens, mask.to(self.device), how, self.model.encoder.pooler)
+        pooled = pool_tokens(hidden, mask.to(self.device), how, self.model.encoder.pooler)
         if not self._sites:
             return (pooled.cpu(),)
         assert self.motif_head is not None
@@ -199,10 +198,10 @@ class PretrainedScorer:
     def _log_odds(self, hidden: NDArray[np.int64], at: Rows) -> tuple[Tensor]:
         """Log-probabilities (R, T, V) of tokens `at` (R, T) that `hidden` ids (R, L) hide."""
         ids, mask = self._wrapped(hidden)
-        first = ids.shape[1] * torch.arange(len(ids))[:, None] + int(self.model.spec.special_tokens)
-        vectors = self._encode(ids, mask, (torch.from_numpy(at) + first).flatten())
+        places = torch.from_numpy(at) + int(self.model.spec.special_tokens)
+        vectors = self._encode(ids, mask, places)
         assert self.head is not None
-        odds = self.head(vectors).double().log_softmax(-1).cpu()
+        odds = self.head(vectors.flatten(0, 1)).double().log_softmax(-1).cpu()
         return (odds.view(*at.shape, -1),)
 
     def _mean_log_odds(self, codes: Codes, begin: Rows, ends: Rows) -> Values:

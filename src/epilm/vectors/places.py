@@ -154,5 +154,4 @@ class PlaceVectors:
         rows = places_of_pool(table, self.pool)
         beside = padded([row for row in states if row is not None])
         hidden = trunk.encode(table, mask, beside, rows=rows)
-        tokens = hidden if rows is None else hidden[:, None]
-        return pool_of(tokens, mask, self.pool, encoder.pooler)
+        return pool_of(hidden, mask, self.pool, encoder.pooler)

@@ -26,7 +26,7 @@ def by_pairs(model, ref, alt, begin, ends):
     """What the scorer of variants says: ALT less REF, mean over both strands."""
     codes = np.stack([ref, alt])[None]
     starts = np.array([[begin, begin]])
-    pairs = WindowPairs(codes, starts, np.array([ends]), ("c",), np.array([0]))
+    pairs = WindowPairs(codes, starts, np.array([ends]), ("c",), np.array([0]), starts)
     scorer = PretrainedScorer(model, ["llr"])
     said = [scorer(each).sides["llr"][0] for each in (pairs, pairs.turned())]
     return np.mean([side[1] - side[0] for side in said])

@@ -9,13 +9,15 @@ from epilm.nn.altered import Altered, added, convolved, every, pooled
 
 
 def copies(width=23, channels=3, m=2, seed=0, hang=True):
-    """A sequence, stretches at every place (also half outside), and the copies written out."""
+    """Two sequences, stretches at every place (also half outside), and the copies written out."""
     generator = torch.Generator().manual_seed(seed)
-    whole = torch.randn(channels, width, generator=generator)
+    whole = torch.randn(2, channels, width, generator=generator)
     first, last = (1 - m, width) if hang else (0, width - m + 1)
-    start = torch.arange(first, last)
-    altered = Altered(whole, start, torch.randn(len(start), channels, m, generator=generator))
-    full = whole.repeat(len(start), 1, 1)
+    start = torch.arange(first, last).repeat(2)
+    of = torch.arange(len(start)) % 2
+    values = torch.randn(len(start), channels, m, generator=generator)
+    altered = Altered(whole, start, values, of)
+    full = whole[of]
     for row, begin in enumerate(start.tolist()):
         for i in range(m):
             if 0 <= begin + i < width:
@@ -50,7 +52,7 @@ def test_a_maximum_is_the_same_also_over_what_is_left_at_the_end(width, ceil_mod
 def test_the_largest_value_of_a_copy_may_lie_anywhere(m):
     altered, full = copies(m=m)
     assert torch.equal(altered.largest(), full.amax(2))
-    lower = Altered(altered.whole, altered.start, altered.values - 9)  # what was largest is gone
+    lower = altered._replace(values=altered.values - 9)  # what was largest is gone
     assert torch.equal(lower.largest(), lower.laid_out().amax(2))
 
 
@@ -71,5 +73,6 @@ def test_a_cropped_input_is_added():
 
 def test_only_what_a_change_reaches_is_computed():
     layer = nn.Conv1d(1, 1, 7, padding=3)
-    altered = Altered(torch.zeros(1, 1000), torch.tensor([10, 500]), torch.ones(2, 1, 1))
+    start, of = torch.tensor([10, 500]), torch.tensor([0, 0])
+    altered = Altered(torch.zeros(1, 1, 1000), start, torch.ones(2, 1, 1), of)
     assert convolved(altered, layer).values.shape == (2, 1, 7)

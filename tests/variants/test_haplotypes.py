@@ -116,6 +116,23 @@ def test_windows_hold_the_two_haplotypes_and_the_smaller_comes_first():
     assert first == forward[::-1].translate(str.maketrans("ACGT", "TGCA"))
 
 
+@pytest.mark.parametrize("shift", [0, 3, -2])
+@pytest.mark.parametrize("grid", [1, 4, 5])
+def test_alleles_of_one_length_lie_in_one_stretch_of_all_windows_of_a_grid(grid, shift):
+    windowing = Windowing(40, (shift,), grid)
+    for length in (1, 2, 5):
+        changes = [
+            Change("chr1", at, LETTERS[at : at + length], "A" * length) for at in range(30, 60)
+        ]
+        pairs, _ = make_pairs(Genome(), changes, windowing, shift)
+        assert (pairs.cells == pairs.cells[0]).all()
+        begin, end = pairs.cells[0]
+        # As narrow as it can be: somewhere they stand at either end.
+        assert (pairs.begin.min(), pairs.ends.max()) == (begin, end)
+        turned = pairs.turned()
+        assert (turned.begin.min(), turned.ends.max()) == tuple(turned.cells[0])
+
+
 def test_a_window_that_cannot_be_read_has_a_reason():
     bases = BASES.copy()
     bases[60] = 4

@@ -24,7 +24,7 @@ class Weigher:
     """The value of a window: each base's code times its place, so that strand and shift count."""
 
     sides, between = ("weight",), ("apart",)
-    network, device, notes = None, None, ("heavy",)
+    network, device, notes, symmetric = None, None, ("heavy",), False
 
     def __init__(self, width=None, widest=None):
         self.width, self.widest = width, widest
@@ -100,3 +100,29 @@ def test_the_width_is_the_models_own_its_widest_or_what_motifs_need():
         for scorer in (Weigher(width=30), Weigher(widest=64), Weigher())
     ]
     assert widths == [30, 64, 200]
+
+
+class OneStrand(Weigher):
+    """Says that both strands are alike, and is told of one."""
+
+    symmetric = True
+
+    def __call__(self, pairs):
+        assert not pairs.reverse
+        return super().__call__(pairs)
+
+
+def test_a_scorer_to_which_strands_are_alike_is_asked_about_one():
+    windowing = windowing_of([Weigher()], 20, (0, 3), 1, None)
+    said = PairScores([OneStrand()], windowing)(CHANGES, Genome())
+    for row, (_, at, _, alt) in enumerate(CHANGES):
+        values = []
+        for shift in (0, 3):
+            ref = LETTERS[at - 9 + shift : at + 11 + shift]
+            other = ref[: 9 - shift] + alt + ref[10 - shift :]
+            values.append((weigh(ref), weigh(other)))
+        mean = np.mean(values, 0)
+        assert said["weight_ref"][row] == pytest.approx(mean[0])
+        assert said["weight_delta"][row] == pytest.approx(mean[1] - mean[0])
+    assert (said["weight_strands"] == 0).all()
+    assert (said["apart_strands"] == 0).all()

@@ -45,6 +45,7 @@ class EmbeddingScorer:
 
     between: tuple[str, ...] = ()
     width: int | None = None
+    symmetric = False
 
     def __init__(self, model: Loaded) -> None:
         self.model = model

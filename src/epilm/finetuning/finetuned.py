@@ -79,10 +79,16 @@ class Finetuned:
         return self.about["kind"] in NETWORKS
 
     @property
+    def symmetric(self) -> bool:
+        """Whether its network reads both strands by itself: either one of a window says the
+        same.
+        """
+        return self.bases and NETWORKS[self.about["kind"]].both_strands
+
+    @property
     def both_strands(self) -> bool:
         """Whether its answer is the mean over both strands, read one after the other."""
-        by_itself = self.bases and NETWORKS[self.about["kind"]].both_strands
-        return self.about.get("strands") == "both" and not by_itself
+        return self.about.get("strands") == "both" and not self.symmetric
 
     @property
     def max_tokens(self) -> int:

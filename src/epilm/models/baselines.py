@@ -138,29 +138,24 @@ class SmallCNN(nn.Module):
         `models.local_answers`.
         """
         assert windows.codes is not None, "a reader that gives bases"
-        codes = windows.codes
-        length = windows.lengths
+        codes, length = windows.codes, windows.lengths
+        of = torch.zeros_like(start)
         if length is None:
             length = torch.full((1,), codes.shape[1], device=codes.device)
-        logits = self._altered_strand(codes, length, start, bases)
-        if self.both_strands:
-            turned = reverse_complement_codes(codes, length)
-            begin = length - bases.shape[1] - start
-            other = self._altered_strand(turned, length, begin, other_strand(bases))
-            logits = (logits + other) / 2
-        return logits
-
-    def _altered_strand(
-        self, codes: Tensor, length: Tensor, start: Tensor, bases: Tensor
-    ) -> Tensor:
+        n, real = len(start), int(length)  # behind it is padding: the maximum does not see it
+        if self.both_strands:  # a window more, and its copies
+            codes = torch.cat([codes, reverse_complement_codes(codes, length)])
+            start = torch.cat([start, real - bases.shape[1] - start])
+            bases = torch.cat([bases, other_strand(bases)])
+            of = torch.cat([of, of + 1])
         kind = self.motifs.weight.dtype
-        x = Altered(base_channels(codes, kind)[0], start, base_channels(bases, kind))
+        x = Altered(base_channels(codes, kind), start, base_channels(bases, kind), of)
         first = convolved(x, self.motifs).each(lambda y: F.relu(self.norm(y)))
         second = convolved(pooled(first, POOL, ceil_mode=True), self.arrangement)
         second = second.each(lambda y: F.relu(self.norm2(y)))
-        real = int(length)  # behind it is padding: the second layer sees it, the maximum does not
-        best = Altered(first.whole[:, :real], first.start, first.values).largest()
-        return self._answer(torch.cat([best, second.largest()], 1))
+        best = Altered(first.whole[..., :real], first.start, first.values, of).largest()
+        logits = self._answer(torch.cat([best, second.largest()], 1))
+        return (logits[:n] + logits[n:]) / 2 if self.both_strands else logits
 
 
 class FactorNet(nn.Module):
@@ -287,30 +282,38 @@ class FactorNet(nn.Module):
         changes: cheapest where these lie near each other.
         """
         assert windows.codes is not None, "a reader that gives bases"
+        of = torch.zeros_like(start)
         kind = self.motifs.weight.dtype
         whole = base_channels(windows.codes, kind)
         if windows.tracks is not None:
             whole = torch.cat([whole, windows.tracks.to(kind).transpose(1, 2)], 1)
-        same = Altered(whole[0], start, whole.new_zeros(len(bases), whole.shape[1], 0))
+        same = Altered(whole, start, whole.new_zeros(len(bases), whole.shape[1], 0), of)
         values = same.read(start, bases.shape[1])  # signals are those of the window
         values[:, :BASES] = base_channels(bases, kind)
-        logits = self._altered_strand(Altered(whole[0], start, values))
-        if self.both_strands:
+        if self.both_strands:  # a window more, and its copies
             begin = whole.shape[2] - bases.shape[1] - start
-            other = Altered(_turned(whole)[0], begin, _turned(values))
-            logits = (logits + self._altered_strand(other)) / 2
-        return logits
-
-    def _altered_strand(self, x: Altered) -> Tensor:
-        x = convolved(x, self.motifs).each(F.relu)
+            whole, values = torch.cat([whole, _turned(whole)]), torch.cat([values, _turned(values)])
+            start, of = torch.cat([start, begin]), torch.cat([of, of + 1])
+        x = convolved(Altered(whole, start, values, of), self.motifs).each(F.relu)
         x = pooled(convolved(x, self.mix).each(F.relu), self.steps_bp)
-        same, copies = x.whole.T, x.laid_out().transpose(1, 2)  # (steps, C), (N, steps, C)
-        before, behind = int(x.start.min()), len(same) - int(x.end.max())
-        ways = [
-            self._on_from(same, copies, before, ""),
-            self._on_from(same.flip(0), copies.flip(1), behind, "_reverse").flip(1),
+        steps = x.laid_out().transpose(1, 2)  # (N, steps, C), first all of the one strand
+        n, strands = len(bases), len(whole)
+        said = [
+            self._steps_of(
+                x.whole[i].T, *(part[n * i : n * i + n] for part in (steps, x.start, x.end))
+            )
+            for i in range(strands)
         ]
-        return self._dense(torch.cat(ways, 2))
+        return self._dense(torch.cat(said)).unflatten(0, (strands, n)).mean(0)
+
+    def _steps_of(self, same: Tensor, copies: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """Both directions of the LSTM over copies (N, steps, C) of one sequence (steps, C), which
+        they leave between `start` and `end`: (N, steps, 2 lstm).
+        """
+        before, behind = int(start.min()), len(same) - int(end.max())
+        forward = self._on_from(same, copies, before, "")
+        backward = self._on_from(same.flip(0), copies.flip(1), behind, "_reverse")
+        return torch.cat([forward, backward.flip(1)], 2)
 
     def _on_from(self, same: Tensor, copies: Tensor, step: int, way: str) -> Tensor:
         """One direction of the LSTM over copies that are alike before a step, (N, steps, lstm)."""

@@ -92,7 +92,7 @@ class ResidualUnit(nn.Module):
         apart = self.conv1.dilation[0] // step
         y = convolved(x.each(lambda z: F.relu(self.norm1(z))), self.conv1, apart)
         y = convolved(y.each(lambda z: F.relu(self.norm2(z))), self.conv2, apart)
-        return added(y, x, (x.whole.shape[1] - y.whole.shape[1]) // 2)
+        return added(y, x, (x.whole.shape[2] - y.whole.shape[2]) // 2)
 
 
 def residual_units(group: nn.Module) -> list[ResidualUnit]:
@@ -228,7 +228,8 @@ class DilatedCNN(nn.Module):
         assert windows.codes is not None, "a reader that gives bases"
         block = self._block(windows.codes)
         kind = self.stem.weight.dtype
-        x = Altered(base_channels(windows.codes, kind)[0], start, base_channels(bases, kind))
+        of = torch.zeros_like(start)
+        x = Altered(base_channels(windows.codes, kind), start, base_channels(bases, kind), of)
         x = convolved(x, self.stem)
         skips = [(x, self.skips[0])]
         apart = 1  # bases between the positions that are kept
@@ -241,10 +242,10 @@ class DilatedCNN(nn.Module):
         start, length = x.start, x.values.shape[2]
         whole, values = x.whole.new_zeros(()), x.values.new_zeros(())
         for seen, skip in skips:
-            middle = (seen.whole.shape[1] - block) // 2
-            whole = whole + skip(seen.whole[None, :, middle : middle + block])[0]
+            middle = (seen.whole.shape[2] - block) // 2
+            whole = whole + skip(seen.whole[..., middle : middle + block])
             values = values + skip(seen.read(start + middle, length))
-        answers = Altered(whole, start, values).each(self.out).laid_out()
+        answers = Altered(whole, start, values, of).each(self.out).laid_out()
         return answers.transpose(1, 2)  # (N, block, outputs)
 
     def _steps(self, block: int) -> list[int]:

@@ -171,8 +171,8 @@ def pool_tokens(hidden: Tensor, mask: Tensor, how: Pooling, pooler: nn.Module) -
 
 
 def pooled_places(ids: Tensor, how: Pooling) -> Tensor | None:
-    """Places (N, 1) of the token that a pooling reads in each row of (N, L); None where it reads all
-    of them.
+    """Places (N, 1) of the token that a pooling reads in each row of (N, L); None where it reads
+    all of them.
 
     Examples
     --------

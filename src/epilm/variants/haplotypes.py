@@ -214,6 +214,8 @@ class WindowPairs:
         for an empty one.
     chrom : tuple of str (N,), start : int64 (N,)
         Where the windows lie.
+    cells : int64 (N, 2)
+        Begin and end of the bases in which alleles of this length lie in all windows of a grid.
     reverse : bool
         The windows are read from the other strand.
     """
@@ -223,6 +225,7 @@ class WindowPairs:
     ends: NDArray[np.int64]
     chrom: tuple[str, ...]
     start: NDArray[np.int64]
+    cells: NDArray[np.int64]
     reverse: bool = False
 
     def __len__(self) -> int:
@@ -237,6 +240,7 @@ class WindowPairs:
             width - self.begin,
             self.chrom,
             self.start,
+            width - self.cells[:, ::-1],
             not self.reverse,
         )
 
@@ -276,6 +280,22 @@ def window_start(change: Change, windowing: Windowing, shift: int = 0) -> int:
     return (start + windowing.grid // 2) // windowing.grid * windowing.grid + shift
 
 
+def window_cell(change: Change, windowing: Windowing, shift: int = 0) -> tuple[int, int]:
+    """Bases of its window that hold a change of this length wherever in its cell of the grid it
+    stands.
+
+    Examples
+    --------
+    >>> window_cell(Change("chr1", 100, "A", "G"), Windowing(21))
+    (10, 11)
+    >>> window_cell(Change("chr1", 97, "A", "G"), Windowing(21, grid=8))  # as of 97 .. 104
+    (6, 14)
+    """
+    longest = max(len(change.ref), len(change.alt))
+    first = (windowing.width - longest) // 2 - windowing.grid // 2 - shift
+    return first, first + windowing.grid - 1 + longest
+
+
 def reason_of_window(bases: NDArray[np.uint8], change: Change, windowing: Windowing) -> str | None:
     """Why a change's windows cannot be read; None where they can."""
     width = windowing.width
@@ -306,6 +326,7 @@ def make_pairs(
     codes = np.empty((n, 2, width), np.uint8)
     begin, ends = np.empty((n, 2), np.int64), np.empty((n, 2), np.int64)
     starts, alt_first = np.empty(n, np.int64), np.zeros(n, bool)
+    cells = np.array([window_cell(change, windowing, shift) for change in changes]).reshape(n, 2)
     chroms = {chrom: genome.codes(chrom) for chrom in {change.chrom for change in changes}}
     for row, change in enumerate(changes):
         bases = chroms[change.chrom]
@@ -323,4 +344,5 @@ def make_pairs(
             two, sizes, alt_first[row] = two[::-1], sizes[::-1], True
         codes[row], starts[row] = two, start
         begin[row], ends[row] = left, [left + size for size in sizes]
-    return WindowPairs(codes, begin, ends, tuple(c.chrom for c in changes), starts), alt_first
+    chrom = tuple(change.chrom for change in changes)
+    return WindowPairs(codes, begin, ends, chrom, starts, cells), alt_first

@@ -31,6 +31,7 @@ class MotifScorer:
     between: tuple[str, ...]
     width: int | None = None
     widest: int | None = None
+    symmetric = False
     network: nn.Module | None = None
     device = torch.device("cpu")
 

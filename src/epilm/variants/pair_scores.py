@@ -13,7 +13,7 @@ from epilm.errors import UsageError
 from epilm.shards import digest, digest_of_weights
 from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Windowing, make_pairs, reason_of_window
-from epilm.variants.scorers import Codes, PairScorer, Values
+from epilm.variants.scorers import Codes, PairScorer, Said, Values
 from epilm.variants.task_scorer import TaskScorer
 
 MOTIF_WINDOW = 200  # bp, where motifs alone are asked for: what no motif reaches is not read
@@ -116,9 +116,11 @@ def score_changes(
     between: dict[str, list[Values]] = {}
     for shift in windowing.shifts:
         pairs, alt_first = make_pairs(genome, changes, windowing, shift)
+        forward: list[Said] = []
         for read in (pairs, pairs.turned()):
-            for scorer in scorers:
-                said = scorer(read)
+            for number, scorer in enumerate(scorers):
+                said = forward[number] if read.reverse and scorer.symmetric else scorer(read)
+                forward.append(said)
                 for name, both in said.sides.items():
                     ordered = np.where(alt_first[:, None], both[:, ::-1], both)  # REF, ALT
                     sides.setdefault(name, []).append(ordered)

@@ -20,6 +20,10 @@ Rows = NDArray[np.int64]
 # Rows of a pass. A CPU gains little from more (benchmarks/score_variants.py), and up to so many
 # windows are computed for nothing in the last pass; a GPU needs many to be busy.
 ON_CPU, ON_GPU = 8, 128
+# Of a network over bases with hundreds of channels: what leaves the cache takes twice as long.
+BASES_ON_CPU = 4000
+# Copies of a window of which a few bases are computed anew: a pass of them costs its beginning.
+COPIES_ON_CPU = 16
 PROBES = 3  # windows that a shape is tried with
 UNSTEADY = "here a window's last bits depend on those beside it: a pass holds one window"
 
@@ -95,6 +99,11 @@ def steady_rows(compute: Callable[[Rows], Sequence[Tensor]], windows: int, rows:
     return rows
 
 
+def wished_rows(device: torch.device, on_cpu: int = ON_CPU) -> int:
+    """Rows that a pass has where they do not heed each other."""
+    return on_cpu if device.type == "cpu" else ON_GPU
+
+
 class SteadyRows:
     """How many rows passes of a shape have, tried once a shape.
 
@@ -107,7 +116,7 @@ class SteadyRows:
     --------
     >>> notes = []
     >>> rows = SteadyRows(notes)
-    >>> rows(64, lambda rows: [torch.from_numpy(rows)], torch.device("cpu")), notes
+    >>> rows(64, lambda rows: [torch.from_numpy(rows)], 8), notes
     (8, [])
     """
 
@@ -116,11 +125,12 @@ class SteadyRows:
         self._rows: dict[Hashable, int] = {}
 
     def __call__(
-        self, shape: Hashable, compute: Callable[[Rows], Sequence[Tensor]], device: torch.device
+        self, shape: Hashable, compute: Callable[[Rows], Sequence[Tensor]], wish: int
     ) -> int:
-        """Give the rows of a shape; `compute` takes which of PROBES windows to compute."""
+        """Give the rows of a shape, `wish` or 1; `compute` takes which of PROBES windows to
+        compute.
+        """
         if shape not in self._rows:
-            wish = ON_CPU if device.type == "cpu" else ON_GPU
             self._rows[shape] = steady_rows(compute, PROBES, wish)
             if self._rows[shape] < wish and UNSTEADY not in self._notes:
                 self._notes.append(UNSTEADY)

@@ -17,7 +17,7 @@ from epilm.hub.load import Loaded, find_masked_head, find_trunk
 from epilm.models.grouping import Pooling, pool_tokens, pooled_places
 from epilm.tokens.kmers import MASK, kmer_ids, wrap
 from epilm.variants.haplotypes import WindowPairs
-from epilm.variants.passes import Rows, SteadyRows, passes, probe_windows
+from epilm.variants.passes import Rows, SteadyRows, passes, probe_windows, wished_rows
 from epilm.variants.scorers import Codes, Said, Values
 
 SITES_REACH = 30  # bp beside the allele whose sites count: half of the widest motif, and a k-mer
@@ -72,6 +72,7 @@ class PretrainedScorer:
     """
 
     width: int | None = None
+    symmetric = False
 
     def __init__(
         self,
@@ -177,7 +178,8 @@ class PretrainedScorer:
         """Vectors (2 N, H) of windows, and expected sites (2 N, F) beside their alleles."""
         probe = probe_windows(codes.shape[1])
         shape = ("whole", codes.shape[1])
-        rows = self._steady(shape, lambda at: self._of_windows(probe[at]), self.device)
+        wish = wished_rows(self.device)
+        rows = self._steady(shape, lambda at: self._of_windows(probe[at]), wish)
         spec = self.model.spec
         vectors = np.empty((len(codes), self.model.encoder.hidden))
         factors = self.motif_head.out_features if self.motif_head is not None else 0
@@ -226,7 +228,7 @@ class PretrainedScorer:
             hidden = ids[members]
             np.put_along_axis(hidden, at, MASK, 1)
             tried = self._probe_hidden(width, room)
-            rows = self._steady(("hidden", width, room), tried, self.device)
+            rows = self._steady(("hidden", width, room), tried, wished_rows(self.device))
             keys = [row.tobytes() + where.tobytes() for row, where in zip(hidden, at, strict=True)]
             for each in passes(keys, rows):
                 odds = self._log_odds(hidden[each.rows], at[each.rows])[0].numpy()

@@ -49,6 +49,8 @@ class PairScorer(Protocol):
         Bases of a window it must be given; None: any.
     widest : int or None
         Most bases of a window; None: any.
+    symmetric : bool
+        It says the same of both strands of a window, and is asked about one.
     notes : list of str
         What a reader must know.
     network : module or None
@@ -60,6 +62,7 @@ class PairScorer(Protocol):
     between: tuple[str, ...]
     width: int | None
     widest: int | None
+    symmetric: bool
     notes: list[str]
     network: nn.Module | None
 

@@ -27,7 +27,7 @@ from epilm.shards import digest, digest_of_weights
 from epilm.tasks.reference import Reference
 from epilm.tasks.splice.transcript_blocks import reversed_strand, window_of
 from epilm.variants.haplotypes import Change
-from epilm.variants.passes import SteadyRows, passes, probe_windows
+from epilm.variants.passes import SteadyRows, passes, probe_windows, wished_rows
 from epilm.variants.scorers import Codes, Values
 
 DISTANCE = 50  # bp on either side of a change, SpliceAI's
@@ -380,8 +380,8 @@ class SpliceScorer:
         """Probabilities (M, B, C) of the classes but the first."""
         width = codes.shape[1]
         probe = probe_windows(width)
-        device = self.score.place.device
-        rows = self._steady(width, lambda at: (self._logits(probe[at]),), device)
+        wish = wished_rows(self.score.place.device)
+        rows = self._steady(width, lambda at: (self._logits(probe[at]),), wish)
         out = np.empty((len(codes), width - self.context, len(self.classes)))
         for each in passes([row.tobytes() for row in codes], rows):
             said = self.model.labels.probabilities(self._logits(codes[each.rows]))

@@ -1,9 +1,14 @@
 """What a fine-tuned task says of two haplotypes: its logits, of bases alone or in a cell type of a
 store.
 
+Where windows lie on a grid, and the network answers so (`models.local_answers`), haplotypes of one
+length are copies of one window: the bases that they have in common, those of the grid's cell
+unknown. It is a function of the two haplotypes alone, and all of a cell share it; of each copy what
+the cell reaches is computed.
 Axes: N pairs, W bases, R rows of a pass, F outputs.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
@@ -15,15 +20,30 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
+from epilm.batch import Windows
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned
-from epilm.finetuning.scorer import ModelScorer, logits_of_windows
+from epilm.finetuning.scorer import Autocast, ModelScorer, logits_of_windows
 from epilm.finetuning.windows import OwnBases
+from epilm.genome.sequence import reverse_complement
+from epilm.models.local_answers import answers_locally
 from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.variants.haplotypes import WindowPairs
-from epilm.variants.passes import Rows, SteadyRows, passes, probe_windows
+from epilm.variants.passes import (
+    BASES_ON_CPU,
+    COPIES_ON_CPU,
+    ON_CPU,
+    Rows,
+    SteadyRows,
+    passes,
+    probe_windows,
+    wished_rows,
+)
 from epilm.variants.scorers import Codes, Said, Values
+
+UNKNOWN = 4  # the code of a base that is not known
+WORTH = 4  # times as wide as what is computed anew a window is, for copies to be worth it
 
 
 def task_scores(model: Finetuned) -> tuple[tuple[str, ...], Callable[[Values], Values]]:
@@ -71,6 +91,7 @@ class TaskScorer:
     ) -> None:
         self.score, self.model = score, score.model
         self.network: nn.Module | None = score.model.network
+        self.symmetric = self.model.symmetric
         self.notes: list[str] = []
         names, self._odds = task_scores(self.model)
         self.sides: tuple[str, ...] = tuple(f"logit_{name}" for name in names)
@@ -112,60 +133,116 @@ class TaskScorer:
         """See `PairScorer`."""
         n, _, width = pairs.codes.shape
         # As the genome has them: a store's reader turns bases and tracks together.
-        forward = pairs.turned().codes if pairs.reverse else pairs.codes
-        codes = (pairs.codes if self.haplotypes is None else forward).reshape(2 * n, width)
-        chroms = starts = None
-        keys = [row.tobytes() for row in codes]
+        as_there = pairs.turned() if self.haplotypes is not None and pairs.reverse else pairs
+        codes = as_there.codes.reshape(2 * n, width)
+        chroms, starts = np.zeros(2 * n, np.int64), np.zeros(2 * n, np.int64)
         if self.haplotypes is not None:
             chroms = np.repeat([self.haplotypes.chrom_number(c) for c in pairs.chrom], 2)
             starts = np.repeat(pairs.start, 2)
-            keys = [
-                b"%d:%d:" % (chrom, start) + key
-                for chrom, start, key in zip(chroms, starts, keys, strict=True)
-            ]
+        places = [b"%d:%d:" % place for place in zip(chroms, starts, strict=True)]
         logits = np.empty((2 * n, len(self.model.about["labels"]["names"])))
-        for each in passes(keys, self._rows(width)):
-            rows = each.rows
-            if chroms is None or starts is None:
-                answers = self._of_bases(codes[rows])
-            else:
-                answers = self._in_store(codes[rows], chroms[rows], starts[rows], pairs.reverse)
-            logits[each.asked] = answers.double().numpy()[each.slots]
+        as_copies = np.repeat(self._as_copies(as_there), 2)
+        whole = np.flatnonzero(~as_copies)
+        keys = [places[row] + codes[row].tobytes() for row in whole]
+        for each in passes(keys, self._rows(width) if keys else 1):
+            rows = whole[each.rows]
+            answers = self._answers(codes[rows], chroms[rows], starts[rows], pairs.reverse)
+            logits[whole[each.asked]] = answers.double().numpy()[each.slots]
+        cells = np.repeat(as_there.cells, 2, axis=0)
+        bases: dict[bytes, list[int]] = defaultdict(list)
+        for row in np.flatnonzero(as_copies).tolist():
+            begin, end = cells[row]
+            beside = codes[row, :begin].tobytes() + codes[row, end:].tobytes()
+            bases[places[row] + b"%d:%d:" % (begin, end) + beside].append(row)
+        for members in bases.values():
+            first, (begin, end) = members[0], cells[members[0]]
+            window = codes[first].copy()
+            window[begin:end] = UNKNOWN
+            place = chroms[first], starts[first], pairs.reverse
+            inside = codes[members, begin:end]
+            rows_of_pass = self._rows_of_copies(width, begin, end)
+            for each in passes([row.tobytes() for row in inside], rows_of_pass):
+                answers = self._of_copies(window, inside[each.rows], begin, *place)
+                asked = np.array(members)[each.asked]
+                logits[asked] = answers.double().numpy()[each.slots]
         values = self._odds(logits).reshape(n, 2, -1)
         return Said({name: values[:, :, i] for i, name in enumerate(self.sides)}, {})
 
+    def _as_copies(self, pairs: WindowPairs) -> NDArray[np.bool_]:
+        """Which pairs (N,) are read as copies of one window."""
+        network, width = self.network, pairs.codes.shape[2]
+        lengths = pairs.ends - pairs.begin  # (N, 2)
+        cell = pairs.cells[:, 1] - pairs.cells[:, 0]
+        if not answers_locally(network):
+            return np.zeros(len(pairs), bool)
+        shared = (lengths[:, 0] == lengths[:, 1]) & (cell > lengths[:, 0])
+        return shared & (WORTH * (cell + 2 * network.reach) <= width)
+
     def _rows(self, width: int) -> int:
-        """How many rows passes have; tried once for a width."""
-        probe = probe_windows(width)
+        """How many rows passes of whole windows have; tried once for a width."""
+        probe, (chrom, start) = probe_windows(width), self._probe_place(width)
+        on_cpu = ON_CPU
+        if self.model.bases:
+            on_cpu = min(ON_CPU, max(2, BASES_ON_CPU // width))
 
         def compute(rows: Rows) -> tuple[Tensor]:
-            if self.haplotypes is None:
-                return (self._of_bases(probe[rows]),)
-            start = np.full(len(rows), (self.haplotypes.sizes[0] - width) // 2)
-            return (self._in_store(probe[rows], np.zeros(len(rows), int), start, False),)
+            n = len(rows)
+            return (self._answers(probe[rows], np.full(n, chrom), np.full(n, start), False),)
 
-        return self._steady(width, compute, self.device)
+        return self._steady(width, compute, wished_rows(self.device, on_cpu))
 
-    def _of_bases(self, codes: Codes) -> Tensor:
-        """Logits (R, outputs) of windows alone."""
-        machine = self.score.place
-        autocast = nullcontext if self.model.bases else machine.autocast
-        reading = OwnBases(self.model, labelled(list(codes), np.zeros(len(codes))), machine.device)
+    def _rows_of_copies(self, width: int, begin: int, end: int) -> int:
+        """How many rows passes of copies have; tried once for a cell."""
+        probe, place = probe_windows(width), self._probe_place(width)
+        window = probe[0].copy()
+        window[begin:end] = UNKNOWN
+
+        def compute(rows: Rows) -> tuple[Tensor]:
+            return (self._of_copies(window, probe[rows, begin:end], begin, *place, False),)
+
+        return self._steady((width, begin, end), compute, wished_rows(self.device, COPIES_ON_CPU))
+
+    def _probe_place(self, width: int) -> tuple[int, int]:
+        """Chromosome and base where windows are tried."""
+        return 0, 0 if self.haplotypes is None else int(self.haplotypes.sizes[0] - width) // 2
+
+    def _windows(self, codes: Codes, chroms: Rows, starts: Rows, reverse: bool) -> Windows:
+        """Make what the network reads of windows (R, W): of bases alone, or with the store's
+        tracks where they lie.
+        """
+        n = len(codes)
+        if self.haplotypes is None:
+            rows = labelled(list(codes), np.zeros(n))
+            return OwnBases(self.model, rows, self.device).windows(np.arange(n))
+        strands = np.full(n, True) if reverse else None
+        with self.haplotypes.holding(starts, codes):
+            return self.reader(np.full(n, self.cell), chroms, starts, strands)
+
+    def _answers(self, codes: Codes, chroms: Rows, starts: Rows, reverse: bool) -> Tensor:
+        """Logits (R, outputs) of windows."""
         with torch.inference_mode():
-            windows = reading.windows(np.arange(len(codes))).to(machine.device)
-            return logits_of_windows(self.model.network, windows, autocast).cpu()
+            windows = self._windows(codes, chroms, starts, reverse).to(self.device)
+            return logits_of_windows(self.model.network, windows, self._autocast()).cpu()
 
-    def _in_store(self, codes: Codes, chroms: Rows, starts: Rows, reverse: bool) -> Tensor:
-        """Logits (R, outputs): the store's tracks, the haplotypes' bases."""
-        assert self.haplotypes is not None
-        machine, cells = self.score.place, np.full(len(codes), self.cell)
-        strands = np.full(len(codes), True) if reverse else None
+    def _of_copies(
+        self, window: Codes, bases: Codes, begin: int, chrom: int, start: int, reverse: bool
+    ) -> Tensor:
+        """Logits (R, outputs) of copies of a window (W,) with bases (R, m) from `begin` on."""
+        network: Any = self.model.network
+        if reverse and self.haplotypes is not None:  # what is read is the window turned
+            begin = len(window) - begin - bases.shape[1]
+            bases = reverse_complement(bases)
+        begins = torch.full((len(bases),), int(begin), device=self.device)
+        altered = torch.from_numpy(np.ascontiguousarray(bases)).to(self.device)
         with torch.inference_mode():
-            with self.haplotypes.holding(starts, codes):
-                windows = self.reader(cells, chroms, starts, strands)
-            return logits_of_windows(
-                self.model.network, windows.to(machine.device), machine.autocast
-            ).cpu()
+            windows = self._windows(window[None], np.array([chrom]), np.array([start]), reverse)
+            with self._autocast()():
+                answers = network.answer_altered(windows.to(self.device), begins, altered)
+            return answers.float().cpu()
+
+    def _autocast(self) -> Autocast:
+        alone = self.haplotypes is None and self.model.bases
+        return nullcontext if alone else self.score.place.autocast
 
 
 @dataclass(frozen=True)

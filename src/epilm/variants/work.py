@@ -15,7 +15,7 @@ from epilm.tasks.reference import Reference
 from epilm.variants.haplotypes import Change, Checked
 from epilm.variants.kept_parts import Parts, digest_of_bases
 from epilm.variants.null import Stratum, draw_null, percentile, stratum_of
-from epilm.variants.passes import ON_CPU, ON_GPU
+from epilm.variants.passes import BASES_ON_CPU, COPIES_ON_CPU, ON_CPU, ON_GPU
 from epilm.variants.score_writers import Columns
 from epilm.variants.scorers import ChangeScorer, Codes, Values
 
@@ -104,7 +104,7 @@ def identity_of(
         "model": digest(()),
         "store": None if store is None else store.fingerprint,
         "cell": cell,
-        "rows": [ON_CPU, ON_GPU],
+        "rows": [ON_CPU, ON_GPU, BASES_ON_CPU, COPIES_ON_CPU],
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": sorted({str(s.device) for s in scorers if s.device is not None}),

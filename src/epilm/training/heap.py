@@ -1,4 +1,5 @@
-"""Memory that a step gives back stays with the process while a model trains on a CPU.
+"""Memory that a step gives back stays with the process while a model trains, or scores variants, on
+a CPU.
 
 Linux's C library maps large tensors anew at each step and returns them after it, so every page is
 faulted in again: a fifth of a step of a small model (docs/performance.md). Needs torch only.

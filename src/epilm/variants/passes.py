@@ -20,10 +20,10 @@ Rows = NDArray[np.int64]
 # Rows of a pass. A CPU gains little from more (benchmarks/score_variants.py), and up to so many
 # windows are computed for nothing in the last pass; a GPU needs many to be busy.
 ON_CPU, ON_GPU = 8, 128
-# Of a network over bases with hundreds of channels: what leaves the cache takes twice as long.
-BASES_ON_CPU = 4000
-# Copies of a window of which a few bases are computed anew: a pass of them costs its beginning.
-COPIES_ON_CPU = 16
+# Copies of a window of which a stretch is computed anew: a pass costs its beginning, so it takes
+# more of short ones; of long ones those that are filled up would cost more.
+COPIES_ON_CPU, FEWEST_COPIES, BASES_OF_COPIES = 16, 8, 1024
+SIZES = (ON_CPU, ON_GPU, COPIES_ON_CPU, FEWEST_COPIES, BASES_OF_COPIES)  # last bits hang on them
 PROBES = 3  # windows that a shape is tried with
 UNSTEADY = "here a window's last bits depend on those beside it: a pass holds one window"
 
@@ -102,6 +102,17 @@ def steady_rows(compute: Callable[[Rows], Sequence[Tensor]], windows: int, rows:
 def wished_rows(device: torch.device, on_cpu: int = ON_CPU) -> int:
     """Rows that a pass has where they do not heed each other."""
     return on_cpu if device.type == "cpu" else ON_GPU
+
+
+def wished_copies(device: torch.device, bases: int) -> int:
+    """Copies that a pass has, each of which is computed anew in a stretch of so many bases.
+
+    Examples
+    --------
+    >>> [wished_copies(torch.device("cpu"), bases) for bases in (1, 32, 128)]
+    [16, 16, 8]
+    """
+    return wished_rows(device, min(COPIES_ON_CPU, max(FEWEST_COPIES, BASES_OF_COPIES // bases)))
 
 
 class SteadyRows:

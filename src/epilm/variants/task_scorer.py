@@ -31,13 +31,11 @@ from epilm.store.reader import Store
 from epilm.tasks.base import labelled
 from epilm.variants.haplotypes import WindowPairs
 from epilm.variants.passes import (
-    BASES_ON_CPU,
-    COPIES_ON_CPU,
-    ON_CPU,
     Rows,
     SteadyRows,
     passes,
     probe_windows,
+    wished_copies,
     wished_rows,
 )
 from epilm.variants.scorers import Codes, Said, Values
@@ -181,15 +179,12 @@ class TaskScorer:
     def _rows(self, width: int) -> int:
         """How many rows passes of whole windows have; tried once for a width."""
         probe, (chrom, start) = probe_windows(width), self._probe_place(width)
-        on_cpu = ON_CPU
-        if self.model.bases:
-            on_cpu = min(ON_CPU, max(2, BASES_ON_CPU // width))
 
         def compute(rows: Rows) -> tuple[Tensor]:
             n = len(rows)
             return (self._answers(probe[rows], np.full(n, chrom), np.full(n, start), False),)
 
-        return self._steady(width, compute, wished_rows(self.device, on_cpu))
+        return self._steady(width, compute, wished_rows(self.device))
 
     def _rows_of_copies(self, width: int, begin: int, end: int) -> int:
         """How many rows passes of copies have; tried once for a cell."""
@@ -200,7 +195,7 @@ class TaskScorer:
         def compute(rows: Rows) -> tuple[Tensor]:
             return (self._of_copies(window, probe[rows, begin:end], begin, *place, False),)
 
-        return self._steady((width, begin, end), compute, wished_rows(self.device, COPIES_ON_CPU))
+        return self._steady((width, begin, end), compute, wished_copies(self.device, end - begin))
 
     def _probe_place(self, width: int) -> tuple[int, int]:
         """Chromosome and base where windows are tried."""

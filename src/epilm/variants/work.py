@@ -12,14 +12,16 @@ import torch
 
 from epilm.shards import digest
 from epilm.tasks.reference import Reference
+from epilm.training.heap import kept_heap
 from epilm.variants.haplotypes import Change, Checked
 from epilm.variants.kept_parts import Parts, digest_of_bases
 from epilm.variants.null import Stratum, draw_null, percentile, stratum_of
-from epilm.variants.passes import BASES_ON_CPU, COPIES_ON_CPU, ON_CPU, ON_GPU
+from epilm.variants.passes import SIZES
 from epilm.variants.score_writers import Columns
 from epilm.variants.scorers import ChangeScorer, Codes, Values
 
 PIECE = 256  # haplotypes whose windows are in memory at a time
+CPU = torch.device("cpu")
 PARTS = 200  # at most so many parts of an unfinished run
 Say = Callable[[str], None]
 
@@ -104,7 +106,7 @@ def identity_of(
         "model": digest(()),
         "store": None if store is None else store.fingerprint,
         "cell": cell,
-        "rows": [ON_CPU, ON_GPU, BASES_ON_CPU, COPIES_ON_CPU],
+        "rows": list(SIZES),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": sorted({str(s.device) for s in scorers if s.device is not None}),
@@ -151,12 +153,14 @@ def score_block(
     """Values of haplotypes side by side, `batch` of them in memory at a time."""
     names = list(columns_of(scorers))
     rows: list[Values] = []
-    for at in range(block.start, block.stop, batch):
-        here = slice(at, min(at + batch, block.stop))
-        said: dict[str, Values] = {}
-        for scorer in scorers:
-            said |= scorer(work.changes[here], genome)
-        rows.append(np.stack([said[name] for name in names], 1))
+    # Passes are of a few shapes: their memory is the same again and again.
+    with kept_heap(CPU):
+        for at in range(block.start, block.stop, batch):
+            here = slice(at, min(at + batch, block.stop))
+            said: dict[str, Values] = {}
+            for scorer in scorers:
+                said |= scorer(work.changes[here], genome)
+            rows.append(np.stack([said[name] for name in names], 1))
     return np.concatenate(rows)
 
 

@@ -310,8 +310,9 @@ def test_numbers_are_learned_on_the_same_road(monkeypatch, checkpoints):
         checkpoint=checkpoints["dnabert"],
         epochs=30,
         lr=1e-2,
+        batch_size=8,
         device="cpu",
         say=lambda line: None,
     )
-    assert result.tables["valid"]["length"]["pearson"] > 0.9
+    assert result.tables["valid"]["length"]["r2"] > 0.9  # not a correlation of flat scores
     assert not torch.isnan(torch.tensor(result.said["valid"])).any()

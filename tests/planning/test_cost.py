@@ -142,7 +142,7 @@ def test_an_encoder_whose_blocks_compute_by_other_functions_is_not_counted(track
     model, batch = build_model(recipe.model, seed=0), data.maker(data.rows_at(0)[:2], 0)
 
     class Other(EncoderBlock):
-        def _mix(self, qkv, mask, need_weights):
+        def _mix(self, qkv, mask, need_weights, of_each):
             return qkv[..., : qkv.shape[-1] // 3], None
 
     for block in model.encoder.blocks:

@@ -297,7 +297,8 @@ class SequenceEncoder(nn.Module):
         rows : int64 (M,) or (N, T), optional
             The tokens that are read, as places in the flattened (N, L), or T in each sequence; one
             may come twice. After the last attention the others are left out, three quarters of the
-            products of the last block; with (N, T) they do not ask in that attention either.
+            products of the last block; with (N, T), outside training, they ask nothing in it
+            either.
 
         Returns
         -------
@@ -346,8 +347,8 @@ class SequenceEncoder(nn.Module):
             last = len(self.blocks)
             if pack is not None:
                 at = pack.places(places)
-            elif not return_attentions and attention_bias is None:
-                at = rows
+            elif not (self.training or return_attentions or attention_bias is not None):
+                at = rows  # dropout draws for every token that asks: training stays as it was
         # Inside a program the kernel is that of the moment it was made: chosen around it, not
         # within.
         with kernels_around(x.device, self.attention) if self.compiled else nullcontext():

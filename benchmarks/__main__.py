@@ -118,6 +118,7 @@ ROWS = (
     Row(None, "predict_genome.py"),
     Row(None, "states_build.py"),
     Row(None, "scale_build.py", ("pyjaspar",), ("--work", WORK)),
+    Row(None, "score_variants.py"),
     Row(None, "data_step.py"),
     Row(None, "profile_step.py"),
     Row(None, "curves.py"),

@@ -71,7 +71,8 @@ class _Blocks(torch.autograd.Function):
         for at, rows in _blocks(q.shape[0], q.shape[1], block):
             weights = _weights(q, k, hidden, at, rows, table)
             ctx.scale = draw_kept(kept[at, rows], rate)
-            dropped = _shaped(mixing, weights).copy_(kept[at, rows]).mul_(ctx.scale).mul_(weights)
+            dropped = _shaped(mixing, weights).copy_(kept[at, rows].view(torch.uint8))
+            dropped.mul_(ctx.scale).mul_(weights)
             torch.bmm(dropped, v[at], out=out[at, rows])
         ctx.save_for_backward(q, k, v, hidden, kept)
         ctx.block = block
@@ -87,7 +88,8 @@ class _Blocks(torch.autograd.Function):
         table, mixing, slopes = _room(q, 3, ctx.block)
         for at, rows in _blocks(q.shape[0], q.shape[1], ctx.block):
             weights = _weights(q, k, hidden, at, rows, table)
-            dropping = _shaped(mixing, weights).copy_(kept[at, rows]).mul_(ctx.scale)
+            dropping = _shaped(mixing, weights).copy_(kept[at, rows].view(torch.uint8))
+            dropping.mul_(ctx.scale)
             slope = _shaped(slopes, weights)
             torch.bmm(grad[at, rows], v[at].transpose(1, 2), out=slope)
             slope.mul_(dropping)

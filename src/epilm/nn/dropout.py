@@ -43,6 +43,20 @@ def draw_kept(out: Tensor, rate: float) -> float:
     return 1 / (1 - limit / SHARES)
 
 
+def as_numbers(kept: Tensor, dtype: torch.dtype) -> Tensor:
+    """Make 1 and 0 of True and False.
+
+    As bytes: torch makes numbers of bytes with vector instructions, of bool one by one (bf16 on
+    Zen 5: an eighth of the time).
+
+    Examples
+    --------
+    >>> as_numbers(torch.tensor([True, False]), torch.bfloat16)
+    tensor([1., 0.], dtype=torch.bfloat16)
+    """
+    return kept.view(torch.uint8).to(dtype)
+
+
 def drop(x: Tensor, rate: float) -> Tensor:
     """Set a share of the entries to 0 and scale up the rest.
 
@@ -79,9 +93,9 @@ class _Drop(torch.autograd.Function):
         kept = torch.empty(x.shape, dtype=torch.bool)
         ctx.scale = draw_kept(kept, rate)
         ctx.save_for_backward(kept)
-        return kept.to(x.dtype).mul_(ctx.scale).mul_(x)
+        return as_numbers(kept, x.dtype).mul_(ctx.scale).mul_(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return kept.to(grads[0].dtype) * ctx.scale * grads[0], None
+        return as_numbers(kept, grads[0].dtype).mul_(ctx.scale) * grads[0], None

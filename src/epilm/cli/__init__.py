@@ -127,8 +127,8 @@ def application(command: str | None = None, words: Sequence[str] = ()) -> "App":
 
 
 def _with_help(command: str, words: Sequence[str]) -> tuple[Callable[..., None], str]:
-    """A command and the head of its help; options and examples are those of the task that its
-    words name, where it is about one.
+    """A command and the head of its help, empty where nobody asks for it; options and examples are
+    those of the task that its words name, where it is about one.
     """
     module = command.replace("-", "_")
     function: Callable[..., None] = getattr(import_module(f"epilm.cli.{module}"), module)
@@ -139,7 +139,7 @@ def _with_help(command: str, words: Sequence[str]) -> tuple[Callable[..., None],
         task = task_named(command, words)
         options = with_flags(function, None if task is None else task.options_of(command))
     if not HELP.intersection(words):
-        return options, ""  # nobody reads it
+        return options, ""
     from epilm.cli.examples import head_of_help, of_task
 
     text = function.__doc__ or ""

@@ -18,6 +18,7 @@ from epilm.explaining.explanation import Explanation
 from epilm.explaining.region_map import RegionMap
 from epilm.explaining.subject import Subject
 from epilm.finetuning.finetuned import Finetuned, is_finetuned
+from epilm.training.heap import kept_heap
 
 
 def explain(
@@ -169,13 +170,14 @@ def explain_with(
     frames, sizes = read_frames(subject, asked)
     maps: list[RegionMap] = []
     null = []
-    for number, (region, windows) in enumerate(frames):
-        each, copies = map_with_null(subject, region, windows, asked)
-        maps.append(each)
-        null += copies
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
-            say(f"{number + 1:,} of {len(frames):,} regions")
+    with kept_heap(subject.place.device):
+        for number, (region, windows) in enumerate(frames):
+            each, copies = map_with_null(subject, region, windows, asked)
+            maps.append(each)
+            null += copies
+            if time.monotonic() - told > 30:
+                told = time.monotonic()
+                say(f"{number + 1:,} of {len(frames):,} regions")
     done = explanation_of(subject, asked, frames, sizes, maps, null, about_of(subject, asked))
     if out is not None:
         done.write(out, overwrite=asked.overwrite, pictures=asked.pictures)

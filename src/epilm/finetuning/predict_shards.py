@@ -29,6 +29,7 @@ from epilm.shards import (
 from epilm.store.input_digests import told
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.contract import Say, Task, options_from
+from epilm.training.heap import kept_heap
 
 OWN = ("batch_size", "both_strands", "precision")  # of the command itself
 
@@ -96,7 +97,7 @@ def predict_shard(
         return before
     was_training, unit = opened.network.training, 0
     opened.network.eval()
-    with write_part(out, mine, asked) as part:
+    with write_part(out, mine, asked) as part, kept_heap(score.place.device):
         for examples, store in task.to_predict(named["source"], given, score, say):
             reading = reading_of(opened, examples, store, score.place.device, say)
             piece = rows_at_once(examples)

@@ -23,6 +23,7 @@ from epilm.finetuning.windows import Reading, reading_of
 from epilm.tasks.contract import Say
 from epilm.tasks.label_kinds import Labels
 from epilm.tasks.lesson import Rows
+from epilm.training.heap import kept_heap
 
 BATCH = 256
 CACHED = 10_000  # bases whose layers stay in a processor's cache: more at once take longer
@@ -83,13 +84,14 @@ def logits_of(
     was_training = network.training
     network.eval()
     try:
-        for at in reading.blocks(rows, batch):
-            answers = logits_of_block(
-                model, reading, rows[at], place=place, both_strands=both_strands, option=option
-            )
-            if first and answers.ndim > out.ndim:
-                out = np.zeros((len(rows), *answers.shape[1:]), np.float32)
-            first, out[at] = False, answers
+        with kept_heap(place.device):
+            for at in reading.blocks(rows, batch):
+                answers = logits_of_block(
+                    model, reading, rows[at], place=place, both_strands=both_strands, option=option
+                )
+                if first and answers.ndim > out.ndim:
+                    out = np.zeros((len(rows), *answers.shape[1:]), np.float32)
+                first, out[at] = False, answers
     finally:
         network.train(was_training)
     return out

@@ -90,11 +90,19 @@ FOUND = [
     ("list of peaks", b"chr2-0-7", b"chr2-0-7" + b"9" * 30),  # OverflowError
     ("contacts: cool", b"HEAP", b"HEAQ"),  # OSError of h5py
     ("ablation", b"bin_step: 100", b"bin_step: .inf"),  # OverflowError
+    ("narrowPeak, gzip", b"\t50\n", b"\t1e2147483648\n"),  # pandas died of a segmentation fault
+    ("bedGraph", b"\t1.5\n", b"\t1e2147483648\n"),
 ]
 
 
 # Finds of which the edit says little: they are made again by their number.
-NUMBERED = [("counts: RDS, Seurat", 200685), ("contacts: cool", 200127)]
+NUMBERED = [
+    ("counts: RDS, Seurat", 200685),
+    ("contacts: cool", 200127),
+    ("bedGraph", 1008110),  # pandas died of a segmentation fault
+    ("bigWig", 1006710),  # aborted: memory for 2^41 chromosomes
+    ("bigBed", 1000171),
+]
 
 
 @pytest.mark.parametrize(("name", "number"), NUMBERED)

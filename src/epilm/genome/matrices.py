@@ -21,6 +21,7 @@ from scipy import sparse
 
 from epilm.errors import InputError, nearest
 from epilm.genome.files import check_file, is_gzip, read_chunks, read_text
+from epilm.genome.hdf5_walk import check_hdf5
 from epilm.genome.limits import check_sides, check_unpacked
 from epilm.genome.matrix_sides import are_regions, other_features, peak_features
 
@@ -71,6 +72,8 @@ def read(path: Path, layer: str | None = None, n_peaks: int | None = None) -> Ra
     with open(path, "rb") as handle:
         head = handle.read(64)
     is_hdf5 = name.endswith((".h5ad", ".h5")) or head.startswith(b"\x89HDF")
+    if is_hdf5:
+        check_hdf5(path)
     of_10x = is_hdf5 and _is_10x(path)
     if layer is not None and (of_10x or not is_hdf5):
         raise InputError(
@@ -145,7 +148,6 @@ def read_10x(path: Path) -> RawMatrix:
 
     what = "10x matrix (.h5)"
     try:
-        _check_hdf5(path)
         with h5py.File(path, "r") as handle:
             group = handle["matrix"]
             lacking = [name for name in IN_10X if name not in group]
@@ -193,7 +195,6 @@ def read_h5ad(path: Path, layer: str | None = None, n_peaks: int | None = None) 
     import anndata
 
     try:
-        _check_hdf5(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = anndata.read_h5ad(path)
@@ -316,27 +317,6 @@ def _check_mtx(text: bytes, path: Path) -> None:
             expected="row, column and value in each line",
             do="The file is damaged: copy or make it again.",
         )
-
-
-def _check_hdf5(path: Path) -> None:
-    """Refuse an HDF5 file whose arrays are far larger than the file: chunks that were never written
-    cost nothing there and all memory here.
-    """
-    import h5py
-
-    total = 0
-
-    def add(name: str, each: Any) -> None:
-        nonlocal total
-        if isinstance(each, h5py.Dataset) and each.shape is not None:
-            total += int(np.prod(each.shape, dtype=object)) * each.dtype.itemsize
-        shape = each.attrs.get("shape")
-        if shape is not None and np.size(shape) == 2:
-            check_sides(path, *(int(side) for side in np.ravel(shape)))
-
-    with h5py.File(path, "r") as handle:
-        handle.visititems(add)
-    check_unpacked(path, total)
 
 
 def read_npz(path: Path) -> RawMatrix:

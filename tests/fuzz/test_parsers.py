@@ -93,6 +93,8 @@ FOUND = [
     ("ablation", b"bin_step: 100", b"bin_step: .inf"),  # OverflowError
     ("narrowPeak, gzip", b"\t50\n", b"\t1e2147483648\n"),  # pandas died of a segmentation fault
     ("bedGraph", b"\t1.5\n", b"\t1e2147483648\n"),
+    ("labelled sequences", b"\t0\ttrain", b"\t" + b"9" * 20 + b"\ttrain"),  # OverflowError
+    ("manifest", b"sets.tsv\tgc", b"9" * 400 + b"\tgc"),  # OSError
 ]
 
 
@@ -105,6 +107,10 @@ NUMBERED = [
     ("bigBed", 1000171),
     ("counts: 10x .h5", 1003428),  # no end: a tree of names whose node is its own neighbour
     ("contacts: cool", 1008337),  # no end: the length of a text wraps around
+    ("contacts: cool", 1021444),  # HDF5 died of a segmentation fault
+    ("counts: h5ad", 1021140),
+    ("counts: RDS", 1001176),  # MemoryError: 10^9 rows
+    ("store.json", 1004988),  # OverflowError: a chromosome of 10^31 bases
 ]
 
 

@@ -3,6 +3,7 @@ process beside this one; whole files are read as they are.
 """
 
 import os
+import signal
 import struct
 
 import h5py
@@ -45,6 +46,18 @@ def test_texts_whose_length_wraps_around_are_refused_and_the_next_file_is_not(pa
     assert "a.h5: the HDF5 file leads its library astray" in str(refusal.value)
     path.write_bytes(whole)
     check_hdf5(path)
+
+
+def test_a_walker_that_dies_is_told_by_its_signal_and_one_that_was_ended_is_started_anew(
+    path, monkeypatch
+):
+    check_hdf5(path)
+    hdf5_walk._walker.kill()
+    hdf5_walk._walker.wait()
+    check_hdf5(path)
+    monkeypatch.setattr(hdf5_walk, "_ask", lambda path: signal.SIGSEGV)
+    with pytest.raises(InputError, match="a process that read its tables died of SIGSEGV"):
+        check_hdf5(path)
 
 
 def test_a_tree_of_names_that_is_its_own_neighbour_has_an_end(path):

@@ -9,6 +9,8 @@ import resource
 import struct
 import zipfile
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -19,7 +21,7 @@ from epilm.errors import DamagedError, InputError
 from epilm.genome import limits
 from epilm.genome.fasta import open_genome
 from epilm.genome.files import blocks_of_lines, read_text
-from epilm.genome.matrices import read
+from epilm.genome.matrices import r_matrix, read
 from epilm.genome.peaks import read_peaks
 from epilm.tasks.binding.dream.wilds import read_wilds
 from epilm.tensor_files import load_tensors
@@ -99,6 +101,12 @@ def test_npz_files_that_claim_a_trillion(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "FREE", 1 << 24)
     said = refused(read, npz(tmp_path / "c.npz", **whole | {"indices": b"\x00" * (20 << 20)}))
     assert "unpacks to far more than measured data would" in said
+
+
+def test_a_sparse_matrix_of_r_that_claims_a_billion_rows():
+    slots = SimpleNamespace(Dim=[10**9, 2], p=[0, 1, 1], i=[0], x=[1.0])
+    said = refused(r_matrix, slots, Path("m.RDS"))
+    assert "m.RDS: the matrix is larger than any that is measured. Found 1,000,000,000 x 2" in said
 
 
 def test_an_npy_file_that_claims_a_trillion(tmp_path):

@@ -46,11 +46,16 @@ def check_hdf5(path: Path) -> None:
     InputError
     """
     answer = _ask(path)
-    if answer is None:
+    if isinstance(answer, int):
+        late = answer in (signal.SIGXCPU, signal.SIGKILL)
         raise InputError(
             "the HDF5 file leads its library astray",
             where=str(path),
-            found="no end of its tables within the time that a whole file of its size needs",
+            found=(
+                "no end of its tables within the time that a whole file of its size needs"
+                if late
+                else f"a process that read its tables died of {_name(answer)}"
+            ),
             expected="a whole HDF5 file",
             do="It is damaged: copy, download or make it again.",
         )
@@ -67,11 +72,18 @@ def check_hdf5(path: Path) -> None:
     check_unpacked(path, answer["claimed"])
 
 
-def _ask(path: Path) -> dict[str, Any] | None:
-    """The answer of the other process, or None where it did not survive the file."""
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"exit code {-number}"
+
+
+def _ask(path: Path) -> dict[str, Any] | int:
+    """The answer of the other process, or the signal that it died of."""
     global _walker, _owner
     with _lock:
-        if _walker is None or _owner != os.getpid():
+        if _walker is None or _owner != os.getpid() or _walker.poll() is not None:
             _walker = subprocess.Popen(
                 [sys.executable, "-c", "from epilm.genome.hdf5_walk import serve; serve()"],
                 stdin=subprocess.PIPE,
@@ -90,12 +102,12 @@ def _ask(path: Path) -> dict[str, Any] | None:
                 walker.stdin.write(json.dumps([os.path.abspath(path), SECONDS]) + "\n")
                 walker.stdin.flush()
                 line = walker.stdout.readline()
+            if not line.endswith("\n"):  # its end of the pipe is closed
+                return -walker.wait()
         finally:  # an interrupt too: its answer must not be taken for that of the next file
-            if not line:
-                walker.kill()
-                walker.communicate()
-                _walker = None
-        return json.loads(line) if line else None
+            if not line.endswith("\n"):
+                _end()
+        return json.loads(line)
 
 
 @atexit.register

@@ -485,6 +485,7 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
     [[5, 0], [0, 9], [7, 0]]
     """
     rows, columns = (int(n) for n in value.Dim)
+    check_sides(path, rows, columns)
     i, j, p = (
         np.asarray(getattr(value, slot), dtype=np.int64) if hasattr(value, slot) else None
         for slot in ("i", "j", "p")

@@ -24,8 +24,8 @@ from epilm.errors import InputError
 from epilm.genome.limits import FREE, RATIO, check_sides, check_unpacked
 from epilm.processes import same_modules
 
-SECONDS = 5  # of a processor, for any file
-BYTES_A_SECOND = 20_000_000  # a second more for so much of it; an index of chunks takes far less
+SECONDS = 3  # of a processor, for any file
+BYTES_A_SECOND = 5_000_000  # a second more for so much of it: 30 times what texts need
 MEMORY = 4 << 30  # bytes; a thousand texts are read at a time
 MOST_DEPTH = 100  # groups within groups
 _ROWS = 1000

@@ -360,7 +360,11 @@ def read_rds(path: Path) -> RawMatrix:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = rdata.read_rds(path, default_encoding="utf-8")
+            content = rdata.read_rds(
+                path, default_encoding="utf-8", altrep_constructor_dict=_bounded_sequences(path)
+            )
+    except InputError:
+        raise
     except Exception as error:  # parser errors of many kinds
         raise _damaged(path, "R object file (.RDS)", error) from None
     try:
@@ -369,6 +373,27 @@ def read_rds(path: Path) -> RawMatrix:
         raise
     except (TypeError, ValueError, LookupError, AttributeError) as error:  # not what R makes
         raise _damaged(path, "R object file (.RDS)", error) from None
+
+
+def _bounded_sequences(path: Path) -> dict[bytes, Any]:
+    """How rdata makes what R keeps short: of 1:1000000000 a file has the two ends alone."""
+    from rdata.parser import DEFAULT_ALTREP_MAP
+
+    total = 0
+
+    def bounded(make: Any) -> Any:
+        def sequence(state: Any) -> Any:
+            nonlocal total
+            total += 8 * max(int(state.value[0]), 0)
+            check_unpacked(path, total)
+            return make(state)
+
+        return sequence
+
+    made: dict[bytes, Any] = dict(DEFAULT_ALTREP_MAP)
+    for name in (b"compact_intseq", b"compact_realseq"):
+        made[name] = bounded(made[name])
+    return made
 
 
 def _counts_of_r(content: Any, path: Path) -> RawMatrix:

@@ -109,6 +109,8 @@ NUMBERED = [
     ("contacts: cool", 1008337),  # no end: the length of a text wraps around
     ("contacts: cool", 1021444),  # HDF5 died of a segmentation fault
     ("counts: h5ad", 1021140),
+    ("counts: h5ad", 1043523),  # scipy wrote past its memory: pointers 0 256 0 512 0, no values
+    ("counts: 10x .h5", 1045467),
     ("counts: RDS", 1001176),  # MemoryError: 10^9 rows
     ("store.json", 1004988),  # OverflowError: a chromosome of 10^31 bases
 ]

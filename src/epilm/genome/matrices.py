@@ -122,6 +122,9 @@ def _sound(matrix: Any) -> Any:
     """
     if getattr(matrix, "format", None) in ("csr", "csc", "bsr"):
         matrix.check_format(full_check=True)
+        # scipy looks at the pointers only where the last of them says that there are values.
+        if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
+            raise ValueError("index pointers fall")
     return matrix
 
 

@@ -60,11 +60,12 @@ def test_a_walker_that_dies_is_told_by_its_signal_and_one_that_was_ended_is_star
         check_hdf5(path)
 
 
-def test_a_tree_of_names_that_is_its_own_neighbour_has_an_end(path):
+def test_a_tree_of_names_that_is_its_own_neighbour_is_refused(path):
     whole = path.read_bytes()
     tree = whole.index(b"TREE")
     changed(path, tree + 16, "Q", tree)
-    check_hdf5(path)
+    with pytest.raises(InputError, match="no end of its tables"):
+        check_hdf5(path)
 
 
 def test_a_group_that_holds_itself_is_refused(path):

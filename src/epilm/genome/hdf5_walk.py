@@ -173,6 +173,7 @@ def _walk_groups(file: Any, answer: dict[str, Any], size: int) -> None:
         group, above = waiting.pop()
         _look(group, answer, size)
         here = h5py.h5g.get_objinfo(group.id).objno
+        h5py.h5o.get_info(group.id)  # counts the nodes of its tree, as readers do
         if here in above or len(above) > MOST_DEPTH:
             answer["circle"] = str(group.name)[:200]
             return

@@ -74,6 +74,14 @@ def test_chromosomes_with_a_circle_are_refused(bigwig):
         (lambda c, i: 52, "I", 0xFFFFFFFF, "blocks that unpack to 4,294,967,295 bytes"),
         (lambda c, i: c + 8, "I", 0xFFFFFFFF, "no tree of chromosomes"),
         (lambda c, i: c, "I", 7, "no tree of chromosomes"),
+        # The reader asked for room for all of them, and the process was aborted.
+        (
+            lambda c, i: c + 16,
+            "Q",
+            1 << 40,
+            "1,099,511,627,776 chromosomes, of which",
+        ),
+        (lambda c, i: c + 32, "B", 2, "the tree of chromosomes has no node at"),
         (lambda c, i: i, "I", 7, "no index at"),
         (lambda c, i: i + 48 + 4 + 24, "Q", 10**12, "names a block past the end of the file"),
         (lambda c, i: i + 48 + 4 + 16, "Q", 2**64 - 8, "names a block past the end of the file"),
@@ -83,4 +91,20 @@ def test_chromosomes_with_a_circle_are_refused(bigwig):
 def test_numbers_that_name_what_is_not_there(bigwig, where, kind, value, said):
     changed(bigwig, where(*places(bigwig)), kind, value)
     with pytest.raises(InputError, match=said):
+        read(bigwig)
+
+
+def test_a_tree_deeper_than_any_is_refused(bigwig):
+    """The reader goes down by recursion: a million nodes of one child each end its process."""
+    size, (chroms, _) = bigwig.stat().st_size, places(bigwig)
+    (key,) = struct.unpack_from("<I", bigwig.read_bytes(), chroms + 8)
+    node = 4 + key + 8
+    chain = b"".join(
+        struct.pack(f"<BBH{key}sQ", 0, 0, 1, b"", size + node * (n + 1)) for n in range(100_000)
+    )
+    bigwig.write_bytes(bigwig.read_bytes() + chain + b"\x01\x00\x00\x00")
+    changed(bigwig, chroms + 32, "B", 0)
+    changed(bigwig, chroms + 34, "H", 1)
+    changed(bigwig, chroms + 36 + key, "Q", size)
+    with pytest.raises(InputError, match="the tree of chromosomes has no node at"):
         read(bigwig)

@@ -9,6 +9,8 @@ import resource
 import struct
 import zipfile
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -19,7 +21,7 @@ from epilm.errors import DamagedError, InputError
 from epilm.genome import limits
 from epilm.genome.fasta import open_genome
 from epilm.genome.files import blocks_of_lines, read_text
-from epilm.genome.matrices import read
+from epilm.genome.matrices import r_matrix, read
 from epilm.genome.peaks import read_peaks
 from epilm.tasks.binding.dream.wilds import read_wilds
 from epilm.tensor_files import load_tensors
@@ -99,6 +101,35 @@ def test_npz_files_that_claim_a_trillion(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "FREE", 1 << 24)
     said = refused(read, npz(tmp_path / "c.npz", **whole | {"indices": b"\x00" * (20 << 20)}))
     assert "unpacks to far more than measured data would" in said
+
+
+def test_a_sparse_matrix_of_r_that_claims_a_billion_rows():
+    slots = SimpleNamespace(Dim=[10**9, 2], p=[0, 1, 1], i=[0], x=[1.0])
+    said = refused(r_matrix, slots, Path("m.RDS"))
+    assert "m.RDS: the matrix is larger than any that is measured. Found 1,000,000,000 x 2" in said
+
+
+def r_sequence(n):
+    """R's 1:n, as saveRDS writes it: the class of it, then its length, start and step."""
+    nothing = struct.pack(">i", 254)
+
+    def symbol(name):
+        return struct.pack(">3i", 1, 0x40009, len(name)) + name
+
+    pair = struct.pack(">i", 2)
+    kind = pair + symbol(b"compact_intseq") + pair + symbol(b"base")
+    kind += pair + struct.pack(">3i", 13, 1, 13) + nothing
+    head = b"X\n" + struct.pack(">4i", 3, 0x40100, 0x30500, 5) + b"UTF-8"
+    state = struct.pack(">2i3d", 14, 3, n, 1, 1)
+    return head + struct.pack(">i", 238) + kind + state + nothing
+
+
+def test_a_sequence_of_r_that_claims_a_billion_numbers(tmp_path):
+    path = tmp_path / "m.RDS"
+    path.write_bytes(r_sequence(5))
+    assert "the R object holds no count matrix" in refused(read, path)
+    path.write_bytes(r_sequence(10**9))
+    assert "the file unpacks to far more than measured data would" in refused(read, path)
 
 
 def test_an_npy_file_that_claims_a_trillion(tmp_path):

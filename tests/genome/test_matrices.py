@@ -195,12 +195,13 @@ def test_other_sparse_classes_of_r_are_the_same_counts(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("indices", "indptr"), [([0, 1, 0, 1], [0, 9, 1, 4]), ([0, 7, 0, 1], [0, 2, 3, 4])]
+    ("indices", "indptr"),
+    [([0, 1, 0, 1], [0, 9, 1, 4]), ([0, 7, 0, 1], [0, 2, 3, 4]), ([], [0, 1 << 16, 0, 0])],
 )
 @pytest.mark.parametrize("how", ["h5", "h5ad", "npz", "RDS"])
 def test_pointers_and_indices_that_leave_the_matrix_are_refused(tmp_path, how, indices, indptr):
     """scipy would write past its memory, and the process die."""
-    data = np.ones(4)
+    data, indices = np.ones(len(indices)), np.array(indices, np.int32)
     path = tmp_path / f"c.{how}"
     if how in ("h5", "h5ad"):
         with h5py.File(path, "w") as file:

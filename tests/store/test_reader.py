@@ -243,6 +243,29 @@ def test_damage_is_seen_on_opening(copy, damage, message):
         Store.open(copy)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": [700, 10**30]}, "the size of chr2 is no number of bases: 1000000"),
+        ({"sizes": [700, -1]}, "the size of chr2 is no number of bases: -1"),
+        ({"sizes": [700]}, "2 chromosomes with 1 sizes"),
+        ({"sizes": {"chr1": 700}}, "sizes is no list"),
+        ({"files": 10**30}, "files is no table"),
+        ({"factors": {"statistic": "sum", "more_statistics": 3}}, "factors.more_statistics is no"),
+        ({"signals": {"dnase": [1]}}, "it does not say what dnase is"),
+        ({"contacts": {"resolution": 0}}, "it does not say the resolution of contacts"),
+        ({"contacts": {"resolution": 10**30}}, "it does not say the resolution of contacts"),
+    ],
+)
+def test_what_no_offsets_can_be_made_of_is_refused(copy, changes, message):
+    edit(copy, **changes)
+    with pytest.raises(StoreError) as refusal:
+        Store.open(copy)
+    said = str(refusal.value).replace("\n    ", " ")
+    assert "store.json: the store is damaged" in said
+    assert message in said
+
+
 def test_an_unknown_key_of_a_later_writer_does_no_harm(copy):
     edit(copy, plans={"cells": 3})
     assert Store.open(copy).n_regions == 35

@@ -81,6 +81,14 @@ def test_a_folder_of_csv_and_gz_is_one_set_with_its_names(tmp_path):
     assert rows.labels.tolist() == [1, 2, 0, 1]
 
 
+def test_names_of_classes_may_be_numbers_that_no_array_holds(tmp_path):
+    far = "9" * 20
+    text = f"sequence,label\nACGT,{far}\nTTTT,7\nGGGG,{far}\n"
+    rows = sequences.load(write(tmp_path, "n.csv", text), kind="class")
+    assert rows.label_names == ("7", far)
+    assert rows.labels.tolist() == [1, 0, 1]
+
+
 TWO = "sequence\ta\tb\nACGT\t1\t0\nTTTT\t0\t1\n"
 
 
@@ -89,6 +97,11 @@ TWO = "sequence\ta\tb\nACGT\t1\t0\nTTTT\t0\t1\n"
     [
         ("sequence\tlabel\nAC\t1\nGT\t\n", {}, "line 3: the label is missing; 1 of 2 are"),
         ("sequence\tlabel\nAC\t1\nGT\tx\n", {}, "line 3: the label is not a whole.*--kind class"),
+        (
+            "sequence\tlabel\nAC\t1\nGT\t99999999999999999999\n",
+            {},
+            "line 3: the label is no class. Found '99999999999999999999'.*at most 18 digits",
+        ),
         ("sequence\tlabel\nAC\ta\nGT\ta\n", {"kind": "class"}, "every sequence has the same label"),
         (
             TWO,

@@ -189,7 +189,9 @@ def read_sites(world: Path, factor: str | None) -> tuple[list[PlantedSite], list
                 found=f"no {path.name}",
                 expected="a folder that epilm simulate wrote",
             )
-    table = pd.read_csv(truth, sep="\t", dtype={"bound": str}, keep_default_na=False)
+    table = pd.read_csv(
+        truth, sep="\t", dtype={"bound": str}, keep_default_na=False, float_precision="round_trip"
+    )
     if factor is None:
         table = table[(table["bound"] != ".") & (table["region"] >= 0)]
     else:

@@ -262,7 +262,9 @@ def read_gtf(path: str | Path) -> pd.DataFrame:
                 )
             _whole(fields, (3, 4), where)
     try:
-        table = bioframe.read_table(str(path), schema="gtf", comment="#")
+        table = bioframe.read_table(
+            str(path), schema="gtf", comment="#", float_precision="round_trip"
+        )
         attributes = table.pop("attributes").str.findall(r'(\w+) "?([^";]*)"?')
     except (ValueError, AttributeError, KeyError, OSError) as error:
         raise InputError(

@@ -17,6 +17,7 @@ import numpy as np
 CHROM_TREE, INDEX = 0x78CA8C91, 0x2468ACE0
 MOST_KEY = 1 << 12  # letters of a chromosome's name
 MOST_BLOCK = 1 << 28  # bytes that a block of values unpacks to
+MOST_DEPTH = 64  # of a tree: two children a node are enough for every file; the reader recurses
 
 
 def check_trees(handle: IO[bytes], size: int) -> None:
@@ -49,8 +50,11 @@ def check_trees(handle: IO[bytes], size: int) -> None:
     magic, _, key, value = struct.unpack(f"{order}4I", read(chroms, 16))
     if magic != CHROM_TREE or key > MOST_KEY or value != 8:
         raise ValueError(f"no tree of chromosomes at {chroms}")
-    for _ in _walk(read, chroms + 32, order, key + value, key, "the tree of chromosomes"):
-        pass
+    (claimed,) = struct.unpack(f"{order}Q", read(chroms + 16, 8))
+    leaves = _walk(read, chroms + 32, order, key + value, key, "the tree of chromosomes")
+    named = sum(len(leaf) // (key + value) for leaf in leaves)
+    if claimed > named:  # the reader makes room for as many, and aborts where there is none
+        raise ValueError(f"{claimed:,} chromosomes, of which the file names {named:,}")
     (magic,) = struct.unpack(f"{order}I", read(index, 4))
     if magic != INDEX:
         raise ValueError(f"no index at {index}")
@@ -67,10 +71,12 @@ def _walk(
     read: Callable[[int, int], bytes], root: int, order: str, item: int, before: int, what: str
 ) -> Iterator[bytes]:
     """Give the items of the leaves; an inner item is `before` bytes and the place of a child."""
-    waiting, seen = [root], {root}
+    waiting, seen = [(root, 1)], {root}
     while waiting:
-        at = waiting.pop()
+        at, depth = waiting.pop()
         leaf, _, count = struct.unpack(f"{order}BBH", read(at, 4))
+        if leaf > 1 or depth > MOST_DEPTH:
+            raise ValueError(f"{what} has no node at {at}")
         if leaf:
             yield read(at + 4, count * item)
             continue
@@ -80,4 +86,4 @@ def _walk(
             if child in seen:
                 raise ValueError(f"{what} comes back to byte {child}: it has a circle")
             seen.add(child)
-            waiting.append(child)
+            waiting.append((child, depth + 1))

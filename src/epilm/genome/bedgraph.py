@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.chromosomes import few
+from epilm.genome.exponents import precision_for
 from epilm.genome.files import blocks_of_lines, data_lines, find_separators
 
 WHAT = "a signal: bigWig, or bedGraph (plain or gzip)"
@@ -139,6 +140,7 @@ def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
             header=None,
             usecols=wanted,
             dtype=types,
+            float_precision=precision_for(text),
             quoting=3,
             keep_default_na=False,
             na_values=lacking,

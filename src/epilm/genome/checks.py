@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_names, few, natural_key
+from epilm.genome.exponents import to_numbers
 
 CORE = ["chrom", "start", "end"]
 
@@ -478,7 +479,7 @@ def whole_numbers(table: pd.DataFrame, column: str, name: str) -> NDArray[np.int
     values = table[column].to_numpy()
     if values.dtype.kind in "iu":
         return values.astype(np.int64, copy=False)
-    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(dtype=np.float64)
+    numbers = to_numbers(values)
     wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
     if wrong.any():
         row = int(wrong.argmax())

@@ -11,6 +11,7 @@ import numpy as np
 
 from epilm.errors import InputError, nearest
 from epilm.genome.contact_text import Pixels
+from epilm.genome.hdf5_walk import check_hdf5
 
 COOL = b"\x89HDF"
 HIC = b"HIC\x00"
@@ -68,6 +69,7 @@ def read_cool(
             where=str(path),
             do="pip install 'epilm[hic]', or write it as text: cooler dump --join file.cool",
         ) from None
+    check_hdf5(path)
     try:
         return _read_cool(cooler, path, resolution, chrom, balanced, finer)
     except InputError:

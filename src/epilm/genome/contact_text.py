@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from epilm.errors import InputError, nearest
+from epilm.genome.exponents import to_numbers
 from epilm.genome.files import data_lines, read_text
 
 WHAT = "contacts: .cool, .mcool, .hic, or text of bin start, bin start, count"
@@ -130,10 +131,7 @@ def _numbers_of(
     path: Path,
 ) -> dict[str, NDArray[np.float64]]:
     """Columns as numbers of at least 0; a line that has another is named."""
-    numbers = {
-        name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        for name in [*whole, "count"]
-    }
+    numbers = {name: to_numbers(table[name]) for name in [*whole, "count"]}
     wrong = np.zeros(len(table), dtype=bool)
     for name, column in numbers.items():
         wrong |= ~np.isfinite(column) | (column < 0)

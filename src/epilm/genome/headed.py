@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.checks import whole_numbers
+from epilm.genome.exponents import to_numbers
 
 CHROM = ("chrom", "chr", "seqnames", "seqname", "chromosome")
 START = ("start", "chromstart", "peak_start")
@@ -135,7 +136,7 @@ def _add_columns(
         out["summit"] = whole_numbers(summit, "summit", str(path)) - 1 + out["start"]
     for word, value in _VALUES.items():
         if macs and word in lower:
-            out[value] = pd.to_numeric(table.iloc[:, lower.index(word)], errors="coerce")
+            out[value] = to_numbers(table.iloc[:, lower.index(word)])
 
 
 def read_headed(
@@ -237,7 +238,7 @@ def refuse_without_header(table: pd.DataFrame, path: str | Path) -> None:
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
     if str(table["name"].iloc[0]) != str(end[0] - start[0] + 1):
         return
-    wide = pd.to_numeric(table["name"], errors="coerce").to_numpy()
+    wide = to_numbers(table["name"])
     if (wide == end - start + 1).all():
         raise InputError(
             "the coordinates seem to count from 1: column 4 is end - start + 1 in every line",

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.chromosomes import FIRST_PART, PastEnd, check_names, few
+from epilm.genome.exponents import precision_for
 from epilm.genome.files import blocks_of_lines, data_lines, find_separators
 from epilm.genome.segmentation import MOST_STATES, UNKNOWN, States
 
@@ -323,6 +324,7 @@ def _parse(
                 usecols=wanted,
                 quoting=3,
                 dtype=types,
+                float_precision=precision_for(text),
                 keep_default_na=False,
                 skip_blank_lines=False,
                 encoding_errors="replace",

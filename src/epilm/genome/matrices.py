@@ -21,6 +21,7 @@ from scipy import sparse
 
 from epilm.errors import InputError, nearest
 from epilm.genome.files import check_file, is_gzip, read_chunks, read_text
+from epilm.genome.hdf5_walk import check_hdf5
 from epilm.genome.limits import check_sides, check_unpacked
 from epilm.genome.matrix_sides import are_regions, other_features, peak_features
 
@@ -71,6 +72,8 @@ def read(path: Path, layer: str | None = None, n_peaks: int | None = None) -> Ra
     with open(path, "rb") as handle:
         head = handle.read(64)
     is_hdf5 = name.endswith((".h5ad", ".h5")) or head.startswith(b"\x89HDF")
+    if is_hdf5:
+        check_hdf5(path)
     of_10x = is_hdf5 and _is_10x(path)
     if layer is not None and (of_10x or not is_hdf5):
         raise InputError(
@@ -119,6 +122,9 @@ def _sound(matrix: Any) -> Any:
     """
     if getattr(matrix, "format", None) in ("csr", "csc", "bsr"):
         matrix.check_format(full_check=True)
+        # scipy looks at the pointers only where the last of them says that there are values.
+        if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
+            raise ValueError("index pointers fall")
     return matrix
 
 
@@ -145,7 +151,6 @@ def read_10x(path: Path) -> RawMatrix:
 
     what = "10x matrix (.h5)"
     try:
-        _check_hdf5(path)
         with h5py.File(path, "r") as handle:
             group = handle["matrix"]
             lacking = [name for name in IN_10X if name not in group]
@@ -193,7 +198,6 @@ def read_h5ad(path: Path, layer: str | None = None, n_peaks: int | None = None) 
     import anndata
 
     try:
-        _check_hdf5(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = anndata.read_h5ad(path)
@@ -318,27 +322,6 @@ def _check_mtx(text: bytes, path: Path) -> None:
         )
 
 
-def _check_hdf5(path: Path) -> None:
-    """Refuse an HDF5 file whose arrays are far larger than the file: chunks that were never written
-    cost nothing there and all memory here.
-    """
-    import h5py
-
-    total = 0
-
-    def add(name: str, each: Any) -> None:
-        nonlocal total
-        if isinstance(each, h5py.Dataset) and each.shape is not None:
-            total += int(np.prod(each.shape, dtype=object)) * each.dtype.itemsize
-        shape = each.attrs.get("shape")
-        if shape is not None and np.size(shape) == 2:
-            check_sides(path, *(int(side) for side in np.ravel(shape)))
-
-    with h5py.File(path, "r") as handle:
-        handle.visititems(add)
-    check_unpacked(path, total)
-
-
 def read_npz(path: Path) -> RawMatrix:
     """Read a matrix written by `scipy.sparse.save_npz`."""
     try:
@@ -380,7 +363,11 @@ def read_rds(path: Path) -> RawMatrix:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = rdata.read_rds(path, default_encoding="utf-8")
+            content = rdata.read_rds(
+                path, default_encoding="utf-8", altrep_constructor_dict=_bounded_sequences(path)
+            )
+    except InputError:
+        raise
     except Exception as error:  # parser errors of many kinds
         raise _damaged(path, "R object file (.RDS)", error) from None
     try:
@@ -389,6 +376,27 @@ def read_rds(path: Path) -> RawMatrix:
         raise
     except (TypeError, ValueError, LookupError, AttributeError) as error:  # not what R makes
         raise _damaged(path, "R object file (.RDS)", error) from None
+
+
+def _bounded_sequences(path: Path) -> dict[bytes, Any]:
+    """How rdata makes what R keeps short: of 1:1000000000 a file has the two ends alone."""
+    from rdata.parser import DEFAULT_ALTREP_MAP
+
+    total = 0
+
+    def bounded(make: Any) -> Any:
+        def sequence(state: Any) -> Any:
+            nonlocal total
+            total += 8 * max(int(state.value[0]), 0)
+            check_unpacked(path, total)
+            return make(state)
+
+        return sequence
+
+    made: dict[bytes, Any] = dict(DEFAULT_ALTREP_MAP)
+    for name in (b"compact_intseq", b"compact_realseq"):
+        made[name] = bounded(made[name])
+    return made
 
 
 def _counts_of_r(content: Any, path: Path) -> RawMatrix:
@@ -505,6 +513,7 @@ def r_matrix(value: Any, path: Path) -> sparse.csr_array:
     [[5, 0], [0, 9], [7, 0]]
     """
     rows, columns = (int(n) for n in value.Dim)
+    check_sides(path, rows, columns)
     i, j, p = (
         np.asarray(getattr(value, slot), dtype=np.int64) if hasattr(value, slot) else None
         for slot in ("i", "j", "p")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from epilm.atomic import atomic_file
 from epilm.errors import InputError
 from epilm.genome.checks import show
+from epilm.genome.exponents import precision_for, to_numbers
 from epilm.genome.files import data_lines, find_separators, read_text
 from epilm.genome.headed import last_comment, read_headed, refuse_without_header
 
@@ -183,6 +184,7 @@ def _parse(
             header=None,
             usecols=wanted,
             dtype=types,
+            float_precision=precision_for(text),
             quoting=3,
             keep_default_na=False,
             na_values=dots,
@@ -228,7 +230,7 @@ def _score_fits(text: bytes, wanted: list[int], n_columns: int) -> bool:
         skip_blank_lines=False,
         encoding_errors="replace",
     )[column]
-    return bool(pd.to_numeric(scores.where(scores != ".", "0"), errors="coerce").notna().all())
+    return not np.isnan(to_numbers(scores.where(scores != ".", "0"))).any()
 
 
 def _explain_field(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError
 from epilm.genome.bbi import BIGBED, BIGWIG, damaged, open_bbi, refuse_packed
+from epilm.genome.exponents import precision_for
 from epilm.genome.files import (
     check_file,
     data_lines,
@@ -239,6 +240,7 @@ def _parse(text: bytes, n_lines: int) -> pd.DataFrame | None:
             header=None,
             usecols=wanted,
             dtype=types,
+            float_precision=precision_for(text),
             quoting=3,
             keep_default_na=False,
             skip_blank_lines=False,

@@ -115,7 +115,7 @@ class Store:
                 raise damaged(folder / name, "the store does not list this file")
         contacts = None
         if schema.CONTACT_KEYS in info.files:
-            resolution = _number(folder, info.contacts, "resolution", "contacts")
+            resolution = _number(folder, info.contacts, "resolution", "contacts", least=1)
             bins = ContactTable.bins(info.sizes, resolution)
             contacts = ContactTable(
                 resolution,
@@ -459,10 +459,10 @@ def no_factors(store: Store) -> StoreError:
     )
 
 
-def _number(folder: Path, table: Any, key: str, what: str) -> int:
-    """A whole number above or at 0 of store.json."""
+def _number(folder: Path, table: Any, key: str, what: str, least: int = 0) -> int:
+    """A whole number of store.json, of at least 0."""
     value = table.get(key) if isinstance(table, dict) else None
-    if not isinstance(value, int) or value < 0:
+    if type(value) is not int or not least <= value < 1 << 62:
         raise damaged(folder / schema.MANIFEST, f"it does not say the {key} of {what}")
     return value
 

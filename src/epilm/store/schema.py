@@ -34,6 +34,7 @@ CONTACT_KEYS = "contacts/keys.npy"
 CONTACT_VALUES = "contacts/values.npy"
 STATES = "states.u8.npy"
 SIGNAL = "signals/{}.f16.npy"
+MOST_BASES = 1 << 40  # of a chromosome, or a bin of one
 
 # chrom: number in the chromosome table; start, end: 0-based, half-open.
 REGION_TYPE = np.dtype([("chrom", "<u2"), ("start", "<i8"), ("end", "<i8")])
@@ -191,8 +192,32 @@ def read_info(folder: str | Path) -> StoreInfo:
         info = StoreInfo(**{k: v for k, v in value.items() if k in known})
     except TypeError as error:
         raise StoreError("a key is missing", where=str(path), found=str(error), do=again) from None
+    _check_kinds(info, path)
     tuples = {k: tuple(getattr(info, k)) for k in ("chroms", "sizes", "cell_types")}
     return StoreInfo(**{**{f.name: getattr(info, f.name) for f in fields(StoreInfo)}, **tuples})
+
+
+_TABLES = ("files", "factors", "contacts", "access", "states", "signals", "dropped", "versions")
+_LISTS = ("chroms", "sizes", "cell_types", "sources", "notes")
+
+
+def _check_kinds(info: StoreInfo, path: Path) -> None:
+    """Refuse tables and lists that are none, and chromosomes of which no offsets can be made."""
+    for names, kind, word in ((_TABLES, dict, "table"), (_LISTS, list, "list")):
+        for name in names:
+            if not isinstance(getattr(info, name), kind):
+                raise damaged(path, f"{name} is no {word}")
+    if not isinstance(info.factors.get("more_statistics", []), list):
+        raise damaged(path, "factors.more_statistics is no list")
+    for name, entry in (*info.files.items(), *info.signals.items()):
+        shape = entry.get("shape", []) if isinstance(entry, dict) else None
+        if not isinstance(shape, list) or any(type(side) is not int for side in shape):
+            raise damaged(path, f"it does not say what {name} is")
+    if len(info.chroms) != len(info.sizes) or any(type(name) is not str for name in info.chroms):
+        raise damaged(path, f"{len(info.chroms)} chromosomes with {len(info.sizes)} sizes")
+    for name, size in zip(info.chroms, info.sizes, strict=True):
+        if type(size) is not int or not 0 <= size <= MOST_BASES:
+            raise damaged(path, f"the size of {name} is no number of bases: {str(size)[:60]}")
 
 
 def fingerprint(

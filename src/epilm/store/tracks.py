@@ -359,7 +359,7 @@ def open_states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTabl
     if not info.states or codes is None:
         return None
     try:
-        width, names = int(info.states["bin"]), tuple(info.states["names"])
+        width, names = _width(info.states["bin"]), tuple(info.states["names"])
         colours = tuple(info.states["colours"])
         rows = track_rows(info.cell_types, dict(info.states["cell_types"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -372,11 +372,21 @@ def open_states(folder: Path, info: StoreInfo, codes: Array | None) -> StateTabl
     )
 
 
+def _width(value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= schema.MOST_BASES:
+        raise ValueError(f"bins of {str(value)[:60]} bp")
+    return value
+
+
 def open_signal_table(folder: Path, info: StoreInfo, name: str, values: Array) -> SignalTable:
     """Make the table of one signal, as `open_states`."""
     entry = info.signals[name]
     try:
-        step, pooled, tracks = int(entry["resolution"]), str(entry["pooled"]), entry["cell_types"]
+        step, pooled, tracks = (
+            _width(entry["resolution"]),
+            str(entry["pooled"]),
+            entry["cell_types"],
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(folder / schema.MANIFEST, f"signals.{name}: {error!r}") from None
     offsets, rows = bin_offsets(info.sizes, step), track_rows(info.cell_types, tracks)

@@ -32,6 +32,7 @@ KINDS = {
 PLACE = ("chrom", "start", "end")
 UNKNOWN = {"", ".", "?", "na", "n/a", "nan", "none", "null", "unknown"}
 MOST_CLASSES = 1000
+MOST_DIGITS = 18  # of a class that is a number
 
 
 @dataclass
@@ -318,7 +319,16 @@ def _classes(
             expected="0, 1, 2, ...",
             do="Pass --kind class where labels are names, --kind number where they are numbers.",
         )
-    if all(whole):
+    far = [row for row, cell in enumerate(cells) if whole[row] and len(cell) > MOST_DIGITS]
+    if far and kind == "auto":
+        raise InputError(
+            "the label is no class",
+            where=table.where(far[0]),
+            found=repr(cells[far[0]][:40]),
+            expected=f"0, 1, 2, ...: whole numbers of at most {MOST_DIGITS} digits",
+            do="Pass --kind class where labels are names, --kind number where they are numbers.",
+        )
+    if all(whole) and not far:
         numbers = np.array(cells, np.int64)
         present = np.unique(numbers)
         if kind == "auto" or present.tolist() == list(range(len(present))):

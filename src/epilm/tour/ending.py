@@ -49,7 +49,9 @@ def planted_sites(data: Path, factor: str | None, cell: str | None) -> list[Site
     import pandas as pd
 
     path = data / "truth_sites.tsv.gz"
-    table = pd.read_csv(path, sep="\t", dtype={"bound": str}, keep_default_na=False)
+    table = pd.read_csv(
+        path, sep="\t", dtype={"bound": str}, keep_default_na=False, float_precision="round_trip"
+    )
     if factor is not None:
         table = table[table["factor"] == factor]
     if cell is not None:

@@ -7,6 +7,7 @@ opened one at a time, when their turn comes.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,7 +131,7 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
             if column == "motifs" and row[column].startswith("jaspar:"):
                 continue
             full = path.parent / row[column]
-            if not full.exists():
+            if not os.path.exists(full):  # of a name too long pathlib raises
                 missing = f"{where}: there is no such file. Found {column} {row[column]}"
             row[column] = str(full)
         options = {k: v for k, v in row.items() if k not in ("name", "task", "data")}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
+from epilm.genome.hdf5_walk import check_hdf5
 
 Rows = NDArray[np.int64]
 COUNTS = ("start", "end", "pieces", "cells")  # columns of whole numbers
@@ -65,6 +66,7 @@ def is_vectors(path: Path) -> bool:
         if path.suffix == ".h5ad":
             import h5py
 
+            check_hdf5(path)
             with h5py.File(path) as opened:
                 return "X" in opened and "epilm" in opened.get("uns", {})
         if path.suffix == ".parquet":

@@ -5,16 +5,8 @@ import math
 import pytest
 
 from epilm.trials.bench import WORLDS
-from epilm.trials.trial_table import (
-    Cell,
-    Claim,
-    Design,
-    best_line,
-    judge,
-    paired,
-    summarise,
-    text_of,
-)
+from epilm.trials.trial_table import Cell, Claim, Design, judge, paired, summarise
+from epilm.trials.trial_text import best_line, text_of
 
 
 def design_of(*claims: Claim) -> Design:

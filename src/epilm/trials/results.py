@@ -29,13 +29,7 @@ from epilm.plots.style import figure
 from epilm.trials.descriptions import kept_design
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_page import COMPARED, ablation_command, design_of
-from epilm.trials.trial_table import (
-    Design,
-    judge,
-    over_baselines,
-    said_level,
-    spread,
-)
+from epilm.trials.trial_table import Design, judge, over_baselines, said_level, spread
 
 PAGE, NUMBERS = "results.md", "results.tsv"
 _ABLATIONS = ("ablation.json", "ablation_data.json")

@@ -32,21 +32,18 @@ from epilm.trials.learn import WITHOUT_CHANCE, comparison
 from epilm.trials.row_files import Row
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_table import (
-    MOST_SAID,
     Design,
     Verdict,
     Words,
     beside_paper,
-    best_line,
     judge,
-    name_of,
     over_baselines,
     published_scores,
     said_level,
     said_over_settings,
-    shown,
     summarise,
 )
+from epilm.trials.trial_text import MOST_SAID, best_line, name_of, shown
 
 CLASSIFIER_SCORES = ("auroc", "ap", "auprc_dg", "accuracy")
 COMPARISON = Words(

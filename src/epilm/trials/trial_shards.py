@@ -65,7 +65,8 @@ from epilm.trials.trial_page import (
     comparison_page,
     design_of,
 )
-from epilm.trials.trial_table import Design, scored, write_tables
+from epilm.trials.trial_table import Design, scored
+from epilm.trials.trial_text import write_tables
 
 WORK = "work"
 _DATA = ("given", "sets")  # keys of a plan that hold fingerprints of data

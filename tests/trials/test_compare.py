@@ -315,6 +315,68 @@ def test_sets_of_the_paper_stand_beside_it(six_sets, capsys):
     assert "Beside the paper" in (six_sets / "c/report.html").read_text()
 
 
+def test_what_others_reached_is_a_column_that_can_come_later(six_sets, capsys):
+    rows = ["CTCF\tsequences\tCTCF.tsv\trandom", "JUND\tsequences\tJUND.tsv\trandom"]
+    (six_sets / "sets.tsv").write_text("\n".join(["name\ttask\tdata\tsplit", *rows]) + "\n")
+    assert main(command(six_sets)) == 0
+    made = rows_in(six_sets)
+    beside = ["name\ttask\tdata\tsplit\tmcc:DNABERT-2", f"{rows[0]}\t0.71", rows[1]]
+    (six_sets / "sets.tsv").write_text("\n".join(beside) + "\n")
+    capsys.readouterr()
+    assert main(command(six_sets)) == 0
+    assert rows_in(six_sets) == made  # nothing was done again
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if "DNABERT-2" in line] == [
+        ["CTCF", "DNABERT-2", "-", "0.710"]
+    ]
+    table = (six_sets / "c/published.tsv").read_text().splitlines()
+    assert table[0].split("\t")[-1] == "mcc_published"
+    assert table[-1].split("\t")[1:3] == ["DNABERT-2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("mc:them", "0.7", "Did you mean mcc"),
+        ("mcc:them", "7", "between -1 and 1"),
+        ("mcc:", "0.7", "a name behind the colon"),
+        ("mcc:them", "high", "Found mcc:them high"),
+    ],
+)
+def test_a_column_of_others_that_is_none_is_refused_with_its_line(
+    six_sets, capsys, column, value, said
+):
+    text = f"name\ttask\tdata\t{column}\nCTCF\tsequences\tCTCF.tsv\t{value}\n"
+    (six_sets / "sets.tsv").write_text(text)
+    assert main(command(six_sets)) == 1
+    err = capsys.readouterr().err
+    assert said in err
+    assert "sets.tsv, line 2" in err
+
+
+def test_one_name_for_several_runs_is_a_row_each_and_a_row_of_all(tmp_path, data):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    for seed in (1, 2):
+        save_model(tmp_path / f"run{seed}", build_model(spec, seed=seed), spec, {})
+    models = competitors_of([f"lab={tmp_path / f'run{seed}'}" for seed in (1, 2)])
+    result = compare_sets(
+        [data], tmp_path / "c", models=models, baselines=(), seeds=(0, 1), settings=FAST, say=print
+    )
+    runs = [json.loads(line) for line in (tmp_path / "c/runs.jsonl").read_text().splitlines()]
+    assert {(r["competitor"], r["seed"]) for r in runs} == {
+        (f"lab.{number}", seed) for number in (1, 2) for seed in (0, 1)
+    }
+    line = next(line for line in result.table if line["competitor"] == "lab")
+    values = [r["auroc"] for r in runs]
+    assert (line["title"], line["seeds"]) == ("lab, 2 pre-trainings", 4)
+    assert line["auroc_mean"] == pytest.approx(np.mean(values), abs=1e-6)
+    assert line["auroc_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-6)
+    with pytest.raises(UsageError, match="stands twice under one name"):
+        competitors_of(["lab=run", "lab=run"])
+    with pytest.raises(UsageError, match="two competitors have one name"):
+        compare([data], tmp_path / "d", models=[*models, Competitor("lab", "random")], baselines=())
+
+
 @pytest.mark.parametrize(("recipe", "rate"), [("dnabert_lab", 2e-3), ("dbert_base", 2e-4)])
 def test_the_rate_that_is_not_given_is_that_of_the_recipes(tmp_path, recipe, rate):
     spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)

@@ -94,6 +94,56 @@ def test_a_comparison_has_its_data_its_baselines_and_what_is_level(tmp_path):
     assert (tmp_path / "out" / "part1.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_path):
+    values = {
+        "a": {"lab.1": [0.8, 0.9], "lab.2": [0.9, 0.9], "lab.3": [0.95, 0.95]},
+        "b": {"lab.1": [0.6, 0.6], "lab.2": [0.6, 0.6], "lab.3": [0.6, 0.6]},
+    }
+    rows = []
+    for name, models in values.items():
+        others = {"random": [0.7, 0.8, 0.75], "kmer": [0.7], "cnn": [0.72, 0.74]}
+        for arm, numbers in {**models, **others}.items():
+            rows += [row(arm, s, v, set=name, n=1200) for s, v in enumerate(numbers)]
+    models = [
+        {"name": f"lab.{n}", "checkpoint": f"run{n}", "init": "checkpoint", "group": "lab"}
+        for n in (1, 2, 3)
+    ]
+    given = {"data": "x.tsv", "test": "chr22"}
+    sets = {
+        name: {"about": {"task": "tfbs", "given": given, "beside": {"they": {"auroc": 0.91}}}}
+        for name in values
+    }
+    plan = {"sets": sets, "settings": {"epochs": 2, "lr": 1e-3}, "models": models}
+    plan["about"] = {"manifest": "sets.tsv"}
+    folder = compared(tmp_path / "cmp", rows)
+    (folder / "plan.json").write_text(json.dumps(plan))
+    text = write_results([folder], tmp_path / "out").read_text()
+    assert (
+        "epilm compare --manifest sets.tsv --models lab=run1 lab=run2 lab=run3"
+        " --baselines random,kmer,cnn --epochs 2 --lr 0.001 --seeds 3" in text
+    )
+    assert "* Sets: 2 (task tfbs, data x.tsv, test chr22)" in text
+    heads = (
+        "| set | test rows | kmer | cnn | random | lab | lab - random | lab - best other | they |"
+    )
+    # Means of the pre-trainings .85, .9, .95: .9 with an error of .05 / sqrt(3); the random start
+    # .75 with the same; of the CNN .73 with .01. The standard errors are added as squares.
+    a = (
+        "| a | 1,200 | 0.700 | 0.730 ± 0.014 | 0.750 ± 0.050 | **0.900 ± 0.055** |"
+        " **+0.150** (0.041) | **+0.170** (0.031), cnn | 0.910 |"
+    )
+    b = (
+        "| b | 1,200 | 0.700 | 0.730 ± 0.014 | **0.750 ± 0.050** | 0.600 ± 0.000 |"
+        " -0.150 (0.029) | -0.130 (0.010), cnn | 0.910 |"
+    )
+    block = text[text.index(heads) :].splitlines()
+    assert block[2:4] == [a, b]
+    said = "lab is above random on 1 of 2 sets, by more than two standard errors on 1"
+    assert f"* {said}; in the mean +0.000 (standard error over the sets 0.150)." in text
+    # Each pre-training stays in the numbers.
+    assert "\tlab.2\tauroc\t2\t" in (tmp_path / "out/results.tsv").read_text()
+
+
 def test_published_rows_stand_beside_a_cohort_that_names_them(tmp_path):
     folds = {"model": [{"auroc": 0.6}, {"auroc": 0.8}], "constant": [{"auroc": 0.5}] * 2}
     gap = {"constant": {"auroc": 0.2, "error": 0.05, "level": False}}

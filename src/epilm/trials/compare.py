@@ -197,13 +197,16 @@ class SetRows(Maker):
     # (start, classes) -> the shortest sequence that it was seen to read
     _shortest: dict[tuple[str, int], int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.design = compared_of({"models": [_told(model) for model in self.models]})
+
     def plan(self) -> dict[str, Any]:
         """What must be the same for rows to stand in one table."""
         return {
             "sets": {data.name: describe(data.rows) for data in self.sets},
             "settings": asdict(self.spec),
             "lrs": self.lrs,
-            "models": [asdict(model) for model in self.models],
+            "models": [_told(model) for model in self.models],
         }
 
     def keys(self, seeds: Sequence[int]) -> list[Key]:
@@ -247,8 +250,9 @@ class SetRows(Maker):
         self._check_baselines([data.name for data in self.sets])
 
     def _check_names(self) -> None:
+        groups = {model.group for model in self.models if model.group}
         for at, model in enumerate(self.models):
-            taken = [*BASELINES, *(other.name for other in self.models[:at])]
+            taken = [*BASELINES, *groups, *(other.name for other in self.models[:at])]
             if model.name in taken:
                 raise UsageError(
                     "two competitors have one name", where="--models", found=model.name
@@ -344,8 +348,12 @@ class ManifestRows(SetRows):
 
     def plan(self) -> dict[str, Any]:
         """What must be the same for rows to stand in one table; of the sets each row says it."""
-        about = {name: {"about": stamp} for name, stamp in self._stamps.items()}
-        return super().plan() | {"sets": about}
+        beside = {entry.name: entry.beside for entry in self.manifest.entries}
+        sets = {
+            name: {"about": stamp | ({"beside": beside[name]} if beside[name] else {})}
+            for name, stamp in self._stamps.items()
+        }
+        return super().plan() | {"sets": sets, "about": {"manifest": self.manifest.path}}
 
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """Set after set, as in the manifest."""
@@ -440,6 +448,11 @@ class ManifestRows(SetRows):
             yield key, {**row, "seconds": spent, "made_of": _digest(self._stamps[name])}
 
 
+def _told(model: Competitor) -> dict[str, Any]:
+    """A model as the plan keeps it."""
+    return {key: value for key, value in asdict(model).items() if key != "group" or value}
+
+
 def _digest(stamp: Mapping[str, Any]) -> str:
     text = json.dumps(stamp, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -453,15 +466,20 @@ def _why(error: Exception) -> str:
 def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     """Read NAME=RUN and NAME=RUN@FUSION, several of which may stand in one word with commas.
 
+    One name for several runs says that they are pre-trainings of one recipe: each is a competitor,
+    NAME.1 and on, and together they are the group NAME.
+
     Raises
     ------
     UsageError
-        If there is no "=".
+        If there is no "=", or a run stands twice under one name.
 
     Examples
     --------
     >>> [(c.name, c.checkpoint, c.fusion) for c in competitors_of(["a=run,b=run@concat"])]
     [('a', 'run', 'none'), ('b', 'run', 'concat')]
+    >>> [(c.name, c.checkpoint, c.group) for c in competitors_of(["lab=seed1", "lab=seed2"])]
+    [('lab.1', 'seed1', 'lab'), ('lab.2', 'seed2', 'lab')]
     """
     out = []
     for text in (one for words in texts for one in words.split(",")):
@@ -470,6 +488,24 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
             raise UsageError("a model is NAME=RUN", where=f"--models {text}")
         path, _, fusion = where.partition("@")
         out.append(Competitor(name, path, fusion=fusion or "none"))
+    return _grouped(out)
+
+
+def _grouped(models: Sequence[Competitor]) -> list[Competitor]:
+    names = [model.name for model in models]
+    out: list[Competitor] = []
+    for at, model in enumerate(models):
+        if names.count(model.name) > 1:
+            if model in models[:at]:
+                raise UsageError(
+                    "the same run stands twice under one name",
+                    where="--models",
+                    found=f"{model.name}={model.checkpoint}",
+                    expected="several pre-trainings of one recipe, each a run of its own",
+                )
+            number = names[: at + 1].count(model.name)
+            model = replace(model, name=f"{model.name}.{number}", group=model.name)
+        out.append(model)
     return out
 
 

@@ -245,11 +245,13 @@ class Competitor:
     fusion: str = "none"
     size: str = "small"  # of an encoder without a checkpoint
     k: int = 6
+    group: str = ""  # the name of several pre-trainings of one recipe
 
     def start(self, motifs: Any) -> dict[str, Any]:
         """What fine-tuning takes of it."""
         fused = {"motifs": motifs if self.fusion != "none" else None}
-        return {key: value for key, value in asdict(self).items() if key != "name"} | fused
+        values = asdict(self)
+        return {key: values[key] for key in values if key not in ("name", "group")} | fused
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 A manifest is a table with the header `name<TAB>task<TAB>data`, one set a row; any
 further column is an option of the task's loader (genome, negatives, test, ...),
-empty cells are left at their default. Paths are relative to the manifest. Sets are
-opened one at a time, when their turn comes.
+empty cells are left at their default. A column SCORE:WHO (mcc:DNABERT-2) holds what
+others have reached on the set, which then stands beside ours. Paths are relative to
+the manifest. Sets are opened one at a time, when their turn comes.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +30,7 @@ from epilm.trials.learn import DataSet
 _PATHS = {"data", "genome", "negative", "other_peaks", "exclude", "motifs", "blacklist"}
 _ALONE = ("negative", "negatives", "option", "factor", "valid", "test")  # options of one set
 _LARGE = {"genome"}  # not read to be told apart
+PUBLISHED_SCORES = ("auroc", "ap", "accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class SetEntry:
     ----------
     missing : str
         What cannot be read of it, with its line; "" where all files are there.
+    beside : mapping
+        Who -> score -> a number of theirs, which stands beside ours and changes no row.
     """
 
     name: str
@@ -45,6 +50,7 @@ class SetEntry:
     data: str
     options: dict[str, str] = field(default_factory=dict)
     missing: str = ""
+    beside: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def _row_of(line: str, names: list[str], where: str) -> dict[str, str]:
@@ -62,6 +68,41 @@ def _row_of(line: str, names: list[str], where: str) -> dict[str, str]:
         if needed not in row:
             raise InputError(f"the column {needed} is empty", where=where)
     return row
+
+
+def _others(row: dict[str, str], where: str) -> dict[str, dict[str, float]]:
+    """Numbers of others, from the columns SCORE:WHO.
+
+    Examples
+    --------
+    >>> _others({"name": "tf_0", "mcc:DNABERT-2": "0.718", "auroc:floor": ".894"}, "line 2")
+    {'DNABERT-2': {'mcc': 0.718}, 'floor': {'auroc': 0.894}}
+    """
+    out: dict[str, dict[str, float]] = {}
+    for column, text in row.items():
+        score, colon, who = column.partition(":")
+        if not colon:
+            continue
+        if score not in PUBLISHED_SCORES:
+            raise InputError(
+                "a column SCORE:WHO holds what others have reached, of a score that is unknown",
+                where=where,
+                found=column,
+                do=nearest(score, PUBLISHED_SCORES),
+            )
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not who or not -1 <= value <= 1:
+            raise InputError(
+                "a column SCORE:WHO holds a score of others",
+                where=where,
+                found=f"{column} {text}",
+                expected="a name behind the colon, and a number between -1 and 1, or nothing",
+            )
+        out.setdefault(who, {})[score] = value
+    return out
 
 
 def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntry]:
@@ -134,8 +175,11 @@ def read_manifest(path: str | Path, tasks: tuple[str, ...] = ()) -> list[SetEntr
             if not os.path.exists(full):  # of a name too long pathlib raises
                 missing = f"{where}: there is no such file. Found {column} {row[column]}"
             row[column] = str(full)
-        options = {k: v for k, v in row.items() if k not in ("name", "task", "data")}
-        entries.append(SetEntry(row["name"], row["task"], row["data"], options, missing))
+        beside = _others(row, where)
+        options = {
+            k: v for k, v in row.items() if k not in ("name", "task", "data") and ":" not in k
+        }
+        entries.append(SetEntry(row["name"], row["task"], row["data"], options, missing, beside))
     if not entries:
         raise InputError("the manifest names no sets", where=str(path))
     return entries
@@ -151,6 +195,7 @@ class ManifestSets:
     entries: list[SetEntry]
     data_seed: int = 0
     genome: Any = None
+    path: str = ""
     _opened: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -210,7 +255,7 @@ def read_sets(
     entries = read_manifest(manifest, tuple(TASKS))
     for entry in entries:
         _loader(entry.task)
-    return ManifestSets(entries, data_seed, genome)
+    return ManifestSets(entries, data_seed, genome, str(manifest))
 
 
 def _digest(path: Path) -> str:

@@ -26,13 +26,22 @@ from epilm.metrics.bin_scores import HEADS
 from epilm.plots.page import load_json
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import figure
+from epilm.trials.across_sets import Rows, SetTable, set_table
 from epilm.trials.descriptions import kept_design
 from epilm.trials.trial import rows_of
-from epilm.trials.trial_page import COMPARED, ablation_command, design_of
+from epilm.trials.trial_page import (
+    COMPARED,
+    ablation_command,
+    compared_of,
+    comparison_command,
+    design_of,
+)
 from epilm.trials.trial_table import Design, judge, over_baselines, said_level, spread
 
 PAGE, NUMBERS = "results.md", "results.tsv"
 _ABLATIONS = ("ablation.json", "ablation_data.json")
+_TOLD = ("epochs", "lr", "batch_size", "both_strands", "patience", "freeze", "lora")  # settings
+_OVER_SETS = ("auroc", "ap", "mcc")  # a table each, where sets are many
 _COHORT = ("macro_precision", "macro_recall", "auroc", "ap")
 _MOST_BARS = 24  # rows of a picture; longer tables have none
 
@@ -74,6 +83,8 @@ class Part:
         Verdicts and warnings, each a sentence.
     per : str
         What a line has several of: "seeds" or "folds".
+    tables : list of SetTable
+        In place of a table a setting, where there are many.
     """
 
     title: str
@@ -83,6 +94,7 @@ class Part:
     lines: list[Line] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     per: str = "seeds"
+    tables: list[SetTable] = field(default_factory=list)
 
 
 def write_results(folders: Sequence[str | Path], out: str | Path) -> Path:
@@ -178,34 +190,71 @@ def _need_rows(folder: Path, rows: Sequence[Any]) -> None:
 
 
 def _comparison(folder: Path) -> Part:
-    plan, rows = load_json(folder / COMPARED.words.plan, {}), rows_of(folder, COMPARED)
+    plan = load_json(folder / COMPARED.words.plan, {})
+    design = compared_of(plan)
+    rows = rows_of(folder, design)
     _need_rows(folder, rows)
+    order = {name: at for at, name in enumerate(plan.get("sets", {}))}
+    rows.sort(key=lambda row: order.get(row["set"], -1))
     settings = plan.get("settings", {})
-    facts = [
-        (f"Set {name}", _set_text(about)) for name, about in dict(plan.get("sets", {})).items()
-    ]
+    facts = _set_facts(dict(plan.get("sets", {})))
     facts += [
         (f"Model {model['name']}", f"{model['checkpoint']} ({model.get('init', 'checkpoint')})")
         for model in plan.get("models", [])
     ]
     facts += [
-        ("Settings", ", ".join(f"{k} {settings[k]}" for k in ("epochs", "lr") if k in settings)),
+        ("Settings", ", ".join(f"{k} {settings[k]}" for k in _TOLD if settings.get(k))),
         ("Seeds", _seeds(rows)),
+        ("Time", _times(rows)),
     ]
     collapsed = [
         f"{row['set']}, {row['competitor']}, seed {row['seed']}: {row['collapse']}"
         for row in rows
         if row.get("collapse")
     ]
-    said = [*said_level(over_baselines(COMPARED, rows)), *collapsed]
-    return Part(
+    failed = [
+        f"{row['set']}{', ' * bool(row['competitor'])}{row['competitor']}: {row['failed']}"
+        for row in rows
+        if row.get("failed")
+    ]
+    part = Part(
         f"Comparison: {folder.name}",
-        "",
-        (*COMPARED.words.scores[:2], "macro_precision", "macro_recall", "mcc"),
+        comparison_command(plan, rows, folder),
+        (*design.words.scores[:2], "macro_precision", "macro_recall", "mcc"),
         [fact for fact in facts if fact[1]],
-        _trial_lines(COMPARED, rows),
-        said,
+        _trial_lines(design, rows),
+        [*said_level(over_baselines(design, rows)), *collapsed, *failed],
     )
+    models = [model.get("group") or model["name"] for model in plan.get("models", [])]
+    if len({row["set"] for row in rows}) > 1:
+        tables = [set_table(design, rows, s, [*dict.fromkeys(models)]) for s in _OVER_SETS]
+        part.tables = [table for table in tables if table.cells]
+    return part
+
+
+def _set_facts(sets: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What the sets are; of those of a manifest what they have in common."""
+    of_manifest = [about["about"] for about in sets.values() if "about" in about]
+    if not of_manifest:
+        return [(f"Set {name}", _set_text(about)) for name, about in sets.items()]
+    given = [{"task": about["task"], **about["given"]} for about in of_manifest]
+    common = {}
+    for key in dict.fromkeys(key for one in given for key in one):
+        values = {str(one.get(key)) for one in given}
+        if len(values) == 1:
+            common[key] = values.pop()
+    said = ", ".join(f"{key} {value}" for key, value in common.items())
+    return [("Sets", f"{len(given)} ({said})")]
+
+
+def _times(rows: Rows) -> str:
+    """Minutes of each competitor, over its rows."""
+    spent: dict[str, list[float]] = {}
+    for row in rows:
+        if row.get("competitor") and "seconds" in row:
+            spent.setdefault(row["competitor"], []).append(float(row["seconds"]))
+    said = (f"{name} {sum(s) / 60:.1f} minutes for {len(s)}" for name, s in spent.items())
+    return "; ".join(said)
 
 
 def _set_text(about: Mapping[str, Any]) -> str:
@@ -403,7 +452,7 @@ def page_of(parts: Sequence[Part], drawn: Sequence[bool], folders: Sequence[str]
         "# Results",
         f"```bash\nepilm report --results {' '.join(folders)} --out {out}\n```",
         "Mean ± sample standard deviation; one number where there is one seed. The best mean of a"
-        f" column is bold. Every number stands in `{NUMBERS}`.",
+        f" column (where a row is a set, of the row) is bold. Every number stands in `{NUMBERS}`.",
     ]
     for number, (part, has_picture) in enumerate(zip(parts, drawn), 1):
         blocks.append(f"## {part.title}")
@@ -411,7 +460,11 @@ def page_of(parts: Sequence[Part], drawn: Sequence[bool], folders: Sequence[str]
             blocks.append(f"```bash\n{part.command}\n```")
         if part.facts:
             blocks.append("\n".join(f"* {name}: {_cell(value)}" for name, value in part.facts))
-        for setting in dict.fromkeys(line.setting for line in part.lines):
+        for table in part.tables:
+            blocks += [_caption(table), _grid([table.heads, *table.cells])]
+            if table.said:
+                blocks.append("\n".join(f"* {_cell(text)}." for text in table.said))
+        for setting in () if part.tables else dict.fromkeys(line.setting for line in part.lines):
             if setting:
                 blocks.append(f"**{_cell(setting)}**")
             mine = [line for line in part.lines if line.setting == setting]
@@ -438,15 +491,28 @@ def _table(part: Part, lines: Sequence[Line]) -> str:
     heads = ["", part.per, *(HEADS.get(s, NAMES.get(s, s)) for s in scores)]
     rows = []
     for line in lines:
-        cells = [_cell(line.name), str(line.count)]
+        cells = [line.name, str(line.count)]
         for score in scores:
             mean, sd = spread(line.values.get(score, ()))
             text = "-" if mean is None else f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
             is_best = len(lines) > 1 and mean is not None and mean == best[score]
             cells.append(f"**{text}**" if is_best else text)
         rows.append(cells)
-    table = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+    return _grid([heads, *rows])
+
+
+def _caption(table: SetTable) -> str:
+    text = f"**{HEADS.get(table.score, NAMES.get(table.score, table.score))} of the test rows**"
+    if any(" - " in head for head in table.heads):
+        text += "; differences with their standard errors, bold above two of them"
+    return text
+
+
+def _grid(rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown, the first row on top."""
+    heads, *cells = [[_cell(cell) for cell in row] for row in rows]
+    table = [heads, ["---"] * len(heads), *cells]
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
 def _mean(line: Line, score: str) -> float | None:

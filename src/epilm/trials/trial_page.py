@@ -4,7 +4,7 @@ Reads the folder alone, so that `epilm report` can draw it again at any time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from epilm.plots.style import as_image, figure
 from epilm.pretraining import run_page as chapters
 from epilm.trials.bench import LAB, WORLDS
 from epilm.trials.descriptions import Ablation, Setting, kept_design
-from epilm.trials.learn import WITHOUT_CHANCE, comparison
+from epilm.trials.learn import WITHOUT_CHANCE, Learning, comparison
 from epilm.trials.row_files import Row
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_table import (
@@ -59,19 +59,38 @@ COMPARISON = Words(
     other="the folder holds a comparison of other data or settings",
     kept=("sets", "models"),
 )
-COMPARED = Design(COMPARISON, trivial=frozenset((*WITHOUT_CHANCE, "random")))
+COMPARED = Design(
+    COMPARISON,
+    trivial=frozenset((*WITHOUT_CHANCE, "random")),
+    fixed=frozenset(WITHOUT_CHANCE),
+)
 _MANY = 8  # sets from which on a comparison has one table and no picture a set
 
 
 def compared_of(plan: Mapping[str, Any]) -> Design:
-    """What the table of a comparison is made of: with the paper's rows of the sets that are its."""
+    """What the table of a comparison is made of: with the paper's rows of the sets that are its,
+    what the manifest says of others, and models that are pre-trainings of one recipe.
+    """
     ours, theirs = genebert_table("2"), genebert_table("2_dnabert")
     published: dict[tuple[str, str], Mapping[str, float]] = {}
-    for name, about in plan.get("sets", {}).items():
-        if (named := about.get("about", {}).get("given", {}).get("published")) is not None:
+    sources: dict[str, str] = {}
+    for name, kept in plan.get("sets", {}).items():
+        about = kept.get("about", {})
+        if (named := about.get("given", {}).get("published")) is not None:
             published[name, "GeneBERT, published"] = ours.rows[named]
             published[name, "DNABERT, published"] = theirs.rows[named]
-    return replace(COMPARED, published=published, source=ours.source, note=ours.note)
+            sources[ours.source] = ours.note
+        for who, scores in about.get("beside", {}).items():
+            published[name, who] = scores
+            sources["columns of the manifest"] = ""
+    groups: dict[str, tuple[str, ...]] = {}
+    for model in plan.get("models", []):
+        if group := model.get("group"):
+            groups[group] = (*groups.get(group, ()), model["name"])
+    note = " ".join(filter(None, sources.values()))
+    return replace(
+        COMPARED, published=published, source="; ".join(sources), note=note, groups=groups
+    )
 
 
 def paper_sections(design: Design, rows: Sequence[Row]) -> list[Section]:
@@ -161,6 +180,35 @@ def ablation_command(
     words += [f"--out {folder}", f"--seeds {len(seeds)}"]
     words += [] if plan.size == "base" else [f"--size {plan.size}"]
     return f"epilm ablate {plan.name}{'' if plan.world else '.yaml'} {' '.join(words)}"
+
+
+def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> str:
+    """The command that makes a comparison's folder; "" where it was not of a manifest."""
+    manifest = plan.get("about", {}).get("manifest")
+    if not manifest:
+        return ""
+    models = plan.get("models", [])
+    starts = [
+        f"{m.get('group') or m['name']}={m['checkpoint']}"
+        + (f"@{m['fusion']}" if m.get("fusion", "none") != "none" else "")
+        for m in models
+    ]
+    names = {model["name"] for model in models}
+    arms = dict.fromkeys(r["competitor"] for r in rows if r.get("competitor"))
+    beside = [arm for arm in arms if arm not in names]
+    words = [f"epilm compare --manifest {manifest}"]
+    words += [f"--models {' '.join(starts)}"] if starts else []
+    words += [f"--baselines {','.join(beside)}"]
+    usual, given = asdict(Learning()), plan.get("settings", {})
+    for key, value in given.items():
+        if key in ("seed", "lr") or usual.get(key) == value:
+            continue
+        flag = key.replace("_", "-")
+        said = " ".join(map(str, value)) if isinstance(value, list) else value
+        words.append(f"--{flag}" if value is True else f"--{flag} {said}")
+    words.append(f"--lr {' '.join(f'{r:g}' for r in plan.get('lrs') or [given.get('lr', 2e-4)])}")
+    words.append(f"--seeds {len({row['seed'] for row in rows})} --out {folder}")
+    return " ".join(words)
 
 
 def ablation_sections(

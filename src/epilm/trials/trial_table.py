@@ -101,6 +101,11 @@ class Design:
         paper has may be among them.
     source, note : str
         Of what is published.
+    groups : mapping of str to tuple of str
+        Several pre-trainings of one recipe: a name for all, and the arm of each. They are lines of
+        their own, and one more of all rows.
+    fixed : frozenset of str
+        Arms without chance: one row says all.
     """
 
     words: Words
@@ -111,6 +116,8 @@ class Design:
     published: Mapping[tuple[str, str], Mapping[str, float]] = field(default_factory=dict)
     source: str = ""
     note: str = ""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
 
     def place(self, row: Mapping[str, Any]) -> tuple[str, str]:
         """Setting and arm of a row."""
@@ -122,8 +129,26 @@ class Design:
         for row in rows:
             groups.setdefault(self.place(row), []).append(row)
         cells = self.cells or [Cell(setting, arm, arm) for setting, arm in groups]
+        if self.groups:
+            cells = [cell for one in cells for cell in self._with_group(one, groups)]
         known = {cell: groups.get((cell.setting, cell.arm), []) for cell in cells}
         return {cell: mine for cell, mine in known.items() if mine}
+
+    def _with_group(
+        self, cell: Cell, rows: dict[tuple[str, str], list[Mapping[str, Any]]]
+    ) -> list[Cell]:
+        """A line, and behind the last of a group the line of all; `rows` gets its rows."""
+        for group, arms in self.groups.items():
+            there = [arm for arm in arms if (cell.setting, arm) in rows]
+            if cell.arm in there and cell.arm == there[-1] and len(there) > 1:
+                rows[cell.setting, group] = [r for arm in there for r in rows[cell.setting, arm]]
+                return [cell, Cell(cell.setting, group, f"{group}, {len(there)} pre-trainings")]
+        return [cell]
+
+    @property
+    def one_of_several(self) -> frozenset[str]:
+        """Arms that are a pre-training of a group."""
+        return frozenset(arm for arms in self.groups.values() for arm in arms)
 
 
 @dataclass(frozen=True)
@@ -429,7 +454,53 @@ def over_baselines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Ve
         for arm in arms if best else ():
             if arm not in design.trivial | design.controls:
                 say = f"{setting}: {arm} above {best}" if setting else f"{arm} above {best}"
-                out += _judged(Claim(say, arm, best), arms, (score,))
+                out += judge_pair(design, Claim(say, arm, best), arms, (score,))
+    return out
+
+
+def judge_pair(
+    design: Design,
+    claim: Claim,
+    arms: Mapping[str, Sequence[Mapping[str, Any]]],
+    scores: Sequence[str],
+) -> list[Verdict]:
+    """Judge one claim of arms, or of a group against an arm, on each score.
+
+    Of several pre-trainings the mean of each (over its fine-tunings) is one number. The standard
+    error is that of these numbers and that of the other side's seeds, added as squares: nothing
+    pairs a pre-training with a seed. `Verdict.differences` are of each pre-training; `seeds` is how
+    many there are.
+
+    Examples
+    --------
+    >>> words = Words("a comparison", "", "", "set", "who", "", ("auroc",), (), ("auroc",), "")
+    >>> arms = {"lab.1": [0.8, 0.9], "lab.2": [0.9, 0.9], "lab.3": [0.95, 0.95], "cnn": [0.7, 0.8]}
+    >>> rows = {k: [{"seed": n, "auroc": v} for n, v in enumerate(v)] for k, v in arms.items()}
+    >>> design = Design(words, groups={"lab": ("lab.1", "lab.2", "lab.3")})
+    >>> (verdict,) = judge_pair(design, Claim("", "lab", "cnn"), rows, ("auroc",))
+    >>> verdict.seeds, round(verdict.mean, 3), round(verdict.se, 4)  # of .85, .9, .95 and of .7, .8
+    (3, 0.15, 0.0577)
+    """
+    if claim.more not in design.groups:
+        return _judged(claim, arms, scores)
+    out = []
+    for score in scores:
+        parts = [spread(r.get(score) for r in arms.get(a, ())) for a in design.groups[claim.more]]
+        means = [mean for mean, _ in parts if mean is not None]
+        other = [value for row in scored(arms[claim.less]) if _known(value := row.get(score))]
+        if not means or not other:
+            continue
+        base, _ = spread(other)
+        assert base is not None
+        gaps = tuple(mean - base for mean in means)
+        mean, se = paired(gaps)
+        fixed = claim.less in design.fixed
+        if not fixed:  # NaN with one seed
+            se = float(np.hypot(se, paired(other)[1]))
+        shown = bool(mean > ERRORS * se) == (claim.kind == "above")
+        enough = len(gaps) >= FEWEST and (fixed or len(other) >= FEWEST)
+        made = (claim.say, claim.more, claim.less, claim.kind, score, len(gaps), mean, se)
+        out.append(Verdict(*made, shown if enough else None, gaps))
     return out
 
 

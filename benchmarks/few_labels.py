@@ -8,7 +8,9 @@ DATA holds sacCer3.2bit, the fungi of JASPAR 2018 and chipexo_chexmix/PROTEIN.be
 base). Pre-training never sees TEST; the motifs of half of the proteins, and all that are alike
 (cosine of at least 0.8), are left out of the collection it learns from. Of the training sites of a
 protein the first N of one shuffled order are kept, and as many of the validation's; all of its
-sites keep negatives away. The test part is whole whatever N.
+sites keep negatives away. The test part is whole whatever N. A second manifest holds proteins with
+all their labels: of those with 200 sites and more, ten that have a motif and ten that have
+none, evenly spaced from the most sites to the fewest.
 """
 
 import argparse
@@ -27,6 +29,8 @@ VALID = ("chrVII",)
 ASKED = ("Abf1", "Rap1", "Mcm1", "Fkh1")
 LEFT_OUT = ("Reb1", "Cin5", "Tbf1", "Cbf1")
 LABELS = (10, 30, 100, 300)
+TARGETS, FEWEST_SITES = 10, 200  # proteins with a motif, and as many without; sites of each
+HEADER = "name\ttask\tdata\texclude\tnegatives\tvalid\ttest\tfactor"
 MOTIFS = "JASPAR2018_CORE_fungi_non-redundant.counts.jaspar.gz"
 ARMS = {
     "lab": "pre-trained",
@@ -42,7 +46,10 @@ epilm pretrain dnabert_lab --size small --store {out}/store --out {out}/lab \\
       --set 'samples.holdout_chroms=[{held}]' --set samples.window_bp=101 {shape}
 epilm compare --manifest {out}/sets.tsv --genome {data}/sacCer3.2bit --models lab={out}/lab \\
       --motifs {data}/{motifs} --baselines random,kmer,motif --both-strands --lr 1e-3 \\
-      --batch-size 16 --epochs 30 --patience 6 --seeds 3 --out {out}/compared"""
+      --batch-size 16 --epochs 30 --patience 6 --seeds 3 --out {out}/compared
+epilm compare --manifest {out}/targets.tsv --genome {data}/sacCer3.2bit --models lab={out}/lab \\
+      --motifs {data}/{motifs} --baselines random,cnn,kmer,motif,motifs --both-strands --lr 1e-3 \\
+      --epochs 8 --patience 3 --seeds 3 --out {out}/targets"""
 SHAPE = "--set model.k=5 --set model.stride=5 --set train.steps=2000"
 
 
@@ -65,6 +72,7 @@ def main() -> None:
     alike = ", ".join(m.name for m, is_gone in zip(motifs, gone, strict=True) if is_gone)
     print(f"left out {gone.sum()} of {len(motifs)} motifs: {alike}")
     write_sets(at.data / "chipexo_chexmix", at.out)
+    write_targets(at.data / "chipexo_chexmix", {m.name.upper() for m in motifs}, at.out)
     print(
         COMMANDS.format(
             data=at.data, out=at.out, motifs=MOTIFS, held=",".join(TEST + VALID), shape=SHAPE
@@ -74,12 +82,11 @@ def main() -> None:
 
 def write_sets(sites: Path, out: Path) -> None:
     """Write a BED file for each protein and number of labels, and the manifest of all."""
-    rows = ["name\ttask\tdata\texclude\tnegatives\tvalid\ttest\tfactor"]
+    rows = [HEADER]
     (out / "sites").mkdir(exist_ok=True)
     for protein in ASKED + LEFT_OUT:
         path = sites / f"{protein}.bed.gz"
-        with gzip.open(path, "rt") as handle:
-            lines = [line for line in handle if not line.startswith(("chrM", "#"))]
+        lines = read_sites(path)
         shuffled = [lines[row] for row in np.random.default_rng(0).permutation(len(lines))]
         part = {line: line.split("\t")[0] for line in shuffled}
         test = [line for line in shuffled if part[line] in TEST]
@@ -95,6 +102,31 @@ def write_sets(sites: Path, out: Path) -> None:
             cells = (f"{protein}_{number}", "tfbs", few.resolve(), path.resolve(), "gc", *chosen)
             rows.append("\t".join(map(str, (*cells, protein))))
     (out / "sets.tsv").write_text("\n".join(rows) + "\n")
+
+
+def read_sites(path: Path) -> list[str]:
+    """Lines of a BED file but those of mitochondria."""
+    with gzip.open(path, "rt") as handle:
+        return [line for line in handle if not line.startswith(("chrM", "#"))]
+
+
+def write_targets(sites: Path, named: set[str], out: Path) -> None:
+    """Write targets.tsv: proteins with and without a motif, evenly spaced by their sites."""
+    counts = {path: len(read_sites(path)) for path in sorted(sites.glob("*.bed.gz"))}
+    order = sorted(counts, key=lambda path: -counts[path])
+    has = {path: path.name.removesuffix(".bed.gz").upper() in named for path in order}
+    rows = [HEADER]
+    for known in (True, False):
+        those = [path for path in order if has[path] == known and counts[path] >= FEWEST_SITES]
+        for at in np.linspace(0, len(those) - 1, TARGETS).round().astype(int):
+            path = those[at]
+            name, chosen = path.name.removesuffix(".bed.gz"), (",".join(VALID), ",".join(TEST))
+            few = out / "sites" / f"{name}.all.bed"
+            few.write_text("".join(read_sites(path)))
+            words = "motif" if known else "no_motif"
+            cells = f"{name}_{words}", "tfbs", few.resolve(), path.resolve(), "gc", *chosen
+            rows.append("\t".join(map(str, (*cells, name))))
+    (out / "targets.tsv").write_text("\n".join(rows) + "\n")
 
 
 def draw(compared: Path, out: Path) -> str:

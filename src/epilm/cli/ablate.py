@@ -15,7 +15,7 @@ def ablate(
     out: Path,
     seeds: int | None = None,
     first_seed: int = 1,
-    size: Literal["full", "many", "toy", "tiny"] = "full",
+    size: Literal["full", "small", "many", "toy", "tiny"] = "full",
     data: Annotated[LabFiles, Parameter(name="*")] = LabFiles(),  # noqa: B008 - frozen
     spread: Annotated[Spread, Parameter(name="*")] = Spread(),  # noqa: B008
     json: bool = False,
@@ -50,8 +50,9 @@ def ablate(
     first_seed
         The seeds are this one and those after it. The sizes were tried out on seed 0.
     size
-        full takes about six minutes a seed on one core, many (four times the labels) six, toy
-        three, tiny seconds (shows that all parts run).
+        Of a paper's table: full is the paper's, small what two cores do with one chromosome, tiny
+        an invented one that shows that all parts run. Of playground_ebert full takes about six
+        minutes a seed on one core, many (four times the labels) six, toy three, tiny seconds.
     json
         Print JSON.
     """

@@ -42,7 +42,7 @@ def ablate(
     first_seed : int
         The sizes of a shipped description were tried out on seed 0, so that 1 is the first.
     size : str, optional
-        Of the description: "many", "toy", "tiny"; "full" or None takes it as it stands.
+        Of the description: "small", "many", "toy", "tiny"; "full" or None takes it as it stands.
     data : LabFiles, optional
         Store and labels, for a description with settings; store and labelled sequences, for a table
         of a paper.

@@ -43,7 +43,7 @@ models:
           train.steps=2, train.batch_size=4, train.micro_batch=4, train.validate_every=2,
           train.validate_samples=4, optim.warmup_steps=1]
 finetune: {window_bp: 300, epochs: 1, positives_per_epoch: 8, negatives: 3, valid_negatives: 8,
-  conv_channels: [4], dense: 4}
+  conv_channels: [4], dense: 4, pool: max+bin}
 settings:
   across:
     train_cells: [typeA, typeB]

@@ -92,8 +92,10 @@ def tune_binding(
 
     `checkpoint` is a run, or the name of a kind of model; `start` its init, size and k.
     """
+    # An ablation has one pool for all arms; FactorNet's network has its own.
+    spec = replace(lesson.spec, pool="max") if checkpoint == "factornet" else lesson.spec
     options = BindingOptions(
-        **{f.name: getattr(lesson.spec, f.name) for f in fields(BindingSpec)},
+        **{f.name: getattr(spec, f.name) for f in fields(BindingSpec)},
         store=lesson.store,
         motifs=lesson.motifs,
     )

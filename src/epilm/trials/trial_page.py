@@ -62,6 +62,7 @@ COMPARISON = Words(
 COMPARED = Design(
     COMPARISON,
     trivial=frozenset((*WITHOUT_CHANCE, "random")),
+    controls=frozenset({"cnn"}),  # a baseline itself
     fixed=frozenset(WITHOUT_CHANCE),
 )
 _MANY = 8  # sets from which on a comparison has one table and no picture a set

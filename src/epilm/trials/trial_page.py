@@ -199,7 +199,7 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
     beside = [arm for arm in arms if arm not in names]
     words = [f"epilm compare --manifest {manifest}"]
     words += [f"--models {' '.join(starts)}"] if starts else []
-    words += [f"--baselines {','.join(beside)}"]
+    words += [f"--baselines {','.join(beside) or repr('')}"]
     usual, given = asdict(Learning()), plan.get("settings", {})
     for key, value in given.items():
         if key in ("seed", "lr") or usual.get(key) == value:

@@ -30,7 +30,8 @@ MODELS = ("auroc:DNABERT-2, frozen", "auroc:Caduceus-Ph, frozen")
 PARTS = ("train", "dev", "test")
 COMMAND = """\
 epilm compare --manifest {out}/gue.tsv --models lab=RUN --baselines kmer,cnn,random \\
-      --both-strands --lr 1e-3 --batch-size 64 --epochs 8 --patience 3 --seeds 1 --out {out}/compared"""
+      --both-strands --lr 1e-3 --batch-size 64 --epochs 8 --patience 3 --seeds 1 \\
+      --out {out}/compared"""
 
 
 def main() -> None:

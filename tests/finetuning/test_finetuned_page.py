@@ -6,9 +6,14 @@ from dataclasses import replace
 from epilm.cli import application
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned_page import command_of, finetuned_page, finetuning
+from epilm.hub.checkpoint import save_model
+from epilm.models.from_spec import build_model
+from epilm.models.model_spec import EncoderSpec, ModelSpec
 from toy_binding import QUICK as BINS
 from toy_binding import toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick
+
+SIZE = EncoderSpec(hidden=8, layers=1, heads=2, ffn=8, max_positions=40)
 
 
 def words_of(run):
@@ -27,6 +32,19 @@ def test_what_differs_from_the_defaults_is_named_and_nothing_of_another_task(tmp
     for other in ("--store", "--factor", "--weight-decay", "--device"):
         assert other not in words
     assert rest == []
+
+
+def test_a_twin_of_a_model_is_made_again_without_its_weights(tmp_path):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    save_model(tmp_path / "base", build_model(spec, seed=0), spec, {})
+    start = {"checkpoint": str(tmp_path / "base"), "size": None, "k": None}
+    for init in ("checkpoint", "random"):
+        quick(planted(40), tmp_path / init, **start, init=init)
+        words, _ = words_of(tmp_path / init)
+        assert ("--init" in words) == (init == "random")
+        assert words[words.index("--checkpoint") + 1] == str(tmp_path / "base")
+    quick(planted(40), tmp_path / "bare", init="random")
+    assert "--init" not in words_of(tmp_path / "bare")[0]
 
 
 def test_a_run_on_bins_names_its_factors_and_how_it_is_scored(tmp_path):

@@ -273,6 +273,9 @@ def _learning_curves(history: Sequence[Mapping[str, Any]]) -> list[Picture]:
     return out
 
 
+_KINDS = ("random", "ebert", "dbert", "cnn", "factornet", "dilated")  # starts without a past
+
+
 def command_of(run: Path) -> str:
     """The lines that make a run again, as far as its folder says."""
     about, given = about_run(run), load_json(run / "run.json", {})
@@ -284,9 +287,11 @@ def command_of(run: Path) -> str:
     placed = bool(about.get("factors"))
     data = str(kept.get("data", "DATA"))
     where = f" --store STORE --factor {' '.join(about.get('factors', ()))}" if placed else ""
+    start = str(about.get("checkpoint", given.get("checkpoint", "RUN")))
+    shape = kept.get("init", given.get("init")) == "random" and start not in _KINDS
     code = (
-        f"epilm finetune {task} --data {data}{where} --checkpoint"
-        f" {about.get('checkpoint', given.get('checkpoint', 'RUN'))} {' '.join(words)} --out {run}"
+        f"epilm finetune {task} --data {data}{where} --checkpoint {start}"
+        f"{' --init random' * shape} {' '.join(words)} --out {run}"
     )
     if placed:
         cells = " ".join(settings.get("test_cells", [])) or "CELL"

@@ -113,14 +113,15 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
         name: {"about": {"task": "tfbs", "given": given, "beside": {"they": {"auroc": 0.91}}}}
         for name in values
     }
-    plan = {"sets": sets, "settings": {"epochs": 2, "lr": 1e-3}, "models": models}
+    settings = {"epochs": 2, "lr": 1e-3, "betas": [0.9, 0.999], "beside": [], "both_strands": True}
+    plan = {"sets": sets, "settings": settings, "models": models}
     plan["about"] = {"manifest": "sets.tsv"}
     folder = compared(tmp_path / "cmp", rows)
     (folder / "plan.json").write_text(json.dumps(plan))
     text = write_results([folder], tmp_path / "out").read_text()
     assert (
         "epilm compare --manifest sets.tsv --models lab=run1 lab=run2 lab=run3"
-        " --baselines random,kmer,cnn --epochs 2 --lr 0.001 --seeds 3" in text
+        " --baselines random,kmer,cnn --epochs 2 --both-strands --lr 0.001 --seeds 3" in text
     )
     assert "* Sets: 2 (task tfbs, data x.tsv, test chr22)" in text
     heads = (

@@ -4,7 +4,7 @@ Reads the folder alone, so that `epilm report` can draw it again at any time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from epilm.plots.paired import paired_gaps, paired_points, size_of_points
 from epilm.plots.style import as_image, figure
 from epilm.pretraining import run_page as chapters
 from epilm.trials.bench import LAB, WORLDS
+from epilm.trials.choices import Networks
 from epilm.trials.descriptions import Ablation, Setting, kept_design
-from epilm.trials.learn import WITHOUT_CHANCE, Learning, comparison
+from epilm.trials.learn import WITHOUT_CHANCE, comparison
 from epilm.trials.row_files import Row
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_table import (
@@ -200,13 +201,13 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
     words = [f"epilm compare --manifest {manifest}"]
     words += [f"--models {' '.join(starts)}"] if starts else []
     words += [f"--baselines {','.join(beside) or repr('')}"]
-    usual, given = asdict(Learning()), plan.get("settings", {})
-    for key, value in given.items():
-        if key in ("seed", "lr") or usual.get(key) == value:
+    given = plan.get("settings", {})
+    for option in fields(Networks):
+        value = given.get(option.name)
+        if option.name == "lr" or value in (None, option.default):
             continue
-        flag = key.replace("_", "-")
-        said = " ".join(map(str, value)) if isinstance(value, list) else value
-        words.append(f"--{flag}" if value is True else f"--{flag} {said}")
+        flag = f"--{option.name.replace('_', '-')}"
+        words.append(flag if value is True else f"{flag} {value}")
     words.append(f"--lr {' '.join(f'{r:g}' for r in plan.get('lrs') or [given.get('lr', 2e-4)])}")
     words.append(f"--seeds {len({row['seed'] for row in rows})} --out {folder}")
     return " ".join(words)

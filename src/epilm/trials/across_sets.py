@@ -18,22 +18,6 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Against:
-    """A model on a set, beside one thing that it should be above.
-
-    Attributes
-    ----------
-    setting, model, other : str
-    verdict : Verdict
-    """
-
-    setting: str
-    model: str
-    other: str
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
 class SetTable:
     """One score of all sets.
 
@@ -94,12 +78,13 @@ def set_table(design: Design, rows: Rows, score: str, models: Sequence[str]) -> 
     others.sort(key=lambda arm: (arm == TWIN, arm not in design.fixed))
     models = [arm for arm in models if arm in named]
     pairs = [(model, TWIN) for model in models if TWIN in others]
-    pairs += [(model, "") for model in models if set(others) - {TWIN}]
+    rules = [arm for arm in others if arm != TWIN]
+    pairs += [(model, "") for model in models if rules]
     who = [name for key, of in design.published.items() if score in of for name in key[1:]]
     published = list(dict.fromkeys(who))
     heads = [words.setting, "test rows", *others, *models]
     heads += [f"{model} - {other or 'best other'}" for model, other in pairs] + published
-    gaps: dict[tuple[str, str], list[Against]] = {pair: [] for pair in pairs}
+    gaps: dict[tuple[str, str], list[Verdict]] = {pair: [] for pair in pairs}
     cells = []
     for setting, mine in arms.items():
         means = {arm: spread(r.get(score) for r in of)[0] for arm, of in mine.items()}
@@ -109,10 +94,13 @@ def set_table(design: Design, rows: Rows, score: str, models: Sequence[str]) -> 
         count = next((row["n"] for of in mine.values() for row in of if "n" in row), None)
         line = [setting, "-" if count is None else f"{count:,}"]
         line += [_cell(mine.get(arm, ()), score, arm == best) for arm in (*others, *models)]
-        for pair in pairs:
-            made = _against(design, setting, mine, known, *pair, score)
-            gaps[pair] += [made] if made else []
-            line.append(_gap_cell(made, not pair[1]))
+        rule = max((arm for arm in shown if arm in rules), key=known.__getitem__, default="")
+        for model, other in pairs:
+            claim = Claim("", model, other or rule)
+            there = claim.more in known and claim.less in known
+            made = judge_pair(design, claim, mine, (score,)) if there else []
+            gaps[model, other] += made
+            line.append(_gap_cell(made[0], not other) if made else "-")
         theirs = [design.published.get((setting, name), {}).get(score) for name in published]
         cells.append(line + ["-" if value is None else f"{value:.3f}" for value in theirs])
     said = [_said(*pair, made, words.setting) for pair, made in gaps.items() if made]
@@ -125,25 +113,6 @@ def _arms(design: Design, rows: Rows) -> dict[str, dict[str, Rows]]:
     for cell, mine in design.lines([row for row in rows if not row.get("failed")]).items():
         out.setdefault(cell.setting, {})[cell.arm] = mine
     return out
-
-
-def _against(
-    design: Design,
-    setting: str,
-    arms: Mapping[str, Rows],
-    means: Mapping[str, float],
-    model: str,
-    other: str,
-    score: str,
-) -> Against | None:
-    rivals = means.keys() - {TWIN, model} - design.one_of_several - design.groups.keys()
-    if not other:
-        models = {arm for arm in rivals if arm not in design.trivial and arm != "cnn"}
-        other = max(rivals - models, key=means.__getitem__, default="")
-    if model not in means or other not in means:
-        return None
-    verdicts = judge_pair(design, Claim("", model, other), arms, (score,))
-    return Against(setting, model, other, verdicts[0]) if verdicts else None
 
 
 def _cell(rows: Rows, score: str, best: bool) -> str:
@@ -159,24 +128,22 @@ def _above(verdict: Verdict) -> bool:
     return bool(verdict.mean > ERRORS * verdict.se)
 
 
-def _gap_cell(made: Against | None, named: bool) -> str:
-    if made is None:
-        return "-"
-    verdict, text = made.verdict, f"{made.verdict.mean:+.3f}"
+def _gap_cell(verdict: Verdict, named: bool) -> str:
+    text = f"{verdict.mean:+.3f}"
     if not np.isnan(verdict.se):
         text = (f"**{text}**" if _above(verdict) else text) + f" ({verdict.se:.3f})"
-    return f"{text}, {made.other}" if named else text
+    return f"{text}, {verdict.less}" if named else text
 
 
-def _said(model: str, other: str, made: Sequence[Against], noun: str) -> str:
+def _said(model: str, other: str, made: Sequence[Verdict], noun: str) -> str:
     """What the differences of one pair add up to over the sets."""
-    above = sum(one.verdict.mean > 0 for one in made)
+    above = sum(one.mean > 0 for one in made)
     who = other or "the best of the others"
     text = f"{model} is above {who} on {above} of {len(made)} {noun}s"
-    if any(not np.isnan(one.verdict.se) for one in made):
-        sure = sum(_above(one.verdict) for one in made)
+    if any(not np.isnan(one.se) for one in made):
+        sure = sum(_above(one) for one in made)
         text += f", by more than two standard errors on {sure}"
-    mean, se = paired([one.verdict.mean for one in made])
+    mean, se = paired([one.mean for one in made])
     if len(made) > 1:
         text += f"; in the mean {mean:+.3f} (standard error over the {noun}s {se:.3f})"
     return text

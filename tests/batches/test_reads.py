@@ -7,6 +7,7 @@ import pytest
 from epilm.batches.reads import Reads, check_tracks, parse_signal, reads_of
 from epilm.errors import CheckpointError, StoreError, UsageError
 from epilm.models.model_spec import ModelSpec
+from epilm.store.identity import identity_of
 from toy_binding import toy_store
 
 SPEC = ModelSpec(name="ebert", streams=("dna", "states"), k=7, stride=7, states=4, cells=3)
@@ -47,6 +48,21 @@ def test_it_is_made_from_what_a_folder_says(store):
     reads.check(store, ["typeA"])
     assert reads.reader(store)(0, [0], [400]).ids.shape[0] == 1
     assert reads_of(SPEC, {"kind": "cnn"}).bases
+
+
+def test_signals_that_were_scaled_otherwise_are_refused(store):
+    about = {"kind": "trunk", "signals": [["accessibility", "max", "log1p"]]}
+    kept = identity_of(store)
+    assert kept["signal_scales"] == {"accessibility": "none"}  # mappability is one for all
+    reads_of(SPEC, about | kept).check(store, ["typeA"])
+    scaled = about | kept | {"signal_scales": {"accessibility": "depth"}}
+    with pytest.raises(
+        CheckpointError,
+        match=r"accessibility are not scaled as those the model was made with. Found none .*expected"
+        r" depth. Build the store with --signal-scale accessibility=depth",
+    ):
+        reads_of(SPEC, scaled).check(store, ["typeA"])
+    reads_of(SPEC, scaled | {"signals": []}).check(store, ["typeA"])  # which are not read
 
 
 def test_a_store_of_other_states_or_without_a_track_is_refused(store):

@@ -15,11 +15,12 @@ from epilm.batches.motif_signals import Matrices, is_motif
 from epilm.batches.overlapping import OverlappingReader
 from epilm.errors import StoreError, UsageError, nearest
 from epilm.models.model_spec import ModelSpec
-from epilm.store.identity import check_assembly, check_states
+from epilm.store.identity import check_assembly, check_scales, check_states
 from epilm.store.reader import Store
 
 # How a signal becomes a value of a token, where nothing else is said (protocols 5.8).
 POOLING = {"accessibility": ("max", "log1p"), "mappability": ("min", "raw")}
+KEPT = ("assembly", "chrom_sizes", "signal_scales", "path")  # of the store a model was made with
 Signal = tuple[str, str, str]  # name, how it is pooled, transform
 
 
@@ -106,9 +107,9 @@ class Reads:
         check_assembly(store, self.kept, where, meant=other_assembly)
         if self.states:
             check_states(self.state_names, self.state_bin, store, where)
-        check_tracks(
-            store, cells, states=self.states, signals=[name for name, _, _ in self.signals]
-        )
+        names = [name for name, _, _ in self.signals]
+        check_tracks(store, cells, states=self.states, signals=names)
+        check_scales(self.kept, names, store, where)
 
     def reader(self, store: Store) -> OverlappingReader | BaseReader:
         """Make what reads this model's windows from a store."""
@@ -130,7 +131,7 @@ def reads_of(spec: ModelSpec, about: Mapping[str, Any]) -> Reads:
         "states" in about.get("streams", ()),
         tuple(about.get("state_names") or ()),
         about.get("state_bin"),
-        {key: about[key] for key in ("assembly", "chrom_sizes", "path") if about.get(key)},
+        {key: about[key] for key in KEPT if about.get(key)},
     )
 
 

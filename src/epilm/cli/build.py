@@ -93,6 +93,7 @@ def build(
     # Lists that were not said: what the function of the same name takes for them.
     chosen["more_statistics"] = factors.more_statistics or ()
     chosen["signal_pool"] = tracks.signal_pool or "max"
+    chosen["signal_scale"] = tracks.signal_scale or "none"
     chosen |= {
         "genome": genome,
         "sizes": sizes,

@@ -537,7 +537,8 @@ def _head_options(
             out[name] = list(value) if isinstance(value, tuple) else value
     if HEADS[head].per_base:
         context = lesson.window_bp - lesson.width
-        cut = chunks_for(context, spec.stride, spec.special_tokens, positions, lesson.width)
+        special, rotary = spec.special_tokens, spec.encoder.rotary
+        cut = chunks_for(context, spec.stride, special, positions, lesson.width, rotary)
         out |= {"k": spec.k, "stride": spec.stride, "special": spec.special_tokens}
         out |= cut._asdict()
     if out.get("pool") in BIN_POOLS:

@@ -5,7 +5,7 @@ mean other things. What a checkpoint or a run keeps of its store (`identity_of`)
 store that is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from epilm.errors import CheckpointError
@@ -28,7 +28,14 @@ def identity_of(store: Store) -> dict[str, Any]:
         "store": store.fingerprint,
         "assembly": store.info.assembly,
         "chrom_sizes": {name: int(size) for size, name in longest},
+        "signal_scales": _scales(store),
     }
+
+
+def _scales(store: Store) -> dict[str, str]:
+    """Signals with a track of each cell type, and what their values were divided by."""
+    signals = store.info.signals.items()
+    return {n: one.get("scale", "none") for n, one in signals if one["cell_types"] is not None}
 
 
 def check_assembly(
@@ -106,6 +113,34 @@ def check_states(
             ),
             do="Build the store with the same segmentation (--states).",
         )
+
+
+def check_scales(
+    kept: Mapping[str, Any], signals: Iterable[str], store: Store, where: str
+) -> None:
+    """Refuse a store whose signals were scaled in another way than those a model was made with.
+
+    Parameters
+    ----------
+    kept : mapping
+        What a checkpoint or run keeps (`identity_of`). One that keeps nothing passes.
+    signals : iterable of str
+        Those that the model reads.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    known, here = kept.get("signal_scales") or {}, _scales(store)
+    for name in signals:
+        if name in known and name in here and known[name] != here[name]:
+            raise CheckpointError(
+                f"the values of {name} are not scaled as those the model was made with",
+                where=where,
+                found=f"{here[name]} ({store.path})",
+                expected=str(known[name]),
+                do=f"Build the store with --signal-scale {name}={known[name]}.",
+            )
 
 
 def _two_genomes(one: str, other: str) -> bool:

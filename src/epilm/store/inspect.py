@@ -351,6 +351,7 @@ def _signal_line(name: str, one: dict[str, Any]) -> str:
     words = [
         "every base" if one["resolution"] == 1 else f"{one['pooled']} of {one['resolution']} bp",
         of,
+        *(["divided by its mean"] if one.get("scale") == "depth" else []),
     ]
     if one["sources"]:
         mean = sum(entry["mean"] for entry in one["sources"]) / len(one["sources"])

@@ -84,7 +84,8 @@ class StoreInfo:
         bin, names, colours, cell_types (cell type -> track), proxies (cell type -> whose track it
         reads), sources (a line a track); empty without states.
     signals : dict
-        name -> resolution, pooled, cell_types (cell type -> track, or None: one for all), sources.
+        name -> resolution, pooled, cell_types (cell type -> track, or None: one for all), sources;
+        scale where values were divided by something.
     sources : list of dict
         Input files: role, name, bytes, sha256.
     dropped : dict

@@ -22,4 +22,4 @@ def test_the_families_of_options_of_a_store_are_those_of_the_function_of_the_sam
         "progress",
     } == set(own)
     differ = {e.name: e.default for e in spoken if e.default != own[e.name].default}
-    assert differ == {"more_statistics": None, "signal_pool": None}
+    assert differ == {"more_statistics": None, "signal_pool": None, "signal_scale": None}

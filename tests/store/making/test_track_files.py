@@ -489,6 +489,32 @@ def test_signals_are_kept_base_by_base_and_missing_is_0(raw, tmp_path):
     store.verify()
 
 
+def test_signals_of_another_depth_are_scaled_to_one_mean_and_it_is_said(raw, tmp_path):
+    deep = [line.split("\t") for line in (raw / "A.bedGraph").read_text().splitlines()]
+    deep = [f"{chrom}\t{a}\t{b}\t{4 * float(value):g}" for chrom, a, b, value in deep]
+    deep_file = write(tmp_path / "deep.bedGraph", "\n".join(deep) + "\n")
+    given = {
+        "accessibility": [f"A={raw}/A.bedGraph", f"B={deep_file}"],
+        "mappability": raw / "map.bedGraph",
+    }
+    plain = make(raw, tmp_path / "plain", **given)
+    said = "accessibility: the mean of B is 4 times that of A"
+    assert any(note.startswith(said) for note in plain.info.notes)
+
+    scaled = make(raw, tmp_path / "scaled", signal_scale="depth", **given)
+    assert not any("times that of" in note for note in scaled.info.notes)
+    assert scaled.info.signals["accessibility"]["scale"] == "depth"
+    assert "scale" not in scaled.info.signals["mappability"]  # one track: nothing to compare with
+    means = [entry["mean"] for entry in scaled.info.signals["accessibility"]["sources"]]
+    assert means == pytest.approx([1, 1], rel=1e-5)
+    values = scaled.signals["accessibility"].values
+    assert np.array_equal(values[0], values[1])
+    expected = np.float32(plain.signals["accessibility"].values[0]) / (52 / 2950)
+    np.testing.assert_allclose(np.float32(values[0]), expected, rtol=1e-3)
+    same = plain.signals["mappability"].values
+    assert np.array_equal(scaled.signals["mappability"].values, same)
+
+
 def test_signals_can_be_pooled(raw, tmp_path):
     store = make(
         raw,
@@ -772,6 +798,21 @@ CASES = {
     "pool of none": (
         lambda raw, tmp: {"mappability": raw / "map.bedGraph", "signal_pool": ["mapability=min"]},
         "no such signal. Found mapability. Did you mean mappability",
+    ),
+    "scale": (
+        lambda raw, tmp: {"accessibility": f"A={raw}/A.bedGraph", "signal_scale": "mean"},
+        "--signal-scale: unknown value. Found mean",
+    ),
+    "scale of one for all": (
+        lambda raw, tmp: {"mappability": raw / "map.bedGraph", "signal_scale": "depth"},
+        "--signal-scale: no signal has a track of each cell type. Found depth. Give",
+    ),
+    "scale of zeros": (
+        lambda raw, tmp: {
+            "accessibility": [f"A={write(tmp / 'zero.bedGraph', 'chr1@0@9@0'.replace('@', chr(9)))}"],
+            "signal_scale": "depth",
+        },
+        r"zero\.bedGraph: no value is above 0, so there is no mean to divide by",
     ),
     "signal word": ({"signal": "x"}, "this is no signal. Found x; expected NAME:CELL=FILE"),
     "signal name": (

@@ -60,6 +60,7 @@ class Asked:
     signal: Mapping[str, Any] | Sequence[str] | str | None
     signal_resolution: int
     signal_pool: str | Mapping[str, str] | Sequence[str]
+    signal_scale: str | Mapping[str, str] | Sequence[str]
     past_end: PastEnd
     strict: bool
     threads: int | None

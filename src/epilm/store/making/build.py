@@ -86,6 +86,7 @@ def build(
     signal: Mapping[str, Any] | Sequence[str] | str | None = None,
     signal_resolution: int = 1,
     signal_pool: str | Mapping[str, str] | Sequence[str] = "max",
+    signal_scale: str | Mapping[str, str] | Sequence[str] = "none",
     past_end: PastEnd = "refuse",
     strict: bool = False,
     threads: int | None = None,
@@ -161,6 +162,9 @@ def build(
         bp a value; 1 keeps every base (2 bytes each).
     signal_pool : {"max", "mean", "min"}, or {name: how}
         How bases become a value at coarser resolutions.
+    signal_scale : {"none", "depth"}, or {name: how}
+        depth: values of each cell type's track are divided by its mean over the genome given, so
+        that counts of reads of cell types sequenced to another depth compare.
     past_end : {"refuse", "cut"}
         What to do with peaks, regions of counts, states and signals past the end of a chromosome:
         they are of another assembly, or the genome given holds only the first part of its
@@ -249,7 +253,11 @@ def _list_tracks(asked: Asked) -> _TrackFiles:
     if cell_map and not states:
         raise InputError("a cell map needs states", where="--cell-map", do="Give --states.")
     signals = signal_sources(
-        asked.accessibility, asked.mappability, asked.signal, asked.signal_pool
+        asked.accessibility,
+        asked.mappability,
+        asked.signal,
+        asked.signal_pool,
+        asked.signal_scale,
     )
     return _TrackFiles(states, cell_map, signals)
 

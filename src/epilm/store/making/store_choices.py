@@ -102,6 +102,9 @@ class Tracks:
     """bp a value; 1 keeps every base."""
     signal_pool: list[str] | None = None
     """How bases become a coarser value: max (default), mean, min; or NAME=HOW for one signal."""
+    signal_scale: list[str] | None = None
+    """depth: each cell type's values are divided by their mean over the genome given; none
+    (default); or NAME=HOW for one signal."""
     contacts: list[Path] | None = None
     """Contact maps (.cool, .mcool, text)."""
     contacts_resolution: int | None = None

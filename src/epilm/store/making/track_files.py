@@ -32,6 +32,7 @@ from epilm.store.track_arrays import about_states, to_float16
 from epilm.store.tracks import HIGHEST, bin_offsets
 
 BLOCK = 1 << 22
+TIMES_APART = 2.0  # means of two cell types' accessibility: beyond, their values hardly compare
 
 
 @dataclass
@@ -333,9 +334,9 @@ def write_signals(
         below: list[str] = []
         for row, (cell, path) in enumerate(bar(signal.files, signal.name).items()):
             entry = source(f"signal {signal.name}", path, **({"cell_type": cell} if cell else {}))
-            told, negative = _write_track(
-                writer, values[row], path, resolution, signal.pool, past_end, notes
-            )
+            how = (resolution, signal.pool, past_end)
+            by = 1.0 if signal.scale == "none" else 1 / _depth(writer, path, past_end)
+            told, negative = _write_track(writer, values[row], path, *how, notes, by)
             entries.append(entry | told)
             # Log-ratios, for example: the store keeps them, but accessibility is read from 0 up.
             if signal.name == "accessibility" and negative:
@@ -345,7 +346,8 @@ def write_signals(
                 )
         values.flush()
         cells = {cell: row for row, cell in enumerate(signal.files)}
-        done.about[signal.name] = {
+        scaled = {} if signal.scale == "none" else {"scale": signal.scale}
+        done.about[signal.name] = scaled | {
             "resolution": resolution,
             "pooled": "base" if resolution == 1 else signal.pool,
             "cell_types": None if signal.shared else cells,
@@ -355,7 +357,56 @@ def write_signals(
         if not signal.shared:
             done.cells |= cells
         done.notes += [*few_notes(notes), *below]
+        if signal.name == "accessibility":
+            done.notes += depths_apart({each.get("cell_type", ""): each["mean"] for each in entries})
     return done
+
+
+def depths_apart(means: Mapping[str, float]) -> list[str]:
+    """Say where a cell type's mean is many times another's, so that their values do not compare.
+
+    Examples
+    --------
+    >>> depths_apart({"K562": 3.5, "GM12878": 1.0, "HepG2": 2.0})
+    ['accessibility: the mean of K562 is 3.5 times that of GM12878. Of counts of reads that is depth:
+    --signal-scale depth makes the means alike']
+    >>> depths_apart({"K562": 1.5, "GM12878": 1.0})
+    []
+    """
+    some = {cell: mean for cell, mean in means.items() if mean > 0}
+    if not some:
+        return []
+    most, least = max(some, key=some.__getitem__), min(some, key=some.__getitem__)
+    times = some[most] / some[least]
+    if times <= TIMES_APART:
+        return []
+    return [
+        f"accessibility: the mean of {most} is {times:.2g} times that of {least}. Of counts of"
+        " reads that is depth: --signal-scale depth makes the means alike"
+    ]
+
+
+def _depth(writer: StoreWriter, path: Path, past_end: PastEnd) -> float:
+    """Mean of a track over the genome, missing and negative values as 0.
+
+    Raises
+    ------
+    InputError
+        If nothing is above 0.
+    """
+    signal, total = open_signal(path), 0.0
+    for chrom, size in zip(writer.chroms, writer.sizes, strict=True):
+        if chrom in signal.chroms:
+            for _, piece in signal.read_blocks(chrom, size, past_end, BLOCK):
+                total += float(np.nansum(np.maximum(piece, 0), dtype=np.float64))
+    if not total > 0:
+        raise InputError(
+            "no value is above 0, so there is no mean to divide by",
+            where=str(path),
+            found="a track of zeros on the chromosomes of the genome",
+            do="Leave the file out, or --signal-scale.",
+        )
+    return total / sum(writer.sizes)
 
 
 def _write_track(
@@ -366,9 +417,10 @@ def _write_track(
     pool: Pool,
     past_end: PastEnd,
     notes: list[str],
+    by: float,
 ) -> tuple[dict[str, Any], int]:
-    """Fill one track; give mean and greatest value, share missing and values cut; and how many are
-    negative.
+    """Fill one track with `by` times the file's values; give mean and greatest value, share missing
+    and values cut; and how many are negative.
     """
     signal = open_signal(path)
     absent = [chrom for chrom in writer.chroms if chrom not in signal.chroms]
@@ -393,6 +445,8 @@ def _write_track(
             lost = np.isnan(piece)
             missing += int(lost.sum())
             piece[lost] = 0
+            if by != 1:
+                piece *= np.float32(by)
             steps = pooled(piece, resolution, pool)
             negative += int((steps < 0).sum())
             halves, over = to_float16(steps)

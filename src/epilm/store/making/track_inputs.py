@@ -15,10 +15,11 @@ from epilm.errors import InputError, nearest
 from epilm.genome.files import read_text
 from epilm.genome.trackhub import check_places, is_url, read_trackdb, state_tracks
 from epilm.store.making.inputs import Peaks, cell_files
-from epilm.store.making.regions import check_choice
+from epilm.store.making.regions import as_option, check_choice
 from epilm.store.track_arrays import check_signal_name
 
 Pool = Literal["max", "mean", "min"]
+Scale = Literal["none", "depth"]
 CellMap = Mapping[str, str] | str | Path | Sequence[str]
 STATE_ENDINGS = (".bed", ".bb", ".bigBed")
 _PLAIN_SIGNAL = (".bw", ".bigWig", ".bedGraph", ".bdg", ".bg")
@@ -371,11 +372,14 @@ class SignalSource:
         Cell type -> file; one entry "" when one file serves all.
     pool : str
         How bases become a value, at resolutions above 1.
+    scale : {"none", "depth"}
+        depth: each cell type's values are divided by their mean over the genome.
     """
 
     name: str
     files: dict[str, Path]
     pool: Pool
+    scale: Scale = "none"
 
     @property
     def shared(self) -> bool:
@@ -388,6 +392,7 @@ def signal_sources(
     mappability: str | Path | None,
     signal: Mapping[str, Any] | Sequence[str] | str | None,
     pool: str | Mapping[str, str] | Sequence[str],
+    scale: str | Mapping[str, str] | Sequence[str] = "none",
 ) -> list[SignalSource]:
     """List the signals of a build.
 
@@ -401,6 +406,8 @@ def signal_sources(
         Others. A name with a file alone is one signal for all cell types.
     pool : str, or dict / "NAME=HOW" words
         How bases become a value: "max", "mean", "min"; for all signals, or by name.
+    scale : str, or dict / "NAME=HOW" words
+        "none" or "depth"; for all signals with a track a cell type, or by name.
 
     Raises
     ------
@@ -445,27 +452,46 @@ def signal_sources(
             known[key] = Path(file)
     for name in signals:
         check_signal_name(name)
-    how = _pools(pool, tuple(signals))
-    return [SignalSource(name, files, how[name]) for name, files in signals.items()]
+    pools = _by_signal(pool, tuple(signals), "signal_pool", get_args(Pool), "max")
+    several = tuple(name for name, files in signals.items() if list(files) != [""])
+    scales = _by_signal(scale, several, "signal_scale", get_args(Scale), "none")
+    return [
+        SignalSource(name, files, pools[name], scales.get(name, "none"))
+        for name, files in signals.items()
+    ]
 
 
 def _one_file(one: Path, other: str | Path) -> bool:
     return one.resolve() == Path(other).resolve()
 
 
-def _pools(given: str | Mapping[str, str] | Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    chosen = dict.fromkeys(names, "max")
+def _by_signal(
+    given: str | Mapping[str, str] | Sequence[str],
+    names: Sequence[str],
+    option: str,
+    known: tuple[str, ...],
+    default: str,
+) -> dict[str, Any]:
+    """What is asked of each signal, by one word for all or by "NAME=HOW"."""
+    chosen = dict.fromkeys(names, default)
     if isinstance(given, Mapping):
         words = [f"{name}={how}" for name, how in given.items()]
     else:
         words = [given] if isinstance(given, str) else list(given)
     for word in words:
         name, equals, how = word.rpartition("=")
-        check_choice("signal_pool", how, get_args(Pool))
+        check_choice(option, how, known)
+        if how != default and not equals and not names:
+            raise InputError(
+                "no signal has a track of each cell type",
+                where=as_option(option),
+                found=how,
+                do="Give --accessibility or --signal, or leave it out.",
+            )
         if equals and name not in chosen:
             raise InputError(
                 "there is no such signal",
-                where="--signal-pool",
+                where=as_option(option),
                 found=name,
                 do=nearest(name, names),
             )

@@ -58,8 +58,8 @@ def test_signals_that_were_scaled_otherwise_are_refused(store):
     scaled = about | kept | {"signal_scales": {"accessibility": "depth"}}
     with pytest.raises(
         CheckpointError,
-        match=r"accessibility are not scaled as those the model was made with. Found none .*expected"
-        r" depth. Build the store with --signal-scale accessibility=depth",
+        match=r"accessibility are not scaled as those the model was made with. Found none .*"
+        r"expected depth. Build the store with --signal-scale accessibility=depth",
     ):
         reads_of(SPEC, scaled).check(store, ["typeA"])
     reads_of(SPEC, scaled | {"signals": []}).check(store, ["typeA"])  # which are not read

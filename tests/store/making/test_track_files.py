@@ -809,7 +809,7 @@ CASES = {
     ),
     "scale of zeros": (
         lambda raw, tmp: {
-            "accessibility": [f"A={write(tmp / 'zero.bedGraph', 'chr1@0@9@0'.replace('@', chr(9)))}"],
+            "accessibility": ["A=" + str(write(tmp / "zero.bedGraph", "chr1\t0\t9\t0\n"))],
             "signal_scale": "depth",
         },
         r"zero\.bedGraph: no value is above 0, so there is no mean to divide by",

@@ -358,7 +358,8 @@ def write_signals(
             done.cells |= cells
         done.notes += [*few_notes(notes), *below]
         if signal.name == "accessibility":
-            done.notes += depths_apart({each.get("cell_type", ""): each["mean"] for each in entries})
+            means = {entry.get("cell_type", ""): entry["mean"] for entry in entries}
+            done.notes += depths_apart(means)
     return done
 
 
@@ -368,8 +369,8 @@ def depths_apart(means: Mapping[str, float]) -> list[str]:
     Examples
     --------
     >>> depths_apart({"K562": 3.5, "GM12878": 1.0, "HepG2": 2.0})
-    ['accessibility: the mean of K562 is 3.5 times that of GM12878. Of counts of reads that is depth:
-    --signal-scale depth makes the means alike']
+    ['accessibility: the mean of K562 is 3.5 times that of GM12878. Of counts of reads that is
+    depth: --signal-scale depth makes the means alike']
     >>> depths_apart({"K562": 1.5, "GM12878": 1.0})
     []
     """

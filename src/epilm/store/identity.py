@@ -115,9 +115,7 @@ def check_states(
         )
 
 
-def check_scales(
-    kept: Mapping[str, Any], signals: Iterable[str], store: Store, where: str
-) -> None:
+def check_scales(kept: Mapping[str, Any], signals: Iterable[str], store: Store, where: str) -> None:
     """Refuse a store whose signals were scaled in another way than those a model was made with.
 
     Parameters

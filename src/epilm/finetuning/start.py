@@ -6,7 +6,7 @@ One road for every task and head: which trunk, what it reads of the examples, a 
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,29 +15,28 @@ from numpy.typing import NDArray
 from epilm.batches.motif_signals import choose_motifs, is_motif
 from epilm.batches.reads import parse_signal
 from epilm.device import Place
-from epilm.errors import CheckpointError, InputError, UsageError, nearest
+from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.finetuning.finetuned import BARE, Finetuned, motif_json
-from epilm.hub.adapters import tile_positions
-from epilm.hub.load import load
-from epilm.hub.provenance import memory
+from epilm.finetuning.trunk import (
+    RANDOM,
+    Size,
+    Trunk,
+    begin_trunk,
+    check_states_of,
+    fit_longest,
+    fit_window,
+    seed_of,
+)
 from epilm.models.binding_head import BIN_POOLS
-from epilm.models.ebert import EBERT
-from epilm.models.from_spec import build_model
-from epilm.models.genebert import GeneBERT
-from epilm.models.model_spec import EncoderSpec, ModelSpec
+from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import HEADS, NETWORKS, Head, Network, Shape, find_head
 from epilm.models.per_base import chunks_for
 from epilm.motifs.formats import read_collection
-from epilm.store.identity import check_assembly, check_states
 from epilm.store.motifs import motifs_of_store
-from epilm.store.reader import Store
 from epilm.tasks.contract import Task
 from epilm.tasks.lesson import TaskLesson
-from epilm.tokens.kmers import n_window_tokens
 
 AROUND = 20  # bases beside a bin that the pools of the bin see: half a long motif
-RANDOM = ("random", "ebert", "dbert")  # trunks without a past; NETWORKS have no trunk at all
-Size = Literal["tiny", "small", "base", "large"]
 
 
 def prepare(
@@ -92,7 +91,7 @@ def prepare(
         model, where = _bare_network(name, about, lesson, options, head)
     else:
         collection = _fusion_motifs(about, options)
-        trunk, more = _trunk_of(
+        trunk, more = begin_trunk(
             lesson, options, about, len(collection), name, init, size, k or task.k
         )
         model, later = _on_trunk(task, lesson, options, about, trunk, collection, head)
@@ -173,58 +172,12 @@ def _one_width(lesson: TaskLesson) -> int:
     return int(lengths[0]) if lengths.min() == lengths.max() else 0
 
 
-class _Trunk(NamedTuple):
-    """What a head is put on.
-
-    Attributes
-    ----------
-    source : GeneBERT or EBERT
-    spec : ModelSpec
-    extra : dict
-        What its checkpoint keeps; empty where it is new.
-    where : str
-        What it is, for lines and messages.
-    """
-
-    source: Any
-    spec: ModelSpec
-    extra: dict[str, Any]
-    where: str
-
-
-def _trunk_of(
-    lesson: TaskLesson,
-    options: Any,
-    about: dict[str, Any],
-    motifs: int,
-    name: str,
-    init: str,
-    size: Size,
-    k: int,
-) -> tuple[_Trunk, list[str]]:
-    """A trunk, pre-trained or not, and what is to be said of it."""
-    seed = seed_of(options)  # trunk and head are functions of the seed
-    if name in RANDOM:
-        spec = _new_spec(name, lesson, about["fusion"], motifs, size, k)
-        where = f"a random {size} {spec.name}, k={spec.k}"
-        return _Trunk(build_model(spec, seed=seed), spec, {}, where), []
-    loaded, spec, extra, where = load_pretrained(name)
-    if lesson.store is not None and init == "checkpoint":
-        check_assembly(lesson.store, extra, where, meant=getattr(options, "other_assembly", False))
-    if init == "random":
-        source = build_model(_bare(spec), seed=seed)
-        return _Trunk(source, spec, extra, f"random weights in the shape of {where}"), []
-    told = tile_positions(loaded, spec)
-    about["pretraining"] = memory(extra, where)
-    return _Trunk(loaded, spec, extra, where), told
-
-
 def _on_trunk(
     task: Task,
     lesson: TaskLesson,
     options: Any,
     about: dict[str, Any],
-    trunk: _Trunk,
+    trunk: Trunk,
     collection: list[Any],
     head: str | None,
 ) -> tuple[Finetuned, list[str]]:
@@ -233,17 +186,17 @@ def _on_trunk(
     source, spec, extra, where = trunk
     reads_states = store is not None and "states" in spec.streams
     if reads_states and store.states is not None:
-        _check_states(spec, extra, store, where)
+        check_states_of(spec, extra, store, where)
         about |= {"state_names": list(store.states.names), "state_bin": int(store.states.bin)}
     elif "states" in spec.streams and store is None:
         told.append(
             f"{where} reads chromatin states and sequences have none: every state is unknown"
         )
     about["streams"] = ["dna", "states"] if reads_states else ["dna"]
-    spec = _fit_window(lesson, spec, source, where)
+    spec = fit_window(lesson, spec, source, where)
     about |= _of_longer(options)
     if about.get("longer") == "positions":
-        spec, more = _fit_longest(lesson, spec, source)
+        spec, more = fit_longest(lesson, spec, source)
         told += more
     if about["fusion"] != "none":
         about["fusion_motifs"] = [motif_json(motif) for motif in _in_order(collection, spec, extra)]
@@ -306,150 +259,6 @@ def _check_answers(
         expected=wanted,
         do=f"Take {option} {' or '.join(fit)}.",
     )
-
-
-def seed_of(options: Any) -> int:
-    """Seed of trunk and head."""
-    return int(options.seed) * 7919 + 31
-
-
-def _bare(spec: ModelSpec) -> ModelSpec:
-    """The spec without the weights its recipe started from."""
-    return replace(
-        spec,
-        encoder=replace(spec.encoder, init=None),
-        tower=replace(spec.tower, weights=None),
-    )
-
-
-def _new_spec(
-    name: str, lesson: TaskLesson, fusion: str, factors: int, size: Size, k: int
-) -> ModelSpec:
-    """A trunk without a past: for places EBERT's kind, for sequences BERT's."""
-    store = lesson.store
-    if store is None and name == "random":
-        return ModelSpec(
-            name="dnabert" if fusion == "none" else "genebert",
-            streams=("dna",) if fusion == "none" else ("dna", "factors"),
-            k=k,
-            encoder=EncoderSpec(size=size),
-            factors=factors,
-            next_segment="none",
-        )
-    states = store is not None and store.states is not None and name != "dbert"
-    if name == "ebert" and not states:
-        raise UsageError(
-            "EBERT reads states and the store has none",
-            where=None if store is None else str(store.path),
-            do="Build the store with --states, or take --checkpoint dbert.",
-        )
-    width = lesson.window_bp or int(lesson.examples.lengths.max())
-    if lesson.labels.per_base:  # read by chunks, as many tokens as such a trunk has positions
-        width = min(width, 510 * k)
-    tokens = n_window_tokens(width, k, k) + 2
-    return ModelSpec(
-        name="ebert" if states else "dbert",
-        streams=("dna", "states") if states else ("dna",),
-        k=k,
-        stride=k,
-        max_tokens=max(tokens, 150),
-        cells=0 if store is None else len(store.cell_types),
-        states=store.states.n_states if states else 0,
-        encoder=EncoderSpec(size=size, max_positions=max(512, tokens)),
-        next_segment="none",
-    )
-
-
-def load_pretrained(
-    checkpoint: str | Path,
-) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
-    """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
-
-    Returns
-    -------
-    model, spec, extra, where
-        `extra` is what the checkpoint keeps about its pre-training.
-
-    Raises
-    ------
-    CheckpointError
-    """
-    path = Path(checkpoint)
-    if not path.exists():
-        named = (*RANDOM, *sorted(NETWORKS))
-        raise CheckpointError(
-            "there is no such checkpoint",
-            where=str(path),
-            expected=f"the folder of a run or model, or one of {', '.join(named)}",
-        )
-    loaded = load(path)
-    if not isinstance(loaded.model, GeneBERT | EBERT):
-        raise CheckpointError(
-            "this is no pre-trained model",
-            where=str(path),
-            found=type(loaded.model).__name__,
-            expected="a run of epilm pretrain, or weights in BERT's layout",
-            do="Give the checkpoint that the fine-tuned model was made from.",
-        )
-    return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
-
-
-def _fit_window(
-    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, where: str
-) -> ModelSpec:
-    """Let a trunk read the task's windows, as far as its position table reaches.
-
-    Raises
-    ------
-    InputError
-        If a window has more tokens than there are positions.
-    """
-    if not lesson.window_bp or lesson.labels.per_base:  # which are read by chunks
-        return spec
-    tokens = n_window_tokens(lesson.window_bp, spec.k, spec.stride, spec.tail)
-    tokens += 2 * spec.special_tokens
-    if tokens > model.encoder.max_positions:
-        reach = (model.encoder.max_positions - 2 * spec.special_tokens - 1) * spec.stride + spec.k
-        raise InputError(
-            "the window is longer than the model reads",
-            where=where,
-            found=f"{tokens} tokens ({lesson.window_bp} bp)",
-            expected=f"at most {model.encoder.max_positions} ({reach} bp)",
-            do="Lower --window-bp.",
-        )
-    return replace(spec, max_tokens=max(spec.max_tokens, tokens))
-
-
-def _fit_longest(
-    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT
-) -> tuple[ModelSpec, list[str]]:
-    """Enlarge a trunk's position table until the longest sequence fits; a line where it grew."""
-    longest, had = int(lesson.examples.lengths.max()), model.encoder.max_positions
-    tokens = (longest - spec.k) // spec.stride + 1 + 2 * spec.special_tokens
-    if tokens <= had:
-        return spec, []
-    model.encoder.enlarge(tokens, "tile")
-    encoder = replace(spec.encoder, max_positions=tokens)
-    return replace(spec, max_tokens=tokens, encoder=encoder), [
-        f"the longest sequence has {tokens:,} tokens ({longest:,} bp): the {had} positions of the"
-        " model are repeated"
-    ]
-
-
-def _check_states(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:
-    """Refuse a store of other states than the pre-training's."""
-    assert store.states is not None
-    check_states(
-        extra.get("state_names"), extra.get("state_bin"), store, where, "of the pre-training"
-    )
-    if spec.states not in (0, store.states.n_states):
-        raise CheckpointError(
-            "the states of the store are not those of the pre-training",
-            where=where,
-            found=f"{store.states.n_states} states ({store.path})",
-            expected=f"{spec.states}",
-            do="Build the store with the same segmentation (--states).",
-        )
 
 
 def _fusion_motifs(about: dict[str, Any], options: Any) -> list[Any]:

@@ -1,0 +1,214 @@
+"""The trunk that fine-tuning starts from: a pre-trained model, its random twin, or one without a
+past; and how far it reads.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from epilm.errors import CheckpointError, InputError, UsageError
+from epilm.hub.adapters import tile_positions
+from epilm.hub.load import load
+from epilm.hub.provenance import memory
+from epilm.models.ebert import EBERT
+from epilm.models.from_spec import build_model
+from epilm.models.genebert import GeneBERT
+from epilm.models.model_spec import EncoderSpec, ModelSpec
+from epilm.models.networks import NETWORKS
+from epilm.store.identity import check_assembly, check_states
+from epilm.store.reader import Store
+from epilm.tasks.lesson import TaskLesson
+from epilm.tokens.kmers import n_window_tokens
+
+RANDOM = ("random", "ebert", "dbert")  # trunks without a past; NETWORKS have no trunk at all
+Size = Literal["tiny", "small", "base", "large"]
+
+
+class Trunk(NamedTuple):
+    """What a head is put on.
+
+    Attributes
+    ----------
+    source : GeneBERT or EBERT
+    spec : ModelSpec
+    extra : dict
+        What its checkpoint keeps; empty where it is new.
+    where : str
+        What it is, for lines and messages.
+    """
+
+    source: Any
+    spec: ModelSpec
+    extra: dict[str, Any]
+    where: str
+
+
+def begin_trunk(
+    lesson: TaskLesson,
+    options: Any,
+    about: dict[str, Any],
+    motifs: int,
+    name: str,
+    init: str,
+    size: Size,
+    k: int,
+) -> tuple[Trunk, list[str]]:
+    """A trunk, pre-trained or not, and what is to be said of it."""
+    seed = seed_of(options)  # trunk and head are functions of the seed
+    if name in RANDOM:
+        spec = _new_spec(name, lesson, about["fusion"], motifs, size, k)
+        where = f"a random {size} {spec.name}, k={spec.k}"
+        return Trunk(build_model(spec, seed=seed), spec, {}, where), []
+    loaded, spec, extra, where = load_pretrained(name)
+    if lesson.store is not None and init == "checkpoint":
+        check_assembly(lesson.store, extra, where, meant=getattr(options, "other_assembly", False))
+    if init == "random":
+        source = build_model(_bare(spec), seed=seed)
+        return Trunk(source, spec, extra, f"random weights in the shape of {where}"), []
+    told = tile_positions(loaded, spec)
+    about["pretraining"] = memory(extra, where)
+    return Trunk(loaded, spec, extra, where), told
+
+
+def load_pretrained(
+    checkpoint: str | Path,
+) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
+    """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
+
+    Returns
+    -------
+    model, spec, extra, where
+        `extra` is what the checkpoint keeps about its pre-training.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    path = Path(checkpoint)
+    if not path.exists():
+        named = (*RANDOM, *sorted(NETWORKS))
+        raise CheckpointError(
+            "there is no such checkpoint",
+            where=str(path),
+            expected=f"the folder of a run or model, or one of {', '.join(named)}",
+        )
+    loaded = load(path)
+    if not isinstance(loaded.model, GeneBERT | EBERT):
+        raise CheckpointError(
+            "this is no pre-trained model",
+            where=str(path),
+            found=type(loaded.model).__name__,
+            expected="a run of epilm pretrain, or weights in BERT's layout",
+            do="Give the checkpoint that the fine-tuned model was made from.",
+        )
+    return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
+
+
+def seed_of(options: Any) -> int:
+    """Seed of trunk and head."""
+    return int(options.seed) * 7919 + 31
+
+
+def _bare(spec: ModelSpec) -> ModelSpec:
+    """The spec without the weights its recipe started from."""
+    return replace(
+        spec,
+        encoder=replace(spec.encoder, init=None),
+        tower=replace(spec.tower, weights=None),
+    )
+
+
+def _new_spec(
+    name: str, lesson: TaskLesson, fusion: str, factors: int, size: Size, k: int
+) -> ModelSpec:
+    """A trunk without a past: for places EBERT's kind, for sequences BERT's."""
+    store = lesson.store
+    if store is None and name == "random":
+        return ModelSpec(
+            name="dnabert" if fusion == "none" else "genebert",
+            streams=("dna",) if fusion == "none" else ("dna", "factors"),
+            k=k,
+            encoder=EncoderSpec(size=size),
+            factors=factors,
+            next_segment="none",
+        )
+    states = store is not None and store.states is not None and name != "dbert"
+    if name == "ebert" and not states:
+        raise UsageError(
+            "EBERT reads states and the store has none",
+            where=None if store is None else str(store.path),
+            do="Build the store with --states, or take --checkpoint dbert.",
+        )
+    width = lesson.window_bp or int(lesson.examples.lengths.max())
+    if lesson.labels.per_base:  # read by chunks, as many tokens as such a trunk has positions
+        width = min(width, 510 * k)
+    tokens = n_window_tokens(width, k, k) + 2
+    return ModelSpec(
+        name="ebert" if states else "dbert",
+        streams=("dna", "states") if states else ("dna",),
+        k=k,
+        stride=k,
+        max_tokens=max(tokens, 150),
+        cells=0 if store is None else len(store.cell_types),
+        states=store.states.n_states if states else 0,
+        encoder=EncoderSpec(size=size, max_positions=max(512, tokens)),
+        next_segment="none",
+    )
+
+
+def fit_window(
+    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT, where: str
+) -> ModelSpec:
+    """Let a trunk read the task's windows, as far as its position table reaches.
+
+    Raises
+    ------
+    InputError
+        If a window has more tokens than there are positions.
+    """
+    if not lesson.window_bp or lesson.labels.per_base:  # which are read by chunks
+        return spec
+    tokens = n_window_tokens(lesson.window_bp, spec.k, spec.stride, spec.tail)
+    tokens += 2 * spec.special_tokens
+    if tokens > model.encoder.max_positions:
+        reach = (model.encoder.max_positions - 2 * spec.special_tokens - 1) * spec.stride + spec.k
+        raise InputError(
+            "the window is longer than the model reads",
+            where=where,
+            found=f"{tokens} tokens ({lesson.window_bp} bp)",
+            expected=f"at most {model.encoder.max_positions} ({reach} bp)",
+            do="Lower --window-bp.",
+        )
+    return replace(spec, max_tokens=max(spec.max_tokens, tokens))
+
+
+def fit_longest(
+    lesson: TaskLesson, spec: ModelSpec, model: GeneBERT | EBERT
+) -> tuple[ModelSpec, list[str]]:
+    """Enlarge a trunk's position table until the longest sequence fits; a line where it grew."""
+    longest, had = int(lesson.examples.lengths.max()), model.encoder.max_positions
+    tokens = (longest - spec.k) // spec.stride + 1 + 2 * spec.special_tokens
+    if tokens <= had:
+        return spec, []
+    model.encoder.enlarge(tokens, "tile")
+    encoder = replace(spec.encoder, max_positions=tokens)
+    return replace(spec, max_tokens=tokens, encoder=encoder), [
+        f"the longest sequence has {tokens:,} tokens ({longest:,} bp): the {had} positions of the"
+        " model are repeated"
+    ]
+
+
+def check_states_of(spec: ModelSpec, extra: dict[str, Any], store: Store, where: str) -> None:
+    """Refuse a store of other states than the pre-training's."""
+    assert store.states is not None
+    check_states(
+        extra.get("state_names"), extra.get("state_bin"), store, where, "of the pre-training"
+    )
+    if spec.states not in (0, store.states.n_states):
+        raise CheckpointError(
+            "the states of the store are not those of the pre-training",
+            where=where,
+            found=f"{store.states.n_states} states ({store.path})",
+            expected=f"{spec.states}",
+            do="Build the store with the same segmentation (--states).",
+        )

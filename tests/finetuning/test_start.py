@@ -117,12 +117,9 @@ def test_fusion_reads_the_motif_scores_of_the_input(pretrained, tmp_path, fusion
         quick(planted(60), **asked)
 
 
-def test_a_dnabert_folder_is_a_checkpoint_and_a_fine_tuned_run_is_none(pretrained, tmp_path):
+def test_a_dnabert_folder_is_a_checkpoint(pretrained, tmp_path):
     export(pretrained, tmp_path / "bert")
     assert begun(tmp_path / "bert")[0].spec.k == 3
-    quick(planted(60), tmp_path / "ft", settings=ONE)
-    with pytest.raises(CheckpointError, match="this is no pre-trained model"):
-        begun(tmp_path / "ft")
     with pytest.raises(CheckpointError, match="there is no such checkpoint"):
         begun(tmp_path / "none")
 

@@ -12,8 +12,8 @@ class Start:
     """What fine-tuning starts from."""
 
     checkpoint: str = "random"
-    """Run of epilm pretrain, model folder, DNABERT folder. Without a past: random, ebert, dbert,
-    cnn, factornet."""
+    """Run of epilm pretrain, model folder, DNABERT folder; of a run of epilm finetune the trunk.
+    Without a past: random, ebert, dbert, cnn, factornet."""
     init: Literal["checkpoint", "random"] = "checkpoint"
     """random takes the checkpoint's architecture and not its weights."""
     size: Literal["tiny", "small", "base", "large"] = "small"

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from torch import nn
+
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.hub.adapters import tile_positions
-from epilm.hub.load import load
-from epilm.hub.provenance import memory
+from epilm.hub.load import find_trunk, load
+from epilm.hub.provenance import KEPT, memories, memory
+from epilm.models.classifier import SequenceClassifier
 from epilm.models.ebert import EBERT
 from epilm.models.from_spec import build_model
 from epilm.models.genebert import GeneBERT
@@ -67,18 +70,25 @@ def begin_trunk(
         return Trunk(source, spec, extra, f"random weights in the shape of {where}"), []
     told = tile_positions(loaded, spec)
     about["pretraining"] = memory(extra, where)
+    if "task" in extra:
+        told.append(
+            f"{where} was fine-tuned on {extra['task']['task']}: its trunk is taken and its head"
+            " left; what it learned from is no test any more"
+        )
     return Trunk(loaded, spec, extra, where), told
 
 
 def load_pretrained(
     checkpoint: str | Path,
 ) -> tuple[GeneBERT | EBERT, ModelSpec, dict[str, Any], str]:
-    """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder.
+    """Open what a user calls a checkpoint: a run, a model folder, a DNABERT folder; of a run of
+    fine-tuning the trunk.
 
     Returns
     -------
     model, spec, extra, where
-        `extra` is what the checkpoint keeps about its pre-training.
+        `extra` is what the checkpoint keeps about its pre-training; of a fine-tuned one "task" says
+        what it was taught.
 
     Raises
     ------
@@ -93,15 +103,52 @@ def load_pretrained(
             expected=f"the folder of a run or model, or one of {', '.join(named)}",
         )
     loaded = load(path)
-    if not isinstance(loaded.model, GeneBERT | EBERT):
+    extra = dict(loaded.extra or {})
+    if isinstance(loaded.model, GeneBERT | EBERT):
+        return loaded.model, loaded.spec, extra, str(path)
+    trunk, spec = _taught_trunk(loaded.model, loaded.spec, str(path))
+    return trunk, spec, _of_taught(extra), str(path)
+
+
+def _taught_trunk(network: nn.Module, spec: ModelSpec, where: str) -> tuple[EBERT, ModelSpec]:
+    """The trunk of a fine-tuned model.
+
+    Raises
+    ------
+    CheckpointError
+        If it has none, or one that reads more than sequence and states.
+    """
+    if (trunk := find_trunk(network)) is not None:
+        return trunk, spec
+    if not isinstance(network, SequenceClassifier):
         raise CheckpointError(
-            "this is no pre-trained model",
-            where=str(path),
-            found=type(loaded.model).__name__,
-            expected="a run of epilm pretrain, or weights in BERT's layout",
-            do="Give the checkpoint that the fine-tuned model was made from.",
+            "this is no pre-trained model, and has no trunk that was one",
+            where=where,
+            found=type(network).__name__,
+            expected="a run of epilm pretrain or finetune, or weights in BERT's layout",
         )
-    return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
+    if network.fusion is not None or network.chunks is not None:
+        raise CheckpointError(
+            "of this fine-tuned model the encoder alone would be taken, and it has learned beside"
+            " other parts",
+            where=where,
+            found="a fusion with motif scores" if network.fusion else "a layer that joins chunks",
+            do="Give the checkpoint that it was made from.",
+        )
+    # What states add is in the words already: this encoder reads sequence alone.
+    alone = replace(spec, name="dbert", streams=("dna",), states=0, factors=0, motif_sites=0)
+    return EBERT(network.encoder, pooling=network.pooling), alone
+
+
+def _of_taught(extra: dict[str, Any]) -> dict[str, Any]:
+    """What a fine-tuned model keeps of its store and of the pre-training before it."""
+    task = dict(extra["task"])
+    kept = {key: task[key] for key in KEPT if task.get(key) is not None}
+    if seen := task.get("pretraining"):
+        kept = {key: seen[key] for key in KEPT if key in seen} | kept
+        kept["before"] = memories(seen)
+    kept.pop("holdout_chroms", None)  # what it was taught from may lie there
+    return kept | {"task": task}
 
 
 def seed_of(options: Any) -> int:

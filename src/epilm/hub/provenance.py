@@ -38,7 +38,10 @@ def memory(extra: Mapping[str, Any], name: str) -> dict[str, Any]:
     {'checkpoint': 'DNABERT', 'unknown': True}
     """
     kept = {key: extra[key] for key in KEPT if key in extra}
-    return {"checkpoint": name} | (kept if "holdout_chroms" in kept else {"unknown": True})
+    if "holdout_chroms" not in kept:
+        before = {"before": kept["before"]} if "before" in kept else {}
+        return {"checkpoint": name, "unknown": True} | before
+    return {"checkpoint": name} | kept
 
 
 def memory_of(path: str | Path) -> list[dict[str, Any]]:

@@ -103,6 +103,23 @@ def test_the_papers_figure_stands_beside_ours(data, made):
     assert "http" not in page
 
 
+def test_the_page_of_results_has_its_means_what_is_published_and_the_command(data, made, tmp_path):
+    home, files = data
+    result, _ = made
+    text = report(results=[home / "out"], out=tmp_path / "page").read_text()
+    command = f"--store {files.store} --data {files.data} --seeds 2 --out {home / 'out'}"
+    assert f"epilm ablate mine.yaml {command}" in text
+    ours, _, theirs = text.partition("**sequences as published**")
+    scores = [row["auroc"] for row in result.rows if row["arm"] == "mgm"]
+    mean, sd = np.mean(scores), np.std(scores, ddof=1)
+    (line,) = [line for line in ours.splitlines() if line.startswith("| MGM | 2 |")]
+    assert f"{mean:.3f} ± {sd:.3f}" in line
+    assert "| MGM | 1 | **0.675** |" in theirs  # the paper's Table 5, macro precision
+    (verdict,) = (v for v in result.verdicts if v.score == "auroc")
+    assert f"sequences: it helps: auROC {verdict.mean:+.4f}" in text
+    assert "Published: GeneBERT paper, Table 5" in text
+
+
 def test_the_same_call_goes_on_and_another_description_is_refused(data, made):
     home, files = data
     said: list[str] = []

@@ -36,11 +36,15 @@ class LabFiles:
 
         Examples
         --------
-        >>> LabFiles(store=Path("my.store")).given()
-        {'store': 'my.store'}
+        >>> LabFiles(store=Path("my.store"), genome=[Path("a.fa"), Path("b.fa")]).given()
+        {'store': 'my.store', 'genome': 'a.fa b.fa'}
         """
         values = {item.name: (getattr(self, item.name), item.default) for item in fields(self)}
-        return {name: str(value) for name, (value, default) in values.items() if value != default}
+        return {
+            name: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for name, (value, default) in values.items()
+            if value != default
+        }
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from epilm.plots.pictures import metric_bars
 from epilm.plots.style import figure
 from epilm.trials.across_sets import Rows, SetTable, set_table
 from epilm.trials.descriptions import kept_design
+from epilm.trials.study import STUDY_PLAN, kept_study
+from epilm.trials.study_page import study_command
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_page import (
     COMPARED,
@@ -141,6 +143,8 @@ def collect(folders: Sequence[Path]) -> list[Part]:
     for folder in dict.fromkeys(folders):
         if any((folder / name).is_file() for name in _ABLATIONS):
             parts.append(_ablation(folder))
+        elif (folder / STUDY_PLAN).is_file():
+            parts.append(_study(folder))
         elif (folder / COMPARED.words.rows).is_file():
             parts.append(_comparison(folder))
         elif (folder / "risk.json").is_file():
@@ -273,20 +277,54 @@ def _ablation(folder: Path) -> Part:
     facts = [(key.capitalize(), str(value)) for key, value in about.items()]
     if plan.world:
         facts.append(("Data", f"playground, size {plan.world}: **simulated**, a world a seed"))
-    verdicts = [
-        f"{v.say}: {HEADS.get(v.score, v.score)} {v.mean:+.4f}"
-        + ("" if len(v.differences) < 2 else f" (standard error {v.se:.4f})")
-        + f", **{v.word}**"
-        for v in judge(design, rows)
-        if v.score == design.words.judged[0]
-    ]
     return Part(
         f"Ablation: {plan.title or plan.name}",
         ablation_command(plan, about, folder, seeds),
         design.words.scores,
         [*facts, ("Seeds", _seeds(rows))],
         _trial_lines(design, rows),
-        [*verdicts, *said_level(over_baselines(design, rows))],
+        [*_verdicts(design, rows), *said_level(over_baselines(design, rows))],
+    )
+
+
+def _verdicts(design: Design, rows: Rows) -> list[str]:
+    """Each claim by the score that decides, a sentence."""
+    return [
+        f"{v.say}: {HEADS.get(v.score, v.score)} {v.mean:+.4f}"
+        + ("" if len(v.differences) < 2 else f" (standard error {v.se:.4f})")
+        + f", **{v.word}**"
+        for v in judge(design, rows)
+        if v.score == design.words.judged[0]
+    ]
+
+
+def _study(folder: Path) -> Part:
+    """A table of a paper: ours, and below it what the paper has of these rows."""
+    study, kept = kept_study(folder)
+    design = study.design(kept["names"])
+    rows = rows_of(folder, design)
+    _need_rows(folder, rows)
+    about = dict(kept["about"])
+    facts = [(key.capitalize(), str(value)) for key, value in about.items()]
+    if study.world:
+        facts.append(("Data", f"playground, size {study.world}: **simulated**"))
+    spent = sum(float(row["seconds"]) for row in rows)
+    facts += [("Seeds", _seeds(rows)), ("Time of rows", f"{spent / 60:.1f} minutes")]
+    titles = {arm.name: arm.title or arm.name for arm in study.arms}
+    published = [
+        Line(f"{name} as published".strip(), titles[arm], {s: [v] for s, v in scores.items()})
+        for (name, arm), scores in design.published.items()
+    ]
+    said = [*_verdicts(design, rows), *said_level(over_baselines(design, rows))]
+    said += dict.fromkeys(f"{r['arm']}: {r['collapse']}" for r in rows if r.get("collapse"))
+    said += [f"Published: {text}" for text in (design.source, design.note) if text]
+    return Part(
+        study.title or study.name,
+        study_command(study, about, folder, sorted({int(row["seed"]) for row in rows})),
+        design.words.printed,
+        facts,
+        [*_trial_lines(design, rows), *published],
+        said,
     )
 
 

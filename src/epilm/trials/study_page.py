@@ -4,6 +4,7 @@ Reads the folder alone.
 """
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from epilm.metrics.bin_scores import HEADS
@@ -19,6 +20,7 @@ from epilm.plots.page import (
 )
 from epilm.plots.pictures import scatter
 from epilm.plots.style import as_image, figure
+from epilm.trials.descriptions import list_designs
 from epilm.trials.row_files import Row
 from epilm.trials.study import Study, kept_study
 from epilm.trials.trial import rows_of
@@ -93,6 +95,17 @@ def _pictures(folder: Path, study: Study, seeds: list[int]) -> list[Picture]:
     return out
 
 
+def study_command(
+    study: Study, about: Mapping[str, str], folder: str | Path, seeds: Sequence[int]
+) -> str:
+    """The command that makes the folder of a paper's table."""
+    words = [f"--{key} {value}" for key, value in about.items() if key != "assembly"]
+    words += [] if study.size == "base" else [f"--size {study.size}"]
+    words += [f"--seeds {len(seeds)}", f"--out {folder}"]
+    name = study.name if study.name in list_designs() else f"{study.name}.yaml"
+    return " ".join(["epilm ablate", name, *words])
+
+
 def _how(study: Study, kept: dict, rows: list[Row]) -> Section:
     spec = study.finetune
     facts = [(key.capitalize(), str(value)) for key, value in kept["about"].items()]
@@ -107,8 +120,6 @@ def _how(study: Study, kept: dict, rows: list[Row]) -> Section:
         made = f"{recipe}, size {size or 'base'}, {model.pretrain}: {', '.join(changes)}"
         made_of.append(f"{model.name}: {model.run or made}")
     facts.append(("Time of rows", duration(sum(row["seconds"] for row in rows))))
-    files = [f"--{key} {value}" for key, value in kept["about"].items() if key != "assembly"]
-    sized = [] if study.size == "base" else [f"--size {study.size}"]
-    code = " ".join(["epilm ablate", study.name, *files, *sized, "--out", "FOLDER"])
+    code = study_command(study, kept["about"], "FOLDER", sorted({row["seed"] for row in rows}))
     details = [("The models", "\n".join(made_of))]
     return Section("How the rows were made", facts=facts, code=code, details=details)

@@ -141,7 +141,8 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
     assert block[2:4] == [a, b]
     said = "lab is above random on 1 of 2 sets, by more than two standard errors on 1"
     assert f"* {said}; in the mean +0.000 (standard error over the sets 0.150)." in text
-    # Each pre-training stays in the numbers.
+    assert "b: lab is below a trivial baseline, random" in text
+    assert "lab.1 is" not in text  # the group is judged; each pre-training stays in the numbers
     assert "\tlab.2\tauroc\t2\t" in (tmp_path / "out/results.tsv").read_text()
 
 

@@ -440,9 +440,13 @@ def judge(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
 def over_baselines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
     """Compare each arm with the best trivial baseline of its setting, on the score that decides.
 
-    A baseline without chance has one row, which stands beside every seed of the arm.
+    A baseline without chance has one row, which stands beside every seed of the arm. Of several
+    pre-trainings of one recipe the group is judged, not each.
     """
     lines, (score, *_) = design.lines(rows), design.words.scores
+    apart = (
+        design.trivial | design.controls | {a for group in design.groups.values() for a in group}
+    )
     out = []
     for setting in dict.fromkeys(cell.setting for cell in lines):
         arms = {cell.arm: mine for cell, mine in lines.items() if cell.setting == setting}
@@ -452,7 +456,7 @@ def over_baselines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Ve
             (arm for arm in known if arm in design.trivial), key=known.__getitem__, default=""
         )
         for arm in arms if best else ():
-            if arm not in design.trivial | design.controls:
+            if arm not in apart:
                 say = f"{setting}: {arm} above {best}" if setting else f"{arm} above {best}"
                 out += judge_pair(design, Claim(say, arm, best), arms, (score,))
     return out

@@ -522,10 +522,11 @@ def _cell(text: str) -> str:
 
 def _table(part: Part, lines: Sequence[Line]) -> str:
     scores = [s for s in part.scores if any(_mean(line, s) is not None for line in lines)]
-    best = {
-        score: max((m for line in lines if (m := _mean(line, score)) is not None), default=None)
-        for score in scores
-    }
+    best: dict[str, float] = {}
+    for score in scores:
+        means = [m for line in lines if (m := _mean(line, score)) is not None]
+        if len(set(means)) > 1:  # where all are equal, as a chance is, none is best
+            best[score] = max(means)
     heads = ["", part.per, *(HEADS.get(s, NAMES.get(s, s)) for s in scores)]
     rows = []
     for line in lines:
@@ -533,7 +534,7 @@ def _table(part: Part, lines: Sequence[Line]) -> str:
         for score in scores:
             mean, sd = spread(line.values.get(score, ()))
             text = "-" if mean is None else f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
-            is_best = len(lines) > 1 and mean is not None and mean == best[score]
+            is_best = mean is not None and mean == best.get(score)
             cells.append(f"**{text}**" if is_best else text)
         rows.append(cells)
     return _grid([heads, *rows])

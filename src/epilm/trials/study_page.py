@@ -7,6 +7,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from epilm.finetuning.finetuned_page import NAMES
 from epilm.metrics.bin_scores import HEADS
 from epilm.plots.page import (
     SIMULATED,
@@ -40,7 +41,7 @@ def study_page(folder: Path) -> Page:
         [line["set"], line["title"], line["seeds"], *(shown(line, s, 3, "±") for s in scores)]
         for line in summarise(design, rows)
     ]
-    heads = ["set", "row", "seeds", *(HEADS.get(s, s) for s in scores)]
+    heads = ["set", "row", "seeds", *(HEADS.get(s, NAMES.get(s, s)) for s in scores)]
     over = f"mean ± sample sd over {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
     alarms = dict.fromkeys(
         f"{row['arm']}: {row['collapse']}" for row in rows if row.get("collapse")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from epilm.finetuning.finetuned_page import NAMES
 from epilm.metrics.bin_scores import HEADS
 from epilm.metrics.published import dream_internal_ranks, genebert_table
 from epilm.plots.page import (
@@ -102,7 +103,8 @@ def paper_sections(design: Design, rows: Sequence[Row]) -> list[Section]:
         return []
     words = design.words
     heads = [words.setting] if words.setting else []
-    heads += ["row", "seeds", *(f"{HEADS.get(s, s)}{of}" for s in scores for of in ("", ", paper"))]
+    names = [HEADS.get(score, NAMES.get(score, score)) for score in scores]
+    heads += ["row", "seeds", *(f"{name}{of}" for name in names for of in ("", ", paper"))]
     cells = [
         [
             *([line[words.setting]] if words.setting else []),

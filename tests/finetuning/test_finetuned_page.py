@@ -3,7 +3,9 @@
 import json
 from dataclasses import replace
 
-from epilm.cli import application
+import numpy as np
+
+from epilm.cli import application, main
 from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned_page import command_of, finetuned_page, finetuning
 from epilm.hub.checkpoint import save_model
@@ -82,3 +84,24 @@ def test_the_numbers_at_the_top_are_scores_and_no_count_of_rows(tmp_path):
     assert len(captions) == 2
     assert captions[0].endswith("so they flatter")  # the test stands below
     assert captions[1] == "test rows"
+
+
+def test_the_command_of_a_run_makes_it_again(tmp_path):
+    """Its data, genome and chromosomes as they were named, its options as they were given."""
+    draw = np.random.default_rng(0)
+    letters = ["".join("ACGT"[n] for n in draw.integers(0, 4, 6000)) for _ in range(3)]
+    genome = tmp_path / "genome.fa"
+    genome.write_text("".join(f">chr{n}\n{text}\n" for n, text in enumerate(letters, 1)))
+    peaks = tmp_path / "peaks.bed"
+    starts = [(n, at) for n in (1, 2, 3) for at in range(200, 5600, 400)]
+    peaks.write_text("".join(f"chr{n}\t{at}\t{at + 60}\n" for n, at in starts))
+    words = f"finetune tfbs --data {peaks} --genome {genome} --negatives shuffle --valid chr2"
+    words += " --test chr3 --length 41 --data-seed 5 --checkpoint random --size tiny --k 3"
+    assert main([*words.split(), "--epochs", "1", "--out", str(tmp_path / "a"), "--quiet"]) == 0
+    again = command_of(tmp_path / "a").split()
+    assert again[again.index("--genome") + 1] == str(genome)
+    again[again.index("--out") + 1] = str(tmp_path / "b")
+    again += ["--size", "tiny", "--k", "3", "--quiet"]  # of a random trunk, which is no run
+    assert main(again[1:]) == 0
+    one, other = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in "ab")
+    assert one["test"] == other["test"]

@@ -51,7 +51,7 @@ from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
-from epilm.tasks.contract import Say, Task, learned_settings, options_from
+from epilm.tasks.contract import Say, Task, learned_settings, named_data, options_from
 from epilm.tasks.label_kinds import spoken
 from epilm.tasks.lesson import TaskLesson, same_sample
 from epilm.tensor_files import digest_of
@@ -577,6 +577,7 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             "checkpoint": result.model.about["checkpoint"],
             "init": result.model.about["init"],
             "settings": result.model.about["settings"],
+            "named": named_data(options),
             "tries": result.tries,
             "notes": result.notes,
             "about": about,

@@ -283,10 +283,13 @@ def command_of(run: Path) -> str:
     task = str(about.get("task", given.get("task", "task")))
     settings = given.get("settings", kept.get("settings", {}))
     words = [f"--{name} {settings[name]}" for name in ("epochs", "lr", "seed") if name in settings]
-    words += _changed(task, settings)
+    named = dict(kept.get("named", {}))
     placed = bool(about.get("factors"))
-    data = str(kept.get("data", "DATA"))
-    where = f" --store STORE --factor {' '.join(about.get('factors', ()))}" if placed else ""
+    data, store = str(kept.get("data", "DATA")), str(named.pop("store", "STORE"))
+    if placed:
+        named.pop("factor", None)
+    words += _changed(task, named | settings)
+    where = f" --store {store} --factor {' '.join(about.get('factors', ()))}" if placed else ""
     start = str(about.get("checkpoint", given.get("checkpoint", "RUN")))
     shape = kept.get("init", given.get("init")) == "random" and start not in _KINDS
     code = (
@@ -295,7 +298,7 @@ def command_of(run: Path) -> str:
     )
     if placed:
         cells = " ".join(settings.get("test_cells", [])) or "CELL"
-        code += f"\nepilm evaluate {run} --data {data} --store STORE --cell {cells} --controls"
+        code += f"\nepilm evaluate {run} --data {data} --store {store} --cell {cells} --controls"
     return code
 
 
@@ -326,8 +329,9 @@ def _reproduce(run: Path) -> Section:
     return Section(
         "How to reproduce",
         text=[
-            "The options are those of the run that differ from the defaults; data, genome and store"
-            " are to be named again (a digest of what was read is kept)."
+            "The options are those of the run that differ from the defaults, data and genome by the"
+            " names that were given. What was passed from Python as an opened object has none (a"
+            " digest of what was read is kept)."
         ],
         code=command_of(run),
     )

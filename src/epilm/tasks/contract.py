@@ -8,6 +8,7 @@ never computes with a network: where it needs a model's word, it is handed a fun
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from numpy.typing import NDArray
@@ -227,3 +228,38 @@ def learned_settings(options: Learning) -> dict[str, Any]:
         for field in fields(options)
         if not field.metadata.get("data")
     }
+
+
+def named_data(options: Learning) -> dict[str, Any]:
+    """Give the fields that say where the data lie, of those that were said; JSON values.
+
+    What a caller passed as an opened object is named by its path, or left out.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass, field
+    >>> @dataclass(frozen=True)
+    ... class Options(Learning):
+    ...     genome: Any = field(default=None, metadata={"data": True})
+    ...     test: tuple = field(default=(), metadata={"data": True})
+    >>> named_data(Options(genome=[Path("a.fa"), Path("b.fa")], test=("chr22",)))
+    {'genome': ['a.fa', 'b.fa'], 'test': ['chr22']}
+    """
+    out: dict[str, Any] = {}
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if not each.metadata.get("data") or value is None or value == each.default:
+            continue
+        several = list(value) if isinstance(value, list | tuple) else [value]
+        words = [_word(one) for one in several]
+        if None not in words:
+            out[each.name] = words if isinstance(value, list | tuple) else words[0]
+    return out
+
+
+def _word(value: Any) -> str | int | float | bool | None:
+    """A value of an option as JSON has it; None for what has no name."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    path = value if isinstance(value, Path) else getattr(value, "path", None)
+    return None if path is None else str(path)

@@ -388,6 +388,7 @@ def start_at_prior(network: torch.nn.Module, labels: NDArray[np.int8]) -> None:
     Examples
     --------
     >>> from epilm.models.binding_head import BindingModel
+    >>> from epilm.models.ebert import EBERT
     >>> from epilm.nn.encoder import SequenceEncoder
     >>> encoder = SequenceEncoder(vocab=69, hidden=8, layers=1, heads=2, ffn=16, max_positions=16)
     >>> network = BindingModel(EBERT(encoder), signals=1, shortcut=(0,), middle=(2, 4))

@@ -17,6 +17,7 @@ from epilm.models.model_spec import EncoderSpec, ModelSpec
 from toy_binding import quick as quick_bins
 from toy_binding import toy_labels, toy_store
 from toy_sequences import QUICK, planted, quick, said_of_all
+from toy_splice import short_run
 
 ONE = replace(QUICK, epochs=1)
 SPEC = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size="tiny"))
@@ -71,6 +72,19 @@ def test_a_trunk_that_reads_states_goes_on_reading_them(tmp_path):
     before, after = first.model.network.state_dict(), second.model.network.state_dict()
     assert torch.equal(before["trunk.encoder.words.weight"], after["trunk.encoder.words.weight"])
     load_finetuned(tmp_path / "second")
+
+
+def test_positions_that_a_long_context_added_go_on_with_the_trunk(tmp_path):
+    size = EncoderSpec(hidden=8, layers=1, heads=2, ffn=8, max_positions=60)
+    spec = ModelSpec(name="dnabert", streams=("dna",), k=3, max_tokens=60, encoder=size)
+    save_model(tmp_path / "pre", build_model(spec, seed=3), spec, {"holdout_chroms": []})
+    splice, _ = short_run(tmp_path, tmp_path / "splice", str(tmp_path / "pre"))
+    had = splice.model.network.trunk.encoder.max_positions
+    assert had > 60
+    result, _ = quick(planted(60), tmp_path / "next", checkpoint=tmp_path / "splice", settings=ONE)
+    assert result.model.spec.encoder.max_positions == had
+    said = predict(load_finetuned(tmp_path / "next"), result.lesson.examples, device="cpu")
+    assert np.allclose(said.probabilities, said_of_all(result), atol=1e-5)
 
 
 def test_a_network_without_a_trunk_is_refused(tmp_path):

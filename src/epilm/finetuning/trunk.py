@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from torch import nn
 
 from epilm.errors import CheckpointError, InputError, UsageError
+from epilm.finetuning.finetuned import about_of
 from epilm.hub.adapters import tile_positions
 from epilm.hub.load import find_trunk, load
 from epilm.hub.provenance import KEPT, memories, memory
@@ -103,11 +104,12 @@ def load_pretrained(
             expected=f"the folder of a run or model, or one of {', '.join(named)}",
         )
     loaded = load(path)
-    extra = dict(loaded.extra or {})
     if isinstance(loaded.model, GeneBERT | EBERT):
-        return loaded.model, loaded.spec, extra, str(path)
+        return loaded.model, loaded.spec, dict(loaded.extra or {}), str(path)
     trunk, spec = _taught_trunk(loaded.model, loaded.spec, str(path))
-    return trunk, spec, _of_taught(extra), str(path)
+    # A long context may have made the table of positions grow, which the spec does not say.
+    encoder = replace(spec.encoder, max_positions=trunk.encoder.max_positions)
+    return trunk, replace(spec, encoder=encoder), _of_taught(about_of(loaded.path)), str(path)
 
 
 def _taught_trunk(network: nn.Module, spec: ModelSpec, where: str) -> tuple[EBERT, ModelSpec]:
@@ -140,9 +142,9 @@ def _taught_trunk(network: nn.Module, spec: ModelSpec, where: str) -> tuple[EBER
     return EBERT(network.encoder, pooling=network.pooling), alone
 
 
-def _of_taught(extra: dict[str, Any]) -> dict[str, Any]:
+def _of_taught(task: dict[str, Any] | None) -> dict[str, Any]:
     """What a fine-tuned model keeps of its store and of the pre-training before it."""
-    task = dict(extra["task"])
+    assert task is not None, "a model with a head answers a task"
     kept = {key: task[key] for key in KEPT if task.get(key) is not None}
     if seen := task.get("pretraining"):
         kept = {key: seen[key] for key in KEPT if key in seen} | kept

@@ -23,8 +23,9 @@ from epilm.tokens.kmers import CLS, SEP, UNK, kmer_ids
 
 AT_ONCE = 64  # chunks of a forward pass where nothing is learned: they need no more memory
 # Of a trunk's reach, at least so much must be kept, or the table of positions grows. Repeated rows
-# cost a trunk that knows places by the table alone; with rotary positions they cost nothing, and
-# chunks of twice the context are the cheapest: of 512 tokens at 400 nt all is done 4.6 times.
+# confuse a trunk that knows places by the table alone; one with rotary positions has distances
+# besides, and with chunks of twice the context each token is read twice (of 512 at 400 nt 4.7
+# times). Counted, not timed.
 LEAST_KEPT = {"table": 0.125, "rotary": 0.4}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import toy_store
 from epilm.cli import main
-from epilm.errors import InputError, UsageError
+from epilm.errors import InputError, RecipeError, UsageError
 from epilm.reporting import report
 from epilm.trials.ablate import ablate
 from epilm.trials.choices import LabFiles
@@ -129,6 +129,27 @@ def test_the_same_call_goes_on_and_another_description_is_refused(data, made):
     (home / "other.yaml").write_text(LABELS.replace("epochs: 1", "epochs: 2"))
     with pytest.raises(Exception, match=r"holds another table. Found finetune.epochs was 1, is 2"):
         ablate(home / "other.yaml", home / "out", seeds=1, data=files, say=said.append)
+
+
+def test_with_seed_in_a_run_each_seed_starts_from_its_own(data, tmp_path):
+    home, files = data
+    model = MODELS.replace("    size: tiny\n", "    size: tiny\n    pretrain: per_seed\n")
+    arms = "  - {name: kmer, baseline: kmer}\n"
+    (home / "each.yaml").write_text(LABELS.replace(MODELS, model).replace(arms, ""))
+    each = ablate(home / "each.yaml", tmp_path / "each", seeds=2, data=files, say=lambda _: None)
+    finished = f"{tmp_path}/each/seed{{seed}}/runs/mgm"
+    given = f"models: [{{name: mgm, run: '{finished}'}}]"
+    (home / "given.yaml").write_text(LABELS.replace(MODELS, given).replace(arms, ""))
+    said: list[str] = []
+    again = ablate(home / "given.yaml", tmp_path / "given", seeds=2, data=files, say=said.append)
+    assert not any("pre-training" in line for line in said)
+    assert [row["auroc"] for row in again.rows] == [row["auroc"] for row in each.rows]
+    weights = [(tmp_path / f"each/seed{n}/runs/mgm/model/model.safetensors") for n in (1, 2)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+    # A seed without a run is said before the first row is begun, and nothing is written.
+    with pytest.raises(RecipeError, match=r"the run cannot be opened.*mgm: .*seed3"):
+        ablate(home / "given.yaml", tmp_path / "three", seeds=3, data=files, say=said.append)
+    assert not (tmp_path / "three").exists()
 
 
 def test_neighbours_are_numbers_and_a_picture(data):

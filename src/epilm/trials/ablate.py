@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from epilm.errors import UsageError
+from epilm.trials.bench import check_runs
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import read_design, read_table
 from epilm.trials.given import open_lab
@@ -90,8 +91,10 @@ def plan_trial(
     table, source = read_table(name, size)
     files = data or LabFiles()
     if "measure" in table:
-        maker: Maker = StudyRows(study_of(table, source), files, say)
-        return maker, seeds_of(5 if seeds is None else seeds, first_seed)
+        study = study_of(table, source)
+        wanted = seeds_of(5 if seeds is None else seeds, first_seed)
+        check_runs(study.models, wanted, source)
+        return StudyRows(study, files, say), wanted
     plan, source = read_design(name, size)
     for option in ("data", "genome"):
         if option in files.given():
@@ -107,14 +110,14 @@ def plan_trial(
                 do="Give a description with settings (epilm ablate --help).",
             )
         wanted = seeds_of(5 if seeds is None else seeds, first_seed)
-        maker = WorldRows(plan, source)
+        maker: Maker = WorldRows(plan, source)
     else:
         if files.store is None or files.labels is None:
             raise UsageError(
                 "the description is of given data", where=str(name), do="Give --store and --labels."
             )
         wanted = seeds_of(3 if seeds is None else seeds, first_seed)
-        maker = lab = open_lab(plan, source, files)
+        maker = lab = open_lab(plan, source, files, wanted)
         for note in lab.notes:
             say(note)
     return maker, wanted

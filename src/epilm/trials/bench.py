@@ -16,6 +16,7 @@ import numpy as np
 from epilm.atomic import locked, plain
 from epilm.errors import CheckpointError, EpilmError, RecipeError
 from epilm.hub.load import spec_of
+from epilm.models.model_spec import ModelSpec
 from epilm.plots.page import read_lines
 from epilm.pretraining.pretrain import pretrain
 from epilm.recipes.recipe import Source, load_recipe
@@ -175,7 +176,7 @@ def run_of(
     `recipe` is name, size and changes; `once` makes one run for all seeds.
     """
     if model.run:
-        return model.run, 0.0
+        return model.run_of(seed), 0.0
     run = folder / ("runs" if once else f"seed{seed}/runs") / model.name
     name, size, changes = recipe
     with turn(run):
@@ -215,7 +216,34 @@ def reads_states(arm: Arm, store: Store) -> bool:
     return arm.baseline == "kmer_state" and store.states is not None
 
 
-def check_bench(plan: Ablation, source: Source, store: Store) -> dict[tuple[str, str], str]:
+def check_runs(
+    models: Sequence[Pretraining], seeds: Sequence[int], source: Source
+) -> dict[str, ModelSpec]:
+    """Open the runs of models that are not pre-trained here; name -> what it is, of the first seed.
+
+    Raises
+    ------
+    RecipeError
+        Naming the model and what cannot be opened.
+    """
+    specs: dict[str, ModelSpec] = {}
+    for model in models:
+        for run in model.runs(seeds):
+            try:
+                spec = spec_of(run)
+            except (CheckpointError, OSError) as error:
+                raise RecipeError(
+                    "the run cannot be opened",
+                    where=source.of("models"),
+                    found=f"{model.name}: {error}",
+                ) from None
+            specs.setdefault(model.name, spec)
+    return specs
+
+
+def check_bench(
+    plan: Ablation, source: Source, store: Store, seeds: Sequence[int]
+) -> dict[tuple[str, str], str]:
     """Refuse an arm that reads what the store has not, or a run that cannot be opened.
 
     Returns
@@ -228,20 +256,10 @@ def check_bench(plan: Ablation, source: Source, store: Store) -> dict[tuple[str,
     RecipeError
         Naming arm and setting.
     """
-    model_reads: dict[str, bool] = {}
-    for model in plan.models:
-        if model.run:
-            try:
-                spec = spec_of(model.run)
-            except (CheckpointError, OSError) as error:
-                raise RecipeError(
-                    "the run cannot be opened",
-                    where=source.of("models"),
-                    found=f"{model.name}: {error}",
-                ) from None
-        else:
-            spec = load_recipe(*plan.recipe_of(model)).model
-        model_reads[model.name] = "states" in spec.streams
+    specs = check_runs(plan.models, seeds, source)
+    recipes = [model for model in plan.models if model.recipe]
+    specs |= {model.name: load_recipe(*plan.recipe_of(model)).model for model in recipes}
+    model_reads = {name: "states" in spec.streams for name, spec in specs.items()}
     left_out: dict[tuple[str, str], str] = {}
     for setting in plan.settings:
         cells = [*setting.train_cells, setting.test_cell]

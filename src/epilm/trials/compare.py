@@ -220,7 +220,7 @@ class SetRows(Maker):
         pairs = [(0, arm) for arm in fixed] + [(seed, arm) for seed in seeds for arm in arms]
         return [(seed, name, arm) for seed, arm in pairs]
 
-    def starts(self) -> list[str]:
+    def starts(self, seeds: Sequence[int]) -> list[str]:
         """Runs of the competitors."""
         return [model.checkpoint for model in self.models if Path(model.checkpoint).exists()]
 

@@ -38,7 +38,7 @@ class Pretraining:
         As `epilm pretrain` takes them.
     run : str
         Instead: the folder of a run, or of weights in DNABERT's layout, relative to the working
-        directory.
+        directory. With {seed} in it each seed has a run of its own.
     pretrain : {"once", "per_seed"}
         One pre-training for all seeds, or one a seed; always one a seed where each is a world.
     """
@@ -49,6 +49,20 @@ class Pretraining:
     set: tuple[str, ...] = ()
     run: str = ""
     pretrain: Literal["once", "per_seed"] = "once"
+
+    def run_of(self, seed: int) -> str:
+        """The run of a seed.
+
+        Examples
+        --------
+        >>> Pretraining("lab", run="runs/lab{seed}").run_of(2)
+        'runs/lab2'
+        """
+        return self.run.replace("{seed}", str(seed))
+
+    def runs(self, seeds: Sequence[int]) -> list[str]:
+        """Those of several seeds, each once; none where a recipe is pre-trained."""
+        return list(dict.fromkeys(self.run_of(seed) for seed in seeds if self.run))
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,9 @@ class LabRows(Maker):
         setting = next(each for each in self.ablation.settings if each.name == key[1])
         return (*key[:2], self.ablation.model_row(setting, key[2]))
 
-    def starts(self) -> list[str]:
+    def starts(self, seeds: Sequence[int]) -> list[str]:
         """Runs that were pre-trained elsewhere."""
-        return [model.run for model in self.ablation.models if model.run]
+        return [run for model in self.ablation.models for run in model.runs(seeds)]
 
     def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
         """Make one row."""
@@ -109,7 +109,7 @@ class LabRows(Maker):
         return out
 
 
-def open_lab(plan: Ablation, source: Source, files: LabFiles) -> LabRows:
+def open_lab(plan: Ablation, source: Source, files: LabFiles, seeds: Sequence[int]) -> LabRows:
     """Open store and labels and refuse what the description asks of them in vain.
 
     Raises
@@ -129,7 +129,7 @@ def open_lab(plan: Ablation, source: Source, files: LabFiles) -> LabRows:
             cells = setting.train_cells if part == "train_cells" else (setting.test_cell,)
             for cell in cells:
                 _known("cell type", cell, store.cell_types, source.of(setting.key(part)))
-    left_out = check_bench(plan, source, store)
+    left_out = check_bench(plan, source, store, seeds)
     used = dict.fromkeys(
         interval.split(":")[0] for s in plan.settings for interval in (*s.train, *s.valid, *s.test)
     )

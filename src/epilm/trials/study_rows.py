@@ -98,9 +98,9 @@ class StudyRows(Maker):
             if arm.baseline != "kmer" or self.study.world or at == 0
         ]
 
-    def starts(self) -> list[str]:
+    def starts(self, seeds: Sequence[int]) -> list[str]:
         """Runs that were pre-trained elsewhere."""
-        return [model.run for model in self.study.models if model.run]
+        return [run for model in self.study.models for run in model.runs(seeds)]
 
     def make(self, key: Key, folder: Path, say: Say) -> dict[str, Any]:
         """Make one row."""

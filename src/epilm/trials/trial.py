@@ -80,7 +80,7 @@ class Maker(ABC):
         """What is made in one shard: rows that belong together; each row alone where not other."""
         return key
 
-    def starts(self) -> Sequence[str]:
+    def starts(self, seeds: Sequence[int]) -> Sequence[str]:
         """Runs and checkpoints that rows start from."""
         return ()
 

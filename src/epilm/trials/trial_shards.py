@@ -217,7 +217,7 @@ def _asked(maker: Maker, seeds: list[int], verb: str) -> dict[str, Any]:
         "verb": verb,
         "call": call | {"seeds": seeds, "left_out": left_out},
         "files": {},
-        "model": digest(_sum_of_start(path).encode() for path in maker.starts()),
+        "model": digest(_sum_of_start(path).encode() for path in maker.starts(seeds)),
         "data": data,
         "machine": machine_of(choose_place("auto", "fp32").device),
         "shown": {"plan": plan, "file": maker.design.words.plan},

@@ -89,7 +89,7 @@ class WorldRows(Maker):
         cells = (*setting.train_cells, setting.test_cell)
         store = make_world(home, plan.world, seed, cells, say)
         opened = Store.open(store)
-        check_bench(plan, self.source, opened)
+        check_bench(plan, self.source, opened, [seed])
         sizes = dict(zip(opened.chroms, opened.sizes, strict=True))
         used = dict.fromkeys(text.split(":")[0] for text in (*setting.train, *setting.valid))
         # Labels of training stand on its own chromosomes alone, every 50 bp; those of the test on

@@ -181,3 +181,23 @@ def test_a_run_and_results_or_neither_are_refused(tmp_path):
         report()
     with pytest.raises(UsageError, match="and --results"):
         report(tmp_path, results=[tmp_path])
+
+
+def test_on_top_one_table_says_what_is_best_and_what_shows(tmp_path):
+    one = finetuned(tmp_path / "a", 0, 0.6)
+    rows = [row("kmer", 0, 0.7), row("random", 0, 0.6), row("mine", 0, 0.9)]
+    rows += [one | {"set": "peaks", "auroc": one["auroc"] - 0.2} for one in rows]
+    # A row that lacks a set has no mean over the sets, and is not called best.
+    rows += [row("cnn", 0, 0.99)]
+    text = report(results=[one, compared(tmp_path / "b", rows)], out=tmp_path / "out").read_text()
+    table = text.partition("## In one table\n\n")[2].partition("\n\n## ")[0].splitlines()
+    assert table[0] == "|  | by | best | next | what shows |"
+    comparison, run = (line.split(" | ") for line in table[2:])
+    # Means over both sets by hand: .9 and .7, .7 and .5.
+    assert comparison[1:4] == ["auROC, mean of 2", "mine 0.800", "kmer 0.600"]
+    assert comparison[0] == "| [Comparison: b](#comparison-b)"
+    assert "mine is above random on 2 of 2 sets; in the mean +0.300" in comparison[4]
+    assert run[1:4] == ["auROC", "pre-trained: play 0.600", "-"]
+    assert "\n## Comparison: b\n" in text  # what it links to
+    alone = report(results=[one], out=tmp_path / "alone").read_text()
+    assert "In one table" not in alone

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from sklearn.metrics import matthews_corrcoef
 
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
 from epilm.finetuning.evaluate import evaluate
@@ -89,6 +90,39 @@ def test_the_best_epoch_is_kept():
     assert result.metrics["valid"]["ap"] == pytest.approx(max(scores))
 
 
+def test_where_a_class_begins_is_fitted_on_valid_rows_and_kept_with_the_model(tmp_path):
+    rows = planted(240)
+    rows = labelled(rows.codes, rows.labels * (np.arange(240) % 8 == 1), name="few")  # an eighth
+    plain, _ = quick(rows, beside=("kmer",))
+    result, lines = quick(rows, tmp_path / "run", threshold="valid", beside=("kmer",))
+    # It is learned as without: probabilities and ranks are the same.
+    assert np.array_equal(said_of_all(result), said_of_all(plain))
+    assert result.metrics["test"]["ap"] == plain.metrics["test"]["ap"]
+    threshold = result.model.labels.threshold
+    assert any(line.startswith(f"1 from a probability of {threshold:.3f} on") for line in lines)
+    for part in ("valid", "test"):
+        said = result.said[part][:, 1] > threshold
+        true = rows.labels[result.lesson.parts[part]]
+        assert result.metrics[part]["mcc"] == pytest.approx(matthews_corrcoef(true, said))
+    assert result.metrics["valid"]["mcc"] > plain.metrics["valid"]["mcc"]
+    # Whoever opens the run goes by it, and a baseline beside it has a threshold of its own.
+    assert load_finetuned(tmp_path / "run").labels.threshold == threshold
+    again = evaluate(tmp_path / "run")
+    assert again.table["test"]["mcc"] == pytest.approx(result.metrics["test"]["mcc"])
+    fresh = evaluate(tmp_path / "run", data=result.lesson.examples.part("test"), device="cpu")
+    assert fresh.table["test"]["mcc"] == pytest.approx(result.metrics["test"]["mcc"])
+    tables = (each.beside["kmer"]["valid"][""] for each in (result, plain))
+    moved, half = (table["mcc"] for table in tables)
+    assert moved > half
+
+
+def test_a_threshold_is_refused_where_there_are_not_two_classes(tmp_path):
+    three = labelled(planted(60).codes, np.arange(60) % 3)
+    with pytest.raises(UsageError, match="--threshold valid: only between two.*Found 3 classes"):
+        quick(three, tmp_path / "run", threshold="valid")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def fresh():
     """What a fine-tuning begins with, but for a rate that moves nothing."""
@@ -126,6 +160,7 @@ def test_frozen_weights_do_not_move(freeze, fresh):
             "finetune sequences: no such option. Found --kernel, an option of binding",
         ),
         ({"freese": "encoder"}, UsageError, "Found --freese. Did you mean --freeze"),
+        ({"ema": 1.0}, UsageError, "--ema: impossible value. Found 1.0; expected 0 to below 1"),
     ],
 )
 def test_wrong_calls_are_named(options, error, message):
@@ -284,6 +319,7 @@ def test_jitter_is_no_option_of_sequences():
 def learn_sequences(folder, say, **changes):
     """The same small run every time."""
     more = {"thaw_after": 1, "freeze": "layers:1"}  # learns in the epoch that is interrupted
+    more |= {"ema": 0.9}
     settings = replace(QUICK, epochs=3, dropout=0.2, both_strands=True, **more | changes)
     own = {"checkpoint": "random", "size": "tiny", "k": 3, "settings": settings}
     return finetune("sequences", planted(60, ragged=True), folder / "run", say=say, **own)

@@ -55,6 +55,32 @@ def test_scores_of_classes_equal_scikit_learn(seed, rows):
         )
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(1, 30))
+def test_no_other_threshold_has_a_greater_mcc(seed, rows, values):
+    """Against scikit-learn over all scores that are met, with ties."""
+    rng = np.random.default_rng(seed)
+    labels = np.append([0, 1], rng.integers(0, 2, rows))
+    scores = rng.integers(0, values + 1, rows + 2) / values
+    threshold = ours.fit_threshold(labels, scores)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reached = peer.matthews_corrcoef(labels, scores > threshold)
+        others = [peer.matthews_corrcoef(labels, scores > other) for other in np.unique(scores)]
+    if len(np.unique(scores)) == 1:
+        assert threshold == 0.5
+    else:
+        assert reached == pytest.approx(max(others[:-1]), abs=1e-9)  # the last says 0 of all
+        assert scores.min() < threshold < scores.max()
+    # Moved to a half, the same rows are above it, and in the same order.
+    said = np.stack([1 - scores, scores], 1)
+    moved = ours.at_half(said, threshold)
+    assert np.allclose(moved.sum(1), 1)
+    assert (np.diff(moved[np.argsort(scores, kind="stable"), 1]) >= 0).all()
+    if threshold not in scores:
+        assert np.array_equal(moved.argmax(1), scores > threshold)
+
+
 def test_classes_that_are_no_whole_numbers_are_refused():
     with pytest.raises(ValueError, match="whole numbers"):
         ours.accuracy([0.5, 1.0], [0, 1])

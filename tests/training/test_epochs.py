@@ -82,6 +82,37 @@ def test_the_weights_of_the_best_epoch_are_taken_back():
     assert history.rows[1]["valid_n"] == 8
 
 
+@pytest.mark.parametrize("scores", [[0.1, 0.9, 0.5], []])
+def test_a_moving_average_is_judged_and_kept_and_the_weights_learn_as_without(scores):
+    """Against the plain sum over the weights of every step, of a run without an average."""
+    constant = replace(SPEC, decay="constant")
+    steps: list[float] = []
+
+    class Watched(Line):
+        def loss(self, rows, strands, epoch, place):
+            steps.append(float(self.network.weight.detach()))  # before the step moves it
+            return super().loss(rows, strands, epoch, place)
+
+    _, last, _ = learn(Watched(), constant)
+    steps.append(float(last.weight.detach()))
+    seen: list[float] = []
+
+    class Judging(Line):
+        def judge(self, place):
+            seen.append(float(self.network.weight.detach()))
+            return super().judge(place)
+
+    history, kept, _ = learn(Judging(scores), replace(constant, ema=0.3))
+    averages = [steps[0]]
+    for n, weight in enumerate(steps[1:], 1):
+        decay = min(0.3, (1 + n) / (10 + n))
+        averages.append(decay * averages[-1] + (1 - decay) * weight)
+    assert seen == pytest.approx([averages[2], averages[4], averages[6]], rel=1e-6)
+    chosen = 2 * history.best_epoch or 6
+    assert float(kept.weight.detach()) == pytest.approx(averages[chosen], rel=1e-6)
+    assert averages[chosen] != pytest.approx(steps[chosen], rel=1e-3)
+
+
 def test_it_stops_early_and_says_so():
     history, _, lines = learn(Line([0.5, 0.4, 0.4, 0.9]), replace(SPEC, epochs=9, patience=2))
     assert len(history.rows) == 3
@@ -134,7 +165,10 @@ def test_what_a_failed_step_read_is_kept_and_read_again(tmp_path):
     assert [batch["1"].tolist() for batch in kept.batches] == [[8, 10, 12], [14]]
 
 
-def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):
+@pytest.mark.parametrize("ema", [0.0, 0.8])
+def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path, ema):
+    spec = replace(SPEC, ema=ema)
+
     class Stopped(Exception):
         pass
 
@@ -147,11 +181,11 @@ def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):
             return super().judge(place)
 
     with pytest.raises(Stopped):
-        learn(Cut(scores), out=tmp_path)
+        learn(Cut(scores), spec, out=tmp_path)
     assert len(read_metrics(tmp_path)) == 2
-    history, network, lines = learn(Line([0.4]), out=tmp_path)
+    history, network, lines = learn(Line([0.4]), spec, out=tmp_path)
     assert lines[0] == "going on after epoch 2 of 3"
-    whole, same, _ = learn(Line(scores))
+    whole, same, _ = learn(Line(scores), spec)
     assert torch.equal(network.weight, same.weight)
     losses = [[row["loss"] for row in each.rows] for each in (history, whole)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)  # the state keeps some digits
@@ -160,8 +194,10 @@ def test_the_state_is_gone_on_from_and_the_log_has_a_row_an_epoch(tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2, 3]
 
 
-def test_a_run_that_was_asked_to_end_in_an_epoch_goes_on_within_it(tmp_path):
+@pytest.mark.parametrize("ema", [0.0, 0.8])
+def test_a_run_that_was_asked_to_end_in_an_epoch_goes_on_within_it(tmp_path, ema):
     """Rows, dropout, mean loss and best weights are those of a run that nobody stopped."""
+    spec = replace(SPEC, ema=ema)
     asks = iter([0, 0, 0, SCHEDULER])  # after the first step of epoch 2
 
     class Asked:
@@ -173,7 +209,7 @@ def test_a_run_that_was_asked_to_end_in_an_epoch_goes_on_within_it(tmp_path):
         torch.manual_seed(0)
         lesson.network = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5), nn.Linear(1, 1))
         epochs = Epochs(
-            lesson.network, lesson, SPEC, place=PLACE, say=lines.append, out=out, team=team
+            lesson.network, lesson, spec, place=PLACE, say=lines.append, out=out, team=team
         )
         return epochs, lines, lesson
 

@@ -10,7 +10,6 @@ collapsed to one answer. Processes that torchrun or SLURM started learn and scor
 import json
 import shutil
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from epilm.atomic import locked, not_hidden, plain, write_json
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
+from epilm.finetuning.beside import check_beside, fit_beside, score_line
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.preset import (
     check_width,
@@ -40,14 +40,11 @@ from epilm.finetuning.start import (
     start_at_prior,
     start_at_shares,
 )
-from epilm.finetuning.teacher import CALIBRATED, MOST_CALIBRATED, Teacher, tallied
+from epilm.finetuning.teacher import CALIBRATED, MOST_CALIBRATED, Teacher, check_threshold
 from epilm.finetuning.tries import SECOND, Tries, learn_again
 from epilm.finetuning.windows import learn_fusion_scale, reading_of
 from epilm.models.sizes import encoder_size
-from epilm.motifs.formats import read_collection
-from epilm.motifs.motif import Motif
 from epilm.store.identity import identity_of
-from epilm.store.motifs import motifs_of_store
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
@@ -206,6 +203,7 @@ def finetune(
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
     lesson = chosen.lesson(data, filled, say)
+    check_threshold(lesson, filled)
     learned = lesson.draw.steps(0, filled.batch_size)
     given = filled
     if preset != "none":
@@ -350,7 +348,7 @@ def _score_parts(
                     " another start"
                 )
             if part != "train":
-                say(f"{part}{of}: {_line(table)}")
+                say(f"{part}{of}: {score_line(table)}")
         if part == "train" or answers is None:
             continue
         for line, over in gc_verdicts(lesson, rows, answers):
@@ -364,7 +362,7 @@ def _learn(job: _Job, team: Team) -> Result:
     """Train to the end and score every part."""
     lesson, model, options, say = job.lesson, job.model, job.options, job.say
     if options.beside:
-        team.first_does(partial(_check_beside, lesson, options))
+        team.first_does(partial(check_beside, lesson, options))
     machine = job.place if team.ranks.world == 1 else job.place._replace(device=team.device)
     for line in machine.said:
         say(line)
@@ -400,8 +398,9 @@ def _learn(job: _Job, team: Team) -> Result:
     notes += tries.notes
     if options.lora:
         settle(model)
-    if (calibrated := teacher.calibrate(machine)) is not None:
-        say(calibrated)
+    for fitted in (teacher.calibrate(machine), teacher.divide(machine)):
+        if fitted is not None:
+            say(fitted)
     tables, said, outlines = _score_parts(lesson, teacher, machine, notes, say)
     return Result(
         model,
@@ -422,7 +421,7 @@ def _finish(job: _Job, result: Result, data: Any) -> None:
     for line in job.task.audit(job.lesson, job.options):
         job.say(line)
         result.notes.append(line)
-    result.beside = _beside(job.lesson, job.options, job.say, result.notes)
+    result.beside = fit_beside(job.lesson, job.options, job.say, result.notes)
     result.model.about |= {
         "best_epoch": result.best_epoch,
         "tries": result.tries,
@@ -432,51 +431,6 @@ def _finish(job: _Job, result: Result, data: Any) -> None:
     if job.out is not None:
         _write(job.task, result, job.out, data, job.options)
         job.say(f"the model is in {job.out / MODEL}")
-
-
-def _check_beside(lesson: TaskLesson, options: Any) -> None:
-    """Refuse baselines that are not known or do not fit, before anything is learned."""
-    from epilm.baselines.baseline_table import check_baseline
-
-    motifs = _motifs_beside(lesson, options)
-    for name in options.beside:
-        check_baseline(name, lesson, motifs)
-
-
-def _motifs_beside(lesson: TaskLesson, options: Any) -> Sequence[Motif] | None:
-    """The motifs that baselines may read: those given, else those of the store."""
-    if (given := getattr(options, "motifs", None)) is not None:
-        return read_collection(given)
-    return None if lesson.store is None else motifs_of_store(lesson.store)
-
-
-def _beside(
-    lesson: TaskLesson, options: Any, say: Say, notes: list[str]
-) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-    """Fit the baselines that are asked for and score every part but the training rows."""
-    if not options.beside:
-        return {}
-    from epilm.baselines.baseline_table import fit_baseline
-
-    motifs = _motifs_beside(lesson, options)
-    out: dict[str, dict[str, dict[str, dict[str, Any]]]] = {}
-    for name in options.beside:
-        fitted, left_out = fit_baseline(name, lesson, motifs)
-        notes += left_out
-        out[name] = {}
-        for part, rows in lesson.parts.items():
-            if part == "train":
-                continue
-            if lesson.labels.per_base:
-                tables = tallied(lesson, rows, partial(fitted.score, lesson.examples)).tables()
-            else:
-                labels = lesson.examples.labels_of(rows)
-                tables = lesson.labels.scores(labels, fitted.score(lesson.examples, rows))
-            out[name][part] = tables
-            for output, table in spoken(tables).items():
-                of = f", {output}" if output else ""
-                say(f"baseline {name}, {part}{of}: {_line(table)}")
-    return out
 
 
 def _identity(
@@ -618,20 +572,3 @@ def _sweep(out: Path) -> None:
     """States of a run that is whole are needed no more."""
     for folder in (STATES, SECOND):
         shutil.rmtree(out / folder, ignore_errors=True)
-
-
-def _line(table: dict[str, Any]) -> str:
-    names = (
-        "top_k",
-        "auroc",
-        "ap",
-        "auprc_dg",
-        "accuracy",
-        "macro_f1",
-        "mcc",
-        "pearson",
-        "r2",
-        "difference_pearson",
-        "row_pearson",
-    )
-    return ", ".join(f"{name} {table[name]:.4f}" for name in names if table.get(name) is not None)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epilm.device import Place
-from epilm.errors import TrainingError
+from epilm.errors import TrainingError, UsageError
 from epilm.finetuning.finetuned import Finetuned
 from epilm.finetuning.scorer import (
     BATCH,
@@ -25,7 +25,7 @@ from epilm.finetuning.scorer import (
 )
 from epilm.finetuning.windows import Reading, shifts_of
 from epilm.metrics.sites import SiteTally
-from epilm.tasks.label_kinds import LabelsOfBases, Tables, labels_from
+from epilm.tasks.label_kinds import Classes, LabelsOfBases, Tables, labels_from
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
 from epilm.training.engine import Team
 from epilm.training.epochs import Judged
@@ -143,6 +143,27 @@ class Teacher:
         self.team.first_does(partial(_check_answers, logits))
         return logits
 
+    def divide(self, place: Place) -> str | None:
+        """Find where the second of two classes begins, on the valid part; a line on it."""
+        lesson = self.lesson
+        if self.options.threshold != "valid":
+            return None
+        classes, rows = cast(Classes, lesson.labels), lesson.valid
+        logits = self.logits(rows, place)
+
+        def fitted() -> float:
+            assert logits is not None, "asked of the first process"
+            true = lesson.examples.labels_of(rows)
+            return classes.with_threshold(true, said_of(classes, logits)).threshold
+
+        threshold = self.team.first_does(fitted)
+        lesson.labels = Classes(classes.names, classes.weights, threshold)
+        self.model.about["labels"] = lesson.labels.described()
+        name = classes.names[1]
+        return (
+            f"{name} from a probability of {threshold:.3f} on, fitted on {len(rows):,} valid rows"
+        )
+
     def calibrate(self, place: Place) -> str | None:
         """Fit the temperature of answers to bases on the valid part; a line on it."""
         lesson, team = self.lesson, self.team
@@ -170,6 +191,23 @@ class Teacher:
         lesson.labels = labels_from(answered.described() | {"temperature": temperature})
         self.model.about["labels"]["temperature"] = temperature
         return f"temperature {temperature:.3f}, fitted on {len(rows):,} valid rows"
+
+
+def check_threshold(lesson: TaskLesson, options: Any) -> None:
+    """Refuse a threshold where there are not two classes.
+
+    Raises
+    ------
+    UsageError
+    """
+    names, kind = lesson.labels.names, lesson.labels.kind
+    if options.threshold == "valid" and (kind != "classes" or len(names) != 2):
+        raise UsageError(
+            "only between two classes is there one threshold",
+            where="--threshold valid",
+            found=f"{len(names)} {kind}",
+            do="Leave it out.",
+        )
 
 
 def _check_answers(logits: NDArray[np.float32] | None) -> None:

@@ -171,6 +171,68 @@ def mcc(labels: ArrayLike, predicted: ArrayLike) -> float:
     return float(top / below) if below > 0 else 0.0
 
 
+def fit_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Find where the second of two classes should begin: the threshold of the greatest MCC.
+
+    Parameters
+    ----------
+    labels : int (N,)
+        0 and 1.
+    scores : float (N,)
+        Of class 1; those above the threshold are said to be of it.
+
+    Returns
+    -------
+    float
+        Half way between two scores that are met; of equally good ones the one nearest 0.5. 0.5
+        where one class alone is met, or all scores are equal.
+
+    Examples
+    --------
+    >>> fit_threshold([0, 0, 1, 1], [0.1, 0.6, 0.8, 0.9])
+    0.7
+    >>> fit_threshold([1, 1], [0.1, 0.6])
+    0.5
+    """
+    true = as_classes(labels, "labels").astype(bool)
+    said = np.asarray(scores, np.float64)
+    order = np.argsort(-said, kind="stable")
+    said, right = said[order], np.cumsum(true[order])
+    ends = np.flatnonzero(said[:-1] > said[1:])  # the last row above each threshold
+    if not len(ends) or true.all() or not true.any():
+        return 0.5
+    above, rows, yes = ends + 1.0, float(len(true)), float(true.sum())
+    found = right[ends].astype(np.float64)
+    # Both classes are met and both are said, so that nothing below is 0.
+    top = found * rows - above * yes
+    reached = top / np.sqrt(above * (rows - above) * yes * (rows - yes))
+    middles = (said[ends] + said[ends + 1]) / 2
+    best = middles[reached >= reached.max() - 1e-12]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def at_half(probabilities: ArrayLike, threshold: float) -> Floats:
+    """Move the probabilities of two classes so that a threshold comes to lie at a half: odds are
+    divided by those of the threshold, ranks stay.
+
+    Parameters
+    ----------
+    probabilities : float (N, 2)
+    threshold : float
+        Of class 1, above 0 and below 1.
+
+    Examples
+    --------
+    >>> at_half([[0.8, 0.2], [0.5, 0.5]], 0.2).round(3).tolist()
+    [[0.5, 0.5], [0.2, 0.8]]
+    """
+    said = np.asarray(probabilities, np.float64)
+    if threshold == 0.5:
+        return said
+    moved = said * np.array([threshold, 1 - threshold])
+    return np.asarray(moved / moved.sum(1, keepdims=True))
+
+
 def _ratio(top: Integers, below: Integers, warning: str | None) -> Floats:
     empty = below == 0
     if warning and empty.any():

@@ -20,6 +20,7 @@ from epilm.metrics.classification import score_table
 from epilm.metrics.number_scores import between_columns, number_scores
 from epilm.metrics.outlines import confusion_of, outline, outline_of_numbers
 from epilm.metrics.sites import SiteTally
+from epilm.metrics.thresholded import at_half, fit_threshold
 from epilm.tokens.random import uniform
 
 Tables = dict[str, dict[str, Any]]  # output -> score -> value
@@ -103,6 +104,9 @@ class Classes:
     names : sequence of str, length C
     weights : sequence of float, length C, optional
         Of each class in the loss; 1 where not given.
+    threshold : float
+        Of two classes: a probability above it is of the second one. Scores of classes, their table
+        and the alarm go by it; ranks do not.
 
     Examples
     --------
@@ -117,13 +121,31 @@ class Classes:
     kind = "classes"
     per_base = False
 
-    def __init__(self, names: Sequence[str], weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        weights: Sequence[float] | None = None,
+        threshold: float = 0.5,
+    ) -> None:
         self.names = tuple(names)
         self.weights = None if weights is None else tuple(weights)
+        self.threshold = float(threshold)
 
     def described(self) -> dict[str, Any]:
         """See `Labels.described`."""
-        return _described(self) | _kept(weights=self.weights)
+        moved = {} if self.threshold == 0.5 else {"threshold": self.threshold}
+        return _described(self) | _kept(weights=self.weights) | moved
+
+    def with_threshold(self, labels: NDArray[np.int64], said: NDArray[Any]) -> "Classes":
+        """The same two classes, divided where these rows have the greatest MCC.
+
+        Examples
+        --------
+        >>> said = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+        >>> Classes(("no", "yes")).with_threshold(np.array([0, 0, 1]), said).threshold
+        0.25
+        """
+        return Classes(self.names, self.weights, fit_threshold(labels, said[:, 1]))
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the cross-entropies, each times its class's weight."""
@@ -145,7 +167,7 @@ class Classes:
 
     def scores(self, labels: NDArray[np.int64], said: NDArray[np.float64]) -> Tables:
         """One table, `metrics.classification.score_table`."""
-        return {"": score_table(labels, said)}
+        return {"": score_table(labels, at_half(said, self.threshold))}
 
     def outlines(
         self, labels: NDArray[np.int64], said: NDArray[np.float64], chroms: NDArray[np.str_]
@@ -153,7 +175,8 @@ class Classes:
         """Of two classes the second, of more each against all others."""
         shown = range(1, 2) if len(self.names) == 2 else range(len(self.names))
         outputs = {self.names[c]: outline(labels == c, said[:, c], chroms) for c in shown}
-        return {"outputs": outputs, "confusion": confusion_of(labels, said, self.names)}
+        decided = at_half(said, self.threshold)
+        return {"outputs": outputs, "confusion": confusion_of(labels, decided, self.names)}
 
 
 class Factors:

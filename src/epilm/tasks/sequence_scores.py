@@ -142,10 +142,12 @@ def score(
 
 
 def _described(told: Told, about: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Labels of a table, with what a model of the same numbers remembers of them (mean, spread)."""
+    """Labels of a table, with what a model of the same ones remembers of them: mean and spread of
+    numbers, where the second of two classes begins.
+    """
     kept = (about or {}).get("labels", {})
     same = all(kept.get(key) == told.described[key] for key in ("kind", "names"))
-    return kept if same and kept["kind"] == "numbers" else told.described
+    return kept if same else told.described
 
 
 def leak_of(

@@ -27,6 +27,7 @@ from epilm.device import Place, batch_fits
 from epilm.errors import TrainingError, UsageError
 from epilm.tensor_files import bytes_of, load_tensors, save_tensors
 from epilm.tokens.random import hash_bits
+from epilm.training.averages import AveragedWeights
 from epilm.training.engine import Team
 from epilm.training.failed_step import keep_failed
 from epilm.training.fsdp import sum_gradients
@@ -37,6 +38,7 @@ from epilm.training.schedule import lr_at
 from epilm.training.shared_norms import SharedNorms
 from epilm.training.state import (
     clean_leftovers,
+    load_averages,
     load_state,
     model_tensors,
     newest_intact,
@@ -194,6 +196,7 @@ class Epochs:
         self.optimiser = Optimiser(self.model, self.optim, dict(rates or {}))
         alone = self.team.ranks.world == 1
         self.norms = None if alone else SharedNorms(self.model, self.team.ranks)
+        self.averages = AveragedWeights(self.model, spec.ema) if spec.ema else None
         self.history, self.begun = History(), Begun()
         self.best_weights: dict[str, Tensor] | None = None
         self._speed_said = False
@@ -225,6 +228,8 @@ class Epochs:
             )
         if self.best_weights is not None:
             put_back(self.model, self.best_weights)
+        elif self.averages is not None:
+            put_back(self.model, self._judged_weights())
         self.model.eval()
         return self.history
 
@@ -351,6 +356,8 @@ class Epochs:
                 )
             )
         self.optimiser.step(lr)
+        if self.averages is not None:
+            self.averages.add()
         return total
 
     def _keep_pace(self, norms: SharedNorms, row: Rows, epoch: int, passes: int) -> None:
@@ -379,11 +386,18 @@ class Epochs:
         about = {"epoch": epoch + 1, "step": self.history.steps + 1, "lr": lr, "rows": cut}
         return " " + keep_failed(self.out, about, read, self.team.ranks.rank)
 
+    def _judged_weights(self) -> dict[str, Tensor]:
+        """A copy of what is judged: the weights, or their averages."""
+        with self.averages.in_place() if self.averages else nullcontext():
+            tensors = model_tensors(self.model)
+            return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
     def _judge(self, epoch: int, row: dict[str, Any]) -> None:
         """Score the valid part, keep the weights if they are the best so far."""
         history, metric = self.history, self.lesson.metric
         started = time.monotonic()
-        verdict = self.lesson.judge(self.place)
+        with self.averages.in_place() if self.averages else nullcontext():
+            verdict = self.lesson.judge(self.place)
         shown = ""
         if verdict is not None:
             row |= {
@@ -394,10 +408,7 @@ class Epochs:
             if verdict.score > history.best:
                 history.best, history.best_epoch, history.waited = verdict.score, epoch + 1, 0
                 history.tables = {name: dict(table) for name, table in verdict.tables.items()}
-                self.best_weights = {
-                    name: tensor.detach().clone()
-                    for name, tensor in model_tensors(self.model).items()
-                }
+                self.best_weights = self._judged_weights()
             elif not (self.spec.thaw_after and self._asleep(epoch)):
                 history.waited += 1
             star = " *" if history.best_epoch == epoch + 1 else ""
@@ -432,7 +443,8 @@ class Epochs:
             "tables": {name: plain(table) for name, table in history.tables.items()},
             **({} if begun is None else {"begun": begun._asdict()}),
         }
-        save_state(root, done, self.model, self.optimiser, extra, keep=2)
+        averages = None if self.averages is None else self.averages.tensors()
+        save_state(root, done, self.model, self.optimiser, extra, keep=2, averages=averages)
         # Of the best weights those that the two states kept may name.
         for old in sorted(root.glob("best_*.safetensors"))[:-2]:
             old.unlink()
@@ -456,6 +468,8 @@ class Epochs:
         if newest is None:
             return 0
         kept = load_state(root / newest, self.model, self.optimiser)
+        if self.averages is not None:
+            self.averages.load(load_averages(root / newest), str(root / newest))
         history = self.history
         history.rows, history.waited, history.steps = kept["history"], kept["waited"], kept["steps"]
         history.best_epoch = kept["best_epoch"]

@@ -59,6 +59,9 @@ class Learning:
     """Of lr, for the weights outside of the encoder: they begin at random."""
     both_strands: bool = False
     """Learn from either strand and answer with the mean of both."""
+    ema: float = 0.0
+    """Judge and keep a moving average of the weights, of which so much stays at each step (0.99);
+    0: the weights themselves."""
     patience: int = 0
     """Stop after so many epochs without a better valid score; 0 never."""
     tries: int = 2
@@ -66,6 +69,9 @@ class Learning:
     the same start, with a warm-up three times as long. 1: it does not."""
     label_smoothing: float = 0.0
     """Share of a label that is spread over the other classes; for classes alone."""
+    threshold: Literal["half", "valid"] = "half"
+    """Where the second of two classes begins: half, at a probability of 0.5; valid, where MCC on
+    the valid part is greatest. It is kept with the model; the probabilities stay as they are."""
     beside: tuple[str, ...] = field(default=(), metadata={"data": True})
     """Baselines that are fitted on the same rows and scored beside the model: gc, cpg, kmer,
     motif, motifs, states, of numbers mean, of pairs distance (epilm ls baselines)."""
@@ -151,6 +157,7 @@ def check_learning(spec: Learning) -> None:
                 "0 to below 1",
             ),
             (spec.weight_decay < 0, "weight_decay", spec.weight_decay, "at least 0"),
+            (not 0 <= spec.ema < 1, "ema", spec.ema, "0 to below 1"),
             (spec.patience < 0, "patience", spec.patience, "at least 0"),
             (
                 not 0 <= spec.thaw_after < spec.epochs,

@@ -26,6 +26,7 @@ from epilm.training.optim import Optimiser
 FORMAT = 1
 STATE = "state.json"
 PARTS = ("model", "optimiser", "generators")
+AVERAGES = "averages"  # beside them where weights are averaged
 _NAME = re.compile(r"step_(\d+)")
 
 
@@ -97,6 +98,7 @@ def save_state(
     beside: Mapping[str, Any] | None = None,
     spare: Container[int] = (),
     gathered: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
+    averages: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write the state after `step` steps, then remove all but the newest `keep`.
 
@@ -120,6 +122,8 @@ def save_state(
     gathered : tuple of mapping, optional
         Weights and optimiser's tensors, where those of `model` are cut up over processes
         (`fsdp.whole`).
+    averages : mapping, optional
+        Of the weights (`averages.AveragedWeights`).
 
     Returns
     -------
@@ -135,6 +139,8 @@ def save_state(
     device = next(model.parameters()).device
     weights, moments = gathered or (model_tensors(model), optimiser.tensors())
     parts = dict(zip(PARTS, (weights, moments, _generators(device)), strict=True))
+    if averages is not None:
+        parts[AVERAGES] = averages
     wants = sum(bytes_of(tensors.values()) for tensors in parts.values())
     with atomic_folder(folder, overwrite=True, wants=wants) as new:
         for name, tensors in parts.items():
@@ -279,7 +285,13 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
             found=error,
             do="Remove this folder; the run goes on from the state before it.",
         ) from None
-    return table, {name: load_tensors(folder / f"{name}.safetensors") for name in PARTS}
+    names = [*PARTS, *([AVERAGES] if f"{AVERAGES}.safetensors" in table["files"] else [])]
+    return table, {name: load_tensors(folder / f"{name}.safetensors") for name in names}
+
+
+def load_averages(folder: Path) -> dict[str, Tensor]:
+    """Read the averages of the weights of a state that has them (`save_state`)."""
+    return load_tensors(folder / f"{AVERAGES}.safetensors")
 
 
 def load_state(folder: Path, model: nn.Module, optimiser: Optimiser) -> dict[str, Any]:

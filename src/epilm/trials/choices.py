@@ -110,6 +110,14 @@ class Networks:
     """Rank of LoRA, of the language models; 0: none."""
     both_strands: bool = False
     """Learn from either strand and answer with the mean of both."""
+    dropout: float = 0.1
+    """Of encoder and head."""
+    ema: float = 0.0
+    """Judge and keep a moving average of the weights, of which so much stays at each step; 0: the
+    weights themselves."""
+    threshold: Literal["half", "valid"] = "half"
+    """Where the second of two classes begins: half, at a probability of 0.5; valid, where MCC on
+    the valid part is greatest, of baselines too."""
     patience: int = 0
     """Stop after so many epochs without a better valid score; 0 never."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

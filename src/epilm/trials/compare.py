@@ -233,7 +233,7 @@ class SetRows(Maker):
         seed, _, competitor = key
         spec = replace(self.spec, seed=seed)
         if competitor in WITHOUT_CHANCE:
-            return fit_simple(competitor, data, self.motifs)
+            return fit_simple(competitor, data, self.motifs, self.spec.threshold)
         if competitor == "cnn":
             return fit_cnn(data, spec)
         return fit_model(self._entry(competitor), data, self.motifs, spec, self.lrs)

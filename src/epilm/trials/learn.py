@@ -27,6 +27,7 @@ from epilm.finetuning.windows import reading_of
 from epilm.metrics.bin_scores import score_bins
 from epilm.metrics.bootstrap import bootstrap_interval
 from epilm.metrics.classification import score_table
+from epilm.metrics.thresholded import at_half, fit_threshold
 from epilm.motifs.names import motifs_of
 from epilm.store.reader import Store
 from epilm.store.tracks import same_track
@@ -38,6 +39,7 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import leak_of
 from epilm.tasks.binding.rows import CellBins
 from epilm.tasks.contract import options_from
+from epilm.tasks.label_kinds import Classes
 from epilm.training.learning import Learning, check_learning
 
 __all__ = [
@@ -278,7 +280,7 @@ def check_start(competitor: Competitor, data: DataSet, motifs: Any, spec: Learni
         reading_of(model, shortest, None, model.device, None)
 
 
-def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
+def fit_simple(name: str, data: DataSet, motifs: Any, threshold: str = "half") -> dict[str, Any]:
     """Fit one of WITHOUT_CHANCE and score it on the test rows."""
     train, valid, test = (data.rows.part(part) for part in ("train", "valid", "test"))
     if name == "kmer":
@@ -286,7 +288,10 @@ def fit_simple(name: str, data: DataSet, motifs: Any) -> dict[str, Any]:
     else:
         factor = (data.factor or data.name) if name == "motif" else None
         fitted = simple.fit_motif(train, valid, motifs=motifs, factor=factor)
-    said = fitted.probabilities(test)
+    begins = 0.5
+    if threshold == "valid":  # as the networks have theirs
+        begins = fit_threshold(valid.labels, fitted.probabilities(valid)[:, 1])
+    said = at_half(fitted.probabilities(test), begins)
     return scored(test.labels, said) | {"chosen": fitted.chosen}
 
 
@@ -339,8 +344,10 @@ def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:
 
 def _of_test(result: Result) -> dict[str, Any]:
     assert result.lesson is not None
-    rows = result.lesson.parts["test"]
-    return scored(result.lesson.examples.labels_of(rows), result.said["test"])
+    rows, said = result.lesson.parts["test"], result.said["test"]
+    if isinstance(result.lesson.labels, Classes):
+        said = at_half(said, result.lesson.labels.threshold)
+    return scored(result.lesson.examples.labels_of(rows), said)
 
 
 def _second(result: Result) -> dict[str, int]:

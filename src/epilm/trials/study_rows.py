@@ -128,7 +128,7 @@ class StudyRows(Maker):
         """Fine-tune, or fit the baseline; scores of the test rows."""
         spec = replace(self.study.finetune, seed=seed)
         if arm.baseline == "kmer":
-            return fit_simple("kmer", data, None)
+            return fit_simple("kmer", data, None, self.study.finetune.threshold)
         if arm.baseline == "cnn":
             return fit_cnn(data, spec)
         return fit_model(Competitor(arm.name, start, arm.init), data, None, spec, ())

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import matthews_corrcoef
 
 from epilm.baselines import sequence_models as simple
 from epilm.cli import main
@@ -385,3 +386,31 @@ def test_the_rate_that_is_not_given_is_that_of_the_recipes(tmp_path, recipe, rat
     assert learning_of(Networks(), models)[0].lr == rate
     assert learning_of(Networks(), [*models, *competitors_of(["b=cnn"])])[0].lr == 2e-4
     assert learning_of(Networks(lr=[1e-5]), models)[0].lr == 1e-5
+
+
+def test_with_a_threshold_of_valid_rows_baselines_have_their_own_too(tmp_path, monkeypatch):
+    """k-mers on rows of which a fifth is of class 1: MCC by hand, at the best cut of valid."""
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 4, (400, 30)).astype(np.uint8)
+    labels = (np.arange(400) % 5 == 1).astype(np.int64)
+    codes[labels == 1, 5:9] = 2
+    codes[::3, 5:9] = 2
+    rows = random_split(labelled(list(codes), labels), 0, (0.4, 0.3, 0.3))
+    monkeypatch.setattr(simple, "fit_kmer", partial(simple.fit_kmer, ks=(3,), penalties=(0.01,)))
+    few = DataSet("few", rows, "sequences")
+    made = {
+        how: compare(
+            [few], tmp_path / how, baselines=("kmer",), settings=replace(FAST, threshold=how)
+        )
+        for how in ("half", "valid")
+    }
+    train, valid, test = (rows.part(part) for part in ("train", "valid", "test"))
+    model = simple.fit_kmer(train, valid)
+    of_valid, of_test = (model.probabilities(part)[:, 1] for part in (valid, test))
+    cuts = np.unique(of_valid)
+    best = max(cuts[:-1], key=lambda cut: matthews_corrcoef(valid.labels, of_valid > cut))
+    expected = matthews_corrcoef(test.labels, of_test > (best + cuts[cuts > best][0]) / 2)
+    (half,), (moved,) = made["half"], made["valid"]
+    assert moved["mcc_mean"] == pytest.approx(expected, abs=1e-4)
+    assert moved["mcc_mean"] != pytest.approx(half["mcc_mean"], abs=1e-3)
+    assert moved["auroc_mean"] == half["auroc_mean"]

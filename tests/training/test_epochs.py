@@ -12,10 +12,11 @@ from epilm.device import Place
 from epilm.errors import TrainingError, UsageError
 from epilm.nn.encoder import SequenceEncoder
 from epilm.training.engine import SCHEDULER, Stopped, Team
-from epilm.training.epochs import Epochs, Judged, Rest, rest_of
+from epilm.training.epochs import Epochs, Judged
 from epilm.training.failed_step import load_failed
 from epilm.training.learning import Learning
 from epilm.training.log import read_metrics
+from epilm.training.rates import Rest, rest_of
 
 PLACE = Place(torch.device("cpu"), False, ())
 SPEC = Learning(epochs=3, lr=0.1, batch_size=4, warmup=0.0, weight_decay=0.0, device="cpu")

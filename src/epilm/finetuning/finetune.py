@@ -53,9 +53,10 @@ from epilm.tasks.label_kinds import spoken
 from epilm.tasks.lesson import TaskLesson, same_sample
 from epilm.tensor_files import digest_of
 from epilm.training.engine import Team, machines, together
-from epilm.training.epochs import STATES, Epochs, rates_of, rest_of
+from epilm.training.epochs import STATES, Epochs
 from epilm.training.learning import schedule_warnings
 from epilm.training.ranks import is_first, launched
+from epilm.training.rates import rates_of, rest_of
 from epilm.training.state import copied, model_tensors
 
 RUN, RESULT, MODEL, TASK = "run.json", "metrics.json", "model", "task.json"

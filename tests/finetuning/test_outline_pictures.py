@@ -8,7 +8,8 @@ import pytest
 
 from epilm.finetuning.outline_pictures import outline_pictures, outlines_of
 from epilm.reporting import report
-from epilm.tasks.label_kinds import BaseClasses, Classes, Factors, Numbers
+from epilm.tasks.base_classes import BaseClasses
+from epilm.tasks.label_kinds import Classes, Factors, Numbers
 from toy_sequences import planted, quick
 
 RNG = np.random.default_rng(0)

@@ -22,7 +22,8 @@ from epilm.models.lora import LoraPair
 from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import NETWORKS, build_network
 from epilm.motifs.motif import Motif
-from epilm.tasks.label_kinds import Labels, labels_from
+from epilm.tasks.label_kinds import labels_from
+from epilm.tasks.labels import Labels
 from epilm.tasks.sequence_scores import no_such_run
 
 # Of folders written before all tasks shared one road.

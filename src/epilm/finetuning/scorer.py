@@ -21,7 +21,7 @@ from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.windows import Reading, reading_of
 from epilm.tasks.contract import Say
-from epilm.tasks.label_kinds import Labels
+from epilm.tasks.labels import Labels
 from epilm.tasks.lesson import Rows
 from epilm.training.heap import kept_heap
 

@@ -25,7 +25,8 @@ from epilm.finetuning.scorer import (
 )
 from epilm.finetuning.windows import Reading, shifts_of
 from epilm.metrics.sites import SiteTally
-from epilm.tasks.label_kinds import Classes, LabelsOfBases, Tables, labels_from
+from epilm.tasks.label_kinds import Classes, labels_from
+from epilm.tasks.labels import LabelsOfBases, Tables
 from epilm.tasks.lesson import Rows, TaskLesson, same_sample
 from epilm.training.engine import Team
 from epilm.training.epochs import Judged

@@ -5,7 +5,7 @@ Axes: B rows, C classes, F outputs.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,85 +15,12 @@ from torch.nn import functional as F
 
 from epilm.errors import UsageError, nearest
 from epilm.metrics.bin_scores import score_bins
-from epilm.metrics.calibration import fit_temperature
 from epilm.metrics.classification import score_table
 from epilm.metrics.number_scores import between_columns, number_scores
 from epilm.metrics.outlines import confusion_of, outline, outline_of_numbers
-from epilm.metrics.sites import SiteTally
 from epilm.metrics.thresholded import at_half, fit_threshold
-from epilm.tokens.random import uniform
-
-Tables = dict[str, dict[str, Any]]  # output -> score -> value
-
-
-class Labels(Protocol):
-    """One kind of labels, with the names of its outputs.
-
-    Attributes
-    ----------
-    kind : str
-        Key of KINDS.
-    names : tuple of str
-        One an output.
-    per_base : bool
-        Whether a row has one answer a base, (B, W, outputs), in place of one: such answers are
-        tallied block by block (`BaseClasses.tally`) and never held for all rows.
-    """
-
-    kind: str
-    names: tuple[str, ...]
-    per_base: bool
-
-    def described(self) -> dict[str, Any]:
-        """What a model folder keeps, for `labels_from`; JSON values."""
-
-    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Sum of the losses of the labels that are known."""
-
-    def known(self, labels: NDArray[Any]) -> int:
-        """How many labels count in the loss."""
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """What is told to people, from logits (B, outputs)."""
-
-    def scores(self, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
-        """Tables of scores, each with `collapse`: words, or None where all is well."""
-
-    def outlines(
-        self, labels: NDArray[Any], said: NDArray[Any], chroms: NDArray[np.str_]
-    ) -> dict[str, Any]:
-        """What a page draws: `outputs`, name -> `metrics.outlines.outline`, and of classes their
-        `confusion`; JSON values.
-        """
-
-
-class LabelsOfBases(Labels, Protocol):
-    """Labels with `per_base` set, and what is done block by block.
-
-    Attributes
-    ----------
-    temperature : float
-        Logits are divided by it before they become probabilities.
-    """
-
-    temperature: float
-
-    def tally(self) -> SiteTally:
-        """What takes answers block by block and gives the tables."""
-
-    def calibration_sample(
-        self,
-        logits: NDArray[np.float32],
-        labels: NDArray[np.int8],
-        rows: NDArray[np.int64],
-        share: float,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
-        """Draw from blocks what a temperature is fitted on."""
-
-    def with_temperature(
-        self, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
-    ) -> "LabelsOfBases":
-        """The same labels with the temperature of the least loss."""
+from epilm.tasks.base_classes import BaseClasses
+from epilm.tasks.labels import Labels, Tables, kind_and_names
 
 
 class Classes:
@@ -134,7 +61,7 @@ class Classes:
     def described(self) -> dict[str, Any]:
         """See `Labels.described`."""
         moved = {} if self.threshold == 0.5 else {"threshold": self.threshold}
-        return _described(self) | _kept(weights=self.weights) | moved
+        return kind_and_names(self) | _kept(weights=self.weights) | moved
 
     def with_threshold(self, labels: NDArray[np.int64], said: NDArray[Any]) -> "Classes":
         """The same two classes, divided where these rows have the greatest MCC.
@@ -207,7 +134,7 @@ class Factors:
 
     def described(self) -> dict[str, Any]:
         """See `Labels.described`."""
-        return _described(self) | _kept(weights=self.weights)
+        return kind_and_names(self) | _kept(weights=self.weights)
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of the binary cross-entropies of what is known: no loss and no gradient elsewhere."""
@@ -298,7 +225,7 @@ class Numbers:
 
     def described(self) -> dict[str, Any]:
         """See `Labels.described`."""
-        own = _described(self) | _kept(mean=self.mean, sd=self.sd)
+        own = kind_and_names(self) | _kept(mean=self.mean, sd=self.sd)
         return own | ({"alike": True} if self.alike else {})
 
     def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -461,10 +388,6 @@ def _of_all(tables: Tables, labels: NDArray[Any], said: NDArray[Any]) -> Tables:
     }
 
 
-def _described(labels: Labels) -> dict[str, Any]:
-    return {"kind": labels.kind, "names": list(labels.names)}
-
-
 def _kept(**values: Sequence[float] | None) -> dict[str, Any]:
     """Those that are given, as lists."""
     return {name: list(value) for name, value in values.items() if value is not None}
@@ -500,125 +423,6 @@ def flat(scores: NDArray[Any], spread: float = 1e-2) -> str | None:
             f"flat scores: standard deviation {deviation:.2g} of the logits over {len(scores)} rows"
         )
     return None
-
-
-_CALIBRATION = 0xDA  # beside the draws of training.epochs and tasks.lesson
-
-
-class BaseClasses:
-    """One of C classes a base, labels int8 (B, W), below 0 where not known; the first class is that
-    of nearly all bases.
-
-    Parameters
-    ----------
-    names : sequence of str
-    temperature : float
-        Logits are divided by it before they become probabilities.
-    site_weight : float
-        How much the loss of a base of any but the first class counts.
-
-    Examples
-    --------
-    >>> sites = BaseClasses(("neither", "acceptor", "donor"))
-    >>> logits = torch.zeros(1, 2, 3)
-    >>> (
-    ...     round(float(sites.loss(logits, torch.tensor([[1, -1]]))), 4),
-    ...     sites.known(np.array([[1, -1]])),
-    ... )
-    (1.0986, 1)
-    >>> warm = BaseClasses(("neither", "site"), temperature=2.0)
-    >>> warm.probabilities(torch.tensor([[[0.0, 2.0]]]))[0, 0].numpy().round(4).tolist()
-    [0.2689, 0.7311]
-    """
-
-    kind = "bases"
-    per_base = True
-
-    def __init__(
-        self, names: Sequence[str], temperature: float = 1.0, site_weight: float = 1.0
-    ) -> None:
-        self.names = tuple(names)
-        self.temperature, self.site_weight = float(temperature), float(site_weight)
-
-    def described(self) -> dict[str, Any]:
-        """See `Labels.described`."""
-        return _described(self) | {
-            "temperature": self.temperature,
-            "site_weight": self.site_weight,
-        }
-
-    def loss(self, logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Sum of the cross-entropies of known bases, logits (B, W, C)."""
-        weight = torch.full((len(self.names),), self.site_weight, device=logits.device)
-        weight[0] = 1.0
-        return F.cross_entropy(
-            logits.flatten(0, -2),
-            labels.flatten().long(),
-            weight=weight.to(logits.dtype),
-            ignore_index=-1,
-            label_smoothing=smoothing,
-            reduction="sum",
-        )
-
-    def known(self, labels: NDArray[np.int8]) -> int:
-        """Bases that are not below 0."""
-        return int((labels >= 0).sum())
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, W, C), double; those of a base sum to one."""
-        return (logits.double() / self.temperature).softmax(-1)
-
-    def scores(self, labels: NDArray[np.int8], said: NDArray[Any]) -> Tables:
-        """One table a class but the first, and their mean: `metrics.sites`."""
-        tally = self.tally()
-        tally.add(labels, said)
-        return tally.tables()
-
-    def outlines(
-        self, labels: NDArray[np.int8], said: NDArray[Any], chroms: NDArray[np.str_]
-    ) -> dict[str, Any]:
-        """`SiteTally.outlines`."""
-        tally = self.tally()
-        tally.add(labels, said, chroms.tolist())
-        return tally.outlines()
-
-    def tally(self) -> SiteTally:
-        """What takes answers block by block and gives the tables."""
-        return SiteTally(self.names)
-
-    def calibration_sample(
-        self,
-        logits: NDArray[np.float32],
-        labels: NDArray[np.int8],
-        rows: NDArray[np.int64],
-        share: float,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
-        """Draw from blocks what a temperature is fitted on: all sites, and a share of the other
-        bases with the weight of those that they stand for.
-
-        Parameters
-        ----------
-        logits : float32 (n, W, C)
-        labels : int8 (n, W)
-        rows : int64 (n,)
-            Numbers of the blocks: which bases are drawn is a function of them.
-        share : float
-            Above 0, at most 1.
-
-        Returns
-        -------
-        logits (m, C), labels (m,), weights (m,)
-        """
-        drawn = uniform(_CALIBRATION, rows[:, None], np.arange(labels.shape[1])[None]) < share
-        kept = (labels > 0) | ((labels == 0) & drawn)
-        true = labels[kept].astype(np.int64)
-        return logits[kept], true, np.where(true > 0, 1.0, 1 / share)
-
-    def with_temperature(
-        self, logits: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64]
-    ) -> "BaseClasses":
-        """The same labels with the temperature of the least loss."""
-        return BaseClasses(self.names, fit_temperature(logits, labels, weights), self.site_weight)
 
 
 KINDS: dict[str, Any] = {

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.tasks.label_kinds import Labels
+from epilm.tasks.labels import Labels
 from epilm.tokens.random import hash_bits, permutation
 
 Rows = NDArray[np.int64]

@@ -17,7 +17,8 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.contract import Say, Scorer, Task
-from epilm.tasks.label_kinds import Classes, Factors, Labels, Numbers, PoissonCounts
+from epilm.tasks.label_kinds import Classes, Factors, Numbers, PoissonCounts
+from epilm.tasks.labels import Labels
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.sequence_predictions import SequencePredictions, pieces, said_column
 from epilm.tasks.sequence_scores import Evaluation, Told, no_such_run, read_predictions, score

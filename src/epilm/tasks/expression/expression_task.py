@@ -21,7 +21,8 @@ from epilm.tasks.expression.expression_options import (
     check_window,
 )
 from epilm.tasks.expression.gene_windows import best, cut_windows, gene_rows
-from epilm.tasks.label_kinds import Labels, Numbers
+from epilm.tasks.label_kinds import Numbers
+from epilm.tasks.labels import Labels
 from epilm.tasks.sequence_predictions import PIECE, pieces
 from epilm.tasks.sequence_task import SequenceTask, nothing_named, with_remembered
 from epilm.tasks.sequences import SEQUENCE_ENDINGS

@@ -15,8 +15,8 @@ from epilm.errors import InputError, UsageError
 from epilm.genome.chromosomes import check_names, few
 from epilm.genome.transcripts import Transcript, Transcripts, read_transcripts, with_paralogs
 from epilm.tasks.base import encode_text
+from epilm.tasks.base_classes import BaseClasses
 from epilm.tasks.contract import Say, Scorer, Task
-from epilm.tasks.label_kinds import BaseClasses
 from epilm.tasks.lesson import AllOnce, TaskLesson
 from epilm.tasks.reference import Reference, open_reference
 from epilm.tasks.sequence_scores import leak_of

@@ -30,7 +30,7 @@ from benchmarks.gpu_parity import tensors_that_differ
 from benchmarks.gpu_subjects import Subject, has, make_subject, random_store
 from benchmarks.harness import compare, write_row
 from epilm.device import choose_place
-from epilm.pretraining.pretrain import batch_maker
+from epilm.pretraining.run_plan import batch_maker
 from epilm.store.reader import Store
 
 RECIPES = {"ebert": "ebert_base", "genebert": "genebert_native"}

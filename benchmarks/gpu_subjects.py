@@ -19,7 +19,7 @@ from benchmarks.gpu_flops import step_flops
 from epilm.device import Place
 from epilm.errors import UsageError
 from epilm.models.from_spec import build_model
-from epilm.pretraining.pretrain import batch_maker, for_store, row_order
+from epilm.pretraining.run_plan import batch_maker, for_store, row_order
 from epilm.pretraining.step import Ahead, contrast_size, cut, optimiser_step
 from epilm.recipes.recipe import Recipe, load_recipe
 from epilm.recipes.rules import check_store

@@ -25,7 +25,7 @@ from epilm.device import Place
 from epilm.models.from_spec import build_model
 from epilm.motifs.log_odds import log_odds
 from epilm.motifs.scan import scan
-from epilm.pretraining.pretrain import for_store, row_order
+from epilm.pretraining.run_plan import for_store, row_order
 from epilm.pretraining.step import optimiser_step
 from epilm.recipes.recipe import load_recipe
 from epilm.store.making.build import build

@@ -90,7 +90,7 @@ class Steps:
         self, recipe: str, size: str | None, store: Path, keys: tuple[str, ...] = ()
     ) -> None:
         from epilm.device import choose_place
-        from epilm.pretraining.pretrain import for_store, make_plan
+        from epilm.pretraining.run_plan import for_store, make_plan
         from epilm.recipes.recipe import load_recipe
         from epilm.store.reader import Store
 

@@ -26,7 +26,8 @@ from epilm.motifs.scan import scan
 from epilm.objectives.motif_sites import motif_sites_loss
 from epilm.objectives.table import MotifSitesSpec
 from epilm.playground.simulate import simulate
-from epilm.pretraining.pretrain import for_store, make_plan, pretrain
+from epilm.pretraining.pretrain import pretrain
+from epilm.pretraining.run_plan import for_store, make_plan
 from epilm.recipes.recipe import load_recipe
 from epilm.store.making.build import build
 from epilm.store.motifs import stored_motif

@@ -14,7 +14,8 @@ from epilm.cli import main
 from epilm.errors import RecipeError, StoreError
 from epilm.models.from_spec import build_model
 from epilm.playground.simulate import simulate
-from epilm.pretraining.pretrain import for_store, pretrain
+from epilm.pretraining.pretrain import pretrain
+from epilm.pretraining.run_plan import for_store
 from epilm.recipes.recipe import load_recipe
 from epilm.store.making.build import build
 from epilm.store.reader import Store

@@ -9,7 +9,7 @@ from epilm.device import Place
 from epilm.models.from_spec import build_model
 from epilm.nn.encoder import BlockKernels, EncoderBlock
 from epilm.planning.cost import Cost, _count, _How, count, without_initialising
-from epilm.pretraining.pretrain import for_store, make_plan
+from epilm.pretraining.run_plan import for_store, make_plan
 from epilm.recipes.recipe import load_recipe
 from toy_store import toy_store
 from toy_tracks import toy_track_store

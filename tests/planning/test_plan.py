@@ -19,7 +19,7 @@ from epilm.planning.chips import CHIPS, DRAW, REACHED, SHARE
 from epilm.planning.cluster import Cluster
 from epilm.planning.plan import DoesNotFit, _counted, _where
 from epilm.planning.sizing import Sizing
-from epilm.pretraining.pretrain import for_store, make_plan
+from epilm.pretraining.run_plan import for_store, make_plan
 from epilm.pretraining.step import hidden_counts
 from epilm.recipes.recipe import load_recipe
 from toy_store import toy_store

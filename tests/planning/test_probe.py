@@ -15,7 +15,7 @@ from epilm.planning.cluster import Cluster
 from epilm.planning.plan import _counted
 from epilm.planning.probe import Calibration, Point, _sizes, calibrate, threads_of
 from epilm.planning.sizing import Sizing
-from epilm.pretraining.pretrain import for_store, make_plan
+from epilm.pretraining.run_plan import for_store, make_plan
 from epilm.recipes.recipe import load_recipe
 from toy_store import toy_store
 from toy_tracks import toy_track_store

@@ -16,7 +16,8 @@ from epilm.atomic import locked
 from epilm.errors import EpilmError, RecipeError, TrainingError
 from epilm.playground.simulate import simulate
 from epilm.pretraining.loop import PretrainLoop
-from epilm.pretraining.pretrain import build_initial, for_store, make_plan, pretrain, row_order
+from epilm.pretraining.pretrain import build_initial, pretrain
+from epilm.pretraining.run_plan import for_store, make_plan, row_order
 from epilm.recipes.recipe import list_recipes, load_recipe
 from epilm.store.making.build import build
 from epilm.store.sample_spec import SampleSpec

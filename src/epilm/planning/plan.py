@@ -25,7 +25,7 @@ from epilm.planning.cluster import Cluster, check_cluster
 from epilm.planning.cost import Costs, count, without_initialising
 from epilm.planning.probe import Calibration, calibrate
 from epilm.planning.sizing import Sizing
-from epilm.pretraining.pretrain import RunPlan, for_store, make_plan
+from epilm.pretraining.run_plan import RunPlan, for_store, make_plan
 from epilm.pretraining.step import contrast_size, hidden_counts
 from epilm.recipes.recipe import Recipe, load_recipe
 from epilm.recipes.rules import check_store

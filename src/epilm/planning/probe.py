@@ -32,7 +32,7 @@ from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.models.from_spec import build_model
 from epilm.motifs.scan import checked_threads
-from epilm.pretraining.pretrain import batch_maker, row_order
+from epilm.pretraining.run_plan import batch_maker, row_order
 from epilm.pretraining.step import contrast_size, optimiser_step
 from epilm.processes import same_modules
 from epilm.recipes.recipe import Recipe, from_dict, to_dict

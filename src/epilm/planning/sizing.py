@@ -25,7 +25,7 @@ from epilm.planning.chips import DRAW, SHARE, Chip
 from epilm.planning.cluster import RESTART, Cluster, best_interval, exchange, lost_share, sent
 from epilm.planning.cost import Costs
 from epilm.planning.probe import Calibration, reserved, resident, threads_of
-from epilm.pretraining.pretrain import RunPlan
+from epilm.pretraining.run_plan import RunPlan
 from epilm.pretraining.step import contrast_size, contrasting
 from epilm.recipes.recipe import Recipe
 from epilm.store.reader import Store

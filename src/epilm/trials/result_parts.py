@@ -38,7 +38,21 @@ from epilm.trials.trial_page import (
 from epilm.trials.trial_table import Design, Verdict, judge, over_baselines, said_level
 
 _ABLATIONS = ("ablation.json", "ablation_data.json")
-_TOLD = ("epochs", "lr", "batch_size", "both_strands", "patience", "freeze", "lora")  # settings
+_TOLD = (  # settings
+    "epochs",
+    "lr",
+    "batch_size",
+    "both_strands",
+    "patience",
+    "freeze",
+    "lora",
+    "dropout",
+    "ema",
+)
+_THRESHOLDS = {
+    "half": "",
+    "valid": "each model's and baseline's own, of the greatest MCC on its valid rows",
+}
 _OVER_SETS = ("auroc", "ap", "mcc")  # a table each, where sets are many
 _COHORT = ("macro_precision", "macro_recall", "auroc", "ap")
 
@@ -177,6 +191,7 @@ def _comparison(folder: Path) -> Part:
     ]
     facts += [
         ("Settings", ", ".join(f"{k} {settings[k]}" for k in _TOLD if settings.get(k))),
+        ("Threshold", _THRESHOLDS[settings.get("threshold", "half")]),
         ("Seeds", _seeds(rows)),
         ("Time", _times(rows)),
     ]

@@ -64,7 +64,7 @@ class Classes:
         return kind_and_names(self) | _kept(weights=self.weights) | moved
 
     def with_threshold(self, labels: NDArray[np.int64], said: NDArray[Any]) -> "Classes":
-        """The same two classes, divided where these rows have the greatest MCC.
+        """The same two classes, divided where MCC on these rows says (`fit_threshold`).
 
         Examples
         --------

@@ -70,8 +70,9 @@ class Learning:
     label_smoothing: float = 0.0
     """Share of a label that is spread over the other classes; for classes alone."""
     threshold: Literal["half", "valid"] = "half"
-    """Where the second of two classes begins: half, at a probability of 0.5; valid, where MCC on
-    the valid part is greatest. It is kept with the model; the probabilities stay as they are."""
+    """Where the second of two classes begins: half, at a probability of 0.5; valid, there too
+    unless MCC on the valid part is better elsewhere by more than its standard error. It is kept
+    with the model; the probabilities stay as they are."""
     beside: tuple[str, ...] = field(default=(), metadata={"data": True})
     """Baselines that are fitted on the same rows and scored beside the model: gc, cpg, kmer,
     motif, motifs, states, of numbers mean, of pairs distance (epilm ls baselines)."""

@@ -116,8 +116,9 @@ class Networks:
     """Judge and keep a moving average of the weights, of which so much stays at each step; 0: the
     weights themselves."""
     threshold: Literal["half", "valid"] = "half"
-    """Where the second of two classes begins: half, at a probability of 0.5; valid, where MCC on
-    the valid part is greatest, of baselines too."""
+    """Where the second of two classes begins: half, at a probability of 0.5; valid, there too
+    unless MCC on the valid part is better elsewhere by more than its standard error; of baselines
+    too."""
     patience: int = 0
     """Stop after so many epochs without a better valid score; 0 never."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

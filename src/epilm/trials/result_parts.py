@@ -51,7 +51,7 @@ _TOLD = (  # settings
 )
 _THRESHOLDS = {
     "half": "",
-    "valid": "each model's and baseline's own, of the greatest MCC on its valid rows",
+    "valid": "each model's and baseline's own, by MCC on its valid rows",
 }
 _OVER_SETS = ("auroc", "ap", "mcc")  # a table each, where sets are many
 _COHORT = ("macro_precision", "macro_recall", "auroc", "ap")

@@ -48,7 +48,7 @@ def words_of(task: str, world: Path, out: Path, *more: str) -> list[str]:
     [store] = [path for path in (world / "store").iterdir() if path.is_dir()]
     own = {
         "sequences": f"--data {world}/rows.tsv --checkpoint random --size tiny --k 3 --epochs 3"
-        " --batch-size 7 --both-strands --beside gc",
+        " --batch-size 7 --both-strands --beside gc --ema 0.9 --threshold valid",
         "binding": f"--data {world}/TF.train.labels.tsv --store {store} --factor TF"
         " --checkpoint ebert --size tiny --test-cells typeC --valid chr2:0-6000"
         " --test chr3 --window-bp 600 --conv-channels 8 8 --dense 8 --valid-negatives 40"

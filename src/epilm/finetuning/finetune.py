@@ -192,6 +192,7 @@ def finetune(
     say = say if first else _silent
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
+    start = {"size": size, "k": k, "head": head, "preset": preset}
     recipe, filled, from_preset = "", given, dict[str, Any]()
     if preset == "auto":
         there = Path(checkpoint).is_dir()  # else a name, or what `prepare` will not open
@@ -246,6 +247,7 @@ def finetune(
         say,
         None if out is None else Path(out),
         {} if out is None else _identity(chosen, lesson, model, given, checkpoint, init),
+        {key: value for key, value in start.items() if value != _UNSAID[key]},
     )
     with ExitStack() as lock:
         work = partial(_in_team, job, overwrite, lock)
@@ -256,6 +258,9 @@ def finetune(
         if first:
             _finish(job, result, data)
     return result
+
+
+_UNSAID = {"size": "small", "k": None, "head": None, "preset": "auto"}
 
 
 def _silent(line: str) -> None:
@@ -274,6 +279,7 @@ class _Job:
     say: Say
     out: Path | None
     identity: dict[str, Any]
+    start: dict[str, Any]
 
 
 def _in_team(job: _Job, overwrite: bool, lock: ExitStack, team: Team) -> Result | None:
@@ -430,7 +436,7 @@ def _finish(job: _Job, result: Result, data: Any) -> None:
         "notes": result.notes,
     }
     if job.out is not None:
-        _write(job.task, result, job.out, data, job.options)
+        _write(job, result, job.out, data)
         job.say(f"the model is in {job.out / MODEL}")
 
 
@@ -516,9 +522,10 @@ def _finished(out: Path, say: Say) -> Result:
     )
 
 
-def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> None:
+def _write(job: _Job, result: Result, out: Path, data: Any) -> None:
     """Write the model, then the scores: they say that the run is complete."""
     assert result.lesson is not None
+    task = job.task
     result.model.save(out / MODEL, overwrite=True)
     task.write_predictions(out, result.lesson, result.said)
     write_json(out / OUTLINES, result.outlines)
@@ -532,7 +539,8 @@ def _write(task: Task, result: Result, out: Path, data: Any, options: Any) -> No
             "checkpoint": result.model.about["checkpoint"],
             "init": result.model.about["init"],
             "settings": result.model.about["settings"],
-            "named": named_data(options),
+            "start": job.start,
+            "named": named_data(job.options),
             "tries": result.tries,
             "notes": result.notes,
             "about": about,

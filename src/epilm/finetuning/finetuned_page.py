@@ -294,12 +294,17 @@ def command_of(run: Path) -> str:
     shape = kept.get("init", given.get("init")) == "random" and start not in _KINDS
     code = (
         f"epilm finetune {task} --data {data}{where} --checkpoint {start}"
-        f"{' --init random' * shape} {' '.join(words)} --out {run}"
+        f"{' --init random' * shape}{_start_words(kept)} {' '.join(words)} --out {run}"
     )
     if placed:
         cells = " ".join(settings.get("test_cells", [])) or "CELL"
         code += f"\nepilm evaluate {run} --data {data} --store {store} --cell {cells} --controls"
     return code
+
+
+def _start_words(kept: Mapping[str, Any]) -> str:
+    """What was said of the start beside its checkpoint: size, k, head, preset."""
+    return "".join(f" --{name} {value}" for name, value in dict(kept.get("start", {})).items())
 
 
 def _changed(task: str, settings: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.beside import check_beside, fit_beside, score_line
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
+from epilm.finetuning.fitted_shortcut import check_shortcut_start, fit_shortcut
 from epilm.finetuning.preset import (
     check_width,
     find_preset,
@@ -217,6 +218,7 @@ def finetune(
         check_width(preset, from_preset, hidden, told[0])
         model.about["preset"] = {"name": preset, "chosen": from_preset}
         told += preset_lines(preset, from_preset, recipe, len(learned) * given.epochs)
+    check_shortcut_start(model.network, given)
     if getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
     if lesson.labels.per_base:
@@ -397,6 +399,8 @@ def _learn(job: _Job, team: Team) -> Result:
             team=team,
         )
 
+    if getattr(options, "shortcut_start", "zero") == "fitted":
+        say(fit_shortcut(model, lesson, reading, options, team))
     start = copied(model.network) if options.tries > 1 else {}
     loop = epochs_of(options, job.out)
     tries = Tries(loop.run())

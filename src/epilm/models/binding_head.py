@@ -227,15 +227,14 @@ class BindingModel(nn.Module):
         pooled = join_pieces(self._pooled(x, real), windows.owner, self.join)
         logits: Tensor = self.out(self.dropout(self.activation(self.dense(pooled))))
         if self.shortcut is not None:
-            logits = logits + self.shortcut(
-                self._straight(windows, real.transpose(1, 2)).to(hidden.dtype)
-            )
+            logits = logits + self.shortcut(self.straight(windows).to(hidden.dtype))
         return logits
 
-    def _straight(self, windows: Windows, real: Tensor) -> Tensor:
-        """What goes past the pool, (B, 2 short + 2 means): best and mean values, over the window
-        and over the bin.
+    def straight(self, windows: Windows) -> Tensor:
+        """What the shortcut reads, (B, 2 short + 2 means): best values of `short` and means of
+        `means` over the window, and the same over the bin.
         """
+        real = real_tokens(windows.ids, windows.mask)[..., None]
         values = self._signals(windows) * real  # (B, L, S); real (B, L, 1)
         summaries = []
         for part, there in ((values, real), (values[:, self.middle], real[:, self.middle])):

@@ -60,6 +60,9 @@ class BindingSpec(Learning):
     shortcut: Literal["motifs", "signals", "none"] = "motifs"
     """Which signals' best values, over the window and over the bin, also go straight to the
     output: those of motifs, all (of tracks their means too), or none."""
+    shortcut_start: Literal["zero", "fitted"] = "zero"
+    """Its weights begin at 0; fitted: at a logistic regression on what it reads, of motifs by the
+    factor's own, and the layers begin by saying nothing."""
     patience: int = 3
     """Stop after so many epochs without a better valid score; 0 never."""
     metric: Literal["auprc_dg", "ap", "auroc"] = "auprc_dg"
@@ -154,6 +157,12 @@ def check_binding(spec: BindingSpec) -> None:
                 "shortcut",
                 spec.shortcut,
                 "motifs, signals or none",
+            ),
+            (
+                spec.shortcut_start not in ("zero", "fitted"),
+                "shortcut_start",
+                spec.shortcut_start,
+                "zero or fitted",
             ),
         ),
     )

@@ -73,8 +73,8 @@ def test_a_cpus_ways_follow_from_format_length_and_dropout(monkeypatch):
         (torch.float32, 256, 0.1, bias, "plain"),
         (torch.float32, 256, 0.0, None, "sdpa"),
         (torch.float64, 256, 0.1, None, "sdpa"),
-        (torch.bfloat16, 512, 0.1, None, "plain"),
-        (torch.bfloat16, 513, 0.1, None, "sdpa"),
+        (torch.bfloat16, 640, 0.1, None, "plain"),
+        (torch.bfloat16, 641, 0.1, None, "blocks"),
         (torch.bfloat16, 256, 0.0, None, "plain"),
         (torch.bfloat16, 257, 0.0, None, "sdpa"),
     ):

@@ -128,3 +128,20 @@ def test_heads_and_sequences_come_back_where_they_were():
         attend(q, k, v, padding, 1e-9),
         torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=padding),
     )
+
+
+def test_long_rows_in_bf16_are_mixed_in_fp32_also_under_autocast():
+    """Of a table that dropout left whole: against the formula in double."""
+    x = [torch.randn(1, 2, 700, 8, requires_grad=True) for _ in range(3)]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attend(*(part.bfloat16() for part in x), None, 1e-9)
+    assert out.dtype == torch.bfloat16
+    wide = [part.detach().bfloat16().double().requires_grad_() for part in x]
+    scores = wide[0] @ wide[1].transpose(2, 3) / 8**0.5
+    expected = scores.softmax(-1) @ wide[2]
+    torch.testing.assert_close(out.double(), expected, atol=1e-2, rtol=1e-2)
+    slope = torch.randn(out.shape)
+    ours = torch.autograd.grad(out.float(), x, slope)
+    theirs = torch.autograd.grad(expected, wide, slope.double())
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.double(), other, atol=2e-2, rtol=2e-2)

@@ -119,6 +119,13 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
     folder = compared(tmp_path / "cmp", rows)
     (folder / "plan.json").write_text(json.dumps(plan))
     text = write_results([folder], tmp_path / "out").read_text()
+    # Beside another study the group is named, not the best of its members: means of a and b, .9
+    # and .6, by hand; random .75 of both.
+    other = finetuned(tmp_path / "f", 0, 0.5)
+    above = write_results([folder, other], tmp_path / "two").read_text().partition("## Comp")[0]
+    line = above.partition("| auROC, mean of 2 | ")[2].split(" | ")
+    assert sorted(line[:2]) == ["lab 0.750", "random 0.750"]
+    assert "lab.3" not in above
     assert (
         "epilm compare --manifest sets.tsv --models lab=run1 lab=run2 lab=run3"
         " --baselines random,kmer,cnn --epochs 2 --both-strands --lr 0.001 --seeds 3" in text

@@ -98,6 +98,8 @@ class Part:
         In place of a table a setting, where there are many.
     claims : list of Verdict
         By the score that decides.
+    members : frozenset of str
+        Rows that a group stands for: single pre-trainings of one recipe.
     """
 
     title: str
@@ -109,6 +111,7 @@ class Part:
     per: str = "seeds"
     tables: list[SetTable] = field(default_factory=list)
     claims: list[Verdict] = field(default_factory=list)
+    members: frozenset[str] = frozenset()
 
 
 def collect(folders: Sequence[Path]) -> list[Part]:
@@ -212,6 +215,7 @@ def _comparison(folder: Path) -> Part:
         [fact for fact in facts if fact[1]],
         _trial_lines(design, rows),
         [*said_level(over_baselines(design, rows)), *collapsed, *failed],
+        members=frozenset(design.one_of_several),
     )
     models = [model.get("group") or model["name"] for model in plan.get("models", [])]
     if len({row["set"] for row in rows}) > 1:

@@ -120,9 +120,14 @@ def _overview(parts: Sequence[Part]) -> str:
 
 def _means(part: Part, score: str) -> tuple[int, dict[str, float]]:
     """Row -> mean over the settings that all rows have, and how many these are; what others have
-    published is of no part of it. Where factors have a mean, that stands for them.
+    published, and single pre-trainings of a group, are no part of it. Where factors have a mean,
+    that stands for them.
     """
-    lines = [line for line in part.lines if " as published" not in f" {line.setting}"]
+    lines = [
+        line
+        for line in part.lines
+        if " as published" not in f" {line.setting}" and line.name not in part.members
+    ]
     if any(line.setting.endswith("mean of factors") for line in lines):
         lines = [line for line in lines if line.setting.endswith("mean of factors")]
     known = {

@@ -124,7 +124,7 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
     other = finetuned(tmp_path / "f", 0, 0.5)
     above = write_results([folder, other], tmp_path / "two").read_text().partition("## Comp")[0]
     line = above.partition("| auROC, mean of 2 | ")[2].split(" | ")
-    assert sorted(line[:2]) == ["lab 0.750", "random 0.750"]
+    assert sorted(line[:2]) == ["lab, 3 pre-trainings 0.750", "random 0.750"]
     assert "lab.3" not in above
     assert (
         "epilm compare --manifest sets.tsv --models lab=run1 lab=run2 lab=run3"

@@ -13,6 +13,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,7 +194,7 @@ def finetune(
     say = say if first else _silent
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
-    start = {"size": size, "k": k, "head": head, "preset": preset}
+    start, usual = {"size": size, "k": k, "head": head, "preset": preset}, _CALL.parameters
     recipe, filled, from_preset = "", given, dict[str, Any]()
     if preset == "auto":
         there = Path(checkpoint).is_dir()  # else a name, or what `prepare` will not open
@@ -249,7 +250,7 @@ def finetune(
         say,
         None if out is None else Path(out),
         {} if out is None else _identity(chosen, lesson, model, given, checkpoint, init),
-        {key: value for key, value in start.items() if value != _UNSAID[key]},
+        {key: value for key, value in start.items() if value != usual[key].default},
     )
     with ExitStack() as lock:
         work = partial(_in_team, job, overwrite, lock)
@@ -262,7 +263,7 @@ def finetune(
     return result
 
 
-_UNSAID = {"size": "small", "k": None, "head": None, "preset": "auto"}
+_CALL = signature(finetune)
 
 
 def _silent(line: str) -> None:

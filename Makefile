@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Two test processes with one thread each: torch threads of several processes fight for the cores.
 # A module goes to one of them, whole: what its tests share is made once.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+# A process that hangs (faulthandler_timeout in pyproject.toml) or dies ends the run: another in its
+# place would take up the same test.
+TOGETHER := -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart 0 --durations=15
 
 .PHONY: demo test test-all checks lint types layers doctest pytest docs benchmarks sbom audit clean
 # What looks at the environment from outside; in one of its own, or it would be on its own list.
@@ -41,11 +44,11 @@ doctest: $(VENV)/.installed
 	$(TEST_ENV) $(BIN)/python -m pytest --doctest-modules src/epilm -n 2 -p no:cacheprovider
 
 pytest: $(VENV)/.installed
-	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15 -m "not twin"
+	$(TEST_ENV) $(BIN)/python -m pytest tests $(TOGETHER) -m "not twin"
 
 # With the costly twins that `make test` leaves out.
 test-all: checks
-	$(TEST_ENV) $(BIN)/python -m pytest tests -n 2 --dist loadscope --no-loadscope-reorder --durations=15
+	$(TEST_ENV) $(BIN)/python -m pytest tests $(TOGETHER)
 
 # The documentation as a site; a broken link stops it (`make test` builds it too, with the API pages
 # of one folder). `python tools/gallery.py` draws its pictures.

@@ -84,14 +84,19 @@ def test_a_part_whose_process_was_killed_is_done_again(world, tmp_path, capfd, e
         assert "a process was killed: what is not whole is done again" in capfd.readouterr().err
 
 
-# What SLURM's commands do, as far as submitit asks: an array runs one job after another.
+# What SLURM's commands do, as far as submitit asks: an array runs one job after another. Jobs run
+# from sbatch's own copy of the script, which submitit moves as soon as sbatch has answered; a job
+# that has ended is no longer RUNNING.
 SLURM = {
     "sbatch": """
 cp "$1" {folder}/submitted.sh
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\)%.*/\\1/p' "$1")
 for i in $(seq 0 $last); do
-    SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$i SLURM_NTASKS=1 SLURM_PROCID=0 \\
-        bash "$1" </dev/null >>{folder}/log 2>&1 &
+    (
+        SLURM_JOB_ID=7 SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$i SLURM_NTASKS=1 SLURM_PROCID=0 \\
+            bash {folder}/submitted.sh
+        echo "ended with code $?" >{folder}/ended-$i
+    ) </dev/null >>{folder}/log 2>&1 &
 done
 echo Submitted batch job 7
 """,
@@ -103,7 +108,10 @@ exec "$@"
 """,
     "sacct": """
 echo 'JobID|State|NodeList'
-for i in 0 1; do echo "7_$i|{state}|here"; done
+for i in 0 1; do
+    if [ -e {folder}/ended-$i ]; then state=FAILED; else state={state}; fi
+    echo "7_$i|$state|here"
+done
 """,
     "scancel": 'echo "$@" >>{folder}/cancelled\n',
 }

@@ -16,6 +16,7 @@ _PUBLIC = {
     "compare": "epilm.trials.compare",
     "demo": "epilm.tour.demo",
     "embed": "epilm.vectors.embed",
+    "ensemble": "epilm.finetuning.ensemble",
     "evaluate": "epilm.finetuning.evaluate",
     "explain": "epilm.explaining.explain",
     "explore": "epilm.exploring.explore",

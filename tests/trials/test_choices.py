@@ -19,8 +19,9 @@ OPTIONS = {
     ),
     compare: (
         "out manifest jobs task data genome negative negatives option factor split valid test"
-        " data-seed models baselines motifs seeds epochs lr batch-size freeze both-strands patience"
-        " lora dropout ema threshold device precision shard executor scheduler slurm json",
+        " data-seed models ensemble baselines motifs seeds epochs lr batch-size freeze"
+        " both-strands patience lora dropout ema threshold device precision shard executor"
+        " scheduler slurm json",
         ["compare", "--out", "f", "--models", "a=b", "c=d", "--lr", "1e-3", "--lr", "2e-3"],
     ),
 }

@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import matthews_corrcoef
+from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from epilm.baselines import sequence_models as simple
 from epilm.cli import main
 from epilm.errors import CheckpointError, InputError, TrainingError, UsageError
+from epilm.finetuning.finetune import finetune
 from epilm.finetuning.start import prepare
 from epilm.hub.checkpoint import save_model
 from epilm.hub.load import load, spec_of
@@ -26,8 +27,14 @@ from epilm.tasks.splits import random_split
 from epilm.training.learning import Learning
 from epilm.trials import learn
 from epilm.trials.choices import Networks
-from epilm.trials.compare import compare, compare_sets, competitors_of, learning_of
-from epilm.trials.learn import Competitor, DataSet
+from epilm.trials.compare import (
+    compare,
+    compare_sets,
+    competitors_of,
+    learning_of,
+    with_ensembles,
+)
+from epilm.trials.learn import Competitor, DataSet, tune_model
 
 SIZE = EncoderSpec(hidden=8, layers=1, heads=2, ffn=8, max_positions=8)
 FAST = Learning(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
@@ -377,6 +384,46 @@ def test_one_name_for_several_runs_is_a_row_each_and_a_row_of_all(tmp_path, data
         competitors_of(["lab=run", "lab=run"])
     with pytest.raises(UsageError, match="two competitors have one name"):
         compare([data], tmp_path / "d", models=[*models, Competitor("lab", "random")], baselines=())
+
+
+@pytest.mark.parametrize("threshold", ["half", "valid"])
+def test_an_ensemble_is_the_mean_of_what_its_members_said(tmp_path, data, monkeypatch, threshold):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    for seed in (1, 2):
+        save_model(tmp_path / f"run{seed}", build_model(spec, seed=seed), spec, {})
+    models = competitors_of([f"lab={tmp_path / f'run{seed}'}" for seed in (1, 2)])
+    own = replace(FAST, epochs=3, threshold=threshold)
+    asked = {"baselines": (), "seeds": (0, 1), "settings": own, "say": print}
+    begun = []
+    monkeypatch.setattr(
+        learn, "finetune", lambda *words, **how: begun.append(1) or finetune(*words, **how)
+    )
+    whole = compare_sets([data], tmp_path / "c", models=with_ensembles(models), **asked)
+    assert len(begun) == 4  # a member learns once
+    rows = {(row["competitor"], row["seed"]): row for row in whole.rows}
+    for seed in (0, 1):
+        answers = [tune_model(m, data, None, replace(own, seed=seed), ()) for m in models]
+        said = {
+            part: np.exp(np.mean([np.log(each.said[part]) for each in answers], 0))
+            for part in ("valid", "test")
+        }
+        said = {part: of[:, 1] / of.sum(1) for part, of in said.items()}
+        true = data.rows.part("test").labels
+        begins = 0.5
+        if threshold == "valid":
+            begins = fit_threshold(data.rows.part("valid").labels, said["valid"])
+        row = rows["lab.ensemble", seed]
+        assert row["auroc"] == pytest.approx(roc_auc_score(true, said["test"]), abs=1e-6)
+        assert row["mcc"] == pytest.approx(matthews_corrcoef(true, said["test"] > begins), abs=1e-6)
+    # Begun without it, and gone on with: the members learn once more, and it is the same.
+    compare_sets([data], tmp_path / "d", models=models, **asked)
+    again = compare_sets([data], tmp_path / "d", models=with_ensembles(models), **asked)
+    there = {(row["competitor"], row["seed"]): row for row in again.rows}
+    for key in (("lab.ensemble", 0), ("lab.ensemble", 1)):
+        assert there[key]["auroc"] == rows[key]["auroc"]
+    assert "lab.ensemble" in (tmp_path / "d/report.html").read_text()
+    with pytest.raises(UsageError, match="an ensemble is of several pre-trainings of one recipe"):
+        with_ensembles(competitors_of([f"lab={tmp_path / 'run1'}"]))
 
 
 @pytest.mark.parametrize(("recipe", "rate"), [("dnabert_lab", 2e-3), ("dbert_base", 2e-4)])

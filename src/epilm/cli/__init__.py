@@ -31,6 +31,7 @@ COMMANDS = {
     "finetune": "Fine-tune a pre-trained model on a task.",
     "evaluate": "Score a fine-tuned model, or predictions, on labelled data.",
     "predict": "Write a fine-tuned model's probabilities for sequences or intervals.",
+    "ensemble": "Join fine-tuned models into one that says the mean of what they say.",
     "merge": "Join the parts of a command that ran in shards.",
     "embed": "Write a vector of a model for every sequence, interval or region of a store.",
     "score-variants": "Score every variant of a VCF by what it does to a model's word.",

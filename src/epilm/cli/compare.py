@@ -59,13 +59,21 @@ def compare(
 
     from epilm.sharding.spread import spread_out
     from epilm.shards import PartWritten
-    from epilm.trials.compare import compare_sets, competitors_of, learning_of, with_scores
+    from epilm.trials.compare import (
+        compare_sets,
+        competitors_of,
+        learning_of,
+        with_ensembles,
+        with_scores,
+    )
     from epilm.trials.manifest import sets_of
     from epilm.trials.trial_shards import compare_shard
 
     spread.check()
     models = competitors_of(field.models or ())
     settings, rates = learning_of(learning, models)
+    if field.ensemble:
+        models = with_ensembles(models)
     if not learning.lr:
         print(f"lr {settings.lr:g}; --lr says otherwise", file=sys.stderr)
     how: dict[str, Any] = {

@@ -8,7 +8,13 @@ from epilm.errors import UsageError
 from epilm.explaining.outputs import pretrained_subject
 from epilm.explaining.splice_subject import SpliceSubject
 from epilm.explaining.subject import BATCH, PlacedSubject, Subject, TaskSubject
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, refuse_pairs
+from epilm.finetuning.finetuned import (
+    Finetuned,
+    is_finetuned,
+    load_finetuned,
+    refuse_members,
+    refuse_pairs,
+)
 from epilm.hub.load import load
 from epilm.store.reader import Store
 
@@ -55,6 +61,7 @@ def open_subject(
         subject = pretrained_subject(loaded, machine, output, batch)
     else:
         model = path if isinstance(path, Finetuned) else load_finetuned(path)
+        refuse_members(model)
         if model.labels.per_base:
             return _of_bases(model, machine, store, cell, output, both_strands, batch)
         refuse_pairs(model)

@@ -18,6 +18,7 @@ from epilm.errors import CheckpointError, UsageError
 from epilm.hub.adapters import save_adapter
 from epilm.hub.checkpoint import read_spec, save_model
 from epilm.hub.load import find_checkpoint, load
+from epilm.models.ensemble import first_of
 from epilm.models.lora import LoraPair
 from epilm.models.model_spec import ModelSpec
 from epilm.models.networks import NETWORKS, build_network
@@ -47,7 +48,8 @@ class Finetuned:
         options}, streams, signals, motifs (their matrices), window_bp, width, strands, fusion
         (with fusion_motifs, factor_mean, factor_sd), checkpoint, init, pretraining, settings, and
         what the task adds (where it learned).
-        With "adapter" it is written as that, beside a base that lies elsewhere.
+        With "adapter" it is written as that, beside a base that lies elsewhere. With "members"
+        the network is an `Ensemble` of so many.
     path : Path or None
     pairs : dict
         Of an adapter: what was added to the matrices of the base, by the name of their layer.
@@ -94,7 +96,8 @@ class Finetuned:
     @property
     def max_tokens(self) -> int:
         """Longest input of the trunk in tokens, special ones included."""
-        trunk: Any = getattr(self.network, "trunk", self.network)
+        network = first_of(self.network)
+        trunk: Any = getattr(network, "trunk", network)
         return int(trunk.encoder.max_positions)
 
     @property
@@ -113,6 +116,8 @@ class Finetuned:
         names = ", ".join(self.about["labels"]["names"][:6])
         seen = self.about.get("pretraining") or {}
         card = f"Task {self.about['task']}: {names}."
+        if members := self.about.get("members"):
+            card += f" The mean of {len(members)} models: {self.about['checkpoint']}."
         if "adapter" in self.about:
             base = self.about["adapter"]["base"]["path"]
             card += f" What is kept here is added to {base}: it opens where that is."
@@ -143,6 +148,22 @@ def refuse_pairs(model: Finetuned) -> None:
             where=str(model.path),
             found=f"task {model.about['task']}",
             do="epilm predict scores pairs; take a model of single sequences.",
+        )
+
+
+def refuse_members(model: Finetuned) -> None:
+    """Refuse an ensemble where one network is looked into.
+
+    Raises
+    ------
+    UsageError
+    """
+    if members := model.about.get("members"):
+        raise UsageError(
+            "an ensemble is explained one member at a time",
+            where=str(model.path),
+            found=f"{len(members)} members",
+            do=f"Explain one of its runs: {', '.join(each['path'] for each in members)}.",
         )
 
 

@@ -20,6 +20,7 @@ from epilm.device import Place, batch_fits, choose_place
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.windows import Reading, reading_of
+from epilm.models.ensemble import Ensemble
 from epilm.tasks.contract import Say
 from epilm.tasks.labels import Labels
 from epilm.tasks.lesson import Rows
@@ -39,6 +40,8 @@ def logits_of_windows(
     A trunk runs in the number format of `autocast`, its head in float32: logits in bf16 have 256
     values between two powers of two, and millions of bins would tie.
     """
+    if isinstance(network, Ensemble):
+        return network.mean(lambda member: logits_of_windows(member, windows, autocast))
     trunk: Any = getattr(network, "trunk", None)
     if trunk is None:
         with autocast():

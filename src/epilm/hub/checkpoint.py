@@ -125,6 +125,16 @@ def load_model(
 
 
 def _build(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
+    task = extra.get("task")
+    if isinstance(task, Mapping) and (members := task.get("members")):
+        from epilm.models.ensemble import Ensemble
+
+        scales = [member["scale"] for member in members]
+        return Ensemble([_build_one(spec, extra) for _ in members], scales)
+    return _build_one(spec, extra)
+
+
+def _build_one(spec: ModelSpec, extra: Mapping[str, Any]) -> nn.Module:
     from epilm.models.from_spec import build_model
     from epilm.models.networks import NETWORKS, build_network
 

@@ -30,6 +30,7 @@ from epilm.hub.checkpoint import (
 )
 from epilm.hub.transformers import BertWeights, load_encoder, n_blocks, read_bert
 from epilm.models.ebert import EBERT
+from epilm.models.ensemble import Ensemble
 from epilm.models.grouping import pool_tokens, pooled_places
 from epilm.models.model_spec import EncoderSpec, ModelSpec
 from epilm.models.sizes import encoder_size
@@ -250,16 +251,34 @@ def find_encoder(model: nn.Module) -> SequenceEncoder:
     CheckpointError
         If there is none.
     """
+    _check_one(model)
     encoder = next((part for part in model.modules() if isinstance(part, SequenceEncoder)), None)
     if encoder is None:
         raise CheckpointError("the model has no sequence encoder", found=type(model).__name__)
     return encoder
 
 
+def _check_one(model: nn.Module) -> None:
+    """Refuse an ensemble: the first encoder in it is one of several.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if isinstance(model, Ensemble):
+        raise CheckpointError(
+            "an ensemble has an encoder a member",
+            found=f"{len(model.members)} members",
+            expected="one model",
+            do="Give one of the runs that it was made of: its spec.json names them.",
+        )
+
+
 def find_masked_head(model: nn.Module) -> MaskedHead | None:
     """Find the head of the k-mer vocabulary inside a model (EBERT has one of states besides); None
     without one.
     """
+    _check_one(model)
     words = next(
         (part.words.weight for part in model.modules() if isinstance(part, SequenceEncoder)), None
     )
@@ -269,6 +288,7 @@ def find_masked_head(model: nn.Module) -> MaskedHead | None:
 
 def find_trunk(model: nn.Module) -> EBERT | None:
     """Find the EBERT or DBERT inside a model; None where there is none."""
+    _check_one(model)
     return next((part for part in model.modules() if isinstance(part, EBERT)), None)
 
 

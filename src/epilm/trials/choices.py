@@ -85,6 +85,9 @@ class Field:
     models: list[str] | None = None
     """NAME=RUN, or NAME=RUN@concat and NAME=RUN@cross_attention to read the motif scores of the
     input too."""
+    ensemble: bool = False
+    """Where one NAME has several runs, one competitor more: NAME.ensemble, the mean of their logits
+    (what epilm ensemble makes of fine-tuned runs)."""
     baselines: str = "kmer,cnn,random"
     """Of kmer, cnn, motif, motifs, random (the first model's twin without pre-training)."""
     motifs: str | None = None

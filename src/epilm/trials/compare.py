@@ -27,15 +27,17 @@ from epilm.tasks.base import describe
 from epilm.trials.choices import Networks
 from epilm.trials.learn import (
     WITHOUT_CHANCE,
+    Answers,
     Competitor,
     DataSet,
     Learning,
     check_learning,
     check_start,
     fit_cnn,
-    fit_model,
     fit_simple,
     own_motifs,
+    together,
+    tune_model,
 )
 from epilm.trials.manifest import ManifestSets
 from epilm.trials.row_files import Row
@@ -196,6 +198,8 @@ class SetRows(Maker):
     design: Design = COMPARED
     # (start, classes) -> the shortest sequence that it was seen to read
     _shortest: dict[tuple[str, int], int] = field(default_factory=dict)
+    # Of the last set and seed, what members of an ensemble said: their rows come before its own.
+    _answers: dict[tuple[int, str, str], Answers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.design = compared_of({"models": [_told(model) for model in self.models]})
@@ -236,7 +240,23 @@ class SetRows(Maker):
             return fit_simple(competitor, data, self.motifs, self.spec.threshold)
         if competitor == "cnn":
             return fit_cnn(data, spec)
-        return fit_model(self._entry(competitor), data, self.motifs, spec, self.lrs)
+        entry = self._entry(competitor)
+        if entry.members:
+            return together(
+                [self._said(data, spec, m) for m in entry.members], spec.threshold
+            ).scores()
+        return self._said(data, spec, competitor).scores()
+
+    def _said(self, data: DataSet, spec: Learning, name: str) -> Answers:
+        """What a tuned model says of a set; kept while an ensemble may ask again."""
+        key = (spec.seed, data.name, name)
+        if key not in self._answers:
+            made = tune_model(self._entry(name), data, self.motifs, spec, self.lrs)
+            if not any(name in model.members for model in self.models):
+                return made
+            self._answers = {k: v for k, v in self._answers.items() if k[:2] == key[:2]}
+            self._answers[key] = made
+        return self._answers[key]
 
     def page(self, folder: Path) -> Page:
         """The page of the folder as it is now."""
@@ -290,7 +310,7 @@ class SetRows(Maker):
                 )
         if len(np.unique(counts["train"])) < 2:
             raise InputError("the train split has one class alone", where=data.name)
-        names = [model.name for model in self.models]
+        names = [model.name for model in self.models if not model.members]
         for name in [*names, *(["random"] if "random" in self.baselines else [])]:
             start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())
             if start not in self._shortest or width < self._shortest[start]:
@@ -450,7 +470,8 @@ class ManifestRows(SetRows):
 
 def _told(model: Competitor) -> dict[str, Any]:
     """A model as the plan keeps it."""
-    return {key: value for key, value in asdict(model).items() if key != "group" or value}
+    told = asdict(model)
+    return {k: v for k, v in told.items() if k not in ("group", "members") or v}
 
 
 def _digest(stamp: Mapping[str, Any]) -> str:
@@ -491,6 +512,44 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     return _grouped(out)
 
 
+def with_ensembles(models: Sequence[Competitor]) -> list[Competitor]:
+    """Add, of each recipe that has several pre-trainings, NAME.ensemble: their mean.
+
+    Raises
+    ------
+    UsageError
+        If no recipe has.
+
+    Examples
+    --------
+    >>> made = with_ensembles(competitors_of(["lab=seed1", "lab=seed2", "other=run"]))
+    >>> [(c.name, c.members) for c in made[2:]]
+    [('other', ()), ('lab.ensemble', ('lab.1', 'lab.2'))]
+    """
+    groups: dict[str, list[Competitor]] = {}
+    for model in models:
+        if model.group:
+            groups.setdefault(model.group, []).append(model)
+    if not groups:
+        raise UsageError(
+            "an ensemble is of several pre-trainings of one recipe",
+            where="--ensemble",
+            found=", ".join(model.name for model in models) or "no model",
+            do="Give them one name: --models lab=RUN1 lab=RUN2.",
+        )
+    joined = [
+        replace(
+            mine[0],
+            name=f"{group}.ensemble",
+            checkpoint=" + ".join(model.checkpoint for model in mine),
+            group="",
+            members=tuple(model.name for model in mine),
+        )
+        for group, mine in groups.items()
+    ]
+    return [*models, *joined]
+
+
 def _grouped(models: Sequence[Competitor]) -> list[Competitor]:
     names = [model.name for model in models]
     out: list[Competitor] = []
@@ -523,7 +582,7 @@ def learning_of(
 
 
 def _usual_rate(models: Sequence[Competitor]) -> float:
-    presets = {find_preset(each.checkpoint)[0] for each in models}
+    presets = {find_preset(each.checkpoint)[0] for each in models if not each.members}
     if len(presets) != 1 or presets == {"none"}:
         return 2e-4
     return float(PRESETS[presets.pop()].values["lr"])

@@ -18,6 +18,7 @@ from epilm.baselines.bin_models import BinModel, fit_features
 from epilm.baselines.features import Features, chrom_numbers
 from epilm.batches.reads import check_tracks, parse_signal
 from epilm.errors import InputError
+from epilm.finetuning.ensemble import said_together
 from epilm.finetuning.finetune import Result, finetune
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.finetuned_page import comparison
@@ -250,12 +251,14 @@ class Competitor:
     size: str = "small"  # of an encoder without a checkpoint
     k: int = 6
     group: str = ""  # the name of several pre-trainings of one recipe
+    members: tuple[str, ...] = ()  # of an ensemble: the competitors whose mean it is
 
     def start(self, motifs: Any) -> dict[str, Any]:
         """What fine-tuning takes of it."""
         fused = {"motifs": motifs if self.fusion != "none" else None}
         values = asdict(self)
-        return {key: values[key] for key in values if key not in ("name", "group")} | fused
+        own = ("name", "group", "members")
+        return {key: values[key] for key in values if key not in own} | fused
 
 
 @dataclass(frozen=True)
@@ -301,17 +304,41 @@ def fit_cnn(data: DataSet, spec: Learning) -> dict[str, Any]:
     result = finetune(
         data.task, data.rows, checkpoint="cnn", settings=own, split="given", alone=True, say=_quiet
     )
-    return _of_test(result) | {"chosen": {"lr": own.lr} | _second(result)}
+    return _answers_of(result, {"lr": own.lr} | _second(result)).scores()
 
 
-def fit_model(
+@dataclass(frozen=True)
+class Answers:
+    """What a tuned model says of the rows that judge it.
+
+    Attributes
+    ----------
+    labels, said : mapping
+        "valid" and "test" -> int64 (N,), and probabilities (N, C); no valid rows, no "valid".
+    threshold : float
+    chosen : dict
+        The rate, and how it was chosen.
+    """
+
+    labels: Mapping[str, NDArray[Any]]
+    said: Mapping[str, NDArray[Any]]
+    threshold: float
+    chosen: dict[str, Any]
+
+    def scores(self) -> dict[str, Any]:
+        """Those of the test rows."""
+        said = at_half(self.said["test"], self.threshold)
+        return scored(self.labels["test"], said) | {"chosen": self.chosen}
+
+
+def tune_model(
     competitor: Competitor,
     data: DataSet,
     motifs: Any,
     spec: Learning,
     rates: Sequence[float],
-) -> dict[str, Any]:
-    """Fine-tune at each rate; scores on the test rows of the one with the best AP on valid."""
+) -> Answers:
+    """Fine-tune at each rate; what the one with the best AP on valid says."""
     made: list[tuple[dict[str, Any], Result]] = []
     for rate in rates or (spec.lr,):
         own = replace(spec, lr=rate)
@@ -331,7 +358,38 @@ def fit_model(
         made.append((chosen, result))
     # The first of equally good ones.
     chosen, result = max(made, key=lambda each: each[0]["valid_ap"])
-    return _of_test(result) | {"chosen": chosen}
+    return _answers_of(result, chosen)
+
+
+def _answers_of(result: Result, chosen: dict[str, Any]) -> Answers:
+    assert result.lesson is not None
+    lesson = result.lesson
+    said = {part: of for part, of in result.said.items() if part in ("valid", "test")}
+    labels = {part: lesson.examples.labels_of(lesson.parts[part]) for part in said}
+    threshold = lesson.labels.threshold if isinstance(lesson.labels, Classes) else 0.5
+    return Answers(labels, said, threshold, chosen)
+
+
+def together(members: Sequence[Answers], threshold: str) -> Answers:
+    """What an ensemble says: the mean of its members' logits, divided as they are.
+
+    Examples
+    --------
+    >>> labels = {"test": np.array([0, 1, 1])}
+    >>> sure = {"test": np.array([[0.9, 0.1], [0.1, 0.9], [0.6, 0.4]])}
+    >>> other = {"test": np.array([[0.4, 0.6], [0.3, 0.7], [0.2, 0.8]])}
+    >>> one, two = (Answers(labels, said, 0.5, {}) for said in (sure, other))
+    >>> [answers.scores()["accuracy"] for answers in (one, two)]
+    [0.6666666666666666, 0.6666666666666666]
+    >>> together([one, two], "half").scores()["accuracy"]
+    1.0
+    """
+    first = members[0]
+    said = {part: said_together([each.said[part] for each in members]) for part in first.said}
+    begins = 0.5
+    if threshold == "valid":
+        begins = fit_threshold(first.labels["valid"], said["valid"][:, 1])
+    return Answers(first.labels, said, begins, {"members": len(members)})
 
 
 def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:
@@ -340,14 +398,6 @@ def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:
     for name, ends in bootstrap_interval(labels, said).items():
         table[f"{name}_lo"], table[f"{name}_hi"] = ends
     return table
-
-
-def _of_test(result: Result) -> dict[str, Any]:
-    assert result.lesson is not None
-    rows, said = result.lesson.parts["test"], result.said["test"]
-    if isinstance(result.lesson.labels, Classes):
-        said = at_half(said, result.lesson.labels.threshold)
-    return scored(result.lesson.examples.labels_of(rows), said)
 
 
 def _second(result: Result) -> dict[str, int]:

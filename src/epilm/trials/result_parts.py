@@ -188,15 +188,14 @@ def _comparison(folder: Path) -> Part:
     rows.sort(key=lambda row: order.get(row["set"], -1))
     settings = plan.get("settings", {})
     facts = _set_facts(dict(plan.get("sets", {})))
-    facts += [
-        (f"Model {model['name']}", f"{model['checkpoint']} ({model.get('init', 'checkpoint')})")
-        for model in plan.get("models", [])
-    ]
+    # An ensemble's minutes are those of its members.
+    joined = {model["name"] for model in plan.get("models", []) if model.get("members")}
+    facts += [(f"Model {model['name']}", _start_of(model)) for model in plan.get("models", [])]
     facts += [
         ("Settings", ", ".join(f"{k} {settings[k]}" for k in _TOLD if settings.get(k))),
         ("Threshold", _THRESHOLDS[settings.get("threshold", "half")]),
         ("Seeds", _seeds(rows)),
-        ("Time", _times(rows)),
+        ("Time", _times([row for row in rows if row["competitor"] not in joined])),
     ]
     collapsed = [
         f"{row['set']}, {row['competitor']}, seed {row['seed']}: {row['collapse']}"
@@ -222,6 +221,12 @@ def _comparison(folder: Path) -> Part:
         tables = [set_table(design, rows, s, [*dict.fromkeys(models)]) for s in _OVER_SETS]
         part.tables = [table for table in tables if table.cells]
     return part
+
+
+def _start_of(model: Mapping[str, Any]) -> str:
+    if members := model.get("members"):
+        return f"the mean of {', '.join(members)}"
+    return f"{model['checkpoint']} ({model.get('init', 'checkpoint')})"
 
 
 def _set_facts(sets: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

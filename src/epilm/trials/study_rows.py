@@ -26,7 +26,7 @@ from epilm.tasks.lesson import same_sample
 from epilm.tasks.typed_options import split_pairs
 from epilm.trials.bench import run_of
 from epilm.trials.choices import LabFiles
-from epilm.trials.learn import Competitor, DataSet, fit_cnn, fit_model, fit_simple
+from epilm.trials.learn import Competitor, DataSet, fit_cnn, fit_simple, tune_model
 from epilm.trials.manifest import ManifestSets, SetEntry, read_sets
 from epilm.trials.study import Study, StudyArm, study_table
 from epilm.trials.study_page import study_page
@@ -131,7 +131,7 @@ class StudyRows(Maker):
             return fit_simple("kmer", data, None, self.study.finetune.threshold)
         if arm.baseline == "cnn":
             return fit_cnn(data, spec)
-        return fit_model(Competitor(arm.name, start, arm.init), data, None, spec, ())
+        return tune_model(Competitor(arm.name, start, arm.init), data, None, spec, ()).scores()
 
     def _neighbours(
         self, arm: StudyArm, start: str, store: Store, seed: int, folder: Path

@@ -196,12 +196,14 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
         f"{m.get('group') or m['name']}={m['checkpoint']}"
         + (f"@{m['fusion']}" if m.get("fusion", "none") != "none" else "")
         for m in models
+        if not m.get("members")
     ]
     names = {model["name"] for model in models}
     arms = dict.fromkeys(r["competitor"] for r in rows if r.get("competitor"))
     beside = [arm for arm in arms if arm not in names]
     words = [f"epilm compare --manifest {manifest}"]
     words += [f"--models {' '.join(starts)}"] if starts else []
+    words += ["--ensemble"] if any(m.get("members") for m in models) else []
     words += [f"--baselines {','.join(beside) or repr('')}"]
     given = plan.get("settings", {})
     for option in fields(Networks):

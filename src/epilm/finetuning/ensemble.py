@@ -1,0 +1,232 @@
+"""Fine-tuned models as one that says the mean of what they say: pre-trainings and seeds differ in
+their mistakes, and a mean has fewer.
+
+A part of what is gained by a larger network, for what a few small ones cost. The folder holds all
+weights, and needs the runs no more.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epilm.errors import InputError, UsageError
+from epilm.finetuning.finetuned import Finetuned, load_finetuned
+from epilm.hub.provenance import memories
+from epilm.models.ensemble import Ensemble
+from epilm.shards import digest_of_weights
+from epilm.tasks.label_kinds import Classes
+from epilm.tasks.sequence_scores import Told, read_predictions
+
+# What members may differ in; all else says how a window is read and what the outputs are.
+OWN = frozenset(
+    (
+        *("checkpoint", "init", "pretraining", "settings", "preset", "adapter"),
+        *("best_epoch", "tries", "valid", "notes", "labels", "head"),
+    )
+)
+_LEARNED = ("dropout",)  # options of a head that matter while it learns alone
+_FITTED = ("threshold", "temperature")  # of labels
+_PLACE = ("labels", "chrom", "start", "end")  # of a row of predictions
+PREDICTIONS = "predictions.tsv"
+
+
+def ensemble(runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> Finetuned:
+    """Join fine-tuned models of one task into one model folder.
+
+    Its answer is the mean of their logits. Where they say from which probability on the second of
+    two classes begins (`finetune --threshold valid`), that is fitted anew, on what they say
+    together of their valid part.
+
+    Parameters
+    ----------
+    runs : sequence of path
+        At least two runs of `epilm finetune`, or model folders, that read the same and answer the
+        same: other pre-trainings of one recipe, other seeds.
+    out : path
+        The model folder; `epilm predict`, `evaluate` and `score-variants` take it as they take a
+        run.
+    overwrite : bool
+        Replace an existing folder.
+
+    Returns
+    -------
+    Finetuned
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than two, one of them stands there twice, or they do not fit each other.
+    InputError
+        If a threshold is to be fitted and their predictions are not there, or of other rows.
+    CheckpointError
+        If one of them is no fine-tuned model.
+    """
+    if len(runs) < 2:
+        raise UsageError(
+            "an ensemble has several members",
+            found=f"{len(runs)} run{'s' * (len(runs) != 1)}",
+            expected="at least two",
+        )
+    models = [load_finetuned(run) for run in runs]
+    _check_alike(runs, models)
+    scales = [1 / float(model.about["labels"].get("temperature", 1)) for model in models]
+    first = models[0]
+    about = {key: value for key, value in first.about.items() if key not in OWN}
+    labels = {key: v for key, v in first.about["labels"].items() if key not in _FITTED}
+    if any("threshold" in model.about["labels"] or _divided(model) for model in models):
+        told = [_valid_of(run, model) for run, model in zip(runs, models, strict=True)]
+        labels = _divide(labels, runs, told)
+    about |= {
+        "labels": labels,
+        "head": first.about.get("head", {}),
+        "checkpoint": ", ".join(str(run) for run in runs),
+        "init": "ensemble",
+        "settings": {},
+        "notes": [],
+        "members": [
+            {"path": str(run), "scale": scale, **_of_member(model.about)}
+            for run, model, scale in zip(runs, models, scales, strict=True)
+        ],
+    }
+    if seen := _seen(models):
+        about["pretraining"] = seen
+    joined = Finetuned(Ensemble([m.network for m in models], scales).eval(), first.spec, about)
+    joined.save(out, overwrite=overwrite)
+    return joined
+
+
+def _of_member(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a member was made of, for a reader."""
+    return {key: about[key] for key in ("checkpoint", "init", "settings") if key in about}
+
+
+def _divided(model: Finetuned) -> bool:
+    return bool(model.about.get("settings", {}).get("threshold") == "valid")
+
+
+def _check_alike(runs: Sequence[str | Path], models: Sequence[Finetuned]) -> None:
+    """Refuse members that are one model, or that read or answer something else.
+
+    Raises
+    ------
+    UsageError
+    """
+    seen: dict[str, str | Path] = {}
+    for run, model in zip(runs, models, strict=True):
+        if isinstance(model.network, Ensemble):
+            raise UsageError(
+                "an ensemble is no member of another", where=str(run), do="Name its own runs."
+            )
+        weights = digest_of_weights(model.network)
+        if weights in seen:
+            raise UsageError(
+                "two members have the same weights",
+                where=str(run),
+                found=f"those of {seen[weights]}",
+            )
+        seen[weights] = run
+    wanted = _reading(models[0])
+    for run, model in zip(runs[1:], models[1:], strict=True):
+        mine = _reading(model)
+        other = [key for key in {**wanted, **mine} if wanted.get(key) != mine.get(key)]
+        if other:
+            key = other[0]
+            raise UsageError(
+                f"the members do not fit each other: another {', '.join(other)}",
+                where=str(run),
+                found=f"{mine.get(key)!s:.80}",
+                expected=f"{wanted.get(key)!s:.80}, as {runs[0]} has it",
+                do="Join runs of one task on the same data, from pre-trainings of one recipe.",
+            )
+
+
+def _reading(model: Finetuned) -> dict[str, Any]:
+    """What a member reads and answers."""
+    about, spec = model.about, model.spec
+    out = {key: value for key, value in about.items() if key not in OWN}
+    out["labels"] = {k: v for k, v in about["labels"].items() if k not in _FITTED}
+    out["head"] = {k: v for k, v in about.get("head", {}).items() if k not in _LEARNED}
+    shapes = {name: tuple(value.shape) for name, value in model.network.state_dict().items()}
+    return out | {"model": spec, "shape of weights": shapes}
+
+
+def _seen(models: Sequence[Finetuned]) -> dict[str, Any]:
+    """What the members have read before, as one memory (`hub.provenance`)."""
+    known = [model.about["pretraining"] for model in models if model.about.get("pretraining")]
+    if not known:
+        return {}
+    last = known[-1]
+    before: list[dict[str, Any]] = []
+    for one in (each for memory in known for each in memories(memory)):
+        if one not in (*before, last):
+            before.append({key: value for key, value in one.items() if key != "before"})
+    return last | {"before": before}
+
+
+def _valid_of(run: str | Path, model: Finetuned) -> Told:
+    """What a member said of its valid part.
+
+    Raises
+    ------
+    InputError
+    """
+    folder = model.path.parent if model.path is not None else Path(run)
+    path = folder / PREDICTIONS
+    if not path.is_file():
+        raise InputError(
+            "where the second class begins is fitted on what all members say of their valid part",
+            where=str(run),
+            found=f"no {PREDICTIONS}",
+            do="Give whole runs of epilm finetune, not model folders that were taken out of one.",
+        )
+    told = read_predictions(path)
+    here = told.split == "valid"
+    if not here.any():
+        raise InputError("the run has no valid rows to fit on", where=str(path))
+    columns = {name: getattr(told, name)[here] for name in (*_PLACE, "said", "split")}
+    return told._replace(**columns)
+
+
+def _divide(
+    labels: Mapping[str, Any], runs: Sequence[str | Path], told: Sequence[Told]
+) -> dict[str, Any]:
+    """Labels, divided where all together say.
+
+    Raises
+    ------
+    InputError
+        If the members have other valid rows.
+    """
+    first = told[0]
+    for run, each in zip(runs[1:], told[1:], strict=True):
+        if not all(np.array_equal(getattr(each, n), getattr(first, n)) for n in _PLACE):
+            raise InputError(
+                "the members were judged on other valid rows",
+                where=str(run),
+                found=f"{len(each.labels):,} rows",
+                expected=f"the {len(first.labels):,} of {runs[0]}",
+                do="Join runs on the same data and split.",
+            )
+    classes = Classes(labels["names"], labels.get("weights"))
+    divided = classes.with_threshold(first.labels, said_together([each.said for each in told]))
+    return divided.described()
+
+
+def said_together(said: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
+    """What an ensemble says of rows, from the probabilities of its members, (N, C) each.
+
+    The softmax of the mean of logarithms, which is that of the mean of logits.
+
+    Examples
+    --------
+    >>> said_together([np.array([[0.5, 0.5]]), np.array([[0.9, 0.1]])]).round(3).tolist()
+    [[0.75, 0.25]]
+    """
+    tiny = np.finfo(np.float64).tiny
+    logs = np.mean([np.log(np.maximum(each, tiny)) for each in said], axis=0)
+    raised = np.exp(logs - logs.max(-1, keepdims=True))
+    together: NDArray[np.float64] = raised / raised.sum(-1, keepdims=True)
+    return together

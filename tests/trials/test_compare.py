@@ -83,6 +83,12 @@ def test_a_comparison_writes_its_table_and_goes_on(tmp_path, data, monkeypatch):
     assert (list(plan["sets"]), plan["models"][0]["name"]) == (["planted", "other"], "scratch")
     with pytest.raises(TrainingError, match="of other data or settings"):
         compare([data], tmp_path / "c", baselines=(), settings=Learning(epochs=2))
+    # A plan from before there was an option has learned as its default does.
+    del plan["settings"]["ema"]
+    (tmp_path / "c/plan.json").write_text(json.dumps(plan))
+    with pytest.raises(TrainingError, match=r"Found settings\.ema was 0\.0, is 0\.9"):
+        compare([data], tmp_path / "c", baselines=(), settings=replace(FAST, ema=0.9))
+    compare([data], tmp_path / "c", baselines=("kmer",), settings=FAST, say=lines.append)
 
 
 def test_weights_in_dnaberts_layout_are_an_arm(tmp_path, data):

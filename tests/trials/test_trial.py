@@ -180,6 +180,15 @@ def test_what_a_later_version_knows_more_about_a_plan_is_no_difference():
     assert other_values(old, new) == []
 
 
+def test_what_an_old_plan_does_not_say_was_as_it_is_where_nothing_is_said():
+    old = {"plan": {"finetune": {"epochs": 1}}}
+    usual = {"finetune": {"epochs": 5, "ema": 0.0}}
+    as_it_was = {"plan": {"finetune": {"epochs": 1, "ema": 0.0}}}
+    assert other_values(old, as_it_was, usual) == []
+    moved = {"plan": {"finetune": {"epochs": 1, "ema": 0.9}}}
+    assert other_values(old, moved, usual) == [("finetune.ema", 0.0, 0.9)]
+
+
 @pytest.mark.parametrize("seeds", [0, [], [-1]])
 def test_no_seed_is_a_wrong_use(seeds):
     with pytest.raises(UsageError, match="--seeds"):

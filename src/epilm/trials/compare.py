@@ -196,6 +196,7 @@ class SetRows(Maker):
     motifs: list[Any] | None
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
     design: Design = COMPARED
+    usual: Mapping[str, Any] = field(default_factory=lambda: {"settings": asdict(Learning())})
     # (start, classes) -> the shortest sequence that it was seen to read
     _shortest: dict[tuple[str, int], int] = field(default_factory=dict)
     # Of the last set and seed, what members of an ensemble said: their rows come before its own.

@@ -7,7 +7,9 @@ cell types, tracks, labels, motifs, runs.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from epilm.plots.page import Page
 from epilm.recipes.recipe import Source
 from epilm.store.motifs import motifs_of_store
 from epilm.store.reader import Store
+from epilm.tasks.binding.binding_options import BindingSpec
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.leak import share_of_n
 from epilm.tasks.binding.sources import load_bins
@@ -44,6 +47,7 @@ class LabRows(Maker):
     """
 
     page_reads = PRETRAINING_FILES
+    usual = MappingProxyType({"finetune": asdict(BindingSpec())})
 
     def __init__(
         self,

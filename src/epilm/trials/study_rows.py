@@ -6,8 +6,9 @@ says so); without them a seed is a world of its own.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from epilm.store.reader import Store
 from epilm.tasks.base import describe
 from epilm.tasks.lesson import same_sample
 from epilm.tasks.typed_options import split_pairs
+from epilm.training.learning import Learning
 from epilm.trials.bench import run_of
 from epilm.trials.choices import LabFiles
 from epilm.trials.learn import Competitor, DataSet, fit_cnn, fit_simple, tune_model
@@ -54,6 +56,7 @@ class StudyRows(Maker):
     """
 
     page_reads = ("seed*/*.tsne.tsv",)
+    usual = MappingProxyType({"finetune": asdict(Learning())})
 
     def __init__(self, study: Study, files: LabFiles, say: Say) -> None:
         self.study, self.left_out = study, {}

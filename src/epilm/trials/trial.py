@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from epilm.atomic import locked, write_json
@@ -47,12 +48,16 @@ class Maker(ABC):
         What all rows are made in; all threads there are where not other.
     page_reads : tuple of str
         Patterns of the files of the folder that the page reads beside the rows.
+    usual : mapping
+        Tables of settings as they are where nothing is said: what a plan does not name, since it
+        was begun before there was such a setting, was that.
     """
 
     design: Design
     left_out: dict[tuple[str, str], str]
     around: Callable[[], AbstractContextManager[Any]] = staticmethod(nullcontext)
     page_reads: tuple[str, ...] = ()
+    usual: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def plan(self) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def run_trial(
     left_out = [f"{_name(*missing)}: {why}" for missing, why in maker.left_out.items()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder), maker.around():
-        claim_folder(folder, design, maker.plan())
+        claim_folder(folder, maker, design)
         for text in left_out:
             say(f"left out: {text}")
         rows = rows_of(folder, design)
@@ -255,8 +260,8 @@ def rows_of(folder: Path, design: Design) -> list[Row]:
     ]
 
 
-def claim_folder(folder: Path, design: Design, plan: Mapping[str, Any]) -> None:
-    """Take a new folder, or one that was begun with this plan.
+def claim_folder(folder: Path, maker: Maker, design: Design) -> None:
+    """Take a new folder, or one that was begun with the maker's plan.
 
     Raises
     ------
@@ -264,13 +269,14 @@ def claim_folder(folder: Path, design: Design, plan: Mapping[str, Any]) -> None:
         If the folder holds another trial, or something else.
     """
     words, path = design.words, folder / design.words.plan
+    plan: Mapping[str, Any] = maker.plan()
     if path.is_file():
         before = load_json(path)
         if not isinstance(before, dict):
             raise TrainingError(
                 "the plan of the folder cannot be read", where=str(path), do=words.cure
             )
-        if other := other_values(before, plan):
+        if other := other_values(before, plan, maker.usual):
             named = (f"{key} was {old!s:.60}, is {new!s:.60}" for key, old, new in other[:3])
             raise TrainingError(
                 words.other, where=str(folder), found="; ".join(named), do=words.cure
@@ -301,12 +307,14 @@ def _with_kept(
     return out
 
 
-def other_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def other_values(
+    before: Mapping[str, Any], now: Mapping[str, Any], usual: Mapping[str, Any] | None = None
+) -> list[tuple[str, Any, Any]]:
     """Name the keys of two plans that differ and make other rows, with both values.
 
     Models, arms, controls and settings are told apart by their names: what the old plan has not is
     a row more. Titles, claims, what the page says about the data, and the settings an arm is for
-    change no row.
+    change no row. What the old plan does not name had the value of `usual`, where that has one.
 
     Examples
     --------
@@ -315,6 +323,9 @@ def other_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tupl
     []
     >>> other_values(old, {"epochs": 3, "arms": [{"name": "a", "lr": 2}]})
     [('arms.a.lr', 1, 2)]
+    >>> usual = {"settings": {"lr": 1, "ema": 0.0}}
+    >>> other_values({"settings": {"lr": 2}}, {"settings": {"lr": 2, "ema": 0.9}}, usual)
+    [('settings.ema', 0.0, 0.9)]
     """
 
     def keyed(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -332,6 +343,8 @@ def other_values(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tupl
         return out
 
     old, new = flat(keyed(before)), flat(keyed(now))
+    unsaid = keyed({"plan": usual} if "plan" in before else usual) if usual else {}
+    old = flat(unsaid) | old
     plain = {key.removeprefix("plan."): (old[key], new[key]) for key in old if key in new}
     return [(key, was, now) for key, (was, now) in plain.items() if was != now]
 

@@ -122,7 +122,7 @@ def trial_shard(
     design = replace(maker.design, words=replace(words, rows=rows_file))
     work.mkdir(parents=True, exist_ok=True)
     with locked(work / rows_file), maker.around():
-        claim_folder(work, design, maker.plan())
+        claim_folder(work, maker, design)
         for missing, why in maker.left_out.items():
             say(f"left out: {', '.join(filter(None, missing))}: {why}")
         before_rows = rows_of(work, design)

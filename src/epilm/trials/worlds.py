@@ -5,7 +5,9 @@ What every arm reads is seen to be there as soon as a world is built, before any
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from epilm.playground.simulate import simulate
@@ -14,6 +16,7 @@ from epilm.processes import one_thread
 from epilm.recipes.recipe import Source
 from epilm.store.making.build import build
 from epilm.store.reader import Store
+from epilm.tasks.binding.binding_options import BindingSpec
 from epilm.tasks.binding.bins import grid
 from epilm.tasks.binding.labels import BinLabels
 from epilm.tasks.binding.sources import load_bins
@@ -51,6 +54,7 @@ class WorldRows(Maker):
 
     around = staticmethod(one_thread)  # on which toys are quickest
     page_reads = PRETRAINING_FILES
+    usual = MappingProxyType({"finetune": asdict(BindingSpec())})
 
     def __init__(self, plan: Ablation, source: Source) -> None:
         self.ablation, self.source = plan, source

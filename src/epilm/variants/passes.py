@@ -94,7 +94,7 @@ def steady_rows(compute: Callable[[Rows], Sequence[Tensor]], windows: int, rows:
         for answer, beside_others in zip(alone, mixed, strict=True):
             if not torch.equal(answer, answer[:1].expand_as(answer)):
                 return 1
-            if not torch.equal(answer[window], beside_others[window]):
+            if not torch.equal(answer[window::windows], beside_others[window::windows]):
                 return 1
     return rows
 

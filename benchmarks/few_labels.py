@@ -42,14 +42,15 @@ ARMS = {
 COMMANDS = """\
 epilm build --genome {data}/sacCer3.2bit --sizes {data}/sacCer3.chrom.sizes --motifs \\
       {out}/reduced.jaspar --assembly sacCer3 --out {out}/store
-epilm pretrain dnabert_lab --size small --store {out}/store --out {out}/lab \\
-      --set 'samples.holdout_chroms=[{held}]' --set samples.window_bp=101 {shape}
-epilm compare --manifest {out}/sets.tsv --genome {data}/sacCer3.2bit --models lab={out}/lab \\
+for seed in 1 2 3; do epilm pretrain dnabert_lab --size small --store {out}/store \\
+      --out {out}/lab$seed --set 'samples.holdout_chroms=[{held}]' --set samples.window_bp=101 \\
+      --set train.seed=$seed {shape}; done
+epilm compare --manifest {out}/sets.tsv --genome {data}/sacCer3.2bit --models {models} \\
       --motifs {data}/{motifs} --baselines random,kmer,motif --both-strands --lr 1e-3 \\
-      --batch-size 16 --epochs 30 --patience 6 --seeds 3 --out {out}/compared
-epilm compare --manifest {out}/targets.tsv --genome {data}/sacCer3.2bit --models lab={out}/lab \\
+      --batch-size 16 --epochs 30 --patience 6 --seeds 1 --out {out}/compared
+epilm compare --manifest {out}/targets.tsv --genome {data}/sacCer3.2bit --models {models} \\
       --motifs {data}/{motifs} --baselines random,cnn,kmer,motif,motifs --both-strands --lr 1e-3 \\
-      --epochs 8 --patience 3 --seeds 3 --out {out}/targets"""
+      --epochs 8 --patience 3 --seeds 1 --out {out}/targets"""
 SHAPE = "--set model.k=5 --set model.stride=5 --set train.steps=2000"
 
 
@@ -65,19 +66,17 @@ def main() -> None:
         return
     at.out.mkdir(parents=True, exist_ok=True)
     motifs = read_motifs(at.data / MOTIFS)
-    named = np.array([motif.name.upper() in {n.upper() for n in LEFT_OUT} for motif in motifs])
-    gone = similarity(motifs)[:, named].max(1) >= 0.8
+    left_out = np.array([motif.name.upper() in {n.upper() for n in LEFT_OUT} for motif in motifs])
+    gone = similarity(motifs)[:, left_out].max(1) >= 0.8
     kept = [motif for motif, is_gone in zip(motifs, gone, strict=True) if not is_gone]
     write_jaspar(kept, at.out / "reduced.jaspar")
     alike = ", ".join(m.name for m, is_gone in zip(motifs, gone, strict=True) if is_gone)
     print(f"left out {gone.sum()} of {len(motifs)} motifs: {alike}")
     write_sets(at.data / "chipexo_chexmix", at.out)
     write_targets(at.data / "chipexo_chexmix", {m.name.upper() for m in motifs}, at.out)
-    print(
-        COMMANDS.format(
-            data=at.data, out=at.out, motifs=MOTIFS, held=",".join(TEST + VALID), shape=SHAPE
-        )
-    )
+    models = " ".join(f"lab={at.out}/lab{seed}" for seed in (1, 2, 3))
+    named = {"motifs": MOTIFS, "held": ",".join(TEST + VALID), "shape": SHAPE, "models": models}
+    print(COMMANDS.format(data=at.data, out=at.out, **named))
 
 
 def write_sets(sites: Path, out: Path) -> None:
@@ -133,8 +132,9 @@ def draw(compared: Path, out: Path) -> str:
     """Draw the AUROC of each arm against the number of labels; write OUT.png and OUT.tsv.
 
     A point is the mean over the proteins that have every number of labels, each of them the mean
-    over seeds. The last columns are of all proteins that have this number: what pre-training adds,
-    and its standard error over them. Arms that a set lacks are left out.
+    over seeds and pre-trainings (lab.1, lab.2, ...). The last columns are of all proteins that have
+    this number: what pre-training adds, and its standard error over them. Arms that a set lacks are
+    left out.
     """
     import matplotlib.pyplot as plt
 
@@ -142,7 +142,9 @@ def draw(compared: Path, out: Path) -> str:
     scores: dict[tuple[str, int, str], list[float]] = {}
     for run in runs:
         protein, number = run["set"].split("_")
-        scores.setdefault((protein, int(number), run["competitor"]), []).append(run["auroc"])
+        arm, _, pretraining = run["competitor"].partition(".")
+        if pretraining.isdigit() or not pretraining:  # an ensemble is another thing
+            scores.setdefault((protein, int(number), arm), []).append(run["auroc"])
     mean = {key: float(np.mean(values)) for key, values in scores.items()}
     proteins = {
         number: [n for n in ASKED + LEFT_OUT if (n, number, "lab") in mean] for number in LABELS

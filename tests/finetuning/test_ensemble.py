@@ -35,8 +35,8 @@ SPEC = ModelSpec(name="dnabert", streams=("dna",), k=3, encoder=EncoderSpec(size
 ROWS = planted(80)
 
 
-def of_sequences(folder, seed, **options):
-    result, _ = quick(ROWS, folder, settings=replace(ONE, seed=seed, both_strands=True), **options)
+def of_sequences(folder, seed, rows=ROWS, **options):
+    result, _ = quick(rows, folder, settings=replace(ONE, seed=seed, both_strands=True), **options)
     return result
 
 
@@ -126,7 +126,7 @@ def test_without_what_all_say_of_the_same_valid_rows_there_is_no_threshold(
         told.write_text("\n".join(lines[:drop] + lines[drop + 1 :]) + "\n")
     message = {"no predictions": r"ft2: where the second class begins.*no predictions\.tsv"}
     with pytest.raises(
-        InputError, match=message.get(change, "ft2: the members were judged on other")
+        InputError, match=message.get(change, "ft2: the members were judged on other rows")
     ):
         ensemble([tmp_path / f"runs/ft{n}" for n in (1, 2, 3)], tmp_path / "all")
     assert not (tmp_path / "all").exists()
@@ -171,6 +171,15 @@ def test_what_is_no_ensemble_is_refused_and_nothing_is_written(runs, tmp_path, n
     with pytest.raises(UsageError, match=message):
         ensemble([runs / name for name in names], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_members_that_were_judged_on_other_rows_are_said(runs, tmp_path, capsys):
+    of_sequences(tmp_path / "other", 3, checkpoint=runs / "pre1", rows=planted(90))
+    words = ["ensemble", str(runs / "ft1"), str(tmp_path / "other"), "--out", str(tmp_path / "all")]
+    assert main(words) == 0
+    assert "WARNING: members were judged on other rows" in capsys.readouterr().err
+    assert main([*words[:2], str(runs / "ft2"), "--out", str(tmp_path / "alike")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_looks_into_one_network_refuses_several(runs, tmp_path):

@@ -25,13 +25,17 @@ def ensemble(runs: list[Path], *, out: Path, overwrite: bool = False, json: bool
         Print what it is as JSON.
     """
     import json as writer
+    import sys
 
     from epilm.finetuning.ensemble import ensemble as run
 
     made = run(runs, out, overwrite=overwrite)
-    labels = made.about["labels"]
+    labels, notes = made.about["labels"], made.about["notes"]
+    for note in notes:
+        print(f"WARNING: {note}", file=sys.stderr)
     if json:
         known = {"path": str(made.path), "members": made.about["members"], "labels": labels}
+        known["notes"] = notes
         print(writer.dumps(known, indent=2))
         return
     begins = labels.get("threshold")

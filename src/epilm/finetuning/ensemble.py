@@ -29,7 +29,8 @@ OWN = frozenset(
 )
 _LEARNED = ("dropout",)  # options of a head that matter while it learns alone
 _FITTED = ("threshold", "temperature")  # of labels
-_PLACE = ("labels", "chrom", "start", "end")  # of a row of predictions
+_PLACE = ("labels", "split", "chrom", "start", "end")  # of a row of predictions
+OTHER_ROWS = "members were judged on other rows: what one is tested on, another may have learned"
 PREDICTIONS = "predictions.tsv"
 
 
@@ -44,7 +45,8 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = F
     ----------
     runs : sequence of path
         At least two runs of `epilm finetune`, or model folders, that read the same and answer the
-        same: other pre-trainings of one recipe, other seeds.
+        same: other pre-trainings of one recipe, other seeds. Where they were judged on other rows
+        a note says so.
     out : path
         The model folder; `epilm predict`, `evaluate` and `score-variants` take it as they take a
         run.
@@ -76,16 +78,17 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = F
     first = models[0]
     about = {key: value for key, value in first.about.items() if key not in OWN}
     labels = {key: v for key, v in first.about["labels"].items() if key not in _FITTED}
+    told = [_told_of(model) for model in models]
+    other = _judged_otherwise(runs, told)
     if any("threshold" in model.about["labels"] or _divided(model) for model in models):
-        told = [_valid_of(run, model) for run, model in zip(runs, models, strict=True)]
-        labels = _divide(labels, runs, told)
+        labels = _divide(labels, runs, told, other)
     about |= {
         "labels": labels,
         "head": first.about.get("head", {}),
         "checkpoint": ", ".join(str(run) for run in runs),
         "init": "ensemble",
         "settings": {},
-        "notes": [],
+        "notes": [f"{OTHER_ROWS}: {', '.join(map(str, other))}"] if other else [],
         "members": [
             {"path": str(run), "scale": scale, **_of_member(model.about)}
             for run, model, scale in zip(runs, models, scales, strict=True)
@@ -166,53 +169,57 @@ def _seen(models: Sequence[Finetuned]) -> dict[str, Any]:
     return last | {"before": before}
 
 
-def _valid_of(run: str | Path, model: Finetuned) -> Told:
-    """What a member said of its valid part.
+def _told_of(model: Finetuned) -> Told | None:
+    """What a member said of the rows that judged it; None where that is not kept."""
+    path = None if model.path is None else model.path.parent / PREDICTIONS
+    return read_predictions(path) if path is not None and path.is_file() else None
 
-    Raises
-    ------
-    InputError
-    """
-    folder = model.path.parent if model.path is not None else Path(run)
-    path = folder / PREDICTIONS
-    if not path.is_file():
-        raise InputError(
-            "where the second class begins is fitted on what all members say of their valid part",
-            where=str(run),
-            found=f"no {PREDICTIONS}",
-            do="Give whole runs of epilm finetune, not model folders that were taken out of one.",
-        )
-    told = read_predictions(path)
-    here = told.split == "valid"
-    if not here.any():
-        raise InputError("the run has no valid rows to fit on", where=str(path))
-    columns = {name: getattr(told, name)[here] for name in (*_PLACE, "said", "split")}
-    return told._replace(**columns)
+
+def _judged_otherwise(runs: Sequence[str | Path], told: Sequence[Told | None]) -> list[str | Path]:
+    """Members whose valid and test rows are not those of the first that has any."""
+    known = [(run, each) for run, each in zip(runs, told, strict=True) if each is not None]
+    return [
+        run
+        for run, each in known[1:]
+        if not all(np.array_equal(getattr(each, n), getattr(known[0][1], n)) for n in _PLACE)
+    ]
 
 
 def _divide(
-    labels: Mapping[str, Any], runs: Sequence[str | Path], told: Sequence[Told]
+    labels: Mapping[str, Any],
+    runs: Sequence[str | Path],
+    told: Sequence[Told | None],
+    other: Sequence[str | Path],
 ) -> dict[str, Any]:
-    """Labels, divided where all together say.
+    """Labels, divided where all together say of their valid rows.
 
     Raises
     ------
     InputError
-        If the members have other valid rows.
+        If what they say is not kept, or is of other rows.
     """
-    first = told[0]
-    for run, each in zip(runs[1:], told[1:], strict=True):
-        if not all(np.array_equal(getattr(each, n), getattr(first, n)) for n in _PLACE):
-            raise InputError(
-                "the members were judged on other valid rows",
-                where=str(run),
-                found=f"{len(each.labels):,} rows",
-                expected=f"the {len(first.labels):,} of {runs[0]}",
-                do="Join runs on the same data and split.",
-            )
+    there = [each for each in told if each is not None]
+    if len(there) < len(told):
+        raise InputError(
+            "where the second class begins is fitted on what all members say of their valid part",
+            where=str(runs[told.index(None)]),
+            found=f"no {PREDICTIONS}",
+            do="Give whole runs of epilm finetune, not model folders that were taken out of one.",
+        )
+    if other:
+        raise InputError(
+            "the members were judged on other rows, so that no threshold can be fitted on them",
+            where=str(other[0]),
+            found="other valid or test rows",
+            expected=f"those of {runs[0]}",
+            do="Join runs on the same data and split, or of --threshold half.",
+        )
+    valid = there[0].split == "valid"
+    if not valid.any():
+        raise InputError("the members have no valid rows to fit on", where=str(runs[0]))
+    said = said_together([each.said[valid] for each in there])
     classes = Classes(labels["names"], labels.get("weights"))
-    divided = classes.with_threshold(first.labels, said_together([each.said for each in told]))
-    return divided.described()
+    return classes.with_threshold(there[0].labels[valid], said).described()
 
 
 def said_together(said: Sequence[NDArray[Any]]) -> NDArray[np.float64]:

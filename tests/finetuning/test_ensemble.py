@@ -149,8 +149,9 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_held_out_is_what_no_member_has_read(runs):
+def test_it_remembers_what_no_member_has_read_and_how_wide_their_sequences_were(runs):
     about = load_finetuned(runs / "all").about
+    assert about["length_bp"] == [40, 40]
     assert held_out(about["pretraining"]) == ["chr22"]
     assert [each["checkpoint"] for each in about["members"]] == [
         str(runs / f"pre{n}") for n in (1, 2)

@@ -219,7 +219,8 @@ def _in_store(
 def _width(name: str, path: Path, model: Finetuned, window: int | None) -> int:
     """Bases of a window: as told, else as wide as the longest sequence it learned from."""
     if window is None:
-        lengths = (load_json(path / "task.json", {}).get("set") or {}).get("length_bp")
+        learned = load_json(path / "task.json", {}).get("set") or {}
+        lengths = learned.get("length_bp") or model.about.get("length_bp")  # of an ensemble
         window = int(lengths[1]) if lengths else None
     if window is None:
         raise UsageError(

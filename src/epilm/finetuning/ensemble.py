@@ -5,6 +5,7 @@ A part of what is gained by a larger network, for what a few small ones cost. Th
 weights, and needs the runs no more.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = F
             for run, model, scale in zip(runs, models, scales, strict=True)
         ],
     }
+    if lengths := [each for model in models if (each := _lengths_of(model))]:
+        about["length_bp"] = [min(low for low, _ in lengths), max(high for _, high in lengths)]
     if seen := _seen(models):
         about["pretraining"] = seen
     joined = Finetuned(Ensemble([m.network for m in models], scales).eval(), first.spec, about)
@@ -167,6 +170,15 @@ def _seen(models: Sequence[Finetuned]) -> dict[str, Any]:
         if one not in (*before, last):
             before.append({key: value for key, value in one.items() if key != "before"})
     return last | {"before": before}
+
+
+def _lengths_of(model: Finetuned) -> list[int]:
+    """Bases of the shortest and longest sequence of a run; nothing where it is not kept."""
+    path = None if model.path is None else model.path.parent / "task.json"
+    if path is None or not path.is_file():
+        return []
+    of_set = json.loads(path.read_text(encoding="utf-8")).get("set")
+    return list((of_set or {}).get("length_bp", ()))
 
 
 def _told_of(model: Finetuned) -> Told | None:

@@ -11,7 +11,6 @@ import json
 import shutil
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -20,12 +19,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.atomic import locked, not_hidden, plain, write_json
+from epilm.atomic import locked, plain
 from epilm.device import Place, choose_place
 from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.beside import check_beside, fit_beside, score_line
-from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.fitted_shortcut import check_shortcut_start, fit_shortcut
 from epilm.finetuning.preset import (
     check_width,
@@ -33,6 +31,15 @@ from epilm.finetuning.preset import (
     preset_lines,
     with_preset,
     with_steps,
+)
+from epilm.finetuning.run_folder import (
+    MODEL,
+    Job,
+    Result,
+    finished,
+    is_complete,
+    run_identity,
+    write_run,
 )
 from epilm.finetuning.start import (
     Size,
@@ -43,82 +50,22 @@ from epilm.finetuning.start import (
     start_at_shares,
 )
 from epilm.finetuning.teacher import CALIBRATED, MOST_CALIBRATED, Teacher, check_threshold
-from epilm.finetuning.tries import SECOND, Tries, learn_again
+from epilm.finetuning.tries import Tries, learn_again
 from epilm.finetuning.windows import learn_fusion_scale, reading_of
 from epilm.models.sizes import encoder_size
 from epilm.store.identity import identity_of
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.base import LabelledSequences
 from epilm.tasks.composition import gc_verdicts
-from epilm.tasks.contract import Say, Task, learned_settings, named_data, options_from
+from epilm.tasks.contract import Say, learned_settings, options_from
 from epilm.tasks.label_kinds import spoken
 from epilm.tasks.lesson import TaskLesson, same_sample
-from epilm.tensor_files import digest_of
 from epilm.training.engine import Team, machines, together
-from epilm.training.epochs import STATES, Epochs
+from epilm.training.epochs import Epochs
 from epilm.training.learning import schedule_warnings
 from epilm.training.ranks import is_first, launched
 from epilm.training.rates import rates_of, rest_of
-from epilm.training.state import copied, model_tensors
-
-RUN, RESULT, MODEL, TASK = "run.json", "metrics.json", "model", "task.json"
-OUTLINES = "outlines.json"  # what the page draws
-# May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's
-# places, no more).
-FREE = {"device": None, "micro_batch": None}
-
-
-@dataclass
-class Result:
-    """What fine-tuning made. Of several processes the first has all of it; the others have the
-    model and the history.
-
-    Attributes
-    ----------
-    model : Finetuned
-        With the weights of the best epoch.
-    tables : dict
-        Part -> output -> scores (`tasks.label_kinds`); a task of classes has one output, "".
-    history : list of dict
-        One row an epoch.
-    best_epoch : int
-        Counted from 1; 0 where there is no valid part and the last weights are kept.
-    lesson : TaskLesson or None
-        What was learned from; None where a finished run was opened.
-    said : dict
-        Part -> probabilities of its rows; no part where each base is answered: they are too many.
-    notes : list of str
-        What was left out, sampled or doubtful.
-    beside : dict
-        Baseline -> part -> output -> scores, of the baselines that were asked for.
-    out : Path or None
-    tries : int
-        2 where it collapsed at first and learned once more (`finetuning.tries`).
-    first_try : dict
-        Of the first where there were two; JSON values.
-    outlines : dict
-        Part -> what its page draws (`metrics.outlines`); empty where a finished run was opened.
-    """
-
-    model: Finetuned
-    tables: dict[str, dict[str, dict[str, Any]]]
-    history: list[dict[str, Any]]
-    best_epoch: int
-    lesson: TaskLesson | None = None
-    said: dict[str, NDArray[Any]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    beside: dict[str, Any] = field(default_factory=dict)
-    out: Path | None = None
-    tries: int = 1
-    first_try: dict[str, Any] = field(default_factory=dict)
-    outlines: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """Part -> scores; where outputs have names, output -> scores of the valid part."""
-        if all(set(outputs) == {""} for outputs in self.tables.values()):
-            return {part: outputs[""] for part, outputs in self.tables.items()}
-        return dict(self.tables.get("valid", {}))
+from epilm.training.state import copied
 
 
 def finetune(
@@ -241,7 +188,7 @@ def finetune(
     model.about["settings"] = json.loads(json.dumps(learned_settings(given)))
     of_machine = processes // machines() if processes > 1 else 1
     here = choose_place(given.device, given.precision, of_machine)
-    job = _Job(
+    job = Job(
         chosen,
         lesson,
         model,
@@ -249,14 +196,14 @@ def finetune(
         in_fp32_on_cpu(model, here, given.precision),
         say,
         None if out is None else Path(out),
-        {} if out is None else _identity(chosen, lesson, model, given, checkpoint, init),
+        {} if out is None else run_identity(chosen, lesson, model, given, checkpoint, init),
         {key: value for key, value in start.items() if value != usual[key].default},
     )
     with ExitStack() as lock:
         work = partial(_in_team, job, overwrite, lock)
         result = together(work, job.place.device, processes)
         if result is None:
-            return _finished(Path(out or ""), say)
+            return finished(Path(out or ""), say)
         result.out = job.out
         if first:
             _finish(job, result, data)
@@ -270,22 +217,7 @@ def _silent(line: str) -> None:
     pass
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A fine-tuning, ready to begin; the same in every process."""
-
-    task: Task
-    lesson: TaskLesson
-    model: Finetuned
-    options: Any
-    place: Place
-    say: Say
-    out: Path | None
-    identity: dict[str, Any]
-    start: dict[str, Any]
-
-
-def _in_team(job: _Job, overwrite: bool, lock: ExitStack, team: Team) -> Result | None:
+def _in_team(job: Job, overwrite: bool, lock: ExitStack, team: Team) -> Result | None:
     """What each process does while all are together; None where the run is complete."""
     if job.out is not None:
         complete = team.first_does(lambda: _claim(job, overwrite, lock))
@@ -295,7 +227,7 @@ def _in_team(job: _Job, overwrite: bool, lock: ExitStack, team: Team) -> Result 
     return _learn(job, team)
 
 
-def _claim(job: _Job, overwrite: bool, lock: ExitStack) -> bool:
+def _claim(job: Job, overwrite: bool, lock: ExitStack) -> bool:
     """Take the folder for this process; whether the run in it is complete."""
     assert job.out is not None
     job.out.parent.mkdir(parents=True, exist_ok=True)
@@ -303,7 +235,7 @@ def _claim(job: _Job, overwrite: bool, lock: ExitStack) -> bool:
     if overwrite and job.out.exists():
         shutil.rmtree(job.out)
     defaults = json.loads(json.dumps(learned_settings(type(job.options)())))
-    return _is_complete(job.out, job.identity, defaults)
+    return is_complete(job.out, job.identity, defaults)
 
 
 def _check_alike(identity: dict[str, Any], team: Team) -> None:
@@ -368,7 +300,7 @@ def _score_parts(
     return tables, said, outlines
 
 
-def _learn(job: _Job, team: Team) -> Result:
+def _learn(job: Job, team: Team) -> Result:
     """Train to the end and score every part."""
     lesson, model, options, say = job.lesson, job.model, job.options, job.say
     if options.beside:
@@ -428,7 +360,7 @@ def _learn(job: _Job, team: Team) -> Result:
     )
 
 
-def _finish(job: _Job, result: Result, data: Any) -> None:
+def _finish(job: Job, result: Result, data: Any) -> None:
     """What the first process does when the others are gone: rules and baselines, the folder."""
     for line in job.task.audit(job.lesson, job.options):
         job.say(line)
@@ -441,148 +373,5 @@ def _finish(job: _Job, result: Result, data: Any) -> None:
         "notes": result.notes,
     }
     if job.out is not None:
-        _write(job, result, job.out, data)
+        write_run(job, result, job.out, data)
         job.say(f"the model is in {job.out / MODEL}")
-
-
-def _identity(
-    task: Task,
-    lesson: TaskLesson,
-    model: Finetuned,
-    options: Any,
-    checkpoint: str | Path,
-    init: str,
-) -> dict[str, Any]:
-    """What makes a run this one and no other; JSON values."""
-    identity: dict[str, Any] = json.loads(
-        json.dumps(
-            {
-                "task": task.name,
-                "settings": learned_settings(options) | FREE,
-                **lesson.identity,
-                "checkpoint": str(checkpoint),
-                "init": init,
-                "head": model.about["head"],
-                "weights": digest_of(model_tensors(model.network).values()),
-                **({"motifs": model.about["motifs"]} if model.about.get("motifs") else {}),
-            }
-        )
-    )
-    return identity
-
-
-def _is_complete(out: Path, identity: dict[str, Any], defaults: dict[str, Any]) -> bool:
-    """Say what a folder is to this run: whether there is nothing left to do.
-
-    Raises
-    ------
-    TrainingError
-        If it holds something else.
-    """
-    there = not_hidden(out)
-    if there and RUN not in there:
-        raise TrainingError(
-            "the folder holds something that is not a run that can go on",
-            where=str(out),
-            found=", ".join(sorted(there)[:5]),
-            do="Choose another folder with --out, or pass --overwrite.",
-        )
-    if not there:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / RUN, identity)
-        return False
-    before = json.loads((out / RUN).read_text(encoding="utf-8"))
-    # A run from before an option was there has learned as its default does.
-    settings = defaults | before.get("settings", {}) | FREE
-    flat = {f"settings.{k}": v for k, v in settings.items()} | before
-    now = {f"settings.{k}": v for k, v in identity["settings"].items()} | identity
-    other = [key for key in now if key != "settings" and flat.get(key) != now[key]]
-    if other:
-        shown = [f"{key} was {flat.get(key)!s:.60}, is {now[key]!s:.60}" for key in other[:4]]
-        raise TrainingError(
-            "the folder holds another run",
-            where=str(out),
-            found="; ".join(shown),
-            do="Choose another --out, or pass --overwrite.",
-        )
-    if RESULT in there:
-        _sweep(out)  # killed while it swept
-    return RESULT in there
-
-
-def _finished(out: Path, say: Say) -> Result:
-    """Open a run that is complete."""
-    kept = json.loads((out / RESULT).read_text(encoding="utf-8"))
-    say(f"the run is complete: best epoch {kept['best_epoch']}, the model is in {out / MODEL}")
-    return Result(
-        load_finetuned(out),
-        kept["tables"],
-        kept["history"],
-        kept["best_epoch"],
-        notes=kept["notes"],
-        beside=kept.get("beside", {}),
-        out=out,
-        tries=kept.get("tries", 1),
-        first_try=kept.get("first_try", {}),
-    )
-
-
-def _write(job: _Job, result: Result, out: Path, data: Any) -> None:
-    """Write the model, then the scores: they say that the run is complete."""
-    assert result.lesson is not None
-    task = job.task
-    result.model.save(out / MODEL, overwrite=True)
-    task.write_predictions(out, result.lesson, result.said)
-    write_json(out / OUTLINES, result.outlines)
-    about = {key: v for key, v in result.model.about.items() if key not in ("motifs", "settings")}
-    about.pop("fusion_motifs", None)
-    write_json(
-        out / TASK,
-        {
-            "task": task.name,
-            "data": str(data) if isinstance(data, str | Path) else about.get("set", task.name),
-            "checkpoint": result.model.about["checkpoint"],
-            "init": result.model.about["init"],
-            "settings": result.model.about["settings"],
-            "start": job.start,
-            "named": named_data(job.options),
-            "tries": result.tries,
-            "notes": result.notes,
-            "about": about,
-            **task.described(result.lesson),
-        },
-    )
-    tables = {
-        part: {name: plain(table) for name, table in outputs.items()}
-        for part, outputs in result.tables.items()
-    }
-    flat = {
-        part: outputs[""] if set(outputs) == {""} else outputs for part, outputs in tables.items()
-    }
-    write_json(
-        out / RESULT,
-        {
-            "task": task.name,
-            **flat,
-            "tables": tables,
-            "best_epoch": result.best_epoch,
-            "tries": result.tries,
-            **({"first_try": result.first_try} if result.first_try else {}),
-            "history": [plain(row) for row in result.history],
-            "notes": result.notes,
-            "beside": {
-                name: {
-                    part: {output: plain(table) for output, table in outputs.items()}
-                    for part, outputs in parts.items()
-                }
-                for name, parts in result.beside.items()
-            },
-        },
-    )
-    _sweep(out)
-
-
-def _sweep(out: Path) -> None:
-    """States of a run that is whole are needed no more."""
-    for folder in (STATES, SECOND):
-        shutil.rmtree(out / folder, ignore_errors=True)

@@ -19,9 +19,10 @@ from epilm.baselines.features import Features, chrom_numbers
 from epilm.batches.reads import check_tracks, parse_signal
 from epilm.errors import InputError
 from epilm.finetuning.ensemble import said_together
-from epilm.finetuning.finetune import Result, finetune
+from epilm.finetuning.finetune import finetune
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
 from epilm.finetuning.finetuned_page import comparison
+from epilm.finetuning.run_folder import Result
 from epilm.finetuning.scorer import open_scorer
 from epilm.finetuning.start import prepare
 from epilm.finetuning.windows import reading_of

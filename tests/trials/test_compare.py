@@ -27,13 +27,8 @@ from epilm.tasks.splits import random_split
 from epilm.training.learning import Learning
 from epilm.trials import learn
 from epilm.trials.choices import Networks
-from epilm.trials.compare import (
-    compare,
-    compare_sets,
-    competitors_of,
-    learning_of,
-    with_ensembles,
-)
+from epilm.trials.compare import compare, compare_sets
+from epilm.trials.competitors import competitors_of, learning_of, with_ensembles
 from epilm.trials.learn import Competitor, DataSet, tune_model
 
 SIZE = EncoderSpec(hidden=8, layers=1, heads=2, ffn=8, max_positions=8)

@@ -26,7 +26,8 @@ from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import load_design
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_page import design_of
-from epilm.trials.trial_table import judge, summarise
+from epilm.trials.trial_table import summarise
+from epilm.trials.verdicts import judge
 from toy_designs import MINE
 
 ACROSS = ["motif", "kmer_state", "ebert", "cnn", "mean"]

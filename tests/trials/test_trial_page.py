@@ -7,8 +7,9 @@ import pytest
 
 from epilm.trials.descriptions import load_design
 from epilm.trials.trial_page import COMPARED, design_of
-from epilm.trials.trial_table import beside_paper, over_baselines, said_level
+from epilm.trials.trial_table import beside_paper
 from epilm.trials.trial_text import text_of, write_tables
+from epilm.trials.verdicts import over_baselines, said_level
 
 
 def compared(**values):

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from epilm.trials.bench import WORLDS
-from epilm.trials.trial_table import Cell, Claim, Design, judge, paired, summarise
+from epilm.trials.trial_table import Cell, Claim, Design, summarise
 from epilm.trials.trial_text import best_line, text_of
+from epilm.trials.verdicts import judge, paired
 
 
 def design_of(*claims: Claim) -> Design:

@@ -59,13 +59,8 @@ def compare(
 
     from epilm.sharding.spread import spread_out
     from epilm.shards import PartWritten
-    from epilm.trials.compare import (
-        compare_sets,
-        competitors_of,
-        learning_of,
-        with_ensembles,
-        with_scores,
-    )
+    from epilm.trials.compare import compare_sets, with_scores
+    from epilm.trials.competitors import competitors_of, learning_of, with_ensembles
     from epilm.trials.manifest import sets_of
     from epilm.trials.trial_shards import compare_shard
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from epilm.trials.trial_table import ERRORS, Claim, Design, Verdict, judge_pair, paired, spread
+from epilm.trials.trial_table import Claim, Design, spread
+from epilm.trials.verdicts import ERRORS, Verdict, judge_pair, paired
 
 TWIN = "random"  # the first model's network without pre-training
 Rows = Sequence[Mapping[str, Any]]

@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,9 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import EpilmError, InputError, TrainingError, UsageError, nearest
-from epilm.finetuning.preset import PRESETS, find_preset
 from epilm.motifs.formats import read_collection
 from epilm.plots.page import Page, duration
 from epilm.tasks.base import describe
-from epilm.trials.choices import Networks
 from epilm.trials.learn import (
     WITHOUT_CHANCE,
     Answers,
@@ -483,107 +481,3 @@ def _digest(stamp: Mapping[str, Any]) -> str:
 def _why(error: Exception) -> str:
     """The reason as a row keeps it; of what is no mistake of a user's, its kind too."""
     return str(error) if isinstance(error, EpilmError) else f"{type(error).__name__}: {error}"
-
-
-def competitors_of(texts: Iterable[str]) -> list[Competitor]:
-    """Read NAME=RUN and NAME=RUN@FUSION, several of which may stand in one word with commas.
-
-    One name for several runs says that they are pre-trainings of one recipe: each is a competitor,
-    NAME.1 and on, and together they are the group NAME.
-
-    Raises
-    ------
-    UsageError
-        If there is no "=", or a run stands twice under one name.
-
-    Examples
-    --------
-    >>> [(c.name, c.checkpoint, c.fusion) for c in competitors_of(["a=run,b=run@concat"])]
-    [('a', 'run', 'none'), ('b', 'run', 'concat')]
-    >>> [(c.name, c.checkpoint, c.group) for c in competitors_of(["lab=seed1", "lab=seed2"])]
-    [('lab.1', 'seed1', 'lab'), ('lab.2', 'seed2', 'lab')]
-    """
-    out = []
-    for text in (one for words in texts for one in words.split(",")):
-        name, equals, where = text.partition("=")
-        if not equals:
-            raise UsageError("a model is NAME=RUN", where=f"--models {text}")
-        path, _, fusion = where.partition("@")
-        out.append(Competitor(name, path, fusion=fusion or "none"))
-    return _grouped(out)
-
-
-def with_ensembles(models: Sequence[Competitor]) -> list[Competitor]:
-    """Add, of each recipe that has several pre-trainings, NAME.ensemble: their mean.
-
-    Raises
-    ------
-    UsageError
-        If no recipe has.
-
-    Examples
-    --------
-    >>> made = with_ensembles(competitors_of(["lab=seed1", "lab=seed2", "other=run"]))
-    >>> [(c.name, c.members) for c in made[2:]]
-    [('other', ()), ('lab.ensemble', ('lab.1', 'lab.2'))]
-    """
-    groups: dict[str, list[Competitor]] = {}
-    for model in models:
-        if model.group:
-            groups.setdefault(model.group, []).append(model)
-    if not groups:
-        raise UsageError(
-            "an ensemble is of several pre-trainings of one recipe",
-            where="--ensemble",
-            found=", ".join(model.name for model in models) or "no model",
-            do="Give them one name: --models lab=RUN1 lab=RUN2.",
-        )
-    joined = [
-        replace(
-            mine[0],
-            name=f"{group}.ensemble",
-            checkpoint=" + ".join(model.checkpoint for model in mine),
-            group="",
-            members=tuple(model.name for model in mine),
-        )
-        for group, mine in groups.items()
-    ]
-    return [*models, *joined]
-
-
-def _grouped(models: Sequence[Competitor]) -> list[Competitor]:
-    names = [model.name for model in models]
-    out: list[Competitor] = []
-    for at, model in enumerate(models):
-        if names.count(model.name) > 1:
-            if model in models[:at]:
-                raise UsageError(
-                    "the same run stands twice under one name",
-                    where="--models",
-                    found=f"{model.name}={model.checkpoint}",
-                    expected="several pre-trainings of one recipe, each a run of its own",
-                )
-            number = names[: at + 1].count(model.name)
-            model = replace(model, name=f"{model.name}.{number}", group=model.name)
-        out.append(model)
-    return out
-
-
-def learning_of(
-    learning: Networks, models: Sequence[Competitor] = ()
-) -> tuple[Learning, list[float]]:
-    """Settings of the networks, and the rates to choose among where there are several.
-
-    Where no rate is given it is 2e-4, as the papers' sizes want it; if lab recipes pre-trained all
-    the models it is that of their preset.
-    """
-    values = asdict(learning)
-    rates = values.pop("lr") or [_usual_rate(models)]
-    return Learning(lr=rates[0], **values), rates if len(rates) > 1 else []
-
-
-def _usual_rate(models: Sequence[Competitor]) -> float:
-    presets = {find_preset(each.checkpoint)[0] for each in models if not each.members}
-    if len(presets) != 1 or presets == {"none"}:
-        return 2e-4
-    return float(PRESETS[presets.pop()].values["lr"])

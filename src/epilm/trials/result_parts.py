@@ -35,7 +35,8 @@ from epilm.trials.trial_page import (
     comparison_command,
     design_of,
 )
-from epilm.trials.trial_table import Design, Verdict, judge, over_baselines, said_level
+from epilm.trials.trial_table import Design
+from epilm.trials.verdicts import Verdict, judge, over_baselines, said_level
 
 _ABLATIONS = ("ablation.json", "ablation_data.json")
 _TOLD = (  # settings

@@ -26,8 +26,9 @@ from epilm.trials.row_files import Row
 from epilm.trials.study import Study, kept_study
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_page import paper_sections
-from epilm.trials.trial_table import judge, over_baselines, said_level, summarise
+from epilm.trials.trial_table import summarise
 from epilm.trials.trial_text import shown
+from epilm.trials.verdicts import judge, over_baselines, said_level
 
 
 def study_page(folder: Path) -> Page:

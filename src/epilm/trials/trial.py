@@ -23,8 +23,9 @@ from epilm.errors import TrainingError, UsageError
 from epilm.plots.page import Page, load_json, write_page
 from epilm.recipes.recipe import flat
 from epilm.trials.row_files import Row, append_row, read_rows
-from epilm.trials.trial_table import Design, Verdict, judge, scored, summarise
+from epilm.trials.trial_table import Design, scored, summarise
 from epilm.trials.trial_text import text_of, write_tables
+from epilm.trials.verdicts import Verdict, judge
 
 PAGE = "report.html"
 FIRST_SEED = 1  # the settings of a shipped description were chosen on the world of seed 0

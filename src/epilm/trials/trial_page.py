@@ -35,17 +35,14 @@ from epilm.trials.row_files import Row
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_table import (
     Design,
-    Verdict,
     Words,
     beside_paper,
-    judge,
-    over_baselines,
     published_scores,
-    said_level,
     said_over_settings,
     summarise,
 )
 from epilm.trials.trial_text import MOST_SAID, best_line, name_of, shown
+from epilm.trials.verdicts import Verdict, judge, over_baselines, said_level
 
 CLASSIFIER_SCORES = ("auroc", "ap", "auprc_dg", "accuracy")
 COMPARISON = Words(

@@ -12,15 +12,12 @@ from epilm.metrics.bin_scores import HEADS
 from epilm.trials.trial_table import (
     Design,
     beside_paper,
-    gap_text,
-    judge,
-    over_baselines,
     over_settings,
     published_scores,
-    said_level,
     said_over_settings,
     summarise,
 )
+from epilm.trials.verdicts import gap_text, judge, over_baselines, said_level
 
 MOST_SAID = 12  # lines on arms that a baseline is as good as
 

@@ -135,6 +135,7 @@ def judge_pair(
 
     Examples
     --------
+    >>> from epilm.trials.trial_table import Words
     >>> words = Words("a comparison", "", "", "set", "who", "", ("auroc",), (), ("auroc",), "")
     >>> arms = {"lab.1": [0.8, 0.9], "lab.2": [0.9, 0.9], "lab.3": [0.95, 0.95], "cnn": [0.7, 0.8]}
     >>> rows = {k: [{"seed": n, "auroc": v} for n, v in enumerate(v)] for k, v in arms.items()}

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from epilm.errors import InputError, UsageError
+from epilm.finetuning.evaluate import evaluate
+from epilm.finetuning.finetune import finetune
 from epilm.tasks import tfbs
 from epilm.tasks.base import LETTERS
 from epilm.tasks.shuffle import dinucleotide_counts
@@ -164,6 +166,28 @@ def test_fasta_of_positives_alone_is_shuffled(tmp_path):
     rows = tfbs.load(tmp_path / "p.fa")
     assert rows.counts() == {"all": [2, 2]}
     assert rows.lengths.tolist() == [12, 14, 12, 14]
+
+
+def test_rows_that_are_made_in_another_way_than_those_of_the_run_are_said(world, tmp_path):
+    data = {"genome": world / "g.fa", "negatives": "gc", "margin_bp": 40}
+    options = {"epochs": 1, "batch_size": 32, "device": "cpu", "test": ("chr2",)}
+    finetune(
+        "tfbs",
+        world / "p.narrowPeak",
+        tmp_path / "ft",
+        checkpoint="cnn",
+        say=lambda line: None,
+        **data | options,
+    )
+    said = []
+    how = {"device": "cpu", "genome": world / "g.fa", "say": said.append}
+    evaluate(tmp_path / "ft", data=world / "p.narrowPeak", **how)
+    notes = [line for line in said if line.startswith("note: the run learned from rows of")]
+    assert len(notes) == 2
+    assert "--negatives gc, these are of --negatives shuffle; say --negatives gc" in notes[0]
+    said.clear()
+    evaluate(tmp_path / "ft", data=world / "p.narrowPeak", **how | data)
+    assert not [line for line in said if line.startswith("note: the run learned")]
 
 
 def test_real_peaks(real_data):

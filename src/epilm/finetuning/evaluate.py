@@ -4,16 +4,22 @@ What is scored and against what, the task says (`Task.evaluate`); what the model
 one predictor.
 """
 
+import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
 from epilm.device import choose_device
 from epilm.errors import UsageError
 from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, task_of
+from epilm.finetuning.run_folder import TASK
 from epilm.finetuning.scorer import BATCH, open_scorer
 from epilm.tasks import TASKS, find_task
 from epilm.tasks.contract import Say, options_from
+
+# Where data lie, and what is drawn of them: not how a row is made.
+_PLACES = frozenset(("negative", "data_seed", "split"))
 
 
 def evaluate(
@@ -69,6 +75,9 @@ def evaluate(
         if device != "auto":
             choose_device(device)  # absent is refused, as everywhere
             say(f"--device {device} is not used: predictions made before are scored")
+    if predicts and not isinstance(run, Finetuned):
+        for note in _made_otherwise(Path(run), given):
+            say(note)
     score = None
     if is_model:
         score = open_scorer(
@@ -81,3 +90,22 @@ def evaluate(
         if (own := score.about["task"]) != chosen.name and own not in chosen.aliases:
             say(f"note: the model was made for {own}, the data are read as {chosen.name}")
     return chosen.evaluate(run, data, given, score, say)
+
+
+def _made_otherwise(run: Path, given: Any) -> list[str]:
+    """Say which rows would be made in another way than those that the run learned from, because it
+    was not said how.
+    """
+    path = run / TASK
+    named = json.loads(path.read_text(encoding="utf-8")).get("named", {}) if path.is_file() else {}
+    out = []
+    for each in fields(given):
+        learned, now = named.get(each.name), getattr(given, each.name)
+        how = each.metadata.get("data") and each.name not in _PLACES
+        if how and isinstance(learned, str | int | float) and now == each.default != learned:
+            option = f"--{each.name.replace('_', '-')}"
+            out.append(
+                f"note: the run learned from rows of {option} {learned}, these are of {option}"
+                f" {now}; say {option} {learned} to have them alike"
+            )
+    return out

@@ -115,7 +115,7 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
     }
     settings = {"epochs": 2, "lr": 1e-3, "betas": [0.9, 0.999], "beside": [], "both_strands": True}
     plan = {"sets": sets, "settings": settings, "models": models}
-    plan["about"] = {"manifest": "sets.tsv"}
+    plan["about"] = {"manifest": "sets.tsv", "genome": ["a.2bit", "b.fa.gz"]}
     folder = compared(tmp_path / "cmp", rows)
     (folder / "plan.json").write_text(json.dumps(plan))
     text = write_results([folder], tmp_path / "out").read_text()
@@ -127,7 +127,8 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
     assert sorted(line[:2]) == ["lab, 3 pre-trainings 0.750", "random 0.750"]
     assert "lab.3" not in above
     assert (
-        "epilm compare --manifest sets.tsv --models lab=run1 lab=run2 lab=run3"
+        "epilm compare --manifest sets.tsv --genome a.2bit --genome b.fa.gz"
+        " --models lab=run1 lab=run2 lab=run3"
         " --baselines random,kmer,cnn --epochs 2 --both-strands --lr 0.001 --seeds 3" in text
     )
     assert "* Sets: 2 (task tfbs, data x.tsv, test chr22)" in text
@@ -151,6 +152,22 @@ def test_many_sets_are_a_row_each_and_pretrainings_of_one_recipe_one_column(tmp_
     assert "b: lab is below a trivial baseline, random" in text
     assert "lab.1 is" not in text  # the group is judged; each pre-training stays in the numbers
     assert "\tlab.2\tauroc\t2\t" in (tmp_path / "out/results.tsv").read_text()
+
+
+def test_an_ensemble_is_said_by_the_option_and_by_its_members(tmp_path):
+    arms = {"lab.1": 0.8, "lab.2": 0.9, "lab.ensemble": 0.95}
+    rows = [row(arm, 0, value, set="a", seconds=60.0) for arm, value in arms.items()]
+    models = [{"name": f"lab.{n}", "checkpoint": f"run{n}", "group": "lab"} for n in (1, 2)]
+    joined = {"name": "lab.ensemble", "checkpoint": "run1 + run2", "members": ["lab.1", "lab.2"]}
+    sets = {"a": {"about": {"task": "tfbs", "given": {}}}}
+    plan = {"sets": sets, "settings": {}, "models": [*models, joined]}
+    plan["about"] = {"manifest": "sets.tsv"}
+    folder = compared(tmp_path / "cmp", rows)
+    (folder / "plan.json").write_text(json.dumps(plan))
+    text = write_results([folder], tmp_path / "out").read_text()
+    assert "--models lab=run1 lab=run2 --ensemble --baselines '' " in text
+    assert "* Model lab.ensemble: the mean of lab.1, lab.2" in text
+    assert "* Time: lab.1 1.0 minutes for 1; lab.2 1.0 minutes for 1\n" in text  # not for nothing
 
 
 def test_published_rows_stand_beside_a_cohort_that_names_them(tmp_path):

@@ -372,7 +372,12 @@ class ManifestRows(SetRows):
             name: {"about": stamp | ({"beside": beside[name]} if beside[name] else {})}
             for name, stamp in self._stamps.items()
         }
-        return super().plan() | {"sets": sets, "about": {"manifest": self.manifest.path}}
+        about: dict[str, Any] = {"manifest": self.manifest.path}
+        given = self.manifest.genome
+        paths = given if isinstance(given, list | tuple) else [given] if given else []
+        if paths and all(isinstance(path, str | Path) for path in paths):
+            about["genome"] = [str(path) for path in paths]
+        return super().plan() | {"sets": sets, "about": about}
 
     def keys(self, seeds: Sequence[int]) -> list[Key]:
         """Set after set, as in the manifest."""

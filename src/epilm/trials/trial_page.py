@@ -199,6 +199,7 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
     arms = dict.fromkeys(r["competitor"] for r in rows if r.get("competitor"))
     beside = [arm for arm in arms if arm not in names]
     words = [f"epilm compare --manifest {manifest}"]
+    words += [f"--genome {path}" for path in plan["about"].get("genome", ())]
     words += [f"--models {' '.join(starts)}"] if starts else []
     words += ["--ensemble"] if any(m.get("members") for m in models) else []
     words += [f"--baselines {','.join(beside) or repr('')}"]

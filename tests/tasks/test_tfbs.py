@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from epilm.errors import InputError, UsageError
+from epilm.finetuning.ensemble import ensemble
 from epilm.finetuning.evaluate import evaluate
 from epilm.finetuning.finetune import finetune
 from epilm.tasks import tfbs
@@ -185,6 +186,21 @@ def test_rows_that_are_made_in_another_way_than_those_of_the_run_are_said(world,
     notes = [line for line in said if line.startswith("note: the run learned from rows of")]
     assert len(notes) == 2
     assert "--negatives gc, these are of --negatives shuffle; say --negatives gc" in notes[0]
+    # Likewise of the model folder, and of an ensemble, which has no run of its own.
+    finetune(
+        "tfbs",
+        world / "p.narrowPeak",
+        tmp_path / "ft2",
+        checkpoint="cnn",
+        say=lambda line: None,
+        seed=1,
+        **data | options,
+    )
+    ensemble([tmp_path / "ft", tmp_path / "ft2"], tmp_path / "all")
+    for model in (tmp_path / "ft/model", tmp_path / "all"):
+        said.clear()
+        evaluate(model, data=world / "p.narrowPeak", **how)
+        assert [line for line in said if line in notes] == notes
     said.clear()
     evaluate(tmp_path / "ft", data=world / "p.narrowPeak", **how | data)
     assert not [line for line in said if line.startswith("note: the run learned")]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from epilm.errors import InputError, UsageError
 from epilm.finetuning.finetuned import Finetuned, load_finetuned
+from epilm.finetuning.run_folder import TASK
 from epilm.hub.provenance import memories
 from epilm.models.ensemble import Ensemble
 from epilm.shards import digest_of_weights
@@ -95,8 +96,14 @@ def ensemble(runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = F
             for run, model, scale in zip(runs, models, scales, strict=True)
         ],
     }
-    if lengths := [each for model in models if (each := _lengths_of(model))]:
+    runs_of = [_run_of(model) for model in models]
+    if lengths := [each for kept in runs_of if (each := (kept.get("set") or {}).get("length_bp"))]:
         about["length_bp"] = [min(low for low, _ in lengths), max(high for _, high in lengths)]
+    about["named"] = {
+        key: value
+        for key, value in runs_of[0].get("named", {}).items()
+        if all(kept.get("named", {}).get(key) == value for kept in runs_of)
+    }
     if seen := _seen(models):
         about["pretraining"] = seen
     joined = Finetuned(Ensemble([m.network for m in models], scales).eval(), first.spec, about)
@@ -172,13 +179,13 @@ def _seen(models: Sequence[Finetuned]) -> dict[str, Any]:
     return last | {"before": before}
 
 
-def _lengths_of(model: Finetuned) -> list[int]:
-    """Bases of the shortest and longest sequence of a run; nothing where it is not kept."""
-    path = None if model.path is None else model.path.parent / "task.json"
+def _run_of(model: Finetuned) -> dict[str, Any]:
+    """What the run of a member keeps of its data; nothing where the folder is a model alone."""
+    path = None if model.path is None else model.path.parent / TASK
     if path is None or not path.is_file():
-        return []
-    of_set = json.loads(path.read_text(encoding="utf-8")).get("set")
-    return list((of_set or {}).get("length_bp", ()))
+        return {}
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept
 
 
 def _told_of(model: Finetuned) -> Told | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from epilm.device import choose_device
 from epilm.errors import UsageError
-from epilm.finetuning.finetuned import Finetuned, is_finetuned, load_finetuned, task_of
+from epilm.finetuning.finetuned import Finetuned, about_at, is_finetuned, load_finetuned, task_of
 from epilm.finetuning.run_folder import TASK
 from epilm.finetuning.scorer import BATCH, open_scorer
 from epilm.tasks import TASKS, find_task
@@ -96,8 +96,10 @@ def _made_otherwise(run: Path, given: Any) -> list[str]:
     """Say which rows would be made in another way than those that the run learned from, because it
     was not said how.
     """
-    path = run / TASK
-    named = json.loads(path.read_text(encoding="utf-8")).get("named", {}) if path.is_file() else {}
+    # Beside the model of a run; an ensemble keeps it itself.
+    path = next((each / TASK for each in (run, run.parent) if (each / TASK).is_file()), None)
+    kept = (about_at(run) or {}) if path is None else json.loads(path.read_text(encoding="utf-8"))
+    named = kept.get("named", {})
     out = []
     for each in fields(given):
         learned, now = named.get(each.name), getattr(given, each.name)

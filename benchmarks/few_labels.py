@@ -34,6 +34,7 @@ HEADER = "name\ttask\tdata\texclude\tnegatives\tvalid\ttest\tfactor"
 MOTIFS = "JASPAR2018_CORE_fungi_non-redundant.counts.jaspar.gz"
 ARMS = {
     "lab": "pre-trained",
+    "frozen": "pre-trained, frozen",
     "random": "the same network, random start",
     "cnn": "small CNN",
     "kmer": "6-mers, regression",
@@ -46,8 +47,8 @@ for seed in 1 2 3; do epilm pretrain dnabert_lab --size small --store {out}/stor
       --out {out}/lab$seed --set 'samples.holdout_chroms=[{held}]' --set samples.window_bp=101 \\
       --set train.seed=$seed {shape}; done
 epilm compare --manifest {out}/sets.tsv --genome {data}/sacCer3.2bit --models {models} \\
-      --motifs {data}/{motifs} --baselines random,kmer,motif --both-strands --lr 1e-3 \\
-      --batch-size 16 --epochs 30 --patience 6 --seeds 1 --out {out}/compared
+      {frozen} --motifs {data}/{motifs} --baselines random,kmer,motif --both-strands --lr 1e-3 \\
+      --batch-size 16 --epochs 30 --patience 6 --seeds 1 --out {out}/few_labels
 epilm compare --manifest {out}/targets.tsv --genome {data}/sacCer3.2bit --models {models} \\
       --motifs {data}/{motifs} --baselines random,cnn,kmer,motif,motifs --both-strands --lr 1e-3 \\
       --epochs 8 --patience 3 --seeds 1 --out {out}/targets"""
@@ -59,10 +60,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--draw", action="store_true", help="the curve of OUT/compared")
+    parser.add_argument("--draw", action="store_true", help="the curve of OUT/few_labels")
     at = parser.parse_args()
     if at.draw:
-        print(draw(at.out / "compared", at.out / "few_labels"))
+        print(draw(at.out / "few_labels", at.out / "curve"))
         return
     at.out.mkdir(parents=True, exist_ok=True)
     motifs = read_motifs(at.data / MOTIFS)
@@ -75,7 +76,9 @@ def main() -> None:
     write_sets(at.data / "chipexo_chexmix", at.out)
     write_targets(at.data / "chipexo_chexmix", {m.name.upper() for m in motifs}, at.out)
     models = " ".join(f"lab={at.out}/lab{seed}" for seed in (1, 2, 3))
-    named = {"motifs": MOTIFS, "held": ",".join(TEST + VALID), "shape": SHAPE, "models": models}
+    frozen = models.replace("lab=", "frozen=").replace(" ", "@frozen ") + "@frozen"
+    named = {"motifs": MOTIFS, "held": ",".join(TEST + VALID), "shape": SHAPE}
+    named |= {"models": models, "frozen": frozen}
     print(COMMANDS.format(data=at.data, out=at.out, **named))
 
 

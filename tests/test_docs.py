@@ -56,7 +56,6 @@ FOREIGN = {
     "--from",
     "--array",  # of sbatch
     "--draw",  # of benchmarks.few_labels
-    "--random",  # of benchmarks.frozen_embeddings
     "--element",  # of benchmarks.risk_simulated
     "--pull",  # of tools/two_hosts.py
     "--rate",

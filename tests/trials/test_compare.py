@@ -7,7 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score as ap
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from epilm.baselines import sequence_models as simple
 from epilm.cli import main
@@ -425,6 +429,90 @@ def test_an_ensemble_is_the_mean_of_what_its_members_said(tmp_path, data, monkey
     assert "lab.ensemble" in (tmp_path / "d/report.html").read_text()
     with pytest.raises(UsageError, match="an ensemble is of several pre-trainings of one recipe"):
         with_ensembles(competitors_of([f"lab={tmp_path / 'run1'}"]))
+
+
+def test_a_frozen_model_is_a_regression_over_its_vectors(tmp_path, data):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    long = replace(spec, encoder=replace(SIZE, max_positions=40))
+    before = build_model(long, seed=1)
+    save_model(tmp_path / "run", before, long, {})
+    models = competitors_of([f"vectors={tmp_path / 'run'}@frozen"])
+    own = replace(FAST, both_strands=True)
+    asked = {"models": models, "baselines": ("random",), "settings": own, "say": print}
+    made = compare_sets([data], tmp_path / "c", seeds=(0, 1), **asked)
+    rows = {(row["competitor"], row["seed"]): row for row in made.rows}
+    # Without chance, so one row; its random twin has one a seed.
+    assert set(rows) == {("vectors", 0), ("random", 0), ("random", 1)}
+    assert rows["random", 0]["auroc"] != rows["random", 1]["auroc"]
+
+    def vectors(model, part):
+        letters = ["".join("ACGT"[c] for c in line) for line in data.rows.part(part).codes]
+        other = [line[::-1].translate(str.maketrans("ACGT", "TGCA")) for line in letters]
+        return sum(model.embed(each, pooling="mean") for each in (letters, other)) / 2
+
+    def scores(model):
+        x = {part: vectors(model, part) for part in ("train", "valid", "test")}
+        y = {part: data.rows.part(part).labels for part in x}
+        fits = [
+            make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000)).fit(
+                x["train"], y["train"]
+            )
+            for c in (1.0, 0.1, 0.01, 0.001, 0.0001)
+        ]
+        best = max(fits, key=lambda m: ap(y["valid"], m.predict_proba(x["valid"])[:, 1]))
+        said = best.predict_proba(x["test"])[:, 1]
+        return roc_auc_score(y["test"], said), matthews_corrcoef(y["test"], said > 0.5)
+
+    opened = load(tmp_path / "run")
+    auroc, mcc = scores(opened)
+    assert rows["vectors", 0]["auroc"] == pytest.approx(auroc, abs=1e-6)
+    assert rows["vectors", 0]["mcc"] == pytest.approx(mcc, abs=1e-6)
+    task, lone = find_task("sequences"), SequenceOptions(split="given", seed=1)
+    lesson = task.lesson(data.rows, lone, print)
+    start, _ = prepare(task, lesson, lone, tmp_path / "run", init="random")  # what is fine-tuned
+    twin = replace(opened, model=start.network)
+    assert rows["random", 1]["auroc"] == pytest.approx(scores(twin)[0], abs=1e-6)
+    # No weight was changed.
+    assert all(
+        torch.equal(value, before.state_dict()[name])
+        for name, value in load(tmp_path / "run").model.state_dict().items()
+    )
+    text = (tmp_path / "c/report.html").read_text()
+    assert "vectors" in text
+
+
+def test_frozen_models_group_and_join_as_others_do(tmp_path, data):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    for seed in (1, 2):
+        save_model(tmp_path / f"run{seed}", build_model(spec, seed=seed), spec, {})
+    models = competitors_of([f"v={tmp_path / f'run{seed}'}@frozen" for seed in (1, 2)])
+    asked = {"baselines": (), "seeds": (0, 1), "settings": FAST, "say": print}
+    made = compare_sets([data], tmp_path / "c", models=with_ensembles(models), **asked)
+    assert [(row["competitor"], row["seed"]) for row in made.rows] == [
+        ("v.1", 0),
+        ("v.2", 0),
+        ("v.ensemble", 0),
+    ]
+    assert {line["competitor"]: line["seeds"] for line in made.table}["v"] == 2
+    plan = json.loads((tmp_path / "c/plan.json").read_text())
+    assert [model["frozen"] for model in plan["models"]] == [True] * 3
+
+
+def test_what_a_frozen_model_cannot_have_is_refused(tmp_path, data):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    save_model(tmp_path / "run", build_model(spec, seed=1), spec, {})
+    [model] = competitors_of([f"v={tmp_path / 'run'}@frozen"])
+    short = replace(data, rows=replace(data.rows, lengths=np.full(160, 2)))
+    with pytest.raises(InputError, match="sequence is too short"):
+        compare([short], tmp_path / "c", models=[model], baselines=(), settings=FAST)
+    judged = replace(data.rows, split=np.where(data.rows.split == "valid", "", data.rows.split))
+    with pytest.raises(InputError, match="no valid rows to choose the penalty on"):
+        compare([replace(data, rows=judged)], tmp_path / "c", models=[model], baselines=())
+    with pytest.raises(CheckpointError, match="nowhere"):
+        compare([data], tmp_path / "c", models=competitors_of(["v=nowhere@frozen"]))
+    with pytest.raises(UsageError, match="Did you mean frozen"):
+        competitors_of(["v=run@frozn"])
+    assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(("recipe", "rate"), [("dnabert_lab", 2e-3), ("dbert_base", 2e-4)])

@@ -161,18 +161,72 @@ def fit_kmer(
 
 
 @dataclass
-class MotifModel:
-    """Logistic regression on best motif scores: one motif, or all of them."""
+class VectorModel:
+    """Logistic regression on standardised vectors: of motif scores, of a frozen model."""
 
-    motifs: list[Any]
     scaler: Any
     model: Any
     chosen: dict[str, Any] = field(default_factory=dict)
 
+    def probabilities(self, vectors: NDArray[Any]) -> Floats:
+        """Give (N, C) probabilities of vectors (N, D)."""
+        return np.asarray(self.model.predict_proba(self.scaler.transform(vectors)), np.float64)
+
+
+def fit_vectors(
+    vectors: NDArray[Any],
+    labels: NDArray[np.int64],
+    valid_vectors: NDArray[Any],
+    valid_labels: NDArray[np.int64],
+) -> VectorModel:
+    """Fit logistic regression on standardised vectors; the penalty is chosen on the valid rows.
+
+    Parameters
+    ----------
+    vectors, valid_vectors : float (N, D), (V, D)
+    labels, valid_labels : int64 (N,), (V,)
+
+    Returns
+    -------
+    VectorModel
+        `chosen` says C and the AP on valid (AUROC where there are more than two classes).
+
+    Examples
+    --------
+    >>> x = np.array([[0.0], [0.1], [0.9], [1.0]])
+    >>> y = np.array([0, 0, 1, 1])
+    >>> made = fit_vectors(x, y, x, y)
+    >>> made.chosen, made.probabilities(x).argmax(1).tolist()
+    ({'C': 1.0, 'valid_ap': 1.0}, [0, 0, 1, 1])
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(vectors)
+    learn, check = scaler.transform(vectors), scaler.transform(valid_vectors)
+    top, best = -np.inf, None
+    # From the weakest: with one motif the order of scores, and so AP, is the same for all, and a
+    # strong one leaves them flat.
+    for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4):
+        model = LogisticRegression(C=penalty, max_iter=1000).fit(learn, labels)
+        score = _choose_by(valid_labels, model.predict_proba(check))
+        if score > top + 1e-9:
+            top, best = score, VectorModel(scaler, model, {"C": penalty, "valid_ap": score})
+    assert best is not None
+    return best
+
+
+@dataclass
+class MotifModel:
+    """Logistic regression on best motif scores: one motif, or all of them."""
+
+    motifs: list[Any]
+    model: VectorModel
+    chosen: dict[str, Any] = field(default_factory=dict)
+
     def probabilities(self, rows: LabelledSequences) -> Floats:
         """Give (N, C) probabilities."""
-        scores = best_of_sequences(rows.codes, rows.lengths, self.motifs)
-        return np.asarray(self.model.predict_proba(self.scaler.transform(scores)), np.float64)
+        return self.model.probabilities(best_of_sequences(rows.codes, rows.lengths, self.motifs))
 
 
 def fit_motif(
@@ -199,27 +253,14 @@ def fit_motif(
     InputError
         If no motif has that name.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     collection = read_collection(motifs)
     used = motifs_of(collection, factor) if factor else list(collection)
-    scores = best_of_sequences(train.codes, train.lengths, used)
-    scaler = StandardScaler().fit(scores)
-    learn, check = (
-        scaler.transform(scores),
-        scaler.transform(best_of_sequences(valid.codes, valid.lengths, used)),
+    scores, valid_scores = (
+        best_of_sequences(rows.codes, rows.lengths, used) for rows in (train, valid)
     )
-    top, best = -np.inf, None
-    # From the weakest: with one motif the order of scores, and so AP, is the same for all, and a
-    # strong one leaves them flat.
-    for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4):
-        model = LogisticRegression(C=penalty, max_iter=1000).fit(learn, train.labels)
-        score = _choose_by(valid.labels, model.predict_proba(check))
-        if score > top + 1e-9:
-            top, best = score, model
+    model = fit_vectors(scores, train.labels, valid_scores, valid.labels)
     names = [f"{m.id} {m.name}" for m in used] if factor else f"all {len(used)}"
-    return MotifModel(used, scaler, best, {"motifs": names, "valid_ap": top})
+    return MotifModel(used, model, {"motifs": names, "valid_ap": model.chosen["valid_ap"]})
 
 
 def _choose_by(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:

@@ -58,16 +58,15 @@ def begin_trunk(
     k: int,
 ) -> tuple[Trunk, list[str]]:
     """A trunk, pre-trained or not, and what is to be said of it."""
-    seed = seed_of(options)  # trunk and head are functions of the seed
     if name in RANDOM:
         spec = _new_spec(name, lesson, about["fusion"], motifs, size, k)
         where = f"a random {size} {spec.name}, k={spec.k}"
-        return Trunk(build_model(spec, seed=seed), spec, {}, where), []
+        return Trunk(random_twin(spec, options), spec, {}, where), []
     loaded, spec, extra, where = load_pretrained(name)
     if lesson.store is not None and init == "checkpoint":
         check_assembly(lesson.store, extra, where, meant=getattr(options, "other_assembly", False))
     if init == "random":
-        source = build_model(_bare(spec), seed=seed)
+        source = random_twin(spec, options)
         return Trunk(source, spec, extra, f"random weights in the shape of {where}"), []
     told = tile_positions(loaded, spec)
     about["pretraining"] = memory(extra, where)
@@ -154,17 +153,18 @@ def _of_taught(task: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def seed_of(options: Any) -> int:
-    """Seed of trunk and head."""
+    """Seed of trunk and head, which are functions of it."""
     return int(options.seed) * 7919 + 31
 
 
-def _bare(spec: ModelSpec) -> ModelSpec:
-    """The spec without the weights its recipe started from."""
-    return replace(
+def random_twin(spec: ModelSpec, options: Any) -> GeneBERT | EBERT:
+    """A model of that shape without a past: not even the weights its recipe started from."""
+    bare = replace(
         spec,
         encoder=replace(spec.encoder, init=None),
         tower=replace(spec.tower, weights=None),
     )
+    return build_model(bare, seed=seed_of(options))
 
 
 def _new_spec(

@@ -83,8 +83,9 @@ class Field:
     """Who competes, and how often."""
 
     models: list[str] | None = None
-    """NAME=RUN, or NAME=RUN@concat and NAME=RUN@cross_attention to read the motif scores of the
-    input too."""
+    """NAME=RUN; NAME=RUN@concat and NAME=RUN@cross_attention read the motif scores of the input
+    too; of NAME=RUN@frozen no weight is changed: a logistic regression over the mean of its
+    tokens."""
     ensemble: bool = False
     """Where one NAME has several runs, one competitor more: NAME.ensemble, the mean of their logits
     (what epilm ensemble makes of fine-tuned runs)."""

@@ -23,6 +23,7 @@ from epilm.errors import EpilmError, InputError, TrainingError, UsageError, near
 from epilm.motifs.formats import read_collection
 from epilm.plots.page import Page, duration
 from epilm.tasks.base import describe
+from epilm.trials.frozen import answer_frozen, check_frozen
 from epilm.trials.learn import (
     WITHOUT_CHANCE,
     Answers,
@@ -218,8 +219,9 @@ class SetRows(Maker):
 
     def _keys_of(self, name: str, seeds: Sequence[int]) -> list[Key]:
         fixed = [arm for arm in WITHOUT_CHANCE if arm in self.baselines]
+        fixed += [model.name for model in self.models if not model.has_chance]
         arms: list[str] = [arm for arm in ("cnn", "random") if arm in self.baselines]
-        arms += [model.name for model in self.models]
+        arms += [model.name for model in self.models if model.has_chance]
         pairs = [(0, arm) for arm in fixed] + [(seed, arm) for seed in seeds for arm in arms]
         return [(seed, name, arm) for seed, arm in pairs]
 
@@ -250,7 +252,11 @@ class SetRows(Maker):
         """What a tuned model says of a set; kept while an ensemble may ask again."""
         key = (spec.seed, data.name, name)
         if key not in self._answers:
-            made = tune_model(self._entry(name), data, self.motifs, spec, self.lrs)
+            entry = self._entry(name)
+            if entry.frozen:
+                made = answer_frozen(entry, data, spec)
+            else:
+                made = tune_model(entry, data, self.motifs, spec, self.lrs)
             if not any(name in model.members for model in self.models):
                 return made
             self._answers = {k: v for k, v in self._answers.items() if k[:2] == key[:2]}
@@ -313,7 +319,11 @@ class SetRows(Maker):
         for name in [*names, *(["random"] if "random" in self.baselines else [])]:
             start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())
             if start not in self._shortest or width < self._shortest[start]:
-                check_start(self._entry(name), data, self.motifs, self.spec)
+                entry = self._entry(name)
+                if entry.frozen:
+                    check_frozen(entry, data)
+                else:
+                    check_start(entry, data, self.motifs, self.spec)
                 self._shortest[start] = width
         lacks = {name: self._lack(name, data, len(counts["valid"])) for name in self.baselines}
         return {(data.name, name): why for name, why in lacks.items() if why}
@@ -337,7 +347,7 @@ class SetRows(Maker):
         if not self.models:
             return Competitor("random", "random")
         first = self.models[0]
-        return Competitor("random", first.checkpoint, "random", first.fusion)
+        return Competitor("random", first.checkpoint, "random", first.fusion, frozen=first.frozen)
 
 
 @dataclass
@@ -475,7 +485,7 @@ class ManifestRows(SetRows):
 def _told(model: Competitor) -> dict[str, Any]:
     """A model as the plan keeps it."""
     told = asdict(model)
-    return {k: v for k, v in told.items() if k not in ("group", "members") or v}
+    return {k: v for k, v in told.items() if k not in ("group", "members", "frozen") or v}
 
 
 def _digest(stamp: Mapping[str, Any]) -> str:

@@ -1,18 +1,22 @@
-"""Who competes in a comparison: NAME=RUN as it is typed, pre-trainings of one recipe, their mean;
-and the rates that they learn at.
+"""Who competes in a comparison: NAME=RUN as it is typed, pre-trainings of one recipe, their mean,
+frozen models; and the rates that they learn at.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 
-from epilm.errors import UsageError
+from epilm.errors import UsageError, nearest
 from epilm.finetuning.preset import PRESETS, find_preset
 from epilm.trials.choices import Networks
 from epilm.trials.learn import Competitor, Learning
 
+FROZEN = "frozen"
+READINGS = ("concat", "cross_attention", FROZEN)  # of NAME=RUN@READING
+
 
 def competitors_of(texts: Iterable[str]) -> list[Competitor]:
-    """Read NAME=RUN and NAME=RUN@FUSION, several of which may stand in one word with commas.
+    """Read NAME=RUN, NAME=RUN@FUSION and NAME=RUN@frozen, several of which may stand in one word
+    with commas.
 
     One name for several runs says that they are pre-trainings of one recipe: each is a competitor,
     NAME.1 and on, and together they are the group NAME.
@@ -20,7 +24,8 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     Raises
     ------
     UsageError
-        If there is no "=", or a run stands twice under one name.
+        If there is no "=", behind "@" stands what is not known, or a run stands twice under one
+        name.
 
     Examples
     --------
@@ -28,14 +33,25 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     [('a', 'run', 'none'), ('b', 'run', 'concat')]
     >>> [(c.name, c.checkpoint, c.group) for c in competitors_of(["lab=seed1", "lab=seed2"])]
     [('lab.1', 'seed1', 'lab'), ('lab.2', 'seed2', 'lab')]
+    >>> [(c.name, c.checkpoint, c.frozen) for c in competitors_of(["vectors=run@frozen"])]
+    [('vectors', 'run', True)]
     """
     out = []
     for text in (one for words in texts for one in words.split(",")):
         name, equals, where = text.partition("=")
         if not equals:
             raise UsageError("a model is NAME=RUN", where=f"--models {text}")
-        path, _, fusion = where.partition("@")
-        out.append(Competitor(name, path, fusion=fusion or "none"))
+        path, at, how = where.partition("@")
+        if at and how not in READINGS:
+            raise UsageError(
+                "unknown way to read a model",
+                where=f"--models {text}",
+                found=how,
+                expected=" | ".join(f"{name}=RUN@{one}" for one in READINGS),
+                do=nearest(how, READINGS),
+            )
+        fusion = how if at and how != FROZEN else "none"
+        out.append(Competitor(name, path, fusion=fusion, frozen=how == FROZEN))
     return _grouped(out)
 
 

@@ -253,12 +253,18 @@ class Competitor:
     k: int = 6
     group: str = ""  # the name of several pre-trainings of one recipe
     members: tuple[str, ...] = ()  # of an ensemble: the competitors whose mean it is
+    frozen: bool = False  # a regression over its vectors, see `trials.frozen`
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether its rows differ by seed."""
+        return not self.frozen or self.init == "random"
 
     def start(self, motifs: Any) -> dict[str, Any]:
         """What fine-tuning takes of it."""
         fused = {"motifs": motifs if self.fusion != "none" else None}
         values = asdict(self)
-        own = ("name", "group", "members")
+        own = ("name", "group", "members", "frozen")
         return {key: values[key] for key in values if key not in own} | fused
 
 

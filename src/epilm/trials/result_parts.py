@@ -227,7 +227,8 @@ def _comparison(folder: Path) -> Part:
 def _start_of(model: Mapping[str, Any]) -> str:
     if members := model.get("members"):
         return f"the mean of {', '.join(members)}"
-    return f"{model['checkpoint']} ({model.get('init', 'checkpoint')})"
+    how = "frozen: a regression over its vectors" if model.get("frozen") else ""
+    return f"{model['checkpoint']} ({how or model.get('init', 'checkpoint')})"
 
 
 def _set_facts(sets: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

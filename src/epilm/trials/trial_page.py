@@ -29,6 +29,7 @@ from epilm.plots.style import as_image, figure
 from epilm.pretraining import run_page as chapters
 from epilm.trials.bench import LAB, WORLDS
 from epilm.trials.choices import Networks
+from epilm.trials.competitors import FROZEN
 from epilm.trials.descriptions import Ablation, Setting, kept_design
 from epilm.trials.learn import WITHOUT_CHANCE, comparison
 from epilm.trials.row_files import Row
@@ -84,12 +85,21 @@ def compared_of(plan: Mapping[str, Any]) -> Design:
             published[name, who] = scores
             sources["columns of the manifest"] = ""
     groups: dict[str, tuple[str, ...]] = {}
+    fixed = set(COMPARED.fixed)
     for model in plan.get("models", []):
         if group := model.get("group"):
             groups[group] = (*groups.get(group, ()), model["name"])
+        if model.get("frozen") and model.get("init") != "random":
+            fixed.add(model["name"])
     note = " ".join(filter(None, sources.values()))
+    source = "; ".join(sources)
     return replace(
-        COMPARED, published=published, source="; ".join(sources), note=note, groups=groups
+        COMPARED,
+        published=published,
+        source=source,
+        note=note,
+        groups=groups,
+        fixed=frozenset(fixed),
     )
 
 
@@ -192,6 +202,7 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
     starts = [
         f"{m.get('group') or m['name']}={m['checkpoint']}"
         + (f"@{m['fusion']}" if m.get("fusion", "none") != "none" else "")
+        + (f"@{FROZEN}" if m.get("frozen") else "")
         for m in models
         if not m.get("members")
     ]

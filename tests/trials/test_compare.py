@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ from epilm.trials.choices import Networks
 from epilm.trials.compare import compare, compare_sets
 from epilm.trials.competitors import competitors_of, learning_of, with_ensembles
 from epilm.trials.learn import Competitor, DataSet, tune_model
+from epilm.trials.results import write_results
 
 SIZE = EncoderSpec(hidden=8, layers=1, heads=2, ffn=8, max_positions=8)
 FAST = Learning(epochs=1, lr=1e-3, batch_size=16, device="cpu", precision="fp32")
@@ -496,6 +498,27 @@ def test_frozen_models_group_and_join_as_others_do(tmp_path, data):
     assert {line["competitor"]: line["seeds"] for line in made.table}["v"] == 2
     plan = json.loads((tmp_path / "c/plan.json").read_text())
     assert [model["frozen"] for model in plan["models"]] == [True] * 3
+    write_results([tmp_path / "c"], tmp_path / "results")
+    text = (tmp_path / "results/results.md").read_text()
+    assert f"* Model v.1: {tmp_path / 'run1'} (frozen: a regression over its vectors)" in text
+    assert "epochs" not in text  # nothing was fine-tuned
+
+
+def test_the_command_of_frozen_models_is_what_made_them(tmp_path, data, monkeypatch):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    save_model(tmp_path / "run", build_model(spec, seed=1), spec, {})
+    both = zip(data.rows.codes, data.rows.labels, strict=True)
+    rows = [f"{''.join('ACGT'[code] for code in line)},{label}" for line, label in both]
+    (tmp_path / "rows.csv").write_text("sequence,label\n" + "\n".join(rows) + "\n")
+    (tmp_path / "sets.tsv").write_text("name\ttask\tdata\nplanted\tsequences\trows.csv\n")
+    monkeypatch.chdir(tmp_path)
+    asked = (
+        "compare --manifest sets.tsv --models v=run@frozen --baselines random --both-strands"
+        " --seeds 2 --out c"
+    )
+    main(asked.split())
+    write_results(["c"], "results")
+    assert f"epilm {asked}\n" in Path("results/results.md").read_text()
 
 
 def test_what_a_frozen_model_cannot_have_is_refused(tmp_path, data):

@@ -69,7 +69,7 @@ def compare(
     settings, rates = learning_of(learning, models)
     if field.ensemble:
         models = with_ensembles(models)
-    if not learning.lr:
+    if not learning.lr and not (models and all(model.frozen for model in models)):
         print(f"lr {settings.lr:g}; --lr says otherwise", file=sys.stderr)
     how: dict[str, Any] = {
         "models": models,

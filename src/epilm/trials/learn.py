@@ -1,5 +1,5 @@
-"""How a row of a trial learns, predicts and is scored: the one file here that knows the functions
-of fine-tuning and of the baselines.
+"""How a row of a trial learns, predicts and is scored: with `frozen` the one file here that knows
+the functions of fine-tuning and of the baselines.
 
 Binding: one fine-tuning learns all factors of a setting, one forward pass serves all that have the
 same bins. Labelled sequences: a competitor is fitted and scored on the test rows.

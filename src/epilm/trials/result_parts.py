@@ -34,6 +34,8 @@ from epilm.trials.trial_page import (
     compared_of,
     comparison_command,
     design_of,
+    model_text,
+    settings_of,
 )
 from epilm.trials.trial_table import Design
 from epilm.trials.verdicts import Verdict, judge, over_baselines, said_level
@@ -187,11 +189,11 @@ def _comparison(folder: Path) -> Part:
     _need_rows(folder, rows)
     order = {name: at for at, name in enumerate(plan.get("sets", {}))}
     rows.sort(key=lambda row: order.get(row["set"], -1))
-    settings = plan.get("settings", {})
+    settings = settings_of(plan, rows)
     facts = _set_facts(dict(plan.get("sets", {})))
     # An ensemble's minutes are those of its members.
     joined = {model["name"] for model in plan.get("models", []) if model.get("members")}
-    facts += [(f"Model {model['name']}", _start_of(model)) for model in plan.get("models", [])]
+    facts += [(f"Model {model['name']}", model_text(model)) for model in plan.get("models", [])]
     facts += [
         ("Settings", ", ".join(f"{k} {settings[k]}" for k in _TOLD if settings.get(k))),
         ("Threshold", _THRESHOLDS[settings.get("threshold", "half")]),
@@ -222,13 +224,6 @@ def _comparison(folder: Path) -> Part:
         tables = [set_table(design, rows, s, [*dict.fromkeys(models)]) for s in _OVER_SETS]
         part.tables = [table for table in tables if table.cells]
     return part
-
-
-def _start_of(model: Mapping[str, Any]) -> str:
-    if members := model.get("members"):
-        return f"the mean of {', '.join(members)}"
-    how = "frozen: a regression over its vectors" if model.get("frozen") else ""
-    return f"{model['checkpoint']} ({how or model.get('init', 'checkpoint')})"
 
 
 def _set_facts(sets: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -65,6 +65,7 @@ COMPARED = Design(
     controls=frozenset({"cnn"}),  # a baseline itself
     fixed=frozenset(WITHOUT_CHANCE),
 )
+FROZEN_TAKES = ("both_strands", "threshold", "device")  # settings, of a frozen model
 _MANY = 8  # sets from which on a comparison has one table and no picture a set
 
 
@@ -214,16 +215,35 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
     words += [f"--models {' '.join(starts)}"] if starts else []
     words += ["--ensemble"] if any(m.get("members") for m in models) else []
     words += [f"--baselines {','.join(beside) or repr('')}"]
-    given = plan.get("settings", {})
+    given = settings_of(plan, rows)
     for option in fields(Networks):
         value = given.get(option.name)
         if option.name == "lr" or value in (None, option.default):
             continue
         flag = f"--{option.name.replace('_', '-')}"
         words.append(flag if value is True else f"{flag} {value}")
-    words.append(f"--lr {' '.join(f'{r:g}' for r in plan.get('lrs') or [given.get('lr', 2e-4)])}")
+    if "lr" in given:
+        words.append(f"--lr {' '.join(f'{rate:g}' for rate in plan.get('lrs') or [given['lr']])}")
     words.append(f"--seeds {len({row['seed'] for row in rows})} --out {folder}")
     return " ".join(words)
+
+
+def model_text(model: Mapping[str, Any]) -> str:
+    """What a model of a comparison is, in words."""
+    if members := model.get("members"):
+        return f"the mean of {', '.join(members)}"
+    how = "frozen: a regression over its vectors" if model.get("frozen") else ""
+    return f"{model['checkpoint']} ({how or model.get('init', 'checkpoint')})"
+
+
+def settings_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+    """Settings that some row of a comparison has learned by; where all models are frozen, few."""
+    given = {"lr": 2e-4} | dict(plan.get("settings", {}))
+    models = plan.get("models", [])
+    learned = any(not m.get("frozen") for m in models) or any(
+        row.get("competitor") in ("cnn", *(() if models else ("random",))) for row in rows
+    )
+    return given if learned else {key: given[key] for key in FROZEN_TAKES if key in given}
 
 
 def ablation_sections(
@@ -438,7 +458,7 @@ def comparison_page(folder: Path) -> Page:
         text = ["The same command tries these again."]
         failed = Table(["set", "competitor", "why"], failures)
         sections.append(Section("Without a score", text=text, tables=[failed]))
-    seeds, settings = {row["seed"] for row in rows}, plan.get("settings", {})
+    seeds, settings = {row["seed"] for row in rows}, settings_of(plan, rows)
     facts = [
         ("Sets", f"{len(sets)}"),
         ("Seeds", f"{len(seeds)}"),
@@ -448,7 +468,7 @@ def comparison_page(folder: Path) -> Page:
             for name in ("epochs", "batch_size")
             if name in settings
         ),
-        *((str(m["name"]), str(m["checkpoint"])) for m in plan.get("models", [])),
+        *((str(m["name"]), model_text(m)) for m in plan.get("models", [])),
     ]
     text = [
         "Every model saw the same rows, the same split and the same tuning budget; the test rows"

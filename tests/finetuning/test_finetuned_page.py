@@ -106,3 +106,29 @@ def test_the_command_of_a_run_makes_it_again(tmp_path):
     assert main([*again[1:], "--quiet"]) == 0
     one, other = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in "ab")
     assert one["test"] == other["test"]
+
+
+def test_the_page_has_the_baselines_that_stood_beside_the_model(tmp_path):
+    own = {"a": {"pearson": 0.3, "r2": 0.1, "n": 9}, "b": {"pearson": 0.2, "r2": 0.0, "n": 9}}
+    beside = {
+        "mean": {"test": {"a": {"pearson": None, "r2": -0.1}, "b": {"pearson": None, "r2": -0.1}}},
+        "kmer": {"test": {"a": {"pearson": 0.1, "r2": 0.0}, "b": {"pearson": 0.25, "r2": 0.05}}},
+    }
+    kept = {"task": "expression", "tables": {"valid": own, "test": own}, "beside": beside}
+    (tmp_path / "metrics.json").write_text(json.dumps(kept))
+    section = finetuning(tmp_path)
+    table = next(t for t in section.tables if t.caption == "Beside baselines, test rows")
+    assert table.rows[:3] == [
+        ["a", "the model", 0.3, 0.1, 9],
+        ["a", "mean", None, -0.1, None],
+        ["a", "kmer", 0.1, 0.0, None],
+    ]
+    assert section.text == [
+        "Beside baselines: a, Pearson 0.300, above kmer.",
+        "Beside baselines: b, Pearson 0.200, not above kmer (0.250).",
+    ]
+    # One output has no name; without a test part the valid rows are shown.
+    kept = {"tables": {"valid": {"": {"ap": 0.5}}}, "beside": {"gc": {"valid": {"": {"ap": 0.4}}}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(kept))
+    table = finetuning(tmp_path).tables[-1]
+    assert (table.header, table.rows) == (["row", "AP"], [["the model", 0.5], ["gc", 0.4]])

@@ -54,6 +54,19 @@ def test_runs_that_differ_by_the_seed_are_one_line_with_mean_and_sd(tmp_path):
     assert float(line["sd"]) == pytest.approx(0.2 / 2**0.5)
 
 
+def test_baselines_that_stood_beside_runs_are_lines(tmp_path):
+    runs = [finetuned(tmp_path / f"s{seed}", seed, 0.6 + 0.2 * seed) for seed in (0, 1)]
+    for run, other in zip(runs, (0.25, 0.75), strict=True):
+        kept = json.loads((run / "metrics.json").read_text())
+        # k-mers had the same rows in both, the other one had rows drawn by the seed.
+        beside = {"kmer": {"test": {"": {"auroc": 0.65}}}, "gc": {"test": {"": {"auroc": other}}}}
+        (run / "metrics.json").write_text(json.dumps(kept | {"beside": beside}))
+    text = report(results=runs, out=tmp_path / "out").read_text()
+    assert "| pre-trained: play | 2 | **0.700 ± 0.141** |" in text
+    assert "| baseline: kmer | 1 | 0.650 |" in text
+    assert "| baseline: gc | 2 | 0.500 ± 0.354 |" in text
+
+
 def test_other_settings_are_another_line_and_named_by_what_differs(tmp_path):
     runs = [finetuned(tmp_path / "a", 0, 0.6), finetuned(tmp_path / "b", 0, 0.8, lr=0.01)]
     text = write_results(runs, tmp_path / "out").read_text()

@@ -34,6 +34,7 @@ from epilm.plots.page import (
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
 from epilm.tasks import TASKS, find_task
+from epilm.tasks.label_kinds import spoken
 from epilm.training.learning import option_name
 
 # metric -> (heading, what guessing gives on balanced classes or None = the share of positives)
@@ -146,6 +147,9 @@ def finetuning(run: Path, title: str = "Fine-tuning") -> Section:
     if quiet := [note for note in notes if note not in loud]:
         section.details.append(("Notes on the data", "\n".join(quiet)))
     section.tables += _score_tables(tables_of(kept), kept.get("best_epoch"))
+    beside, judged = _beside(given, kept)
+    section.tables += beside
+    section.text += judged
     section.pictures += _learning_curves(history)
     kept_out = _kept_for_test(about, settings)
     if kept_out and kept and "test" not in tables_of(kept):
@@ -243,6 +247,45 @@ def _score_tables(
         rows = [[name, *(table.get(key) for key in keys)] for name, table in tables[part].items()]
         out.append(Table(["output", *(SCORES[key] for key in keys)], rows, caption))
     return out
+
+
+def beside_of(kept: Mapping[str, Any], part: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Baseline -> output -> scores of the baselines that were fitted beside a model."""
+    beside = {name: parts.get(part) for name, parts in kept.get("beside", {}).items()}
+    return {name: dict(tables) for name, tables in beside.items() if tables}
+
+
+def _beside(given: Mapping[str, Any], kept: Mapping[str, Any]) -> tuple[list[Table], list[str]]:
+    """The model and its baselines on the rows that judge it, and a line an output on which of them
+    it is above.
+    """
+    tables = tables_of(kept)
+    part = "test" if tables.get("test") else "valid"
+    baselines = beside_of(kept, part)
+    if not baselines:
+        return [], []
+    said = spoken(tables[part])
+    keys = [key for key in NAMES if any(t.get(key) is not None for t in said.values())]
+    rows: list[list[Any]] = []
+    lines = []
+    for output, own in said.items():
+        every = {"the model": own} | {b: of.get(output, {}) for b, of in baselines.items()}
+        rows += [[output, who, *(t.get(key) for key in keys)] for who, t in every.items()]
+        key = _metric(given, own)
+        values = {who: t[key] for who, t in every.items() if t.get(key) is not None}
+        mine = values.pop("the model", None)
+        if mine is not None and values:
+            above = [name for name, value in values.items() if mine > value]
+            rest = [f"{name} ({value:.3f})" for name, value in values.items() if mine <= value]
+            words = [f"above {', '.join(above)}"] if above else []
+            words += [f"not above {', '.join(rest)}"] if rest else []
+            of = f" {output}," if output else ""
+            name = NAMES.get(key, key)
+            lines.append(f"Beside baselines:{of} {name} {mine:.3f}, {'; '.join(words)}.")
+    heads = ["output", "row", *(NAMES[key] for key in keys)]
+    if set(said) == {""}:
+        heads, rows = heads[1:], [row[1:] for row in rows]
+    return [Table(heads, rows, f"Beside baselines, {part} rows")], lines
 
 
 def _learning_curves(history: Sequence[Mapping[str, Any]]) -> list[Picture]:

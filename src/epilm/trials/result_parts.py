@@ -17,6 +17,7 @@ from epilm.finetuning.finetuned_page import (
     METRICS,
     NAMES,
     about_run,
+    beside_of,
     command_of,
     start_of,
     tables_of,
@@ -423,6 +424,7 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
             ).get("notes", [])
             loud = [str(note) for note in notes if f" {part}" in str(note)[:24]]
             said += [f"{run.name}: {note}" for note in loud]
+    lines += _baseline_lines([run for runs in groups for run in runs], part)
     order = list(dict.fromkeys(line.setting for line in lines))
     lines.sort(key=lambda line: order.index(line.setting))
     present = {key for line in lines for key in line.values}
@@ -446,6 +448,27 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
 
 
 _COUNTS = ("n", "positives")
+
+
+def _baseline_lines(runs: Sequence[Path], part: str) -> list[Line]:
+    """A line an output and baseline that stood beside the runs; one value where all have the same
+    rows, and so the same scores.
+    """
+    kept: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for run in runs:
+        for name, tables in beside_of(load_json(run / "metrics.json", {}), part).items():
+            for output, table in tables.items():
+                scores = {key: table[key] for key in table if key in NAMES}
+                seen = kept.setdefault(name, {}).setdefault(output, [])
+                if scores not in seen:
+                    seen.append(scores)
+    return [
+        Line(
+            output, f"baseline: {name}", {key: [t.get(key) for t in several] for key in several[0]}
+        )
+        for name, outputs in kept.items()
+        for output, several in outputs.items()
+    ]
 
 
 def _titles(groups: Sequence[Sequence[Path]]) -> list[str]:

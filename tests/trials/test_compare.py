@@ -531,6 +531,12 @@ def test_what_a_frozen_model_cannot_have_is_refused(tmp_path, data):
     judged = replace(data.rows, split=np.where(data.rows.split == "valid", "", data.rows.split))
     with pytest.raises(InputError, match="no valid rows to choose the penalty on"):
         compare([replace(data, rows=judged)], tmp_path / "c", models=[model], baselines=())
+    three = replace(data, rows=replace(data.rows, labels=np.arange(160) % 3))
+    for models in ([model], []):
+        with pytest.raises(UsageError, match="only between two classes is there one threshold"):
+            asked = {"models": models, "baselines": ("kmer",), "say": print}
+            own = replace(FAST, threshold="valid")
+            compare([three], tmp_path / "c", settings=own, **asked)
     with pytest.raises(CheckpointError, match="nowhere"):
         compare([data], tmp_path / "c", models=competitors_of(["v=nowhere@frozen"]))
     with pytest.raises(UsageError, match="Did you mean frozen"):

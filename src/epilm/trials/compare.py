@@ -315,6 +315,13 @@ class SetRows(Maker):
                 )
         if len(np.unique(counts["train"])) < 2:
             raise InputError("the train split has one class alone", where=data.name)
+        if self.spec.threshold == "valid" and data.rows.n_labels != 2:
+            raise UsageError(
+                "only between two classes is there one threshold",
+                where="--threshold valid",
+                found=f"{data.rows.n_labels} classes: {data.name}",
+                do="Leave it out.",
+            )
         names = [model.name for model in self.models if not model.members]
         for name in [*names, *(["random"] if "random" in self.baselines else [])]:
             start, width = (name, data.rows.n_labels), int(data.rows.lengths.min())

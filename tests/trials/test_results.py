@@ -65,6 +65,24 @@ def test_baselines_that_stood_beside_runs_are_lines(tmp_path):
     assert "| pre-trained: play | 2 | **0.700 ± 0.141** |" in text
     assert "| baseline: kmer | 1 | 0.650 |" in text
     assert "| baseline: gc | 2 | 0.500 ± 0.354 |" in text
+    # Other settings with the same rows, and with other ones.
+    for name, value in (("same", 0.65), ("other", 0.55)):
+        more = finetuned(tmp_path / name, 0, 0.7, lr=1e-4)
+        kept = json.loads((more / "metrics.json").read_text())
+        beside = {"kmer": {"test": {"": {"auroc": value}}}}
+        (more / "metrics.json").write_text(json.dumps(kept | {"beside": beside}))
+        text = report(results=[*runs, more], out=tmp_path / f"out.{name}").read_text()
+        lines = [line for line in text.splitlines() if line.startswith("| baseline: kmer")]
+        assert (
+            lines
+            == {
+                "same": ["| baseline: kmer | 1 | 0.650 | - |"],
+                "other": [
+                    "| baseline: kmer, beside pre-trained: play (lr 0.001) | 1 | 0.650 | - |",
+                    "| baseline: kmer, beside pre-trained: play (lr 0.0001) | 1 | 0.550 | - |",
+                ],
+            }[name]
+        )
 
 
 def test_other_settings_are_another_line_and_named_by_what_differs(tmp_path):

@@ -424,7 +424,7 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
             ).get("notes", [])
             loud = [str(note) for note in notes if f" {part}" in str(note)[:24]]
             said += [f"{run.name}: {note}" for note in loud]
-    lines += _baseline_lines([run for runs in groups for run in runs], part)
+    lines += _baseline_lines(titles, groups, part)
     order = list(dict.fromkeys(line.setting for line in lines))
     lines.sort(key=lambda line: order.index(line.setting))
     present = {key for line in lines for key in line.values}
@@ -450,25 +450,34 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
 _COUNTS = ("n", "positives")
 
 
-def _baseline_lines(runs: Sequence[Path], part: str) -> list[Line]:
-    """A line an output and baseline that stood beside the runs; one value where all have the same
-    rows, and so the same scores.
+def _baseline_lines(
+    titles: Sequence[str], groups: Sequence[Sequence[Path]], part: str
+) -> list[Line]:
+    """A line an output and baseline that stood beside the runs.
+
+    Scores that are the same in all runs, as those of the same rows are, stand once. Where settings
+    made other rows, a baseline has a line beside each of them.
     """
-    kept: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for run in runs:
-        for name, tables in beside_of(load_json(run / "metrics.json", {}), part).items():
-            for output, table in tables.items():
-                scores = {key: table[key] for key in table if key in NAMES}
-                seen = kept.setdefault(name, {}).setdefault(output, [])
-                if scores not in seen:
-                    seen.append(scores)
-    return [
-        Line(
-            output, f"baseline: {name}", {key: [t.get(key) for t in several] for key in several[0]}
-        )
-        for name, outputs in kept.items()
-        for output, several in outputs.items()
-    ]
+    known: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for title, runs in zip(titles, groups):
+        for run in runs:
+            for name, tables in beside_of(load_json(run / "metrics.json", {}), part).items():
+                for output, table in tables.items():
+                    scores = {key: table[key] for key in table if key in NAMES}
+                    seen = known.setdefault((name, output), {}).setdefault(title, [])
+                    if scores not in seen:
+                        seen.append(scores)
+    out = []
+    for (name, output), by_title in known.items():
+        first: dict[str, list[dict[str, Any]]] = {}  # titles whose scores are no other's
+        for title, mine in by_title.items():
+            if mine not in first.values():
+                first[title] = mine
+        for title, mine in first.items():
+            words = f"baseline: {name}" + (f", beside {title}" if len(first) > 1 else "")
+            values = {key: [scores.get(key) for scores in mine] for key in mine[0]}
+            out.append(Line(output, words, values))
+    return out
 
 
 def _titles(groups: Sequence[Sequence[Path]]) -> list[str]:

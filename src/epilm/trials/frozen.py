@@ -6,13 +6,13 @@ classifier on it. Seconds a set, and it says what pre-training alone has put int
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from epilm.baselines.sequence_models import fit_vectors
 from epilm.device import choose_place
 from epilm.errors import InputError
 from epilm.finetuning.trunk import random_twin
+from epilm.genome.sequence import reverse_complement
 from epilm.hub.load import Loaded, load
 from epilm.metrics.thresholded import fit_threshold
 from epilm.tasks.base import LabelledSequences
@@ -20,7 +20,6 @@ from epilm.training.learning import Learning
 from epilm.trials.learn import Answers, Competitor, DataSet
 
 _BATCH = 256
-_COMPLEMENT = np.array([3, 2, 1, 0, 4], np.uint8)
 
 
 def check_frozen(competitor: Competitor, data: DataSet) -> None:
@@ -72,5 +71,5 @@ def vectors_of(model: Loaded, rows: LabelledSequences, both_strands: bool) -> ND
     made = model.embed(codes, pooling="mean", batch_size=_BATCH)
     if not both_strands:
         return made
-    other = [_COMPLEMENT[line[::-1]] for line in codes]
+    other = [reverse_complement(line) for line in codes]
     return (made + model.embed(other, pooling="mean", batch_size=_BATCH)) / 2

@@ -22,10 +22,10 @@ from epilm.batch import Windows
 from epilm.errors import UsageError
 from epilm.finetuning.scorer import ModelScorer, logits_of_windows
 from epilm.genome.genes import Gene, read_genes
-from epilm.genome.sequence import encode
+from epilm.genome.sequence import encode, reverse_complement
 from epilm.shards import digest, digest_of_weights
 from epilm.tasks.reference import Reference
-from epilm.tasks.splice.transcript_blocks import reversed_strand, window_of
+from epilm.tasks.splice.transcript_blocks import window_of
 from epilm.variants.haplotypes import Change
 from epilm.variants.passes import SteadyRows, passes, probe_windows, wished_rows
 from epilm.variants.scorers import Codes, Values
@@ -366,7 +366,9 @@ class SpliceScorer:
                 stretch(after, after + width - left - len(change.alt)),
             ]
         )
-        two = [ref, alt] if reading.strand == 0 else [reversed_strand(ref), reversed_strand(alt)]
+        two = [ref, alt]
+        if reading.strand != 0:
+            two = [reverse_complement(each) for each in two]
         return np.stack(two), first
 
     def _along_genome(self, answer: Values, codes: Codes, reading: SpliceReading) -> Values:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.tasks.splice.transcript_blocks import Codes, SpliceRows, reversed_strand, window_of
+from epilm.genome.sequence import reverse_complement
+from epilm.tasks.splice.transcript_blocks import Codes, SpliceRows, window_of
 from epilm.tasks.splits import Interval
 
 
@@ -82,7 +83,7 @@ class ChromosomeBlocks:
         for out, row in zip(codes, rows, strict=True):
             start = int(self.starts[row // 2]) - half
             window = window_of(self.codes, start, start + width)
-            out[:] = window if row % 2 == 0 else reversed_strand(window)
+            out[:] = window if row % 2 == 0 else reverse_complement(window)
         lengths = np.full(len(rows), width, np.int64)
         return SpliceRows(codes, lengths, self.labels_of(rows))
 

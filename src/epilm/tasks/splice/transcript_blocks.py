@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epilm.errors import InputError
+from epilm.genome.sequence import reverse_complement
 from epilm.genome.transcripts import Transcript
 from epilm.tasks.reference import Reference
 
@@ -22,7 +23,6 @@ NAMES = ("neither", "acceptor", "donor")
 ACCEPTOR, DONOR, UNKNOWN = 1, 2, -1
 LEAST_CANONICAL = 0.5  # of junctions of an annotation 98 % and more are GT..AG
 LEAST_JUDGED = 20  # sites; fewer say nothing
-_COMPLEMENT = np.array([3, 2, 1, 0, 4], np.uint8)
 
 
 class SpliceRows(NamedTuple):
@@ -68,18 +68,6 @@ class BlockSpan(NamedTuple):
     flank: int
     at: NDArray[np.int64]
     kind: NDArray[np.int8]
-
-
-def reversed_strand(codes: Codes) -> Codes:
-    """The other strand, along itself.
-
-    Examples
-    --------
-    >>> reversed_strand(np.array([0, 1, 4], np.uint8)).tolist()
-    [4, 2, 3]
-    """
-    turned: Codes = _COMPLEMENT[codes[::-1]]
-    return turned
 
 
 def window_of(codes: Codes, start: int, end: int) -> Codes:
@@ -280,7 +268,7 @@ def blocks_from(
                     do="Give the genome that the transcripts were annotated on.",
                 )
             bases = window_of(codes, row.start - beside, row.end + beside)
-            bases = bases if row.strand == "+" else reversed_strand(bases)
+            bases = bases if row.strand == "+" else reverse_complement(bases)
             at, kind = sites_of(row)
             kind = kind.copy()
             inside = bases[beside : beside + row.end - row.start]

@@ -14,10 +14,9 @@ from epilm.errors import InputError
 from epilm.finetuning.trunk import random_twin
 from epilm.genome.sequence import reverse_complement
 from epilm.hub.load import Loaded, load
-from epilm.metrics.thresholded import fit_threshold
 from epilm.tasks.base import LabelledSequences
 from epilm.training.learning import Learning
-from epilm.trials.learn import Answers, Competitor, DataSet
+from epilm.trials.learn import Answers, Competitor, DataSet, begins_at
 
 _BATCH = 256
 
@@ -59,9 +58,7 @@ def answer_frozen(competitor: Competitor, data: DataSet, spec: Learning) -> Answ
     )
     said = {part: fitted.probabilities(vectors[part]) for part in ("valid", "test")}
     labels = {part: parts[part].labels for part in said}
-    begins = 0.5
-    if spec.threshold == "valid":
-        begins = fit_threshold(labels["valid"], said["valid"][:, 1])
+    begins = begins_at(spec.threshold, labels["valid"], said["valid"])
     return Answers(labels, said, begins, dict(fitted.chosen))
 
 

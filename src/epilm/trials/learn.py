@@ -298,9 +298,7 @@ def fit_simple(name: str, data: DataSet, motifs: Any, threshold: str = "half") -
     else:
         factor = (data.factor or data.name) if name == "motif" else None
         fitted = simple.fit_motif(train, valid, motifs=motifs, factor=factor)
-    begins = 0.5
-    if threshold == "valid":  # as the networks have theirs
-        begins = fit_threshold(valid.labels, fitted.probabilities(valid)[:, 1])
+    begins = begins_at(threshold, valid.labels, fitted.probabilities(valid))
     said = at_half(fitted.probabilities(test), begins)
     return scored(test.labels, said) | {"chosen": fitted.chosen}
 
@@ -393,10 +391,17 @@ def together(members: Sequence[Answers], threshold: str) -> Answers:
     """
     first = members[0]
     said = {part: said_together([each.said[part] for each in members]) for part in first.said}
-    begins = 0.5
-    if threshold == "valid":
-        begins = fit_threshold(first.labels["valid"], said["valid"][:, 1])
+    begins = begins_at(threshold, first.labels.get("valid"), said.get("valid"))
     return Answers(first.labels, said, begins, {"members": len(members)})
+
+
+def begins_at(threshold: str, labels: NDArray[Any] | None, said: NDArray[Any] | None) -> float:
+    """From which probability on the second class begins: a half, or where the valid rows say."""
+    if threshold != "valid":
+        return 0.5
+    assert labels is not None
+    assert said is not None
+    return fit_threshold(labels, said[:, 1])
 
 
 def scored(labels: NDArray[Any], said: NDArray[Any]) -> dict[str, Any]:

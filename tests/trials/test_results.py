@@ -92,6 +92,36 @@ def test_other_settings_are_another_line_and_named_by_what_differs(tmp_path):
     assert "| pre-trained: play (lr 0.01) | 1 | **0.800** |" in text
 
 
+def from_recipe(folder, auroc, *, pretrained, seed=0, init="checkpoint", alike="x"):
+    """A run that remembers by which recipe the weights, or the shape, of its start were made."""
+    run = finetuned(folder, seed, auroc, checkpoint=f"runs/lab{pretrained}")
+    made = {"recipe": "dnabert_lab", "alike": alike, "seed": pretrained}
+    about = {"task": "promoter", "checkpoint": f"runs/lab{pretrained}", "init": init}
+    (run / "model").mkdir()
+    kept = {"extra": {"task": about | {"made_by": made}}}
+    (run / "model" / "spec.json").write_text(json.dumps(kept))
+    return run
+
+
+def test_pretrainings_of_one_recipe_are_one_line_and_their_random_twins_another(tmp_path):
+    runs = [
+        from_recipe(tmp_path / "a", 0.6, pretrained=1),
+        from_recipe(tmp_path / "b", 0.8, pretrained=2),
+        from_recipe(tmp_path / "c", 0.5, pretrained=1, init="random"),
+        from_recipe(tmp_path / "d", 0.7, pretrained=2, seed=1, init="random"),
+        from_recipe(tmp_path / "e", 0.9, pretrained=1, alike="y"),  # of another store
+    ]
+    text = write_results(runs, tmp_path / "out").read_text()
+    assert "| pre-trained: dnabert_lab, 2 pre-trainings | 2 | 0.700 ± 0.141 |" in text
+    assert "| random weights, shape of dnabert_lab | 2 | 0.600 ± 0.141 |" in text
+    assert "| pre-trained: lab1 | 1 | **0.900** |" in text
+    assert "* Seeds of pre-training: 1, 2" in text
+    # A random twin has nothing of the pre-training whose shape it has.
+    again = from_recipe(tmp_path / "f", 0.5, pretrained=2, init="random")
+    with pytest.raises(InputError, match="two runs are the same one"):
+        collect([*runs, again])
+
+
 def test_other_rows_are_another_part(tmp_path):
     runs = [finetuned(tmp_path / "a", 0, 0.6), finetuned(tmp_path / "b", 0, 0.8, examples="xyz")]
     assert [part.title for part in collect(runs)] == ["Fine-tuning: promoter"] * 2

@@ -25,8 +25,9 @@ def report(
         A run of pretrain or finetune, the folder of compare, ablate, risk, explain, leaderboard or
         the demo, or what score-variants or embed wrote.
     results
-        Folders of finetune, compare, ablate and risk: command, data, seeds, mean and sd of each,
-        with every number as TSV. Fine-tuned runs that differ by the seed alone are one line.
+        Folders of finetune, compare, ablate and risk, tables of score-variants --truth: command,
+        data, seeds, mean and sd of each, with every number as TSV. Runs that differ by their seeds
+        alone, those of pre-training too, are one line.
     out
         The HTML file; report.html in the folder by default, NAME.html beside a file. With --results
         a folder to appear, "results" by default.

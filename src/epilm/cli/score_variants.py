@@ -22,7 +22,7 @@ def score_variants(
     variants: Path,
     *,
     model: Path | None = None,
-    genome: Path | None = None,
+    genome: list[Path] | None = None,
     out: Path,
     store: Path | None = None,
     cell: str | None = None,
@@ -57,7 +57,7 @@ def score_variants(
         Pre-trained run (log-odds of hidden k-mers, distance of embeddings, motif sites), or
         fine-tuned run (difference of logits; splice sites gained and lost).
     genome
-        FASTA or .2bit of the variants; not with --store, which holds one.
+        FASTA or .2bit files of the variants; not with --store, which holds one.
     out
         .tsv, .tsv.gz, .vcf, .vcf.gz or .bcf.
     store
@@ -103,9 +103,15 @@ def score_variants(
     done = spread_out(run, (variants, model, genome), out, named, running)
     judged = None if truth is None else judge(done, truth, tss=against.tss)
     if judged is not None and judged.rows:
-        from epilm.variants.scores_page import truth_file
+        from epilm.cli.typed import command_words
+        from epilm.variants.kept_judgement import keep_judgement
 
-        judged.write(truth_file(out))
+        given: dict[str, object] = {"model": model, "genome": genome}
+        given |= {"store": store, "cell": cell, "motifs": motifs}
+        given |= {"reading": reading, "ranking": ranking, "against": against, "out": out}
+        command = command_words("score-variants", [variants], given)
+        assert truth is not None
+        keep_judgement(out, judged, done, truth, table=variants, model=model, command=command)
     if json:
         said = summary_of(done, out)
         print(writer.dumps(said | ({"truth": judged.as_dicts()} if judged else {}), indent=2))

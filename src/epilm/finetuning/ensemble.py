@@ -25,7 +25,7 @@ from epilm.tasks.sequence_scores import Told, read_predictions
 # What members may differ in; all else says how a window is read and what the outputs are.
 OWN = frozenset(
     (
-        *("checkpoint", "init", "pretraining", "settings", "preset", "adapter"),
+        *("checkpoint", "init", "made_by", "pretraining", "settings", "preset", "adapter"),
         *("best_epoch", "tries", "valid", "notes", "labels", "head"),
     )
 )

@@ -12,7 +12,7 @@ from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.finetuning.finetuned import about_of
 from epilm.hub.adapters import tile_positions
 from epilm.hub.load import find_trunk, load
-from epilm.hub.provenance import KEPT, memories, memory
+from epilm.hub.provenance import KEPT, made_by, memories, memory
 from epilm.models.classifier import SequenceClassifier
 from epilm.models.ebert import EBERT
 from epilm.models.from_spec import build_model
@@ -65,6 +65,8 @@ def begin_trunk(
     loaded, spec, extra, where = load_pretrained(name)
     if lesson.store is not None and init == "checkpoint":
         check_assembly(lesson.store, extra, where, meant=getattr(options, "other_assembly", False))
+    if made := made_by(extra):  # of a random twin whose shape it has
+        about["made_by"] = made
     if init == "random":
         source = random_twin(spec, options)
         return Trunk(source, spec, extra, f"random weights in the shape of {where}"), []

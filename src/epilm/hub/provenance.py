@@ -6,12 +6,14 @@ began with the weights of another keeps that one's memory as well: what was held
 alone was read by the first.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint, is_bert_folder
+from epilm.shards import digest
 
 KEPT = (
     "holdout_chroms",
@@ -25,6 +27,44 @@ KEPT = (
     "state_names",
     "state_bin",
 )
+
+# Of a recipe: which of its pre-trainings it is, where it was computed, and what was written down.
+_NOT_ALIKE = (
+    *("seed", "device", "devices", "strategy"),
+    *("checkpoint_every", "keep_checkpoints", "log_every"),
+)
+
+
+def made_by(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Say by which recipe weights were pre-trained, and which of its pre-trainings they are.
+
+    Parameters
+    ----------
+    extra : mapping
+        What a checkpoint keeps.
+
+    Returns
+    -------
+    dict
+        `recipe`, its name; `alike`, the same for pre-trainings of one recipe on one store whatever
+        their seed; `seed`. Empty where weights were not pre-trained here.
+
+    Examples
+    --------
+    >>> one, two = ({"name": "lab", "train": {"steps": 9, "seed": seed}} for seed in (1, 2))
+    >>> made_by({"recipe": one})["alike"] == made_by({"recipe": two})["alike"]
+    True
+    >>> made_by({"recipe": two})["seed"], made_by({"task": {"task": "tfbs"}})
+    (2, {})
+    """
+    recipe = extra.get("recipe")
+    if not recipe or "task" in extra:
+        return {}
+    train = dict(recipe.get("train", {}))
+    same = {key: value for key, value in train.items() if key not in _NOT_ALIKE}
+    what = [{**recipe, "train": same, "notes": ""}, extra.get("store")]
+    alike = digest([json.dumps(what, sort_keys=True, default=str).encode()])
+    return {"recipe": str(recipe.get("name", "")), "alike": alike, "seed": train.get("seed")}
 
 
 def memory(extra: Mapping[str, Any], name: str) -> dict[str, Any]:

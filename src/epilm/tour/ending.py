@@ -268,8 +268,9 @@ def _score(
 ) -> None:
     from epilm.plots.page import write_page
     from epilm.variants.judging import judge, read_truth
+    from epilm.variants.kept_judgement import keep_judgement
     from epilm.variants.score import score_variants
-    from epilm.variants.scores_page import truth_file, variants_page
+    from epilm.variants.scores_page import variants_page
 
     changes = planted_changes(data, factor, plan.cell, plan.test, seed)
     home.mkdir(parents=True, exist_ok=True)
@@ -297,7 +298,7 @@ def _score(
             **more,  # type: ignore[arg-type]
         )
         judged = judge(done, truth)
-        judged.write(truth_file(out))
+        keep_judgement(out, judged, done, truth, table=home / CHANGES, model=run)
         for each in judged.rows:
             own = name if each.score.startswith("logit") else each.score
             if own == name or more:  # baselines once

@@ -30,12 +30,15 @@ class SetTable:
     cells : list of list of str
     said : list of str
         What the differences add up to, a sentence a model and opponent.
+    of : str
+        What was scored.
     """
 
     score: str
     heads: list[str]
     cells: list[list[str]]
     said: list[str]
+    of: str = "of the test rows"
 
 
 def set_table(design: Design, rows: Rows, score: str, models: Sequence[str]) -> SetTable:

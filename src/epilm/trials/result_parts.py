@@ -1,13 +1,12 @@
 """What folders of runs have to say: a part a trial or cohort, and fine-tuned runs by their rows.
 
 A folder of `compare` or `ablate` is a part of its own; runs of `finetune` on the same rows are one
-part, those that differ by the seed alone one line of it. Read from the folders alone; `results`
-lays the parts out.
+part, those that differ by their seeds alone, pre-training's too, one line of it; scores of the same
+variants are one part. Read from the folders alone; `results` lays the parts out.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,10 @@ from epilm.finetuning.finetuned_page import (
 )
 from epilm.metrics.bin_scores import HEADS
 from epilm.plots.page import load_json
-from epilm.trials.across_sets import Rows, SetTable, set_table
+from epilm.trials.across_sets import Rows, set_table
 from epilm.trials.descriptions import kept_design
+from epilm.trials.result_lines import Line, Part
+from epilm.trials.result_variants import judged_parts
 from epilm.trials.study import STUDY_PLAN, kept_study
 from epilm.trials.study_page import study_command
 from epilm.trials.trial import rows_of
@@ -40,6 +41,7 @@ from epilm.trials.trial_page import (
 )
 from epilm.trials.trial_table import Design
 from epilm.trials.verdicts import Verdict, judge, over_baselines, said_level
+from epilm.variants.scored_files import is_scored
 
 _ABLATIONS = ("ablation.json", "ablation_data.json")
 _TOLD = (  # settings
@@ -61,63 +63,6 @@ _OVER_SETS = ("auroc", "ap", "mcc")  # a table each, where sets are many
 _COHORT = ("macro_precision", "macro_recall", "auroc", "ap")
 
 
-@dataclass(frozen=True)
-class Line:
-    """A row of a table.
-
-    Attributes
-    ----------
-    setting, name : str
-        Where it was scored (a set, a factor; "" where there is one), and what.
-    values : mapping of str to sequence of float
-        Score -> a number a seed (or fold), in their order; None where there is none.
-    """
-
-    setting: str
-    name: str
-    values: Mapping[str, Sequence[float | None]]
-
-    @property
-    def count(self) -> int:
-        """Seeds, or folds."""
-        return max((len(numbers) for numbers in self.values.values()), default=0)
-
-
-@dataclass
-class Part:
-    """A table of the page, with what made it.
-
-    Attributes
-    ----------
-    title, command : str
-    scores : tuple of str
-        Columns, the one that decides first.
-    facts : list of (str, str)
-    lines : list of Line
-    said : list of str
-        Verdicts and warnings, each a sentence.
-    per : str
-        What a line has several of: "seeds" or "folds".
-    tables : list of SetTable
-        In place of a table a setting, where there are many.
-    claims : list of Verdict
-        By the score that decides.
-    members : frozenset of str
-        Rows that a group stands for: single pre-trainings of one recipe.
-    """
-
-    title: str
-    command: str
-    scores: tuple[str, ...]
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-    per: str = "seeds"
-    tables: list[SetTable] = field(default_factory=list)
-    claims: list[Verdict] = field(default_factory=list)
-    members: frozenset[str] = frozenset()
-
-
 def collect(folders: Sequence[Path]) -> list[Part]:
     """Read the parts of a page: trials and cohorts as they come, then fine-tuned runs by rows.
 
@@ -130,6 +75,7 @@ def collect(folders: Sequence[Path]) -> list[Part]:
         raise InputError("no run is named", do="Give folders of finetune, compare, ablate or risk.")
     parts: list[Part] = []
     runs: list[Path] = []
+    scored: list[Path] = []
     for folder in dict.fromkeys(folders):
         if any((folder / name).is_file() for name in _ABLATIONS):
             parts.append(_ablation(folder))
@@ -141,15 +87,18 @@ def collect(folders: Sequence[Path]) -> list[Part]:
             parts.append(_cohort(folder))
         elif (folder / "run.json").is_file() or (folder / "task.json").is_file():
             runs.append(folder)
+        elif is_scored(folder):
+            scored.append(folder)
         else:
             raise InputError(
                 "there are no results in this folder",
                 where=str(folder),
-                found="no such folder" if not folder.is_dir() else "none of their files",
-                expected="a folder of `epilm finetune`, `compare`, `ablate` or `risk`",
-                do="Give the folder that was passed to --out.",
+                found="none of their files" if folder.exists() else "no such folder",
+                expected="a folder of `epilm finetune`, `compare`, `ablate` or `risk`, or a table"
+                " of `epilm score-variants --truth`",
+                do="Give what was passed to --out.",
             )
-    return parts + _finetuned(runs)
+    return parts + _finetuned(runs) + judged_parts(scored)
 
 
 def _trial_lines(design: Design, rows: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -363,7 +312,7 @@ def _cohort(folder: Path) -> Part:
 
 
 def _finetuned(runs: Sequence[Path]) -> list[Part]:
-    """Parts of the same rows; in each a line for runs that differ by the seed alone."""
+    """Parts of the same rows; in each a line for runs that differ by their seeds alone."""
     grouped: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     for run in runs:
         about, given = about_run(run), load_json(run / "run.json", {})
@@ -375,7 +324,7 @@ def _finetuned(runs: Sequence[Path]) -> list[Part]:
             )
         task, kept = str(about.get("task", given.get("task", "?"))), load_json(run / "task.json")
         rows = str(given.get("examples") or (kept or {}).get("data", ""))
-        what = [start_of(about or given), _settings(run), about.get("signals"), about.get("head")]
+        what = [_origin(run), _settings(run), about.get("signals"), about.get("head")]
         mine = grouped.setdefault((task, rows), {})
         mine.setdefault(json.dumps(what, sort_keys=True, default=str), []).append(run)
     return [_same_rows(task, list(groups.values())) for (task, _), groups in grouped.items()]
@@ -386,6 +335,21 @@ def _settings(run: Path) -> dict[str, Any]:
     given, kept = load_json(run / "run.json", {}), load_json(run / "task.json", {})
     settings = dict(given.get("settings") or kept.get("settings", {}))
     return {k: v for k, v in settings.items() if k not in ("seed", "device", "micro_batch")}
+
+
+def _origin(run: Path) -> tuple[str, str]:
+    """Where a run's weights came from: pre-trainings of one recipe are one origin."""
+    about = about_run(run)
+    start = start_of(about or load_json(run / "run.json", {}))
+    made = about.get("made_by")
+    return (start, "") if not made else (str(about.get("init")), str(made["alike"]))
+
+
+def _pretraining_of(run: Path) -> int | None:
+    """The seed of the pre-training that a run began with, where it is known."""
+    about = about_run(run)
+    made = about.get("made_by") if about.get("init") == "checkpoint" else None
+    return None if not made else made["seed"]
 
 
 def _seed_of(run: Path) -> int:
@@ -403,15 +367,16 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
         said.append("Scores are of the validation rows, which chose the epoch: they flatter.")
     titles = _titles(groups)
     for title, runs in zip(titles, groups):
-        by_seed: dict[int, Path] = {}
+        by_seed: dict[tuple[int, int], Path] = {}  # of pre-training and its own
         for run in runs:
-            if (seed := _seed_of(run)) in by_seed:
+            both = (_pretraining_of(run) or 0, _seed_of(run))
+            if both in by_seed:
                 raise InputError(
                     "two runs are the same one: task, rows, start, settings and seed",
-                    where=f"{by_seed[seed]}, {run}",
+                    where=f"{by_seed[both]}, {run}",
                     do="Name one of them, or fine-tune with another --seed.",
                 )
-            by_seed[seed] = run
+            by_seed[both] = run
         ordered = [tables[by_seed[seed]].get(part, {}) for seed in sorted(by_seed)]
         for output in dict.fromkeys(name for table in ordered for name in table):
             scores = [table.get(output, {}) for table in ordered]
@@ -432,10 +397,12 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
     first = groups[0][0]
     kept = load_json(first / "task.json", {})
     seeds = sorted({_seed_of(run) for runs in groups for run in runs})
+    before = {_pretraining_of(run) for runs in groups for run in runs} - {None}
     facts = [
         ("Data", str(kept.get("data", ""))),
         ("Scored", f"{part} rows"),
         ("Seeds", ", ".join(map(str, seeds))),
+        ("Seeds of pre-training", ", ".join(sorted(map(str, before)))),
     ]
     return Part(
         f"Fine-tuning: {task}",
@@ -480,9 +447,21 @@ def _baseline_lines(
     return out
 
 
+def _start_of(runs: Sequence[Path]) -> str:
+    """Where the weights of runs that differ by their seeds came from, in words."""
+    about = [about_run(run) for run in runs]
+    starts = {start_of(a or load_json(run / "run.json", {})) for a, run in zip(about, runs)}
+    if len(starts) == 1:
+        return starts.pop()
+    recipe = about[0]["made_by"]["recipe"]
+    if about[0].get("init") == "random":
+        return f"random weights, shape of {recipe}"
+    return f"pre-trained: {recipe}, {len({_pretraining_of(run) for run in runs})} pre-trainings"
+
+
 def _titles(groups: Sequence[Sequence[Path]]) -> list[str]:
     """Start of each group, with the settings in which those of one start differ."""
-    starts = [start_of(about_run(g[0]) or load_json(g[0] / "run.json", {})) for g in groups]
+    starts = [_start_of(group) for group in groups]
     out = []
     for start, runs in zip(starts, groups):
         same = [_settings(g[0]) for s, g in zip(starts, groups) if s == start]

@@ -18,7 +18,9 @@ from epilm.metrics.bin_scores import HEADS
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import figure
 from epilm.trials.across_sets import SetTable
-from epilm.trials.result_parts import Line, Part, collect
+from epilm.trials.result_lines import Line, Part
+from epilm.trials.result_parts import collect
+from epilm.trials.result_variants import SIGNED
 from epilm.trials.trial_table import spread
 
 PAGE, NUMBERS = "results.md", "results.tsv"
@@ -31,7 +33,7 @@ def write_results(folders: Sequence[str | Path], out: str | Path) -> Path:
     Parameters
     ----------
     folders : sequence of path
-        Folders of `finetune`, `compare`, `ablate` or `risk`.
+        Folders of `finetune`, `compare`, `ablate` or `risk`, tables of `score-variants --truth`.
     out : path
         A folder to appear, with results.md, results.tsv and, a part, a picture and its table.
 
@@ -93,7 +95,7 @@ def page_of(parts: Sequence[Part], drawn: Sequence[bool], folders: Sequence[str]
         if part.said:
             blocks.append("\n".join(f"* {_cell(text)}" for text in dict.fromkeys(part.said)))
         if has_picture:
-            alt = f"{NAMES.get(part.scores[0], part.scores[0])} of {part.title}"
+            alt = f"{NAMES.get(part.scores[0], _name_of(part.scores[0]))} of {part.title}"
             blocks.append(f"![{alt}](part{number}.png)\n\nNumbers: `part{number}.tsv`.")
     return "\n\n".join(blocks) + "\n"
 
@@ -105,7 +107,7 @@ def _overview(parts: Sequence[Part]) -> str:
         score = part.claims[0].score if part.claims else part.scores[0]
         settings, means = _means(part, score)
         order = sorted(means, key=lambda name: -means[name])
-        by = HEADS.get(score, NAMES.get(score, score))
+        by = _name_of(score)
         best = [f"{name} {means[name]:.3f}" for name in order[:2]] + ["-", "-"]
         rows.append(
             [
@@ -126,7 +128,9 @@ def _means(part: Part, score: str) -> tuple[int, dict[str, float]]:
     lines = [
         line
         for line in part.lines
-        if " as published" not in f" {line.setting}" and line.name not in part.members
+        if " as published" not in f" {line.setting}"
+        and line.name not in part.members
+        and line.setting not in part.pooled
     ]
     if any(line.setting.endswith("mean of factors") for line in lines):
         lines = [line for line in lines if line.setting.endswith("mean of factors")]
@@ -164,6 +168,10 @@ def _shown(part: Part) -> list[str]:
     return out
 
 
+def _name_of(score: str) -> str:
+    return HEADS.get(score) or NAMES.get(score) or SIGNED.get(score, score)
+
+
 def _anchor(title: str) -> str:
     """What a heading is linked by.
 
@@ -187,7 +195,7 @@ def _table(part: Part, lines: Sequence[Line]) -> str:
         means = [m for line in lines if (m := _mean(line, score)) is not None]
         if len(set(means)) > 1:  # where all are equal, as a chance is, none is best
             best[score] = max(means)
-    heads = ["", part.per, *(HEADS.get(s, NAMES.get(s, s)) for s in scores)]
+    heads = ["", part.per, *(_name_of(s) for s in scores)]
     rows = []
     for line in lines:
         cells = [line.name, str(line.count)]
@@ -201,7 +209,7 @@ def _table(part: Part, lines: Sequence[Line]) -> str:
 
 
 def _caption(table: SetTable) -> str:
-    text = f"**{HEADS.get(table.score, NAMES.get(table.score, table.score))} of the test rows**"
+    text = f"**{_name_of(table.score)} {table.of}**"
     if any(" - " in head for head in table.heads):
         text += "; differences with their standard errors, bold above two of them"
     return text
@@ -230,7 +238,8 @@ def _draw(part: Part, stem: Path) -> bool:
         return False
     named = {": ".join(filter(None, key)): numbers for key, numbers in bars.items()}
     with figure(5.6, 0.6 + 0.34 * len(named)) as (fig, (ax,)):
-        metric_bars(ax, named, title=NAMES.get(score, score), kinds=[name for _, name in bars])
+        kinds = [name for _, name in bars]
+        metric_bars(ax, named, title=NAMES.get(score, _name_of(score)), kinds=kinds)
         fig.savefig(stem.with_suffix(".png"), dpi=120, metadata={"Software": "epilm"})
     with open(stem.with_suffix(".tsv"), "w", encoding="utf-8", newline="\n") as file:
         file.write(f"setting\trow\t{part.per}\t{score}\n")

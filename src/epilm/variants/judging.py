@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from epilm.atomic import atomic_file
 from epilm.errors import InputError, UsageError, nearest
 from epilm.genome.annotation import read_tss
 from epilm.metrics.curves import auroc
@@ -156,14 +155,6 @@ class Judgement:
                 for row in rows
             ]
         return "\n".join(lines)
-
-    def write(self, path: Path) -> None:
-        """Write the rows as a table, for `epilm report`."""
-        with atomic_file(path) as new, open(new, "w", encoding="utf-8", newline="\n") as out:
-            out.write("\t".join(TruthScores._fields) + "\n")
-            for row in self.rows:
-                out.write("\t".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
-                out.write("\n")
 
     def as_dicts(self) -> list[dict[str, object]]:
         """Rows as JSON takes them."""

@@ -52,7 +52,7 @@ def score_variants(
     model : path, optional
         A pre-trained run (`llr`, `l2`, `cosine`; `sites`, `sites_changed` where it learned motif
         sites) or a fine-tuned one (`logit_NAME`; of splice sites `DS_AG`, `DP_AG` and so on).
-    genome : path, Genome or store, optional
+    genome : path, paths, Genome or store, optional
         What REF is checked against and windows are cut from; with `store` its genome.
     out : path, optional
         .tsv, .tsv.gz, .vcf, .vcf.gz or .bcf. What is done of a run that was stopped lies beside it

@@ -4,7 +4,6 @@ Reads the file that `epilm score-variants` wrote, and the comparison beside it w
 (`NAME.truth.tsv`, with --truth).
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from epilm.plots.page import (
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
 from epilm.variants.haplotypes import REASONS
-from epilm.variants.scored_files import count_reasons, effects_among, plain_name, read_scores
+from epilm.variants.kept_judgement import read_rows, truth_file
+from epilm.variants.scored_files import count_reasons, effects_among, read_scores
 from epilm.variants.variant_files import Allele, read_variants
 
 STRONGEST = 25
@@ -33,23 +33,12 @@ QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 MEASURES = {"auroc": "AUROC", "spearman": "Spearman"}
 
 
-def truth_file(scored: Path) -> Path:
-    """Where the comparison of a file of scores lies.
-
-    Examples
-    --------
-    >>> truth_file(Path("a/scored.tsv.gz")).name
-    'scored.truth.tsv'
-    """
-    return scored.with_name(f"{plain_name(scored)}.truth.tsv")
-
-
 def variants_page(path: Path) -> Page:
     """Collect the page of a file of scored variants."""
     file = read_variants(path)
     scores = read_scores(path, file)
     effects = effects_among(list(scores))
-    judged = _read_judged(truth_file(path))
+    judged = read_rows(path)
     sections = [_counts(path, file.alleles, scores)]
     if judged:
         sections.append(_against_truth(judged, truth_file(path).name))
@@ -147,13 +136,6 @@ def _strongest(
         text=["epilm explore --table FILE makes a page of all of them, to sort and filter."],
         tables=[Table(heads, rows, f"By the size of {effects[0]}")],
     )
-
-
-def _read_judged(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines, delimiter="\t"))
 
 
 def _against_truth(judged: Sequence[Mapping[str, str]], name: str) -> Section:

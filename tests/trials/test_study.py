@@ -1,6 +1,7 @@
 """Descriptions of the papers' tables: all that are shipped are sound, what is wrong is named."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from epilm.recipes.recipe import load_recipe
 from epilm.tasks.binding.dream.challenge import PAIRS
 from epilm.trials.descriptions import ablation_of, list_designs, load_design, read_table
 from epilm.trials.study import study_of
+from epilm.trials.trial_page import ablation_command
 
 TABLES = [name for name in list_designs() if "measure" in read_table(name)[0]]
 
@@ -82,6 +84,20 @@ def test_the_thirteen_pairs_of_the_challenge_are_settings():
     assert first.train_cells == PAIRS[0].train_cells
     assert first.test == ("chr1", "chr8", "chr21")
     assert ablation_of(*read_table("ebert_figure_s1", "tiny")).world == "tiny"
+
+
+@pytest.mark.parametrize("name", ["ebert_figure_s1", "ebert_table1"])
+def test_two_cores_measure_eberts_tables_in_a_line_that_no_label_is_of(name):
+    plan = ablation_of(*read_table(name, "small"))
+    (setting,) = plan.settings
+    assert setting.test_cell not in setting.train_cells
+    assert {arm.model for arm in plan.arms if arm.model} == {model.name for model in plan.models}
+    for model in plan.models:
+        recipe = load_recipe(*plan.recipe_of(model))
+        assert recipe.samples.holdout_chroms == ("chr22",)  # where labels are
+    assert ablation_command(plan, {}, Path("out"), [1]) == (
+        f"epilm ablate {name} --out out --seeds 1 --size small"
+    )
 
 
 MINE = """

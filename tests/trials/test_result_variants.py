@@ -73,14 +73,20 @@ def test_groups_are_rows_and_all_of_them_together_no_part_of_the_mean(tmp_path):
         "baseline gc": {"all": (0.1, 0.1), "p": (0.5, 0.3), "q": (0.5, 0.3)},
         "baseline tss": {"all": (0.99, 0.1), "p": (0.4, 0.0), "q": (0.45, 0.0)},
     }
-    text = write_results([judged(tmp_path / "a.tsv", scores)], tmp_path / "out").read_text()
+    file = judged(tmp_path / "a.tsv", scores, measure="spearman")
+    text = write_results([file], tmp_path / "out").read_text()
     assert "| group | variants | lab: l2 | baseline gc | baseline tss |" in text
     assert "| p | 50 | **0.600** | 0.500 | 0.400 |" in text
-    # By size .7 and .5: gaps .1 and .3, whose mean has an error of .1.
-    said = "lab: l2 0.700 in the mean of the groups, above baseline gc on 2 of 2"
-    assert f"* {said}; difference +0.200 (standard error over the groups 0.100)." in text
-    # With the sign it is above on neither.
-    assert "above baseline gc on 0 of 2; difference -0.100" in text
+    # By size: gaps .1 and .3, whose mean has an error of .1. With the sign it is above on neither.
+    said = "lab: l2 is above baseline gc on 2 of 2 groups; in the mean +0.200"
+    assert f"* {said} (standard error over the groups 0.100)." in text
+    assert "above baseline gc on 0 of 2 groups; in the mean -0.100" in text
+    found = numbers(tmp_path / "out")
+    assert found["causal, all", "lab: l2", "spearman"]["mean"] == "0.9"
+    # On top stands the mean over the groups, without all of them together.
+    two = judged(tmp_path / "b.tsv", {"l2": {"all": (0.7, 0.2)}}, variants="w")
+    top = write_results([tmp_path / "a.tsv", two], tmp_path / "both").read_text()
+    assert "| Spearman, mean of 2 | lab: l2 0.700 | baseline gc 0.500 |" in top
 
 
 def test_other_variants_are_another_part_and_models_of_one_name_are_told_apart(tmp_path):

@@ -91,7 +91,8 @@ def _part(judged: Mapping[Path, Judged]) -> Part:
             _table(truth, score, groups, names, found)
             for truth in truths
             for score in part.scores
-            if any(score in _values(rows) for key, rows in found.items() if key.truth == truth)
+            if score != "signed_auroc"  # of labels, whose effect has no direction
+            and any(score in _values(rows) for key, rows in found.items() if key.truth == truth)
         ]
     return part
 
@@ -200,23 +201,24 @@ def _table(
 
 
 def _over_groups(means: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> list[str]:
-    """A sentence a model's score: against the best, over the groups, of what needs no model."""
+    """A sentence a model's score: against what needs no model and is best over the groups."""
     whole = [name for name in names if all(name in known for known in means.values())]
     over = {name: float(np.mean([known[name] for known in means.values()])) for name in whole}
     rules = [name for name in whole if name.startswith(_WITHOUT_MODEL)]
     best = max(rules, key=over.__getitem__, default=None)
+    if best is None:
+        return []
     said = []
     for name in whole:
-        text = f"{name} {over[name]:.3f} in the mean of the groups"
-        if best is None or name in rules:
-            said += [text] if name == best else []
+        if name in rules:
             continue
         gaps = [known[name] - known[best] for known in means.values()]
         mean, se = paired(gaps)
         error = "" if np.isnan(se) else f" (standard error over the groups {se:.3f})"
         above = sum(gap > 0 for gap in gaps)
         said.append(
-            f"{text}, above {best} on {above} of {len(gaps)}; difference {mean:+.3f}{error}"
+            f"{name} is above {best} on {above} of {len(gaps)} groups; in the mean"
+            f" {mean:+.3f}{error}"
         )
     return said
 

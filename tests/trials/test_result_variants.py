@@ -19,8 +19,9 @@ from toy_variants import SITES, write_genome, write_table
 LETTERS = "ACGTTGCATG" * 30
 
 
-def judged(file, scores, *, model=("lab", "x", "1"), variants="v", measure="auroc"):
+def judged(file, scores, *, model=("lab", "x", "1"), variants="v", measure="auroc", **reading):
     """A file of scores and its comparison: score -> group -> (by size, with sign)."""
+    file.parent.mkdir(exist_ok=True)
     file.write_text("\t".join(FIXED) + "\n")
     rows = [
         TruthScores(group, "causal", score, 50, 20, measure, signed, size, 0.05)
@@ -30,7 +31,7 @@ def judged(file, scores, *, model=("lab", "x", "1"), variants="v", measure="auro
     lines = ["\t".join(TruthScores._fields), *("\t".join(map(str, row)) for row in rows)]
     file.with_suffix(".truth.tsv").write_text("\n".join(lines) + "\n")
     about = dict(zip(("name", "alike", "seed"), model)) if model else {}
-    kept = {"variants": variants, "table": "known.tsv", "model": about}
+    kept = {"variants": variants, "table": "known.tsv", "model": about, "reading": reading}
     kept["command"] = f"epilm score-variants known.tsv --out {file.name}"
     file.with_suffix(".truth.json").write_text(json.dumps(kept))
     return file
@@ -86,7 +87,7 @@ def test_groups_are_rows_and_all_of_them_together_no_part_of_the_mean(tmp_path):
     # On top stands the mean over the groups, without all of them together.
     two = judged(tmp_path / "b.tsv", {"l2": {"all": (0.7, 0.2)}}, variants="w")
     top = write_results([tmp_path / "a.tsv", two], tmp_path / "both").read_text()
-    assert "| Spearman, mean of 2 | lab: l2 0.700 | baseline gc 0.500 |" in top
+    assert "| Spearman, mean of 2 | lab: l2 0.700 | baseline gc 0.500 | lab: l2 is above" in top
 
 
 def test_other_variants_are_another_part_and_models_of_one_name_are_told_apart(tmp_path):
@@ -97,9 +98,96 @@ def test_other_variants_are_another_part_and_models_of_one_name_are_told_apart(t
     ]
     text = write_results(files, tmp_path / "out").read_text()
     assert text.count("\n## Variants: known.tsv") == 2
-    assert "| lab, a.tsv: l2 | 1 | 0.700 |" in text
-    assert "| lab, b.tsv: l2 | 1 | **0.800** |" in text
+    assert "| lab (a.tsv): l2 | 1 | 0.700 |" in text
+    assert "| lab (b.tsv): l2 | 1 | **0.800** |" in text
     assert "| lab: l2 | 1 | 0.900 |" in text
+
+
+def test_models_of_one_name_and_files_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    files = [
+        judged(
+            tmp_path / name / "scored.tsv", {"l2": {"all": (size, 0.2)}}, model=("lab", name, "")
+        )
+        for name, size in (("p", 0.7), ("q", 0.8))
+    ]
+    text = write_results(files, tmp_path / "out").read_text()
+    assert "| lab (p/scored.tsv): l2 | 1 | 0.700 |" in text
+    assert "| lab (q/scored.tsv): l2 | 1 | **0.800** |" in text
+
+
+def test_variants_read_in_another_way_are_another_row_and_named_by_it(tmp_path):
+    wide = judged(tmp_path / "a.tsv", {"l2": {"all": (0.7, 0.2)}}, window=200)
+    usual = judged(tmp_path / "b.tsv", {"l2": {"all": (0.8, 0.2)}}, model=("lab", "x", "2"))
+    text = write_results([wide, usual], tmp_path / "out").read_text()
+    assert "| lab (window 200): l2 | 1 | 0.700 |" in text
+    assert "| lab (as it reads unasked): l2 | 1 | **0.800** |" in text
+
+
+def test_what_needs_no_model_stands_once_where_it_is_the_same_and_else_beside_its_model(tmp_path):
+    nan = float("nan")
+    rules = {"baseline gc": {"all": (nan, 0.5)}, "baseline tss": {"all": (0.6, 0.6)}}
+    one = judged(tmp_path / "a.tsv", {"l2": {"all": (0.7, 0.2)}} | rules)
+    rules["baseline tss"] = {"all": (0.65, 0.65)}  # of fewer variants, say
+    two = judged(tmp_path / "b.tsv", {"l2": {"all": (0.8, 0.2)}} | rules, model=("rnd", "y", "1"))
+    text = write_results([one, two], tmp_path / "out").read_text()
+    assert text.count("| baseline gc | 1 | - | 0.500 |") == 1
+    assert "| baseline tss | 1 | 0.600 |" in text
+    assert "| baseline tss, beside rnd | 1 | 0.650 |" in text
+
+
+def test_a_group_or_column_that_one_file_alone_has_is_not_lost(tmp_path):
+    one = judged(tmp_path / "a.tsv", {"l2": {"all": (0.7, 0.2), "p": (0.7, 0.2)}})
+    more = {"l2": {"all": (0.8, 0.2), "p": (0.8, 0.2), "q": (0.9, 0.1)}}
+    two = judged(tmp_path / "b.tsv", more, model=("lab", "x", "2"))
+    for files in ([one, two], [two, one]):
+        text = write_results(files, tmp_path / f"out{files[0].stem}").read_text()
+        assert "| q | 50 | **0.900** |" in text
+        assert "| p | 50 | **0.750 ± 0.071** |" in text
+
+
+def test_a_rule_that_one_group_does_not_have_is_still_the_best(tmp_path):
+    nan = float("nan")
+    scores = {
+        "l2": {"all": (0.9, 0.9), "p": (0.6, 0.1), "q": (0.8, 0.3), "r": (0.7, 0.1)},
+        "baseline gc": {"all": (0.5, 0.1), "p": (0.5, 0.3), "q": (0.5, 0.3), "r": (nan, nan)},
+        "baseline tss": {"all": (0.1, 0.1), "p": (0.1, 0.0), "q": (0.1, 0.0), "r": (0.1, 0.0)},
+    }
+    text = write_results([judged(tmp_path / "a.tsv", scores)], tmp_path / "out").read_text()
+    assert "lab: l2 is above baseline gc on 2 of 2 groups; in the mean +0.200" in text
+    assert "; 1 groups know one of the two alone" in text
+
+
+def test_labels_without_groups_beside_effects_with_them_have_their_sentence(tmp_path):
+    file = judged(tmp_path / "a.tsv", {"l2": {"all": (0.9, 0.2), "p": (0.9, 0.2)}})
+    table = file.with_suffix(".truth.tsv")
+    other = [
+        "\t".join(map(str, TruthScores("all", "known", score, 50, 20, "auroc", size, size, 0.01)))
+        for score, size in (("l2", 0.9), ("baseline gc", 0.5))
+    ]
+    table.write_text(table.read_text() + "\n".join(other) + "\n")
+    text = write_results([file], tmp_path / "out").read_text()
+    assert "known: the best score of a model, lab: l2, is +0.400 from baseline gc" in text
+    assert "nan" not in text
+
+
+def test_a_model_called_motif_is_a_model(tmp_path):
+    scores = {"l2": {"all": (0.7, 0.2)}, "baseline gc": {"all": (0.6, 0.5)}}
+    file = judged(tmp_path / "a.tsv", scores, model=("motif_net", "x", "1"))
+    text = write_results([file], tmp_path / "out").read_text()
+    assert "the best score of a model, motif_net: l2, is +0.100 from baseline gc" in text
+
+
+def test_quotes_in_a_groups_name_are_letters(tmp_path):
+    scores = {"l2": {"all": (0.7, 0.2), '"p': (0.7, 0.2), "q": (0.6, 0.2)}}
+    text = write_results([judged(tmp_path / "a.tsv", scores)], tmp_path / "out").read_text()
+    assert '| "p | 50 | **0.700** |' in text
+    assert "| q | 50 | **0.600** |" in text
+
+
+def test_a_folder_with_one_table_is_that_table(tmp_path):
+    judged(tmp_path / "in" / "a.tsv", {"l2": {"all": (0.7, 0.2)}})
+    text = write_results([tmp_path / "in"], tmp_path / "out").read_text()
+    assert "| lab: l2 | 1 | 0.700 |" in text
 
 
 def test_one_model_twice_is_refused(tmp_path):
@@ -155,3 +243,8 @@ def test_two_pretrainings_of_one_recipe_from_the_command_to_the_page(tmp_path):
     assert f"| toy_lab: l2 | 2 | {'**' if sum(both) / 2 > scores['baseline gc'] else ''}" in text
     assert f"{sum(both) / 2:.3f} ±" in text
     assert f"--genome {tmp_path / 'one.fa'} {tmp_path / 'two.fa'} --scores l2" in text
+    # Other scores under that name are not those that were compared.
+    words = [*words[: words.index("--truth")], "--device", "cpu", "--out", tmp_path / "s2.tsv"]
+    assert main(list(map(str, words))) == 0
+    with pytest.raises(InputError, match="compared with nothing"):
+        write_results([tmp_path / "s2.tsv"], tmp_path / "stale")

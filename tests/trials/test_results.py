@@ -116,10 +116,13 @@ def test_pretrainings_of_one_recipe_are_one_line_and_their_random_twins_another(
     assert "| random weights, shape of dnabert_lab | 2 | 0.600 ± 0.141 |" in text
     assert "| pre-trained: lab1 | 1 | **0.900** |" in text
     assert "* Seeds of pre-training: 1, 2" in text
-    # A random twin has nothing of the pre-training whose shape it has.
+    # A random twin has nothing of the pre-training whose shape it has: with one seed it is one.
     again = from_recipe(tmp_path / "f", 0.5, pretrained=2, init="random")
+    text = write_results([*runs, again], tmp_path / "more").read_text()
+    assert "| random weights, shape of dnabert_lab | 2 | 0.600 ± 0.141 |" in text
+    assert "* f is the random start that c is: not counted" in text
     with pytest.raises(InputError, match="two runs are the same one"):
-        collect([*runs, again])
+        collect([*runs, from_recipe(tmp_path / "g", 0.6, pretrained=1)])
 
 
 def test_other_rows_are_another_part(tmp_path):

@@ -1,9 +1,11 @@
 """What a comparison remembers of its model: its recipe or task, and which seed of it."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from epilm.finetuning.ensemble import ensemble
 from epilm.hub.checkpoint import save_model
 from epilm.models.from_spec import build_model
 from epilm.variants.kept_judgement import model_behind
@@ -25,11 +27,13 @@ def runs(tmp_path_factory):
         "one": (1, ONE, {}),
         "two": (2, replace(ONE, seed=1), {}),
         "slow": (1, replace(ONE, lr=1e-4), {}),
+        "other_rows": (1, ONE, {"rows": planted(48)}),
+        "other_head": (1, ONE, {"head": "convolutions"}),
         "twin": (1, ONE, {"init": "random"}),
         "twin2": (2, replace(ONE, seed=1), {"init": "random"}),
     }.items():
         start = {"checkpoint": folder / f"pre{before}", "settings": settings}
-        quick(rows, folder / name, **start | more)
+        quick(more.pop("rows", rows), folder / name, **start | more)
     return folder
 
 
@@ -44,15 +48,37 @@ def test_pretrainings_of_one_recipe_and_store_are_alike_whatever_their_seed(runs
 
 
 def test_finetunings_are_alike_where_seeds_alone_differ_pretrainings_too(runs):
-    told = {name: model_behind(runs / name) for name in ("one", "two", "slow", "twin", "twin2")}
+    names = ("one", "two", "slow", "other_rows", "other_head", "twin", "twin2")
+    told = {name: model_behind(runs / name) for name in names}
     assert told["one"]["name"] == "sequences, toy_lab"
-    assert (told["one"]["seed"], told["two"]["seed"]) == ("0, 1", "1, 2")
+    assert (told["one"]["seed"], told["two"]["seed"]) == (
+        "0 (pre-training 1)",
+        "1 (pre-training 2)",
+    )
     assert told["one"]["alike"] == told["two"]["alike"]
     # A random twin has nothing of the pre-training whose shape it has.
     assert (told["twin"]["seed"], told["twin2"]["seed"]) == ("0", "1")
     assert told["twin"]["name"] == "sequences, random weights, shape of toy_lab"
     assert told["twin"]["alike"] == told["twin2"]["alike"]
-    assert len({told[name]["alike"] for name in ("one", "slow", "twin")}) == 3
+    others = ("one", "slow", "other_rows", "other_head", "twin")
+    assert len({told[name]["alike"] for name in others}) == len(others)
+
+
+def test_an_ensemble_is_named_by_how_many_it_is_of(runs, tmp_path):
+    ensemble([runs / "one", runs / "two"], tmp_path / "both")
+    told = model_behind(tmp_path / "both")
+    assert (told["name"], told["seed"]) == ("sequences, mean of 2", "")
+
+
+def test_a_runs_best_model_and_its_steps_are_not_the_model_it_ended_with(runs, tmp_path):
+    for name in ("run/model", "run/best", "run/checkpoints/step_00000003"):
+        shutil.copytree(runs / "pre1", tmp_path / name)
+    whole = model_behind(tmp_path / "run")["alike"]
+    assert whole == model_behind(tmp_path / "run" / "model")["alike"]
+    apart = {
+        model_behind(tmp_path / "run" / n)["alike"] for n in ("best", "checkpoints/step_00000003")
+    }
+    assert len({whole, *apart}) == 3
 
 
 def test_weights_of_unknown_making_are_alike_to_none(world):

@@ -103,19 +103,30 @@ def score_variants(
     done = spread_out(run, (variants, model, genome), out, named, running)
     judged = None if truth is None else judge(done, truth, tss=against.tss)
     if judged is not None and judged.rows:
-        from epilm.cli.typed import command_words
+        from epilm.cli.typed import command_words, said_of
         from epilm.variants.kept_judgement import keep_judgement
 
         given: dict[str, object] = {"model": model, "genome": genome}
         given |= {"store": store, "cell": cell, "motifs": motifs}
-        given |= {"reading": reading, "ranking": ranking, "against": against, "out": out}
+        given |= {"reading": reading, "ranking": ranking, "against": against}
+        given |= {"shard": running.shard, "out": out}
         command = command_words("score-variants", [variants], given)
         assert truth is not None
-        keep_judgement(out, judged, done, truth, table=variants, model=model, command=command)
+        keep_judgement(
+            out,
+            judged,
+            done,
+            truth,
+            table=variants,
+            model=model,
+            motifs=motifs,
+            reading=said_of(reading) | {"store": store, "cell": cell},
+            command=command,
+        )
     if json:
         said = summary_of(done, out)
         print(writer.dumps(said | ({"truth": judged.as_dicts()} if judged else {}), indent=2))
     else:
         print(text_of(done, out))
         if judged is not None:
-            print(judged.text())
+            print(judged.text() or "nothing to compare: of no column three variants are known")

@@ -6,6 +6,21 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 
+def said_of(options: Any) -> dict[str, Any]:
+    """Give the fields of a dataclass that are not at their default.
+
+    Examples
+    --------
+    >>> from epilm.variants.variant_choices import VariantReading
+    >>> said_of(VariantReading(window=101, batch_size=256))
+    {'window': 101}
+    """
+    chosen = {
+        field.name: (getattr(options, field.name), field.default) for field in fields(options)
+    }
+    return {name: value for name, (value, usual) in chosen.items() if value != usual}
+
+
 def command_words(command: str, places: Sequence[Any], given: Mapping[str, Any]) -> str:
     """Compose a command from what was given to it; what was left at its default is left out.
 
@@ -26,13 +41,9 @@ def command_words(command: str, places: Sequence[Any], given: Mapping[str, Any])
     """
     said = ["epilm", command, *(shlex.quote(str(place)) for place in places)]
     for name, value in given.items():
-        if is_dataclass(value):
-            chosen = {field.name: getattr(value, field.name) for field in fields(value)}
-            usual = {field.name: field.default for field in fields(value)}
-        else:
-            chosen, usual = {name: value}, {name: None}
+        chosen = said_of(value) if is_dataclass(value) else {name: value}
         for key, one in chosen.items():
-            if one is None or one is False or one == usual[key]:
+            if one is None or one is False:
                 continue
             several = one if isinstance(one, list | tuple) else [] if one is True else [one]
             said += [f"--{key.replace('_', '-')}", *(shlex.quote(str(each)) for each in several)]

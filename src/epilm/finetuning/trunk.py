@@ -65,7 +65,7 @@ def begin_trunk(
     loaded, spec, extra, where = load_pretrained(name)
     if lesson.store is not None and init == "checkpoint":
         check_assembly(lesson.store, extra, where, meant=getattr(options, "other_assembly", False))
-    if made := made_by(extra):  # of a random twin whose shape it has
+    if made := made_by(extra, name):  # of a random twin whose shape it has
         about["made_by"] = made
     if init == "random":
         source = random_twin(spec, options)

@@ -35,13 +35,20 @@ _NOT_ALIKE = (
 )
 
 
-def made_by(extra: Mapping[str, Any]) -> dict[str, Any]:
+def _is_apart(folder: Path) -> bool:
+    """Whether a folder of a run is not the model that the run ended with."""
+    return folder.name == "best" or any(name.startswith("step_") for name in folder.parts[-2:])
+
+
+def made_by(extra: Mapping[str, Any], path: str | Path | None = None) -> dict[str, Any]:
     """Say by which recipe weights were pre-trained, and which of its pre-trainings they are.
 
     Parameters
     ----------
     extra : mapping
         What a checkpoint keeps.
+    path : path, optional
+        Where it lies: a run's model is not alike its best one or one of its steps.
 
     Returns
     -------
@@ -62,7 +69,10 @@ def made_by(extra: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     train = dict(recipe.get("train", {}))
     same = {key: value for key, value in train.items() if key not in _NOT_ALIKE}
+    folder = None if path is None else find_checkpoint(path)
     what = [{**recipe, "train": same, "notes": ""}, extra.get("store")]
+    if folder is not None and _is_apart(folder):
+        what += [name for name in folder.parts[-2:] if name.startswith(("best", "step_"))]
     alike = digest([json.dumps(what, sort_keys=True, default=str).encode()])
     return {"recipe": str(recipe.get("name", "")), "alike": alike, "seed": train.get("seed")}
 

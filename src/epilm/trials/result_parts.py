@@ -41,7 +41,7 @@ from epilm.trials.trial_page import (
 )
 from epilm.trials.trial_table import Design
 from epilm.trials.verdicts import Verdict, judge, over_baselines, said_level
-from epilm.variants.scored_files import is_scored
+from epilm.variants.scored_files import is_scored, scored_in
 
 _ABLATIONS = ("ablation.json", "ablation_data.json")
 _TOLD = (  # settings
@@ -72,7 +72,10 @@ def collect(folders: Sequence[Path]) -> list[Part]:
         See `write_results`.
     """
     if not folders:
-        raise InputError("no run is named", do="Give folders of finetune, compare, ablate or risk.")
+        raise InputError(
+            "no run is named",
+            do="Give folders of finetune, compare, ablate or risk, or scored variants.",
+        )
     parts: list[Part] = []
     runs: list[Path] = []
     scored: list[Path] = []
@@ -87,13 +90,13 @@ def collect(folders: Sequence[Path]) -> list[Part]:
             parts.append(_cohort(folder))
         elif (folder / "run.json").is_file() or (folder / "task.json").is_file():
             runs.append(folder)
-        elif is_scored(folder):
-            scored.append(folder)
+        elif (table := scored_in(folder) if folder.is_dir() else folder) and is_scored(table):
+            scored.append(table)
         else:
             raise InputError(
                 "there are no results in this folder",
                 where=str(folder),
-                found="none of their files" if folder.exists() else "no such folder",
+                found="none of their files" if folder.exists() else "no such folder or file",
                 expected="a folder of `epilm finetune`, `compare`, `ablate` or `risk`, or a table"
                 " of `epilm score-variants --truth`",
                 do="Give what was passed to --out.",
@@ -352,6 +355,16 @@ def _pretraining_of(run: Path) -> int | None:
     return None if not made else made["seed"]
 
 
+def _is_twin(run: Path) -> bool:
+    """Whether a run began with random weights in the shape of a pre-training."""
+    about = about_run(run)
+    return about.get("init") == "random" and "made_by" in about
+
+
+def _same_start(one: Path, other: Path) -> bool:
+    return about_run(one).get("checkpoint") == about_run(other).get("checkpoint")
+
+
 def _seed_of(run: Path) -> int:
     given, kept = load_json(run / "run.json", {}), load_json(run / "task.json", {})
     return int((given.get("settings") or kept.get("settings", {})).get("seed", 0))
@@ -370,6 +383,11 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
         by_seed: dict[tuple[int, int], Path] = {}  # of pre-training and its own
         for run in runs:
             both = (_pretraining_of(run) or 0, _seed_of(run))
+            if both in by_seed and _is_twin(run) and not _same_start(run, by_seed[both]):
+                said.append(
+                    f"{run.name} is the random start that {by_seed[both].name} is: not counted"
+                )
+                continue
             if both in by_seed:
                 raise InputError(
                     "two runs are the same one: task, rows, start, settings and seed",
@@ -397,12 +415,12 @@ def _same_rows(task: str, groups: Sequence[Sequence[Path]]) -> Part:
     first = groups[0][0]
     kept = load_json(first / "task.json", {})
     seeds = sorted({_seed_of(run) for runs in groups for run in runs})
-    before = {_pretraining_of(run) for runs in groups for run in runs} - {None}
+    before = {seed for runs in groups for seed in map(_pretraining_of, runs) if seed is not None}
     facts = [
         ("Data", str(kept.get("data", ""))),
         ("Scored", f"{part} rows"),
         ("Seeds", ", ".join(map(str, seeds))),
-        ("Seeds of pre-training", ", ".join(sorted(map(str, before)))),
+        ("Seeds of pre-training", ", ".join(map(str, sorted(before)))),
     ]
     return Part(
         f"Fine-tuning: {task}",
@@ -456,7 +474,8 @@ def _start_of(runs: Sequence[Path]) -> str:
     recipe = about[0]["made_by"]["recipe"]
     if about[0].get("init") == "random":
         return f"random weights, shape of {recipe}"
-    return f"pre-trained: {recipe}, {len({_pretraining_of(run) for run in runs})} pre-trainings"
+    count = len({_pretraining_of(run) for run in runs})
+    return f"pre-trained: {recipe}" + (f", {count} pre-trainings" if count > 1 else "")
 
 
 def _titles(groups: Sequence[Sequence[Path]]) -> list[str]:

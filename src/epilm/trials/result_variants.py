@@ -5,8 +5,9 @@ its sign. Where variants come in groups a table has a row a group, and what a mo
 over the groups.
 """
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +26,22 @@ _WITHOUT_MODEL = ("baseline ", "motif")  # how scores begin that no model has pa
 _MEASURES = ("auroc", "spearman", *SIGNED)
 
 
+class _Name(NamedTuple):
+    """A row of a page."""
+
+    text: str
+    alone: bool  # needs no model
+
+
 class _Key(NamedTuple):
-    """Where a number stands."""
+    """Where numbers stand."""
 
     truth: str
     group: str
-    name: str
+    name: _Name
+
+
+_Found = Mapping[_Key, Sequence[TruthScores]]
 
 
 def judged_parts(files: Sequence[Path]) -> list[Part]:
@@ -54,74 +65,119 @@ def judged_parts(files: Sequence[Path]) -> list[Part]:
 
 
 def _part(judged: Mapping[Path, Judged]) -> Part:
-    found: dict[_Key, list[TruthScores]] = {}
-    for title, mine in _titled(judged).items():
-        for one in mine:
-            for row in one.rows:
-                alone = row.score.startswith(_WITHOUT_MODEL)
-                name = row.score if alone or not title else f"{title}: {row.score}"
-                rows = found.setdefault(_Key(row.truth, row.group, name), [])
-                if not alone or row not in rows:  # the same for every model
-                    rows.append(row)
-    first = next(iter(judged.values()))
-    truths = list(dict.fromkeys(row.truth for row in first.rows))
-    groups = list(dict.fromkeys(row.group for row in first.rows))
-    apart = [group for group in groups if group != ALL] or [ALL]
-    names = _ordered(dict.fromkeys(key.name for key in found))
+    titled = _titled(judged)
+    found = _found(titled)
+    truths, groups = _each(key.truth for key in found), _each(key.group for key in found)
+    groups.sort(key=lambda group: group != ALL)
+    names = sorted(_each(key.name for key in found), key=lambda name: name.alone)
     lines = [
-        _line(key, found[key])
+        Line(f"{truth}, {group}", name.text, _values(found[key]))
         for truth in truths
         for group in groups
         for name in names
         if (key := _Key(truth, group, name)) in found
     ]
+    apart = {truth: [g for g in groups if g != ALL and _any(found, truth, g)] for truth in truths}
+    first = next(iter(judged.values()))
     part = Part(
         f"Variants: {first.table}",
         "\n".join(one.command for one in judged.values() if one.command),
         tuple(sorted({score for line in lines for score in line.values}, key=_MEASURES.index)),
-        _facts(first, truths, groups, judged),
+        _facts(found, truths, groups, titled),
         lines,
+        [_alone(truth, names, found) for truth in truths if not apart[truth]],
         per="models",
-        pooled=frozenset(f"{truth}, {ALL}" for truth in truths if apart != [ALL]),
+        pooled=frozenset(f"{truth}, {ALL}" for truth in truths if apart[truth]),
     )
-    if apart == [ALL]:
-        part.said = [_alone(truth, names, found) for truth in truths]
-    else:
-        part.tables = [
+    if any(apart.values()):
+        tables = [
             _table(truth, score, groups, names, found)
             for truth in truths
             for score in part.scores
             if score != "signed_auroc"  # of labels, whose effect has no direction
             and any(score in _values(rows) for key, rows in found.items() if key.truth == truth)
         ]
+        part.tables = [table for table in tables if table.cells]
     return part
+
+
+def _each(values: Iterable) -> list:
+    return list(dict.fromkeys(values))
+
+
+def _any(found: _Found, truth: str, group: str) -> bool:
+    return any((key.truth, key.group) == (truth, group) for key in found)
 
 
 def _titled(judged: Mapping[Path, Judged]) -> dict[str, list[Judged]]:
     """Models by what is said of them, those that differ by their seeds together."""
     alike: dict[str, dict[str, tuple[Path, Judged]]] = {}
     for path, one in judged.items():
-        mine = alike.setdefault(str(one.model.get("alike", "")), {})
-        seed = str(one.model.get("seed", ""))
+        what = json.dumps([one.model.get("alike", ""), one.reading], sort_keys=True)
+        mine, seed = alike.setdefault(what, {}), str(one.model.get("seed", ""))
         if seed in mine:
             raise InputError(
-                "two files are of one model on the same variants",
+                "two files are of one model on the same variants, read in one way",
                 where=f"{mine[seed][0]}, {path}",
                 do="Name one of them.",
             )
         mine[seed] = (path, one)
-    names = [str(next(iter(mine.values()))[1].model.get("name", "")) for mine in alike.values()]
-    out = {}
-    for name, mine in zip(names, alike.values(), strict=True):
-        path = next(iter(mine.values()))[0]
-        title = f"{name}, {path.name}" if names.count(name) > 1 else name
-        out[title] = [one for _, one in mine.values()]
+    firsts = [next(iter(mine.values())) for mine in alike.values()]
+    names = [str(one.model.get("name", "")) for _, one in firsts]
+    out: dict[str, list[Judged]] = {}
+    for (path, one), name, mine in zip(firsts, names, alike.values(), strict=True):
+        same = [each for each, also in zip(firsts, names, strict=True) if also == name]
+        ways = {json.dumps(other.reading, sort_keys=True) for _, other in same}
+        if len(ways) == len(same):
+            told = ", ".join(f"{k} {v}" for k, v in one.reading.items()) or "as it reads unasked"
+        else:
+            told = _told_apart(path, [other for other, _ in same])
+        title = name if len(same) == 1 else f"{name} ({told})"
+        out[title] = [judged_by for _, judged_by in mine.values()]
     return out
 
 
-def _ordered(names: Sequence[str] | Mapping[str, None]) -> list[str]:
-    """Models first, then what needs none."""
-    return sorted(names, key=lambda name: name.startswith(_WITHOUT_MODEL))
+def _told_apart(path: Path, paths: Sequence[Path]) -> str:
+    """As much of a path's end as no other one of these has.
+
+    Examples
+    --------
+    >>> _told_apart(Path("r/a/scored.tsv"), [Path("r/a/scored.tsv"), Path("r/b/scored.tsv")])
+    'a/scored.tsv'
+    """
+    for count in range(1, len(path.parts) + 1):
+        end = path.parts[-count:]
+        if sum(other.parts[-count:] == end for other in paths) == 1:
+            return "/".join(end)
+    return str(path)
+
+
+def _found(titled: Mapping[str, Sequence[Judged]]) -> dict[_Key, list[TruthScores]]:
+    """Numbers by where they stand. What needs no model stands once; where files say it differently
+    (other motifs, other variants left out) once beside each of them.
+    """
+    found: dict[_Key, list[TruthScores]] = {}
+    alone: dict[str, dict[tuple[str, ...], str]] = {}  # score -> what is said -> beside which model
+    for title, mine in titled.items():
+        for one in mine:
+            by_score: dict[str, list[TruthScores]] = {}
+            for row in one.rows:
+                by_score.setdefault(row.score, []).append(row)
+            for score, rows in by_score.items():
+                if not score.startswith(_WITHOUT_MODEL):
+                    name = _Name(f"{title}: {score}", False)
+                else:
+                    said, known = tuple(map(str, rows)), alone.setdefault(score, {})
+                    if said in known:
+                        continue
+                    known[said] = title
+                    beside = f", beside {title}" if len(known) > 1 else ""
+                    number = list(known.values()).count(title)
+                    beside += f", {number}" if number > 1 and beside else ""
+                    name = _Name(f"{score}{beside}", True)
+                for row in rows:
+                    found.setdefault(_Key(row.truth, row.group, name), []).append(row)
+    return found
 
 
 def _values(rows: Sequence[TruthScores]) -> dict[str, list[float | None]]:
@@ -133,64 +189,55 @@ def _values(rows: Sequence[TruthScores]) -> dict[str, list[float | None]]:
     }
 
 
-def _line(key: _Key, rows: Sequence[TruthScores]) -> Line:
-    return Line(f"{key.truth}, {key.group}", key.name, _values(rows))
-
-
 def _facts(
-    first: Judged, truths: Sequence[str], groups: Sequence[str], judged: Mapping[Path, Judged]
+    found: _Found,
+    truths: Sequence[str],
+    groups: Sequence[str],
+    titled: Mapping[str, Sequence[Judged]],
 ) -> list[tuple[str, str]]:
     said = []
     for truth in truths:
-        row = next(row for row in first.rows if (row.truth, row.group) == (truth, groups[0]))
-        of = f", {row.positives:,} of them 1" if row.measure == "auroc" else ""
-        said.append(f"{truth} ({row.n:,} variants{of})")
-    seeds: dict[str, list[str]] = {}
-    for one in judged.values():
-        if one.model:
-            seeds.setdefault(str(one.model["name"]), []).append(str(one.model["seed"]))
+        rows = [row for key, of in found.items() if key[:2] == (truth, groups[0]) for row in of]
+        count = {row.n for row in rows}
+        n = f"{min(count):,}" if len(count) == 1 else f"{min(count):,} to {max(count):,}"
+        of = f", {rows[0].positives:,} of them 1" if rows[0].measure == "auroc" else ""
+        said.append(f"{truth} ({n} variants{of})")
     facts = [("Known", "; ".join(said)), ("Groups", f"{len(groups) - 1}" if groups[1:] else "")]
-    facts += [(f"Model {name}", f"seed {'; '.join(of)}") for name, of in seeds.items() if any(of)]
-    facts += [("Scores", "of size, signs left out on both sides; signed, with them")]
+    for title, mine in titled.items():
+        seeds = "; ".join(seed for one in mine if (seed := str(one.model.get("seed", ""))))
+        facts.append((f"Model {title}", f"seed {seeds}" if seeds else ""))
+    facts.append(("Scores", "of size, signs left out on both sides; signed, with them"))
     return [fact for fact in facts if fact[1]]
 
 
 def _mean(rows: Sequence[TruthScores], score: str) -> float | None:
-    return spread(_values(rows).get(score, ()))[0]
+    return spread(_values(rows).get(score, ()))[0] if rows else None
 
 
 def _table(
-    truth: str,
-    score: str,
-    groups: Sequence[str],
-    names: Sequence[str],
-    found: Mapping[_Key, Sequence[TruthScores]],
+    truth: str, score: str, groups: Sequence[str], names: Sequence[_Name], found: _Found
 ) -> SetTable:
     """A row a group, a column a score; what models are worth, over the groups."""
-    cells, means = [], {}
+    cells: list[list[str]] = []
+    means: dict[str, dict[_Name, float]] = {}
     for group in groups:
         here = {name: found.get(_Key(truth, group, name), ()) for name in names}
         known = {
-            name: mean
-            for name, rows in here.items()
-            if rows and (mean := _mean(rows, score)) is not None
+            name: mean for name, rows in here.items() if (mean := _mean(rows, score)) is not None
         }
         if not known:
             continue
         if group != ALL:
             means[group] = known
         best = max(known, key=known.__getitem__)
-        count = max(rows[0].n for rows in here.values() if rows)
-        cells.append([group, f"{count:,}"])
+        counts = {row.n for rows in here.values() for row in rows}
+        cells.append([group, f"{max(counts):,}"])
         for name in names:
-            numbers = _values(here[name]).get(score, ()) if here[name] else ()
-            mean, sd = spread(numbers)
+            mean, sd = spread(_values(here[name]).get(score, ()) if here[name] else ())
             text = "-" if mean is None else f"{mean:.3f}" + ("" if sd is None else f" ± {sd:.3f}")
             cells[-1].append(f"**{text}**" if name == best else text)
-    shown = [
-        at for at, _ in enumerate(["group", "variants", *names]) if any(r[at] != "-" for r in cells)
-    ]
-    heads = ["group", "variants", *names]
+    heads = ["group", "variants", *(name.text for name in names)]
+    shown = [at for at in range(len(heads)) if any(row[at] != "-" for row in cells)]
     return SetTable(
         score,
         [heads[at] for at in shown],
@@ -200,44 +247,46 @@ def _table(
     )
 
 
-def _over_groups(means: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> list[str]:
-    """A sentence a model's score: against what needs no model and is best over the groups."""
-    whole = [name for name in names if all(name in known for known in means.values())]
-    over = {name: float(np.mean([known[name] for known in means.values()])) for name in whole}
-    rules = [name for name in whole if name.startswith(_WITHOUT_MODEL)]
-    best = max(rules, key=over.__getitem__, default=None)
-    if best is None:
+def _over_groups(means: Mapping[str, Mapping[_Name, float]], names: Sequence[_Name]) -> list[str]:
+    """A sentence a model's score: against what needs no model and is best over the groups, of what
+    is known in half of them or more.
+    """
+    over = {name: [known[name] for known in means.values() if name in known] for name in names}
+    rules = [name for name in names if name.alone and 2 * len(over[name]) >= max(len(means), 1)]
+    if not means or not rules:
         return []
+    best = max(rules, key=lambda name: float(np.mean(over[name])))
     said = []
-    for name in whole:
-        if name in rules:
+    for name in names:
+        both = [known for known in means.values() if name in known and best in known]
+        if name.alone or not both:
             continue
-        gaps = [known[name] - known[best] for known in means.values()]
+        gaps = [known[name] - known[best] for known in both]
         mean, se = paired(gaps)
         error = "" if np.isnan(se) else f" (standard error over the groups {se:.3f})"
-        above = sum(gap > 0 for gap in gaps)
+        above, left = sum(gap > 0 for gap in gaps), len(means) - len(both)
         said.append(
-            f"{name} is above {best} on {above} of {len(gaps)} groups; in the mean"
-            f" {mean:+.3f}{error}"
+            f"{name.text} is above {best.text} on {above} of {len(gaps)} groups; in the mean"
+            f" {mean:+.3f}{error}" + (f"; {left} groups know one of the two alone" if left else "")
         )
     return said
 
 
-def _alone(truth: str, names: Sequence[str], found: Mapping[_Key, Sequence[TruthScores]]) -> str:
+def _alone(truth: str, names: Sequence[_Name], found: _Found) -> str:
     """One group: how far the best score of a model is from the best of what needs none."""
     here = {name: rows for name in names if (rows := found.get(_Key(truth, ALL, name)))}
     measure = next(iter(here.values()))[0].measure
     known = {name: _mean(rows, measure) for name, rows in here.items()}
     means = {name: mean for name, mean in known.items() if mean is not None}
-    models = [name for name in means if not name.startswith(_WITHOUT_MODEL)]
-    rules = [name for name in means if name not in models]
+    models = [name for name in means if not name.alone]
+    rules = [name for name in means if name.alone]
     if not models or not rules:
         return f"{truth}: nothing to compare with"
     model, rule = (max(each, key=means.__getitem__) for each in (models, rules))
     gap, errors = means[model] - means[rule], [here[name][0].se for name in (model, rule)]
     level = abs(gap) <= ERRORS * math.hypot(*errors)
     return (
-        f"{truth}: the best score of a model, {model}, is {gap:+.3f} from {rule} by size (standard"
-        f" errors {errors[0]:.3f}, {errors[1]:.3f}, of the same variants)"
+        f"{truth}: the best score of a model, {model.text}, is {gap:+.3f} from {rule.text} by size"
+        f" (standard errors {errors[0]:.3f}, {errors[1]:.3f}, of the same variants)"
         + (": level" if level else "")
     )

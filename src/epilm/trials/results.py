@@ -114,7 +114,7 @@ def _overview(parts: Sequence[Part]) -> str:
                 f"[{_cell(part.title)}](#{_anchor(part.title)})",
                 f"{by}, mean of {settings}" if settings > 1 else by,
                 *best[:2],
-                "; ".join(_shown(part)) or "-",
+                "; ".join(_shown(part, score)) or "-",
             ]
         )
     return _grid(rows)
@@ -149,10 +149,10 @@ def _means(part: Part, score: str) -> tuple[int, dict[str, float]]:
     return len(settings), means
 
 
-def _shown(part: Part) -> list[str]:
+def _shown(part: Part, score: str) -> list[str]:
     """Claims by their verdict, or what the differences over many sets add up to."""
     if part.tables:
-        return list(part.tables[0].said)
+        return next((list(table.said) for table in part.tables if table.score == score), [])
     out = []
     of_one = f"{part.lines[0].setting.split(', ')[0]}: " if part.lines else ""
     if not all(claim.say.startswith(of_one) for claim in part.claims):
@@ -210,7 +210,7 @@ def _table(part: Part, lines: Sequence[Line]) -> str:
 
 def _caption(table: SetTable) -> str:
     text = f"**{_name_of(table.score)} {table.of}**"
-    if any(" - " in head for head in table.heads):
+    if table.of == SetTable.of and any(" - " in head for head in table.heads):
         text += "; differences with their standard errors, bold above two of them"
     return text
 

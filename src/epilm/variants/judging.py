@@ -92,6 +92,13 @@ def read_truth(path: str | Path, columns: Sequence[str], group: str | None = Non
         groups: list[str] = []
         for line, row in enumerate(rows, 2):
             groups.append((row[group] or ".") if group else ALL)
+            if group and groups[-1] == ALL:
+                raise InputError(
+                    "a group has the name that all groups together have",
+                    where=f"{path}, line {line}, column {group}",
+                    found=ALL,
+                    do="Name it otherwise.",
+                )
             for column in columns:
                 text = (row[column] or "").strip()
                 try:

@@ -15,10 +15,11 @@ from epilm.finetuning.finetuned import about_at
 from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint, is_bert_folder
 from epilm.hub.provenance import made_by
-from epilm.shards import digest
+from epilm.plots.page import load_json
+from epilm.shards import digest, digest_of_file
 from epilm.variants.judging import Judgement, Truth, TruthScores
 from epilm.variants.prepared_scoring import VariantScores
-from epilm.variants.scored_files import plain_name
+from epilm.variants.scored_files import truth_file
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Judged:
     table : str
         Name of the table of variants.
     model : mapping
-        `name`; `alike`, the same for models that differ by their seeds alone; `seed`. Empty where
-        there was none.
+        `name`; `alike`, the same for models that differ by their seeds alone; `seed`.
+    reading : mapping
+        How variants were read: window, cell type and so on, where it was said.
     command : str
         What was typed.
     """
@@ -43,18 +45,8 @@ class Judged:
     variants: str
     table: str
     model: Mapping[str, Any]
+    reading: Mapping[str, Any]
     command: str
-
-
-def truth_file(scored: Path) -> Path:
-    """Where the comparison of a file of scores lies.
-
-    Examples
-    --------
-    >>> truth_file(Path("a/scored.tsv.gz")).name
-    'scored.truth.tsv'
-    """
-    return scored.with_name(f"{plain_name(scored)}.truth.tsv")
 
 
 def keep_judgement(
@@ -65,6 +57,8 @@ def keep_judgement(
     *,
     table: Path,
     model: str | Path | None = None,
+    motifs: str | Path | None = None,
+    reading: Mapping[str, Any] | None = None,
     command: str = "",
 ) -> None:
     """Write a comparison beside the scores.
@@ -78,7 +72,10 @@ def keep_judgement(
     truth : Truth
     table : path
         The table of variants that `truth` was read from.
-    model : path, optional
+    model, motifs : path, optional
+        What scored: without a model the motifs stand for it.
+    reading : mapping, optional
+        How variants were read, as far as it was said; part of what makes scores alike.
     command : str
         What was typed, for the reader of a page.
     """
@@ -91,10 +88,11 @@ def keep_judgement(
     about = {
         "variants": _summed(done, truth),
         "table": table.name,
-        "model": {} if model is None else model_behind(model),
+        "model": _motifs_behind(motifs) if model is None else model_behind(model),
+        "reading": {k: v for k, v in (reading or {}).items() if v and k not in _SAME_NUMBERS},
         "command": command,
     }
-    write_json(path.with_suffix(".json"), about)
+    write_json(path.with_suffix(".json"), json.loads(json.dumps(about, default=str)))
 
 
 def read_rows(scored: Path) -> list[dict[str, str]]:
@@ -103,7 +101,7 @@ def read_rows(scored: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines, delimiter="\t"))
+        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 def read_judgement(scored: Path) -> Judged:
@@ -125,12 +123,16 @@ def read_judgement(scored: Path) -> Judged:
             "these variants were scored and compared with nothing",
             where=str(scored),
             found=f"no {truth_file(scored).name if not rows else about.name} beside it",
+            expected="both files of a comparison of three variants or more",
             do="Give the command of epilm score-variants again with --truth COLUMN.",
         )
     try:
         kept = json.loads(about.read_text(encoding="utf-8"))
         read = tuple(_row(row) for row in rows)
-        return Judged(read, kept["variants"], kept["table"], kept["model"], kept["command"])
+        model, reading = dict(kept["model"]), dict(kept["reading"])
+        return Judged(
+            read, str(kept["variants"]), str(kept["table"]), model, reading, str(kept["command"])
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             "the comparison beside scored variants cannot be read",
@@ -143,6 +145,16 @@ def read_judgement(scored: Path) -> Judged:
 def _row(row: Mapping[str, str]) -> TruthScores:
     kinds = {"n": int, "positives": int, "signed": float, "of_size": float, "se": float}
     return TruthScores._make(kinds.get(name, str)(row[name]) for name in TruthScores._fields)
+
+
+# Of a fine-tuned model: what it was learned with is in its settings, what was fitted is its own.
+_OWN = (
+    *("checkpoint", "init", "made_by", "pretraining", "settings", "preset", "adapter", "notes"),
+    *("best_epoch", "tries", "valid", "labels", "members", "named"),
+)
+_SAME_NUMBERS = ("scores", "batch_size", "motif_columns")  # which there are, not what they are
+_FITTED = ("threshold", "temperature", "mean", "sd")
+_NOT_ALIKE = ("seed", "device", "micro_batch")
 
 
 def model_behind(path: str | Path) -> dict[str, Any]:
@@ -161,22 +173,45 @@ def model_behind(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     taught = about_at(path)
     if taught is None:
-        made = {} if is_bert_folder(path) else made_by(read_spec(find_checkpoint(path))[1])
+        made = {} if is_bert_folder(path) else made_by(read_spec(find_checkpoint(path))[1], path)
         if not made:
             return {"name": path.name, "alike": str(path), "seed": ""}
         return {"name": made["recipe"], "alike": made["alike"], "seed": str(made["seed"])}
-    settings = dict(taught.get("settings", {}))
+    task = str(taught.get("task"))
+    if members := taught.get("members"):
+        return {"name": f"{task}, mean of {len(members)}", "alike": _sum(members), "seed": ""}
+    settings = {k: v for k, v in taught.get("settings", {}).items() if k not in _NOT_ALIKE}
+    seed = str(taught.get("settings", {}).get("seed", 0))
     made, scratch = dict(taught.get("made_by", {})), taught.get("init") == "random"
-    seeds = [settings.pop("seed", 0), *([] if scratch or not made else [made["seed"]])]
-    settings.pop("device", None)
-    task = taught.get("task")
-    what = [task, taught.get("init"), made.get("alike", taught.get("checkpoint")), settings]
-    start = made.get("recipe", Path(str(taught.get("checkpoint", "?"))).name)
-    return {
-        "name": f"{task}, {'random weights, shape of ' * bool(scratch and made)}{start}",
-        "alike": digest([json.dumps(what, sort_keys=True, default=str).encode()]),
-        "seed": ", ".join(map(str, seeds)),
-    }
+    if made and not scratch:
+        seed += f" (pre-training {made['seed']})"
+    same = {key: value for key, value in taught.items() if key not in _OWN}
+    labels = {k: v for k, v in taught.get("labels", {}).items() if k not in _FITTED}
+    folder = find_checkpoint(path)
+    model = read_spec(folder)[0]
+    start = made.get("alike", taught.get("checkpoint"))
+    what = [same, labels, settings, taught.get("init"), start, model, _rows_of(folder)]
+    of = made.get("recipe", Path(str(taught.get("checkpoint", "?"))).name)
+    shape = "random weights, shape of " if scratch and made else ""
+    return {"name": f"{task}, {shape}{of}", "alike": _sum(what), "seed": seed}
+
+
+def _motifs_behind(motifs: str | Path | None) -> dict[str, Any]:
+    """What stands for a model where motifs alone were scored."""
+    if motifs is None:
+        return {"name": "no model", "alike": "", "seed": ""}
+    known = digest_of_file(Path(motifs)) if Path(motifs).exists() else str(motifs)
+    return {"name": Path(motifs).name, "alike": known, "seed": ""}
+
+
+def _rows_of(folder: Path) -> str:
+    """Which rows a fine-tuned run learned from, where its folder says."""
+    kept = load_json(folder.parent / "run.json", {})
+    return str(kept.get("examples", "")) if isinstance(kept, dict) else ""
+
+
+def _sum(value: Any) -> str:
+    return digest([json.dumps(value, sort_keys=True, default=str).encode()])
 
 
 def _summed(done: VariantScores, truth: Truth) -> str:

@@ -17,6 +17,7 @@ from epilm.variants.kept_parts import Parts
 from epilm.variants.null import strata_text
 from epilm.variants.open_models import open_scorers
 from epilm.variants.score_writers import write_scores
+from epilm.variants.scored_files import forget_comparison
 from epilm.variants.scorers import ChangeScorer, Values
 from epilm.variants.variant_choices import VariantReading
 from epilm.variants.variant_files import (
@@ -248,6 +249,7 @@ class Scoring:
         changes, reasons = self.checked.changes, self.checked.reasons
         if out is not None:
             sizes = self.reference.sizes
+            forget_comparison(out)  # of other scores that had this name
             write_scores(out, self.file.path, self.alleles, changes, reasons, columns, sizes)
         ranked = tuple(name for scorer in self.scorers for name in scorer.ranked)
         return VariantScores(

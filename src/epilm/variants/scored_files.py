@@ -99,6 +99,23 @@ def scored_in(folder: Path) -> Path | None:
     return tables[0] if tables else None
 
 
+def truth_file(scored: Path) -> Path:
+    """Where the comparison of a file of scores lies; what was compared lies beside it, as .json.
+
+    Examples
+    --------
+    >>> truth_file(Path("a/scored.tsv.gz")).name
+    'scored.truth.tsv'
+    """
+    return scored.with_name(f"{plain_name(scored)}.truth.tsv")
+
+
+def forget_comparison(scored: Path) -> None:
+    """Remove the comparison of scores that were there before."""
+    for path in (truth_file(scored), truth_file(scored).with_suffix(".json")):
+        path.unlink(missing_ok=True)
+
+
 def plain_name(path: Path) -> str:
     """Name of a file without its ending.
 

@@ -22,8 +22,8 @@ from epilm.plots.page import (
 from epilm.plots.pictures import metric_bars
 from epilm.plots.style import as_image, figure
 from epilm.variants.haplotypes import REASONS
-from epilm.variants.kept_judgement import read_rows, truth_file
-from epilm.variants.scored_files import count_reasons, effects_among, read_scores
+from epilm.variants.kept_judgement import read_rows
+from epilm.variants.scored_files import count_reasons, effects_among, read_scores, truth_file
 from epilm.variants.variant_files import Allele, read_variants
 
 STRONGEST = 25

@@ -211,8 +211,9 @@ def report(
         The HTML file; `report.html` in the folder by default, beside a file `NAME.html`. With
         `results` a folder to appear, `results` by default.
     results : sequence of path, optional
-        In place of `folder`: folders of `finetune`, `compare`, `ablate` and `risk`, whose tables
-        are put together as Markdown (results.md), beside every number as results.tsv.
+        In place of `folder`: folders of `finetune`, `compare`, `ablate` and `risk` and tables of
+        scored variants, whose numbers are put together as Markdown (results.md), beside every
+        number as results.tsv.
 
     Returns
     -------

@@ -11,6 +11,7 @@ from typing import Any
 
 from epilm.atomic import atomic_file, write_json
 from epilm.errors import InputError
+from epilm.finetuning.ensemble import OWN
 from epilm.finetuning.finetuned import about_at
 from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint, is_bert_folder
@@ -147,11 +148,8 @@ def _row(row: Mapping[str, str]) -> TruthScores:
     return TruthScores._make(kinds.get(name, str)(row[name]) for name in TruthScores._fields)
 
 
-# Of a fine-tuned model: what it was learned with is in its settings, what was fitted is its own.
-_OWN = (
-    *("checkpoint", "init", "made_by", "pretraining", "settings", "preset", "adapter", "notes"),
-    *("best_epoch", "tries", "valid", "labels", "members", "named"),
-)
+# Of a fine-tuned model: what its settings say, or what it was fitted; a head is part of what it is.
+_OWN = (OWN - {"head"}) | {"members", "named"}
 _SAME_NUMBERS = ("scores", "batch_size", "motif_columns")  # which there are, not what they are
 _FITTED = ("threshold", "temperature", "mean", "sd")
 _NOT_ALIKE = ("seed", "device", "micro_batch")

@@ -13,6 +13,7 @@ from epilm.recipes.recipe import load_recipe
 from epilm.tasks.binding.dream.challenge import PAIRS
 from epilm.trials.descriptions import ablation_of, list_designs, load_design, read_table
 from epilm.trials.study import study_of
+from epilm.trials.study_page import study_command
 from epilm.trials.trial_page import ablation_command
 
 TABLES = [name for name in list_designs() if "measure" in read_table(name)[0]]
@@ -98,6 +99,26 @@ def test_two_cores_measure_eberts_tables_in_a_line_that_no_label_is_of(name):
     assert ablation_command(plan, {}, Path("out"), [1]) == (
         f"epilm ablate {name} --out out --seeds 1 --size small"
     )
+
+
+@pytest.mark.parametrize("name", ["ebert_figure_s1", "genebert_table5"])
+def test_the_command_of_a_changed_copy_names_the_copy(tmp_path, name):
+    def told(path, size="small"):
+        table, source = read_table(path, size)
+        if "measure" in table:
+            return study_command(study_of(table, source), {}, "out", [1]).split()[2]
+        return ablation_command(ablation_of(table, source), {}, Path("out"), [1]).split()[2]
+
+    text, copied = list_designs()[name].read_text(), tmp_path / "copied.yaml"
+    for change, size, expected in [
+        (("", ""), "small", name),
+        (('title: "', 'title: "Mine, '), "small", name),
+        (("both_strands: true", "both_strands: false"), "small", f"{name}.yaml"),
+        (("  small:", "  mine:"), "mine", f"{name}.yaml"),
+    ]:
+        copied.write_text(text.replace(*change, 1))
+        assert told(copied, size) == expected
+    assert told(name) == name
 
 
 MINE = """

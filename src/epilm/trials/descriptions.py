@@ -8,7 +8,7 @@ Read strictly: what can be seen to be wrong without the data is refused with fil
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -294,6 +294,39 @@ def read_table(name: str | Path, size: str | None = None) -> tuple[dict[str, Any
         )
     table = at_size(table, None if size == "full" else size, source)
     return {key: value for key, value in table.items() if value is not None}, source
+
+
+def argument_of(plan: Any, build: Callable[[dict[str, Any], Source], Any]) -> str:
+    """Give what `epilm ablate` is told to make a description: its name where the package's file of
+    that name says the same in other words at most, else NAME.yaml, as a file of the user's.
+
+    Parameters
+    ----------
+    plan : Ablation or Study
+    build : callable
+        Makes such a one of the table of a file.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> plan = load_design("dream_slices")
+    >>> argument_of(plan, ablation_of), argument_of(replace(plan, bin_step=40), ablation_of)
+    ('dream_slices', 'dream_slices.yaml')
+    """
+    own = f"{plan.name}.yaml"
+    if plan.name not in list_designs():
+        return own
+    try:
+        shipped = build(*read_table(plan.name, plan.size))
+    except RecipeError:  # of a size that the package's has not
+        return own
+    return plan.name if _without_words(asdict(shipped)) == _without_words(asdict(plan)) else own
+
+
+def _without_words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_words(v) for k, v in value.items() if k not in ("title", "expected")}
+    return [_without_words(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def ablation_of(table: dict[str, Any], source: Source) -> Ablation:

@@ -21,9 +21,9 @@ from epilm.plots.page import (
 )
 from epilm.plots.pictures import scatter
 from epilm.plots.style import as_image, figure
-from epilm.trials.descriptions import list_designs
+from epilm.trials.descriptions import argument_of
 from epilm.trials.row_files import Row
-from epilm.trials.study import Study, kept_study
+from epilm.trials.study import Study, kept_study, study_of
 from epilm.trials.trial import rows_of
 from epilm.trials.trial_page import paper_sections
 from epilm.trials.trial_table import summarise
@@ -104,8 +104,7 @@ def study_command(
     words = [f"--{key} {value}" for key, value in about.items() if key != "assembly"]
     words += [] if study.size == "base" else [f"--size {study.size}"]
     words += [f"--seeds {len(seeds)}", f"--out {folder}"]
-    name = study.name if study.name in list_designs() else f"{study.name}.yaml"
-    return " ".join(["epilm ablate", name, *words])
+    return " ".join(["epilm ablate", argument_of(study, study_of), *words])
 
 
 def _how(study: Study, kept: dict, rows: list[Row]) -> Section:

@@ -30,7 +30,7 @@ from epilm.pretraining import run_page as chapters
 from epilm.trials.bench import LAB, WORLDS
 from epilm.trials.choices import Networks
 from epilm.trials.competitors import FROZEN
-from epilm.trials.descriptions import Ablation, Setting, kept_design, list_designs
+from epilm.trials.descriptions import Ablation, Setting, ablation_of, argument_of, kept_design
 from epilm.trials.learn import WITHOUT_CHANCE, comparison
 from epilm.trials.row_files import Row
 from epilm.trials.trial import rows_of
@@ -191,8 +191,7 @@ def ablation_command(
     words = [f"--{key} {about[key]}" for key in files if key in about]
     words += [f"--out {folder}", f"--seeds {len(seeds)}"]
     words += [] if plan.size == "base" else [f"--size {plan.size}"]
-    name = plan.name if plan.name in list_designs() else f"{plan.name}.yaml"
-    return f"epilm ablate {name} {' '.join(words)}"
+    return f"epilm ablate {argument_of(plan, ablation_of)} {' '.join(words)}"
 
 
 def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Path) -> str:

@@ -179,6 +179,35 @@ def _exchange(new: Path, old: Path) -> bool:
     return done == 0
 
 
+def link_folder(source: str | Path, target: str | Path) -> None:
+    """Fill a folder with what another one holds, but for its locks: without a copy where the disk
+    can, and so for files that are replaced and never written again.
+
+    Examples
+    --------
+    >>> root = Path(tempfile.mkdtemp())
+    >>> (root / "a").mkdir()
+    >>> _ = (root / "a/x").write_text("1")
+    >>> link_folder(root / "a", root / "b")
+    >>> (root / "b/x").read_text(), (root / "b/x").samefile(root / "a/x")
+    ('1', True)
+    """
+
+    def linked(one: str, other: str) -> None:
+        try:
+            os.link(one, other)
+        except OSError:
+            shutil.copy2(one, other)
+
+    shutil.copytree(
+        source,
+        target,
+        copy_function=linked,
+        ignore=shutil.ignore_patterns(".*.lock"),
+        dirs_exist_ok=True,
+    )
+
+
 @contextmanager
 def atomic_folder(
     path: str | Path, *, overwrite: bool = False, wants: int | None = None

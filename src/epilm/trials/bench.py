@@ -34,6 +34,7 @@ from epilm.trials.learn import (
     signal_names,
     tune_binding,
 )
+from epilm.trials.made_before import take_over
 from epilm.trials.trial import Say
 from epilm.trials.trial_table import Words
 
@@ -54,6 +55,8 @@ class Bench:
         table a factor.
     motifs : sequence of Motif, optional
         The store's own where not given.
+    made : sequence of path
+        Finished pre-trainings, taken over where they are those that a model asks for.
     """
 
     plan: Ablation
@@ -61,6 +64,7 @@ class Bench:
     learned: Callable[[Setting], list[BinLabels]]
     tested: Callable[[Setting], list[BinLabels]]
     motifs: Sequence[Any] | None = None
+    made: Sequence[Path] = ()
 
     def row(
         self, setting: Setting, row: Arm | Control, seed: int, folder: Path, say: Say
@@ -148,7 +152,7 @@ class Bench:
         model = next(model for model in self.plan.models if model.name == arm.model)
         once = model.pretrain == "once" and not self.plan.world
         recipe = self.plan.recipe_of(model)
-        run, seconds = run_of(model, recipe, seed, self.store, folder, once, say)
+        run, seconds = run_of(model, recipe, seed, self.store, folder, once, say, self.made)
         return run, seconds if arm.init == "checkpoint" else 0.0
 
     def _made(self, scores: FactorScores, started: float) -> dict[str, Any]:
@@ -170,8 +174,10 @@ def run_of(
     folder: Path,
     once: bool,
     say: Say,
+    made: Sequence[Path] = (),
 ) -> tuple[str, float]:
-    """Give the run of a pre-trained model and the seconds it took: made once, then found.
+    """Give the run of a pre-trained model and the seconds it took: taken over from `made` or made,
+    once, then found.
 
     `recipe` is name, size and changes; `once` makes one run for all seeds.
     """
@@ -181,9 +187,14 @@ def run_of(
     name, size, changes = recipe
     with turn(run):
         if not (run / "summary.json").is_file():
-            say(f"pre-training {model.name}" + ("" if once else f", seed {seed}"))
+            title = f"pre-training {model.name}" + ("" if once else f", seed {seed}")
             changes = changes if once else (*changes, f"train.seed={seed}")
-            pretrain(name, store, run, size=size, set=changes)
+            wanted = load_recipe(name, size, changes)
+            if other := take_over(run, made, wanted, store):
+                say(f"{title}: that of {other}")
+            else:
+                say(title + (": none of --runs is of its recipe, seed and store" if made else ""))
+                pretrain(wanted, store, run)
     rows = read_lines(run / "metrics.jsonl")
     return str(run), float(max((row.get("seconds") or 0.0 for row in rows), default=0.0))
 

@@ -30,6 +30,9 @@ class LabFiles:
     """Motif file or jaspar:2018 for the baseline motif; those of the store where not given."""
     rule: Literal["challenge", "bin_half"] = "challenge"
     """How labels are made from peaks, as in epilm finetune."""
+    runs: list[Path] | None = None
+    """Folders of other ablations, or of epilm pretrain: a finished pre-training there of the same
+    recipe, seed and store is linked in, not made again; repeat it for several folders."""
 
     def given(self) -> dict[str, str]:
         """The options that are not at their default, as text.

@@ -29,6 +29,7 @@ from epilm.trials.bench import PRETRAINING_FILES, Bench, check_bench
 from epilm.trials.choices import LabFiles
 from epilm.trials.descriptions import Ablation, Setting, as_table, places_of
 from epilm.trials.learn import own_motifs
+from epilm.trials.made_before import finished_in
 from epilm.trials.trial import Key, Maker, Say
 from epilm.trials.trial_page import ablation_page, design_of
 
@@ -44,6 +45,8 @@ class LabRows(Maker):
         Where the data lie, for the page.
     notes : list of str
         What is missing or was left out.
+    made : sequence of path
+        Finished pre-trainings that may be taken over.
     """
 
     page_reads = PRETRAINING_FILES
@@ -61,6 +64,7 @@ class LabRows(Maker):
         self.motifs, self.about, self.design = motifs, about, design_of(plan)
         self.left_out: dict[tuple[str, str], str] = {}
         self.notes: list[str] = []
+        self.made: Sequence[Path] = ()
 
     def plan(self) -> dict[str, Any]:
         """The description, and what must be the same for rows to stand in one table."""
@@ -88,7 +92,7 @@ class LabRows(Maker):
     def make(self, key: Key, folder: Path, say: Say) -> Mapping[str, Any]:
         """Make one row."""
         seed, name, arm = key
-        bench = Bench(self.ablation, self.store, self.learned, self.tested, self.motifs)
+        bench = Bench(self.ablation, self.store, self.learned, self.tested, self.motifs, self.made)
         setting = next(setting for setting in self.ablation.settings if setting.name == name)
         return bench.row(setting, self.ablation.rows_of(setting)[arm], seed, folder, say)
 
@@ -154,6 +158,7 @@ def open_lab(plan: Ablation, source: Source, files: LabFiles, seeds: Sequence[in
     about = {"rule": files.rule} | files.given() | {"assembly": store.info.assembly}
     lab = LabRows(plan, store, tables, motifs, about)
     lab.left_out |= left_out
+    lab.made = finished_in(files.runs or (), plan.models)
     _check_labels(lab, source)
     _check_motifs(lab, source)
     return lab

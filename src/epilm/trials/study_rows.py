@@ -29,6 +29,7 @@ from epilm.training.learning import Learning
 from epilm.trials.bench import run_of
 from epilm.trials.choices import LabFiles
 from epilm.trials.learn import Competitor, DataSet, fit_cnn, fit_simple, tune_model
+from epilm.trials.made_before import finished_in
 from epilm.trials.manifest import ManifestSets, SetEntry, read_sets
 from epilm.trials.study import Study, StudyArm, study_table
 from epilm.trials.study_page import study_page
@@ -63,6 +64,7 @@ class StudyRows(Maker):
         self._world: tuple[int, Store, ManifestSets] | None = None
         self._data: tuple[Any, DataSet] | None = None
         self._check_files(files)
+        self.made = finished_in(files.runs or (), study.models)
         self.store = None if study.world else Store.open(files.store)  # type: ignore[arg-type]
         self.sets = self._given_sets(files)
         names = {e.name: e.options.get("published", "") for e in self.sets.entries}
@@ -115,7 +117,7 @@ class StudyRows(Maker):
             model = next(model for model in self.study.models if model.name == arm.model)
             once = model.pretrain == "once" and not self.study.world
             recipe = self.study.recipe_of(model)
-            start, spent = run_of(model, recipe, seed, store, folder, once, say)
+            start, spent = run_of(model, recipe, seed, store, folder, once, say, self.made)
         if self.study.measure == "neighbours":
             row = self._neighbours(arm, start, store, seed, folder)
         else:
@@ -224,7 +226,7 @@ class StudyRows(Maker):
         wanted = ["store"] + (["data"] if study.measure == "labels" else [])
         if study.world:
             wanted = []
-        takes = [*wanted, *(["genome"] if "data" in wanted else [])]
+        takes = [*wanted, *(["genome"] if "data" in wanted else []), *(["runs"] if wanted else [])]
         for option, value in given.items():
             if option not in takes:
                 raise UsageError(

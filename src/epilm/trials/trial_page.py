@@ -187,7 +187,7 @@ def ablation_command(
     plan: Ablation, about: Mapping[str, Any], folder: Path, seeds: Sequence[int]
 ) -> str:
     """The command that makes an ablation's folder."""
-    files = ("store", "labels", "regions", "blacklist", "motifs", "rule")
+    files = ("store", "labels", "regions", "blacklist", "motifs", "rule", "runs")
     words = [f"--{key} {about[key]}" for key in files if key in about]
     words += [f"--out {folder}", f"--seeds {len(seeds)}"]
     words += [] if plan.size == "base" else [f"--size {plan.size}"]

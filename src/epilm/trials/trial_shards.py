@@ -8,8 +8,6 @@ what they need; it is the same, as it hangs on the seed alone.
 """
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epilm.atomic import atomic_folder, locked, write_json
+from epilm.atomic import atomic_folder, link_folder, locked, write_json
 from epilm.device import choose_place
 from epilm.errors import InputError
 from epilm.hub.load import find_checkpoint, is_bert_folder
@@ -268,19 +266,8 @@ def _link_trained(work: Path, folder: Path) -> None:
     the disk can.
     """
 
-    def linked(source: str, target: str) -> None:
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copy2(source, target)
-
     for made in sorted(path for path in work.iterdir() if path.is_dir() and path.name[0] != "."):
-        shutil.copytree(
-            made,
-            folder / made.name,
-            copy_function=linked,
-            ignore=shutil.ignore_patterns(".*.lock"),
-        )
+        link_folder(made, folder / made.name)
 
 
 def merge_rows(

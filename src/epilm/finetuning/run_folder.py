@@ -5,6 +5,7 @@ Neighbours: `finetune` fills it, `finetuned` opens its model, `finetuned_page` d
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,18 @@ OUTLINES = "outlines.json"  # what the page draws
 # May differ when a run goes on: where it computes, and how a step is cut (rounding and dropout's
 # places, no more).
 FREE = {"device": None, "micro_batch": None}
+
+
+def alike_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Take out of settings what runs that differ by chance alone do not share: the seed, and where
+    and in what pieces they computed.
+
+    Examples
+    --------
+    >>> alike_settings({"lr": 1e-3, "seed": 2, "device": "cpu"})
+    {'lr': 0.001}
+    """
+    return {key: value for key, value in settings.items() if key != "seed" and key not in FREE}
 
 
 @dataclass

@@ -21,6 +21,7 @@ from epilm.finetuning.finetuned_page import (
     start_of,
     tables_of,
 )
+from epilm.finetuning.run_folder import alike_settings
 from epilm.metrics.bin_scores import HEADS
 from epilm.plots.page import load_json
 from epilm.trials.across_sets import Rows, set_table
@@ -336,8 +337,7 @@ def _finetuned(runs: Sequence[Path]) -> list[Part]:
 def _settings(run: Path) -> dict[str, Any]:
     """What a run was fine-tuned with, but for its seed and where it was computed."""
     given, kept = load_json(run / "run.json", {}), load_json(run / "task.json", {})
-    settings = dict(given.get("settings") or kept.get("settings", {}))
-    return {k: v for k, v in settings.items() if k not in ("seed", "device", "micro_batch")}
+    return alike_settings(given.get("settings") or kept.get("settings", {}))
 
 
 def _origin(run: Path) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from epilm.atomic import atomic_file, write_json
 from epilm.errors import InputError
 from epilm.finetuning.ensemble import OWN
 from epilm.finetuning.finetuned import about_at
+from epilm.finetuning.run_folder import alike_settings
 from epilm.hub.checkpoint import read_spec
 from epilm.hub.load import find_checkpoint, is_bert_folder
 from epilm.hub.provenance import made_by
@@ -152,7 +153,6 @@ def _row(row: Mapping[str, str]) -> TruthScores:
 _OWN = (OWN - {"head"}) | {"members", "named"}
 _SAME_NUMBERS = ("scores", "batch_size", "motif_columns")  # which there are, not what they are
 _FITTED = ("threshold", "temperature", "mean", "sd")
-_NOT_ALIKE = ("seed", "device", "micro_batch")
 
 
 def model_behind(path: str | Path) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def model_behind(path: str | Path) -> dict[str, Any]:
     task = str(taught.get("task"))
     if members := taught.get("members"):
         return {"name": f"{task}, mean of {len(members)}", "alike": _sum(members), "seed": ""}
-    settings = {k: v for k, v in taught.get("settings", {}).items() if k not in _NOT_ALIKE}
+    settings = alike_settings(taught.get("settings", {}))
     seed = str(taught.get("settings", {}).get("seed", 0))
     made, scratch = dict(taught.get("made_by", {})), taught.get("init") == "random"
     if made and not scratch:

@@ -25,6 +25,7 @@ from epilm.errors import TrainingError
 from epilm.finetuning.adapting import adapt, settle
 from epilm.finetuning.beside import check_beside, fit_beside, score_line
 from epilm.finetuning.fitted_shortcut import check_shortcut_start, fit_shortcut
+from epilm.finetuning.kept_head import KEPT, kept_options
 from epilm.finetuning.preset import (
     check_width,
     find_preset,
@@ -105,7 +106,8 @@ def finetune(
     size, k
         Of a random trunk; k is the task's where not given.
     head : str, optional
-        linear or convolutions; the task's where not given.
+        linear, convolutions, bases or pair; the task's where not given. kept: that of the
+        checkpoint, a fine-tuned model of the same outputs, with its weights.
     preset : {"auto", "none", "lab"}
         What fills in the options that are not said, of small models; see `finetuning.preset`. The
         papers' values where none. auto: lab for a small model that a lab recipe pre-trained.
@@ -142,13 +144,17 @@ def finetune(
     chosen = find_task(task)
     given = options_from(chosen, "finetune", settings, options, TASKS)
     start, usual = {"size": size, "k": k, "head": head, "preset": preset}, _CALL.parameters
+    like_taught, named, new_head = dict[str, Any](), dict(options), head
+    if head == KEPT:
+        given, like_taught, new_head = kept_options(checkpoint, init, given, options)
+        named |= like_taught
     recipe, filled, from_preset = "", given, dict[str, Any]()
     if preset == "auto":
         there = Path(checkpoint).is_dir()  # else a name, or what `prepare` will not open
         preset, recipe = find_preset(checkpoint) if there else ("none", "")
     if preset != "none":
         filled, from_preset = with_preset(
-            preset, chosen, given, options, checkpoint=str(checkpoint), head=head
+            preset, chosen, given, named, checkpoint=str(checkpoint), head=new_head
         )
     chosen.check(filled)
     if out is not None and Path(out).exists() and not Path(out).is_dir():
@@ -158,18 +164,22 @@ def finetune(
     learned = lesson.draw.steps(0, filled.batch_size)
     given = filled
     if preset != "none":
-        given, raised = with_steps(preset, filled, options, len(learned))
+        given, raised = with_steps(preset, filled, named, len(learned))
         from_preset |= raised
     model, told = prepare(chosen, lesson, given, checkpoint, init=init, size=size, k=k, head=head)
+    if like_taught:
+        values = ", ".join(f"{each} {value}" for each, value in like_taught.items())
+        told.append(f"as the head was learned: {values}")
     if from_preset:
         hidden = 0 if model.bases else encoder_size(model.spec.encoder).hidden
         check_width(preset, from_preset, hidden, told[0])
         model.about["preset"] = {"name": preset, "chosen": from_preset}
         told += preset_lines(preset, from_preset, recipe, len(learned) * given.epochs)
     check_shortcut_start(model.network, given)
-    if getattr(model.network, "shortcut", None) is not None:
+    begins_new = "head_kept" not in model.about
+    if begins_new and getattr(model.network, "shortcut", None) is not None:
         start_at_prior(model.network, lesson.examples.labels_of(np.concatenate(learned)))
-    if lesson.labels.per_base:
+    if begins_new and lesson.labels.per_base:
         sample = same_sample(np.unique(np.concatenate(learned)), MOST_CALIBRATED, 0, CALIBRATED)
         counted = lesson.examples.labels_of(sample)
         start_at_shares(model.network, counted, len(lesson.labels.names))

@@ -2,8 +2,9 @@
 
 Where labels are few a network remembers them before its shortcut, a handful of weights that begin
 at 0, has come to what a regression on the same numbers finds at once. So these weights are fitted
-first, each factor by its own motif and by the tracks, and the layers begin by saying nothing. What
-came of it: docs/results.md, "With accessibility, an unseen line". Needs torch and numpy alone.
+first, each factor by its own motif and by the tracks, and the layers begin by saying nothing; of a
+head that was kept (`kept_head`) what they say is one more number of the regression. What came of
+it: docs/results.md, "With accessibility, an unseen line". Needs torch and numpy alone.
 """
 
 from typing import Any
@@ -46,7 +47,8 @@ def check_shortcut_start(network: Any, options: Any) -> None:
 def fit_shortcut(
     model: Finetuned, lesson: TaskLesson, reading: Reading, options: Any, team: Team
 ) -> str:
-    """Fit the weights of the shortcut and the output's bias, and let the layers begin at nothing.
+    """Fit the weights of the shortcut and the output's bias, and let the layers begin at nothing;
+    where their head was kept, at so much of what they say.
 
     Parameters
     ----------
@@ -71,32 +73,51 @@ def fit_shortcut(
     rows = np.unique(np.concatenate(steps))
     names = [str(signal[0]) for signal in model.about["signals"]]
 
+    kept = "head_kept" in model.about
+
     def fitted() -> list[list[float]]:
-        inputs = _inputs(network, reading, rows, team.device)
+        inputs, said = _inputs(network, reading, rows, team.device, kept)
         labels = torch.from_numpy(lesson.examples.labels_of(rows))
         columns = [names[n] for n in (*network.short, *network.means)] * 2
-        return [
-            regression(inputs, labels[:, f], own_columns(columns, factor))
-            for f, factor in enumerate(lesson.labels.names)
-        ]
+        out = []
+        for f, factor in enumerate(lesson.labels.names):
+            met = {0, 1} <= set(labels[:, f].tolist())
+            if kept and not met:  # nothing new is known of it
+                out.append([0.0] * inputs.shape[1] + [1.0, 0.0])
+                continue
+            used = torch.cat([own_columns(columns, factor), torch.tensor([kept])])
+            read = torch.cat([inputs, said[:, f : f + 1]], 1)
+            out.append(regression(read, labels[:, f], used))
+        return out
 
     found = torch.tensor(team.first_does(fitted))
+    slopes, of_layers, bias = found[:, :-2], found[:, -2], found[:, -1]
     with torch.no_grad():
-        network.shortcut.weight.copy_(found[:, :-1])
-        network.out.bias.copy_(found[:, -1])
-        network.out.weight.zero_()
-    return f"the shortcut begins at a logistic regression, fitted on {len(rows):,} rows"
+        network.shortcut.weight.copy_(slopes)
+        network.out.bias.mul_(of_layers.to(network.out.bias)).add_(bias.to(network.out.bias))
+        network.out.weight.mul_(of_layers.to(network.out.weight)[:, None])
+    beside = ", beside what the kept head says" if kept else ""
+    return f"the shortcut begins at a logistic regression{beside}, fitted on {len(rows):,} rows"
 
 
-def _inputs(network: Any, reading: Reading, rows: NDArray[np.int64], device: Any) -> Tensor:
-    """What the shortcut reads of rows: float64 (n, D), on the CPU."""
+def _inputs(
+    network: Any, reading: Reading, rows: NDArray[np.int64], device: Any, kept: bool
+) -> tuple[Tensor, Tensor]:
+    """What the shortcut reads of rows, (n, D), and what the layers say, (n, outputs), 0 where they
+    are not asked: float64, on the CPU.
+    """
     network.eval()
-    out = []
+    straight, said = [], []
     with torch.inference_mode():
         for at in range(0, len(rows), _AT_ONCE):
             windows = reading.windows(rows[at : at + _AT_ONCE]).to(device)
-            out.append(network.straight(windows).double().cpu())
-    return torch.cat(out).clone()
+            short = network.straight(windows)
+            answers = torch.zeros(len(short), network.out.out_features)
+            if kept:
+                answers = network(windows) - network.shortcut(short.to(network.shortcut.weight))
+            straight.append(short.double().cpu())
+            said.append(answers.double().cpu())
+    return torch.cat(straight).clone(), torch.cat(said).clone()
 
 
 def own_columns(columns: list[str], factor: str) -> Tensor:

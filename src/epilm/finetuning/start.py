@@ -17,6 +17,7 @@ from epilm.batches.reads import parse_signal
 from epilm.device import Place
 from epilm.errors import CheckpointError, UsageError, nearest
 from epilm.finetuning.finetuned import BARE, Finetuned, motif_json
+from epilm.finetuning.kept_head import KEPT, keep_head, taught_with
 from epilm.finetuning.trunk import (
     RANDOM,
     Size,
@@ -64,7 +65,7 @@ def prepare(
     init : {"checkpoint", "random"}
         "random" takes the architecture of `checkpoint` and not its weights.
     head : str, optional
-        The task's own where not given.
+        The task's own where not given; "kept": that of the checkpoint, with its weights.
 
     Raises
     ------
@@ -87,6 +88,9 @@ def prepare(
         **lesson.about,
     }
     told = _signals(about, lesson, options)
+    taught = taught_with(name, init, lesson, about) if head == KEPT else None
+    if taught is not None:
+        head = str(taught.about["head"]["name"])
     if name in NETWORKS:
         model, where = _bare_network(name, about, lesson, options, head)
     else:
@@ -97,6 +101,8 @@ def prepare(
         model, later = _on_trunk(task, lesson, options, about, trunk, collection, head)
         where = trunk.where
         told += [*more, *later]
+        if taught is not None:
+            told.append(keep_head(model.network, about, taught))
     if lesson.store is not None:
         model.reads.check(lesson.store, about.get("used_cells", ()))
     count = sum(weight.numel() for weight in model.network.parameters())

@@ -75,7 +75,7 @@ def begin_trunk(
     if "task" in extra:
         told.append(
             f"{where} was fine-tuned on {extra['task']['task']}: its trunk is taken and its head"
-            " left; what it learned from is no test any more"
+            " left (--head kept takes both); what it learned from is no test any more"
         )
     return Trunk(loaded, spec, extra, where), told
 

@@ -200,6 +200,45 @@ def test_rows_are_what_the_parts_give_one_by_one(done):
     ] == len(bins)
 
 
+def test_signals_alone_read_no_base(data, tmp_path):
+    before = MINE.partition("arms:")[0]
+    arms = [
+        "  - {name: open, baseline: signals, signals: [accessibility]}",
+        "  - {name: state, baseline: signals, states: true}",
+        "  - {name: kmer, baseline: kmer_state, k: 2, states: false}",
+    ]
+    (tmp_path / "mine.yaml").write_text(
+        before.partition("models:")[0]
+        + "\n".join([before[before.index("finetune:") :], "arms:", *arms])
+    )
+    genome = (data / "play/genome.fa").read_text().splitlines()
+    others = str.maketrans("ACGT", "CATG")  # of other composition
+    other = [line if line[0] == ">" else line.translate(others) for line in genome]
+    (tmp_path / "other.fa").write_text("\n".join(other) + "\n")
+    play = data / "play"
+    build(
+        genome=tmp_path / "other.fa",
+        states={f"type{c}": play / f"states/type{c}.bed.gz" for c in "ABC"},
+        accessibility={f"type{c}": play / f"signals/type{c}.accessibility.bw" for c in "ABC"},
+        out=tmp_path / "store",
+    )
+    rows = {}
+    for store in (data / "store", tmp_path / "store"):
+        files = LabFiles(store=store, labels=play / "chip", motifs=data / "motifs.jaspar")
+        out = tmp_path / f"of_{store.parent.name}"
+        made = ablate(tmp_path / "mine.yaml", out, seeds=1, data=files, say=lambda line: None)
+        rows[store] = {(r["setting"], r["arm"]): r["auroc"] for r in made.rows}
+    one, two = rows.values()
+    assert len(one) == 6
+    for key, auroc in one.items():
+        assert (auroc == two[key]) == (key[1] != "kmer")
+    assert one["across", "open"] > 0.55
+    with pytest.raises(RecipeError, match="the arm reads nothing. Found open; expected signals:"):
+        text = (tmp_path / "mine.yaml").read_text().replace(", signals: [accessibility]", "")
+        (tmp_path / "none.yaml").write_text(text)
+        ablate(tmp_path / "none.yaml", tmp_path / "none", seeds=1, data=files, say=print)
+
+
 def test_where_one_cell_type_is_trained_on_the_mean_is_that_of_the_others_and_said(done):
     _, result, _ = done
     notes = {row["setting"]: row["notes"] for row in result.rows if row["arm"] == "mean"}

@@ -78,6 +78,7 @@ class Arm:
         A kind of model without a pre-training, of `size` and `k`.
     baseline : str
         kmer_state: k-mers (`k`, 4 where not given), states where the store has them, signals.
+        signals: those alone, without a base of the sequence: what a model of it has to add to.
         motif: best score of the factor's own motif, signals. `states` switches the states of
         either.
     freeze, lr : str, float
@@ -89,7 +90,7 @@ class Arm:
     name: str
     model: str = ""
     start: Literal["ebert", "dbert", "factornet"] | None = None
-    baseline: Literal["kmer_state", "motif"] | None = None
+    baseline: Literal["kmer_state", "motif", "signals"] | None = None
     init: Literal["checkpoint", "random"] = "checkpoint"
     size: Literal["tiny", "small", "base", "large"] = "small"
     k: int | None = None
@@ -456,6 +457,8 @@ def _check(plan: Ablation, source: Source) -> None:
         if sum(map(bool, (arm.model, arm.start, arm.baseline))) != 1:
             expected = "one of the three keys"
             refuse("an arm is a model, a start or a baseline", "arms", arm.name, expected=expected)
+        if arm.baseline == "signals" and not (arm.signals or arm.states):
+            refuse("the arm reads nothing", "arms", arm.name, expected="signals: or states: true")
         if arm.model:
             known("arms", arm.model, models)
         for name in arm.only:

@@ -169,7 +169,8 @@ def baseline_binding(
     """Fit and score a baseline a factor; notes on factors that have no score."""
     notes: list[str] = []
     names, width = signal_names(signals), lesson.tested[0].bins.width
-    shared = Features(lesson.store, k or KMER, KMER_BP, states, names, width=width)
+    k = 0 if kind == "signals" else k or KMER
+    shared = Features(lesson.store, k, KMER_BP, states, names, width=width)
     models: dict[str, BinModel] = {}
     for table in lesson.learned:
         features = shared

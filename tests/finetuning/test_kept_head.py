@@ -48,6 +48,20 @@ def test_before_a_step_it_says_what_the_taught_one_says(store, taught, beside):
     assert any("its head left (--head kept takes both)" in line for line in lines)
 
 
+def test_a_pool_that_looks_at_the_bin_is_kept_with_its_window(store, tmp_path):
+    part = {"valid_chroms": ("chr2:0-6000",), "valid_negatives": 40, "pool": "max+bin"}
+    quick(store, out=tmp_path / "run", window_bp=400, **part)
+    plain = {"window_bp": type(QUICK)().window_bp, "pool": "max"}  # as if not said
+    kept, lines = quick(store, checkpoint=tmp_path / "run", head="kept", **STILL, **plain)
+    assert "as the head was learned: window_bp 400, pool max+bin" in lines
+    expected = answers(load_finetuned(tmp_path / "run"), store)
+    np.testing.assert_allclose(answers(kept.model, store), expected, atol=1e-5)
+    with pytest.raises(UsageError, match=r"Found around .*; expected .* \(windows of 400 bp\)"):
+        quick(
+            store, checkpoint=tmp_path / "run", head="kept", **STILL, window_bp=600, pool="max+bin"
+        )
+
+
 def test_its_signals_learn_from_there(store, taught):
     kept, _ = quick(store, checkpoint=taught, head="kept", **OPEN, **STILL | {"lr": 1e-3})
     assert kept.model.network.signal_convolution.weight.abs().max() > 0

@@ -31,6 +31,7 @@ from epilm.trials.verdicts import judge
 from toy_designs import MINE
 
 ACROSS = ["motif", "kmer_state", "ebert", "cnn", "mean"]
+ACROSS_EBERT = ("across", "ebert")
 WITHIN = ["motif", "kmer_state", "ebert", "mean"]
 
 
@@ -198,6 +199,25 @@ def test_rows_are_what_the_parts_give_one_by_one(done):
     assert rows["ebert"]["factors"]["CTCF"]["n"] + rows["ebert"]["factors"]["CTCF"][
         "ambiguous"
     ] == len(bins)
+
+
+def test_an_arm_goes_on_with_the_head_of_a_fine_tuned_run(done, tmp_path):
+    home, before, _ = done
+    taught = home / "out/seed1/across/ebert"
+    models = f"models: [{{name: taught, run: {taught}}}]\n"
+    arms = "arms:\n  - {name: new, model: taught}\n  - {name: kept, model: taught, head: kept}\n"
+    own = MINE[MINE.index("finetune:") : MINE.index("  within:")]
+    own = own.replace("epochs: 1,", "epochs: 1, lr: 1.0e-12,")
+    (tmp_path / "mine.yaml").write_text(MINE.partition("models:")[0] + models + own + arms)
+    files = {"store": home / "store", "labels": home / "play/chip"}
+    made, _ = run(tmp_path, tmp_path / "out", **files, motifs=home / "motifs.jaspar")
+    rows = {row["arm"]: row["factors"]["CTCF"] for row in made.rows}
+    (was,) = [r["factors"]["CTCF"] for r in before.rows if (r["setting"], r["arm"]) == ACROSS_EBERT]
+    assert rows["kept"]["ap"] == pytest.approx(was["ap"], rel=1e-4)
+    assert rows["new"]["ap"] != pytest.approx(was["ap"], rel=1e-3)
+    (tmp_path / "mine.yaml").write_text(MINE.replace("model: ebert}", "model: ebert, head: kept}"))
+    with pytest.raises(RecipeError, match="key arms: there is no head to keep. Found ebert"):
+        run(tmp_path, tmp_path / "none", **files, motifs=home / "motifs.jaspar")
 
 
 def test_signals_alone_read_no_base(data, tmp_path):

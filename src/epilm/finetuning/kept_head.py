@@ -4,6 +4,7 @@ What was learned from many labels answers from the first step, and what is read 
 accessibility that was measured on a part of the genome alone, begins at nothing. Needs torch alone.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -141,7 +142,7 @@ def keep_head(network: nn.Module, about: dict[str, Any], taught: Finetuned) -> s
     UsageError
         If the heads are not alike.
     """
-    own, kept = about["head"], taught.about["head"]
+    own, kept = json.loads(json.dumps(about["head"])), taught.about["head"]
     for key in sorted((own.keys() | kept.keys()) - _FREE):
         if own.get(key) != kept.get(key):
             window = f" (windows of {taught.about['window_bp']} bp)" if key == "around" else ""

@@ -122,7 +122,7 @@ class Bench:
             freeze=arm.freeze or spec.freeze,
             lr=arm.lr or spec.lr,
         )
-        start = {"init": arm.init, "size": arm.size, "k": arm.k or 7}
+        start = {"init": arm.init, "size": arm.size, "k": arm.k or 7, "head": arm.head or None}
         scores, about = tune_binding(lesson, checkpoint, home / arm.name, **start)
         return self._made(scores, started) | about | {"pretraining_seconds": spent}
 

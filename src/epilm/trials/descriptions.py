@@ -81,6 +81,8 @@ class Arm:
         signals: those alone, without a base of the sequence: what a model of it has to add to.
         motif: best score of the factor's own motif, signals. `states` switches the states of
         either.
+    head : {"", "kept"}
+        kept: of a model that is a fine-tuned run its head too.
     freeze, lr : str, float
         Where other than fine-tuning's.
     only : tuple of str
@@ -96,6 +98,7 @@ class Arm:
     k: int | None = None
     signals: tuple[str, ...] = ()
     states: bool | None = None
+    head: Literal["", "kept"] = ""
     freeze: str = ""
     lr: float = 0.0
     only: tuple[str, ...] = ()
@@ -459,6 +462,9 @@ def _check(plan: Ablation, source: Source) -> None:
             refuse("an arm is a model, a start or a baseline", "arms", arm.name, expected=expected)
         if arm.baseline == "signals" and not (arm.signals or arm.states):
             refuse("the arm reads nothing", "arms", arm.name, expected="signals: or states: true")
+        if arm.head and not any(m.run and m.name == arm.model for m in plan.models):
+            expected = "a model that is the run of epilm finetune"
+            refuse("there is no head to keep", "arms", arm.name, expected=expected)
         if arm.model:
             known("arms", arm.model, models)
         for name in arm.only:

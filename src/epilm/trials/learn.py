@@ -94,7 +94,7 @@ def tune_binding(
 ) -> tuple[FactorScores, dict[str, Any]]:
     """Fine-tune, or go on in the folder; scores, and best_epoch, met and notes of the row.
 
-    `checkpoint` is a run, or the name of a kind of model; `start` its init, size and k.
+    `checkpoint` is a run, or the name of a kind of model; `start` its init, size, k and head.
     """
     # An ablation has one pool for all arms; FactorNet's network has its own.
     spec = replace(lesson.spec, pool="max") if checkpoint == "factornet" else lesson.spec

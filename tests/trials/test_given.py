@@ -220,6 +220,23 @@ def test_an_arm_goes_on_with_the_head_of_a_fine_tuned_run(done, tmp_path):
         run(tmp_path, tmp_path / "none", **files, motifs=home / "motifs.jaspar")
 
 
+def test_a_shortcut_that_is_fitted_leaves_the_network_without_one_as_it_is(data, tmp_path):
+    before = MINE.partition("models:")[0]
+    own = MINE[MINE.index("finetune:") : MINE.index("  within:")]
+    cnn = "arms:\n  - {name: cnn, start: factornet, signals: [accessibility]}\n"
+    fitted = own.replace("epochs: 1,", "epochs: 1, shortcut: signals, shortcut_start: fitted,")
+    ebert = "  - {name: ebert, start: ebert, size: tiny, signals: [accessibility]}\n"
+    scores = {}
+    for name, text in (("plain", own + cnn), ("fitted", fitted + cnn + ebert)):
+        (tmp_path / f"{name}.yaml").write_text(before + text)
+        files = {"store": data / "store", "labels": data / "play/chip"}
+        files["motifs"] = data / "motifs.jaspar"
+        made, _ = run(tmp_path, tmp_path / name, f"{name}.yaml", **files)
+        scores[name] = {row["arm"]: row["auroc"] for row in made.rows}
+    assert scores["plain"]["cnn"] == scores["fitted"]["cnn"]
+    assert set(scores["fitted"]) == {"cnn", "ebert"}
+
+
 def test_signals_alone_read_no_base(data, tmp_path):
     before = MINE.partition("arms:")[0]
     arms = [

@@ -96,8 +96,9 @@ def tune_binding(
 
     `checkpoint` is a run, or the name of a kind of model; `start` its init, size, k and head.
     """
-    # An ablation has one pool for all arms; FactorNet's network has its own.
-    spec = replace(lesson.spec, pool="max") if checkpoint == "factornet" else lesson.spec
+    spec = lesson.spec
+    if checkpoint == "factornet":  # one pool and start for all arms; its network has its own
+        spec = replace(spec, pool="max", shortcut_start="zero")
     options = BindingOptions(
         **{f.name: getattr(spec, f.name) for f in fields(BindingSpec)},
         store=lesson.store,

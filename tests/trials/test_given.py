@@ -237,6 +237,39 @@ def test_a_shortcut_that_is_fitted_leaves_the_network_without_one_as_it_is(data,
     assert set(scores["fitted"]) == {"cnn", "ebert"}
 
 
+def test_an_arm_is_fine_tuned_in_a_way_of_its_own(data, tmp_path):
+    before = MINE.partition("models:")[0] + MINE[MINE.index("finetune:") : MINE.index("  within:")]
+    arms = (
+        "arms:\n  - {name: plain, start: factornet}\n"
+        "  - {name: own, start: factornet, finetune: {epochs: 2, conv_channels: [2]}}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(before + arms)
+    files = {"store": data / "store", "labels": data / "play/chip"}
+    files["motifs"] = data / "motifs.jaspar"
+    made, _ = run(tmp_path, tmp_path / "out", **files)
+    settings = {}
+    for name in ("plain", "own"):
+        told = json.loads((tmp_path / f"out/seed1/across/{name}/run.json").read_text())
+        settings[name] = told["settings"]
+    other = {key for key, value in settings["own"].items() if value != settings["plain"][key]}
+    assert other == {"epochs", "conv_channels"}
+    assert settings["own"]["epochs"] == 2
+    # The folder knows it again, and another way of its own is another ablation.
+    assert run(tmp_path, tmp_path / "out", **files)[0].rows == made.rows
+    (tmp_path / "mine.yaml").write_text(before + arms.replace("epochs: 2", "epochs: 3"))
+    with pytest.raises(TrainingError, match=r"arms.own.finetune.epochs was 2, is 3"):
+        run(tmp_path, tmp_path / "out", **files)
+    for new, message in [
+        ("baseline: motif, finetune: {epochs: 2}", "a baseline is not fine-tuned. Found own"),
+        ("start: factornet, finetune: {epoch: 2}", "epoch"),
+        ("start: factornet, finetune: {epochs: 0}", "Found own: --epochs 0"),
+    ]:
+        text = arms.replace("start: factornet, finetune: {epochs: 2, conv_channels: [2]}", new)
+        (tmp_path / "wrong.yaml").write_text(before + text)
+        with pytest.raises(RecipeError, match=message):
+            run(tmp_path, tmp_path / "none", "wrong.yaml", **files)
+
+
 def test_signals_alone_read_no_base(data, tmp_path):
     before = MINE.partition("arms:")[0]
     arms = [

@@ -27,6 +27,7 @@ from epilm.tasks.binding.labels import BinLabels
 from epilm.trials.descriptions import Ablation, Arm, Control, Pretraining, Setting
 from epilm.trials.learn import (
     BindingLesson,
+    BindingSpec,
     FactorScores,
     baseline_binding,
     check_tracks,
@@ -85,10 +86,12 @@ class Bench:
             return self._baseline(setting, row, seed)
         return self._tuned(setting, row, seed, folder, home, say)
 
-    def _lesson(self, setting: Setting, seed: int, **spec: Any) -> BindingLesson:
+    def _lesson(
+        self, setting: Setting, seed: int, own: BindingSpec | None = None, **spec: Any
+    ) -> BindingLesson:
         inside = setting.test_cell in setting.train_cells
         filled = replace(
-            self.plan.finetune,
+            own or self.plan.finetune,
             train_chroms=setting.train,
             valid_chroms=setting.valid,
             test_chroms=setting.test,
@@ -114,10 +117,11 @@ class Bench:
         self, setting: Setting, arm: Arm, seed: int, folder: Path, home: Path, say: Say
     ) -> dict[str, Any]:
         checkpoint, spent = self._pretrained(arm, seed, folder, say)
-        started, spec = time.monotonic(), self.plan.finetune
+        started, spec = time.monotonic(), arm.finetune or self.plan.finetune
         lesson = self._lesson(
             setting,
             seed,
+            spec,
             signals=arm.signals,
             freeze=arm.freeze or spec.freeze,
             lr=arm.lr or spec.lr,

@@ -85,6 +85,9 @@ class Arm:
         kept: of a model that is a fine-tuned run its head too.
     freeze, lr : str, float
         Where other than fine-tuning's.
+    finetune : BindingSpec, optional
+        How it is fine-tuned; as the description says where None. In a file it names what is other
+        there.
     only : tuple of str
         Settings it is for; all where not given.
     """
@@ -101,6 +104,7 @@ class Arm:
     head: Literal["", "kept"] = ""
     freeze: str = ""
     lr: float = 0.0
+    finetune: BindingSpec | None = None
     only: tuple[str, ...] = ()
     title: str = ""
 
@@ -342,6 +346,7 @@ def ablation_of(table: dict[str, Any], source: Source) -> Ablation:
 
 def _from_table(table: dict[str, Any], source: Source) -> Ablation:
     """Build a description from the table of a file, of either kind."""
+    table = _with_own_finetuning(table)
     if "settings" not in table:  # one setting, in the file's top level; a seed is a world
         own = {"name": "", **{key: table[key] for key in _OF_SETTING if key in table}}
         build_from(Setting, own, "", source)
@@ -372,6 +377,25 @@ def _from_table(table: dict[str, Any], source: Source) -> Ablation:
         build_from(Setting, {"name": name, **value}, f"settings.{name}", source)
     listed = [{"name": name, **value} for name, value in settings.items()]
     return build_from(Ablation, table | {"settings": listed}, "", source)
+
+
+def _with_own_finetuning(table: dict[str, Any]) -> dict[str, Any]:
+    """Lay what an arm says of fine-tuning over what the description says.
+
+    Examples
+    --------
+    >>> arms = [{"name": "a", "finetune": {"lr": 1}}, {"name": "b"}]
+    >>> _with_own_finetuning({"finetune": {"lr": 2, "epochs": 3}, "arms": arms})["arms"][0]
+    {'name': 'a', 'finetune': {'lr': 1, 'epochs': 3}}
+    """
+
+    def own(arm: Any) -> Any:
+        if not isinstance(arm, dict) or not isinstance(arm.get("finetune"), dict):
+            return arm
+        return arm | {"finetune": {**shared, **arm["finetune"]}}
+
+    shared, arms = table.get("finetune") or {}, table.get("arms")
+    return table | {"arms": [own(arm) for arm in arms]} if isinstance(arms, list) else table
 
 
 def _dream_settings() -> dict[str, dict[str, Any]]:
@@ -460,6 +484,14 @@ def _check(plan: Ablation, source: Source) -> None:
         if sum(map(bool, (arm.model, arm.start, arm.baseline))) != 1:
             expected = "one of the three keys"
             refuse("an arm is a model, a start or a baseline", "arms", arm.name, expected=expected)
+        if arm.finetune is not None:
+            if arm.baseline:
+                refuse("a baseline is not fine-tuned", "arms", arm.name, expected="no finetune:")
+            try:
+                check_binding(arm.finetune)
+            except EpilmError as error:
+                found = f"{arm.name}: {error.where} {error.found}"
+                refuse(error.what, "arms", found, expected=error.expected)
         if arm.baseline == "signals" and not (arm.signals or arm.states):
             refuse("the arm reads nothing", "arms", arm.name, expected="signals: or states: true")
         if arm.head and not any(m.run and m.name == arm.model for m in plan.models):

@@ -29,6 +29,7 @@ from epilm.finetuning.kept_head import KEPT, kept_options
 from epilm.finetuning.preset import (
     check_width,
     find_preset,
+    on_one_strand,
     preset_lines,
     with_preset,
     with_steps,
@@ -160,6 +161,9 @@ def finetune(
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise TrainingError("a file stands where the run's folder should be", where=str(out))
     lesson = chosen.lesson(data, filled, say)
+    filled, from_preset, warnings = on_one_strand(filled, from_preset, lesson.direction)
+    if lesson.direction and not filled.both_strands:
+        lesson.said.append(f"{lesson.direction}: read as they lie")
     check_threshold(lesson, filled)
     learned = lesson.draw.steps(0, filled.batch_size)
     given = filled
@@ -188,7 +192,7 @@ def finetune(
     for line in (*lesson.said, *told, *lesson.notes):
         say(line)
     steps, warm = len(learned) * given.epochs, model.about["init"] == "checkpoint"
-    for warning in schedule_warnings(given, steps, pretrained=warm):
+    for warning in (*warnings, *schedule_warnings(given, steps, pretrained=warm)):
         lesson.notes.append(warning)
         say(f"WARNING: {warning}")
     if isinstance(lesson.examples, LabelledSequences):

@@ -147,6 +147,48 @@ def with_preset(
     return replace(given, **chosen), chosen
 
 
+def on_one_strand(
+    given: Any, chosen: Mapping[str, Any], direction: str
+) -> tuple[Any, dict[str, Any], list[str]]:
+    """Leave rows that have a direction on their strand, where a preset would read both; warn where
+    a user asks for both.
+
+    Parameters
+    ----------
+    given : dataclass
+        The task's options.
+    chosen : mapping
+        What a preset filled in.
+    direction : str
+        See `TaskLesson.direction`.
+
+    Returns
+    -------
+    options, chosen, warnings
+
+    Examples
+    --------
+    >>> from epilm.training.learning import Learning
+    >>> both = Learning(both_strands=True)
+    >>> on_one_strand(both, {"both_strands": True}, "rows lie on one strand")[0].both_strands
+    False
+    >>> on_one_strand(both, {}, "rows lie on one strand")[2]
+    ['rows lie on one strand, and --both-strands reads each from the wrong side as well: leave it
+        out']
+    """
+    left = dict(chosen)
+    if not direction or not given.both_strands:
+        return given, left, []
+    if left.pop("both_strands", False):
+        return replace(given, both_strands=False), left, []
+    return given, left, [both_strands_warning(direction)]
+
+
+def both_strands_warning(direction: str) -> str:
+    """Say what both strands do to rows that lie on one."""
+    return f"{direction}, and --both-strands reads each from the wrong side as well: leave it out"
+
+
 def with_steps(
     name: str, given: Any, named: Mapping[str, Any], steps: int
 ) -> tuple[Any, dict[str, Any]]:

@@ -118,6 +118,8 @@ class TaskLesson:
         Beside the bases, as a user names them.
     loci : int
         Of a row: 2 where rows are pairs (`tasks.locus_pairs`).
+    direction : str
+        Why rows lie on one strand, which learning from both would read from the wrong side; "".
     about : dict
         What the model keeps of its training; JSON values.
     identity : dict
@@ -139,6 +141,7 @@ class TaskLesson:
     width: int = 0
     signals: Sequence[str] = ()
     loci: int = 1
+    direction: str = ""
     about: dict[str, Any] = field(default_factory=dict)
     identity: dict[str, Any] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)

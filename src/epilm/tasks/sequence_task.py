@@ -17,6 +17,7 @@ from epilm.errors import InputError, UsageError, nearest
 from epilm.tasks.audit import audit as rules_without_model
 from epilm.tasks.base import LabelledSequences, describe
 from epilm.tasks.contract import Say, Scorer, Task
+from epilm.tasks.direction import direction_of
 from epilm.tasks.label_kinds import Classes, Factors, Numbers, PoissonCounts
 from epilm.tasks.labels import Labels
 from epilm.tasks.lesson import AllOnce, TaskLesson
@@ -204,6 +205,7 @@ class SequenceTask(Task):
             },
             identity={"examples": rows.fingerprint()},
             loci=rows.loci,
+            direction=direction_of(rows.take(train)),
             said=[
                 f"{rows.name}: {len(rows)} sequences"
                 f" ({of.get(rows.kind, 'known ' + ', '.join(labels.names))}: {counted})",

@@ -156,3 +156,9 @@ def test_chunks_are_not_asked_for_where_there_are_none(trunk):
         learn("cnn", rows)
     with pytest.raises(UsageError, match="finetune splice: no such option. Found --longer"):
         finetune("splice", "genes.gtf", longer="chunks")  # each base is answered
+
+
+def test_a_head_that_cannot_join_chunks_is_refused(trunk, tmp_path):
+    with pytest.raises(UsageError, match="the head places cannot join the chunks of a sequence"):
+        learn(trunk, rows_of([20] * 8 + [60]), tmp_path / "ft", head="places")
+    assert not (tmp_path / "ft").exists()

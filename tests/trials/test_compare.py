@@ -521,6 +521,52 @@ def test_the_command_of_frozen_models_is_what_made_them(tmp_path, data, monkeypa
     assert f"epilm {asked}\n" in Path("results/results.md").read_text()
 
 
+def test_sets_whose_test_rows_are_of_one_class_are_a_page_without_auroc(tmp_path, data):
+    one = np.where((data.rows.split == "test") & (data.rows.labels == 0), "", data.rows.split)
+    sets = [replace(data, name=name, rows=replace(data.rows, split=one)) for name in "ab"]
+    made = compare_sets(sets, tmp_path / "c", baselines=("kmer",), seeds=(0,), settings=FAST)
+    assert [row["auroc"] for row in made.rows] == [None, None]
+    text = (tmp_path / "c/report.html").read_text()
+    assert "kmer: 2 sets, no auROC: one class alone in every test part" in text
+
+
+def test_a_model_learns_with_the_head_that_is_named_and_so_does_its_twin(
+    tmp_path, data, monkeypatch
+):
+    spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
+    save_model(tmp_path / "run", build_model(spec, seed=1), spec, {})
+    both = zip(data.rows.codes, data.rows.labels, strict=True)
+    rows = [f"{''.join('ACGT'[code] for code in line)},{label}" for line, label in both]
+    (tmp_path / "rows.csv").write_text("sequence,label\n" + "\n".join(rows) + "\n")
+    (tmp_path / "sets.tsv").write_text("name\ttask\tdata\nplanted\tsequences\trows.csv\n")
+    monkeypatch.chdir(tmp_path)
+    asked = (
+        "compare --manifest sets.tsv --models laid=run@places --baselines random --epochs 1"
+        " --batch-size 16 --lr 0.001 --seeds 1 --out c"
+    )
+    main(asked.split())
+    lines = Path("c/runs.jsonl").read_text().splitlines()
+    made = {row["competitor"]: row for row in map(json.loads, lines)}
+    for name, init in (("laid", "checkpoint"), ("random", "random")):
+        alone = finetune(
+            "sequences",
+            "rows.csv",
+            checkpoint="run",
+            init=init,
+            head="places",
+            preset="none",
+            settings=SequenceOptions(epochs=1, batch_size=16, lr=0.001),
+            say=lambda _: None,
+        )
+        assert alone.model.about["head"] == {"name": "places", "dropout": 0.1}
+        (scores,) = alone.tables["test"].values()
+        assert made[name]["auroc"] == pytest.approx(scores["auroc"], abs=1e-9), name
+    write_results(["c"], "results")
+    text = Path("results/results.md").read_text()
+    assert f"epilm {asked}\n" in text
+    assert "* Model laid: run (checkpoint, head places)" in text
+
+
 def test_what_a_frozen_model_cannot_have_is_refused(tmp_path, data):
     spec = ModelSpec(name="dbert", streams=("dna",), k=3, encoder=SIZE, projection_dim=8)
     save_model(tmp_path / "run", build_model(spec, seed=1), spec, {})

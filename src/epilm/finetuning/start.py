@@ -344,9 +344,16 @@ def _head_options(
     wanted = HEADS[head].options
     if "pool" not in wanted:
         _refuse_pool(options, f"the head {head}", "Leave --pool out, or take --head convolutions.")
+    cut = getattr(options, "longer", "cut") == "chunks"
+    if cut and "join" not in wanted:
+        raise UsageError(
+            f"the head {head} cannot join the chunks of a sequence",
+            where="--longer",
+            found="chunks",
+            do="Take --longer positions or cut, or --head linear.",
+        )
     out: dict[str, Any] = {}
     for name in wanted:
-        cut = getattr(options, "longer", "cut") == "chunks"
         if name != "shortcut" and hasattr(options, name) and (cut or name != "join"):
             value = getattr(options, name)
             out[name] = list(value) if isinstance(value, tuple) else value

@@ -19,6 +19,7 @@ from epilm.models.classifier import SequenceClassifier, classifier_from
 from epilm.models.dilated import DilatedCNN
 from epilm.models.grouping import Join
 from epilm.models.per_base import per_base_from
+from epilm.models.places import placed_from
 from epilm.models.pooled import pooled_from
 from epilm.models.seeds import seeded
 from epilm.models.siamese import Combine, SiameseCNN, siamese_from
@@ -79,6 +80,15 @@ class Head(NamedTuple):
     loci: tuple[int, ...] = (1,)
 
 
+def _refuse_signals(name: str, shape: Shape) -> None:
+    if shape.signals:
+        raise UsageError(
+            f"the {name} head reads token vectors alone",
+            where="--signals",
+            do="Leave the signals out, or take --head convolutions.",
+        )
+
+
 def _linear(
     model: Any,
     shape: Shape,
@@ -88,12 +98,7 @@ def _linear(
     dropout: float = 0.1,
     join: Join = "mean",
 ) -> nn.Module:
-    if shape.signals:
-        raise UsageError(
-            "the linear head reads token vectors alone",
-            where="--signals",
-            do="Leave the signals out, or take --head convolutions.",
-        )
+    _refuse_signals("linear", shape)
     if shape.states:
         return pooled_from(model, shape.outputs, dropout=dropout, seed=seed)
     with torch.random.fork_rng():
@@ -106,6 +111,11 @@ def _linear(
 def _convolutions(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:
     options.pop("fusion", None)
     return binding_from(model, signals=shape.signals, outputs=shape.outputs, seed=seed, **options)
+
+
+def _places(model: Any, shape: Shape, seed: int | None, *, dropout: float = 0.1) -> nn.Module:
+    _refuse_signals("places", shape)
+    return placed_from(model, shape.outputs, dropout=dropout, seed=seed)
 
 
 def _bases(model: Any, shape: Shape, seed: int | None, **options: Any) -> nn.Module:
@@ -126,6 +136,11 @@ HEADS: dict[str, Head] = {
         _convolutions,
         ("conv_channels", "kernel", "activation", "pool", "dense", "dropout", "shortcut", "join"),
         "two convolutions over tokens and signals, two dense layers (EBERT's)",
+    ),
+    "places": Head(
+        _places,
+        ("dropout",),
+        "what each of 16 parts of a row says, side by side: rows laid at a TSS or a summit",
     ),
     "bases": Head(
         _bases,
@@ -213,7 +228,7 @@ def find_head(name: str) -> Head:
     >>> find_head("liner")
     Traceback (most recent call last):
     epilm.errors.UsageError: --head: unknown head. Found 'liner'. Did you mean linear? Known:
-        bases, convolutions, linear, pair.
+        bases, convolutions, linear, pair, places.
     """
     if name not in HEADS:
         raise UsageError(

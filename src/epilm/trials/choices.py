@@ -88,7 +88,7 @@ class Field:
     models: list[str] | None = None
     """NAME=RUN; NAME=RUN@concat and NAME=RUN@cross_attention read the motif scores of the input
     too; of NAME=RUN@frozen no weight is changed: a logistic regression over the mean of its
-    tokens."""
+    tokens; NAME=RUN@places and NAME=RUN@convolutions learn with that head (epilm ls heads)."""
     ensemble: bool = False
     """Where one NAME has several runs, one competitor more: NAME.ensemble, the mean of their logits
     (what epilm ensemble makes of fine-tuned runs)."""

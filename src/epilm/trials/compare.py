@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from epilm.errors import EpilmError, InputError, TrainingError, UsageError, nearest
+from epilm.finetuning.preset import both_strands_warning
 from epilm.motifs.formats import read_collection
 from epilm.plots.page import Page, duration
 from epilm.tasks.base import describe
+from epilm.tasks.direction import direction_of
 from epilm.trials.frozen import answer_frozen, check_frozen
 from epilm.trials.learn import (
     WITHOUT_CHANCE,
@@ -243,10 +245,11 @@ class SetRows(Maker):
             return fit_cnn(data, spec)
         entry = self._entry(competitor)
         if entry.members:
-            return together(
-                [self._said(data, spec, m) for m in entry.members], spec.threshold
-            ).scores()
-        return self._said(data, spec, competitor).scores()
+            made = together([self._said(data, spec, m) for m in entry.members], spec.threshold)
+        else:
+            made = self._said(data, spec, competitor)
+        direction = direction_of(data.rows.part("train")) if spec.both_strands else ""
+        return made.scores() | ({"notes": [both_strands_warning(direction)]} if direction else {})
 
     def _said(self, data: DataSet, spec: Learning, name: str) -> Answers:
         """What a tuned model says of a set; kept while an ensemble may ask again."""
@@ -354,7 +357,7 @@ class SetRows(Maker):
         if not self.models:
             return Competitor("random", "random")
         first = self.models[0]
-        return Competitor("random", first.checkpoint, "random", first.fusion, frozen=first.frozen)
+        return replace(first, name="random", init="random", group="", members=())
 
 
 @dataclass
@@ -492,7 +495,7 @@ class ManifestRows(SetRows):
 def _told(model: Competitor) -> dict[str, Any]:
     """A model as the plan keeps it."""
     told = asdict(model)
-    return {k: v for k, v in told.items() if k not in ("group", "members", "frozen") or v}
+    return {k: v for k, v in told.items() if k not in ("group", "members", "frozen", "head") or v}
 
 
 def _digest(stamp: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """Who competes in a comparison: NAME=RUN as it is typed, pre-trainings of one recipe, their mean,
-frozen models; and the rates that they learn at.
+frozen models, heads; and the rates that they learn at.
 """
 
 from collections.abc import Iterable, Sequence
@@ -7,16 +7,24 @@ from dataclasses import asdict, replace
 
 from epilm.errors import UsageError, nearest
 from epilm.finetuning.preset import PRESETS, find_preset
+from epilm.models.networks import HEADS
 from epilm.trials.choices import Networks
 from epilm.trials.learn import Competitor, Learning
 
 FROZEN = "frozen"
-READINGS = ("concat", "cross_attention", FROZEN)  # of NAME=RUN@READING
+FUSIONS = ("concat", "cross_attention")
+# A head that gives a row of one sequence one answer; the linear one is every task's own.
+OTHER_HEADS = tuple(
+    name
+    for name, head in HEADS.items()
+    if name != "linear" and not head.per_base and 1 in head.loci
+)
+READINGS = (*FUSIONS, FROZEN, *OTHER_HEADS)  # of NAME=RUN@READING
 
 
 def competitors_of(texts: Iterable[str]) -> list[Competitor]:
-    """Read NAME=RUN, NAME=RUN@FUSION and NAME=RUN@frozen, several of which may stand in one word
-    with commas.
+    """Read NAME=RUN, NAME=RUN@FUSION, NAME=RUN@frozen and NAME=RUN@HEAD, several of which may
+    stand in one word with commas.
 
     One name for several runs says that they are pre-trainings of one recipe: each is a competitor,
     NAME.1 and on, and together they are the group NAME.
@@ -35,6 +43,8 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
     [('lab.1', 'seed1', 'lab'), ('lab.2', 'seed2', 'lab')]
     >>> [(c.name, c.checkpoint, c.frozen) for c in competitors_of(["vectors=run@frozen"])]
     [('vectors', 'run', True)]
+    >>> [(c.name, c.checkpoint, c.head) for c in competitors_of(["laid=run@places"])]
+    [('laid', 'run', 'places')]
     """
     out = []
     for text in (one for words in texts for one in words.split(",")):
@@ -50,8 +60,9 @@ def competitors_of(texts: Iterable[str]) -> list[Competitor]:
                 expected=" | ".join(f"{name}=RUN@{one}" for one in READINGS),
                 do=nearest(how, READINGS),
             )
-        fusion = how if at and how != FROZEN else "none"
-        out.append(Competitor(name, path, fusion=fusion, frozen=how == FROZEN))
+        fusion = how if how in FUSIONS else "none"
+        head = how if how in OTHER_HEADS else None
+        out.append(Competitor(name, path, fusion=fusion, frozen=how == FROZEN, head=head))
     return _grouped(out)
 
 

@@ -256,6 +256,7 @@ class Competitor:
     group: str = ""  # the name of several pre-trainings of one recipe
     members: tuple[str, ...] = ()  # of an ensemble: the competitors whose mean it is
     frozen: bool = False  # a regression over its vectors, see `trials.frozen`
+    head: str | None = None  # of `models.networks.HEADS`; the task's own where not given
 
     @property
     def has_chance(self) -> bool:

@@ -204,6 +204,7 @@ def comparison_command(plan: Mapping[str, Any], rows: Sequence[Row], folder: Pat
         f"{m.get('group') or m['name']}={m['checkpoint']}"
         + (f"@{m['fusion']}" if m.get("fusion", "none") != "none" else "")
         + (f"@{FROZEN}" if m.get("frozen") else "")
+        + (f"@{m['head']}" if m.get("head") else "")
         for m in models
         if not m.get("members")
     ]
@@ -233,7 +234,8 @@ def model_text(model: Mapping[str, Any]) -> str:
     if members := model.get("members"):
         return f"the mean of {', '.join(members)}"
     how = "frozen: a regression over its vectors" if model.get("frozen") else ""
-    return f"{model['checkpoint']} ({how or model.get('init', 'checkpoint')})"
+    head = f", head {model['head']}" if model.get("head") else ""
+    return f"{model['checkpoint']} ({how or model.get('init', 'checkpoint')}{head})"
 
 
 def settings_of(plan: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
@@ -453,6 +455,9 @@ def comparison_page(folder: Path) -> Page:
     sections += paper_sections(design, rows)
     if level := _level(design, rows):
         sections.append(Section("What a baseline does as well", text=level))
+    noted = dict.fromkeys(f"{r['set']}: {note}" for r in rows for note in r.get("notes", ()))
+    if noted:
+        sections.append(Section("What is doubtful", text=[f"{note}." for note in noted]))
     failures = [[r["set"], r["competitor"] or "all", r["failed"]] for r in rows if r.get("failed")]
     if failures:
         text = ["The same command tries these again."]

@@ -271,7 +271,9 @@ def said_over_settings(design: Design, rows: Sequence[Mapping[str, Any]]) -> lis
             out.append(f"{line['failed']} could not be used: the reason is in its row")
             continue
         said = f"{arm}: {line['settings']} {noun}s"
-        if line["settings"]:
+        if line["settings"] and line[f"{lead}_median"] is None:
+            said += f", no {HEADS.get(lead, lead)}: one class alone in every test part"
+        elif line["settings"]:
             said += (
                 f", median {HEADS.get(lead, lead)} {line[f'{lead}_median']:.4f} (quartiles"
                 f" {line[f'{lead}_q1']:.4f} to {line[f'{lead}_q3']:.4f})"

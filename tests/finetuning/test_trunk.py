@@ -53,6 +53,23 @@ def test_the_encoder_is_that_of_the_run_and_the_head_is_new(taught, tmp_path, he
     assert np.allclose(said, said_of_all(result), atol=1e-5)
 
 
+def test_a_start_whose_pretraining_has_not_ended_is_said_with_its_step(tmp_path):
+    run = tmp_path / "pre"
+    for step in ("step_00000200", "step_00000400"):
+        save_model(run / "checkpoints" / step, build_model(SPEC, seed=3), SPEC, {})
+    own = {"checkpoint": run, "settings": ONE}
+    _, lines = quick(planted(60), tmp_path / "half", **own)
+    doubt = f"WARNING: {run} has not ended its pre-training: step_00000400 is taken"
+    assert doubt in lines
+    _, lines = quick(
+        planted(60), tmp_path / "named", **own | {"checkpoint": run / "checkpoints" / step}
+    )
+    assert not any("has not ended" in line for line in lines)  # it was meant
+    save_model(run / "model", build_model(SPEC, seed=3), SPEC, {})
+    _, lines = quick(planted(60), tmp_path / "ended", **own)
+    assert not any("has not ended" in line for line in lines)
+
+
 def test_what_it_was_taught_from_counts_as_unknown_and_what_was_before_is_kept(taught, tmp_path):
     result, _ = quick(planted(60, seed=5), tmp_path / "next", checkpoint=taught, settings=ONE)
     seen = result.model.about["pretraining"]

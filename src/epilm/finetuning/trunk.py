@@ -11,7 +11,7 @@ from torch import nn
 from epilm.errors import CheckpointError, InputError, UsageError
 from epilm.finetuning.finetuned import about_of
 from epilm.hub.adapters import tile_positions
-from epilm.hub.load import find_trunk, load
+from epilm.hub.load import find_trunk, load, unfinished
 from epilm.hub.provenance import KEPT, made_by, memories, memory
 from epilm.models.classifier import SequenceClassifier
 from epilm.models.ebert import EBERT
@@ -71,6 +71,8 @@ def begin_trunk(
         source = random_twin(spec, options)
         return Trunk(source, spec, extra, f"random weights in the shape of {where}"), []
     told = tile_positions(loaded, spec)
+    if step := unfinished(name):
+        told.append(f"WARNING: {where} has not ended its pre-training: {step} is taken")
     about["pretraining"] = memory(extra, where)
     if "task" in extra:
         told.append(

@@ -333,6 +333,22 @@ def find_checkpoint(path: str | Path) -> Path:
     )
 
 
+def unfinished(path: str | Path) -> str:
+    """Name the checkpoint that is read of a pre-training that has not ended, as step_00000600; ""
+    where it has, or where a model itself was named.
+
+    Examples
+    --------
+    >>> unfinished("no/such/run")
+    ''
+    """
+    run = Path(path)
+    if not (run / "checkpoints").is_dir() or (run / "model" / SPEC).is_file():
+        return ""
+    folder = find_checkpoint(run)
+    return folder.name if folder.parent.name == "checkpoints" else folder.parent.name
+
+
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
     """Open a trained model.
 

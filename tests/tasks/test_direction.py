@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from epilm.finetuning.finetune import finetune
+from epilm.finetuning.finetuned import load_finetuned
+from epilm.finetuning.predict import predict
 from epilm.finetuning.preset import with_preset
 from epilm.hub.checkpoint import save_model
 from epilm.models.from_spec import build_model
@@ -98,6 +100,21 @@ def test_a_preset_reads_directed_rows_as_they_lie_and_others_from_both_strands(r
     given = TASKS["sequences"].options_of("finetune")()
     filled = with_preset("lab", TASKS["sequences"], given, {}, checkpoint="random", head=None)[0]
     assert filled.both_strands  # the preset itself asks for both
+
+
+def test_the_cnn_reads_directed_rows_as_they_lie_and_others_from_both_strands(tmp_path):
+    for name, rows, asked, symmetric in (
+        ("directed", rows_of(), False, False),
+        ("asked", rows_of(), True, True),
+        ("not", rows_of(either=True), False, True),
+    ):
+        own = {"checkpoint": "cnn", "epochs": 1, "split": "given", "both_strands": asked}
+        quiet = finetune("sequences", rows, tmp_path / name, say=lambda _: None, **own)
+        opened = load_finetuned(tmp_path / name)
+        assert quiet.model.symmetric is opened.symmetric is symmetric
+        turned = replace(rows, codes=3 - rows.codes[:, ::-1])
+        here, there = (predict(opened, each, device="cpu").probabilities for each in (rows, turned))
+        assert np.allclose(here, there, atol=1e-5) is symmetric
 
 
 def test_both_strands_of_directed_rows_are_doubted(run, tmp_path):

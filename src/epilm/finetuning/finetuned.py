@@ -86,7 +86,10 @@ class Finetuned:
         """Whether its network reads both strands by itself: either one of a window says the
         same.
         """
-        return self.bases and NETWORKS[self.about["kind"]].both_strands
+        if not self.bases:
+            return False
+        usual = NETWORKS[self.about["kind"]].both_strands
+        return bool(self.about.get("head", {}).get("both_strands", usual))
 
     @property
     def both_strands(self) -> bool:

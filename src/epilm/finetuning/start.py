@@ -152,6 +152,8 @@ def _bare_network(
     if name == "cnn":
         own = {"dropout": max(options.dropout, 0.3)}
         own |= {"combine": options.combine} if lesson.loci == 2 else {}
+        if lesson.direction and not options.both_strands:
+            own["both_strands"] = False
     elif NETWORKS[name].per_base:
         own = {}
     about |= {"kind": name, "head": own, "streams": ["dna"]}

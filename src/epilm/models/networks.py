@@ -164,7 +164,7 @@ class Network(NamedTuple):
     ----------
     build : function (shape, **options) -> nn.Module
     both_strands : bool
-        It reads both strands by itself.
+        It reads both strands by itself, unless its options say that rows lie on one.
     about : str
     per_base : bool
         Whether it answers each base of a row, in place of the row.
@@ -179,10 +179,16 @@ class Network(NamedTuple):
     loci: tuple[int, ...] = (1,)
 
 
-def _cnn(shape: Shape, *, dropout: float = 0.3, combine: Combine = "symmetric") -> nn.Module:
+def _cnn(
+    shape: Shape,
+    *,
+    dropout: float = 0.3,
+    combine: Combine = "symmetric",
+    both_strands: bool = True,
+) -> nn.Module:
     if shape.loci == 2:
         return SiameseCNN(shape.outputs, combine, dropout)
-    return SmallCNN(shape.outputs, dropout=dropout, both_strands=True)
+    return SmallCNN(shape.outputs, dropout=dropout, both_strands=both_strands)
 
 
 def _factornet(shape: Shape, *, window_bp: int = 0) -> nn.Module:

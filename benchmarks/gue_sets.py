@@ -1,10 +1,11 @@
-"""GUE's sets as folders and one manifest, with what was published beside.
+"""GUE's sets as folders and manifests, with what was published beside.
 
     python -m benchmarks.gue_sets GUE OUT
 
 GUE holds SET.train.csv.gz, SET.dev.csv.gz and SET.test.csv.gz. Writes OUT/SET/{train,dev,test}.csv
-and OUT/gue.tsv, and prints the command of docs/results.md. Sets without one of the parts are left
-out and named.
+and OUT/gue.tsv, its windows around peaks in OUT/gue_peaks.tsv and its promoters, which lie on one
+strand, in OUT/gue_promoters.tsv, and prints the commands of docs/results.md. Sets without one of
+the parts are left out and named.
 """
 
 import argparse
@@ -28,10 +29,13 @@ FROZEN = {
 }
 MODELS = ("auroc:DNABERT-2, frozen", "auroc:Caduceus-Ph, frozen")
 PARTS = ("train", "dev", "test")
-COMMAND = """\
-epilm compare --manifest {out}/gue.tsv --models lab=RUN --baselines kmer,cnn,random \\
+COMMANDS = """\
+epilm compare --manifest {out}/gue_peaks.tsv --models lab=RUN --baselines kmer,cnn,random \\
       --both-strands --lr 1e-3 --batch-size 64 --epochs 8 --patience 3 --seeds 1 \\
-      --out {out}/compared"""
+      --out {out}/compared_peaks
+epilm compare --manifest {out}/gue_promoters.tsv --models lab=RUN@places \\
+      --baselines kmer,cnn,random --lr 1e-3 --batch-size 64 --epochs 8 --patience 3 --seeds 1 \\
+      --out {out}/compared_promoters"""
 
 
 def main() -> None:
@@ -41,7 +45,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     at = parser.parse_args()
     columns = [*next(iter(PUBLISHED.values())), *MODELS]
-    lines = ["\t".join(("name", "task", "data", *columns))]
+    header, lines = "\t".join(("name", "task", "data", *columns)), dict[str, str]()
     for name in sorted({path.name.split(".")[0] for path in at.gue.glob("*.csv.gz")}):
         files = {part: at.gue / f"{name}.{part}.csv.gz" for part in PARTS}
         if missing := [part for part, path in files.items() if not path.is_file()]:
@@ -53,9 +57,16 @@ def main() -> None:
                 (at.out / name / f"{part}.csv").write_text(handle.read())
         beside = PUBLISHED.get(name, {}) | dict(zip(MODELS, FROZEN.get(name, ()), strict=False))
         cells = [str(beside.get(column) or "") for column in columns]
-        lines.append("\t".join((name, "sequences", name, *cells)))
-    (at.out / "gue.tsv").write_text("\n".join(lines) + "\n")
-    print(COMMAND.format(out=at.out))
+        lines[name] = "\t".join((name, "sequences", name, *cells))
+    promoters = {name for name in lines if name.startswith("prom_")}
+    for manifest, names in (
+        ("gue", set(lines)),
+        ("gue_peaks", set(lines) - promoters),
+        ("gue_promoters", promoters),
+    ):
+        mine = [line for name, line in lines.items() if name in names]
+        (at.out / f"{manifest}.tsv").write_text("\n".join([header, *mine]) + "\n")
+    print(COMMANDS.format(out=at.out))
 
 
 if __name__ == "__main__":

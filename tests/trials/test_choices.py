@@ -13,7 +13,7 @@ from epilm.processes import same_modules
 
 OPTIONS = {
     ablate: (
-        "name out seeds first-seed size store data genome labels regions blacklist motifs rule"
+        "name out seeds first-seed size store data genome labels regions blacklist motifs rule runs"
         " shard executor jobs scheduler slurm json",
         ["ablate", "x.yaml", "--out", "f", "--rule", "bin_half", "--store", "s"],
     ),

@@ -21,8 +21,8 @@ class Start:
     k: int | None = None
     """k-mer of a random trunk; the task's where not given."""
     head: str | None = None
-    """linear, convolutions, bases or pair; the task's where not given. kept: that of the
-    checkpoint, a run of epilm finetune for the same outputs, with its weights."""
+    """linear, convolutions, places, bases or pair (epilm ls heads); the task's where not given.
+    kept: that of the checkpoint, a run of epilm finetune for the same outputs, with its weights."""
 
 
 def finetune(

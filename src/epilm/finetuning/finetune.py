@@ -107,7 +107,7 @@ def finetune(
     size, k
         Of a random trunk; k is the task's where not given.
     head : str, optional
-        linear, convolutions, bases or pair; the task's where not given. kept: that of the
+        linear, convolutions, places, bases or pair; the task's where not given. kept: that of the
         checkpoint, a fine-tuned model of the same outputs, with its weights.
     preset : {"auto", "none", "lab"}
         What fills in the options that are not said, of small models; see `finetuning.preset`. The
